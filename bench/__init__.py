@@ -1,1 +1,1 @@
-"""The load generator of `make bench`. It sends whole transfers at a fixed rate through a hub's live processes."""
+"""The load generator of `make bench`, which sends whole transfers at a fixed rate through a hub's live processes."""

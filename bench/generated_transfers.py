@@ -13,7 +13,7 @@ AMOUNT = 10_000  # the messages' AMOUNT of "1" in ten-thousandths
 
 @dataclass(frozen=True)
 class Row:
-    """One transfer: its id, its two bodies and their values."""
+    """One transfer: its id, its two bodies, and the values in the bodies."""
 
     transfer_id: str
     condition: str

@@ -31,7 +31,7 @@ class Hub(Protocol):
         ...
 
     def committed(self, participants: Collection[str]) -> list[dict[str, Any]] | None:
-        """Returns the committed transfers between these participants, or None if they cannot be read."""
+        """Returns the committed transfers between these participants, or None if the hub's transfers cannot be read."""
         ...
 
     def use_rules(self, document: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Fills a hub's tables with the data for a replay of rules (`python -m bench.seed_history PAYMENTS`).
 
-Writes only transfers with their ends, and quotes with their facts. So `check_ledger` would find faults.
+Writes only transfers, ends of transfers, and quotes with facts. So `check_ledger` would find faults.
 """
 
 import argparse

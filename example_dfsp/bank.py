@@ -1,4 +1,4 @@
-"""The bank's core. It serves the bank's connector (GET /parties, POST /quoterequests, …) and the bank's staff."""
+"""The bank's core, which serves the bank's connector (GET /parties, POST /quoterequests, …) and staff."""
 
 import asyncio
 import json
@@ -168,7 +168,7 @@ class Bank:
     async def _was_never_begun(self, reference: str) -> bool:
         """Returns whether the connector reports that it has no such payment.
 
-        Without this report, the connector may still make the payment.
+        If the connector does not report this, the connector may yet make the payment.
         """
         status, said = await self._connector("GET", f"/payments/{quote(reference, safe='')}", None)
         return status == 404 and _code_of(said) == _NO_SUCH_PAYMENT

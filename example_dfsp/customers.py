@@ -1,7 +1,7 @@
 """The bank's customers. The demo's customers come from a CSV file: dfsp, msisdn, name, balance, manner.
 
-`manner` is empty for most customers. The others make payments fail: "rejects" (the account accepts no payments),
-"silent" (the core never answers about the account) and "limit" (no payment may exceed LIMIT).
+`manner` is empty for most customers. Customers with a manner make payments fail: "rejects" (the account accepts no
+payments), "silent" (the core never answers about the account) and "limit" (no payment may exceed LIMIT).
 """
 
 import csv

@@ -1,4 +1,5 @@
-"""/bulkTransactions: many payments that the core orders at once. Each of them is a separate payment of the connector.
+"""/bulkTransactions: many payments that the core orders at once. Each ordered payment is a separate payment of the
+connector.
 
 So each payment is paid once or not at all, independently of the other payments. The bulk itself only records its
 payments, their common stops, and the stops that the core has received.

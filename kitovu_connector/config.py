@@ -1,6 +1,6 @@
 """All settings of a connector: from a TOML file, the environment (`CONNECTOR_*`) or flags.
 
-The environment overrides the file, and flags override both.
+The environment overrides the file. Flags override the file and the environment.
 """
 
 import math

@@ -1,6 +1,7 @@
 """Examines a connector's settings, keys, hub, callback and core. Each finding is OK, or has a fault with its remedy.
 
-The examination sends no payment. It may run while the connector runs, or before the connector's first start.
+The examination sends no payment. The examination may run while the connector runs, or before the connector's first
+start.
 """
 
 import asyncio

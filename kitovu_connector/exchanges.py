@@ -17,7 +17,10 @@ Key = tuple[str, str]
 
 
 class NoAnswer(Exception):
-    """The hub or the other DFSP refused the request, or did not answer in time. `code` is a code of the API."""
+    """The error for a request that the hub or the destination refused or did not answer in time.
+
+    `code` is a code of the API.
+    """
 
     def __init__(self, code: str, text: str, *, is_late: bool = False, error: ErrorInformation | None = None) -> None:
         super().__init__(f"{code} {text}")
@@ -52,7 +55,7 @@ class Exchanges:
     async def ask(self, key: Key, method: str, path: str, body: bytes = b"", destination: str | None = None) -> Reply:
         """Sends a request, repeats it if necessary, and returns its callback. Raises NoAnswer if no callback arrives.
 
-        Either the destination or the hub may send the callback.
+        The destination or the hub may send the callback.
         """
         waiting = _Waiting(frozenset({self._hub_id, destination or self._hub_id}))
         self._waiting.setdefault(key, []).append(waiting)

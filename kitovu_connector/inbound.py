@@ -1,4 +1,4 @@
-"""The server for the hub's requests. It checks headers, signature and body, stores durable data, and then responds."""
+"""The server for the hub's requests. Checks headers, signature and body, stores the data, and then responds."""
 
 import asyncio
 import re

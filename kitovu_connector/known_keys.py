@@ -1,5 +1,4 @@
-"""The public keys of the hub and of other DFSPs. They come from files (`jws_keys`), and with `fetch_keys` also from the
-hub.
+"""The public keys of the hub and of other DFSPs, from files (`jws_keys`), and with `fetch_keys` also from the hub.
 
 The hub publishes a key before the key's first use, and does not publish revoked keys. The state keeps fetched keys, so
 a connector can verify messages even if it starts while the hub is down.
@@ -69,7 +68,7 @@ class KnownKeys:
         return [*self._files.get(sender, ()), *fetched]
 
     async def fetch(self) -> bool:
-        """Fetches the keys, unless they were fetched just before. Returns whether the keys have changed."""
+        """Fetches the keys, unless the keys were fetched just before. Returns whether the keys have changed."""
         if not self._config.fetch_keys:
             return False
         async with self._fetching:

@@ -1,7 +1,7 @@
 """Structured logs: one JSON object per line on standard error.
 
-A line contains no local variables of a failed function, because they can contain secrets and customers' data. A line
-contains no phone number.
+A line contains no local variables of a failed function, because local variables can contain secrets and customers'
+data. A line contains no phone number.
 """
 
 import logging
@@ -20,7 +20,7 @@ _HIDDEN = "<number>"
 
 
 def without_numbers(text: str) -> str:
-    """Returns the text without phone numbers: hides each of them."""
+    """Returns the text with each phone number hidden."""
     return _NUMBER.sub(_HIDDEN, text)
 
 

@@ -185,7 +185,7 @@ class Payee:
             return No(ErrorCode.PAYEE_FSP_REJECTED_QUOTE.code, str(error))
 
     async def _delete_old_quotes(self) -> None:
-        """Deletes old terms that no open transfer needs. Terms are of no use after their expiration."""
+        """Deletes old terms that no open transfer needs. Terms are not needed after their expiration."""
         while True:
             try:
                 before = time.time() - self._config.quote_retention_s

@@ -1,8 +1,8 @@
 """The messages and checks of a payment that an FXP converts. Pure.
 
 With a SEND amount, the FXP first converts the payer's amount. The connector then requests terms for the converted
-amount. With a RECEIVE amount, the connector first requests terms. It then requests the price of the transfer amount
-from the FXP.
+amount. With a RECEIVE amount, the connector first requests terms. The connector then requests the price of the transfer
+amount from the FXP.
 """
 
 import uuid

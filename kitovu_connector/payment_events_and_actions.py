@@ -20,7 +20,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The connector has restarted and found the payment unfinished. Its last sent request is unknown."""
+    """The connector has restarted and found the payment unfinished. The last request is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class EndClaimed:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """PUT /transfers/{id} arrived, sent or forwarded by the hub. It has the outcome, or answers GET /transfers/{id}."""
+    """PUT /transfers/{id} with the outcome or the state arrived, sent or forwarded by the hub."""
 
     state: str
     fulfilment: str | None = None
@@ -212,7 +212,10 @@ Event = (
 
 
 class Ask(StrEnum):
-    """A request. The connector sends it after the step is durable, if the payment is still in the step's state."""
+    """A request.
+
+    The connector sends the request after the step is durable, if the payment is still in the step's state.
+    """
 
     OWNER = "GET /participants"
     PARTY = "GET /parties"

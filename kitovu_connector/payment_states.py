@@ -56,7 +56,7 @@ def proves_abort(code: str) -> bool:
 
     The codes 1xxx and 2xxx report a fault of the transmission. The codes 30xx and 3101-3107 report a fault of a message
     (3106: the original transfer continues). The code 3208 reports that the hub does not have the id. None of these
-    codes decides the transfer.
+    error codes decides whether the transfer commits.
     """
     if code == ErrorCode.TRANSFER_ID_NOT_FOUND.code:
         return False

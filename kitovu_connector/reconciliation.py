@@ -27,9 +27,9 @@ _ENDS = frozenset({"COMMITTED", "ABORTED"})
 class Side:
     """One side's record of a transfer. `state` is RESERVED, COMMITTED or ABORTED.
 
-    In the hub's record, `at` is the time at which the hub received the transfer. In this connector's record, `at`
-    differs from this time by less than LONGEST. It is the beginning of an outgoing payment, or the expiration of an
-    incoming transfer.
+    In the hub's record, `at` is the time at which the hub received the transfer. In this connector's record, `at` is
+    the beginning of an outgoing payment, or the expiration of an incoming transfer. The two values of `at` differ by
+    less than LONGEST.
     """
 
     state: str

@@ -206,7 +206,7 @@ class Connector:
     async def cancel(self, home_id: str) -> Payment:
         """Ends a payment whose transfer was not sent.
 
-        Raises FspiopError if the payment does not exist, or if its transfer was sent and may still be paid.
+        Raises FspiopError if the payment does not exist, or if its transfer was already sent.
         """
         await self._payer.cancel(home_id)
         payment = self._store.payment(home_id)

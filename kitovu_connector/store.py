@@ -304,7 +304,7 @@ class Store:
         return await self._db.write(job)
 
     async def claim_quote(self, transfer_id: str, quote_id: str) -> bool:
-        """Reserves the terms for the transfer. Returns False if another transfer has reserved them."""
+        """Reserves the terms for the transfer. Returns False if another transfer has reserved the terms."""
 
         def job(conn: sqlite3.Connection) -> bool:
             try:

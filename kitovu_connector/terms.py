@@ -1,4 +1,5 @@
-"""The terms of a payment to a customer: reads requests, makes offers, and checks transfers against them. Pure.
+"""The terms of a payment to a customer: reads requests for terms, makes offers, and compares transfers with offers.
+Pure.
 
 The ILP packet contains the transaction. The fulfilment is an HMAC of the packet, with this DFSP's secret as the key. So
 the connector does not have to store the fulfilment (FSPIOP API v1.1, section 6.5.2.3).

@@ -70,7 +70,7 @@ def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str
 
 
 def also_open(rule: Callable[[str], Iterable[str]]) -> None:
-    """Registers another app's function `rule`. It returns the account types that a currency needs in addition."""
+    """Registers another app's function `rule`, which returns additional account types of a currency."""
     if rule not in _account_types_by_rule:
         _account_types_by_rule.append(rule)
 

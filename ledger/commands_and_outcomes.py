@@ -356,7 +356,7 @@ class NotObeyed:
 class Unknown:
     """The transfer does not exist, or the sender is not a party to the transfer.
 
-    The hub answers both cases in the same way.
+    The hub's answer is equal in these two cases.
     """
 
     command: Fulfil | Reject | Expire

@@ -12,7 +12,7 @@ _BEGINS = (Prepare, FxPrepare)
 
 
 def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting]:
-    """Removes the next group from the list. Returns its commands in the order in which they will be decided."""
+    """Removes the next group from the list. Returns the group's commands in the order of the decisions."""
     share = fair_share(waiting, most=most, most_octets=most_octets, sender_of=_sender_of, octets_of=_octets_of)
     group = _in_order(share)
     waiting[:] = without(waiting, group)

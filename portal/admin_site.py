@@ -1,4 +1,4 @@
-"""Django's admin with the portal's sign-in. Its pages only show tables, because changes must use services."""
+"""Django's admin with the portal's sign-in. The admin pages only show tables, because changes must use services."""
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login

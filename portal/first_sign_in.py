@@ -61,7 +61,7 @@ def note_sign_in(user: User, *, browser: str) -> None:
 
 
 def standing(user: User) -> Standing:
-    """Returns which administrators may confirm this account now, and how many of them are needed."""
+    """Returns the administrators who may confirm this account now, and the required number of confirmations."""
     profile = Profile.objects.get(user=user)
     involved_ids = _involved(user, profile)
     others = [each for each in _administrators() if not is_one_person(each, user)]
@@ -157,7 +157,10 @@ def _involved(user: User, profile: Profile) -> set[int]:
 
 
 def _administrators() -> list[User]:
-    """Returns the active administrators whose own accounts are confirmed. They may confirm other accounts."""
+    """Returns the administrators who may confirm other accounts.
+
+    Such administrators are active, and their own accounts are confirmed.
+    """
     return list(
         User.objects.filter(
             is_active=True,

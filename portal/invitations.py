@@ -2,7 +2,7 @@
 
 With e-mail, the hub sends the link to the account's address, and no page shows it. Without e-mail, the requester of the
 account hands over the link, and the approver hands over the code. The link and the code are the two halves of the
-invitation. The requester and the approver each see only their own half, and only once. The owner needs the two halves.
+invitation. Each of the two people sees only one half, and only once. The owner needs the two halves.
 If a half was lost, was seen by another person or has expired, the account needs a new invitation. One person requests
 the new invitation, and another person approves the request.
 """

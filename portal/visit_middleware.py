@@ -1,6 +1,6 @@
 """The middleware of each request.
 
-It sets language and time zone, ends idle sessions, refuses large bodies, and records addresses.
+The middleware sets language and time zone, ends idle sessions, refuses large bodies, and records addresses.
 """
 
 import time

@@ -2,7 +2,7 @@
 
 The ledger opens the gate with the group's new transfers. At this point the ledger has locked the transfers that end,
 but no accounts. Opening the gate reads and locks profiles. Judging and counting change only the read copies, transfer
-by transfer, so each transfer of the group sees the earlier transfers. Saving writes the changes in the same
+by transfer, so each transfer of the group sees the earlier transfers. Saving writes the changes in the ledger's
 transaction.
 
 The gate locks a profile only if a live rule that applies to the transfer refuses by this profile. For all other

@@ -1,9 +1,9 @@
 """Immediate gross settlement. Soon after a commit, two entries post the commit's amount from positions to SETTLEMENT
 accounts.
 
-Two entries settle a commit. One entry posts the amount from the payer's SETTLEMENT account to the payer's POSITION
-account. The other entry posts the amount from the payee's POSITION account to the payee's SETTLEMENT account. One
-transaction settles many commits in the order of the commits, so no cover is ever overdrawn. If a commit cannot be
+Two entries settle a commit. The first entry posts the amount from the payer's SETTLEMENT account to the payer's
+POSITION account. The second entry posts the amount from the payee's POSITION account to the payee's SETTLEMENT account.
+One transaction settles many commits in the order of the commits, so no cover is ever overdrawn. If a commit cannot be
 settled, the hub skips this commit and the commits that depend on it. The hub tries the skipped commits again later. The
 database guarantees that no cover becomes negative.
 """

@@ -67,7 +67,7 @@ class LedgerAccountType(models.Model):
 class SettlementModel(models.Model):
     """The rule for settling one account type in one currency.
 
-    The default model has no currency and settles the other currencies.
+    The default model has no currency, and settles all currencies that have no model.
     """
 
     class Granularity(models.TextChoices):

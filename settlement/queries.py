@@ -50,7 +50,7 @@ def windows(
 ) -> QuerySet[SettlementWindow]:
     """Returns the windows that pass all filters.
 
-    A participant or currency matches a window if one of the window's commits has it.
+    A participant or currency matches a window with a commit of this participant or currency.
     """
     found = SettlementWindow.objects.prefetch_related("contents__inclusions").order_by("id")
     found = found.filter(**_given(state=state, created_at__gte=from_date, created_at__lte=_end_of(to_date)))

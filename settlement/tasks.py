@@ -1,4 +1,4 @@
-"""The periodic task of settlement. It has no arguments, because the database contains the work that is due."""
+"""The periodic task of settlement. The task has no arguments, because the database contains the due work."""
 
 from celery import shared_task
 

@@ -51,7 +51,7 @@ class Misbehaviour:
 
 
 class Polls(Misbehaviour):
-    """Polls for transfers that do not exist, as fast as the hub allows, and accepts none of the answers."""
+    """Sends requests for transfers that do not exist, as fast as the hub allows, and accepts no answer."""
 
     manner = Manner.SILENT
 
@@ -107,7 +107,7 @@ class NotImplemented501(_BadEndpoint):
 
 
 class BigBodies(Misbehaviour):
-    """Sends the largest bodies that the API allows to every resource: whole, in chunks, and slowly."""
+    """Sends bodies of the largest allowed size to every resource: whole, in chunks, and slowly."""
 
     async def misbehave(self) -> None:
         body = bodies.long_text()
@@ -242,7 +242,7 @@ class ManySubjectsSlow(_Waiting):
 
 
 class Downloads(Misbehaviour):
-    """Requests sixty files of transfers from the portal as one participant's user, without reading them."""
+    """Requests sixty files of transfers from the portal as one participant's user, without reading the files."""
 
     async def prepare(self) -> None:
         self._cookie = await asyncio.to_thread(downloads.sign_in, self.world.scene.database_url)

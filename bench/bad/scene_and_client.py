@@ -16,7 +16,7 @@ _LATE_S = 1.0  # if a fixed rate is late by more than this, it does not send the
 
 @dataclass(frozen=True)
 class Scene:
-    """The participants and the hub's address. A file passes them, because they are too long for a command line."""
+    """The participants and the hub's address. A file passes the scene, which is too long for a command line."""
 
     name: str  # name of the misbehaviour
     bad: str  # the misbehaving participant

@@ -1,8 +1,8 @@
 """Uses a core with the backend API of Mojaloop's SDK (version 2.1) as the connector's backend.
 
-The SDK reads every response with a status of 400 or more and a `statusCode` as the core's refusal. The connector does
-the same. The connector answers RESERVED to the hub for every transfer. It sends the end of the transfer to the core by
-PUT /transfers/{id}. The SDK does this too if the core answers RESERVED.
+The SDK reads every response with a status of 400 or more and a `statusCode` as the core's refusal. The connector reads
+such a response as a refusal too. The connector answers RESERVED to the hub for every transfer. The connector sends the
+end of the transfer to the core by PUT /transfers/{id}. The SDK also sends this PUT if the core answers RESERVED.
 """
 
 from collections.abc import Sequence

@@ -66,7 +66,7 @@ class BulkQuoteMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Bulks:
-    """Sends the messages, and returns their answers to the front end."""
+    """Sends the front end's messages to the hub, and returns the answers to the front end."""
 
     def __init__(
         self,

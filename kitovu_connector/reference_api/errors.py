@@ -35,7 +35,7 @@ def status_of(code: str) -> int:
 
 
 def last_error(code: str, text: str) -> dict[str, Any]:
-    """Returns transferError, as in `lastError`."""
+    """Returns the object transferError for the field `lastError`."""
     return {"httpStatusCode": status_of(code), "mojaloopError": error_body(code, text or text_of(code))}
 
 

@@ -39,7 +39,7 @@ class FxQuoteWanted(Wanted, kw_only=True):
 
 
 class Queries:
-    """Sends the requests, and returns their answers to the front end."""
+    """Sends the front end's requests to the hub, and returns the answers to the front end."""
 
     def __init__(self, config: Config, lookups: Lookups, aliases: Aliases, exchanges: Exchanges) -> None:
         self._config, self._lookups, self._aliases, self._exchanges = config, lookups, aliases, exchanges

@@ -1,6 +1,6 @@
 """Single payments of the SDK's outbound API: /transfers and /simpleTransfers.
 
-Each of them is a payment of the connector.
+The connector stores each of these payments as its own payment.
 """
 
 from typing import Any

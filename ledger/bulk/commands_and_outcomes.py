@@ -162,7 +162,7 @@ class BulkNotObeyed:
 class BulkUnknown:
     """The bulk does not exist, or the sender is not a party to the bulk.
 
-    The hub answers both cases in the same way.
+    The hub's answer is equal in these two cases.
     """
 
     command: BulkFulfil | BulkReject

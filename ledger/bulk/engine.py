@@ -1,8 +1,8 @@
 """Runs one transaction for one bulk: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
 
-The engine runs the same statements as for a group of single transfers, and a few statements for the bulk itself. The
-number of statements does not depend on the number of items. A bulk is never grouped with other commands, so the thread
-of the bulk's request decides the bulk at once.
+The engine runs the SQL statements for a group of single transfers, and a few additional SQL statements for the bulk
+itself. The number of statements does not depend on the number of items. A bulk is never grouped with other commands, so
+the thread of the bulk's request decides the bulk at once.
 """
 
 from collections.abc import Sequence

@@ -32,7 +32,7 @@ def tell_state(*, bulk_id: str, requester: Recipient) -> None:
 
 
 def expire() -> int:
-    """Ends bulks past their expiration. Returns the number of aborted transfers.
+    """Ends bulks after their expiration. Returns the number of aborted transfers.
 
     Two sweeps may run at the same time.
     """

@@ -1,7 +1,7 @@
 """The rules of conversions (fxTransfers, FSPIOP API v2.0). Pure.
 
 `ledger.decide` decides the whole batch and calls these rules. A conversion reserves its own leg when it is prepared.
-The conversion and its determining transfer end together: either both of them commit, or both of them abort.
+The conversion and its determining transfer end together. Both the conversion and the transfer commit, or both abort.
 """
 
 from collections.abc import Iterator, Sequence
@@ -161,7 +161,7 @@ def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
 def _is_awaited(c: ConversionState, s: Snapshot) -> bool:
     """Returns whether the conversion is agreed and its determining transfer is reserved.
 
-    Such a conversion ends with its transfer.
+    An awaited conversion ends with its transfer.
     """
     t = s.transfers.get(c.determining_transfer_id)
     return (

@@ -1,5 +1,8 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""The invariants of conversions as named SQL statements. Each must return no row (`ledger.invariants` runs them)."""
+"""The invariants of conversions as named SQL statements. Each statement must return no row.
+
+`ledger.invariants` runs the statements.
+"""
 
 from hub.invariant_type import Invariant, fits
 

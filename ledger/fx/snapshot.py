@@ -20,7 +20,7 @@ class ConversionState:
 
     The conversion's own leg is between the initiator and the FXP. If the payer converts, the conversion's own leg is in
     the source currency. If the payee converts, the conversion's own leg is in the target currency. The second leg is
-    the determining transfer. It debits or credits the FXP's bridge account.
+    the determining transfer, which debits or credits the FXP's bridge account.
     """
 
     commit_request_id: str

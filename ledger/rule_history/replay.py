@@ -1,8 +1,8 @@
 """Replays rules over the stored history in the order of time, with the same judge and counters as for live payments.
 
-A replay of the live version reproduces its stored decisions. A replay of other rules shows what they would have done.
-A replay changes nothing in the database. The hub may process payments meanwhile. The memory use does not grow with the
-history.
+A replay of the live version reproduces its stored decisions. A replay of other rules shows the decisions that these
+rules would have made. A replay changes nothing in the database. The hub may process payments meanwhile. The memory use
+does not grow with the history.
 
 Counters are computed from the payments themselves. A replay does not judge a payment without stored facts. An example
 is a quote from a time without active rules and without RULES_COUNT. A replay ignores kill switches, because kill

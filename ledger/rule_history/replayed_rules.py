@@ -41,7 +41,10 @@ class ReplayedRules:
     counted_too: frozenset[Subject]
 
     def may_be_late(self, facts: Facts, rule_id: str) -> bool:
-        """Returns whether the rule read a profile without a lock. Such a rule may have missed the latest payments."""
+        """Returns whether the rule read a profile without a lock.
+
+        A rule without a lock may have missed the latest payments.
+        """
         at_transfer = facts.gate == "transfer"
         compiled = self.without_quote if at_transfer else self.by_gate[facts.gate]
         rule = next((each for each in compiled.rules if each.id == rule_id), None)

@@ -1,4 +1,4 @@
-"""Checks a payee's completedTimestamp. It may differ from the hub's time within limits, as in the reference hub."""
+"""Checks that a payee's completedTimestamp is near the hub's time. The limits are those of the reference hub."""
 
 from datetime import UTC, datetime, timedelta
 

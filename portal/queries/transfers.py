@@ -101,7 +101,7 @@ def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
 
 
 def with_id(any_id: str, *, own: int | None) -> list[Transfer]:
-    """Returns the transfers for an id. It may be the id of a transfer, a bulk, a conversion or a quote."""
+    """Returns the transfers for the id of a transfer, a bulk, a conversion or a quote."""
     named = {any_id, *FxTransfer.objects.filter(pk=any_id).values_list("determining_transfer_id", flat=True)}
     named |= quotes.transfers_converted_by(any_id)
     found = list(visible(own).filter(Q(pk__in=named) | Q(bulk_id=any_id)).order_by("-received_at")[:_MOST])

@@ -1,4 +1,4 @@
-"""The rules' decisions about one payment. They show each judged rule with its conditions, values and thresholds."""
+"""The rules' decisions about one payment: each judged rule with its conditions, values and thresholds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ TEXTS: Mapping[str, Promise] = {
         "the rule looks at payments in %(trigger)s, so its amounts cannot be in %(found)s"
     ),
     "no_time_between": gettext_lazy("the two times are equal"),
-    "hold_needs_one_end": gettext_lazy("a hold needs either the member for or the member until"),
+    "hold_needs_one_end": gettext_lazy('a hold needs exactly one of the members "for" and "until"'),
     "code_not_of_scheme": gettext_lazy(
         "%(found)s is not a scheme's error code; a scheme's codes are xx40 to xx99 of the categories 3000, 4000, 5000"
     ),

@@ -1,4 +1,5 @@
-"""Changes that a person requests from an alert. Each such change waits for a second person (`hub.audit.approvals`).
+"""Changes that a person requests from an alert. Each requested change waits for a second person
+(`hub.audit.approvals`).
 
 `PERFORM` maps each kind of change to the function that makes an approved change. Later apps add their kinds, such as
 the release of a held transfer. A payload has keys of parties and never an identifier.

@@ -1,4 +1,4 @@
-"""Durations as ISO 8601 writes them, in weeks, days, hours, minutes and seconds. Pure."""
+"""Durations in the form of ISO 8601, with weeks, days, hours, minutes and seconds. Pure."""
 
 import re
 

@@ -62,7 +62,7 @@ TEXTS: Mapping[str, str] = {
     "mixed_currencies": "the rule already has amounts in {first}; one rule has amounts of one currency",
     "currency_not_of_trigger": "the rule looks at payments in {trigger}, so its amounts cannot be in {found}",
     "no_time_between": "the two times are equal",
-    "hold_needs_one_end": "a hold needs either the member for or the member until",
+    "hold_needs_one_end": 'a hold needs exactly one of the members "for" and "until"',
     "code_not_of_scheme": (
         "{found} is not a scheme's error code; a scheme's codes are xx40 to xx99 of the categories 3000, 4000, 5000"
     ),

@@ -2,7 +2,7 @@
 
 A live rule at the transfer that refuses by a counter is a limit. A profile keeps its latest events one by one, so a
 count up to the number of these events is always exact. The number of events in a sum, or in a number of different
-parties, has no bound. So the rule set must also have a rule that limits the count of the same payments. That rule
+parties, has no bound. So the rule set must also have a rule that limits the count of these payments. The count rule
 refuses a payment before the window has more events than the profile keeps.
 """
 

@@ -32,7 +32,7 @@ def count(name: str) -> int:
 
 
 def repeat(name: str, number: int) -> None:
-    """Sets the last change of another kind to this number, which the same transaction has counted."""
+    """Stores this number as the last change of another kind. The caller's transaction has counted the number."""
     execute(_REPEAT, [name, number])
 
 

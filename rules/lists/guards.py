@@ -1,4 +1,4 @@
-"""A trigger for changes that need two people. Their transaction must have the approval (`hub.audit.approvals`)."""
+"""A trigger for changes that need two people. The transaction must contain the approval (`hub.audit.approvals`)."""
 
 import pgtrigger
 

@@ -64,7 +64,7 @@ def named(party: Party, dfsp: str) -> Named | None:
 
 
 class _Remembered:
-    """The parties and names that this process has stored in the last day. They need no SQL statement."""
+    """The parties and names that this process has stored in the last day. A remembered name needs no SQL statement."""
 
     def __init__(self) -> None:
         self._new: set[int] = set()
@@ -170,7 +170,7 @@ def _store(parties: Mapping[int, Named], hashes: Mapping[int, int], texts: Mappi
 def _cipher() -> Fernet:
     """Returns the cipher of names. The cipher's key changes together with the key of the hashes.
 
-    After such a change, the stored names and hashes are useless.
+    After a change of the key, the stored names and hashes are useless.
     """
     digest = hashlib.sha256(b"kitovu names of parties\0" + settings.RULES_PARTY_KEY.encode()).digest()
     return Fernet(base64.urlsafe_b64encode(digest))

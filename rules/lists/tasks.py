@@ -1,4 +1,4 @@
-"""Celery's periodic tasks of lists. They screen names after a change of a list, and delete old names and files."""
+"""Celery's periodic tasks that screen names after a change of a list, and delete old names and files."""
 
 from datetime import timedelta
 

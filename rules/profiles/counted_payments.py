@@ -1,4 +1,4 @@
-"""The values of a counted payment, and the event that each of its profiles stores. Pure."""
+"""The values of a counted payment, and the events that profiles store for the payment. Pure."""
 
 import hashlib
 from collections.abc import Iterator
@@ -38,7 +38,10 @@ payment.
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of the profiles in which a payment counts. A key is None if the payment counts in no such profile."""
+    """The keys of the profiles in which a payment counts.
+
+    If the payment does not count in a profile, the profile's key is None.
+    """
 
     payer: int | None = None
     payee: int | None = None

@@ -1,4 +1,7 @@
-"""Adds payments to profiles in a periodic batch, profile by profile. These are the payments that no gate has added."""
+"""Adds payments to profiles in a periodic batch, profile by profile.
+
+The batch adds the payments that no gate has added.
+"""
 
 from django.db import transaction
 

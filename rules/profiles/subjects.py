@@ -113,8 +113,8 @@ def may_look_at(when: Trigger, facts: Facts) -> bool:
 def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
     """Returns the profiles that must not change while the payment is judged.
 
-    A payment without an applicable limit locks no profile. Its profiles may be read by limits on other payments,
-    because the order in which the hub counts such payments does not matter.
+    A payment without an applicable limit locks no profile. This is correct even if limits on other payments read the
+    profiles of this payment, because the order in which the hub counts these payments does not matter.
     """
     subjects: set[Subject] = set()
     for limit in limits:

@@ -9,7 +9,7 @@ from rules.rulesets.models import Activation, Decision, RuleSetVersion, Variance
 
 
 def active() -> Activation | None:
-    """Returns the activation that applies now. Its version is None if people have switched the rules off."""
+    """Returns the activation that applies now. If people have switched the rules off, the activation has no version."""
     return _began().first()
 
 
@@ -48,6 +48,7 @@ def exceptions() -> list[Variance]:
 def decisions_about(subjects: Collection[str]) -> "QuerySet[Decision]":
     """Returns the stored decisions about these quotes, transfers and lookups, with the earliest first.
 
-    Each decision lists every rule that fired, with its conditions, their values in the payment, and their thresholds.
+    Each decision lists every rule that fired, with the rule's conditions, the values in the payment, and the
+    thresholds.
     """
     return Decision.objects.filter(subject__in=list(subjects)).order_by("id")

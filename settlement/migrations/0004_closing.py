@@ -1,6 +1,6 @@
 """Allows closing an account only if no window with one of its commits is unsettled.
 
-A balance of zero is not enough, because two unsettled windows may add up to zero. The settlement of each window still
+A balance of zero is not enough, because two unsettled windows may add up to zero. The later settlement of each window
 posts to the account. The check is in SQL, because the ledger does not import this app.
 """
 

@@ -1,7 +1,8 @@
 """Closes a participant for good, step by step. Each step is possible only after the previous step is complete.
 
-The database enforces the last steps. It allows closing an account only if the account is empty and has no unsettled
-window. It allows closing a participant only if all accounts are closed and nothing is reserved for the participant.
+The database enforces the last steps. The database allows closing an account only if the account is empty and has no
+unsettled window. The database allows closing a participant only if all accounts are closed and nothing is reserved for
+the participant.
 """
 
 from dataclasses import dataclass

@@ -30,7 +30,7 @@ class Closed:
 
 
 def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Closed:
-    """Closes the open window, and opens the next window. Then computes the totals of the closed window.
+    """Closes the open window, opens the next window, and computes the totals of the closed window.
 
     Commits wait only for a few milliseconds, until the next window is open. Raises FspiopError 3100 if `window_id` is
     not the open window, or if the window has no commits.

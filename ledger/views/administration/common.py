@@ -1,7 +1,7 @@
 """Shared code of the views of /api/ledger/v1: path parameters, amounts, and the refusal of bodies.
 
-The administration API accepts amounts as strings or numbers. It returns amounts as JSON numbers, because its clients
-expect numbers. Inside the hub, amounts are whole ten-thousandths.
+The administration API accepts amounts as strings or numbers. The administration API returns amounts as JSON numbers,
+because clients of this API expect numbers. Inside the hub, amounts are whole ten-thousandths.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
