@@ -48,7 +48,7 @@ def join(
     Measures the transfers (or payments) that were due from `since` to `until`.
 
     A transfer is lost if the hub may have accepted it (status 202, or no status) and the payer never received the
-    outcome. A payment is not lost if the hub refused its quote or its transfer at every try. In this case, the payer
+    outcome. A payment is not lost if the hub refused its quote or its transfer at every try, because the payer then
     gives up the payment.
     """
     names = ("prepares", "ends", "found", "quoted", "given_up")

@@ -324,7 +324,7 @@ def id_of_trace(trace: bytes) -> str:
 def text_of(body: bytes, key: bytes) -> bytes:
     """Returns the text under a key of a JSON body, or empty bytes if the body does not have the key.
 
-    The rest of the body is not parsed.
+    Does not parse the rest of the body.
     """
     at = body.find(b'"' + key + b'"')
     if at < 0:

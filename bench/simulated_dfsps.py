@@ -175,7 +175,7 @@ class Dfsp:
             self._say(request, self._give_up(key))
 
     def _is_new(self, key: str, seen: dict[str, float], path: bytes) -> bool:
-        """Returns whether the payment continues. An error or a repeated answer ends the payment's handling."""
+        """Returns whether the payment continues. A payment does not continue after an error or a repeated answer."""
         if path.endswith(b"/error"):
             self.notes.ends.setdefault(key, (time.monotonic(), f"error at {path.split(b'/', 2)[1].decode()}"))
             return False
@@ -191,7 +191,7 @@ class Dfsp:
         self.notes.strays[what] = self.notes.strays.get(what, 0) + 1
 
     def _give_up(self, key: str) -> Callable[[int], None]:
-        """Returns a function that gives up a payment. The payer calls it if the hub refused a request at every try."""
+        """Returns a function that gives up a payment. Called if the hub refused a request at every try."""
 
         def answered(status: int) -> None:
             if status != 202:

@@ -166,9 +166,9 @@ class Bank:
         return web.json_response(said, status=status)
 
     async def _was_never_begun(self, reference: str) -> bool:
-        """Returns whether the connector reports that it has no such payment.
+        """Returns whether the connector reports that the payment does not exist.
 
-        If the connector does not report this, the connector may yet make the payment.
+        Without this report from the connector, the payment may yet be made.
         """
         status, said = await self._connector("GET", f"/payments/{quote(reference, safe='')}", None)
         return status == 404 and _code_of(said) == _NO_SUCH_PAYMENT

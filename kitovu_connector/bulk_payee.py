@@ -299,7 +299,7 @@ class BulkPayee:
         await self._bulks.save(bulk, decided)
 
     async def _item(self, bulk: IncomingBulk, body: BulkTransferPost, sent: IndividualTransfer) -> _Item:
-        """Stores an item as a transfer, and reserves its terms. Returns the reason if it must not be fulfilled."""
+        """Stores an item as a transfer. Returns the reason if the item must not be fulfilled."""
         transfer = TransferPost(
             transfer_id=sent.transfer_id,
             payer_fsp=body.payer_fsp,

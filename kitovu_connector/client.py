@@ -268,7 +268,7 @@ def _turned_away(status: int, text: str) -> Answer:
 def _is_wrong(status: int) -> bool:
     """Returns whether people must correct the cause.
 
-    The causes of all other statuses in NOT_A_WORD go away without an action of people.
+    All other statuses in NOT_A_WORD have temporary causes.
     """
     return 400 <= status < 500 and status not in NOT_A_WORD - {401, 403}
 

@@ -83,7 +83,7 @@ class HubClock:
     def _report(self) -> None:
         """Logs the first measurement.
 
-        Later logs a measurement when the difference has left the margin or returned to it.
+        Later logs a measurement only when the difference has left or re-entered the margin.
         """
         found, is_within = self.measured, self.is_within_margin
         if found is None or is_within is self._is_within_margin:

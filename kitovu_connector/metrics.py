@@ -31,7 +31,7 @@ class Metrics(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yields the figures. Without an answer of the hub, its figures are missing."""
+        """Yields the figures. Without an answer of the hub, the hub's figures are missing."""
         counts = GaugeMetricFamily(
             "kitovu_connector_transfers",
             "Transfers in the state, by direction and state",

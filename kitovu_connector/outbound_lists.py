@@ -125,7 +125,7 @@ class OutboundLists:
         return web.json_response(found.shown, status=200 if found.is_well else 503)
 
     async def _live(self, _: web.Request) -> web.Response:
-        """Returns 200 while the connector runs. For programs that restart the connector."""
+        """Returns 200 while the connector runs. Programs that restart the connector use this request."""
         return web.json_response({"status": "OK"})
 
     async def _show_metrics(self, _: web.Request) -> web.Response:

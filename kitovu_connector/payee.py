@@ -206,7 +206,7 @@ class Payee:
         self.carry_on(stored.transfer_id)
 
     async def take_ending(self, transfer_id: str, ending: Ending) -> None:
-        """Processes the hub's report about the end of a transfer. Only COMMITTED credits the customer."""
+        """Processes the hub's report about the end of a transfer. Only the outcome COMMITTED credits the customer."""
         after = Stage.COMMITTING if ending.state == "COMMITTED" else Stage.RELEASING
         while (incoming := self._store.incoming(transfer_id)) is not None:
             if incoming.stage in (Stage.COMMITTED, Stage.ABORTED, Stage.COMMITTING, Stage.RELEASING):

@@ -250,7 +250,7 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
     """Returns the reason why the payer must not accept these terms, or None.
 
     By the payee's clock, the time is now `no_later_than` or later. Terms that seem to have expired may still be valid
-    by the payee's clock. In this case, the payee decides.
+    by the payee's clock. The payee decides whether such terms are valid.
     """
     order, (asked, currency) = payment.order, _asked(payment)
     if quote.transfer_amount.currency != currency:

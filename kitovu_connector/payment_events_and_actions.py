@@ -20,7 +20,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The connector has restarted and found the payment unfinished. The last request is unknown."""
+    """The connector has restarted and found the payment unfinished. It is unknown which request was sent last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ class ErrorReported:
     """PUT /transfers/{id}/error arrived, sent or forwarded by the hub. `written_at` is the message's Date, by the hub's
     clock.
 
-    The callback may be delivered long after that time.
+    The callback may be delivered long after `written_at`.
     """
 
     code: str

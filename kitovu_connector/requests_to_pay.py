@@ -134,7 +134,10 @@ class RequestsToPay:
         return await self._change(request, state=RequestState.PAYER_FOUND, payer=payer)
 
     async def _ask(self, request: RequestMade) -> RequestMade:
-        """Sends the request and waits for the answer. Sends it even if an earlier run may already have sent it."""
+        """Sends the request and waits for the answer.
+
+        Sends the request even if an earlier run may already have sent the request.
+        """
         if request.state is not RequestState.ASKED:
             return request
         assert request.payer is not None

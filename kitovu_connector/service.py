@@ -62,7 +62,7 @@ class _Continued(_Closed, Protocol):
 class Connector:
     """Starts the two servers (for the hub and for the core), and continues all unfinished payments of an earlier run.
 
-    Raises ConfigError or StartError if the connector cannot start. In this case, no server or file stays open.
+    Raises ConfigError or StartError if the connector cannot start. After an error, no server or file stays open.
     """
 
     def __init__(self, config: Config, backend: Backend) -> None:

@@ -47,7 +47,7 @@ class Submissions:
         self._changed: dict[str, asyncio.Event] = {}
 
     def routes(self) -> list[Route]:
-        """Returns the routes for the messages about conversions and bulks, that this DFSP sends or receives."""
+        """Returns the routes for the messages about conversions and bulks that this DFSP sends or receives."""
         return [
             ("PUT", "/fxTransfers/{id}", self._conversion_told),
             ("PUT", "/fxTransfers/{id}/error", self._conversion_failed),

@@ -1,4 +1,4 @@
-"""Changes accounts, net debit caps and funds: operations of the ledger that are rare.
+"""Changes accounts, net debit caps and funds. The ledger rarely runs these operations.
 
 The operations of this module use Django's ORM and the ledger's lock order.
 

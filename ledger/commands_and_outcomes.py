@@ -356,7 +356,7 @@ class NotObeyed:
 class Unknown:
     """The transfer does not exist, or the sender is not a party to the transfer.
 
-    The hub's answer is equal in these two cases.
+    The hub's answer does not reveal whether the transfer exists.
     """
 
     command: Fulfil | Reject | Expire

@@ -1,7 +1,7 @@
 """The limit of a position: the lower of net debit cap and liquidity cover. Pure.
 
-This module has the rule twice: in Python for decisions and displays, and in SQL for the database's guards. A position
-includes the amounts that are reserved on it.
+This module computes the limit in two ways: in Python for decisions and displays, and in SQL for the database's checks.
+A position includes the amounts that are reserved on it.
 """
 
 from collections.abc import Collection

@@ -128,5 +128,5 @@ _ORIGINALS = """
 
 
 def originals(transaction_ids: Sequence[str]) -> dict[str, Original]:
-    """Returns those of these transactions that are committed. A committed transfer never changes."""
+    """Returns the committed transactions among these transactions. A committed transfer never changes."""
     return {row[0]: Original(*row[1:]) for row in execute(_ORIGINALS, [list(transaction_ids)])}

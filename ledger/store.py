@@ -1,4 +1,4 @@
-"""ALL statements of the money path.
+"""ALL SQL statements of the money path.
 
 Each statement takes lists, so the number of statements does not depend on the lengths of the lists.
 
@@ -12,8 +12,8 @@ Code that locks several kinds of these rows and locks uses this lock order:
   4. inserts, in the order of transfer ids
 
 The hub first locks the rows of a decision, and then reads the rows with a separate statement. Under READ COMMITTED, a
-statement that waited for a lock sees the new version only of the locked row. The statement sees the versions before the
-wait of all other rows.
+statement that waited for a lock sees the new version only of the locked row. The statement sees all other rows in the
+versions that they had before the wait.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,10 +1,10 @@
 """Creates and opens invitations. With an invitation, only the owner of an account can set the account's password.
 
-With e-mail, the hub sends the link to the account's address, and no page shows it. Without e-mail, the requester of the
-account hands over the link, and the approver hands over the code. The link and the code are the two halves of the
-invitation. Each of the two people sees only one half, and only once. The owner needs the two halves.
-If a half was lost, was seen by another person or has expired, the account needs a new invitation. One person requests
-the new invitation, and another person approves the request.
+With e-mail, the hub sends the link to the account's address, and no page shows the link. Without e-mail, the requester
+of the account hands over the link, and the approver hands over the code. The link and the code are the two halves of
+the invitation. Each of the two people sees only one half, and only once. The owner needs the two halves. If a half was
+lost, was seen by another person or has expired, the account needs a new invitation. One person requests the new
+invitation, and another person approves the request.
 """
 
 import hmac
@@ -91,7 +91,7 @@ def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
 def make_for_console(user: User) -> str:
     """Creates an invitation without a code, and returns the path of its link.
 
-    For shell users, who can change the database anyway.
+    Only shell users can call this function. They can change the database anyway.
     """
     end_open(user)
     token = secrets.token_urlsafe(32)

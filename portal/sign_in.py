@@ -96,7 +96,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
         """Returns whether the user must enter a password or code again before the change.
 
-        A user without a second factor does not have to.
+        A user without a second factor does not have to enter them again.
         """
         return has_second_factor(self.request)
 

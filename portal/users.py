@@ -44,7 +44,7 @@ def check(*, username: str, email: str, roles: frozenset[Role], participant: Par
 
 
 def check_email(email: str) -> None:
-    """Raises Refused if another account has this mailbox. Otherwise one person could approve with a second account."""
+    """Raises Refused if another account has this mailbox. With two accounts, one person could request and approve."""
     try:
         validate_email(email)
     except ValidationError:
@@ -97,7 +97,7 @@ def administrators() -> int:
 
 @transaction.atomic
 def set_roles(user: User, *, roles: frozenset[Role], actor: str) -> None:
-    """Sets a user's roles to exactly these. The user's next request already has the new roles."""
+    """Sets a user's roles to exactly these roles. The user's next request already has the new roles."""
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     profile = Profile.objects.select_related("participant").get(user=user)
     check_roles(roles=roles, participant=profile.participant)

@@ -62,7 +62,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def alerts(self) -> tuple[Hit, ...]:
-        """Returns the hits that raise an alert, for every outcome."""
+        """Returns the hits that raise an alert, independently of the outcome."""
         return tuple(hit for hit in self.hits if hit.counts and (hit.action == "alert" or hit.skipped))
 
 

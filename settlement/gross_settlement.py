@@ -33,7 +33,7 @@ def immediate_models() -> list[SettlementModel]:
 
 
 def batch_of(model: SettlementModel) -> str:
-    """Returns the name of the batch that skips the commits that this model cannot settle."""
+    """Returns the name of the batch in which the hub skips commits of this model."""
     return f"gross-settlement {model.currency}"
 
 

@@ -41,7 +41,7 @@ _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
 
 def allow_time_for_totals() -> None:
-    """Raises the time limits of this transaction's statements and lock waits above those of a request."""
+    """Sets longer time limits for this transaction's statements and lock waits than requests have."""
     execute(f"SET LOCAL statement_timeout = {_TOTALLING_MS}")
     execute(f"SET LOCAL lock_timeout = {_TOTALLING_MS}")
 

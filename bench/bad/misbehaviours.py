@@ -43,7 +43,7 @@ class Misbehaviour:
         """Runs after the first interval. The duration of this method is not measured."""
 
     async def misbehave(self) -> None:
-        """Runs until it is cancelled."""
+        """Runs the misbehaviour until the task is cancelled."""
         await asyncio.Event().wait()
 
     async def end(self) -> None:
@@ -60,8 +60,8 @@ class Polls(Misbehaviour):
 
 
 class _BadEndpoint(Misbehaviour):
-    """Takes part in payments and lookups that need its endpoint. Some requests are its own, and some come from other
-    participants.
+    """Takes part in payments and lookups that need its endpoint. This participant sends some of the requests, and other
+    participants send the rest.
 
     The requests are equal in all intervals. Only the behaviour of the endpoint changes.
     """

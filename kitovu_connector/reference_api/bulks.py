@@ -44,7 +44,7 @@ _NOT_KNOWN = "the outcome is not known yet: the money may move; repeat the reque
 
 
 class Made(StrEnum):
-    """The only state of a bulk quote. The connector has no further work with it."""
+    """The only state of a bulk quote. The connector has no further work with a bulk quote."""
 
     SENT = "SENT"
 

@@ -162,7 +162,7 @@ class BulkNotObeyed:
 class BulkUnknown:
     """The bulk does not exist, or the sender is not a party to the bulk.
 
-    The hub's answer is equal in these two cases.
+    The hub's answer does not reveal whether the bulk exists.
     """
 
     command: BulkFulfil | BulkReject

@@ -159,6 +159,6 @@ def state_answer(hub: HubMessages, bulk: Bulk, items: Iterable[TransferState], r
 
 
 def unknown_answer(hub: HubMessages, bulk_id: str, requester: Recipient) -> Outgoing:
-    """Returns the answer to GET /bulkTransfers/{ID} of a requester that is not a party to an existing bulk."""
+    """Returns the answer to GET /bulkTransfers/{ID} if the requester is not a party to a bulk with this ID."""
     error, path = ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, f"/bulkTransfers/{bulk_id}/error"
     return as_answer(hub.error(requester, path, error.code, error.text, subject=bulk_id, kind="bulk-state"))

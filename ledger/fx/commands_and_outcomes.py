@@ -118,7 +118,7 @@ class FxNotObeyed:
 class FxUnknown:
     """The conversion does not exist, or the sender is not a party to the conversion.
 
-    The hub's answer is equal in these two cases.
+    The hub's answer does not reveal whether the conversion exists.
     """
 
     command: FxFulfil | FxReject

@@ -1,4 +1,4 @@
-"""A foreign key gives an entry's two accounts the entry's currency (invariant: books balance)."""
+"""A foreign key ensures that an entry's two accounts have the entry's currency (invariant: books balance)."""
 
 from django.db import migrations
 

@@ -67,7 +67,7 @@ def described_key(kind: str, text: str) -> list[Line]:
 def _moment(payload: Payload, name: str) -> datetime | None:
     """Returns a time from a program's request, or None.
 
-    Requests from the portal have no time, because the form has no field.
+    Requests from the portal have no time, because the form has no field for a time.
     """
     text = payload.get(name)
     return time.parse_datetime(text) if text else None

@@ -1,4 +1,4 @@
-"""The pages of lists, matches of names, fraud markers and kill switches. Two people decide each change."""
+"""The pages of lists, matches of names, fraud markers and kill switches. Two people must approve each change."""
 
 from typing import Any
 

@@ -46,9 +46,9 @@ _TRUE = ast.Constant(True)
 def compile_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[Gate] = ()) -> CompiledRules:
     """Returns one function for the live and shadow rules of a gate. The rule set must have passed the checks.
 
-    `with_rules_of` adds rules of other gates. The hub has not judged the quote of a transfer without a quote in this
-    hub. So `compile_rules(rule_set, "transfer", with_rules_of=["quote"])` judges such a transfer by the rules of both
-    gates.
+    `with_rules_of` adds rules of other gates. If a quote did not pass through this hub, the hub has not judged the
+    quote. So `compile_rules(rule_set, "transfer", with_rules_of=["quote"])` judges the transfer of such a quote by the
+    rules of the quote and of the transfer.
     """
     rules = rules_of_gates(rule_set.rules, (gate, *with_rules_of))
     needs = needed_counters(rules)

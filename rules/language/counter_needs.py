@@ -99,7 +99,7 @@ class Need(msgspec.Struct, frozen=True, order=True):
 
 
 class Counters(Protocol):
-    """The interface of counters. Compiled and interpreted rules read counters only by its method `get`."""
+    """The interface of counters. Compiled and interpreted rules read counters only by the method `get`."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
         """Returns the measure at `facts.now`, or None if the measure is not known, for example without a party key.

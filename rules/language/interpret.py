@@ -1,5 +1,5 @@
 """Interprets rules node by node. Tests compare compiled rules with this module. The hub reads the conditions of hits
-with it. Pure.
+with this module. Pure.
 
 A condition is true, false, or not known (None) because a fact is missing. An optional fact that the message omits is
 absent, not missing. Each comparison with an absent fact is false, except `absent` and `not_in`.

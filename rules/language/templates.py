@@ -427,7 +427,7 @@ _ALL = (
     Template(
         "night_delay",
         "Delay at night",
-        "Holds payments of the night until the morning.",
+        "Holds payments that are made at night until the morning.",
         (
             Parameter("from", "Night begins", "time"),
             Parameter("to", "Night ends", "time"),

@@ -78,7 +78,7 @@ def key_of(kind: str, *, party: int | None = None, payer_dfsp: str = "", payee_d
 
 
 def subject_of(key: int) -> str:
-    """Returns the subject of a request to change this kill switch. The database compares the subject."""
+    """Returns the subject of a request to change a kill switch. The database compares the subject with the change."""
     return f"kill switch {key}"
 
 

@@ -18,7 +18,7 @@ KIND = "clear_name_match"
 
 
 def subject_of(match_id: int) -> str:
-    """Returns the subject of a request to clear this match. The database compares the subject."""
+    """Returns the subject of a request to clear this match. The database compares the subject with the change."""
     return f"name match {match_id}"
 
 

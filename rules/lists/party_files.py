@@ -75,7 +75,7 @@ class PartyFile:
 
 
 def read(raw: bytes) -> PartyFile:
-    """Returns the lines of a file. Raises BadFile if it has any fault."""
+    """Returns the lines of a file. Raises BadFile if the file has any fault."""
     if len(raw) > MOST_BYTES:
         raise BadFile([LineFault(1, f"the file has more than {MOST_BYTES} bytes")])
     reader = _Reader()

@@ -90,7 +90,7 @@ forget = _remembered.clear
 def see(parties: Sequence[Named]) -> None:
     """Stores and screens the names that are new to the hub, in separate transactions.
 
-    Call it outside of a transaction. The matches are in `rules.lists.matches` under `keys.served`. Runs no SQL
+    Must be called outside a transaction. The matches are in `rules.lists.matches` under `keys.served`. Runs no SQL
     statement if there is no new name. Otherwise the number of SQL statements does not depend on the number of parties.
     """
     found: dict[int, Named] = {}

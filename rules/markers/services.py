@@ -42,7 +42,7 @@ class Report:
 
 
 def subject_of(marker: int) -> str:
-    """Returns the subject of a request to lift this marker. The database compares the subject."""
+    """Returns the subject of a request to lift this marker. The database compares the subject with the change."""
     return f"marker {marker}"
 
 

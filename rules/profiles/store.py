@@ -3,7 +3,7 @@ lengths of the lists.
 
 The lock order of the ledger (`ledger.store`) applies: profiles after transfers and conversions, and before accounts,
 with ascending keys. A transaction deletes a row of `UnfoldedCount` only under the lock of the row's profile. So no row
-is applied twice.
+changes a profile twice.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

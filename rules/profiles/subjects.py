@@ -113,8 +113,8 @@ def may_look_at(when: Trigger, facts: Facts) -> bool:
 def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
     """Returns the profiles that must not change while the payment is judged.
 
-    A payment without an applicable limit locks no profile. This is correct even if limits on other payments read the
-    profiles of this payment, because the order in which the hub counts these payments does not matter.
+    A payment without an applicable limit locks no profile. If limits on other payments read the payment's profiles, the
+    hub may count this payment before or after the other payments.
     """
     subjects: set[Subject] = set()
     for limit in limits:

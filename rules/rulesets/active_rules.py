@@ -68,7 +68,7 @@ class ActiveRules:
 
     @property
     def for_transfers_without_quote(self) -> CompiledRules:
-        """The rules of both gates, for a transfer whose quote did not pass through this hub."""
+        """The rules of the quote and of the transfer, for a transfer whose quote did not pass through this hub."""
         return self.rules.without_quote
 
 

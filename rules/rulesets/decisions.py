@@ -70,7 +70,7 @@ def _sighting(version: int, judged: Judged, hit: Hit) -> Sighting:
 def _is_about_payee(hit: Hit) -> bool:
     """Returns whether the alert belongs to the payee.
 
-    The rule's code decides, or the rule reads only facts of the payee.
+    It does if the rule's code is about the payee, or if the rule reads only the payee.
     """
     if hit.code is not None and hit.code[0] in "45":
         return hit.code[0] == "5"
@@ -86,7 +86,7 @@ def _is_kept(judged: Judged) -> bool:
 def is_sampled(subject: str) -> bool:
     """Returns whether the hub stores the verdict about this payment without a hit.
 
-    Equal payments always give equal results.
+    The result for one payment never changes.
     """
     return zlib.crc32(subject.encode()) % _ONE_IN == 0
 

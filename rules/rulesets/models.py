@@ -97,8 +97,8 @@ class Decision(models.Model):
     """The verdict of one version about one payment at one gate. The table has every verdict with a hit, and a sample of
     the other verdicts.
 
-    A party's key is a keyed hash (`rules.party_keys`). The row contains the facts only if there is a hit, because a
-    refused quote is stored nowhere else.
+    A party's key is a keyed hash (`rules.party_keys`). A row with a hit also contains the facts, because a refused
+    quote is stored nowhere else.
     """
 
     class Outcome(models.TextChoices):

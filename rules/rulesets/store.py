@@ -71,7 +71,7 @@ _VARIANCES = """
 
 
 def variances(revision: int) -> dict[str, dict[str, datetime]]:
-    """Returns the end of each exception, by rule and DFSP. Reads the rows up to this number."""
+    """Returns the end of each exception, by rule and DFSP. Reads the rows of exceptions up to this number."""
     found: dict[str, dict[str, datetime]] = {}
     for rule, dfsp, until in execute(_VARIANCES, [revision]):
         found.setdefault(rule, {})[dfsp] = until

@@ -11,7 +11,7 @@ MarkerKind = Literal["MULE_ACCOUNT", "SCAMMER_ACCOUNT", "APPLICATION_FRAUD", "OT
 
 
 class MarkerPost(Message):
-    """A DFSP's fraud marker of a party of any DFSP.
+    """A DFSP's fraud marker about a party of any DFSP.
 
     The hub recognises repeated requests by the DFSP's own id `marker_id`.
     """
@@ -32,14 +32,14 @@ class AppealPost(Message):
 
 
 class ShownAppeal(Message):
-    """An appeal, for the DFSP that filed it."""
+    """An appeal, in the form for the DFSP that filed the appeal."""
 
     state: str
     decision: str | None = None
 
 
 class ShownMarker(Message):
-    """A marker, for the DFSP that filed it."""
+    """A marker, in the form for the DFSP that filed the marker."""
 
     number: int
     marker_id: str
@@ -49,7 +49,10 @@ class ShownMarker(Message):
 
 
 class PayeeMarker(Message):
-    """A marker of a payee, for every DFSP. The message does not name the DFSP that filed the marker."""
+    """A marker of a payee, in the form that every DFSP can read.
+
+    The message does not name the DFSP that filed the marker.
+    """
 
     number: int
     kind: str

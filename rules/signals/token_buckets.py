@@ -16,7 +16,7 @@ def take(participant_id: int, kind: str, *, cost: float, most: float, per_s: flo
     """Takes tokens from this DFSP's bucket of this kind. Returns False and takes no tokens if the bucket has too few.
 
     A new bucket is full, with `most` tokens. The bucket gets `per_s` tokens each second. If the bucket has `least`
-    tokens, the request is accepted, and the bucket pays the full cost. The number of tokens can become negative, so the
+    tokens, the request is accepted, and its full cost is subtracted. The number of tokens can become negative, so the
     DFSP waits longer. Only requests of the same DFSP wait for each other.
     """
     needed = cost if least is None else least
