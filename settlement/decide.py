@@ -11,7 +11,7 @@ from settlement.states import NEXT, State
 
 
 class Refusal(Enum):
-    """The reason for a refusal: a code and a text. The caller receives this refusal with the account."""
+    """The reason for a refusal: a code and a text. The caller receives each refusal with its account."""
 
     NO_PARTICIPANT = (ErrorCode.CLIENT_ERROR, "Participant not found")
     NO_ACCOUNT = (ErrorCode.CLIENT_ERROR, "Account not found")
