@@ -18,7 +18,9 @@ class Fault(Enum):
 class KeyFault(Fault):
     """The possible faults of a key, a certificate or a signing request."""
 
-    PRIVATE_KEY = "this is a private key; keep it, make a new one, and register its public part"
+    PRIVATE_KEY = (
+        "this is a private key; create a new key, keep its private part secret, and register only its public part"
+    )
     TOO_LONG = "too long"
     NOT_RSA = "not an RSA key"
     NO_JWK = "not a JWK of an RSA key"

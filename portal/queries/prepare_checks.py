@@ -73,8 +73,8 @@ BY_RULE: Mapping[Refusal, Check] = {
     Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT: _DEBTOR,
     # The hub stores the rules that judged a prepare with the decision, not with the prepare.
     Refusal.REFUSED_BY_RULE: Check(gettext_lazy("the scheme's rules allow the payment"), _Told.OF_REFUSED_BY_IT),
-    Refusal.LIQUIDITY: Check(gettext_lazy("the paying participant's cover is enough")),
-    Refusal.NDC: Check(gettext_lazy("the paying participant's net debit cap is enough")),
+    Refusal.LIQUIDITY: Check(gettext_lazy("the cover of the paying participant is enough")),
+    Refusal.NDC: Check(gettext_lazy("the net debit cap of the paying participant is enough")),
 }
 CHECKS: Sequence[tuple[Check, frozenset[str]]] = [
     (check, frozenset(rule.value for rule in rules))

@@ -119,18 +119,18 @@ def test_a_payments_page_says_what_was_checked_and_which_rule_refused_it(world: 
     client = browser(Role.VIEWER)
     page = page_of(client, paid.transfer_id)
     assert "Checks by the hub" in page
-    assert "the paying participant's net debit cap is enough" in page
+    assert "the net debit cap of the paying participant is enough" in page
     assert "the conversion is agreed" not in page  # it has none
-    assert "those of the quote" not in page  # it is not recorded whether that was checked
+    assert "the terms of the quote" not in page  # it is not recorded whether that was checked
     page = page_of(client, refused.transfer_id)
-    assert "the paying participant's net debit cap is enough: <code>NDC</code>" in page
-    assert "the paying participant's cover is enough" in page
+    assert "the net debit cap of the paying participant is enough: <code>NDC</code>" in page
+    assert "the cover of the paying participant is enough" in page
     early = prepare(world, "green", "blue", 1, expires_in=-5)
     run(early)
     page = page_of(client, early.transfer_id)
     assert "<code>EXPIRED_ON_ARRIVAL</code>" in page
     assert "payer and payee are different participants" in page
-    assert "the paying participant's cover is enough" not in page  # it was not come to
+    assert "the cover of the paying participant is enough" not in page  # it was not come to
 
 
 @pytest.mark.django_db(transaction=True)
