@@ -1,6 +1,6 @@
-"""Finds the DFSP of an alias, and registers and withdraws aliases, at the oracle that is responsible for them.
+"""Finds the DFSP of an alias, and registers and withdraws aliases, at the oracle that is responsible for the alias.
 
-The hub sends HTTP requests to external oracles while the caller waits, so never call these functions in a transaction.
+Never call these functions in a transaction, because they may send HTTP requests to external oracles.
 """
 
 import time
@@ -23,9 +23,9 @@ _HELD = "this alias is registered by another participant"
 def owner_of(alias: Alias, *, caller: int) -> Party:
     """Returns the active participant that serves this alias.
 
-    Raises 3204 if no participant serves it, and 3200 if the alias's sub-id is unknown. `caller` is the requesting
-    participant, because each caller may have only a share of the requests to an oracle. If an oracle gives no answer,
-    the search ends (2003), because the next oracle might name another DFSP.
+    Raises 3204 if no participant serves the alias, and 3200 if the alias's sub-id is unknown. `caller` is the
+    requesting participant, because the number of each caller's requests to an oracle is limited. If an oracle gives no
+    answer, the search ends with 2003, because the next oracle might name another DFSP.
     """
     until = time.monotonic() + settings.ORACLE_TIMEOUT_S
     for oracle in queries.oracles_for(alias):
@@ -57,7 +57,7 @@ def register(alias: Alias, fsp: Participant) -> None:
 def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, FspiopError]:
     """Registers many aliases. Returns the aliases that failed, each with its error.
 
-    The number of statements is constant.
+    The number of statements does not depend on the number of aliases.
     """
     until = time.monotonic() + settings.ORACLE_BATCH_TIMEOUT_S
     refused: dict[Alias, FspiopError] = {}
@@ -93,7 +93,7 @@ def _register_group(group: Sequence[Alias], fsp: Participant, until: float) -> d
 def withdraw(alias: Alias, fsp: Participant) -> None:
     """Withdraws this DFSP's registrations of an alias from every responsible oracle.
 
-    Raises 3204 if the DFSP has none.
+    Raises 3204 if the DFSP has no registration of the alias.
     """
     until = time.monotonic() + settings.ORACLE_TIMEOUT_S
     withdrawn = [_withdraw(oracle, alias, fsp, until) for oracle in queries.oracles_for(alias)]

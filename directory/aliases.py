@@ -36,23 +36,23 @@ class Alias:
 
     @property
     def key(self) -> str:
-        """The identifier as the hub's own oracle stores it. All identifiers of one party get the same spelling."""
+        """The identifier in the spelling of the hub's own oracle. All spellings of one identifier have one key."""
         return identifier_key(self.type, self.identifier)
 
     @property
     def sub_key(self) -> str:
-        """The sub-id as the hub's own oracle stores it."""
+        """The sub-id in the spelling of the hub's own oracle."""
         return sub_key(self.sub_id)
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
-        """A key that is equal for every spelling of one alias."""
+        """Returns the key of the alias. All spellings of one alias have one key."""
         return self.type, self.key, self.sub_key, self.currency
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One line of an oracle's answer: this DFSP serves the party.
+    """One line of an oracle's answer. The line names the DFSP that serves the party.
 
     If the currency is empty, the DFSP serves the party in all currencies.
     """
@@ -63,7 +63,8 @@ class Registration:
 
 
 def check_readable(alias: Alias) -> None:
-    """Refuses an alias that a path cannot contain, that looks like another alias, or whose stored form is too long."""
+    """Refuses an alias if a path cannot contain it, if it looks like another alias, or if its stored form is too
+    long."""
     for name, value, key in (
         ("partyIdentifier", alias.identifier, alias.key),
         ("partySubIdOrType", alias.sub_id, alias.sub_key),
@@ -75,18 +76,20 @@ def check_readable(alias: Alias) -> None:
 def is_segment(text: str) -> bool:
     """Returns whether a path segment can be this text.
 
-    The text must not have a slash, and must not be "." or "..", which are steps in a URL.
+    The text must not have a slash, and must not be "." or "..", because a URL client would interpret them as steps in
+    the path.
     """
     return "/" not in text and text not in (".", "..")
 
 
 def _is_seen(text: str) -> bool:
-    """Returns whether every character is visible. Single plain spaces between two other characters are allowed too."""
+    """Returns whether every character is visible. A single plain space between two visible characters is allowed."""
     return text.isprintable() and _UNSEEN.search(text) is None and text == text.strip(" ")
 
 
 def check_form(alias: Alias) -> None:
-    """Refuses to register an identifier that does not fit its type. A lookup of such an identifier finds nothing."""
+    """Refuses to register an identifier that does not fit its type. A lookup of an identifier that does not fit its
+    type finds nothing."""
     check_readable(alias)
     form, sentence = _FORMS.get(alias.type, (None, ""))
     if form is not None and not form.match(alias.identifier):
@@ -96,8 +99,8 @@ def check_form(alias: Alias) -> None:
 def fitting(registrations: Iterable[Registration], alias: Alias) -> list[Registration]:
     """Returns the registrations for this alias and sub-id.
 
-    Registrations for the alias's currency come before registrations for all currencies. Otherwise the given order is
-    kept.
+    Registrations for the alias's currency come before registrations for all currencies. Apart from this, the order does
+    not change.
     """
     own_sub_key = alias.sub_key
     found = [

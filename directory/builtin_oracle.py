@@ -25,9 +25,9 @@ def find(alias: Alias) -> list[Registration]:
 
 
 def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
-    """Registers or confirms aliases, by two statements. Returns the aliases that another DFSP holds.
+    """Registers or confirms aliases with two statements. Returns the aliases that another DFSP holds.
 
-    No DFSP takes over another DFSP's customer: an alias stays with its DFSP until that DFSP withdraws it.
+    No DFSP takes over another DFSP's customer: an alias stays with its DFSP until this DFSP withdraws the alias.
     """
     with transaction.atomic():
         lookup_sql.register(aliases, fsp_id=fsp.pk)
@@ -37,7 +37,8 @@ def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
 
 @transaction.atomic
 def port(registration_id: int, *, to: Participant, actor: str) -> PartyIdentifier:
-    """Moves a registration to another DFSP for an operator, if the old DFSP does not withdraw it.
+    """Moves a registration to another DFSP. Operators use this function if the old DFSP does not withdraw the
+    registration.
 
     Writes an audit entry.
     """

@@ -56,10 +56,10 @@ class AnswerParty:
 
     @property
     def key(self) -> str:
-        """A key that differs from the lookup's and from other senders' answers.
+        """Returns the answer's key, which differs from the lookup's key and from the keys of other senders' answers.
 
-        Otherwise a DFSP could delay another's lookup by answers that nobody requested. An answer does not depend on a
-        lookup of its own group, because nobody has received that lookup yet.
+        With a common key, a DFSP could delay another DFSP's lookup by answers that nobody requested. An answer does not
+        depend on a lookup in its own group, because no DFSP has received this lookup yet.
         """
         return f"{self.subject} by {self.sender_id}"
 
@@ -70,22 +70,22 @@ class AnswerParty:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredOracle:
-    """The data of a registered oracle with which the hub decides whether to send a request to this oracle."""
+    """The data of a registered oracle. From this data the hub decides whether to send a request to the oracle."""
 
     currency: str
     is_default: bool
 
 
 class Gate(Protocol):
-    """The scheme's rules, with the data that they need about a group's questions (`directory.rules_gate`)."""
+    """The scheme's rules, and the data about a group's questions that the rules need (`directory.rules_gate`)."""
 
     def refusal(self, command: AskParty, owner: str) -> FspiopError | None:
-        """Judges a question that passed all other checks. Returns the error if the rules refuse it."""
+        """Judges a question that passed all other checks. Returns an error if the rules refuse the question."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The rows that the decisions about a group's lookups and answers use."""
+    """The rows for the decisions about a group's lookups and answers."""
 
     oracles: Mapping[str, Sequence[RegisteredOracle]]  # the registered oracles by type
     own_types: Collection[str]  # the types for which the hub's own oracle answers

@@ -12,7 +12,7 @@ from hub.participants.parties import Party, check_payment, recipient_of, sender_
 
 
 def decide(commands: Sequence[AskParty | AnswerParty], scene: Scene, facts: Facts) -> list[Outcome]:
-    """Decides each of these commands. No two are about the same lookup."""
+    """Decides each of these commands. No two commands are about one lookup."""
     return [
         _ask(command, scene, facts) if isinstance(command, AskParty) else _answer(command, scene, facts)
         for command in commands
@@ -78,7 +78,7 @@ def _registered_owner(alias: Alias, facts: Facts) -> Party | None:
 
 
 def _check_some_payment(asker: Party, owner: Party) -> None:
-    """Refuses the lookup if neither party may pay the other. A lookup may begin a payment in either direction."""
+    """Refuses the lookup if neither DFSP may pay the other DFSP. A lookup may begin a payment in either direction."""
     if not (asker.may_receive and owner.may_send):
         check_payment(payer=asker, payee=owner)
 

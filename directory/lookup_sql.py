@@ -1,4 +1,4 @@
-"""The SQL statements that every lookup runs, and those for many registrations at once."""
+"""The SQL statements of every lookup, and the SQL statements for many registrations at once."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -32,7 +32,7 @@ _HELD_BY_OTHERS = f"""
 
 
 def register(aliases: Sequence[Alias], *, fsp_id: int) -> None:
-    """Adds the aliases that are not yet registered for their currency or for all currencies, by one statement."""
+    """Adds with one statement the aliases that are not yet registered for their currency or for all currencies."""
     execute(_REGISTER, [fsp_id, *_columns(aliases), fsp_id])
 
 
@@ -61,8 +61,8 @@ _FOUND = """
 def registrations(alias: Alias) -> list[Registration]:
     """Returns the registrations of this alias, the oldest first.
 
-    A registration fits if it is for the alias's currency or for all currencies. Every registration fits an alias
-    without a currency.
+    A registration fits an alias if it is for the alias's currency or for all currencies. Every registration fits an
+    alias without a currency.
     """
     parameters = [alias.type, alias.key, alias.sub_key, alias.currency, alias.currency]
     return [Registration(*row) for row in execute(_FOUND, parameters)]
@@ -108,7 +108,8 @@ _REGISTERED = """
 
 
 def registered(aliases: Collection[Alias]) -> tuple[dict[Alias, list[Registration]], dict[str, Party]]:
-    """Returns the registrations of these aliases, the oldest first, and the active participants that have them."""
+    """Returns the registrations of these aliases, the oldest first, and the active participants with these
+    registrations."""
     asked = list(aliases)
     found: dict[Alias, list[Registration]] = {}
     owners: dict[str, Party] = {}
@@ -137,7 +138,7 @@ _ASK = """
 def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
     """Adds these lookups, given as (forwarded request, version of the answer).
 
-    A repeated lookup begins to wait from now on.
+    The waiting time of a repeated lookup begins again.
 
     The rows are added in the order of their keys, so that two transactions do not wait for each other.
     """
@@ -170,7 +171,7 @@ _END = """
 
 
 def end(answered: Collection[LookupKey], *, keep_s: int) -> set[LookupKey]:
-    """Ends these lookups. Returns those that exist and may be answered.
+    """Ends these lookups. Returns the lookups that exist and may be answered.
 
     A lookup must wait for an answer, or have ended in the last `keep_s` seconds.
     """

@@ -34,7 +34,8 @@ class PartyIdentifier(models.Model):
 
 
 class Oracle(models.Model):
-    """An external registry of aliases of one type, which the hub calls over HTTP. An empty currency stands for all."""
+    """An external registry of aliases of one type. The hub calls it over HTTP. An empty currency stands for all
+    currencies."""
 
     class EndpointType(models.TextChoices):
         URL = "URL"
@@ -62,8 +63,8 @@ class Oracle(models.Model):
 class PartyLookup(models.Model):
     """A forwarded GET /parties. The lookup waits until its answer arrives or is overdue.
 
-    After the lookup's end, the row is kept for as long as a lookup may wait, because the DFSP may repeat its answer or
-    send it late.
+    After the lookup's end, the hub keeps the row for as long as a lookup may wait, because the DFSP may repeat its
+    answer or send a late answer.
     """
 
     requester = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)

@@ -1,8 +1,9 @@
 """A cache of oracles' recent answers in Redis. The cache may be lost at any time.
 
-Each answer is a separate value, which expires ORACLE_CACHE_S after the answer. When the hub changes an alias, the alias
-gets a new edition, and the hub no longer reads answers of older editions. The cache contains digests, not aliases. Each
-answer is signed together with its time, because a program that can write to Redis must not decide where money goes.
+Each answer is a separate value. The value expires ORACLE_CACHE_S after the answer. When the hub changes an alias, the
+alias gets a new edition, and the hub no longer reads answers of older editions. The cache contains digests, not
+aliases. Each answer is signed together with its time, because a program that can write to Redis must not decide where
+money goes.
 """
 
 import contextlib
@@ -74,7 +75,7 @@ def keep(oracle: Oracle, alias: Alias, found: Iterable[Registration], *, edition
 def forget(aliases: Iterable[Alias]) -> None:
     """Removes all answers about these aliases, from any oracle, for every sub-id and currency.
 
-    Answers to requests that are in progress now will not be cached either.
+    The cache also does not store the answers to requests that are in progress now.
     """
     if settings.ORACLE_CACHE_S <= 0:
         return

@@ -1,11 +1,11 @@
 """Sends HTTP requests to external oracles, from the threads of the web process.
 
-Each request has a total deadline and a limit for the answer's size. Redirects are not followed.
+Each request has a total deadline and a limit for the answer's size. The client does not follow redirects.
 
-The module `hub.concurrency_shares` limits how many threads wait for one oracle, and shares them among callers. The
-module `directory.oracle_pauses` decides when an oracle is paused. Batches have a limit of their own, and their outcomes
-do not change the pauses of the oracle. Requests run in an event loop in a separate thread, so that the deadline is
-enforced no matter how the oracle behaves. A thread that waits for a request holds no database connection.
+The module `hub.concurrency_shares` limits the number of threads that wait for one oracle, and divides these threads
+among callers. The module `directory.oracle_pauses` decides when an oracle is paused. Batches have a limit of their own,
+and their outcomes do not change the pauses of the oracle. Requests run in an event loop in a separate thread, so that
+the deadline applies to every behaviour of the oracle. A thread that waits for a request holds no database connection.
 """
 
 import asyncio
@@ -42,11 +42,11 @@ _MARGIN_S = 1.0
 
 
 class OracleUnavailable(Exception):
-    """The oracle gave no usable answer, or it is paused."""
+    """Raised if the oracle gave no usable answer, or is paused."""
 
 
 class BatchRefused(Exception):
-    """The caller has another batch in progress, or too many other callers have a batch in progress."""
+    """Raised if the caller, or too many other callers, have a batch in progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Reply:
 def sizes_of(shared: int) -> Sizes:
     """Returns the limits for `shared` places. One caller may take half of the shared places.
 
-    In addition, at least `_FIRSTS` callers each have a place for one request.
+    At least `_FIRSTS` callers each have one further place.
     """
     half = max(1, shared // 2)
     return Sizes(most=shared + max(shared, _FIRSTS), shared=shared, share=half, waiting=shared, waiting_share=half)
@@ -73,7 +73,7 @@ def sizes_of(shared: int) -> Sizes:
 
 @dataclass(slots=True)
 class _Oracle:
-    """This process's observations of one oracle. Other processes have their own observations."""
+    """One oracle, as this process has observed it. Other processes have their own observations."""
 
     places: Places = field(default_factory=Places)
     pauses: OraclePauses = field(default_factory=OraclePauses)
@@ -93,7 +93,7 @@ class OracleClient:
     def ask(self, endpoint: str, call: Call, *, about: str, caller: Caller, until: float) -> Reply:
         """Returns the reply to one call about an alias. `until` is the time limit (time.monotonic()).
 
-        Raises OracleUnavailable if there is no reply before the time limit.
+        Raises OracleUnavailable if no reply comes before the time limit.
         """
         sql_execution.give_back()
         oracle = self._oracle(endpoint)
@@ -127,7 +127,7 @@ class OracleClient:
 
     @contextmanager
     def batch(self, caller: Caller, *, until: float) -> Iterator[None]:
-        """Holds one of the places for batches, which are the same for all oracles.
+        """Holds one of the places for batches. All oracles together have these places.
 
         Raises BatchRefused if no place is free.
         """
@@ -139,7 +139,7 @@ class OracleClient:
             raise BatchRefused from None
 
     def ask_many(self, endpoint: str, calls: Sequence[Call], *, caller: Caller, until: float) -> list[Reply]:
-        """Returns the replies to all calls of a batch, whose place the caller holds.
+        """Returns the replies to all calls of a batch. The caller must hold a place for the batch.
 
         Raises OracleUnavailable if one call has no reply.
         """
@@ -188,9 +188,9 @@ class OracleClient:
             self._curl.close()
 
     async def _all(self, endpoint: str, calls: Sequence[Call], timeout_s: float) -> list[Reply]:
-        """Runs the calls in up to `_AT_ONCE` tasks, each of which takes the next call.
+        """Runs the calls in up to `_AT_ONCE` tasks. A task that has finished a call takes the next call.
 
-        So a large batch does not have a task for each call.
+        So the number of tasks does not depend on the size of the batch.
         """
         replies: list[Reply | None] = [None] * len(calls)
         left, octets = iter(enumerate(calls)), 0

@@ -1,11 +1,11 @@
-"""Decides for which callers an oracle is paused. Pure except for the clock. Each process uses its own observations.
+"""Decides for which callers an oracle is paused. Pure except for the clock. Each process decides from its own requests.
 
 - Five requests in a row that get no connection begin a pause for all callers.
-- A server error, or no answer in time, may concern one alias, and a caller chooses its aliases. Five aliases in a row
-  begin a pause for that caller. The five aliases begin a pause for all callers if they come from three callers or more,
-  and no caller got an answer meanwhile.
+- A server error, or no answer in time, may concern only one alias, and the caller chose this alias. Failures for five
+  aliases in a row begin a pause for the caller. The failures begin a pause for all callers if three or more callers had
+  them, and no caller got an answer meanwhile.
 - After the pause each caller may have one open request. An answer ends this limit for the caller that got the answer,
-  and all other callers may send a request at once. So a caller whose requests get no answer delays only itself.
+  and lets every other caller send a request immediately. So a caller whose requests get no answer delays only itself.
 """
 
 import threading
@@ -57,7 +57,7 @@ class OraclePauses:
         self._own: dict[Caller, _Own] = {}
 
     def may_ask(self, caller: Caller) -> bool:
-        """Returns whether this caller's request may be sent now. After such a request, `end` must be called."""
+        """Returns whether this caller's request may be sent now. After the request, the client must call `end`."""
         with self._guard:
             if self._is_paused(caller) or (self._is_suspect(caller) and self._asking[caller]):
                 return False

@@ -14,7 +14,7 @@ from hub.participants import endpoint_types_and_urls
 
 
 def add(*, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
-    """Registers an oracle, which from now on answers for this type and currency instead of the hub's own oracle."""
+    """Registers an oracle. The oracle then answers for this type and currency instead of the hub's own oracle."""
     check_endpoint(endpoint)
     oracle = Oracle(type=alias_type, endpoint=endpoint, currency=currency, is_default=is_default)
     return _save(oracle, "oracle_added", before=None, actor=actor)
@@ -34,7 +34,7 @@ def change(oracle_id: str, *, alias_type: str, endpoint: str, currency: str, is_
 
 @transaction.atomic
 def remove(oracle_id: str, *, actor: str) -> None:
-    """Removes an oracle. Does nothing if there is no such oracle."""
+    """Removes an oracle. Does nothing if the oracle does not exist."""
     oracle = _locked(oracle_id)
     if oracle is not None:
         record("oracle_removed", subject=str(oracle), actor=actor, before=_shown(oracle))

@@ -1,8 +1,7 @@
 """Forwards GET /parties requests and their answers. Stores the time until which each request waits for its answer.
 
-Only the DFSP that received the request may answer. Only the requester gets the answer. If there is no answer in time,
-the requester gets 2004 (FSPIOP API v1.1, section 7.6). If the request cannot be delivered, the outbox reports the
-failure.
+Only the DFSP that received the request may answer. Only the requester gets the answer. If no answer comes in time, the
+requester gets 2004 (FSPIOP API v1.1, section 7.6). If the request cannot be delivered, the outbox reports the failure.
 """
 
 from django.conf import settings
@@ -18,14 +17,14 @@ from hub.outbox.messages import Recipient
 
 
 def ask(command: AskParty) -> Outcome:
-    """Forwards a request and stores it, in a group. A repeated request begins to wait from now on."""
+    """Forwards a request and stores it, in a group. The waiting time of a repeated request begins again."""
     return agreement_engine.submit(command)
 
 
 def answer(command: AnswerParty) -> Outcome:
     """Forwards an answer, in a group, to the DFSP that sent the request.
 
-    A lookup can still be answered for PARTY_ANSWER_S after its end: an answer may be late or repeated.
+    For PARTY_ANSWER_S after a lookup's end, the hub still accepts a late or repeated answer.
     """
     return agreement_engine.submit(command)
 
@@ -63,7 +62,8 @@ def _load(commands: list[AskParty | AnswerParty], scene: Scene, gate: Gate | Non
 
 
 def report_unanswered() -> int:
-    """Reports to the requesters of overdue lookups that no answer came in time. Returns the number of these lookups."""
+    """Reports to the requesters of overdue lookups that no answer came in time. Returns the number of reported
+    lookups."""
     return unanswered.report(LOOKUPS)
 
 

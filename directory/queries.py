@@ -1,4 +1,4 @@
-"""Queries for the oracles that answer for an alias, and for the hub's data about an alias or an oracle."""
+"""Queries that find the oracles for an alias, and the hub's data about an alias or an oracle."""
 
 from django.db.models import Count, QuerySet
 
@@ -33,7 +33,7 @@ def registrations_of(identifier: str) -> QuerySet[PartyIdentifier]:
 def shared_identifiers(most: int = 500) -> list[tuple[str, str, int]]:
     """Returns (type, identifier, number of DFSPs) of the identifiers that several DFSPs have registered.
 
-    A customer who has changed to another DFSP can have such an identifier.
+    For example, two DFSPs may have registered the identifier of a customer who has changed to another DFSP.
     """
     rows = PartyIdentifier.objects.order_by("type", "identifier").values("type", "identifier")
     shared = rows.annotate(dfsps=Count("fsp", distinct=True)).filter(dfsps__gt=1)

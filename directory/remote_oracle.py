@@ -1,7 +1,8 @@
 """The protocol of external oracles (GET, POST and DELETE /participants/..., synchronous), with strict checks.
 
-The oracle is the authority for its aliases. The hub reads the oracle's answers strictly. No DFSP can change an alias
-that the oracle shows as another DFSP's. The parameter `until` is the time limit (time.monotonic()) for the whole call.
+The oracle is the authority for its aliases. The hub reads the oracle's answers strictly. If the oracle shows that a
+DFSP has an alias, no other DFSP can change this alias. The parameter `until` is the time limit (time.monotonic()) for
+the whole call.
 """
 
 import time
@@ -55,7 +56,7 @@ def probe(oracle: Oracle) -> float:
 
 
 def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
-    """Registers an alias. Returns False, and changes nothing, if the oracle shows the alias as another DFSP's."""
+    """Registers an alias. If the oracle shows that another DFSP has the alias, returns False and changes nothing."""
     shown = _shown(oracle, alias, fsp.id, until)
     held = _holders(shown, alias)
     if _others(shown, alias, fsp):
@@ -75,7 +76,7 @@ def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *,
 
     Returns the aliases that another DFSP holds or the oracle refused, with the reason.
 
-    Each DFSP may have one batch at a time. Raises 2005 if there is no place for the batch.
+    Each DFSP may have one batch at a time. Raises 2005 if no place for a batch is free.
     """
     try:
         with oracle_client.batch(fsp.id, until=until):
@@ -85,7 +86,7 @@ def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *,
 
 
 def _register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, until: float) -> dict[Alias, str]:
-    """Looks up and registers only the first of several spellings of one alias.
+    """Looks up and registers aliases. Of several spellings of one alias, uses only the first spelling.
 
     All spellings get the result of the first spelling.
     """
@@ -126,8 +127,7 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
 def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
     """Deletes this DFSP's registrations. Returns whether the DFSP had a registration.
 
-    The hub requests the deletion only if all registrations that the oracle shows under exactly this path are this
-    DFSP's.
+    The hub requests the deletion only if the oracle shows no other DFSP's registrations under exactly this path.
     """
     shown = _shown(oracle, alias, fsp.id, until)
     own = [registration for registration in fitting(shown, alias) if registration.fsp == fsp.name]
@@ -138,7 +138,7 @@ def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
         _check_obeyed(reply, ErrorCode.DELETE_PARTY_INFO_ERROR)
         oracle_cache.forget([alias])
     elif alias.currency or not all(registration.currency for registration in own):
-        raise FspiopError(ErrorCode.DELETE_PARTY_INFO_ERROR, "the oracle would delete another participant's too")
+        raise FspiopError(ErrorCode.DELETE_PARTY_INFO_ERROR, "the oracle would also delete another participant's alias")
     else:
         for currency in {registration.currency for registration in own}:
             withdraw(oracle, replace(alias, currency=currency), fsp, until=until)
@@ -187,7 +187,7 @@ def _check_obeyed(reply: Reply, code: ErrorCode) -> None:
 def _is_refusal(reply: Reply) -> bool:
     """Returns whether the oracle refused this alias, for example with 400.
 
-    A fault of the oracle is not a refusal of the alias.
+    A fault of the oracle does not count as a refusal.
     """
     return 400 <= reply.status < 500 and reply.status not in (401, 403, 404, 408, 429)
 
@@ -199,7 +199,7 @@ def _unavailable(oracle: Oracle) -> FspiopError:
 def _others(shown: Sequence[Registration], alias: Alias, fsp: Participant) -> bool:
     """Returns whether another DFSP holds this alias for the alias's currency.
 
-    Another DFSP's registration for all currencies counts too, unless this DFSP has a registration for the alias's
+    Another DFSP's registration for all currencies also counts, except if this DFSP has a registration for the alias's
     currency.
     """
     held = _holders(shown, alias)
@@ -210,7 +210,7 @@ def _others(shown: Sequence[Registration], alias: Alias, fsp: Participant) -> bo
 def _holders(shown: Sequence[Registration], alias: Alias) -> set[str]:
     """Returns the DFSPs that hold this alias for exactly its currency.
 
-    An alias without a currency stands for all currencies.
+    An alias without a currency is registered for all currencies.
     """
     return {registration.fsp for registration in fitting(shown, alias) if registration.currency == alias.currency}
 
@@ -233,7 +233,7 @@ def _party(alias: Alias, fsp: Participant) -> OracleParty:
 def _refused_of(reply: Reply, aliases: Sequence[Alias]) -> set[Alias]:
     """Returns the aliases of a batch that the oracle refused.
 
-    Aliases that the oracle's answer does not mention are not refused.
+    An alias that is missing from the oracle's answer counts as accepted.
     """
     try:
         answer = bodies.read(OracleBatchReply, reply.body)

@@ -1,6 +1,6 @@
 """The gate of the scheme's rules at the lookup: refuses questions about parties that lists or markers stop.
 
-The gate is made once for each group, in the group's database transaction. Without active rules, no statement runs.
+Each group makes one gate, in the group's database transaction. Without active rules, the gate runs no statement.
 """
 
 from collections.abc import Collection
@@ -20,14 +20,15 @@ from rules.rulesets.decisions import Judged
 
 @dataclass(slots=True)
 class LookupGate:
-    """One group at the gate. Only `save` runs statements."""
+    """The gate of one group. Only the method `save` runs statements."""
 
     rules: ActiveRules
     now: datetime
     judged: list[Judged] = field(default_factory=list)
 
     def refusal(self, command: AskParty, owner: str) -> FspiopError | None:
-        """Judges a question that passed all other checks. Returns the error if the scheme's rules refuse it."""
+        """Judges a question that passed all other checks. Returns an error if the scheme's rules refuse the
+        question."""
         facts = message_facts.of_lookup(
             command.alias.type,
             command.alias.identifier,
@@ -53,7 +54,7 @@ class LookupGate:
 
 
 def open_gate(asked: Collection[AskParty]) -> LookupGate | None:
-    """Returns the gate for these questions. None if there are none, or no rules are active."""
+    """Returns the gate for these questions, or None if there are no questions or no active rules."""
     if not asked:
         return None
     active = active_rules.current_at()

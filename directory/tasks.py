@@ -1,4 +1,5 @@
-"""Periodic tasks of the directory. The tasks have no arguments, because the database contains the work that is due."""
+"""Periodic tasks of the directory. The tasks have no arguments, because they find the work that is due in the
+database."""
 
 from celery import shared_task
 

@@ -1,6 +1,6 @@
-"""The one spelling of an alias under which the hub keeps what it knows about the alias. Pure.
+"""Converts identifiers and sub-ids to the one spelling under which the hub stores an alias. Pure.
 
-Without it, a customer could be registered or counted twice under two spellings of one identifier.
+Without a single spelling, a customer could be registered or counted twice under two spellings of one identifier.
 """
 
 import re
@@ -30,6 +30,6 @@ def identifier_key(id_type: str, identifier: str) -> str:
 def sub_key(sub_id: str) -> str:
     """Returns a sub-id in its only spelling: capital letters, as in PASSPORT.
 
-    Capitals may decompose, so NFC is applied after them too.
+    Capital letters may decompose, so the function applies NFC after the conversion to capitals too.
     """
     return unicodedata.normalize("NFC", composed(sub_id).upper())

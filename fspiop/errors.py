@@ -17,7 +17,7 @@ _STATUS_OF_CATEGORY = {"1": 503, "2": 500}
 
 
 class ErrorCode(Enum):
-    """Every code with its text: the codes of the API, and those that the reference hub adds."""
+    """Every error code with its text: the codes of the API, and the codes that the reference hub adds."""
 
     COMMUNICATION_ERROR = ("1000", "Communication error")
     DESTINATION_COMMUNICATION_ERROR = ("1001", "Destination communication error")
@@ -126,7 +126,8 @@ def error_body(code: str, description: str, extensions: Sequence[tuple[str, str]
 
 
 class FspiopError(Exception):
-    """A request or message that the receiver refuses, with the error code and description for its sender."""
+    """Raised for a request or message that the receiver refuses. Has the error code and the description for the
+    sender."""
 
     def __init__(
         self,

@@ -52,8 +52,8 @@ def read_headers(
     """Reads the headers of a request. Raises FspiopError with the name of a wrong header.
 
     `get` returns a header by its lower-case name. The API's OpenAPI documents and the reference hub require a
-    Content-Type in every request. The API's text requires it only for a body. With `needs_content_type=False`, a
-    request without a body may omit the Content-Type.
+    Content-Type in every request. The API's text requires a Content-Type only for a body. With
+    `needs_content_type=False`, a request without a body may omit the Content-Type.
     """
     content_type = get("content-type")
     is_read = needs_content_type or content_type is not None

@@ -1,8 +1,8 @@
 """The Interledger part of a transfer: packet, fulfilment and condition (FSPIOP API v1.1, sections 4 and 6.5.2.3).
 
 A packet has the form that ilp-packet 2.x and the Mojaloop SDK write: a type byte and a length, then the payment as in
-listing 6. The packet in listing 45 lacks the type byte, the length and the last byte, for extensions. The reference's
-readers refuse such a packet, and so does this module.
+listing 6. The packet in listing 45 lacks the type byte, the length, and the last byte for extensions. The reference's
+readers refuse a packet without these parts, and this module refuses it too.
 """
 
 import hashlib
@@ -51,7 +51,8 @@ def encode_payment(payment: IlpPayment) -> str:
 
 
 def decode_payment(text: str) -> IlpPayment:
-    """Reads packet text (FSPIOP API v1.1, listing 6). Raises ValueError unless it is one whole canonical packet."""
+    """Reads packet text (FSPIOP API v1.1, listing 6). Raises ValueError if the text is not exactly one canonical
+    packet."""
     packet = packet_octets(text)
     if packet[:1] != bytes([_PAYMENT_TYPE]):
         raise ValueError("the packet is not an ILP payment")
@@ -72,16 +73,16 @@ def decode_payment(text: str) -> IlpPayment:
 def fulfilment_for(packet_text: str, secret: bytes) -> str:
     """Returns the fulfilment of a packet: HMAC-SHA256 of the packet's bytes (FSPIOP API v1.1, listing 12).
 
-    The Mojaloop SDK hashes the packet's text instead. The two methods can be used in one scheme, because only the payee
-    DFSP ever computes a fulfilment. This function returns the values of listings 42 to 44.
+    The Mojaloop SDK hashes the packet's text instead. One scheme can contain DFSPs with either method, because only the
+    payee DFSP computes a fulfilment. This function returns the values of listings 42 to 44.
     """
     return base64url.encode(hmac.digest(secret, packet_octets(packet_text), "sha256"))
 
 
 def condition_for(fulfilment: str) -> str:
-    """Returns the SHA-256 of a fulfilment, which is the condition (FSPIOP API v1.1, 4.4).
+    """Returns the condition of a fulfilment: the fulfilment's SHA-256 (FSPIOP API v1.1, 4.4).
 
-    Raises ValueError if malformed.
+    Raises ValueError if the fulfilment is malformed.
     """
     return base64url.encode(hashlib.sha256(_hash_octets(fulfilment)).digest())
 
@@ -109,7 +110,7 @@ def _hash_octets(text: str) -> bytes:
 
 
 def packet_digest(text: str) -> bytes:
-    """Returns the SHA-256 of the bytes in packet text. Padding of the text makes no difference."""
+    """Returns the SHA-256 of the bytes in packet text. Padding of the text does not change the digest."""
     return hashlib.sha256(text.rstrip("=").encode()).digest()
 
 

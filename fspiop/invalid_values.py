@@ -9,7 +9,7 @@ _LONGEST_TEXT = 200  # a parameter may be the text of a library
 
 
 class Fault(Enum):
-    """The code of an error. The name of a code is stable.
+    """The codes of errors. The name of a code never changes.
 
     The value is the English text, with places for the parameters.
     """
@@ -48,7 +48,7 @@ class EncodingFault(Fault):
 
 
 class InvalidValue(ValueError):
-    """A value that cannot be registered. A parameter may be the error that caused this error."""
+    """A value that cannot be registered. A parameter of the error may be the exception that caused it."""
 
     def __init__(self, fault: Fault, **parameters: object) -> None:
         super().__init__((fault.value % parameters)[:_LONGEST_TEXT])

@@ -1,7 +1,7 @@
-"""FSPIOP-Signature: a JSON Web Signature that is separate from the body it signs (API Signature v1.1, RFC 7515).
+"""FSPIOP-Signature: a JSON Web Signature in a header, separate from the signed body (API Signature v1.1, RFC 7515).
 
 This module uses RSA directly. A general JOSE library reads `alg`, keys and extensions from the message, and an attacker
-can abuse each of these. In this module, a message can only choose one of three hash algorithms.
+can abuse all three. In this module, a message can only choose one of three hash algorithms.
 """
 
 import json
@@ -44,7 +44,7 @@ Form = Literal["raw", "sorted", "compact"]
 def load_private_key(pem: bytes) -> RSAPrivateKey:
     """Reads a private key for signing (API Signature v1.1, 3.2).
 
-    Raises ValueError unless it is RSA of 2048 to 3072 bits.
+    Raises ValueError if the key is not RSA of 2048 to 3072 bits.
     """
     try:
         key = serialization.load_pem_private_key(pem, password=None)
@@ -59,7 +59,7 @@ def load_private_key(pem: bytes) -> RSAPrivateKey:
 def load_public_key(pem: bytes) -> RSAPublicKey:
     """Reads a participant's public key (API Signature v1.1, 3.2).
 
-    Raises ValueError unless the key is sound RSA of 2048 to 4096 bits.
+    Raises ValueError if the key is not RSA of 2048 to 4096 bits, or is weak.
     """
     try:
         key = serialization.load_pem_public_key(pem)
@@ -106,8 +106,8 @@ def verify(
 ) -> None:
     """Checks that one of `keys` signed exactly these bytes for this request (API Signature v1.1, 3.3).
 
-    `method` and `uri` are those of the actual request, not the claims in FSPIOP-URI and FSPIOP-HTTP-Method.
-    `uri` is the path from the resource on, with its query. `headers` has lower-case names. Raises FspiopError 3105.
+    `method` and `uri` are taken from the actual request, not from FSPIOP-URI and FSPIOP-HTTP-Method. `uri` is the path,
+    beginning with the resource, and the query. `headers` has lower-case names. Raises FspiopError 3105.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     if not _is_signed(header_text, body, signature, keys, algorithm):
@@ -123,12 +123,13 @@ def verify_compat(
     uri: str,
     headers: Mapping[str, str],
 ) -> Form:
-    """Checks a signature, like `verify`, of a peer that serialises its JSON again before it signs.
+    """Checks the signature of a peer that serialises its JSON again before it signs.
 
-    Returns the signed form.
+    Returns the signed text. Raises the errors of `verify`.
 
     The reference's Node libraries do not sign the bytes that they send. These libraries parse the body, serialise it
-    again and sign the result. Since 2026 these libraries sort the keys. Earlier versions kept the order.
+    again and sign the result. Since 2026 these libraries sort the keys of objects. Earlier versions kept the order of
+    the keys.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     for form, octets in _forms(body):
@@ -178,7 +179,8 @@ def _read_protected(header_text: str) -> dict[str, str]:
 
 
 def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers: Mapping[str, str]) -> None:
-    """Checks that the protected values match the request (section 3.3, step 3). Removes these from `protected`."""
+    """Checks that the protected values match the request (section 3.3, step 3). Removes the checked values from
+    `protected`."""
     # Names in the protected header are case-sensitive: the reference would not look for "fspiop-uri".
     if protected.pop("FSPIOP-URI", None) != uri:
         raise _refused("FSPIOP-URI is not the request's")
@@ -202,7 +204,7 @@ def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers
 def _is_signed(
     header_text: str, body: bytes, signature: bytes, keys: Sequence[RSAPublicKey], algorithm: hashes.HashAlgorithm
 ) -> bool:
-    """Returns whether any of the keys made the signature. A participant has two keys while it replaces one."""
+    """Returns whether any of the keys made the signature. A participant has two keys while it replaces a key."""
     signing_input = _signing_input(header_text, body)
     for key in keys:
         try:
@@ -250,7 +252,7 @@ def _octets(text: str, what: str) -> bytes:
 
 
 def check_strength(key: RSAPublicKey, most_bits: int = _MOST_KEY_BITS) -> None:
-    """Raises ValueError if the key is weak, or if a check with the key would take too long."""
+    """Raises ValueError for a weak key, and for a key with which checks would take too long."""
     if not _FEWEST_KEY_BITS <= key.key_size <= most_bits:
         raise InvalidValue(KeyFault.RSA_LENGTH, fewest=_FEWEST_KEY_BITS, most=most_bits, bits=key.key_size)
     exponent = key.public_numbers().e

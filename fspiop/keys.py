@@ -36,7 +36,7 @@ class _Jwk(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class PublicPart:
-    """The public part that the registry stores. Only a certificate has a period of validity. A bare key has none."""
+    """The public part that the registry stores. Only a certificate has a period of validity, a bare key does not."""
 
     sha256: str
     pem: str
@@ -46,7 +46,7 @@ class PublicPart:
 
 
 def read_signing_key(text: str) -> PublicPart:
-    """Returns the RSA key that a participant signs with. Raises ValueError with the fault of the text."""
+    """Returns the RSA key with which a participant signs. Raises ValueError with the fault of the text."""
     _refuse_private(text)
     stripped = text.strip()
     if stripped.startswith("{"):

@@ -2,7 +2,7 @@
 
 
 def octet_string(octets: bytes) -> bytes:
-    """Returns the length in canonical OER, and then the byte string itself.
+    """Returns the length of the byte string in canonical OER, followed by the byte string.
 
     A length below 128 takes one byte. Other lengths take as few bytes as possible.
     """
@@ -14,7 +14,7 @@ def octet_string(octets: bytes) -> bytes:
 
 
 def read_octet_string(octets: bytes) -> tuple[bytes, bytes]:
-    """Reads the first byte string. Returns the byte string, and the bytes that follow."""
+    """Reads the first byte string in a packet. Returns the byte string, and the bytes that follow."""
     if not octets:
         raise ValueError("the packet ends before a length")
     start, length = 1, octets[0]

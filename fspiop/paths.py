@@ -15,8 +15,8 @@ def path_of(*segments: str) -> str:
 def encodes(written: str, path: str) -> bool:
     """Returns whether `written` is a percent-encoding of a decoded path.
 
-    The segments are compared one by one. %2F does not separate segments, but in a decoded path it looks like a
-    separator.
+    The function compares the segments one by one. %2F does not separate segments, but looks like a separator in a
+    decoded path.
     """
     if _WRITTEN.match(written) is None:
         return False

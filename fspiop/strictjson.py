@@ -1,4 +1,4 @@
-"""Reads JSON, and refuses JSON that two programs could read differently (RFC 8259, FSPIOP API v1.1, 3.1.5).
+"""Reads JSON. Refuses JSON that two programs could read differently (RFC 8259, FSPIOP API v1.1, 3.1.5).
 
 Python's own reader accepts two equal keys and keeps the last value. The reader also accepts NaN, and text that a
 database cannot store.
@@ -40,7 +40,7 @@ def loads(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VAL
 
 
 def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VALUES) -> None:
-    """Raises FspiopError 3101 if the body is nested too deeply, 3104 if it would create too many objects.
+    """Raises FspiopError 3101 if the body is nested too deeply, and 3104 if the body would create too many objects.
 
     The check counts marks in the bytes before any object is created. The work for each byte is bounded. An empty array
     or object counts twice.
@@ -63,12 +63,13 @@ def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int 
 
 
 def canonical(value: object) -> bytes:
-    """Writes JSON with sorted keys, without spaces, as unescaped UTF-8. The reference signs and checks this form."""
+    """Writes JSON with sorted keys, without spaces, as unescaped UTF-8. The reference hub signs and checks this form of
+    JSON."""
     return _ENCODER.encode(value).encode("utf-8")
 
 
 def digest(value: object) -> bytes:
-    """Returns the SHA-256 of the canonical form, which is equal for two spellings of the same message."""
+    """Returns the SHA-256 of the canonical form. Two spellings of one message have equal digests."""
     return hashlib.sha256(canonical(value)).digest()
 
 

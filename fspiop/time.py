@@ -28,7 +28,8 @@ _HTTP_DATE = re.compile(
 
 
 def parse_datetime(text: str) -> datetime:
-    """Reads an API DateTime as a time in UTC. Raises ValueError unless it has exactly three decimals and a zone."""
+    """Reads an API DateTime as a time in UTC. Raises ValueError if it does not have exactly three decimals and a
+    zone."""
     if _DATE_TIME.match(text) is None:
         raise ValueError("a DateTime must look like 2026-01-31T08:00:00.000Z")
     return datetime.fromisoformat(text).astimezone(UTC)
@@ -47,7 +48,7 @@ def http_date(moment: datetime) -> str:
 
 
 def parse_http_date(text: str) -> datetime:
-    """Reads an IMF-fixdate. The weekday must be a weekday's name, but need not fit the date."""
+    """Reads an IMF-fixdate. The text must contain the name of a weekday, but this weekday need not fit the date."""
     found = _HTTP_DATE.match(text)
     if found is None:
         raise ValueError("a date must look like Tue, 24 Nov 2026 08:00:00 GMT")

@@ -1,4 +1,5 @@
-"""Reads the version of a message and the version that its sender accepts in return (FSPIOP API v1.1, section 3.3.4).
+"""Reads the version of a message, and the version that the sender accepts for the answer (FSPIOP API v1.1, section
+3.3.4).
 
 Each resource has its own versions. The reference hub accepts the versions 1.0, 1.1 and 2.0 of each resource. Five
 resources have a second form of version 2.0: the bodies are ISO 20022 messages, and the media types name ISO 20022. For
@@ -18,7 +19,8 @@ _ISO20022_MARK = "i"
 
 
 class Version(NamedTuple):
-    """The version of a resource. As text it is "1.1", for example, or "2.0i" if bodies are ISO 20022 messages."""
+    """The version of a resource. The text of a version is for example "1.1", or "2.0i" if bodies are ISO 20022
+    messages."""
 
     major: int
     minor: int
@@ -77,7 +79,7 @@ def read_content_type(text: str | None, resource: str) -> Version:
 
 
 def read_accept(text: str | None, resource: str) -> Version:
-    """Reads the version that the sender accepts in return: the first supported version in its Accept header.
+    """Reads the version that the sender accepts for the answer: the first supported version in the Accept header.
 
     A major version alone means its newest minor version. A header without a version means the newest version.
     """
@@ -96,7 +98,8 @@ def content_type(resource: str, version: Version | str) -> str:
 
 
 def accept(resource: str, version: Version | int) -> str:
-    """Returns the Accept header of a request. An int is a major version, and allows all of its minor versions."""
+    """Returns the Accept header of a request. An int is a major version, and allows all minor versions of this major
+    version."""
     return f"application/vnd.interoperability.{resource}+json;version={version}"
 
 
@@ -158,6 +161,6 @@ def missing_header(header: str, said_first: str = "") -> FspiopError:
 
 
 def _unsupported(detail: str, supported: tuple[Version, ...]) -> FspiopError:
-    """Returns the error of FSPIOP API v1.1, section 3.3.4.3, which lists the supported versions."""
+    """Returns the error of FSPIOP API v1.1, section 3.3.4.3. The error lists the supported versions."""
     versions = [(str(version.major), str(version.minor)) for version in supported]
     return FspiopError(ErrorCode.UNACCEPTABLE_VERSION, detail, extensions=versions)

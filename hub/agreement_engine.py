@@ -1,7 +1,7 @@
 """The engine of the agreement phase: stores and forwards lookups and quotes in groups (`hub.group_commit`).
 
-One transaction per group: read the participants; for each kind of command load -> decide (pure) -> save; append the
-messages -> COMMIT. The apps register their commands when they are ready.
+One transaction serves each group. It reads the participants. Then, for each kind of command, it loads, decides (pure)
+and saves. At the end it appends the messages and commits. The apps register their commands when they are ready.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -38,14 +38,15 @@ class Command(Protocol):
 
     @property
     def key(self) -> str:
-        """The object that the message is about, and its sender if any participant may send messages about the object.
+        """Returns the object that the message is about. If any participant may send messages about the object, adds the
+        sender.
 
-        Of two messages with the same key, the second message waits for the next group.
+        If two messages have one key, the second message waits for the next group.
         """
 
     @property
     def names(self) -> Collection[str]:
-        """The participants whose present state the decision needs."""
+        """Returns the names of the participants whose present state the decision needs."""
 
 
 Waiting = AnyWaiting[Command, Outcome]
@@ -138,8 +139,8 @@ _engine = Engine()
 def submit(command: Command) -> Outcome:
     """Returns the command's outcome after its transaction is durable.
 
-    A message may be as large as five groups, and other senders' messages would wait for it. So a large message is a
-    group of its own.
+    A large message is a group of its own, because it may be as large as five groups. In a common group, other senders'
+    messages would wait for it.
     """
     if len(command.message.body) <= settings.MAX_BODY_BYTES:
         return _engine.submit(command)
@@ -147,7 +148,7 @@ def submit(command: Command) -> Outcome:
 
 
 def submit_alone(command: Command) -> Outcome:
-    """Does the same as `submit`, but with a group of its own, in the thread of the request."""
+    """Decides and commits the command in a group of its own, in the thread of the request."""
     try:
         (outcome,) = run([command], is_alone=True)
     except group_commit.LostRace:

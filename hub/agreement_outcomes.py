@@ -15,7 +15,7 @@ from hub.participants.parties import Party
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The data that all decisions of one group share."""
+    """The data that all decisions of one group use."""
 
     now: datetime
     hub_name: str
@@ -58,7 +58,7 @@ class Refused:
 class NotObeyed:
     """The message is refused in the response, because its sender gets no callback. Nothing is stored.
 
-    The outcome contains no exception, because an exception keeps its frames in memory, and the frames keep the message.
+    The outcome contains no exception. An exception would keep its frames, and so the message, in memory.
     """
 
     error: ErrorCode
@@ -79,7 +79,8 @@ class AtOracles:
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """The message repeats one that is too large for this group, and must be a group of its own. Nothing is stored."""
+    """The message repeats a message that is too large for this group, and must be a group of its own. Nothing is
+    stored."""
 
 
 Outcome = Forwarded | Repeated | Refused | NotObeyed | NoRoom | AtOracles | Alone
@@ -93,7 +94,8 @@ def message_of(outcome: Outcome) -> Outgoing | None:
 def refused(
     scene: Scene, to: Recipient, error: FspiopError, *, path: str, subject: str, kind: str, if_pending: IfPending
 ) -> Refused:
-    """Returns a refusal by a callback. The hub counts the callback as caused by the sender of the refused message."""
+    """Returns a refusal by a callback. The hub counts the callback as a message that the sender of the refused message
+    caused."""
     body = error.body()
     message = scene.hub.callback(
         to, path + "/error", body, subject=subject, kind=kind, source_id=to.id, if_pending=if_pending

@@ -6,7 +6,8 @@ import orjson
 
 
 class JsonSerializer:
-    """Replaces the serializer of Django's Redis cache, which would unpickle any value in Redis."""
+    """Replaces the serializer of Django's Redis cache, because Django's own serializer would unpickle any value in
+    Redis."""
 
     def dumps(self, value: Any) -> bytes | int:
         # Redis needs plain numbers for `incr`.

@@ -1,4 +1,4 @@
-"""The Celery application. Celery transports ticks and hints that there is work. A task may be lost without harm."""
+"""The Celery application. Celery transports ticks, and hints about waiting work. A lost task does no harm."""
 
 import os
 

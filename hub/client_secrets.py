@@ -1,4 +1,5 @@
-"""Secrets of OAuth2 clients, of DFSPs and of the hub's operators: created here, and stored only as a hash."""
+"""Creates and checks the secrets of OAuth2 clients, for DFSPs and for operators. The hub stores only a hash of a
+secret."""
 
 import hashlib
 import hmac

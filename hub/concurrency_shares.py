@@ -1,9 +1,9 @@
-"""Limits how many requests run at once, in all and for each caller. The requests run in plain threads.
+"""Limits the number of simultaneous requests, for each caller and for all callers. The requests run in plain threads.
 
-Each running request holds a place. The first request of each caller has a place of its own, which is not one of the
-shared places. So this request is admitted even while other callers hold all shared places. Further requests of a caller
-need shared places, and one caller can hold only some of them. Other requests wait. A free place goes to the caller with
-the fewest places.
+Each running request holds a place. The first request of each caller has a place of its own, outside of the shared
+places. So a caller's first request is admitted even while other callers hold all shared places. Further requests of a
+caller need shared places, and one caller can hold only some of the shared places. Other requests wait. A free place
+goes to the caller with the fewest places.
 """
 
 import threading
@@ -16,7 +16,7 @@ Caller = Hashable
 
 
 class NoPlace(Exception):
-    """The caller has as many open requests as it may have, or no place became free in time."""
+    """The caller already has its largest permitted number of open requests, or no place became free in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Places:
 
     @contextmanager
     def taken(self, caller: Caller, sizes: Sizes, *, wait_s: float = 0) -> Iterator[None]:
-        """Holds a place for this caller. Raises NoPlace if none becomes free in time."""
+        """Holds a place for this caller. Raises NoPlace if no place becomes free in time."""
         self._take(caller, sizes, wait_s)
         try:
             yield

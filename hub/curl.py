@@ -1,6 +1,6 @@
 """Sends HTTP requests with libcurl from an event loop. Each loop has one `Curl` for all destinations.
 
-A deadline limits the whole exchange, however slowly the bytes arrive. There are no redirects, proxies or cookies.
+A deadline limits the whole exchange, even if the bytes arrive slowly. There are no redirects, proxies or cookies.
 Responses are read up to a limit and never decompressed. Sockets are opened only to addresses that `hub.egress` allows.
 """
 
@@ -52,7 +52,7 @@ class Reply:
 
 
 class _Exchange:
-    """A libcurl handle. It sends one request at a time, and is used again for later requests."""
+    """A libcurl handle. A handle sends one request at a time, and later requests use the handle again."""
 
     def __init__(self) -> None:
         self.handle = handle = pycurl.Curl()
@@ -160,7 +160,7 @@ class Curl:
         multi.setopt(pycurl.M_MAXCONNECTS, _MOST_KEPT_CONNECTIONS)
 
     async def __aenter__(self) -> Self:
-        """Opens nothing."""
+        """Returns the object. The first request opens a connection."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -182,8 +182,8 @@ class Curl:
     ) -> Reply:
         """Sends one request. Returns the response with its body cut at `most` bytes.
 
-        Raises OSError if there was no response: TimeoutError if there was none in time, NotPermitted if the hub may not
-        connect to the address. Raises ValueError if the request cannot be written.
+        Raises OSError if there was no response: TimeoutError without a response in time, NotPermitted if the hub may
+        not connect to the address. Raises ValueError if the request cannot be written.
         """
         exchange = self._idle.pop() if self._idle else _Exchange()
         try:

@@ -1,8 +1,8 @@
-"""Long responses that are generated while they are sent, with a limit for each caller and for all callers.
+"""Long responses that the hub generates while it sends them, with a limit for each caller and for all callers.
 
 A download occupies a thread of the web server until the client has read the whole download. The rows are read in
-batches. Between two batches, the download holds no place among the running requests and no database connection, however
-slowly the client reads.
+batches. Between two batches, the download holds neither a place among the running requests nor a database connection,
+even if the client reads slowly.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator

@@ -1,9 +1,10 @@
-"""Limits the addresses to which the hub may connect: those of DFSPs and oracles, but none in the hub's own network.
+"""Limits the addresses to which the hub may connect. Permitted are DFSPs and oracles, but no address in the hub's own
+network.
 
-With `CALLBACK_PUBLIC_ONLY` (the default in production), the hub connects only to public addresses and to those in
-`CALLBACK_ALLOW`, because some schemes use private networks. The hub checks the address when it creates the socket,
-after the host name was resolved. So a name that changes its address later cannot evade the check. Redirects are never
-followed.
+With `CALLBACK_PUBLIC_ONLY` (the default in production), the hub connects only to public addresses and to addresses in
+`CALLBACK_ALLOW`. Schemes with private networks need `CALLBACK_ALLOW`. The hub checks the resolved address when it
+creates the socket. So a host name that changes its address later cannot evade the check. The hub never follows
+redirects.
 """
 
 import functools
@@ -39,7 +40,7 @@ class AddressFault(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """One entry of CALLBACK_ALLOW: a network, and a port if only one port is allowed."""
+    """One entry of CALLBACK_ALLOW: a network, and optionally its only allowed port."""
 
     network: IPv4Network | IPv6Network
     port: int | None
@@ -92,7 +93,7 @@ def _is_public(address: Address) -> bool:
 
 
 def check_url(url: str) -> None:
-    """Raises ValueError if the hub would not connect to the addresses that the URL's host has now."""
+    """Raises ValueError if the hub would refuse to connect to the addresses that the URL's host has now."""
     if not settings.CALLBACK_PUBLIC_ONLY:
         return
     parts = urlsplit(url)

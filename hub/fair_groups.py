@@ -1,6 +1,6 @@
 """Chooses which waiting commands form the next group. Pure.
 
-A group has no more bytes than one transaction should have, and gives each sender a fair share.
+The bytes of a group are limited, and each sender gets a fair share of them.
 """
 
 import heapq
@@ -32,10 +32,10 @@ def fair_share(
     sender_of: Callable[[C], int],
     octets_of: Callable[[C], int],
 ) -> list[Waiting[C, R]]:
-    """Returns as many commands as fit, in the order in which they came.
+    """Returns as many commands as fit into a group, in the order of their arrival.
 
     The next command is always the oldest command of the sender that has the fewest bytes in the group. So a sender of
-    many or of large messages does not delay other senders. The oldest command of all senders is always included.
+    many or large messages does not delay other senders. The group always contains the oldest command of all senders.
     """
     sizes = [octets_of(item.command) for item in waiting]
     if len(waiting) <= most and sum(sizes) <= most_octets:

@@ -1,8 +1,9 @@
-"""Selects the overdue rows for one tick fairly: first one row of each participant, then a second row, and so on.
+"""Selects the overdue rows for one tick fairly: first one row of each participant, then a second row of each, and so
+on.
 
 So one participant's long backlog does not delay the rows of other participants. If only one participant has overdue
-rows, it gets the whole tick. For each participant, the statement reads at most the tick's number of rows. The statement
-uses an index that begins with the participant.
+rows, the tick processes only this participant's rows. For each participant, the statement reads at most as many rows as
+the tick may process. The statement uses an index that begins with the participant.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from hub.sweeps.store import not_skipped
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A condition for overdue rows. There must be an index on the participant and then the columns of `order`."""
+    """A condition for overdue rows. The condition needs an index on the participant, followed by the columns of
+    `order`."""
 
     condition: str
     since: str
@@ -29,8 +31,8 @@ def overdue(
 
     Locks nothing.
 
-    Leaves out rows that the batch skips. `of` is the column with a row's participant. `parameters` are the parameters
-    of all conditions, in the order of `ways`.
+    Leaves out rows that the batch skips. `of` is the name of the column that contains a row's participant. `parameters`
+    are the parameters of all conditions, in the order of `ways`.
     """
     is_tried = not_skipped(batch, f"{table}.{key}")
     rows = " UNION ALL ".join(

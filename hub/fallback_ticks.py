@@ -1,8 +1,8 @@
-"""Runs the ticks while Celery does not, because Valkey is down, beat is stopped, or the broker delivers nothing.
+"""Runs the ticks while Celery gives none, because Valkey is down, beat is stopped, or the broker delivers nothing.
 
-A reservation is released on time only if beat, broker and worker all work. So each worker process runs the ticks itself
-when it has received no tick for a while. A tick only looks for due work, so two ticks at the same time do no harm. A
-tick without due work costs a few reads.
+With Celery alone, a reservation is released on time only if beat, broker and worker all work. So a worker process that
+receives no tick for a while runs the ticks itself. A tick only looks for due work, so two ticks at the same time do no
+harm. A tick without due work costs a few reads.
 """
 
 import threading

@@ -1,8 +1,8 @@
-"""Group commit: commands that arrive while one group commits are committed together, as the next group.
+"""Commits commands in groups: commands that arrive while one group commits form the next group.
 
-An engine runs one group at a time, in its own thread and on its own connection, each group as one transaction. `submit`
-returns after the commit, so every outcome that a caller receives is durable. A group of one command takes the same
-path.
+An engine runs one group at a time, in its own thread and on its own connection. Each group is one transaction. `submit`
+returns after the commit, so every outcome that a caller receives is durable. A group of one command runs through the
+same code as a large group.
 """
 
 import threading
@@ -35,14 +35,14 @@ _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotA
 
 
 class LostRace(Exception):
-    """The database refused a decision that was based on older rows. Nothing was written.
+    """The database refused a decision because the rows had changed since the engine read them. Nothing was written.
 
-    The decision must be repeated.
+    The engine must repeat the decision.
     """
 
 
 def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], None]) -> T:
-    """Runs this whole transaction and returns its result.
+    """Runs the transaction `transact` and returns its result.
 
     Repeats the transaction after a lost race, up to `attempts` runs.
 
@@ -103,8 +103,8 @@ class Engine(ABC, Generic[C, R]):
     def submit(self, command: C) -> R:
         """Returns the command's outcome after its transaction is durable.
 
-        Raises FspiopError 2003 or 2004 if the database did not respond. The requester then does not know the
-        outcome, and sends the same message again or sends a GET request.
+        Raises FspiopError 2003 or 2004 if the database did not respond. The requester then does not know the outcome,
+        and repeats its message or sends a GET request.
         """
         waiting: Waiting[C, R] = Waiting(command, Future())
         with self._arrived:
@@ -145,9 +145,10 @@ class Engine(ABC, Generic[C, R]):
         self._last_ended = time.monotonic()
 
     def _check_connection(self) -> None:
-        """Lets Django check a connection that was idle, because PostgreSQL may have been restarted meanwhile.
+        """Lets Django check an idle connection, because PostgreSQL may have been restarted while the connection was
+        idle.
 
-        Otherwise the first command after a restart would fail, however long ago the restart was.
+        Without the check, the first command after a restart of PostgreSQL would fail, even long after the restart.
         """
         if time.monotonic() - self._last_ended > _IDLE_S:
             connection.close_if_unusable_or_obsolete()
@@ -181,8 +182,8 @@ class Engine(ABC, Generic[C, R]):
             if len(group) == 1:
                 group[0].outcome.set_exception(self._refusal(group[0].command, error))
                 return
-            # One bad command must not fail the others of its group. The group is divided into halves: one bad command
-            # among 200 costs 16 further transactions.
+            # One bad command must not fail the other commands of its group. So the engine divides the group into
+            # halves. One bad command among 200 costs 16 further transactions.
             half = len(group) // 2
             self._settle(group[:half])
             self._settle(group[half:])

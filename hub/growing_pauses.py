@@ -1,8 +1,9 @@
-"""Pauses requests to a server that does not respond. Each pause is twice as long, until the server responds. Pure.
+"""Pauses requests to a server that does not respond. Each pause is twice as long as the previous pause, until the
+server responds. Pure.
 
 The pauses of callback destinations (`hub.outbox.destination_pauses`) and of oracles (`directory.oracle_pauses`) use
-this module. Both have their own rules about the failures that count, the requests that a pause stops, and the requests
-after a pause.
+this module. Each of these two modules has its own rules about the failures that count, the requests that a pause stops,
+and the requests after a pause.
 """
 
 from dataclasses import dataclass

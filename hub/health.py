@@ -51,7 +51,7 @@ def health(request: HttpRequest) -> JsonResponse:
 
 
 def health_of_ledger(request: HttpRequest) -> JsonResponse:
-    """Returns the health of the parts that the reference hub's ledger has."""
+    """Returns the health of the datastore and the broker, in the form of the reference hub's ledger."""
     return _report({"datastore": _ask_database, "broker": _ask_broker})
 
 
@@ -71,12 +71,13 @@ def _report(parts: Mapping[str, Callable[[], bool]]) -> JsonResponse:
 
 
 def live(request: HttpRequest) -> JsonResponse:
-    """Returns 200 as long as this process can respond. For systems that restart processes."""
+    """Returns 200 as long as this process can respond. Systems that restart processes use this view."""
     return JsonResponse({"status": "OK"})
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """Returns 200 if this process can accept payments, otherwise 503. For systems that route requests to processes.
+    """Returns 200 if this process can accept payments, otherwise 503. Systems that route requests to processes use this
+    view.
 
     Checks only the database, because a hub without its broker still accepts and delivers payments.
     """

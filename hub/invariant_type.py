@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """A sentence that must be true of the data, and the SQL that returns the rows for which it is false."""
+    """A sentence that must be true of the data, and the SQL that returns the rows for which the sentence is false."""
 
     name: str
     sentence: str
@@ -13,7 +13,8 @@ class Invariant:
 
 
 def fits(fulfilment: str, condition: str) -> str:
-    """Returns SQL that is true if the fulfilment's SHA-256 is the condition, and false if it cannot be decoded."""
+    """Returns SQL that is true if the fulfilment's SHA-256 is the condition, and false if the fulfilment cannot be
+    decoded."""
     octets = f"decode(translate({fulfilment}, '-_', '+/') || '=', 'base64')"
     hashed = f"rtrim(translate(encode(sha256({octets}), 'base64'), '+/', '-_'), '=')"
     # Length and characters are checked separately: a pattern for 43 characters takes six times as long.

@@ -1,4 +1,4 @@
-"""Lists the project's URLs. The checks that each URL has an access rule use this list."""
+"""Lists the project's URLs. The checks of access rules use this list, because each URL must have a rule."""
 
 from collections.abc import Iterator
 

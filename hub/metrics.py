@@ -1,6 +1,6 @@
 """The view of /metrics.
 
-Each scrape reads the gauges from the database, because a process has only its own part of the figures.
+Each scrape reads the gauges from the database, because each process has only its own part of the figures.
 """
 
 import os
@@ -21,8 +21,8 @@ log = structlog.get_logger("metrics")
 # Functions of other apps that read their metrics from the database.
 READERS: list[Callable[[], Iterable[Metric]]] = []
 
-# An agreed conversion is not counted while it waits for its transfer. If the transfer is overdue, the transfer is
-# counted instead.
+# An agreed conversion that waits for its transfer does not count as overdue. If the transfer is overdue, the metric
+# counts the transfer instead.
 _OVERDUE = """
     SELECT (SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED' AND expires_at < clock_timestamp())
          + (SELECT count(*) FROM ledger_fxtransfer WHERE state = 'RESERVED' AND held_until < clock_timestamp())
@@ -37,10 +37,10 @@ def is_shared() -> bool:
 class Gauges:
     """The present state of the outbox and the reservations.
 
-    If the database does not respond, the metrics of this class are left out.
+    If the database does not respond, the response of /metrics leaves out the gauges of this class.
 
-    The class is not a `Gauge`: with shared counters, a `Gauge` stores its value in a file of this process, and other
-    processes would report it long after it has changed.
+    The class is not a `Gauge`. With shared counters, a `Gauge` stores its value in a file of its process. Other
+    processes would report this value long after the value has changed.
     """
 
     def collect(self) -> Iterable[Metric]:
@@ -66,7 +66,8 @@ def _read() -> list[Metric]:
 
 
 def _alone(read: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
-    """Returns the metrics of one app, or none if they cannot be read. So the metrics of other apps are still shown."""
+    """Returns the metrics of one app, or no metrics if a metric of this app cannot be read. Other apps' metrics are
+    still shown."""
     try:
         return list(read())
     except DatabaseError as error:
@@ -77,7 +78,8 @@ def _alone(read: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
 
 
 def show_metrics(request: HttpRequest) -> HttpResponse:
-    """Returns the metrics as Prometheus' text, over all processes if PROMETHEUS_MULTIPROC_DIR is set."""
+    """Returns the metrics in Prometheus' text format. With PROMETHEUS_MULTIPROC_DIR, includes the metrics of all
+    processes."""
     if settings.PRODUCTION and not settings.METRICS_TOKEN:
         return HttpResponse(status=404)
     if settings.METRICS_TOKEN and not _has_token(request):

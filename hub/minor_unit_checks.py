@@ -1,4 +1,5 @@
-"""Checks that amounts are whole minor units of their currency (MINOR_UNITS_ONLY). No bank settles fractions of a cent.
+"""Checks that amounts are whole minor units of their currency (MINOR_UNITS_ONLY), because no bank settles fractions of
+a cent.
 
 Amounts in currencies for which ISO 4217 has no minor unit (XXX, XTS, XDR) may have the API's four decimals.
 """
@@ -21,7 +22,7 @@ def check_message(message: Any) -> None:
 
 
 def check(amount: int, currency: str) -> None:
-    """Raises the error for a single amount, which is in ten-thousandths."""
+    """Raises FspiopError 3100 if this amount, in ten-thousandths, has more decimals than its currency."""
     fault = fault_of(amount, currency)
     if fault is not None:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"amount: {fault}")

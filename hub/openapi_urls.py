@@ -35,7 +35,7 @@ _made: dict[tuple[str, str], tuple[bytes | str, str]] = {}
 
 
 class SchemaView(SpectacularAPIView):
-    """Returns a document. Each process generates it once per format, and ignores the query."""
+    """Returns a document. Each process generates the document once for each format, and ignores the query."""
 
     def _get_schema_response(self, request: Request) -> HttpResponse:
         renderer = self.perform_content_negotiation(request, force=True)[0]

@@ -1,12 +1,13 @@
-"""Limits the share of a web process that page requests can use: for the portal, administration, documents and files.
+"""Limits the number of simultaneous page requests in a web process: for the portal, administration, documents and
+files.
 
 Only a few page requests run at once (`WEB_PAGES`), with at most half of the pooled database connections. So even if
-page requests are slow, threads and connections are left for DFSPs' requests. One session, or one address without a
-session, can use only half of these places. Further requests wait for some seconds and then get 503.
+page requests are slow, DFSPs' requests still find free threads and connections. One session, or one address without a
+session, can use only half of the places for page requests. Further requests wait for some seconds and then get 503.
 
 A response in several parts occupies a thread of the web server until the client has read all parts but the last two. So
-a response in memory or from a small file is sent as one part. A process sends only a few other responses at the same
-time.
+a response in memory or from a small file is sent as one part. A process sends only a few responses in several parts at
+once.
 """
 
 import time
@@ -47,7 +48,7 @@ _large_files = Places()
 
 
 def sizes() -> Sizes:
-    """Returns the number of places.
+    """Returns the number of places for page requests.
 
     The number is at most half of the connection pool if this process also serves DFSPs.
     """
@@ -70,7 +71,7 @@ def reading(caller: Hashable) -> Iterator[None]:
 
 
 def _wait_long(held: ExitStack, caller: Hashable) -> None:
-    """Waits longer for a place than a new request waits, so that a response that has begun can continue."""
+    """Waits for a place, longer than a new request waits, so that a response that has begun can continue."""
     for _again in range(round(_PATIENCE_S / _WAIT_S)):
         try:
             held.enter_context(_working.taken(caller, sizes(), wait_s=_WAIT_S))
@@ -121,7 +122,7 @@ class PageLimits:
 
 
 class _LargeFile:
-    """A file that is sent in many parts, which holds a place until it is sent."""
+    """A file that is sent in many parts. The file holds a place until all parts are sent."""
 
     def __init__(self, answer: HttpResponseBase, caller: Hashable) -> None:
         self._held = ExitStack()
@@ -133,7 +134,8 @@ class _LargeFile:
         return self._parts
 
     def close(self) -> None:
-        """Frees the place. The web server calls this after the last part, or when the client has disconnected."""
+        """Frees the place. The web server calls this method after the last part, or when the client has
+        disconnected."""
         self._held.close()
 
 
@@ -154,7 +156,7 @@ def _whole(answer: HttpResponseBase) -> list[bytes]:
 def _caller_of(environ: dict[str, Any]) -> Hashable:
     """Returns the session, or the address if the request has no session.
 
-    A request with an invalid session costs little.
+    The hub answers a request with an invalid session at little cost.
     """
     request = _request_of(environ)
     return request.COOKIES.get(settings.SESSION_COOKIE_NAME) or address_of(request)

@@ -40,9 +40,7 @@ def faults() -> list[str]:
     if settings.MAX_BODY_BYTES > _MOST_BODY_BYTES:
         found.append(f"MAX_BODY_BYTES is above {_MOST_BODY_BYTES}: only bulks may be larger, see MAX_BULK_BODY_BYTES.")
     if settings.BODY_DEADLINE_S <= settings.REQUEST_DEADLINE_S:
-        found.append(
-            "BODY_DEADLINE_S must be above REQUEST_DEADLINE_S: connections without a response by then are shut."
-        )
+        found.append("BODY_DEADLINE_S must be above REQUEST_DEADLINE_S: the hub shuts connections without a response.")
     try:
         egress.allowed(tuple(settings.CALLBACK_ALLOW))
     except ImproperlyConfigured as error:
@@ -51,15 +49,15 @@ def faults() -> list[str]:
         found.append("ADMINISTRATION_AUTH is not oauth2: a password alone, or none, must not move money.")
     if settings.TWO_PEOPLE == "unsaid":
         found.append(
-            "TWO_PEOPLE is not set: use everywhere, or portal if API clients and commands may do alone what needs"
-            " two people in the portal.",
+            "TWO_PEOPLE is not set: use everywhere, or use portal if API clients and commands may make changes"
+            " without the second person that the portal requires.",
         )
     if settings.ADMINISTRATION_API_READ_ONLY is None:
         found.append("ADMINISTRATION_API_READ_ONLY is not set: use true, or false if API clients may make changes.")
     if not settings.TRUSTED_PROXY_COUNT_IS_SAID:
         found.append(
             "TRUSTED_PROXY_COUNT is not set: give the number of your proxies in front of the hub (1 for one front)."
-            " Otherwise everybody seems to call from that proxy, and one person's wrong passwords lock everybody out."
+            " Otherwise all requests seem to come from the proxy, and one person's wrong passwords lock everybody out."
         )
     if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < 32:
         found.append("METRICS_TOKEN is shorter than 32 characters: anyone who guesses it can read /metrics.")
@@ -67,7 +65,7 @@ def faults() -> list[str]:
         found.append("HUB_SIGNING_KEY_FILE is not set: the hub must sign its own messages.")
     if unsaid := [kind for kind in RETENTION_KINDS if kind not in settings.RETENTION_DAYS]:
         found.append(
-            f"RETENTION_DAYS does not name {', '.join(unsaid)}: give the days for which each is kept, 0 for ever,"
+            f"RETENTION_DAYS does not name {', '.join(unsaid)}: give the days for which the hub keeps each, 0 for ever,"
             " such as bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30."
         )
     return found + _faults_of_email() + _faults_of_webhooks()

@@ -1,4 +1,4 @@
-"""Reads settings that have only some allowed values. A misspelt value must not mean "nothing is required"."""
+"""Reads settings that allow only certain values. A misspelt value must not mean "no credentials are required"."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -6,14 +6,15 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def one(word: str, *, of: Collection[str]) -> str:
-    """Returns the word. Raises ImproperlyConfigured if the word is not one of these."""
+    """Returns the word. Raises ImproperlyConfigured if the word is not one of the allowed words."""
     if word not in of:
         raise ImproperlyConfigured(f"{word!r} is not one of {', '.join(sorted(of))}")
     return word
 
 
 def one_or_more(words: Sequence[str], *, of: Collection[str]) -> frozenset[str]:
-    """Returns the words, or an empty set for "none" alone. Raises ImproperlyConfigured if a word is not known."""
+    """Returns the words of the text, or an empty set for the text "none". Raises ImproperlyConfigured for an unknown
+    word."""
     if list(words) == ["none"]:
         return frozenset()
     if not words:
@@ -36,7 +37,7 @@ RETENTION_KINDS = ("bodies", "quotes", "lookups", "deliveries", "sessions")
 
 
 def periods(days: Mapping[str, str], *, of: Collection[str]) -> dict[str, int]:
-    """Returns the number of days for which each of these kinds of data is kept; 0 means for ever."""
+    """Returns the number of days for which the hub keeps each kind of data; 0 means for ever."""
     for kind, text in days.items():
         if not (text.isascii() and text.isdecimal() and len(text) <= 5):
             raise ImproperlyConfigured(f"RETENTION_DAYS: {kind}={text} is not a number of days")

@@ -2,7 +2,7 @@
 
 Without any value in the environment, a development hub runs.
 
-With `PRODUCTION=true`, the hub does not start with a default secret or without authentication (see
+With `PRODUCTION=true`, the hub refuses to start with a default secret, and also without authentication (see
 `hub.production_checks`).
 """
 
@@ -35,7 +35,7 @@ HUB_NAME = env.str("HUB_NAME", default="Hub")
 PARTICIPANT_AUTH = one_or_more(env.list("PARTICIPANT_AUTH", default=["none"]), of={"certificate", "token"})
 # FSPIOP-Signature on DFSPs' messages: "required", "checked" (if there is one), or "ignored".
 SIGNATURES = one(env.str("SIGNATURES", default="ignored"), of={"required", "checked", "ignored"})
-# Needed for DFSPs that use the reference's libraries, because these do not sign PUT /parties by default.
+# DFSPs with the reference's libraries need this setting, because these libraries do not sign PUT /parties by default.
 ALLOW_UNSIGNED_PUT_PARTIES = env.bool("ALLOW_UNSIGNED_PUT_PARTIES", default=False)
 # How far a request's Date may differ from the hub's clock, in seconds. 0 accepts any Date.
 DATE_TOLERANCE_S = env.int("DATE_TOLERANCE_S", default=0)
@@ -82,7 +82,8 @@ BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)
 CHECK_ILP_PACKETS = env.bool("CHECK_ILP_PACKETS", default=False)
 # The key of the extension in which the scheme's DFSPs name the payer's KYC tier, for the scheme's rules.
 RULES_KYC_TIER_EXTENSION = env.str("RULES_KYC_TIER_EXTENSION", default="kycTier")
-# The key of the hash by which profiles know parties (`rules.party_keys`). With another key, all profiles begin anew.
+# The key of the hash by which profiles know parties (`rules.party_keys`). If the key changes, all profiles begin at
+# zero.
 RULES_PARTY_KEY = env.str("RULES_PARTY_KEY", default="development-only-party-key-that-production-refuses")
 # Whether payments are counted in profiles even while no rules are active, so that rules find counts when they begin.
 RULES_COUNT = env.bool("RULES_COUNT", default=False)
@@ -95,7 +96,7 @@ MARKERS_PER_DAY = env.int("MARKERS_PER_DAY", default=500)
 ALERT_RECIPIENTS = env.list("ALERT_RECIPIENTS", default=[])
 # Whether an amount with more decimals than its currency has is refused in every message.
 MINOR_UNITS_ONLY = env.bool("MINOR_UNITS_ONLY", default=True)
-# How far a payee's completedTimestamp may be ahead of the hub's clock, and how far behind it.
+# How far a payee's completedTimestamp may be ahead of the hub's clock, and how far it may be behind.
 COMPLETED_AHEAD_MS = env.int("COMPLETED_AHEAD_MS", default=200)
 COMPLETED_AGE_S = env.int("COMPLETED_AGE_S", default=300)
 # The PartyIdTypes for which the hub's own oracle answers.
@@ -109,13 +110,14 @@ ORACLE_TIMEOUT_S = env.float("ORACLE_TIMEOUT_S", default=2.0)
 ORACLE_BATCH_TIMEOUT_S = env.float("ORACLE_BATCH_TIMEOUT_S", default=10.0)
 ORACLE_CONCURRENCY = env.int("ORACLE_CONCURRENCY", default=8)
 ORACLE_CACHE_S = env.int("ORACLE_CACHE_S", default=30)
-# How long a DFSP may take to answer GET /parties before the requester gets 2004. This must be longer than the delivery
-# of the request may take. After a request of any kind has ended, the hub accepts late or repeated answers for the same
-# time.
+# How long a DFSP may take to answer GET /parties before the requester gets 2004. This time must be longer than the
+# longest delivery of the request. After a request of any kind has ended, the hub accepts late or repeated answers for
+# this time.
 PARTY_ANSWER_S = env.int("PARTY_ANSWER_S", default=25)
-# The same for a request for terms (quotes of each kind) without an expiration.
+# How long a DFSP may take to answer a request for terms (quotes of each kind) without an expiration.
 QUOTE_ANSWER_S = env.int("QUOTE_ANSWER_S", default=60)
-# The same for GET /authorizations, /transactions and /transactionRequests, which may need a customer's answer.
+# How long a DFSP may take to answer GET /authorizations, /transactions and /transactionRequests. Customers may have to
+# answer.
 CUSTOMER_ANSWER_S = env.int("CUSTOMER_ANSWER_S", default=300)
 # One DFSP's limits in a web process: requests per second (also the largest burst), and open requests. Further requests
 # of the DFSP get 429. The number of open requests must be below 3/4 of WEB_QUEUE, so that no DFSP can fill the queue. 0

@@ -1,4 +1,4 @@
-"""Sends set-based statements to PostgreSQL; all other code uses Django's ORM."""
+"""Sends set-based statements to PostgreSQL. Code without set-based statements uses Django's ORM."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,9 +24,9 @@ from hub.postgresql import arrays
 def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[TupleRow]:
     """Runs one statement on this thread's connection, in its transaction if there is one.
 
-    The server binds parameters; lists become arrays of the type to which the statement casts them. On a connection of
-    `work_by_keys`, a statement is prepared once. Errors are Django's, and their causes are psycopg's errors. A lost
-    connection is marked for reopening.
+    The server binds the parameters. A list becomes an array of the type to which the statement casts it. On a
+    connection of `work_by_keys`, a statement is prepared once. Errors are Django's, and their causes are psycopg's
+    errors. A lost connection is marked for reopening.
     """
     bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
     try:
@@ -59,12 +59,12 @@ _BY_KEYS_NOW = "SELECT " + ", ".join(
 def work_by_keys() -> None:
     """Gives this thread its own connection, whose statements find rows by indexes and in index order.
 
-    This is for threads in which each statement has an index, such as the threads that decide transfers. The connection
-    is not from the pool, because other threads hold the pool's connections while they wait for such a thread. If this
-    thread waited for a pooled connection, there would be a deadlock.
+    Use this function in threads whose every statement has an index, such as the threads that decide transfers. The
+    connection is not from the pool, because other threads hold the pool's connections while they wait for the deciding
+    thread. If the deciding thread waited for a pooled connection, there would be a deadlock.
 
-    Only these connections prepare statements. A prepared statement keeps its plan, and on other connections this could
-    be a plan for empty tables. The portal's queries need the disabled methods.
+    Only connections of `work_by_keys` prepare statements. A prepared statement keeps its plan, and on other connections
+    the plan could be made for empty tables. The portal's queries need the methods that these connections disable.
     """
     ours = connections[DEFAULT_DB_ALIAS]
     options = {name: value for name, value in ours.settings_dict["OPTIONS"].items() if name != "pool"}
@@ -76,7 +76,8 @@ def work_by_keys() -> None:
 
 
 def found_by_keys(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
-    """Returns the rows of one statement, found by indexes and in index order. For threads without `work_by_keys`."""
+    """Returns the rows of one statement, found by indexes and in index order. Use it in threads without
+    `work_by_keys`."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_BY_KEYS_NOW)
         cursor.execute(statement, parameters)
@@ -84,7 +85,8 @@ def found_by_keys(statement: str, parameters: Sequence[Any] | Mapping[str, Any] 
 
 
 def give_back() -> None:
-    """Returns this thread's connection to the pool, so that others can use it while this thread waits.
+    """Returns this thread's connection to the pool, so that other threads can use the connection while this thread
+    waits.
 
     The next statement takes a connection from the pool. Without a pool, or in a transaction, the function does nothing.
     """
@@ -95,7 +97,7 @@ def give_back() -> None:
 def is_away(error: BaseException) -> bool:
     """Returns whether the database was unreachable or ended the connection.
 
-    If True, it is unknown whether a write was done.
+    After True, the caller does not know whether a write was done.
     """
     if isinstance(error, InternalError):
         # The process was stopped for longer than a transaction may be idle, and PostgreSQL closed the connection.
@@ -104,7 +106,7 @@ def is_away(error: BaseException) -> bool:
 
 
 def is_outdated(error: BaseException) -> bool:
-    """Returns whether a prepared statement failed because a migration has changed the columns that it returns.
+    """Returns whether a prepared statement failed because a migration has changed the statement's columns.
 
     PostgreSQL has done nothing. After a ROLLBACK, psycopg prepares each statement again, and the statements succeed.
     """

@@ -1,4 +1,4 @@
-"""The ticks that belong to no app, and the start of the fallback that runs ticks without Celery."""
+"""The ticks that belong to no app. Also starts the clock that runs ticks while Celery gives none."""
 
 from collections.abc import Callable
 

@@ -24,7 +24,7 @@ def who() -> str:
 
 
 def told(waits: Waits) -> str:
-    """Returns the output of a command whose change waits for a second person."""
+    """Returns the text that a command prints if its change waits for a second person."""
     approval = waits.approval
     until = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
     return (

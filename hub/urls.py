@@ -1,4 +1,4 @@
-"""All URLs. `hub.api.middleware` routes the requests of DFSPs instead of this module."""
+"""All URLs. For the requests of DFSPs, `hub.api.middleware` does the routing instead of this module."""
 
 from django.contrib import admin
 from django.templatetags.static import static

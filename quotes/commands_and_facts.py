@@ -1,4 +1,4 @@
-"""The messages about agreements, and the rows that their decisions need. Plain records: no Django, no behaviour."""
+"""The messages about agreements, and the rows for decisions about them. Plain records without Django or behaviour."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ class AgreementMessage(ReceivedMessage):
 class AskTerms:
     """A request for terms: POST /quotes, /bulkQuotes or /fxQuotes.
 
-    `named` has the elements of the message that name a recipient, by their paths. Each element of `currencies` is a set
-    of currencies. In each set, there must be a currency in which the payee has an account. `columns` are the columns
+    `named` contains the elements of the message that name a recipient, by their paths. Each element of `currencies` is
+    a set of currencies. The payee must have an account in at least one currency of each set. `columns` are the columns
     that only this kind of agreement has. `details` is the message itself, for the scheme's rules.
     """
 
@@ -102,7 +102,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The present state and the parties of an agreement.
+    """The present state and the parties of a stored agreement.
 
     The decision about a message with the agreement's id depends on this state and these parties.
     """
@@ -117,7 +117,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The data with which the hub decides a repeated request, with one of the agreement's two messages."""
+    """The data with which the hub decides a repeated request. Contains one of the agreement's two messages."""
 
     pk: str
     resource: str
@@ -133,10 +133,10 @@ class Stored:
 
 
 class Gate(Protocol):
-    """The scheme's rules, with the data that they need about a group's new requests (`quotes.rules_gate`)."""
+    """The scheme's rules, and the data about a group's new requests that the rules need (`quotes.rules_gate`)."""
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
-        """Judges a request that passed all other checks. Returns the error if the rules refuse it."""
+        """Judges a request that passed all other checks. Returns an error if the rules refuse the request."""
 
 
 @dataclass(frozen=True, slots=True)

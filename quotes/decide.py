@@ -20,7 +20,7 @@ from quotes.commands_and_facts import AgreementCommand, AskTerms, Facts, GiveTer
 
 
 def decide(commands: Sequence[AgreementCommand], scene: Scene, facts: Facts) -> list[Outcome]:
-    """Decides each of these commands. No two are about the same agreement."""
+    """Decides each of these commands. No two commands are about one agreement."""
     return [_ask(each, scene, facts) if isinstance(each, AskTerms) else _give(each, scene, facts) for each in commands]
 
 
@@ -35,8 +35,8 @@ _SHORT = 8192  # two hundred stored messages of this size are not much more than
 def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
     """Returns whether the stored message that this repeated request needs is too large for a group.
 
-    The share of a sender in a group is counted by the messages that it sends. A stored message may be much larger than
-    the message that repeats it, because spaces do not make a difference between two messages.
+    A group counts a sender's bytes by the messages that the sender sends. A stored message may be much larger than the
+    message that repeats it, because two messages that differ only in spaces are equal.
     """
     return not scene.is_alone and seen.octets > max(_SHORT, len(command.message.body))
 
@@ -47,8 +47,8 @@ def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
 def _ask(command: AskTerms, scene: Scene, facts: Facts) -> Outcome:
     """Forwards a request for terms to the payee.
 
-    A repeated request is forwarded again, or gets the payee's stored answer. A request that has the same id and other
-    content is refused with 3106 and changes nothing.
+    The hub forwards a repeated request again, or answers it with the payee's stored answer. The hub refuses a request
+    with a used id but different content with 3106, and changes nothing.
     """
     try:
         payee = recipient_of(command.to, scene.parties)
@@ -89,7 +89,7 @@ def _check(command: AskTerms, caller: Party, payee: Party) -> None:
 def _check_fxp(fxp: Party) -> None:
     """Raises FspiopError if an FXP cannot send or cannot receive.
 
-    The requester may be the payer or the payee, and only the conversion shows which of them it is.
+    The requester may be the payer or the payee of the payment. Only the later conversion shows the requester's role.
     """
     if not (fxp.may_send and fxp.may_receive):
         raise FspiopError(ErrorCode.PAYEE_PERMISSION_ERROR, f"{fxp.name} may not both send and receive")
@@ -118,8 +118,8 @@ def _refused(command: AskTerms, scene: Scene, error: FspiopError) -> Refused:
 def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
     """Forwards the payee's terms or either party's refusal to the other party.
 
-    Only the payee may give terms. A repeated answer is accepted and changes nothing. An answer with other content is
-    refused (3106).
+    Only the payee may give terms. The hub accepts a repeated answer and changes nothing. The hub refuses a second
+    answer with different content (3106).
     """
     try:
         seen = facts.standing.get(command.key)
@@ -134,7 +134,7 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
             # Other participants must not see that the agreement exists. They get the error in the response.
             return NotObeyed(error.error, error.detail)
         path, subject = path_of(command.resource, command.agreement_id), command.agreement_id
-        # However often a faulty answer is repeated, only one error callback waits.
+        # Only one error callback waits, even if a faulty answer is repeated often.
         return refused(
             scene, command.sender, error, path=path, subject=subject, kind="refusal", if_pending=IfPending.RENEW
         )

@@ -1,6 +1,6 @@
 """Ends requests for terms that got no answer in time, and notifies their requesters.
 
-The module treats all kinds of agreements in the same way.
+One function serves all kinds of agreements.
 """
 
 from datetime import timedelta
@@ -41,7 +41,7 @@ _OVERDUE = [
 def expire_unanswered() -> int:
     """Ends the late requests of each kind, payer by payer. Returns the number of ended requests.
 
-    Two sweeps may run at the same time: each skips the rows that the other has locked.
+    Two sweeps may run at the same time, because a sweep skips rows that another sweep has locked.
     """
     return isolating_batches.each(*(partial(_expire, kind) for kind in KINDS))
 

@@ -12,9 +12,9 @@ from hub.participants.models import Participant
 
 
 class Agreement(models.Model):
-    """A request for terms and its answer, as they arrived.
+    """A request for terms and its answer, byte for byte.
 
-    Both are evidence. If the request is repeated, the hub sends the stored answer.
+    The two messages are evidence. If the requester repeats the request, the hub sends the stored answer.
     """
 
     class State(models.TextChoices):
@@ -60,7 +60,7 @@ def _guards(what: str) -> list[models.BaseConstraint]:
 
 
 def alias_of(side: str) -> models.Func:
-    """Returns the identifier of a quote's "payer" or "payee", in either format of the message (see the migration)."""
+    """Returns the identifier of a quote's "payer" or "payee", from a message of either form (see the migration)."""
     return models.Func(
         models.F("request"), models.Value(side), function="quotes_alias", output_field=models.CharField()
     )
@@ -105,7 +105,8 @@ class Quote(Agreement):
 
 
 class BulkQuote(Agreement):
-    """Terms requested for many payments of one payer to one DFSP. The messages have the parties of each payment."""
+    """A request for the terms of many payments of one payer to one DFSP. The messages name the parties of each
+    payment."""
 
     resource = "bulkQuotes"
     not_found = ErrorCode.BULK_QUOTE_ID_NOT_FOUND
@@ -148,7 +149,7 @@ class FxQuote(Agreement):
 
 
 class TransactionRequest(Agreement):
-    """A payee DFSP's request to a payer DFSP to begin a payment, with the payer DFSP's latest answer."""
+    """A request to pay, from a payee DFSP to a payer DFSP. Contains the payer DFSP's latest answer."""
 
     class State(models.TextChoices):
         SENT = "SENT"  # there is no answer yet
@@ -186,15 +187,16 @@ class TransactionRequest(Agreement):
     def order_of(cls, transaction_request_id: str) -> str:
         """Returns the subject of the messages about a request.
 
-        The messages never wait for messages about a transfer of the same id.
+        Messages about a request to pay never wait for messages about a transfer with an equal id.
         """
         return f"{cls.resource}/{transaction_request_id}"
 
 
 class Question(models.Model):
-    """A GET that one DFSP sent to another through the hub. The question waits until its answer arrives or is overdue.
+    """A GET that one DFSP sent to another DFSP through the hub. The question waits until its answer arrives or is
+    overdue.
 
-    After that, the question is kept a while longer, because the answer may be late or repeated.
+    The hub keeps the question some time after its end, because the answer may be late or repeated.
     """
 
     resource = models.CharField(max_length=24)  # the name of the resource in paths

@@ -20,7 +20,7 @@ from quotes.commands_and_facts import State
 
 
 class AnAgreement(Protocol):
-    """A stored agreement: a row of any kind, or `quotes.commands_and_facts.Stored`."""
+    """A stored agreement: a row of any kind of agreement, or `quotes.commands_and_facts.Stored`."""
 
     @property
     def pk(self) -> str: ...
@@ -86,11 +86,11 @@ def answer_of(
 
 
 def answer_again(agreement: AnAgreement, hub: HubMessages) -> Outgoing:
-    """Returns the stored answer for the payer: the payee's message, or the report that none arrived."""
+    """Returns the stored answer for the payer: the payee's message, or the report that no answer arrived."""
     if agreement.response is None:
         return unanswered(agreement, hub, content_type=agreement.request_headers["content-type"])
     if not agreement.response:  # the stored message has been erased
-        error = FspiopError(agreement.not_found, "the answer is kept no longer")
+        error = FspiopError(agreement.not_found, "the answer has been erased")
         content_type = agreement.request_headers["content-type"]
         return error_callback(agreement, agreement.payer, error, hub, content_type=content_type, subject=agreement.pk)
     assert agreement.response_headers is not None

@@ -1,4 +1,5 @@
-"""Finds what the scheme's rules kept of quotes (`rules.kept_verdicts`), for the transfers that follow them.
+"""Finds the facts and verdicts that the scheme's rules stored with quotes (`rules.kept_verdicts`), for the quotes'
+transfers.
 
 The module has two statements, each for any number of transfers.
 """
@@ -15,7 +16,8 @@ from rules.kept_verdicts import Kept
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The parties, the condition and the packet's digest of a transfer, by which its quote is found."""
+    """The parties, the condition and the packet's digest of a transfer. The hub finds the transfer's quote by the
+    claim."""
 
     key: bytes
     payer_id: int
@@ -26,7 +28,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was kept of one payment, and its terms."""
+    """The stored facts and verdict of one payment, and the payment's terms."""
 
     kept: Kept
     transaction_id: str | None
@@ -34,8 +36,8 @@ class Found:
     currency: str | None
 
 
-# Terms are accepted once and never change. A packet has its quote's id, so terms belong to one quote. No order, because
-# the statement must find rows by the index of terms only.
+# A payee gives terms once, and they never change. A packet has its quote's id, so terms belong to one quote. The
+# statement has no ORDER BY, because it must find rows only by the index of terms.
 _OF_QUOTES = """
     SELECT c.key, q.quote_id, q.transaction_id, q.transfer_amount, q.transfer_currency, q.rule_facts
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bytea[])
@@ -51,7 +53,8 @@ _OF_QUOTES = """
 
 
 def of_transfers(claims: Sequence[Claim]) -> dict[bytes, Found]:
-    """Returns what was kept of the quotes of these transfers, by the claims' keys. Unknown quotes are left out."""
+    """Returns the stored facts and verdicts of the quotes of these transfers, by the claims' keys. Leaves out unknown
+    quotes."""
     columns = [
         [c.key for c in claims],
         [c.payer_id for c in claims],
@@ -75,7 +78,7 @@ _OF_A_BULK = """
 
 
 def of_items(bulk_quote_id: str, claims: Sequence[Claim]) -> dict[bytes, Found]:
-    """Returns what was kept of the payments of a bulk quote, by the claims' keys."""
+    """Returns the stored facts and verdicts of the payments of a bulk quote, by the claims' keys."""
     row = execute(_OF_A_BULK, [bulk_quote_id, claims[0].payer_id]).fetchone()
     if row is None:
         return {}

@@ -1,6 +1,6 @@
-"""The gate of the scheme's rules at the quote: judges requests for terms, and keeps the verdicts for the transfers.
+"""The gate of the scheme's rules at the quote: judges requests for terms, and stores the verdicts for the transfers.
 
-The gate is made once for each group, in the group's database transaction. Without active rules, no statement runs. With
+Each group makes one gate, in the group's database transaction. Without active rules, the gate runs no statement. With
 rules, the number of statements does not depend on the number of requests.
 """
 
@@ -37,7 +37,7 @@ NO_VERSION = 0
 
 @dataclass(slots=True)
 class QuoteGate:
-    """One group at the gate. Only `save` runs statements."""
+    """The gate of one group. Only the method `save` runs statements."""
 
     rules: ActiveRules | None  # None if no rules are active, but payments are counted (RULES_COUNT)
     # By the keys of the commands and by the ids of the payments' quotes: the facts, and the refusal by a kill switch.
@@ -48,7 +48,7 @@ class QuoteGate:
     judged: list[Judged] = field(default_factory=list)
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
-        """Judges a request that passed all other checks. Returns the error if the scheme's rules refuse it."""
+        """Judges a request that passed all other checks. Returns an error if the scheme's rules refuse the request."""
         if self.rules is None:
             self._keep_facts(command)
             return None
@@ -71,7 +71,7 @@ class QuoteGate:
         return None
 
     def _keep_facts(self, command: AskTerms) -> None:
-        """Keeps the facts, so that the transfer is counted for the rules that will be active one day."""
+        """Stores the facts, so that rules that become active later can count the transfer."""
         payments = self.payments.get(command.key)
         if payments:
             found = {quote_id: Kept(facts, NO_VERSION) for quote_id, (facts, _) in payments.items()}
@@ -96,7 +96,7 @@ class QuoteGate:
 
 
 def _is_too_late(command: AskTerms, facts: Facts, until: datetime | None) -> bool:
-    """Returns whether the transfer would expire before the payee could answer it."""
+    """Returns whether the transfer would expire before the payee could answer."""
     if until is None:
         return False
     latest = facts.now + timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
@@ -104,7 +104,8 @@ def _is_too_late(command: AskTerms, facts: Facts, until: datetime | None) -> boo
 
 
 def open_gate(asked: Collection[AskTerms]) -> QuoteGate | None:
-    """Returns the gate for these requests. None if there are none, or no rules are active and nothing is counted."""
+    """Returns the gate for these requests. Returns None without requests, or if no rules are active and the hub counts
+    nothing."""
     if not asked:
         return None
     active = active_rules.current_at()
@@ -138,7 +139,7 @@ def open_gate(asked: Collection[AskTerms]) -> QuoteGate | None:
 def facts_of(command: AskTerms, now: datetime) -> list[tuple[str, Facts]]:
     """Returns the facts of a request's payments, each with the id of its quote.
 
-    Raises FspiopError 3100 if an amount is larger than the hub can hold, or two payments of a bulk have one id.
+    Raises FspiopError 3100 if an amount is too large for the hub, or if two payments of a bulk have one id.
     """
     payer, payee = command.requester.name, command.to or ""
     try:

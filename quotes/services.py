@@ -32,7 +32,7 @@ def ask(command: AskTerms) -> Outcome:
 
 
 def answer(command: GiveTerms) -> Outcome:
-    """Stores the payee's terms or either party's refusal and forwards it to the other party, in a group."""
+    """Stores the payee's terms or either party's refusal, and forwards the message to the other party, in a group."""
     return agreement_engine.submit(command)
 
 
@@ -47,7 +47,7 @@ def run(commands: list[AgreementCommand], scene: Scene) -> list[Outcome]:
 
 
 def _load(commands: Collection[AgreementCommand], scene: Scene) -> tuple[Facts, QuoteGate | None]:
-    """Reads the rows without a lock, because the statements that save check these rows once more."""
+    """Reads the rows without a lock, because the statements that save the decisions check the rows once more."""
     standing: dict[str, Standing] = {}
     stored: dict[str, Stored] = {}
     for resource, kind in store.KINDS.items():
@@ -104,7 +104,7 @@ def _of(participant_id: int, kind: type[A], rows: QuerySet[A]) -> A:
 
 
 def answer_again(agreement: Agreement) -> Outgoing:
-    """Returns the stored answer for the payer: the payee's message, or the report that none arrived."""
+    """Returns the stored answer for the payer: the payee's message, or the report that no answer arrived."""
     return notices.answer_again(agreement, _hub())
 
 

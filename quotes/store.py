@@ -2,7 +2,7 @@
 
 Each statement takes any number of agreements of one kind.
 
-All kinds share most columns, and each kind has a few columns of its own.
+All kinds of agreements have most columns in common. Each kind also has a few columns of its own.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -40,7 +40,7 @@ _GIVEN: Mapping[type[Agreement], Mapping[str, str]] = {
 
 
 def standing(kind: type[Agreement], ids: Collection[str]) -> dict[str, Standing]:
-    """Returns these agreements in their present state, by id, without a lock."""
+    """Returns the present states of these agreements, by id, without a lock."""
     rows = execute(_select(kind), [sorted(ids)])
     return {
         agreement_id: Standing(
@@ -72,9 +72,9 @@ def stored(kind: type[Agreement], ids: Collection[str]) -> dict[str, Stored]:
 
 
 def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: Mapping[str, bytes]) -> None:
-    """Stores these requests, each given with the payee's id. Raises LostRace if an id is in use already.
+    """Stores these requests, each given with the payee's id. Raises LostRace if an id was used already.
 
-    `kept` has the facts and verdicts of the scheme's rules, by the keys of the requests.
+    `kept` contains the facts and verdicts of the scheme's rules, by the keys of the requests.
     """
     # The rows are added in the order of ids, so that two transactions do not wait for each other.
     ordered = sorted(requests, key=lambda each: each[0].agreement_id)
@@ -94,10 +94,10 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: M
 
 
 def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> None:
-    """Stores these answers, each given with the state of the agreement when it was read.
+    """Stores these answers. Each answer is given with the state of its agreement at the time of reading.
 
-    Raises LostRace if the present state differs from that state. No agreement returns to an earlier state, so an
-    equal state means that nothing else has changed either.
+    Raises LostRace if the agreement's state has changed since the reading. No agreement returns to an earlier state, so
+    an equal state means that the agreement has not changed at all.
     """
     ordered = sorted(answers, key=lambda each: each[0].agreement_id)
     columns: list[list[Any]] = [
@@ -114,7 +114,8 @@ def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> N
 
 
 def _element(value: Any) -> Any:
-    """Returns a value as an element of an array: a list as its literal, because arrays of arrays have one length."""
+    """Returns a value as an element of an array. A list becomes its literal, because PostgreSQL's inner arrays must
+    have equal lengths."""
     return arrays.literal(value) if isinstance(value, list) else value
 
 

@@ -1,4 +1,4 @@
-"""The digest of terms: of a payee's offer for one payment, or of a transfer. Pure."""
+"""Computes the digest of terms. The terms are from a payee's offer for one payment, or from a transfer. Pure."""
 
 import hashlib
 

@@ -60,7 +60,8 @@ _NOT_AS_QUOTED = """
 
 
 def not_as_quoted(claims: Sequence[Claim]) -> frozenset[bytes]:
-    """Returns the keys of claims whose quote was answered through this hub with other terms or by another payee.
+    """Returns the keys of claims that differ from their quote's answer. The quote's answer passed through this hub, and
+    has other terms or another payee.
 
     One statement.
     """
@@ -85,7 +86,8 @@ _BULK_TERMS = """
 
 
 def not_in_bulk_quote(bulk_quote_id: str, claims: Sequence[Claim]) -> frozenset[bytes] | None:
-    """Returns the keys of claims whose terms are not in this bulk quote's answer, or None if there is no answer.
+    """Returns the keys of claims whose terms are not in this bulk quote's answer, or None if the bulk quote has no
+    answer.
 
     One statement.
     """

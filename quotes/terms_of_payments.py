@@ -1,4 +1,5 @@
-"""The terms of each payment in the answer to a bulk quote, as they are stored for the scheme's rules. Pure."""
+"""The terms of each payment in the answer to a bulk quote, in the form that the hub stores for the scheme's rules.
+Pure."""
 
 import msgspec
 
@@ -7,7 +8,7 @@ from fspiop.money import AmountError, parse_amount
 
 
 class TermsOfPayment(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The terms of one payment. Stored terms are arrays, so fields are only ever added at the end."""
+    """The terms of one payment. Stored terms are arrays, so new fields must follow the existing fields."""
 
     terms: bytes
     """The digest of the condition and the packet (`quotes.terms_digest`)."""
@@ -17,7 +18,7 @@ class TermsOfPayment(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def amount_of(money: Money | None) -> int | None:
-    """Returns an amount of the payee's in ten-thousandths. None where there is none, or the hub cannot hold it."""
+    """Returns the payee's amount in ten-thousandths, or None if the amount is missing or too large for the hub."""
     try:
         return None if money is None else parse_amount(money.amount)
     except AmountError:

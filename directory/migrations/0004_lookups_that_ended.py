@@ -1,4 +1,4 @@
-"""Keeps a lookup for a while after its end, and adds an index that finds overdue lookups by requester."""
+"""Keeps a lookup for a while after its end, and adds an index for finding overdue lookups by requester."""
 
 from django.db import migrations, models
 from django.db.models import Q

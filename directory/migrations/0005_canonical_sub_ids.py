@@ -1,7 +1,9 @@
-"""Changes the sub-ids of registrations to one spelling, in which the hub finds them from this version on.
+"""Changes the sub-ids of registrations to one spelling. From this version on, the hub finds sub-ids only in this
+spelling.
 
-If two registrations would become the same alias, only one of them has the new spelling: the one that already had it, or
-else the oldest. The other keeps its spelling, and the hub does not find it any more.
+If two registrations would become the same alias, only one of them has the new spelling: the registration that already
+had the new spelling or, without one, the oldest registration. The other registration keeps its spelling, and the hub
+does not find it any more.
 """
 
 import unicodedata

@@ -1,4 +1,4 @@
-"""Shared code of the views of /participants and /parties: the alias in the path, and error callbacks."""
+"""The base class of the views of /participants and /parties: reads the alias in the path, and sends error callbacks."""
 
 import re
 from collections.abc import Callable

@@ -122,7 +122,7 @@ class ParticipantsView(FspiopView):
 class ParticipantsAnswerView(FspiopView):
     """A participant's answer about many aliases.
 
-    The hub accepts such an answer as the reference hub does, but never sends a request for it.
+    Like the reference hub, this hub accepts an answer about many aliases, but never sends a request for such an answer.
     """
 
     resource = "participants"
@@ -151,7 +151,7 @@ def _check_id(request_id: str) -> None:
 
 
 def _caller(view: FspiopView) -> Participant:
-    """Returns the caller as the database has it now, because a disabled participant cannot register or withdraw."""
+    """Reads the caller from the database, because a disabled participant must not register or withdraw aliases."""
     found = participants.active(view.fspiop.source)
     if found is None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"participant {view.fspiop.source} is not active")

@@ -1,4 +1,4 @@
-"""A whole bank core for the connector, in Python's standard library: python3 backend.py PORT
+"""A complete bank core for the connector, in Python's standard library: python3 backend.py PORT
 
 A real core keeps `transfers` and the balances in its database, and does each step in one transaction.
 """
@@ -11,18 +11,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CUSTOMERS: dict = {"255770001001": {"name": "Amina Salim", "balance": Decimal("100000")}}
 FEE = Decimal("0")
-transfers: dict = {}  # by the hub's transfer id: what is reserved, and its state
+transfers: dict = {}  # by the hub's transfer id: the reserved amount and the state
 lock = threading.Lock()
 
 
 def party(number):
-    """GET /parties/MSISDN/{number}: the connector asks who has this number."""
+    """GET /parties/MSISDN/{number}: the connector asks for the customer with this number."""
     found = CUSTOMERS.get(number)
     return (200, {"displayName": found["name"], "supportedCurrencies": ["TZS"]}) if found else (404, {})
 
 
 def terms(wanted):
-    """POST /quoterequests: the connector asks what the customer receives, and what the bank keeps."""
+    """POST /quoterequests: the connector asks for the amount for the customer and for the bank's fee."""
     if wanted["currency"] != "TZS":
         return 400, {"statusCode": "5106", "message": "accounts are in TZS"}
     if wanted["to"]["idValue"] not in CUSTOMERS:
@@ -32,7 +32,7 @@ def terms(wanted):
 
 
 def reserve(wanted):
-    """POST /transfers: money will come. Answer 2xx only if it can be credited later, whatever happens."""
+    """POST /transfers: money will come. Answer 2xx only if the bank can credit the money later in any case."""
     number = wanted["to"]["idValue"]
     if number not in CUSTOMERS:
         return 404, {"statusCode": "5107", "message": "no such customer"}
@@ -43,9 +43,9 @@ def reserve(wanted):
 
 
 def end(transfer_id, said):
-    """PUT /transfers/{id}: the hub has decided. The connector repeats this until the answer is 2xx."""
+    """PUT /transfers/{id}: the hub has decided. The connector repeats the PUT until the answer is 2xx."""
     known = transfers.setdefault(transfer_id, {"to": said.get("to", {}).get("idValue"), "state": "RESERVED"})
-    if said["transferState"] == "COMMITTED" and known["state"] != "COMMITTED":  # the same message may come twice
+    if said["transferState"] == "COMMITTED" and known["state"] != "COMMITTED":  # a message may come twice
         CUSTOMERS[known["to"]]["balance"] += Decimal(said["payeeReceiveAmount"])
         print(f"credited {said['payeeReceiveAmount']} {said['currency']} to {known['to']}", flush=True)
     known["state"] = said["transferState"]

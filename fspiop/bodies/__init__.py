@@ -1,4 +1,4 @@
-"""The API's messages as types, and functions that read these messages from bodies and queries, and write them."""
+"""The API's messages as types. Functions read these messages from bodies and queries, and write them."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ def read_query(kind: type[T], parameters: Mapping[str, Sequence[str]]) -> T:
 def write_query(message: Any) -> str:
     """Writes a typed message as a query string.
 
-    The query string has only the fields of the type, always in the same spelling.
+    The query string has only the fields of the type. Equal messages give equal query strings.
     """
     return urlencode(msgspec.to_builtins(message))
 
@@ -59,8 +59,8 @@ def convert(kind: type[T], value: object, *, strict: bool = True, decode: Decode
 def check_no_null(value: object) -> None:
     """Raises FspiopError 3100 with the name of the first element that is null. No element of the API may be null.
 
-    The hub itself could ignore such an element. But the hub forwards the message, and the receiver would refuse the
-    message.
+    The hub itself could ignore an element that is null. But the hub forwards the message, and the receiver would refuse
+    it.
     """
     path = _path_to_null(value)
     if path is not None:
@@ -83,7 +83,8 @@ def _path_to_null(value: object) -> str | None:
 
 
 def _refuse(message: str) -> NoReturn:
-    """Raises the API's error for an error of msgspec. msgspec only provides a text, and a test checks its forms."""
+    """Raises the API's error for an error of msgspec. msgspec provides only a text, and a test checks the forms of this
+    text."""
     place = _PLACE.match(message)
     assert place is not None
     fault, path = place["fault"], (place["path"] or "").lstrip(".")

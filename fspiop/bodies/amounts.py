@@ -10,7 +10,8 @@ from fspiop import money
 
 
 def finer_than_a_minor_unit(message: Struct) -> str | None:
-    """Returns an error text for the first amount with more decimals than its currency, or None if there is none."""
+    """Returns an error text for the first amount with more decimals than its currency, or None if all amounts fit their
+    currencies."""
     for where, text, currency in _amounts_in(message, ""):
         fault = money.decimals_fault(text, currency)
         if fault is not None:
@@ -45,7 +46,7 @@ def _is_money(kind: type[Struct]) -> bool:
 def _ways_to_money(kind: type[Struct]) -> tuple[tuple[str, str], ...]:
     """Returns the fields of a message type that contain money or objects with money, as (name, name in JSON).
 
-    The result is cached for each type, so that a check need not search all fields of each message.
+    The function caches its result for each type, so that a check need not search all fields of each message.
     """
     hints = get_type_hints(kind)
     names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)

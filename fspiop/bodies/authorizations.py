@@ -25,7 +25,8 @@ class AuthenticationInfo(Message):
 
 
 class AuthorizationPut(Message):
-    """PUT /authorizations/{ID} (section 6.6.4.1): whether the payer entered the value, refused, or wants a new one."""
+    """PUT /authorizations/{ID} (section 6.6.4.1): whether the payer entered the value, refused, or wants a new
+    value."""
 
     response_type: Literal["ENTERED", "REJECTED", "RESEND"]
     authentication_info: AuthenticationInfo | None = None

@@ -38,7 +38,7 @@ class IndividualQuote(Message):
 
 
 class BulkQuotePost(Message):
-    """POST /bulkQuotes (section 6.9.3.2): requests the terms of each of these payments to one DFSP."""
+    """POST /bulkQuotes (section 6.9.3.2): requests the terms of several payments to one DFSP."""
 
     bulk_quote_id: CorrelationId
     payer: Party
@@ -49,7 +49,7 @@ class BulkQuotePost(Message):
 
 
 class IndividualQuoteResult(Message):
-    """The terms of one payment, or the reason why there are none (section 7.4.6)."""
+    """The terms of one payment, or the reason for a refusal (section 7.4.6)."""
 
     quote_id: CorrelationId
     payee: Party | None = None

@@ -32,7 +32,7 @@ class IndividualTransfer(Message):
 
 
 class BulkTransferPost(Message):
-    """POST /bulkTransfers (section 6.10.3.2): the payer DFSP requests the reservation of each of these transfers."""
+    """POST /bulkTransfers (section 6.10.3.2): the payer DFSP requests the reservation of several transfers."""
 
     bulk_transfer_id: CorrelationId
     bulk_quote_id: CorrelationId
@@ -44,7 +44,7 @@ class BulkTransferPost(Message):
 
 
 class IndividualTransferResult(Message):
-    """The outcome of one transfer: its fulfilment, or the reason why there is none (section 7.4.8)."""
+    """The outcome of one transfer: its fulfilment, or the reason for its abort (section 7.4.8)."""
 
     transfer_id: CorrelationId
     fulfilment: BinaryString32 | None = None

@@ -1,7 +1,7 @@
-"""The types and parts that the API's messages share (FSPIOP API v1.1, sections 7.2 to 7.4).
+"""The types and parts that several messages of the API use (FSPIOP API v1.1, sections 7.2 to 7.4).
 
 Lengths, patterns and lists are for all versions from 1.0 to 2.0. If the versions have different limits, the wider limit
-applies, so that messages of every version can be read. Unknown fields are ignored.
+applies, so that messages of every version can be read. The reader ignores unknown fields.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -85,7 +85,7 @@ class GeoCode(Message):
 
 
 class ErrorInformation(Message):
-    """A code and its description (section 7.4.2)."""
+    """An error code and its description (section 7.4.2)."""
 
     error_code: ErrorCodeText
     error_description: Text128
@@ -133,7 +133,7 @@ class Party(Message):
 
 
 class Refund(Message):
-    """The reference to the transaction that is refunded (section 7.4.16)."""
+    """The reference from a refund to the original transaction (section 7.4.16)."""
 
     original_transaction_id: CorrelationId
     refund_reason: Text128 | None = None
@@ -151,7 +151,7 @@ class TransactionType(Message):
 
 
 class Transaction(Message):
-    """The requested payment, which is part of the ILP packet (section 7.4.17)."""
+    """The requested payment, as the ILP packet contains it (section 7.4.17)."""
 
     transaction_id: CorrelationId
     quote_id: CorrelationId

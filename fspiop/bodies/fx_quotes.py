@@ -21,7 +21,7 @@ MAX_CHARGES = 16
 
 
 class FxMoney(Message):
-    """Money whose amount is missing if the amount is requested."""
+    """An amount of money in a request. The amount is missing if the requester wants to know it."""
 
     currency: Currency
     amount: Amount | None = None

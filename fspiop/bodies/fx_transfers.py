@@ -1,4 +1,4 @@
-"""The bodies of /fxTransfers (FSPIOP API v2.0): a conversion that is made together with a transfer."""
+"""The bodies of /fxTransfers (FSPIOP API v2.0): a conversion that commits together with a transfer."""
 
 from fspiop.bodies.common import (
     BinaryString32,

@@ -36,8 +36,8 @@ class ParticipantsPost(Message):
 class ParticipantPut(Message):
     """PUT /participants/{Type}/{ID} (section 6.2.4.1).
 
-    The API's answer has `fsp_id`. The reference hub also sends `fsp_id` after GET and DELETE, but it sends a list after
-    POST and PUT.
+    The API's answer has `fsp_id`. After GET and DELETE, the reference hub also sends `fsp_id`. After POST and PUT, the
+    reference hub sends a list.
     """
 
     fsp_id: FspId | None = None

@@ -19,7 +19,7 @@ from fspiop.bodies.common import (
 
 
 class FxRate(Message):
-    """The conversion that a payer intends (v2.0): the same money in both currencies."""
+    """The conversion that a payer intends (v2.0): the amount in the source currency and in the target currency."""
 
     source_amount: Money
     target_amount: Money

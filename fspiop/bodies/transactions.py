@@ -10,7 +10,8 @@ TransactionState = Literal["RECEIVED", "PENDING", "COMPLETED", "REJECTED"]  # se
 
 
 class TransactionPut(Message):
-    """PUT /transactions/{ID} (section 6.8.4.1): the state of a transaction, and the token that it produced."""
+    """PUT /transactions/{ID} (section 6.8.4.1): the state of a transaction, and the token that the transaction
+    produced."""
 
     transaction_state: TransactionState
     completed_timestamp: DateTime | None = None

@@ -1,7 +1,7 @@
-"""The ISO 20022 form of FSPIOP 2.0: the same resources, paths and headers, but different bodies.
+"""The ISO 20022 form of FSPIOP 2.0. Only the bodies differ from the plain form. Resources, paths and headers are equal.
 
 The hub translates bodies only when it reads or writes messages. `read` translates received messages, and `write`
-translates the hub's own messages. A message that the hub forwards is never translated or changed.
+translates the hub's own messages. The hub never translates or changes a message that it forwards.
 """
 
 from fspiop.iso20022.reading import content, read, wire_of

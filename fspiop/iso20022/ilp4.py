@@ -1,4 +1,5 @@
-"""The ILPv4 prepare packet in ISO 20022 messages, which contains the condition (Interledger RFC 27, section 3.1)."""
+"""The ILPv4 prepare packet in ISO 20022 messages. The packet contains the condition (Interledger RFC 27, section
+3.1)."""
 
 import re
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ def encode_prepare(prepare: IlpPrepare) -> str:
 
 
 def decode_prepare(text: str) -> IlpPrepare:
-    """Reads the prepare packet in a text. Raises ValueError unless it is one whole canonical packet."""
+    """Reads the prepare packet in a text. Raises ValueError if the text is not exactly one canonical packet."""
     packet = packet_octets(text)
     if packet[:1] != bytes([_PREPARE_TYPE]):
         raise ValueError("the packet is not an ILPv4 prepare")

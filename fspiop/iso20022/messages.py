@@ -1,4 +1,4 @@
-"""The parts of ISO 20022 messages that the hub reads, with their own names on the wire.
+"""The parts of ISO 20022 messages that the hub reads, with their names in ISO 20022.
 
 The messages are those of Mojaloop's market practice:
 - acmt.024: parties
@@ -7,7 +7,7 @@ The messages are those of Mojaloop's market practice:
 - pacs.008 and pacs.009: transfers and conversions
 - pacs.002: every answer and error
 
-This module ignores all other parts, but the hub forwards them to the receiver.
+This module ignores all other parts of a message, but the hub forwards the whole message to the receiver.
 """
 
 from typing import Annotated, Literal
@@ -85,7 +85,7 @@ class InstructedAmount(Struct, rename={"currency": "Ccy", "amount": "ActiveOrHis
 
 
 class Lock(Struct, rename={"packet": "IlpV4PrepPacket", "condition": "Sh256Sgntr"}):
-    """The condition that the fulfilment must meet: inside of a packet, or alone."""
+    """The condition that the fulfilment must meet. The condition is inside of a packet, or alone."""
 
     packet: IlpPacket | None = None
     condition: BinaryString32 | None = None
@@ -153,7 +153,7 @@ class Proposal(
 
 
 class QuoteRequest(Struct, rename={"header": "GrpHdr", "proposal": "CdtTrfTxInf"}):
-    """pacs.081."""
+    """pacs.081: a request for a quote."""
 
     header: HeaderOfRequest
     proposal: Proposal
@@ -165,7 +165,7 @@ class Confirmation(Struct, rename={"amount": "IntrBkSttlmAmt", "lock": "VrfctnOf
 
 
 class QuoteAnswer(Struct, rename={"header": "GrpHdr", "confirmation": "CdtTrfTxInf"}):
-    """pacs.082."""
+    """pacs.082: the answer to a request for a quote."""
 
     header: Header
     confirmation: Confirmation
@@ -209,7 +209,7 @@ class ConversionTerms(
 
 
 class ConversionQuote(Struct, rename={"header": "GrpHdr", "terms": "CdtTrfTxInf"}):
-    """pacs.091, and its answer pacs.092."""
+    """pacs.091, a request for a conversion's quote, and its answer pacs.092."""
 
     header: Header
     terms: ConversionTerms
@@ -240,7 +240,7 @@ class Transfer(
 
 
 class CreditTransfer(Struct, rename={"header": "GrpHdr", "transfer": "CdtTrfTxInf"}):
-    """pacs.008."""
+    """pacs.008: a transfer."""
 
     header: Header
     transfer: Transfer
@@ -271,7 +271,7 @@ class Conversion(
 
 
 class InstitutionTransfer(Struct, rename={"header": "GrpHdr", "conversion": "CdtTrfTxInf"}):
-    """pacs.009."""
+    """pacs.009: a conversion."""
 
     header: Header
     conversion: Conversion

@@ -35,12 +35,12 @@ def read(kind: type[T], raw: bytes, resource: str) -> T:
 
 
 def wire_of(kind: type[Any], resource: str) -> type[Any]:
-    """Returns the type of the ISO 20022 message from which a `kind` is read."""
+    """Returns the type of the ISO 20022 message that the module reads as a `kind`."""
     return _form(kind, resource).wire
 
 
 def content(raw: bytes) -> object:
-    """Returns a message without its own id and time, because senders change these when they repeat a message."""
+    """Returns a message without its id and time, because senders change id and time when they repeat a message."""
     value = strictjson.loads(raw)
     if isinstance(value, dict) and isinstance(header := value.get("GrpHdr"), dict):
         return value | {"GrpHdr": {name: part for name, part in header.items() if name not in ("MsgId", "CreDtTm")}}

@@ -1,4 +1,4 @@
-"""Writes the hub's own messages in ISO 20022: states and errors as pacs.002, errors about parties as acmt.024."""
+"""Writes the hub's own messages in ISO 20022. States and errors are pacs.002, and errors about parties are acmt.024."""
 
 import hashlib
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, de
 def _not_before(date: datetime, reported: str | None) -> datetime:
     """Returns the later of the message's time and the reported time.
 
-    The message's Date is cut to seconds, and may be earlier.
+    The message's Date is cut to seconds, so it may be earlier than the reported time.
     """
     return date if reported is None else max(date, time.parse_datetime(reported))
 

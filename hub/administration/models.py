@@ -8,7 +8,7 @@ from django.utils import timezone
 
 
 class AdministrationClient(models.Model):
-    """A program with a key and a secret, which are valid for a limited time.
+    """A program of the operators, with a key and a secret that are valid for a limited time.
 
     The secret is created when the client's holder fetches it. The audit trail and the client's requests contain the
     key, so no row is ever deleted and no key is reused.
@@ -18,7 +18,7 @@ class AdministrationClient(models.Model):
     key = models.CharField(max_length=64, unique=True)
     may_read = models.BooleanField()
     may_write = models.BooleanField()
-    # The person who requested the client and receives its secret. That person may never approve the client's requests.
+    # The person who requested the client and receives its secret. This person may never approve the client's requests.
     holder = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     sha256 = models.CharField(max_length=64, null=True, unique=True)  # the secret's hash; NULL until it is fetched
     created_at = models.DateTimeField(db_default=Now())
@@ -63,7 +63,7 @@ class AdministrationClient(models.Model):
 
     @property
     def is_valid(self) -> bool:
-        """Whether the client is within its time and was not revoked. A client may be valid before it has a secret."""
+        """Whether the client has neither expired nor been revoked. A client may be valid before it has a secret."""
         return self.revoked_at is None and timezone.now() < self.valid_until
 
     @property

@@ -21,7 +21,7 @@ _NOTE_USE_EVERY_S = 60
 
 @transaction.atomic
 def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) -> AdministrationClient:
-    """Creates a client, which cannot be used until its holder has fetched the secret."""
+    """Creates a client. The client cannot be used until its holder has fetched the secret."""
     if not scopes or not set(scopes) <= set(SCOPES):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"scopes: must be one or both of {', '.join(SCOPES)}")
     client = AdministrationClient.objects.create(
@@ -48,7 +48,7 @@ def give_secret(client_id: int, *, to: User) -> tuple[AdministrationClient, str]
     if client is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "you have no such client", http_status=404)
     if not may_be_fetched(client):
-        raise FspiopError(ErrorCode.CLIENT_ERROR, "its secret was fetched already, or can no longer be fetched")
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "the secret was fetched already, or can no longer be fetched")
     secret = client_secrets.make()
     client.sha256, client.secret_given_at = client_secrets.hash_of(secret), timezone.now()
     client.save(update_fields=["sha256", "secret_given_at"])
@@ -85,7 +85,7 @@ def valid(key: str) -> AdministrationClient | None:
     return client if client is not None and client.is_valid else None
 
 
-# If the row is locked, another transaction revokes the client or notes its use. So this one need not wait.
+# If the row is locked, another transaction revokes the client or notes its use. So this transaction need not wait.
 _NOTE_USE = """
     UPDATE administration_administrationclient SET last_used_at = clock_timestamp()
     WHERE id = (
@@ -96,7 +96,7 @@ _NOTE_USE = """
 
 
 def note_use(client: AdministrationClient) -> None:
-    """Stores when a client was last used, to the minute."""
+    """Stores the minute in which a client was last used."""
     seen = client.last_used_at
     if seen is None or (timezone.now() - seen).total_seconds() >= _NOTE_USE_EVERY_S:
         execute(_NOTE_USE, [client.pk])

@@ -1,6 +1,6 @@
 """Checks of `manage.py check` for the administration APIs.
 
-A view without an access rule prevents the start of the hub.
+The hub does not start if a view has no access rule.
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ def methods_of(view: type[Any]) -> list[str]:
 
 @register()
 def every_view_has_a_rule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Returns an error for each view that does not state its permissions, or which of its methods need two people."""
+    """Returns an error for each view that does not state its permissions, or the methods that need two people."""
     found: list[CheckMessage] = []
     for route, pattern in urls_below("api/"):
         view = view_of(pattern)

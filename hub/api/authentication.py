@@ -2,7 +2,7 @@
 
 `PARTICIPANT_AUTH` sets the required credentials: a client certificate that the TLS proxy forwards, an access token, or
 both. The demo requires none. Credentials are checked against the process's copy of the registry, never in the database.
-The log records which check failed. The response does not contain this reason.
+The log records which check failed. The response does not name the failed check.
 """
 
 import hashlib
@@ -55,9 +55,9 @@ def calls_from_its_network(request: HttpRequest, participant_id: int) -> bool:
 
 
 def address_of(request: HttpRequest) -> credential_cache.Address | None:
-    """Returns the caller's address: the last address in the proxies' headers that is not a proxy of this hub.
+    """Returns the caller's address: the last address in X-Forwarded-For that is not one of this hub's proxies.
 
-    Returns None if the address is unknown, or if this request's proxy did not prove itself as required.
+    Returns None if the address is unknown, or if the request's proxy did not send the required secret.
     """
     text = request.META.get("REMOTE_ADDR", "")
     if settings.TRUSTED_PROXY_COUNT:
@@ -114,10 +114,10 @@ def presented_certificate(request: HttpRequest) -> str | None:
     """Returns the SHA-256 of the client certificate that the TLS proxy has verified, or None without a certificate.
 
     Only the proxy may forward a certificate, and the proxy proves itself by a shared secret. If no secret is set,
-    production accepts no certificate. A certificate is identified by its bytes. The names in certificates are never
-    compared.
+    production accepts no certificate. The hub identifies a certificate by its bytes, and never compares names in
+    certificates.
 
-    If the proof names the certificate that the proxy received, every other certificate is ignored. Otherwise a client
+    If the proxy's proof names the received certificate, the hub ignores every other certificate. Otherwise a client
     could send the header X_SSL_Client_Cert. If the proxy does not remove this header, WSGI reads it as
     X-SSL-Client-Cert.
     """
@@ -160,7 +160,8 @@ def _is_secret(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _digests_of(escaped_pem: str) -> tuple[str, str] | None:
-    """Returns a certificate's SHA-1, by which nginx identifies it, and SHA-256, by which the registry identifies it."""
+    """Returns a certificate's SHA-1 and SHA-256. nginx identifies certificates by SHA-1, and the registry by
+    SHA-256."""
     try:
         certificate = x509.load_pem_x509_certificate(unquote(escaped_pem).encode())
     except ValueError:

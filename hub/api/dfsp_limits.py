@@ -1,21 +1,21 @@
-"""Limits each DFSP's share of a web process.
+"""Limits each DFSP's use of a web process.
 
 The limits are for requests per second (`DFSP_RATE`), requests per second for the state of a payment
-(`DFSP_STATE_RATE`), open requests (`DFSP_OPEN_REQUESTS`), open bulks (`DFSP_OPEN_BULKS`) and the share of time that
-bulks take (`DFSP_BULK_SHARE`). A bulk may have megabytes, holds a lock for each item, and is processed in the thread of
-its request. A request beyond a limit gets 429, before the hub reads the body, checks the signature or sends a
-statement. A bulk beyond its share first waits a few seconds for its turn.
+(`DFSP_STATE_RATE`), open requests (`DFSP_OPEN_REQUESTS`), open bulks (`DFSP_OPEN_BULKS`) and the part of the process's
+time that bulks take (`DFSP_BULK_SHARE`). A bulk may have megabytes and holds a lock for each item. The thread of its
+request processes the bulk. A request beyond a limit gets 429, before the hub reads the body, checks the signature or
+sends a statement. A bulk beyond its sender's part of the time first waits a few seconds for its turn.
 
-A refusal beyond a rate is sent after a pause of `DFSP_PAUSE_MS`. Otherwise refusals alone would use up the processor if
-a sender repeats its requests at once. A paused request occupies a thread, so a process limits the number of paused
-requests. A paused request counts as an open request of its DFSP.
+The hub sends a refusal beyond a rate after a pause of `DFSP_PAUSE_MS`. Without the pause, a sender that repeats its
+requests at once would use up the processor. A paused request occupies a thread, so a process limits the number of
+paused requests. A paused request counts as an open request of its DFSP.
 
 Each process has counts of its own, by authenticated caller (docs/decisions/0034).
 
-The number of messages in the outbox that a DFSP has caused is limited too, for each destination
-(`OUTBOX_PENDING_PER_SOURCE`). If too many wait for a destination, the DFSP's further requests to this destination are
-refused. If too many wait for the DFSP itself, all requests of the DFSP are refused. Callbacks (PUT, PATCH) are never
-refused for this reason.
+For each destination, the number of outbox messages that a DFSP has caused is also limited
+(`OUTBOX_PENDING_PER_SOURCE`). If too many of a DFSP's messages wait for a destination, the hub refuses the DFSP's
+further requests to this destination. If too many messages wait for the DFSP itself, the hub refuses all requests of the
+DFSP. But the limit on messages never refuses callbacks (PUT, PATCH).
 """
 
 import random
@@ -90,7 +90,8 @@ class Limits:
             raise self.no_room(caller, source, destination)
 
     def no_room(self, caller: int, source: str, destination: str) -> FspiopError:
-        """Counts and returns a refusal: too many messages that the caller has caused wait for the destination."""
+        """Counts a refusal and returns its error: too many messages that the caller has caused wait for the
+        destination."""
         self._say(caller, source, "messages waiting")
         return FspiopError(
             ErrorCode.SERVER_BUSY,
@@ -102,8 +103,8 @@ class Limits:
         """Counts one open bulk of a participant, until `leave_bulk`.
 
         Waits until the participant may use the process for a bulk again. Raises FspiopError 2005 with 429 if this
-        participant has too many open bulks or would wait too long. Raises it with 503 if all participants together have
-        too many open bulks.
+        participant has too many open bulks or would wait too long. Raises FspiopError 2005 with 503 if all participants
+        together have too many open bulks.
         """
         with self._lock:
             count, of_all = self._open_bulks.get(caller, 0), sum(self._open_bulks.values())
@@ -125,7 +126,7 @@ class Limits:
     def charge_bulk(self, caller: int, took_s: float) -> None:
         """Counts the time that the process has worked on a bulk of a participant.
 
-        Only some of a long time counts, because the bulk may have waited for an oracle or for a lock.
+        Of a long time, only a part counts, because the bulk may have waited for an oracle or for a lock.
         """
         took_s = min(took_s, _MOST_COUNTED_S)
         if settings.DFSP_BULK_SHARE:
@@ -140,7 +141,7 @@ class Limits:
     def _exceeded(self, caller: int, *, is_state_query: bool) -> str | None:
         """Returns the limit that this request exceeds, if there is one.
 
-        Counts the request as open, even beyond a rate, unless too many are open.
+        Counts the request as open, even beyond a rate, except if too many requests are open.
         """
         with self._lock:
             count, now = self._open.get(caller, 0), self._clock()
@@ -160,7 +161,7 @@ class Limits:
             self._paused += has_room
         if has_room:
             try:
-                # The lengths vary, because requests that were refused together would come together again.
+                # The pauses differ in length. Otherwise requests that were refused together would come back together.
                 self._pause(settings.DFSP_PAUSE_MS / 1000 * random.uniform(0.5, 1.5))  # noqa: S311
             finally:
                 with self._lock:

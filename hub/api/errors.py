@@ -1,4 +1,4 @@
-"""Turns every error into the API's own error body. One class holds the error code, and one handler makes the response.
+"""Turns every error into the API's own error body. One class has the error code, and one handler makes the response.
 
 HTTP statuses by code: FSPIOP API v1.1, section 7.6, as the reference hub maps them.
 """

@@ -1,7 +1,7 @@
 """Makes messages from views: a DFSP's message for another DFSP, or the hub's own callback.
 
 This module has no payment rules. Most functions make a message from the view's request. `send` stores messages by one
-statement. After that, the view may respond.
+statement. A view may respond after `send` has returned.
 """
 
 import hashlib
@@ -66,9 +66,9 @@ def pass_on(
 ) -> Outgoing:
     """Returns the view's message for `to`.
 
-    With `error_path` the message is a request, and a failed delivery is reported there.
+    With `error_path` the message is a request, and the hub reports a failed delivery to this path.
 
-    The hub counts the message as caused by the participant that sent the request, even if the message is the answer.
+    The hub counts the message for the participant that sent the original request, even if the message is the answer.
     Raises FspiopError 2005 (429) if the caller has caused too many messages that wait for `to`.
     """
     check_destination(view.fspiop.destination, to.name)
@@ -89,8 +89,8 @@ def pass_on(
 
 
 def _if_pending(view: FspiopView) -> IfPending:
-    # Repeated GET requests need only one answer, with the newest state. The hub never refuses a callback because many
-    # messages wait, so the error about a repeated faulty callback is stored only once.
+    # Repeated GET requests need only one answer, with the newest state. The hub accepts a callback even if many
+    # messages wait. So the hub stores the error about a repeated faulty callback only once.
     return IfPending.RENEW if view.request.method in {"GET", *CALLBACKS} else IfPending.ADD
 
 

@@ -1,9 +1,9 @@
-"""Limits how many DFSP requests one web process handles at once. Refuses other requests before any work is done.
+"""Limits the number of DFSP requests that one web process handles at once. Refuses further requests before any work.
 
-Work in progress has priority: callbacks (PUT, PATCH) are still accepted when new work (POST, GET) is already refused.
-New work is also refused while messages wait long for couriers (`hub.outbox.delivery_delay`): lookups first, then
-requests for terms, then transfers, so that payments that have begun end before others begin. A refused request writes
-no row.
+Payments in progress have priority: the module still accepts callbacks (PUT, PATCH) when it refuses new work (POST,
+GET). The module also refuses new work while messages wait long for couriers (`hub.outbox.delivery_delay`). The module
+refuses lookups first, then requests for terms, and then transfers. So payments that have begun end before new payments
+begin. A refused request writes no row.
 """
 
 import threading

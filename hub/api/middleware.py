@@ -1,4 +1,4 @@
-"""Routes a DFSP's request directly to its view, without sessions, CSRF checks and static files.
+"""Routes a DFSP's request directly to its view, without sessions, CSRF checks or static files.
 
 The module also refuses all requests to APIs and pages that the process does not serve (`SERVES`). In production, DFSPs
 and operators have separate listeners.
@@ -54,7 +54,7 @@ class DfspShortcut:
 
 
 def door_of(path: str) -> str:
-    """Returns the first segment of a path, or "" if there is none, as in "*"."""
+    """Returns the first segment of a path, or "" for a path without segments, such as "*"."""
     return path.partition("/")[2].partition("/")[0]
 
 

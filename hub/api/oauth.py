@@ -1,10 +1,10 @@
 """POST /token: OAuth2 client credentials (RFC 6749, section 4.4), with responses and errors in OAuth's own form.
 
-If a DFSP presents a client certificate, it must belong to the same participant, and the token is bound to it. The hub's
-operators have separate clients (`hub.administration`), whose tokens contain their permissions (`scope`). A process
-issues tokens only for the APIs that it serves.
+If a DFSP presents a client certificate, the certificate must belong to the client's participant, and the token is bound
+to this certificate. The hub's operators have separate clients (`hub.administration`). Tokens of operators' clients
+contain permissions (`scope`). A process issues tokens only for the APIs that it serves.
 
-Wrong secrets do not lock a client: a secret cannot be guessed, and a stranger must not be able to lock a client out.
+Wrong secrets do not lock a client. Nobody can guess a secret, and a stranger must not be able to lock a client out.
 """
 
 import base64
@@ -92,7 +92,7 @@ def _check_head(request: HttpRequest) -> None:
 def _scopes_asked_for(request: HttpRequest) -> list[str]:
     """Reads and checks the form. Returns the requested scopes, if any.
 
-    Call this only after the client is authenticated, because an incomplete form occupies a thread.
+    Call this function only after the client is authenticated, because an incomplete form occupies a thread.
     """
     try:
         form = parse_qs(request.body.decode("ascii"), strict_parsing=True, max_num_fields=20)

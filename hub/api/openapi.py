@@ -58,7 +58,8 @@ class StaffScheme(OpenApiAuthenticationExtension):
 
 
 class Schema(AutoSchema):
-    """Names each operation by its method and path, because some resources have a single form and a bulk form."""
+    """Names each operation by its method and path, because some resources have operations for one object and for a
+    bulk."""
 
     def get_operation_id(self) -> str:
         """Returns an id such as put_transfers_transfer_id_error."""
@@ -130,7 +131,7 @@ def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
 
 
 def _not_null(node: dict[str, Any]) -> dict[str, Any]:
-    """Returns the schema without null. In message types, null only marks an absent element."""
+    """Returns the schema without null. In the message types, null stands only for an absent element."""
     kinds = [kind for kind in node["anyOf"] if kind != _NULL]
     rest = {key: value for key, value in node.items() if key not in ("anyOf", "default")}
     return rest | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds})
@@ -175,7 +176,8 @@ def dfsp_schema(
     query: type[Any] | None = None,
     further: Mapping[int, str] = MappingProxyType({}),
 ) -> Callable[[F], F]:
-    """Describes one method of the hub's own API for DFSPs. `further` has the texts of further responses by status."""
+    """Describes one method of the hub's own API for DFSPs. `further` maps the statuses of further responses to their
+    texts."""
     needed = ("Date", "FSPIOP-Source")
     headers = [
         OpenApiParameter(name, str, OpenApiParameter.HEADER, required=name in needed, description=_HEADERS[name])
@@ -229,7 +231,7 @@ def administration_schema(
     """Describes one method of an administration API; `query` names its filters.
 
     `two_people` has the method's kinds of change for which TWO_PEOPLE may require a second person. The set is empty if
-    one person may make these changes alone in the portal too. Every method that makes changes must state `two_people`
+    one person may make the change alone, also in the portal. Every method that makes changes must state `two_people`
     (`hub.api.access_rule_check`).
     """
     waits = {202: OpenApiResponse(APPROVAL_SCHEMA, description="Waits for a second person")} if two_people else {}

@@ -1,13 +1,13 @@
-"""Limits password attempts, so that passwords cannot be guessed, and so that an attacker cannot lock people out.
+"""Limits password attempts. The limits prevent that an attacker guesses passwords or locks people out.
 
-Each failure is counted for a quarter of an hour, for up to three subjects:
+Each failure counts for a quarter of an hour, for up to three subjects:
 - the name from this address
 - this address
 - the name from all addresses from which nobody has signed in with this name
 
 An attacker at another address can reach only the third limit. The third limit does not apply to a person who signs in
-from an address of earlier sign-ins. A browser that has signed in before has its own count, to which nobody else can
-add.
+from an address of earlier sign-ins. A browser that has signed in before has its own count, and attempts from elsewhere
+do not change this count.
 """
 
 import hashlib
@@ -59,8 +59,8 @@ class Attempt:
     def begin(self) -> bool:
         """Counts a failure in advance, so that parallel attempts cannot evade the limit. `succeed` removes the failure.
 
-        Returns False if too many attempts have failed. Then the password must not be checked. This method is for
-        people, who make one attempt at a time.
+        Returns False if too many attempts have failed. After False, the caller must not check the password. This method
+        is for people, who make one attempt at a time.
         """
         try:
             return self._count_failure()
@@ -128,7 +128,8 @@ def _without_cache() -> bool:
 
 
 def _key(*parts: str) -> str:
-    """Returns a hash as the key, because people may type anything as a name, even a password."""
+    """Returns the cache key of a count. The key is a hash, because people may type any text as a name, even a
+    password."""
     return "attempts:" + hashlib.sha256("\0".join(part.lower() for part in parts).encode()).hexdigest()
 
 

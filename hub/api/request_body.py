@@ -29,9 +29,9 @@ def check_head(request: HttpRequest) -> None:
 
 
 def length_of(request: HttpRequest, most: int) -> int | None:
-    """Returns the declared length of the body, which is at most `most`, or None if the body is chunked.
+    """Returns the declared length of the body, or None if the body is chunked. Refuses a length above `most`.
 
-    Refuses a compressed body, and a request that has both a length and chunks.
+    Refuses a compressed body. Also refuses a request that has both a length and chunks.
     """
     meta = request.META
     if meta.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
@@ -51,7 +51,8 @@ def length_of(request: HttpRequest, most: int) -> int | None:
 
 
 def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
-    """Returns the body: as many bytes as `length_of` returned, with no more JSON values than `most` bytes may have."""
+    """Returns the body: as many bytes as `length_of` returned. Refuses a body with more JSON values than `most` bytes
+    may have."""
     if length == 0:
         return b""
     began = time.monotonic()
@@ -73,8 +74,8 @@ def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
 def pass_over(request: HttpRequest, most: int) -> None:
     """Reads and discards a refused body, because a sender that still sends might not see the response.
 
-    This is done for only a few requests at a time, since a body may be slow and its sender is not authenticated. For
-    other requests the connection ends at once.
+    Only a few refused bodies are read at a time, because a body may be slow and its sender is not authenticated. For
+    other refused requests, the connection ends at once.
     """
     if not _passing_over.acquire(blocking=False):
         return

@@ -1,10 +1,10 @@
 """Checks FSPIOP-Signature over the received bytes, the method, the path and the headers that the hub forwards.
 
-The receiver verifies the signature too, so the hub refuses a signature that would fail at the receiver.
+The message's receiver verifies the signature again, so the hub refuses a signature that would fail at the receiver.
 
 `SIGNATURES` is "required", "checked" (a present signature must be valid) or "ignored". GET and DELETE have no body and
-are not signed (API Signature v1.1, section 3; the reference's libraries cannot sign them). But a DELETE changes data.
-If neither a certificate nor a token proves the sender, a DELETE must be signed, with an empty body.
+are not signed (API Signature v1.1, section 3). The reference's libraries cannot sign GET and DELETE. But a DELETE
+changes data. If neither a certificate nor a token proves the sender, a DELETE must be signed, with an empty body.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,8 +37,8 @@ def check(
 ) -> str | None:
     """Raises FspiopError 3105 if a required signature is missing, or if a signature does not fit this request.
 
-    Returns the signed URI, or None without a signature. The function `forwarded` returns the headers that are forwarded
-    with the message.
+    Returns the signed URI, or None without a signature. The function `forwarded` returns the headers that the hub
+    forwards with the message.
     """
     if settings.SIGNATURES == "ignored":
         return None
@@ -87,7 +87,7 @@ def _verify(
 
 
 def _uri_of(request: HttpRequest, resource: str, told: str) -> str:
-    """Returns FSPIOP-URI, if this is exactly the URI to which the hub forwards the message.
+    """Returns FSPIOP-URI if it is exactly the URI to which the hub forwards the message.
 
     A WSGI server provides the decoded path, so the encoding of the request is unknown. The hub forwards paths in one
     encoding. Only a path with an alias is forwarded as the sender encoded it.

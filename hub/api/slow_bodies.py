@@ -1,16 +1,16 @@
 """Ends the wait for slow bodies. After `BODY_DEADLINE_S`, shuts the connection for reading, so that the thread is free.
 
-granian does not limit how slowly a body may arrive, and a WSGI thread waits for the body. A request does not contain
-its connection either, because REMOTE_ADDR has no port. So this module reads the kernel's data about the process's
-connections.
+granian does not limit how slowly a body may arrive, and a WSGI thread waits for the body. A WSGI request does not name
+its connection, because REMOTE_ADDR has no port. So this module finds the connection in the kernel's data about the
+process's connections.
 
-While a body is overdue, the module examines the connections from the sender's address. The module shuts connections on
-which the process sent nothing for longer than any request takes. The thread then gets the bytes received so far and
-responds, and granian closes the connection. Requests that were being processed have got responses by then, and an idle
-connection waits for no response.
+While a body is overdue, the module examines the connections from the sender's address. The module shuts each connection
+on which the process has sent nothing for longer than any request takes. The waiting thread then gets the bytes received
+so far and responds, and granian closes the connection. Requests in progress have got their responses before this time,
+and no client waits for a response on an idle connection.
 
-The module works on Linux only (TCP_INFO), and not through a Unix socket. The module relies on HTTP/1, in which a server
-sends nothing before the response.
+The module works on Linux only (TCP_INFO), and not through a Unix socket. The module relies on HTTP/1. In HTTP/1, a
+server sends no data before the response.
 """
 
 import os
@@ -49,7 +49,8 @@ _TCP_INFO = struct.Struct("44xI4xI96xII")
 class Input:
     """A request's `wsgi.input`.
 
-    The object records since when a thread waits for the whole body, even if pieces of the body arrive.
+    The object records when a thread began to wait for the whole body. The arrival of a piece of the body does not
+    change the recorded time.
     """
 
     __slots__ = ("_address", "_began", "_input", "_port")
@@ -94,12 +95,12 @@ class Connection:
         return self.received_s < self.sent_s or (self.has_received and not self.has_sent)
 
     def is_still(self, for_s: float) -> bool:
-        """Returns whether no data was received or sent for this time."""
+        """Returns whether the connection has neither received nor sent data for this time."""
         return min(self.sent_s, self.received_s) > for_s
 
 
 class Waits:
-    """The waits for bodies, and the connections without a response, each with the time of its beginning."""
+    """All waits for bodies and all connections without a response, each with the time of its beginning."""
 
     def __init__(self, *, is_watching: bool = True) -> None:
         self._is_watching = is_watching and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.exists()
@@ -109,7 +110,8 @@ class Waits:
         self._guard = threading.Lock()
 
     def begin(self, wait: object, began: float, address: str, port: str) -> None:
-        """Records that a request waits for a body since `began`. The body comes from this address to this port."""
+        """Records that a request waits for a body since `began`. `address` is the sender's address, and `port` is the
+        port of this process."""
         self._open[wait] = (began, address, port)
         if self._thread is None and self._is_watching:
             self._start()
@@ -161,7 +163,7 @@ class Waits:
     def _unanswered_too_long(self, found: list[Connection], now: float) -> list[Connection]:
         """Returns the connections that have waited for a response for longer than a body may take.
 
-        No other request takes so long.
+        Only a request with an overdue body takes so long.
         """
         since: dict[tuple[str, int], float] = {}
         late = []
@@ -244,7 +246,7 @@ def _connection_of(channel: socket.socket, ports: set[int]) -> Connection | None
 
 
 def _plain(address: str) -> str:
-    """Returns one spelling of an address, because socket and server use different spellings."""
+    """Returns an address in one spelling, because socket and server spell addresses differently."""
     try:
         found = ip_address(address)
     except ValueError:

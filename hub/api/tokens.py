@@ -1,10 +1,10 @@
-"""Access tokens: short-lived signed JWTs (RFC 9068) that only this hub issues and reads, with its own key.
+"""Access tokens: short-lived signed JWTs (RFC 9068). Only this hub issues and reads them, with its own key.
 
 A token names its client. If the client presented a certificate, the token also contains the certificate's SHA-256 (RFC
-8705). Tokens are not stored. Each use checks the client's credential, so the tokens of a revoked credential become
-invalid within seconds.
+8705). Tokens are not stored. At each use of a token, the hub checks the client's credential. So the tokens of a revoked
+credential become invalid within seconds.
 
-Tokens of DFSPs and of the hub's operators have different keys, so neither can be mistaken for the other.
+Tokens of DFSPs and tokens of the hub's operators have different keys, so the hub cannot confuse the two kinds.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """The base class of every FSPIOP view.
 
-The view checks the declared size, the headers and versions, the caller, and the limits, in this order. Then the view
-receives the body, checks the signature over the body's bytes, and parses the body last.
+First the view checks the declared size, then the headers and versions, then the caller, and then the limits. After
+these checks the view receives the body and checks the signature over the body's bytes. The view parses the body last.
 """
 
 import time
@@ -35,7 +35,7 @@ CALLBACKS = frozenset({"PUT", "PATCH"})
 
 
 class NoNegotiation(BaseContentNegotiation):
-    """Responses are always JSON, whatever Accept contains. FSPIOP negotiates only versions, in `fspiop.versions`."""
+    """Responses are always JSON, for any value of Accept. FSPIOP negotiates only versions, in `fspiop.versions`."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return None
@@ -57,8 +57,8 @@ class PlainView(APIView):
     """An API view that is freed as soon as its request has ended.
 
     DRF's request refers to its view for parsers. The view refers to its request, to its response, and to its own method
-    `head`. Such cycles keep a body in memory until Python's garbage collector runs, and the hub lets it run rarely
-    (`hub.process_tuning`).
+    `head`. Reference cycles keep a body in memory until Python's garbage collector runs. The hub lets the garbage
+    collector run rarely (`hub.process_tuning`).
     """
 
     content_negotiation_class = NoNegotiation
@@ -108,7 +108,8 @@ class FspiopView(PlainView):
     """An upper limit for the bytes of the body that were declared and not yet read."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Works as DRF's `dispatch`, but without the response headers Allow and Vary, which the API does not have."""
+        """Works like DRF's `dispatch`, but sets no response headers Allow and Vary, because the API does not have these
+        headers."""
         asked = self.initialize_request(request, *args, **kwargs)
         self.request = asked
         try:
@@ -203,12 +204,14 @@ class FspiopView(PlainView):
         return message
 
     def digest(self) -> bytes:
-        """Returns a digest that is equal for all texts of the same message."""
+        """Returns a digest of the message. Two texts of one message, such as JSON with other spaces, have equal
+        digests."""
         content = iso20022.content(self.raw_body) if self._is_iso20022 else self._json
         return strictjson.digest(content)
 
     def forwarded_headers(self) -> dict[str, str]:
-        """Returns the forwarded headers as received, without empty headers, which would not arrive."""
+        """Returns the received headers that the hub forwards. Leaves out empty headers, because they would not
+        arrive."""
         found = {}
         for name in FORWARDED:
             value = self._header(name)
@@ -237,7 +240,7 @@ class FspiopView(PlainView):
 
     @property
     def requester(self) -> Recipient:
-        """The caller as the recipient of a callback, in the version that it accepts."""
+        """The caller as the recipient of a callback, with the version that the caller accepts."""
         return Recipient(self.caller, self.fspiop.source, self.accepted_version)
 
 

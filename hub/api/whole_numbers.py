@@ -1,4 +1,4 @@
-"""Whole numbers in the administration and settlement APIs, whose clients send 8 as 8, 8.0, "8" or "8.0"."""
+"""Reads whole numbers in the administration and settlement APIs. Clients send the number 8 as 8, 8.0, "8" or "8.0"."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ _WHOLE = re.compile(r"(?P<whole>[0-9]{1,19})(?:\.0+)?\Z")
 
 
 class WholeNumber(int):
-    """A body element that is a whole number. Subclasses have other bounds."""
+    """A body element that is a whole number. Subclasses set the bounds."""
 
     LEAST = 0
     MOST = 2**63 - 1
@@ -18,7 +18,7 @@ class Percentage(WholeNumber):
 
 
 def whole_number(value: object) -> int | None:
-    """Returns the whole number that a number or text stands for, or None if it stands for none."""
+    """Returns the whole number that a number or text stands for, or None if it stands for no whole number."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float):

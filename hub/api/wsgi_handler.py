@@ -1,7 +1,7 @@
-"""Django's WSGI handler and request, without the parts of Django's work that a hub does not need.
+"""A WSGI handler and a request class that leave out the parts of Django's work that a hub does not need.
 
-Processing a message in one set-based transaction costs less than that work; see docs/decisions/0014 for the figures.
-The meaning of a request stays the same.
+To process a message in one set-based transaction costs less than Django's work for the request. docs/decisions/0014 has
+the figures. The meaning of a request does not change.
 """
 
 import codecs
@@ -23,7 +23,8 @@ _parameters_of = lru_cache(maxsize=512)(parse_header_parameters)
 def _content_type_of(text: str) -> tuple[str, dict[str, str]]:
     """Returns a content type and its parameters.
 
-    If the text is too long or Django cannot read it, the result is the same as without a content type.
+    If the text is too long or Django cannot read it, the function returns the result for a request without a content
+    type.
     """
     if len(text) > _LONGEST_CONTENT_TYPE:
         return "", {}
@@ -38,10 +39,10 @@ _OF_THE_BODY = ("_body", "_stream", "_post", "_files")
 
 
 class LeanRequest(WSGIRequest):
-    """Parses each content type once, because DFSPs send the same few content types.
+    """Parses each text of a content type once, because DFSPs send only a few different content types.
 
-    Frees a body when its request ends, even if other objects still refer to the request. A page's messages and its
-    request refer to each other, in a cycle.
+    Frees a body when its request ends, even if other objects still refer to the request. For example, a page's request
+    and Django's messages refer to each other.
     """
 
     def close(self) -> None:
@@ -63,7 +64,7 @@ class LeanRequest(WSGIRequest):
 class LeanHandler(WSGIHandler):
     """Django's handler. A DFSP's request goes from the server to its view and back, without middleware.
 
-    The response is complete, so nothing is left to do after the server has sent it.
+    The response is complete, so the handler has no work after the server has sent the response.
     """
 
     request_class = LeanRequest

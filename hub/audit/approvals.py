@@ -1,6 +1,7 @@
-"""Maker and checker: one person requests a change, and a different person must approve it, once and in time.
+"""Maker and checker: one person requests a change, and another person must approve the change before the request
+expires.
 
-The transaction of the approval also makes the change. So there is no approved change that was not made.
+The transaction of the approval also makes the change. So every approved change is made.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ _NOT_TOLD = frozenset({"secret_sha256"})
 
 
 class NotApproved(Exception):
-    """The reason why a request was not approved, rejected or withdrawn. The request is unchanged."""
+    """Raised with the reason if a request cannot be approved, rejected or withdrawn. The request is unchanged."""
 
 
 def mailbox(email: str) -> str:
@@ -35,7 +36,7 @@ def mailbox(email: str) -> str:
 
 
 def is_one_person(first: User, second: User) -> bool:
-    """Returns whether these accounts belong to one person: the same account, or the same mailbox."""
+    """Returns whether two accounts belong to one person, because they are one account or have one mailbox."""
     return first.pk == second.pk or (mailbox(first.email) != "" and mailbox(first.email) == mailbox(second.email))
 
 
@@ -59,7 +60,8 @@ def ask(*, kind: str, subject: str, payload: dict[str, Any], reason: str, maker:
 def ask_for_program(
     *, kind: str, subject: str, payload: dict[str, Any], reason: str, client: str, holder_id: int | None
 ) -> Approval:
-    """Requests a change for an API client or a command. The person who has the client's secret cannot approve it."""
+    """Requests a change for an API client or a command. The person who has the client's secret cannot approve the
+    request."""
     return _ask(
         Approval(kind=kind, subject=subject, payload=payload, reason=reason, client=client, holder_id=holder_id)
     )
@@ -89,7 +91,8 @@ def _ask(approval: Approval) -> Approval:
 
 @transaction.atomic
 def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], None]) -> Approval:
-    """Approves the request and makes the change in one transaction. If `perform` raises, the request still waits."""
+    """Approves the request and makes the change in one transaction. If `perform` raises an exception, the request still
+    waits."""
     approval = _lock_open(approval_id)
     asker = approval.maker or approval.holder
     if asker is not None:
@@ -109,7 +112,7 @@ def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], No
 
 @transaction.atomic
 def refuse(approval_id: int, *, checker: User, reason: str) -> Approval:
-    """Rejects a request with a reason, and does nothing else."""
+    """Rejects a request with a reason. The requested change is not made."""
     approval = _lock_open(approval_id, may_be_late=True)
     if checker.pk in (approval.maker_id, approval.holder_id):
         raise NotApproved(_("The requester of a change cannot reject it. Withdraw it instead."))

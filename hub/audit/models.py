@@ -1,7 +1,7 @@
 """The audit trail (actor, action, time, states before and after), and requests for a second person's approval.
 
-Entries are only added, and each is chained to the previous one. An approval's terms never change, and an approval is
-decided only once.
+Entries are only added, and each entry is chained to the previous entry. The terms of a request for approval never
+change, and people decide each request only once.
 """
 
 import pgtrigger

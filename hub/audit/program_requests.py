@@ -1,7 +1,7 @@
-"""Changes that programs may not make alone if TWO_PEOPLE is everywhere: a program requests, and a person approves.
+"""Changes for which a program needs a person's approval if TWO_PEOPLE is everywhere.
 
 When the hub starts, the portal registers the kinds of changes and the functions that make them. This module cannot
-import these functions, because the portal depends on all apps that request changes.
+import the functions from the portal, because the portal imports all apps that request changes.
 """
 
 from collections.abc import Callable
@@ -58,11 +58,11 @@ def ask_where_needed(
     reason: str = "",
     has_own_id: bool = False,
 ) -> None:
-    """Does nothing if programs may act alone. Otherwise requests the change and raises `Waits`.
+    """Does nothing if programs may act alone. If programs may not act alone, requests the change and raises `Waits`.
 
-    Raises the same FspiopError as the change itself if the change is impossible now. With `has_own_id`, the payload has
-    an id that is used only once. So a repeated call finds the earlier request, even if that request was already
-    approved.
+    If the change is impossible now, raises the FspiopError that the change itself would raise. With `has_own_id`, the
+    payload has an id that is used only once. So a repeated call finds the earlier request, even after the earlier
+    request was approved.
     """
     if settings.TWO_PEOPLE == EVERYWHERE:
         raise Waits(
@@ -81,10 +81,10 @@ def ask(
     most_waiting: int | None = None,
     is_checked: bool = False,
 ) -> Approval:
-    """Requests the change, whatever TWO_PEOPLE is. Raises as `ask_where_needed` does, except `Waits`.
+    """Requests the change for every value of TWO_PEOPLE. Raises the errors of `ask_where_needed` except `Waits`.
 
-    Raises FspiopError 2005 (429) if MOST_WAITING requests of the program wait, or as many as `most_waiting`. With
-    `is_checked`, the caller has checked that the change is possible, and the change is not tried out.
+    Raises FspiopError 2005 (429) if MOST_WAITING or `most_waiting` requests of the program wait. With `is_checked`, the
+    caller has checked that the change is possible, so `ask` does not try out the change.
     """
     most_waiting = MOST_WAITING if most_waiting is None else most_waiting
     mine = Approval.objects.filter(client=program.name)

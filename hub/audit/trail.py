@@ -33,7 +33,7 @@ def _hash(entry: Entry) -> bytes:
 
 @transaction.atomic
 def record(action: str, *, subject: str, actor: str, before: Any = None, after: Any = None, address: str = "") -> Entry:
-    """Adds one entry in the caller's transaction, so that an entry exists only if its change was committed."""
+    """Adds one entry in the caller's transaction. So an entry exists only if its change was committed."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
     last = Entry.objects.order_by("-id").values_list("hash", flat=True).first()

@@ -1,7 +1,8 @@
-"""Calls a DFSP's endpoint as a courier does, and reports the response. The message changes nothing at the DFSP.
+"""Sends a test message to a DFSP's endpoint like a courier, and reports the response. The test message changes nothing
+at the DFSP.
 
-The message is an error about the registration of an alias that nobody has registered. Every FSPIOP implementation
-accepts such a message. The hub signs it, so a DFSP that checks signatures checks the hub's key too.
+The test message is an error about the registration of an alias that nobody has registered. Every FSPIOP implementation
+accepts such an error. The hub signs the test message, so a DFSP that checks signatures also checks the hub's key.
 """
 
 import asyncio
@@ -42,7 +43,8 @@ _last: dict[int, float] = {}
 
 
 def check(participant: Participant) -> CallbackCheck:
-    """Calls the participant's endpoint. Raises FspiopError 2005 if the participant, or all together, ask too often."""
+    """Calls the participant's endpoint. Raises FspiopError 2005 if this participant, or all participants together,
+    request too many checks."""
     path = f"/participants/ALIAS/callback-check-{secrets.token_hex(8)}/error"
     url = url_for(queries.endpoints_of([participant.pk])[participant.pk], _METHOD, path)
     if url is None:
@@ -126,7 +128,7 @@ async def _request(key: HubKey, message: Claimed, url: str) -> Reply:
 
 
 def _error_in(reply: Reply) -> tuple[str | None, str | None]:
-    """Returns code and text of an error of the API. Other bodies are not reported, because any server may send them."""
+    """Returns code and text of an error of the API. Does not return other bodies, because any server may send them."""
     if 200 <= reply.status < 300:
         return None, None
     try:

@@ -1,4 +1,4 @@
-"""The base class of the API's views. It authenticates a caller as FSPIOP does, and its bodies are plain JSON."""
+"""The base class of the API's views. The class authenticates a caller like the FSPIOP API. Bodies are plain JSON."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -27,7 +27,7 @@ _reading = Places()
 
 
 class DfspView(FspiopView):
-    """A resource of this API. `caller` is the id of the participant, whose own data the response has."""
+    """A resource of this API. `caller` is the participant's id. A response contains only the participant's own data."""
 
     resource: ClassVar[str] = "dfsp"
     sends_messages: ClassVar[bool] = False
@@ -78,7 +78,7 @@ def answer(content: Any, *, status: int = 200, further: Mapping[str, str] | None
 def plain_answer(
     raw: bytes, content_type: str, *, status: int = 200, further: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    """Returns these bytes as the response, which no cache between the hub and the DFSP may keep."""
+    """Returns these bytes as the response. No cache between the hub and the DFSP may keep this response."""
     length = {} if status == 304 else {"Content-Length": str(len(raw))}
     usual = {"Cache-Control": "private, no-cache", **length}
     return HttpResponse(raw, status=status, content_type=content_type, headers=usual | dict(further or {}))

@@ -64,7 +64,7 @@ class Certificates(_Response, kw_only=True):
 
 
 class SigningKey(_Response, kw_only=True):
-    """`keyId` is the SHA-256 of the key's SubjectPublicKeyInfo. A key of the hub has no end."""
+    """`keyId` is the SHA-256 of the key's SubjectPublicKeyInfo. The hub's own key has no end of validity."""
 
     participant: str
     key_id: str
@@ -78,7 +78,8 @@ class SigningKeys(_Response, kw_only=True):
 
 
 class Submission(_Response, kw_only=True):
-    """A certificate or key that the DFSP has submitted. `approvals` is how many of the two people have approved."""
+    """A certificate or key that the DFSP has submitted. `approvals` is the number of people, of two, who have
+    approved."""
 
     id: int
     change: Literal["signCertificate", "addSigningKey"]
@@ -105,7 +106,7 @@ class CredentialSummary(_Response, kw_only=True):
 
 
 class OwnParticipant(_Response, kw_only=True):
-    """The caller as the hub knows it, with its credentials that have neither ended nor been revoked."""
+    """The hub's data about the caller, with the credentials that have neither expired nor been revoked."""
 
     name: str
     is_active: bool
@@ -121,7 +122,7 @@ class CallbackCheck(_Response, kw_only=True):
     """The result of one call of the hub to the DFSP's endpoint.
 
     `status` is missing if there was no response; then `error` is the reason. `isReachable` is true after any HTTP
-    response, `isTaken` only after 2xx.
+    response. `isTaken` is true only after 2xx.
     """
 
     url: str | None = None

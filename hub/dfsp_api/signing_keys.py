@@ -1,4 +1,4 @@
-"""The public keys for signatures of the hub and of all participants, as DFSPs fetch them."""
+"""The public keys with which the hub and all participants sign, in the form for DFSPs."""
 
 import hashlib
 from functools import lru_cache

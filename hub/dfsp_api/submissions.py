@@ -1,7 +1,7 @@
-"""Certificates and keys that a DFSP submits. Two people at the hub approve each of them.
+"""Certificates and keys that a DFSP submits. Two people at the hub approve each certificate and each key.
 
-A submission is a request in `hub.audit.approvals` of the kind KIND. The first person who approves it thereby requests
-the change in their own name, and the second person approves this request, which makes the change.
+A submission is a request in `hub.audit.approvals` of the kind KIND. By approving the submission, the first person
+requests the change in their own name. The second person approves this request, and the approval makes the change.
 """
 
 from collections.abc import Sequence
@@ -27,12 +27,13 @@ _CHANGES = {"sign_certificate": "signCertificate", "add_credential": "addSigning
 
 
 def program_of(participant: Participant) -> Program:
-    """Returns the name under which a participant's submissions are in the audit trail."""
+    """Returns the name of a participant's submissions in the audit trail."""
     return Program(f"DFSP {participant.name}")
 
 
 def submit(participant: Participant, change: str, payload: dict[str, Any], *, reason: str) -> Submission:
-    """Stores a submission that the caller has checked, or returns the same one that still waits.
+    """Stores a submission that the caller has checked. If an equal submission still waits, returns the waiting
+    submission.
 
     Raises FspiopError 2005 (429) if too many submissions of this participant wait.
     """
@@ -66,7 +67,8 @@ def numbered(participant: Participant, number: int) -> Submission:
 
 
 def shown(participant: Participant, approvals: Sequence[Approval]) -> list[Submission]:
-    """Returns submissions in the form of the API. The number of statements does not depend on how many there are."""
+    """Returns submissions in the form of the API. The number of statements does not depend on the number of
+    submissions."""
     if not approvals:
         return []
     first = min(approval.pk for approval in approvals)
@@ -83,7 +85,7 @@ def _of(participant: Participant) -> Any:
 
 
 def _request_of(approval: Approval, requested: Sequence[Approval]) -> Approval | None:
-    """Returns the request that the first person made of this submission, or None."""
+    """Returns the request that the first person made because of this submission, or None."""
     wanted = approval.payload
     for found in requested:
         if found.pk > approval.pk and (found.kind, found.payload) == (wanted["change"], wanted["payload"]):

@@ -1,4 +1,5 @@
-"""The views that need no money: clock, own participant, certificates, signing keys, submissions, callback check."""
+"""The views that do not use the ledger: clock, own participant, certificates, signing keys, submissions, callback
+check."""
 
 import hashlib
 import json
@@ -24,7 +25,7 @@ _AT = "/dfsp/v1/submissions"
 
 
 class ClockView(DfspView):
-    """Has no limit on Date, because a DFSP whose clock is wrong must be able to find that out."""
+    """Accepts any Date, so that a DFSP with a wrong clock can find the fault."""
 
     def check_date(self) -> None:
         return
@@ -90,7 +91,8 @@ class SigningRequestsView(DfspView):
 class CertificatesView(DfspView):
     @dfsp_schema(TAG, summary="List the caller's certificates, and the hub's authority", answer=messages.Certificates)
     def get(self, request: Request) -> HttpResponse:
-        """The authority's certificate is missing if this process does not know its file."""
+        """Returns the certificates. The authority's certificate is missing if this process has no setting for its
+        file."""
         rows = Credential.objects.filter(participant_id=self.caller, kind=Credential.Kind.CERTIFICATE)
         found = [submissions.certificate_shown(credential) for credential in rows.order_by("pk")]
         return answer(messages.Certificates(certificates=found, authority=_authority()))

@@ -107,9 +107,9 @@ def _run(asked: argparse.Namespace) -> int:
 def _test(asked: argparse.Namespace) -> int:
     """Runs all tests except the live tests in three processes. Then runs the live tests, two files at a time.
 
-    Three processes keep two cores busy: a third of a test's time is waiting, for a server, a browser or the clock.
+    Three processes keep two cores busy, because tests wait a third of their time for a server, a browser or the clock.
 
-    Leaves out tests marked as thorough, which take long and have their own command.
+    Leaves out tests marked as thorough, because these tests take long and have their own command.
     """
     home = Path(asked.state or os.environ.get("STATE") or ".local") / f"test-{os.getpid()}"
     stack = Stack(home, programs=(), throwaway=True, tell=_tell)

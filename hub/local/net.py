@@ -13,7 +13,7 @@ SERVER_PORTS = range(15000, 30000)
 
 
 def is_free(port: int, host: str = HOST) -> bool:
-    """Returns whether a server could listen there now."""
+    """Returns whether a server could listen on this port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

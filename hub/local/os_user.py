@@ -28,7 +28,7 @@ class Account:
     def can(self, test: str, path: Path) -> bool:
         """Returns whether test(1), run as this user with `-r`, `-w`, `-x` or `-d`, succeeds.
 
-        Mode bits are less reliable.
+        The mode bits of a file are less reliable than test(1).
         """
         return subprocess.run(["/bin/sh", "-c", f'test {test} "$1"', "sh", str(path)], **self.popen()).returncode == 0
 
@@ -54,10 +54,11 @@ def server_account() -> Account:
 
 
 def server_environment() -> dict[str, str]:
-    """Returns an environment with locale C and without PG* variables, which would change a server's behaviour."""
+    """Returns an environment with locale C and without PG* variables, because PG* variables would change a server's
+    behaviour."""
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
 def without_pg(environment: dict[str, str]) -> dict[str, str]:
-    """Returns the environment without libpq's variables, which would silently change every connection."""
+    """Returns the environment without libpq's variables, because they would silently change every connection."""
     return {name: value for name, value in environment.items() if not re.fullmatch("PG[A-Z]+", name)}

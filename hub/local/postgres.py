@@ -45,7 +45,8 @@ class Postgres:
     stop_signals = (signal.SIGINT, signal.SIGQUIT)  # fast, then immediate shutdown. After TERM it waits for clients
 
     def __init__(self, state: State, *, throwaway: bool = False) -> None:
-        """Reads the port of the last start. `throwaway` gives up durability, only for the unit tests' own cluster."""
+        """Reads the port of the last start. `throwaway` gives up durability. Only the unit tests' own cluster uses
+        it."""
         self.state, self.account, self.throwaway = state, state.account, throwaway
         self.settings = COMMON | (THROWAWAY if throwaway else DURABLE)
         self.data = Path()
@@ -55,7 +56,7 @@ class Postgres:
         self.settled = False  # True after the first success: others then know the port, so it must not change
 
     def prepare(self) -> None:
-        """Finds the binaries, and creates the cluster if there is none."""
+        """Finds the binaries, and creates the cluster if it does not exist."""
         self.bin = binaries.postgres_bin(self.account)
         self.data = self.state.server_folder(self.name)
         version = self._read("PG_VERSION").strip()
@@ -160,8 +161,8 @@ class Postgres:
     def _await_predecessor(self) -> None:
         """Waits until no process uses the data any more, then removes the orphaned lock file.
 
-        PostgreSQL itself refuses to start if any process has the pid in the lock file. That process may be another
-        program with the same pid after a reboot, or a zombie that a container's first process never collects. This
+        PostgreSQL itself refuses to start if any process has the pid in the lock file. After a reboot, another program
+        may have this pid. In a container, the pid may belong to a zombie that the first process never collects. This
         function counts only processes whose title contains the cluster's name. The caller holds STATE's lock, so no
         process of the cluster can start meanwhile.
         """
@@ -176,7 +177,7 @@ class Postgres:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _initdb(self) -> None:
-        """Creates the cluster in another folder, then moves it. So an incomplete cluster is never used."""
+        """Creates the cluster in another folder, then moves it. So no program uses an incomplete cluster."""
         new = self.data / "new"
         shutil.rmtree(new, ignore_errors=True)
         locale = ["-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]

@@ -13,7 +13,8 @@ MARK = "KITOVU_STATE_MARK"  # set in every supervised child, and inherited by it
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Returns the fields of /proc/PID/stat from the state on. None if the process or /proc does not exist."""
+    """Returns the fields of /proc/PID/stat, beginning with the state. Returns None if the process or /proc does not
+    exist."""
     try:
         text = (PROC / str(pid) / "stat").read_text()
     except OSError:
@@ -69,10 +70,10 @@ def group_members(pgid: int) -> list[int]:
 
 
 class Crowd:
-    """Counts a group's processes, but counts again only when the machine's number of tasks has changed.
+    """Counts a group's processes. Counts again only when the machine's number of tasks has changed.
 
     Each count reads all of /proc. One count per second for each of a few processes would use a twentieth of a core, and
-    the result is usually the same.
+    most counts would not change.
     """
 
     def __init__(self, pgid: int) -> None:
@@ -99,7 +100,7 @@ def _tasks() -> int | None:
 
 
 class Death:
-    """Waits for the end of a process without polling, where the kernel supports that (Linux)."""
+    """Waits for the end of a process. On Linux, the wait needs no polling."""
 
     def __init__(self, pid: int) -> None:
         try:
@@ -129,7 +130,7 @@ _STEP_S = 0.25  # the longest time until `wait` notices that `stopping` is set
 
 
 def marked(mark: str) -> list[int]:
-    """Returns the living processes that this mark was given to, or to one of their ancestors. Never this process."""
+    """Returns the living processes that have this mark or inherited it from an ancestor. Leaves out this process."""
     wanted = f"{MARK}={mark}".encode()
     found = []
     for pid in pids():
@@ -145,8 +146,8 @@ def marked(mark: str) -> list[int]:
 def titled(program: str, word: str) -> list[int]:
     """Returns the living processes of a program with this word in their command line or title.
 
-    Command line and title can be read without special rights even for another user's process. Working directory and
-    environment of such a process can be read only with special rights.
+    Command line and title can be read without special rights even for another user's process. To read the working
+    directory and environment of another user's process, a program needs special rights.
     """
     found = []
     for pid in pids():

@@ -37,7 +37,7 @@ class Stack:
         limit: int = 16,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Only stores the values; `start` starts the hub.
+        """Stores the values. The method `start` starts the hub.
 
         `environ` replaces os.environ. If `programs` is empty, only the servers run. `postgres_settings` override the
         settings of PostgreSQL.
@@ -104,7 +104,7 @@ class Stack:
             raise
 
     def start_servers(self) -> None:
-        """Starts PostgreSQL and Valkey. Does not start a server for which the settings have a URL."""
+        """Starts PostgreSQL and Valkey. If the settings have the URL of a server, does not start this server."""
         assert self.supervisor is not None
         servers: list[Postgres | Valkey] = [server for server in (self.postgres, self.valkey) if server]
         for server in servers:
@@ -152,7 +152,8 @@ class Stack:
         cwd: Path | None = None,
         most_processes: int = 64,
     ) -> None:
-        """Starts and supervises another process, and does not wait until it is ready. `env` overrides the hub's."""
+        """Starts and supervises another process, without waiting until the process is ready. `env` overrides the
+        hub's."""
         self._running.add(
             Program(
                 name,

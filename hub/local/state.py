@@ -23,10 +23,10 @@ def hash_of(*parts: object) -> str:
 
 
 class State:
-    """One STATE folder. Two of them never share a server, a port or a file."""
+    """One STATE folder. Two STATE folders have no server, port or file in common."""
 
     def __init__(self, path: str | Path = ".local") -> None:
-        """Only stores the path; `open` creates the folder."""
+        """Stores the path. The method `open` creates the folder."""
         self.path = Path(os.path.abspath(Path(path).expanduser()))
         self.account: Account = server_account()
         self.logs = self.path / "logs"
@@ -65,7 +65,7 @@ class State:
     def read(self, name: str) -> dict[str, Any]:
         """Reads a record that was written earlier.
 
-        Returns an empty record if there is no such record, or if it is damaged.
+        Returns an empty record if the record does not exist or is damaged.
         """
         try:
             record = json.loads((self.path / name).read_text())
@@ -74,7 +74,7 @@ class State:
         return record if isinstance(record, dict) else {}
 
     def write(self, name: str, record: dict[str, Any]) -> None:
-        """Replaces a record in one step, so that a reader never sees a part of it."""
+        """Replaces a record in one step, so that a reader never sees an incomplete record."""
         new = self.path / f".{name}.{os.getpid()}"
         new.write_text(json.dumps(record, indent=1) + "\n")
         new.replace(self.path / name)
@@ -84,8 +84,8 @@ class State:
     def lock(self, wait_s: float = 20.0) -> int:
         """Locks STATE for this process and for processes that inherit the descriptor.
 
-        When all have ended, the lock ends too. If the previous owner has died, its watchdog may still be stopping its
-        processes. This function waits until the watchdog has ended.
+        The lock ends when all these processes have ended. If the previous owner of the lock has died, its watchdog may
+        still be stopping processes. This function waits until the watchdog has ended.
         """
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
 
@@ -142,7 +142,8 @@ class State:
     # -- the servers' data ---------------------------------------------------------------------------------------
 
     def server_folder(self, name: str) -> Path:
-        """Returns a folder of the servers' user: in STATE, or under /var/tmp if that user cannot reach STATE."""
+        """Returns a folder of the servers' user: in STATE, or under /var/tmp if the servers' user cannot reach
+        STATE."""
         pointer = self.path / POINTER
         for home in [self.path, pointer.resolve()] if pointer.is_symlink() else [self.path]:
             if (home / name).is_dir() and self._serves(home / name):

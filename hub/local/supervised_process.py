@@ -1,4 +1,4 @@
-"""One supervised process: starts it, watches it, restarts it when it dies, and ends it."""
+"""Starts a process, watches it, restarts it when it dies, and ends it."""
 
 import os
 import signal
@@ -42,11 +42,11 @@ class Adopted:
     """
 
     def __init__(self, pid: int) -> None:
-        """Records which process has this pid now."""
+        """Records the identity of the process that has this pid now."""
         self.pid, self._born = pid, proc.born(pid)
 
     def poll(self) -> int | None:
-        """Returns None while the process lives. Afterwards returns a number, because the exit status is unknown."""
+        """Returns None while the process lives, and a number after the process's end. The exit status is unknown."""
         return None if proc.is_alive(self.pid) and proc.born(self.pid) == self._born else 0
 
     def send_signal(self, number: int) -> None:
@@ -145,7 +145,7 @@ class Child:
             )
 
     def _watch(self, process: "subprocess.Popen[bytes] | Adopted") -> str:
-        """Waits until the process has ended or must be ended. Returns a text about how it ended."""
+        """Waits until the process has ended or must be ended. Returns a text about the process's end."""
         self.watchdog.add(process.pid, self.program.stop_signals)
         began = time.monotonic()
         crowd = proc.Crowd(process.pid)

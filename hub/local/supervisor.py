@@ -88,7 +88,7 @@ class Supervisor:
 
 
 def sweep(state: State) -> list[int]:
-    """Kills processes that an earlier supervisor of this STATE left, if its watchdog was killed too."""
+    """Kills processes that an earlier supervisor of this STATE left because its watchdog was killed too."""
     left = proc.marked(state.mark)
     for pid in left:
         proc.send(pid, 9)

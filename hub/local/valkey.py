@@ -65,7 +65,7 @@ class Valkey:
         return f"redis://{net.HOST}:{self.port}/0"
 
     def forget(self) -> None:
-        """Does nothing: after a clean stop there is nothing to remove."""
+        """Does nothing, because Valkey leaves no files after a clean stop."""
 
     @property
     def _title(self) -> str:

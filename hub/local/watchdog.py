@@ -1,7 +1,7 @@
 """Stops the processes of a supervisor that was killed.
 
-`python -m hub.local.watchdog` reads its list of processes from standard input: "+ pid signals" adds a process, "- pid"
-removes one. The end of the input means that the supervisor has ended. After a clean stop the list is empty, and the
+`python -m hub.local.watchdog` reads its list of processes from standard input: "+ pid signals" adds a process, and "-
+pid" removes a process. If the input is closed, the supervisor has ended. After a clean stop the list is empty, and the
 watchdog does nothing. The watchdog inherits the supervisor's lock on STATE. So STATE stays locked until the last
 process has ended.
 """
@@ -20,7 +20,7 @@ GENTLE_S = 8.0  # how long the watchdog waits after a signal before it sends the
 
 
 class Watchdog:
-    """The supervisor's end of the pipe."""
+    """The supervisor's connection to the watchdog process."""
 
     def __init__(self, lock: int) -> None:
         """`lock` is the descriptor that the watchdog keeps open."""
@@ -36,13 +36,13 @@ class Watchdog:
             self._say(self._known[pid])
 
     def remove(self, pid: int) -> None:
-        """Removes the process from the list, because it has ended or must continue to run."""
+        """Removes a process from the list, because the process has ended or must continue to run."""
         with self._guard:
             if self._known.pop(pid, None):
                 self._say(f"- {pid}\n")
 
     def close(self) -> None:
-        """Ends the watchdog. Before it ends, the watchdog stops the processes that are still on the list."""
+        """Ends the watchdog. The watchdog first stops the processes that are still on the list."""
         with self._guard:
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.close()
@@ -88,7 +88,7 @@ def end(pid: int, signals: Iterable[int], seconds: float = GENTLE_S) -> None:
 
 
 def main() -> None:
-    """Waits for the end of the input, then ends the remaining processes in reverse order."""
+    """Waits until the input is closed, then stops the remaining processes in reverse order."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     left: dict[int, list[int]] = {}

@@ -1,7 +1,8 @@
-"""E-mails and signed webhooks. Code calls `notify` in the transaction of an event, and a worker sends the notification.
+"""E-mails and signed webhooks. Code calls `notify` in the transaction of an event. A worker then sends the
+notification.
 
-Each recipient has a row of its own, so a failing recipient does not delay others. The worker retries a notification
-until it is sent or expires. The portal shows expired notifications as given up.
+Each recipient has a row of its own, so a failing recipient does not delay other recipients. The worker retries a
+notification until it is sent or expires. The portal shows expired notifications as given up.
 """
 
 from collections.abc import Iterable, Mapping

@@ -35,7 +35,7 @@ def found(*, is_given_up: bool) -> "QuerySet[Notification]":
 def one(notification_id: int | None) -> Notification | None:
     """Returns this notification without its text, or None if the row does not exist.
 
-    Rows are deleted long after they end.
+    The hub deletes rows some months after they end.
     """
     if notification_id is None:
         return None

@@ -30,7 +30,7 @@ SENT = Outcome(is_sent=True)
 
 
 def delay_s(outcome: Outcome, *, attempts: int, left_s: float) -> float | None:
-    """Returns the seconds until the next attempt (exponential backoff with jitter). None if no attempt is left."""
+    """Returns the seconds until the next attempt (exponential backoff with jitter), or None after the last attempt."""
     if outcome.is_refusal and attempts >= _MOST_REFUSALS:
         return None
     wait = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(attempts - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311

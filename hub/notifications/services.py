@@ -29,7 +29,7 @@ _Channel, _State = Notification.Channel, Notification.State
 
 
 class NotSent(Exception):
-    """The reason why a notification is not sent again."""
+    """Raised with the reason if a notification cannot be sent again."""
 
 
 def notify(
@@ -77,7 +77,7 @@ def notify(
 def channel_of(recipient: str) -> Notification.Channel:
     """Returns the channel for this recipient.
 
-    Raises ValueError if the recipient is neither an e-mail address nor a URL.
+    Raises ValueError for a recipient that is not an e-mail address or a URL.
     """
     parts = urlsplit(recipient)
     if parts.scheme in ("http", "https") and parts.hostname and recipient.isascii() and " " not in recipient:

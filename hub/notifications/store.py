@@ -25,7 +25,8 @@ class Claimed:
     lease: datetime
 
 
-# Claims the longest due message of each recipient, and only one. So a recipient with many messages uses only one place.
+# Claims only one message of each recipient: the one that is due longest. So a recipient with many messages uses only
+# one place.
 _CLAIM = """
     WITH room (channel, places) AS (SELECT * FROM unnest(%s::text[], %s::int[])),
     first AS MATERIALIZED (
@@ -70,7 +71,8 @@ _SENT = """
 
 
 def sent(notification_id: int) -> None:
-    """Marks a notification as sent and deletes its text, even if another worker has claimed it meanwhile."""
+    """Marks a notification as sent and deletes its text, even if another worker has claimed the notification
+    meanwhile."""
     execute(_SENT, [notification_id])
 
 
@@ -108,7 +110,7 @@ _EXPIRE = """
 
 
 def expire() -> int:
-    """Gives up notifications that have expired. Returns the number of these notifications."""
+    """Gives up notifications that have expired. Returns the number of notifications that it has given up."""
     return execute(_EXPIRE).rowcount
 
 
@@ -121,5 +123,5 @@ _DELETE = """
 
 
 def delete_old(*, days: int, most: int) -> int:
-    """Deletes up to `most` rows that ended at least `days` days ago. Returns the number of rows."""
+    """Deletes up to `most` rows that ended at least `days` days ago. Returns the number of deleted rows."""
     return execute(_DELETE, [days, most]).rowcount

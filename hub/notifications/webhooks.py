@@ -1,4 +1,5 @@
-"""Sends one webhook, signed per the Standard Webhooks specification, to an address that `hub.egress` allows."""
+"""Sends one webhook to an address that `hub.egress` allows. The signature follows the Standard Webhooks
+specification."""
 
 import base64
 import hashlib
@@ -35,7 +36,7 @@ def signature(key: bytes, *, identity: str, timestamp: int, body: bytes) -> str:
 
 
 def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
-    """Returns the headers. The id is the same in each attempt, so that a receiver can detect repetitions."""
+    """Returns the headers of a webhook. All attempts have one id, so that a receiver can detect repetitions."""
     identity = f"notification-{message.id}"
     signed = signature(key_of(message.recipient), identity=identity, timestamp=at, body=message.text.encode())
     return {

@@ -1,9 +1,9 @@
 """Finds participants that have caused too many waiting messages at a destination.
 
-The next requests of these participants are refused.
+The hub refuses the next requests of a participant with too many waiting messages.
 
 While requests arrive, each process counts the messages in the table once a second. So a participant can exceed the
-limit only by the messages that it causes within one second.
+limit only by the messages of one second.
 """
 
 import threading
@@ -26,7 +26,7 @@ _read_at = float("-inf")
 
 
 def is_crowded(source: str, destination: str) -> bool:
-    """Returns whether the messages that `source` caused have reached their limit at `destination`. Both are names."""
+    """Returns whether the messages that `source` caused have reached their limit at `destination`. Takes two names."""
     return (source, destination) in crowded()
 
 
@@ -46,6 +46,6 @@ def crowded() -> frozenset[tuple[str, str]]:
 
 
 def forget() -> None:
-    """Clears the cached result; for tests."""
+    """Clears the cached result, for tests."""
     global _crowded, _read_at
     _crowded, _read_at = frozenset(), float("-inf")

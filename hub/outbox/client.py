@@ -1,6 +1,7 @@
 """Sends one HTTP request to a participant, and interprets the response.
 
-`hub.curl` sends the request. Connections to participants are kept, and lead only to addresses that `hub.egress` allows.
+`hub.curl` sends the request. Connections to participants stay open for later requests, and lead only to addresses that
+`hub.egress` allows.
 """
 
 from dataclasses import dataclass
@@ -44,14 +45,15 @@ class Answer:
 
 
 class HubKey:
-    """The hub's signing key, read once; None if this deployment does not sign."""
+    """The hub's signing key, read once, or None if this deployment does not sign."""
 
     def __init__(self) -> None:
         path = settings.HUB_SIGNING_KEY_FILE
         self._key: Any = jws.load_private_key(Path(path).read_bytes()) if path else None
 
     def headers_for(self, message: Claimed) -> dict[str, str]:
-        """Returns the headers to send. If the hub is the author, they have a signature (FSPIOP API v1.1, table 1)."""
+        """Returns the headers to send. If the hub wrote the message, the headers contain a signature (FSPIOP API v1.1,
+        table 1)."""
         if not message.signed_by_hub:
             return message.headers
         headers = message.headers | {"fspiop-uri": message.path, "fspiop-http-method": message.method}

@@ -1,12 +1,12 @@
 """Delivers the outbox: claims due messages, sends them concurrently, and stores the results.
 
 Each worker process has one courier, an event loop in a thread of its own. The courier checks for messages when it
-receives a notification (`hub.outbox.wakeup`), and once a second in any case. So a lost notification or a failed Redis
-can delay messages by a second, but no message is lost.
+receives a notification (`hub.outbox.wakeup`), and also once a second. So a lost notification or a failed Redis can
+delay messages by a second, but no message is lost.
 
-One transaction claims messages for all destinations, and another stores all results. Each destination has a limit of
-open requests and bytes, and no source may use all of it. Each destination is paused separately
-(`hub.outbox.destination_pauses`). So a destination that hangs delays no other destination.
+One transaction claims messages for all destinations, and a second transaction stores all results. Each destination has
+a limit of open requests and bytes, and one source may use only a part of the limit. The courier pauses each destination
+separately (`hub.outbox.destination_pauses`). So a destination that hangs delays no other destination.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ class Courier:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Claims no more messages, waits for those that are being sent, and stores their results."""
+        """Claims no more messages. Waits for the messages that are being sent, and stores their results."""
         self._is_stopping = True
         self._loop.call_soon_threadsafe(self._news.set)
         self._thread.join(timeout_s)
@@ -133,7 +133,7 @@ class Courier:
             await asyncio.sleep(_PAUSE_S)
 
     async def _claim_alone(self, destination_id: int, room: Room) -> None:
-        """Claims for one destination, after a claim for several has failed.
+        """Claims the messages of one destination, after a claim for several destinations has failed.
 
         A fault in one destination's messages must not stop the messages to other destinations. One faulty message must
         not stop the other messages to its destination.
@@ -293,7 +293,8 @@ def _settle_together(
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]]) -> set[int]:
-    """Stores each result alone. So if the database refuses one result, the other messages are not sent again."""
+    """Stores each result alone. So if the database refuses one result, the hub does not send the other messages
+    again."""
     notified: set[int] = set()
     for message, answer in results:
         try:

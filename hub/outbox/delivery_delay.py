@@ -1,10 +1,10 @@
-"""Measures how long messages wait until couriers send them. Web processes refuse new work if this delay is long.
+"""Measures how long messages wait until couriers send them. Web processes refuse new work if the delay is long.
 
 Couriers measure the wait of messages for each destination. The delay is the shortest of these waits. If a DFSP is slow
 or was down, only the messages for this DFSP wait. If a DFSP floods the hub, only the messages that it has caused wait.
 If the messages of most sources wait at every destination, the hub itself is too slow. Couriers publish the delay in
-Redis for two seconds. Web processes read it twice a second in a separate thread, so no request asks for it. If Redis
-has no value, they compute the delay from the deliveries of the last two seconds.
+Redis for two seconds. Web processes read the delay twice a second in a separate thread, so that no request waits for
+Redis. If Redis has no value, web processes compute the delay from the deliveries of the last two seconds.
 """
 
 import threading
@@ -47,9 +47,9 @@ Age = tuple[int, int, float]
 def delay_of(ages: Iterable[Age]) -> float:
     """Returns the delay in seconds.
 
-    The wait at a destination is the one that half of its sources do not exceed, so no single source decides about it.
-    Returns 0 if fewer than two destinations get messages, or fewer than two participants cause them. Then it is
-    unknown whether the hub or a participant is the reason.
+    The wait at a destination is the median over the sources, so one source alone cannot change it. Returns 0 if fewer
+    than two destinations get messages, or if fewer than two participants cause messages. In these cases, the hub cannot
+    tell whether the hub or a participant is slow.
     """
     by_destination: dict[int, dict[int, list[float]]] = {}
     sources: set[int] = set()
@@ -81,7 +81,7 @@ class Publisher:
         self._thread: threading.Thread | None = None
 
     def saw(self, ages: list[Age]) -> None:
-        """Adds the ages of messages. Never raises, and never waits."""
+        """Adds the ages of messages to the measurement. Raises no error and never waits."""
         if not ages:
             return
         now = self._clock()
@@ -119,7 +119,7 @@ def publish(client: redis.Redis, delay_s: float) -> None:
 
 
 def published(client: redis.Redis) -> float | None:
-    """Returns the delay that a courier published in the last two seconds, if there is one."""
+    """Returns the delay that a courier published in the last two seconds, or None."""
     try:
         text = client.get(_key())
         return float(text) if text is not None else None  # type: ignore[arg-type]
@@ -142,7 +142,7 @@ class Reader:
         self._thread: threading.Thread | None = None
 
     def delay_s(self) -> float:
-        """Returns the value that was read last, and starts a new read in the thread. Never waits."""
+        """Returns the latest value that the thread has read, and makes the thread read again. Never waits."""
         if self._thread is None or not self._thread.is_alive():
             with self._starting:
                 if self._thread is None or not self._thread.is_alive():

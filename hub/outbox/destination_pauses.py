@@ -1,15 +1,15 @@
 """One courier's record of its destinations: their open requests, and the pauses after missing responses. Pure.
 
-Only silence leads to a pause: a refused connection, or a request without a response in time. Any response shows that
-the destination works. A message that the hub itself could not send shows nothing about the destination.
+Only missing responses lead to a pause: a refused connection, or a request without a response in time. Any response
+shows that the destination works. A message that the hub itself could not send does not count as a missing response.
 
-If messages of one source and kind get no response, the courier pauses only messages of that source and kind. A DFSP's
-server may hang on one kind of message, or on messages of one participant, and still accept all others. The courier
-pauses the whole destination only if messages of several sources get no response, and no other message gets a response
-either. Each process has its own record, which is only a hint.
+If messages of one source and kind get no response, the courier pauses only messages of this source and kind. A DFSP's
+server may hang on one kind of message, or on one participant's messages, and still accept all other messages. The
+courier pauses the whole destination only if messages of several sources get no response, and no other message gets a
+response. Each process has its own record of destinations, and this record is only a hint.
 
 The courier claims a message before it finds that the message must be postponed: because of a pause, or because an
-earlier message of the same subject is not delivered. If a source has a million such messages, postponing them one after
+earlier message of the same subject is not delivered. If a source has a million messages that wait, postponing them one after
 the other would use a whole processor. So between two regular checks, the courier postpones only some of each source's
 messages. Then it claims no more of this source's messages to this destination until the next check.
 """
@@ -78,7 +78,7 @@ class Destination:
         return Room(messages, octets) if messages > 0 and octets > 0 else None
 
     def pause_before(self, message: Claimed, now: float, *, probe_s: float) -> float | None:
-        """Returns how long this message is paused, in seconds, or None if it may be sent.
+        """Returns how long this message is paused, in seconds, or None if the courier may send the message.
 
         `probe_s` is a request's deadline.
         """
@@ -120,7 +120,7 @@ class Destination:
         return {**self.open_by_source, **resting}
 
     def answered(self, message: Claimed) -> None:
-        """Records a response, no matter whether the destination accepted or refused the message."""
+        """Records a response. The response may accept or refuse the message."""
         if self._is_silent:
             self._streams.clear()  # all messages had no response for the same reason, and the reason has ended
         self._streams.pop((message.source_id, message.kind), None)

@@ -34,7 +34,7 @@ The hub sends them again after any refusal, and never refuses them for lack of r
 
 
 class IfPending(StrEnum):
-    """The treatment of a new message if a message with the same path, subject, kind and destination already waits."""
+    """The treatment of a new message if a message with equal path, subject, kind and destination already waits."""
 
     ADD = "add"  # both are delivered, in order
     RENEW = "renew"  # the new message replaces the waiting one, because the reported state may have changed
@@ -48,10 +48,10 @@ class Outgoing:
     - `path` begins at the resource ("/transfers/...").
     - `subject` is the id that the message is about. Messages of one subject to one destination are delivered in order.
     - `kind` names the message's purpose ("prepare", "end-to-payer", ...).
-    - `reply_to_id` is set for requests. It is the participant that waits for the answer. If the request cannot be
+    - `reply_to_id` is set for requests, and is the participant that waits for the answer. If the request cannot be
       delivered, this participant receives PUT `error_path` with code 1001.
-    - `source_id` is the participant whose request caused the message. The number of its waiting messages has a limit.
-      The source's messages share a destination's connections fairly with the messages of other sources.
+    - `source_id` is the participant whose request caused the message. The number of a source's waiting messages has a
+      limit. A destination's connections are divided fairly among the sources.
     """
 
     destination_id: int
@@ -70,7 +70,8 @@ class Outgoing:
 
 @dataclass(slots=True)
 class ReceivedMessage:
-    """A participant's message as the hub received it. The hub forwards it byte for byte, and keeps it as evidence."""
+    """A participant's message as the hub received it. The hub forwards the message byte for byte, and keeps it as
+    evidence."""
 
     body: bytes
     headers: dict[str, str]
@@ -111,8 +112,8 @@ def forward(
     """Returns the message that forwards a participant's message byte for byte, with its headers and signature.
 
     The hub adds FSPIOP-Destination if the sender could not know the recipient (FSPIOP API v1.1, section 3.2.3.5). The
-    hub does not add it to a signed message: recipients refuse a destination that the signature does not protect (API
-    Signature v1.1, 3.2).
+    hub adds no FSPIOP-Destination to a signed message, because recipients refuse a destination that the signature does
+    not protect (API Signature v1.1, 3.2).
     """
     headers = message.headers
     is_signed = "fspiop-signature" in headers
@@ -133,9 +134,9 @@ def forward(
 
 
 class HubMessages:
-    """Makes the callbacks that the hub sends in its own name. All of them have the same date.
+    """Makes the callbacks that the hub sends in its own name. All callbacks of one object have one date.
 
-    Each callback is signed when it is sent.
+    The hub signs each callback when it sends the callback.
     """
 
     def __init__(self, hub_name: str, now: datetime) -> None:
@@ -156,7 +157,7 @@ class HubMessages:
     ) -> Outgoing:
         """Returns a callback.
 
-        `body` is in the FSPIOP API's form, and is converted for a recipient that uses ISO 20022.
+        `body` is in the FSPIOP API's plain form. For a recipient that uses ISO 20022, the method converts the body.
         """
         resource = path.split("/", 2)[1]
         if versions.is_iso20022(to.version) and has_iso20022_bodies(resource):
@@ -187,8 +188,8 @@ class HubMessages:
 def as_answer(message: Outgoing) -> Outgoing:
     """Returns the message as an answer to a request that may be repeated. A newer answer replaces a waiting answer.
 
-    If a report of a payment's end already waits, that report stays and the new answer is dropped. The report has the
-    same content, in the message of the DFSP that caused the end.
+    If a report of a payment's end already waits, the report stays and the hub drops the new answer. The report has the
+    answer's content, in the message of the DFSP that caused the end.
     """
     is_end = message.kind in END_KINDS
     message.source_id = HUB if is_end else message.destination_id

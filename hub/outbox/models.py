@@ -1,4 +1,5 @@
-"""The outbox: messages to send, and records of delivered messages. The table is the queue."""
+"""The outbox: messages that the hub must send, and records of delivered messages. The table of messages is the
+queue."""
 
 import pgtrigger
 from django.db import models

@@ -13,10 +13,11 @@ from hub.sql_execution import execute
 
 
 def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int, int, str, str], datetime]:
-    """Returns the time of the newest request about each of these subjects, if requests about it wait or were given up.
+    """Returns the time of the newest request about each of these subjects, if a request about the subject waits or was
+    given up.
 
-    The key is (requester, destination, subject, state). The requester is in the key, because several participants can
-    send requests about the same id.
+    The key of the result is (requester, destination, subject, state). The key contains the requester, because several
+    participants can send requests about one id.
     """
     rows = Message.objects.filter(destination_id__in=to, subject__in=about, reply_to__isnull=False).order_by()
     found = rows.values_list("reply_to_id", "destination_id", "subject", "state").annotate(since=Max("created_at"))
@@ -57,19 +58,20 @@ _QUEUES = """
 
 
 def queues(destination_id: int | None = None) -> list[Queue]:
-    """Returns the queues of participants with pending or given-up messages, by name, or only this participant's."""
+    """Returns the queues of participants with pending or given-up messages, by name. With a participant, returns only
+    its queue."""
     rows = execute(_QUEUES, [COUNTED, COUNTED, destination_id, destination_id])
     return [Queue(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """A participant that caused too many waiting messages at a destination, so that its requests get 429."""
+    """A participant that caused too many waiting messages at a destination. The hub answers its requests with 429."""
 
     source: str
     destination: str
 
 
 def crowds() -> list[Crowd]:
-    """Returns all pairs of such a participant and a destination, by names."""
+    """Returns all pairs of a participant and a destination with too many waiting messages, by names."""
     return [Crowd(*names) for names in sorted(store.crowded(settings.OUTBOX_PENDING_PER_SOURCE))]

@@ -1,4 +1,4 @@
-"""Actions of operators on the outbox: sending given-up messages again."""
+"""Lets operators send given-up messages of the outbox again."""
 
 from datetime import UTC, datetime
 
@@ -11,12 +11,12 @@ from hub.outbox.models import Message
 
 
 class NotSent(Exception):
-    """The reason why a message is not sent again."""
+    """Raised with the reason if a message cannot be sent again."""
 
 
 @transaction.atomic
 def send_again(message_id: int, *, actor: str) -> Message:
-    """Makes a message due now, whether it was given up or waits for its next attempt.
+    """Makes a message due now. The message was given up, or waits for its next attempt.
 
     Refuses a request whose requester was already notified of its failure.
     """
@@ -45,7 +45,7 @@ def send_again(message_id: int, *, actor: str) -> Message:
 
 @transaction.atomic
 def send_all_again(destination_id: int, *, actor: str) -> int:
-    """Sends all given-up messages to one participant again. Returns the number of these messages."""
+    """Sends all given-up messages to one participant again. Returns the number of messages."""
     dead = Message.objects.filter(destination_id=destination_id, state=Message.State.DEAD, reply_to__isnull=True)
     name = dead.values_list("destination__name", flat=True).first()
     if name is None:

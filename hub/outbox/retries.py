@@ -1,4 +1,5 @@
-"""Decides about messages that were not accepted: when to retry, when to give up, and which requester to notify."""
+"""Decides about messages that their recipients did not accept: when to retry, when to give up, and which requester to
+notify."""
 
 import random
 from collections.abc import Sequence
@@ -28,9 +29,10 @@ _MOST_OVERDUE_OF_ONE, _MOST_OVERDUE = 100, 1000
 
 
 def judge(message: Claimed, answer: Answer) -> Failure:
-    """Returns when to send a failed message again (exponential backoff with jitter), or that it is given up.
+    """Returns the time of the next attempt for a failed message (exponential backoff with jitter), or the decision to
+    give up.
 
-    The end of a payment is given up after a day. A request whose requester waits is given up after seconds.
+    The hub gives up a message that ends a payment after a day, and a request whose requester waits after seconds.
     """
     longest = _LONGEST_ANXIOUS_WAIT_S if message.is_end and message.age_s < _ANXIOUS_S else _LONGEST_WAIT_S
     wait = min(longest, 2.0 ** min(message.attempts - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
@@ -51,14 +53,14 @@ def _is_final(message: Claimed, answer: Answer) -> bool:
 
 
 def left_alone(message: Claimed, seconds: float) -> Failure:
-    """Postpones a message that was not sent, because its destination does not respond to such messages now."""
+    """Postpones a message that was not sent, because its destination does not respond to messages of this kind now."""
     return Failure(message=message, delay_s=seconds, error="", is_dead=False, is_attempt=False)
 
 
 def settle(failures: Sequence[Failure]) -> set[int]:
     """Postpones failed messages or marks them as dead, and notifies the requesters of dead messages.
 
-    Returns these requesters. Uses one transaction.
+    Returns the notified requesters. Uses one transaction.
     """
     if not failures:
         return set()
@@ -73,10 +75,11 @@ def settle(failures: Sequence[Failure]) -> set[int]:
 
 
 def give_up_overdue() -> set[int]:
-    """Gives up requests that were not delivered in time, even if never attempted. Returns the requesters to notify.
+    """Gives up requests that were not delivered in time, even if no delivery was attempted. Returns the requesters to
+    notify.
 
-    Otherwise a requester would get no answer if the destination is paused or has thousands of waiting messages. One
-    call ends at most a hundred requests of each requester.
+    Without this function, a requester would get no answer if the destination is paused or has thousands of waiting
+    messages. One call ends at most a hundred requests of each requester.
     """
     older_than_s = settings.OUTBOX_REQUEST_GIVE_UP_S
     requesters: set[int] = set()

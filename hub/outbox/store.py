@@ -78,11 +78,12 @@ def append(messages: Sequence[Outgoing]) -> None:
 
 
 def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
-    """Makes a change and adds the messages about it in one statement, which is atomic even without a transaction.
+    """Makes a change and adds the messages about the change in one statement. The statement is atomic even without a
+    transaction.
 
     `changed` is the text of a WITH. The last table of this WITH has the name `changed` and a column `subject`. A
-    message is added only if its subject is in this column. Returns the subjects in the column. Messages are added as
-    for `IfPending.ADD`.
+    message is added only if its subject is in this column. Returns the subjects in the column. Adds the messages as
+    `IfPending.ADD` describes.
     """
     statement = f"""
         WITH {changed}, told AS ({_APPEND} WHERE m.subject IN (SELECT subject FROM changed))
@@ -207,15 +208,16 @@ _PUT_OFF = """
 """
 _BEHIND_S = 10.0
 
-# The commit of a claim, or of deliveries, does not wait for the disk or a standby. If PostgreSQL loses it in a crash,
-# the messages are sent once more, as after a crash between the sending and the commit. No report to a DFSP depends on
-# such a commit. Every other commit of the hub waits for the disk.
+# The commit of a claim, or of deliveries, does not wait for the disk or a standby. If PostgreSQL loses this commit in a
+# crash, the hub sends the messages once more, as after a crash between the sending and the commit. No report to a DFSP
+# depends on such a commit. All other commits of the hub wait for the disk.
 _NO_WAIT = "SET LOCAL synchronous_commit TO off"
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The number of messages that a destination may be sent now, and the limit for the total bytes of their bodies."""
+    """The number of messages that a courier may send to a destination now, and the limit for the total bytes of their
+    bodies."""
 
     messages: int
     octets: int
@@ -223,7 +225,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Messages to be sent, and the destinations that may have more.
+    """Messages to be sent, and the destinations that may have further due messages.
 
     `spoilt` are the ids of messages that the database could not return, even in a statement for one message.
     `postponed` counts messages, by (destination, source), that wait for an earlier message of the same subject.
@@ -246,10 +248,11 @@ def claim(
 ) -> Claim:
     """Claims due messages for `lease_s` seconds.
 
-    For each destination, claims as many messages as there is room for, and gives each source its share. `open_requests`
-    has the number of open requests by (destination, source), and `most_of_one_source` is its limit. Messages whose ids
-    are to be skipped are left out. Other workers leave out the claimed messages. Uses one transaction. `each_alone`
-    claims each message in a separate statement, for a destination where one message makes the statement fail.
+    For each destination, claims as many messages as there is room for, with a fair share for each source.
+    `open_requests` has the number of open requests by (destination, source), and `most_of_one_source` is its limit.
+    Leaves out messages whose ids are to be skipped. Other workers leave out the claimed messages. Uses one transaction.
+    With `each_alone`, each message is claimed by a separate statement. `each_alone` is for a destination where one
+    message makes the statement fail.
     """
     with transaction.atomic():
         execute(_NO_WAIT)
@@ -297,7 +300,8 @@ def _lease_each(ids: Sequence[int], lease_s: int) -> tuple[list[TupleRow], list[
 
 
 def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, int]]) -> tuple[list[int], set[int]]:
-    """Returns the ids of messages within each destination's byte limit, and the destinations that may have more."""
+    """Returns the ids of messages within each destination's byte limit, and the destinations that may have further due
+    messages."""
     ranked: list[tuple[int, int, int, int]] = []
     has_more: set[int] = set()
     counts: Counter[tuple[int, int]] = Counter()
@@ -371,7 +375,7 @@ def delivered(outcomes: Collection[tuple[int, int]]) -> None:
 def _digest_key() -> bytes:
     """Returns the key of the digests.
 
-    Without this key, nobody with a copy of the table can find telephone numbers by trying.
+    A person with a copy of the table but without the key cannot find telephone numbers by trying all numbers.
     """
     return salted_hmac("outbox.delivery", "alias", algorithm="sha256").digest()
 
@@ -403,7 +407,7 @@ _POSTPONE = f"""
 
 @dataclass(slots=True)
 class Failure:
-    """A message that was not accepted, with the time of its next attempt or the decision that there is none.
+    """A message that was not accepted, with the time of its next attempt, or the decision to give the message up.
 
     Without `is_attempt` nothing was sent: the courier only postpones the message.
     """
@@ -471,11 +475,11 @@ _GIVE_UP = f"""
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A request that will not be delivered any more, without its body.
+    """A request that the hub has given up, without its body.
 
     The report to the requester is made from this record.
 
-    The record has only those headers that contain the version.
+    Of the headers, the record has only those that contain the version.
     """
 
     method: str
@@ -487,7 +491,8 @@ class GivenUp:
 
 
 def overdue(*, older_than_s: float, most_of_one: int, most: int) -> list[str]:
-    """Returns requests that have waited too long, even if never attempted. Leaves out requests that the batch skips."""
+    """Returns requests that have waited too long, even if no delivery was attempted. Leaves out requests that the batch
+    skips."""
     return [str(row[0]) for row in execute(_OVERDUE, [older_than_s, most_of_one, most])]
 
 

@@ -1,6 +1,7 @@
 """Ends forwarded GET requests that got no answer in time, and notifies the requesters (2004).
 
-The destinations of these requests accepted them. If a request could not be delivered, the outbox itself reports this.
+The destinations have accepted these requests. If a request could not be delivered, the outbox itself notifies the
+requester.
 """
 
 from collections.abc import Callable
@@ -43,7 +44,7 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Requests(Generic[M]):
-    """A model of stored requests, and the names of its batches.
+    """A model of stored requests, and the names of the batches that process its rows.
 
     The model has the columns `asked_at`, `answer_by` and `ended_at`.
     """
@@ -62,7 +63,7 @@ class Requests(Generic[M]):
 def report(requests: Requests) -> int:
     """Ends the late requests of each requester in turn, and notifies the requester. Returns the number of reports.
 
-    Two sweeps may run at the same time: each skips the rows that the other has locked.
+    Two sweeps may run at the same time, because a sweep skips rows that another sweep has locked.
     """
     return isolating_batches.in_groups(
         requests.batch,

@@ -1,6 +1,6 @@
 """Notifies couriers through Redis that destinations have messages.
 
-A notification is only a hint, because couriers check each second.
+A notification may be lost, because couriers also check for messages each second.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ class Ringer:
 
 
 async def listen(heard: Callable[[Iterable[int]], None]) -> None:
-    """Calls `heard` for each notification, for ever. Only one of all listening couriers receives a notification."""
+    """Calls `heard` for each notification, for ever. Of all listening couriers, only one receives a notification."""
     client = redis_asyncio.Redis.from_url(
         settings.REDIS_URL, socket_timeout=_LISTEN_S + 3, socket_connect_timeout=1, decode_responses=True
     )

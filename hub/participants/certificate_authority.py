@@ -1,6 +1,6 @@
 """The scheme's certificate authority, if this hub has one. The authority signs only DFSPs' client certificates.
 
-The authority's key is read from its file at each use. The key is never in a page, a log or a table.
+The authority's key is read from its file at each use. No page, log or table contains the key.
 """
 
 import hashlib
@@ -33,12 +33,12 @@ _PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
 class NotReady(Exception):
-    """The reason why this hub cannot sign now."""
+    """Raised with the reason if this hub cannot sign certificates now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A DFSP's signing request. People see the request and compare it with the values that the DFSP gave them."""
+    """A DFSP's signing request. People compare the request with the values that the DFSP gave them."""
 
     csr: x509.CertificateSigningRequest
     subject: str
@@ -69,7 +69,8 @@ def key_sha256_of(signed: x509.CertificateSigningRequest | x509.Certificate) -> 
 
 
 def sign(request: Request, *, name: str, days: int) -> str:
-    """Returns a client certificate in PEM. Only the key is from the request. The hub sets name, uses and times."""
+    """Returns a client certificate in PEM. The hub takes only the key from the request. The hub sets name, uses and
+    times."""
     own, key = _load()
     now = datetime.now(UTC)
     if own.not_valid_after_utc <= now:
@@ -93,7 +94,8 @@ def sign(request: Request, *, name: str, days: int) -> str:
 
 
 def revocations(revoked: Iterable[tuple[str, datetime]], *, days: int) -> str:
-    """Returns the revocation list (CRL) in PEM. `revoked` has this authority's certificates and revocation times."""
+    """Returns the revocation list (CRL) in PEM. `revoked` contains the revoked certificates of this authority and their
+    revocation times."""
     own, key = _load()
     now = datetime.now(UTC)
     builder = (

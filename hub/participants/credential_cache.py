@@ -1,8 +1,8 @@
 """A process's cache of participants' credentials.
 
-The cache is refreshed every two seconds, and needs no query to be read.
+The process refreshes the cache every two seconds. Reading the cache needs no query.
 
-Each request is checked against a snapshot of the credentials. A revocation takes effect in every process within
+The hub checks each request against a snapshot of the credentials. A revocation takes effect in every process within
 `CREDENTIALS_REFRESH_S`.
 """
 
@@ -45,7 +45,7 @@ class Known:
 
 @dataclass(slots=True)
 class Snapshot:
-    """All credentials. Each is found by the value that a request contains."""
+    """All credentials. The hub finds a credential by the value that a request contains."""
 
     taken_at: float
     certificates: dict[str, Known] = field(default_factory=dict)  # by the SHA-256 of their DER
@@ -91,7 +91,7 @@ def current() -> Snapshot:
     if found is not None and now - found.taken_at < refresh:
         return found
     may_be_used = found is not None and now - found.taken_at < refresh * _TOO_OLD
-    # One request refreshes the snapshot. Meanwhile, other requests use the old snapshot unless it is too old.
+    # One request refreshes the snapshot. Meanwhile, other requests use the old snapshot, if it is recent enough.
     if not _lock.acquire(blocking=not may_be_used):
         assert found is not None
         return found

@@ -1,4 +1,4 @@
-"""Registers and revokes participants' credentials. Each change is in the audit trail."""
+"""Registers and revokes participants' credentials. The audit trail records each change."""
 
 import secrets
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class NewClient:
 
 
 def add_certificate(participant: Participant, *, pem: str, actor: str) -> Credential:
-    """Registers a TLS client certificate for the time in which the certificate is valid."""
+    """Registers a TLS client certificate for the certificate's period of validity."""
     return _add_public(participant, Credential.Kind.CERTIFICATE, _read(keys.read_certificate, pem), None, None, actor)
 
 
@@ -46,7 +46,8 @@ def issue_certificate(participant: Participant, *, csr: str, days: int, actor: s
 
 
 def check_signing_request(participant: Participant, *, csr: str) -> certificate_authority.Request:
-    """Returns the request. Raises FspiopError if the authority would not sign it. Needs no authority."""
+    """Returns the signing request. Raises FspiopError if the authority would refuse to sign it. Works without an
+    authority."""
     try:
         request = certificate_authority.read_request(csr, name=participant.name)
     except ValueError as error:
@@ -57,7 +58,7 @@ def check_signing_request(participant: Participant, *, csr: str) -> certificate_
 
 
 def check_signing_key(*, key: str) -> PublicPart:
-    """Returns the public key. Raises FspiopError if it cannot be registered now."""
+    """Returns the public key. Raises FspiopError if the key cannot be registered now."""
     part = _read(keys.read_signing_key, key)
     if Credential.objects.filter(sha256=part.sha256).exists():
         raise FspiopError(ErrorCode.CLIENT_ERROR, _REGISTERED)
@@ -112,7 +113,7 @@ def new_client_key(participant: Participant) -> str:
 def register_client(
     participant: Participant, *, client_key: str, sha256: str, valid_until: datetime | None = None, actor: str
 ) -> Credential:
-    """Registers a client whose secret the holder already has. The client is valid from now on."""
+    """Registers a client whose secret the holder already has. The client is valid at once."""
     Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
     now = timezone.now()
     _check_times(now, valid_until)
@@ -171,7 +172,7 @@ def set_jws_compat(participant: Participant, *, jws_compat: bool, actor: str) ->
 
 
 def named(credential: Credential) -> dict[str, str | int]:
-    """Returns the fields that name a credential in a request to revoke it."""
+    """Returns the fields by which a request to revoke a credential names the credential."""
     return {
         "participant": credential.participant.name,
         "id": credential.pk,
@@ -215,7 +216,7 @@ def _add_public(
 
 def _check_times(begins: datetime, ends: datetime | None) -> None:
     if ends is not None and ends <= max(begins, timezone.now()):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "it has expired, or would expire before it becomes valid")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the credential has expired, or expires before its beginning")
 
 
 def _save(credential: Credential, actor: str) -> Credential:

@@ -1,7 +1,7 @@
 """Determines a message's endpoint type and URL. Pure: takes a participant's endpoints and a path, and returns a URL.
 
-The types have the names of the reference hub's administration API, so that scripts for that hub work unchanged. Only
-`BASE` is a type of Kitovu's own: one base URL for all messages.
+The types have the names of the reference hub's administration API, so that scripts for the reference hub work
+unchanged. Only the type `BASE` is Kitovu's own: one base URL for all messages.
 """
 
 import re
@@ -94,7 +94,7 @@ def is_fit(endpoint_type: str, value: str) -> bool:
 def is_base(value: str) -> bool:
     """Returns whether a path can be appended to this URL.
 
-    Such a URL may have only a scheme (http or https), a host and a path.
+    A base URL may have only a scheme (http or https), a host and a path.
     """
     return _is_url(value, may_have_query=False)
 
@@ -102,7 +102,7 @@ def is_base(value: str) -> bool:
 def is_template(value: str) -> bool:
     """Returns whether this is a complete URL.
 
-    After the host it may have placeholders for parts of a message's path, such as {{transferId}}.
+    After the host, the URL may have placeholders for parts of a message's path, such as {{transferId}}.
     """
     if not _NAMES.issuperset(_PLACEHOLDER.findall(value)) or "{" in value.partition("://")[2].partition("/")[0]:
         return False
@@ -130,7 +130,7 @@ def _is_url(value: str, *, may_have_query: bool) -> bool:
 
 
 def _ascii_host(parts: SplitResult) -> str | None:
-    """Returns the host in its DNS form, or an IPv6 address in brackets. None if the host is invalid."""
+    """Returns the host in its DNS form, or an IPv6 address in brackets. Returns None if the host is invalid."""
     host = parts.hostname or ""
     try:
         if parts.netloc.startswith("["):
@@ -153,7 +153,7 @@ def _ascii_host(parts: SplitResult) -> str | None:
 def _as_sent(registered: str, *, is_template_type: bool) -> str | None:
     """Returns the URL that the hub calls, with its host in ASCII.
 
-    None for an old registration that would lose a message's path, and that today's checks would refuse.
+    Returns None for an old registration that today's checks would refuse, because the URL would lose a message's path.
     """
     if not (is_template(registered) if is_template_type else is_base(registered)):
         return None
@@ -194,7 +194,7 @@ def type_of(method: str, path: str) -> str:
 
 
 def url_for(endpoints: Mapping[str, str], method: str, path: str) -> str | None:
-    """Returns the URL for a message, or None if the participant has registered no endpoint for it."""
+    """Returns the URL for a message, or None if the participant has registered no endpoint for the message."""
     endpoint_type = type_of(method, path)
     registered = endpoints.get(endpoint_type)
     if registered is None:

@@ -6,7 +6,7 @@ from django.db.models.functions import Lower
 
 
 class Participant(models.Model):
-    """A DFSP, or the hub itself. Two names must not differ only in case, because names are compared exactly."""
+    """A DFSP, or the hub itself. No two names may differ only in case, because the hub compares names exactly."""
 
     name = models.CharField(max_length=30, unique=True)
     is_active = models.BooleanField(default=True)
@@ -91,10 +91,10 @@ class Credential(models.Model):
 
     During a change, several credentials of one kind may be valid.
 
-    `sha256` identifies the credential. This value is the hash of a certificate's DER, of a signing key's
-    SubjectPublicKeyInfo, or of a client's secret. The same value is never registered again, not even after a
-    revocation. `label` is a certificate's subject or a client's key. `pem` is the public part of a certificate or a
-    signing key. The hub never stores a secret itself.
+    `sha256` identifies the credential. `sha256` is the hash of a certificate's DER, of a signing key's
+    SubjectPublicKeyInfo, or of a client's secret. A value can be registered only once, even after a revocation. `label`
+    is a certificate's subject or a client's key. `pem` is the public part of a certificate or a signing key. The hub
+    never stores a secret itself.
     """
 
     class Kind(models.TextChoices):

@@ -1,6 +1,6 @@
 """Off-boarding of a participant: blocks new payments, revokes credentials, and marks the participant as closed.
 
-`settlement.services.closing_participants` checks which amounts must be settled before each of these steps.
+`settlement.services.closing_participants` checks which amounts must be settled before each step.
 """
 
 from django.db import transaction

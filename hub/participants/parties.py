@@ -1,4 +1,4 @@
-"""The data of participants that decisions about messages use, and the rules that such decisions share. Pure."""
+"""The participants' data that decisions about messages use, and the rules that these decisions have in common. Pure."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from fspiop.errors import ErrorCode, FspiopError
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """The data of an active participant that decisions about messages need."""
+    """An active participant, with the data for decisions about messages."""
 
     id: int
     name: str
@@ -37,7 +37,7 @@ def sender_of(name: str, parties: Mapping[str, Party]) -> Party:
 def check_payment(*, payer: Party, payee: Party) -> None:
     """Raises FspiopError if the payer may not send or the payee may not receive.
 
-    Their payment would be refused later.
+    The hub would refuse a payment between them later.
     """
     if not payer.may_send:
         raise FspiopError(ErrorCode.PAYER_PERMISSION_ERROR, f"Participant {payer.name} may not send")
@@ -55,7 +55,7 @@ def check_account(party: Party, *currencies: str) -> None:
 def check_destination(named: str | None, to: str) -> None:
     """Raises FspiopError if FSPIOP-Destination is not exactly the recipient's name.
 
-    The recipient would refuse the message.
+    The recipient would refuse a message with another name.
     """
     if named not in (None, to):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"fspiop-destination: must be {to}")

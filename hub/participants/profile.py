@@ -1,4 +1,4 @@
-"""Sets a participant's networks and contacts: the addresses from which it calls, and its contact persons."""
+"""Sets a participant's networks (the addresses from which the participant calls) and its contact persons."""
 
 from collections.abc import Sequence
 from ipaddress import ip_network

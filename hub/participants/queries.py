@@ -36,12 +36,13 @@ def name_of(participant_id: int) -> str:
 
 
 def known_name(participant_id: int) -> str:
-    """Returns the participant's name if it is cached in this process, otherwise its id. For logs; makes no query."""
+    """Returns the participant's name if this process has cached the name, otherwise the id. Makes no query, for use in
+    logs."""
     return _names_by_id.get(participant_id, f"#{participant_id}")
 
 
 def forget() -> None:
-    """Clears this process's cache; for tests, which replace the database."""
+    """Clears this process's cache. Tests need this function, because they replace the database."""
     _ids_by_name.clear()
     _names_by_id.clear()
 
@@ -59,7 +60,8 @@ _statements = {"active": _ACTIVE.format(currencies="SELECT NULL::text WHERE fals
 
 
 def currencies_come_from(select: str) -> None:
-    """Sets the SQL for the currencies of the participant `p`. The ledger calls this, because it has the accounts."""
+    """Sets the SQL for the currencies of the participant `p`. The ledger calls this function, because it has the
+    accounts."""
     _statements["active"] = _ACTIVE.format(currencies=select)
 
 
@@ -79,7 +81,8 @@ def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
 
 
 def ending_credentials(within: timedelta, participant_id: int | None = None) -> QuerySet[Credential]:
-    """Returns credentials of one participant or of all that expire within this time, the earliest expiry first."""
+    """Returns credentials that expire within this time, of one participant or of all. The earliest expiry comes
+    first."""
     found = Credential.objects.filter(
         revoked_at__isnull=True, valid_until__gt=Now(), valid_until__lte=Now() + within
     ).select_related("participant")
@@ -89,7 +92,8 @@ def ending_credentials(within: timedelta, participant_id: int | None = None) -> 
 
 
 def providers(source_currency: str | None = None, target_currency: str | None = None) -> list[str]:
-    """Returns the names of active participants that offer this conversion (or any), the oldest offer first."""
+    """Returns the names of active participants that offer this conversion, or any conversion. The oldest offer comes
+    first."""
     # An FXP receives one currency and pays the other.
     pairs = CurrencyPair.objects.filter(
         participant__is_active=True, participant__may_send=True, participant__may_receive=True

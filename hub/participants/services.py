@@ -32,7 +32,8 @@ def create(*, name: str, is_proxy: bool = False, actor: str) -> Participant:
 
 
 def lock_open(participant: Participant) -> Participant:
-    """Locks the participant and returns it. Refuses a closed participant, which never changes again."""
+    """Locks the participant and returns it. Refuses a closed participant, because closed participants never change
+    again."""
     found = Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
     if found.closed_at is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{found.name} was closed for good")
@@ -58,10 +59,11 @@ def set_active(participant: Participant, *, is_active: bool, actor: str) -> Part
 
 @transaction.atomic
 def set_directions(participant: Participant, *, may_send: bool, may_receive: bool, actor: str) -> Participant:
-    """Sets whether a participant may begin payments and whether it may receive them. Reserved payments still end."""
+    """Sets whether a participant may begin payments, and whether it may receive payments. Reserved payments still
+    end."""
     participant = lock_open(participant)
     if participant.leaving_since is not None:
-        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving; let it stay first")
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving; cancel the off-boarding first")
     before = {"maySend": participant.may_send, "mayReceive": participant.may_receive}
     participant.may_send, participant.may_receive = may_send, may_receive
     participant.save(update_fields=["may_send", "may_receive"])
@@ -71,7 +73,7 @@ def set_directions(participant: Participant, *, may_send: bool, may_receive: boo
 
 
 def set_endpoint(participant: Participant, *, endpoint_type: str, value: str, actor: str) -> Endpoint:
-    """Adds or replaces an endpoint, which the next callback already uses."""
+    """Adds or replaces an endpoint. The next callback already uses the new endpoint."""
     _check_endpoint(endpoint_type, value)  # outside of a transaction, because it resolves the host over the network
     return _save_endpoint(participant, endpoint_type=endpoint_type, value=value, actor=actor)
 

@@ -1,1 +1,1 @@
-"""Django's backend for PostgreSQL, with its own checks of which connections still work."""
+"""Django's backend for PostgreSQL, with its own checks for closed connections."""

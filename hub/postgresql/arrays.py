@@ -1,7 +1,7 @@
 """Writes lists as PostgreSQL's array literals, with a few operations on whole texts.
 
-psycopg chooses and calls a dumper for each element, which was a quarter of the ledger engine's work in Python. The
-statement must cast the literal to its type (`%s::text[]`).
+psycopg chooses and calls a dumper for each element. These calls were a quarter of the ledger engine's work in Python.
+The statement must cast the literal to its type (`%s::text[]`).
 """
 
 from collections.abc import Callable, Sequence

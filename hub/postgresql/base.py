@@ -1,4 +1,4 @@
-"""Detects closed connections without a statement, and replaces many closed connections in a pool without a pause."""
+"""Detects closed connections without sending a statement. Replaces closed connections in a pool without pauses."""
 
 import select
 import time
@@ -13,12 +13,12 @@ from hub.postgresql.schema import SchemaEditor
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Checks a connection's socket where Django would send a statement, once per request and per loan from a pool."""
+    """Checks a connection's socket instead of sending a statement, once for each request and each loan from a pool."""
 
     SchemaEditorClass = SchemaEditor
 
     def is_usable(self) -> bool:
-        """Returns whether the connection is still open, as far as this host knows."""
+        """Returns whether the operating system still reports the connection as open."""
         return self.connection is not None and not _has_ended(self.connection)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
@@ -26,9 +26,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
         Raises psycopg's OperationalError if no connection is available.
 
-        The pool's own check pauses 1, 2, 4 s between closed connections, and after an outage of PostgreSQL all are
-        closed. This method requests a connection from the pool again after each `timeout`. The pool then opens
-        connections on demand, and fails soon if PostgreSQL is down.
+        The pool's own check pauses 1, 2 and 4 s after each closed connection. After an outage of PostgreSQL, all
+        connections are closed. This method requests a connection from the pool again after each `timeout`. The pool
+        then opens connections on demand, and fails soon if PostgreSQL is down.
         """
         if self.pool is None:
             return super().get_new_connection(conn_params)
@@ -49,7 +49,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 def _has_ended(connection: psycopg.Connection[Any]) -> bool:
     """Returns whether PostgreSQL has ended the connection.
 
-    Between two statements PostgreSQL sends nothing else, so readable data means that it has ended the connection.
+    Between two statements PostgreSQL sends data only when it ends the connection. So readable data means the end.
     """
     if connection.closed:
         return True

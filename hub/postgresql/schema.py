@@ -1,4 +1,4 @@
-"""Runs statements that change tables, and outside of transactions repeats those that waited too long for a lock."""
+"""Runs statements that change tables. Outside of transactions, repeats a statement that waited too long for a lock."""
 
 from typing import Any
 

@@ -1,9 +1,9 @@
 """Runs a periodic batch: many rows in one transaction.
 
-If the transaction fails, separates faulty rows from the other rows. A failed group is halved until each faulty row is
-alone. Faulty rows are skipped, logged and stored (`hub.sweeps.models`), and tried again after a growing pause. A tick
-has a time limit. Rows of a failed group that were not separated in time are stored too, so that the next tick begins
-with rows that were not tried yet.
+If the transaction fails, the module separates faulty rows from the other rows. The module halves a failed group until
+each faulty row is alone. The module skips, logs and stores faulty rows (`hub.sweeps.models`), and tries faulty rows
+again after a growing pause. A tick has a time limit. If time runs out before a failed group is separated, the module
+stores all rows of the group. So the next tick begins with rows that were not tried yet.
 """
 
 import time
@@ -35,7 +35,7 @@ _OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.
 
 
 class Busy(Exception):
-    """Another process runs this batch now. No row is at fault."""
+    """Raised because another process runs this batch now. No row is at fault."""
 
 
 def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
@@ -56,7 +56,7 @@ def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
 
 
 def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> int:
-    """Processes rows that depend on earlier rows, like `in_groups`, but stops at a row that fails."""
+    """Processes rows like `in_groups`, but stops at a row that fails, because later rows depend on earlier rows."""
     skipped, until = store.standing(batch), time.monotonic() + for_s
     done, size = 0, most
     while rows := find(size):
@@ -82,7 +82,7 @@ def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> 
 
 
 def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *, are_all: bool = True) -> None:
-    """Processes each of these few rows, given by their keys. Leaves out rows that failed a short while ago.
+    """Processes a few rows one by one, given by their keys. Leaves out rows that failed a short while ago.
 
     If `are_all` is True, `rows` contains all existing rows, and stored failures of other rows are deleted.
     """
@@ -107,7 +107,7 @@ def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *
 def each(*ticks: Callable[[], int]) -> int:
     """Runs all these ticks.
 
-    Then raises the first error of the ticks if a tick failed, otherwise returns the sum of their results.
+    If ticks failed, raises the first error after the last tick. Otherwise returns the sum of the ticks' results.
     """
     done, first = 0, None
     for tick in ticks:
@@ -156,7 +156,8 @@ def _try_again(batch: str, work: Work, most: int) -> int:
 
 
 def _work_apart(batch: str, rows: list[str], work: Work, until: float, *, is_again: bool = False) -> tuple[int, bool]:
-    """Processes a failed group by halves. Returns the result, and whether all rows succeeded."""
+    """Divides a failed group into halves and processes each half. Returns the result, and whether all rows
+    succeeded."""
     done, failure = 0, None
     groups = deque([rows])
     while groups:
@@ -194,7 +195,8 @@ def _skip(batch: str, rows: Collection[str], error: Exception, *, is_alone: bool
 
 
 def why(error: BaseException) -> str:
-    """Returns the error text for operators. Leaves out PostgreSQL's details, which may contain any text of the row."""
+    """Returns the error text for operators. Leaves out PostgreSQL's details, because they may contain any text of the
+    row."""
     cause = error.__cause__ if isinstance(error, DatabaseError) else None
     if isinstance(cause, pg.Error):
         text = f"{type(cause).__name__}: {cause.diag.message_primary or cause}"

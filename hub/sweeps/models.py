@@ -8,10 +8,10 @@ from django.db.models.functions import Now
 class SkippedRow(models.Model):
     """A row that a batch skips until `due_at`, with the reason.
 
-    This record is deleted when the batch has processed the row.
+    The batch deletes this record when it has processed the row.
 
-    `attempts` counts the attempts with only this row. 0 means that the row was in a failed group and has not been tried
-    alone. A row with the key "*" means that the search for the batch's rows itself failed.
+    `attempts` counts the attempts with only this row. Zero attempts mean that the row was in a failed group and has not
+    been tried alone. A row with the key "*" means that the search for the batch's rows itself failed.
     """
 
     batch = models.CharField(max_length=32)
@@ -35,7 +35,7 @@ class SkippedRow(models.Model):
 class Erasure(models.Model):
     """The time up to which the texts of one kind of rows were erased, because their retention has ended.
 
-    If rows are found by number and not by time, `position` is the number at which the next run continues.
+    If a run finds rows by number instead of time, `position` is the number at which the next run continues.
     """
 
     kind = models.CharField(max_length=32, primary_key=True)

@@ -21,7 +21,8 @@ _REMEMBER = f"""
 
 
 def remember(batch: str, rows: Collection[str], why: str, *, attempts: int) -> None:
-    """Makes the batch skip these rows for a while, longer each time. Adds `attempts` to the stored attempts."""
+    """Makes the batch skip these rows for a while, for longer after each failure. Adds `attempts` to the stored
+    attempts."""
     execute(_REMEMBER, [batch, why, attempts, attempts, list(rows)])
 
 
@@ -39,12 +40,12 @@ _CLAIM = f"""
 
 
 def claim(batch: str, most: int) -> list[str]:
-    """Claims rows that are due for another attempt, the rows with the fewest attempts first."""
+    """Claims rows that are due for another attempt. Rows with the fewest attempts come first."""
     return [row[0] for row in execute(_CLAIM, [batch, most])]
 
 
 def forget(batch: str, rows: Collection[str]) -> None:
-    """Deletes the entries of rows that the batch has processed. Rows may have no entry."""
+    """Deletes the entries of rows that the batch has processed. A row without an entry causes no error."""
     execute("DELETE FROM sweeps_skippedrow WHERE batch = %s AND row = ANY(%s::text[])", [batch, list(rows)])
 
 
@@ -60,13 +61,13 @@ def standing(batch: str) -> dict[str, bool]:
 
 
 def skips_any(batch: str) -> bool:
-    """Returns whether this batch skips any row. Usually there is none, and this check is cheap."""
+    """Returns whether this batch skips any row. The check is cheap, because most batches skip no row."""
     row = execute("SELECT EXISTS (SELECT FROM sweeps_skippedrow WHERE batch = %s)", [batch]).fetchone()
     return bool(row and row[0])
 
 
 def not_skipped(batch: str | None, key: str) -> str:
-    """Returns an SQL condition that is true for all rows except the skipped ones. The column `key` has the row's key.
+    """Returns an SQL condition that is true for all rows except skipped rows. `key` is the column with the row's key.
 
     `batch` and `key` must be constants. If `batch` is None, the batch is a parameter of the statement.
     """

@@ -1,4 +1,4 @@
-"""Actions of operators on skipped rows: trying them again after the cause was removed."""
+"""Lets operators try skipped rows again after the cause was removed."""
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -14,7 +14,7 @@ def try_again(row_id: int, *, actor: str) -> int:
 
 
 def try_all_again(batch: str, *, actor: str) -> int:
-    """Makes the next tick try all skipped rows of a batch again. Returns the number of these rows."""
+    """Makes the next tick try all skipped rows of a batch again. Returns the number of skipped rows."""
     return _try_again(SkippedRow.objects.filter(batch=batch), actor)
 
 

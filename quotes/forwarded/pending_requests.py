@@ -1,7 +1,7 @@
 """Forwards GET requests about an id from one DFSP to another, and the answers.
 
 Stores the time until which each request waits. Only the DFSP that received the request may answer. Only the requester
-gets the answer. If there is no answer in time, the requester gets 2004. If the request cannot be delivered, the outbox
+gets the answer. If no answer comes in time, the requester gets 2004. If the request cannot be delivered, the outbox
 reports the failure.
 """
 
@@ -18,9 +18,9 @@ from quotes.models import Question, TransactionRequest
 def order_of(resource: str, subject: str, asker_id: int) -> str:
     """Returns the subject of the messages about one question. The subject contains the resource and the requester.
 
-    So these messages do not wait for messages about a transfer of the same id, or for another DFSP's question about
-    that id. A request to pay concerns two DFSPs only. Questions about a request to pay wait until the request is
-    delivered.
+    So messages about a question do not wait for messages about a transfer with the question's id, or for another DFSP's
+    question about this id. Only two DFSPs have a part in a request to pay. So questions about a request to pay wait
+    until the request is delivered.
     """
     if resource == TransactionRequest.resource:
         return TransactionRequest.order_of(subject)
@@ -28,7 +28,7 @@ def order_of(resource: str, subject: str, asker_id: int) -> str:
 
 
 def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> None:
-    """Forwards a question and stores it. A repeated question begins to wait from now on.
+    """Forwards a question and stores it. The waiting time of a repeated question begins again.
 
     `version` is the version of the answer.
     """
@@ -39,9 +39,9 @@ def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> Non
 
 
 def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) -> bool:
-    """Forwards an answer to the DFSP that sent the question. Returns False if that DFSP has sent no question.
+    """Forwards an answer to FSPIOP-Destination. Returns False if FSPIOP-Destination has sent no matching question.
 
-    A question can still be answered for PARTY_ANSWER_S after its end: an answer may be late or repeated.
+    For PARTY_ANSWER_S after a question's end, the hub still accepts a late or repeated answer.
     """
     was_asked = store.answer(
         reply, resource=resource, subject=subject, asked_id=answerer_id, keep_s=settings.PARTY_ANSWER_S
@@ -54,7 +54,7 @@ def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) ->
 def end(resource: str, subject: str, *, asker_id: int, asked_id: int) -> bool:
     """Ends the question of one DFSP to another about this id.
 
-    Returns False if no such question waits, and none ended less than PARTY_ANSWER_S ago.
+    Returns False if no such question waits or ended less than PARTY_ANSWER_S ago.
     """
     return store.end(
         resource=resource, subject=subject, asked_id=asked_id, asker_id=asker_id, keep_s=settings.PARTY_ANSWER_S
@@ -70,7 +70,7 @@ def askers_of(resource: str, subject: str, *, asked_id: int) -> list[int]:
 def report_unanswered() -> int:
     """Reports to the requesters of overdue questions that no answer came in time.
 
-    Returns the number of these questions.
+    Returns the number of reported questions.
     """
     return unanswered.report(QUESTIONS)
 

@@ -16,7 +16,7 @@ _REMEMBER = """
 def remember(question: Outgoing, *, resource: str, subject: str, version: str, wait_s: int) -> None:
     """Stores a question that waits for its answer, in the caller's transaction.
 
-    A repeated question begins to wait from now on.
+    The waiting time of a repeated question begins again.
 
     The caller adds the question's message afterwards. The sweep assumes that a message older than a question is about
     an earlier question.
@@ -35,7 +35,7 @@ _END = """
 
 
 def answer(reply: Outgoing, *, resource: str, subject: str, asked_id: int, keep_s: int) -> bool:
-    """Adds a reply and ends its question, by one statement. Returns False if there is no such question.
+    """Adds a reply and ends its question, with one statement. Returns False if the reply has no question.
 
     The question must be from the reply's destination to this participant. The question must wait for an answer, or have
     ended in the last `keep_s` seconds.
@@ -45,5 +45,6 @@ def answer(reply: Outgoing, *, resource: str, subject: str, asked_id: int, keep_
 
 
 def end(*, resource: str, subject: str, asked_id: int, asker_id: int, keep_s: int) -> bool:
-    """Ends such a question in the caller's transaction. Returns False if there is no such question."""
+    """Ends a question in the caller's transaction. Returns False if the question does not exist or may not be
+    answered."""
     return execute(_END, [subject, resource, asked_id, asker_id, keep_s, subject]).rowcount > 0

@@ -1,8 +1,9 @@
-"""/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8): forwarded between two DFSPs.
+"""/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8): forwards requests and answers between two
+DFSPs.
 
 A GET names a transaction request or a transaction. If the hub has stored this request, or a quote of this transaction,
-the GET goes to the other party. Otherwise the GET goes to FSPIOP-Destination. A PUT goes only to the DFSP that sent the
-GET.
+the GET goes to the other party. If the hub has stored neither of them, the GET goes to FSPIOP-Destination. A PUT goes
+only to the DFSP that sent the GET.
 """
 
 from abc import ABC, abstractmethod
@@ -36,7 +37,7 @@ class _RelayView(FspiopView, ABC):
 
     @abstractmethod
     def parties_of(self, subject_id: str) -> Parties:
-        """Returns the ids of the two DFSPs of each object with this id that the hub has stored."""
+        """For each stored object with this id, returns the ids of its two DFSPs."""
 
     def ask(self, subject_id: str, query: str = "") -> HttpResponse:
         """Forwards a GET. If there is no recipient, the sender of the GET gets an error callback."""
@@ -55,7 +56,7 @@ class _RelayView(FspiopView, ABC):
     def answer(self, subject_id: str, ending: str = "") -> HttpResponse:
         """Forwards a callback.
 
-        A failure is reported in the response, because the sender of a callback gets no callback.
+        The response reports a failure, because the sender of a callback gets no callback.
         """
         path = forwarding.path_of(self.resource, subject_id) + ending
         to = self._asker(subject_id)
@@ -88,7 +89,7 @@ class _RelayView(FspiopView, ABC):
     def _asker(self, subject_id: str) -> Party:
         """Returns FSPIOP-Destination.
 
-        Without this header, returns the only DFSP that sent the caller a GET about this id.
+        Without FSPIOP-Destination, returns the only DFSP that sent the caller a GET about this id.
         """
         if self.fspiop.destination:
             return forwarding.destination_of(self)
@@ -98,7 +99,7 @@ class _RelayView(FspiopView, ABC):
         return forwarding.active_participant(queries.name_of(askers[0]))
 
     def _unasked(self) -> FspiopError:
-        return FspiopError(self.not_found, "FSPIOP-Destination has not requested it from the sender")
+        return FspiopError(self.not_found, "FSPIOP-Destination has sent the sender no such request")
 
 
 class AuthorizationView(_RelayView):

@@ -1,4 +1,5 @@
-"""Stores requests to a payer's DFSP to begin a payment, and the answers, and forwards them byte for byte."""
+"""Stores and forwards requests to pay and their answers, byte for byte. A request to pay asks a payer's DFSP for a
+payment."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,8 +36,8 @@ class Request:
 def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
     """Stores a transaction request and forwards it to the payer's DFSP.
 
-    A repeated request is forwarded again, or gets the stored end of the request. A request that has the same id and
-    other content is refused with 3106 and changes nothing.
+    The hub forwards a repeated request again, or answers it with the stored end of the request. The hub refuses a
+    request with a used id but different content with 3106, and changes nothing.
     """
     is_late = request.expires_at is not None and request.expires_at <= datetime.now(UTC)
     expired = FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED, "expiration is not in the future")
@@ -70,8 +71,8 @@ def answer(transaction_request_id: str, message: AgreementMessage, *, state: Sta
     """Forwards an answer to the other party. Stores answers of the payer's DFSP until the request has ended.
 
     The payer's DFSP answers the request itself, and changes the request's state step by step. The payee's DFSP answers
-    only a GET. An answer that is no further step is forwarded if a GET waits for it. Otherwise a repeated answer
-    changes nothing, and an answer with other content is refused with 3106.
+    only a GET. The hub forwards an answer without a further step if a GET waits for it. Without a GET, a repeated
+    answer changes nothing, and the hub refuses a different answer with 3106.
     """
     with transaction.atomic(durable=True):
         found = _find(transaction_request_id, message.sender_id, is_to_change=True)
@@ -93,8 +94,8 @@ def answer(transaction_request_id: str, message: AgreementMessage, *, state: Sta
 def _brings_on(found: TransactionRequest, message: AgreementMessage, state: State, *, was_asked: bool) -> bool:
     """Returns whether an answer of the payer's DFSP is a further step.
 
-    Returns False if the answer is a repeated answer or only answers a GET. Raises FspiopError 3106 if the answer is not
-    allowed.
+    Returns False if the answer repeats an earlier answer or only answers a GET. Raises FspiopError 3106 if the answer
+    is not allowed.
     """
     if found.response_digest is not None and bytes(found.response_digest) == message.digest:
         return False
@@ -133,9 +134,9 @@ def ending(found: TransactionRequest) -> Outgoing:
 def fail_unanswered() -> int:
     """Ends requests that got no answer before their expiration, payee by payee, and notifies the payees.
 
-    Returns the number of these requests.
+    Returns the number of ended requests.
 
-    Two sweeps may run at the same time: each skips the rows that the other has locked.
+    Two sweeps may run at the same time, because a sweep skips rows that another sweep has locked.
     """
     return isolating_batches.in_groups(_BATCH, find=_find_late, work=_fail, most=_SWEEP)
 
@@ -197,7 +198,7 @@ def _request(found: TransactionRequest, *, if_pending: IfPending) -> Outgoing:
 
 
 def _answer(found: TransactionRequest, message: ReceivedMessage, to: Destination, *, is_error: bool) -> Outgoing:
-    """Makes the message with an answer. The message's source is the DFSP that waits for the answer."""
+    """Makes the message with an answer. `source_id` is the DFSP that waits for the answer."""
     path, order = _path(found) + ("/error" if is_error else ""), found.order_of(found.transaction_request_id)
     return forward(message, to, "PUT", path, subject=order, kind="request-to-pay-answer", source_id=to.id)
 

@@ -1,4 +1,4 @@
-"""Shared code of the views of all agreements: requests, answers, repeated requests and refusals.
+"""The base class for the views of all agreements: requests, answers, repeated requests and refusals.
 
 Each view's model is the kind of agreement.
 """
@@ -40,7 +40,7 @@ class AgreementView(MessageView):
     ) -> HttpResponse:
         """POST: stores the request and forwards it to `to`, or to FSPIOP-Destination if `to` is None.
 
-        A refusal is sent as an error callback. See `AskTerms` for `named` and `currencies`.
+        The view sends a refusal as an error callback. `AskTerms` explains `named` and `currencies`.
         """
         command = AskTerms(
             resource=self.resource,
@@ -76,7 +76,7 @@ class AgreementView(MessageView):
         return accepted()
 
     def answer(self, agreement_id: str, state: Agreement.State, **columns: Any) -> HttpResponse:
-        """PUT: the payee's terms, or either party's refusal."""
+        """PUT: stores and forwards the payee's terms, or either party's refusal."""
         self.check_id(agreement_id)
         command = GiveTerms(
             resource=self.resource,

@@ -1,4 +1,4 @@
-"""Shared code of this app's views: the message as it arrived, its id, and the refusal that the sender gets."""
+"""The base class of this app's views: reads the message and its id, and refuses messages."""
 
 from typing import ClassVar
 

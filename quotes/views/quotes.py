@@ -44,7 +44,7 @@ class QuotesView(_QuoteView):
 def _currencies(body: QuotePost) -> Iterator[Currencies]:
     """Yields sets of currencies. The payee must have an account in one currency of each set.
 
-    A payee that converts may hold another currency.
+    A payee that converts the money may have an account in another currency.
     """
     if body.converter != "PAYEE":
         yield (body.amount.currency,)

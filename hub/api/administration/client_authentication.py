@@ -1,4 +1,5 @@
-"""Authenticates administration clients, by a bearer token whose client is valid at the time of the request."""
+"""Authenticates administration clients by a bearer token. The token's client must be valid at the time of the
+request."""
 
 import time
 
@@ -15,7 +16,8 @@ log = structlog.get_logger("security")
 
 
 class ClientToken(BaseAuthentication):
-    """Sets `request.auth` to the token's client, with the scopes that both the token and the client have."""
+    """Sets `request.auth` to the token's client. The request has only the scopes that are in the token and in the
+    client."""
 
     def authenticate(self, request: Request) -> tuple[None, "Granted"] | None:
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")

@@ -1,8 +1,8 @@
 """/participants/{name}/credentials: a participant's credentials.
 
-The Mojaloop API does not have this part of the administration API.
+The Mojaloop API has no requests for credentials.
 
-A client's secret is only in the response to the POST that creates the client.
+Only the response to the POST that creates a client contains the client's secret.
 """
 
 import json
@@ -137,7 +137,8 @@ class ClientsView(AdministrationView):
         two_people=("add_client",),
     )
     def post(self, request: Request, name: str) -> HttpResponse:
-        """Returns the secret even if the client waits for approval, because no later response contains the secret."""
+        """Creates a client. Returns the secret even if the client waits for approval, because no later response
+        contains the secret."""
         body, dfsp = self.read(NewClient), _dfsp(name)
         client_key, secret = credentials.new_client_key(dfsp), client_secrets.make()
         try:

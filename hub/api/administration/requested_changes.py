@@ -18,7 +18,7 @@ _LARGEST_ID = 2**63 - 1
 
 
 def _of_programs() -> "QuerySet[Approval]":
-    """Returns the requests of programs. The portal shows the requests of people."""
+    """Returns only the requests of programs. The portal shows the requests of people."""
     return Approval.objects.exclude(client="").select_related("maker")
 
 

@@ -100,7 +100,7 @@ class AdministrationView(PlainView):
         reason: str = "",
         has_own_id: bool = False,
     ) -> None:
-        """Creates a request for approval and responds with 202, if this change needs a second person (TWO_PEOPLE)."""
+        """If this change needs a second person (TWO_PEOPLE), creates a request for approval and responds with 202."""
         program_requests.ask_where_needed(
             kind, program=self._program, subject=subject, payload=payload, reason=reason, has_own_id=has_own_id
         )
@@ -132,7 +132,8 @@ def show_approval(approval: Approval) -> dict[str, Any]:
 
 
 def waits_response(approval: Approval, **further: Any) -> HttpResponse:
-    """Returns the 202 response for a change that waits for approval. The client can poll the Location."""
+    """Returns the 202 response for a change that waits for approval. The client can poll the URL in the header
+    Location."""
     body = strictjson.canonical(show_approval(approval) | further)
     response = HttpResponse(body, status=202, content_type="application/json")
     response["Location"] = f"/api/ledger/v1/approvals/{approval.pk}"

@@ -1,4 +1,5 @@
-"""`make demo`: two banks behind their connectors pay each other through a whole hub, and all books are compared."""
+"""`make demo`: two banks behind their connectors pay each other through a whole hub. Then the demo compares all
+books."""
 
 from hub.local.demo.introduction import introduction
 from hub.local.demo.run import bring_up, run

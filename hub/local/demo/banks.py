@@ -39,7 +39,7 @@ class Bank:
 
 
 def start(stack: Stack) -> list[Bank]:
-    """Starts those processes of the banks that do not run yet. A bank's ports and books are the same each time."""
+    """Starts the banks' processes that do not run yet. A bank has its earlier ports and books at each start."""
     known = stack.state.read("banks.json")
     banks = []
     for name in NAMES:

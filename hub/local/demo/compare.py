@@ -10,7 +10,8 @@ from hub.local.stack import Stack
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The number of transfers on which all three books agree, and a sentence for each transfer on which they do not."""
+    """The number of transfers on which all three books agree, and a sentence for each transfer on which the books
+    differ."""
 
     agreed: int
     faults: list[str]

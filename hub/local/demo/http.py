@@ -25,7 +25,8 @@ def call(method: str, url: str, body: object = None, *, timeout_s: float = 90.0)
 
 
 def call_until_answered(method: str, url: str, body: object = None, *, seconds: float = 60.0) -> tuple[int, Any]:
-    """Sends a request, which must do no harm if it is repeated, until the response has a status below 500."""
+    """Sends a request repeatedly until the response has a status below 500. A repetition of the request must do no
+    harm."""
     end = time.monotonic() + seconds
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What `make run DEMO=1` prints about its banks: addresses, customers, and a payment to try."""
+"""The text that `make run DEMO=1` prints about its banks: addresses, customers, and a payment to try."""
 
 import csv
 import json

@@ -87,7 +87,7 @@ def pay(wanted: list[Wanted], banks: list[Bank]) -> list[Result]:
 
 
 def wait_for_books(stack: Stack, banks: list[Bank], seconds: float = 60.0) -> Comparison:
-    """Waits until no transfer is pending, as a payee may be notified of a commit late. Returns the comparison."""
+    """Waits until no transfer is pending, because the hub may notify a payee late. Returns the comparison."""
     end = time.monotonic() + seconds
     compared = compare(stack, banks)
     while compared.faults and time.monotonic() < end:

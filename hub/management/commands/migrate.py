@@ -1,4 +1,4 @@
-"""Django's migrate for a running hub: waits for each lock only shortly, and retries. See `hub.migration_locks`."""
+"""Django's migrate for a running hub: waits only briefly for each lock, and retries. See `hub.migration_locks`."""
 
 from typing import Any
 

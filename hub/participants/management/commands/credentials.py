@@ -80,7 +80,8 @@ class Command(BaseCommand):
     def _client(self, participant: Participant, actor: str) -> None:
         """Creates a client.
 
-        The client's secret is printed only now, even if the client still needs a second approval.
+        The command prints the client's secret at once, even if the client still needs approval. No later command can
+        print it.
         """
         client_key, secret = credentials.new_client_key(participant), client_secrets.make()
         sha256 = client_secrets.hash_of(secret)
