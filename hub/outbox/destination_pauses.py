@@ -9,9 +9,9 @@ courier pauses the whole destination only if messages of several sources get no 
 response. Each process has its own record of destinations, and this record is only a hint.
 
 The courier claims a message before it finds that the message must be postponed: because of a pause, or because an
-earlier message of the same subject is not delivered. If a source has a million messages that wait, postponing them one after
-the other would use a whole processor. So between two regular checks, the courier postpones only some of each source's
-messages. Then it claims no more of this source's messages to this destination until the next check.
+earlier message of the same subject is not delivered. If a source has a million messages that wait, postponing them one
+after the other would use a whole processor. So between two regular checks, the courier postpones only some of each
+source's messages. Then it claims no more of this source's messages to this destination until the next check.
 """
 
 from collections import Counter
