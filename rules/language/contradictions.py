@@ -2,9 +2,12 @@
 
 A condition narrows the values that a fact may have. If no value is left, the conditions contradict each other. Under
 `any`, each branch is checked together with the conditions around it.
+
+Counters of different windows and facts bound each other. Whatever happened in a window also happened in every longer
+one. The parties that were paid are at most as many as the payments. A payer made at least its payments to one payee.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -33,6 +36,17 @@ _NEGATED: dict[Operator, Operator] = {
     "between": "not_between",
     "not_between": "between",
 }
+_AT_MOST: Mapping[str, tuple[str, ...]] = {
+    "payer.distinct_payees": ("payer.sent_count",),
+    "payee.distinct_payers": ("payee.received_count",),
+    "pair.sent_count": ("payer.sent_count", "payee.received_count"),
+    "pair.sent_value": ("payer.sent_value", "payee.received_value"),
+    "alias.received_count": ("payee.received_count",),
+    "alias.received_value": ("payee.received_value",),
+}
+"""For each counter, others that are never less in the same window or a longer one.
+
+Counters of DFSPs are none of them, because they count only while a rule reads them."""
 _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
 
 
@@ -101,11 +115,41 @@ def _check(condition: Condition, negated: bool, path: str, context: _Context) ->
     narrowed = dict(context)
     branches: list[tuple[Condition, bool, str]] = []
     for part, part_negated, place in _parts(condition, negated, path, branches):
-        if not _narrow(narrowed, part, part_negated):
+        if not _narrow(narrowed, part, part_negated) or not _agrees_with_others(narrowed, part):
             yield Fault(place, "contradiction", {"fact": part.fact})
             return
     for branch, branch_negated, place in branches:
         yield from _check(branch, branch_negated, place, narrowed)
+
+
+def _agrees_with_others(context: _Context, comparison: Comparison) -> bool:
+    """Returns False if the comparison's counter cannot have its values beside those of other windows and counters."""
+    if not comparison.window_s:
+        return True
+    own = context[_name_of(comparison)]
+    for (fact, key, window_s), others in context.items():
+        if key != comparison.key or not window_s:
+            continue
+        if window_s >= comparison.window_s and _is_at_most(comparison.fact, fact) and not _may_be_at_most(own, others):
+            return False
+        if window_s <= comparison.window_s and _is_at_most(fact, comparison.fact) and not _may_be_at_most(others, own):
+            return False
+    return True
+
+
+def _is_at_most(one: str, other: str) -> bool:
+    return one == other or other in _AT_MOST.get(one, ())
+
+
+def _may_be_at_most(one: _Values, other: _Values) -> bool:
+    """Returns whether a value of the first can be at most a value of the second; for truths, whether it implies it."""
+    if one.truths == {True} and other.truths == {False}:
+        return False
+    return other.most is None or one.least <= other.most
+
+
+def _name_of(comparison: Comparison) -> _FactName:
+    return comparison.fact, comparison.key, comparison.window_s
 
 
 def _parts(
@@ -130,7 +174,7 @@ def _parts(
 def _narrow(context: _Context, comparison: Comparison, negated: bool) -> bool:
     """Narrows the possible values of the comparison's fact. Returns False if no value is left."""
     spec = FACTS[comparison.fact]
-    name = (comparison.fact, comparison.key, comparison.window_s)
+    name = _name_of(comparison)
     values = context.get(name) or _Values(
         may_be_absent=spec.optional, texts=spec.domain if spec.unit == "text" else None
     )

@@ -170,6 +170,18 @@ WRONG_RULES: list[tuple[dict[str, Any], str, str]] = [
      ".if.all[1]", "contradiction"),
     ({"if": condition("pair.paid_before", "true"), "then": {"action": "hold", "for": "PT1H", "bypass": "paid_before"}},
      ".if", "contradiction"),
+    # contradictions between windows and counters
+    ({"if": {"all": [condition("payer.sent_count", "above", 10, window="PT1H"),
+                     condition("payer.sent_count", "below", 5, window="PT24H")]}}, ".if.all[1]", "contradiction"),
+    ({"if": {"all": [condition("payee.received_value", "at_most", money("10"), window="P7D"),
+                     condition("payee.received_value", "above", money("10"), window="PT24H")]}},
+     ".if.all[1]", "contradiction"),
+    ({"if": {"all": [condition("payee.moved", "true", window="P1D"), condition("payee.moved", "false", window="P7D")]}},
+     ".if.all[1]", "contradiction"),
+    ({"if": {"all": [condition("payer.sent_count", "at_most", 3, window="P7D"),
+                     condition("payer.distinct_payees", "above", 3, window="PT24H")]}}, ".if.all[1]", "contradiction"),
+    ({"if": {"all": [condition("pair.sent_count", "above", 3, window="P1D"),
+                     condition("payer.sent_count", "below", 3, window="P1D")]}}, ".if.all[1]", "contradiction"),
     # refunds
     ({"if": condition("refund.original_found", "false")}, ".if.fact", "refund_needs_scenario"),
     ({"if": condition("refund.original_found", "false"), **when(scenarios=["REFUND", "TRANSFER"])},
@@ -211,6 +223,21 @@ def test_a_wrong_rule_is_refused_with_its_place(members: dict[str, Any], place: 
 )
 def test_a_wrong_document_is_refused_with_its_place(document: object, place: str, code: str) -> None:
     assert faults_of(document) == [(place, code)]
+
+
+@pytest.mark.parametrize(
+    ("shorter", "longer"),
+    [
+        (("payer.sent_count", "below", 5, "PT1H"), ("payer.sent_count", "above", 10, "P1D")),
+        (("payer.sent_count", "above", 10, "PT1H"), ("payer.sent_count", "below", 12, "P1D")),
+        (("payer.sent_count", "above", 10, "PT1H"), ("payee.sent_count", "below", 5, "P1D")),
+        (("payer.sent_count", "above", 9, "PT1H"), ("payer_dfsp.sent_count", "below", 5, "P1D")),
+        (("payer.sent_count", "below", 5, "P1D"), ("payer.distinct_payees", "above", 9, "P7D")),
+    ],
+)
+def test_windows_that_can_both_be_true_are_accepted(shorter: Any, longer: Any) -> None:
+    conditions = [condition(*each[:3], window=each[3]) for each in (shorter, longer)]
+    assert accept(rule_set(rule("both", **{"if": {"all": conditions}}))).rules[0].id == "both"
 
 
 def test_every_fault_is_reported_at_once() -> None:
