@@ -29,7 +29,7 @@ def dfsp_key(name: str) -> int:
 
 def pair_key(payer: int, payee: int) -> int:
     """Returns the key of a payer together with a payee. The opposite direction has a different key."""
-    return _hash(b"pair", str(payer), str(payee))
+    return _pair_key(payer, payee, settings.RULES_PARTY_KEY)
 
 
 def transaction_key(transaction_id: str) -> int:
@@ -42,6 +42,12 @@ def _dfsp_key(name: str, setting: str) -> int:
     # Each transfer needs the keys of the same few participants. The function uses `setting` only as a part of the
     # cache's key.
     return _hash(b"dfsp", name)
+
+
+@lru_cache(maxsize=1024)
+def _pair_key(payer: int, payee: int, setting: str) -> int:
+    # A payment's key is asked for when it is judged, and when it is counted.
+    return _hash(b"pair", str(payer), str(payee))
 
 
 def _hash(kind: bytes, *parts: str) -> int:

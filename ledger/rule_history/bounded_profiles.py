@@ -60,7 +60,7 @@ class BoundedProfiles(Mapping[int, Profile]):
 
     def get(self, key: int, default: object = None) -> Profile:  # type: ignore[override]
         """Returns the profile with this key. Creates an empty profile if there is none."""
-        return self[key]
+        return self._new.get(key) or self[key]
 
     def __iter__(self) -> Iterator[int]:
         return iter({*self._new, *self._old, *(key for (key,) in self._file.execute("SELECT key FROM profile"))})

@@ -1,10 +1,12 @@
 """The values of a counted payment, and the events that profiles store for the payment. Pure."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
+from functools import lru_cache
+
+import msgspec
 
 from rules.profiles.ring import Direction, Event, Profile
 
@@ -24,10 +26,12 @@ class Role(IntEnum):
     ORIGINAL = 6
 
 
+_ROLES = tuple(Role)
 COLUMNS: dict[Role, str] = {role: f"{role.name.lower()}_key" for role in Role}
 """The columns of CountedTransfer with the keys."""
 
 _RECEIVES = frozenset({Role.PAYEE, Role.ALIAS, Role.PAYEE_DFSP})
+_SENT, _RECEIVED = int(Direction.SENT), int(Direction.RECEIVED)
 _IS_SERVED = frozenset({Role.PAYEE, Role.ALIAS})  # the roles of a participant's customers
 
 BY_ROLE = "VALUES " + ", ".join(f"({role:d}, c.{COLUMNS[role]}, {str(role in _RECEIVES).lower()})" for role in Role)
@@ -36,8 +40,7 @@ payment.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(msgspec.Struct, frozen=True, gc=False):
     """The keys of the profiles in which a payment counts.
 
     If the payment does not count in a profile, the profile's key is None.
@@ -53,7 +56,7 @@ class Keys:
 
     def by_role(self) -> Iterator[tuple[Role, int]]:
         """Yields the role and the key of each profile."""
-        for role, key in zip(Role, self.in_order(), strict=True):
+        for role, key in zip(_ROLES, self.in_order(), strict=True):
             if key is not None:
                 yield role, key
 
@@ -70,8 +73,7 @@ class Keys:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CountedPayment:
+class CountedPayment(msgspec.Struct, frozen=True, gc=False):
     """One transfer that counts in these profiles."""
 
     transfer_id: str
@@ -85,23 +87,35 @@ class CountedPayment:
 
     def event(self, role: Role) -> Event:
         """Returns the event that the profile of this role counts."""
-        receives = role in _RECEIVES
-        return Event(
-            moment=microseconds(self.reserved_at),
-            ref=reference(self.transfer_id),
-            direction=int(Direction.RECEIVED if receives else Direction.SENT),
-            is_refund=self.is_refund,
-            currency=self.currency,
-            amount=self.amount,
-            counterparty=(self.keys.payer if receives else self.keys.payee) or 0,
-        )
+        return self._event(role, microseconds(self.reserved_at), reference(self.transfer_id))
+
+    def _event(self, role: Role, moment: int, ref: int) -> Event:
+        if role in _RECEIVES:
+            direction, counterparty = _RECEIVED, self.keys.payer
+        else:
+            direction, counterparty = _SENT, self.keys.payee
+        return Event(moment, ref, direction, self.is_refund, self.currency, self.amount, counterparty or 0)
 
     def add_to(self, profile: Profile, role: Role) -> None:
         """Counts the payment in the profile of this role."""
-        event = self.event(role)
+        self._add(profile, role, self.event(role))
+
+    def _add(self, profile: Profile, role: Role, event: Event) -> None:
         profile.add(event)
         if role in _IS_SERVED and not self.is_refund:
             profile.note_dfsp(self.served_by, event.moment)
+
+    def count_in(self, profiles: Mapping[int, Profile]) -> int:
+        """Counts the payment in those of its profiles that are there. Returns their number."""
+        moment, ref, counted = microseconds(self.reserved_at), reference(self.transfer_id), 0
+        for role, key in zip(_ROLES, self.keys.in_order(), strict=True):
+            if key is None:
+                continue
+            profile = profiles.get(key)
+            if profile is not None:
+                self._add(profile, role, self._event(role, moment, ref))
+                counted += 1
+        return counted
 
     def remove_from(self, profile: Profile, role: Role) -> bool:
         """Removes the payment from the profile's counts. Returns False if the profile cannot contain the payment."""
@@ -113,6 +127,7 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+@lru_cache(maxsize=256)  # each profile of a payment asks for the same one
 def reference(transfer_id: str) -> int:
     """Returns the number that identifies a transfer in a profile."""
     return int.from_bytes(hashlib.blake2b(transfer_id.encode(), digest_size=8).digest(), "big") >> 1

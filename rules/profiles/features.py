@@ -5,6 +5,7 @@ Pure.
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import accumulate
 
 import msgspec
 
@@ -33,6 +34,10 @@ class Series(msgspec.Struct, frozen=True, gc=False):
     sums: list[int]  # the sums of the amounts before each moment, and the sum of all amounts
     folded: list[tuple[int, int, int, int]]  # for each bucket: its start, its latest payment, number, sum
 
+    def number_since(self, moment: int) -> int:
+        """Counts the payments since this moment. Only for profiles that keep all payments one by one."""
+        return len(self.moments) - bisect_left(self.moments, moment)
+
     def since(self, moment: int) -> Tally:
         """Counts and adds up the payments since this moment."""
         first = bisect_left(self.moments, moment)
@@ -48,12 +53,14 @@ class Series(msgspec.Struct, frozen=True, gc=False):
 
 def series(profile: Profile, direction: Direction, currency: str, *, refunds: bool = False) -> Series:
     """Returns the payments of this direction and currency: only refunds, or only payments that are not refunds."""
-    moments, sums, total = list[int](), [0], 0
-    for event in profile.events:
-        if event.direction == direction and event.currency == currency and event.is_refund == refunds:
-            total += event.amount
-            moments.append(event.moment)
-            sums.append(total)
+    wanted = int(direction)
+    events = [
+        event
+        for event in profile.events
+        if event.direction == wanted and event.is_refund == refunds and event.currency == currency
+    ]
+    moments = [event.moment for event in events]
+    sums = list(accumulate([event.amount for event in events], initial=0))
     folded = [
         (key.start, bucket.latest, bucket.count, bucket.value)
         for key, bucket in profile.buckets.items()

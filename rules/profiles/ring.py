@@ -10,6 +10,7 @@ and removals never changes a sum. The order changes only which events the profil
 """
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 
@@ -60,6 +61,10 @@ class Bucket(msgspec.Struct, gc=False):
     latest: int  # No event in the bucket is later than this time. After a removal, all events may be earlier.
 
 
+def _class_of(event: Event) -> tuple[int, bool, str]:
+    return event.direction, event.is_refund, event.currency
+
+
 class Profile:
     """The payments of one subject. The methods change the profile in place.
 
@@ -73,6 +78,7 @@ class Profile:
         "events",
         "hours_from",
         "is_changed",
+        "kept_of",
         "moved_at",
         "received",
         "sent",
@@ -82,6 +88,8 @@ class Profile:
     def __init__(self) -> None:
         self.events: list[Event] = []  # in order
         self.buckets: dict[BucketKey, Bucket] = {}
+        # How many events of each class are kept one by one. Counted when a profile first has more than it keeps.
+        self.kept_of: dict[tuple[int, bool, str], int] | None = None
         self.hours_from = 0  # earlier events are folded into days
         self.days_from = 0  # earlier events are folded into months
         self.counted = 0  # the number of all events
@@ -104,9 +112,14 @@ class Profile:
 
     def add(self, event: Event) -> None:
         """Counts a payment."""
-        insort(self.events, event)
+        events = self.events
+        if not events or events[-1] <= event:
+            events.append(event)
+        else:
+            insort(events, event)
+        self._note_kept(event, 1)
         self._move_totals(event, 1)
-        if len(self.events) > KEPT:
+        if len(events) > KEPT:
             self._fold_oldest_like(event)
 
     def remove(self, event: Event) -> bool:
@@ -114,6 +127,7 @@ class Profile:
         place = bisect_left(self.events, event)
         if place < len(self.events) and self.events[place] == event:
             del self.events[place]
+            self._note_kept(event, -1)
         else:
             bucket = self.buckets.get(key := self.bucket_of(event))
             if bucket is None or bucket.value < event.amount or event.moment > bucket.latest:
@@ -133,25 +147,25 @@ class Profile:
 
     def _move_totals(self, event: Event, sign: int) -> None:
         self.counted += sign
-        if event.direction == Direction.SENT:
+        if event.direction == 0:  # sent
             self.sent += sign * event.amount
         else:
             self.received += sign * event.amount
         self.is_changed = True
 
+    def _note_kept(self, event: Event, sign: int) -> None:
+        if self.kept_of is not None:
+            kind = _class_of(event)
+            self.kept_of[kind] = self.kept_of.get(kind, 0) + sign
+
     def _fold_oldest_like(self, event: Event) -> None:
-        oldest, count = -1, 0
-        for place, other in enumerate(self.events):
-            if (
-                other.direction == event.direction
-                and other.currency == event.currency
-                and other.is_refund == event.is_refund
-            ):
-                count += 1
-                if oldest < 0:
-                    oldest = place
-        if count > KEPT:
+        if self.kept_of is None:
+            self.kept_of = Counter(map(_class_of, self.events))
+        kind = _class_of(event)
+        if self.kept_of[kind] > KEPT:
+            oldest = next(place for place, other in enumerate(self.events) if _class_of(other) == kind)
             folded = self.events.pop(oldest)
+            self._note_kept(folded, -1)
             self._coarsen(self.events[-1].moment)
             self._put(self.bucket_of(folded), Bucket(1, folded.amount, folded.moment))
 

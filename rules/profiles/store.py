@@ -195,14 +195,16 @@ _PAID = """
     SELECT p.payer, p.payee FROM unnest(%s::bigint[], %s::bigint[]) AS p (payer, payee)
     CROSS JOIN LATERAL (SELECT FROM rules_profiles_countedtransfer c
                         WHERE c.payer_key = p.payer AND c.payee_key = p.payee AND NOT c.ended AND NOT c.is_refund
+                          AND c.transfer_id <> ALL(%s::text[])
                         LIMIT 1) paid
 """
 
 
-def paid_before(pairs: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Returns those of these pairs (payer, payee) that have a counted payment."""
+def paid_before(pairs: Collection[tuple[int, int]], *, without: Sequence[str] = ()) -> set[tuple[int, int]]:
+    """Returns those of these pairs (payer, payee) of which a payment is counted, besides the transfers `without`."""
     ordered = sorted(pairs)
-    return {(payer, payee) for payer, payee in execute(_PAID, [[each[0] for each in ordered], [e[1] for e in ordered]])}
+    columns = [[payer for payer, _ in ordered], [payee for _, payee in ordered], list(without)]
+    return {(payer, payee) for payer, payee in execute(_PAID, columns)}
 
 
 _WAITING = f"""
