@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from msgspec.structs import replace
 
 from fspiop.ilp import packet_digest
 from ledger.commands_and_outcomes import Prepare
+from ledger.fx.commands_and_outcomes import FxPrepare
 from quotes import rule_facts
-from quotes.rule_facts import Claim
+from quotes.rule_facts import Claim, ConversionClaim
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
 
@@ -20,6 +22,7 @@ class QuotedFacts:
     facts: Facts
     kept: Kept
     transaction_id: str | None
+    terms_expire_at: datetime | None = None
 
 
 def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
@@ -44,6 +47,21 @@ def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
             replace(each.kept.facts, quoted_amount=each.amount, quoted_currency=each.currency),
             each.kept,
             each.transaction_id,
+            each.expires_at,
         )
         for key, each in found.items()
     }
+
+
+def of_conversions(prepares: Sequence[FxPrepare]) -> Mapping[bytes, Facts]:
+    """Returns the facts of the quotes of these conversions, by the digests of the prepares, by one statement.
+
+    Unknown quotes are left out.
+    """
+    if not prepares:
+        return {}
+    claims = [
+        ConversionClaim(each.digest, each.source_id, each.fxp, each.condition, each.commit_request_id)
+        for each in prepares
+    ]
+    return {key: kept.facts for key, kept in rule_facts.of_conversions(claims).items()}

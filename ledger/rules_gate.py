@@ -7,15 +7,17 @@ the group locks accounts.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 
 from hub.sql_execution import execute
-from ledger import quoted_facts
+from ledger import packet_parties, quoted_facts
 from ledger.commands_and_outcomes import Prepare
 from ledger.fx.commands_and_outcomes import FxPrepare
 from ledger.fx.snapshot import Side
 from rules import originals as originals_of_refunds
+from rules.facts import Facts
 from rules.kept_verdicts import Kept
 from rules.profiles.counters import Original
 from rules.rulesets import active_rules
@@ -33,6 +35,8 @@ class AtGate:
     conversions: Sequence[FxPrepare]
     originals: Mapping[str, Original]
     kept: Mapping[bytes, Kept]  # the verdicts at the quotes, by the digests of the prepares
+    terms_expire_at: Mapping[bytes, datetime]  # until when the terms of the quotes are valid
+    of_conversions: Mapping[bytes, Facts]  # the facts of the quotes of the conversions
 
 
 def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate | None:
@@ -49,6 +53,9 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
     transfers = []
     for prepare in prepares:
         found = quoted.get(prepare.digest)
+        named = packet_parties.NOBODY
+        if found is None:
+            named = packet_parties.read(prepare.ilp_packet, payer_dfsp=prepare.payer, payee_dfsp=prepare.payee)
         transfers.append(
             TransferToJudge(
                 digest=prepare.digest,
@@ -61,13 +68,18 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
                 quoted=found.facts if found else None,
                 transaction_id=found.transaction_id if found else None,
                 bulk=prepare.bulk_id is not None,
+                payer=named.payer,
+                payee=named.payee,
+                payee_alias=named.payee_alias,
             )
         )
     kept = {digest: found.kept for digest, found in quoted.items()}
     refunds = originals_of_refunds.of(
         (each.quoted for each in transfers if each.quoted is not None), rules.compiled.needs if rules else ()
     )
-    return AtGate(rules, transfers, fx_prepares if rules else (), refunds, kept)
+    expirations = {digest: each.terms_expire_at for digest, each in quoted.items() if each.terms_expire_at is not None}
+    conversions = fx_prepares if rules else ()
+    return AtGate(rules, transfers, conversions, refunds, kept, expirations, quoted_facts.of_conversions(conversions))
 
 
 def open_gate(at_gate: AtGate, ending: Sequence[str], determining: Mapping[str, object]) -> TransferGate:
@@ -75,11 +87,12 @@ def open_gate(at_gate: AtGate, ending: Sequence[str], determining: Mapping[str, 
 
     `determining` has the transfers that the group has read.
     """
-    conversions = [_conversion(each, determining) for each in at_gate.conversions]
+    quoted = at_gate.of_conversions
+    conversions = [_conversion(each, determining, quoted.get(each.digest)) for each in at_gate.conversions]
     return open_with([*at_gate.transfers, *conversions], ending, rules=at_gate.rules, originals=at_gate.originals)
 
 
-def _conversion(prepare: FxPrepare, determining: Mapping[str, object]) -> TransferToJudge:
+def _conversion(prepare: FxPrepare, determining: Mapping[str, object], quoted: Facts | None) -> TransferToJudge:
     side = Side.PAYEE if prepare.determining_transfer_id in determining else Side.PAYER
     currency, amount = (
         (prepare.source_currency, prepare.source_amount)
@@ -95,6 +108,7 @@ def _conversion(prepare: FxPrepare, determining: Mapping[str, object]) -> Transf
         currency=currency,
         amount=amount,
         expires_at=prepare.expires_at,
+        quoted=quoted,
         fx=True,
     )
 
@@ -105,9 +119,11 @@ _rules: tuple[ActiveRules | None, RulesAtTransfers | None] = (None, None)
 def _known(active: ActiveRules) -> RulesAtTransfers:
     global _rules
     known, rules = _rules
-    if known is not active or rules is None:
+    counts = active.version is not None or settings.RULES_COUNT
+    if known is not active or rules is None or rules.counts != counts:
         rules = RulesAtTransfers(
             version=active.version,
+            counts=counts,
             compiled=active.compiled("transfer"),
             without_quote=active.for_transfers_without_quote,
             variances=active.variances,

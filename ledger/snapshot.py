@@ -127,3 +127,4 @@ class Snapshot:
     gate: Gate | None = None  # None if no rules are active and transfers are not counted
     rules_version: int | None = None  # the version that is active for this batch
     kept: Mapping[bytes, Kept] = field(default_factory=dict)  # the verdicts at the quotes, by digests of prepares
+    terms_expire_at: Mapping[bytes, datetime] = field(default_factory=dict)  # until when a quote's terms are valid

@@ -75,6 +75,7 @@ class GiveTerms:
     state: State  # ACCEPTED or REJECTED
     not_found: ErrorCode  # the error for participants that are no party to the agreement
     columns: Mapping[str, Any]
+    expires_at: datetime | None = None  # until when the terms are valid
 
     @property
     def sender_id(self) -> int:
@@ -113,6 +114,7 @@ class Standing:
     request_digest: bytes
     response_digest: bytes | None
     octets: int = 0  # the size of the stored message that a repeated request is forwarded as, or gets
+    kept: bytes | None = None  # the facts and the verdict of the scheme's rules, while there is no answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,9 @@ class Gate(Protocol):
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
         """Judges a request that passed all other checks. Returns an error if the rules refuse the request."""
+
+    def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
+        """Returns the error if the terms end before the scheme lets the payment go on."""
 
 
 @dataclass(frozen=True, slots=True)

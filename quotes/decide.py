@@ -1,11 +1,12 @@
 """Decides requests for terms and their answers. Pure: no clock, no database."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.paths import path_of
 from hub.agreement_outcomes import Alone, Forwarded, NoRoom, NotObeyed, Outcome, Refused, Repeated, Scene, refused
-from hub.outbox.messages import IfPending, ReceivedMessage
+from hub.outbox.messages import IfPending, ReceivedMessage, Recipient
 from hub.participants.parties import (
     Party,
     check_account,
@@ -138,6 +139,10 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
         return refused(
             scene, command.sender, error, path=path, subject=subject, kind="refusal", if_pending=IfPending.RENEW
         )
+    if facts.gate is not None and command.state is State.ACCEPTED:
+        refusal = facts.gate.refusal_of_terms(command, seen.kept)
+        if refusal is not None:
+            return _refuse_terms(command, seen, scene, refusal)
     message = notices.answer_of(
         command.resource,
         command.agreement_id,
@@ -147,6 +152,17 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
         source_id=seen.payer.id,
     )
     return Forwarded(command, message)
+
+
+def _refuse_terms(command: GiveTerms, seen: Standing, scene: Scene, refusal: FspiopError) -> Forwarded:
+    """Ends the agreement with an error of the hub's, which is stored as its answer. The payer receives the error."""
+    payer = Recipient(seen.payer.id, seen.payer.name, command.sender.version)
+    path = path_of(command.resource, command.agreement_id) + "/error"
+    message = scene.hub.callback(
+        payer, path, refusal.body(), subject=command.agreement_id, kind="quote-answer", source_id=seen.payer.id
+    )
+    own = replace(command.message, body=message.body, headers=message.headers)
+    return Forwarded(replace(command, state=State.REJECTED, columns={}, message=own), message)
 
 
 def _is_news(seen: Standing, command: GiveTerms) -> bool:

@@ -86,6 +86,7 @@ class Quote(Agreement):
     packet_sha256 = models.BinaryField(max_length=32, null=True)
     transfer_amount = models.BigIntegerField(null=True)
     transfer_currency = models.CharField(max_length=3, null=True)
+    terms_expire_at = models.DateTimeField(null=True)  # until when the payee's terms are valid
 
     class Meta:
         ordering = ["created_at"]

@@ -94,7 +94,7 @@ def answer_again(agreement: AnAgreement, hub: HubMessages) -> Outgoing:
         content_type = agreement.request_headers["content-type"]
         return error_callback(agreement, agreement.payer, error, hub, content_type=content_type, subject=agreement.pk)
     assert agreement.response_headers is not None
-    return answer_of(
+    message = answer_of(
         agreement.resource,
         agreement.pk,
         ReceivedMessage(bytes(agreement.response), dict(agreement.response_headers)),
@@ -103,6 +103,9 @@ def answer_again(agreement: AnAgreement, hub: HubMessages) -> Outgoing:
         source_id=agreement.payer.id,
         if_pending=IfPending.SKIP,
     )
+    # The hub itself refuses terms that end before the scheme lets the payment go on.
+    message.signed_by_hub = hub.has_sent(agreement.response_headers)
+    return message
 
 
 def unanswered(agreement: AnAgreement, hub: HubMessages, *, content_type: str | None) -> Outgoing:

@@ -1,11 +1,12 @@
 """Finds the facts and verdicts that the scheme's rules stored with quotes (`rules.kept_verdicts`), for the quotes'
 transfers.
 
-The module has two statements, each for any number of transfers.
+The module has three statements, each for any number of transfers or conversions.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from hub.sql_execution import execute
 from quotes import terms_of_payments
@@ -34,16 +35,17 @@ class Found:
     transaction_id: str | None
     amount: int | None
     currency: str | None
+    expires_at: datetime | None = None  # until when the payee's terms are valid
 
 
 # A payee gives terms once, and they never change. A packet has its quote's id, so terms belong to one quote. The
 # statement has no ORDER BY, because it must find rows only by the index of terms.
 _OF_QUOTES = """
-    SELECT c.key, q.quote_id, q.transaction_id, q.transfer_amount, q.transfer_currency, q.rule_facts
+    SELECT c.key, q.quote_id, q.transaction_id, q.transfer_amount, q.transfer_currency, q.terms_expire_at, q.rule_facts
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bytea[])
          AS c (key, payer_id, payee, condition, packet_sha256)
     CROSS JOIN LATERAL (
-        SELECT q.quote_id, q.transaction_id, q.transfer_amount, q.transfer_currency, q.rule_facts
+        SELECT q.quote_id, q.transaction_id, q.transfer_amount, q.transfer_currency, q.terms_expire_at, q.rule_facts
         FROM quotes_quote q JOIN participants_participant payee ON payee.id = q.payee_id
         WHERE q.payer_id = c.payer_id AND q.condition = c.condition AND q.packet_sha256 = c.packet_sha256
           AND q.packet_sha256 IS NOT NULL AND q.rule_facts IS NOT NULL AND payee.name = c.payee
@@ -63,10 +65,53 @@ def of_transfers(claims: Sequence[Claim]) -> dict[bytes, Found]:
         [c.packet_sha256 for c in claims],
     ]
     found = {}
-    for key, quote_id, transaction_id, amount, currency, stored in execute(_OF_QUOTES, columns):
+    for key, quote_id, transaction_id, amount, currency, expires_at, stored in execute(_OF_QUOTES, columns):
         kept = kept_verdicts.from_bytes(bytes(stored)).get(quote_id)
         if kept is not None:
-            found[bytes(key)] = Found(kept, transaction_id, amount, currency)
+            found[bytes(key)] = Found(kept, transaction_id, amount, currency, expires_at)
+    return found
+
+
+# The initiator names the conversion in its request for terms. No order, as above.
+_OF_FX_QUOTES = """
+    SELECT c.key, q.conversion_request_id, q.rule_facts
+    FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::text[])
+         AS c (key, initiator_id, fxp, condition, conversion_id)
+    CROSS JOIN LATERAL (
+        SELECT q.conversion_request_id, q.rule_facts
+        FROM quotes_fxquote q JOIN participants_participant fxp ON fxp.id = q.payee_id
+        WHERE q.conversion_id = c.conversion_id AND q.payer_id = c.initiator_id AND fxp.name = c.fxp
+          AND q.state = 'ACCEPTED' AND coalesce(q.condition, c.condition) = c.condition AND q.rule_facts IS NOT NULL
+        LIMIT 1
+    ) q
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionClaim:
+    """The id, the parties and the condition of a conversion, by which its quote is found."""
+
+    key: bytes
+    initiator_id: int
+    fxp: str
+    condition: str
+    conversion_id: str
+
+
+def of_conversions(claims: Sequence[ConversionClaim]) -> dict[bytes, Kept]:
+    """Returns what was kept of the quotes of these conversions, by the claims' keys. Unknown quotes are left out."""
+    columns = [
+        [c.key for c in claims],
+        [c.initiator_id for c in claims],
+        [c.fxp for c in claims],
+        [c.condition for c in claims],
+        [c.conversion_id for c in claims],
+    ]
+    found = {}
+    for key, quote_id, stored in execute(_OF_FX_QUOTES, columns):
+        kept = kept_verdicts.from_bytes(bytes(stored)).get(quote_id)
+        if kept is not None:
+            found[bytes(key)] = kept
     return found
 
 

@@ -17,8 +17,8 @@ from fspiop.bodies.quotes import QuotePost
 from fspiop.errors import ErrorCode, FspiopError, scheme_error
 from fspiop.money import AmountError
 from fspiop.time import format_datetime
-from quotes.commands_and_facts import AskTerms
-from rules import decide, kept_verdicts, message_facts, originals, party_labels
+from quotes.commands_and_facts import AskTerms, GiveTerms
+from rules import decide, kept_verdicts, message_facts, originals, party_labels, recorded_counters
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
@@ -44,6 +44,7 @@ class QuoteGate:
     payments: Mapping[str, Mapping[str, tuple[Facts, Verdict | None]]]
     counters: Counters
     faults: Mapping[str, FspiopError]  # of requests whose facts cannot be read
+    now: datetime
     kept: dict[str, bytes] = field(default_factory=dict)  # by the keys of the commands
     judged: list[Judged] = field(default_factory=list)
 
@@ -70,6 +71,21 @@ class QuoteGate:
         self.kept[command.key] = kept_verdicts.to_bytes({quote_id: kept for quote_id, (kept, _) in found.items()})
         return None
 
+    def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
+        """Returns the error if the payee's terms end before the payee could answer a transfer that is held."""
+        if self.rules is None or self.rules.version is None or kept is None or command.expires_at is None:
+            return None
+        found = kept_verdicts.from_bytes(kept).get(command.agreement_id)
+        until = found.held_until(self.now) if found is not None else None
+        if found is None or until is None or until + TIME_TO_ANSWER <= command.expires_at:
+            return None
+        earliest = format_datetime(until + TIME_TO_ANSWER)
+        text = f"The scheme delays this payment; its terms must not expire before {earliest}"
+        verdict = Verdict(outcome="REFUSE", code=OUT_OF_TIME, text=text)
+        facts = replace(found.facts, now=self.now)
+        self.judged.append(Judged(command.agreement_id, facts, verdict, gate="answer"))
+        return scheme_error(OUT_OF_TIME, text)
+
     def _keep_facts(self, command: AskTerms) -> None:
         """Stores the facts, so that rules that become active later can count the transfer."""
         payments = self.payments.get(command.key)
@@ -84,8 +100,11 @@ class QuoteGate:
         verdict = decide.verdict_of(decide.judge(facts, compiled, self.counters, rules.variances))
         if stopped is not None:
             verdict = replace(stopped, hits=verdict.hits)
-        self.judged.append(Judged(quote_id, facts, verdict))
-        kept = kept_verdicts.kept(facts, verdict, rules.version, compiled.rules)
+        read = {}
+        if decisions.is_kept(quote_id, verdict):
+            read = recorded_counters.read_by(facts, compiled, self.counters, rules.variances)
+        self.judged.append(Judged(quote_id, replace(facts, counters=read) if read else facts, verdict))
+        kept = kept_verdicts.kept(facts, verdict, rules.version or NO_VERSION, compiled.rules)
         until = kept.held_until(facts.now)
         return kept, None if until is None else until + TIME_TO_ANSWER
 
@@ -103,10 +122,12 @@ def _is_too_late(command: AskTerms, facts: Facts, until: datetime | None) -> boo
     return until > min(command.expires_at or latest, latest)
 
 
-def open_gate(asked: Collection[AskTerms]) -> QuoteGate | None:
-    """Returns the gate for these requests. Returns None without requests, or if no rules are active and the hub counts
-    nothing."""
-    if not asked:
+def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate | None:
+    """Returns the gate for these requests. None if there are none, or no rules are active and nothing is counted.
+
+    `delays`: the group has terms for a payment whose facts are kept, so rules may delay it.
+    """
+    if not asked and not delays:
         return None
     active = active_rules.current_at()
     if active is None and not settings.RULES_COUNT:
@@ -124,7 +145,7 @@ def open_gate(asked: Collection[AskTerms]) -> QuoteGate | None:
         unjudged: dict[str, dict[str, tuple[Facts, Verdict | None]]] = {}
         for key, quote_id, each in named:
             unjudged.setdefault(key, {})[quote_id] = each, None
-        return QuoteGate(None, unjudged, NoCounters(), faults)
+        return QuoteGate(None, unjudged, NoCounters(), faults, now)
     compiled = rules.compiled("quote")
     facts = party_labels.labelled(
         [each for _, _, each in named], lists=bool(compiled.lists), markers=bool(compiled.markers)
@@ -133,7 +154,7 @@ def open_gate(asked: Collection[AskTerms]) -> QuoteGate | None:
     for (key, quote_id, _), each, stopped in zip(named, facts, party_labels.stopped(facts), strict=True):
         payments.setdefault(key, {})[quote_id] = each, stopped
     counters = counters_unlocked(facts, compiled.needs, originals.of(facts, compiled.needs))
-    return QuoteGate(rules, payments, counters, faults)
+    return QuoteGate(rules, payments, counters, faults, now)
 
 
 def facts_of(command: AskTerms, now: datetime) -> list[tuple[str, Facts]]:

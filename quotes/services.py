@@ -20,6 +20,7 @@ from quotes.commands_and_facts import AgreementCommand, AskTerms, Facts, GiveTer
 from quotes.decide import decide, is_same, is_too_large
 from quotes.models import Agreement
 from quotes.rules_gate import QuoteGate
+from rules import kept_verdicts
 
 A = TypeVar("A", bound=Agreement)
 Send = Callable[[list[Outgoing]], None]
@@ -68,7 +69,12 @@ def _load(commands: Collection[AgreementCommand], scene: Scene) -> tuple[Facts, 
             found = store.stored(kind, again)
             stored |= {f"{resource}/{agreement_id}": each for agreement_id, each in found.items()}
     new = [each for each in commands if isinstance(each, AskTerms) and each.key not in standing]
-    gate = rules_gate.open_gate(new)
+    delays = any(
+        isinstance(each, GiveTerms) and each.expires_at is not None and kept_verdicts.may_hold(standing[each.key].kept)
+        for each in commands
+        if each.key in standing
+    )
+    gate = rules_gate.open_gate(new, delays=delays)
     return Facts(standing, stored, gate), gate
 
 

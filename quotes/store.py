@@ -33,6 +33,7 @@ _GIVEN: Mapping[type[Agreement], Mapping[str, str]] = {
         "packet_sha256": "bytea",
         "transfer_amount": "bigint",
         "transfer_currency": "text",
+        "terms_expire_at": "timestamptz",
     },
     BulkQuote: {"terms": "bytea[]", "rule_terms": "bytea"},
     FxQuote: {"condition": "text"},
@@ -44,9 +45,9 @@ def standing(kind: type[Agreement], ids: Collection[str]) -> dict[str, Standing]
     rows = execute(_select(kind), [sorted(ids)])
     return {
         agreement_id: Standing(
-            state, Side(payer_id, payer), Side(payee_id, payee), request_digest, response_digest, size
+            state, Side(payer_id, payer), Side(payee_id, payee), request_digest, response_digest, size, kept
         )
-        for agreement_id, state, payer_id, payer, payee_id, payee, request_digest, response_digest, size in rows
+        for agreement_id, state, payer_id, payer, payee_id, payee, request_digest, response_digest, size, kept in rows
     }
 
 
@@ -180,7 +181,8 @@ def _select(kind: type[Agreement]) -> str:
     table, key = table_and_key(kind)
     return f"""
         SELECT a.{key}, {_OF_BOTH}, a.request_digest, a.response_digest,
-               coalesce(octet_length(CASE WHEN a.state = 'PENDING' THEN a.request ELSE a.response END), 0)
+               coalesce(octet_length(CASE WHEN a.state = 'PENDING' THEN a.request ELSE a.response END), 0),
+               CASE WHEN a.state = 'PENDING' THEN a.rule_facts END
         FROM {table} a {_BOTH} WHERE a.{key} = ANY(%s::text[])
     """  # noqa: S608
 

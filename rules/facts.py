@@ -75,6 +75,9 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     bulk: bool = False
     fx: bool = False
 
+    counters: dict[str, int | bool | str | None] = {}
+    """The counters that the decision about this payment read (`rules.recorded_counters`). Only in a stored decision."""
+
 
 def to_bytes(facts: Facts) -> bytes:
     """Encodes the facts. Equal facts always give the same bytes."""

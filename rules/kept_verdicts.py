@@ -53,6 +53,13 @@ def kept(facts: Facts, verdict: Verdict, version: int, rules: tuple[Rule, ...]) 
     return Kept(facts, version, for_s, until, refusal)
 
 
+def may_hold(stored: bytes | None) -> bool:
+    """Returns whether a payment of the quote of which this is kept is held."""
+    if not stored:
+        return False
+    return any(each.hold_for_s is not None or each.hold_until is not None for each in from_bytes(stored).values())
+
+
 def to_bytes(found: dict[str, Kept]) -> bytes:
     """Encodes the stored verdicts about the payments of one quote, by the ids of their quotes."""
     return _ENCODER.encode(found)

@@ -13,10 +13,12 @@ popular payee do not wait for each other, unless a rule sets an exact limit for 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
-from rules import decide, party_labels
+from rules import decide, party_labels, recorded_counters
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
@@ -43,8 +45,7 @@ _SECOND = timedelta(seconds=1)
 _COUNTED_IF_NEEDED: frozenset[Subject] = frozenset({"payer_dfsp", "payee_dfsp", "pair"})
 
 
-@dataclass(frozen=True, slots=True)
-class TransferToJudge:
+class TransferToJudge(msgspec.Struct, frozen=True):
     """A new transfer or conversion, with the facts of its quote if the quote passed through this hub."""
 
     digest: bytes  # the digest of the message, because two messages of one group may have the same transfer id
@@ -58,19 +59,25 @@ class TransferToJudge:
     transaction_id: str | None = None
     bulk: bool = False
     fx: bool = False  # a conversion has no parties, so it is judged, but counts in no profile
+    # The parties that a transfer without a quote names itself:
+    payer: int | None = None
+    payee: int | None = None
+    payee_alias: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RulesAtTransfers:
     """The active rules in the form for this gate."""
 
-    version: int
+    version: int | None  # None: no rules are active, but a kill switch is on
     compiled: CompiledRules
     without_quote: CompiledRules
     """The rules of the quote and of the transfer, for transfers that were not judged at the quote."""
     variances: decide.Variances = field(default_factory=dict)
     counted_too: frozenset[Subject] = frozenset()
     """The subjects that a rule at any gate reads, without the parties."""
+    counts: bool = True
+    """Are payments counted in profiles?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ class TransferGate:
             return decide.ALLOW
         transfer, facts, stopped = self._transfers[digest]
         facts = replace(facts, now=now, expires_in_s=(transfer.expires_at - now) // _SECOND)
-        rules = self._rules.compiled if facts.quoted or transfer.fx else self._rules.without_quote
+        rules = self._rules_for(self._rules, transfer, facts)
         hits = decide.judge(facts, rules, self._counters, self._rules.variances)
         if transfer.fx:
             # Rules about parties judge the conversion's transfer instead.
@@ -115,18 +122,30 @@ class TransferGate:
         verdict = decide.verdict_of(hits)
         if stopped is not None:
             verdict = replace(stopped, hits=verdict.hits)
-        self.judged.append(Judged(transfer, facts, verdict))
+        self.judged.append(Judged(transfer, self._as_stored(transfer, facts, verdict), verdict))
         return verdict
+
+    def _rules_for(self, rules: RulesAtTransfers, transfer: TransferToJudge, facts: Facts) -> CompiledRules:
+        return rules.compiled if facts.quoted or transfer.fx else rules.without_quote
+
+    def _as_stored(self, transfer: TransferToJudge, facts: Facts, verdict: Verdict) -> Facts:
+        """Returns the facts with the counters that were read, if the verdict is stored."""
+        if self._rules is None or facts.counters or not decisions.is_kept(transfer.transfer_id, verdict):
+            return facts
+        compiled = self._rules_for(self._rules, transfer, facts)
+        read = recorded_counters.read_by(facts, compiled, self._counters, self._rules.variances)
+        return replace(facts, counters=read)
 
     def overrule(self, verdict: Verdict) -> None:
         """Replaces the verdict about the latest judged transfer, because this transfer cannot be held."""
         last = self.judged.pop()
-        self.judged.append(Judged(last.transfer, last.facts, verdict))
+        facts = self._as_stored(last.transfer, last.facts, verdict)  # nothing was counted since
+        self.judged.append(Judged(last.transfer, facts, verdict))
 
     def count(self, digest: bytes, now: datetime) -> None:
         """Counts a transfer. Called when the transfer is reserved."""
         transfer, facts, _ = self._transfers[digest]
-        if transfer.fx:
+        if transfer.fx or (self._rules is not None and not self._rules.counts):
             return
         payment = CountedPayment(
             transfer_id=transfer.transfer_id,
@@ -141,10 +160,8 @@ class TransferGate:
         if payment.keys == _NOWHERE:
             return
         self._counted.append(payment)
+        payment.count_in(self._counters.profiles)
         for role, key in payment.keys.by_role():
-            profile = self._counters.profiles.get(key)
-            if profile is not None:
-                payment.add_to(profile, role)
             if key not in self._locked:
                 self._unfolded.append((key, role, payment.transfer_id))
         if payment.keys.payer is not None and payment.keys.payee is not None and not payment.is_refund:
@@ -241,34 +258,39 @@ def _pairs(facts: Iterable[Facts]) -> set[tuple[int, int]]:
     return {(each.payer, each.payee) for each in facts if each.payer is not None and each.payee is not None}
 
 
-def facts_of(transfer: TransferToJudge) -> Facts:
-    """Returns the facts of the quote with the transfer's amount.
+def facts_of(transfer: TransferToJudge, *, now: datetime = _NOT_READ, **known: Any) -> Facts:
+    """Returns the facts of the quote with the money of the transfer, or the little that the transfer itself says.
 
-    Without a quote, returns the few facts of the transfer itself.
+    `known`: further facts.
     """
     if transfer.quoted is None:
         return Facts(
             gate="transfer",
-            now=_NOT_READ,
+            now=now,
             payer_dfsp=transfer.payer_dfsp,
             payee_dfsp=transfer.payee_dfsp,
             currency=transfer.currency,
             amount=transfer.amount,
             has_details=False,
             quoted=False,
+            payer=transfer.payer,
+            payee=transfer.payee,
+            payee_alias=transfer.payee_alias,
             bulk=transfer.bulk,
             fx=transfer.fx,
+            **known,
         )
     return replace(
         transfer.quoted,
         gate="transfer",
-        now=_NOT_READ,
+        now=now,
         payer_dfsp=transfer.payer_dfsp,
         payee_dfsp=transfer.payee_dfsp,
         currency=transfer.currency,
         amount=transfer.amount,
         bulk=transfer.bulk,
         fx=transfer.fx,
+        **known,
     )
 
 

@@ -143,6 +143,10 @@ class HubMessages:
         self._hub_name = hub_name
         self._date = http_date(now)
 
+    def has_sent(self, headers: Mapping[str, str]) -> bool:
+        """Returns whether these are the headers of a message of the hub's own."""
+        return headers.get("fspiop-source") == self._hub_name
+
     def callback(
         self,
         to: Recipient,

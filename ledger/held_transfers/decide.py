@@ -14,9 +14,9 @@ from rules.language.refusal_codes import NOT_ALLOWED, OUT_OF_TIME
 def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | None]:
     """Returns the verdict of the scheme's rules about a prepare, and the hold of a held transfer.
 
-    The verdict about the quote also applies to the transfer. If a held transfer would expire before the payee can
-    answer, the transfer is refused at once. The refusal contains the earliest possible time. A held item of a bulk is
-    refused too, because the hub sends the items of a bulk together.
+    The verdict about the quote also applies to the transfer. If a held transfer or its terms would expire before the
+    payee can answer, the transfer is refused at once. The refusal contains the earliest possible time. A held item of a
+    bulk is refused too, because the payee answers all items of a bulk at once.
     """
     if s.gate is None:
         return None, None
@@ -24,7 +24,8 @@ def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | No
     if s.rules_version is None:
         return verdict, None
     kept = s.kept.get(p.digest)
-    decided, until = with_hold(verdict, kept, now=s.now, expires_at=p.expires_at, is_in_bulk=p.bulk_id is not None)
+    expires_at = min(p.expires_at, s.terms_expire_at.get(p.digest, p.expires_at))
+    decided, until = with_hold(verdict, kept, now=s.now, expires_at=expires_at, is_in_bulk=p.bulk_id is not None)
     if decided is not verdict:
         s.gate.overrule(decided)
     return decided, None if until is None else Hold(until, s.rules_version)

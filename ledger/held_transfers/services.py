@@ -14,9 +14,10 @@ from hub.outbox.messages import Outgoing
 from hub.sweeps import isolating_batches
 from ledger import engine
 from ledger.commands_and_outcomes import Aborted, RefuseHeld
-from ledger.held_transfers import store
+from ledger.held_transfers import judged_again, store
 from ledger.held_transfers.models import HeldTransfer
 from ledger.notices import prepare_to_payee
+from rules.decide import Verdict
 from rules.language.refusal_codes import is_scheme_code
 
 _MOST = 50  # at a time, because the messages to the payees are read
@@ -37,8 +38,21 @@ def _release_due() -> int:
 
 def _release(transfer_ids: list[str]) -> int:
     with transaction.atomic(durable=True):
-        messages = _send(transfer_ids)
-    return len(messages)
+        refused = judged_again.refusals(transfer_ids)
+        for transfer_id, verdict in refused.items():
+            _refuse_by_rules(transfer_id, verdict)
+        messages = _send([each for each in transfer_ids if each not in refused])
+    return len(messages) + len(refused)
+
+
+def _refuse_by_rules(transfer_id: str, verdict: Verdict) -> None:
+    """Decides that a held transfer is never sent, because a party was blocked or marked meanwhile."""
+    code = verdict.code or ""
+    rules = ", ".join(hit.rule for hit in verdict.hits if hit.counts and hit.action == "refuse") or "a kill switch"
+    held = HeldTransfer.objects.filter(pk=transfer_id, state=HeldTransfer.State.HELD, refusal_code__isnull=True)
+    if held.update(refusal_code=code, actor=judged_again.ACTOR):
+        after = {"reason": f"refused at its release by {rules}", "code": code}
+        record("held_transfer_refused", subject=transfer_id, actor=judged_again.ACTOR, after=after)
 
 
 def _send(transfer_ids: Sequence[str], *, actor: str = "") -> list[Outgoing]:
@@ -64,7 +78,14 @@ def _abort(transfer_ids: list[str]) -> int:
 
 @transaction.atomic
 def release(transfer_id: str, *, reason: str, actor: str) -> None:
-    """Sends a held transfer to its payee now. Raises FspiopError if the transfer is not held any more."""
+    """Sends a held transfer to its payee now.
+
+    Raises FspiopError if the transfer is not held any more, or if its parties were blocked or marked meanwhile.
+    """
+    refused = judged_again.refusals([transfer_id]).get(transfer_id)
+    if refused is not None:
+        text = f"a kill switch, or a rule about a list or a marker, refuses the transfer now ({refused.code})"
+        raise FspiopError(ErrorCode.CLIENT_ERROR, text)
     if not _send([transfer_id], actor=actor):
         raise _not_held()
     record("held_transfer_released", subject=transfer_id, actor=actor, after={"reason": reason})

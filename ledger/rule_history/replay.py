@@ -37,6 +37,7 @@ from rules.decide import Hit, Verdict
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
 from rules.language.compiled_types import CompiledRules
+from rules.language.counter_needs import Counters
 from rules.language.refusal_codes import OUT_OF_TIME
 from rules.lists.models import PartyList
 from rules.markers.models import Marker
@@ -44,12 +45,12 @@ from rules.party_keys import dfsp_key
 from rules.profiles.counted_payments import CountedPayment
 from rules.profiles.counters import Original, ProfileCounters
 from rules.profiles.subjects import asks_for, is_refund, keys_to_count
-from rules.transfer_gate import TransferToJudge, facts_of
+from rules.recorded_counters import RecordedCounters
 
 _AFTER_THE_GATE = frozenset(each.value for each in (Refusal.REFUSED_BY_RULE, *HOLD_IS_REFUSED_BY))
 """Refusals of transfers that the gate has judged. The gate has not judged transfers with other refusals."""
+_Complete = Callable[[Verdict, Facts], Verdict]
 _MOST_REMEMBERED = 200_000
-_SECOND = timedelta(seconds=1)
 
 
 def run(
@@ -62,9 +63,9 @@ def run(
     """Replays the whole stored history, and judges the payments of this period. Reports its progress to `tell`."""
     with stored_payments.one_snapshot(), BoundedProfiles() as profiles, _without_cycles():
         replay = _Replay(rules, profiles, since)
-        whole = stored_payments.number()
         # If the rules have no rule at quotes, the replay needs only the stored decisions about quotes.
         with_quotes = rules.follows_history or bool(rules.by_gate["quote"].rules)
+        whole = stored_payments.number(with_quotes=with_quotes)
         for done, stored in enumerate(stored_payments.read(with_quotes=with_quotes)):
             if until is not None and stored.at >= until:
                 break
@@ -99,6 +100,7 @@ class _Replay:
         # If there is no list and no marker, no lookup would find anything.
         self._is_labelled = not rules.follows_history and (PartyList.objects.exists() or Marker.objects.exists())
         self._active, self._variances = ActiveThen(), VariancesThen()
+        self._erased_before = stored_payments.facts_erased_before()
         self._kept: OrderedDict[str, Kept] = OrderedDict()  # refusals and holds by these rules, by the ids of quotes
         self._never_reserved: set[str] = set()  # transfers in flight that these rules refuse
         self.report = Report()
@@ -117,9 +119,9 @@ class _Replay:
     # --- transfers ----------------------------------------------------------------------------------------------------
 
     def _transfer(self, t: StoredTransfer) -> None:
-        kept = None if t.kept is None else kept_verdicts.from_bytes(t.kept).get(t.quote_id or "")
-        facts = _facts_at_transfer(t, kept)
-        if facts is None:
+        kept = stored_payments.kept_of(t)
+        facts = stored_payments.facts_at_transfer(t, kept, erased_before=self._erased_before)
+        if facts is None and (self._since is None or t.received_at >= self._since):
             self.report.not_judged += 1
         is_refused = False
         if facts is not None and (t.was_reserved or t.reason in _AFTER_THE_GATE):
@@ -140,11 +142,13 @@ class _Replay:
             kept = self._kept.pop(t.quote_id or "", None)
             if kept is not None and kept.refusal is not None and not t.is_in_bulk:
                 return True  # reported with the transfer's quote
-        compiled = self._rules.by_gate["transfer"] if facts.quoted else self._rules.without_quote
-        verdict, facts = self._judged(facts, compiled)
-        verdict, _until = with_hold(verdict, kept, now=facts.now, expires_at=t.expires_at, is_in_bulk=t.is_in_bulk)
-        self._report(t.transfer_id, facts, verdict, t.decision)
-        return verdict.outcome == "REFUSE"
+
+        def with_quote(verdict: Verdict, facts: Facts) -> Verdict:
+            expires_at = t.expires_at if t.terms_expire_at is None else min(t.expires_at, t.terms_expire_at)
+            return with_hold(verdict, kept, now=facts.now, expires_at=expires_at, is_in_bulk=t.is_in_bulk)[0]
+
+        compiled = self._rules.by_gate["transfer"] if facts.quoted or facts.fx else self._rules.without_quote
+        return self._judged(t.transfer_id, facts, compiled, t.decision, with_quote).outcome == "REFUSE"
 
     def _payment(self, t: StoredTransfer, facts: Facts | None) -> CountedPayment | None:
         """Returns the payment with the values that this replay counts."""
@@ -161,9 +165,7 @@ class _Replay:
         )
 
     def _count(self, payment: CountedPayment) -> None:
-        for role, key in payment.keys.by_role():
-            payment.add_to(self._profiles[key], role)
-            self._profiles.has_grown()
+        self._profiles.has_grown(payment.count_in(self._profiles))
         if self._asks_paid_before and (pair := _pair(payment)) is not None:
             self._profiles.paid_before.add(pair)
 
@@ -171,8 +173,9 @@ class _Replay:
         if t.transfer_id in self._never_reserved:
             self._never_reserved.discard(t.transfer_id)
             return
-        kept = None if t.kept is None else kept_verdicts.from_bytes(t.kept).get(t.quote_id or "")
-        payment = self._payment(t, _facts_at_transfer(t, kept))
+        kept = stored_payments.kept_of(t)
+        facts = stored_payments.facts_at_transfer(t, kept, erased_before=self._erased_before)
+        payment = self._payment(t, facts)
         if payment is None:
             return
         for role, key in payment.keys.by_role():
@@ -184,18 +187,24 @@ class _Replay:
     # -----------------------------------------------------------------
 
     def _quote(self, q: StoredQuote) -> None:
+        compiled = self._rules.by_gate["quote"]
         for quote_id, kept in kept_verdicts.from_bytes(q.kept).items():
-            compiled = self._rules.by_gate["quote"]
-            verdict, facts = self._judged(kept.facts, compiled)
-            mine = kept_verdicts.kept(facts, verdict, 0, compiled.rules)
-            verdict = _in_time(verdict, mine, facts)
-            self._report(quote_id, facts, verdict, q.decision)
-            if self._rules.follows_history:
+            facts = kept.facts
+            if q.decision is not None and q.decision.facts is not None:
+                facts = facts_of_payments.from_bytes(q.decision.facts)
+            verdict = self._judged(quote_id, facts, compiled, q.decision, self._in_time)
+            if self._rules.follows_history or not verdict.hits:
                 continue
+            mine = kept_verdicts.kept(facts, verdict, 0, compiled.rules)
             if verdict.outcome == "REFUSE":
                 self._remember(quote_id, replace(mine, refusal=(verdict.code or "", verdict.text)))
             elif mine.hold_for_s is not None or mine.hold_until is not None:
                 self._remember(quote_id, mine)
+
+    def _in_time(self, verdict: Verdict, facts: Facts) -> Verdict:
+        if not verdict.hits:
+            return verdict
+        return _in_time(verdict, kept_verdicts.kept(facts, verdict, 0, self._rules.by_gate["quote"].rules), facts)
 
     def _remember(self, quote_id: str, kept: Kept) -> None:
         self._kept[quote_id] = kept
@@ -208,52 +217,71 @@ class _Replay:
             return
         facts = facts_of_payments.from_bytes(d.decision.facts)
         compiled = self._rules.by_gate[facts.gate]
-        verdict, facts = self._judged(facts, compiled)
-        if facts.gate == "quote":
-            verdict = _in_time(verdict, kept_verdicts.kept(facts, verdict, 0, compiled.rules), facts)
-        self._report(d.subject, facts, verdict, d.decision)
+        self._judged(d.subject, facts, compiled, d.decision, self._in_time if facts.gate == "quote" else _as_it_is)
 
     # --- judging ------------------------------------------------------------------------------------------------------
 
-    def _judged(self, facts: Facts, compiled: CompiledRules) -> tuple[Verdict, Facts]:
+    def _judged(
+        self, subject: str, facts: Facts, compiled: CompiledRules, decision: StoredDecision | None, complete: _Complete
+    ) -> Verdict:
+        """Judges a payment, and reports the verdict. `complete` adds what the gate adds to the verdict of the rules."""
         if self._is_labelled and (compiled.lists or compiled.markers):
             (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
-        hits = decide.judge(facts, compiled, self._counters, self._variances.at(facts.now))
-        if facts.fx and facts.gate == "transfer":
-            hits = [hit for hit in hits if not hit.skipped]  # `rules.transfer_gate` does the same
-        return decide.verdict_of(hits), facts
-
-    def _report(self, subject: str, facts: Facts, verdict: Verdict, decision: StoredDecision | None) -> None:
+        verdict = complete(self._verdict(facts, compiled, self._counters), facts)
         if self._since is not None and facts.now < self._since:
-            return
+            return verdict
         self.report.add(subject, facts, verdict, decision.outcome if decision is not None else "ALLOW")
         if not self._rules.follows_history:
-            return
+            return verdict
         if decision is not None and decision.version == self._rules.version:
-            self._compare(subject, facts, verdict, decision)
+            recorded = RecordedCounters()
+            then = complete(self._verdict(facts, compiled, recorded), facts)
+            self._compare(subject, facts, then if recorded.is_complete else None, verdict, decision)
         elif decision is None and verdict.hits and self._active.version_at(facts.now) == self._rules.version:
             self._tell_difference(subject, facts, verdict, {hit.rule for hit in verdict.hits}, "no decision")
+        return verdict
 
-    def _compare(self, subject: str, facts: Facts, verdict: Verdict, decision: StoredDecision) -> None:
-        report = self.report
+    def _verdict(self, facts: Facts, compiled: CompiledRules, counters: Counters) -> Verdict:
+        hits = decide.judge(facts, compiled, counters, self._variances.at(facts.now))
+        if hits and facts.fx and facts.gate == "transfer":
+            hits = [hit for hit in hits if not hit.skipped]  # as `rules.transfer_gate` does
+        return decide.verdict_of(hits)
+
+    def _compare(
+        self, subject: str, facts: Facts, then: Verdict | None, now: Verdict, decision: StoredDecision
+    ) -> None:
+        """Compares a stored decision with those by the counters that it read, and by the counters of the payments.
+
+        A decision of an earlier release did not keep what it read: `then` is None.
+        """
+        report, stored = self.report, [_essence(hit) for hit in msgspec.convert(decision.hits, tuple[Hit, ...])]
+        told = f"{decision.outcome} {decision.code or ''}".strip()
         report.compared += 1
-        stored = msgspec.convert(decision.hits, tuple[Hit, ...])
-        then, now = [_essence(hit) for hit in stored], [_essence(hit) for hit in verdict.hits]
-        if then == now:
-            if (verdict.outcome, verdict.code) == (decision.outcome, decision.code):
-                report.reproduced += 1
-                return
-            if decision.outcome == "REFUSE" and verdict.outcome != "REFUSE" and decision.code in _CODES_OF_SWITCHES:
-                report.reproduced += 1
-                report.by_kill_switch += 1
-                return
-        rules = {each[0] for each in {*then} ^ {*now}}
-        self._tell_difference(subject, facts, verdict, rules, f"{decision.outcome} {decision.code or ''}".strip())
+        again = now if then is None else then
+        found = [_essence(hit) for hit in again.hits]
+        is_stopped = decision.outcome == "REFUSE" and again.outcome != "REFUSE" and decision.code in _CODES_OF_SWITCHES
+        if found != stored or ((again.outcome, again.code) != (decision.outcome, decision.code) and not is_stopped):
+            rules = {each[0] for each in {*found} ^ {*stored}}
+            self._tell_difference(subject, facts, again, rules, told, may_be_late=then is None)
+            return
+        report.reproduced += 1
+        report.by_kill_switch += is_stopped
+        # What it read under a lock must be what the payments say.
+        rules = {each[0] for each in {*found} ^ {_essence(hit) for hit in now.hits}}
+        if rules:
+            self._tell_difference(subject, facts, now, rules, told)
 
     def _tell_difference(
-        self, subject: str, facts: Facts, verdict: Verdict, rules: Collection[str], stored: str
+        self,
+        subject: str,
+        facts: Facts,
+        verdict: Verdict,
+        rules: Collection[str],
+        stored: str,
+        *,
+        may_be_late: bool = True,
     ) -> None:
-        if rules and all(self._rules.may_be_late(facts, rule) for rule in rules):
+        if may_be_late and rules and all(self._rules.may_be_late(facts, rule) for rule in rules):
             self.report.late += 1
             return
         now = f"{verdict.outcome} {verdict.code or ''}".strip()
@@ -261,41 +289,15 @@ class _Replay:
         self.report.differs(f"{facts.gate} {subject}: {stored} was stored, {now} was replayed{names}")
 
 
+def _as_it_is(verdict: Verdict, facts: Facts) -> Verdict:
+    return verdict
+
+
 _CODES_OF_SWITCHES = frozenset({"4540", "5540", "3140"})
 
 
 def _essence(hit: Hit) -> tuple[Any, ...]:
     return (hit.rule, hit.action, hit.code, hit.hold_for_s, hit.shadow, hit.skipped, hit.excused)
-
-
-def _facts_at_transfer(t: StoredTransfer, kept: Kept | None) -> Facts | None:
-    """Returns the facts with which the transfer was judged, or None if the hub has erased these facts."""
-    if t.decision is not None and t.decision.facts is not None:
-        return facts_of_payments.from_bytes(t.decision.facts)
-    quoted = None
-    if kept is not None:
-        quoted = replace(kept.facts, quoted_amount=t.quoted_amount, quoted_currency=t.quoted_currency)
-    elif t.is_in_bulk or (t.counted is not None and t.counted.keys.payer is not None):
-        return None  # the quote was erased, or it is the quote of a bulk
-    found = facts_of(
-        TransferToJudge(
-            digest=b"",
-            transfer_id=t.transfer_id,
-            payer_dfsp=t.payer_dfsp,
-            payee_dfsp=t.payee_dfsp,
-            currency=t.currency,
-            amount=t.amount,
-            expires_at=t.expires_at,
-            quoted=quoted,
-            bulk=t.is_in_bulk,
-        )
-    )
-    counted = t.counted.keys if t.counted is not None else None
-    if counted is not None and (counted.payer, counted.payee) != (found.payer, found.payee):
-        # Several quotes have these terms. The counted facts belong to this payment.
-        alias = counted.payee if counted.alias is None else counted.alias
-        found = replace(found, payer=counted.payer, payee=counted.payee, payee_alias=alias)
-    return replace(found, now=t.received_at, expires_in_s=(t.expires_at - t.received_at) // _SECOND)
 
 
 def _in_time(verdict: Verdict, kept: Kept, facts: Facts) -> Verdict:

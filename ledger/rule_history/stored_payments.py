@@ -7,35 +7,41 @@ of rows at once, so the memory use is bounded. A thread reads the next rows whil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import merge
 from operator import attrgetter
 from typing import Any
 
+import msgspec
 import psycopg
 from django.db import connection, transaction
+from msgspec.structs import replace
 
 from hub.sql_execution import execute
+from hub.sweeps.models import Erasure
+from rules import facts as facts_of_payments
+from rules import kept_verdicts
+from rules.facts import Facts
+from rules.kept_verdicts import Kept
 from rules.profiles.counted_payments import COLUMNS, CountedPayment, Keys
+from rules.transfer_gate import TransferToJudge, facts_of
 
 _CHUNK = 5_000
+_SECOND = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDecision:
+class StoredDecision(msgspec.Struct, frozen=True, gc=False):
     """The fields of `rules.rulesets.models.Decision` about one payment."""
 
-    version: int
+    version: int | None  # None: a kill switch refused the payment, and no rules were active
     outcome: str
     code: str | None
     hits: list[dict[str, Any]]
     facts: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTransfer:
-    """A transfer at its arrival, or a reserved transfer at its abort (`is_end`)."""
+class StoredTransfer(msgspec.Struct, frozen=True, gc=False):
+    """A transfer that came, or one that was aborted after it had been reserved (`is_end`): a row of `_TRANSFERS`."""
 
     at: datetime
     is_end: bool
@@ -50,16 +56,48 @@ class StoredTransfer:
     was_reserved: bool
     reason: str | None
     is_in_bulk: bool
-    counted: CountedPayment | None
-    decision: StoredDecision | None
     quote_id: str | None
     kept: bytes | None  # of the quote (`rules.kept_verdicts`)
     quoted_amount: int | None
     quoted_currency: str | None
+    terms_expire_at: datetime | None
+    version: int | None
+    outcome: str | None
+    code: str | None
+    hits: list[dict[str, Any]] | None
+    facts: bytes | None
+    served_by: int | None
+    is_refund: bool | None
+    payer: int | None
+    payee: int | None
+    alias: int | None
+    payer_dfsp_key: int | None
+    payee_dfsp_key: int | None
+    pair: int | None
+    original: int | None
+
+    @property
+    def is_counted(self) -> bool:
+        return self.served_by is not None
+
+    @property
+    def counted(self) -> CountedPayment | None:
+        """Returns the payment as it was counted."""
+        if self.served_by is None or self.is_refund is None:
+            return None
+        keys = Keys(
+            self.payer, self.payee, self.alias, self.payer_dfsp_key, self.payee_dfsp_key, self.pair, self.original
+        )
+        return CountedPayment(
+            self.transfer_id, keys, self.served_by, self.is_refund, self.currency, self.amount, self.received_at
+        )
+
+    @property
+    def decision(self) -> StoredDecision | None:
+        return _decision(self.version, self.outcome, self.code, self.hits, self.facts)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredQuote:
+class StoredQuote(msgspec.Struct, frozen=True, gc=False):
     """A quote that the rules allowed, or a quote that was counted while no rules were active."""
 
     at: datetime
@@ -68,8 +106,7 @@ class StoredQuote:
     decision: StoredDecision | None
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionOnly:
+class DecisionOnly(msgspec.Struct, frozen=True, gc=False):
     """A decision without a stored payment: about a lookup, a refused quote, or a quote of a bulk or of an FXP."""
 
     at: datetime
@@ -85,18 +122,20 @@ _TRANSFERS = f"""
     SELECT e.at, e.state = 'ABORTED' AND t.payer_account_id IS NOT NULL, t.transfer_id, payer.name, t.payee_name,
            t.currency, t.amount, t.received_at, t.expires_at, t.state = 'ABORTED',
            t.payer_account_id IS NOT NULL, t.reason, t.bulk_id IS NOT NULL,
-           c.served_by, c.is_refund, {", ".join(f"c.{name}" for name in COLUMNS.values())}, {_DECISION},
-           q.quote_id, q.rule_facts, q.transfer_amount, q.transfer_currency
+           q.quote_id, q.rule_facts, q.transfer_amount, q.transfer_currency, q.terms_expire_at, {_DECISION},
+           c.served_by, c.is_refund, {", ".join(f"c.{name}" for name in COLUMNS.values())}
     FROM ledger_transferevent e JOIN ledger_transfer t ON t.transfer_id = e.transfer_id
     JOIN participants_participant payer ON payer.id = t.payer_id
     LEFT JOIN rules_profiles_countedtransfer c ON c.transfer_id = t.transfer_id
     LEFT JOIN LATERAL (SELECT * FROM rules_rulesets_decision d
                        WHERE d.subject = t.transfer_id AND d.gate = 'transfer' LIMIT 1) d ON true
-    LEFT JOIN LATERAL (SELECT q.quote_id, q.rule_facts, q.transfer_amount, q.transfer_currency FROM quotes_quote q
+    LEFT JOIN LATERAL (SELECT q.quote_id, q.rule_facts, q.transfer_amount, q.transfer_currency, q.terms_expire_at
+                       FROM quotes_quote q
                        WHERE q.payer_id = t.payer_id AND q.payee_id = t.payee_id AND q.condition = t.condition
                          AND q.packet_sha256 IS NOT NULL AND q.rule_facts IS NOT NULL LIMIT 1) q ON true
-    WHERE e.state <> 'COMMITTED' ORDER BY e.id
 """  # noqa: S608 (the columns)
+_ALL_TRANSFERS = _TRANSFERS + " WHERE e.state <> 'COMMITTED' ORDER BY e.id"
+_OF_TRANSFERS = _TRANSFERS + " WHERE e.state = 'RESERVED' AND t.transfer_id = ANY(%s::text[])"
 _QUOTES = f"""
     SELECT q.created_at, q.quote_id, q.rule_facts, {_DECISION} FROM quotes_quote q
     LEFT JOIN LATERAL (SELECT * FROM rules_rulesets_decision d
@@ -109,6 +148,8 @@ _DECISIONS_ONLY = f"""
           WHEN 'quote' THEN NOT EXISTS (SELECT FROM quotes_quote q
                                         WHERE q.quote_id = d.subject AND q.rule_facts IS NOT NULL)
           WHEN 'transfer' THEN NOT EXISTS (SELECT FROM ledger_transfer t WHERE t.transfer_id = d.subject)
+          WHEN 'answer' THEN false
+          WHEN 'release' THEN false
           ELSE true END
     ORDER BY d.at, d.id
 """  # noqa: S608
@@ -125,13 +166,16 @@ def one_snapshot() -> Iterator[None]:
         yield
 
 
-def number() -> int:
-    """Returns the approximate number of rows that `read` will yield."""
-    row = execute(
-        """SELECT (SELECT count(*) FROM ledger_transfer) + (SELECT count(*) FROM quotes_quote
-                   WHERE rule_facts IS NOT NULL) + (SELECT count(*) FROM ledger_transfer
-                   WHERE state = 'ABORTED' AND payer_account_id IS NOT NULL)"""
-    ).fetchone()
+_NUMBER = """
+    SELECT (SELECT count(*) FROM ledger_transfer)
+         + (SELECT count(*) FROM ledger_transfer WHERE state = 'ABORTED' AND payer_account_id IS NOT NULL)
+         + (SELECT count(*) FROM quotes_quote WHERE rule_facts IS NOT NULL AND %s)
+"""
+
+
+def number(*, with_quotes: bool = True) -> int:
+    """Returns how many rows there are to read, without the decisions that stand alone."""
+    row = execute(_NUMBER, [with_quotes]).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -140,7 +184,7 @@ def read(*, with_quotes: bool = True) -> Iterator[Stored]:
     """Yields all rows in the order of their decisions. Must be called inside `one_snapshot`."""
     with ThreadPoolExecutor(1, "stored-payments") as reader:
         streams: list[Iterator[Stored]] = [
-            map(_transfer, _rows(reader, "transfers", _TRANSFERS)),
+            map(_transfer, _rows(reader, "transfers", _ALL_TRANSFERS)),
             map(_quote, _rows(reader, "quotes", _QUOTES) if with_quotes else iter(())),
             map(_decision_only, _rows(reader, "decisions", _DECISIONS_ONLY)),
         ]
@@ -157,27 +201,81 @@ def _rows(reader: ThreadPoolExecutor, name: str, sql: str) -> Iterator[Sequence[
 
 
 def _transfer(row: Sequence[Any]) -> StoredTransfer:
-    head, (served_by, is_refund), rest = row[:13], row[13:15], row[15:]
-    keys, decision, quote = rest[: len(COLUMNS)], rest[len(COLUMNS) : -4], rest[-4:]
-    counted = None
-    if served_by is not None:
-        transfer_id, currency, amount, received_at = head[2], head[5], head[6], head[7]
-        counted = CountedPayment(transfer_id, Keys(*keys), served_by, is_refund, currency, amount, received_at)
-    return StoredTransfer(*(*head, counted, _decision(decision), *quote))
+    return StoredTransfer(*row)
 
 
 def _quote(row: Sequence[Any]) -> StoredQuote:
     at, quote_id, kept, *decision = row
-    return StoredQuote(at, quote_id, kept, _decision(decision))
+    return StoredQuote(at, quote_id, kept, _decision(*decision))
 
 
 def _decision_only(row: Sequence[Any]) -> DecisionOnly:
     at, gate, subject, *decision = row
-    found = _decision(decision)
+    found = _decision(*decision)
     assert found is not None
     return DecisionOnly(at, gate, subject, found)
 
 
-def _decision(columns: Sequence[Any]) -> StoredDecision | None:
-    version, outcome, code, hits, facts = columns
-    return None if version is None else StoredDecision(version, outcome, code, hits, facts)
+def _decision(
+    version: int | None, outcome: str | None, code: str | None, hits: list[dict[str, Any]] | None, facts: bytes | None
+) -> StoredDecision | None:
+    return None if outcome is None else StoredDecision(version, outcome, code, hits or [], facts)
+
+
+def kept_of(t: StoredTransfer) -> Kept | None:
+    """Returns the facts and the verdict that were kept with the transfer's quote."""
+    return None if t.kept is None else kept_verdicts.from_bytes(t.kept).get(t.quote_id or "")
+
+
+def facts_at_transfer(t: StoredTransfer, kept: Kept | None, *, erased_before: datetime | None = None) -> Facts | None:
+    """Returns the facts with which the transfer was judged, or None if the hub does not have them any more.
+
+    The facts of quotes before `erased_before` have been erased.
+    """
+    if t.facts is not None:
+        return facts_of_payments.from_bytes(t.facts)
+    if kept is None and (t.is_in_bulk or (t.payer is not None and _is_before(t.received_at, erased_before))):
+        return None  # the facts of the quote were erased, or are with the quote of a bulk
+    known: dict[str, Any] = (
+        {} if kept is None else {"quoted_amount": t.quoted_amount, "quoted_currency": t.quoted_currency}
+    )
+    found = facts_of(
+        TransferToJudge(
+            digest=b"",
+            transfer_id=t.transfer_id,
+            payer_dfsp=t.payer_dfsp,
+            payee_dfsp=t.payee_dfsp,
+            currency=t.currency,
+            amount=t.amount,
+            expires_at=t.expires_at,
+            quoted=None if kept is None else kept.facts,
+            bulk=t.is_in_bulk,
+        ),
+        now=t.received_at,
+        expires_in_s=(t.expires_at - t.received_at) // _SECOND,
+        **known,
+    )
+    if t.is_counted and (t.payer, t.payee) != (found.payer, found.payee):
+        # Several quotes have these terms, or there was no quote. What was counted is the payment's own.
+        alias = t.payee if t.alias is None else t.alias
+        found = replace(found, payer=t.payer, payee=t.payee, payee_alias=alias)
+    return found
+
+
+def _is_before(moment: datetime, other: datetime | None) -> bool:
+    return other is not None and moment < other
+
+
+ERASED_FACTS = "rule facts"
+"""The name of the erasure of quotes' facts (`hub.sweeps.models.Erasure`)."""
+
+
+def facts_erased_before() -> datetime | None:
+    """Returns the time before which the facts of quotes have been erased."""
+    return Erasure.objects.filter(kind=ERASED_FACTS).values_list("up_to", flat=True).first()
+
+
+def of_transfers(transfer_ids: Sequence[str]) -> dict[str, StoredTransfer]:
+    """Returns these transfers as they came, by their ids."""
+    found = (StoredTransfer(*row) for row in execute(_OF_TRANSFERS, [list(transfer_ids)]))
+    return {each.transfer_id: each for each in found}

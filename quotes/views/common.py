@@ -75,7 +75,9 @@ class AgreementView(MessageView):
         forwarding.send([message])
         return accepted()
 
-    def answer(self, agreement_id: str, state: Agreement.State, **columns: Any) -> HttpResponse:
+    def answer(
+        self, agreement_id: str, state: Agreement.State, *, expires_at: datetime | None = None, **columns: Any
+    ) -> HttpResponse:
         """PUT: stores and forwards the payee's terms, or either party's refusal."""
         self.check_id(agreement_id)
         command = GiveTerms(
@@ -86,6 +88,7 @@ class AgreementView(MessageView):
             state=State(state),
             not_found=self.kind.not_found,
             columns=columns,
+            expires_at=expires_at,
         )
         forwarding.check_obeyed(self, services.answer(command))
         return taken()

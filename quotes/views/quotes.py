@@ -65,9 +65,12 @@ class QuoteView(_QuoteView):
             # callback. HTTP clients add "*/*", so the hub allows this value.
             self.refuse(FspiopError(ErrorCode.VALIDATION_ERROR, '"accept" header is not for callbacks'), quote_id)
             return taken()
+        expires_at = parse_datetime(body.expiration)
         return self.answer(
             quote_id,
             Quote.State.ACCEPTED,
+            expires_at=expires_at,
+            terms_expire_at=expires_at,
             condition=body.condition,
             packet_sha256=packet_digest(body.ilp_packet),
             transfer_amount=amount_of(body.transfer_amount),

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from rules.language.needed_counters import comparisons
 from rules.language.rule_types import Rule
 
+LABELS = frozenset({"payer.lists", "payee.lists", "payer.markers", "payee.markers"})
+
 
 def list_names(rules: Sequence[Rule]) -> frozenset[str]:
     """Returns the names of the lists that these rules use."""
@@ -14,6 +16,11 @@ def list_names(rules: Sequence[Rule]) -> frozenset[str]:
 def marker_kinds(rules: Sequence[Rule]) -> frozenset[str]:
     """Returns the kinds of markers that these rules use."""
     return _texts(rules, ("payer.markers", "payee.markers"))
+
+
+def is_about_labels(rule: Rule) -> bool:
+    """Returns whether the rule reads lists or markers."""
+    return any(each.fact in LABELS for each in comparisons(rule.condition))
 
 
 def _texts(rules: Sequence[Rule], facts: tuple[str, str]) -> frozenset[str]:

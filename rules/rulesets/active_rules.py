@@ -1,17 +1,26 @@
 """The rules that judge payments now. A group of messages reads the active rules once, at the group's beginning.
 
-While no version was ever active, a process reads the database once a second, and a group needs no SQL statement. After
-the first activation, each group runs one SQL statement. The statement takes a lock that excludes an activation, and
-then reads the active version. So no group is judged by parts of two versions. After the commit of an activation, no
-group of any process is judged by the earlier version.
+As long as no version was ever active and no kill switch is on, a process asks the database once a second, and a group
+needs no statement. After that, each group runs one statement: it takes a lock that the activation of another version
+excludes, and then reads which version is active. So no group is judged by parts of two versions, and after an
+activation is committed, no group of any process is judged by the earlier version.
+
+A thread compiles a version as soon as a process hears of it, which is before two people have activated it. So no
+payment waits for a compilation, except where a version is activated within a second after it was made.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import cast
+
+import structlog
+from django.db import connection, transaction
+from msgspec.structs import replace
 
 from rules.decide import Variances
 from rules.facts import Gate
@@ -19,9 +28,12 @@ from rules.language.checks import accept_text
 from rules.language.compile import compile_rules
 from rules.language.compiled_types import CompiledRules
 from rules.language.faults import RuleSetRefused
-from rules.language.rule_types import RuleSet
+from rules.language.lists_and_markers import is_about_labels
+from rules.language.rule_types import Refuse, RuleSet
 from rules.rulesets import store
 from rules.rulesets.store import Active
+
+log = structlog.get_logger("rules")
 
 GATES: tuple[Gate, ...] = ("lookup", "quote", "transfer")
 
@@ -43,10 +55,12 @@ class CannotBeRead(Exception):
 class Version:
     """A version of the rules, compiled for each gate. Its rules never change."""
 
-    number: int
+    number: int | None  # None: no rules, only kill switches
     rule_set: RuleSet
     by_gate: Mapping[Gate, CompiledRules] = field(repr=False)
     without_quote: CompiledRules = field(repr=False)
+    at_releases: CompiledRules = field(repr=False)
+    """The live refusing rules about lists and markers, for held transfers that are about to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +73,8 @@ class ActiveRules:
     """The number of the latest exception in `variances`."""
 
     @property
-    def version(self) -> int:
+    def version(self) -> int | None:
+        """The number of the version. None if no rules are active, but a kill switch is on."""
         return self.rules.number
 
     def compiled(self, gate: str) -> CompiledRules:
@@ -77,9 +92,12 @@ class _Process:
 
     def __init__(self) -> None:
         self.compiling = threading.Lock()
+        self.preparing = threading.Lock()
         self.was_ever_active = False
         self.asked_at = float("-inf")
         self.kept: ActiveRules | None = None
+        self.compiled: dict[int, Version | None] = {}
+        """The versions that are or may soon be active. None: its compilation has begun, or it has a fault."""
 
 
 _process = _Process()
@@ -94,16 +112,18 @@ def current() -> ActiveRules | None:
 def current_at() -> tuple[ActiveRules, datetime] | None:
     """Returns the active rules or None, together with the time of the database's clock."""
     process = _process
-    if not process.was_ever_active:
-        asked_at = time.monotonic()
-        if asked_at - process.asked_at < _REFRESH_S:
-            return None
+    asked_at = time.monotonic()
+    if not process.was_ever_active and asked_at - process.asked_at < _REFRESH_S:
+        return None
     active = store.active()
     if active.was_ever:
         process.was_ever_active = True
-    elif not process.was_ever_active:
+    elif not process.was_ever_active and not active.is_any_switch_on:
         process.asked_at = asked_at  # only after a successful read, so that a failed read lets no payment pass
-    return None if active.version is None else (_rules(process, active, active.version), active.now)
+    _prepare(process, active)
+    if active.version is not None:
+        return _rules(process, active, active.version), active.now
+    return (_no_rules(), active.now) if active.is_any_switch_on else None
 
 
 def _rules(process: _Process, active: Active, number: int) -> ActiveRules:
@@ -112,23 +132,89 @@ def _rules(process: _Process, active: Active, number: int) -> ActiveRules:
         return kept
     with process.compiling:
         kept = process.kept
-        version = kept.rules if kept is not None and kept.version == number else read(number)
-        process.kept = ActiveRules(version, store.variances(active.variances), active.variances)
+        version = kept.rules if kept is not None and kept.version == number else process.compiled.get(number)
+        process.kept = ActiveRules(version or read(number), store.variances(active.variances), active.variances)
         return process.kept
+
+
+def _prepare(process: _Process, active: Active) -> None:
+    """Begins to compile versions that may soon be active, in a thread without a connection to the database."""
+    expected = [number for number in active.expected if number != active.version]
+    new = [number for number in expected if number not in process.compiled]
+    if not new or not process.preparing.acquire(blocking=False):
+        return
+    contents = {number: store.content(number) for number in new[:_MOST_EXPECTED]}
+    kept = {number: version for number, version in process.compiled.items() if number in active.expected}
+    process.compiled = kept | dict.fromkeys(contents)
+    threading.Thread(target=_compile, args=(process, contents), name="rules", daemon=True).start()
+
+
+def _compile(process: _Process, contents: Mapping[int, bytes]) -> None:
+    try:
+        for number, content in contents.items():
+            # An activation of rules with a fault is refused, with the place of the fault.
+            with contextlib.suppress(CannotBeRead):
+                process.compiled[number] = _version(number, content)
+    finally:
+        process.preparing.release()
+
+
+_MOST_EXPECTED = 4
 
 
 def read(number: int) -> Version:
     """Returns a compiled version. Raises CannotBeRead if this release reads the version differently."""
+    return _version(number, store.content(number))
+
+
+def _version(number: int, content: bytes) -> Version:
     try:
-        rule_set = accept_text(store.content(number))
+        rule_set = accept_text(content)
     except RuleSetRefused as refused:
         raise CannotBeRead(f"version {number} of the rules: {refused}") from None
+    return _of(number, rule_set)
+
+
+def _of(number: int | None, rule_set: RuleSet) -> Version:
     return Version(
         number,
         rule_set,
         {gate: compile_rules(rule_set, gate) for gate in GATES},
         compile_rules(rule_set, "transfer", with_rules_of=_ALSO_AT_TRANSFERS),
+        compile_rules(_about_labels(rule_set), "transfer", with_rules_of=_ALSO_AT_TRANSFERS),
     )
+
+
+def _about_labels(rule_set: RuleSet) -> RuleSet:
+    rules = rule_set.rules
+    found = [
+        each for each in rules if each.mode == "live" and isinstance(each.action, Refuse) and is_about_labels(each)
+    ]
+    return replace(rule_set, rules=tuple(found))
+
+
+@cache
+def _no_rules() -> ActiveRules:
+    return ActiveRules(_of(None, RuleSet(name="", rules=())), {}, 0)
+
+
+def begin_to_load() -> threading.Thread:
+    """Compiles the active version in a thread, when a process starts, so that its first payment need not wait."""
+    thread = threading.Thread(target=_load, name="rules-at-start", daemon=True)
+    thread.start()
+    return thread
+
+
+def _load() -> None:
+    try:
+        try:
+            with transaction.atomic():
+                current()
+        finally:
+            connection.close()
+    except Exception:
+        # The first payment tries again. It reports a database that cannot be reached, or a version with a fault.
+        log.info("rules_not_loaded", exc_info=True)
 
 
 def was_ever_active() -> bool:

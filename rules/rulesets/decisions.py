@@ -22,20 +22,26 @@ _ONE_IN = 100
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict about one payment at one gate. `subject` is the id of the quote, transfer or lookup."""
+    """A verdict about one payment at one gate. `subject` is the id of the quote, transfer or lookup.
+
+    `gate` is the gate of the facts, "answer" for the payee's terms, or "release" for a held transfer.
+    """
 
     subject: str
     facts: Facts
     verdict: Verdict
+    gate: str = ""
 
 
-def save(version: int, judged: Sequence[Judged]) -> None:
+def save(version: int | None, judged: Sequence[Judged]) -> None:
     """Stores the verdicts that the hub keeps, and raises their alerts.
 
-    Runs one SQL statement for all decisions and one SQL statement for all alerts. Runs no SQL statement if there are
-    none.
+    One statement for all decisions and one for all alerts. No statement where there are none. Without a version, only
+    kill switches judged the payments, and no sample is stored.
     """
-    rows = [_row(version, each) for each in judged if _is_kept(each)]
+    if version is None:
+        judged = [each for each in judged if each.verdict.outcome != "ALLOW"]
+    rows = [_row(version, each) for each in judged if is_kept(each.subject, each.verdict)]
     if rows:
         store.add_decisions(rows)
     raise_alerts(_sighting(version, each, hit) for each in judged for hit in each.verdict.hits if raises_alert(hit))
@@ -46,7 +52,7 @@ def raises_alert(hit: Hit) -> bool:
     return hit.counts and (hit.action == "alert" or hit.skipped or hit.kind == "fraud")
 
 
-def _sighting(version: int, judged: Judged, hit: Hit) -> Sighting:
+def _sighting(version: int | None, judged: Judged, hit: Hit) -> Sighting:
     facts = judged.facts
     is_payees = _is_about_payee(hit)
     party = facts.payee if is_payees else facts.payer
@@ -78,9 +84,10 @@ def _is_about_payee(hit: Hit) -> bool:
     return bool(sides & {"payee", "alias"}) and not sides & {"payer", "pair"}
 
 
-def _is_kept(judged: Judged) -> bool:
+def is_kept(subject: str, verdict: Verdict) -> bool:
+    """Returns whether the verdict about this payment is stored."""
     # A refusal by a kill switch has no hit of a rule.
-    return bool(judged.verdict.hits) or judged.verdict.outcome != "ALLOW" or is_sampled(judged.subject)
+    return bool(verdict.hits) or verdict.outcome != "ALLOW" or is_sampled(subject)
 
 
 def is_sampled(subject: str) -> bool:
@@ -91,11 +98,11 @@ def is_sampled(subject: str) -> bool:
     return zlib.crc32(subject.encode()) % _ONE_IN == 0
 
 
-def _row(version: int, judged: Judged) -> DecisionRow:
+def _row(version: int | None, judged: Judged) -> DecisionRow:
     facts, verdict = judged.facts, judged.verdict
     hits: Any = msgspec.to_builtins(verdict.hits)
     return DecisionRow(
-        gate=facts.gate,
+        gate=judged.gate or facts.gate,
         subject=judged.subject,
         version=version,
         outcome=verdict.outcome,

@@ -97,8 +97,8 @@ class Decision(models.Model):
     """The verdict of one version about one payment at one gate. The table has every verdict with a hit, and a sample of
     the other verdicts.
 
-    A party's key is a keyed hash (`rules.party_keys`). A row with a hit also contains the facts, because a refused
-    quote is stored nowhere else.
+    A party's key is a keyed hash (`rules.party_keys`). The facts have the counters that the decision read, so that a
+    replay can make the same decision again. The facts are erased when their time is over (`RETENTION_DAYS`).
     """
 
     class Outcome(models.TextChoices):
@@ -107,9 +107,10 @@ class Decision(models.Model):
         HOLD = "HOLD"
         REFUSE = "REFUSE"
 
-    gate = models.CharField(max_length=8)
+    gate = models.CharField(max_length=8)  # "release": of a held transfer
     subject = models.CharField(max_length=64)  # the id of the quote or transfer
-    version = models.ForeignKey(RuleSetVersion, on_delete=models.PROTECT, related_name="+", db_index=False)
+    # NULL: a kill switch refused the payment while no version was active.
+    version = models.ForeignKey(RuleSetVersion, on_delete=models.PROTECT, related_name="+", db_index=False, null=True)
     outcome = models.CharField(max_length=6, choices=Outcome)
     code = models.CharField(max_length=4, null=True)
     hits = models.JSONField()
@@ -135,7 +136,21 @@ class Decision(models.Model):
                 condition=~Q(outcome="REFUSE") | Q(code__isnull=False), name="a_refusal_by_a_rule_has_its_code"
             )
         ]
-        triggers = [pgtrigger.Protect(name="a_decision_never_changes", operation=pgtrigger.Update)]
+        triggers = [
+            pgtrigger.Protect(
+                name="a_decision_never_changes",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Condition(
+                    "(NEW.facts IS NOT NULL OR OLD.at > now() - interval '1 day'"
+                    " OR to_jsonb(NEW) - 'facts' <> to_jsonb(OLD) - 'facts')"
+                ),
+            ),
+            pgtrigger.Protect(
+                name="a_decision_is_kept_for_a_day",
+                operation=pgtrigger.Delete,
+                condition=pgtrigger.Condition("(OLD.at > now() - interval '1 day')"),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.gate} {self.subject}: {self.outcome}"

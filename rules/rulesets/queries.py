@@ -5,6 +5,9 @@ from collections.abc import Collection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
+from rules.language.checks import accept
+from rules.language.faults import RuleSetRefused
+from rules.language.lists_and_markers import list_names, marker_kinds
 from rules.rulesets.models import Activation, Decision, RuleSetVersion, Variance
 
 
@@ -33,6 +36,19 @@ def planned() -> "QuerySet[Activation]":
     """Returns the activations that will begin, with the next activation first."""
     found = Activation.objects.filter(valid_from__gt=Now(), cancelled_at__isnull=True).select_related("version")
     return found.order_by("valid_from", "id")
+
+
+def live_rules_about(*, party_list: str = "", marker: str = "") -> list[str]:
+    """Returns the ids of the active live rules that look for this list or this kind of marker."""
+    now = active()
+    if now is None or now.version is None:
+        return []
+    try:
+        rule_set = accept(now.version.content)
+    except RuleSetRefused:
+        return []
+    live = [rule for rule in rule_set.rules if rule.mode == "live"]
+    return [rule.id for rule in live if party_list in list_names([rule]) or marker in marker_kinds([rule])]
 
 
 def version(number: int) -> RuleSetVersion | None:

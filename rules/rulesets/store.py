@@ -15,16 +15,21 @@ from hub.sql_execution import execute
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """The active version at a moment, the latest exception, and whether any version was ever active."""
+    """The active version at a moment, the latest exception, and whether any version was ever active.
+
+    `expected` are the versions that may be active soon: the newest, and those of the latest activations.
+    """
 
     version: int | None
     variances: int
     was_ever: bool
     now: datetime
+    is_any_switch_on: bool
+    expected: Sequence[int]
 
 
 # The SQL function takes the lock before it reads (see the migration), in one statement.
-_ACTIVE = "SELECT version, variances, was_ever, now FROM rules_active()"
+_ACTIVE = "SELECT version, variances, was_ever, now, is_any_switch_on, expected FROM rules_active()"
 
 
 def active() -> Active:
@@ -84,7 +89,7 @@ class DecisionRow:
 
     gate: str
     subject: str
-    version: int
+    version: int | None
     outcome: str
     code: str | None
     hits: Any  # JSON

@@ -22,13 +22,18 @@ from ledger.tasks import expire_transfers, release_held_transfers
 from portal import changes
 from portal.permissions import Role
 from portal.visitor import visitor_for
+from rules.lists import matches
+from rules.markers import matches as markers
+from rules.party_keys import key_of
+from rules.profiles.models import CountedTransfer
 from rules.rulesets.models import Decision
 from tests.api import messages
 from tests.api.caller import dfsp
 from tests.bulks import bulk_prepare, run_bulk
 from tests.concurrency.together import together
 from tests.portal.people import person
-from tests.rules.rule_sets import activate, hold
+from tests.rules.rule_sets import activate, hold, rule
+from tests.rules.two_people import decide
 from tests.world import World, amount, fulfil, messages_about, prepare, reject, run, state_of
 
 DAY = 24 * 3600.0
@@ -52,6 +57,7 @@ def time_passes(transfer_id: str, seconds: float = 3600) -> None:
         Transfer.objects.filter(pk=transfer_id).update(
             expires_at=F("expires_at") - past, received_at=F("received_at") - past
         )
+        CountedTransfer.objects.filter(pk=transfer_id).update(reserved_at=F("reserved_at") - past)
 
 
 def hold_state(transfer_id: str) -> str:
@@ -150,13 +156,102 @@ def test_the_delay_of_the_quote_binds_the_transfer(committed_world: World) -> No
     money = {"currency": "TZS", "amount": "20"}
     quote = messages.quote(amount=money)
     dfsp("POST", "/quotes", quote, destination="blue")
-    dfsp("PUT", f"/quotes/{quote['quoteId']}", messages.terms(transferAmount=money), source="blue", destination="green")
+    terms = messages.terms(transferAmount=money, expiration=messages.moment(DAY))
+    dfsp("PUT", f"/quotes/{quote['quoteId']}", terms, source="blue", destination="green")
     activate(hold("PT2H", over="500"))  # other rules, by which this payment would not be held
     body = messages.transfer(amount=money, expiration=messages.moment(DAY))
     dfsp("POST", "/transfers", body)
     found = HeldTransfer.objects.get()
     assert found.pk == body["transferId"]
     assert timedelta(seconds=3590) < found.until - found.held_at <= timedelta(hours=1)
+
+
+def test_a_delay_beyond_the_payees_terms_is_refused_with_the_earliest_time(committed_world: World) -> None:
+    activate(hold("PT1H"))
+    money = {"currency": "TZS", "amount": "20"}
+    quote = messages.quote(amount=money)
+    path = f"/quotes/{quote['quoteId']}"
+    dfsp("POST", "/quotes", quote, destination="blue")
+    Message.objects.all().delete()
+    terms = messages.terms(transferAmount=money, expiration=messages.moment(3600))
+    assert dfsp("PUT", path, terms, source="blue", destination="green").status_code == 200
+    told = Message.objects.get()
+    error = json.loads(bytes(told.body))["errorInformation"]
+    assert (told.destination.name, told.path, told.signed_by_hub) == ("green", path + "/error", True)
+    assert error["errorCode"] == "3142"
+    assert "must not expire before 2" in error["errorDescription"]
+    assert Decision.objects.get(gate="answer").code == "3142"
+    # A repeated answer changes nothing, and a repeated request gets the error again.
+    dfsp("PUT", path, terms, source="blue", destination="green")
+    assert Message.objects.count() == 1
+    Message.objects.all().delete()
+    dfsp("POST", "/quotes", quote, destination="blue")
+    again = Message.objects.get()
+    assert (again.path, bytes(again.body), again.signed_by_hub) == (told.path, bytes(told.body), True)
+
+
+def test_a_transfer_is_not_held_beyond_its_terms(committed_world: World) -> None:
+    activate(hold("PT1H", over="500"))
+    money = {"currency": "TZS", "amount": "20"}
+    quote = messages.quote(amount=money)
+    dfsp("POST", "/quotes", quote, destination="blue")
+    terms = messages.terms(transferAmount=money, expiration=messages.moment(3600))
+    dfsp("PUT", f"/quotes/{quote['quoteId']}", terms, source="blue", destination="green")
+    activate(hold("PT1H", gate="transfer"))  # the hub could not know this at the quote
+    dfsp("POST", "/transfers", messages.transfer(amount=money, expiration=messages.moment(DAY)))
+    transfer = Transfer.objects.get()
+    assert (transfer.reason, transfer.error_code) == ("REFUSED_BY_RULE", "3142")
+    assert "delays this payment until 2" in str(transfer.error_description)
+
+
+MULES = rule(
+    "mules",
+    {"fact": "payee.markers", "is": "has_any", "value": ["MULE_ACCOUNT"]},
+    {"action": "refuse", "code": "5541"},
+    gate="transfer",
+    kind="fraud",
+)
+_BY = {
+    "file_marker": ({"party": key_of("MSISDN", "255655001001"), "kind": "MULE_ACCOUNT", "reason": "seen"}, "5541"),
+    "kill_switch": (
+        {"kind": "CORRIDOR", "on": True, "payer_dfsp": "green", "payee_dfsp": "blue", "reason": "fraud"},
+        "3140",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", _BY)
+@pytest.mark.parametrize("by_people", [False, True])
+def test_what_was_marked_or_stopped_during_the_hold_is_not_sent(
+    committed_world: World, kind: str, by_people: bool
+) -> None:
+    world = committed_world
+    activate(hold("PT1H"), MULES)
+    money = {"currency": "TZS", "amount": "20"}
+    quote = messages.quote(amount=money)
+    dfsp("POST", "/quotes", quote, destination="blue")
+    terms = messages.terms(transferAmount=money, expiration=messages.moment(DAY))
+    dfsp("PUT", f"/quotes/{quote['quoteId']}", terms, source="blue", destination="green")
+    body = messages.transfer(amount=money, expiration=messages.moment(DAY))
+    dfsp("POST", "/transfers", body)
+    transfer_id = body["transferId"]
+    Message.objects.all().delete()
+    payload, code = _BY[kind]
+    decide(kind, payload)
+    matches.forget()
+    markers.forget()
+    if by_people:
+        with pytest.raises(changes.NotApproved, match=code):
+            people("release_held", transfer=transfer_id)
+        assert hold_state(transfer_id) == "HELD"
+        return
+    time_passes(transfer_id)
+    assert release_held_transfers() == 2  # refused, and then aborted
+    transfer = Transfer.objects.get()
+    assert (transfer.state, transfer.error_code, hold_state(transfer_id)) == ("ABORTED", code, "REFUSED")
+    assert messages_about(transfer_id) == [("green", "PUT", "end-to-payer")]
+    assert Decision.objects.get(gate="release").code == code
+    assert world.breaks() == []
 
 
 def people(kind: str, **payload: Any) -> None:

@@ -58,6 +58,41 @@ def test_a_group_takes_one_statement_and_keeps_what_is_compiled(world: World) ->
     assert [each.id for each in first.for_transfers_without_quote.rules] == ["cap-10"]
 
 
+def test_a_version_is_compiled_before_it_is_active(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = create(cap("10")).pk
+    assert active() is None  # a process hears of the version
+    process = active_rules._process
+    for _ in range(200):
+        if process.compiled.get(number) is not None:
+            break
+        time.sleep(0.02)
+    services.activate(number, reason="test", actor="asha")
+    compiling: list[str] = []
+    monkeypatch.setattr(
+        active_rules, "compile_rules", lambda *_, **__: compiling.append(threading.current_thread().name)
+    )
+    assert active() == number
+    assert compiling == []
+    again = create(cap("20")).pk
+    active()
+    for _ in range(200):
+        if not process.preparing.locked():
+            break
+        time.sleep(0.02)
+    assert set(compiling) == {"rules"}, "by the thread, and not by a payment's"
+    assert set(process.compiled) == {number, again}
+
+
+def test_a_process_compiles_the_active_version_when_it_starts(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = activate(cap("10"))
+    active_rules.forget()
+    active_rules.begin_to_load().join(10)
+    monkeypatch.setattr(active_rules, "compile_rules", None)
+    assert active() == number
+
+
 def test_the_period_that_began_last_applies_and_an_earlier_one_after_it(world: World) -> None:
     old = activate(cap("10"))
     soon = datetime.now(UTC) + timedelta(seconds=0.3)
@@ -91,10 +126,11 @@ def test_an_activation_is_cancelled_before_it_begins_only(world: World) -> None:
     (begun,) = Activation.objects.all()
     with pytest.raises(FspiopError, match="have begun"):
         services.cancel(begun.pk, reason="no", actor="asha")
-    activate(cap("20"), valid_from=datetime.now(UTC) + timedelta(seconds=0.2))
+    begins = datetime.now(UTC) + timedelta(seconds=1)
+    activate(cap("20"), valid_from=begins)
     planned = queries.planned().get()
     services.cancel(planned.pk, reason="not yet", actor="asha")
-    time.sleep(0.25)
+    time.sleep((begins - datetime.now(UTC)).total_seconds() + 0.05)
     assert active() == begun.version_id
 
 

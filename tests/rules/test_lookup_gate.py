@@ -6,10 +6,12 @@ from directory.models import PartyLookup
 from rules import refreshed_key_sets
 from rules.facts import from_bytes
 from rules.party_keys import key_of
+from rules.rulesets import active_rules
 from rules.rulesets.models import Decision
 from tests.api.caller import dfsp
 from tests.directory.requests import counted_statements, last_callback, register
 from tests.rules.rule_sets import activate, cap, refuse, rule
+from tests.rules.two_people import decide
 from tests.world import World
 
 PARTY = "/parties/MSISDN/255655001001"
@@ -40,6 +42,16 @@ def test_a_lookup_in_a_closed_corridor_is_refused_and_the_dfsp_is_not_asked(worl
     for source, destination in (("red", None), ("green", "red")):
         assert dfsp("GET", PARTY, source=source, destination=destination).status_code == 202
     assert PartyLookup.objects.count() == 2
+
+
+def test_a_kill_switch_stops_lookups_without_any_rules(world: World) -> None:
+    register("MSISDN/255655001001", "blue")
+    decide("kill_switch", {"kind": "ALIAS", "on": True, "party": key_of("MSISDN", "255655001001"), "reason": "fraud"})
+    active_rules.forget()
+    assert dfsp("GET", PARTY).status_code == 202
+    to, path, body = last_callback()
+    assert (to, path, body["errorInformation"]["errorCode"]) == ("green", PARTY + "/error", "5540")
+    assert Decision.objects.get().version is None
 
 
 def test_without_rules_of_the_lookup_one_statement_is_added(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from rules.facts import Facts
 from rules.lists import loaded_names
 from rules.lists import services as lists
 from rules.party_keys import dfsp_key, key_of
-from rules.rulesets import services
+from rules.rulesets import active_rules, services
 from rules.rulesets.models import Decision
 from tests.agreements import ask_terms
 from tests.api import fx_messages, iso_messages, messages
@@ -261,6 +261,15 @@ def test_lists_markers_and_kill_switches_refuse_at_the_quote(world: World) -> No
     assert codes == ["5541", "5542", "5540", "blue"]
     stopped = Decision.objects.get(code="5540")
     assert (stopped.outcome, stopped.hits) == ("REFUSE", [])
+
+
+def test_a_kill_switch_stops_quotes_without_any_rules(world: World) -> None:
+    decide("kill_switch", {"kind": "DFSP", "on": True, "payer_dfsp": "green", "reason": "fraud"})
+    active_rules.forget()
+    quote_id = ask()
+    assert refusal()[1:3] == (f"/quotes/{quote_id}/error", "3140")
+    decision = Decision.objects.get()
+    assert (decision.version, decision.outcome, decision.code) == (None, "REFUSE", "3140")
 
 
 def test_a_refund_is_compared_with_its_original(committed_world: World) -> None:

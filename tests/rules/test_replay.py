@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 from django.utils import timezone
+from msgspec.structs import replace
 
 from fspiop import ilp
 from ledger import engine, quoted_facts
@@ -16,6 +18,7 @@ from ledger.models import Transfer
 from ledger.rule_history import replay, replayed_rules
 from ledger.rule_history.bounded_profiles import BoundedProfiles
 from ledger.rule_history.replay_report import Report
+from rules import facts as facts_of_payments
 from rules.profiles import folding
 from rules.profiles.counted_payments import CountedPayment, Keys, Role
 from rules.rulesets import decisions, services
@@ -114,6 +117,31 @@ def test_a_replay_of_the_live_version_reproduces_all_stored_decisions(
     monkeypatch.setattr(replay, "_essence", lambda hit: (hit.rule, hit.readings if hit.rule == "cap" else ""))
     monkeypatch.setattr(replay.ProfileCounters, "get", lambda *_: 0)
     assert replay.run(replayed_rules.of_version(version)).different > 0
+
+
+def test_decisions_by_late_counters_are_reproduced_by_what_they_read(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "is_sampled", lambda subject: True)
+    monkeypatch.setattr(folding, "fold", lambda: 0)  # no profile hears of the payments
+    quick = {"fact": "payee.received_count", "window": "PT1H", "is": "above", "value": 1}
+    version = activate(FRAUD, rule("quick", quick, {"action": "alert"}))
+    for _ in range(3):
+        pay("255712001001")
+    assert set(Decision.objects.values_list("outcome", flat=True)) == {"ALLOW"}
+    report = replay.run(replayed_rules.of_version(version))
+    assert report.differences == []
+    assert report.compared == report.reproduced == 6
+    assert report.late == 4  # the payments themselves say that the second and third were too fast
+
+    # A decision of an earlier release did not keep what it read.
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        for decision in Decision.objects.all():
+            facts = replace(facts_of_payments.from_bytes(bytes(decision.facts or b"")), counters={})
+            Decision.objects.filter(pk=decision.pk).update(facts=facts_of_payments.to_bytes(facts))
+    report = replay.run(replayed_rules.of_version(version))
+    assert (report.reproduced, report.late, report.different) == (2, 4, 0)
 
 
 def test_payments_of_one_group_are_replayed_in_the_order_in_which_they_were_decided(

@@ -1,10 +1,12 @@
 """The gate at the transfer: what rules refuse is not reserved, and what is reserved is counted, exactly."""
 
+import json
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 
+from fspiop import base64url, ilp
 from hub.outbox.models import Message
 from ledger import engine, quoted_facts
 from ledger.bulk import engine as bulk_engine
@@ -15,13 +17,18 @@ from ledger.models import Transfer
 from ledger.rule_history import rebuild
 from rules.lists import kill_switches
 from rules.lists import matches as lists
+from rules.party_keys import key_of
 from rules.profiles import folding, store
 from rules.profiles.models import CountedTransfer, Profile, UnfoldedCount
 from rules.rulesets import active_rules, decisions
+from rules.rulesets.models import Decision
 from rules.signals import counters
+from tests.api import fx_messages, messages
+from tests.api.test_fx_agreement import fx
 from tests.bulks import bulk_prepare
 from tests.fx_world import fx_prepare, open_scheme
 from tests.rules.limits import activate, deactivate, facts_in, facts_of_quotes, key_of_customer, limit, pay, quoted
+from tests.rules.two_people import decide
 from tests.sweeps.statements import all_statements
 from tests.world import World, amount, fulfil, messages_about, prepare, reject, run
 
@@ -287,6 +294,75 @@ def test_a_kill_switch_and_a_list_refuse_at_the_transfer(world: World, monkeypat
     assert kinds(engine.run(group)) == ["Refused", "Refused", "Refused", "Reserved"]
     codes = dict(Transfer.objects.values_list("pk", "error_code"))
     assert [codes[each.transfer_id] for each in group] == ["5540", "5540", "4540", None]
+
+
+def test_a_kill_switch_stops_payments_without_any_rules(world: World, settings: Any) -> None:
+    run(pay(world, 1, 2))
+    corridor = {"kind": "CORRIDOR", "payer_dfsp": "green", "payee_dfsp": "blue", "reason": "fraud"}
+    decide("kill_switch", {**corridor, "on": True})
+    active_rules.forget()  # a process asks once a second
+    stopped, other = pay(world, 1, 3), pay(world, 1, 3, dfsps=("green", "red"))
+    assert kinds(engine.run([stopped, other])) == ["Refused", "Reserved"]
+    assert Transfer.objects.get(pk=stopped.transfer_id).error_code == "3140"
+    decision = Decision.objects.get()
+    assert (decision.subject, decision.outcome, decision.version) == (stopped.transfer_id, "REFUSE", None)
+    assert not CountedTransfer.objects.exists()
+    settings.RULES_COUNT = True
+    assert kinds(engine.run([pay(world, 1, 3), pay(world, 1, 4, dfsps=("green", "red"))])) == ["Refused", "Reserved"]
+    assert CountedTransfer.objects.count() == 1
+    decide("kill_switch", {**corridor, "on": False})
+    assert kinds([run(pay(world, 1, 3))]) == ["Reserved"]
+
+
+def test_the_leg_of_a_conversion_has_the_facts_of_its_quote(world: World) -> None:
+    open_scheme(world)
+    tiered = {
+        "id": "tier",
+        "title": "No conversions for the second tier",
+        "kind": "scheme",
+        "gate": "transfer",
+        "if": {"all": [{"fact": "fx", "is": "true"},
+                       {"fact": "extension", "key": "tier", "is": "in", "value": ["2"]}]},
+        "then": {"action": "refuse", "code": "3140"},
+    }  # fmt: skip
+    activate(tiered)
+    outcomes = []
+    for tier in ("1", "2"):
+        extensions = {"extension": [{"key": "tier", "value": tier}]}
+        asked = fx_messages.fx_quote(extensionList=extensions)
+        fx("POST", "/fxQuotes", asked, destination="fxp")
+        terms = fx_messages.fx_terms(asked)
+        quote_id = asked["conversionRequestId"]
+        assert fx("PUT", f"/fxQuotes/{quote_id}", terms, source="fxp", destination="green").status_code == 200
+        named = asked["conversionTerms"]["conversionId"]
+        outcomes.append(run(fx_prepare(world, pay(world, 1, 2).transfer_id, commit_request_id=named)))
+    assert [type(each) for each in outcomes] == [FxReserved, FxRefused]
+
+
+def packet(amount_text: str, **transaction: Any) -> str:
+    data = base64url.encode(json.dumps(transaction).encode()).encode()
+    return ilp.encode_payment(ilp.IlpPayment(int(amount_text) * 100, "g.blue.msisdn.1", data))
+
+
+def test_a_transfer_without_a_quote_is_judged_by_the_parties_in_its_packet(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quoted_facts, "of", lambda prepares: {})
+    activate(limit(above=1, on_missing="closed"))
+    named = {"payer": messages.party("green", "255712001001"), "payee": messages.party("blue", "255655001001")}
+    at_another_dfsp = named | {"payer": messages.party("red", "255712001002")}
+    faulty: dict[str, Any] = {"payer": {"partyIdInfo": {"partyIdType": "PHONE"}}, "payee": 7}
+    found = []
+    for agreed in (named, named, at_another_dfsp, faulty):
+        command = prepare(world, "green", "blue", 1)
+        command.ilp_packet = packet("1", **agreed)
+        found += kinds([run(command)])
+    assert found == ["Reserved", "Refused", "Refused", "Refused"]
+    first, *_ = CountedTransfer.objects.all()
+    assert (first.payer_key, first.payee_key) == (key_of("MSISDN", "255712001001"), key_of("MSISDN", "255655001001"))
+    skipped = [decision.hits[0].get("skipped") for decision in Decision.objects.order_by("id")]
+    assert skipped[-3:] == [False, True, True]
+    assert differences(world) == []
 
 
 def test_each_difference_between_profiles_and_transfers_is_found_and_mended(world: World) -> None:

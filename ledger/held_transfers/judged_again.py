@@ -1,0 +1,80 @@
+"""Judges held transfers again before they are sent: kill switches, and the live refusing rules about lists and markers.
+
+Parties may have been blocked or marked since the transfer came. Counters and amounts are not judged again: rules that
+also read counters find them without the transfer itself.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from ledger.rule_history import stored_payments
+from rules import decide, originals, party_labels
+from rules.decide import Verdict
+from rules.profiles import store as profiles
+from rules.profiles.counted_payments import CountedPayment, Role
+from rules.profiles.counters import ProfileCounters
+from rules.profiles.ring import Profile
+from rules.rulesets import active_rules, decisions
+from rules.transfer_gate import counters_unlocked
+
+ACTOR = "the scheme's rules"
+"""Refuses in the audit trail, where people do otherwise."""
+
+
+def refusals(transfer_ids: Sequence[str]) -> Mapping[str, Verdict]:
+    """Returns the refusals of those of these transfers that may not be sent any more, and stores them as decisions.
+
+    No statement besides that of the active rules if there are none and no kill switch is on.
+    """
+    active = active_rules.current_at()
+    if active is None:
+        return {}
+    rules, now = active
+    stored = stored_payments.of_transfers(transfer_ids)
+    known = {id: stored_payments.facts_at_transfer(each, stored_payments.kept_of(each)) for id, each in stored.items()}
+    named = {id: replace(facts, now=now, counters={}) for id, facts in known.items() if facts is not None}
+    if not named:
+        return {}
+    compiled = rules.rules.at_releases
+    labelled = party_labels.labelled(list(named.values()), lists=bool(compiled.lists), markers=bool(compiled.markers))
+    counters = counters_unlocked(labelled, compiled.needs, originals.of(labelled, compiled.needs))
+    counted = profiles.counted(list(named)) if compiled.needs else {}
+    if counted and compiled.needs:
+        counters.paid_before = profiles.paid_before(_pairs(counted), without=list(counted))
+    found = {}
+    for (id, _), facts, stopped in zip(named.items(), labelled, party_labels.stopped(labelled), strict=True):
+        with _Without(counters, counted.get(id)):
+            verdict = decide.verdict_of(decide.judge(facts, compiled, counters, rules.variances))
+        if stopped is not None:
+            verdict = replace(stopped, hits=verdict.hits)
+        if verdict.outcome == "REFUSE":
+            found[id] = facts, verdict
+    judged = [decisions.Judged(id, facts, verdict, gate="release") for id, (facts, verdict) in found.items()]
+    decisions.save(rules.version, judged)
+    return {id: verdict for id, (_, verdict) in found.items()}
+
+
+def _pairs(counted: Mapping[str, CountedPayment]) -> set[tuple[int, int]]:
+    keys = [each.keys for each in counted.values()]
+    return {(each.payer, each.payee) for each in keys if each.payer is not None and each.payee is not None}
+
+
+class _Without:
+    """Takes a payment out of the profiles while it is judged again."""
+
+    def __init__(self, counters: ProfileCounters, payment: CountedPayment | None) -> None:
+        self._counters, self._payment = counters, payment
+        self._removed: list[tuple[Profile, Role]] = []
+
+    def __enter__(self) -> None:
+        if self._payment is not None:
+            for role, key in self._payment.keys.by_role():
+                profile = self._counters.profiles.get(key)
+                if profile is not None and self._payment.remove_from(profile, role):
+                    self._removed.append((profile, role))
+
+    def __exit__(self, *_: object) -> None:
+        for profile, role in self._removed:
+            assert self._payment is not None
+            self._payment.add_to(profile, role)

@@ -1,0 +1,51 @@
+"""Reads the parties that a transfer's ILP packet names, for transfers whose quote this hub never saw. Pure.
+
+The payee DFSP wrote the packet, and the payer DFSP sends it with its transfer. DFSPs may put other data there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from fspiop.bodies.common import PartyIdInfo
+from ledger import ilp_packets
+from rules.party_keys import key_of
+
+
+@dataclass(frozen=True, slots=True)
+class PacketParties:
+    """The keys of the parties, as far as the packet names them. A sub-identifier makes another key of the payee."""
+
+    payer: int | None
+    payee: int | None
+    payee_alias: int | None
+
+
+NOBODY = PacketParties(None, None, None)
+
+
+def read(ilp_packet: str, *, payer_dfsp: str, payee_dfsp: str) -> PacketParties:
+    """Returns the parties. A party that the packet places at another DFSP than the transfer's is left out."""
+    packet = ilp_packets.read(ilp_packet) if ilp_packet else None
+    if packet is None:
+        return NOBODY
+    payer = _identifier(packet.transaction, "payer", payer_dfsp)
+    payee = _identifier(packet.transaction, "payee", payee_dfsp)
+    return PacketParties(
+        None if payer is None else key_of(payer.party_id_type, payer.party_identifier),
+        None if payee is None else key_of(payee.party_id_type, payee.party_identifier),
+        None if payee is None else key_of(payee.party_id_type, payee.party_identifier, payee.party_sub_id_or_type),
+    )
+
+
+def _identifier(transaction: Mapping[str, Any], side: str, dfsp: str) -> PartyIdInfo | None:
+    party = transaction.get(side)
+    if not isinstance(party, dict):
+        return None
+    try:
+        found = msgspec.convert(party.get("partyIdInfo"), PartyIdInfo)
+    except msgspec.ValidationError:
+        return None
+    return found if found.fsp_id in (None, dfsp) else None

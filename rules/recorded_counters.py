@@ -1,0 +1,54 @@
+"""The counters that a decision read, kept with its facts, so that a replay can make the same decision again. Pure."""
+
+from rules.decide import Variances, judge
+from rules.facts import Facts
+from rules.language.compiled_types import CompiledRules
+from rules.language.counter_needs import Counters, Need
+
+_LARGEST = 2**63 - 1
+
+
+def name_of(need: Need) -> str:
+    """Returns the name of a counter: its subject, measure, window in seconds, and currency."""
+    return f"{need.subject}.{need.measure}/{need.window_s}/{need.currency}"
+
+
+def read_by(
+    facts: Facts, compiled: CompiledRules, counters: Counters, variances: Variances | None
+) -> dict[str, int | bool | str | None]:
+    """Returns the counters that judging this payment reads. Nothing may be counted between the two."""
+    recording = _Recording(counters)
+    judge(facts, compiled, recording, variances)
+    return {name_of(need): _stored(value) for need, value in recording.read.items()}
+
+
+class _Recording:
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self.read: dict[Need, int | bool | None] = {}
+
+    def get(self, need: Need, facts: Facts) -> int | bool | None:
+        value = self.read[need] = self._counters.get(need, facts)
+        return value
+
+
+class RecordedCounters:
+    """Answers with the counters that were kept with the facts."""
+
+    def __init__(self) -> None:
+        self.is_complete = True
+        """False once a counter was asked for that is not kept: decisions of an earlier release kept none."""
+
+    def get(self, need: Need, facts: Facts) -> int | bool | None:
+        """Returns the value that was read then."""
+        try:
+            value = facts.counters[name_of(need)]
+        except KeyError:
+            self.is_complete = False
+            return None
+        return int(value) if isinstance(value, str) else value
+
+
+def _stored(value: int | bool | None) -> int | bool | str | None:
+    # Sums may have more than 64 bits.
+    return str(value) if value is not None and not -_LARGEST <= value <= _LARGEST else value
