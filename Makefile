@@ -16,7 +16,7 @@ LOCAL := $(RUN) -m hub.local
 PRODUCTION_CHECK := PRODUCTION=true RULES_PARTY_KEY=00000000000000000000000000000000 SECRET_KEY="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
 	ALLOWED_HOSTS=hub.example PARTICIPANT_AUTH=certificate,token SIGNATURES=required ADMINISTRATION_AUTH=oauth2 \
 	ADMINISTRATION_API_READ_ONLY=false TWO_PEOPLE=everywhere HUB_SIGNING_KEY_FILE=unused EMAIL_URL=none TRUSTED_PROXY_COUNT=1 \
-	RETENTION_DAYS=bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30 \
+	RETENTION_DAYS=bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30,facts=400,decisions=400,hits=0,signals=400 \
 	PROXY_SECRET="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(48))')"
 
 .PHONY: help setup demo run test quick thorough check lint bench chaos fuzz stop clean env

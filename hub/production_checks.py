@@ -66,7 +66,8 @@ def faults() -> list[str]:
     if unsaid := [kind for kind in RETENTION_KINDS if kind not in settings.RETENTION_DAYS]:
         found.append(
             f"RETENTION_DAYS does not name {', '.join(unsaid)}: give the days for which the hub keeps each, 0 for ever,"
-            " such as bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30."
+            " such as bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30,facts=400,decisions=400,hits=0,"
+            "signals=400."
         )
     return found + _faults_of_email() + _faults_of_webhooks()
 

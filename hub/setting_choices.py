@@ -33,7 +33,7 @@ def yes_or_no(word: str, *, unsaid: bool | None) -> bool | None:
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
-RETENTION_KINDS = ("bodies", "quotes", "lookups", "deliveries", "sessions")
+RETENTION_KINDS = ("bodies", "quotes", "lookups", "deliveries", "sessions", "facts", "decisions", "hits", "signals")
 
 
 def periods(days: Mapping[str, str], *, of: Collection[str]) -> dict[str, int]:

@@ -454,7 +454,6 @@ CELERY_BEAT_SCHEDULE = {
     "screen-names": {"task": "rules.lists.tasks.screen_names", "schedule": 1.0, "options": {"expires": 5}},
     "merge-alerts": {"task": "rules.alerts.tasks.merge", "schedule": 1.0, "options": {"expires": 5}},
     "tidy-lists": {"task": "rules.lists.tasks.tidy", "schedule": 3600.0, "options": {"expires": 600}},
-    "tidy-signals": {"task": "rules.signals.tasks.tidy", "schedule": 3600.0, "options": {"expires": 600}},
     "settlement": {"task": "settlement.tasks.catch_up", "schedule": 1.0, "options": {"expires": 5}},
     "check-ledger": {
         "task": "portal.tasks.check_ledger",
@@ -462,6 +461,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 60},
     },
     "remove-old": {"task": "portal.tasks.remove_old", "schedule": 3600.0, "options": {"expires": 600}},
+    "replay-rules": {"task": "portal.tasks.replay_rules", "schedule": 5.0, "options": {"expires": 5}},
     "mark-entries": {"task": "portal.tasks.mark_entries", "schedule": 10.0, "options": {"expires": 10}},
     "heartbeat": {"task": "hub.tasks.heartbeat", "schedule": 2.0, "options": {"expires": 5}},
     "tidy-notifications": {

@@ -24,6 +24,7 @@ from hub.outbox.models import Message
 from hub.sql_execution import execute
 from hub.sweeps import isolating_batches
 from hub.sweeps.models import Erasure
+from ledger.rule_history.stored_payments import ERASED_FACTS
 
 log = structlog.get_logger("retention")
 
@@ -92,6 +93,17 @@ QUOTES = tuple(
         ("bulk quotes", "quotes_bulkquote", "PENDING"),
         ("fx quotes", "quotes_fxquote", "PENDING"),
         ("requests to pay", "quotes_transactionrequest", "SENT"),
+    )
+)
+
+_FACTS = "UPDATE {} SET {} WHERE {} >= %s AND {} < %s AND {} IS NOT NULL"
+FACTS = tuple(
+    Texts(kind, table, column, (_FACTS.format(table, erased, column, column, tested),))
+    for kind, table, column, erased, tested in (
+        (ERASED_FACTS, "quotes_quote", "created_at", "rule_facts = NULL", "rule_facts"),
+        (f"{ERASED_FACTS} of bulks", "quotes_bulkquote", "created_at", "rule_facts = NULL", "rule_facts"),
+        (f"{ERASED_FACTS} of conversions", "quotes_fxquote", "created_at", "rule_facts = NULL", "rule_facts"),
+        (f"{ERASED_FACTS} of decisions", "rules_rulesets_decision", "at", "facts = NULL", "facts"),
     )
 )
 
@@ -239,6 +251,54 @@ def _forget_some(before: datetime) -> tuple[int, int]:
     return removed, seen
 
 
+_DELETE_ROWS = """
+    WITH old AS (SELECT id, {column} AS at FROM {table} WHERE {column} >= %s AND {column} < %s AND {condition}
+                 ORDER BY {column} LIMIT %s),
+         deleted AS (DELETE FROM {table} d USING old WHERE d.id = old.id)
+    SELECT count(*), max(at) FROM old
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table of which whole rows are deleted, the oldest first."""
+
+    kind: str
+    table: str
+    column: str
+    condition: str = "true"
+
+
+DECISIONS = Rows("decisions", "rules_rulesets_decision", "at", "hits = '[]' AND outcome = 'ALLOW'")
+HITS = Rows("hits", "rules_rulesets_decision", "at", "(hits <> '[]' OR outcome <> 'ALLOW')")
+SIGNALS = Rows("signals", "rules_signals_signalaccess", "at")
+
+
+def _delete_rows(rows: Rows, before: datetime) -> int:
+    """Deletes rows of before this time. A decision is kept for a day at least, whatever the setting is."""
+    if not _begins(rows.kind, before):
+        return 0
+    done, until, deleted = 0, time.monotonic() + _FOR_S, _SLICE
+    while time.monotonic() < until and deleted == _SLICE:
+        deleted = _delete_slice(rows, before)
+        done += deleted
+    log.info("rows_deleted", kind=rows.kind, before=before.isoformat(), rows=done)
+    return done
+
+
+@transaction.atomic(durable=True)
+def _delete_slice(rows: Rows, before: datetime) -> int:
+    mark = _mark(rows.kind)
+    statement = _DELETE_ROWS.format(table=rows.table, column=rows.column, condition=rows.condition)
+    row = execute(statement, [mark.up_to, before, _SLICE]).fetchone()
+    assert row is not None
+    deleted, latest = row
+    # Several rows may be of one moment, so the next slice begins at the moment of the last one.
+    mark.up_to = latest if deleted == _SLICE else before
+    _save(mark)
+    return int(deleted)
+
+
 def _forget_dead_letters(before: datetime) -> int:
     dead = Message.objects.filter(state=Message.State.DEAD, created_at__lt=before)
     about_payments = dead.filter(kind__in=_ABOUT_PAYMENTS) | dead.filter(kind__startswith="bulk-")
@@ -258,4 +318,8 @@ _REMOVERS: dict[str, Callable[[datetime], int]] = {
     "lookups": _forget_lookups,
     "deliveries": _forget_dead_letters,
     "sessions": _forget_sessions,
+    "facts": partial(_erase_all, FACTS),
+    "decisions": partial(_delete_rows, DECISIONS),
+    "hits": partial(_delete_rows, HITS),
+    "signals": partial(_delete_rows, SIGNALS),
 }

@@ -25,7 +25,8 @@ FIT = {
     "HUB_SIGNING_KEY_FILE": "hub.pem",
     "EMAIL_URL": "none",
     "TRUSTED_PROXY_COUNT": "1",
-    "RETENTION_DAYS": "bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30",
+    "RETENTION_DAYS": "bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30,facts=400,decisions=400,hits=0,"
+    "signals=400",
 }
 SENDS = {
     "EMAIL_URL": "smtp+tls://hub:word@mail.example:587",
@@ -113,7 +114,7 @@ def test_production_starts_with_everything_set() -> None:
         ("TRUSTED_PROXY_COUNT", ""),
         ("METRICS_TOKEN", "short"),
         ("RETENTION_DAYS", ""),
-        ("RETENTION_DAYS", "bodies=400,quotes=400,lookups=30,deliveries=30"),
+        ("RETENTION_DAYS", "bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30"),
     ],
 )
 def test_production_refuses_what_is_fit_for_development_only(name: str, value: str) -> None:

@@ -15,9 +15,16 @@ from hub.outbox.models import Delivery, Message
 from hub.sweeps.models import Erasure
 from ledger.bulk.models import BulkTransfer
 from ledger.models import FxTransferEvent, Transfer, TransferEvent
+from ledger.rule_history import replay, replayed_rules
 from portal import retention
 from portal.permissions import Role
 from quotes.models import Quote
+from rules.decide import ALLOW
+from rules.facts import from_bytes as facts_of
+from rules.rulesets import decisions
+from rules.rulesets import store as store_of_rules
+from rules.rulesets.models import Decision
+from rules.signals.models import SignalAccess
 from tests.api import messages
 from tests.api.caller import dfsp
 from tests.api.test_quote_expiry import ask
@@ -26,6 +33,7 @@ from tests.fx_world import agreed, open_scheme
 from tests.fx_world import run as run_fx
 from tests.outbox.messages import deliver_all, message
 from tests.portal.people import browser
+from tests.rules.rule_sets import activate, cap
 from tests.settlement.operator_steps import pay
 from tests.sweeps.poison import poisoned
 from tests.world import World, fulfil, prepare, run
@@ -144,6 +152,48 @@ def test_what_a_payments_page_and_a_resend_need_is_there(old: dict[str, Any], se
     Message.objects.all().delete()
     assert dfsp("GET", f"/transfers/{old['first']}").status_code == 202
     assert b"COMMITTED" in bytes(Message.objects.get().body)
+
+
+def test_facts_decisions_and_accesses_are_kept_for_their_periods(committed_world: World, settings: Any) -> None:
+    activate(cap("10"), cap("50", gate="transfer"))
+    world = committed_world
+    kept_quote, refused_quote = messages.quote(amount=tzs("5")), messages.quote(amount=tzs("11"))
+    for quote in (kept_quote, refused_quote):
+        ask("/quotes", quote)
+    run(prepare(world, "green", "blue", 51))
+    judged = decisions.Judged("Q", facts_of(bytes(Decision.objects.latest("pk").facts or b"")), ALLOW)
+    store_of_rules.add_decisions([decisions._row(Decision.objects.latest("pk").version_id, judged)])
+    SignalAccess.objects.create(participant_id=world.ids["green"], key=1, is_known=True, markers=0)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        for table, column in AGED:
+            cursor.execute(f"UPDATE {table} SET {column} = {column} - interval '500 days'")
+    with pytest.raises(DatabaseError), transaction.atomic():  # only the facts are ever erased
+        Decision.objects.update(outcome="ALLOW")
+
+    settings.RETENTION_DAYS = {"facts": 400}
+    retention.remove_old()
+    assert Quote.objects.get(pk=kept_quote["quoteId"]).rule_facts is None
+    assert set(Decision.objects.values_list("facts", flat=True)) == {None}
+    assert replay.run(replayed_rules.of_version(Decision.objects.latest("pk").version_id)).differences == []
+    settings.RETENTION_DAYS = {"decisions": 400, "signals": 400}
+    retention.remove_old()
+    assert set(Decision.objects.values_list("outcome", flat=True)) == {"REFUSE"}
+    assert not SignalAccess.objects.exists()
+    settings.RETENTION_DAYS = {"hits": 400}
+    run(prepare(world, "green", "blue", 51))
+    retention.remove_old()
+    assert Decision.objects.count() == 1, "the one of today"
+    with pytest.raises(DatabaseError), transaction.atomic():
+        Decision.objects.all().delete()
+    assert world.breaks() == []
+
+
+AGED = (("quotes_quote", "created_at"), ("rules_rulesets_decision", "at"), ("rules_signals_signalaccess", "at"))
+
+
+def tzs(text: str) -> dict[str, str]:
+    return {"currency": "TZS", "amount": text}
 
 
 def test_sessions_that_ended_long_ago_are_removed(committed_world: World, settings: Any) -> None:

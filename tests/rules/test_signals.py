@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.http import HttpResponse
 from django.test import override_settings
 
@@ -11,7 +10,7 @@ from hub.participants import credential_cache
 from hub.participants.models import AllowedNetwork
 from rules.markers.models import Marker
 from rules.party_keys import key_of
-from rules.signals import counters, services, tasks
+from rules.signals import counters, services
 from rules.signals.counters import Count
 from rules.signals.models import SignalAccess, TokenBucket
 from tests import proofs
@@ -76,12 +75,6 @@ def test_each_access_is_logged_with_the_key_and_not_the_number(world: World) -> 
     signals("EMAIL/ada@example.org", source="red")
     found = SignalAccess.objects.order_by("id").values_list("participant__name", "key", "is_known", "markers")
     assert list(found) == [("blue", ADA, True, 1), ("red", key_of("EMAIL", "ada@example.org"), False, 0)]
-    assert tasks.tidy() == 0
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")
-        cursor.execute("UPDATE rules_signals_signalaccess SET at = at - interval '401 days' WHERE is_known")
-        cursor.execute("SET LOCAL session_replication_role = origin")
-    assert tasks.tidy() == 1
 
 
 @override_settings(SIGNALS_AT_ONCE=12, SIGNALS_PER_MINUTE=0)
