@@ -1,6 +1,7 @@
 """`python -m bench`: loads a hub with whole transfers, and reports their number, their times and their costs."""
 
 import argparse
+import itertools
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import chart, engine_vs_database, live_rules, pages, parties, replayed, report
+from bench import chart, engine_vs_database, live_rules, pages, paired, parties, replayed, report
 from bench.bad import trials
 from bench.bad.misbehaviours import ALL
 from bench.hubs import GivenHub, Hub, own_hub
@@ -64,6 +65,13 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--biller", action="store_true", help="everybody pays one customer of the first DFSP")
     parser.add_argument(
+        "--pairs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with --rules: N pairs of runs, each with a new hub without rules and one with them, and the medians",
+    )
+    parser.add_argument(
         "--replay",
         type=int,
         metavar="N",
@@ -110,6 +118,8 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
             parser.error(f"--rules is 0, or {live_rules.FEWEST} or more")
     if options.biller and options.rules is None:
         parser.error("--biller needs --rules")
+    if options.pairs and (not options.rules or options.hub):
+        parser.error("--pairs needs --rules, and cannot be used with --hub")
     if options.bad:
         if options.hub or options.signed or options.iso20022:
             parser.error("--bad cannot be used with --hub, --signed or --iso20022")
@@ -161,33 +171,59 @@ def main(arguments: list[str] | None = None) -> int:
         if options.bad:
             return trials.run(options, state, console)
         beside = None
-        if not options.hub and not options.no_limit and not options.curve:
+        if not options.hub and not options.no_limit and not options.curve and not options.pairs:
             beside = engine_vs_database.run(str(Path(state) / "limit"))
             _show_limit(beside, console)
             if options.alone:
                 return 0
-        hub = _hub(options, state, stack)
-        for name, plan in plans(options):
-            what = "payments" if plan.payments else "transfers"
-            console.print(
-                f"{plan.rate:g} {what}/s between {plan.dfsps} DFSPs for {plan.warmup:g} + {plan.seconds:g} s"
-                f" into {hub.url}"
-            )
-            try:
-                result = Run(hub, plan).perform()
-            except OnboardingError as error:
-                print(f"bench: {error}", file=sys.stderr)
-                return 2
-            ledger_ok, told = hub.check_ledger()
-            figures = report.summary(plan, result, ledger_ok) | {"beside": beside}
-            all_figures.append(figures)
-            report.show(figures, console)
-            if ledger_ok is not True:
-                print(told)
-            path = report.write(figures, name)
-            path.with_suffix(".svg").write_text(chart.of_run(figures))
-            print(f"figures: {path}")
+        try:
+            if options.pairs:
+                return _run_pairs(options, state, console)
+            hub = _hub(options, state, stack)
+            for name, plan in plans(options):
+                all_figures.append(_measure(hub, name, plan, beside, console))
+        except OnboardingError as error:
+            print(f"bench: {error}", file=sys.stderr)
+            return 2
     return _end(options, all_figures)
+
+
+def _measure(hub: Hub, name: str, plan: Plan, beside: dict[str, Any] | None, console: Console) -> dict[str, Any]:
+    """Performs one run, shows and stores its figures, and returns them."""
+    what = "payments" if plan.payments else "transfers"
+    console.print(
+        f"{plan.rate:g} {what}/s between {plan.dfsps} DFSPs for {plan.warmup:g} + {plan.seconds:g} s into {hub.url}"
+    )
+    result = Run(hub, plan).perform()
+    ledger_ok, told = hub.check_ledger()
+    figures = report.summary(plan, result, ledger_ok) | {"beside": beside}
+    report.show(figures, console)
+    if ledger_ok is not True:
+        print(told)
+    path = report.write(figures, name)
+    path.with_suffix(".svg").write_text(chart.of_run(figures))
+    print(f"figures: {path}")
+    return figures
+
+
+def _run_pairs(options: argparse.Namespace, state: str, console: Console) -> int:
+    """Runs pairs with and without rules, each run with a hub of its own. Returns 1 if rules cost more than they may."""
+    ((name, plan),) = plans(options)
+    count = itertools.count()
+
+    def measure(rules: int) -> dict[str, Any]:
+        with ExitStack() as stack:
+            hub = _hub(options, str(Path(state) / f"pair-{next(count)}"), stack)
+            return _measure(hub, f"{name}-{rules}-rules", replace(plan, rules=rules), None, console)
+
+    pairs = paired.run(options.pairs, options.rules, measure)
+    found = paired.difference(pairs)
+    faults = [fault for pair in pairs for each in pair for fault in report.verdict(each)]
+    faults += found.faults(biller=options.biller)
+    for fault in faults:
+        print(f"bench: {fault}")
+    print(f"bench: {options.rules} rules, median of {options.pairs} pairs: {found}")
+    return 1 if faults else 0
 
 
 def _end_pages(found: list[dict[str, Any]], console: Console) -> int:

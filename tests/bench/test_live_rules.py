@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from bench import live_rules, messages, parties
+from bench import live_rules, messages, paired, parties
 from bench.__main__ import plans, read_arguments
 from bench.load import pairs
+from bench.measure import WHOLE
 from bench.run import Plan
 from fspiop import bodies, strictjson
 from fspiop.bodies.quotes import QuotePost
@@ -77,3 +78,25 @@ def test_everybody_pays_the_biller_and_no_packet_is_used_twice() -> None:
     for wrong in (["--biller"], ["--rules", "5"], ["--rules", "200", "--signed"]):
         with pytest.raises(SystemExit):
             read_arguments(wrong)
+
+
+def figures_of(cpu: float, p99: float, rate: float) -> dict[str, Any]:
+    used = {"web": cpu, "generator": 100.0}
+    return {"cpu_ms_per_transfer": used, "hops_ms": {WHOLE: {"p99": p99}}, "transfers_per_s": rate}
+
+
+def test_pairs_are_compared_by_their_medians_and_their_order_alternates() -> None:
+    measured: list[int] = []
+    found = {0: [(10, 50, 100), (10, 50, 100), (20, 90, 100)], 200: [(11, 52, 90), (10.5, 53, 84), (21.2, 91, 80)]}
+
+    def measure(rules: int) -> dict[str, Any]:
+        measured.append(rules)
+        return figures_of(*found[rules][measured.count(rules) - 1])
+
+    median = paired.difference(paired.run(3, 200, measure))
+    assert measured == [0, 200, 200, 0, 0, 200]
+    assert (round(median.cpu_share, 3), median.p99_ms, median.rate_share) == (0.06, 2, 0.84)
+    assert median.faults(biller=False) == []
+    assert len(median.faults(biller=True)) == 1
+    assert len(paired.Difference(0.09, 3.5, 1.0).faults(biller=False)) == 2
+    assert str(median) == "+6.0% CPU, +2.0 ms p99, 84.0% of the rate"

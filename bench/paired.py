@@ -1,0 +1,69 @@
+"""Paired measurements: what rules cost, as the medians over pairs of runs with and without rules."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from bench import report
+
+MOST_CPU_SHARE = 0.08
+MOST_P99_MS = 3.0
+LEAST_BILLER_RATE = 0.85
+_INSTRUMENT = ("dfsps", "generator")
+
+Figures = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The medians over all pairs: of the hub's CPU for each transfer, of the p99, and of the rate."""
+
+    cpu_share: float  # 0.05: 5 % more CPU with rules
+    p99_ms: float
+    rate_share: float  # 1.0: the same rate
+
+    def faults(self, *, biller: bool) -> list[str]:
+        """Returns the bounds that the rules exceed."""
+        if biller:
+            is_slow = self.rate_share < LEAST_BILLER_RATE
+            return [f"the rate with rules is {self.rate_share:.1%} of that without"] if is_slow else []
+        found = []
+        if self.cpu_share > MOST_CPU_SHARE:
+            found.append(f"rules need {self.cpu_share:.1%} more CPU")
+        if self.p99_ms > MOST_P99_MS:
+            found.append(f"rules add {self.p99_ms:.1f} ms to the p99")
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.cpu_share:+.1%} CPU, {self.p99_ms:+.1f} ms p99, {self.rate_share:.1%} of the rate"
+
+
+def run(pairs: int, rules: int, measure: Callable[[int], Figures]) -> list[tuple[Figures, Figures]]:
+    """Measures so many pairs (without, with). `measure` measures a new hub with so many rules.
+
+    The order alternates, so that a machine that becomes slower or faster favours neither.
+    """
+    found = []
+    for number in range(pairs):
+        if number % 2:
+            with_rules = measure(rules)
+            found.append((measure(0), with_rules))
+        else:
+            without = measure(0)
+            found.append((without, measure(rules)))
+    return found
+
+
+def difference(pairs: Sequence[tuple[Figures, Figures]]) -> Difference:
+    """Returns the medians of the differences of the pairs (without, with)."""
+    return Difference(
+        median(_cpu_ms(having) / _cpu_ms(without) - 1 for without, having in pairs),
+        median(report.p99(having) - report.p99(without) for without, having in pairs),
+        median(having["transfers_per_s"] / without["transfers_per_s"] for without, having in pairs),
+    )
+
+
+def _cpu_ms(figures: Figures) -> float:
+    used = figures["cpu_ms_per_transfer"]
+    return float(sum(ms for name, ms in used.items() if name not in _INSTRUMENT))
