@@ -1,4 +1,4 @@
-"""The portal's own tables: users, invitations, results of ledger checks, and sums for account statements."""
+"""The portal's own tables: users, invitations, results of ledger checks, replays, and sums for account statements."""
 
 from zoneinfo import available_timezones
 
@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from hub.participants.models import Participant
 from ledger.models import Account
+from rules.rulesets.models import RuleSetVersion
 
 TIME_ZONES = sorted(name for name in available_timezones() if "/" in name or name == "UTC")
 
@@ -181,6 +182,41 @@ class LedgerCheck(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.breaks or 'sound'}"
+
+
+class RuleReplay(models.Model):
+    """A replay of a version of the rules over the stored payments, with its figures: `portal.replays`."""
+
+    class State(models.TextChoices):
+        WAITING = "WAITING"
+        RUNNING = "RUNNING"
+        DONE = "DONE"
+        FAILED = "FAILED"
+
+    version = models.ForeignKey(RuleSetVersion, on_delete=models.PROTECT, related_name="+")
+    since = models.DateTimeField(null=True)
+    until = models.DateTimeField(null=True)
+    state = models.CharField(max_length=7, choices=State, default=State.WAITING)
+    done = models.BigIntegerField(default=0)  # rows that were read
+    whole = models.BigIntegerField(default=0)
+    report = models.JSONField(null=True)  # `ledger.rule_history.replay_command.figures`
+    fault = models.CharField(max_length=512, blank=True)
+    asked_by = models.CharField(max_length=320)
+    asked_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    told_at = models.DateTimeField(null=True)  # when the worker last told how far it is
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(state="DONE") | Q(report__isnull=False), name="a_replay_that_is_done_has_its_figures"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"replay {self.pk} of version {self.version_id}: {self.state}"
 
 
 class LedgerBlock(models.Model):

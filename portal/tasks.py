@@ -1,4 +1,4 @@
-"""Periodic tasks of the portal: ledger checks, removal of old data, and marks for account statements."""
+"""Periodic tasks of the portal: ledger checks, removal of old data, marks for account statements, replays of rules."""
 
 import time
 
@@ -6,7 +6,7 @@ from celery import shared_task
 
 from hub.sweeps import store as skipped
 from ledger import invariants
-from portal import retention
+from portal import replays, retention
 from portal.models import LedgerCheck
 from portal.queries import balance_checkpoints
 
@@ -40,3 +40,9 @@ def mark_entries() -> None:
     Account statements use the marks (`portal.queries.balance_checkpoints`).
     """
     balance_checkpoints.mark()
+
+
+@shared_task(name="portal.tasks.replay_rules", ignore_result=True, time_limit=3600)
+def replay_rules() -> None:
+    """Runs the replay of rules that waits longest: `portal.replays`."""
+    replays.work_off()

@@ -16,18 +16,26 @@ from rules.alerts.actions import PERFORM
 from rules.lists.models import NameMatch
 from rules.markers.models import Appeal, Marker
 from rules.not_changed import NotChanged
+from rules.rulesets import queries
 
 
 def _party(key: int) -> Line:
     return Line(_("Party"), f"{key:016x}")
 
 
+def rules_about_list(name: str) -> Line:
+    """Returns the live rules that look into a list: without one, the list stops no payment."""
+    rules = queries.live_rules_about(party_list=name)
+    none = _("none: the list stops no payments. A kill switch stops a party without any rule.")
+    return Line(_("Live rules about the list"), ", ".join(rules) or none)
+
+
 def _describe_party_on_list(payload: Payload) -> list[Line]:
-    return [Line(_("List"), payload["list"]), _party(payload["party"])]
+    return [Line(_("List"), payload["list"]), _party(payload["party"]), rules_about_list(payload["list"])]
 
 
 def _describe_file(payload: Payload) -> list[Line]:
-    return [Line(_("List"), payload["list"]), Line("SHA-256", payload["sha256"])]
+    return [Line(_("List"), payload["list"]), Line("SHA-256", payload["sha256"]), rules_about_list(payload["list"])]
 
 
 def _describe_match(payload: Payload) -> list[Line]:
@@ -55,7 +63,14 @@ def _describe_switch(payload: Payload) -> list[Line]:
 
 
 def _describe_new_marker(payload: Payload) -> list[Line]:
-    return [_party(payload["party"]), Line(_("Kind"), payload["kind"]), Line(_("Reason"), payload["reason"])]
+    rules = queries.live_rules_about(marker=payload["kind"])
+    none = _("none: DFSPs see the marker, but it stops no payments. A kill switch stops a party without any rule.")
+    return [
+        _party(payload["party"]),
+        Line(_("Kind"), payload["kind"]),
+        Line(_("Reason"), payload["reason"]),
+        Line(_("Live rules about the marker"), ", ".join(rules) or none),
+    ]
 
 
 def _lines_of(marker: Marker) -> list[Line]:

@@ -11,8 +11,8 @@ from portal.rules import sentences
 from rules import facts as facts_of_payments
 from rules.facts import Gate
 from rules.language.compiled_types import CompiledRules
-from rules.language.counter_needs import NoCounters
 from rules.language.readings import read_conditions
+from rules.recorded_counters import RecordedCounters
 from rules.rulesets import active_rules, queries
 from rules.rulesets.models import Decision, RuleSetVersion
 
@@ -68,10 +68,11 @@ def judgements(subjects: Iterable[str]) -> list[Judgement]:
 
 
 def _judgement(decision: Decision) -> Judgement:
-    titles = {rule["id"]: rule["title"] for rule in decision.version.content.get("rules", ())}
+    rules = decision.version.content.get("rules", ()) if decision.version is not None else ()
+    titles = {rule["id"]: rule["title"] for rule in rules}
     fired = [_fired(hit, titles) for hit in decision.hits]
     return Judgement(
-        decision, sentences.GATES[decision.gate], [*fired, *_not_fired(decision, {rule.id for rule in fired})]
+        decision, sentences.MOMENTS[decision.gate], [*fired, *_not_fired(decision, {rule.id for rule in fired})]
     )
 
 
@@ -104,11 +105,11 @@ def shown_readings(readings: Iterable[Mapping[str, Any]]) -> list[Shown]:
 
 
 def _not_fired(decision: Decision, fired: set[str]) -> list[JudgedRule]:
-    """Returns the rules that did not fire. Judges these rules again with the stored facts.
+    """Returns the rules that did not fire, judged again by the stored facts and the counters that were read then.
 
-    The values of counters are unknown, because the hub stores these values only for rules that fired.
+    A counter that was not read, because a cheaper condition had decided already, is not known any more.
     """
-    if decision.facts is None:
+    if decision.facts is None or decision.version is None or decision.gate not in sentences.GATES:
         return []
     try:
         facts = facts_of_payments.from_bytes(bytes(decision.facts))
@@ -118,7 +119,7 @@ def _not_fired(decision: Decision, fired: set[str]) -> list[JudgedRule]:
     found = []
     for rule in compiled.rules:
         if rule.id not in fired:
-            readings = shown_readings(map(to_builtins, read_conditions(rule, facts, compiled, NoCounters())))
+            readings = shown_readings(map(to_builtins, read_conditions(rule, facts, compiled, RecordedCounters())))
             is_shadow = rule.mode == "shadow"
             found.append(JudgedRule(rule.id, rule.title, "", is_shadow, False, False, readings))
     return found

@@ -20,6 +20,10 @@ register = template.Library()
 
 _TONES = {
     "COMMITTED": "success",
+    "WAITING": "info",
+    "RUNNING": "info",
+    "DONE": "success",
+    "FAILED": "danger",
     "RESERVED": "info",
     "ABORTED": "danger",
     "ACCEPTED": "success",

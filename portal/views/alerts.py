@@ -30,6 +30,7 @@ from rules.lists.models import KillSwitch, PartyList
 from rules.markers import queries as markers
 from rules.markers.models import Marker
 from rules.not_changed import NotChanged
+from rules.rulesets import queries as rulesets
 
 _LARGEST_NUMBER = 2**63 - 1
 OUTCOMES = [
@@ -170,6 +171,14 @@ class Block(AskForm):
         queryset=PartyList.objects.filter(kind__in=[PartyList.Kind.BLOCK, PartyList.Kind.EXCLUSION]),
         to_field_name="name",
     )
+
+    def clean_list(self) -> PartyList:
+        found: PartyList = self.cleaned_data["list"]
+        if not rulesets.live_rules_about(party_list=found.name):
+            raise forms.ValidationError(
+                _("No live rule looks into this list, so it would stop no payments. Switch a kill switch on instead.")
+            )
+        return found
 
 
 class Mark(AskForm):

@@ -14,6 +14,7 @@ from hub.audit import record
 from hub.participants.models import Participant
 from portal import pagination
 from portal.changes import Line
+from portal.changes.fraud_control import rules_about_list
 from portal.rules import party_fields
 from portal.rules.party_fields import PartyMixin
 from portal.search_forms import Search
@@ -184,7 +185,7 @@ def add_party(request: HttpRequest, name: str) -> HttpResponse:
         subject=f"list {name}",
         payload=lambda said: {"list": name, "party": said["party"], "reference": said["reference"]},
         back=reverse("list", args=[name]),
-        facts=[Line(_("List"), party_list.name)],
+        facts=[Line(_("List"), party_list.name), rules_about_list(name)],
     )
 
 

@@ -280,6 +280,10 @@ def _facts(version: RuleSetVersion) -> list[Line]:
     """Returns the changes by an activation, for the requester."""
     active = _active_content()
     facts = [Line(_("Version"), str(version))]
+    holds = [rule["id"] for rule in version.content["rules"] if rule["then"]["action"] == "hold"]
+    if holds:
+        text = _("%(rules)s. An item of a bulk is never held: the hub refuses it with 3140.")
+        facts.append(Line(_("Rules that hold payments"), text % {"rules": ", ".join(holds)}))
     if active is None:
         return facts
     found = versions.difference(active, version.content)

@@ -8,7 +8,7 @@ from django.core.cache import cache
 
 from ledger import quoted_facts
 from ledger.models import HeldTransfer
-from portal import changes, users
+from portal import changes, replays, users
 from portal.permissions import HUB_ROLES, Role
 from portal.visitor import visitor_for
 from rules.alerts import services as alerts
@@ -119,8 +119,12 @@ def fraud_desk(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> dict[
         lists.add_entry("excluded", Line(party, "", "", f"2026-{number + 17}"), actor=by)
     markers.file_by_operators(ADA, kind="MULE_ACCOUNT", reason="passed on stolen money", actor=by)
     decide("kill_switch", {"kind": "ALIAS", "party": ADA, "on": True, "reason": "stolen telephone"})
+    job = replays.ask(second, asked_by="asha")
+    replays.work_off()
     return {
         "rules": "/portal/rules/",
+        "rules-replays": f"/portal/rules/{second.pk}/replays/",
+        "rules-replay": f"/portal/rules/replays/{job.pk}/",
         "rules-version": f"/portal/rules/{second.pk}/",
         "rules-templates": f"/portal/rules/{first.pk}/add/",
         "rules-form": f"/portal/rules/{first.pk}/add/value-limit/",

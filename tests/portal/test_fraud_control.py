@@ -16,6 +16,7 @@ from rules.markers.matches import markers
 from rules.markers.models import Appeal
 from rules.party_keys import key_of
 from tests.portal.people import person
+from tests.rules.rule_sets import activate, refuse, rule
 from tests.rules.test_markers import call, file
 from tests.world import World
 
@@ -51,11 +52,15 @@ def test_every_change_is_described_and_made(officers: tuple[User, User]) -> None
         "watched", file_name="a.csv", raw=f"type,identifier,name\nMSISDN,{number},\n,,Joseph Kony\n".encode(), actor="x"
     )
     payload = {"list": "watched", "file": staged.pk, "sha256": staged.sha256}
-    assert decide(officers, "activate_list", payload) == ["watched", staged.sha256]
+    stops_none = "none: the list stops no payments. A kill switch stops a party without any rule."
+    assert decide(officers, "activate_list", payload) == ["watched", staged.sha256, stops_none]
     assert matches.matches([ADA]) == {ADA: frozenset({"watched"})}
     on_list = {"list": "watched", "party": ADA}
-    assert decide(officers, "unblock_party", on_list) == ["watched", f"{ADA:016x}"]
-    assert decide(officers, "block_party", on_list) == ["watched", f"{ADA:016x}"]
+    assert decide(officers, "unblock_party", on_list) == ["watched", f"{ADA:016x}", stops_none]
+    seen = {"fact": "payer.lists", "is": "has_any", "value": ["watched"]}
+    told = {"fact": "payer.markers", "is": "has_any", "value": ["OTHER"]}
+    activate(rule("seen", seen, refuse()), rule("told", told, refuse()), rule("s", seen, refuse(), mode="shadow"))
+    assert decide(officers, "block_party", on_list) == ["watched", f"{ADA:016x}", "seen"]
 
     loaded_names.latest()
     screening.see([Named(ADA, "blue", "Joseph Kony")])
@@ -72,7 +77,7 @@ def test_every_change_is_described_and_made(officers: tuple[User, User]) -> None
     assert decide(officers, "kill_switch", of_alias) == ["on: payments are stopped", f"{ADA:016x}"]
 
     filed = {"party": ADA, "kind": "OTHER", "reason": "a court's order"}
-    assert decide(officers, "file_marker", filed) == [f"{ADA:016x}", "OTHER", "a court's order"]
+    assert decide(officers, "file_marker", filed) == [f"{ADA:016x}", "OTHER", "a court's order", "told"]
     marker = file(reason="a mule")["number"]
     call("POST", f"markers/{marker}/appeals", {"reason": "robbed"}, source="blue")
     of_marker = [f"{ADA:016x}", "MULE_ACCOUNT", "green", "a mule"]

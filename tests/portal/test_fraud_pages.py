@@ -19,7 +19,7 @@ from rules.markers.models import Appeal, Marker
 from rules.party_keys import key_of
 from tests.portal.people import browser_of, person
 from tests.portal.test_rules_pages import approve, page
-from tests.rules.rule_sets import activate, hold
+from tests.rules.rule_sets import activate, hold, refuse, rule
 from tests.rules.test_alerts import sighting
 from tests.rules.test_markers import call, file
 from tests.world import World, prepare, run
@@ -94,6 +94,7 @@ def test_an_alert_is_assigned_noted_and_closed(rita: Client, ron: Client) -> Non
 
 def test_each_action_of_an_alert_waits_for_a_second_person(rita: Client, ron: Client, world: World) -> None:
     services.create(name="blocked", kind="BLOCK", actor="rita")
+    by_list = rule("b", {"fact": "payee.lists", "is": "has_any", "value": ["blocked"]}, refuse("5540"))
     activate(hold("PT1H", gate="transfer"))
     commands = [prepare(world, "green", "blue", 20, expires_in=86_400) for _ in range(2)]
     for command in commands:
@@ -101,7 +102,11 @@ def test_each_action_of_an_alert_waits_for_a_second_person(rita: Client, ron: Cl
     first, second = (command.transfer_id for command in commands)
     alert = alert_of(sighting(ADA, subject=first), sighting(ADA, subject=second))
     base = f"alerts/{alert.pk}"
+    answer = rita.post(f"/portal/{base}/block/", {"list": "blocked", "reason": "a mule"})
+    assert (answer.status_code, "No live rule looks into this list" in answer.content.decode()) == (400, True)
+    activate(hold("PT1H", gate="transfer"), by_list)
     asked(rita, f"{base}/block/", list="blocked", reason="a mule")
+    assert "Live rules about the list" in page(ron, f"approvals/{Approval.objects.latest('pk').pk}/")
     assert rita.post(f"/portal/approvals/{Approval.objects.latest('pk').pk}/approve/").status_code == 302
     assert list(queries.entries("blocked")) == []
     approve(ron)

@@ -8,12 +8,15 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from hub.audit.models import Approval
 from ledger.held_transfers import services
-from portal import changes
+from portal import changes, replays
+from portal.models import RuleReplay
 from portal.permissions import Role
 from portal.rules import fault_texts, sentences
+from portal.tasks import replay_rules
 from portal.visitor import visitor_for
 from rules.decide import judge, verdict_of
 from rules.facts import Facts
@@ -383,3 +386,59 @@ def test_every_word_of_the_language_has_a_text() -> None:
     for code, text in faults.TEXTS.items():
         names = {name for name in ("found", "known", "allowed", "fact", "most") if f"{{{name}}}" in text}
         assert all(f"%({name})s" in str(fault_texts.TEXTS[code]) for name in names), code
+
+
+def test_the_activation_page_says_that_items_of_bulks_are_never_held(world: World, rita: Client) -> None:
+    text = "An item of a bulk is never held"
+    assert text in page(rita, f"rules/{create(hold('PT1H')).pk}/activate/")
+    assert text not in page(rita, f"rules/{create(cap('10')).pk}/activate/")
+
+
+def test_a_replay_of_a_draft_shows_what_it_would_have_done(committed_world: World) -> None:
+    rita, viewer = browser_of(person(Role.RISK, name="rita")), browser_of(person(Role.VIEWER, name="vera"))
+    activate(cap("500", gate="transfer"))
+    payments = [prepare(committed_world, "green", "blue", text) for text in (20, 30, 5)]
+    for payment in payments:
+        run(payment)
+    draft = create(cap("10", gate="transfer"), cap("25", gate="transfer", mode="draft"))
+    path = f"rules/{draft.pk}/replays/"
+    assert path in page(rita, f"rules/{draft.pk}/")
+    assert viewer.post(f"/portal/{path}").status_code == 403
+    assert rita.post(f"/portal/{path}", {"since": "2026-02-02", "until": "2026-02-01"}).status_code == 400
+    for _ in range(2):  # the same one that waits
+        sent = rita.post(f"/portal/{path}", {"since": "2020-01-01"})
+        assert sent.status_code == 302
+    job = RuleReplay.objects.get()
+    shown = page(viewer, f"rules/replays/{job.pk}/")
+    assert "WAITING" in shown
+    assert "hx-get" in shown
+    replay_rules()
+    job.refresh_from_db()
+    assert (job.state, job.done, job.fault) == ("DONE", job.whole, "")
+    shown = page(viewer, f"rules/replays/{job.pk}/live/")
+    assert "hx-get" not in shown
+    for text in ("cap-10", "cap-25", "50 TZS", "2 of 3 payments (66.7 %)", "cap-10 + cap-25", payments[0].transfer_id):
+        assert text in shown, text
+    assert "DONE" in page(viewer, path)
+
+    # One at a time; a replay whose worker has ended is given up.
+    running = RuleReplay.objects.create(version=draft, state="RUNNING", asked_by="rita", told_at=timezone.now())
+    waiting = replays.ask(draft, asked_by="rita")
+    assert waiting.pk == running.pk
+    other = replays.ask(create(cap("7")), asked_by="rita")
+    assert replays.work_off() == 0
+    RuleReplay.objects.filter(pk=running.pk).update(told_at=timezone.now() - timedelta(minutes=3))
+    assert replays.work_off() == 1
+    states = dict(RuleReplay.objects.values_list("pk", "state"))
+    assert (states[running.pk], states[other.pk]) == ("FAILED", "DONE")
+
+
+def test_a_replay_of_the_live_version_compares_its_decisions(committed_world: World) -> None:
+    version = queries.version(activate(cap("10", gate="transfer")))
+    assert version is not None
+    run(prepare(committed_world, "green", "blue", 20))
+    job = replays.ask(version, asked_by="rita")
+    replays.work_off()
+    report = RuleReplay.objects.get(pk=job.pk).report
+    assert (report["is_live"], report["compared"], report["reproduced"], report["different"]) == (True, 1, 1, 0)
+    assert "This is the live version" in page(browser_of(person(Role.VIEWER, name="vera")), f"rules/replays/{job.pk}/")

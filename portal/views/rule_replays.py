@@ -1,0 +1,80 @@
+"""Replays of a version of the rules over the stored payments: what the rules would have done."""
+
+from typing import Any
+
+from django import forms
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from portal import pagination, replays
+from portal.models import RuleReplay
+from portal.search_forms import DayField
+from portal.visitor import visitor_of
+from rules.rulesets import queries
+
+_LARGEST_NUMBER = 2**63 - 1
+
+
+class Days(forms.Form):
+    since = DayField(
+        label=gettext_lazy("From"), required=False, help_text=gettext_lazy("Empty: from the first payment.")
+    )
+    until = DayField(
+        label=gettext_lazy("Until"), required=False, is_end=True, help_text=gettext_lazy("Empty: until now.")
+    )
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        since, until = said.get("since"), said.get("until")
+        if since is not None and until is not None and until <= since:
+            self.add_error("until", _("The end must be after the beginning."))
+        return said
+
+
+def of_version(request: HttpRequest, number: int) -> HttpResponse:
+    """Shows the replays of a version, with the form for another one."""
+    version = queries.version(number) if number <= _LARGEST_NUMBER else None
+    if version is None:
+        raise Http404
+    form = Days(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        said = form.cleaned_data
+        job = replays.ask(version, since=said["since"], until=said["until"], asked_by=visitor_of(request).name)
+        return redirect("rule_replay", job.pk)
+    page = pagination.by_id(request, replays.of_version(version))
+    context = {"version": version, "form": form, "page": page}
+    return render(request, "portal/rule_replays.html", context, status=400 if form.errors else 200)
+
+
+def show(request: HttpRequest, replay_id: int) -> HttpResponse:
+    return render(request, "portal/rule_replay.html", _context(replay_id))
+
+
+def live(request: HttpRequest, replay_id: int) -> HttpResponse:
+    """Returns the part of the page that is read again as long as the replay is not done."""
+    return render(request, "portal/rule_replay_live.html", _context(replay_id))
+
+
+def _context(replay_id: int) -> dict[str, Any]:
+    job = RuleReplay.objects.select_related("version").filter(pk=min(replay_id, _LARGEST_NUMBER)).first()
+    if job is None:
+        raise Http404
+    report = job.report or {}
+    rules = sorted(report.get("rules", {}).items(), key=lambda each: -each[1]["hits"])
+    return {
+        "job": job,
+        "is_open": job.state in (RuleReplay.State.WAITING, RuleReplay.State.RUNNING),
+        "percent": 100 * job.done // job.whole if job.whole else 0,
+        "report": report,
+        "judged": sum(report.get("judged", {}).values()),
+        "rules": [(rule, figures, _amounts(figures["refused_value"])) for rule, figures in rules],
+        "refused_value": _amounts(report.get("refused_value", {})),
+        "worst_hit": [(*each, round(100 * each[1] / each[2], 1)) for each in report.get("worst_hit", ())],
+        "examples": sorted(report.get("examples", ()), key=lambda each: str(each["at"])),
+    }
+
+
+def _amounts(values: dict[str, str]) -> str:
+    return ", ".join(f"{value} {currency}" for currency, value in sorted(values.items()))
