@@ -15,7 +15,7 @@ from django.utils.crypto import salted_hmac
 from psycopg.rows import TupleRow
 
 from hub.outbox.messages import END_KINDS, HUB, IfPending, Outgoing
-from hub.sql_execution import execute, is_away
+from hub.sql_execution import execute, is_away, is_of_some_rows
 from hub.sweeps.store import not_skipped
 
 OVERDUE = "undeliverable"  # the batch that gives up requests that could not be delivered in time
@@ -290,7 +290,7 @@ def _lease_each(ids: Sequence[int], lease_s: int) -> tuple[list[TupleRow], list[
             with transaction.atomic():
                 rows += execute(_LEASE, [lease_s, [message_id]]).fetchall()
         except DatabaseError as error:
-            if is_away(error):
+            if is_away(error) and not is_of_some_rows(error):
                 raise
             spoilt.append(message_id)
     return rows, spoilt
