@@ -127,8 +127,12 @@ def test_a_courier_publishes_how_long_the_messages_waited_that_it_begins_to_send
     of_green = replace(message(blue, "/transfers/U"), source_id=green.pk)
     store.append([of_blue, of_green])
     wait_until(lambda: Delivery.objects.count() == 2)
-    wait_until(lambda: (delivery_delay.published(client) or 0) > 0, seconds=2)
-    assert (delivery_delay.published(client) or 0) < 5
+    wait_until(lambda: delivery_delay.published(client).of_hub > 0, seconds=2)
+    found = delivery_delay.published(client)
+    assert 0 < found.of_hub < 5
+    assert set(found.of_sources) == {green.pk, blue.pk}
+    wait_until(lambda: delivery_delay.published(client) == delivery_delay.Delays(), seconds=1.8)  # nothing waits now
+    assert client.exists(delivery_delay._key())
 
 
 def test_a_ring_of_the_bell_is_heard_at_once(courier: Courier, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
