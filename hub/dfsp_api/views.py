@@ -26,6 +26,8 @@ _AT = "/dfsp/v1/submissions"
 class ClockView(DfspView):
     """Has no limit on Date, because a DFSP whose clock is wrong must be able to find that out."""
 
+    is_bulk = False
+
     def check_date(self) -> None:
         return
 
@@ -135,6 +137,8 @@ class SigningKeysView(DfspView):
 
 
 class CallbackChecksView(DfspView):
+    is_bulk = False  # the check has limits of its own, and waits for the DFSP
+
     @dfsp_schema(
         TAG,
         summary="Have the hub call the caller's registered endpoint, and report the response",
