@@ -24,11 +24,11 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
 from hub.curl import Curl
-from hub.outbox import client, delivery_delay, metrics, retries, store, wakeup
+from hub.outbox import claims, client, delivery_delay, metrics, retries, store, wakeup
 from hub.outbox.addresses import Addresses
+from hub.outbox.claims import Claim, Claimed, Room
 from hub.outbox.client import Answer
 from hub.outbox.destination_pauses import Destination, open_by_source
-from hub.outbox.store import Claim, Claimed, Room
 from hub.participants import queries
 from hub.sql_execution import is_away, is_of_some_rows, is_outdated, work_by_keys
 
@@ -96,7 +96,7 @@ class Courier:
     async def _look_regularly(self) -> None:
         while True:
             try:
-                with_work = await self._in_database(store.destinations_with_work)
+                with_work = await self._in_database(claims.destinations_with_work)
                 for destination in self._destinations.values():
                     destination.checked()
                 self._look_at(with_work)
@@ -184,7 +184,7 @@ class Courier:
         except_for: Sequence[int],
         each_alone: bool,
     ) -> tuple[list[tuple[Claimed, str | None]], Claim]:
-        claim = store.claim(
+        claim = claims.claim(
             room,
             lease_s=settings.OUTBOX_LEASE_S,
             most_of_one_source=settings.OUTBOX_CONCURRENCY_PER_SOURCE,

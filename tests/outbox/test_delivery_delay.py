@@ -15,10 +15,10 @@ from redis.retry import Retry
 
 from hub.api import load_shedding
 from hub.api.load_shedding import Turnstile
-from hub.outbox import delivery_delay, store
+from hub.outbox import claims, delivery_delay, store
+from hub.outbox.claims import Room
 from hub.outbox.delivery_delay import Delays, Publisher, Reader, delay_of, delays_of, publish, published
 from hub.outbox.messages import HUB
-from hub.outbox.store import Room
 from tests.outbox.messages import MANY, message
 from tests.world import World
 
@@ -74,7 +74,7 @@ def test_the_flood_of_one_dfsp_hides_nothing_of_what_couriers_claim_for_others(w
     store.append([message(to, subject=f"{to} {n}", source=red) for to in (green, blue, red) for n in range(200)])
     store.execute("UPDATE outbox_message SET created_at = clock_timestamp() - interval '5 s'")
     store.append([message(blue, source=green), message(green, source=blue)])
-    taken = store.claim({to: Room(40, MANY) for to in (green, blue, red)}, lease_s=10, most_of_one_source=32).messages
+    taken = claims.claim({to: Room(40, MANY) for to in (green, blue, red)}, lease_s=10, most_of_one_source=32).messages
     assert len(taken) > 50
     assert delay_of((each.destination_id, each.source_id, each.age_s) for each in taken) < 1
 
