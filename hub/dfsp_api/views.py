@@ -125,7 +125,7 @@ class SigningKeysView(DfspView):
     def post(self, request: Request) -> HttpResponse:
         wanted, participant = self.body(messages.NewSigningKey), self.participant
         text = wanted.key if isinstance(wanted.key, str) else json.dumps(wanted.key)
-        credentials.check_signing_key(key=text)
+        credentials.check_signing_key(participant, key=text)
         payload = {
             "participant": participant.name,
             "kind": Credential.Kind.SIGNING_KEY.value,

@@ -11,6 +11,7 @@ import pytest
 from django.db import connection, transaction
 from django.http import HttpResponse
 
+from fspiop.errors import FspiopError
 from hub.api import dfsp_limits
 from hub.api.bulk_limits import Answered, Bulks
 from hub.audit.models import Approval
@@ -20,9 +21,11 @@ from hub.sql_execution import execute
 from ledger.held_transfers import services as held_transfers
 from rules.markers.models import Marker
 from rules.signals.models import SignalAccess
+from tests import proofs, signing
 from tests.api.caller import dfsp, error_of
-from tests.api.test_dfsp_api import ask, told
+from tests.api.test_dfsp_api import SCHEME, ask, told
 from tests.concurrency.together import together
+from tests.proofs import key_of, public_pem
 from tests.rules.rule_sets import activate, hold
 from tests.world import World, prepare, run
 
@@ -132,6 +135,18 @@ def test_a_payee_does_not_see_a_held_transfer_in_its_statement_before_the_releas
     assert lines("blue") == set()
     held_transfers.release(released.transfer_id, reason="checked", actor="asha")
     assert lines("blue") == {released.transfer_id}
+
+
+def test_the_key_of_anothers_certificate_does_not_become_ones_own(world: World) -> None:
+    """Anybody sees it in a TLS handshake. Registered as green's, it would keep blue from renewing its certificate."""
+    key = key_of("blue's TLS")
+    proofs.register_certificate("blue", SCHEME.issue("blue", key=key))
+    taken = {"key": public_pem(key)}
+    assert error_of(ask("POST", "signingKeys", taken)) == (400, "3000")
+    with pytest.raises(FspiopError, match="another participant has a certificate with this key"):
+        proofs.register_key("green", key)
+    assert ask("POST", "signingKeys", taken, source="blue").status_code == 202
+    assert ask("POST", "signingRequests", {"csr": signing.csr("blue", key=key)}, source="blue").status_code == 202
 
 
 # --- floods -----------------------------------------------------------------------------------------------------------
