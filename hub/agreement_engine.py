@@ -63,13 +63,17 @@ def register(work: Work, *commands: type) -> None:
     _work.update(dict.fromkeys(commands, work))
 
 
-def run(batch: Sequence[Command], *, is_alone: bool = False) -> list[Outcome]:
-    """Decides and commits these commands as one transaction. Returns the outcomes in order. Retries a lost race."""
+def run(batch: Sequence[Command], *, is_alone: bool = False, waits_again: bool = True) -> list[Outcome]:
+    """Decides and commits these commands as one transaction. Returns the outcomes in order. Retries a lost race.
+
+    Without `waits_again`, a transaction that waited too long for a lock is not repeated.
+    """
     crowded = backlog.crowded()  # before the transaction, because a failure of this call must not fail the group
     return group_commit.retried(
         lambda: _run_once(batch, crowded, is_alone),
         attempts=group_commit.ATTEMPTS,
         lost=lambda race: RETRIES.labels(race).inc(),
+        waits_again=waits_again,
     )
 
 
@@ -80,6 +84,7 @@ def _run_once(batch: Sequence[Command], crowded: Collection[tuple[str, str]], is
         outcomes = _outcomes(batch, scene)
         messages = [message for outcome in outcomes if (message := message_of(outcome)) is not None]
         outbox.append(messages)
+        group_commit.allow_commit_its_time()
     outbox.poke({message.destination_id for message in messages})
     BATCH_SIZE.observe(len(batch))
     return outcomes
@@ -121,7 +126,7 @@ class Engine(group_commit.Engine[Command, Outcome]):
     name = "agreements"
 
     def _run(self, batch: list[Command]) -> Sequence[Outcome]:
-        return run(batch)
+        return run(batch, waits_again=False)
 
     def _choose(self, waiting: list[Waiting]) -> list[Waiting]:
         return take(waiting, most=settings.LEDGER_BATCH, most_octets=settings.LEDGER_BATCH_BYTES)

@@ -22,7 +22,7 @@ from psycopg import errors as pg
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.fair_groups import Waiting
-from hub.sql_execution import is_away, is_outdated, work_by_keys
+from hub.sql_execution import execute, is_away, is_of_some_rows, is_outdated, work_by_keys
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -33,6 +33,30 @@ _IDLE_S = 0.5  # after this time without a group, the connection is checked befo
 _CROWD = 4  # after a group of at least this size, it is worth waiting for more commands
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
+# A row that another transaction has locked, or that makes a statement slow, must not delay the messages about others.
+_PARTING_S = 5.0  # how long a failed group is divided at most; the messages that are left then are refused
+_WARY_S = 30.0  # how long groups wait no longer than `_WARY_TIMEOUTS_MS` after such a failure
+_WARY_TIMEOUTS_MS = {"lock_timeout": 250, "statement_timeout": 1000}
+_COMMIT_IN_TIME = "SET LOCAL statement_timeout TO DEFAULT"
+_SHORTER = "SELECT set_config(%s, least(nullif(setting::int, 0), %s)::text, false) FROM pg_settings WHERE name = %s"
+
+
+class _Thread(threading.local):
+    is_wary = False
+
+
+_thread = _Thread()
+
+
+def allow_commit_its_time() -> None:
+    """Gives the COMMIT of this transaction the usual time, if the statements before it had less.
+
+    A COMMIT that waits for a standby must not be cut short, because PostgreSQL would report it as done. Call this last
+    in the transaction of a group.
+    """
+    if _thread.is_wary:
+        execute(_COMMIT_IN_TIME)
+
 
 class LostRace(Exception):
     """The database refused a decision because the rows had changed since the engine read them. Nothing was written.
@@ -41,10 +65,11 @@ class LostRace(Exception):
     """
 
 
-def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], None]) -> T:
-    """Runs the transaction `transact` and returns its result.
+def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], None], waits_again: bool = True) -> T:
+    """Runs this whole transaction and returns its result.
 
-    Repeats the transaction after a lost race, up to `attempts` runs.
+    Repeats the transaction after a lost race, up to `attempts` runs. Without `waits_again`, a transaction that waited
+    too long for a lock is not repeated.
 
     `lost` is called with the name of each lost race.
     """
@@ -53,7 +78,8 @@ def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], N
             return transact()
         except (LostRace, DatabaseError) as error:
             race = _race_lost(error)
-            if race is None or attempt == attempts:
+            has_waited = isinstance(error.__cause__, pg.LockNotAvailable) and not waits_again
+            if race is None or attempt == attempts or has_waited:
                 raise
             lost(race)
             time.sleep(uniform(0, 0.01 * 2**attempt))  # noqa: S311 (jitter, no secret)
@@ -82,11 +108,15 @@ class Engine(ABC, Generic[C, R]):
         self._thread: threading.Thread | None = None
         self._last_began, self._last_size = 0.0, 0  # the beginning and the size of the previous group
         self._last_ended = 0.0
+        self._wary_until: float | None = None
         self._log = structlog.get_logger(self.name)
 
     @abstractmethod
     def _run(self, batch: list[C]) -> Sequence[R]:
-        """Decides and commits these commands as one transaction. Returns the outcomes in order."""
+        """Decides and commits these commands as one transaction. Returns the outcomes in order.
+
+        Does not repeat a transaction that waited too long for a lock.
+        """
 
     @abstractmethod
     def _choose(self, waiting: list[Waiting[C, R]]) -> list[Waiting[C, R]]:
@@ -168,28 +198,61 @@ class Engine(ABC, Generic[C, R]):
                 self._last_began, self._last_size = time.monotonic(), len(group)
                 return group
 
-    def _settle(self, group: list[Waiting[C, R]]) -> None:
+    def _settle(self, group: list[Waiting[C, R]], *, until: float | None = None) -> None:
         try:
+            self._set_timeouts()
             outcomes = self._run([waiting.command for waiting in group])
         except Exception as error:
-            if isinstance(error, LostRace) or is_away(error):
+            if isinstance(error, LostRace) or is_of_some_rows(error):
+                self._part(group, error, until=until)
+            elif is_away(error):
                 # The database is unreachable, or the response to COMMIT was lost. The outcome is unknown, and the error
                 # reports this.
                 self._log.warning("group_not_known_to_be_committed", size=len(group), error=str(error)[:200])
                 _drop_connection()
-                self._tell_unknown(group)
-                return
-            if len(group) == 1:
+                _refuse(group, "the database cannot be reached; send it again")
+            elif len(group) == 1:
                 group[0].outcome.set_exception(self._refusal(group[0].command, error))
-                return
-            # One bad command must not fail the other commands of its group. So the engine divides the group into
-            # halves. One bad command among 200 costs 16 further transactions.
-            half = len(group) // 2
-            self._settle(group[:half])
-            self._settle(group[half:])
+            else:
+                self._settle_halves(group, until=until)
         else:
             for waiting, outcome in zip(group, outcomes, strict=True):
                 waiting.outcome.set_result(outcome)
+
+    def _settle_halves(self, group: list[Waiting[C, R]], *, until: float | None) -> None:
+        """Runs each half of a failed group separately, because one bad command must not fail the others.
+
+        One bad command among 200 costs 16 further transactions.
+        """
+        half = len(group) // 2
+        self._settle(group[:half], until=until)
+        self._settle(group[half:], until=until)
+
+    def _part(self, group: list[Waiting[C, R]], error: Exception, *, until: float | None) -> None:
+        """Divides a group of which some rows were locked, or made a statement slow. Nothing of it was written."""
+        now = time.monotonic()
+        until = now + _PARTING_S if until is None else until
+        if not isinstance(error, LostRace):
+            self._wary_until = now + _WARY_S
+        if len(group) > 1 and now < until:
+            self._settle_halves(group, until=until)
+            return
+        subjects = [self._subject_of(waiting.command) for waiting in group[:10]]
+        self._log.warning("group_not_committed", size=len(group), subjects=subjects, error=str(error)[:200])
+        _refuse(group, "this object is busy; send the message again")
+
+    def _set_timeouts(self) -> None:
+        """Shortens the timeouts of this thread's connection while a row may still be locked or slow."""
+        if self._wary_until is None:
+            return
+        if time.monotonic() < self._wary_until:
+            for name, most in _WARY_TIMEOUTS_MS.items():
+                execute(_SHORTER, [name, most, name])
+            _thread.is_wary = True
+        else:
+            for name in _WARY_TIMEOUTS_MS:
+                execute(f"RESET {name}")
+            self._wary_until, _thread.is_wary = None, False
 
     def _refusal(self, command: C, error: Exception) -> FspiopError:
         """Returns the error for the sender of a command that failed alone."""
@@ -200,11 +263,10 @@ class Engine(ABC, Generic[C, R]):
         self._log.exception("command_failed", subject=self._subject_of(command))
         return FspiopError(ErrorCode.INTERNAL_SERVER_ERROR)
 
-    def _tell_unknown(self, group: list[Waiting[C, R]]) -> None:
-        for waiting in group:
-            waiting.outcome.set_exception(
-                FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the database cannot be reached; send it again")
-            )
+
+def _refuse(group: list[Waiting[C, R]], detail: str) -> None:
+    for waiting in group:
+        waiting.outcome.set_exception(FspiopError(ErrorCode.SERVICE_UNAVAILABLE, detail))
 
 
 def _drop_connection() -> None:

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest, multiprocess
 from prometheus_client.core import REGISTRY, GaugeMetricFamily
 
-from hub.sql_execution import is_away
+from hub.sql_execution import is_away, is_of_some_rows
 
 log = structlog.get_logger("metrics")
 
@@ -71,7 +71,7 @@ def _alone(read: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
     try:
         return list(read())
     except DatabaseError as error:
-        if is_away(error):
+        if is_away(error) and not is_of_some_rows(error):
             raise
         log.warning("metric_not_read", reader=f"{read.__module__}.{read.__qualname__}", error=str(error)[:200])
         return []

@@ -2,17 +2,24 @@
 files.
 
 Only a few page requests run at once (`WEB_PAGES`), with at most half of the pooled database connections. So even if
-page requests are slow, DFSPs' requests still find free threads and connections. One session, or one address without a
-session, can use only half of the places for page requests. Further requests wait for some seconds and then get 503.
+page requests are slow, threads and connections are left for DFSPs' requests. One signed-in user, or one address without
+a signed-in user, can use only half of these places. Further requests wait for some seconds and then get 503.
+
+A session's cookie names no user until a request has shown that the session is real, because anybody can invent a
+cookie. Until then the request counts for its address.
 
 A response in several parts occupies a thread of the web server until the client has read all parts but the last two. So
 a response in memory or from a small file is sent as one part. A process sends only a few responses in several parts at
 once.
 """
 
+import hashlib
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from django.conf import settings
@@ -35,8 +42,13 @@ from hub.downloads import Download
 REFUSED = Counter("kitovu_pages_refused_total", "Requests other than DFSPs' answered with 503: too many in progress")
 
 _WAIT_S = 5.0
+_IPV6_PREFIX = 64
 _PATIENCE_S = 60.0  # how long a response that has begun waits for its next place
 _SMALL = 256 * 1024  # a file with at most so many bytes is sent as one part
+_MOST_SESSIONS = 4096  # the sessions that a process keeps
+_KEPT_FOR_S = 600.0
+USER = "kitovu.user"
+"""The key of the WSGI environment under which the middleware stores the id of the signed-in user."""
 _LARGE_FILES = Sizes(most=8, shared=8, share=3, waiting=0, waiting_share=0)
 _WITHOUT_A_PLACE = frozenset({"health", "static"})  # health checks are short, and files need no database
 
@@ -95,11 +107,15 @@ class PageLimits:
             return self._application(environ, start_response)
         if first in _WITHOUT_A_PLACE or (first == "api" and last == "health"):
             return self._answer(environ, start_response)
+        request = _request_of(environ)
+        session = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
         try:
-            with _working.taken(_caller_of(environ), sizes(), wait_s=_WAIT_S):
+            with _working.taken(_users.of(session) or _network_of(request), sizes(), wait_s=_WAIT_S):
                 return self._answer(environ, start_response)
         except NoPlace:
             return _refuse(environ, start_response)
+        finally:
+            _users.note(session, environ.get(USER))
 
     def _answer(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         head: list[Any] = []
@@ -113,7 +129,7 @@ class PageLimits:
             start_response(*head)
             return _whole(answer)
         try:
-            limited = _LargeFile(answer, address_of(_request_of(environ)))
+            limited = _LargeFile(answer, _network_of(_request_of(environ)))
         except NoPlace:
             answer.close()
             return _refuse(environ, start_response)
@@ -153,13 +169,43 @@ def _whole(answer: HttpResponseBase) -> list[bytes]:
         answer.close()
 
 
-def _caller_of(environ: dict[str, Any]) -> Hashable:
-    """Returns the session, or the address if the request has no session.
+class _Users:
+    """The users of sessions, as far as requests have shown them. A cookie that somebody invents is never added."""
 
-    The hub answers a request with an invalid session at little cost.
-    """
-    request = _request_of(environ)
-    return request.COOKIES.get(settings.SESSION_COOKIE_NAME) or address_of(request)
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._seen: OrderedDict[bytes, tuple[object, float]] = OrderedDict()
+
+    def of(self, session: str | None) -> Hashable | None:
+        """Returns a key of the session's user, or None if the user is not known."""
+        if not session:
+            return None
+        with self._guard:
+            user, seen = self._seen.get(_hash(session), (None, 0.0))
+        return ("user", user) if user is not None and time.monotonic() - seen < _KEPT_FOR_S else None
+
+    def note(self, session: str | None, user: object) -> None:
+        """Keeps the user whom a request of this session has shown, if any."""
+        if not session or user is None:
+            return
+        with self._guard:
+            self._seen[_hash(session)] = user, time.monotonic()
+            self._seen.move_to_end(_hash(session))
+            while len(self._seen) > _MOST_SESSIONS:
+                self._seen.popitem(last=False)
+
+
+_users = _Users()
+
+
+def _hash(session: str) -> bytes:
+    return hashlib.sha256(session.encode(errors="replace")).digest()
+
+
+def _network_of(request: HttpRequest) -> Hashable:
+    """Returns the address, or of IPv6 the network of one customer, in which anybody has any number of addresses."""
+    address = address_of(request)
+    return IPv6Network((address, _IPV6_PREFIX), strict=False) if isinstance(address, IPv6Address) else address
 
 
 def _request_of(environ: dict[str, Any]) -> LeanRequest:

@@ -105,6 +105,15 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError)
 
 
+# Errors that one row or a few rows cause: the statement takes too long, or another transaction has locked the rows.
+_OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
+
+
+def is_of_some_rows(error: BaseException) -> bool:
+    """Returns whether PostgreSQL gave a transaction up because of some of its rows. Then nothing was written."""
+    return isinstance(error.__cause__, _OF_SOME_ROWS)
+
+
 def is_outdated(error: BaseException) -> bool:
     """Returns whether a prepared statement failed because a migration has changed the statement's columns.
 

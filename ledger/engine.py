@@ -28,20 +28,20 @@ AnyCommand = Command | FxCommand
 AnyOutcome = Outcome | FxOutcome
 
 
-def run(batch: Sequence[AnyCommand], *, attempts: int = ATTEMPTS) -> list[AnyOutcome]:
+def run(batch: Sequence[AnyCommand], *, attempts: int = ATTEMPTS, waits_again: bool = True) -> list[AnyOutcome]:
     """Decides and commits these commands as one transaction. Returns the outcomes in the order of the commands.
 
-    Repeats the transaction if another transaction changed the rows first.
+    Repeats the transaction if another transaction changed the rows first. Without `waits_again`, a transaction that
+    waited too long for a lock is not repeated.
     """
-    return retried(lambda: _run_once(batch), attempts=attempts)
+    return retried(lambda: _run_once(batch), attempts=attempts, waits_again=waits_again)
 
 
-def retried(transact: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
-    """Runs this whole transaction and returns its result.
-
-    Repeats the transaction after each LostRace, up to `attempts` runs.
-    """
-    return group_commit.retried(transact, attempts=attempts, lost=lambda race: metrics.RETRIES.labels(race).inc())
+def retried(transact: Callable[[], T], *, attempts: int = ATTEMPTS, waits_again: bool = True) -> T:
+    """Runs this whole transaction and returns its result. Repeats it as `run` does."""
+    return group_commit.retried(
+        transact, attempts=attempts, lost=lambda race: metrics.RETRIES.labels(race).inc(), waits_again=waits_again
+    )
 
 
 def _run_once(batch: Sequence[AnyCommand]) -> list[AnyOutcome]:
@@ -56,6 +56,7 @@ def _run_once(batch: Sequence[AnyCommand]) -> list[AnyOutcome]:
         store.save(outcomes, snapshot)
         notices = notices_for(outcomes, hub_name=settings.HUB_NAME, now=snapshot.now)
         outbox.append(notices)
+        group_commit.allow_commit_its_time()
     outbox.poke({notice.destination_id for notice in notices})
     _tell_logs(outcomes)
     return outcomes
@@ -86,7 +87,7 @@ class Engine(group_commit.Engine[AnyCommand, AnyOutcome]):
     name = "ledger"
 
     def _run(self, batch: list[AnyCommand]) -> Sequence[AnyOutcome]:
-        return run(batch)
+        return run(batch, waits_again=False)
 
     def _choose(self, waiting: list[Waiting]) -> list[Waiting]:
         return groups.take(waiting, most=settings.LEDGER_BATCH, most_octets=settings.LEDGER_BATCH_BYTES)

@@ -10,8 +10,8 @@ from fspiop.time import http_date
 from hub import sql_execution
 from hub.curl import Curl
 from hub.outbox import client
+from hub.outbox.claims import Claimed
 from hub.outbox.client import Answer
-from hub.outbox.store import Claimed
 
 
 def call(url: str) -> Answer:

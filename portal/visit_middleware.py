@@ -14,6 +14,7 @@ from django.shortcuts import render
 from django.urls import Resolver404, resolve
 from django.utils import timezone, translation
 
+from hub import page_concurrency
 from hub.api.password_attempts import address_of
 from hub.audit import coming_from
 from portal import known_browsers
@@ -36,7 +37,9 @@ class Visit:
             if _is_too_large(request):
                 return render(request, "portal/error.html", {"status": 413}, status=413)
             if not request.path_info.startswith("/portal/"):
-                return self.get_response(request)
+                response = self.get_response(request)
+                _note_user(request)
+                return response
             _end_if_idle(request)
             visitor = visitor_of(request)
             # Only the portal is translated. The texts of APIs are always English.
@@ -44,7 +47,15 @@ class Visit:
             with translation.override(language), timezone.override(ZoneInfo(visitor.time_zone)):
                 response = self.get_response(request)
             known_browsers.remember(request, response, visitor)
+            _note_user(request)
             return response
+
+
+def _note_user(request: HttpRequest) -> None:
+    """Stores the signed-in user for `hub.page_concurrency`. Reads no session that the page did not read."""
+    user = request.user if request.session.accessed else None  # an API's own authentication may also leave None
+    if user is not None and user.is_authenticated:
+        request.META[page_concurrency.USER] = user.pk
 
 
 def _is_too_large(request: HttpRequest) -> bool:

@@ -38,14 +38,22 @@ class Agreement(models.Model):
     expires_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
     answered_at = models.DateTimeField(null=True)
-    # The facts and the verdict of the scheme's rules, for the transfer (`rules.kept_verdicts`). NULL without rules.
-    rule_facts = models.BinaryField(null=True)
 
     class Meta:
         abstract = True
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class JudgedAgreement(Agreement):
+    """An agreement that the scheme's rules judge when it is requested."""
+
+    # The facts and the verdict of the rules, for the transfer (`rules.kept_verdicts`). NULL without rules.
+    rule_facts = models.BinaryField(null=True)
+
+    class Meta:
+        abstract = True
 
 
 def _guards(what: str) -> list[models.BaseConstraint]:
@@ -75,7 +83,7 @@ def _sweep(what: str) -> models.Index:
 _HAS_TERMS = Q(packet_sha256__isnull=False)
 
 
-class Quote(Agreement):
+class Quote(JudgedAgreement):
     resource = "quotes"
     not_found = ErrorCode.QUOTE_ID_NOT_FOUND
 
@@ -105,9 +113,8 @@ class Quote(Agreement):
         constraints = _guards("quote")
 
 
-class BulkQuote(Agreement):
-    """A request for the terms of many payments of one payer to one DFSP. The messages name the parties of each
-    payment."""
+class BulkQuote(JudgedAgreement):
+    """Terms requested for many payments of one payer to one DFSP. The messages have the parties of each payment."""
 
     resource = "bulkQuotes"
     not_found = ErrorCode.BULK_QUOTE_ID_NOT_FOUND
@@ -125,7 +132,7 @@ class BulkQuote(Agreement):
         constraints = _guards("bulk_quote")
 
 
-class FxQuote(Agreement):
+class FxQuote(JudgedAgreement):
     """The terms of a conversion. The columns `payer` and `payee` hold the initiating DFSP and the FXP."""
 
     resource = "fxQuotes"

@@ -18,6 +18,7 @@ import pytest
 from django.db import connection
 
 from directory import lookup_sql as directory
+from hub.outbox import claims
 from hub.outbox import store as outbox
 from hub.outbox.messages import Outgoing
 from hub.postgresql import arrays
@@ -97,18 +98,18 @@ def test_a_claim_reads_what_it_takes_and_of_each_message_its_subject_whatever_wa
     for destination in destinations:
         outbox.append(messages_to(destination, waiting, subjects=subjects))
     execute("ANALYZE outbox_message")
-    plan = plan_of(outbox._DUE, [destinations, [32, 32], 32, [], [], [], []])
+    plan = plan_of(claims._DUE, [destinations, [32, 32], 32, [], [], [], []])
     assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM | BY_SOURCE
     assert {name for n in ("m", "s", "s_1") for name in indexes_for(n, plan)} == {"message_by_source"}, plan
-    plan = plan_of(outbox._LEASE, [10, [1, 2, 3]])
+    plan = plan_of(claims._LEASE, [10, [1, 2, 3]])
     assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM
     assert indexes_for("m", plan) == {"outbox_message_pkey"}
     assert indexes_for("head", plan) == {"message_by_subject"}
 
 
 KNOWN_IDS = {
-    "lease": (outbox._LEASE, [10, [1, 2, 3]]),
-    "put off": (outbox._PUT_OFF, [10, [1, 2, 3]]),
+    "lease": (claims._LEASE, [10, [1, 2, 3]]),
+    "put off": (claims._PUT_OFF, [10, [1, 2, 3]]),
     "delivered": (outbox._DELIVERED, [[1, 2, 3], [200, 200, 200], [1, 2, 3], b""]),
     "postpone": (
         outbox._POSTPONE,
@@ -225,7 +226,7 @@ def test_a_claim_of_messages_changes_no_index(world: World) -> None:
     destination = world.ids["green"]
     outbox.append(messages_to(destination, 100))
     before = updates()
-    assert len(outbox.claim({destination: outbox.Room(100, 10**9)}, lease_s=10).messages) == 100
+    assert len(claims.claim({destination: claims.Room(100, 10**9)}, lease_s=10).messages) == 100
     assert [after - earlier for after, earlier in zip(updates(), before, strict=True)] == [100, 100]
 
 

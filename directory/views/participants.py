@@ -85,6 +85,7 @@ class ParticipantsView(FspiopView):
 
     resource = "participants"
     is_bulk = True
+    has_large_bodies = True
 
     @fspiop_schema("participants", request=ParticipantsPost, answer=200, summary="Register many aliases")
     def post(self, request: Request) -> HttpResponse:

@@ -1,10 +1,11 @@
 """Limits each DFSP's use of a web process.
 
 The limits are for requests per second (`DFSP_RATE`), requests per second for the state of a payment
-(`DFSP_STATE_RATE`), open requests (`DFSP_OPEN_REQUESTS`), open bulks (`DFSP_OPEN_BULKS`) and the part of the process's
-time that bulks take (`DFSP_BULK_SHARE`). A bulk may have megabytes and holds a lock for each item. The thread of its
-request processes the bulk. A request beyond a limit gets 429, before the hub reads the body, checks the signature or
-sends a statement. A bulk beyond its sender's part of the time first waits a few seconds for its turn.
+(`DFSP_STATE_RATE`) and open requests (`DFSP_OPEN_REQUESTS`). Bulks have further limits (`hub.api.bulk_limits`). A
+request beyond a limit gets 429, before the hub reads the body, checks the signature or sends a statement.
+
+Callbacks (PUT, PATCH) to each participant have a rate of their own, as large as the rate of that participant's
+requests. So the requests of one participant never use up the rate of another that must answer them.
 
 The hub sends a refusal beyond a rate after a pause of `DFSP_PAUSE_MS`. Without the pause, a sender that repeats its
 requests at once would use up the processor. A paused request occupies a thread, so a process limits the number of
@@ -21,14 +22,18 @@ DFSP. But the limit on messages never refuses callbacks (PUT, PATCH).
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 import structlog
 from django.conf import settings
 from prometheus_client import Counter
 
 from fspiop.errors import ErrorCode, FspiopError
+from hub.api.bulk_limits import Bulks
 from hub.outbox import backlog
+
+K = TypeVar("K", bound=Hashable)
 
 log = structlog.get_logger("api")
 
@@ -36,9 +41,7 @@ LIMITED = Counter("kitovu_dfsp_limited_total", "Requests answered with 429, by D
 
 _BURST_S = 1.0  # the largest burst has as many requests as are allowed in this time
 _STATES_BURST_S = 0.2
-_LONGEST_TURN_S = 5.0  # how long a bulk waits at most until its sender may use the process again
 _SAY_EVERY_S = 1.0
-_MOST_COUNTED_S = 1.0
 _PAUSED_SHARE = 1 / 3  # of WEB_QUEUE: the largest part of the open requests that may be paused at once
 
 _STATE_QUERIES = frozenset(
@@ -56,20 +59,21 @@ class Limits:
     ) -> None:
         self._clock, self._pause = clock, pause
         self._lock = threading.Lock()
-        self._spent_until: dict[int, float] = {}  # the time up to which a caller has used its rate
+        # The time up to which a caller has used its rate: for requests (None), and for callbacks to each participant.
+        self._spent_until: dict[tuple[int, int | None], float] = {}
         self._spent_on_states_until: dict[int, float] = {}
-        self._bulks_spent_until: dict[int, float] = {}
         self._paused = 0
         self._open: dict[int, int] = {}
-        self._open_bulks: dict[int, int] = {}
         self._said: dict[int, float] = {}
 
-    def enter(self, caller: int, name: str, *, is_state_query: bool = False) -> None:
+    def enter(self, caller: int, name: str, *, is_state_query: bool = False, callback_to: int | None = None) -> None:
         """Counts one open request of a participant, until `leave`.
+
+        `callback_to` is the recipient of a callback, or 0 if it is not known.
 
         Raises FspiopError 2005 (429) if the request exceeds a limit of the participant.
         """
-        exceeded = self._exceeded(caller, is_state_query=is_state_query)
+        exceeded = self._exceeded(caller, is_state_query=is_state_query, callback_to=callback_to)
         if exceeded is None:
             return
         self._say(caller, name, exceeded)
@@ -99,46 +103,13 @@ class Limits:
             http_status=429,
         )
 
-    def enter_bulk(self, caller: int, name: str) -> None:
-        """Counts one open bulk of a participant, until `leave_bulk`.
+    def refused_bulk(self, caller: int, name: str, exceeded: str, detail: str) -> FspiopError:
+        """Counts a refusal because of this limit of bulks, pauses, and returns the error for the sender."""
+        self._say(caller, name, exceeded)
+        self._pause_refusal()
+        return FspiopError(ErrorCode.SERVER_BUSY, detail, http_status=429)
 
-        Waits until the participant may use the process for a bulk again. Raises FspiopError 2005 with 429 if this
-        participant has too many open bulks or would wait too long. Raises FspiopError 2005 with 503 if all participants
-        together have too many open bulks.
-        """
-        with self._lock:
-            count, of_all = self._open_bulks.get(caller, 0), sum(self._open_bulks.values())
-            wait_s = self._bulks_spent_until.get(caller, 0.0) - self._clock() if settings.DFSP_BULK_SHARE else 0.0
-            is_spent, is_its_own = wait_s > _LONGEST_TURN_S, count >= settings.DFSP_OPEN_BULKS
-            is_taken = not is_its_own and not is_spent and of_all < settings.WEB_BULKS
-            if is_taken:
-                self._open_bulks[caller] = count + 1
-        if is_its_own or is_spent:
-            self._say(caller, name, "bulks at once" if is_its_own else "bulks")
-            self._pause_refusal()
-            too_many = "bulks at once" if is_its_own else "bulks in a short time"
-            raise FspiopError(ErrorCode.SERVER_BUSY, f"too many {too_many}", http_status=429)
-        if not is_taken:
-            raise FspiopError(ErrorCode.SERVER_BUSY, "too many bulks wait; try again", http_status=503)
-        if wait_s > 0:
-            self._pause(wait_s)
-
-    def charge_bulk(self, caller: int, took_s: float) -> None:
-        """Counts the time that the process has worked on a bulk of a participant.
-
-        Of a long time, only a part counts, because the bulk may have waited for an oracle or for a lock.
-        """
-        took_s = min(took_s, _MOST_COUNTED_S)
-        if settings.DFSP_BULK_SHARE:
-            with self._lock:
-                began = max(self._bulks_spent_until.get(caller, 0.0), self._clock() - took_s)
-                self._bulks_spent_until[caller] = began + took_s / settings.DFSP_BULK_SHARE
-
-    def leave_bulk(self, caller: int) -> None:
-        with self._lock:
-            self._open_bulks[caller] -= 1
-
-    def _exceeded(self, caller: int, *, is_state_query: bool) -> str | None:
+    def _exceeded(self, caller: int, *, is_state_query: bool, callback_to: int | None) -> str | None:
         """Returns the limit that this request exceeds, if there is one.
 
         Counts the request as open, even beyond a rate, except if too many requests are open.
@@ -151,7 +122,7 @@ class Limits:
             states = self._spent_on_states_until
             if is_state_query and not _is_within(settings.DFSP_STATE_RATE, states, caller, now, _STATES_BURST_S):
                 return "state queries a second"
-            if not _is_within(settings.DFSP_RATE, self._spent_until, caller, now, _BURST_S):
+            if not _is_within(settings.DFSP_RATE, self._spent_until, (caller, callback_to), now, _BURST_S):
                 return "requests a second"
             return None
 
@@ -175,7 +146,7 @@ class Limits:
             log.warning("dfsp_limited", source=name, limit=exceeded)
 
 
-def _is_within(rate: float, spent_until: dict[int, float], caller: int, now: float, burst_s: float) -> bool:
+def _is_within(rate: float, spent_until: dict[K, float], caller: K, now: float, burst_s: float) -> bool:
     """Returns whether one more request is within the caller's rate, and counts the request if so.
 
     A rate of 0 is no limit. After a pause of the caller, the requests of `burst_s` seconds may come at once, and at
@@ -200,6 +171,6 @@ enter = _limits.enter
 leave = _limits.leave
 check_backlog = _limits.check_backlog
 no_room = _limits.no_room
-enter_bulk = _limits.enter_bulk
-charge_bulk = _limits.charge_bulk
-leave_bulk = _limits.leave_bulk
+bulks = Bulks(_limits.refused_bulk)
+own_api = Bulks(_limits.refused_bulk, noun="requests of this API")
+"""The hub's own API for DFSPs, whose requests may read or write as much as a bulk. They do not count as bulks."""

@@ -6,7 +6,7 @@ HTTP statuses by code: FSPIOP API v1.1, section 7.6, as the reference hub maps t
 from typing import Any
 
 import structlog
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
@@ -47,6 +47,8 @@ def as_fspiop(error: BaseException) -> FspiopError:
             return FspiopError(ErrorCode.CLIENT_ERROR, str(error.detail), http_status=status)
         case RequestDataTooBig():
             return FspiopError(ErrorCode.TOO_LARGE_PAYLOAD)
+        case SuspiciousOperation():  # for example, a query of more parameters than Django reads
+            return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request cannot be read")
         case UnreadablePostError():
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended before its Content-Length")
         case DataError():

@@ -1,9 +1,9 @@
 """Limits the number of DFSP requests that one web process handles at once. Refuses further requests before any work.
 
-Payments in progress have priority: the module still accepts callbacks (PUT, PATCH) when it refuses new work (POST,
-GET). The module also refuses new work while messages wait long for couriers (`hub.outbox.delivery_delay`). The module
-refuses lookups first, then requests for terms, and then transfers. So payments that have begun end before new payments
-begin. A refused request writes no row.
+Work in progress has priority: callbacks (PUT, PATCH) are still accepted when new work (POST, GET) is already refused.
+New work of a DFSP is also refused while messages, its own among them, wait long for couriers
+(`hub.outbox.delivery_delay`): lookups first, then requests for terms, then transfers, so that payments that have begun
+end before others begin. A refused request writes no row.
 """
 
 import threading
@@ -18,6 +18,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.api import errors, slow_bodies
 from hub.api.middleware import DFSP_DOORS
 from hub.outbox import delivery_delay
+from hub.participants import queries
 
 SHED = Counter("kitovu_web_shed_total", "DFSP requests answered with 503 because too many were in progress")
 DELAYED = Counter(
@@ -47,7 +48,9 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class Turnstile:
     """A WSGI middleware."""
 
-    def __init__(self, application: Wsgi, delay_s: Callable[[], float] = delivery_delay.reader.delay_s) -> None:
+    def __init__(
+        self, application: Wsgi, delay_s: Callable[[int | None], float] = delivery_delay.reader.delay_s
+    ) -> None:
         self._application = application
         self._delay_s = delay_s
         self._delayed_admitted_at = 0.0
@@ -65,7 +68,7 @@ class Turnstile:
         resource = environ["PATH_INFO"].partition("/")[2].partition("/")[0]
         if resource not in DFSP_DOORS:
             return self._application(environ, start_response)
-        if self._is_delayed(environ["REQUEST_METHOD"], resource):
+        if self._is_delayed(environ, resource):
             DELAYED.labels(resource).inc()
             start_response(self._status, list(self._headers))
             return self._body
@@ -87,12 +90,14 @@ class Turnstile:
             with self._guard:
                 self._under_way -= 1
 
-    def _is_delayed(self, method: str, resource: str) -> bool:
-        setting = _MOST_DELAY.get((method, resource))
+    def _is_delayed(self, environ: dict[str, Any], resource: str) -> bool:
+        setting = _MOST_DELAY.get((environ["REQUEST_METHOD"], resource))
         if setting is None:
             return False
         most: float = getattr(settings, setting)
-        if not most or self._delay_s() <= most:
+        # A participant that names another as the source is refused later, by its credentials.
+        source_id = queries.known_id(environ.get("HTTP_FSPIOP_SOURCE", ""))
+        if not most or self._delay_s(source_id) <= most:
             return False
         # A few requests are served in any case, because the delay is measured by the messages of served requests.
         now = time.monotonic()

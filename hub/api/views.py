@@ -22,14 +22,16 @@ from fspiop import bodies, iso20022, resources, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
 from hub import minor_unit_checks
-from hub.api import authentication, dfsp_limits, errors, request_body, signatures
+from hub.api import authentication, bulk_limits, dfsp_limits, errors, request_body, signatures
+from hub.api.bulk_limits import Answered, Bulks
 from hub.outbox.messages import Recipient
+from hub.participants import queries
 
 T = TypeVar("T")
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 """The API's methods. Without this list, DRF would respond to OPTIONS, and Django would respond to HEAD as to GET."""
-_OF_BULKS = frozenset({"POST", "PUT"})
+_LARGE = frozenset({"POST", "PUT"})
 CALLBACKS = frozenset({"PUT", "PATCH"})
 """The methods of callbacks. They are never refused because other participants do not accept their messages."""
 
@@ -85,10 +87,12 @@ class FspiopView(PlainView):
 
     resource: ClassVar[str]
     is_bulk: ClassVar[bool] = False
-    """Whether a POST or PUT here has many items.
+    """Whether a request here is about many items. A DFSP may have fewer such requests open, for a share of the time."""
 
-    Then its body may be larger, and a DFSP may have fewer such requests open.
-    """
+    bulks: ClassVar[Bulks] = dfsp_limits.bulks
+
+    has_large_bodies: ClassVar[bool] = False
+    """Whether the body of a POST or PUT here has many items, and may be larger."""
 
     sends_messages: ClassVar[bool] = True
     """Whether requests to this resource cause messages to DFSPs. If so, a full outbox of the caller refuses them."""
@@ -101,8 +105,11 @@ class FspiopView(PlainView):
     fspiop: Headers
     raw_body: bytes
     signed_uri: str | None  # the FSPIOP-URI of the checked signature
+    answered = Answered.NOTHING
+    """What this request is an answer to, if it is an answer to a bulk. The handler sets this."""
+
     _is_counted = False
-    _is_counted_as_bulk = False
+    _end_bulk: bulk_limits.Ended | None = None
     _bulk_began = 0.0
     _unread = 0
     """An upper limit for the bytes of the body that were declared and not yet read."""
@@ -118,13 +125,14 @@ class FspiopView(PlainView):
             response: HttpResponseBase = handler(asked, *args, **kwargs)
         except Exception as error:
             response = self.handle_exception(error)
+            if response.status_code >= 500:
+                self.answered = Answered.BULK  # the hub is at fault, not the sender
         finally:
             self.__dict__.pop("head", None)  # see PlainView
             if self._unread:
                 request_body.pass_over(request, self._unread)
-            if self._is_counted_as_bulk:
-                dfsp_limits.charge_bulk(self.caller, time.monotonic() - self._bulk_began)
-                dfsp_limits.leave_bulk(self.caller)
+            if self._end_bulk is not None:
+                self._end_bulk(time.monotonic() - self._bulk_began, self.answered)
             if self._is_counted:
                 dfsp_limits.leave(self.caller)
         return response
@@ -135,8 +143,8 @@ class FspiopView(PlainView):
         if method not in METHODS or getattr(self, method.lower(), None) is None:
             raise exceptions.MethodNotAllowed(method)
         request_body.check_head(http)
-        is_bulk = self.is_bulk and method in _OF_BULKS
-        most = settings.MAX_BULK_BODY_BYTES if is_bulk else settings.MAX_BODY_BYTES
+        is_large = self.has_large_bodies and method in _LARGE
+        most = settings.MAX_BULK_BODY_BYTES if is_large else settings.MAX_BODY_BYTES
         length = request_body.length_of(http, most)
         self._unread = most if length is None else length
         meta = http.META
@@ -150,13 +158,19 @@ class FspiopView(PlainView):
         self.check_date()
         self.caller = authentication.participant_of(http, self.fspiop.source)
         is_state_query = dfsp_limits.is_state_query(method, self.resource)
-        dfsp_limits.enter(self.caller, self.fspiop.source, is_state_query=is_state_query)
+        is_callback = method in CALLBACKS
+        callback_to = (queries.known_id(self.fspiop.destination or "") or 0) if is_callback else None
+        dfsp_limits.enter(self.caller, self.fspiop.source, is_state_query=is_state_query, callback_to=callback_to)
         self._is_counted = True
+        if callback_to == 0 and settings.DFSP_RATE and self.fspiop.destination:
+            queries.id_of(self.fspiop.destination)  # so that the next callback is counted for its recipient
         if self.sends_messages and method not in CALLBACKS:
             dfsp_limits.check_backlog(self.caller, self.fspiop.source, self.fspiop.source)
-        if is_bulk:
-            dfsp_limits.enter_bulk(self.caller, self.fspiop.source)
-            self._is_counted_as_bulk = True
+        if self.is_bulk:
+            if is_callback:
+                self._end_bulk = self.bulks.enter_answer(self.caller, self.fspiop.source, self._payer())
+            else:
+                self._end_bulk = self.bulks.enter(self.caller, self.fspiop.source)
         self._unread = 0
         used = time.thread_time()
         try:
@@ -166,6 +180,10 @@ class FspiopView(PlainView):
         self.signed_uri = signatures.check(
             http, self.resource, self.fspiop, self.raw_body, self.caller, forwarded=self.forwarded_headers
         )
+
+    def _payer(self) -> int | None:
+        """Returns the id of the participant that FSPIOP-Destination names, or None if there is none."""
+        return queries.id_of(self.fspiop.destination) if self.fspiop.destination else None
 
     def read_headers(self, method: str, header: Callable[[str], str | None]) -> Headers:
         """Returns the headers that the caller must send. Raises FspiopError with the name of a wrong header."""

@@ -4,9 +4,7 @@ To process a message in one set-based transaction costs less than Django's work 
 the figures. The meaning of a request does not change.
 """
 
-import codecs
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -52,13 +50,10 @@ class LeanRequest(WSGIRequest):
         self.environ.pop("wsgi.input", None)  # granian closes a connection whose body will not be read
 
     def _set_content_type_params(self, meta: dict[str, str]) -> None:
+        # Django would read forms and queries in any encoding of Python that `charset` names, some of which are none of
+        # texts. The hub reads UTF-8 only.
         self.content_type, parameters = _content_type_of(meta.get("CONTENT_TYPE", ""))
         self.content_params = dict(parameters)
-        charset = parameters.get("charset")
-        if charset is not None:
-            with suppress(LookupError, ValueError):  # ValueError: a NUL
-                codecs.lookup(charset)
-                self.encoding = charset
 
 
 class LeanHandler(WSGIHandler):

@@ -23,8 +23,8 @@ from fspiop.time import http_date
 from hub import sql_execution
 from hub.curl import Curl, NotPermitted, Reply
 from hub.dfsp_api.messages import CallbackCheck
+from hub.outbox.claims import Claimed
 from hub.outbox.client import HubKey
-from hub.outbox.store import Claimed
 from hub.participants import queries
 from hub.participants.endpoint_types_and_urls import url_for
 from hub.participants.models import Participant

@@ -1,5 +1,6 @@
 """The base class of the API's views. The class authenticates a caller like the FSPIOP API. Bodies are plain JSON."""
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from email.message import Message
@@ -12,6 +13,8 @@ from rest_framework.request import Request
 from fspiop import bodies, headers
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import Headers
+from hub.api import dfsp_limits
+from hub.api.bulk_limits import Bulks
 from hub.api.views import FspiopView
 from hub.concurrency_shares import NoPlace, Places, Sizes
 from hub.participants.models import Participant
@@ -19,18 +22,24 @@ from hub.participants.models import Participant
 T = TypeVar("T")
 
 _WITH_BODY = frozenset({"POST", "PUT"})
-# The requests that read, in one process: fewer than half of the database connections, and two of one DFSP.
-_READERS = Sizes(most=8, shared=4, share=1, waiting=24, waiting_share=2)
+# The requests at work in one process: fewer than half of the database connections, and two of one DFSP. A request that
+# waits for a lock holds its connection.
+_WORKERS = Sizes(most=8, shared=4, share=1, waiting=24, waiting_share=2)
 _WAIT_S = 2.0
 
-_reading = Places()
+_working = Places()
 
 
 class DfspView(FspiopView):
-    """A resource of this API. `caller` is the participant's id. A response contains only the participant's own data."""
+    """A resource of this API. `caller` is the id of the participant, whose own data the response has.
+
+    With `is_bulk`, one DFSP has few requests at work, and they take a share of the process's time.
+    """
 
     resource: ClassVar[str] = "dfsp"
     sends_messages: ClassVar[bool] = False
+    is_bulk: ClassVar[bool] = True
+    bulks: ClassVar[Bulks] = dfsp_limits.own_api
 
     _place: ExitStack | None = None
 
@@ -43,13 +52,14 @@ class DfspView(FspiopView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if request.method == "GET":
+        if self.is_bulk:
             self._place = ExitStack()
             try:
-                self._place.enter_context(_reading.taken(self.caller, _READERS, wait_s=_WAIT_S))
+                self._place.enter_context(_working.taken(self.caller, _WORKERS, wait_s=_WAIT_S))
             except NoPlace:
                 detail = "too many requests of this API at once"
                 raise FspiopError(ErrorCode.SERVER_BUSY, detail, http_status=429) from None
+            self._bulk_began = time.monotonic()  # waiting is no work
 
     def read_headers(self, method: str, header: Callable[[str], str | None]) -> Headers:
         found = headers.read_common_headers(header)

@@ -27,6 +27,8 @@ _AT = "/dfsp/v1/submissions"
 class ClockView(DfspView):
     """Accepts any Date, so that a DFSP with a wrong clock can find the fault."""
 
+    is_bulk = False
+
     def check_date(self) -> None:
         return
 
@@ -125,7 +127,7 @@ class SigningKeysView(DfspView):
     def post(self, request: Request) -> HttpResponse:
         wanted, participant = self.body(messages.NewSigningKey), self.participant
         text = wanted.key if isinstance(wanted.key, str) else json.dumps(wanted.key)
-        credentials.check_signing_key(key=text)
+        credentials.check_signing_key(participant, key=text)
         payload = {
             "participant": participant.name,
             "kind": Credential.Kind.SIGNING_KEY.value,
@@ -137,6 +139,8 @@ class SigningKeysView(DfspView):
 
 
 class CallbackChecksView(DfspView):
+    is_bulk = False  # the check has limits of its own, and waits for the DFSP
+
     @dfsp_schema(
         TAG,
         summary="Have the hub call the caller's registered endpoint, and report the response",

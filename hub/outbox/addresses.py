@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hub.outbox.store import Claimed
+from hub.outbox.claims import Claimed
 from hub.participants import endpoint_types_and_urls, queries
 
 

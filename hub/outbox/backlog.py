@@ -13,7 +13,7 @@ import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
 
-from hub.outbox import store
+from hub.outbox import claims
 from hub.sql_execution import give_back
 
 log = structlog.get_logger("outbox")
@@ -35,7 +35,7 @@ def crowded() -> frozenset[tuple[str, str]]:
     global _crowded, _read_at
     if time.monotonic() - _read_at > _REFRESH_S and _reading.acquire(blocking=False):
         try:
-            _crowded = store.crowded(settings.OUTBOX_PENDING_PER_SOURCE)
+            _crowded = claims.crowded(settings.OUTBOX_PENDING_PER_SOURCE)
         except DatabaseError as error:
             log.warning("backlog_not_read", error=str(error)[:200])  # the request itself will fail at the database
         finally:

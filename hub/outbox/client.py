@@ -12,7 +12,7 @@ from django.conf import settings
 
 from fspiop import jws
 from hub.curl import Curl, NotPermitted
-from hub.outbox.store import Claimed
+from hub.outbox.claims import Claimed
 
 _MOST_OF_AN_ANSWER = 64 * 1024
 _LONGEST_RETRY_AFTER_S = 300.0

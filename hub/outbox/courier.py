@@ -22,16 +22,15 @@ import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
-from psycopg.errors import QueryCanceled
 
 from hub.curl import Curl
-from hub.outbox import client, delivery_delay, metrics, retries, store, wakeup
+from hub.outbox import claims, client, delivery_delay, metrics, retries, store, wakeup
 from hub.outbox.addresses import Addresses
+from hub.outbox.claims import Claim, Claimed, Room
 from hub.outbox.client import Answer
 from hub.outbox.destination_pauses import Destination, open_by_source
-from hub.outbox.store import Claim, Claimed, Room
 from hub.participants import queries
-from hub.sql_execution import is_away, is_outdated, work_by_keys
+from hub.sql_execution import is_away, is_of_some_rows, is_outdated, work_by_keys
 
 log = structlog.get_logger("outbox")
 T = TypeVar("T")
@@ -97,7 +96,7 @@ class Courier:
     async def _look_regularly(self) -> None:
         while True:
             try:
-                with_work = await self._in_database(store.destinations_with_work)
+                with_work = await self._in_database(claims.destinations_with_work)
                 for destination in self._destinations.values():
                     destination.checked()
                 self._look_at(with_work)
@@ -122,7 +121,7 @@ class Courier:
         try:
             await self._claim_for(room)
         except DatabaseError as error:
-            if is_away(error) and not isinstance(error.__cause__, QueryCanceled):
+            if is_away(error) and not is_of_some_rows(error):
                 log.warning("outbox_can_not_be_claimed", error=str(error)[:200])
                 await asyncio.sleep(_PAUSE_S)
                 self._look_at(room)
@@ -185,7 +184,7 @@ class Courier:
         except_for: Sequence[int],
         each_alone: bool,
     ) -> tuple[list[tuple[Claimed, str | None]], Claim]:
-        claim = store.claim(
+        claim = claims.claim(
             room,
             lease_s=settings.OUTBOX_LEASE_S,
             most_of_one_source=settings.OUTBOX_CONCURRENCY_PER_SOURCE,
@@ -276,7 +275,7 @@ def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tupl
     try:
         notified = _settle_together(results, left_alone)
     except DatabaseError as error:
-        if is_away(error) or len(results) < 2:
+        if (is_away(error) and not is_of_some_rows(error)) or len(results) < 2:
             raise
         notified = _settle_alone(results)
     for message, answer in results:

@@ -1,26 +1,32 @@
 """Measures how long messages wait until couriers send them. Web processes refuse new work if the delay is long.
 
-Couriers measure the wait of messages for each destination. The delay is the shortest of these waits. If a DFSP is slow
-or was down, only the messages for this DFSP wait. If a DFSP floods the hub, only the messages that it has caused wait.
-If the messages of most sources wait at every destination, the hub itself is too slow. Couriers publish the delay in
-Redis for two seconds. Web processes read the delay twice a second in a separate thread, so that no request waits for
-Redis. If Redis has no value, web processes compute the delay from the deliveries of the last two seconds.
+Couriers measure the wait of messages for each destination and source. Two delays follow:
+
+- The delay of the hub is the shortest wait of a destination. If a DFSP is slow or was down, only the messages for this
+  DFSP wait. If a DFSP floods the hub, only the messages that it has caused wait. If the messages of most sources wait
+  at every destination, the hub itself is too slow.
+- The delay of a source is the shortest wait of its own messages at a destination, its own endpoint among them. So other
+  participants, even several that act together, cannot make it long while the hub is quick.
+
+New work of a source is refused only if both delays are long. Couriers publish the delays in Redis for two seconds. Web
+processes read them twice a second in a separate thread, so no request asks for them. Without a value, they refuse
+nothing for this reason.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from statistics import median, median_low
 
+import orjson
 import redis
 import structlog
 from django.conf import settings
-from django.db import Error as DatabaseError
 from django.db import connection
 from redis.exceptions import RedisError
 
 from hub.outbox.messages import HUB
-from hub.sql_execution import execute
 
 log = structlog.get_logger("outbox")
 
@@ -28,24 +34,13 @@ _VALID_S = 2.0
 _READ_EVERY_S = 0.5
 _PUBLISH_EVERY_S = 0.25
 _WINDOW_S = 1.0  # the period whose messages are measured
-_MOST = 200  # the deliveries that are read
-
-# The newest delivered messages were the first in their queues. Their rows do not have the source, so each message
-# counts as one of a source of its own.
-_DELIVERED = """
-    SELECT d.destination_id, d.message_id, extract(epoch FROM d.delivered_at - d.created_at)::float8
-    FROM (SELECT message_id, destination_id, created_at, delivered_at, attempts
-          FROM outbox_delivery ORDER BY message_id DESC LIMIT %s) d
-    WHERE d.delivered_at > clock_timestamp() - make_interval(secs => %s) AND d.attempts = 1
-"""
-
 
 Age = tuple[int, int, float]
 """A message's destination and source, and its age in seconds at its first attempt."""
 
 
 def delay_of(ages: Iterable[Age]) -> float:
-    """Returns the delay in seconds.
+    """Returns the delay of the hub in seconds.
 
     The wait at a destination is the median over the sources, so one source alone cannot change it. Returns 0 if fewer
     than two destinations get messages, or if fewer than two participants cause messages. In these cases, the hub cannot
@@ -59,6 +54,42 @@ def delay_of(ages: Iterable[Age]) -> float:
     if len(by_destination) < 2 or len(sources - {HUB}) < 2:
         return 0.0
     return min(median_low(map(median, by_source.values())) for by_source in by_destination.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """The delay of the hub, and those of sources, in seconds."""
+
+    of_hub: float = 0.0
+    of_sources: Mapping[int, float] = field(default_factory=dict)
+
+    def for_source(self, source_id: int | None) -> float:
+        """Returns the delay for new work of a source. 0 if none of its messages was sent lately."""
+        return min(self.of_hub, self.of_sources.get(source_id, 0.0)) if source_id is not None else 0.0
+
+    def write(self) -> bytes:
+        """Returns the text for Redis. The delays of sources do not matter if the hub is quick."""
+        sources = {str(source_id): round(delay_s, 3) for source_id, delay_s in self.of_sources.items()}
+        return orjson.dumps({"hub": round(self.of_hub, 3), "sources": sources if self.of_hub else {}})
+
+    @classmethod
+    def read(cls, text: bytes) -> "Delays":
+        """Raises ValueError if another program has written the text."""
+        try:
+            found = orjson.loads(text)
+            return cls(float(found["hub"]), {int(id): float(each) for id, each in found["sources"].items()})
+        except (TypeError, KeyError, AttributeError):
+            raise ValueError("these are no delays") from None
+
+
+def delays_of(ages: Iterable[Age]) -> Delays:
+    """Returns the delays of the hub and of each source."""
+    seen = list(ages)
+    by_source: dict[int, dict[int, list[float]]] = {}
+    for destination_id, source_id, age_s in seen:
+        by_source.setdefault(source_id, {}).setdefault(destination_id, []).append(age_s)
+    of_sources = {source_id: min(map(median, at.values())) for source_id, at in by_source.items() if source_id != HUB}
+    return Delays(delay_of(seen), of_sources)
 
 
 def _key() -> str:
@@ -94,62 +125,60 @@ class Publisher:
             self._has_news = True
             self._arrived.notify()
 
-    def delay_s(self) -> float:
-        """Returns the delay, measured by the messages of the last second."""
+    def delays(self) -> Delays:
+        """Returns the delays, measured by the messages of the last second."""
         since = self._clock() - _WINDOW_S
-        return delay_of(age for at, age in self._seen if at > since)
+        return delays_of(age for at, age in self._seen if at > since)
 
     def _work(self) -> None:
         client = _redis()
+        is_delayed = False
         while True:
             with self._arrived:
-                while not self._has_news:
-                    self._arrived.wait()
+                # Once no more messages come, a delay that was published must end before its time.
+                self._arrived.wait_for(lambda: self._has_news, timeout=_WINDOW_S if is_delayed else None)
                 self._has_news = False
-            publish(client, self.delay_s())
+            found = self.delays()
+            is_delayed = found.of_hub > 0
+            publish(client, found)
             time.sleep(_PUBLISH_EVERY_S)
 
 
-def publish(client: redis.Redis, delay_s: float) -> None:
-    """Publishes a delay for two seconds."""
+def publish(client: redis.Redis, delays: Delays) -> None:
+    """Publishes delays for two seconds."""
     try:
-        client.set(_key(), f"{delay_s:.3f}", px=int(_VALID_S * 1000))
+        client.set(_key(), delays.write(), px=int(_VALID_S * 1000))
     except (RedisError, OSError) as error:
         log.warning("delay_not_published", error=str(error)[:200])
 
 
-def published(client: redis.Redis) -> float | None:
-    """Returns the delay that a courier published in the last two seconds, or None."""
+def published(client: redis.Redis) -> Delays:
+    """Returns the delays that a courier published in the last two seconds, or none."""
     try:
         text = client.get(_key())
-        return float(text) if text is not None else None  # type: ignore[arg-type]
+        return Delays.read(text) if text is not None else Delays()  # type: ignore[arg-type]
     except (RedisError, OSError, ValueError):  # ValueError: another program's value
-        return None
-
-
-def delivered() -> float:
-    """Returns the delay of the messages that were delivered in the last two seconds."""
-    return delay_of((row[0], row[1], row[2]) for row in execute(_DELIVERED, [_MOST, _VALID_S]))
+        return Delays()
 
 
 class Reader:
-    """Reads the delay for a web process. The delay is 0 until a value was read."""
+    """Reads the delays for a web process. They are 0 until a value was read."""
 
     def __init__(self) -> None:
-        self._delay_s, self._read_at = 0.0, float("-inf")
+        self._delays, self._read_at = Delays(), float("-inf")
         self._wanted = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def delay_s(self) -> float:
-        """Returns the latest value that the thread has read, and makes the thread read again. Never waits."""
+    def delay_s(self, source_id: int | None) -> float:
+        """Returns the delay for new work of a source, and starts a new read in the thread. Never waits."""
         if self._thread is None or not self._thread.is_alive():
             with self._starting:
                 if self._thread is None or not self._thread.is_alive():
                     self._thread = threading.Thread(target=self._work, name="outbox-delay-reader", daemon=True)
                     self._thread.start()
         self._wanted.set()
-        return self._delay_s if time.monotonic() - self._read_at < _VALID_S else 0.0
+        return self._delays.for_source(source_id) if time.monotonic() - self._read_at < _VALID_S else 0.0
 
     def _work(self) -> None:
         client = _redis()
@@ -157,15 +186,10 @@ class Reader:
             self._wanted.wait()
             self._wanted.clear()
             try:
-                delay_s = published(client)
-                self._delay_s = delivered() if delay_s is None else delay_s
+                self._delays = published(client)
                 self._read_at = time.monotonic()
-            except DatabaseError as error:
-                log.warning("delay_not_read", error=str(error)[:200])
             except Exception:  # the thread must continue
                 log.exception("delay_not_read")
-            finally:
-                connection.close()  # another thread may need it
             time.sleep(_READ_EVERY_S)
 
 

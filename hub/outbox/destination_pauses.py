@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hub.growing_pauses import FAILURES, GrowingPause
-from hub.outbox.store import Claimed, Room
+from hub.outbox.claims import Claimed, Room
 
 _FIRST_PAUSE_S = 0.5
 _PROBES = 4  # the most open requests to a silent destination; fair claims take them from several sources

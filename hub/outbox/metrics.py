@@ -7,8 +7,8 @@ from prometheus_client import Counter, Histogram, Metric
 
 from hub.metrics import gauge
 from hub.outbox import queries
+from hub.outbox.claims import Claimed
 from hub.outbox.client import Answer
-from hub.outbox.store import Claimed
 
 ATTEMPTS = Counter("kitovu_outbox_attempts_total", "Requests sent to participants", ["kind", "result"])
 AGE = Histogram(

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db.models import Max
 
-from hub.outbox import store
+from hub.outbox import claims
 from hub.outbox.models import Message
 from hub.sql_execution import execute
 
@@ -73,5 +73,5 @@ class Crowd:
 
 
 def crowds() -> list[Crowd]:
-    """Returns all pairs of a participant and a destination with too many waiting messages, by names."""
-    return [Crowd(*names) for names in sorted(store.crowded(settings.OUTBOX_PENDING_PER_SOURCE))]
+    """Returns all pairs of such a participant and a destination, by names."""
+    return [Crowd(*names) for names in sorted(claims.crowded(settings.OUTBOX_PENDING_PER_SOURCE))]

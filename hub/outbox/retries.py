@@ -12,9 +12,10 @@ from django.db import transaction
 from fspiop import versions
 from fspiop.errors import ErrorCode, FspiopError
 from hub.outbox import store
+from hub.outbox.claims import Claimed
 from hub.outbox.client import NOT_IMPLEMENTED, Answer
 from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer
-from hub.outbox.store import Claimed, Failure, GivenUp
+from hub.outbox.store import Failure, GivenUp
 from hub.participants import queries
 from hub.sweeps import isolating_batches
 

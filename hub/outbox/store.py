@@ -1,21 +1,16 @@
 """The frequent SQL statements on the outbox's tables."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from types import MappingProxyType
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from django.db import Error as DatabaseError
-from django.db import transaction
 from django.utils.crypto import salted_hmac
-from psycopg.rows import TupleRow
 
-from hub.outbox.messages import END_KINDS, HUB, IfPending, Outgoing
-from hub.sql_execution import execute, is_away
+from hub.outbox.claims import Claimed
+from hub.outbox.messages import IfPending, Outgoing
+from hub.sql_execution import execute
 from hub.sweeps.store import not_skipped
 
 OVERDUE = "undeliverable"  # the batch that gives up requests that could not be delivered in time
@@ -109,220 +104,8 @@ def _columns(messages: Sequence[Outgoing]) -> list[list[Any]]:
     ]
 
 
-@dataclass(slots=True)
-class Claimed:
-    """A message that this worker holds until its lease ends."""
-
-    id: int
-    destination_id: int
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-    subject: str
-    kind: str
-    signed_by_hub: bool
-    reply_to_id: int | None
-    error_path: str | None
-    attempts: int
-    age_s: float
-    lease: datetime
-    endpoints_version: int = 0  # the destination's version when the message was claimed
-    source_id: int = HUB
-
-    @property
-    def is_end(self) -> bool:
-        """Whether the message reports the outcome of a payment."""
-        return self.kind in END_KINDS
-
-
-def _sources_at(destination: str) -> str:
-    """Returns SQL for the sources with pending messages at a destination.
-
-    The SQL steps from source to source in the index.
-    """
-    return f"""
-        WITH RECURSIVE source (id) AS (
-            (SELECT s.source_id FROM outbox_message s
-             WHERE s.destination_id = {destination} AND s.state = 'PENDING' ORDER BY s.source_id LIMIT 1)
-            UNION ALL
-            SELECT (SELECT s.source_id FROM outbox_message s
-                    WHERE s.destination_id = {destination} AND s.state = 'PENDING' AND s.source_id > source.id
-                    ORDER BY s.source_id LIMIT 1)
-            FROM source WHERE source.id IS NOT NULL
-        )"""  # noqa: S608 (a column's name)
-
-
-# Chooses due messages. All sources with messages at a destination share its room, and each source's oldest messages
-# come first. So no source waits behind thousands of messages of another source. `statement_timestamp()` limits the
-# range of the index scan. `clock_timestamp()` would only filter the rows that were read.
-_DUE = f"""
-    SELECT due.id, due.destination_id, due.source_id, due.octets, sender.most
-    FROM unnest(%s::bigint[], %s::int[]) AS wanted (destination_id, room)
-    CROSS JOIN LATERAL (
-        {_sources_at("wanted.destination_id")}
-        SELECT source.id,
-               least(ceil(wanted.room::float8 / count(*) OVER ()), %s - coalesce(busy.open_requests, 0))::int AS most
-        FROM source LEFT JOIN unnest(%s::bigint[], %s::bigint[], %s::int[])
-                              AS busy (destination_id, source_id, open_requests)
-             ON busy.destination_id = wanted.destination_id AND busy.source_id = source.id
-        WHERE source.id IS NOT NULL
-    ) sender
-    CROSS JOIN LATERAL (
-        SELECT m.id, m.destination_id, m.source_id, octet_length(m.body) AS octets FROM outbox_message m
-        WHERE m.destination_id = wanted.destination_id AND m.source_id = sender.id AND m.state = 'PENDING'
-          AND m.due_at <= statement_timestamp()
-          AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp()) AND m.id <> ALL (%s::bigint[])
-        ORDER BY m.due_at LIMIT greatest(sender.most, 0) FOR NO KEY UPDATE SKIP LOCKED
-    ) due
-"""  # noqa: S608 (put together from constants)
-
-# A message with an undelivered predecessor (same subject, same destination) waits for the predecessor. So only the
-# first message of a subject is leased, which is the first row in the index by subject.
-#
-# This must be a separate statement after the statement that took the locks. The delivery of a predecessor looks for the
-# next message under the same lock. So either this statement no longer finds the predecessor, or the delivery finds the
-# postponed message.
-_LEASE = """
-    UPDATE outbox_message m
-    SET leased_until = clock_timestamp() + make_interval(secs => %s), attempts = m.attempts + 1
-    WHERE m.id = ANY(%s::bigint[])
-      AND m.id = (SELECT head.id FROM outbox_message head
-                  WHERE (head.destination_id, head.subject, head.id) >= (m.destination_id, m.subject, 0)
-                    AND head.state <> 'DEAD'
-                  ORDER BY head.destination_id, head.subject, head.id LIMIT 1)
-    RETURNING m.id, m.destination_id, m.method, m.path, m.headers, m.body, m.subject, m.kind, m.signed_by_hub,
-              m.reply_to_id, m.error_path, m.attempts,
-              extract(epoch FROM clock_timestamp() - m.created_at)::float8, m.leased_until,
-              (SELECT p.endpoints_version FROM participants_participant p WHERE p.id = m.destination_id), m.source_id
-"""
-
-# Postpones messages that have a predecessor, so that a claim reads only messages that can be sent. The more a message
-# has waited already, the longer it is postponed. The delivery of the predecessor ends the postponement. The time limit
-# is only for the case that the delivery does not find the message.
-_PUT_OFF = """
-    UPDATE outbox_message m
-    SET due_at = clock_timestamp()
-                 + greatest(make_interval(secs => %s), least(clock_timestamp() - m.created_at, interval '1 day'))
-    WHERE m.id = ANY(%s::bigint[])
-"""
-_BEHIND_S = 10.0
-
-# The commit of a claim, or of deliveries, does not wait for the disk or a standby. If PostgreSQL loses this commit in a
-# crash, the hub sends the messages once more, as after a crash between the sending and the commit. No report to a DFSP
-# depends on such a commit. All other commits of the hub wait for the disk.
-_NO_WAIT = "SET LOCAL synchronous_commit TO off"
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """The number of messages that a courier may send to a destination now, and the limit for the total bytes of their
-    bodies."""
-
-    messages: int
-    octets: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Messages to be sent, and the destinations that may have further due messages.
-
-    `spoilt` are the ids of messages that the database could not return, even in a statement for one message.
-    `postponed` counts messages, by (destination, source), that wait for an earlier message of the same subject.
-    """
-
-    messages: Sequence[Claimed]
-    has_more: set[int]
-    spoilt: Sequence[int] = ()
-    postponed: Mapping[tuple[int, int], int] = field(default_factory=dict)
-
-
-def claim(
-    room: Mapping[int, Room],
-    *,
-    lease_s: int,
-    most_of_one_source: int = 1_000_000,
-    open_requests: Mapping[tuple[int, int], int] = MappingProxyType({}),
-    except_for: Collection[int] = (),
-    each_alone: bool = False,
-) -> Claim:
-    """Claims due messages for `lease_s` seconds.
-
-    For each destination, claims as many messages as there is room for, with a fair share for each source.
-    `open_requests` has the number of open requests by (destination, source), and `most_of_one_source` is its limit.
-    Leaves out messages whose ids are to be skipped. Other workers leave out the claimed messages. Uses one transaction.
-    With `each_alone`, each message is claimed by a separate statement. `each_alone` is for a destination where one
-    message makes the statement fail.
-    """
-    with transaction.atomic():
-        execute(_NO_WAIT)
-        due = execute(
-            _DUE,
-            [
-                list(room),
-                [each.messages for each in room.values()],
-                most_of_one_source,
-                [destination_id for destination_id, _ in open_requests],
-                [source_id for _, source_id in open_requests],
-                list(open_requests.values()),
-                list(except_for),
-            ],
-        ).fetchall()
-        if not due:
-            return Claim((), set())
-        taken, has_more = _within(room, due)
-        if each_alone:
-            rows, spoilt = _lease_each(taken, lease_s)
-        else:
-            rows, spoilt = execute(_LEASE, [lease_s, taken]).fetchall(), []
-        behind = set(taken).difference((row[0] for row in rows), spoilt)
-        if behind:
-            execute(_PUT_OFF, [_BEHIND_S, sorted(behind)])
-        postponed = Counter((destination_id, source_id) for id, destination_id, source_id, *_ in due if id in behind)
-        has_more |= {destination_id for destination_id, _ in postponed}
-    # Django's connections return JSON as text.
-    claimed = [Claimed(*(*row[:4], orjson.loads(row[4]), *row[5:])) for row in rows]
-    return Claim(sorted(claimed, key=lambda message: message.id), has_more, spoilt, postponed)
-
-
-def _lease_each(ids: Sequence[int], lease_s: int) -> tuple[list[TupleRow], list[int]]:
-    rows: list[TupleRow] = []
-    spoilt: list[int] = []
-    for message_id in ids:
-        try:
-            with transaction.atomic():
-                rows += execute(_LEASE, [lease_s, [message_id]]).fetchall()
-        except DatabaseError as error:
-            if is_away(error):
-                raise
-            spoilt.append(message_id)
-    return rows, spoilt
-
-
-def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, int]]) -> tuple[list[int], set[int]]:
-    """Returns the ids of messages within each destination's byte limit, and the destinations that may have further due
-    messages."""
-    ranked: list[tuple[int, int, int, int]] = []
-    has_more: set[int] = set()
-    counts: Counter[tuple[int, int]] = Counter()
-    for message_id, destination_id, source_id, size, most in due:
-        counts[destination_id, source_id] += 1
-        ranked.append((counts[destination_id, source_id], message_id, destination_id, size))
-        if counts[destination_id, source_id] >= most:
-            has_more.add(destination_id)
-    taken: list[int] = []
-    octets: Counter[int] = Counter()
-    for _, message_id, destination_id, size in sorted(ranked):  # first one of each source, then a second of each
-        if octets[destination_id] >= room[destination_id].octets:
-            has_more.add(destination_id)
-            continue
-        octets[destination_id] += size
-        taken.append(message_id)
-    return taken, has_more
-
-
-# The next message of the same subject to the same destination may have been postponed; see `_LEASE`. It becomes due
-# before all messages of its subject that are not postponed yet. Thousands of them may have its time of creation.
+# The next message of the same subject to the same destination may have been postponed; see `claims._LEASE`. It becomes
+# due before all messages of its subject that are not postponed yet. Thousands of them may have its time of creation.
 _NEXT = """
     next AS MATERIALIZED (
         SELECT successor.id
@@ -508,43 +291,3 @@ def give_up(message_ids: Sequence[str], *, older_than_s: float) -> list[GivenUp]
 
 def _named(**headers: str | None) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items() if value is not None}
-
-
-_WITH_WORK = f"""
-    SELECT p.id FROM participants_participant p
-    WHERE EXISTS (
-        {_sources_at("p.id")}
-        SELECT FROM source CROSS JOIN LATERAL (
-            SELECT FROM outbox_message m
-            WHERE m.destination_id = p.id AND m.source_id = source.id AND m.state = 'PENDING'
-              AND m.due_at <= statement_timestamp()
-              AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp())
-            LIMIT 1
-        ) due
-    )
-"""  # noqa: S608 (put together from constants)
-
-
-def destinations_with_work() -> list[int]:
-    """Returns the destinations that have a message due now."""
-    return [row[0] for row in execute(_WITH_WORK, [])]
-
-
-_CROWDED = f"""
-    SELECT sender.name, destination.name
-    FROM participants_participant destination
-    CROSS JOIN LATERAL (
-        {_sources_at("destination.id")}
-        SELECT source.id FROM source
-        WHERE source.id > {HUB}
-          AND EXISTS (SELECT FROM outbox_message m
-                      WHERE m.destination_id = destination.id AND m.source_id = source.id AND m.state = 'PENDING'
-                      OFFSET %s LIMIT 1)
-    ) source
-    JOIN participants_participant sender ON sender.id = source.id
-"""  # noqa: S608 (put together from constants)
-
-
-def crowded(most: int) -> frozenset[tuple[str, str]]:
-    """Returns the pairs (source's name, destination's name) with at least `most` waiting messages."""
-    return frozenset(tuple(row) for row in execute(_CROWDED, [most - 1]))

@@ -57,9 +57,9 @@ def check_signing_request(participant: Participant, *, csr: str) -> certificate_
     return request
 
 
-def check_signing_key(*, key: str) -> PublicPart:
-    """Returns the public key. Raises FspiopError if the key cannot be registered now."""
-    part = _read(keys.read_signing_key, key)
+def check_signing_key(participant: Participant, *, key: str) -> PublicPart:
+    """Returns the public key. Raises FspiopError if it cannot be registered now."""
+    part = _read_signing_key(participant, key)
     if Credential.objects.filter(sha256=part.sha256).exists():
         raise FspiopError(ErrorCode.CLIENT_ERROR, _REGISTERED)
     return part
@@ -67,13 +67,29 @@ def check_signing_key(*, key: str) -> PublicPart:
 
 def _is_anothers(key_sha256: str, participant: Participant) -> bool:
     """Returns whether another participant uses or used this key, in a certificate or for signatures."""
-    others = Credential.objects.exclude(participant=participant)
-    if others.filter(kind=Credential.Kind.SIGNING_KEY, sha256=key_sha256).exists():
-        return True
-    pems = others.filter(kind=Credential.Kind.CERTIFICATE).exclude(pem="").values_list("pem", flat=True)
+    signing_keys = Credential.objects.filter(kind=Credential.Kind.SIGNING_KEY, sha256=key_sha256)
+    return signing_keys.exclude(participant=participant).exists() or _is_in_anothers_certificate(
+        key_sha256, participant
+    )
+
+
+def _is_in_anothers_certificate(key_sha256: str, participant: Participant) -> bool:
+    certificates = Credential.objects.filter(kind=Credential.Kind.CERTIFICATE).exclude(participant=participant)
+    pems = certificates.exclude(pem="").values_list("pem", flat=True)
     return any(
         certificate_authority.key_sha256_of(x509.load_pem_x509_certificate(pem.encode())) == key_sha256 for pem in pems
     )
+
+
+def _read_signing_key(participant: Participant, key: str) -> PublicPart:
+    """Returns the public key. Raises FspiopError if it is the key of another participant's certificate.
+
+    Anybody can see such a key. If it became this participant's, the other could not renew its certificate.
+    """
+    part = _read(keys.read_signing_key, key)
+    if _is_in_anothers_certificate(part.sha256, participant):
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "another participant has a certificate with this key")
+    return part
 
 
 def add_signing_key(
@@ -85,7 +101,7 @@ def add_signing_key(
     actor: str,
 ) -> Credential:
     """Registers the public key for the participant's signatures, in PEM, X.509 or JWK."""
-    part = _read(keys.read_signing_key, key)
+    part = _read_signing_key(participant, key)
     return _add_public(participant, Credential.Kind.SIGNING_KEY, part, valid_from, valid_until, actor)
 
 

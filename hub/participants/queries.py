@@ -26,6 +26,11 @@ def id_of(name: str) -> int | None:
     return found
 
 
+def known_id(name: str) -> int | None:
+    """Returns the participant's id if it is cached in this process, otherwise None. Makes no query."""
+    return _ids_by_name.get(name)
+
+
 def name_of(participant_id: int) -> str:
     """Returns the participant's name. The participant must exist."""
     if participant_id not in _names_by_id:

@@ -16,7 +16,7 @@ from django.db import DatabaseError, close_old_connections
 from psycopg import errors as pg
 from redis.exceptions import RedisError
 
-from hub.sql_execution import is_away, is_outdated
+from hub.sql_execution import is_away, is_of_some_rows, is_outdated
 from hub.sweeps import store
 
 T = TypeVar("T")
@@ -30,8 +30,6 @@ log = structlog.get_logger("sweeps")
 _FOR_S = 5.0
 _AGAIN_FOR_S = 2.0
 _LONGEST = 300
-# Errors that one row or a few rows cause: the work takes too long, or another transaction has locked the rows.
-_OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
 
 
 class Busy(Exception):
@@ -209,4 +207,4 @@ def is_about_all(error: BaseException) -> bool:
     """Returns whether every row would fail: a server is down, a migration ran, or another process runs the batch."""
     if isinstance(error, RedisError | Busy) or is_outdated(error):
         return True
-    return is_away(error) and not isinstance(error.__cause__, _OF_SOME_ROWS)
+    return is_away(error) and not is_of_some_rows(error)

@@ -86,13 +86,16 @@ _COLUMNS = """t.transfer_id, t.payer_id, t.payee_name, t.amount, t.currency, t.s
               t.received_at, t.completed_at"""
 _BETWEEN = """t.received_at >= %(at)s AND (t.received_at, t.transfer_id) > (%(at)s, %(id)s)
               AND t.received_at < %(to)s ORDER BY t.received_at, t.transfer_id LIMIT %(size)s"""
-# The hub does not send a refused transfer to the payee DFSP, so only the payer DFSP gets the line.
+# The hub does not send a refused or a held transfer to the payee DFSP, so only the payer DFSP gets the line. The payee
+# DFSP gets the line of a held transfer after the release, at the place of its arrival.
 _PAGE = f"""
     SELECT t.*, p.name FROM (
         (SELECT {_COLUMNS} FROM ledger_transfer t WHERE t.payer_id = %(own)s AND {_BETWEEN})
         UNION ALL
         (SELECT {_COLUMNS} FROM ledger_transfer t
-         WHERE t.payee_id = %(own)s AND t.payer_id <> %(own)s AND t.payer_account_id IS NOT NULL AND {_BETWEEN})
+         WHERE t.payee_id = %(own)s AND t.payer_id <> %(own)s AND t.payer_account_id IS NOT NULL
+           AND NOT EXISTS (SELECT FROM ledger_heldtransfer h
+                           WHERE h.transfer_id = t.transfer_id AND h.state <> 'RELEASED') AND {_BETWEEN})
         ORDER BY received_at, transfer_id LIMIT %(size)s
     ) t JOIN participants_participant p ON p.id = t.payer_id ORDER BY t.received_at, t.transfer_id
 """  # noqa: S608 (put together from constants)

@@ -28,7 +28,11 @@ class HeldTransfer(models.Model):
 
     class Meta:
         ordering = ["held_at"]
-        indexes = [models.Index(fields=["until"], condition=Q(state="HELD"), name="held_transfer_by_release")]
+        indexes = [
+            models.Index(fields=["until"], condition=Q(state="HELD"), name="held_transfer_by_release"),
+            # for the portal's list of the holds that ended, the latest first
+            models.Index(fields=["held_at", "transfer"], condition=~Q(state="HELD"), name="held_transfer_ended"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(state="HELD", ended_at__isnull=True) | (~Q(state="HELD") & Q(ended_at__isnull=False)),

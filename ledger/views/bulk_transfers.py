@@ -9,10 +9,12 @@ from fspiop import time
 from fspiop.bodies.bulk_transfers import BulkTransferPost, BulkTransferPut, IndividualTransfer
 from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import ErrorCode, FspiopError
+from hub.api.bulk_limits import Answered
 from hub.api.openapi import fspiop_schema
 from hub.api.views import accepted, taken
 from ledger.bulk import engine, state_answers_and_expiry
 from ledger.bulk.commands_and_outcomes import (
+    BulkEnded,
     BulkFulfil,
     BulkImplausible,
     BulkOutcome,
@@ -31,9 +33,20 @@ from ledger.views.ilp_packet_check import terms_in
 class _BulkTransferView(LedgerView):
     resource = "bulkTransfers"
 
+    def _obey(self, outcome: BulkOutcome) -> None:
+        """Raises the error that the response to an answer must report at once. Callbacks report all other outcomes."""
+        if isinstance(outcome, BulkUnknown):
+            # A sender that is not the bulk's payee gets the same answer as for an unknown bulk. Other participants must
+            # not find out that the bulk exists.
+            raise FspiopError(ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, http_status=400)
+        if isinstance(outcome, BulkImplausible):
+            raise implausible(outcome.command.moment_fault)
+        self.answered = Answered.BULK if isinstance(outcome, BulkEnded) else Answered.ENDED_BULK
+
 
 class BulkTransfersView(_BulkTransferView):
     is_bulk = True
+    has_large_bodies = True
 
     @fspiop_schema("bulkTransfers", request=BulkTransferPost, answer=202, summary="Prepare many transfers at once")
     def post(self, request: Request) -> HttpResponse:
@@ -94,6 +107,7 @@ class BulkTransfersView(_BulkTransferView):
 
 class BulkTransferView(_BulkTransferView):
     is_bulk = True
+    has_large_bodies = True
 
     @fspiop_schema("bulkTransfers", answer=202, summary="Request the state and results of a bulk transfer")
     def get(self, request: Request, bulk_transfer_id: str) -> HttpResponse:
@@ -113,7 +127,7 @@ class BulkTransferView(_BulkTransferView):
         is_rejection = body.bulk_transfer_state == "REJECTED"
         if is_rejection and any(result.fulfilment for result in results.values()):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "bulkTransferState: REJECTED, but a fulfilment is set")
-        _obey(
+        self._obey(
             engine.submit(
                 BulkFulfil(
                     bulk_id=checked_id(bulk_transfer_id, "bulkTransferId"),
@@ -131,10 +145,12 @@ class BulkTransferView(_BulkTransferView):
 
 
 class BulkTransferErrorView(_BulkTransferView):
+    is_bulk = True
+
     @fspiop_schema("bulkTransfers", request=ErrorPut, answer=200, summary="Reject a whole bulk transfer")
     def put(self, request: Request, bulk_transfer_id: str) -> HttpResponse:
         error = self.read(ErrorPut).error_information
-        _obey(
+        self._obey(
             engine.submit(
                 BulkReject(
                     bulk_id=checked_id(bulk_transfer_id, "bulkTransferId"),
@@ -172,12 +188,3 @@ def _results(body: BulkTransferPut) -> dict[str, ItemResult]:
 def _check_once(where: str, transfer_ids: list[str]) -> None:
     if len(set(transfer_ids)) != len(transfer_ids):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{where}: a transferId occurs twice")
-
-
-def _obey(outcome: BulkOutcome) -> None:
-    if isinstance(outcome, BulkUnknown):
-        # A sender that is not the bulk's payee gets the same answer as for an unknown bulk. Other participants must not
-        # find out that the bulk exists.
-        raise FspiopError(ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, http_status=400)
-    if isinstance(outcome, BulkImplausible):
-        raise implausible(outcome.command.moment_fault)

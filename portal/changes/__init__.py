@@ -4,6 +4,7 @@
 """
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from fspiop.errors import FspiopError
@@ -96,8 +97,23 @@ def _check_asker(approval: Approval, kind: Kind) -> None:
         raise NotApproved(_("The requester no longer has permission. Reject this request and submit a new one."))
 
 
+@transaction.atomic
 def refuse(visitor: Visitor, approval_id: int, *, reason: str) -> Approval:
-    return approvals.refuse(approval_id, checker=_checker(visitor, approval_id), reason=reason)
+    return _discarded(approvals.refuse(approval_id, checker=_checker(visitor, approval_id), reason=reason))
+
+
+@transaction.atomic
+def withdraw(user: User, approval_id: int) -> Approval:
+    """Withdraws a request. Raises NotApproved if the user is not its requester."""
+    return _discarded(approvals.withdraw(approval_id, maker=user))
+
+
+def _discarded(approval: Approval) -> Approval:
+    """Deletes what waited for the approval of this request."""
+    discard = KINDS[approval.kind].discard
+    if discard is not None:
+        discard(approval.payload)
+    return approval
 
 
 def _checker(visitor: Visitor, approval_id: int) -> User:
@@ -115,4 +131,4 @@ def _not_confirmed() -> str:
     return _("Your first sign-in is not confirmed yet. Until an administrator has confirmed it, you can only read.")
 
 
-__all__ = ["KINDS", "Kind", "Line", "NotApproved", "Payload", "approve", "ask", "refuse"]
+__all__ = ["KINDS", "Kind", "Line", "NotApproved", "Payload", "approve", "ask", "refuse", "withdraw"]

@@ -40,6 +40,8 @@ class Kind:
     then: Callable[[Payload, User | None, User], None] | None = None
     # The text that the approver reads after an approval that makes no change itself.
     done: Promise | None = None
+    # Runs in the transaction that rejects or withdraws the request, and deletes what waited for its approval.
+    discard: Callable[[Payload], None] | None = None
 
 
 def by_name(*kinds: Kind) -> Mapping[str, Kind]:

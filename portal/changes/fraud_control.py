@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload
 from portal.permissions import Right
 from rules.alerts.actions import PERFORM
+from rules.lists import services
 from rules.lists.models import NameMatch
 from rules.markers.models import Appeal, Marker
 from rules.not_changed import NotChanged
@@ -99,18 +100,27 @@ def _describe_appeal(payload: Payload) -> list[Line]:
     ]
 
 
-def _kind(name: str, title: Promise, describe: Callable[[Payload], list[Line]]) -> Kind:
+def _kind(
+    name: str,
+    title: Promise,
+    describe: Callable[[Payload], list[Line]],
+    discard: Callable[[Payload], None] | None = None,
+) -> Kind:
     def perform(payload: Payload, actor: str) -> None:
         try:
             PERFORM[name](payload, actor)
         except NotChanged as reason:
             raise CanNotBeDone(str(reason)) from None
 
-    return Kind(name, title, Right.ASK_FRAUD_CONTROL, Right.CHECK_FRAUD_CONTROL, describe, perform)
+    return Kind(name, title, Right.ASK_FRAUD_CONTROL, Right.CHECK_FRAUD_CONTROL, describe, perform, discard=discard)
+
+
+def _discard_file(payload: Payload) -> None:
+    services.discard(payload["file"], sha256=payload["sha256"])
 
 
 KINDS = [
-    _kind("activate_list", gettext_lazy("Replace a list by a file"), _describe_file),
+    _kind("activate_list", gettext_lazy("Replace a list by a file"), _describe_file, _discard_file),
     _kind("block_party", gettext_lazy("Add a party to a list"), _describe_party_on_list),
     _kind("unblock_party", gettext_lazy("Remove a party from a list"), _describe_party_on_list),
     _kind("clear_name_match", gettext_lazy("Clear a match of names"), _describe_match),

@@ -11,7 +11,6 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from hub.audit import approvals
 from hub.audit.models import Approval
 from portal import changes, pagination
 from portal.first_sign_in import ACCOUNT_KINDS
@@ -81,7 +80,7 @@ def withdraw(request: HttpRequest, approval_id: int) -> HttpResponse:
     _found(visitor, approval_id)
     user = visitor.user
     assert user is not None
-    return _decide(request, approval_id, _("Request withdrawn."), lambda: approvals.withdraw(approval_id, maker=user))
+    return _decide(request, approval_id, _("Request withdrawn."), lambda: changes.withdraw(user, approval_id))
 
 
 def _checker(request: HttpRequest, approval_id: int) -> Visitor:

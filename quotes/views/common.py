@@ -12,8 +12,10 @@ from django.http import HttpResponse
 from fspiop.bodies.bulk_quotes import BulkQuotePost
 from fspiop.bodies.fx_quotes import FxQuotePost
 from fspiop.bodies.quotes import QuotePost
-from fspiop.errors import FspiopError
+from fspiop.errors import ErrorCode, FspiopError
+from hub.agreement_outcomes import Forwarded, NotObeyed, Outcome
 from hub.api import forwarding
+from hub.api.bulk_limits import Answered
 from hub.api.views import accepted, taken
 from quotes import services
 from quotes.commands_and_facts import AskTerms, GiveTerms, State
@@ -90,5 +92,18 @@ class AgreementView(MessageView):
             columns=columns,
             expires_at=expires_at,
         )
-        forwarding.check_obeyed(self, services.answer(command))
+        outcome = services.answer(command)
+        self.answered = _answered(outcome)
+        forwarding.check_obeyed(self, outcome)
         return taken()
+
+
+def _answered(outcome: Outcome) -> Answered:
+    """Returns what an answer with this outcome was to. An answer after the expiration is late."""
+    match outcome:
+        case Forwarded():
+            return Answered.BULK
+        case NotObeyed(error=error) if error is not ErrorCode.QUOTE_EXPIRED:
+            return Answered.NOTHING
+        case _:
+            return Answered.ENDED_BULK

@@ -10,16 +10,9 @@ from typing import Any
 from fspiop.money import AMOUNT, CURRENCIES
 from rules.language.durations import DURATION
 from rules.language.fact_catalogue import FACTS, FactSpec, Unit
-from rules.language.parse import (
-    MOST_CHARACTERS,
-    MOST_CONDITIONS,
-    MOST_NUMBER,
-    MOST_RULES,
-    MOST_TEXTS,
-    RULE_ID,
-    TIME,
-)
+from rules.language.parse import MOST_CONDITIONS, MOST_RULES, RULE_ID
 from rules.language.rule_types import LANGUAGE
+from rules.language.value_readers import MOST_CHARACTERS, MOST_NUMBER, MOST_TEXTS, TIME
 
 _TEXTS = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MOST_TEXTS}
 _DURATION = {"type": "string", "pattern": DURATION.replace(r"\Z", "$")}

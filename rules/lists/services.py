@@ -102,6 +102,11 @@ _ADD = """
 """
 
 
+def discard(staged_file_id: int, *, sha256: str) -> None:
+    """Deletes a staged file with its lines, which nobody will approve any more."""
+    StagedFile.objects.filter(pk=staged_file_id, sha256=sha256).delete()
+
+
 @transaction.atomic
 def activate(staged_file_id: int, *, sha256: str, actor: str) -> ListVersion:
     """Makes a staged file the whole content of its list. Removes entries that the file does not have."""

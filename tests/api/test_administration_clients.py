@@ -1,7 +1,9 @@
 """Clients of the hub's operators: made and revoked by two people, their secret given once, their tokens with scopes."""
 
+import json
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -10,7 +12,7 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.test import override_settings
 from django.utils import timezone
 
-from hub.administration import services
+from hub.administration import secret_hashes, services
 from hub.administration.models import READ, WRITE, AdministrationClient
 from hub.api import tokens
 from hub.audit.models import Approval, Entry
@@ -206,6 +208,26 @@ def test_a29_wrong_secrets_for_an_administration_client_do_not_keep_it_out(world
     assert read_with(proofs.bearer(operators.token_of(client, secret))) == 200
     for key in ("administration/", "administration/x\0y", client.key.upper(), f"{client.key} "):
         assert proofs.ask_token(key, secret).status_code == 401
+
+
+@override_settings(**operators.OAUTH2)
+def test_wrong_secrets_cost_the_database_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    monkeypatch.setattr(secret_hashes, "_READ_EVERY_S", 1000.0)
+    client, secret = operators.make_client()
+    operators.token_of(client, secret)
+    with django_assert_num_queries(0):
+        for key in (
+            client.key,
+            "administration/nobody.0123456789abcdef",
+            "administration/\0",
+            "administration/" + "x" * 999,
+        ):
+            refused = proofs.ask_token(key, "wrong")
+            assert (refused.status_code, json.loads(refused.content)["error"]) == (401, "invalid_client")
+    services.revoke(client.key, actor="test")
+    assert proofs.ask_token(client.key, secret).status_code == 401  # though the process still knows the hash
 
 
 def test_a_client_without_a_secret_opens_nothing(world: World, asha: User) -> None:

@@ -366,7 +366,7 @@ def test_of_one_dfsp_two_requests_read_at_once_and_others_have_their_place(
     monkeypatch.setattr(dfsp_view, "_WAIT_S", 0.0)
     with ExitStack() as held:
         for _ in range(2):
-            held.enter_context(dfsp_view._reading.taken(world.ids["green"], dfsp_view._READERS))
+            held.enter_context(dfsp_view._working.taken(world.ids["green"], dfsp_view._WORKERS))
         assert error_of(ask("GET", "statement")) == (429, "2005")
         assert ask("GET", "statement", source="blue").status_code == 200
     for _ in range(5):  # a place that a refused request had held would be gone

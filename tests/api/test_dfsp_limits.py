@@ -1,5 +1,6 @@
 """What one DFSP may have of a process: a rate with a second's worth at once, and a number at once."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,14 @@ from hypothesis import strategies as st
 
 from fspiop.errors import FspiopError
 from hub.api import dfsp_limits, request_body
+from hub.api.bulk_limits import Answered, Bulks, Ended
 from hub.api.dfsp_limits import Limits
 from tests.api import messages
 from tests.api.caller import description_of, dfsp, error_of
 from tests.examples import examples
 from tests.world import World
+
+NOTHING, ENDED_BULK, BULK = Answered.NOTHING, Answered.ENDED_BULK, Answered.BULK
 
 
 def taken(attempt: Callable[[], None]) -> bool:
@@ -121,42 +125,116 @@ def refused_with(attempt: Callable[[], None]) -> tuple[int, str]:
     return found.value.http_status, found.value.description
 
 
+def bulks(clock: Callable[[], float] = lambda: 0.0, pause: Callable[[float], None] = lambda seconds: None) -> Bulks:
+    return Bulks(Limits(clock, pause).refused_bulk, clock, pause)
+
+
 def test_of_bulks_each_dfsp_has_few_at_work_and_all_together_have_some() -> None:
-    own = Limits()
-    with override_settings(DFSP_OPEN_BULKS=2, WEB_BULKS=3):
-        for _ in range(2):
-            own.enter_bulk(1, "green")
+    own = bulks()
+    with override_settings(DFSP_OPEN_BULKS=2, WEB_BULKS=3, DFSP_BULK_SHARE=0):
+        greens = [own.enter(1, "green") for _ in range(2)]
         its_own = (429, "Server busy - too many bulks at once")
-        assert refused_with(lambda: own.enter_bulk(1, "green")) == its_own
-        own.enter_bulk(2, "blue")
-        assert refused_with(lambda: own.enter_bulk(1, "green")) == its_own
-        assert refused_with(lambda: own.enter_bulk(3, "red")) == (503, "Server busy - too many bulks wait; try again")
-        own.leave_bulk(1)
-        own.enter_bulk(3, "red")
-        own.leave_bulk(2)
-        own.enter_bulk(1, "green")
-        assert refused_with(lambda: own.enter_bulk(1, "green")) == its_own
+        assert refused_with(lambda: own.enter(1, "green")) == its_own
+        blues = own.enter(2, "blue")
+        assert refused_with(lambda: own.enter(1, "green")) == its_own
+        assert refused_with(lambda: own.enter(3, "red")) == (503, "Server busy - too many bulks wait; try again")
+        greens[0](1.0, NOTHING)
+        own.enter(3, "red")
+        blues(1.0, NOTHING)
+        own.enter(1, "green")
+        assert refused_with(lambda: own.enter(1, "green")) == its_own
 
 
 def test_bulks_have_a_share_of_the_time_and_wait_for_their_turn() -> None:
     now, waits = 0.0, list[float]()
-    own = Limits(lambda: now, pause=waits.append)
+    own = bulks(lambda: now, waits.append)
     with override_settings(DFSP_BULK_SHARE=0.2, DFSP_OPEN_BULKS=9, DFSP_PAUSE_MS=0):
-        own.enter_bulk(1, "green")
+        first = own.enter(1, "green")
         now = 1.0
-        own.charge_bulk(1, 1.0)
-        own.enter_bulk(1, "green")
-        assert waits == [4.0]  # the work of one second takes a fifth of five seconds
+        first(1.0, NOTHING)
+        second = own.enter(1, "green")
+        third = own.enter(1, "green")
+        assert waits == [4.0, 4.0]  # the work of one second takes a fifth of five seconds
         now = 5.5
-        own.charge_bulk(1, 0.5)
+        second(0.5, NOTHING)
         now = 6.0
-        own.charge_bulk(1, 60.0)  # counts as one second, until 12.5
-        assert refused_with(lambda: own.enter_bulk(1, "green")) == (429, "Server busy - too many bulks in a short time")
-        own.enter_bulk(2, "blue")
-        assert waits[-1] == 0.0  # the pause of the refusal; blue does not wait
+        third(60.0, NOTHING)  # counts as one second, until 12.5
+        too_many = (429, "Server busy - too many bulks in a short time")
+        assert refused_with(lambda: own.enter(1, "green")) == too_many
+        own.enter(2, "blue")
+        assert waits[2:] == [0.0]  # the pause of the refusal; blue does not wait
         now = 7.5
-        own.enter_bulk(1, "green")
+        own.enter(1, "green")
         assert waits[-1] == 5.0
+
+
+GREEN, BLUE, RED = 1, 2, 3
+
+
+def test_the_bulks_of_a_payer_use_up_nothing_of_its_payees() -> None:
+    """Green sends blue bulks at its full share. Blue answers all of them, sends its own, and answers red."""
+    now, waits = 0.0, list[float]()
+    own = bulks(lambda: now, waits.append)
+    with override_settings(DFSP_BULK_SHARE=0.2, DFSP_OPEN_BULKS=4):
+        for _ in range(50):
+            own.enter(GREEN, "green")(0.225, NOTHING)
+            now += 0.225 / 0.2
+            own.enter_answer(BLUE, "blue", GREEN)(0.433, BULK)  # each at once
+            own.enter_answer(BLUE, "blue", RED)(0.0, BULK)
+            own.enter(BLUE, "blue")(0.0, NOTHING)
+        assert max(waits, default=0.0) < 0.01
+
+
+def test_late_answers_to_one_payer_do_not_delay_those_to_another() -> None:
+    """Green's bulks expire before blue can answer them."""
+    waits = list[float]()
+    own = bulks(lambda: 0.0, waits.append)
+    refused = (429, "Server busy - too many late, repeated or faulty answers to bulks")
+    with override_settings(DFSP_BULK_SHARE=0.2, DFSP_OPEN_BULKS=4, DFSP_PAUSE_MS=0):
+        for _ in range(2):
+            own.enter_answer(BLUE, "blue", GREEN)(0.9, ENDED_BULK)
+        assert waits == [pytest.approx(4.5)]
+        assert refused_with(lambda: own.enter_answer(BLUE, "blue", GREEN)) == refused
+        assert waits[1:] == [0.0]  # the pause of the refusal
+        own.enter_answer(BLUE, "blue", RED)(0.1, BULK)
+        own.enter(BLUE, "blue")
+        assert len(waits) == 2
+        for _ in range(2):  # what is no answer counts whomever it names
+            own.enter_answer(BLUE, "blue", RED)(0.9, NOTHING)
+        for payer in (RED, 4, None):
+            assert refused_with(lambda payer=payer: own.enter_answer(BLUE, "blue", payer)) == refused  # type: ignore[misc]
+        own.enter_answer(RED, "red", BLUE)(0.1, BULK)
+
+
+def test_few_answers_wait_for_their_turn_so_that_they_do_not_hold_every_thread() -> None:
+    waits = list[float]()
+
+    def pause(seconds: float) -> None:
+        waits.append(seconds)
+        if seconds and len(waits) < 5:  # while this answer waits, the next one comes
+            taken(lambda: own.enter_answer(BLUE, "blue", GREEN)(0.0, ENDED_BULK))
+
+    own = bulks(lambda: 0.0, pause)
+    with override_settings(DFSP_BULK_SHARE=0.2, DFSP_OPEN_BULKS=2, DFSP_PAUSE_MS=0):
+        own.enter_answer(BLUE, "blue", GREEN)(0.5, ENDED_BULK)
+        own.enter_answer(BLUE, "blue", GREEN)(0.0, ENDED_BULK)
+    assert waits == [2.5, 2.5, 0.0]  # the third is refused
+
+
+def test_an_answer_waits_for_a_place_where_a_request_is_refused() -> None:
+    own = bulks()
+    with override_settings(DFSP_OPEN_BULKS=1, WEB_BULKS=2):
+        leave = own.enter_answer(BLUE, "blue", GREEN)
+        threading.Timer(0.2, leave, (0.0, BULK)).start()
+        own.enter_answer(BLUE, "blue", GREEN)(0.0, BULK)
+
+
+def test_callbacks_to_each_participant_have_a_rate_of_their_own() -> None:
+    own = Limits(lambda: 0.0, pause=lambda seconds: None)
+    with override_settings(DFSP_RATE=2, DFSP_OPEN_REQUESTS=0):
+        for callback_to in (GREEN, RED, None):
+            passed = [taken(lambda to=callback_to: own.enter(BLUE, "blue", callback_to=to)) for _ in range(3)]  # type: ignore[misc]
+            assert passed == [True, True, False]
 
 
 BULK_ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"
@@ -165,37 +243,62 @@ BULK_ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"
 def test_a_bulk_is_counted_while_it_is_worked_on_and_an_ordinary_message_never(
     committed_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = Limits()
-    entered: list[int] = []
+    green, blue = committed_world.ids["green"], committed_world.ids["blue"]
+    entered: list[Any] = []
+    ended: list[Answered] = []
 
-    def enter_bulk(caller: int, name: str) -> None:
-        own.enter_bulk(caller, name)
+    def enter(caller: int, name: str) -> Ended:
         entered.append(caller)
+        return lambda took_s, answered: ended.append(answered)
 
-    monkeypatch.setattr(dfsp_limits, "enter_bulk", enter_bulk)
-    monkeypatch.setattr(dfsp_limits, "leave_bulk", own.leave_bulk)
-    bulks: list[tuple[str, str, Any]] = [
+    def enter_answer(caller: int, name: str, payer: int | None) -> Ended:
+        entered.append((caller, payer))
+        return lambda took_s, answered: ended.append(answered)
+
+    monkeypatch.setattr(dfsp_limits.bulks, "enter", enter)
+    monkeypatch.setattr(dfsp_limits.bulks, "enter_answer", enter_answer)
+    requests: list[tuple[str, str, Any]] = [
         ("POST", "/bulkTransfers", messages.bulk_transfer()),
         ("POST", "/bulkTransfers", {}),
-        ("PUT", f"/bulkTransfers/{BULK_ID}", {"bulkTransferState": "COMPLETED"}),
+        ("GET", f"/bulkTransfers/{BULK_ID}", None),
         ("POST", "/bulkQuotes", messages.bulk_quote()),
-        ("PUT", f"/bulkQuotes/{BULK_ID}", b"{"),
+        ("GET", f"/bulkQuotes/{BULK_ID}", None),
         ("POST", "/participants", {}),
     ]
-    for method, path, body in bulks:
+    answers: list[tuple[str, Any]] = [
+        (f"/bulkTransfers/{BULK_ID}", {"bulkTransferState": "COMPLETED"}),
+        (f"/bulkTransfers/{BULK_ID}/error", messages.error()),
+        (f"/bulkQuotes/{BULK_ID}", b"{"),
+    ]
+    for method, path, body in requests:
         dfsp(method, path, body, destination="blue")
-    assert entered == [committed_world.ids["green"]] * len(bulks)
+    for path, body in answers:
+        dfsp("PUT", path, body, destination="blue")
+    assert entered == [green] * len(requests) + [(green, blue)] * len(answers)
+    assert ended == [NOTHING] * len(entered)
     for method, path, body in (
-        ("GET", f"/bulkTransfers/{BULK_ID}", None),
-        ("PUT", f"/bulkTransfers/{BULK_ID}/error", messages.error()),
-        ("GET", f"/bulkQuotes/{BULK_ID}", None),
         ("PUT", f"/bulkQuotes/{BULK_ID}/error", messages.error()),
         ("POST", "/participants/MSISDN/1", {}),
         ("POST", "/transfers", messages.transfer()),
     ):
         dfsp(method, path, body, destination="blue")
-    assert len(entered) == len(bulks)
-    assert set(own._open_bulks.values()) == {0}
+    assert len(ended) == len(entered) == len(requests) + len(answers)
+
+
+def test_an_answer_counts_for_what_it_is_to(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[Answered] = []
+    monkeypatch.setattr(dfsp_limits.bulks, "enter_answer", lambda *_: lambda took_s, answered: ended.append(answered))
+    bulk, quote = messages.bulk_transfer(), messages.bulk_quote()
+    dfsp("POST", "/bulkTransfers", bulk, destination="blue")
+    dfsp("POST", "/bulkQuotes", quote, destination="blue")
+    for path, body in (
+        (f"/bulkTransfers/{bulk['bulkTransferId']}", messages.bulk_results(bulk)),
+        (f"/bulkQuotes/{quote['bulkQuoteId']}", messages.bulk_terms(quote)),
+    ):
+        for source in ("red", "blue", "blue"):
+            dfsp("PUT", path, body, source=source, destination="green")
+        assert ended == [NOTHING, BULK, ENDED_BULK]
+        ended.clear()
 
 
 def test_a_dfsp_with_too_many_bulks_at_work_is_told_so_before_its_body_is_taken_in(

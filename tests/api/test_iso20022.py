@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from hub.outbox import retries, store
+from hub.outbox import claims, retries
 from hub.outbox.models import Message
 from hub.outbox.store import Failure
 from ledger import invariants, tasks
@@ -270,8 +270,8 @@ def test_a_quote_s_refusals_are_told_in_this_form(committed_world: World) -> Non
 
 def undeliverable(path: str) -> Message:
     """What is told to who asked, where this request can not be delivered."""
-    room = {last_message().destination_id: store.Room(9, 10**9)}
-    (found,) = [m for m in store.claim(room, lease_s=60).messages if m.path == path]
+    room = {last_message().destination_id: claims.Room(9, 10**9)}
+    (found,) = [m for m in claims.claim(room, lease_s=60).messages if m.path == path]
     retries.settle([Failure(message=found, delay_s=1, error="refused", is_dead=True)])
     return last_message()
 

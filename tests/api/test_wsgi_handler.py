@@ -30,7 +30,7 @@ def environ(content_type: str) -> dict[str, Any]:
 
 
 def seen(request: WSGIRequest) -> tuple[object, ...]:
-    return request.content_type, request.content_params, request.encoding
+    return request.content_type, request.content_params
 
 
 @given(PARTS | st.text(max_size=40))
@@ -41,6 +41,13 @@ def test_a_content_type_means_the_same_as_to_django(content_type: str) -> None:
         expected = seen(WSGIRequest(environ("")))  # the view refuses it
     for _ in range(2):  # the second time it is remembered
         assert seen(LeanRequest(environ(content_type))) == expected
+
+
+@pytest.mark.parametrize("charset", ["hex", "undefined", "latin-1"])
+def test_a_charset_changes_no_encoding(charset: str) -> None:
+    """Python has encodings that are none of texts, and Django would read the query in them."""
+    query = {"QUERY_STRING": "name=%C3%A9", "CONTENT_TYPE": f"text/plain; charset={charset}"}
+    assert LeanRequest(environ("") | query).GET.dict() == {"name": "é"}
 
 
 def test_a_long_content_type_costs_no_time_before_it_is_refused() -> None:

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from django.db.models import F
 
-from hub.outbox import store
+from hub.outbox import claims, store
+from hub.outbox.claims import Room
 from hub.outbox.models import Message
-from hub.outbox.store import Room
 from quotes import tasks
 from quotes.forwarded import pending_requests
 from quotes.models import Quote
@@ -21,7 +21,7 @@ from tests.world import World, fulfil, prepare, run
 
 def claimed(world: World, name: str) -> set[str]:
     """The kinds of message that a courier takes now for this DFSP."""
-    taken = store.claim({world.ids[name]: Room(10, MANY)}, lease_s=10)
+    taken = claims.claim({world.ids[name]: Room(10, MANY)}, lease_s=10)
     return {message.kind for message in taken.messages}
 
 

@@ -33,7 +33,7 @@ class Answer:
 @contextmanager
 def served(*, threads: int = 8, **settings: str) -> Iterator[int]:
     """granian as it runs in production, but one process; gives its port."""
-    with running(**settings) as web:
+    with running(threads=threads, **settings) as web:
         yield web.port
 
 

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.db.models import Model
 
-from hub.outbox import courier
+from hub.outbox import claims, courier
 from hub.outbox import store as outbox
 from hub.outbox.models import Message
 from hub.participants.models import Participant
@@ -79,10 +79,10 @@ def test_an_engine_goes_on_after_a_migration_and_decides_the_group_that_noticed_
 
 def test_a_courier_claims_after_a_migration(committed_world: World) -> None:
     destination = committed_world.ids["blue"]
-    room = {destination: outbox.Room(10, 10**9)}
+    room = {destination: claims.Room(10, 10**9)}
 
     def claim() -> int:
-        return len(outbox.claim(room, lease_s=10).messages)
+        return len(claims.claim(room, lease_s=10).messages)
 
     one = courier.Courier()
     try:

@@ -20,7 +20,7 @@ from fspiop.time import http_date
 from hub.curl import Curl
 from hub.local.net import free_port
 from hub.outbox import client
-from hub.outbox.store import Claimed
+from hub.outbox.claims import Claimed
 from kitovu_connector.backend import HttpBackend
 from kitovu_connector.client import HubClient, Said
 from kitovu_connector.config import Config, ConfigError

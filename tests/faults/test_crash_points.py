@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from hub import outbox
-from hub.outbox import retries
+from hub.outbox import claims, retries
 from hub.outbox import store as outbox_store
 from hub.outbox.client import Answer
 from hub.outbox.models import Message
@@ -160,9 +160,7 @@ class Payments(RuleBasedStateMachine):
 
     def _deliver(self) -> int:
         mortal.reach(POINTS[5])
-        claimed = outbox_store.claim(
-            dict.fromkeys(self.world.ids.values(), outbox_store.Room(10, 10**9)), lease_s=60
-        ).messages
+        claimed = claims.claim(dict.fromkeys(self.world.ids.values(), claims.Room(10, 10**9)), lease_s=60).messages
         mortal.reach(POINTS[6])
         for message in claimed:
             self._arrive(message)

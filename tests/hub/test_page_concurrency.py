@@ -21,6 +21,10 @@ from hub.page_concurrency import PageLimits
 Sent = tuple[str, dict[str, str], Any]  # status, headers, body
 
 
+USERS = {"green": 1, "green-again": 1, "blue": 2, "red": 3}
+"""The users of the real sessions."""
+
+
 class Pages:
     """Pages behind the limits: they wait until they may go on."""
 
@@ -32,6 +36,9 @@ class Pages:
     def _work(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> HttpResponseBase:
         self.inside += 1
         self.go_on.wait(30)
+        session = environ["HTTP_COOKIE"].partition("=")[2]
+        if session in USERS:
+            environ[page_concurrency.USER] = USERS[session]
         if environ["PATH_INFO"] == "/portal/broken/":
             raise ValueError("broken")
         answer = self.answer()
@@ -53,6 +60,14 @@ class Pages:
         body = self.limits(environ, lambda status, headers: said.extend([status, dict(headers)]))
         return said[0], said[1], body
 
+    def know(self, *sessions: str) -> None:
+        """Each of these sessions has had a page."""
+        self.go_on.set()
+        for session in sessions:
+            assert self.ask(session=session)[0] == "200 OK"
+        self.go_on.clear()
+        self.inside = 0
+
     def begin(self, count: int, path: str = "/portal/", session: str = "", address: str = "10.0.0.1") -> None:
         expected = self.inside + count
         for _ in range(count):
@@ -70,15 +85,18 @@ class Pages:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(page_concurrency, "_WAIT_S", 0.05)
+    monkeypatch.setattr(page_concurrency, "_users", page_concurrency._Users())
     request_finished.disconnect(close_old_connections)  # there are none: these pages have no database
     with override_settings(WEB_PAGES=4):
         yield
     request_finished.connect(close_old_connections)
 
 
-def test_few_pages_work_at_once_and_one_session_has_half_of_them() -> None:
+def test_few_pages_work_at_once_and_one_user_has_half_of_them() -> None:
     pages = Pages()
-    pages.begin(2, session="green")
+    pages.know(*USERS)
+    pages.begin(1, session="green")
+    pages.begin(1, session="green-again", address="10.0.0.2")
     assert pages.ask(session="green")[0].startswith("503")
     pages.begin(2, session="blue")
     assert pages.ask(session="red")[0].startswith("503")
@@ -86,6 +104,18 @@ def test_few_pages_work_at_once_and_one_session_has_half_of_them() -> None:
     pages.go_on.set()
     time.sleep(0.1)
     assert pages.ask(session="red")[0] == "200 OK"
+
+
+@pytest.mark.parametrize("addresses", [["10.0.0.1"] * 3, ["2001:db8::1", "2001:db8::2", "2001:db8::3"]])
+def test_invented_sessions_are_one_caller(addresses: list[str]) -> None:
+    pages = Pages()
+    pages.know("green")
+    for number in range(2):
+        pages.begin(1, session=f"invented{number}", address=addresses[number])
+    assert pages.ask(session="invented2", address=addresses[2])[0].startswith("503")
+    pages.begin(1, session="green", address=addresses[0])  # a signed-in user behind the same address
+    pages.begin(1, address="10.0.0.9")
+    pages.go_on.set()
 
 
 def test_a_page_that_is_refused_says_so_in_the_form_of_its_door() -> None:
@@ -102,6 +132,7 @@ def test_a_page_that_is_refused_says_so_in_the_form_of_its_door() -> None:
 
 def test_payments_probes_and_files_pass_where_pages_no_longer_do() -> None:
     pages = Pages()
+    pages.know("green", "blue")
     pages.begin(2, session="green")
     pages.begin(2, session="blue")
     for path in ("/transfers", "/health", "/health/ready", "/api/ledger/v1/health", "/static/portal/portal.js"):

@@ -4,15 +4,22 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fspiop.errors import FspiopError
+from hub import group_commit
+from hub.sql_execution import execute
 from ledger import engine
 from ledger.commands_and_outcomes import Expire, Fulfil, PaymentMessage, Prepare
 from ledger.fx.commands_and_outcomes import FxExpire, FxFulfil, FxPrepare
@@ -157,11 +164,11 @@ def test_while_one_dfsp_floods_the_next_group_holds_all_that_another_sent(
     """Through the engine itself: the first group stands still, and behind it green floods while red sends two."""
     entered, go_on, ran, run = threading.Event(), threading.Event(), [], engine.run
 
-    def run_and_tell(batch: Any) -> Any:
+    def run_and_tell(batch: Any, **how: Any) -> Any:
         ran.append([command.source_id for command in batch])
         entered.set()
         go_on.wait(30)
-        return run(batch)
+        return run(batch, **how)
 
     monkeypatch.setattr(engine, "run", run_and_tell)
     own, green, red = engine.Engine(), committed_world.ids["green"], committed_world.ids["red"]
@@ -189,3 +196,74 @@ def test_while_one_dfsp_floods_the_next_group_holds_all_that_another_sent(
             thread.join(60)
     assert sorted(Counter(ran[1]).items()) == sorted({green: 15, red: 2}.items())
     assert sum(map(len, ran)) == 43
+
+
+@pytest.mark.parametrize("timeout", ["lock_timeout", "statement_timeout"])
+def test_a_row_that_is_locked_delays_only_the_messages_about_it(committed_world: World, timeout: str) -> None:
+    """Another transaction holds green's account: seven messages of red's and blue's, and one of green's."""
+    commands = [prepare_in(committed_world, *(("red", "blue") if n % 2 else ("blue", "red")), 1) for n in range(8)]
+    commands[3] = prepare_in(committed_world, "green", "blue", 1)
+    own = engine.Engine()
+
+    def settled() -> tuple[list[str], float]:
+        line = [Waiting(replace(each, transfer_id=str(uuid.uuid4())), Future()) for each in commands]
+        began = time.monotonic()
+        own._settle(line)
+        took = time.monotonic() - began
+        return [_said(item.outcome) for item in line], took
+
+    with held_account(committed_world, "green"):
+        execute("SET lock_timeout = 0")
+        execute(f"SET {timeout} = 400")
+        for most_s in (2.5, 1.5):  # at the second time, the engine waits less for the first lock
+            outcomes, took = settled()
+            assert outcomes == ["Reserved"] * 3 + ["2003"] + ["Reserved"] * 4
+            assert took < most_s
+    with transaction.atomic():  # a COMMIT has the usual time, because it may wait for a standby
+        assert execute("SHOW statement_timeout").fetchone()[0] in ("1s", "400ms")
+        group_commit.allow_commit_its_time()
+        assert execute("SHOW statement_timeout").fetchone()[0] == "5s"
+    own._wary_until = 0.0  # half a minute later
+    assert settled()[0] == ["Reserved"] * 8
+    assert [execute(f"SHOW {name}").fetchone()[0] for name in ("lock_timeout", "statement_timeout")] == ["2s", "5s"]
+
+
+def test_a_group_of_locked_rows_is_not_divided_for_ever(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "_PARTING_S", 0.3)
+    line = [Waiting(prepare_in(committed_world, "green", "blue", 1), Future()) for _ in range(64)]
+    with held_account(committed_world, "green"):
+        execute("SET lock_timeout = 100")
+        began = time.monotonic()
+        engine.Engine()._settle(line)
+        assert time.monotonic() - began < 2  # one by one, it would be 64 times the timeout
+    execute("RESET lock_timeout")
+    assert [_said(item.outcome) for item in line] == ["2003"] * 64
+
+
+def _said(outcome: "Future[Any]") -> str:
+    error = outcome.exception()
+    return error.code if isinstance(error, FspiopError) else type(outcome.result()).__name__
+
+
+@contextmanager
+def held_account(world: World, name: str) -> Iterator[None]:
+    """Another session has locked the participant's accounts."""
+    locked, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            execute("SELECT 1 FROM ledger_account WHERE participant_id = %s FOR UPDATE", [world.ids[name]])
+            locked.set()
+            over.wait(30)
+        connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert locked.wait(5)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -423,3 +423,11 @@ def test_a_late_expiry_does_not_overlook_a_release(committed_world: World, monke
 _RELEASED_BY_ANOTHER = (
     "UPDATE ledger_heldtransfer SET state = 'RELEASED', ended_at = now(), actor = 'asha' WHERE transfer_id = %s"
 )
+
+
+def test_the_list_of_ended_holds_is_read_in_the_order_of_its_index(world: World) -> None:
+    with transaction.atomic():
+        execute("SET LOCAL enable_seqscan = off")
+        plan = queries.ended()[:50].explain()
+    assert "held_transfer_ended" in plan, plan
+    assert "Sort" not in plan, plan

@@ -10,17 +10,18 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test import override_settings
 
-from hub.outbox import retries, store
+from hub.outbox import claims, retries, store
+from hub.outbox.claims import Claim, Room
 from hub.outbox.messages import HUB, IfPending
 from hub.outbox.models import Delivery, Message
-from hub.outbox.store import Claim, Failure, Room
+from hub.outbox.store import Failure
 from hub.sql_execution import execute
 from tests.outbox.messages import MANY, message
 from tests.world import World
 
 
 def claim(world: World, messages: int = 10, *, to: str = "blue", octets: int = MANY) -> Claim:
-    return store.claim({world.ids[to]: Room(messages, octets)}, lease_s=10)
+    return claims.claim({world.ids[to]: Room(messages, octets)}, lease_s=10)
 
 
 def subjects(claimed: Claim) -> list[str]:
@@ -42,7 +43,7 @@ def test_a_source_has_no_more_under_way_than_its_share(world: World) -> None:
     store.append(
         [message(blue, subject=f"{name} {n}", source=world.ids[name]) for name in ("green", "red") for n in range(9)]
     )
-    taken = store.claim(
+    taken = claims.claim(
         {blue: Room(40, MANY)}, lease_s=10, most_of_one_source=6, open_requests={(blue, green): 5, (red, green): 6}
     )
     assert sorted(subjects(taken)) == ["green 0", *(f"red {n}" for n in range(6))]
@@ -178,9 +179,9 @@ def test_who_has_too_many_waiting_at_whom(world: World) -> None:
     store.append([message(blue, subject=f"{n}", source=green) for n in range(5)])
     store.append([message(blue, subject=f"{n}", source=red) for n in range(4)])
     store.append([message(green, subject=f"{n}") for n in range(9)])  # ends are not counted
-    assert store.crowded(5) == {("green", "blue")}
-    assert store.crowded(4) == {("green", "blue"), ("red", "blue")}
-    assert store.crowded(6) == frozenset()
+    assert claims.crowded(5) == {("green", "blue")}
+    assert claims.crowded(4) == {("green", "blue"), ("red", "blue")}
+    assert claims.crowded(6) == frozenset()
 
 
 def fill(destination: int, count: int, *, subject: str, source: int = 0) -> None:
@@ -202,7 +203,7 @@ def test_a_claim_for_others_costs_the_same_whatever_waits_at_one_destination(wor
     def blocks() -> int:
         with transaction.atomic():
             plan = execute(
-                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {store._DUE}", [[green, blue], [32, 32], 32, [], [], [], []]
+                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {claims._DUE}", [[green, blue], [32, 32], 32, [], [], [], []]
             )
             found = plan.fetchone()[0][0]["Plan"]
         return found["Shared Hit Blocks"] + found["Shared Read Blocks"]
@@ -212,8 +213,8 @@ def test_a_claim_for_others_costs_the_same_whatever_waits_at_one_destination(wor
     few = blocks()
     fill(green, 10_000, subject=subject)
     assert blocks() < few + 200
-    assert "b" in subjects(store.claim({green: Room(32, MANY), blue: Room(32, MANY)}, lease_s=10))
-    assert store.crowded(10**6) == frozenset()
+    assert "b" in subjects(claims.claim({green: Room(32, MANY), blue: Room(32, MANY)}, lease_s=10))
+    assert claims.crowded(10**6) == frozenset()
 
 
 def test_a_poll_among_thousands_of_its_subject_finds_one_to_renew(world: World) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection, transaction
 
-from hub.outbox import retries, store
+from hub.outbox import claims, retries, store
+from hub.outbox.claims import Room
 from hub.outbox.client import Answer
-from hub.outbox.store import Room
 from tests.outbox.messages import message
 from tests.world import World
 
@@ -31,22 +31,22 @@ def _as_in_production(committed_world: World) -> Iterator[None]:
 
 
 @pytest.fixture
-def claimed(committed_world: World) -> store.Claimed:
+def claimed(committed_world: World) -> claims.Claimed:
     """A message to blue that a courier has claimed."""
     blue = committed_world.ids["blue"]
     store.append([message(blue, "/transfers/T", subject="T")])
-    (found,) = store.claim({blue: Room(10, 10**6)}, lease_s=LEASE_S).messages
+    (found,) = claims.claim({blue: Room(10, 10**6)}, lease_s=LEASE_S).messages
     return found
 
 
 def test_the_commit_of_a_claim_does_not_wait(committed_world: World) -> None:
     with transaction.atomic():
-        store.claim({committed_world.ids["blue"]: Room(10, 10**6)}, lease_s=LEASE_S)
+        claims.claim({committed_world.ids["blue"]: Room(10, 10**6)}, lease_s=LEASE_S)
         assert not waits()
     assert waits()
 
 
-def test_the_commit_of_a_delivery_does_not_wait(claimed: store.Claimed) -> None:
+def test_the_commit_of_a_delivery_does_not_wait(claimed: claims.Claimed) -> None:
     with transaction.atomic():
         store.delivered([(claimed.id, 200)])
         assert not waits()
@@ -59,7 +59,7 @@ def test_the_commit_of_a_new_message_waits(committed_world: World) -> None:
         assert waits()
 
 
-def test_the_commit_of_a_failure_waits_because_it_may_notify_the_sender(claimed: store.Claimed) -> None:
+def test_the_commit_of_a_failure_waits_because_it_may_notify_the_sender(claimed: claims.Claimed) -> None:
     with transaction.atomic():
         retries.settle([retries.judge(claimed, Answer(status=501))])
         assert waits()

@@ -16,12 +16,12 @@ from django.db.models.functions import Now
 from django.test import override_settings
 
 from hub import outbox
+from hub.outbox import claims, delivery_delay, destination_pauses, retries, store, wakeup
 from hub.outbox import courier as couriers
-from hub.outbox import delivery_delay, destination_pauses, retries, store, wakeup
+from hub.outbox.claims import Room
 from hub.outbox.courier import Courier
 from hub.outbox.messages import Outgoing
 from hub.outbox.models import Delivery, Message
-from hub.outbox.store import Room
 from hub.participants import services as participants
 from hub.participants.models import Endpoint, Participant
 from tests.world import World
@@ -127,8 +127,12 @@ def test_a_courier_publishes_how_long_the_messages_waited_that_it_begins_to_send
     of_green = replace(message(blue, "/transfers/U"), source_id=green.pk)
     store.append([of_blue, of_green])
     wait_until(lambda: Delivery.objects.count() == 2)
-    wait_until(lambda: (delivery_delay.published(client) or 0) > 0, seconds=2)
-    assert (delivery_delay.published(client) or 0) < 5
+    wait_until(lambda: delivery_delay.published(client).of_hub > 0, seconds=2)
+    found = delivery_delay.published(client)
+    assert 0 < found.of_hub < 5
+    assert set(found.of_sources) == {green.pk, blue.pk}
+    wait_until(lambda: delivery_delay.published(client) == delivery_delay.Delays(), seconds=1.8)  # nothing waits now
+    assert client.exists(delivery_delay._key())
 
 
 def test_a_ring_of_the_bell_is_heard_at_once(courier: Courier, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,12 +175,12 @@ def test_a_changed_endpoint_takes_effect_at_once_however_it_was_changed(courier:
 def test_each_destination_is_claimed_as_far_as_it_has_room(committed_world: World) -> None:
     green, blue = (Participant.objects.get(name=name) for name in ("green", "blue"))
     store.append([message(to, f"/transfers/{n}", subject=f"{n}") for to in (green, blue) for n in range(5)])
-    claimed = store.claim({green.pk: Room(2, MANY), blue.pk: Room(4, MANY)}, lease_s=10)
+    claimed = claims.claim({green.pk: Room(2, MANY), blue.pk: Room(4, MANY)}, lease_s=10)
     # All are due since the same moment, so any of them may come first.
     assert Counter(m.destination_id for m in claimed.messages) == {green.pk: 2, blue.pk: 4}
     rest = {green.pk: Room(9, MANY), blue.pk: Room(9, MANY)}
-    assert len(store.claim(rest, lease_s=10).messages) == 4
-    assert not store.claim(rest, lease_s=10).messages
+    assert len(claims.claim(rest, lease_s=10).messages) == 4
+    assert not claims.claim(rest, lease_s=10).messages
 
 
 def test_messages_about_one_thing_keep_their_order_though_the_first_fails(courier: Courier, sink: Sink) -> None:
@@ -238,7 +242,7 @@ def test_what_a_dead_worker_held_is_sent_when_its_lease_ends(courier: Courier, s
     green = Participant.objects.get(name="green")
     with transaction.atomic():  # the courier sees it only when it is held
         store.append([message(green, "/transfers/T")])
-        held = store.claim({green.pk: Room(10, MANY)}, lease_s=1).messages
+        held = claims.claim({green.pk: Room(10, MANY)}, lease_s=1).messages
     assert len(held) == 1
     send_to("green", sink.url)
     wait_until(lambda: Delivery.objects.count() == 1)
@@ -370,7 +374,7 @@ def test_a_message_that_the_database_does_not_give_stops_no_other(courier: Couri
 def test_a_result_that_the_database_refuses_has_no_other_message_sent_again(committed_world: World) -> None:
     green = Participant.objects.get(name="green")
     store.append([message(green, f"/transfers/{n}", subject=f"{n}") for n in range(3)])
-    claimed = store.claim({green.pk: Room(3, MANY)}, lease_s=10).messages
+    claimed = claims.claim({green.pk: Room(3, MANY)}, lease_s=10).messages
     odd = (claimed[1], couriers.Answer(99_999_999))  # no status fits into its column
     couriers._settle([(claimed[0], couriers.Answer(200)), odd, (claimed[2], couriers.Answer(200))], [])
     assert set(Delivery.objects.values_list("message_id", flat=True)) == {claimed[0].id, claimed[2].id}

@@ -15,14 +15,14 @@ from redis.retry import Retry
 
 from hub.api import load_shedding
 from hub.api.load_shedding import Turnstile
-from hub.outbox import delivery_delay, store
-from hub.outbox.delivery_delay import Publisher, Reader, delay_of, delivered, publish, published
+from hub.outbox import claims, delivery_delay, store
+from hub.outbox.claims import Room
+from hub.outbox.delivery_delay import Delays, Publisher, Reader, delay_of, delays_of, publish, published
 from hub.outbox.messages import HUB
-from hub.outbox.store import Room
 from tests.outbox.messages import MANY, message
 from tests.world import World
 
-BLUE, GREEN, RED = 1, 2, 3
+BLUE, GREEN, RED, GREY = 1, 2, 3, 4
 
 
 # --- the measure ------------------------------------------------------------------------------------------------------
@@ -48,12 +48,33 @@ def test_a_dfsp_whose_own_messages_wait_everywhere_does_not_make_the_hub_look_sl
     assert delay_of([*flood, (BLUE, GREEN, 4.0), (GREEN, BLUE, 4.0), (RED, BLUE, 4.0)]) == 4.0
 
 
+def test_dfsps_that_act_together_do_not_have_the_work_of_others_refused() -> None:
+    """Red and grey flood every destination, and hold back what green sends to them. Blue answers at once."""
+    flood = [(to, source, 5.0) for to in (BLUE, GREEN, RED, GREY) for source in (RED, GREY)] * 50
+    held_back = [(RED, GREEN, 9.0), (GREY, GREEN, 9.0)]
+    found = delays_of([*flood, *held_back, (GREEN, GREEN, 0.02), (BLUE, GREEN, 0.01)])
+    assert found.of_hub == 5.0  # more than half of the sources wait everywhere
+    assert found.for_source(GREEN) == 0.01
+    assert (found.for_source(RED), found.for_source(GREY)) == (5.0, 5.0)
+    assert found.for_source(BLUE) == found.for_source(None) == 0.0  # nothing of blue's was sent lately
+
+
+def test_all_are_refused_where_the_hub_is_slow_to_all() -> None:
+    everybody = [(to, source, 3.0) for to in (BLUE, GREEN, RED) for source in (BLUE, GREEN, RED, HUB)]
+    assert [delays_of(everybody).for_source(source) for source in (BLUE, GREEN, RED)] == [3.0] * 3
+
+
+def test_a_dfsp_is_not_refused_because_of_its_own_flood_while_the_hub_is_quick() -> None:
+    flood = [(to, RED, 5.0) for to in (BLUE, GREEN, RED)] * 300
+    assert delays_of([*flood, (BLUE, GREEN, 0.01), (GREEN, BLUE, 0.02)]).for_source(RED) == 0.01
+
+
 def test_the_flood_of_one_dfsp_hides_nothing_of_what_couriers_claim_for_others(world: World) -> None:
     green, blue, red = (world.ids[name] for name in ("green", "blue", "red"))
     store.append([message(to, subject=f"{to} {n}", source=red) for to in (green, blue, red) for n in range(200)])
     store.execute("UPDATE outbox_message SET created_at = clock_timestamp() - interval '5 s'")
     store.append([message(blue, source=green), message(green, source=blue)])
-    taken = store.claim({to: Room(40, MANY) for to in (green, blue, red)}, lease_s=10, most_of_one_source=32).messages
+    taken = claims.claim({to: Room(40, MANY) for to in (green, blue, red)}, lease_s=10, most_of_one_source=32).messages
     assert len(taken) > 50
     assert delay_of((each.destination_id, each.source_id, each.age_s) for each in taken) < 1
 
@@ -63,12 +84,12 @@ def test_a_courier_publishes_what_it_saw_in_the_last_second() -> None:
     publisher = Publisher(clock=lambda: now[0])
     publisher._thread = type("Alive", (), {"is_alive": lambda self: True})()  # type: ignore[assignment]
     publisher.saw([(BLUE, GREEN, 4.0), (GREEN, BLUE, 5.0)])
-    assert publisher.delay_s() == 4.0
+    assert publisher.delays() == Delays(4.0, {GREEN: 4.0, BLUE: 5.0})
     now[0] = 0.9
     publisher.saw([(BLUE, GREEN, 0.0)])
-    assert publisher.delay_s() == 2.0
+    assert publisher.delays().of_hub == 2.0
     now[0] = 1.5
-    assert publisher.delay_s() == 0.0  # one destination only
+    assert publisher.delays().of_hub == 0.0  # one destination only
 
 
 @pytest.fixture
@@ -80,37 +101,43 @@ def own_redis(settings: LazySettings) -> Iterator[redis.Redis]:
 
 
 def test_what_a_courier_published_is_read_for_two_seconds(own_redis: redis.Redis) -> None:
-    assert published(own_redis) is None
-    publish(own_redis, 1.25)
-    assert published(own_redis) == 1.25
+    assert published(own_redis) == Delays()
+    publish(own_redis, Delays(1.25, {GREEN: 1.5}))
+    assert published(own_redis) == Delays(1.25, {GREEN: 1.5})
     assert 0 < own_redis.pttl(delivery_delay._key()) <= 2000
-    own_redis.set(delivery_delay._key(), "soon")
-    assert published(own_redis) is None
+    for text in ("soon", "1.25", "[]", '{"hub": "x"}', '{"hub": 1, "sources": [1]}'):
+        own_redis.set(delivery_delay._key(), text)
+        assert published(own_redis) == Delays()
 
 
-def test_without_redis_the_delay_is_that_of_the_latest_deliveries(world: World) -> None:
+def test_without_redis_nothing_is_refused() -> None:
     away = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
-    publish(away, 1.0)  # which only logs
-    assert published(away) is None
-    ids = world.ids
-    store.append([message(ids[to], subject=f"{to}{n}") for to in ("blue", "green") for n in range(3)])
-    store.execute("UPDATE outbox_message SET attempts = 1, created_at = clock_timestamp() - interval '3 s'")
-    blues = "created_at = clock_timestamp() - interval '2 s' WHERE subject LIKE 'blue%%'"
-    store.execute(f"UPDATE outbox_message SET {blues}")
-    pending = [row[0] for row in store.execute("SELECT id FROM outbox_message")]
-    store.delivered([(message_id, 200) for message_id in pending])
-    assert delivered() == pytest.approx(2.0, abs=0.3)
+    publish(away, Delays(1.0))  # which only logs
+    assert published(away) == Delays()
+
+
+def test_a_delay_is_withdrawn_once_no_more_messages_wait(own_redis: redis.Redis) -> None:
+    """Earlier, it stayed for two seconds, and as long new lookups got 503."""
+    publisher = Publisher()
+    publisher.saw([(BLUE, GREEN, 4.0), (GREEN, BLUE, 5.0)])
+    seen, end = list[float](), time.monotonic() + 1.9
+    while time.monotonic() < end and seen[-1:] != [0.0]:
+        found = own_redis.get(delivery_delay._key())
+        if found is not None:
+            seen.append(Delays.read(found).of_hub)  # type: ignore[arg-type]
+        time.sleep(0.02)
+    assert (seen[0], seen[-1]) == (4.0, 0.0)
 
 
 def test_a_web_process_reads_the_delay_in_a_thread_and_no_request_waits(own_redis: redis.Redis) -> None:
-    publish(own_redis, 1.5)
+    publish(own_redis, Delays(1.5, {GREEN: 2.5}))
     reader, began = Reader(), time.monotonic()
-    assert reader.delay_s() == 0.0
+    assert reader.delay_s(GREEN) == 0.0
     assert time.monotonic() - began < 0.1
     end = time.monotonic() + 5
-    while reader.delay_s() != 1.5 and time.monotonic() < end:
+    while reader.delay_s(GREEN) != 1.5 and time.monotonic() < end:
         time.sleep(0.01)
-    assert reader.delay_s() == 1.5
+    assert (reader.delay_s(GREEN), reader.delay_s(BLUE), reader.delay_s(None)) == (1.5, 0.0, 0.0)
     reader._wanted.clear()  # its thread sleeps from now on
 
 
@@ -123,7 +150,7 @@ class Door:
     def __init__(self, delay_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
         self.served = 0
         monkeypatch.setattr(load_shedding, "_ONE_EVERY_S", 1000.0)
-        self._turnstile = Turnstile(self._work, delay_s=lambda: delay_s)
+        self._turnstile = Turnstile(self._work, delay_s=lambda source_id: delay_s)
         self._turnstile._delayed_admitted_at = time.monotonic()
 
     def _work(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

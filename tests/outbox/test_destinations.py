@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from hub.growing_pauses import FAILURES
+from hub.outbox.claims import Claimed, Room
 from hub.outbox.destination_pauses import Destination, open_by_source
-from hub.outbox.store import Claimed, Room
 
 
 def message(source: int = 1, kind: str = "quote-request", *, size: int = 10) -> Claimed:

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 from django.test import override_settings
 
+from hub.outbox.claims import Claimed
 from hub.outbox.client import Answer, cannot_be_sent
 from hub.outbox.messages import END_KINDS
 from hub.outbox.retries import judge
-from hub.outbox.store import Claimed
 
 UNSENT = Answer(0, "no endpoint", is_unsent=True)
 HOPELESS = cannot_be_sent(ValueError("odd"))

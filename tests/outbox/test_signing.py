@@ -10,8 +10,8 @@ from django.test import override_settings
 
 from fspiop import jws
 from fspiop.errors import FspiopError
+from hub.outbox.claims import Claimed
 from hub.outbox.client import HubKey
-from hub.outbox.store import Claimed
 
 HEADERS = {
     "content-type": "application/vnd.interoperability.transfers+json;version=1.1",

@@ -13,7 +13,7 @@ from rules.alerts import services as alerts
 from rules.alerts import tasks
 from rules.alerts.models import Alert
 from rules.lists import kill_switches, loaded_names, queries, screening, services
-from rules.lists.models import NameMatch, StagedFile
+from rules.lists.models import NameMatch, StagedFile, StagedLine
 from rules.lists.screening import Named
 from rules.markers.models import Appeal, Marker
 from rules.party_keys import key_of
@@ -140,6 +140,18 @@ def csv(text: str) -> SimpleUploadedFile:
     return SimpleUploadedFile("list.csv", text.encode(), content_type="text/csv")
 
 
+@pytest.mark.parametrize("way", ["refuse", "withdraw"])
+def test_a_file_is_kept_only_as_long_as_its_request_waits(rita: Client, ron: Client, way: str) -> None:
+    asked(rita, "lists/new/", name="watched", kind="SANCTIONS", title="The watched", least_score="88")
+    asked(rita, "lists/of/watched/import/", file=csv("name\nJoseph Kony\n"), reason="the ministry's")
+    assert StagedLine.objects.count() == 1
+    number = Approval.objects.latest("pk").pk
+    decider = ron if way == "refuse" else rita
+    decider.post(f"/portal/approvals/{number}/{way}/", {"reason": "an old file"})
+    assert Approval.objects.get(pk=number).state == {"refuse": "REFUSED", "withdraw": "WITHDRAWN"}[way]
+    assert (StagedFile.objects.count(), StagedLine.objects.count()) == (0, 0)
+
+
 def test_a_list_is_made_and_filled_by_a_file_or_refused_whole(rita: Client, ron: Client) -> None:
     said = {"name": "watched", "kind": "SANCTIONS", "title": "The watched", "least_score": "88"}
     assert rita.post("/portal/lists/new/", said | {"name": "Not so"}).status_code == 400
@@ -164,6 +176,7 @@ def test_a_list_is_made_and_filled_by_a_file_or_refused_whole(rita: Client, ron:
     assert list(queries.entries("watched")) == []
     approve(ron)
     assert queries.entries("watched").count() == 2
+    assert StagedFile.objects.count() == 0
     text = page(rita, "lists/of/watched/")
     assert "Joseph Kony" in text
     assert "list.csv" in text

@@ -221,9 +221,9 @@ def test_one_message_that_can_not_be_stored_does_not_fail_its_company_and_costs_
 ) -> None:
     run, ran = agreement_engine.run, []
 
-    def counted(batch: Sequence[Command]) -> list[Outcome]:
+    def counted(batch: Sequence[Command], **how: Any) -> list[Outcome]:
         ran.append(len(batch))
-        return run(batch)
+        return run(batch, **how)
 
     monkeypatch.setattr(agreement_engine, "run", counted)
     commands = [ask_terms(committed_world.ids) for _ in range(64)]

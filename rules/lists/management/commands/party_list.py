@@ -60,13 +60,17 @@ class Command(BaseCommand):
     def _import(self, *, name: str, file: Path, reason: str, **_options: Any) -> None:
         staged = services.stage(name, file_name=file.name, raw=file.read_bytes(), actor=ACTOR)
         payload = {"list": name, "file": staged.pk, "sha256": staged.sha256}
-        program_requests.ask_where_needed(
-            "activate_list",
-            program=program_requests.Program(who()),
-            subject=f"list {name}",
-            payload=lambda: payload,
-            reason=reason,
-        )
+        try:
+            program_requests.ask_where_needed(
+                "activate_list",
+                program=program_requests.Program(who()),
+                subject=f"list {name}",
+                payload=lambda: payload,
+                reason=reason,
+            )
+        except FspiopError:
+            services.discard(staged.pk, sha256=staged.sha256)  # there is no request that the file could wait for
+            raise
         version = services.activate(staged.pk, sha256=staged.sha256, actor=ACTOR)
         self.stdout.write(
             f"list {name} has version {version.number}: {version.added} entries added, {version.removed} removed"

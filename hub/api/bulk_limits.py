@@ -1,0 +1,152 @@
+"""Limits each DFSP's bulks in a web process: how many are in progress, and the share of time that they take.
+
+A bulk may have megabytes, holds a lock for each item, and is processed in the thread of its request. A request with a
+bulk (`DFSP_OPEN_BULKS`, `DFSP_BULK_SHARE`) first waits a few seconds for its turn, before its body is read.
+
+Answers to bulks have counts of their own, because the payer decides how many bulks its payee must answer. The time of
+an answer counts for the payee and the payer together, so a payer's bulks never delay the payee's own bulks or its
+answers to other payers. A pair has more time for answers than the payer has for requests, so an answer to a request
+always has its turn. Answers to bulks that do not exist, or that cannot be read, count for the payee alone.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from enum import Enum
+from typing import Protocol
+
+from django.conf import settings
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub.concurrency_shares import NoPlace, Places, Sizes
+
+_LONGEST_TURN_S = 5.0  # how long a bulk waits at most until its sender may use the process again
+_LONGEST_WAIT_S = 10.0  # how long an answer waits at most for a place
+_MOST_COUNTED_S = 1.0
+# An answer to a bulk of 1,000 transfers takes 1.9 times as long as its request.
+_TIME_OF_ANSWERS = 3.0
+
+
+class Answered(Enum):
+    """What an answer was to."""
+
+    NOTHING = "nothing"  # no bulk of the sender's, or the answer was faulty
+    ENDED_BULK = "ended bulk"  # the answer is late or repeated
+    BULK = "bulk"
+
+
+class Refuse(Protocol):
+    def __call__(self, caller: int, name: str, exceeded: str, detail: str) -> FspiopError:
+        """Counts a refusal because of this limit, pauses, and returns the error for the sender."""
+
+
+Ended = Callable[[float, Answered], None]
+"""Ends a bulk's count. Takes the time that the process has worked on the bulk."""
+
+_Pair = tuple[int, int | None]  # the payee and the payer, or None if no payer is proven
+
+
+class Bulks:
+    def __init__(
+        self,
+        refuse: Refuse,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+        noun: str = "bulks",
+    ) -> None:
+        self._refuse, self._clock, self._pause, self._noun = refuse, clock, pause, noun
+        self._guard = threading.Lock()
+        self._open: Counter[int] = Counter()
+        self._spent_until: dict[int, float] = {}
+        self._answers = Places()
+        self._answers_spent_until: dict[_Pair, float] = {}
+        self._turns: Counter[_Pair] = Counter()  # answers that wait for their turn
+
+    def enter(self, caller: int, name: str) -> Ended:
+        """Counts an open request with a bulk, until the returned function is called.
+
+        Waits until the participant may use the process for a bulk again. Raises FspiopError 2005 with 429 if this
+        participant has too many open bulks or would wait too long. Raises it with 503 if all participants together have
+        too many open bulks.
+        """
+        with self._guard:
+            wait_s = self._wait_s(self._spent_until.get(caller))
+            is_spent, is_its_own = wait_s > _LONGEST_TURN_S, self._open[caller] >= settings.DFSP_OPEN_BULKS
+            is_taken = not is_its_own and not is_spent and self._open.total() < settings.WEB_BULKS
+            self._open[caller] += is_taken
+        if is_its_own:
+            raise self._refuse(caller, name, f"{self._noun} at once", f"too many {self._noun} at once")
+        if is_spent:
+            raise self._refuse(caller, name, self._noun, f"too many {self._noun} in a short time")
+        if not is_taken:
+            raise self._no_place()
+        if wait_s > 0:
+            self._pause(wait_s)
+        return lambda took_s, _answered: self._leave(caller, took_s)
+
+    def enter_answer(self, caller: int, name: str, payer: int | None) -> Ended:
+        """Counts an open answer to a bulk, until the returned function is called. `payer` is the named recipient.
+
+        Waits for a turn and a place. Raises FspiopError 2005 with 429 if the participant has sent too much that was no
+        answer, or too many late and repeated answers to this payer, and with 503 if no place becomes free.
+        """
+        pair = (caller, payer)
+        with self._guard:
+            wait_s = max(self._wait_s(self._answers_spent_until.get(key)) for key in (pair, (caller, None)))
+            is_spent = wait_s > _LONGEST_TURN_S or (wait_s > 0 and self._turns[pair] >= settings.DFSP_OPEN_BULKS)
+            self._turns[pair] += wait_s > 0 and not is_spent
+        if is_spent:
+            raise self._refuse(caller, name, "answers to bulks", "too many late, repeated or faulty answers to bulks")
+        if wait_s > 0:
+            try:
+                self._pause(wait_s)
+            finally:
+                with self._guard:
+                    self._turns[pair] -= 1
+                    self._turns += Counter()  # removes pairs without a waiting answer
+        held = ExitStack()
+        try:
+            held.enter_context(self._answers.taken(caller, _sizes(), wait_s=_LONGEST_WAIT_S))
+        except NoPlace:
+            raise self._no_place() from None
+
+        def leave(took_s: float, answered: Answered) -> None:
+            held.close()
+            self._charge_answer(caller, payer, took_s, answered)
+
+        return leave
+
+    def _no_place(self) -> FspiopError:
+        return FspiopError(ErrorCode.SERVER_BUSY, f"too many {self._noun} wait; try again", http_status=503)
+
+    def _leave(self, caller: int, took_s: float) -> None:
+        """Counts the time that the process has worked on a bulk of a participant.
+
+        Only some of a long time counts, because the bulk may have waited for an oracle or for a lock.
+        """
+        with self._guard:
+            self._open[caller] -= 1
+            self._spent_until[caller] = self._spent(self._spent_until.get(caller), took_s, settings.DFSP_BULK_SHARE)
+
+    def _charge_answer(self, caller: int, payer: int | None, took_s: float, answered: Answered) -> None:
+        share = settings.DFSP_BULK_SHARE * (_TIME_OF_ANSWERS if answered is Answered.BULK else 1.0)
+        pair = (caller, None if answered is Answered.NOTHING else payer)
+        with self._guard:
+            self._answers_spent_until[pair] = self._spent(self._answers_spent_until.get(pair), took_s, share)
+
+    def _wait_s(self, spent_until: float | None) -> float:
+        return spent_until - self._clock() if spent_until is not None and settings.DFSP_BULK_SHARE else 0.0
+
+    def _spent(self, spent_until: float | None, took_s: float, share: float) -> float:
+        now, took_s = self._clock(), min(took_s, _MOST_COUNTED_S)
+        if not share:
+            return now
+        return max(spent_until or 0.0, now - took_s) + took_s / share
+
+
+def _sizes() -> Sizes:
+    """Returns the places of answers: as many as those of requests, for one participant and for all."""
+    own, of_all = max(settings.DFSP_OPEN_BULKS, 1), max(settings.WEB_BULKS, 1)
+    return Sizes(of_all, shared=of_all, share=own - 1, waiting=2 * of_all, waiting_share=of_all)
