@@ -2,14 +2,13 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('quotes', '0012_facts_for_rules'),
+        ("quotes", "0013_terms_expire"),
     ]
 
     operations = [
         migrations.RemoveField(
-            model_name='transactionrequest',
-            name='rule_facts',
+            model_name="transactionrequest",
+            name="rule_facts",
         ),
     ]
