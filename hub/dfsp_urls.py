@@ -57,6 +57,7 @@ urlpatterns = [
 own_api_urlpatterns = [
     path("dfsp/v1/", include("hub.dfsp_api.urls")),
     path("dfsp/v1/", include("ledger.dfsp_api.urls")),
+    path("dfsp/v1/", include("settlement.dfsp_api.urls")),
     path("dfsp/v1/", include("rules.signals.urls")),
 ]
 """The hub's own API for DFSPs."""

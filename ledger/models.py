@@ -392,6 +392,19 @@ class Entry(models.Model):
     class Meta:
         ordering = ["id"]
         verbose_name_plural = "entries"
+        indexes = [
+            # a DFSP's statement: what no transfer and no conversion posted, which is little beside them
+            models.Index(
+                fields=["debit_account", "created_at"],
+                condition=~Q(kind__in=["TRANSFER", "FX_TRANSFER"]),
+                name="entry_other_by_debit",
+            ),
+            models.Index(
+                fields=["credit_account", "created_at"],
+                condition=~Q(kind__in=["TRANSFER", "FX_TRANSFER"]),
+                name="entry_other_by_credit",
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["transfer_id", "kind"], name="one_entry_of_each_kind_per_transfer"),
             models.CheckConstraint(condition=Q(amount__gt=0), name="an_entry_is_of_a_positive_amount"),

@@ -1,13 +1,13 @@
-"""Returns a DFSP's own transfers in the order of their arrival, page by page.
+"""Returns a DFSP's own transfers, conversions and postings in the order of their arrival, page by page.
 
-The DFSP compares the transfers with its books.
+The DFSP compares them with its books.
 """
 
 import csv
 import io
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -18,12 +18,12 @@ from fspiop.money import format_amount
 from hub.sql_execution import found_by_keys
 
 MOST = 1000
-"""The most transfers of one page."""
+"""The most lines of one page."""
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The query of a DFSP's statement: the transfers that arrived at or after `from` and before `to`.
+    """The query of a DFSP's statement: what arrived at or after `from` and before `to`.
 
     `after` is the value `next` of the previous page.
     """
@@ -36,9 +36,10 @@ class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class Line(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """One transfer in a DFSP's statement.
+    """One transfer. `direction` is OUT if the caller is the payer DFSP, and IN if it is the payee DFSP.
 
-    `direction` is OUT if the caller is the payer DFSP, and IN if the caller is the payee DFSP.
+    If `isConverted`, the transfer does not change the caller's position. Its conversion does. `windowId` is the
+    settlement window of a committed transfer.
     """
 
     transfer_id: str
@@ -50,113 +51,299 @@ class Line(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     state: str
     error_code: str | None = None
     bulk_transfer_id: str | None = None
+    is_converted: bool = False
+    window_id: int | None = None
     received_date: DateTime
     completed_date: DateTime | None = None
+
+
+class Conversion(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
+    """One conversion. `role` is FXP if the caller converts, and INITIATOR if another DFSP converts for it.
+
+    `side` says whose conversion it is: the PAYER's, or the PAYEE's. The initiator of a PAYER's conversion pays the
+    source amount, and the initiator of a PAYEE's conversion receives the target amount.
+    """
+
+    commit_request_id: str
+    determining_transfer_id: str
+    role: Literal["INITIATOR", "FXP"]
+    side: Literal["PAYER", "PAYEE"]
+    initiating_fsp: str
+    counter_party_fsp: str
+    source_amount: str
+    source_currency: str
+    target_amount: str
+    target_currency: str
+    state: str
+    error_code: str | None = None
+    window_id: int | None = None
+    received_date: DateTime
+    completed_date: DateTime | None = None
+
+
+class Posting(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
+    """One posting that no transfer and no conversion made: funds in, funds out, or a settlement.
+
+    `debitAccount` and `creditAccount` are types of the caller's own accounts, or HUB. `transferId` is the id of the
+    movement of funds, of the caller's part in a settlement, or of the transfer that was settled at once. `reference` is
+    the external reference of funds.
+    """
+
+    transfer_id: str
+    kind: str
+    debit_account: str
+    credit_account: str
+    amount: str
+    currency: str
+    reference: str = ""
+    received_date: DateTime
 
 
 class Statement(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One page of a DFSP's statement. The last page has no `next`."""
 
     transfers: list[Line]
+    conversions: list[Conversion] = []
+    postings: list[Posting] = []
     next: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """The place of a transfer in the sort order of a DFSP's statement."""
+    """The place of a line in the order of a statement."""
 
     received_at: datetime
-    transfer_id: str
+    key: str
 
     @classmethod
     def read(cls, text: str) -> "_Key":
         try:
-            moment, _, transfer_id = base64url.decode(text).decode("ascii").partition(" ")
-            return cls(_FIRST + timedelta(microseconds=int(moment)), transfer_id)
+            moment, _, key = base64url.decode(text).decode("ascii").partition(" ")
+            return cls(_FIRST + timedelta(microseconds=int(moment)), key)
         except (ValueError, OverflowError):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "after: must be `next` of an earlier page") from None
 
     def __str__(self) -> str:
         microseconds = (self.received_at - _FIRST) // timedelta(microseconds=1)
-        return base64url.encode(f"{microseconds} {self.transfer_id}".encode())
+        return base64url.encode(f"{microseconds} {self.key}".encode())
 
 
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)
-_COLUMNS = """t.transfer_id, t.payer_id, t.payee_name, t.amount, t.currency, t.state, t.error_code, t.bulk_id,
-              t.received_at, t.completed_at"""
-_BETWEEN = """t.received_at >= %(at)s AND (t.received_at, t.transfer_id) > (%(at)s, %(id)s)
-              AND t.received_at < %(to)s ORDER BY t.received_at, t.transfer_id LIMIT %(size)s"""
+
+
+def _after(at: str, key: str) -> str:
+    """Returns the condition, order and limit of a page, for rows with this time and this key."""
+    order = f'{at}, {key} COLLATE "C"'
+    return f"""{at} >= %(at)s AND ({order}) > (%(at)s, %(key)s COLLATE "C") AND {at} < %(to)s
+               ORDER BY {order} LIMIT %(size)s"""
+
+
+_T_AFTER = _after("t.received_at", "t.transfer_id")
 # The hub does not send a refused or a held transfer to the payee DFSP, so only the payer DFSP gets the line. The payee
 # DFSP gets the line of a held transfer after the release, at the place of its arrival.
-_PAGE = f"""
-    SELECT t.*, p.name FROM (
-        (SELECT {_COLUMNS} FROM ledger_transfer t WHERE t.payer_id = %(own)s AND {_BETWEEN})
-        UNION ALL
-        (SELECT {_COLUMNS} FROM ledger_transfer t
-         WHERE t.payee_id = %(own)s AND t.payer_id <> %(own)s AND t.payer_account_id IS NOT NULL
-           AND NOT EXISTS (SELECT FROM ledger_heldtransfer h
-                           WHERE h.transfer_id = t.transfer_id AND h.state <> 'RELEASED') AND {_BETWEEN})
-        ORDER BY received_at, transfer_id LIMIT %(size)s
-    ) t JOIN participants_participant p ON p.id = t.payer_id ORDER BY t.received_at, t.transfer_id
+_TRANSFERS = f"""
+    SELECT 'TRANSFER' AS kind, t.received_at AS at, t.transfer_id::text AS key, t.transfer_id::text AS id,
+           CASE WHEN t.payer_id = %(own)s THEN 'OUT' ELSE 'IN' END AS role, '' AS side,
+           p.name::text AS payer, t.payee_name::text AS payee, t.amount, t.currency::text AS currency,
+           NULL::bigint AS target_amount, '' AS target_currency, t.state::text AS state,
+           t.error_code::text AS error_code, t.bulk_id::text AS other_id, t.completed_at, e.window_id,
+           coalesce(a.participant_id <> %(own)s, false) AS is_converted, '' AS reference
+    FROM ((SELECT t.* FROM ledger_transfer t WHERE t.payer_id = %(own)s AND {_T_AFTER})
+          UNION ALL
+          (SELECT t.* FROM ledger_transfer t
+           WHERE t.payee_id = %(own)s AND t.payer_id <> %(own)s AND t.payer_account_id IS NOT NULL
+             AND NOT EXISTS (SELECT FROM ledger_heldtransfer h
+                             WHERE h.transfer_id = t.transfer_id AND h.state <> 'RELEASED') AND {_T_AFTER})) t
+    JOIN participants_participant p ON p.id = t.payer_id
+    LEFT JOIN ledger_entry e ON e.transfer_id = t.transfer_id AND e.kind = 'TRANSFER'
+    LEFT JOIN ledger_account a ON a.id = CASE WHEN t.payer_id = %(own)s THEN t.payer_account_id
+                                              ELSE t.payee_account_id END
 """  # noqa: S608 (put together from constants)
+_F_KEY = "(f.commit_request_id || '/fx')"
+_F_AFTER = _after("f.received_at", _F_KEY)
+_CONVERSIONS = f"""
+    SELECT 'CONVERSION', f.received_at, {_F_KEY}, f.commit_request_id::text,
+           CASE WHEN f.initiator_id = %(own)s THEN 'INITIATOR' ELSE 'FXP' END, f.side::text,
+           p.name::text, f.fxp_name::text, f.source_amount, f.source_currency::text,
+           f.target_amount, f.target_currency::text, f.state::text,
+           f.error_code::text, f.determining_transfer_id::text, f.completed_at, e.window_id, false, ''
+    FROM ((SELECT f.* FROM ledger_fxtransfer f WHERE f.initiator_id = %(own)s AND {_F_AFTER})
+          UNION ALL
+          (SELECT f.* FROM ledger_fxtransfer f
+           WHERE f.fxp_id = %(own)s AND f.initiator_id <> %(own)s AND f.debit_account_id IS NOT NULL AND {_F_AFTER})) f
+    JOIN participants_participant p ON p.id = f.initiator_id
+    LEFT JOIN ledger_entry e ON e.transfer_id = f.commit_request_id AND e.kind = 'FX_TRANSFER'
+"""  # noqa: S608
+_E_KEY = "('entry/' || e.id)"
+_E_AFTER = _after("e.created_at", _E_KEY)
+_OWN_ACCOUNTS = "(SELECT id FROM ledger_account WHERE participant_id = %(own)s)"
+_E_OTHER = "NOT (e.kind IN ('TRANSFER', 'FX_TRANSFER'))"
+# One posting of a gross settlement is between two accounts of the caller, so UNION removes the second row of it.
+_POSTINGS = f"""
+    SELECT e.kind::text, e.created_at, {_E_KEY}, e.transfer_id::text,
+           CASE WHEN d.participant_id = %(own)s THEN d.type ELSE 'HUB' END,
+           CASE WHEN c.participant_id = %(own)s THEN c.type ELSE 'HUB' END,
+           '', '', e.amount, e.currency::text, NULL, '', '', NULL, NULL, NULL, NULL, false,
+           coalesce(m.external_reference, '')
+    FROM ((SELECT e.* FROM ledger_entry e WHERE e.debit_account_id IN {_OWN_ACCOUNTS} AND {_E_OTHER} AND {_E_AFTER})
+          UNION
+          (SELECT e.* FROM ledger_entry e WHERE e.credit_account_id IN {_OWN_ACCOUNTS} AND {_E_OTHER} AND {_E_AFTER})) e
+    JOIN ledger_account d ON d.id = e.debit_account_id
+    JOIN ledger_account c ON c.id = e.credit_account_id
+    LEFT JOIN ledger_fundsmovement m ON m.transfer_id = e.transfer_id AND e.kind IN ('FUNDS_IN', 'FUNDS_OUT')
+"""  # noqa: S608
+_PAGE = f"""
+    SELECT * FROM (({_TRANSFERS}) UNION ALL ({_CONVERSIONS}) UNION ALL ({_POSTINGS})) lines
+    ORDER BY at, key COLLATE "C" LIMIT %(size)s
+"""  # noqa: S608
+
+
+class _Row(NamedTuple):
+    """A row of any kind, with the columns of `_TRANSFERS`."""
+
+    kind: str
+    at: datetime
+    key: str
+    id: str
+    role: str
+    side: str
+    payer: str
+    payee: str
+    amount: int
+    currency: str
+    target_amount: int | None
+    target_currency: str
+    state: str
+    error_code: str | None
+    other_id: str | None
+    completed_at: datetime | None
+    window_id: int | None
+    is_converted: bool
+    reference: str
+
+    def transfer(self) -> Line:
+        """Returns the transfer of this row."""
+        return Line(
+            transfer_id=self.id,
+            direction="OUT" if self.role == "OUT" else "IN",
+            payer_fsp=self.payer,
+            payee_fsp=self.payee,
+            amount=format_amount(self.amount),
+            currency=self.currency,
+            state=self.state,
+            error_code=self.error_code,
+            bulk_transfer_id=self.other_id,
+            is_converted=self.is_converted,
+            window_id=self.window_id,
+            received_date=time.format_datetime(self.at),
+            completed_date=_date(self.completed_at),
+        )
+
+    def conversion(self) -> Conversion:
+        """Returns the conversion of this row."""
+        return Conversion(
+            commit_request_id=self.id,
+            determining_transfer_id=self.other_id or "",
+            role="INITIATOR" if self.role == "INITIATOR" else "FXP",
+            side="PAYER" if self.side == "PAYER" else "PAYEE",
+            initiating_fsp=self.payer,
+            counter_party_fsp=self.payee,
+            source_amount=format_amount(self.amount),
+            source_currency=self.currency,
+            target_amount=format_amount(self.target_amount or 0),
+            target_currency=self.target_currency,
+            state=self.state,
+            error_code=self.error_code,
+            window_id=self.window_id,
+            received_date=time.format_datetime(self.at),
+            completed_date=_date(self.completed_at),
+        )
+
+    def posting(self) -> Posting:
+        """Returns the posting of this row."""
+        return Posting(
+            transfer_id=self.id,
+            kind=self.kind,
+            debit_account=self.role,
+            credit_account=self.side,
+            amount=format_amount(self.amount),
+            currency=self.currency,
+            reference=self.reference,
+            received_date=time.format_datetime(self.at),
+        )
+
+
+def _date(moment: datetime | None) -> str | None:
+    return time.format_datetime(moment) if moment is not None else None
 
 
 def page(participant_id: int, wanted: Wanted) -> Statement:
-    """Returns one page. One SQL statement finds the rows by two indexes: payer by arrival, and payee by arrival."""
+    """Returns one page. One statement, which finds the rows of each kind by indexes in the order of arrival."""
     since = time.parse_datetime(wanted.from_) if wanted.from_ else _FIRST
     after = _Key.read(wanted.after) if wanted.after else _Key(since, "")
     parameters: dict[str, Any] = {
         "own": participant_id,
         "at": max(after.received_at, since),
-        "id": after.transfer_id if after.received_at >= since else "",
+        "key": after.key if after.received_at >= since else "",
         "to": time.parse_datetime(wanted.to) if wanted.to else _LAST,
         "size": wanted.limit,
     }
-    rows = found_by_keys(_PAGE, parameters)
-    lines = [_line(participant_id, *row) for row in rows]
+    rows = [_Row(*row) for row in found_by_keys(_PAGE, parameters)]
     is_full = len(rows) == wanted.limit
-    return Statement(transfers=lines, next=str(_Key(rows[-1][8], rows[-1][0])) if is_full else None)
+    return Statement(
+        transfers=[row.transfer() for row in rows if row.kind == "TRANSFER"],
+        conversions=[row.conversion() for row in rows if row.kind == "CONVERSION"],
+        postings=[row.posting() for row in rows if row.kind not in ("TRANSFER", "CONVERSION")],
+        next=str(_Key(rows[-1].at, rows[-1].key)) if is_full else None,
+    )
 
 
 def as_csv(found: Statement) -> bytes:
-    """Returns a page as CSV. Puts an apostrophe before each text that a spreadsheet program would read as a formula."""
+    """Returns a page as CSV, with one line for each transfer, conversion and posting, in the order of arrival.
+
+    A conversion has its `commitRequestId` under `transferId`, and its source amount under `amount`. A text that a
+    spreadsheet would read as a formula gets an apostrophe in front.
+    """
+    lines: list[dict[str, Any]] = [{"kind": "TRANSFER"} | _shown(line) for line in found.transfers]
+    lines += [{"kind": "CONVERSION"} | _renamed(_shown(line)) for line in found.conversions]
+    lines += [_shown(line) for line in found.postings]
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(Line.__struct_encode_fields__)
-    for line in found.transfers:
-        values = [getattr(line, name) for name in Line.__struct_fields__]
-        writer.writerow(["" if value is None else _safe(value) for value in values])
+    writer = csv.DictWriter(text, _CSV, restval="")
+    writer.writeheader()
+    for line in sorted(lines, key=lambda line: str(line["receivedDate"])):
+        writer.writerow({name: _safe(str(value)) for name, value in line.items()})
     return text.getvalue().encode()
+
+
+_RENAMED = {
+    "commitRequestId": "transferId",
+    "sourceAmount": "amount",
+    "sourceCurrency": "currency",
+    "initiatingFsp": "payerFsp",
+    "counterPartyFsp": "payeeFsp",
+}
+_CSV = [
+    *Line.__struct_encode_fields__,
+    "kind",
+    "role",
+    "side",
+    "determiningTransferId",
+    "targetAmount",
+    "targetCurrency",
+    "debitAccount",
+    "creditAccount",
+    "reference",
+]
+
+
+def _shown(line: msgspec.Struct) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(line)
+    return found
+
+
+def _renamed(line: dict[str, Any]) -> dict[str, Any]:
+    return {_RENAMED.get(name, name): value for name, value in line.items()}
 
 
 def _safe(text: str) -> str:
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
-
-
-def _line(
-    own: int,
-    transfer_id: str,
-    payer_id: int,
-    payee: str,
-    amount: int,
-    currency: str,
-    state: str,
-    error_code: str | None,
-    bulk: str | None,
-    received_at: datetime,
-    completed_at: datetime | None,
-    payer: str,
-) -> Line:
-    return Line(
-        transfer_id=transfer_id,
-        direction="OUT" if payer_id == own else "IN",
-        payer_fsp=payer,
-        payee_fsp=payee,
-        amount=format_amount(amount),
-        currency=currency,
-        state=state,
-        error_code=error_code,
-        bulk_transfer_id=bulk,
-        received_date=time.format_datetime(received_at),
-        completed_date=time.format_datetime(completed_at) if completed_at else None,
-    )

@@ -20,7 +20,7 @@ class PositionsView(DfspView):
 class StatementView(DfspView):
     @dfsp_schema(
         TAG,
-        summary="List the caller's transfers, in the order of arrival, as JSON or CSV",
+        summary="List the caller's transfers, conversions and postings, in the order of arrival, as JSON or CSV",
         query=statement.Wanted,
         answer=statement.Statement,
     )

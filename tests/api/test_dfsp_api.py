@@ -221,7 +221,13 @@ def test_a26_a_dfsp_sees_nothing_of_anothers(world: World, authority: Path) -> N
     assert error_of(ask("GET", "submissions/99999999999999999999999")) == (404, "3200")
     assert told("GET", "submissions", source="blue") == {"submissions": []}
     run(prepare(world, "green", "blue", 10))
-    assert told("GET", "statement", source="grey") == {"transfers": []}
+    of_grey = told("GET", "statement", source="grey")
+    assert (of_grey["transfers"], "conversions" in of_grey) == ([], False)
+    assert {(line["kind"], line["debitAccount"], line["creditAccount"]) for line in of_grey["postings"]} == {
+        ("FUNDS_IN", "HUB", "SETTLEMENT")  # its own
+    }
+    assert len(of_grey["postings"]) == 1
+    assert told("GET", "settlements", source="grey") == {"settlements": []}
     assert told("GET", "certificates", source="blue")["certificates"] == []
     assert told("GET", "participant", source="blue")["endpoints"] == {"FSPIOP_CALLBACK_URL": "http://blue.example"}
 
@@ -327,15 +333,17 @@ def test_a_statement_has_each_own_transfer_once_page_by_page_in_order_of_arrival
     answer = ask("GET", "statement?limit=3&format=csv")
     rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
     assert answer["Content-Type"].startswith("text/csv")
-    assert [row["transferId"] for row in rows] == [line["transferId"] for line in lines[:3]]
+    # Before them came the money that the settlement bank holds for green.
+    assert [(row["kind"], row["amount"]) for row in rows[:1]] == [("FUNDS_IN", "5000")]
+    assert [row["transferId"] for row in rows[1:]] == [line["transferId"] for line in lines[:2]]
     following = answer["Link"].partition(">")[0].removeprefix("</dfsp/v1/")
     rows = list(csv.DictReader(io.StringIO(ask("GET", following).content.decode())))
-    assert [row["transferId"] for row in rows] == [line["transferId"] for line in lines[3:6]]
+    assert [row["transferId"] for row in rows] == [line["transferId"] for line in lines[2:5]]
 
 
 def test_a_page_of_a_statement_is_found_by_the_indexes_of_payers_and_payees(world: World) -> None:
     moment = datetime.now(UTC)
-    parameters = {"own": 1, "at": moment, "id": "", "to": moment, "size": 100}
+    parameters = {"own": 1, "at": moment, "key": "", "to": moment, "size": 100}
     rows = found_by_keys("EXPLAIN " + statement._PAGE, parameters)
     plan = "\n".join(row[0] for row in rows)
     assert "transfer_by_payer" in plan

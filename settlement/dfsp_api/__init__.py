@@ -1,0 +1,1 @@
+"""The part of the hub's API for DFSPs that reads settlements."""
