@@ -126,7 +126,10 @@ class Position(_Response, kw_only=True):
 
 
 class Line(_Response, kw_only=True):
-    """One transfer of a statement. `direction` is OUT if this DFSP pays."""
+    """One transfer of a statement. `direction` is OUT if this DFSP pays.
+
+    If `is_converted`, the conversion changes this DFSP's position, and not the transfer.
+    """
 
     transfer_id: str
     direction: str
@@ -136,8 +139,60 @@ class Line(_Response, kw_only=True):
     currency: str
     state: str
     error_code: str | None = None
+    is_converted: bool = False
+    window_id: int | None = None
     received_date: str
     completed_date: str | None = None
+
+
+class ConversionLine(_Response, kw_only=True):
+    """One conversion of a statement. `role` is FXP if this DFSP converts."""
+
+    commit_request_id: str
+    role: str
+    side: str
+    source_amount: str
+    source_currency: str
+    target_amount: str
+    target_currency: str
+    state: str
+    window_id: int | None = None
+    received_date: str
+
+
+class Posting(_Response, kw_only=True):
+    """One posting of a statement that no transfer and no conversion made."""
+
+    transfer_id: str
+    kind: str
+    debit_account: str
+    credit_account: str
+    amount: str
+    currency: str
+    reference: str = ""
+    received_date: str
+
+
+class StatementPage(_Response, kw_only=True):
+    """One page of a statement."""
+
+    transfers: list[Line]
+    conversions: list[ConversionLine] = []
+    postings: list[Posting] = []
+    next: str | None = None
+
+
+class SettlementPart(_Response, kw_only=True):
+    """This DFSP's part in one currency of a settlement. A positive `net` is what it owes."""
+
+    settlement_id: int
+    transfer_id: str
+    currency: str
+    net: str
+    state: str
+    window_ids: list[int]
+    windows_from: str
+    created_date: str
 
 
 class _Clock(_Response, kw_only=True):
@@ -161,9 +216,9 @@ class _Positions(_Response, kw_only=True):
     positions: list[Position]
 
 
-class _Statement(_Response, kw_only=True):
-    transfers: list[Line]
-    next: str | None = None
+class _Settlements(_Response, kw_only=True):
+    settlements: list[SettlementPart]
+    next: int | None = None
 
 
 class HubApi:
@@ -217,13 +272,23 @@ class HubApi:
         """Requests the hub to call this DFSP's registered endpoint."""
         return await self._post("/callbackChecks", {}, CallbackCheck)
 
-    async def statement(self, *, since: str, until: str) -> AsyncIterator[Line]:
-        """Yields every transfer of this DFSP that arrived at the hub between these times."""
+    async def statement(self, *, since: str, until: str) -> AsyncIterator[StatementPage]:
+        """Yields the pages with all that arrived at the hub between these times and concerns this DFSP."""
         query: dict[str, Any] = {"from": since, "to": until, "limit": _PAGE}
         while True:
-            page = await self._get("/statement?" + urlencode(query), _Statement)
-            for line in page.transfers:
-                yield line
+            page = await self._get("/statement?" + urlencode(query), StatementPage)
+            yield page
+            if page.next is None:
+                return
+            query["after"] = page.next
+
+    async def settlements(self, *, since: str, until: str) -> AsyncIterator[SettlementPart]:
+        """Yields this DFSP's parts in the settlements that were created between these times."""
+        query: dict[str, Any] = {"from": since, "to": until, "limit": _PAGE}
+        while True:
+            page = await self._get("/settlements?" + urlencode(query), _Settlements)
+            for part in page.settlements:
+                yield part
             if page.next is None:
                 return
             query["after"] = page.next

@@ -1,4 +1,4 @@
-"""Compares the connector's transfers with the hub's statement, and returns the differences. Pure."""
+"""Compares a DFSP's books with the hub's statement, and returns the differences. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ from enum import StrEnum
 
 
 class Result(StrEnum):
-    """The result of the comparison for one transfer. EQUAL and OPEN are not faults."""
+    """The result for one transfer, conversion, movement of funds or settlement. The first three are not faults."""
 
     EQUAL = "EQUAL"
     OPEN = "OPEN"  # not ended on one side or on both sides; a later comparison shows the end
-    NOT_HERE = "NOT_HERE"  # only the hub has the transfer
+    UNCHECKED = "UNCHECKED"  # this connector has nothing to compare with the hub's record
+    NOT_HERE = "NOT_HERE"  # only the hub has the record
     NOT_AT_HUB = "NOT_AT_HUB"  # this connector has committed the transfer, and the hub does not have the transfer
     STATES_DIFFER = "STATES_DIFFER"  # one side has committed the transfer, and the other side has aborted it
     AMOUNTS_DIFFER = "AMOUNTS_DIFFER"
@@ -19,7 +20,7 @@ class Result(StrEnum):
 
 LONGEST = timedelta(days=1)
 """The longest time from a transfer's arrival at the hub to its expiration. Most transfers expire within a minute."""
-FAULTS = frozenset(Result) - {Result.EQUAL, Result.OPEN}
+FAULTS = frozenset(Result) - {Result.EQUAL, Result.OPEN, Result.UNCHECKED}
 _ENDS = frozenset({"COMMITTED", "ABORTED"})
 
 
@@ -40,7 +41,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The two records of one transfer. `direction` is OUT if this DFSP pays, and IN if this DFSP is paid."""
+    """Both records of one transfer, conversion, movement of funds or settlement.
+
+    `direction` is OUT if this DFSP pays, and IN if it is paid. For a conversion, it is this DFSP's role.
+    """
 
     transfer_id: str
     direction: str
