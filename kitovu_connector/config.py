@@ -41,6 +41,10 @@ class Config:
     inbound_is_private: bool = False  # true if only the hub can reach inbound_port, so that callers need no proof
     outbound_host: str = "127.0.0.1"  # the address of this machine on which the core's requests arrive
     outbound_port: int = 0
+    webhook_url: str = ""  # the core's URL for events: every end of a payment, transfer, request, bulk and conversion
+    webhook_secret: str = field(default="", repr=False)  # the key of the webhooks' signatures: whsec_ and base64
+    webhook_secret_file: str = ""  # instead of webhook_secret
+    webhook_give_up_s: float = 604_800.0  # an event that the core has not taken for so long is given up
 
     reference_api: bool = False  # also serve the outbound API of Mojaloop's SDK
     reference_host: str = "127.0.0.1"  # the address of this machine on which its requests arrive
@@ -112,6 +116,8 @@ class Config:
             yield "fetch_keys needs a hub_url with https"
         if self.token_url and not (self.token_client and (self.token_secret or self.token_secret_file)):
             yield "token_url needs token_client and token_secret or token_secret_file"
+        if self.webhook_url and not (self.webhook_secret or self.webhook_secret_file):
+            yield "webhook_url needs webhook_secret or webhook_secret_file"
         if self.client_key and not self.client_cert:
             yield "client_key needs client_cert"
         if self.inbound_key and not self.inbound_cert:
@@ -153,6 +159,7 @@ FILES = (
     "client_key",
     "hub_token_file",
     "token_secret_file",
+    "webhook_secret_file",
     "inbound_cert",
     "inbound_key",
     "inbound_client_ca",

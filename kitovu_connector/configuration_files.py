@@ -133,6 +133,10 @@ _LATER = """
 # inbound_client_ca = "scheme-ca.pem"
 # inbound_client_name = "hub.example"       # a name in the hub's certificate
 
+# Your core is told each end of a payment, transfer, request, bulk or conversion:
+# webhook_url = "http://127.0.0.1:8080/events"
+# webhook_secret_file = "webhook.secret"    # echo "whsec_$(openssl rand -base64 32)" > webhook.secret
+
 # hub_ca = "scheme-ca.pem"                  # the authority of the hub's server certificate, if it is not a public one
 """
 

@@ -2,10 +2,13 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
@@ -25,11 +28,26 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return conn
 
 
+class Event(Protocol):
+    """An event as it is stored."""
+
+    @property
+    def id(self) -> str:
+        """The event's own id. An event is stored once."""
+
+    @property
+    def state(self) -> str:
+        """Whether it is delivered."""
+
+
 class Database:
     """A SQLite file with one writer, which commits in groups, and one reader.
 
     A read sees every write that has been awaited.
     """
+
+    describe: Callable[[str, Any], Event | None] | None = None
+    """Returns the event of a record's new state, by the record's kind. None: no events are stored."""
 
     def __init__(self, path: Path, schema: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +68,15 @@ class Database:
         if self._drain is None:
             self._drain = asyncio.create_task(self._drain_all())
         return await future
+
+    def note(self, conn: sqlite3.Connection, kind: str, record: object) -> None:
+        """Stores the event of a record's new state, in the transaction of this state."""
+        event = None if self.describe is None else self.describe(kind, record)
+        if event is not None:
+            conn.execute(
+                "INSERT INTO exchange VALUES ('event', ?, NULL, ?, ?, 1, ?, ?) ON CONFLICT DO NOTHING",
+                (event.id, b"", event.state, msgspec.json.encode(event), time.time()),
+            )
 
     async def close(self) -> None:
         """Finishes the waiting jobs and closes the file."""

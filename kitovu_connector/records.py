@@ -91,6 +91,8 @@ class Records(Generic[R]):
                 )
             except sqlite3.IntegrityError:
                 raise Conflict from None
+            if changed.rowcount == 1:
+                self._db.note(conn, self._kind, after)
             return changed.rowcount == 1
 
         return await self._db.write(job)
@@ -107,6 +109,26 @@ class Records(Generic[R]):
         """Returns every record that is open."""
         rows = self._db.reader.execute("SELECT record FROM exchange WHERE kind = ? AND is_open = 1", (self._kind,))
         return [self._read(row["record"]) for row in rows.fetchall()]
+
+    def oldest_open(self, limit: int) -> list[tuple[float, R]]:
+        """Returns open records in the order of their last change, each with the time of this change."""
+        rows = self._db.reader.execute(
+            "SELECT changed_at, record FROM exchange WHERE kind = ? AND is_open = 1 ORDER BY changed_at, id LIMIT ?",
+            (self._kind, limit),
+        )
+        return [(row["changed_at"], self._read(row["record"])) for row in rows.fetchall()]
+
+    def changed_since(self, since: float, after: str, *, suffix: str, limit: int) -> list[tuple[float, R]]:
+        """Returns records in the order of their last change, each with the time of this change.
+
+        `after` is the place's id with the suffix.
+        """
+        rows = self._db.reader.execute(
+            f"SELECT changed_at, record FROM exchange WHERE kind = ? AND (changed_at, id || '{suffix}') > (?, ?)"  # noqa: S608
+            " AND changed_at >= ? ORDER BY changed_at, id LIMIT ?",
+            (self._kind, since, after, since, limit),
+        )
+        return [(row["changed_at"], self._read(row["record"])) for row in rows.fetchall()]
 
     async def delete_old(self, retention_s: float) -> None:
         """Deletes records that ended before a given age, a hundred at a time. Runs as long as the connector runs."""

@@ -96,6 +96,7 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     currency: str = ""
     expires_at: float = 0.0
     core_answer: bytes = b""  # the core's own answer, for a core that receives this answer with the transfer
+    home_request_id: str | None = None  # the core's own id of the request to pay that these terms answer
 
 
 class Stage(StrEnum):
@@ -132,6 +133,8 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error_code: str | None = None
     completed_at: str | None = None  # the end that the hub reported
     is_perhaps_reserved: bool = False  # refused, but the core may have reserved the money and must release the money
+    transaction_request_id: str | None = None  # the request to pay of this DFSP that the transfer answers
+    home_request_id: str | None = None  # the core's own id of this request
 
 
 class Conflict(Exception):
@@ -198,6 +201,7 @@ class Store:
                 (payment.state, payment.state not in ENDS, record, time.time(), payment.order.home_id),
             )
             assert changed.rowcount == 1
+            self._db.note(conn, "payment", payment)
 
         await self._db.write(job)
 
@@ -328,6 +332,8 @@ class Store:
                 " WHERE transfer_id = ? AND state = ?",
                 (after.stage, after.stage not in DONE, record, time.time(), after.transfer_id, before.stage),
             )
+            if changed.rowcount == 1:
+                self._db.note(conn, "incoming", after)
             return changed.rowcount == 1
 
         return await self._db.write(job)

@@ -1,0 +1,116 @@
+"""The events that the connector reports to the core, as types of the API. Each reports the end of something."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from kitovu_connector.core_messages import PaymentShown, Shown, TransferLine
+
+
+class RequestTold(Shown, kw_only=True):
+    """A request to pay of your core that the payer's DFSP has answered, or that has failed."""
+
+    home_request_id: str
+    transaction_request_id: str
+    answer: str | None
+    payer_name: str | None
+    payer_fsp: str | None
+    error_code: str | None
+    error_description: str | None
+
+
+class BulkTold(Shown, kw_only=True):
+    """A bulk that has ended. Each of its items has an event of its own if it is a payment or an incoming transfer.
+
+    `direction` is OUT for a bulk of your customers, and IN for one that another DFSP has sent.
+    """
+
+    bulk_id: str
+    home_transaction_id: str | None
+    direction: Literal["OUT", "IN"]
+    state: Literal["ENDED", "FAILED"]
+    error_code: str | None
+    error_description: str | None
+
+
+class ConversionTold(Shown, kw_only=True):
+    """A conversion. `role` is FXP if you convert, and INITIATOR if another DFSP converts for you.
+
+    To an initiator, RESERVED means that the FXP is bound. The conversion is committed or aborted with its transfer.
+    """
+
+    commit_request_id: str
+    determining_transfer_id: str | None
+    role: Literal["FXP", "INITIATOR"]
+    state: Literal["RESERVED", "COMMITTED", "ABORTED"]
+    source_amount: str
+    source_currency: str
+    target_amount: str
+    target_currency: str
+    error_code: str | None
+    error_description: str | None
+
+
+class _Event(Shown, kw_only=True):
+    id: str
+    created_date: str
+
+
+class PaymentEnded(_Event, kw_only=True):
+    type: Literal["payment.ended"] = "payment.ended"
+    data: PaymentShown
+
+
+class TransferEnded(_Event, kw_only=True):
+    type: Literal["transfer.ended"] = "transfer.ended"
+    data: TransferLine
+
+
+class RequestAnswered(_Event, kw_only=True):
+    type: Literal["request.answered"] = "request.answered"
+    data: RequestTold
+
+
+class RequestFailed(_Event, kw_only=True):
+    type: Literal["request.failed"] = "request.failed"
+    data: RequestTold
+
+
+class BulkEnded(_Event, kw_only=True):
+    type: Literal["bulk.ended"] = "bulk.ended"
+    data: BulkTold
+
+
+class ConversionEnded(_Event, kw_only=True):
+    type: Literal["conversion.ended"] = "conversion.ended"
+    data: ConversionTold
+
+
+Event = PaymentEnded | TransferEnded | RequestAnswered | RequestFailed | BulkEnded | ConversionEnded
+KINDS: dict[str, type[Any]] = {
+    "payment.ended": PaymentEnded,
+    "transfer.ended": TransferEnded,
+    "request.answered": RequestAnswered,
+    "request.failed": RequestFailed,
+    "bulk.ended": BulkEnded,
+    "conversion.ended": ConversionEnded,
+}
+SUMMARIES = {
+    "payment.ended": "A payment of your customer has ended: also a refund, a conversion, or the answer to a request",
+    "transfer.ended": "A transfer to your customer has ended: your core has credited or discarded it",
+    "request.answered": "The payer's DFSP has answered a request to pay of your core",
+    "request.failed": "A request to pay of your core has failed",
+    "bulk.ended": "A bulk has ended",
+    "conversion.ended": "A conversion has ended",
+}
+
+
+def read(raw: bytes) -> Event:
+    """Returns an event as its type."""
+    kind = KINDS[msgspec.json.decode(raw, type=_Kind).type]
+    found: Event = msgspec.json.decode(raw, type=kind)
+    return found
+
+
+class _Kind(msgspec.Struct):
+    type: str

@@ -1,0 +1,166 @@
+"""Tells the core each end: by a signed webhook, and by handlers in the connector's own process.
+
+An event is stored in the transaction of the change that it reports, so none is lost. Until the core has it, it is sent
+again, also after a restart. The signature is that of the Standard Webhooks specification.
+"""
+
+import asyncio
+import base64
+import binascii
+import hmac
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import structlog
+
+from kitovu_connector import event_messages, event_records, logs
+from kitovu_connector.background import Background
+from kitovu_connector.config import Config, ConfigError
+from kitovu_connector.event_messages import Event
+from kitovu_connector.event_records import EventRecord
+from kitovu_connector.records import Records
+from kitovu_connector.store import Store
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[Event], Awaitable[None]]
+
+_SECRET = "whsec_"  # noqa: S105 (the beginning of every secret)
+_LEAST_BYTES = 24
+_AT_ONCE = 16
+_PAGE = 200
+_LOOK_AGAIN_S = 0.5
+_PAUSE_AT_MOST_S = 60.0
+_KEPT_S = 86_400.0
+
+
+class Events:
+    """The events of one DFSP."""
+
+    def __init__(self, config: Config, store: Store, handlers: Sequence[Handler]) -> None:
+        self._config, self._handlers = config, handlers
+        self._key = key_of(config)
+        self._records = Records(store.database, "event", EventRecord)
+        self._background = Background()
+        self._session: aiohttp.ClientSession | None = None
+        if self.is_wanted:
+            store.database.describe = event_records.describe
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody is to be told."""
+        return bool(self._config.webhook_url or self._handlers)
+
+    async def resume(self) -> None:
+        """Begins to tell the core, first what an earlier run has left."""
+        if not self.is_wanted:
+            return
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=self._config.request_s, sock_connect=3),
+            connector=aiohttp.TCPConnector(limit=_AT_ONCE),
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        self._background.start(self._run())
+        self._background.start(self._records.delete_old(_KEPT_S))
+
+    async def close(self) -> None:
+        """Stops at once. No event is lost, because the store has each."""
+        await self._background.close()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                told = await self._tell_due()
+            except Exception as error:  # a full disk must not end this task for ever
+                log.error("events_not_told", error=logs.trace_of(error))
+                told = 0
+            if not told:
+                await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def _tell_due(self) -> int:
+        """Tells the events that are due. Returns how many the core now has."""
+        now = time.time()
+        waiting = self._records.oldest_open(_PAGE)
+        due = [event for changed_at, event in waiting if now >= changed_at + _pause(event.tries)]
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def tell(event: EventRecord) -> bool:
+            async with places:
+                return await self._tell(event)
+
+        return sum(await asyncio.gather(*map(tell, due)))
+
+    async def _tell(self, event: EventRecord) -> bool:
+        try:
+            await self._send(event)
+        except Exception as error:
+            reason = f"HTTP {error.status}" if isinstance(error, _NotTaken) else logs.trace_of(error)
+            log.warning("core_not_told", event_id=event.id, tries=event.tries + 1, why=reason)
+            is_over = time.time() - event.created_at >= self._config.webhook_give_up_s
+            if is_over:
+                log.error("event_given_up", event_id=event.id)
+            state = "GIVEN_UP" if is_over else event.state
+            await self._records.save(event, msgspec.structs.replace(event, tries=event.tries + 1, state=state))
+            return False
+        await self._records.save(event, msgspec.structs.replace(event, state="DELIVERED"))
+        return True
+
+    async def _send(self, event: EventRecord) -> None:
+        for handler in self._handlers:
+            await handler(event_messages.read(event.body))
+        if not self._config.webhook_url:
+            return
+        assert self._session is not None
+        now = str(int(time.time()))
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": event.id,
+            "webhook-timestamp": now,
+            "webhook-signature": signature(self._key, event.id, now, event.body),
+        }
+        async with self._session.post(
+            self._config.webhook_url, data=event.body, headers=headers, allow_redirects=False
+        ) as response:
+            if not 200 <= response.status < 300:
+                raise _NotTaken(response.status)
+
+
+class _NotTaken(Exception):
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+def signature(key: bytes, event_id: str, timestamp: str, body: bytes) -> str:
+    """Returns the header webhook-signature."""
+    digest = hmac.digest(key, f"{event_id}.{timestamp}.".encode() + body, "sha256")
+    return "v1," + base64.b64encode(digest).decode()
+
+
+def key_of(config: Config) -> bytes:
+    """Returns the key of the signatures. Raises ConfigError if the secret has another form than the specification's."""
+    if not config.webhook_url:
+        return b""
+    text = config.webhook_secret
+    if not text:
+        try:
+            text = Path(config.webhook_secret_file).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"webhook_secret_file cannot be read: {error}") from None
+    try:
+        key = base64.b64decode(text.removeprefix(_SECRET), validate=True)
+    except binascii.Error:
+        key = b""
+    if not text.startswith(_SECRET) or len(key) < _LEAST_BYTES:
+        raise ConfigError(f"webhook_secret must be {_SECRET} and the base64 of {_LEAST_BYTES} random bytes or more")
+    return key
+
+
+def _pause(tries: int) -> float:
+    return min(2.0 ** min(tries - 1, 10), _PAUSE_AT_MOST_S) if tries else 0.0
