@@ -9,6 +9,7 @@ from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 from kitovu_connector.backend import Backend, HttpBackend, IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.config import Config, ConfigError, StartError, load
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
+from kitovu_connector.event_messages import Event, PaymentEnded, TransferEnded
 from kitovu_connector.lookups import LookupFailed
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import Payment, State
@@ -22,6 +23,7 @@ __all__ = [
     "ConfigError",
     "Conflict",
     "Connector",
+    "Event",
     "FspiopError",
     "HttpBackend",
     "IncomingMoney",
@@ -31,11 +33,13 @@ __all__ = [
     "PartyDetails",
     "PartyRef",
     "Payment",
+    "PaymentEnded",
     "Refused",
     "StartError",
     "State",
     "Terms",
     "TermsWanted",
+    "TransferEnded",
     "Unavailable",
     "format_amount",
     "load",

@@ -10,13 +10,28 @@ from urllib.parse import quote as quoted
 
 import msgspec
 
-from fspiop.bodies.common import Extension, GeoCode, TransactionType
+from fspiop.bodies.common import Extension, GeoCode, Party, TransactionType
 from fspiop.bodies.quotes import QuotePost
+from fspiop.bodies.transaction_requests import (
+    TransactionRequestPost,
+    TransactionRequestPut,
+    TransactionRequestState,
+)
+from fspiop.errors import ErrorCode
 from kitovu_connector import identifiers
 from kitovu_connector.amounts import format_amount
-from kitovu_connector.core_errors import Unavailable
-from kitovu_connector.core_http import CoreHttp, amount_of, check, extensions_shown, party_shown, present, read
-from kitovu_connector.payment_order import Extensions, PartyRef, extensions_of
+from kitovu_connector.core_errors import Refused, Unavailable
+from kitovu_connector.core_http import (
+    CoreHttp,
+    amount_of,
+    check,
+    extensions_shown,
+    has_code,
+    party_shown,
+    present,
+    read,
+)
+from kitovu_connector.payment_order import Extensions, PartyRef, extensions_of, ref_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,7 @@ class TermsWanted:
     payee: PartyRef
     amount: int
     asked: QuotePost  # as received
+    home_request_id: str | None = None  # the core's own id of its request to pay that the payer answers
 
     @property
     def quote_id(self) -> str:
@@ -169,6 +185,13 @@ class _TermsAnswer(msgspec.Struct, rename="camel", kw_only=True):
     payee_fsp_fee_amount: str | None = None
 
 
+class _RequestAnswer(msgspec.Struct, rename="camel", kw_only=True):
+    transaction_request_state: TransactionRequestState = "RECEIVED"
+
+
+_HAS_NOT = frozenset({404, 405, 501})
+
+
 class HttpBackend(CoreHttp):
     """Calls an existing core by HTTP.
 
@@ -254,6 +277,33 @@ class HttpBackend(CoreHttp):
         """Sends PUT /transfers/{id} with ABORTED."""
         await self._end(transfer_id, {"transferState": "ABORTED"})
 
+    async def take_request(self, asked: TransactionRequestPost, payee_fsp: str) -> TransactionRequestPut:
+        """Sends POST /transactionrequests. A core without this call takes no requests to pay."""
+        payee = msgspec.structs.replace(ref_of(asked.payee), fsp_id=payee_fsp)
+        kind = asked.transaction_type
+        body = {
+            "transactionRequestId": asked.transaction_request_id,
+            "from": party_shown(ref_of(Party(party_id_info=asked.payer))),
+            "to": party_shown(payee),
+            "amount": asked.amount.amount,
+            "currency": asked.amount.currency,
+            "transactionType": kind.scenario,
+            "initiator": kind.initiator,
+            "initiatorType": kind.initiator_type,
+            **present(
+                subScenario=kind.sub_scenario,
+                note=asked.note,
+                expiration=asked.expiration,
+                authenticationType=asked.authentication_type,
+            ),
+        }
+        status, raw = await self.call("POST", "/transactionrequests", body)
+        if status in _HAS_NOT and not has_code(raw):
+            code = ErrorCode.PAYER_FSP_UNSUPPORTED_TRANSACTION_TYPE.code
+            raise Refused(code, "the payer DFSP takes no requests to pay")
+        answer: _RequestAnswer = read(_RequestAnswer, status, raw)
+        return TransactionRequestPut(transaction_request_state=answer.transaction_request_state)
+
     async def _end(self, transfer_id: str, body: dict[str, Any]) -> None:
         status, _ = await self.call("PUT", f"/transfers/{transfer_id}", body)
         if not 200 <= status < 300:  # The hub has decided, so the core cannot refuse any more. A refusal is a fault.
@@ -280,6 +330,7 @@ def _wanted(wanted: TermsWanted) -> dict[str, Any]:
             subScenario=kind.sub_scenario,
             refundInfo=msgspec.to_builtins(kind.refund_info),
             balanceOfPayments=kind.balance_of_payments,
+            homeRequestId=wanted.home_request_id,
         ),
     }
 

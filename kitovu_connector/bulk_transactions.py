@@ -6,6 +6,7 @@ payments, their common stops, and the stops that the core has received.
 """
 
 import asyncio
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
@@ -76,6 +77,7 @@ class BulkTransactions:
         self._background = Background()
         self._places = asyncio.Semaphore(config.connections)
         self._wakes: dict[str, asyncio.Event] = {}
+        self._stopped: dict[str, asyncio.Event] = {}  # set when the payments have stopped or ended
 
     async def resume(self) -> None:
         """Continues with every open bulk after a restart of the connector."""
@@ -95,6 +97,15 @@ class BulkTransactions:
 
     def get(self, bulk_id: str) -> BulkTransaction | None:
         """Returns the bulk with this id, or None."""
+        return self._records.get(bulk_id)
+
+    async def wait_for_stop(self, bulk_id: str, seconds: float) -> BulkTransaction | None:
+        """Returns the bulk when its payments have stopped or ended, but after `seconds` at the latest."""
+        event = self._stopped.setdefault(bulk_id, asyncio.Event())
+        bulk = self._records.get(bulk_id)
+        if bulk is not None and bulk.state is Progress.RUNNING:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), seconds)
         return self._records.get(bulk_id)
 
     def payments(self, bulk: BulkTransaction) -> list[Payment]:
@@ -154,6 +165,8 @@ class BulkTransactions:
         is_over = bulk.only_lookup or all(payment.state in ENDS for payment in payments)
         state = Progress.ENDED if is_over else Progress.STOPPED
         await self._change(bulk.id, state=state, stops=bulk.stops + 1)
+        if bulk.id in self._stopped:
+            self._stopped.pop(bulk.id).set()
 
     async def _run_payment(self, order: Order) -> Payment:
         async with self._places:

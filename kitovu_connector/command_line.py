@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import csv
 import os
 import signal
 import sys
@@ -12,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
@@ -22,8 +21,18 @@ from rich.table import Table
 from rich.text import Text
 
 from fspiop import time as fsptime
-from kitovu_connector import configuration_files, doctor, key_files, logs, payment_files
+from kitovu_connector import (
+    book_comparison,
+    configuration_files,
+    doctor,
+    key_files,
+    logs,
+    payment_files,
+    reconciliation_report,
+    request_command,
+)
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
+from kitovu_connector.book_comparison import AtHub, FaultyFunds
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config, ConfigError, StartError, load
 from kitovu_connector.configuration_files import Answers, FileExists
@@ -33,8 +42,10 @@ from kitovu_connector.doctor import Finding, Verdict
 from kitovu_connector.hub_api import HubApi, HubRefused, HubUnreachable, Submission
 from kitovu_connector.payment_files import FaultyFile
 from kitovu_connector.payment_states import State
-from kitovu_connector.reconciliation import FAULTS, LONGEST, Compared, Key, Side, committed_at_hub, compare
+from kitovu_connector.reconciliation import FAULTS, LONGEST
 from kitovu_connector.service import Connector
+
+T = TypeVar("T")
 
 _CONFIG = "connector.toml"
 _NOT_FLAGS = frozenset({"jws_keys"})
@@ -133,6 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     refund.add_argument("--reason", help="a text for the payer")
     refund.add_argument("--yes", action="store_true", help="pay without a question first")
 
+    request = command("request", _request, "ask a customer of another DFSP for money, and wait for it")
+    request_command.add_arguments(request)
+
     lookup = command("lookup", _lookup, "show a payee, as the payee's DFSP describes it")
     lookup.add_argument("party", help="MSISDN/255655001001")
 
@@ -150,7 +164,10 @@ def _parser() -> argparse.ArgumentParser:
     reconcile = command("reconcile", _reconcile, "compare this connector's transfers with the hub's statement")
     reconcile.add_argument("--since", default="24h", help="default: 24h ago")
     reconcile.add_argument("--until", default="1m", help="default: 1m ago, because younger transfers may still be open")
-    reconcile.add_argument("--report", type=Path, help="write every transfer of both sides to this CSV file")
+    reconcile.add_argument("--report", type=Path, help="write every result with both sides to this CSV file")
+    reconcile.add_argument(
+        "--funds", type=Path, help="your own list of funds in and out: CSV with reference, direction, amount, currency"
+    )
 
     command("positions", _positions, "show your positions and free limits at the hub")
 
@@ -401,6 +418,15 @@ def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()) if count)
 
 
+def _request(asked: argparse.Namespace) -> int:
+    wanted = request_command.wanted(asked, payer=_alias(asked.payer), payee=_alias(asked.to))
+
+    async def run(connector: CoreRequests) -> int:
+        return await request_command.run(connector, wanted, out, seconds=asked.wait)
+
+    return _with_connector(asked, run)
+
+
 def _lookup(asked: argparse.Namespace) -> int:
     async def run(connector: CoreRequests) -> int:
         for name, value in (await connector.party(asked.party)).items():
@@ -465,65 +491,29 @@ def _reconcile(asked: argparse.Namespace) -> int:
 
     begin, now = _earlier(since, LONGEST), fsptime.format_datetime(datetime.now(UTC) + timedelta(minutes=1))
 
+    try:
+        funds = None if asked.funds is None else book_comparison.read_funds(asked.funds)
+    except FaultyFunds as error:
+        raise Misused(str(error)) from None
+
     async def run(connector: CoreRequests) -> int:
-        at_hub: dict[Key, Side] = {}
+        async def read(api: HubApi) -> AtHub:
+            return await book_comparison.read_hub(api, begin=begin, until=now)
 
-        async def read(api: HubApi) -> int:
-            async for line in api.statement(since=begin, until=now):
-                key = line.transfer_id, line.direction
-                at_hub[key] = Side(line.state, line.amount, line.currency, line.received_date)
-            return 0
-
-        await _ask_hub(config, read)
-        here: dict[Key, Side] = {}
-        async for own in connector.transfers(since=begin):
-            at = own["createdDate"] if own["direction"] == "OUT" else own["expirationDate"]
-            here[own["transferId"], own["direction"]] = Side(own["state"], own["amount"], own["currency"], at)
-        found = compare(at_hub, here, since=since, until=until)
-        _show_compared(found, since, until)
+        at_hub = await _ask_hub(config, read)
+        here = await book_comparison.read_connector(connector, begin=begin)
+        books = book_comparison.compare_books(at_hub, here, funds, begin=begin, since=since, until=until)
+        reconciliation_report.show(out, books, since, until)
         if asked.report is not None:
-            _write_report(asked.report, found)
+            reconciliation_report.write(asked.report, books)
             out.print(f"wrote {asked.report}", markup=False)
-        return _FAILED if any(compared.result in FAULTS for compared in found) else 0
+        return _FAILED if any(compared.result in FAULTS for _, compared in books.all()) else 0
 
     return _with_connector(asked, run)
 
 
 def _earlier(moment: str, by: timedelta) -> str:
     return fsptime.format_datetime(fsptime.parse_datetime(moment) - by)
-
-
-def _show_compared(found: list[Compared], since: str, until: str) -> None:
-    out.print(f"{len(found)} transfers from {since} to {until}")
-    for (direction, currency), amounts in sorted(committed_at_hub(found).items()):
-        total = format_amount(sum(parse_amount(amount) for amount in amounts))
-        out.print(f"committed {direction:3} {len(amounts):6} transfers {total:>20} {currency}", markup=False)
-    for compared in found:
-        if compared.result in FAULTS:
-            sides = f"hub {_side(compared.at_hub)}, connector {_side(compared.here)}"
-            out.print(
-                f"{compared.result} {compared.direction} {compared.transfer_id}: {sides}", style="red", markup=False
-            )
-    counts = {
-        result: sum(compared.result is result for compared in found) for result in {each.result for each in found}
-    }
-    out.print(", ".join(f"{count} {result}" for result, count in sorted(counts.items())) or "nothing to compare")
-
-
-def _side(side: Side | None) -> str:
-    return "has nothing" if side is None else f"{side.state} {side.amount} {side.currency}"
-
-
-def _write_report(path: Path, found: list[Compared]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["transferId", "direction", "result", "hubState", "hubAmount", "state", "amount", "currency"])
-        for compared in found:
-            hub, here = compared.at_hub, compared.here
-            shown = [compared.transfer_id, compared.direction, compared.result]
-            shown += [hub.state if hub else "", hub.amount if hub else ""]
-            shown += [here.state if here else "", here.amount if here else ""]
-            writer.writerow([*shown, (hub or here or Side("", "", "")).currency])
 
 
 def _positions(asked: argparse.Namespace) -> int:
@@ -577,6 +567,8 @@ def _signing_key(asked: argparse.Namespace) -> int:
     async def fetch(api: HubApi) -> int:
         listed = await api.signing_keys()
         assert listed is not None
+        configuration = _config_file(asked)
+        folder = Path.cwd() if configuration is None else configuration.parent  # connector.toml names files from here
         asked.out.mkdir(parents=True, exist_ok=True)
         table: dict[str, list[str]] = {}
         for key in listed[0]:
@@ -584,7 +576,7 @@ def _signing_key(asked: argparse.Namespace) -> int:
                 continue
             file = asked.out / f"{key.participant.replace(' ', '_')}-{key.key_id[:8]}.pem"
             file.write_text(key.key)
-            table.setdefault(key.participant, []).append(str(file))
+            table.setdefault(key.participant, []).append(_path_from(folder, file))
         out.print("[jws_keys]", markup=False)
         for name, files in table.items():
             shown = ", ".join(f'"{file}"' for file in files)
@@ -592,6 +584,10 @@ def _signing_key(asked: argparse.Namespace) -> int:
         return 0
 
     return asyncio.run(_ask_hub(config, submit if asked.action == "submit" else fetch))
+
+
+def _path_from(folder: Path, file: Path) -> str:
+    return os.path.relpath(file, folder)
 
 
 def _show_submission(found: Submission) -> None:
@@ -618,7 +614,7 @@ def _with_connector(asked: argparse.Namespace, run: Callable[[CoreRequests], Awa
     return asyncio.run(whole())
 
 
-async def _ask_hub(config: Config, run: Callable[[HubApi], Awaitable[int]]) -> int:
+async def _ask_hub(config: Config, run: Callable[[HubApi], Awaitable[T]]) -> T:
     key_files.check_files(config)
     logs.configure("CRITICAL")
     async with HubClient(config) as client:

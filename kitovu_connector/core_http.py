@@ -112,6 +112,14 @@ def check(status: int, raw: bytes) -> None:
     raise Refused(str(answer.status_code), answer.message or "")
 
 
+def has_code(raw: bytes) -> bool:
+    """Returns whether the core's answer has a `statusCode`."""
+    try:
+        return msgspec.json.decode(raw, type=_Answer).status_code is not None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
 def read(kind: type[Any], status: int, raw: bytes) -> Any:
     """Returns the core's answer as the expected type. Raises an error for any other answer."""
     check(status, raw)

@@ -49,6 +49,18 @@ class CoreRequests:
         """Makes a payment. Returns the ended payment, or the payment in its present state."""
         return await self._call("POST", "/payments", payment)
 
+    async def request(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Asks a payer for money. Returns the request when the payer's DFSP has answered."""
+        return await self._call("POST", "/requests", wanted)
+
+    async def request_now(self, home_id: str) -> Mapping[str, Any]:
+        """Returns a request to pay in its present state."""
+        return await self._call("GET", "/requests/" + quote(home_id, safe=""))
+
+    async def enter_password(self, home_id: str, password: str) -> Mapping[str, Any]:
+        """Passes on the one-time password that the payer has entered."""
+        return await self._call("POST", f"/requests/{quote(home_id, safe='')}/otp", {"otp": password})
+
     async def incoming(self, transfer_id: str) -> Mapping[str, Any]:
         """Returns a transfer to a customer of this DFSP, with its payer."""
         return await self._call("GET", "/transfers/" + quote(transfer_id, safe=""))
@@ -61,6 +73,11 @@ class CoreRequests:
     async def transfers(self, **wanted: str | int | None) -> AsyncIterator[Mapping[str, Any]]:
         """Yields the outgoing and incoming transfers of a list, page by page, like `payments`."""
         async for found in self._list("/transfers", "transfers", wanted):
+            yield found
+
+    async def conversions(self, **wanted: str | int | None) -> AsyncIterator[Mapping[str, Any]]:
+        """Yields the conversions of both roles, as `payments` does."""
+        async for found in self._list("/conversions", "conversions", wanted):
             yield found
 
     async def _list(

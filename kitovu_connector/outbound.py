@@ -1,108 +1,40 @@
-"""The server for the bank's own core. The core can make a payment, find a payment, or register an alias.
+"""The server for the bank's own core. The core can make, confirm or cancel a payment, or register an alias.
 
 All requests to this server are synchronous JSON.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Literal
 
 import msgspec
 import structlog
 from aiohttp import web
 
 from fspiop import bodies, strictjson
-from fspiop.bodies.common import (
-    AmountType,
-    BalanceOfPayments,
-    CorrelationId,
-    Currency,
-    Date,
-    KycInformation,
-    MerchantCode,
-    Name,
-    PartyIdType,
-    SubScenario,
-    Text128,
-)
+from fspiop.bodies.authorizations import AuthorizationPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import logs
+from kitovu_connector import logs, openapi
 from kitovu_connector.aliases import Aliases
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 from kitovu_connector.config import Config
+from kitovu_connector.core_messages import (
+    AliasWanted,
+    Extensions,
+    PartyWanted,
+    PaymentShown,
+    PaymentWanted,
+    RegisteredAlias,
+)
 from kitovu_connector.payer import Payer
-from kitovu_connector.payment_order import Initiator, InitiatorType, Order, PartyRef, Scenario
-from kitovu_connector.payment_states import ENDS, Payment
+from kitovu_connector.payment_events_and_actions import Cancelled, Confirmed
+from kitovu_connector.payment_order import Order, PartyRef
+from kitovu_connector.payment_record import moment
+from kitovu_connector.payment_states import ENDS, PAUSES, Payment, State
 from kitovu_connector.store import Conflict, Store
 
 log = structlog.get_logger(__name__)
 
 MAX_BODY_BYTES = 65_536
-
-
-class _Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A request of the core.
-
-    The connector refuses unknown fields, because it could not forward an unknown field to the payee.
-    """
-
-
-class _Extension(_Wanted):
-    key: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
-    value: Text128
-
-
-Extensions = Annotated[tuple[_Extension, ...], msgspec.Meta(max_length=16)]
-
-
-class _Refund(_Wanted):
-    original_transaction_id: CorrelationId
-    refund_reason: Text128 | None = None
-
-
-class _Party(_Wanted):
-    id_type: PartyIdType
-    id_value: Text128
-    id_sub_value: Text128 | None = None
-    display_name: Text128 | None = None
-    first_name: Name | None = None
-    middle_name: Name | None = None
-    last_name: Name | None = None
-    date_of_birth: Date | None = None
-    kyc_information: KycInformation | None = None
-    merchant_classification_code: MerchantCode | None = None
-    extension_list: Extensions = ()
-
-
-class PaymentWanted(_Wanted):
-    """POST /payments. `home_transaction_id` is the core's own id.
-
-    Requests with equal ids mean one payment.
-    """
-
-    home_transaction_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-    from_: _Party = msgspec.field(name="from")
-    to: _Party
-    amount: str
-    currency: Currency
-    amount_type: AmountType = "SEND"
-    transaction_type: Scenario = "TRANSFER"
-    sub_scenario: SubScenario | None = None
-    initiator: Initiator = "PAYER"
-    initiator_type: InitiatorType = "CONSUMER"
-    refund_info: _Refund | None = None
-    balance_of_payments: BalanceOfPayments | None = None
-    note: Text128 | None = None
-    quote_request_extensions: Extensions = ()
-    transfer_request_extensions: Extensions = ()
-
-
-class AliasWanted(_Wanted):
-    """POST /aliases."""
-
-    id_type: PartyIdType
-    id_value: Text128
-    id_sub_value: Text128 | None = None
-    currency: Currency | None = None
 
 
 class Outbound:
@@ -116,15 +48,40 @@ class Outbound:
         app = web.Application(middlewares=[_errors], client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/payments", self._pay)
         app.router.add_get("/payments/{id}", self._show)
+        app.router.add_post("/payments/{id}/confirm", self._confirm)
+        app.router.add_post("/payments/{id}/cancel", self._cancel)
         app.router.add_post("/aliases", self._register)
         app.router.add_delete("/aliases/{id_type}/{id_value}", self._withdraw)
         app.router.add_delete("/aliases/{id_type}/{id_value}/{sub_id}", self._withdraw)
+        app.router.add_get("/openapi.json", self._document)
         return app
 
     async def _pay(self, request: web.Request) -> web.Response:
         order = order_of(bodies.read(PaymentWanted, await request.read()))
         await self._payer.send(order)
-        return _answer(await self._payer.wait_for_end(order.home_id, self._config.answer_s))
+        return _answer(await self._payer.wait_for_core(order.home_id, self._config.answer_s))
+
+    async def _confirm(self, request: web.Request) -> web.Response:
+        """Accepts what the payment waits for. Answers when it has ended, or waits again."""
+        home_id = await _without_body(request)
+        payment = self._store.payment(home_id)
+        if payment is not None and payment.state is State.AUTHORIZED:
+            await self._payer.tell(home_id, Confirmed("password"))
+        else:
+            await self._payer.confirm(home_id)
+        return _answer(await self._payer.wait_for_core(home_id, self._config.answer_s))
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        """Ends a payment whose transfer was not sent. A payment that was sent may yet be paid: 409."""
+        home_id = await _without_body(request)
+        payment = await self._payer.tell(home_id, Cancelled())
+        if payment.state is not State.ABORTED:
+            text = "the payment was sent already, so it may be paid: do not refund"
+            raise FspiopError(ErrorCode.CLIENT_ERROR, text, http_status=409)
+        return _answer(payment)
+
+    async def _document(self, _: web.Request) -> web.Response:
+        return web.Response(body=openapi.document(), content_type="application/json")
 
     async def _show(self, request: web.Request) -> web.Response:
         return _answer(self._store.payment(request.match_info["id"]))
@@ -132,7 +89,7 @@ class Outbound:
     async def _register(self, request: web.Request) -> web.Response:
         wanted = bodies.read(AliasWanted, await request.read())
         await self._aliases.register((wanted.id_type, wanted.id_value, wanted.id_sub_value), wanted.currency)
-        return web.json_response({"fspId": self._config.dfsp}, status=201)
+        return shown(RegisteredAlias(fsp_id=self._config.dfsp), status=201)
 
     async def _withdraw(self, request: web.Request) -> web.Response:
         found = request.match_info
@@ -144,17 +101,13 @@ class Outbound:
 
 def order_of(wanted: PaymentWanted) -> Order:
     """Returns the payment in the form that the connector stores."""
-    try:
-        amount = parse_amount(wanted.amount)
-    except AmountError as error:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"amount: {error}") from None
-    if amount == 0:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "amount: must be above 0")
+    if wanted.otp and wanted.transaction_request_id is None:
+        raise FspiopError(ErrorCode.MISSING_ELEMENT, "transactionRequestId is required with otp")
     return Order(
         home_id=wanted.home_transaction_id,
-        payer=_ref(wanted.from_),
-        payee=_ref(wanted.to),
-        amount=amount,
+        payer=party_ref(wanted.from_),
+        payee=party_ref(wanted.to),
+        amount=amount_of(wanted.amount),
         currency=wanted.currency,
         amount_type=wanted.amount_type,
         scenario=wanted.transaction_type,
@@ -167,10 +120,25 @@ def order_of(wanted: PaymentWanted) -> Order:
         note=wanted.note,
         quote_extensions=_pairs(wanted.quote_request_extensions),
         transfer_extensions=_pairs(wanted.transfer_request_extensions),
+        needs_confirmation=not wanted.confirm,
+        transaction_request_id=wanted.transaction_request_id,
+        needs_password=wanted.otp,
+        needs_password_confirmation=wanted.otp,
     )
 
 
-def _ref(party: _Party) -> PartyRef:
+def amount_of(text: str) -> int:
+    """Returns an amount above 0 as ten-thousandths. Raises FspiopError for another text."""
+    try:
+        amount = parse_amount(text)
+    except AmountError as error:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"amount: {error}") from None
+    if amount == 0:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "amount: must be above 0")
+    return amount
+
+
+def party_ref(party: PartyWanted) -> PartyRef:
     return PartyRef(
         id_type=party.id_type,
         id_value=party.id_value,
@@ -190,22 +158,54 @@ def _pairs(extensions: Extensions) -> tuple[tuple[str, str], ...]:
     return tuple((extension.key, extension.value) for extension in extensions)
 
 
+def payment_shown(payment: Payment) -> PaymentShown:
+    """Returns the payment in the form of the core's API."""
+    entered = bodies.read(AuthorizationPut, payment.authorization) if payment.authorization else None
+    info = entered.authentication_info if entered is not None else None
+    password = info.authentication_value if info is not None else None
+    return PaymentShown(
+        home_transaction_id=payment.order.home_id,
+        transfer_id=payment.transfer_id,
+        state=payment.state,
+        is_ended=payment.state in ENDS,
+        waits_for=_WAITS_FOR.get(payment.state),
+        payee_name=payment.payee.name if payment.payee else None,
+        payee_fsp=payment.payee.fsp_id if payment.payee else None,
+        transfer_amount=_amount(payment.transfer_amount or None),
+        payee_receive_amount=_amount(payment.receive_amount),
+        payee_fsp_fee_amount=_amount(payment.fee),
+        currency=payment.order.currency,
+        expiration_date=moment(payment.terms_expire_at) if payment.terms_expire_at else None,
+        otp=password if isinstance(password, str) else None,
+        error_code=payment.error_code,
+        error_description=payment.error_text,
+    )
+
+
+_WAITS_FOR: dict[State, Literal["TERMS", "OTP"]] = {State.AGREED: "TERMS", State.AUTHORIZED: "OTP"}
+
+
+def _amount(amount: int | None) -> str | None:
+    return None if amount is None else format_amount(amount)
+
+
 def _answer(payment: Payment | None) -> web.Response:
     if payment is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "no such payment", http_status=404)
-    shown = {
-        "homeTransactionId": payment.order.home_id,
-        "transferId": payment.transfer_id,
-        "state": payment.state.value,
-        "isEnded": payment.state in ENDS,
-        "payeeName": payment.payee.name if payment.payee else None,
-        "payeeFsp": payment.payee.fsp_id if payment.payee else None,
-        "transferAmount": format_amount(payment.transfer_amount) if payment.transfer_amount else None,
-        "errorCode": payment.error_code,
-        "errorDescription": payment.error_text,
-    }
-    # 202: the payment has not ended. The core can poll by GET, or repeat the request.
-    return web.json_response(shown, status=200 if payment.state in ENDS else 202)
+    # 202: the payment goes on. The core can poll by GET, or repeat the request.
+    return shown(payment_shown(payment), status=200 if payment.state in ENDS | PAUSES else 202)
+
+
+def shown(answer: msgspec.Struct, *, status: int = 200) -> web.Response:
+    """Returns an answer to the core, as a line, so that a terminal shows the next command on a line of its own."""
+    return web.Response(body=msgspec.json.encode(answer) + b"\n", status=status, content_type="application/json")
+
+
+async def _without_body(request: web.Request) -> str:
+    """Returns the id in the path. A body may only be an empty object."""
+    if (await request.read()).strip() not in (b"", b"{}"):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "this request has no body")
+    return request.match_info["id"]
 
 
 @web.middleware
@@ -220,14 +220,17 @@ async def _errors(
         )
         return _refused(error)
     except Conflict:
-        return _refused(
-            FspiopError(ErrorCode.MODIFIED_REQUEST, "homeTransactionId: used for another payment", http_status=409)
-        )
+        return _refused(FspiopError(ErrorCode.MODIFIED_REQUEST, _conflict_text(request), http_status=409))
     except web.HTTPException:
         raise
     except Exception as error:
         log.error("core_request_failed", method=request.method, error=logs.trace_of(error))
         return _refused(FspiopError(ErrorCode.INTERNAL_SERVER_ERROR))
+
+
+def _conflict_text(request: web.Request) -> str:
+    is_request = request.path.startswith("/requests")
+    return "homeRequestId: used for another request" if is_request else "homeTransactionId: used for another payment"
 
 
 def _refused(error: FspiopError) -> web.Response:

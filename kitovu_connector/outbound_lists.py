@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast, get_args
+from typing import Literal, cast, get_args
 
 import msgspec
 from aiohttp import web
@@ -15,17 +15,32 @@ from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import identifiers
 from kitovu_connector.amounts import format_amount
+from kitovu_connector.core_messages import (
+    AliasShown,
+    IncomingShown,
+    Live,
+    PartyShown,
+    PaymentLine,
+    Payments,
+    TransferLine,
+    Transfers,
+)
 from kitovu_connector.health import Health
 from kitovu_connector.lookups import LookupFailed, Lookups
 from kitovu_connector.metrics import Metrics
+from kitovu_connector.outbound import shown
 from kitovu_connector.payment_order import PartyRef, ref_of
-from kitovu_connector.payment_states import Payment, State
+from kitovu_connector.payment_states import ENDS, Payment, State
 from kitovu_connector.store import Incoming, Stage, Store
 
 _MOST = 1000
 _USUAL = 100
-_OPEN = "RESERVED"
-_ENDS_OF_INCOMING = {Stage.COMMITTED: "COMMITTED", Stage.ABORTED: "ABORTED", Stage.REJECTED: "ABORTED"}
+_TransferState = Literal["RESERVED", "COMMITTED", "ABORTED"]
+_ENDS_OF_INCOMING: dict[Stage, _TransferState] = {
+    Stage.COMMITTED: "COMMITTED",
+    Stage.ABORTED: "ABORTED",
+    Stage.REJECTED: "ABORTED",
+}
 
 
 class OutboundLists:
@@ -54,7 +69,7 @@ class OutboundLists:
         identifiers.check("", id_value, sub_id)
         wanted = PartyRef(id_type=cast(PartyIdType, id_type), id_value=id_value, sub_id=sub_id)
         try:
-            return web.json_response(_party(await self._lookups.find(wanted)))
+            return shown(_party(await self._lookups.find(wanted)))
         except LookupFailed as error:
             status = 404 if error.code.startswith("32") else 502
             body = {"errorInformation": {"errorCode": error.code, "errorDescription": error.text or "no such payee"}}
@@ -65,21 +80,21 @@ class OutboundLists:
 
         `state`, `since`, `after` and `limit` select the payments.
         """
-        wanted = _query(request, "state", "since", "after", "limit")
+        wanted = query_of(request, "state", "since", "after", "limit")
         state = wanted.get("state")
         if state is not None and state not in State.__members__:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"state: must be one of {', '.join(State)}")
-        limit = _limit(wanted)
-        rows = self._store.payments(*_after(wanted), state=state, limit=limit)
-        shown = [payment_line(payment, changed_at) for changed_at, payment in rows]
+        limit = limit_of(wanted)
+        rows = self._store.payments(*after_of(wanted), state=state, limit=limit)
+        lines = [payment_line(payment, changed_at) for changed_at, payment in rows]
         last = (rows[-1][0], rows[-1][1].order.home_id) if len(rows) == limit else None
-        return web.json_response({"payments": shown} | _next(last))
+        return shown(Payments(payments=lines, next=next_of(last)))
 
     async def _transfers(self, request: web.Request) -> web.Response:
         """Returns the outgoing and incoming transfers of this connector, in the same way as `_payments`."""
-        wanted = _query(request, "since", "after", "limit")
-        limit = _limit(wanted)
-        since, after = _after(wanted)
+        wanted = query_of(request, "since", "after", "limit")
+        limit = limit_of(wanted)
+        since, after = after_of(wanted)
         outgoing = [
             # A payment that ended before its transfer was prepared has no transfer, but has a place in the order.
             (
@@ -90,12 +105,12 @@ class OutboundLists:
             for changed_at, payment in self._store.sent_payments(since, after, limit=limit)
         ]
         incoming = [
-            (changed_at, f"{found.transfer_id}/IN", _incoming(found, changed_at))
+            (changed_at, f"{found.transfer_id}/IN", incoming_line(found, changed_at))
             for changed_at, found in self._store.received_transfers(since, after, limit=limit)
         ]
         rows = sorted([*outgoing, *incoming], key=lambda row: row[:2])[:limit]
         last = rows[-1][:2] if len(rows) == limit else None
-        return web.json_response({"transfers": [row[2] for row in rows if row[2] is not None]} | _next(last))
+        return shown(Transfers(transfers=[row[2] for row in rows if row[2] is not None], next=next_of(last)))
 
     async def _transfer(self, request: web.Request) -> web.Response:
         """Returns a transfer to a customer of this DFSP.
@@ -106,18 +121,20 @@ class OutboundLists:
         if found is None:
             raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND, "no incoming transfer has this id", http_status=404)
         body = bodies.read(TransferPost, found.body)
-        shown: dict[str, Any] = {
-            "transferId": found.transfer_id,
-            "state": _ENDS_OF_INCOMING.get(found.stage, _OPEN),
-            "amount": body.amount.amount,
-            "currency": body.amount.currency,
-        }
         terms = self._store.quote(found.quote_id) if found.quote_id else None
-        if terms is not None:
-            asked = bodies.read(QuotePost, terms.request)
-            shown |= {"transactionId": asked.transaction_id}
-            shown |= {"from": _party(ref_of(asked.payer)), "to": _party(ref_of(asked.payee))}
-        return web.json_response(shown)
+        asked = bodies.read(QuotePost, terms.request) if terms is not None else None
+        return shown(
+            IncomingShown(
+                transfer_id=found.transfer_id,
+                state=_state_of(found),
+                amount=body.amount.amount,
+                currency=body.amount.currency,
+                home_request_id=found.home_request_id,
+                transaction_id=asked.transaction_id if asked else None,
+                from_=_party(ref_of(asked.payer)) if asked else None,
+                to=_party(ref_of(asked.payee)) if asked else None,
+            )
+        )
 
     async def _show_health(self, _: web.Request) -> web.Response:
         """Returns 200 if a payment could be made now, and otherwise 503 with the reason."""
@@ -126,92 +143,101 @@ class OutboundLists:
 
     async def _live(self, _: web.Request) -> web.Response:
         """Returns 200 while the connector runs. Programs that restart the connector use this request."""
-        return web.json_response({"status": "OK"})
+        return shown(Live())
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
         text, content_type = self._metrics.exposition()
         return web.Response(body=text, headers={"Content-Type": content_type})
 
 
-def payment_line(payment: Payment, changed_at: float) -> dict[str, Any]:
+def payment_line(payment: Payment, changed_at: float) -> PaymentLine:
     """Returns a payment as one line of a list."""
-    return {
-        "homeTransactionId": payment.order.home_id,
-        "transferId": payment.transfer_id,
-        "state": payment.state.value,
-        "to": {"idType": payment.order.payee.id_type, "idValue": payment.order.payee.id_value},
-        "payeeName": payment.payee.name if payment.payee else None,
-        "payeeFsp": payment.payee.fsp_id if payment.payee else None,
-        "amount": format_amount(payment.transfer_amount or payment.order.amount),
-        "currency": payment.order.currency,
-        "errorCode": payment.error_code,
-        "errorDescription": payment.error_text,
-        "createdDate": _date(payment.created_at),
-        "changedDate": _date(changed_at),
-    }
+    return PaymentLine(
+        home_transaction_id=payment.order.home_id,
+        transfer_id=payment.transfer_id,
+        state=payment.state,
+        to=AliasShown(id_type=payment.order.payee.id_type, id_value=payment.order.payee.id_value),
+        payee_name=payment.payee.name if payment.payee else None,
+        payee_fsp=payment.payee.fsp_id if payment.payee else None,
+        amount=format_amount(payment.transfer_amount or payment.order.amount),
+        currency=payment.order.currency,
+        error_code=payment.error_code,
+        error_description=payment.error_text,
+        created_date=date_of(payment.created_at),
+        changed_date=date_of(changed_at),
+    )
 
 
-def _outgoing(payment: Payment, changed_at: float) -> dict[str, Any]:
-    is_ended = payment.state in (State.COMMITTED, State.ABORTED)
-    return {
-        "transferId": payment.transfer_id,
-        "direction": "OUT",
-        "homeTransactionId": payment.order.home_id,
-        "state": payment.state.value if is_ended else _OPEN,
-        "otherFsp": payment.payee.fsp_id if payment.payee else None,
-        "amount": format_amount(payment.transfer_amount),
-        "currency": payment.order.currency,
-        "errorCode": payment.error_code,
-        "createdDate": _date(payment.created_at),
-        "changedDate": _date(changed_at),
-    }
+def _outgoing(payment: Payment, changed_at: float) -> TransferLine:
+    state: _TransferState = "RESERVED"
+    if payment.state in ENDS:
+        state = "COMMITTED" if payment.state is State.COMMITTED else "ABORTED"
+    return TransferLine(
+        transfer_id=payment.transfer_id,
+        direction="OUT",
+        home_transaction_id=payment.order.home_id,
+        state=state,
+        other_fsp=payment.payee.fsp_id if payment.payee else None,
+        amount=format_amount(payment.transfer_amount),
+        currency=payment.order.currency,
+        error_code=payment.error_code,
+        created_date=date_of(payment.created_at),
+        changed_date=date_of(changed_at),
+    )
 
 
-def _incoming(found: Incoming, changed_at: float) -> dict[str, Any]:
+def incoming_line(found: Incoming, changed_at: float) -> TransferLine:
+    """Returns a transfer to a customer as one line of a list."""
     body = bodies.read(TransferPost, found.body)
-    return {
-        "transferId": found.transfer_id,
-        "direction": "IN",
-        "state": _ENDS_OF_INCOMING.get(found.stage, _OPEN),
-        "otherFsp": found.payer_fsp,
-        "amount": body.amount.amount,
-        "currency": body.amount.currency,
-        "errorCode": found.error_code,
-        "expirationDate": _date(found.expires_at),
-        "changedDate": _date(changed_at),
-    }
+    return TransferLine(
+        transfer_id=found.transfer_id,
+        direction="IN",
+        home_request_id=found.home_request_id,
+        state=_state_of(found),
+        other_fsp=found.payer_fsp,
+        amount=body.amount.amount,
+        currency=body.amount.currency,
+        error_code=found.error_code,
+        expiration_date=date_of(found.expires_at),
+        changed_date=date_of(changed_at),
+    )
 
 
-def _party(party: PartyRef) -> dict[str, Any]:
-    shown = {
-        "idType": party.id_type,
-        "idValue": party.id_value,
-        "idSubValue": party.sub_id,
-        "fspId": party.fsp_id,
-        "displayName": party.name,
-        "firstName": party.first_name,
-        "middleName": party.middle_name,
-        "lastName": party.last_name,
-        "supportedCurrencies": list(party.currencies) or None,
-    }
-    return {name: value for name, value in shown.items() if value is not None}
+def _state_of(found: Incoming) -> _TransferState:
+    return _ENDS_OF_INCOMING.get(found.stage, "RESERVED")
 
 
-def _query(request: web.Request, *names: str) -> Mapping[str, str]:
+def _party(party: PartyRef) -> PartyShown:
+    return PartyShown(
+        id_type=party.id_type,
+        id_value=party.id_value,
+        id_sub_value=party.sub_id,
+        fsp_id=party.fsp_id,
+        display_name=party.name,
+        first_name=party.first_name,
+        middle_name=party.middle_name,
+        last_name=party.last_name,
+        supported_currencies=list(party.currencies) or None,
+    )
+
+
+def query_of(request: web.Request, *names: str) -> Mapping[str, str]:
+    """Returns the query. Raises FspiopError for a parameter that is not one of these."""
     unknown = sorted(set(request.query) - set(names))
     if unknown:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{unknown[0][:32]}: not a parameter of this request")
     return request.query
 
 
-def _limit(wanted: Mapping[str, str]) -> int:
+def limit_of(wanted: Mapping[str, str]) -> int:
+    """Returns the most lines of a page."""
     text = wanted.get("limit", str(_USUAL))
     if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= _MOST):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"limit: must be 1 to {_MOST}")
     return int(text)
 
 
-def _after(wanted: Mapping[str, str]) -> tuple[float, str]:
+def after_of(wanted: Mapping[str, str]) -> tuple[float, str]:
     """Returns the place in the order after which the list continues: the time of a change, and an id."""
     if "after" in wanted:
         try:
@@ -227,9 +253,11 @@ def _after(wanted: Mapping[str, str]) -> tuple[float, str]:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "since: must be like 2026-01-31T00:00:00.000Z") from None
 
 
-def _next(last: tuple[float, str] | None) -> dict[str, str]:
-    return {} if last is None else {"next": base64url.encode(msgspec.json.encode(last))}
+def next_of(last: tuple[float, str] | None) -> str | None:
+    """Returns the text by which the next page is found, or None after the last page."""
+    return None if last is None else base64url.encode(msgspec.json.encode(last))
 
 
-def _date(moment: float) -> str:
+def date_of(moment: float) -> str:
+    """Returns seconds since 1970 as the API's DateTime."""
     return fsptime.format_datetime(datetime.fromtimestamp(moment, UTC))

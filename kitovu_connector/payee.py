@@ -28,6 +28,7 @@ from kitovu_connector.core_answers import No
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.identifiers import Alias
 from kitovu_connector.parties import Parties
+from kitovu_connector.request_links import RequestLinks
 from kitovu_connector.store import DONE, Conflict, Incoming, QuoteGiven, Stage, Store
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class Payee:
         self._busy: set[str] = set()
         self._resumed: set[str] = set()  # the transfers that an earlier run left unfinished
         self._told: dict[str, asyncio.Event] = {}
+        self._requests = RequestLinks(store)
         self._checking: dict[str, _Check] = {}  # by quote id: the requests that wait for the lookup of their customer
 
     async def resume(self) -> None:
@@ -159,6 +161,7 @@ class Payee:
         )
 
     async def _decide(self, quote: QuoteGiven) -> QuoteGiven:
+        quote = msgspec.structs.replace(quote, home_request_id=self._requests.home_id_of(quote))
         given = await self._terms_of(quote)
         if isinstance(given, QuoteGiven):
             return given
@@ -269,6 +272,8 @@ class Payee:
         if not await self._store.claim_quote(incoming.transfer_id, quote.quote_id):
             await self._reject(incoming, _rejected("the terms belong to another transfer"))
             return
+        if (request_id := self._requests.answered_by(quote)) is not None:
+            await self._requests.add(request_id, incoming.transfer_id)
         # A core may have the transfer already: from an earlier run of the connector, or from a call without an answer.
         calls = itertools.count(int(incoming.transfer_id in self._resumed))
         dfsp = self._config.dfsp
@@ -296,7 +301,14 @@ class Payee:
             await self._move(incoming, stage=Stage.RELEASING)
             return
         answer = terms.fulfilment_of(quote, self._config)
-        await self._move(incoming, stage=Stage.FULFILLING, answer=answer, quote_id=quote.quote_id)
+        await self._move(
+            incoming,
+            stage=Stage.FULFILLING,
+            answer=answer,
+            quote_id=quote.quote_id,
+            transaction_request_id=request_id,
+            home_request_id=quote.home_request_id,
+        )
 
     async def _reject(self, incoming: Incoming, no: No, *, is_perhaps_reserved: bool = False) -> None:
         log.info("transfer_rejected", transfer=incoming.transfer_id, code=no.code, why=logs.without_numbers(no.text))

@@ -56,6 +56,7 @@ class Payer:
             callback_s=config.callback_s,
             confirm_s=config.confirm_s,
             clock_margin_s=config.clock_margin_s,
+            tells_conversion=config.version == "2.0",
             known_signers=frozenset(config.jws_keys) if config.verify_jws and not config.fetch_keys else None,
         )
         self._open: dict[str, Payment] = {}  # by home id

@@ -9,7 +9,7 @@ from fspiop import money
 from fspiop import time as fsptime
 from fspiop.bodies import read, write
 from fspiop.bodies.common import Money
-from fspiop.bodies.quotes import QuotePost, QuotePut
+from fspiop.bodies.quotes import FxRate, QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode
 from fspiop.ilp import fulfils
@@ -319,11 +319,19 @@ def _quote_body(payment: Payment, now: float, policy: Policy) -> bytes:
             amount_type=order.amount_type,
             amount=Money(currency=currency, amount=money.format_amount(amount)),
             transaction_type=transaction_type_of(order),
+            currency_conversion=_intended_conversion(payment, policy),
             note=order.note,
             extension_list=extension_list(order.quote_extensions),
             expiration=moment(until + policy.hub_ahead_s),
         )
     )
+
+
+def _intended_conversion(payment: Payment, policy: Policy) -> FxRate | None:
+    if not (policy.tells_conversion and payment.fx_quote_answer):
+        return None
+    source, target = conversion.sides(payment)
+    return FxRate(source_amount=source, target_amount=target)
 
 
 # ---- the one-time password ---------------------------------------------------------------------------------------

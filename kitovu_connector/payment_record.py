@@ -97,6 +97,7 @@ class Policy:
     clock_margin_s: float = 10.0
     hub_ahead_s: float = 0.0  # the hub's clock is ahead of this machine's clock; expirations are by the hub's clock
     ask_at_most_every_s: float = 30.0
+    tells_conversion: bool = False  # quotes have version 2.0, so they contain the conversion that the payer intends
     known_signers: frozenset[str] | None = None  # the DFSPs whose messages can be verified; None means no restriction
 
 

@@ -50,6 +50,10 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     answer: str | None = None  # the state in the payer DFSP's latest report
     transaction_id: str | None = None
     is_told: bool = True  # true if the core has received `answer`
+    password: str | None = None  # the one-time password that the payer entered at the payee's device
+    password_try: int = 0  # retriesLeft of the question that this password answers; 0: entered before any question
+    asked_try: int = 0  # retriesLeft of the payer DFSP's last question
+    password_asker: str | None = None  # the payer DFSP that has asked for the password and waits for it
     error_code: str | None = None
     error_text: str | None = None
 
@@ -83,6 +87,17 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
                 authentication_type=order.authentication_type,  # type: ignore[arg-type]
             )
         )
+
+
+class RequestTransfers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The transfers by which payer DFSPs answer a request of this DFSP. An earlier one may have failed."""
+
+    id: str  # of the request
+    digest: bytes = b""
+    transfer_ids: tuple[str, ...] = ()
+    state: str = "OPEN"
+    is_open: bool = False
+    alias: str | None = None
 
 
 class RequestReceived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

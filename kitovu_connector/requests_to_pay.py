@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 _NOT_OFFERED = No(ErrorCode.PAYER_FSP_UNSUPPORTED_TRANSACTION_TYPE.code, "the payer DFSP takes no requests to pay")
 _SEND_FOR_S = 3600.0
+_DIGITS = 6  # of retriesLeft
 
 
 @runtime_checkable
@@ -42,8 +43,18 @@ class RequestBackend(Protocol):
     async def take_request(self, asked: TransactionRequestPost, payee_fsp: str) -> TransactionRequestPut:
         """Returns the state of a request to a customer of this DFSP, or raises Refused."""
 
+
+@runtime_checkable
+class PasswordBackend(Protocol):
+    """A core that knows what payers enter at its payees' devices."""
+
     async def give_password(self, transaction_request_id: str) -> str:
         """Returns the one-time password that the payer entered at the payee's device, or raises Refused."""
+
+
+@runtime_checkable
+class RequestNotesBackend(Protocol):
+    """A core that makes requests to pay and takes notes of later answers."""
 
     async def request_told(self, transaction_request_id: str, home_id: str, state: str) -> None:
         """Receives the payer DFSP's later answer to a request of this DFSP."""
@@ -88,6 +99,10 @@ class RequestsToPay:
     def made(self, request_id: str) -> RequestMade | None:
         """Returns the request with this id, or None."""
         return self._made.get(request_id)
+
+    def made_by_core(self, home_id: str) -> RequestMade | None:
+        """Returns the request with this id of the core, or None."""
+        return self._made.of_alias(home_id)
 
     async def make(self, order: RequestOrder, *, needs_confirmation: bool) -> RequestMade:
         """Looks up the payer. Sends the request to the payer's DFSP, unless the core must accept the payer first.
@@ -201,7 +216,7 @@ class RequestsToPay:
         pause = 0.5
         while (request := self._made.get(request_id)) is not None and not request.is_told:
             try:
-                if isinstance(self._backend, RequestBackend):
+                if isinstance(self._backend, RequestNotesBackend):
                     await self._backend.request_told(request.id, request.order.home_id, request.answer or "")
                 await self._made.save(request, msgspec.structs.replace(request, is_told=True))
             except Exception as error:
@@ -216,13 +231,40 @@ class RequestsToPay:
         request = self._made.get(message.id)
         if request is None or request.payer is None or request.payer.fsp_id != message.source:
             raise FspiopError(ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND)
+        retries = message.request.query.get("retriesLeft", "")
+        asked = int(retries) if retries.isascii() and retries.isdecimal() and len(retries) <= _DIGITS else 0
+        is_answered = request.password is not None and request.password_try in (0, asked)
+        request = await self._change(
+            request,
+            asked_try=asked,
+            password_asker=message.source,
+            password=request.password if is_answered else None,
+            password_try=asked,
+        )
+        if not is_answered and not isinstance(self._backend, PasswordBackend):
+            return 202  # until `enter_password`
         self._background.start(self._send_password(message.id, message.source))
         return 202
 
+    async def enter_password(self, request_id: str, password: str) -> RequestMade | None:
+        """Takes the one-time password that the payer entered, and sends it if the payer's DFSP has asked for it.
+
+        Returns None if there is no such request.
+        """
+        request = self._made.get(request_id)
+        if request is None:
+            return None
+        request = await self._change(request, password=password, password_try=request.asked_try)
+        if request.password_asker is not None:
+            self._background.start(self._send_password(request_id, request.password_asker))
+        return request
+
     async def _send_password(self, request_id: str, asker: str) -> None:
-        backend = self._backend
+        backend, request = self._backend, self._made.get(request_id)
         found: str | No = _NOT_OFFERED
-        if isinstance(backend, RequestBackend):
+        if request is not None and request.password is not None:
+            found = request.password
+        elif isinstance(backend, PasswordBackend):
             found = await core_answers.ask(
                 lambda: backend.give_password(request_id),
                 seconds=self._config.request_s,
@@ -253,13 +295,14 @@ class RequestsToPay:
             self._background.start(self._answer(received))
         return 202
 
-    async def reject(self, request_id: str) -> None:
-        """Reports to the payee's DFSP that the payer will not pay."""
+    async def reject(self, request_id: str) -> bool:
+        """Reports to the payee's DFSP that the payer will not pay. Returns False if there is no such request."""
         received = self._received.get(request_id)
         if received is not None:
             body = bodies.write(TransactionRequestPut(transaction_request_state="REJECTED"))
             path = f"/transactionRequests/{request_id}"
             self._background.start(self._send(path, body, received.payee_fsp, self._config.request_s))
+        return received is not None
 
     async def _answer(self, received: RequestReceived) -> None:
         if not received.answer:

@@ -5,6 +5,7 @@ Python programs use it by `async with Connector(config, backend) as c: await c.p
 
 import errno
 import ssl
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
@@ -24,6 +25,8 @@ from kitovu_connector.bulk_transactions import BulkTransactions
 from kitovu_connector.changed_files import ChangedFiles
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config, StartError
+from kitovu_connector.event_messages import Event, PaymentEnded, TransferEnded
+from kitovu_connector.events import Events, Handler
 from kitovu_connector.exchanges import Exchanges
 from kitovu_connector.fxp import Fxp
 from kitovu_connector.health import Health
@@ -32,7 +35,9 @@ from kitovu_connector.known_keys import KnownKeys
 from kitovu_connector.lookups import Lookups
 from kitovu_connector.metrics import Metrics
 from kitovu_connector.outbound import Outbound
+from kitovu_connector.outbound_conversions import OutboundConversions
 from kitovu_connector.outbound_lists import OutboundLists
+from kitovu_connector.outbound_requests import OutboundRequests
 from kitovu_connector.parties import Parties
 from kitovu_connector.payee import Payee
 from kitovu_connector.payer import Payer
@@ -67,6 +72,7 @@ class Connector:
 
     def __init__(self, config: Config, backend: Backend) -> None:
         self._config, self._backend = config, backend
+        self._handlers: list[Handler] = []
         self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> "Connector":
@@ -75,6 +81,7 @@ class Connector:
         async with AsyncExitStack() as opened:
             self._store = Store(config.state)
             opened.push_async_callback(self._store.close)
+            self._events = Events(config, self._store, self._handlers)
             self._hub = await opened.enter_async_context(HubClient(config))
             self._payer = Payer(config, self._store, self._hub)
             self._parties = Parties(config, self._hub, self._backend)
@@ -112,6 +119,8 @@ class Connector:
             self._health = Health(config, self._hub, self._backend)
             metrics = Metrics(config, self._store, self._hub)
             OutboundLists(self._store, self._lookups, self._health, metrics).add_to(outbound)
+            OutboundRequests(self._store, self._requests).add_to(outbound)
+            OutboundConversions(self._store).add_to(outbound)
             self._bulk_transactions = BulkTransactions(config, self._store, self._payer, self._backend)
             files, inward = ChangedFiles(), tls.inward(config)
             files.watch([config.signing_key, config.client_cert, config.client_key], self._hub.use_files)
@@ -126,6 +135,7 @@ class Connector:
                 self._fxp,
                 self._submissions,
                 self._bulk_transactions,
+                self._events,
             )
             closed: tuple[_Closed, ...] = (self._parties, *continued, self._keys, files)
             for each in closed:
@@ -164,6 +174,32 @@ class Connector:
             RequestCalls(self._config, self._store, self._payer, self._requests),
             Bulks(self._config, self._store, self._hub.clock, self._lookups, self._exchanges, self._submissions),
         ]
+
+    def on_event(self, handler: Handler) -> Handler:
+        """Has every event passed to `handler`, also those of an earlier run. To be called before the connector starts.
+
+        The same event may come twice. If the handler raises an error, the event comes again later.
+        """
+        self._handlers.append(handler)
+        return handler
+
+    def on_payment_ended(self, handler: Callable[[PaymentEnded], Awaitable[None]]) -> None:
+        """Has the end of every outgoing payment passed to `handler`, as `on_event` does."""
+
+        async def only_payments(event: Event) -> None:
+            if isinstance(event, PaymentEnded):
+                await handler(event)
+
+        self.on_event(only_payments)
+
+    def on_transfer_ended(self, handler: Callable[[TransferEnded], Awaitable[None]]) -> None:
+        """Has the end of every transfer to a customer passed to `handler`, as `on_event` does."""
+
+        async def only_transfers(event: Event) -> None:
+            if isinstance(event, TransferEnded):
+                await handler(event)
+
+        self.on_event(only_transfers)
 
     async def pay(self, order: Order) -> Payment:
         """Makes a payment. Returns the payment when it has ended, but after `answer_s` seconds at the latest.

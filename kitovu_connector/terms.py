@@ -54,6 +54,7 @@ def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
         payee=msgspec.structs.replace(payee, fsp_id=dfsp, id_value=identifiers.spelling(payee.id_type, payee.id_value)),
         amount=money.parse_amount(asked.amount.amount),
         asked=asked,
+        home_request_id=quote.home_request_id,
     )
 
 

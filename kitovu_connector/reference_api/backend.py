@@ -13,7 +13,7 @@ from urllib.parse import quote as quoted
 import msgspec
 import structlog
 
-from fspiop import bodies
+from fspiop import bodies, ilp
 from fspiop import time as fsptime
 from fspiop.bodies.bulk_quotes import BulkQuotePost
 from fspiop.bodies.bulk_transfers import BulkTransferPost
@@ -25,7 +25,8 @@ from fspiop.bodies.transaction_requests import (
     TransactionRequestPut,
     TransactionRequestState,
 )
-from fspiop.errors import FspiopError
+from fspiop.bodies.transfers import TransferPost
+from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import identifiers
 from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.bulk_transactions import BulkTransaction
@@ -62,6 +63,10 @@ class _Transfer(msgspec.Struct, rename="camel", kw_only=True):
     transfer_state: str | None = None
 
 
+class _Reservation(msgspec.Struct, rename="camel", kw_only=True):
+    fulfilment: str | None = None
+
+
 class _Request(msgspec.Struct, rename="camel", kw_only=True):
     transaction_request_state: TransactionRequestState
     transaction_id: CorrelationId | None = None
@@ -82,6 +87,7 @@ class _BulkTerms(msgspec.Struct, rename="camel", kw_only=True):
 
 class _ItemTransfer(msgspec.Struct, rename="camel", kw_only=True):
     transfer_id: str
+    fulfilment: str | None = None
     error_response: _Error | None = None
 
 
@@ -95,6 +101,7 @@ class _ConversionTerms(msgspec.Struct, rename="camel", kw_only=True):
 
 class _Conversion(msgspec.Struct, rename="camel", kw_only=True):
     conversion_state: str
+    fulfilment: str | None = None
 
 
 class ReferenceBackend(CoreHttp):
@@ -140,6 +147,7 @@ class ReferenceBackend(CoreHttp):
             return
         status, raw = await self.call("POST", "/transfers", _transfer_request(incoming))
         self.check(status, raw)
+        _check_fulfilment(_own_fulfilment(raw), bodies.read(TransferPost, incoming.message).condition)
 
     async def commit(self, incoming: IncomingMoney) -> None:
         """Sends PUT /transfers/{id} with the state COMMITTED and all known data of the transfer."""
@@ -196,10 +204,12 @@ class ReferenceBackend(CoreHttp):
             for result in answer.individual_transfer_results
             if result.error_response is not None
         }
+        given = {result.transfer_id: result.fulfilment for result in answer.individual_transfer_results}
+        conditions = {item.transfer_id: item.condition for item in bulk.individual_transfers}
         return [
-            None
-            if (error := refusals.get(one.transfer_id)) is None
-            else Refused(str(error.status_code), error.message or "")
+            _item_refusal(
+                refusals.get(one.transfer_id), given.get(one.transfer_id), conditions.get(one.transfer_id, "")
+            )
             for one in incoming
         ]
 
@@ -237,6 +247,7 @@ class ReferenceBackend(CoreHttp):
         found = self.answer_of(_Conversion, status, raw)
         if found.conversion_state == "ABORTED":
             raise Refused("5105", "the FXP aborted the conversion")
+        _check_fulfilment(found.fulfilment, asked.condition)
 
     async def end_conversion(self, commit_request_id: str, end: ConversionEnd) -> None:
         """Sends PATCH /fxTransfers/{commitRequestId}, or PUT if the hub reported the end as an answer."""
@@ -337,6 +348,7 @@ def _transfer_request(incoming: IncomingMoney) -> dict[str, Any]:
                 "subScenario": asked.transaction_type.sub_scenario,
                 "note": asked.note,
                 "transactionRequestId": asked.transaction_request_id,
+                "homeR2PTransactionId": incoming.terms.home_request_id,
                 "quoteRequestExtensions": core_forms.listed(asked.extension_list),
                 "transferRequestExtensions": [{"key": key, "value": value} for key, value in incoming.extensions],
             }.items()
@@ -362,6 +374,35 @@ def _all_of(incoming: IncomingMoney) -> dict[str, Any]:
         "prepare": {"body": msgspec.json.decode(incoming.message)},
         "fulfil": {"body": fulfilled},
     }
+
+
+def _item_refusal(error: _Error | None, fulfilment: str | None, condition: str) -> Refused | None:
+    """Returns the refusal of one item of a bulk, or None if its money is reserved."""
+    if error is not None:
+        return Refused(str(error.status_code), error.message or "")
+    try:
+        _check_fulfilment(fulfilment, condition)
+    except NotUnderstood as fault:
+        return Refused(ErrorCode.INTERNAL_SERVER_ERROR.code, str(fault), is_perhaps_done=True)
+    return None
+
+
+def _own_fulfilment(raw: bytes) -> str | None:
+    """Returns the fulfilment in the core's answer to POST /transfers. A body that is no such answer has none."""
+    try:
+        return msgspec.json.decode(raw, type=_Reservation).fulfilment
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _check_fulfilment(given: str | None, condition: str) -> None:
+    """Raises NotUnderstood if the core gives a fulfilment of its own that does not fit the condition.
+
+    The hub would refuse it, and the core would have reserved money for a transfer that never commits. Only one
+    fulfilment fits a condition, so one that fits is the connector's own.
+    """
+    if given is not None and not ilp.fulfils(given, condition):
+        raise NotUnderstood("fulfilment: does not fit the condition")
 
 
 def _notification(transfer_id: str, state: str, completed_at: str | None) -> dict[str, Any]:

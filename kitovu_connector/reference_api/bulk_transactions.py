@@ -49,8 +49,14 @@ class BulkTransactionCalls:
             new = bulk_of(wanted, raw)
         except FspiopError as error:
             raise ApiError(400, error.code, error.description, field="bulkTransferState", state={}) from None
-        await self._bulks.begin(new)
-        return web.Response(status=202)
+        bulk = await self._bulks.begin(new)
+        if not wanted.options.synchronous:
+            return web.Response(status=202)
+        # The core is told by PUT /bulkTransactions/{id} too, because this response may be lost.
+        bulk = await self._bulks.wait_for_stop(bulk.id, self._config.answer_s) or bulk
+        if bulk.state is Progress.RUNNING:
+            return web.Response(status=202)
+        return web.json_response(bulk_shown(bulk, self._bulks.payments(bulk)), status=202)
 
     async def _put(self, request: web.Request) -> web.Response:
         try:

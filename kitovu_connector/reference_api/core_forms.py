@@ -125,6 +125,7 @@ def quote_request(wanted: TermsWanted) -> dict[str, Any]:
             geoCode=asked.geo_code and msgspec.to_builtins(asked.geo_code),
             expiration=asked.expiration,
             transactionRequestId=asked.transaction_request_id,
+            homeR2PTransactionId=wanted.home_request_id,
             converter=asked.converter,
             currencyConversion=asked.currency_conversion and msgspec.to_builtins(asked.currency_conversion),
             extensionList=listed(asked.extension_list),

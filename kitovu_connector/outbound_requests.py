@@ -1,0 +1,103 @@
+"""The core's requests to pay: asks a payer at another DFSP, passes on a one-time password, and shows the outcome."""
+
+from aiohttp import web
+
+from fspiop import bodies
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector.amounts import format_amount
+from kitovu_connector.core_messages import PasswordEntered, RequestShown, RequestWanted
+from kitovu_connector.exchanges import NoAnswer
+from kitovu_connector.outbound import amount_of, party_ref, shown
+from kitovu_connector.request_links import RequestLinks
+from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
+from kitovu_connector.requests_to_pay import RequestsToPay
+from kitovu_connector.store import Stage, Store
+
+_REJECTED = "REJECTED"
+
+
+class OutboundRequests:
+    """Adds its routes to the server for the core."""
+
+    def __init__(self, store: Store, requests: RequestsToPay) -> None:
+        self._store, self._requests, self._links = store, requests, RequestLinks(store)
+
+    def add_to(self, app: web.Application) -> None:
+        """Adds the routes. The application turns FspiopError and Conflict into responses."""
+        app.router.add_post("/requests", self._make)
+        app.router.add_get("/requests/{id}", self._show)
+        app.router.add_post("/requests/{id}/otp", self._enter_password)
+        app.router.add_post("/receivedRequests/{id}/reject", self._reject)
+
+    async def _make(self, request: web.Request) -> web.Response:
+        """Answers when the payer's DFSP has answered. That it pays is another step: GET shows it."""
+        order = order_of(bodies.read(RequestWanted, await request.read()))
+        try:
+            made = await self._requests.make(order, needs_confirmation=False)
+        except NoAnswer:  # it goes on, and the same request may be sent again
+            return self._answer(self._requests.made_by_core(order.home_id))
+        return self._answer(made)
+
+    async def _show(self, request: web.Request) -> web.Response:
+        return self._answer(self._requests.made_by_core(request.match_info["id"]))
+
+    async def _enter_password(self, request: web.Request) -> web.Response:
+        entered = bodies.read(PasswordEntered, await request.read())
+        made = self._requests.made_by_core(request.match_info["id"])
+        if made is not None:
+            made = await self._requests.enter_password(made.id, entered.otp)
+        return self._answer(made)
+
+    async def _reject(self, request: web.Request) -> web.Response:
+        """Reports to the payee's DFSP that your customer does not pay a request that your core has received."""
+        if not await self._requests.reject(request.match_info["id"]):
+            raise _unknown()
+        return web.Response(status=202)
+
+    def _answer(self, made: RequestMade | None) -> web.Response:
+        if made is None:
+            raise _unknown()
+        found = self._shown(made)
+        return shown(found, status=200 if found.is_ended else 202)
+
+    def _shown(self, made: RequestMade) -> RequestShown:
+        transfers = self._links.transfers_of(made.id)
+        states = {found.stage for found in map(self._store.incoming, transfers) if found is not None}
+        is_paid = bool(states & {Stage.COMMITTING, Stage.COMMITTED})
+        return RequestShown(
+            home_request_id=made.order.home_id,
+            transaction_request_id=made.id,
+            state=made.state,
+            is_ended=is_paid or made.state is RequestState.FAILED or made.answer == _REJECTED,
+            answer=made.answer,
+            is_otp_wanted=made.password_asker is not None and made.password is None,
+            is_paid=is_paid,
+            transfer_ids=list(transfers),
+            payer_name=made.payer.name if made.payer else None,
+            payer_fsp=made.payer.fsp_id if made.payer else None,
+            amount=format_amount(made.order.amount),
+            currency=made.order.currency,
+            error_code=made.error_code,
+            error_description=made.error_text,
+        )
+
+
+def order_of(wanted: RequestWanted) -> RequestOrder:
+    """Returns the request in the form that the connector stores."""
+    return RequestOrder(
+        home_id=wanted.home_request_id,
+        payer=party_ref(wanted.from_),
+        payee=party_ref(wanted.to),
+        amount=amount_of(wanted.amount),
+        currency=wanted.currency,
+        amount_type=wanted.amount_type,
+        scenario=wanted.transaction_type,
+        sub_scenario=wanted.sub_scenario,
+        initiator_type=wanted.initiator_type,
+        note=wanted.note,
+        authentication_type="OTP" if wanted.otp else None,
+    )
+
+
+def _unknown() -> FspiopError:
+    return FspiopError(ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND, "no such request to pay", http_status=404)

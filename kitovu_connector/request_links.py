@@ -1,0 +1,47 @@
+"""Which transfers answer a request to pay of this DFSP. The payer DFSP names the request when it asks for terms."""
+
+from fspiop import bodies
+from fspiop.bodies.quotes import QuotePost
+from kitovu_connector.keyed_locks import KeyedLocks
+from kitovu_connector.records import Records
+from kitovu_connector.request_to_pay_records import RequestMade, RequestTransfers
+from kitovu_connector.store import QuoteGiven, Store
+
+
+class RequestLinks:
+    """The links between requests that this DFSP has made, terms, and transfers."""
+
+    def __init__(self, store: Store) -> None:
+        self._made = Records(store.database, "request_to_pay_made", RequestMade)
+        self._transfers = Records(store.database, "request_to_pay_transfers", RequestTransfers)
+        self._turns = KeyedLocks()
+
+    def answered_by(self, quote: QuoteGiven) -> str | None:
+        """Returns the id of this DFSP's request for which these terms were requested, or None.
+
+        Only the DFSP that was asked for the money can answer the request.
+        """
+        request_id = bodies.read(QuotePost, quote.request).transaction_request_id
+        made = None if request_id is None else self._made.get(request_id)
+        if made is None or made.payer is None or made.payer.fsp_id != quote.payer_fsp:
+            return None
+        return request_id
+
+    def home_id_of(self, quote: QuoteGiven) -> str | None:
+        """Returns the core's own id of this request, or None."""
+        request_id = self.answered_by(quote)
+        made = None if request_id is None else self._made.get(request_id)
+        return None if made is None else made.order.home_id
+
+    async def add(self, request_id: str, transfer_id: str) -> None:
+        """Notes a transfer of a request. Returns when that is durable."""
+        async with self._turns.hold(request_id):
+            known, is_new = await self._transfers.add(RequestTransfers(id=request_id, transfer_ids=(transfer_id,)))
+            if not is_new and transfer_id not in known.transfer_ids:
+                more = RequestTransfers(id=request_id, transfer_ids=(*known.transfer_ids, transfer_id))
+                await self._transfers.save(known, more)
+
+    def transfers_of(self, request_id: str) -> tuple[str, ...]:
+        """Returns the ids of the transfers, in the order of their arrival."""
+        found = self._transfers.get(request_id)
+        return () if found is None else found.transfer_ids
