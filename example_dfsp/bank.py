@@ -16,6 +16,7 @@ from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 
 FEE_PER_10_000 = 0
 CURRENCY = "TZS"  # the currency of all accounts in this bank
+PASSWORD = "123456"  # noqa: S105 (the one-time password of every customer, for demonstrations)
 _NO_SUCH_PAYMENT = "3200"
 _SAYS_NOTHING = frozenset({408, 409, 425, 429})  # 4xx statuses that do not show whether a payment exists
 
@@ -29,6 +30,7 @@ class Bank:
         self.name, self._books, self._connector_url = name, books, connector_url.rstrip("/")
         self._customers = {customer.msisdn: customer for customer in customers}
         self._session: aiohttp.ClientSession | None = None
+        self._paying: set[asyncio.Task[web.Response]] = set()
         for customer in customers:
             books.open_account(customer.msisdn, customer.balance)
 
@@ -42,6 +44,7 @@ class Bank:
         app.router.add_post("/quoterequests", self._terms)
         app.router.add_post("/transfers", self._reserve)
         app.router.add_put("/transfers/{id}", self._end)
+        app.router.add_post("/transactionrequests", self._request)
         app.router.add_post("/register", self._register)
         app.router.add_post("/pay", self._pay)
         app.router.add_get("/books", self._show_books)
@@ -138,6 +141,12 @@ class Bank:
         if currency != CURRENCY or amount == 0:
             return _no(400, "4000", f"the amount must be greater than 0, in {CURRENCY}")
         content = Outgoing(payer.msisdn, payee, amount, currency, wanted.get("note") or "")
+        return await self._hold_and_send(reference, content, payer, {"amount": wanted["amount"]})
+
+    async def _hold_and_send(
+        self, reference: str, content: Outgoing, payer: Customer, more: dict[str, object]
+    ) -> web.Response:
+        """Reserves the payer's money, then has the connector pay. `more` are further fields of POST /payments."""
         try:
             standing: Standing = await asyncio.to_thread(self._books.hold, reference, content)
         except Overdrawn:
@@ -150,20 +159,52 @@ class Bank:
             {
                 "homeTransactionId": reference,
                 "from": {"idType": "MSISDN", "idValue": payer.msisdn, "displayName": payer.name},
-                "to": {"idType": "MSISDN", "idValue": payee},
-                "amount": wanted["amount"],
-                "currency": currency,
-                "note": wanted.get("note") or None,
-            },
+                "to": {"idType": "MSISDN", "idValue": content.payee},
+                "currency": content.currency,
+                "note": content.note or None,
+            }
+            | more,
         )
+        if status == 200 and said.get("waitsFor") == "OTP":
+            answer = "confirm" if said["otp"] == PASSWORD else "cancel"
+            status, said = await self._connector("POST", f"/payments/{quote(reference, safe='')}/{answer}", None)
         if status == 200 and said["state"] == "COMMITTED":
             moved = parse_amount(said["transferAmount"])
             await asyncio.to_thread(self._books.settle, reference, said["transferId"], moved)
-        elif status == 200:
+        elif status == 200 and said["state"] == "ABORTED":
             await asyncio.to_thread(self._books.refund, reference, said["transferId"], said["errorCode"])
         elif 400 <= status < 500 and status not in _SAYS_NOTHING and await self._was_never_begun(reference):
             await asyncio.to_thread(self._books.refund, reference, None, _code_of(said))
         return web.json_response(said, status=status)
+
+    async def _request(self, request: web.Request) -> web.Response:
+        """Takes a payee's request to pay. Every customer of this bank approves it at once.
+
+        With a one-time password, the customer enters PASSWORD at the payee's device.
+        """
+        asked = await request.json()
+        payer = self._customers.get(asked["from"]["idValue"])
+        if payer is None:
+            return _no(404, "3204", "no such customer")
+        if asked["currency"] != CURRENCY:
+            return _no(400, "4103", f"accounts here are in {CURRENCY}")
+        content = Outgoing(
+            payer.msisdn, asked["to"]["idValue"], parse_amount(asked["amount"]), CURRENCY, asked.get("note") or ""
+        )
+        more: dict[str, object] = {
+            "amount": asked["amount"],
+            "amountType": "RECEIVE",
+            "transactionType": asked["transactionType"],
+            "initiator": asked["initiator"],
+            "initiatorType": asked["initiatorType"],
+            "transactionRequestId": asked["transactionRequestId"],
+            "otp": asked.get("authenticationType") == "OTP",
+        }
+        reference = f"request-{asked['transactionRequestId']}"
+        task = asyncio.create_task(self._hold_and_send(reference, content, payer, more))
+        self._paying.add(task)
+        task.add_done_callback(self._paying.discard)
+        return web.json_response({"transactionRequestState": "RECEIVED"})
 
     async def _was_never_begun(self, reference: str) -> bool:
         """Returns whether the connector reports that the payment does not exist.

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from fspiop import ilp
 from fspiop.time import http_date
 from hub.local import net
 from tests.reference.core import UNKNOWN, no
@@ -180,6 +181,29 @@ def test_terms_of_the_core_are_passed_on_or_refused(world: World, changes: dict[
         assert quote["extensionList"] == {"extension": changes["extensionList"]}
     if "payeeFspCommissionAmount" in changes:
         assert quote["payeeFspCommission"]["amount"] == "2"
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_fulfilment_of_the_core_is_used_if_it_fits(world: World, fits: bool) -> None:
+    """Only one fits, which the connector knows too."""
+    config = world.blue.config
+
+    def give() -> web.Response:
+        packet = world.blue.connector._store.unfinished_incoming()[0].body  # type: ignore[union-attr]
+        own = ilp.fulfilment_for(json.loads(packet)["ilpPacket"], config.ilp_key)
+        given = own if fits else own[::-1]
+        return web.json_response({"homeTransactionId": "h", "transferState": "RESERVED", "fulfilment": given})
+
+    world.blue.core.fails["POST /transfers"] = give
+    before = world.position("green")
+    answer = world.green.call("POST", "/transfers", transfer())
+    if fits:
+        assert (answer.status, answer.body["currentState"]) == (200, "COMPLETED"), answer
+        return
+    assert (answer.status, answer.body["statusCode"]) == (500, "2001"), answer
+    ends = until(lambda: world.blue.core.bodies("PUT", "/transfers/"))
+    assert [body["finalNotification"]["transferState"] for body in ends] == ["ABORTED"]
+    assert world.position("green") == before
 
 
 class Process:

@@ -253,6 +253,21 @@ def test_a_bulk_of_payments_is_paid_and_the_core_is_told(world: World) -> None:
     assert world.position("green") - before == 50
 
 
+def test_a_synchronous_bulk_is_answered_when_it_has_stopped(world: World) -> None:
+    wanted = bulk((BARAKA, "10"), (GHOST, "20"), terms_ok=False, synchronous=True)
+    path = f"/bulkTransactions/{wanted['bulkTransactionId']}"
+    answer = world.green.call("POST", "/bulkTransactions", wanted)
+    assert (answer.status, answer.body["currentState"]) == (202, "WAITING_FOR_QUOTE_ACCEPTANCE"), answer
+    assert code_of(results(answer.body)["item-1"]) == "3204"
+    accepted = [{"transferId": results(answer.body)["item-0"]["transferId"], "acceptQuote": True}]
+    assert world.green.call("PUT", path, {"individualTransfers": accepted}).status == 202
+    told = stops(world, wanted, 2)  # the core is told of both stops all the same
+    assert told["currentState"] == "COMPLETED"
+    assert world.green.call("POST", "/bulkTransactions", wanted).body == told
+    answer = world.green.call("POST", "/bulkTransactions", bulk((GHOST, "20"), synchronous=True))
+    assert (answer.status, answer.body["currentState"]) == (202, "ERROR_OCCURRED"), answer
+
+
 def test_a_bulk_of_payments_stops_for_payees_and_terms_over_crashes(world: World) -> None:
     before = world.position("green")
     wanted = bulk((BARAKA, "10"), (BARAKA, "20"), (BARAKA, "40"), party_ok=False, terms_ok=False)

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from fspiop.time import format_datetime
-from tests.reference.core import KES_ONLY, NO_TERMS, REFUSED
+from tests.reference.core import KES_ONLY, NO_TERMS, REFUSED, no
 from tests.reference.world import KESI, World, to, transfer, until
 
 pytestmark = pytest.mark.live
@@ -50,6 +51,24 @@ def test_an_fxp_converts_what_the_payee_does_not_take(world: World) -> None:
     assert [body["finalNotification"]["conversionState"] for body in ends] == ["COMMITTED"]
 
 
+@pytest.mark.parametrize("version", ["1.1", "2.0"])
+def test_the_payees_dfsp_learns_of_the_conversion_in_the_version_that_has_the_element(
+    world: World, version: str
+) -> None:
+    world.green.set(version=version, auto_accept_conversion=True)
+    try:
+        answer = world.green.call("POST", "/transfers", sent())
+    finally:
+        world.green.set(version="1.1", auto_accept_conversion=False)
+    assert (answer.status, answer.body["currentState"]) == (200, "COMPLETED"), answer
+    (asked,) = world.blue.core.bodies("POST", "/quoterequests")
+    rate = {
+        "sourceAmount": {"currency": "TZS", "amount": "100"},
+        "targetAmount": {"currency": "KES", "amount": "200"},
+    }
+    assert asked.get("currencyConversion") == (rate if version == "2.0" else None)
+
+
 def test_what_the_payee_receives_is_converted_from_what_the_payer_has(world: World) -> None:
     before = positions(world)
     payer = {**transfer()["from"], "supportedCurrencies": ["TZS"]}
@@ -71,9 +90,29 @@ def test_a_conversion_that_is_not_accepted_or_refused_moves_nothing(world: World
     answer = world.green.call("POST", "/transfers", sent(amount=NO_TERMS))
     assert (answer.status, answer.body["statusCode"]) == (500, "5101"), answer
     answer = world.green.call("POST", "/transfers", sent(amount=REFUSED))
+    world.fxp.core.fails["PUT /fxTransfers"] = lambda: no(500, "2001", "not now")
     answer = world.green.call("PUT", f"/transfers/{answer.body['transferId']}", {"acceptConversion": True})
     assert (answer.status, answer.body["statusCode"]) == (500, "5001"), answer
-    # The FXP's core may have reserved the conversion before it failed.
+    # The FXP's core may have reserved the conversion before it failed. It is told until it takes the notification.
+    assert until(lambda: len(world.fxp.core.bodies("PUT", "/fxTransfers/")) > 1)
+    world.fxp.core.fails.clear()
+    told = len(world.fxp.core.bodies("PUT", "/fxTransfers/"))
+    ends = until(lambda: (found := world.fxp.core.bodies("PUT", "/fxTransfers/"))[told:] and found)
+    assert {body["conversionState"] for body in ends} == {"ABORTED"}
+    (reserved,) = (body for body in world.fxp.core.bodies("POST", "/fxTransfers"))
+    assert {path for method, path, _ in world.fxp.core.calls if method == "PUT"} == {
+        f"/fxTransfers/{reserved['commitRequestId']}"
+    }
+    assert until(lambda: changed(world, before) == {})
+
+
+def test_a_fulfilment_of_the_fxps_core_that_does_not_fit_converts_nothing(world: World) -> None:
+    before = positions(world)
+    answer = {"conversionState": "RESERVED", "fulfilment": "x" * 43}
+    world.fxp.core.fails["POST /fxTransfers"] = lambda: web.json_response(answer)
+    answer = world.green.call("POST", "/transfers", sent()).body
+    found = world.green.call("PUT", f"/transfers/{answer['transferId']}", {"acceptConversion": True})
+    assert (found.status, found.body["statusCode"]) == (500, "2001"), found
     ends = until(lambda: world.fxp.core.bodies("PUT", "/fxTransfers/"))
     assert [body["conversionState"] for body in ends] == ["ABORTED"]
     assert until(lambda: changed(world, before) == {})

@@ -74,6 +74,10 @@ def test_a_request_is_made_and_paid_once_its_terms_are_accepted(world: World) ->
     assert world.position("green") - before == 100
     (told,) = world.blue.core.bodies("POST", "/quoterequests")
     assert (told["transactionRequestId"], told["initiator"]) == (request_id, "PAYEE")
+    # The core finds its own request again, in the terms and in the transfer.
+    assert told["homeR2PTransactionId"] == body["homeR2PTransactionId"]
+    (reserved,) = world.blue.core.bodies("POST", "/transfers")
+    assert reserved["homeR2PTransactionId"] == body["homeR2PTransactionId"]
     # One request is paid once.
     again = world.green.call("POST", "/requestToPayTransfer", pays)
     assert again.body["transferId"] == answer.body["transferId"]
