@@ -4,12 +4,14 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +32,7 @@ from kitovu_connector import doctor
 from kitovu_connector.config import Config
 from kitovu_connector.doctor import Finding, Verdict
 from kitovu_connector.service import Connector
-from tests import proofs
+from tests import proofs, wheels
 from tests.connector.hub_stub import Core
 from tests.proofs import key_of, private_pem, public_pem
 
@@ -137,40 +139,155 @@ def test_a_reader_comes_from_nothing_to_the_first_payments_by_copy_and_paste(hub
     assert _RUN in script
     assert _INSTALL in script
     script = script.replace(_RUN, "").replace(_INSTALL, _AS_IF_INSTALLED)
-    # As the page's last words propose: another core in place of this one, here in Node.
-    more = (
-        f"""kill %1; sleep 0.5; node docs/connect/backend.js 4002 > bank/node.log 2>&1 &
-{_PAID_AGAIN}
-cat bank/node.log
-"""
-        if _has_node()
-        else ""
-    )
+    # As the page's last words propose: other cores in place of this one, and a payment from Node.
+    others = [name for name in OTHER_CORES if _has(name)]
+    more = "core=%1\n" + "".join(_with_core(name) for name in others)
+    if _has("node"):
+        more += "node docs/connect/pay.js http://127.0.0.1:4001 255655001001 250\n"
     script = script.replace("kill %1 %2", f"{more}\nkill $(jobs -p)")
     said = run(with_own_ports(script, hub), place, GREENBANK=hub.banks[0].url)
     assert "All is well." in said
     assert "COMMITTED 15000 TZS to" in said
-    assert '"homeTransactionId": "my-first"' in said
-    assert said.count("credited 2500 TZS to 255770001001") == 1 + bool(more)
-    assert re.search(r"4 EQUAL|3 EQUAL", said), said
+    assert '"homeTransactionId":"my-first"' in said
+    assert said.count("credited 2500 TZS to 255770001001") == 1 + len(others)
+    assert said.count("PAID 700 TZS by") == said.count("PAID 800 TZS by") == 1
+    assert '"waitsFor":"TERMS"' in said
+    assert said.count('"homeTransactionId":"my-second"') == 3
+    assert ("COMMITTED 250 TZS to" in said) == _has("node")
+    assert "transfers: 6 EQUAL" in said, said
     report = (place / "bank" / "report.csv").read_text().splitlines()
-    assert len(report) == 4
-    assert all(",EQUAL,COMMITTED," in line for line in report[1:])
+    assert sum(",EQUAL,COMMITTED," in line for line in report) == 6
+    assert [line for line in report if line.endswith(",funds")] == [
+        "opening deposit,IN,UNCHECKED,COMMITTED,5000000,,,TZS,funds"
+    ]
     assert introduction(hub.banks).count("2557120010") >= 3
 
 
-_PAID_AGAIN = """sleep 1
-curl --silent --fail --retry 5 --retry-connrefused -X POST $GREENBANK/pay \\
-    -H 'Content-Type: application/json' -d '{"reference": "rent-2", "payer": "255712001001", "payee": "255770001001",
+OTHER_CORES = {
+    "node": "node docs/connect/backend.js 4002",
+    "javac": "javac -d bank docs/connect/Backend.java; java -cp bank Backend 4002",
+}
+_PAID_AGAIN = """curl --silent --fail --retry 20 --retry-delay 1 --retry-connrefused \\
+    http://127.0.0.1:4002/parties/MSISDN/255770001001
+curl --silent --fail -X POST $GREENBANK/pay \\
+    -H 'Content-Type: application/json' -d '{"reference": "rent-NAME", "payer": "255712001001", "payee": "255770001001",
     "amount": "2500", "currency": "TZS", "note": "rent"}'
 sleep 2"""
 
 
-def _has_node() -> bool:
+def _with_core(name: str) -> str:
+    compiled, _, started = OTHER_CORES[name].rpartition("; ")
+    return f"""{compiled}
+kill $core; sleep 0.5; {started} > bank/{name}.log 2>&1 & core=$!
+{_PAID_AGAIN.replace("NAME", name)}
+cat bank/{name}.log
+"""
+
+
+def _has(program: str) -> bool:
+    return shutil.which(program) is not None
+
+
+@pytest.mark.parametrize("name", OTHER_CORES)
+def test_the_other_cores_of_the_page_can_be_run_here(name: str) -> None:
+    if not _has(name):
+        pytest.skip(f"{name} is not installed here, so its core in docs/connect was not run")
+
+
+def test_each_core_of_the_page_is_short_and_needs_no_library() -> None:
+    for core in ("backend.py", "backend.js", "Backend.java"):
+        assert len((GUIDE / core).read_text().splitlines()) < 100, core
+
+
+# --- the wheel --------------------------------------------------------------------------------------------------------
+
+
+def test_the_wheel_alone_pays_and_is_paid_with_signatures_both_ways(hub: Hub, tmp_path: Path) -> None:
+    """Two banks in an empty environment, away from the repository, at the door that requires tokens and signatures."""
+    pytest.importorskip("hatchling")
+    (tmp_path / "wheel").mkdir()
+    python = wheels.environment(wheels.build(tmp_path / "wheel"), tmp_path / "environment")
+    numbers = {"wheelone": "255780001001", "wheeltwo": "255780001002"}
+    ports = {name: [str(net.free_port()) for _ in range(3)] for name in numbers}
+    command = str(python.with_name("kitovu-connector"))
+
+    def connector(*arguments: str, name: str = "") -> str:
+        environ = {"CONNECTOR_CONFIG": f"{name}/connector.toml"} if name else {}
+        done = subprocess.run(
+            [command, *arguments], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=90
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    for name, (inbound, outbound, core) in ports.items():
+        places = ["--backend-url", f"http://127.0.0.1:{core}", "--inbound-port", inbound, "--outbound-port", outbound]
+        connector("init", "--yes", "--folder", name, "--dfsp", name, "--hub-url", hub.strict_url, *places)
+        _made_participant(hub, name, inbound, tmp_path / name)
+    time.sleep(2.5)  # the hub's processes read credentials again every two seconds
+    running = []
     try:
-        return subprocess.run(["node", "--version"], capture_output=True).returncode == 0
-    except FileNotFoundError:
-        return False
+        for name, (_, _, core) in ports.items():
+            text = (tmp_path / name / "connector.toml").read_text().replace("# verify_jws = true", "verify_jws = true")
+            fetched = connector("signing-key", "fetch", "--out", f"{name}/keys", name=name)
+            (tmp_path / name / "connector.toml").write_text(f"{text}\n{fetched}")
+            program = (GUIDE / "backend.py").read_text().replace("255770001001", numbers[name])
+            (tmp_path / name / "core.py").write_text(program)
+            for arguments in (
+                [str(python), f"{name}/core.py", core],
+                [command, "serve", "--config", f"{name}/connector.toml"],
+            ):
+                log = (tmp_path / name / f"{Path(arguments[0]).name}.log").open("w")
+                running.append(subprocess.Popen(arguments, cwd=tmp_path, env={}, stdout=log, stderr=log))
+        for name, (_, outbound, _) in ports.items():
+            alias = {"idType": "MSISDN", "idValue": numbers[name], "currency": "TZS"}
+            _until_answers(f"http://127.0.0.1:{outbound}/health/live")
+            status, answer = call("POST", f"http://127.0.0.1:{outbound}/aliases", alias)
+            assert status == 201, answer
+        for payer, payee in (("wheelone", "wheeltwo"), ("wheeltwo", "wheelone")):
+            given = [f"MSISDN/{numbers[payee]}", "700", "TZS", "--from", f"MSISDN/{numbers[payer]}", "--yes"]
+            assert "COMMITTED 700 TZS to Amina Salim" in connector("send", *given, name=payer)
+        time.sleep(1)
+        for name in numbers:
+            assert f"credited 700 TZS to {numbers[name]}" in (tmp_path / name / "python.log").read_text()
+            assert "transfers: 2 EQUAL" in connector("reconcile", "--since", "1h", "--until", "0s", name=name)
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait(10)
+
+
+def _made_participant(hub: Hub, name: str, inbound: str, folder: Path) -> None:
+    hub.post("", {"name": name, "currency": "TZS"})
+    limit = {"type": "NET_DEBIT_CAP", "value": 1000}
+    hub.post(f"/{name}/initialPositionAndLimits", {"currency": "TZS", "limit": limit, "initialPosition": 0})
+    hub.post(f"/{name}/endpoints", {"type": "FSPIOP_CALLBACK_URL", "value": f"http://127.0.0.1:{inbound}"})
+    hub.post(f"/{name}/credentials/signingKeys", {"key": (folder / "jws.pub").read_text()})
+    client = hub.post(f"/{name}/credentials/clients", {})
+    (folder / "token.secret").write_text(client["clientSecret"])
+    text = (folder / "connector.toml").read_text()
+    (folder / "connector.toml").write_text(text.replace('token_client = ""', f'token_client = "{client["clientKey"]}"'))
+    _, accounts = call("GET", f"{hub.api}/{name}/accounts", None)
+    (account,) = (each["id"] for each in accounts if each["ledgerAccountType"] == "SETTLEMENT")
+    cover = {
+        "transferId": str(uuid.uuid4()),
+        "externalReference": "opening",
+        "action": "recordFundsIn",
+        "reason": "cover",
+    }
+    hub.post(f"/{name}/accounts/{account}", cover | {"amount": {"amount": "5000", "currency": "TZS"}})
+
+
+def _until_answers(url: str) -> None:
+    for _ in range(100):
+        with suppress(OSError):
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"{url} does not answer")
+
+
+# --- the other pages --------------------------------------------------------------------------------------------------
 
 
 def test_becoming_a_participant_needs_exactly_the_requests_of_the_page(hub: Hub, place: Path) -> None:

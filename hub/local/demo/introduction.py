@@ -31,7 +31,8 @@ def introduction(banks: Sequence[Bank]) -> str:
     lines += [
         "A payment to try:",
         f"  curl -X POST {banks[0].url}/pay -H 'Content-Type: application/json' -d '{json.dumps(payment)}'",
-        "A bank of your own: docs/connect/README.md",
+        "A bank of your own: docs/connect/README.md. Its commands need this line, in their terminal:",
+        "  export " + " ".join(f"{bank.name.upper()}={bank.url}" for bank in banks),
     ]
     return "\n".join(lines)
 
