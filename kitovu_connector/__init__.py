@@ -4,12 +4,15 @@ async with Connector(config, backend) as connector:
     payment = await connector.pay(order)
 """
 
+from fspiop.bodies.fx_quotes import FxConversion, FxMoney, FxQuotePost
+from fspiop.bodies.fx_transfers import FxTransferPost
 from fspiop.errors import FspiopError
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 from kitovu_connector.backend import Backend, HttpBackend, IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.config import Config, ConfigError, StartError, load
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.event_messages import Event, PaymentEnded, TransferEnded
+from kitovu_connector.fxp import ConversionEnd, FxBackend
 from kitovu_connector.lookups import LookupFailed
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import Payment, State
@@ -23,8 +26,14 @@ __all__ = [
     "ConfigError",
     "Conflict",
     "Connector",
+    "ConversionEnd",
     "Event",
     "FspiopError",
+    "FxBackend",
+    "FxConversion",
+    "FxMoney",
+    "FxQuotePost",
+    "FxTransferPost",
     "HttpBackend",
     "IncomingMoney",
     "LookupFailed",

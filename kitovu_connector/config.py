@@ -66,6 +66,7 @@ class Config:
     confirm_s: float = 3600.0  # how long a payee or a password waits for the core; terms wait until they expire
     agree_s: float = 30.0  # lookup and quote together must end within this time
     ask_again_s: float = 4.0  # the time until an unanswered lookup or quote is sent a second time
+    password_s: float = 120.0  # how long a payer may take to enter a one-time password at the payee's device
     callback_s: float = 10.0  # after this time without an outcome, GET /transfers is sent to the hub
     clock_margin_s: float = 10.0  # the largest permitted difference between the clocks of the hub and of each DFSP
     request_s: float = (

@@ -17,6 +17,7 @@ from fspiop.bodies.common import (
     SubScenario,
     Text128,
 )
+from kitovu_connector.hub_api import Position
 from kitovu_connector.payment_order import Initiator, InitiatorType, Scenario
 from kitovu_connector.payment_record import State
 from kitovu_connector.request_to_pay_records import RequestState
@@ -64,8 +65,9 @@ class PaymentWanted(Wanted):
     """POST /payments. `home_transaction_id` is the core's own id.
 
     A repeated request with the same id is the same payment. With `confirm` false, the payment waits for
-    POST /payments/{id}/confirm once its terms are known. `transaction_request_id` is the request to pay that the
-    payment answers. With `otp` the payer enters a one-time password at the payee's device.
+    POST /payments/{id}/confirm once its terms are known. With `may_convert`, an FXP converts the amount if the payee
+    does not take its currency. `transaction_request_id` is the request to pay that the payment answers. With `otp` the
+    payer enters a one-time password at the payee's device.
     """
 
     home_transaction_id: HomeId
@@ -84,6 +86,7 @@ class PaymentWanted(Wanted):
     quote_request_extensions: Extensions = ()
     transfer_request_extensions: Extensions = ()
     confirm: bool = True
+    may_convert: bool = False
     transaction_request_id: CorrelationId | None = None
     otp: bool = False
 
@@ -130,8 +133,18 @@ class Shown(msgspec.Struct, rename="camel", kw_only=True):
     """An answer to the core."""
 
 
+class ConversionTerms(Shown, kw_only=True):
+    """The terms on which an FXP converts a payment. The payer spends the source amount."""
+
+    fxp: str
+    source_amount: str
+    source_currency: str
+    target_amount: str
+    target_currency: str
+
+
 class PaymentShown(Shown, kw_only=True):
-    """A payment in its present state.
+    """A payment in its present state. With a `conversion`, the other amounts are in its target currency.
 
     `waits_for` says what POST /payments/{id}/confirm would accept: the terms, or the one-time password `otp` that the
     payer has entered. Until `expiration_date` it can be confirmed.
@@ -148,6 +161,7 @@ class PaymentShown(Shown, kw_only=True):
     payee_receive_amount: str | None = None
     payee_fsp_fee_amount: str | None = None
     currency: str
+    conversion: ConversionTerms | None = None
     expiration_date: str | None = None
     otp: str | None = None
     error_code: str | None = None
@@ -287,6 +301,12 @@ class RequestShown(Shown, kw_only=True):
     currency: str
     error_code: str | None = None
     error_description: str | None = None
+
+
+class Positions(Shown, kw_only=True):
+    """This DFSP's positions at the hub, one for each currency."""
+
+    positions: list[Position]
 
 
 class RegisteredAlias(Shown, kw_only=True):

@@ -276,11 +276,15 @@ class HubApi:
         """Yields the pages with all that arrived at the hub between these times and concerns this DFSP."""
         query: dict[str, Any] = {"from": since, "to": until, "limit": _PAGE}
         while True:
-            page = await self._get("/statement?" + urlencode(query), StatementPage)
+            page = await self.statement_page(urlencode(query))
             yield page
             if page.next is None:
                 return
             query["after"] = page.next
+
+    async def statement_page(self, query: str) -> StatementPage:
+        """Returns one page of the statement, by the parameters of the hub's own API."""
+        return await self._get("/statement?" + query, StatementPage)
 
     async def settlements(self, *, since: str, until: str) -> AsyncIterator[SettlementPart]:
         """Yields this DFSP's parts in the settlements that were created between these times."""

@@ -10,6 +10,7 @@ import msgspec
 
 from kitovu_connector import core_messages as messages
 from kitovu_connector import event_messages as events
+from kitovu_connector.hub_api import StatementPage
 
 _JSON = "application/json"
 _ID_OF_PAYMENT = "The core's own id of the payment: homeTransactionId."
@@ -47,6 +48,7 @@ _REQUEST_NOW = {
     202: (messages.RequestShown, "It goes on. Use GET."),
 }
 _NONE = "There is none."
+_HUB_IS_AWAY = "The hub does not answer, or refuses."
 
 CALLS = (
     _Call(
@@ -165,6 +167,19 @@ CALLS = (
         "Show a transfer to your customer",
         {200: (messages.IncomingShown, "The transfer."), 404: (None, _NONE)},
         parameters=(("id", "The transferId."),),
+    ),
+    _Call(
+        "get",
+        "/positions",
+        "Show your positions at the hub, and how much you may still send",
+        {200: (messages.Positions, "The positions."), 502: (None, _HUB_IS_AWAY)},
+    ),
+    _Call(
+        "get",
+        "/statement",
+        "Show a page of the hub's statement: all that arrived at the hub in a time and concerns you",
+        {200: (StatementPage, "One page."), 400: (None, _WRONG), 502: (None, _HUB_IS_AWAY)},
+        query=(("since", "Required."), ("until", "Required. Some seconds before now."), *_PAGE),
     ),
     _Call(
         "get",

@@ -14,11 +14,13 @@ from fspiop import bodies, strictjson
 from fspiop.bodies.authorizations import AuthorizationPut
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import logs, openapi
+from kitovu_connector import payment_conversion as conversion
 from kitovu_connector.aliases import Aliases
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 from kitovu_connector.config import Config
 from kitovu_connector.core_messages import (
     AliasWanted,
+    ConversionTerms,
     Extensions,
     PartyWanted,
     PaymentShown,
@@ -121,6 +123,7 @@ def order_of(wanted: PaymentWanted) -> Order:
         quote_extensions=_pairs(wanted.quote_request_extensions),
         transfer_extensions=_pairs(wanted.transfer_request_extensions),
         needs_confirmation=not wanted.confirm,
+        may_convert=wanted.may_convert,
         transaction_request_id=wanted.transaction_request_id,
         needs_password=wanted.otp,
         needs_password_confirmation=wanted.otp,
@@ -175,10 +178,24 @@ def payment_shown(payment: Payment) -> PaymentShown:
         payee_receive_amount=_amount(payment.receive_amount),
         payee_fsp_fee_amount=_amount(payment.fee),
         currency=payment.order.currency,
+        conversion=_conversion(payment),
         expiration_date=moment(payment.terms_expire_at) if payment.terms_expire_at else None,
         otp=password if isinstance(password, str) else None,
         error_code=payment.error_code,
         error_description=payment.error_text,
+    )
+
+
+def _conversion(payment: Payment) -> ConversionTerms | None:
+    if not payment.fx_quote_answer:
+        return None
+    source, target = conversion.sides(payment)
+    return ConversionTerms(
+        fxp=conversion.provider(payment),
+        source_amount=source.amount,
+        source_currency=source.currency,
+        target_amount=target.amount,
+        target_currency=target.currency,
     )
 
 

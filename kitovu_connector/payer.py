@@ -53,6 +53,7 @@ class Payer:
             transfer_expiry_s=config.transfer_expiry_s,
             agree_s=config.agree_s,
             ask_again_s=config.ask_again_s,
+            password_s=config.password_s,
             callback_s=config.callback_s,
             confirm_s=config.confirm_s,
             clock_margin_s=config.clock_margin_s,

@@ -92,6 +92,7 @@ class Policy:
     transfer_expiry_s: float = 30.0
     agree_s: float = 30.0
     ask_again_s: float = 4.0
+    password_s: float = 120.0  # how long the payer may take to enter a one-time password at the payee's device
     confirm_s: float = 3600.0  # how long a payee or a password waits for the core; terms wait until they expire
     callback_s: float = 10.0
     clock_margin_s: float = 10.0
@@ -140,7 +141,8 @@ def soon(payment: Payment) -> float:
 
 def agree_until(payment: Payment, policy: Policy) -> float:
     """Returns the time by which lookup and terms must be complete. The time of calls to the core does not count."""
-    return (payment.agreeing_since or payment.created_at) + policy.agree_s
+    seconds = policy.password_s if payment.state is State.AUTHORIZATION else policy.agree_s
+    return (payment.agreeing_since or payment.created_at) + seconds
 
 
 def ask_again(payment: Payment, ask: Ask, now: float, policy: Policy) -> Step:

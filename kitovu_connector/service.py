@@ -30,12 +30,14 @@ from kitovu_connector.events import Events, Handler
 from kitovu_connector.exchanges import Exchanges
 from kitovu_connector.fxp import Fxp
 from kitovu_connector.health import Health
+from kitovu_connector.hub_api import HubApi
 from kitovu_connector.inbound import Inbound
 from kitovu_connector.known_keys import KnownKeys
 from kitovu_connector.lookups import Lookups
 from kitovu_connector.metrics import Metrics
 from kitovu_connector.outbound import Outbound
 from kitovu_connector.outbound_conversions import OutboundConversions
+from kitovu_connector.outbound_hub import OutboundHub
 from kitovu_connector.outbound_lists import OutboundLists
 from kitovu_connector.outbound_requests import OutboundRequests
 from kitovu_connector.parties import Parties
@@ -121,6 +123,7 @@ class Connector:
             OutboundLists(self._store, self._lookups, self._health, metrics).add_to(outbound)
             OutboundRequests(self._store, self._requests).add_to(outbound)
             OutboundConversions(self._store).add_to(outbound)
+            OutboundHub(HubApi(self._hub)).add_to(outbound)
             self._bulk_transactions = BulkTransactions(config, self._store, self._payer, self._backend)
             files, inward = ChangedFiles(), tls.inward(config)
             files.watch([config.signing_key, config.client_cert, config.client_key], self._hub.use_files)
