@@ -40,8 +40,8 @@ setup: $(DEV_STAMP) ## create .venv with everything for development
 demo: $(RUN_STAMP) ## make payments between two banks through a hub and compare all books; PAYMENTS=file.csv
 	$(LOCAL) demo $(if $(PAYMENTS),--payments $(PAYMENTS))
 
-run: $(RUN_STAMP) ## run a hub until Ctrl-C; PORT=8000 STATE=.local DEMO=1
-	@$(LOCAL) run $(if $(DEMO),--demo)
+run: $(RUN_STAMP) ## run a hub until Ctrl-C; PORT=8000 STATE=.local DEMO=1 (with two banks) LIFE=2 (payments a second)
+	@$(LOCAL) run $(if $(DEMO),--demo) $(if $(LIFE),--life $(LIFE))
 
 test: $(DEV_STAMP) ## run the tests, except the thorough ones; ARGS="-k name" selects some
 	$(LOCAL) test $(ARGS)

@@ -1,8 +1,10 @@
 """The bank's own double-entry books in SQLite. Amounts are whole ten-thousandths.
 
-The books have one account per customer, and the accounts `scheme` (debts between the payment scheme and the bank),
-`held` (money reserved for outgoing payments), `fees` and `capital`. A posting is one row with a debit and a credit.
-Each step of a transfer is posted at most once.
+Accounts: one per customer, `scheme` (the debt of the payment scheme to the bank, or of the bank to the scheme), `held`
+(money reserved for outgoing payments), `fees`, `capital` and `cash` (the notes and coins of the tellers). A further
+currency has accounts of its own, such as `scheme KES`. A posting is one row with a debit and a credit. Each step of a
+transfer is posted at most once. The database itself updates the balances, and refuses an overdrawn customer, a posting
+between two currencies, and every change of a posting or of an end.
 
 Each reference and each transfer id belongs to one content. Every step refuses different content with Conflict, and
 posts nothing.
@@ -10,7 +12,7 @@ posts nothing.
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from pathlib import Path
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS account (
     name TEXT PRIMARY KEY, balance INTEGER NOT NULL DEFAULT 0, is_customer INTEGER NOT NULL DEFAULT 0,
-    CHECK (NOT is_customer OR balance >= 0)
+    currency TEXT NOT NULL DEFAULT 'TZS', CHECK (NOT is_customer OR balance >= 0)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS posting (
     id INTEGER PRIMARY KEY, reference TEXT NOT NULL, step TEXT NOT NULL, debit TEXT NOT NULL REFERENCES account,
@@ -35,7 +37,46 @@ CREATE TABLE IF NOT EXISTS incoming (          -- by the hub's transfer id
     state TEXT NOT NULL
 ) STRICT;
 """
-_ADDED = {"payee": "TEXT", "currency": "TEXT", "note": "TEXT", "paid": "INTEGER"}
+_ADDED = {
+    # `own`: between two customers of this bank, so the scheme knows nothing of it
+    "payment": {
+        "payee": "TEXT",
+        "currency": "TEXT",
+        "note": "TEXT",
+        "paid": "INTEGER",
+        "own": "INTEGER NOT NULL DEFAULT 0",
+    },
+    "incoming": {"own": "INTEGER NOT NULL DEFAULT 0"},
+    "account": {"currency": "TEXT NOT NULL DEFAULT 'TZS'"},
+}
+_GUARDS = """
+CREATE TRIGGER IF NOT EXISTS posting_in_one_currency BEFORE INSERT ON posting
+WHEN (SELECT currency FROM account WHERE name = NEW.debit) <> (SELECT currency FROM account WHERE name = NEW.credit)
+BEGIN SELECT RAISE(ABORT, 'the accounts have different currencies'); END;
+CREATE TRIGGER IF NOT EXISTS posting_moves_money AFTER INSERT ON posting BEGIN
+    UPDATE account SET balance = balance - NEW.amount WHERE name = NEW.debit;
+    UPDATE account SET balance = balance + NEW.amount WHERE name = NEW.credit;
+END;
+CREATE TRIGGER IF NOT EXISTS posting_is_never_changed BEFORE UPDATE ON posting
+BEGIN SELECT RAISE(ABORT, 'a posting is final'); END;
+CREATE TRIGGER IF NOT EXISTS posting_is_never_deleted BEFORE DELETE ON posting
+BEGIN SELECT RAISE(ABORT, 'a posting is final'); END;
+CREATE TRIGGER IF NOT EXISTS payment_ends_once BEFORE UPDATE ON payment
+WHEN OLD.state IN ('COMMITTED', 'ABORTED') AND NEW.state <> OLD.state
+BEGIN SELECT RAISE(ABORT, 'the end of a payment is final'); END;
+CREATE TRIGGER IF NOT EXISTS incoming_ends_once BEFORE UPDATE ON incoming
+WHEN OLD.state IN ('COMMITTED', 'ABORTED') AND NEW.state <> OLD.state
+BEGIN SELECT RAISE(ABORT, 'the end of a transfer is final'); END;
+"""
+
+
+_UNEQUAL = """
+SELECT name, balance, posted FROM (
+    SELECT name, balance, coalesce(credited, 0) - coalesce(debited, 0) AS posted FROM account
+    LEFT JOIN (SELECT credit, sum(amount) AS credited FROM posting GROUP BY credit) ON credit = name
+    LEFT JOIN (SELECT debit, sum(amount) AS debited FROM posting GROUP BY debit) ON debit = name
+) WHERE balance <> posted
+"""
 
 
 class Overdrawn(Exception):
@@ -84,31 +125,39 @@ class Incoming:
 class Books:
     """The bank's books. Every method is one transaction. A caller may repeat a call with equal arguments."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, currency: str = "TZS") -> None:
+        """Opens the books. `currency` is the bank's own: its accounts have names without a currency."""
+        self.currency = currency
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute("PRAGMA foreign_keys=ON")
         self._db.executescript(_SCHEMA)
-        self._lock = threading.Lock()
-        with self._transaction():
-            there = {row[1] for row in self._db.execute("PRAGMA table_info(payment)")}
-            for name in _ADDED.keys() - there:
-                self._db.execute(f"ALTER TABLE payment ADD COLUMN {name} {_ADDED[name]}")
-            for name in ("scheme", "held", "fees", "capital"):
-                self._db.execute("INSERT OR IGNORE INTO account (name) VALUES (?)", (name,))
+        self._lock = threading.RLock()
+        self._depth = 0
+        with self.transaction():
+            for table, added in _ADDED.items():
+                there = {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
+                for name in added.keys() - there:
+                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {added[name]}")
+        self._db.executescript(_GUARDS)
+        for name in ("scheme", "held", "fees", "capital"):
+            self._own(name, currency)
 
-    def open_account(self, customer: str, balance: int) -> None:
+    def open_account(self, customer: str, balance: int, currency: str | None = None) -> None:
         """Opens a customer's account with this balance, unless the account is open already."""
-        with self._transaction():
-            found = self._db.execute("INSERT OR IGNORE INTO account (name, is_customer) VALUES (?, 1)", (customer,))
+        currency = currency or self.currency
+        with self.transaction():
+            found = self._db.execute(
+                "INSERT OR IGNORE INTO account (name, is_customer, currency) VALUES (?, 1, ?)", (customer, currency)
+            )
             if found.rowcount:
-                self._post(f"opening {customer}", "open", "capital", customer, balance)
+                self._post(f"opening {customer}", "open", self._own("capital", currency), customer, balance)
 
     def hold(self, reference: str, wanted: Outgoing) -> Standing:
         """Reserves the money of an outgoing payment before anything is sent. Returns the state of the payment."""
-        with self._transaction():
+        with self.transaction():
             known = self._db.execute(
                 "SELECT payer, payee, amount, currency, note, state, transfer_id, error_code"
                 " FROM payment WHERE reference = ?",
@@ -122,33 +171,53 @@ class Books:
                 " VALUES (?, ?, ?, ?, ?, ?, 'HELD')",
                 (reference, wanted.payer, wanted.payee, wanted.amount, wanted.currency, wanted.note),
             )
-            self._post(reference, "hold", wanted.payer, "held", wanted.amount)
+            self._post(reference, "hold", wanted.payer, self._own("held", wanted.currency), wanted.amount)
             return Standing("HELD")
 
-    def settle(self, reference: str, transfer_id: str, amount: int) -> None:
-        """Moves the committed amount to the scheme, and returns the rest of the held money to the payer."""
-        with self._transaction():
-            payer, held, state, known_id, paid = self._payment(reference)
+    def settle(self, reference: str, transfer_id: str, amount: int, fee: int = 0) -> None:
+        """Moves the committed amount to the scheme and the bank's fee to `fees`. Returns the rest to the payer."""
+        with self.transaction():
+            payer, held, state, known_id, paid, currency = self._payment(reference)
             if state == "COMMITTED" and (known_id, held if paid is None else paid) == (transfer_id, amount):
                 return
-            if state != "HELD" or not 0 < amount <= held:
+            if state != "HELD" or not 0 < amount <= amount + fee <= held:
                 raise Conflict(f"{reference} is {state} and holds {held}: it cannot be settled with {amount}")
-            self._post(reference, "end", "held", "scheme", amount)
-            self._post(reference, "rest", "held", payer, held - amount)
+            account = self._own("held", currency)
+            self._post(reference, "end", account, self._own("scheme", currency), amount)
+            self._post(reference, "fee", account, self._own("fees", currency), fee)
+            self._post(reference, "rest", account, payer, held - amount - fee)
             self._db.execute(
                 "UPDATE payment SET state = 'COMMITTED', transfer_id = ?, paid = ? WHERE reference = ?",
                 (transfer_id, amount, reference),
             )
 
+    def settle_own(self, reference: str, credited: Incoming, fee: int = 0) -> None:
+        """Moves held money to another customer of this bank, and the fees of both sides to `fees`."""
+        with self.transaction():
+            payer, held, state, known_id, _, currency = self._payment(reference)
+            if state == "COMMITTED" and known_id == credited.transfer_id:
+                return
+            if state != "HELD" or not 0 < credited.amount <= credited.amount + fee <= held:
+                raise Conflict(f"{reference} is {state} and holds {held}: it cannot be settled with {credited.amount}")
+            account = self._own("held", currency)
+            self._post(reference, "end", account, credited.payee, credited.amount - credited.fee)
+            self._post(reference, "fee", account, self._own("fees", currency), fee + credited.fee)
+            self._post(reference, "rest", account, payer, held - credited.amount - fee)
+            self._db.execute(
+                "UPDATE payment SET state = 'COMMITTED', transfer_id = ?, paid = ?, own = 1 WHERE reference = ?",
+                (credited.transfer_id, credited.amount, reference),
+            )
+            self._add(credited, "COMMITTED", is_own=True)
+
     def refund(self, reference: str, transfer_id: str | None, error_code: str) -> None:
         """Returns the money of a failed payment to the payer. `transfer_id` is None if no transfer was sent."""
-        with self._transaction():
-            payer, held, state, known_id, _ = self._payment(reference)
+        with self.transaction():
+            payer, held, state, known_id, _, currency = self._payment(reference)
             if state == "ABORTED" and known_id == transfer_id:
                 return
             if state != "HELD":
                 raise Conflict(f"{reference} is {state} already and cannot be refunded")
-            self._post(reference, "end", "held", payer, held)
+            self._post(reference, "end", self._own("held", currency), payer, held)
             self._db.execute(
                 "UPDATE payment SET state = 'ABORTED', transfer_id = ?, error_code = ? WHERE reference = ?",
                 (transfer_id, error_code, reference),
@@ -156,7 +225,7 @@ class Books:
 
     def expect(self, announced: Incoming) -> None:
         """Records that money will arrive for a customer. Posts nothing yet."""
-        with self._transaction():
+        with self.transaction():
             state = self._incoming(announced)
             if state == "ABORTED":
                 raise Conflict(f"{announced.transfer_id} was aborted")
@@ -165,7 +234,7 @@ class Books:
 
     def credit(self, committed: Incoming) -> None:
         """Posts a transfer that the hub has committed: credits the customer, and credits the bank with the fee."""
-        with self._transaction():
+        with self.transaction():
             state = self._incoming(committed)
             if state == "COMMITTED":
                 return
@@ -173,8 +242,10 @@ class Books:
                 raise Conflict(f"{committed.transfer_id} was aborted and cannot be credited")
             if state is None:  # restored books may lack the announcement, but the bank owes the money to the customer
                 self._add(committed, "EXPECTED")
-            self._post(committed.transfer_id, "credit", "scheme", committed.payee, committed.amount - committed.fee)
-            self._post(committed.transfer_id, "fee", "scheme", "fees", committed.fee)
+            currency = self.currency_of(committed.payee) or self.currency
+            scheme, fees = self._own("scheme", currency), self._own("fees", currency)
+            self._post(committed.transfer_id, "credit", scheme, committed.payee, committed.amount - committed.fee)
+            self._post(committed.transfer_id, "fee", scheme, fees, committed.fee)
             self._db.execute("UPDATE incoming SET state = 'COMMITTED' WHERE transfer_id = ?", (committed.transfer_id,))
 
     def forget(self, transfer_id: str) -> None:
@@ -182,7 +253,7 @@ class Books:
 
         The books never credit the transfer, and refuse a later announcement.
         """
-        with self._transaction():
+        with self.transaction():
             known = self._db.execute("SELECT state FROM incoming WHERE transfer_id = ?", (transfer_id,)).fetchone()
             if known is None:
                 self._add(Incoming(transfer_id, "", 0, 0), "ABORTED")
@@ -191,40 +262,128 @@ class Books:
             else:
                 self._db.execute("UPDATE incoming SET state = 'ABORTED' WHERE transfer_id = ?", (transfer_id,))
 
+    def move(self, reference: str, step: str, names: tuple[str, str], currency: str, amount: int) -> None:
+        """Posts money from one of the bank's own accounts to another, such as from `scheme` to `stock`."""
+        with self.transaction():
+            debit, credit = (self._own(name, currency) for name in names)
+            self._post(reference, step, debit, credit, amount)
+
+    def pay_in(self, reference: str, customer: str, amount: int) -> None:
+        """Posts notes and coins that a customer gives to a teller."""
+        with self.transaction():
+            self._post(reference, "cash", self._cash_of(customer), customer, amount)
+
+    def pay_out(self, reference: str, customer: str, amount: int) -> None:
+        """Posts notes and coins that a customer gets from a teller. Raises Overdrawn if the balance is too low."""
+        with self.transaction():
+            self._post(reference, "cash", customer, self._cash_of(customer), amount)
+
+    def balance_of(self, account: str) -> int:
+        """Returns the balance of an account, or 0 if there is no such account."""
+        found = self.row("SELECT balance FROM account WHERE name = ?", account)
+        return int(found[0]) if found else 0
+
+    def currency_of(self, account: str) -> str | None:
+        """Returns the currency of an account, or None if there is no such account."""
+        found = self.row("SELECT currency FROM account WHERE name = ?", account)
+        return str(found[0]) if found else None
+
+    def faults(self) -> list[str]:
+        """Returns a sentence for each rule of the books that is broken: none in good books."""
+        faults = [
+            f"account {name} has {balance}, and its postings make {posted}"
+            for name, balance, posted in self.rows(_UNEQUAL)
+        ]
+        for currency, total in self.rows("SELECT currency, sum(balance) FROM account GROUP BY currency"):
+            if total != 0:
+                faults.append(f"the accounts in {currency} make {total} together, and not 0")
+        held = dict(
+            self.rows("SELECT coalesce(currency, 'TZS'), sum(amount) FROM payment WHERE state = 'HELD' GROUP BY 1")
+        )
+        for name, currency, balance in self.rows(
+            "SELECT name, currency, balance FROM account WHERE NOT is_customer AND name LIKE 'held%'"
+        ):
+            if balance != held.get(currency, 0):
+                faults.append(f"account {name} has {balance}, and open payments hold {held.get(currency, 0)}")
+        return faults
+
     def export(self) -> dict[str, object]:
         """Returns data for comparisons: completed payments and receipts, balances, and whether the books balance."""
         with self._lock:
             rows = self._db.execute
             return {
                 "sent": dict(
-                    rows("SELECT transfer_id, coalesce(paid, amount) FROM payment WHERE state = 'COMMITTED'").fetchall()
+                    rows(
+                        "SELECT transfer_id, coalesce(paid, amount) FROM payment WHERE state = 'COMMITTED' AND NOT own"
+                    ).fetchall()
                 ),
-                "received": dict(rows("SELECT transfer_id, amount FROM incoming WHERE state = 'COMMITTED'").fetchall()),
+                "received": dict(
+                    rows("SELECT transfer_id, amount FROM incoming WHERE state = 'COMMITTED' AND NOT own").fetchall()
+                ),
                 "open": rows("SELECT reference FROM payment WHERE state = 'HELD'").fetchall(),
                 "expected": rows("SELECT transfer_id FROM incoming WHERE state = 'EXPECTED'").fetchall(),
                 "balances": dict(rows("SELECT name, balance FROM account").fetchall()),
-                "faults": rows(
-                    "SELECT name, balance, posted FROM (SELECT name, balance,"
-                    " (SELECT coalesce(sum(amount), 0) FROM posting WHERE credit = name)"
-                    " - (SELECT coalesce(sum(amount), 0) FROM posting WHERE debit = name) AS posted FROM account)"
-                    " WHERE balance <> posted"
-                ).fetchall(),
+                "faults": self.faults(),
             }
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """Makes all that is done within one transaction. A transaction within a transaction is a part of it."""
         with self._lock:
+            if self._depth:
+                yield
+                return
             self._db.execute("BEGIN IMMEDIATE")
+            self._depth += 1
             try:
                 yield
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+            else:
+                self._db.execute("COMMIT")
+            finally:
+                self._depth -= 1
 
-    def _payment(self, reference: str) -> tuple[str, int, str, str | None, int | None]:
-        found: tuple[str, int, str, str | None, int | None] | None = self._db.execute(
-            "SELECT payer, amount, state, transfer_id, paid FROM payment WHERE reference = ?", (reference,)
+    def define(self, schema: str) -> None:
+        """Adds the tables of another part of the bank."""
+        with self._lock:
+            self._db.executescript(schema)
+
+    def run(self, statement: str, *values: object) -> int:
+        """Runs a statement in the present transaction, or in one of its own. Returns the number of changed rows."""
+        with self.transaction():
+            return self._db.execute(statement, values).rowcount
+
+    def run_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        """Runs a statement for each row, in the present transaction or in one of its own."""
+        with self.transaction():
+            self._db.executemany(statement, rows)
+
+    def rows(self, query: str, *values: object) -> list[Sequence]:
+        """Returns all rows of a query."""
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
+    def row(self, query: str, *values: object) -> Sequence | None:
+        """Returns the first row of a query, or None."""
+        with self._lock:
+            found: Sequence | None = self._db.execute(query, values).fetchone()
+            return found
+
+    def _own(self, name: str, currency: str) -> str:
+        """Returns the name of one of the bank's own accounts, and opens the account if there is none."""
+        account = name if currency == self.currency else f"{name} {currency}"
+        self.run("INSERT OR IGNORE INTO account (name, currency) VALUES (?, ?)", account, currency)
+        return account
+
+    def _cash_of(self, customer: str) -> str:
+        return self._own("cash", self.currency_of(customer) or self.currency)
+
+    def _payment(self, reference: str) -> tuple[str, int, str, str | None, int | None, str]:
+        found: tuple[str, int, str, str | None, int | None, str] | None = self._db.execute(
+            "SELECT payer, amount, state, transfer_id, paid, coalesce(currency, ?) FROM payment WHERE reference = ?",
+            (self.currency, reference),
         ).fetchone()
         if found is None:
             raise Conflict(f"{reference} is unknown")
@@ -250,10 +409,10 @@ class Books:
             raise Conflict(f"{announced.transfer_id} has different content")
         return state
 
-    def _add(self, incoming: Incoming, state: str) -> None:
+    def _add(self, incoming: Incoming, state: str, *, is_own: bool = False) -> None:
         self._db.execute(
-            "INSERT INTO incoming VALUES (?, ?, ?, ?, ?)",
-            (incoming.transfer_id, incoming.payee, incoming.amount, incoming.fee, state),
+            "INSERT INTO incoming (transfer_id, payee, amount, fee, state, own) VALUES (?, ?, ?, ?, ?, ?)",
+            (incoming.transfer_id, incoming.payee, incoming.amount, incoming.fee, state, int(is_own)),
         )
 
     def _post(self, reference: str, step: str, debit: str, credit: str, amount: int) -> None:
@@ -264,10 +423,8 @@ class Books:
                 "INSERT INTO posting (reference, step, debit, credit, amount) VALUES (?, ?, ?, ?, ?)",
                 (reference, step, debit, credit, amount),
             )
-        except sqlite3.IntegrityError as error:  # a repetition, an unknown account, or a negative balance
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorname == "SQLITE_CONSTRAINT_CHECK" and amount > 0:
+                raise Overdrawn(debit) from None
+            # A repetition, an unknown account, or two currencies.
             raise Conflict(f"{reference} cannot be posted: {error}") from None
-        try:
-            self._db.execute("UPDATE account SET balance = balance - ? WHERE name = ?", (amount, debit))
-        except sqlite3.IntegrityError:
-            raise Overdrawn(debit) from None
-        self._db.execute("UPDATE account SET balance = balance + ? WHERE name = ?", (amount, credit))

@@ -24,6 +24,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="start a hub and keep it running until Ctrl-C")
     run.add_argument("--demo", action="store_true", help="with the demo's two banks")
+    run.add_argument("--life", type=float, default=0.0, help="payments in a second that the demo's banks make")
     demo = commands.add_parser("demo", help="make payments between two banks, close the window, compare the books")
     demo.add_argument("--payments", type=Path, help="another CSV of payments")
     for command in (run, demo):
@@ -86,7 +87,8 @@ def _run(asked: argparse.Namespace) -> int:
         if asked.demo:
             from hub.local import demo
 
-            banks = demo.bring_up(stack, tell=_tell)
+            banks = demo.bring_up(stack, tell=_tell, life=asked.life)
+            demo.add_fxp(stack, tell=_tell)
             console.print(demo.introduction(banks), markup=False, soft_wrap=True)
         console.print(
             f"\n[bold]The hub runs at {stack.base_url}[/bold]\n"

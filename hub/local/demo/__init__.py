@@ -2,6 +2,6 @@
 books."""
 
 from hub.local.demo.introduction import introduction
-from hub.local.demo.run import bring_up, run
+from hub.local.demo.run import add_fxp, bring_up, run
 
-__all__ = ["bring_up", "introduction", "run"]
+__all__ = ["add_fxp", "bring_up", "introduction", "run"]

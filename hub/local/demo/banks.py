@@ -9,6 +9,9 @@ from hub.local import net
 from hub.local.stack import Stack
 
 NAMES = ("greenbank", "bluewallet")
+FXP = "lakefx"
+_PORTS = 4
+_TERMS_ARE_VALID_S = 600  # people see the terms before they pay, and take their time
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,7 @@ class Ports:
     bank: int
     inbound: int
     outbound: int
+    web: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +37,67 @@ class Bank:
         return f"http://{net.HOST}:{self.ports.bank}"
 
     @property
+    def web_url(self) -> str:
+        """The URL of the bank's web site, for people's browsers."""
+        return f"http://{net.HOST}:{self.ports.web}"
+
+    @property
     def callback_url(self) -> str:
         """The URL at which the hub calls the bank's connector."""
         return f"http://{net.HOST}:{self.ports.inbound}"
 
 
-def start(stack: Stack) -> list[Bank]:
-    """Starts the banks' processes that do not run yet. A bank has its earlier ports and books at each start."""
+@dataclass(frozen=True, slots=True)
+class Fxp:
+    """The FXP of the demo: one process with its own connector."""
+
+    name: str
+    inbound: int
+
+    @property
+    def callback_url(self) -> str:
+        """The URL at which the hub calls the FXP's connector."""
+        return f"http://{net.HOST}:{self.inbound}"
+
+
+def start_fxp(stack: Stack) -> Fxp:
+    """Starts the FXP, if it does not run yet. Its ports and books are the same each time."""
+    known = stack.state.read("fxp.json")
+    ports = known.get("ports") or [net.free_port(), net.free_port()]
+    stack.state.write("fxp.json", {"ports": ports})
+    fxp = Fxp(FXP, ports[0])
+    home = stack.state.path / fxp.name
+    home.mkdir(exist_ok=True)
+    secret = home / "ilp-secret"
+    if not secret.exists():
+        secret.touch(mode=0o600)
+        secret.write_text(secrets.token_urlsafe(32))
+    command = [sys.executable, "-m", "example_dfsp.fxp", fxp.name, "--state", str(home), "--hub-url", stack.base_url]
+    command += ["--inbound-port", str(ports[0]), "--outbound-port", str(ports[1]), "--ilp-secret-file", str(secret)]
+    stack.add_process(f"fxp-{fxp.name}", command, health_url=f"http://{net.HOST}:{ports[1]}/health/live")
+    stack.wait_ready()
+    return fxp
+
+
+def start(stack: Stack, life: float = 0.0) -> list[Bank]:
+    """Starts those processes of the banks that do not run yet. A bank's ports and books are the same each time.
+
+    With `life`, the banks make so many payments in a second by themselves.
+    """
     known = stack.state.read("banks.json")
     banks = []
     for name in NAMES:
-        ports = known.get(name) or [net.free_port() for _ in range(3)]
-        known[name] = ports
-        banks.append(Bank(name, Ports(*ports)))
+        ports = known.get(name, [])
+        known[name] = ports + [net.free_port() for _ in range(len(ports), _PORTS)]
+        banks.append(Bank(name, Ports(*known[name])))
     stack.state.write("banks.json", known)
     for bank in banks:
-        _start(stack, bank)
+        _start(stack, bank, life / len(NAMES))
     stack.wait_ready()
     return banks
 
 
-def _start(stack: Stack, bank: Bank) -> None:
+def _start(stack: Stack, bank: Bank, life: float) -> None:
     home = stack.state.path / bank.name
     home.mkdir(exist_ok=True)
     config = home / "connector.toml"
@@ -73,7 +117,7 @@ def _start(stack: Stack, bank: Bank) -> None:
     outbound = f"http://{net.HOST}:{bank.ports.outbound}"
     python = sys.executable
     # The hub's port may have changed since the last start. On one machine, only the hub calls the connectors.
-    flags = ["--hub-url", stack.base_url, "--inbound-is-private", "true"]
+    flags = ["--hub-url", stack.base_url, "--inbound-is-private", "true", "--quote-expiry-s", str(_TERMS_ARE_VALID_S)]
     connector = [python, "-m", "kitovu_connector", "--config", str(config), *flags]
     stack.add_process(f"connector-{bank.name}", connector, health_url=f"{outbound}/health/live")
     stack.add_process(
@@ -89,6 +133,10 @@ def _start(stack: Stack, bank: Bank) -> None:
             str(bank.ports.bank),
             "--connector",
             outbound,
+            "--web-port",
+            str(bank.ports.web),
+            "--life",
+            str(life),
         ],
         health_url=f"{bank.url}/health",
     )

@@ -15,7 +15,9 @@ def introduction(banks: Sequence[Bank]) -> str:
     """Returns the text: each bank with some of its customers, and a command that makes a payment between two banks."""
     with _CUSTOMERS.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if not row["manner"]]
-    lines = ["", "The banks of the demo, with some of their customers:"]
+    lines = ["", "The banks of the demo. Open one in a browser, pick a person, and send money to the other bank:"]
+    lines += [f"  {bank.name:<12} {bank.web_url}" for bank in banks]
+    lines += ["", "Their customers and addresses, for scripts:"]
     for bank in banks:
         lines.append(f"  {bank.name.upper()}={bank.url}   (connector: http://127.0.0.1:{bank.ports.outbound})")
         lines += [f"    {row['msisdn']}  {row['name']}" for row in _of(bank, rows)[:_SHOWN]]

@@ -2,14 +2,18 @@
 
 import uuid
 
-from hub.local.demo.banks import Bank
+from hub.local.demo.banks import Bank, Fxp
 from hub.local.demo.http import call, call_until_answered
 from hub.local.errors import LocalError
 
 CURRENCY = "TZS"
+FOREIGN = "KES"  # the currency of some customers of one bank, which the FXP converts
+WITH_FOREIGN = "bluewallet"
 NET_DEBIT_CAP = 5_000_000
 FUNDS_IN = 20_000_000
 SETTLEMENT_MODEL = "DEFERREDNET"
+_FOREIGN_MODEL = "DEFERREDNETKES"
+_FOREIGN_CAP, _FOREIGN_FUNDS_IN = 1_000_000, 4_000_000
 _MODEL = {
     "name": SETTLEMENT_MODEL,
     "settlementGranularity": "NET",
@@ -37,25 +41,54 @@ def onboard(hub_url: str, banks: list[Bank]) -> None:
             raise LocalError(f"{bank.name}'s phone numbers were not registered: {answer}", where=bank.url)
 
 
+def onboard_fxp(hub_url: str, fxp: Fxp) -> None:
+    """Adds the second currency to the hub and to the bank that has it, and the FXP that converts both ways."""
+    base = f"{hub_url}/api/ledger/v1"
+    for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
+        _ask("POST", f"{base}/participants/Hub/accounts", {"type": account_type, "currency": FOREIGN}, may_exist=True)
+    model = _MODEL | {"name": _FOREIGN_MODEL, "currency": FOREIGN}
+    _ask("POST", f"{base}/settlementModels", model, may_exist=True)
+    _ask("POST", f"{base}/participants", {"name": fxp.name, "currency": CURRENCY}, may_exist=True)
+    endpoint = {"type": "FSPIOP_CALLBACK_URL", "value": fxp.callback_url}
+    _ask("POST", f"{base}/participants/{fxp.name}/endpoints", endpoint)
+    for name in (fxp.name, WITH_FOREIGN):
+        _ask("POST", f"{base}/participants", {"name": name, "currency": FOREIGN}, may_exist=True)
+        _fund(base, name, FOREIGN, _FOREIGN_CAP, _FOREIGN_FUNDS_IN)
+    _fund(base, fxp.name, CURRENCY, NET_DEBIT_CAP, FUNDS_IN)
+    for source, target in ((CURRENCY, FOREIGN), (FOREIGN, CURRENCY)):
+        pair = {"sourceCurrency": source, "targetCurrency": target}
+        _ask("POST", f"{base}/participants/{fxp.name}/currencyPairs", pair, may_exist=True)
+
+
 def _onboard(base: str, bank: Bank) -> None:
     mine = f"{base}/participants/{bank.name}"
     _ask("POST", f"{base}/participants", {"name": bank.name, "currency": CURRENCY}, may_exist=True)
-    limit = {"type": "NET_DEBIT_CAP", "value": NET_DEBIT_CAP}
-    terms = {"currency": CURRENCY, "limit": limit, "initialPosition": 0}
-    _ask("POST", f"{mine}/initialPositionAndLimits", terms, may_exist=True)
     _ask("POST", f"{mine}/endpoints", {"type": "FSPIOP_CALLBACK_URL", "value": bank.callback_url})
+    _fund(base, bank.name, CURRENCY, NET_DEBIT_CAP, FUNDS_IN)
+
+
+def _fund(base: str, name: str, currency: str, cap: int, funds: int) -> None:
+    """Sets a participant's net debit cap, and records its funds in, in one currency."""
+    mine = f"{base}/participants/{name}"
+    terms = {"currency": currency, "limit": {"type": "NET_DEBIT_CAP", "value": cap}, "initialPosition": 0}
+    _ask("POST", f"{mine}/initialPositionAndLimits", terms, may_exist=True)
     _, accounts = call("GET", f"{mine}/accounts")
-    settlement = next(account for account in accounts if account["ledgerAccountType"] == "SETTLEMENT")
+    settlement = next(
+        account
+        for account in accounts
+        if account["ledgerAccountType"] == "SETTLEMENT" and account["currency"] == currency
+    )
+    # The id is the same each time, so that the hub records the funds only once.
+    subject = name if currency == CURRENCY else f"{name} {currency}"
     _ask(
         "POST",
         f"{mine}/accounts/{settlement['id']}",
         {
-            # The id is the same each time, so that the hub records the funds only once.
-            "transferId": str(uuid.uuid5(_NAMESPACE, bank.name)),
+            "transferId": str(uuid.uuid5(_NAMESPACE, subject)),
             "externalReference": "opening deposit",
             "action": "recordFundsIn",
             "reason": "liquidity cover",
-            "amount": {"amount": str(FUNDS_IN), "currency": CURRENCY},
+            "amount": {"amount": str(funds), "currency": currency},
         },
     )
 

@@ -11,9 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from hub.local.demo import banks as demo_banks
-from hub.local.demo.banks import Bank
+from hub.local.demo.banks import Bank, Fxp
 from hub.local.demo.compare import Comparison, books_of, compare
-from hub.local.demo.onboarding import SETTLEMENT_MODEL, onboard
+from hub.local.demo.onboarding import SETTLEMENT_MODEL, onboard, onboard_fxp
 from hub.local.demo.payments import Result, Wanted, pay_all, read_payments
 from hub.local.errors import LocalError
 from hub.local.stack import PROJECT, Stack
@@ -22,13 +22,21 @@ DATA = PROJECT / "example_dfsp" / "data"
 console = Console(highlight=False, soft_wrap=True)
 
 
-def bring_up(stack: Stack, *, tell: Callable[[str], None]) -> list[Bank]:
-    """Starts the two banks next to a running hub and onboards them."""
+def bring_up(stack: Stack, *, tell: Callable[[str], None], life: float = 0.0) -> list[Bank]:
+    """Starts the two banks next to a running hub and onboards them. They make `life` payments in a second."""
     tell(f"Starting {' and '.join(demo_banks.NAMES)}, each behind its connector")
-    banks = demo_banks.start(stack)
+    banks = demo_banks.start(stack, life)
     tell("Onboarding them with the administration API; registering their customers' phone numbers")
     onboard(stack.base_url, banks)
     return banks
+
+
+def add_fxp(stack: Stack, *, tell: Callable[[str], None]) -> Fxp:
+    """Starts an FXP next to the banks, and adds a second currency to the hub."""
+    tell(f"Starting {demo_banks.FXP}, which converts TZS and KES")
+    fxp = demo_banks.start_fxp(stack)
+    onboard_fxp(stack.base_url, fxp)
+    return fxp
 
 
 def run(*, state: str | None, port: int | None, payments: Path | None) -> int:

@@ -1,0 +1,197 @@
+"""Batches of payments, such as salaries: stores each with its lines, pays them several at a time, knows the progress.
+
+Each line is an instruction of its own, so it is paid once or not at all, whatever happens to the others or to the bank.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from example_dfsp.books import Books, Overdrawn
+from example_dfsp.instructions import Instruction, Instructions, Kind
+from example_dfsp.payment_lists import Line
+from example_dfsp.payments import Payments
+
+log = structlog.get_logger(__name__)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS batch (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL REFERENCES account, kind TEXT NOT NULL, file_name TEXT NOT NULL,
+    currency TEXT NOT NULL, total INTEGER NOT NULL CHECK (total > 0), lines INTEGER NOT NULL CHECK (lines > 0),
+    state TEXT NOT NULL DEFAULT 'CHECKED', made_at REAL NOT NULL, begun_at REAL, ended_at REAL,
+    CHECK (state IN ('CHECKED', 'RUNNING', 'ENDED', 'WITHDRAWN'))
+) STRICT;
+CREATE TABLE IF NOT EXISTS batch_line (
+    batch_id TEXT NOT NULL REFERENCES batch, line INTEGER NOT NULL, own_id TEXT NOT NULL, payee TEXT NOT NULL,
+    name TEXT NOT NULL, amount INTEGER NOT NULL CHECK (amount > 0), note TEXT NOT NULL,
+    PRIMARY KEY (batch_id, line), UNIQUE (batch_id, own_id)
+) STRICT, WITHOUT ROWID;
+"""
+AT_ONCE = 12
+LOW_BALANCE = "4200"
+_NAMESPACE = uuid.UUID("d9b2cf0c-7a5e-4a55-9d63-31ee6c0e0f34")
+_COLUMNS = "id, owner, kind, file_name, currency, total, lines, state, made_at, begun_at, ended_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A file of payments. `state` is CHECKED until its owner has them paid."""
+
+    id: str
+    owner: str
+    kind: Kind
+    file_name: str
+    currency: str
+    total: int
+    lines: int
+    state: str
+    made_at: float
+    begun_at: float | None
+    ended_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many lines of a batch are paid, not paid, or under way, and the paid amount."""
+
+    paid: int
+    failed: int
+    sent: int
+    paid_amount: int
+
+    @property
+    def done(self) -> int:
+        """The number of lines that have ended."""
+        return self.paid + self.failed
+
+
+class Batches:
+    """Both tables, in the file of the books, and the work on what is not paid yet."""
+
+    def __init__(self, books: Books, instructions: Instructions, payments: Payments) -> None:
+        self._books, self._instructions, self._payments = books, instructions, payments
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        books.define(_SCHEMA)
+
+    def resume(self) -> None:
+        """Continues with every batch that was interrupted, after the start."""
+        for found in self.find("state = 'RUNNING'"):
+            self._start(found.id)
+
+    async def close(self) -> None:
+        """Stops the work. The tables have every step."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def add(self, batch_id: str, owner: str, kind: Kind, file_name: str, currency: str, lines: Sequence[Line]) -> None:
+        """Stores a batch, once. Nothing is paid yet."""
+        with self._books.transaction():
+            total = sum(line.amount for line in lines)
+            is_new = self._books.run(
+                "INSERT OR IGNORE INTO batch (id, owner, kind, file_name, currency, total, lines, made_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                *(batch_id, owner, kind, file_name[:120], currency, total, len(lines), time.time()),
+            )
+            if is_new:
+                self._books.run_many(
+                    "INSERT INTO batch_line VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    [(batch_id, line.number, line.id, line.to, line.name, line.amount, line.note) for line in lines],
+                )
+
+    def get(self, batch_id: str) -> Batch | None:
+        """Returns the batch with this id, or None."""
+        found = self.find("id = ?", batch_id)
+        return found[0] if found else None
+
+    def find(self, condition: str, *values: object) -> list[Batch]:
+        """Returns the batches that meet an SQL condition of the program."""
+        return [Batch(*row) for row in self._books.rows(f"SELECT {_COLUMNS} FROM batch WHERE {condition}", *values)]
+
+    def progress(self, batch_id: str) -> Progress:
+        """Returns how far a batch is."""
+        counts = {
+            state: (count, amount)
+            for state, count, amount in self._books.rows(
+                "SELECT state, count(*), sum(amount) FROM instruction WHERE batch_id = ? GROUP BY state", batch_id
+            )
+        }
+        paid, amount = counts.get("PAID", (0, 0))
+        return Progress(paid, counts.get("FAILED", (0, 0))[0], counts.get("SENT", (0, 0))[0], amount)
+
+    def results(self, batch_id: str) -> list[Sequence]:
+        """Returns a row for each line: own id, number, name in the file, amount, note, and the payment's outcome."""
+        return self._books.rows(
+            "SELECT l.line, l.own_id, l.payee, l.name, i.payee_name, l.amount, l.note, i.state, i.transfer_id,"
+            " i.error_code, i.error_text FROM batch_line l LEFT JOIN instruction i USING (batch_id, line)"
+            " WHERE l.batch_id = ? ORDER BY l.line",
+            batch_id,
+        )
+
+    def begin(self, batch_id: str) -> None:
+        """Has a batch paid. A second call does nothing."""
+        self._books.run(
+            "UPDATE batch SET state = 'RUNNING', begun_at = ? WHERE id = ? AND state = 'CHECKED'",
+            time.time(),
+            batch_id,
+        )
+        self._start(batch_id)
+
+    def withdraw(self, batch_id: str) -> None:
+        """Drops a batch that nobody has had paid."""
+        self._books.run("UPDATE batch SET state = 'WITHDRAWN' WHERE id = ? AND state = 'CHECKED'", batch_id)
+
+    def _start(self, batch_id: str) -> None:
+        found = self.get(batch_id)
+        if found is None or found.state != "RUNNING" or batch_id in self._tasks:
+            return
+        task = asyncio.create_task(self._run(found))
+        self._tasks[batch_id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(batch_id, None))
+
+    async def _run(self, batch: Batch) -> None:
+        left = await asyncio.to_thread(
+            self._books.rows,
+            "SELECT l.line, l.payee, l.amount, l.note FROM batch_line l LEFT JOIN instruction i USING (batch_id, line)"
+            " WHERE l.batch_id = ? AND coalesce(i.state, 'NEW') IN ('NEW', 'SENT') ORDER BY l.line",
+            batch.id,
+        )
+        waiting = iter(left)
+
+        async def work() -> None:
+            for line, payee, amount, note in waiting:
+                await self._pay(batch, line, payee, amount, note)
+
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+        while self.progress(batch.id).done < batch.lines:  # noqa: ASYNC110 - another process may end the last ones
+            await asyncio.sleep(1)
+        await asyncio.to_thread(
+            self._books.run, "UPDATE batch SET state = 'ENDED', ended_at = ? WHERE id = ?", time.time(), batch.id
+        )
+
+    async def _pay(self, batch: Batch, line: int, payee: str, amount: int, note: str) -> None:
+        reference = uuid.uuid5(_NAMESPACE, f"{batch.id}/{line}").hex
+        new = Instruction(
+            reference=reference,
+            kind=batch.kind,
+            payer=batch.owner,
+            payee_type="MSISDN",
+            payee=payee,
+            amount=amount,
+            currency=batch.currency,
+            note=note,
+            asks_first=False,
+            batch_id=batch.id,
+            line=line,
+        )
+        try:
+            await self._payments.pay(new)
+        except Overdrawn:
+            text = "the payer's balance is too low"
+            await asyncio.to_thread(self._instructions.failed, reference, None, LOW_BALANCE, text)
+        except Exception:  # one line must not stop the others; a restart tries it again
+            log.exception("line_stopped", batch=batch.id, line=line)

@@ -1,0 +1,160 @@
+"""The bulk page of an employer or a government office: a CSV file is checked, shown, paid, and has a result file."""
+
+import asyncio
+import time
+import uuid
+
+from aiohttp import web
+
+from example_dfsp import payment_lists
+from example_dfsp.batches import Batch
+from example_dfsp.customers import read_customers
+from example_dfsp.instructions import Kind
+from example_dfsp.payment_lists import Fault
+from example_dfsp.site import Site
+from example_dfsp.wallet import reference_of
+from kitovu_connector import format_amount
+
+_SHOWN = 100
+_EXAMPLES = (25, payment_lists.MOST_LINES)
+_STATES = {"PAID": "PAID", "FAILED": "NOT_PAID", "SENT": "UNDER_WAY"}
+
+
+class Bulk:
+    """The pages of an employer or a government office."""
+
+    def __init__(self, site: Site) -> None:
+        self._site, self._bank = site, site.bank
+
+    def add_to(self, app: web.Application) -> None:
+        """Adds the pages to an application."""
+        office = self._site.only("employer", "government")
+        get, post = app.router.add_get, app.router.add_post
+        get("/bulk", office(self._home))
+        post("/bulk", office(self._upload))
+        get("/bulk/example/{lines}.csv", office(self._example))
+        get("/bulk/{id}", office(self._batch))
+        get("/bulk/{id}/state", office(self._state))
+        get("/bulk/{id}/results.csv", office(self._results))
+        post("/bulk/{id}/pay", office(self._pay))
+        post("/bulk/{id}/withdraw", office(self._withdraw))
+
+    async def _home(self, request: web.Request) -> web.StreamResponse:
+        return self._home_page(request, [])
+
+    def _home_page(self, request: web.Request, faults: list[Fault]) -> web.Response:
+        customer = self._site.customer(request)
+        batches = self._bank.batches.find("owner = ? AND state <> 'WITHDRAWN' ORDER BY made_at DESC", customer.msisdn)
+        return self._site.page(
+            request,
+            "bulk.html",
+            customer=customer,
+            faults=faults,
+            batches=batches[:20],
+            reference=uuid.uuid4().hex,
+            balance=self._bank.books.balance_of(customer.msisdn),
+            examples=_EXAMPLES,
+            status=422 if faults else 200,
+        )
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        customer = self._site.customer(request)
+        form = await request.post()
+        sent = form.get("file")
+        if not isinstance(sent, web.FileField):
+            return self._home_page(request, [Fault(0, "Choose a CSV file.")])
+        raw = sent.file.read()
+        lines, faults = await asyncio.to_thread(payment_lists.read, raw, customer.currency, customer.msisdn)
+        if faults:
+            return self._home_page(request, faults)
+        kind: Kind = "benefit" if customer.kind == "government" else "salary"
+        batch_id = reference_of({"reference": str(form.get("reference", ""))})
+        await asyncio.to_thread(
+            self._bank.batches.add, batch_id, customer.msisdn, kind, sent.filename, customer.currency, lines
+        )
+        raise self._site.go(f"/bulk/{batch_id}")
+
+    async def _example(self, request: web.Request) -> web.StreamResponse:
+        """Returns a file with payments to people of all banks, so that somebody without a payroll can try the page."""
+        customer = self._site.customer(request)
+        lines = request.match_info["lines"]
+        if lines not in map(str, _EXAMPLES):
+            raise web.HTTPNotFound
+        people = [
+            (found.msisdn, found.name)
+            for found in read_customers()
+            if found.kind == "person" and not found.manner and found.currency == customer.currency
+        ]
+        people.sort(key=lambda found: found[0][-4:])  # the banks take turns
+        note = "BENEFIT" if customer.kind == "government" else "SALARY"
+        return _file(payment_lists.example(people, customer.currency, int(lines), note), f"example-{lines}.csv")
+
+    async def _batch(self, request: web.Request) -> web.StreamResponse:
+        batch = self._own(request)
+        results = await asyncio.to_thread(self._bank.batches.results, batch.id)
+        return self._site.page(
+            request,
+            "batch.html",
+            customer=self._site.customer(request),
+            batch=batch,
+            progress=self._bank.batches.progress(batch.id),
+            results=results[:_SHOWN],
+            failed=[row for row in results if row[7] == "FAILED"][:_SHOWN],
+            balance=self._bank.books.balance_of(batch.owner),
+            speed=self._speed(batch),
+        )
+
+    def _speed(self, batch: Batch) -> float:
+        """Returns the number of lines that have ended in a second."""
+        if batch.begun_at is None:
+            return 0.0
+        seconds = (batch.ended_at or time.time()) - batch.begun_at
+        return self._bank.batches.progress(batch.id).done / max(seconds, 0.001)
+
+    async def _state(self, request: web.Request) -> web.StreamResponse:
+        batch = self._own(request)
+        progress = await asyncio.to_thread(self._bank.batches.progress, batch.id)
+        texts = {"done": str(progress.done), "paid": str(progress.paid), "failed": str(progress.failed)}
+        return web.json_response({"state": batch.state, "done": progress.done, "texts": texts})
+
+    async def _results(self, request: web.Request) -> web.StreamResponse:
+        batch = self._own(request)
+        results = await asyncio.to_thread(self._bank.batches.results, batch.id)
+        rows = [
+            (
+                *(own_id, to, name, found_name, format_amount(amount), batch.currency, note),
+                *(_STATES.get(state, "NOT_BEGUN"), transfer_id, code, text),
+            )
+            for _, own_id, to, name, found_name, amount, note, state, transfer_id, code, text in results
+        ]
+        header = ("id", "to", "name", "payeeName", "amount", "currency", "note", "state", "transferId")
+        text = payment_lists.written((*header, "errorCode", "errorDescription"), rows)
+        stem = "".join(letter for letter in batch.file_name.rsplit(".", 1)[0] if letter.isascii() and letter.isalnum())
+        return _file(text, f"{stem or 'payments'}.results.csv")
+
+    async def _pay(self, request: web.Request) -> web.StreamResponse:
+        batch = self._own(request)
+        if batch.total > self._bank.books.balance_of(batch.owner):
+            raise self._site.go(f"/bulk/{batch.id}")  # the page says what is missing
+        self._bank.batches.begin(batch.id)
+        raise self._site.go(f"/bulk/{batch.id}")
+
+    async def _withdraw(self, request: web.Request) -> web.StreamResponse:
+        await asyncio.to_thread(self._bank.batches.withdraw, self._own(request).id)
+        raise self._site.go("/bulk")
+
+    def _own(self, request: web.Request) -> Batch:
+        customer = self._site.customer(request)
+        found = self._bank.batches.get(request.match_info["id"])
+        if found is None or found.owner != customer.msisdn:
+            raise web.HTTPNotFound
+        return found
+
+
+def _file(text: str, name: str) -> web.Response:
+    return web.Response(
+        text=text,
+        content_type="text/csv",
+        charset="utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )

@@ -1,0 +1,86 @@
+"""Cash at the bank's counter: what customers pay in and take out, with the teller and the time."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from example_dfsp.books import Books, Conflict
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS counter_entry (
+    reference TEXT PRIMARY KEY, customer TEXT NOT NULL REFERENCES account, amount INTEGER NOT NULL CHECK (amount <> 0),
+    currency TEXT NOT NULL, note TEXT NOT NULL, teller TEXT NOT NULL, made_at REAL NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS counter_entry_of ON counter_entry (customer, made_at);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CounterEntry:
+    """One entry. `amount` is positive if the customer paid in, and negative if the customer took out."""
+
+    reference: str
+    customer: str
+    amount: int
+    currency: str
+    note: str
+    teller: str
+    made_at: float
+
+
+class Counter:
+    """The table of entries, in the file of the books."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        books.define(_SCHEMA)
+
+    def post(self, new: CounterEntry) -> CounterEntry:
+        """Posts an entry once. Raises Overdrawn if the customer has less than is taken out."""
+        with self._books.transaction():
+            known = self.get(new.reference)
+            if known is not None:
+                if (known.customer, known.amount) != (new.customer, new.amount):
+                    raise Conflict(f"{new.reference} belongs to another entry")
+                return known
+            if new.amount > 0:
+                self._books.pay_in(new.reference, new.customer, new.amount)
+            else:
+                self._books.pay_out(new.reference, new.customer, -new.amount)
+            self._books.run(
+                "INSERT INTO counter_entry VALUES (?, ?, ?, ?, ?, ?, ?)",
+                new.reference,
+                new.customer,
+                new.amount,
+                new.currency,
+                new.note,
+                new.teller,
+                time.time(),
+            )
+            found = self.get(new.reference)
+            assert found is not None
+            return found
+
+    def get(self, reference: str) -> CounterEntry | None:
+        """Returns the entry with this reference, or None."""
+        row = self._books.row("SELECT * FROM counter_entry WHERE reference = ?", reference)
+        return _read(row) if row else None
+
+    def of(self, customer: str, before: float, limit: int) -> list[CounterEntry]:
+        """Returns a customer's entries before a time, the latest first."""
+        rows = self._books.rows(
+            "SELECT * FROM counter_entry WHERE customer = ? AND made_at < ? ORDER BY made_at DESC LIMIT ?",
+            customer,
+            before,
+            limit,
+        )
+        return [_read(row) for row in rows]
+
+    def latest(self, limit: int) -> list[CounterEntry]:
+        """Returns the bank's latest entries."""
+        rows = self._books.rows("SELECT * FROM counter_entry ORDER BY made_at DESC LIMIT ?", limit)
+        return [_read(row) for row in rows]
+
+
+def _read(row: Sequence) -> CounterEntry:
+    return CounterEntry(*row)

@@ -1,0 +1,155 @@
+"""The text of QR codes that a payee presents: EMVCo's Merchant-Presented Mode 1.1. Pure.
+
+The text is a list of data objects: two digits of an id, two digits of a length in characters, and a value. The last
+object is a checksum over all before it. A payee of the scheme is in the account information 26 to 51 whose globally
+unique identifier is SCHEME: its alias, and the alias's type.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kitovu_connector import AmountError, format_amount, parse_amount
+
+SCHEME = "org.kitovu.pay"
+LONGEST = 512  # characters, by the specification
+_NUMBERS = {"TZS": "834", "KES": "404"}
+_CURRENCIES = {number: currency for currency, number in _NUMBERS.items()}
+_COUNTRIES = {"TZS": "TZ", "KES": "KE"}
+_NO_CATEGORY = "0000"
+_TEMPLATES = frozenset(f"{number:02}" for number in (*range(26, 52), 62, 64, *range(80, 100)))
+
+
+class CodeError(ValueError):
+    """The text is not a payment code, or not one that can be paid. The text is a reason for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentCode:
+    """A code of a payee of this scheme. Without an amount, the payer enters one."""
+
+    id_type: str
+    id_value: str
+    name: str
+    city: str
+    currency: str
+    amount: int | None = None
+    reference: str = ""
+    category: str = _NO_CATEGORY
+    is_merchant: bool = True
+
+
+def written(code: PaymentCode) -> str:
+    """Returns the text of a code."""
+    account = _join([("00", SCHEME), ("01", code.id_value), ("02", code.id_type)])
+    objects = [
+        ("00", "01"),
+        ("01", "11" if code.amount is None else "12"),  # static, or for one payment
+        ("26", account),
+        ("52", code.category),
+        ("53", _NUMBERS[code.currency]),
+    ]
+    if code.amount is not None:
+        objects.append(("54", format_amount(code.amount)))
+    objects += [("58", _COUNTRIES[code.currency]), ("59", _fit(code.name, 25)), ("60", _fit(code.city, 15) or "-")]
+    if code.reference:
+        objects.append(("62", _join([("05", _fit(code.reference, 25))])))
+    text = _join(objects) + "6304"
+    return text + checksum(text)
+
+
+def read(text: str) -> PaymentCode:
+    """Returns the code in a text. Raises CodeError."""
+    objects = data_objects(text)
+    known = dict(objects)
+    account = next((found for id_, found in objects if "26" <= id_ <= "51" and _scheme_of(found)), None)
+    if account is None:
+        raise CodeError("the code is for another payment scheme")
+    payee = dict(_split(account))
+    currency = _CURRENCIES.get(known["53"])
+    if currency is None:
+        raise CodeError("the code is in a currency that this bank does not have")
+    reference = dict(_split(known["62"])).get("05", "") if "62" in known else ""
+    return PaymentCode(
+        id_type=payee.get("02", "BUSINESS"),
+        id_value=payee.get("01", ""),
+        name=known["59"],
+        city=known["60"],
+        currency=currency,
+        amount=_amount(known.get("54")),
+        reference=reference,
+        category=known["52"],
+        is_merchant=payee.get("02", "BUSINESS") == "BUSINESS",
+    )
+
+
+def data_objects(text: str) -> list[tuple[str, str]]:
+    """Returns the data objects of a text with a correct form and checksum. Raises CodeError."""
+    if len(text) > LONGEST:
+        raise CodeError("the code is too long")
+    if text[:4] != "0002":
+        raise CodeError("the picture has no payment code")
+    # The checksum is the last object, and covers everything before its value.
+    if len(text) < 12 or text[-8:-4] != "6304":
+        raise CodeError("the code is not complete")
+    if checksum(text[:-4]) != text[-4:].upper():
+        raise CodeError("the code is damaged: its checksum is wrong")
+    objects = _split(text)
+    ids = [id_ for id_, _ in objects]
+    if len(set(ids)) != len(ids):
+        raise CodeError("the code has a part twice")
+    known = dict(objects)
+    if known["00"] != "01":
+        raise CodeError("the code is of a version that this bank does not know")
+    missing = [id_ for id_ in ("52", "53", "58", "59", "60") if not known.get(id_)]
+    if missing or not any("02" <= id_ <= "51" for id_ in ids):
+        raise CodeError("the code is not complete")
+    for id_, value in objects:
+        if id_ in _TEMPLATES:
+            _split(value)
+    return objects
+
+
+def checksum(text: str) -> str:
+    """Returns CRC-16/CCITT-FALSE over the UTF-8 bytes, as four hexadecimal digits."""
+    crc = 0xFFFF
+    for byte in text.encode():
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1) ^ 0x1021 if crc & 0x8000 else crc << 1
+            crc &= 0xFFFF
+    return f"{crc:04X}"
+
+
+def _join(objects: Iterable[tuple[str, str]]) -> str:
+    return "".join(f"{id_}{len(value):02}{value}" for id_, value in objects)
+
+
+def _split(text: str) -> list[tuple[str, str]]:
+    found, place = [], 0
+    while place < len(text):
+        id_, length = text[place : place + 2], text[place + 2 : place + 4]
+        if not (len(length) == 2 and (id_ + length).isascii() and (id_ + length).isdecimal()):
+            raise CodeError("the code is damaged")
+        value = text[place + 4 : place + 4 + int(length)]
+        if len(value) != int(length) or not value:
+            raise CodeError("the code is damaged")
+        found.append((id_, value))
+        place += 4 + int(length)
+    return found
+
+
+def _scheme_of(account: str) -> bool:
+    return dict(_split(account)).get("00") == SCHEME
+
+
+def _amount(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_amount(text) or None
+    except AmountError:
+        raise CodeError("the amount of the code cannot be read") from None
+
+
+def _fit(text: str, length: int) -> str:
+    return "".join(character for character in text if character.isprintable())[:length].strip()

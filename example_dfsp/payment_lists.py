@@ -1,0 +1,124 @@
+"""Lists of payments in CSV files: reads one, and refuses it whole with the numbers of its wrong lines. Writes results.
+
+The columns are those of `kitovu-connector bulk`: id, to, amount, currency and, if wanted, name and note.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kitovu_connector import AmountError, format_amount, parse_amount
+
+MOST_LINES = 10_000
+_NEEDED = ("id", "to", "amount", "currency")
+_MOST_FAULTS = 10
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins with one of these
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One payment of a list. `number` is the number of the line in the file."""
+
+    number: int
+    id: str
+    to: str
+    amount: int
+    name: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a line. `number` is 0 if the whole file is wrong. `text` is a sentence that is translated."""
+
+    number: int
+    text: str
+
+
+def read(raw: bytes, currency: str, own_number: str) -> tuple[list[Line], list[Fault]]:
+    """Returns the payments of a file, or its faults. A file with a fault has no payments."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return [], [Fault(0, "The file is not a text in UTF-8. Save it as “CSV UTF-8”.")]
+    first = text.partition("\n")[0]
+    try:
+        rows = csv.DictReader(
+            io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ","
+        )
+        names = [(name or "").strip().lower() for name in rows.fieldnames or ()]
+        rows.fieldnames = names
+        if any(name not in names for name in _NEEDED):
+            return [], [Fault(0, "The first line must name the columns id, to, amount and currency.")]
+        return _lines(rows, currency, own_number)
+    except csv.Error:
+        return [], [Fault(0, "The file is not a CSV file.")]
+
+
+def _lines(rows: "csv.DictReader[str]", currency: str, own_number: str) -> tuple[list[Line], list[Fault]]:
+    found: list[Line] = []
+    faults: list[Fault] = []
+    seen: set[str] = set()
+    for row in rows:
+        line = _line(rows.line_num, row, currency, own_number, seen)
+        if isinstance(line, Fault):
+            faults.append(line)
+            if len(faults) >= _MOST_FAULTS:
+                break
+        else:
+            found.append(line)
+            if len(found) > MOST_LINES:
+                return [], [Fault(0, "A file can have at most 10,000 payments. Divide it into several files.")]
+    if not found and not faults:
+        faults.append(Fault(0, "The file has no payments."))
+    return ([], faults) if faults else (found, [])
+
+
+def _line(number: int, row: dict[str, str], currency: str, own_number: str, seen: set[str]) -> Line | Fault:
+    values = dict.fromkeys(_NEEDED, "")  # a short row has no value in its last columns
+    values |= {name: value.strip() for name, value in row.items() if isinstance(value, str) and name}
+    line_id, to = values["id"], values["to"].removeprefix("MSISDN/").removeprefix("+")
+    if not 0 < len(line_id) <= 64:
+        return Fault(number, "The id is missing, or longer than 64 characters.")
+    if line_id in seen:
+        return Fault(number, "The id is there twice.")
+    seen.add(line_id)
+    if not (to.isascii() and to.isdecimal() and 9 <= len(to) <= 15):
+        return Fault(number, "The column “to” must be a phone number with its country code.")
+    if to == own_number:
+        return Fault(number, "The payment goes to the payer's own number.")
+    if values["currency"] != currency:
+        return Fault(number, "The currency is not the one of your account.")
+    try:
+        amount = parse_amount(values["amount"])
+    except AmountError:
+        return Fault(number, "The amount must be in figures, such as 1500 or 1500.50.")
+    if amount == 0 or amount % 100:
+        return Fault(number, "The amount must be above 0, with at most two decimals.")
+    return Line(number, line_id, to, amount, values.get("name", "")[:128], values.get("note", "")[:120])
+
+
+def written(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Returns a CSV file, in which no cell is a formula."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\r\n")
+    writer.writerow(header)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return file.getvalue()
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
+    return "'" + text if text.startswith(_FORMULA) else text
+
+
+def example(numbers: Iterable[tuple[str, str]], currency: str, lines: int, note: str) -> str:
+    """Returns a file with this many payments to these people, who are (number, name)."""
+    people = list(numbers)
+    rows = []
+    for index in range(lines):
+        number, name = people[index % len(people)]
+        amount = parse_amount(str(1_000 + index * 37 % 4_000))
+        rows.append((f"{note}-{index + 1:05}", number, name, format_amount(amount), currency, note))
+    return written(("id", "to", "name", "amount", "currency", "note"), rows)

@@ -1,0 +1,269 @@
+"""Carries payments out through the connector, and ends each of them in the books, whatever happens in between.
+
+An instruction whose money is held is driven until the connector reports its end. After a crash, the bank continues with
+all of them: the id of the payment at the connector is the bank's own, so a repeated request is the same payment.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from example_dfsp.books import Conflict
+from example_dfsp.connector_calls import Answer, ConnectorCalls, code_of, is_refusal, text_of
+from example_dfsp.customers import Customer, Customers
+from example_dfsp.instructions import Instruction, Instructions
+from example_dfsp.own_payments import OwnPayments
+from kitovu_connector import format_amount, parse_amount
+
+log = structlog.get_logger(__name__)
+
+PATIENCE_S = 5.0  # how long a page waits for terms or an end before it shows the progress
+CANCELLED, NO_TERMS = "4100", "2004"
+_TERMS_WITHIN_S = 60.0
+_LONGEST_PAUSE_S = 10.0
+
+# kind: scenario and sub-scenario
+_KINDS: dict[str, tuple[str, str | None]] = {
+    "transfer": ("TRANSFER", None),
+    "merchant": ("PAYMENT", None),
+    "refund": ("REFUND", None),
+    "cash_in": ("DEPOSIT", None),
+    "cash_out": ("WITHDRAWAL", None),
+    "salary": ("TRANSFER", "SALARY"),
+    "benefit": ("TRANSFER", "BENEFIT"),
+}
+
+
+class Payments:
+    """All outgoing payments of the bank."""
+
+    def __init__(
+        self, customers: Customers, instructions: Instructions, calls: ConnectorCalls, own: OwnPayments
+    ) -> None:
+        self._customers, self._instructions, self._calls, self._own = customers, instructions, calls, own
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.code_of: Callable[[str], str | None] = lambda request_id: None  # the one-time code of a request to pay
+        self.reject_request: Callable[[str], None] = lambda request_id: None
+
+    def resume(self) -> None:
+        """Continues with every payment whose money is held, after the start."""
+        for found in self._instructions.open():
+            self._start(found.reference, self._drive(found.reference))
+        for found in self._instructions.find("state = 'NEW'"):
+            self._start(found.reference, self._ask_terms(found.reference))
+
+    async def close(self) -> None:
+        """Stops all tasks. The books have every step."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def get(self, reference: str) -> Instruction | None:
+        """Returns the instruction with this reference, or None."""
+        return await asyncio.to_thread(self._instructions.get, reference)
+
+    async def ask(self, new: Instruction) -> Instruction:
+        """Begins a payment that the customer has to confirm. Returns it when its terms are known, or after a while."""
+        found = await asyncio.to_thread(self._instructions.add, new)
+        if found.state == "NEW":
+            self._start(found.reference, self._ask_terms(found.reference))
+        return await self._patiently(found.reference, PATIENCE_S)
+
+    async def confirm(self, reference: str) -> Instruction:
+        """Pays on the offered terms. Raises Overdrawn if the balance is too low; then nothing has changed."""
+        await asyncio.to_thread(self._instructions.send, reference)
+        self._start(reference, self._drive(reference))
+        return await self._patiently(reference, PATIENCE_S)
+
+    async def decline(self, reference: str) -> Instruction:
+        """Ends a payment that the customer does not want, unless it was confirmed before."""
+        found = await self.get(reference)
+        assert found is not None
+        if found.state not in ("NEW", "OFFERED"):
+            return found
+        ended = await asyncio.to_thread(self._instructions.failed, reference, None, CANCELLED, "")
+        if not self._own.is_for(found):  # if this request is lost, the terms at the connector expire by themselves
+            await self._calls.call("POST", f"/payments/{reference}/cancel")
+        return ended
+
+    async def pay(self, new: Instruction) -> Instruction:
+        """Pays without asking. Returns the payment when the connector has answered once; it may not have ended then.
+
+        Raises Overdrawn if the balance is too low, AboveThePayment for a refund that is too high, and Conflict if the
+        reference has other content.
+        """
+        await asyncio.to_thread(self._instructions.add, new)
+        found = await asyncio.to_thread(self._instructions.send, new.reference)
+        if not found.is_ended and not await self._attempt(found):
+            self._start(new.reference, self._drive(new.reference))
+        return await self.get(new.reference) or found
+
+    async def pay_soon(self, new: Instruction) -> Instruction:
+        """Pays without asking, as `pay` does. Returns after a few seconds, and goes on in the background."""
+        await asyncio.to_thread(self._instructions.add, new)
+        await asyncio.to_thread(self._instructions.send, new.reference)
+        self._start(new.reference, self._drive(new.reference))
+        return await self._patiently(new.reference, PATIENCE_S)
+
+    # --- in the background --------------------------------------------------------------------------------------------
+
+    def _start(self, reference: str, work: Awaitable[None]) -> None:
+        if reference in self._tasks:
+            work.close()  # type: ignore[attr-defined]
+            return
+        task = asyncio.ensure_future(self._logged(reference, work))
+        self._tasks[reference] = task
+        task.add_done_callback(lambda _: self._tasks.pop(reference, None))
+
+    async def _logged(self, reference: str, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception:  # the books have the last step, and a restart continues there
+            log.exception("payment_stopped", reference=reference)
+
+    async def _patiently(self, reference: str, seconds: float) -> Instruction:
+        task = self._tasks.get(reference)
+        if task is not None:
+            await asyncio.wait({task}, timeout=seconds)
+        found = await self.get(reference)
+        assert found is not None
+        return found
+
+    async def _ask_terms(self, reference: str) -> None:
+        """Asks for the terms until they are known or refused. No money is held yet, so giving up is safe."""
+        pause = 0.5
+        while (found := await self.get(reference)) is not None and found.state == "NEW":
+            if self._own.is_for(found):
+                await asyncio.to_thread(self._own.offer, found)
+                return
+            status, said = await self._calls.call("POST", "/payments", self._body(found))
+            await self._note_party(reference, said)
+            if status == 200 and said.get("waitsFor") == "TERMS":
+                await asyncio.to_thread(self._instructions.offer, reference, terms_of(found, said))
+                return
+            no = (said["errorCode"], said["errorDescription"]) if status == 200 else (code_of(said), text_of(said))
+            is_over = time.time() > found.created_at + _TERMS_WITHIN_S
+            if status == 200 or is_refusal(status) or status == 409 or is_over:
+                code, text = (NO_TERMS, "") if is_over else no
+                await asyncio.to_thread(self._instructions.failed, reference, None, code or NO_TERMS, text or "")
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    async def _drive(self, reference: str) -> None:
+        """Sends a payment whose money is held, again and again, until the connector reports the end."""
+        pause = 0.5
+        while (found := await self.get(reference)) is not None and found.state == "SENT":
+            if await self._attempt(found):
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    async def _attempt(self, found: Instruction) -> bool:
+        """Sends a payment once. Returns whether it has ended.
+
+        Raises Conflict if the connector has another payment under this reference. The money then stays held, for
+        people to examine.
+        """
+        if self._own.is_for(found):
+            return await asyncio.to_thread(self._own.attempt, found)
+        status, said = await self._send(found)
+        if status == 409:
+            raise Conflict(f"{found.reference} is another payment at the connector")
+        return await self._is_ended(found, status, said)
+
+    async def _send(self, found: Instruction) -> Answer:
+        if not found.asks_first:
+            return await self._calls.call("POST", "/payments", self._body(found))
+        confirm = f"/payments/{found.reference}/confirm"
+        status, said = await self._calls.call("POST", confirm)
+        if status == 200 and said.get("waitsFor") == "TERMS":  # they were known only now
+            status, said = await self._calls.call("POST", confirm)
+        if status == 200 and said.get("waitsFor") == "OTP":
+            if said.get("otp") == self.code_of(found.request_id or ""):
+                return await self._calls.call("POST", confirm)
+            self.reject_request(found.request_id or "")
+            return await self._calls.call("POST", f"/payments/{found.reference}/cancel")
+        return status, said
+
+    async def _is_ended(self, found: Instruction, sent_status: int, sent: dict[str, Any]) -> bool:
+        reference = found.reference
+        status, said = await self._calls.payment(reference)
+        if status == 200 and said["isEnded"]:
+            await self._note_party(reference, said)
+            if said["state"] == "COMMITTED":
+                moved = parse_amount(said["transferAmount"])
+                if found.is_converted:
+                    assert found.total is not None
+                    moved = found.total - found.bank_fee
+                await asyncio.to_thread(self._instructions.paid, reference, said["transferId"], moved)
+            else:
+                code, text = said["errorCode"] or NO_TERMS, said["errorDescription"] or ""
+                await asyncio.to_thread(self._instructions.failed, reference, said["transferId"], code, text)
+            return True
+        if is_refusal(sent_status) and await self._calls.was_never_begun(reference):
+            await asyncio.to_thread(self._instructions.failed, reference, None, code_of(sent), text_of(sent))
+            return True
+        return False
+
+    async def _note_party(self, reference: str, said: dict[str, Any]) -> None:
+        await asyncio.to_thread(self._instructions.note_party, reference, said.get("payeeName"), said.get("payeeFsp"))
+
+    def _body(self, found: Instruction) -> dict[str, Any]:
+        """Returns the body of POST /payments: the same for the same instruction."""
+        scenario, sub_scenario = _KINDS[found.kind]
+        payer = self._customers.get(found.payer)
+        assert payer is not None
+        body: dict[str, Any] = {
+            "homeTransactionId": found.reference,
+            "from": _party(payer),
+            "to": {"idType": found.payee_type, "idValue": found.payee},
+            "amount": format_amount(found.amount),
+            "currency": found.currency,
+            "note": found.note or None,
+        }
+        if found.kind != "transfer" or found.request_id is not None:
+            asker = "AGENT" if found.kind == "cash_out" else "BUSINESS" if found.kind == "merchant" else "CONSUMER"
+            body |= {
+                "transactionType": scenario,
+                "initiator": "PAYEE" if found.request_id else "PAYER",
+                "initiatorType": asker if found.request_id else payer.initiator,
+            }
+        if sub_scenario:
+            body["subScenario"] = sub_scenario
+        if found.asks_first:
+            body |= {"confirm": False, "mayConvert": True}
+        if found.request_id is not None:
+            body |= {"transactionRequestId": found.request_id, "otp": self.code_of(found.request_id) is not None}
+        if found.refund_of is not None:
+            original = self._instructions.books.row(
+                "SELECT transaction_id FROM arrival WHERE transfer_id = ?", found.refund_of
+            )
+            assert original is not None
+            body["refundInfo"] = {"originalTransactionId": original[0], "refundReason": found.note or "refund"}
+        return body
+
+
+def terms_of(found: Instruction, said: dict[str, Any]) -> dict[str, Any]:
+    """Returns the terms of a payment that waits for its confirmation, as columns of an instruction."""
+    moved, receive_currency = parse_amount(said["transferAmount"]), said["currency"]
+    if (conversion := said.get("conversion")) is not None:
+        if conversion["sourceCurrency"] != found.currency:
+            raise ValueError(f"{found.reference}: the conversion is from another currency")
+        moved, receive_currency = parse_amount(conversion["sourceAmount"]), conversion["targetCurrency"]
+    return {
+        "transfer_id": said["transferId"],
+        "total": moved + found.bank_fee,
+        "payee_fee": parse_amount(said["payeeFspFeeAmount"] or "0"),
+        "receive_amount": parse_amount(said["payeeReceiveAmount"] or said["transferAmount"]),
+        "receive_currency": receive_currency,
+        "expires_at": datetime.fromisoformat(said["expirationDate"]).timestamp(),
+    }
+
+
+def _party(customer: Customer) -> dict[str, str]:
+    return {"idType": "MSISDN", "idValue": customer.msisdn, "displayName": customer.name}

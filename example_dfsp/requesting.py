@@ -1,0 +1,132 @@
+"""The pages for requests to pay: asking another person for money, entering a payer's code, approving and rejecting."""
+
+import uuid
+
+from aiohttp import web
+
+from example_dfsp.requests_to_pay import RequestMade, RequestReceived
+from example_dfsp.site import Entries, Site, Wrong
+from example_dfsp.wallet import Wallet, reference_of
+
+_SHOWN = 8
+
+
+class Requesting:
+    """The pages of all customers."""
+
+    def __init__(self, site: Site, wallet: Wallet) -> None:
+        self._site, self._wallet, self._bank = site, wallet, site.bank
+
+    def add_to(self, app: web.Application) -> None:
+        """Adds the pages to an application."""
+        get, post = app.router.add_get, app.router.add_post
+        get("/request", self._form)
+        post("/request", self._ask)
+        get("/requests/{id}", self._made)
+        get("/requests/{id}/state", self._made_state)
+        post("/requests/{id}/code", self._enter_code)
+        get("/asked/{id}", self._asked)
+        post("/asked/{id}/review", self._review)
+        post("/asked/{id}/reject", self._reject)
+
+    # --- made ---------------------------------------------------------------------------------------------------------
+
+    async def _form(self, request: web.Request) -> web.StreamResponse:
+        return self._form_page(request, Entries())
+
+    def _form_page(self, request: web.Request, form: Entries, wrong: Wrong | None = None) -> web.Response:
+        customer = self._site.customer(request)
+        made = self._bank.requests.find_made("payee = ? ORDER BY created_at DESC", customer.msisdn, limit=_SHOWN)
+        return self._site.page(
+            request,
+            "request.html",
+            customer=customer,
+            form=form,
+            wrong=wrong,
+            made=made,
+            reference=form["reference"] or uuid.uuid4().hex,
+            status=422 if wrong else 200,
+        )
+
+    async def _ask(self, request: web.Request) -> web.StreamResponse:
+        customer = self._site.customer(request)
+        form = await self._site.form(request)
+        try:
+            number = self._site.number(request, form)
+            amount = self._site.amount(request, form, customer.currency)
+            if number == customer.msisdn:
+                _ = self._site.text(request)
+                raise Wrong("number", _("This is your own number. Enter the number of another person."))
+        except Wrong as wrong:
+            return self._form_page(request, form, wrong)
+        return await self.ask(
+            request,
+            RequestMade(
+                home_id=reference_of(form),
+                kind="transfer",
+                payee=customer.msisdn,
+                payer=number,
+                amount=amount,
+                currency=customer.currency,
+                note=self._site.note(form),
+            ),
+        )
+
+    async def ask(self, request: web.Request, new: RequestMade) -> web.StreamResponse:
+        """Sends a request, and leads to the page that shows its progress."""
+        await self._bank.requests.make(new)
+        raise self._site.go(f"/requests/{new.home_id}")
+
+    async def _made(self, request: web.Request) -> web.StreamResponse:
+        found = self._own_made(request)
+        return self._site.page(
+            request, "request_made.html", customer=self._site.customer(request), made=found, wrong=None
+        )
+
+    async def _made_state(self, request: web.Request) -> web.StreamResponse:
+        found = self._own_made(request)
+        return web.json_response({"state": found.state})
+
+    async def _enter_code(self, request: web.Request) -> web.StreamResponse:
+        found = self._own_made(request)
+        form = await self._site.form(request)
+        code = form["code"].replace(" ", "")
+        if not (code.isascii() and code.isdecimal() and len(code) == 6):
+            _ = self._site.text(request)
+            wrong = Wrong("code", _("Enter the six digits that the customer sees."))
+            customer = self._site.customer(request)
+            return self._site.page(request, "request_made.html", customer=customer, made=found, wrong=wrong, status=422)
+        if not await self._bank.requests.enter_code(found.home_id, code):
+            raise web.HTTPServiceUnavailable
+        raise self._site.go(f"/requests/{found.home_id}")
+
+    def _own_made(self, request: web.Request) -> RequestMade:
+        customer = self._site.customer(request)
+        found = self._bank.requests.made(request.match_info["id"])
+        if found is None or found.payee != customer.msisdn:
+            raise web.HTTPNotFound
+        return found
+
+    # --- received -----------------------------------------------------------------------------------------------------
+
+    async def _asked(self, request: web.Request) -> web.StreamResponse:
+        found = self._own_received(request)
+        begun = self._bank.approvals.begun(found)
+        if begun is not None and begun.state != "NEW":
+            raise self._site.go(f"/payments/{begun.reference}")
+        return self._site.page(request, "asked.html", customer=self._site.customer(request), asked=found)
+
+    async def _review(self, request: web.Request) -> web.StreamResponse:
+        """Asks for the terms. The customer approves or rejects on the page of the payment."""
+        return await self._wallet.begin(request, self._bank.approvals.payment_for(self._own_received(request)))
+
+    async def _reject(self, request: web.Request) -> web.StreamResponse:
+        await self._bank.approvals.reject(self._own_received(request))
+        raise self._site.go("/home")
+
+    def _own_received(self, request: web.Request) -> RequestReceived:
+        customer = self._site.customer(request)
+        found = self._bank.requests.received(request.match_info["id"])
+        if found is None or found.payer != customer.msisdn:
+            raise web.HTTPNotFound
+        return found

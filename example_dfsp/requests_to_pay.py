@@ -1,0 +1,390 @@
+"""Requests to pay: those that customers of this bank make, and those that other banks' customers make to them.
+
+A shop or an agent asks the payer for a one-time code: the payer's bank shows it to the payer, who tells it to the shop.
+The shop's bank gives the entered code to the payer's bank, which compares the two. A wrong code ends the request.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Coroutine
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import structlog
+
+from example_dfsp.books import Books
+from example_dfsp.connector_calls import ConnectorCalls, code_of, is_refusal, text_of
+from example_dfsp.customers import Customer, Customers
+from kitovu_connector import format_amount
+
+log = structlog.get_logger(__name__)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS request_made (
+    home_id TEXT PRIMARY KEY, kind TEXT NOT NULL, payee TEXT NOT NULL REFERENCES account, payer TEXT NOT NULL,
+    amount INTEGER NOT NULL CHECK (amount > 0), currency TEXT NOT NULL, note TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'NEW', payer_name TEXT, payer_fsp TEXT, entered_code TEXT,
+    error_code TEXT, error_text TEXT, transfer_id TEXT UNIQUE, created_at REAL NOT NULL, ended_at REAL,
+    CHECK (state IN ('NEW', 'ASKED', 'REJECTED', 'FAILED', 'PAID'))
+) STRICT;
+CREATE INDEX IF NOT EXISTS request_made_by ON request_made (payee, created_at);
+CREATE TABLE IF NOT EXISTS request_received (
+    request_id TEXT PRIMARY KEY, kind TEXT NOT NULL, payer TEXT NOT NULL REFERENCES account, payee_type TEXT NOT NULL,
+    payee TEXT NOT NULL, payee_name TEXT, payee_fsp TEXT NOT NULL, amount INTEGER NOT NULL CHECK (amount > 0),
+    currency TEXT NOT NULL, note TEXT NOT NULL, code TEXT, approval_code TEXT NOT NULL,
+    wrong_tries INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'OPEN', created_at REAL NOT NULL,
+    CHECK (state IN ('OPEN', 'REJECTING', 'REJECTED'))
+) STRICT;
+CREATE INDEX IF NOT EXISTS request_received_by ON request_received (payer, created_at);
+"""
+_SCENARIOS = {"transfer": "TRANSFER", "merchant": "PAYMENT", "cash_out": "WITHDRAWAL"}
+_KINDS = {scenario: kind for kind, scenario in _SCENARIOS.items()}
+_ASK_WITHIN_S = 60.0
+_PATIENCE_S = 5.0
+_LONGEST_PAUSE_S = 5.0
+FIXED_CODE = "123456"
+"""The one-time code of customers who approve every request, so that scripts can enter it."""
+OPEN_FOR_S = 24 * 3600.0
+"""How long a request can be approved."""
+
+
+class RequestRefused(Exception):
+    """This bank does not take the request. `code` is an error code of the API."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code, self.text = code, text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestMade:
+    """A request that a customer of this bank makes."""
+
+    home_id: str
+    kind: str
+    payee: str
+    payer: str
+    amount: int
+    currency: str
+    note: str = ""
+    state: str = "NEW"
+    payer_name: str | None = None
+    payer_fsp: str | None = None
+    entered_code: str | None = None
+    error_code: str | None = None
+    error_text: str | None = None
+    transfer_id: str | None = None
+    created_at: float = 0.0
+    ended_at: float | None = None
+
+    @property
+    def needs_code(self) -> bool:
+        """Whether the payer tells a one-time code to this customer."""
+        return self.kind != "transfer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestReceived:
+    """A request to a customer of this bank. The customer approves it with the code of a message.
+
+    A shop or an agent has a code of its own: the payer tells it to them.
+    """
+
+    request_id: str
+    kind: str
+    payer: str
+    payee_type: str
+    payee: str
+    payee_name: str | None
+    payee_fsp: str
+    amount: int
+    currency: str
+    note: str
+    code: str | None
+    approval_code: str
+    state: str
+    created_at: float
+
+
+_MADE = tuple(field.name for field in fields(RequestMade))
+_RECEIVED = tuple(field.name for field in fields(RequestReceived))
+
+
+class RequestsToPay:
+    """Both tables of requests, in the file of the books."""
+
+    def __init__(self, name: str, customers: Customers, books: Books, calls: ConnectorCalls) -> None:
+        self._name, self._customers, self._books, self._calls = name, customers, books, calls
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        books.define(_SCHEMA)
+
+    def resume(self) -> None:
+        """Continues with every request that was perhaps not sent, after the start."""
+        self._loop = asyncio.get_running_loop()
+        for made in self.find_made("state IN ('NEW', 'ASKED') AND created_at > ?", time.time() - OPEN_FOR_S):
+            if self._customers.get(made.payer) is None:
+                self._start(self._follow(made.home_id))
+        for received in self.find_received("state = 'REJECTING'"):
+            self._start(self._send_rejection(received.request_id))
+
+    async def close(self) -> None:
+        """Stops all tasks. The tables have every step."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- made by customers of this bank -------------------------------------------------------------------------------
+
+    async def make(self, new: RequestMade) -> RequestMade:
+        """Sends a request to the payer's bank. Returns it when that bank has answered, or after a while."""
+        values = asdict(new) | {"created_at": time.time()}
+        await asyncio.to_thread(
+            self._books.run,
+            f"INSERT OR IGNORE INTO request_made ({', '.join(_MADE)}) VALUES ({', '.join('?' * len(_MADE))})",
+            *(values[name] for name in _MADE),
+        )
+        found = self.made(new.home_id)
+        assert found is not None
+        if found.state == "NEW" and (payer := self._customers.get(found.payer)) is not None:
+            await asyncio.to_thread(self._ask_own, found, payer)
+            found = self.made(new.home_id) or found
+        if found.state == "NEW":
+            self._start(self._follow(new.home_id))
+            until = time.monotonic() + _PATIENCE_S
+            while found.state == "NEW" and time.monotonic() < until:
+                await asyncio.sleep(0.1)
+                found = self.made(new.home_id) or found
+        return found
+
+    def made(self, home_id: str) -> RequestMade | None:
+        """Returns the request with this id of the bank, or None."""
+        found = self.find_made("home_id = ?", home_id)
+        return found[0] if found else None
+
+    def find_made(self, condition: str, *values: object, limit: int = 200) -> list[RequestMade]:
+        """Returns the made requests that meet an SQL condition of the program."""
+        query = f"SELECT {', '.join(_MADE)} FROM request_made WHERE {condition} LIMIT {limit}"
+        return [RequestMade(**dict(zip(_MADE, row, strict=True))) for row in self._books.rows(query, *values)]
+
+    def _ask_own(self, made: RequestMade, payer: Customer) -> None:
+        """Gives a request to another customer of this bank. Its id is the bank's own."""
+        payee = self._customers.get(made.payee)
+        assert payee is not None
+        told = {
+            "transactionRequestId": made.home_id,
+            "to": {"idType": "MSISDN", "idValue": payee.msisdn, "displayName": payee.name, "fspId": self._name},
+            "currency": made.currency,
+            "transactionType": _SCENARIOS[made.kind],
+            "note": made.note,
+            "authenticationType": "OTP" if made.needs_code else None,
+        }
+        state, code, text = "ASKED", None, None
+        with self._books.transaction():
+            try:
+                self.take(told, payer, made.amount)
+            except RequestRefused as error:
+                state, code, text = "FAILED", error.code, error.text
+            self._books.run(
+                "UPDATE request_made SET state = ?, payer_name = ?, payer_fsp = ?, error_code = ?, error_text = ?"
+                " WHERE home_id = ? AND state = 'NEW'",
+                *(state, payer.name, self._name, code, text, made.home_id),
+            )
+
+    def _is_own(self, request_id: str) -> bool:
+        found = self.received(request_id)
+        return found is not None and found.payee_fsp == self._name
+
+    async def enter_code(self, home_id: str, code: str) -> bool:
+        """Passes on the code that the payer told. Returns False if the connector did not take it."""
+        if not self._is_own(home_id):
+            status, _ = await self._calls.call("POST", f"/requests/{home_id}/otp", {"otp": code})
+            if not 200 <= status < 300:
+                return False
+        await asyncio.to_thread(
+            self._books.run, "UPDATE request_made SET entered_code = ? WHERE home_id = ?", code, home_id
+        )
+        return True
+
+    def paid(self, home_id: str, transfer_id: str) -> None:
+        """Records that a transfer pays a request. The caller credits the customer in the same transaction."""
+        self._books.run(
+            "UPDATE request_made SET state = 'PAID', transfer_id = ?, ended_at = ?"
+            " WHERE home_id = ? AND state <> 'PAID'",
+            transfer_id,
+            time.time(),
+            home_id,
+        )
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _on_loop(self, work: Coroutine[Any, Any, None]) -> None:
+        """Starts work from a thread or from the loop itself."""
+        assert self._loop is not None, "the bank has not started"
+        self._loop.call_soon_threadsafe(self._start, work)
+
+    async def _follow(self, home_id: str) -> None:
+        """Sends a request until the payer's bank has answered, and then looks for a later answer."""
+        pause = 0.5
+        while (found := self.made(home_id)) is not None and found.state in ("NEW", "ASKED"):
+            if found.state == "NEW":
+                status, said = await self._calls.call("POST", "/requests", self._body(found))
+            else:
+                status, said = await self._calls.call("GET", f"/requests/{home_id}")
+            await self._note(found, status, said)
+            if time.time() > found.created_at + OPEN_FOR_S:
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+
+    async def _note(self, found: RequestMade, status: int, said: dict[str, Any]) -> None:
+        """Records what the connector says about a request."""
+        state, code, text = found.state, None, None
+        if status in (200, 202):
+            code, text = said.get("errorCode"), said.get("errorDescription")
+            if said["state"] == "FAILED":
+                state = "FAILED"
+            elif said.get("answer") is not None:
+                state = "REJECTED" if said["answer"] == "REJECTED" else "ASKED"
+        elif is_refusal(status):
+            state, code, text = "FAILED", code_of(said), text_of(said)
+        if state == "NEW" and time.time() > found.created_at + _ASK_WITHIN_S:
+            state, code = "FAILED", "2004"
+        if state == found.state:
+            return
+        await asyncio.to_thread(
+            self._books.run,
+            "UPDATE request_made SET state = ?, payer_name = ?, payer_fsp = ?, error_code = ?, error_text = ?,"
+            " ended_at = ? WHERE home_id = ? AND state IN ('NEW', 'ASKED')",
+            state,
+            said.get("payerName"),
+            said.get("payerFsp"),
+            code,
+            (text or "")[:300],
+            None if state == "ASKED" else time.time(),
+            found.home_id,
+        )
+
+    def _body(self, found: RequestMade) -> dict[str, Any]:
+        payee = self._customers.get(found.payee)
+        assert payee is not None
+        return {
+            "homeRequestId": found.home_id,
+            "from": {"idType": "MSISDN", "idValue": found.payer},
+            "to": {"idType": "MSISDN", "idValue": payee.msisdn, "displayName": payee.name},
+            "amountType": "SEND",
+            "currency": found.currency,
+            "amount": format_amount(found.amount),
+            "transactionType": _SCENARIOS[found.kind],
+            "initiatorType": payee.initiator,
+            "note": found.note or None,
+            "otp": found.needs_code,
+        }
+
+    # --- received by customers of this bank ---------------------------------------------------------------------------
+
+    def take(self, told: dict[str, Any], payer: Customer | None, amount: int) -> None:
+        """Stores a request of another bank. Raises RequestRefused. A repeated request changes nothing."""
+        if payer is None:
+            raise RequestRefused("3204", "no such customer")
+        if told["currency"] != payer.currency:
+            raise RequestRefused("4106", f"the customer's account is in {payer.currency}")
+        kind = _KINDS.get(told["transactionType"])
+        if kind is None:
+            raise RequestRefused("4102", "requests are for transfers, payments and withdrawals")
+        payee = told["to"]
+        needs_code = told.get("authenticationType") == "OTP"
+        values = {
+            "request_id": told["transactionRequestId"],
+            "kind": kind,
+            "payer": payer.msisdn,
+            "payee_type": payee["idType"],
+            "payee": payee["idValue"],
+            "payee_name": payee.get("displayName"),
+            "payee_fsp": payee["fspId"],
+            "amount": amount,
+            "currency": told["currency"],
+            "note": told.get("note") or "",
+            "code": (FIXED_CODE if payer.manner == "approves" else _new_code()) if needs_code else None,
+            "approval_code": _new_code(),
+            "state": "OPEN",
+            "created_at": time.time(),
+        }
+        self._books.run(
+            f"INSERT OR IGNORE INTO request_received ({', '.join(_RECEIVED)})"
+            f" VALUES ({', '.join('?' * len(_RECEIVED))})",
+            *(values[name] for name in _RECEIVED),
+        )
+
+    def received(self, request_id: str) -> RequestReceived | None:
+        """Returns the received request with this id, or None."""
+        found = self.find_received("request_id = ?", request_id)
+        return found[0] if found else None
+
+    def find_received(self, condition: str, *values: object, limit: int = 200) -> list[RequestReceived]:
+        """Returns the received requests that meet an SQL condition of the program."""
+        query = f"SELECT {', '.join(_RECEIVED)} FROM request_received WHERE {condition} LIMIT {limit}"
+        return [RequestReceived(**dict(zip(_RECEIVED, row, strict=True))) for row in self._books.rows(query, *values)]
+
+    def reject(self, request_id: str) -> None:
+        """Ends a received request without a payment, and tells the payee's bank."""
+        with self._books.transaction():
+            changed = self._books.run(
+                "UPDATE request_received SET state = 'REJECTING' WHERE request_id = ? AND state = 'OPEN'", request_id
+            )
+            if changed and self._is_own(request_id):
+                self._books.run("UPDATE request_received SET state = 'REJECTED' WHERE request_id = ?", request_id)
+                self._books.run(
+                    "UPDATE request_made SET state = 'REJECTED', ended_at = ? WHERE home_id = ? AND state = 'ASKED'",
+                    time.time(),
+                    request_id,
+                )
+                return
+        if changed:
+            self._on_loop(self._send_rejection(request_id))
+
+    async def _send_rejection(self, request_id: str) -> None:
+        pause = 0.5
+        while (await self._calls.call("POST", f"/receivedRequests/{request_id}/reject"))[0] >= 500:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+        await asyncio.to_thread(
+            self._books.run, "UPDATE request_received SET state = 'REJECTED' WHERE request_id = ?", request_id
+        )
+
+    def try_approval(self, request_id: str, code: str) -> int:
+        """Returns 0 if the code is the one in the message. Otherwise counts, and returns the number of wrong codes."""
+        found = self.received(request_id)
+        assert found is not None
+        if secrets.compare_digest(found.approval_code.encode(), code.encode()):
+            return 0
+        with self._books.transaction():
+            self._books.run(
+                "UPDATE request_received SET wrong_tries = wrong_tries + 1 WHERE request_id = ?", request_id
+            )
+            tries = self._books.row("SELECT wrong_tries FROM request_received WHERE request_id = ?", request_id)
+        assert tries is not None
+        return int(tries[0])
+
+    def unanswered(self, payer: str) -> list[RequestReceived]:
+        """Returns the requests to a customer that no payment has answered yet, the latest first."""
+        return self.find_received(
+            "payer = ? AND created_at > ? AND state = 'OPEN' AND NOT EXISTS (SELECT 1 FROM instruction i WHERE"
+            " i.request_id = request_received.request_id AND i.state IN ('SENT', 'PAID'))"
+            " ORDER BY created_at DESC",
+            payer,
+            time.time() - OPEN_FOR_S,
+        )
+
+    def code_of(self, request_id: str) -> str | None:
+        """Returns the one-time code of a received request, or None if it has none."""
+        found = self.received(request_id)
+        return None if found is None else found.code
+
+
+def _new_code() -> str:
+    return f"{secrets.randbelow(1_000_000):06}"

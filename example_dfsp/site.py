@@ -1,0 +1,264 @@
+"""The bank's web site: sessions, languages, security headers, forms and templates that all pages share.
+
+The pages are plain HTML. JavaScript only follows progress, filters lists and reads QR codes.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import jinja2
+import structlog
+from aiohttp import web
+
+from example_dfsp import reasons, texts
+from example_dfsp.bank import Bank
+from example_dfsp.customers import Customer
+from example_dfsp.sessions import Sessions, Who
+from example_dfsp.texts import LANGUAGES
+from kitovu_connector import AmountError, parse_amount
+
+log = structlog.get_logger(__name__)
+
+MAX_FORM_BYTES = 3 * 1024 * 1024  # a CSV file of 10,000 lines is the largest form
+HERE = Path(__file__).parent
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data: blob:;"
+    " media-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none';"
+    " manifest-src 'self'",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
+}
+_SAFE = frozenset({"GET", "HEAD"})
+_LANGUAGE_COOKIE = "language"
+_YEAR_S = 365 * 86_400
+
+LANGUAGE = web.RequestKey("language", str)
+WHO: web.RequestKey[Who | None] = web.RequestKey("who", Who)  # type: ignore[arg-type]
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Wrong(Exception):
+    """An entry of a form that cannot be used. `field` is its name, and the text says what to do."""
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(text)
+        self.field, self.text = field, text
+
+
+class Entries(dict[str, str]):
+    """The entries of a form. An entry that is not there is empty."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
+class Site:
+    """What all pages share."""
+
+    def __init__(self, bank: Bank, *, hosts: frozenset[str] = frozenset()) -> None:
+        self.bank = bank
+        self.sessions = Sessions(bank.books, bank.customers)
+        self._hosts = hosts | {"127.0.0.1", "localhost", "[::1]"}
+        self._cookie = f"session_{bank.name}"  # browsers share cookies between the ports of a machine
+        self._templates = {language: _templates(language) for language in LANGUAGES}
+
+    def application(self) -> web.Application:
+        """Returns the application, to which the pages are added."""
+        app = web.Application(middlewares=[self._guard, self._errors], client_max_size=MAX_FORM_BYTES)
+        app.router.add_static("/static", HERE / "static", append_version=True)
+        app.router.add_post("/language", self._set_language)
+        return app
+
+    # --- answers ------------------------------------------------------------------------------------------------------
+
+    def page(self, request: web.Request, template: str, *, status: int = 200, **context: Any) -> web.Response:
+        """Returns a page in the language of the request."""
+        language = request[LANGUAGE]
+        text = (
+            self._templates[language]
+            .get_template(template)
+            .render(
+                bank=self.bank.name,
+                who=request[WHO],
+                path=request.path,
+                language=language,
+                languages=LANGUAGES,
+                money=lambda amount, currency: texts.money_shown(amount, currency, language),
+                amount=lambda amount: texts.amount_shown(amount, language),
+                moment=texts.moment_shown,
+                day=texts.day_shown,
+                clock=texts.clock_shown,
+                reason=lambda code, text="": reasons.reason(self.text(request), code, text),
+                static=_static,
+                now=time.time(),
+                **context,
+            )
+        )
+        return web.Response(text=text, content_type="text/html", charset="utf-8", status=status)
+
+    def text(self, request: web.Request) -> Callable[[str], str]:
+        """Returns the function that translates a text for this request."""
+        return texts.catalogue(request[LANGUAGE]).gettext
+
+    def go(self, path: str) -> web.HTTPException:
+        """Returns a redirect after a form."""
+        return web.HTTPSeeOther(path)
+
+    def sign_in(self, request: web.Request, who_id: str) -> NoReturn:
+        """Starts a session."""
+        token = self.sessions.begin(who_id)
+        if token is None:
+            raise web.HTTPNotFound
+        response = web.HTTPSeeOther("/home")
+        response.set_cookie(
+            self._cookie, token, httponly=True, samesite="Lax", secure=request.secure, path="/", max_age=12 * 3600
+        )
+        raise response
+
+    def sign_out(self, request: web.Request) -> NoReturn:
+        """Ends the session."""
+        self.sessions.end(request.cookies.get(self._cookie))
+        response = web.HTTPSeeOther("/")
+        response.del_cookie(self._cookie, path="/")
+        raise response
+
+    # --- who, and what was entered ------------------------------------------------------------------------------------
+
+    def only(self, *roles: str) -> Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Handler]:
+        """Returns a decorator that admits the people with these roles, and sends all others to the sign-in page."""
+
+        def decorate(handler: Handler) -> Handler:
+            async def admitted(request: web.Request) -> web.StreamResponse:
+                who = request[WHO]
+                if who is None:
+                    raise web.HTTPSeeOther("/")
+                if who.role not in roles:
+                    raise web.HTTPForbidden
+                return await handler(request)
+
+            return admitted
+
+        return decorate
+
+    def customer(self, request: web.Request) -> Customer:
+        """Returns the customer who is signed in."""
+        who = request[WHO]
+        if who is None:
+            raise web.HTTPSeeOther("/")
+        if who.customer is None:
+            raise web.HTTPForbidden
+        return who.customer
+
+    async def form(self, request: web.Request) -> Entries:
+        """Returns the texts of a form, without spaces at their ends."""
+        found = await request.post()
+        return Entries({name: value.strip()[:600] for name, value in found.items() if isinstance(value, str)})
+
+    def amount(self, request: web.Request, form: dict[str, str], currency: str) -> int:
+        """Returns the amount in a form, or raises Wrong."""
+        _ = self.text(request)
+        raw = form.get("amount", "").replace(" ", "").replace("\u202f", "").replace("\xa0", "")
+        raw = raw.replace(",", "." if request[LANGUAGE] == "fr" else "")
+        try:
+            found = parse_amount(raw)
+        except AmountError:
+            raise Wrong("amount", _("Enter the amount in figures, for example 15000.")) from None
+        if found == 0:
+            raise Wrong("amount", _("The amount must be above 0."))
+        if found % 100:  # all currencies here have two decimals
+            raise Wrong("amount", _("The amount can have at most two decimals."))
+        return found
+
+    def number(self, request: web.Request, form: dict[str, str]) -> str:
+        """Returns the phone number in a form, as the scheme spells it, or raises Wrong."""
+        _ = self.text(request)
+        raw = "".join(character for character in form.get("number", "") if character not in " +-()")
+        if raw.startswith("0") and len(raw) == 10:
+            raw = "255" + raw[1:]  # as people write numbers at home
+        if not (raw.isascii() and raw.isdecimal() and 9 <= len(raw) <= 15):
+            raise Wrong("number", _("Enter a phone number with its country code, for example 255655001001."))
+        return raw
+
+    def note(self, form: dict[str, str]) -> str:
+        """Returns the note in a form."""
+        return "".join(character for character in form.get("note", "") if character.isprintable())[:120]
+
+    # --- for each request ---------------------------------------------------------------------------------------------
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuses other hosts and other sites, finds who asks in which language, and adds the security headers."""
+        host = request.headers.get("Host", "")
+        if urlsplit(f"//{host}").hostname not in {name.strip("[]") for name in self._hosts}:
+            raise web.HTTPMisdirectedRequest(text="This bank does not answer for this host name. See --host.")
+        if request.method not in _SAFE and not _is_same_site(request, host):
+            raise web.HTTPForbidden(text="This request came from another site, so nothing was done.")
+        request[LANGUAGE] = texts.chosen(
+            request.cookies.get(_LANGUAGE_COOKIE), request.headers.get("Accept-Language", "")
+        )
+        request[WHO] = self.sessions.who(request.cookies.get(self._cookie))
+        try:
+            response = await handler(request)
+        except web.HTTPException as redirect:
+            redirect.headers.update(_HEADERS)
+            raise
+        response.headers.update(_HEADERS)
+        if not request.path.startswith("/static"):
+            response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @web.middleware
+    async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Returns a page for each error, which says what to do."""
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            return self.page(request, "error.html", status=error.status, code=error.status)
+        except Exception:
+            log.exception("page_failed", path=request.path)
+            return self.page(request, "error.html", status=500, code=500)
+
+    async def _set_language(self, request: web.Request) -> web.StreamResponse:
+        form = await self.form(request)
+        wanted = form.get("language", "")
+        back = urlsplit(request.headers.get("Referer", "")).path or "/"
+        response = web.HTTPSeeOther(back if back.startswith("/") and not back.startswith("//") else "/")
+        if wanted in LANGUAGES:
+            response.set_cookie(_LANGUAGE_COOKIE, wanted, max_age=_YEAR_S, samesite="Lax", path="/", httponly=True)
+        raise response
+
+
+def _templates(language: str) -> jinja2.Environment:
+    """Returns the templates in a language. An environment of its own, because two would share the translations."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.install_gettext_translations(texts.catalogue(language), newstyle=True)  # type: ignore[attr-defined]
+    return environment
+
+
+def _is_same_site(request: web.Request, host: str) -> bool:
+    """Returns whether a page of this site makes the request: browsers report the site of every form."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        return False
+    origin = request.headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc == host
+
+
+def _static(name: str) -> str:
+    """Returns the URL of a file, which changes with its content so that browsers do not show an old one."""
+    return f"/static/{name}?v={int((HERE / 'static' / name).stat().st_mtime)}"

@@ -1,0 +1,193 @@
+"""The bank's treasury: position and liquidity at the hub, the hub's statement, and its comparison with the books."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from example_dfsp.bank import Bank
+from example_dfsp.site import Site
+from kitovu_connector import parse_amount
+
+_HOURS = {"1": 1, "24": 24, "168": 168}
+_SHOWN = 50
+_SETTLED_S = 5.0  # a transfer that the hub is just storing may be missing from a statement that ends now
+_OPEN = frozenset({"RECEIVED", "RESERVED", "HELD", "EXPECTED", "SENT"})
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A transfer on which the hub and the books do not agree. `kind` is a word that the page explains."""
+
+    transfer_id: str
+    kind: str
+    direction: str
+    at_hub: int | None
+    in_books: int | None
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """A comparison of the hub's statement with the books."""
+
+    equal: int
+    under_way: int
+    sent: int
+    received: int
+    differences: list[Difference]
+
+
+class Treasury:
+    """The pages of the treasurer."""
+
+    def __init__(self, site: Site) -> None:
+        self._site, self._bank = site, site.bank
+
+    def add_to(self, app: web.Application) -> None:
+        """Adds the pages to an application."""
+        treasurer = self._site.only("treasurer")
+        app.router.add_get("/treasury", treasurer(self._home))
+        app.router.add_get("/reconciliation", treasurer(self._reconciliation))
+
+    async def _home(self, request: web.Request) -> web.StreamResponse:
+        status, said = await self._bank.calls.call("GET", "/positions")
+        lines, _ = await statement_of(self._bank, time.time() - 3600, limit=_SHOWN)
+        names = ("scheme", "held", "fees", "cash", "capital")
+        currencies = [row[0] for row in self._bank.books.rows("SELECT DISTINCT currency FROM account ORDER BY 1 DESC")]
+        own = self._bank.books.currency
+        books = {
+            currency: {
+                name: self._bank.books.balance_of(name if currency == own else f"{name} {currency}") for name in names
+            }
+            | {"customers": self._customers(currency)}
+            for currency in currencies
+        }
+        return self._site.page(
+            request,
+            "treasury.html",
+            positions=[_figures(found) for found in said.get("positions", [])] if status == 200 else None,
+            lines=list(reversed(lines or []))[:_SHOWN],
+            books=books,
+            faults=await asyncio.to_thread(self._bank.faults),
+        )
+
+    def _customers(self, currency: str) -> int:
+        row = self._bank.books.row(
+            "SELECT coalesce(sum(balance), 0) FROM account WHERE is_customer AND currency = ?", currency
+        )
+        assert row is not None
+        return int(row[0])
+
+    async def _reconciliation(self, request: web.Request) -> web.StreamResponse:
+        hours = _HOURS.get(request.query.get("hours", "24"), 24)
+        since = time.time() - hours * 3600
+        until = time.time() - _SETTLED_S
+        lines, is_whole = await statement_of(self._bank, since, until=until)
+        found = None if lines is None else await asyncio.to_thread(compare, self._bank, lines, since, until)
+        return self._site.page(
+            request,
+            "reconciliation.html",
+            hours=hours,
+            choices=list(_HOURS.values()),
+            found=found,
+            is_whole=is_whole,
+            currency=self._bank.books.currency,
+            faults=await asyncio.to_thread(self._bank.faults),
+        )
+
+
+async def statement_of(
+    bank: Bank, since: float, *, until: float | None = None, limit: int = 20_000
+) -> tuple[list[dict[str, Any]] | None, bool]:
+    """Returns the hub's lines through the connector, and whether these are all. None if the hub does not answer."""
+    lines: list[dict[str, Any]] = []
+    query = {"since": _date(since), "until": _date(until or time.time()), "limit": "1000"}
+    while True:
+        status, said = await bank.calls.call("GET", "/statement?" + urlencode(query))
+        if status != 200:
+            return None, False
+        lines += said["transfers"]
+        if said.get("next") is None:
+            return lines, True
+        if len(lines) >= limit:
+            return lines, False
+        query["after"] = said["next"]
+
+
+def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float) -> Reconciliation:
+    """Compares the hub's lines with the books, transfer by transfer and in both directions."""
+    books = _books_of(bank)
+    equal = under_way = 0
+    totals = {"OUT": 0, "IN": 0}
+    differences = []
+    seen = set()
+    for line in lines:
+        key = (line["transferId"], line["direction"])
+        seen.add(key)
+        state, amount = books.get(key, (None, None))[:2]
+        if line["state"] in _OPEN or (state in _OPEN and line["state"] != "COMMITTED"):
+            under_way += 1
+        elif line["state"] == "COMMITTED":
+            at_hub = parse_amount(line["amount"])
+            totals[line["direction"]] += at_hub if line["currency"] == bank.books.currency else 0
+            if state in _OPEN:
+                under_way += 1
+            elif state == "COMMITTED" and (amount == at_hub or line.get("isConverted")):
+                equal += 1
+            else:
+                kind = "MISSING" if state is None else "STATES" if state != "COMMITTED" else "AMOUNTS"
+                differences.append(Difference(*key[:1], kind, key[1], at_hub, amount, line["currency"]))
+        elif state == "COMMITTED":
+            differences.append(Difference(key[0], "STATES", key[1], None, amount, line["currency"]))
+        else:
+            equal += 1
+    for key, (state, amount, at) in books.items():
+        if key not in seen and state == "COMMITTED" and since <= at < until - 120:
+            differences.append(Difference(key[0], "NOT_AT_HUB", key[1], None, amount, bank.books.currency))
+    return Reconciliation(equal, under_way, totals["OUT"], totals["IN"], differences)
+
+
+def _books_of(bank: Bank) -> dict[tuple[str, str], tuple[str, int, float]]:
+    """Returns state, amount and time of every transfer in the books, by id and direction."""
+    found = {
+        (transfer_id, "OUT"): (state, amount, at)
+        for transfer_id, state, amount, at in bank.books.rows(
+            "SELECT p.transfer_id, p.state, coalesce(p.paid, p.amount), i.created_at FROM payment p"
+            " JOIN instruction i USING (reference) WHERE p.transfer_id IS NOT NULL AND NOT p.own"
+        )
+    }
+    found |= {
+        (transfer_id, "OUT"): ("HELD", amount, at)
+        for transfer_id, amount, at in bank.books.rows(
+            "SELECT transfer_id, amount, created_at FROM instruction WHERE state = 'SENT' AND transfer_id IS NOT NULL"
+        )
+    }
+    found |= {
+        (transfer_id, "IN"): (state, amount, at)
+        for transfer_id, state, amount, at in bank.books.rows(
+            "SELECT i.transfer_id, i.state, i.amount, a.arrived_at FROM incoming i JOIN arrival a USING (transfer_id)"
+            " WHERE NOT i.own"
+        )
+    }
+    return found
+
+
+def _figures(found: dict[str, Any]) -> dict[str, Any]:
+    """Returns a position with its amounts as numbers."""
+    names = ("position", "reserved", "netDebitCap", "cover", "limit", "free")
+    amounts = {name: None if found.get(name) is None else _signed(found[name]) for name in names}
+    used = max(0, (amounts["position"] or 0) + (amounts["reserved"] or 0))
+    return {"currency": found["currency"], **amounts, "used": used}
+
+
+def _signed(text: str) -> int:
+    return -parse_amount(text[1:]) if text.startswith("-") else parse_amount(text)
+
+
+def _date(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,26 @@
+"""The bank's whole web site: every page, on one application for people's browsers."""
+
+from aiohttp import web
+
+from example_dfsp.agent import Agent
+from example_dfsp.bank import Bank
+from example_dfsp.bulk import Bulk
+from example_dfsp.pages import Pages
+from example_dfsp.requesting import Requesting
+from example_dfsp.site import Site
+from example_dfsp.teller import Teller
+from example_dfsp.till import Till
+from example_dfsp.treasury import Treasury
+from example_dfsp.wallet import Wallet
+
+
+def web_site(bank: Bank, hosts: frozenset[str] = frozenset()) -> web.Application:
+    """Returns the application. It needs the bank's other application, which opens the connections."""
+    site = Site(bank, hosts=hosts)
+    app = site.application()
+    wallet = Wallet(site)
+    requesting = Requesting(site, wallet)
+    for_customers = (wallet, requesting, Till(site, requesting), Agent(site, wallet, requesting), Bulk(site))
+    for part in (Pages(site), *for_customers, Teller(site), Treasury(site)):
+        part.add_to(app)
+    return app

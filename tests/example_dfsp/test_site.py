@@ -1,0 +1,387 @@
+"""The bank's web site without a hub: what it refuses, and that each person sees only their own."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from example_dfsp import payments, requests_to_pay
+from example_dfsp.bank import Bank
+from example_dfsp.books import Books
+from example_dfsp.customers import Customer, read_customers
+from example_dfsp.emv_codes import PaymentCode, written
+from example_dfsp.qr_pictures import svg_of
+from example_dfsp.requests_to_pay import RequestMade
+from example_dfsp.web_site import web_site
+from hub.local.net import free_port
+from tests.example_dfsp.cases import each
+from tests.example_dfsp.test_emv_codes import pixels_of
+
+GRACE, UPENDO, SHOP, AGENT, OFFICE = "255712001001", "255712001002", "255712003001", "255712004001", "255712006001"
+NOBODY_THERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connector answers here, so nothing is worth waiting for."""
+    monkeypatch.setattr(payments, "PATIENCE_S", 0.02)
+    monkeypatch.setattr(requests_to_pay, "_PATIENCE_S", 0.02)
+
+
+class People:
+    """Browsers of one bank, each with the cookies of one person."""
+
+    def __init__(self, bank: Bank, core_port: int, web_port: int) -> None:
+        self.bank, self.core = bank, f"http://127.0.0.1:{core_port}"
+        self.origin = f"http://127.0.0.1:{web_port}"
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+
+    async def ask(
+        self, who: str, method: str, path: str, data: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, str, Any]:
+        """Status, body and headers of one request, which follows no redirect."""
+        if who not in self._sessions:
+            self._sessions[who] = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+            if who:
+                await self.ask(who, "POST", "/sign-in", {"who": who})
+        headers = {"Origin": self.origin} if headers is None else headers
+        session = self._sessions[who]
+        async with session.request(
+            method, self.origin + path, data=data, headers=headers, allow_redirects=False
+        ) as answer:
+            return answer.status, await answer.text(), answer.headers
+
+    async def close(self) -> None:
+        for session in self._sessions.values():
+            await session.close()
+
+
+@asynccontextmanager
+async def people(folder: Path) -> AsyncIterator[People]:
+    customers: list[Customer] = [customer for customer in read_customers() if customer.dfsp == "greenbank"]
+    bank = Bank("greenbank", customers, Books(folder / "books.sqlite3"), NOBODY_THERE)
+    ports = [free_port(), free_port()]
+    runners = [web.AppRunner(app, access_log=None) for app in (bank.application(), web_site(bank))]
+    found = People(bank, *ports)
+    try:
+        for runner, port in zip(runners, ports, strict=True):
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield found
+    finally:
+        await found.close()
+        for runner in reversed(runners):
+            await runner.cleanup()
+
+
+def tell(folder: Path, story: Callable[[People], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with people(folder) as found:
+            await story(found)
+
+    asyncio.run(run())
+
+
+# --- other sites ------------------------------------------------------------------------------------------------------
+
+
+@each(
+    "headers",
+    {
+        "another site": {"Origin": "https://evil.example"},
+        "another port of this machine": {"Origin": "http://127.0.0.1:1"},
+        "no origin": {},
+        "a sandboxed page": {"Origin": "null"},
+        "a browser that says so": {"Origin": "SELF", "Sec-Fetch-Site": "cross-site"},
+        "a page of another host on this site": {"Origin": "SELF", "Sec-Fetch-Site": "same-site"},
+    },
+)
+def test_no_other_site_acts_for_a_person(headers: dict[str, str], tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        sent = {name: found.origin if value == "SELF" else value for name, value in headers.items()}
+        form = {"number": "255655001001", "amount": "1000"}
+        for path in ("/send", "/sign-in", "/sign-out", "/scan", "/scan/picture?width=1", "/language"):
+            status, _, _ = await found.ask(GRACE, "POST", path, form, sent)
+            assert status == 403, path
+        assert found.bank.instructions.find("1") == []
+        assert (await found.ask(GRACE, "GET", "/wallet"))[0] == 200
+
+    tell(tmp_path, story)
+
+
+def test_no_other_host_name_leads_here(tmp_path: Path) -> None:
+    """A page of evil.example whose name points to this machine would otherwise read and act as this site."""
+
+    async def story(found: People) -> None:
+        port = found.origin.rsplit(":", 1)[1]
+        for host in (f"evil.example:{port}", "evil.example", ""):
+            status, _, _ = await found.ask("", "GET", "/", None, {"Host": host})
+            assert status in (400, 421), host
+        assert (await found.ask("", "GET", "/", None, {"Host": f"localhost:{port}"}))[0] == 200
+
+    tell(tmp_path, story)
+
+
+def test_no_web_page_calls_the_core(tmp_path: Path) -> None:
+    """The core credits customers, so a page must not make a browser call it."""
+
+    async def story(found: People) -> None:
+        body = '{"transferState": "COMMITTED", "to": {"idType": "MSISDN", "idValue": "255712001001"}, "amount": "9"}'
+        async with aiohttp.ClientSession() as session:
+            for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+                for method, path in (
+                    ("PUT", "/transfers/T"),
+                    ("POST", "/pay"),
+                    ("POST", "/transfers"),
+                    ("GET", "/books"),
+                ):
+                    async with session.request(method, found.core + path, data=body, headers=headers) as answer:
+                        assert answer.status == 403, path
+        assert found.bank.books.balance_of(GRACE) == 2_000_000 * 10_000
+
+    tell(tmp_path, story)
+
+
+def test_every_answer_has_the_headers_that_protect_it(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        for who, path in (
+            ("", "/"),
+            (GRACE, "/wallet"),
+            (GRACE, "/nothing"),
+            (GRACE, "/static/bank.css"),
+            ("", "/home"),
+        ):
+            _, _, headers = await found.ask(who, "GET", path)
+            policy = headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy
+            assert "frame-ancestors 'none'" in policy
+            assert "unsafe" not in policy
+            assert headers["X-Content-Type-Options"] == "nosniff"
+        _, _, headers = await found.ask("", "POST", "/sign-in", {"who": GRACE})
+        cookie = headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Lax" in cookie
+        assert "session_greenbank=" in cookie
+
+    tell(tmp_path, story)
+
+
+# --- one's own --------------------------------------------------------------------------------------------------------
+
+_PAGES = {
+    "person": ["/wallet", "/send", "/request", "/scan", "/code", "/history"],
+    "shop": ["/till"],
+    "agent": ["/agent"],
+    "office": ["/bulk", "/bulk/example/25.csv"],
+    "teller": ["/teller", f"/teller/{GRACE}"],
+    "treasurer": ["/treasury", "/reconciliation"],
+}
+_WHO = {"person": GRACE, "shop": SHOP, "agent": AGENT, "office": OFFICE, "teller": "teller", "treasurer": "treasurer"}
+
+
+def test_each_page_is_for_its_role(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        for role, who in _WHO.items():
+            is_staff = role in ("teller", "treasurer")
+            for owner, paths in _PAGES.items():
+                is_allowed = owner == role or (owner == "person" and not is_staff)
+                for path in paths:
+                    status, text, _ = await found.ask(who, "GET", path)
+                    assert status == (200 if is_allowed else 403), (role, path)
+                    assert "Traceback" not in text
+        for path in (path for paths in _PAGES.values() for path in paths):
+            status, _, headers = await found.ask("", "GET", path)
+            assert (status, headers["Location"]) == (303, "/"), path
+
+    tell(tmp_path, story)
+
+
+def test_nobody_sees_or_decides_the_payments_of_another(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        form = {"number": "255655001001", "amount": "1000", "reference": "5e2b1a34-6d0f-4c55-9a43-0d1b6a6f7c11"}
+        _, _, headers = await found.ask(GRACE, "POST", "/send", form)
+        page = headers["Location"]
+        assert (await found.ask(GRACE, "GET", page))[0] == 200
+        for method, path in (("GET", ""), ("GET", "/state"), ("POST", "/confirm"), ("POST", "/cancel")):
+            assert (await found.ask(UPENDO, method, page + path))[0] == 404, path
+        # The same form id of another person is neither hers nor his.
+        status, _, _ = await found.ask(UPENDO, "POST", "/send", form)
+        assert status == 404
+        (only,) = found.bank.instructions.find("1")
+        assert (only.payer, only.state) == (GRACE, "NEW")
+        made = RequestMade(
+            home_id="a" * 32, kind="transfer", payee=GRACE, payer="255655001001", amount=1, currency="TZS"
+        )
+        await found.bank.requests.make(made)
+        assert (await found.ask(UPENDO, "GET", f"/requests/{made.home_id}"))[0] == 404
+        told = {
+            "transactionRequestId": "Q",
+            "to": {"idType": "MSISDN", "idValue": "255655001001", "fspId": "bluewallet"},
+            "currency": "TZS",
+            "transactionType": "TRANSFER",
+        }
+        found.bank.requests.take(told, found.bank.customers.get(GRACE), 10_000)
+        assert (await found.ask(GRACE, "GET", "/asked/Q"))[0] == 200
+        for method, path in (("GET", ""), ("POST", "/review"), ("POST", "/reject")):
+            assert (await found.ask(UPENDO, method, f"/asked/Q{path}"))[0] == 404
+
+    tell(tmp_path, story)
+
+
+def test_a_sign_out_ends_the_session_on_the_bank_too(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        await found.ask(GRACE, "GET", "/wallet")
+        cookie = found._sessions[GRACE].cookie_jar.filter_cookies(URL(found.origin))["session_greenbank"].value
+        assert (await found.ask(GRACE, "POST", "/sign-out"))[0] == 303
+        status, _, _ = await found.ask("", "GET", "/wallet", None, {"Cookie": f"session_greenbank={cookie}"})
+        assert status == 303
+        stored = found.bank.books.rows("SELECT * FROM session")
+        assert cookie not in str(stored)
+        assert (await found.ask("", "POST", "/sign-in", {"who": "255655001001"}))[0] == 404  # of another bank
+
+    tell(tmp_path, story)
+
+
+# --- entries ----------------------------------------------------------------------------------------------------------
+
+
+@each(
+    "case",
+    {
+        "no number": ({"number": "Idrisi", "amount": "1000"}, "phone number with its country code"),
+        "one's own number": ({"number": "+255 712 001 001", "amount": "1000"}, "your own number"),
+        "words": ({"number": "255655001001", "amount": "ten"}, "in figures"),
+        "nothing": ({"number": "255655001001", "amount": "0.00"}, "above 0"),
+        "less than nothing": ({"number": "255655001001", "amount": "-5"}, "in figures"),
+        "parts of a cent": ({"number": "255655001001", "amount": "1.005"}, "two decimals"),
+        "more than there is": ({"number": "255655001001", "amount": "2,000,000"}, "too low"),
+        "too long": ({"number": "255655001001", "amount": "9" * 400}, "in figures"),
+        "nothing at all": ({}, "phone number with its country code"),
+    },
+)
+def test_a_wrong_entry_says_what_to_do_and_keeps_the_others(case: tuple[dict[str, str], str], tmp_path: Path) -> None:
+    form, reason = case
+
+    async def story(found: People) -> None:
+        status, text, _ = await found.ask(GRACE, "POST", "/send", form | {"note": '"><script>alert(1)</script>'})
+        assert status == 422
+        assert reason in text
+        assert 'aria-invalid="true"' in text
+        assert "<script>alert" not in text
+        assert "&lt;script&gt;alert(1)" in text
+        assert found.bank.instructions.find("1") == []
+
+    tell(tmp_path, story)
+
+
+def test_a_number_and_an_amount_are_read_as_people_write_them(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        for number, amount in (("0655 001 001", "1,500.50"), ("+255-655-001-001", "1 500.5")):
+            status, _, _ = await found.ask(GRACE, "POST", "/send", {"number": number, "amount": amount})
+            assert status == 303
+        french = {"Origin": found.origin, "Accept-Language": "fr"}
+        form = {"number": "255655001001", "amount": "1\u202f500,50"}
+        assert (await found.ask(GRACE, "POST", "/send", form, french))[0] == 303
+        payments = found.bank.instructions.find("1")
+        assert {(found.payee, found.amount) for found in payments} == {("255655001001", 15_005_000)}
+        assert len(payments) == 3
+
+    tell(tmp_path, story)
+
+
+def test_a_form_that_is_sent_twice_is_one_payment(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        form = {"number": "255655001001", "amount": "1000", "reference": "5e2b1a34-6d0f-4c55-9a43-0d1b6a6f7c11"}
+        for amount in ("1000", "1000", "2000"):
+            _, _, headers = await found.ask(GRACE, "POST", "/send", form | {"amount": amount})
+            assert headers["Location"] == "/payments/5e2b1a346d0f4c559a430d1b6a6f7c11"
+        (only,) = found.bank.instructions.find("1")
+        assert only.amount == 1000 * 10_000
+
+    tell(tmp_path, story)
+
+
+def test_a_picture_is_read_and_another_says_what_to_do(tmp_path: Path) -> None:
+    code = written(PaymentCode(id_type="BUSINESS", id_value="700101", name="Soko", city="Dar", currency="TZS"))
+
+    async def story(found: People) -> None:
+        pixels, width = pixels_of(svg_of(code), 4)
+        status, text, _ = await found.ask(GRACE, "POST", f"/scan/picture?width={width}", pixels)
+        assert status == 200
+        assert code in text
+        assert (await found.ask(GRACE, "POST", "/scan/picture?width=100", bytes(10_000)))[0] == 422
+        assert (await found.ask(GRACE, "POST", "/scan/picture?width=1000", bytes(1_300_000)))[0] == 413
+        assert (await found.ask(GRACE, "POST", "/scan/picture?width=x", b"1"))[0] == 413
+        status, text, _ = await found.ask(GRACE, "POST", "/scan", {"text": code})
+        assert "Pay Soko" in text
+        own = written(PaymentCode(id_type="MSISDN", id_value=GRACE, name="Grace", city="Moshi", currency="TZS"))
+        status, text, _ = await found.ask(GRACE, "POST", "/scan", {"text": own})
+        assert (status, "your own code" in text) == (422, True)
+
+    tell(tmp_path, story)
+
+
+def test_a_file_that_is_too_large_or_wrong_pays_nothing(tmp_path: Path) -> None:
+    def sent(raw: bytes) -> aiohttp.FormData:
+        form = aiohttp.FormData({"reference": "5e2b1a34-6d0f-4c55-9a43-0d1b6a6f7c11"})
+        form.add_field("file", raw, filename='../../etc/"pay";.csv', content_type="text/csv")
+        return form
+
+    async def story(found: People) -> None:
+        status, text, _ = await found.ask(OFFICE, "POST", "/bulk", sent(b"x" * 3_200_000))
+        assert status == 413
+        status, text, _ = await found.ask(OFFICE, "POST", "/bulk", sent(b"id,to,amount,currency\nS1,x,1,TZS\n"))
+        assert (status, "Line 2" in text) == (422, True)
+        assert found.bank.batches.find("1") == []
+        _, example, _ = await found.ask(OFFICE, "GET", "/bulk/example/25.csv")
+        for _ in range(2):
+            status, _, headers = await found.ask(OFFICE, "POST", "/bulk", sent(example.encode()))
+        page = headers["Location"]
+        status, text, _ = await found.ask(OFFICE, "GET", page)
+        assert (status, "The file is in order" in text) == (200, True)
+        (batch,) = found.bank.batches.find("1")
+        assert (batch.lines, batch.state) == (25, "CHECKED")
+        _, _, headers = await found.ask(OFFICE, "GET", f"{page}/results.csv")
+        assert re.fullmatch(r'attachment; filename="[A-Za-z0-9]+[.]results[.]csv"', headers["Content-Disposition"])
+        assert (await found.ask("255712005001", "GET", page))[0] == 404  # another office
+        assert found.bank.instructions.find("1") == []
+
+    tell(tmp_path, story)
+
+
+def test_a_teller_pays_out_no_more_than_there_is(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        page = f"/teller/{GRACE}"
+        assert (await found.ask("teller", "POST", page, {"amount": "500", "what": "in"}))[0] == 303
+        status, text, _ = await found.ask("teller", "POST", page, {"amount": "2,000,501", "what": "out"})
+        assert (status, "too low" in text) == (422, True)
+        assert (await found.ask("teller", "POST", page, {"amount": "2,000,500", "what": "out"}))[0] == 303
+        assert found.bank.books.balance_of(GRACE) == 0
+        assert found.bank.faults() == []
+        status, text, _ = await found.ask(GRACE, "GET", "/wallet")
+        assert "Paid out at the counter" in text
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(("language", "word"), [("sw", "Pochi"), ("fr", "Portefeuille")])
+def test_the_pages_speak_the_chosen_language(language: str, word: str, tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        headers = {"Origin": found.origin, "Referer": found.origin + "/wallet"}
+        _, _, answered = await found.ask(GRACE, "POST", "/language", {"language": language}, headers)
+        assert answered["Location"] == "/wallet"
+        _, text, _ = await found.ask(GRACE, "GET", "/wallet")
+        assert f'<html lang="{language}">' in text
+        assert word in text
+        away = headers | {"Referer": "https://evil.example//evil.example/x"}
+        _, _, answered = await found.ask(GRACE, "POST", "/language", {"language": language}, away)
+        assert not answered["Location"].startswith("//")
+
+    tell(tmp_path, story)
