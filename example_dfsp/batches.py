@@ -192,6 +192,6 @@ class Batches:
             await self._payments.pay(new)
         except Overdrawn:
             text = "the payer's balance is too low"
-            await asyncio.to_thread(self._instructions.failed, reference, None, LOW_BALANCE, text)
+            await asyncio.to_thread(self._instructions.refused, reference, LOW_BALANCE, text)
         except Exception:  # one line must not stop the others; a restart tries it again
             log.exception("line_stopped", batch=batch.id, line=line)

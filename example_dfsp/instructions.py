@@ -182,14 +182,23 @@ class Instructions:
                 self._change(reference, state="PAID", transfer_id=transfer_id, ended_at=time.time())
             return self._known(reference)
 
+    def refused(self, reference: str, code: str, text: str) -> Instruction:
+        """Ends a payment that was not sent. Does nothing if its money is held: only the scheme's report ends that."""
+        with self.books.transaction():
+            if self._known(reference).state in ("NEW", "OFFERED"):
+                ended = {"error_code": code, "error_text": text[:300], "ended_at": time.time()}
+                self._change(reference, state="FAILED", **ended)
+            return self._known(reference)
+
     def failed(self, reference: str, transfer_id: str | None, code: str, text: str) -> Instruction:
-        """Returns the held money, if any, to the payer."""
+        """Returns the held money to the payer. `transfer_id` is None if no transfer was sent."""
         with self.books.transaction():
             known = self._known(reference)
             if known.is_ended:
                 return known
-            if known.state == "SENT":
-                self.books.refund(reference, transfer_id, code)
+            if known.state != "SENT":
+                raise Conflict(f"{reference} is {known.state}, and was not sent")
+            self.books.refund(reference, transfer_id, code)
             more = {} if transfer_id is None else {"transfer_id": transfer_id}
             self._change(
                 reference, state="FAILED", error_code=code, error_text=text[:300], ended_at=time.time(), **more

@@ -44,7 +44,7 @@ class OwnPayments:
         payee = self._payee(found)
         refusal = self._refusal(found, payee)
         if refusal is not None:
-            self._instructions.failed(found.reference, None, *refusal)
+            self._instructions.refused(found.reference, *refusal)
             return
         fee = self._payee_fee(found, payee)
         self._instructions.note_party(found.reference, payee.name, self._name)

@@ -22,7 +22,7 @@ from kitovu_connector import format_amount, parse_amount
 log = structlog.get_logger(__name__)
 
 PATIENCE_S = 5.0  # how long a page waits for terms or an end before it shows the progress
-CANCELLED, NO_TERMS = "4100", "2004"
+CANCELLED, WRONG_CODE, NO_TERMS = "4100", "4101", "2004"
 _TERMS_WITHIN_S = 60.0
 _LONGEST_PAUSE_S = 10.0
 
@@ -53,7 +53,7 @@ class Payments:
         """Continues with every payment whose money is held, after the start."""
         for found in self._instructions.open():
             self._start(found.reference, self._drive(found.reference))
-        for found in self._instructions.find("state = 'NEW'"):
+        for found in self._instructions.find("state = 'NEW' AND asks_first"):
             self._start(found.reference, self._ask_terms(found.reference))
 
     async def close(self) -> None:
@@ -75,18 +75,18 @@ class Payments:
 
     async def confirm(self, reference: str) -> Instruction:
         """Pays on the offered terms. Raises Overdrawn if the balance is too low; then nothing has changed."""
+        found = await self.get(reference)
+        if found is None or found.state != "OFFERED":  # a second click, or a form without terms
+            return await self._patiently(reference, PATIENCE_S)
         await asyncio.to_thread(self._instructions.send, reference)
         self._start(reference, self._drive(reference))
         return await self._patiently(reference, PATIENCE_S)
 
     async def decline(self, reference: str) -> Instruction:
         """Ends a payment that the customer does not want, unless it was confirmed before."""
-        found = await self.get(reference)
-        assert found is not None
-        if found.state not in ("NEW", "OFFERED"):
-            return found
-        ended = await asyncio.to_thread(self._instructions.failed, reference, None, CANCELLED, "")
-        if not self._own.is_for(found):  # if this request is lost, the terms at the connector expire by themselves
+        ended = await asyncio.to_thread(self._instructions.refused, reference, CANCELLED, "")
+        # If this request is lost, the terms at the connector expire by themselves.
+        if ended.state == "FAILED" and ended.error_code == CANCELLED and not self._own.is_for(ended):
             await self._calls.call("POST", f"/payments/{reference}/cancel")
         return ended
 
@@ -149,7 +149,7 @@ class Payments:
             is_over = time.time() > found.created_at + _TERMS_WITHIN_S
             if status == 200 or is_refusal(status) or status == 409 or is_over:
                 code, text = (NO_TERMS, "") if is_over else no
-                await asyncio.to_thread(self._instructions.failed, reference, None, code or NO_TERMS, text or "")
+                await asyncio.to_thread(self._instructions.refused, reference, code or NO_TERMS, text or "")
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
@@ -172,7 +172,7 @@ class Payments:
         if self._own.is_for(found):
             return await asyncio.to_thread(self._own.attempt, found)
         status, said = await self._send(found)
-        if status == 409:
+        if status == 409 and not found.asks_first:
             raise Conflict(f"{found.reference} is another payment at the connector")
         return await self._is_ended(found, status, said)
 
@@ -203,6 +203,8 @@ class Payments:
                 await asyncio.to_thread(self._instructions.paid, reference, said["transferId"], moved)
             else:
                 code, text = said["errorCode"] or NO_TERMS, said["errorDescription"] or ""
+                if code == CANCELLED:  # only a wrong one-time code cancels a confirmed payment
+                    code = WRONG_CODE
                 await asyncio.to_thread(self._instructions.failed, reference, said["transferId"], code, text)
             return True
         if is_refusal(sent_status) and await self._calls.was_never_begun(reference):

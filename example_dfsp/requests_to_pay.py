@@ -292,7 +292,7 @@ class RequestsToPay:
         if payer is None:
             raise RequestRefused("3204", "no such customer")
         if told["currency"] != payer.currency:
-            raise RequestRefused("4106", f"the customer's account is in {payer.currency}")
+            raise RequestRefused("4103", f"the customer's account is in {payer.currency}")
         kind = _KINDS.get(told["transactionType"])
         if kind is None:
             raise RequestRefused("4102", "requests are for transfers, payments and withdrawals")

@@ -123,6 +123,18 @@ def test_a_failed_payment_costs_nothing(books: Books, instructions: Instructions
     assert books.balance_of(ASHA) == 1000 * UNIT
 
 
+def test_only_the_scheme_ends_a_payment_that_was_sent(books: Books, instructions: Instructions) -> None:
+    """A click on Cancel that comes just after the one on Confirm must not give the money back."""
+    instructions.add(one())
+    instructions.send("R")
+    assert instructions.refused("R", "4100", "").state == "SENT"
+    assert books.balance_of("held") == 100 * UNIT
+    instructions.add(one("Q"))
+    assert instructions.refused("Q", "4100", "").state == "FAILED"
+    assert instructions.send("Q").state == "FAILED"
+    assert books.balance_of(ASHA) == 900 * UNIT
+
+
 def test_what_cannot_be_held_is_not_sent(books: Books, instructions: Instructions) -> None:
     instructions.add(one(amount=1000 * UNIT, bank_fee=UNIT))
     with pytest.raises(Overdrawn):
