@@ -75,6 +75,7 @@ class Scheme:
     says_at: datetime | None = None  # the Date of what the hub says; None is now
     answers: set[str] = field(default_factory=lambda: {"participants", "parties", "quotes", "transfers"})
     is_busy: bool = False  # and takes no transfers
+    figures: dict[str, Any] = field(default_factory=dict)  # what the hub answers to a GET of its own API, by the path
     refuses: dict[str, tuple[int, str]] = field(default_factory=dict)  # status and code by "METHOD /resource[/error]"
     handed_out: dict[str, list[str]] = field(  # the keys that the hub hands out, each by the name of `key_of`
         default_factory=lambda: {name: [name] for name in ("Hub", "blue", "red")}
@@ -109,6 +110,8 @@ class Scheme:
         if found := self.refuses.get(f"{request.method} /{first}{last}"):
             status, code = found
             return web.json_response(error(code), status=status, headers=ours)
+        if request.path in self.figures:
+            return web.json_response(self.figures[request.path], headers=ours)
         if request.path == "/dfsp/v1/signingKeys":
             return self._hand_out(request.headers.get("If-None-Match"), ours)
         task = asyncio.create_task(self._answer(request.method, request.path, body))

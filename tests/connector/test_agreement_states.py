@@ -262,6 +262,16 @@ def test_what_is_not_answered_ends_in_time_and_the_time_of_the_core_does_not_cou
     assert step(quoting, Waited(), NOW + 1001, POLICY).payment.state is State.PROVIDERS
 
 
+def test_the_payer_has_time_to_enter_the_password() -> None:
+    """A person tells the code to a shop. That takes longer than DFSPs may take for a lookup and for terms."""
+    asking = upto(State.AUTHORIZATION)
+    begun = asking.agreeing_since or asking.created_at
+    late = begun + POLICY.agree_s + 1
+    assert step(asking, Waited(), late, POLICY).payment.state is State.AUTHORIZATION
+    ended = step(asking, Waited(), begun + POLICY.password_s, POLICY).payment
+    assert (ended.state, ended.error_code) == (State.ABORTED, "2004")
+
+
 def test_what_was_agreed_elsewhere_is_sent_as_it_is() -> None:
     body = TransferPost(
         transfer_id=ID,

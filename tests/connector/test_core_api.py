@@ -286,6 +286,40 @@ outbound_port = {world.config.outbound_port}
 # --- the document -----------------------------------------------------------------------------------------------------
 
 
+POSITION = {"currency": "TZS", "isActive": True, "position": "-250", "reserved": "0", "cover": "1000", "free": "1250"}
+LINE = {
+    "transferId": "b51ec534-ee48-4575-b6a9-ead2955b8069",
+    "direction": "OUT",
+    "payerFsp": "green",
+    "payeeFsp": "blue",
+    "amount": "100",
+    "currency": "TZS",
+    "state": "COMMITTED",
+    "receivedDate": "2026-01-01T00:00:00.000Z",
+}
+
+
+def test_the_hubs_figures_reach_the_core(tmp_path: Path) -> None:
+    async def story(world: Scheme, call: Calls) -> None:
+        period = "since=2026-01-01T00:00:00.000Z&until=2026-01-02T00:00:00.000Z"
+        world.figures |= {
+            "/dfsp/v1/positions": {"positions": [POSITION]},
+            "/dfsp/v1/statement": {"transfers": [LINE], "conversions": [], "postings": [], "next": "abc"},
+        }
+        status, found = await call("GET", "/positions")
+        assert (status, found["positions"][0]["position"], found["positions"][0]["netDebitCap"]) == (200, "-250", None)
+        status, page = await call("GET", f"/statement?{period}&limit=1")
+        assert (status, page["transfers"][0]["transferId"], page["next"]) == (200, LINE["transferId"], "abc")
+        for wrong in ("since=2026-01-01T00:00:00.000Z", f"{period}&participant=blue", "", "until=x"):
+            assert (await call("GET", f"/statement?{wrong}"))[0] == 400, wrong
+        world.refuses["GET /dfsp"] = (403, "3000")
+        for path in ("/positions", f"/statement?{period}"):
+            status, refused = await call("GET", path)
+            assert (status, refused["errorInformation"]["errorCode"]) == (502, "1001")
+
+    tell(tmp_path, story)
+
+
 def test_the_document_has_every_call_and_no_other(tmp_path: Path) -> None:
     async def story(world: Scheme, call: Calls) -> None:
         assert await call("GET", "/openapi.json") == (200, DOCUMENT)
