@@ -30,8 +30,9 @@ class Bank:
         self.name, self.books = name, books
         self.customers = Customers(customers)
         self.calls = ConnectorCalls(connector_url)
-        for customer in customers:
-            books.open_account(customer.msisdn, customer.balance, customer.currency)
+        with books.transaction():
+            for customer in customers:
+                books.open_account(customer.msisdn, customer.balance, customer.currency)
         self.instructions = Instructions(books)
         self.arrivals = Arrivals(books)
         self.requests = RequestsToPay(name, self.customers, books, self.calls)

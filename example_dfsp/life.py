@@ -1,4 +1,4 @@
-"""A stream of payments of all kinds, with refusals, so that a demo looks alive. The same seed makes the same stream.
+"""A stream of payments of all kinds, with refusals, so that a demo looks alive. The same seed makes the same choices.
 
 Each bank acts for its own customers, as its web site does: they send, buy, request, refund, pay in and out, and get
 salaries. Some payments go to accounts that take none, to numbers that nobody has, or above a limit.
@@ -37,7 +37,7 @@ _NOTES = (
 )
 _MOST_AT_ONCE = 20
 _NOBODY = "255699999999"
-_REJECTS, _ANSWERS_AFTER_S = 0.2, 2.0
+_REJECTS, _ANSWERS_AFTER_S, _ANSWERS_WITHIN_S = 0.2, 30.0, 60.0  # people at their browsers come first
 _ELSEWHERE = 0.8  # of the payments go to another bank
 
 
@@ -162,7 +162,7 @@ class Life:
         found = self._bank.requests.find_received(
             "state = 'OPEN' AND kind = 'transfer' AND created_at BETWEEN ? AND ? AND payee_fsp <> ?"
             " AND NOT EXISTS (SELECT 1 FROM instruction i WHERE i.request_id = request_received.request_id)",
-            before - 20,
+            before - _ANSWERS_WITHIN_S,
             before,
             self._bank.name,
         )
