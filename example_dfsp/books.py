@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS account (
@@ -297,7 +298,7 @@ class Books:
         for currency, total in self.rows("SELECT currency, sum(balance) FROM account GROUP BY currency"):
             if total != 0:
                 faults.append(f"the accounts in {currency} make {total} together, and not 0")
-        held = dict(
+        held: dict[str, int] = dict(
             self.rows("SELECT coalesce(currency, 'TZS'), sum(amount) FROM payment WHERE state = 'HELD' GROUP BY 1")
         )
         for name, currency, balance in self.rows(
@@ -360,15 +361,15 @@ class Books:
         with self.transaction():
             self._db.executemany(statement, rows)
 
-    def rows(self, query: str, *values: object) -> list[Sequence]:
+    def rows(self, query: str, *values: object) -> list[Any]:
         """Returns all rows of a query."""
         with self._lock:
             return self._db.execute(query, values).fetchall()
 
-    def row(self, query: str, *values: object) -> Sequence | None:
+    def row(self, query: str, *values: object) -> Any | None:
         """Returns the first row of a query, or None."""
         with self._lock:
-            found: Sequence | None = self._db.execute(query, values).fetchone()
+            found: Any | None = self._db.execute(query, values).fetchone()
             return found
 
     def _own(self, name: str, currency: str) -> str:

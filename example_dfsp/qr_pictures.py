@@ -6,6 +6,7 @@ import zxingcpp
 
 MOST_PIXELS = 1_200_000
 _BORDER = 4  # modules, by the QR code standard
+_QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 
 
 def svg_of(text: str) -> str:
@@ -27,5 +28,5 @@ def text_in(pixels: bytes, width: int) -> str | None:
     if not 0 < width <= len(pixels) <= MOST_PIXELS or len(pixels) % width:
         return None
     picture = memoryview(pixels).cast("B", (len(pixels) // width, width))
-    found = zxingcpp.read_barcodes(picture, formats=zxingcpp.BarcodeFormat.QRCode)
+    found = zxingcpp.read_barcodes(picture, formats=_QR)
     return next((code.text for code in found if code.valid), None)

@@ -93,7 +93,7 @@ class Site:
                 money=lambda amount, currency: texts.money_shown(amount, currency, language),
                 amount=lambda amount: texts.amount_shown(amount, language),
                 moment=texts.moment_shown,
-                day=texts.day_shown,
+                when=lambda timestamp: texts.when_shown(timestamp, time.time()),
                 clock=texts.clock_shown,
                 reason=lambda code, text="": reasons.reason(self.text(request), code, text),
                 static=_static,

@@ -58,8 +58,10 @@ def moment_shown(timestamp: float | None) -> str:
     return datetime.fromtimestamp(timestamp, UTC).astimezone(_EAST_AFRICA).strftime("%d.%m.%Y %H:%M")
 
 
-def day_shown(timestamp: float) -> str:
-    """Returns a day in East Africa."""
+def when_shown(timestamp: float, now: float) -> str:
+    """Returns the time of the day for today, and otherwise the day."""
+    if timestamp >= start_of_day(now):
+        return clock_shown(timestamp)
     return datetime.fromtimestamp(timestamp, UTC).astimezone(_EAST_AFRICA).strftime("%d.%m.%Y")
 
 

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from example_dfsp.bank import Bank
 from example_dfsp.site import Site
+from example_dfsp.texts import clock_shown
 from kitovu_connector import parse_amount
 
 _HOURS = {"1": 1, "24": 24, "168": 168}
@@ -70,11 +71,16 @@ class Treasury:
         return self._site.page(
             request,
             "treasury.html",
-            positions=[_figures(found) for found in said.get("positions", [])] if status == 200 else None,
-            lines=list(reversed(lines or []))[:_SHOWN],
+            positions=self._positions(said) if status == 200 else None,
+            lines=[_line(line) for line in reversed(lines or [])][:_SHOWN],
             books=books,
             faults=await asyncio.to_thread(self._bank.faults),
         )
+
+    def _positions(self, said: dict[str, Any]) -> list[dict[str, Any]]:
+        """Returns the positions, the one in the bank's own currency first."""
+        found = [_figures(position) for position in said.get("positions", [])]
+        return sorted(found, key=lambda position: position["currency"] != self._bank.books.currency)
 
     def _customers(self, currency: str) -> int:
         row = self._bank.books.row(
@@ -183,6 +189,12 @@ def _figures(found: dict[str, Any]) -> dict[str, Any]:
     amounts = {name: None if found.get(name) is None else _signed(found[name]) for name in names}
     used = max(0, (amounts["position"] or 0) + (amounts["reserved"] or 0))
     return {"currency": found["currency"], **amounts, "used": used}
+
+
+def _line(line: dict[str, Any]) -> dict[str, Any]:
+    """Returns a line of the statement with its amount as a number and its time in East Africa."""
+    at = datetime.fromisoformat(line["receivedDate"]).timestamp()
+    return line | {"amount": parse_amount(line["amount"]), "time": clock_shown(at)}
 
 
 def _signed(text: str) -> int:

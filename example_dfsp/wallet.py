@@ -285,7 +285,7 @@ class Wallet:
         except CodeError as error:
             wrong = Wrong("text", _("This QR code cannot be paid here") + f": {_(str(error))}.")
             return self._site.page(request, "scan.html", customer=customer, wrong=wrong, text=text, status=422)
-        shown = {"customer": customer, "code": code, "text": text, "form": form}
+        shown: dict[str, Any] = {"customer": customer, "code": code, "text": text, "form": form}
         reference = form.get("reference") or uuid.uuid4().hex
         try:
             if (code.id_type, code.id_value) in customer.aliases:

@@ -307,7 +307,6 @@ def test_the_staff_see_the_counter_the_position_and_equal_books(banks: list[Bank
         teller.picture("teller-customer")
         treasurer.sees("Position in TZS")
         treasurer.picture("treasury")
-        time.sleep(5)  # a statement ends some seconds before now
         treasurer.go("/reconciliation")
         treasurer.picture("reconciliation")
         assert "The hub and the books agree." in treasurer.page.inner_text("[role=status]")
