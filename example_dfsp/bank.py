@@ -28,6 +28,7 @@ class Bank:
 
     def __init__(self, name: str, customers: list[Customer], books: Books, connector_url: str) -> None:
         self.name, self.books = name, books
+        self.is_registered = asyncio.Event()  # the scheme has the aliases of all customers
         self.customers = Customers(customers)
         self.calls = ConnectorCalls(connector_url)
         with books.transaction():
@@ -79,6 +80,7 @@ class Bank:
                 status, said = await self.calls.call("POST", "/aliases", {"idType": id_type, "idValue": id_value})
                 if status != 201:
                     return no(502, "1001", f"an alias was not registered: {said}")
+        self.is_registered.set()
         return web.json_response({"registered": len(self.customers.all)})
 
     async def _pay(self, request: web.Request) -> web.Response:

@@ -52,7 +52,8 @@ class Life:
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Runs until it is cancelled."""
+        """Runs until it is cancelled, once the scheme knows the bank's customers."""
+        await self._bank.is_registered.wait()
         actions: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (40, self._transfer),
             (20, self._purchase),
