@@ -49,4 +49,3 @@ def _failure(error: HubRefused | HubUnreachable) -> FspiopError:
         return FspiopError(ErrorCode.VALIDATION_ERROR, error.text[:128])
     text = str(error)[:128] or "the hub does not answer"
     return FspiopError(ErrorCode.DESTINATION_COMMUNICATION_ERROR, text, http_status=502)
-
