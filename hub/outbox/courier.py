@@ -36,7 +36,7 @@ log = structlog.get_logger("outbox")
 T = TypeVar("T")
 
 _LOOK_EVERY_S = 1.0
-_COMPANY_S = 0.005  # how long a result waits for other results, so that one statement stores them together
+_COMPANY_S = 0.015  # how long a result waits for other results, so that one statement stores them together
 _BETWEEN_CLAIMS_S = 0.01
 _PAUSE_S = 0.5  # the pause after a failure of the database
 _SPOILT_S = 60.0  # how long a message that the database cannot return is skipped
@@ -205,7 +205,12 @@ class Courier:
 
     async def _deliver(self, destination: Destination, message: Claimed, url: str | None) -> None:
         answer = await self._send(message, url)
+        # A source that had all its connections may have further messages, which no claim has counted.
+        has_limit = destination.open_by_source[message.source_id] >= settings.OUTBOX_CONCURRENCY_PER_SOURCE
+        destination.has_news = destination.has_news or has_limit
         destination.ends(message)
+        if destination.has_news:  # now there is room
+            self._news.set()
         if answer.is_silence:
             pause = destination.was_silent(message, time.monotonic())
             if pause:
@@ -246,7 +251,6 @@ class Courier:
                 log.warning("outbox_not_settled", messages=len(results), error=str(error)[:200])
             except Exception:  # the courier must continue
                 log.exception("settling_failed")
-            self._look_at({message.destination_id for message, _ in results})
 
     async def _in_database(self, work: Callable[..., T], *arguments: object) -> T:
         return await self._loop.run_in_executor(self._database, _with_fresh_connection, work, *arguments)
@@ -264,32 +268,37 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
 
 
 def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores these results. Returns the requesters that must be notified that their messages failed."""
+    """Stores these results. Returns the participants whose messages may be sent now.
+
+    These are the destinations of messages that waited for a delivered message, and of all failed messages, and the
+    requesters that must be notified of a failure.
+    """
     try:
-        notified = _settle_together(results, left_alone)
+        found = _settle_together(results, left_alone)
     except DatabaseError as error:
         if is_away(error) or len(results) < 2:
             raise
-        notified = _settle_alone(results)
+        found = _settle_alone(results)
     for message, answer in results:
         metrics.count(message, answer)
-    return notified
+    return found
 
 
 def _settle_together(
     results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]
 ) -> set[int]:
-    store.delivered([(message.id, answer.status) for message, answer in results if answer.is_taken])
+    waited = store.delivered([(message.id, answer.status) for message, answer in results if answer.is_taken])
     failed = [retries.judge(message, answer) for message, answer in results if not answer.is_taken]
-    return retries.settle([*failed, *(retries.left_alone(message, seconds) for message, seconds in left_alone)])
+    notified = retries.settle([*failed, *(retries.left_alone(message, seconds) for message, seconds in left_alone)])
+    return waited | notified | {failure.message.destination_id for failure in failed}
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]]) -> set[int]:
     """Stores each result alone. So if the database refuses one result, the other messages are not sent again."""
-    notified: set[int] = set()
+    found: set[int] = set()
     for message, answer in results:
         try:
-            notified |= _settle_together([(message, answer)], ())
+            found |= _settle_together([(message, answer)], ())
         except DatabaseError as error:
             log.error("message_not_settled", message=message.id, error=str(error)[:200])
-    return notified
+    return found

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 import redis
@@ -104,6 +105,11 @@ def message(to: Participant, path: str, *, subject: str = "s", reply_to: Partici
     )
 
 
+def look_at(courier: Courier, destination: Participant) -> None:
+    """Does what the bell does, without Redis, where the courier of the test before may still be listening."""
+    courier._loop.call_soon_threadsafe(courier._look_at, [destination.pk])
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -139,6 +145,45 @@ def test_a_ring_of_the_bell_is_heard_at_once(courier: Courier, sink: Sink, monke
     assert sink.got == []
     outbox.poke({green.pk})
     wait_until(lambda: len(sink.got) == 1, seconds=2)
+
+
+def test_a_courier_looks_again_after_a_delivery_only_for_a_message_that_waited_for_it(
+    courier: Courier, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    green = send_to("green", sink.url)
+    monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 60.0)
+    time.sleep(0.3)  # the last look at the old pace
+    claims: list[int] = []
+    claim = store.claim
+
+    def counted(*arguments: Any, **more: Any) -> store.Claim:
+        found = claim(*arguments, **more)
+        claims.append(len(found.messages))
+        return found
+
+    monkeypatch.setattr(store, "claim", counted)
+    store.append([message(green, "/transfers/T", subject="T")])
+    look_at(courier, green)
+    wait_until(lambda: Delivery.objects.count() == 1)
+    time.sleep(0.3)
+    assert claims == [1]
+    store.append([message(green, f"/transfers/U/{number}", subject="U") for number in range(3)])
+    look_at(courier, green)
+    wait_until(lambda: Delivery.objects.count() == 4, seconds=3)
+    assert sink.paths()[1:] == [f"/transfers/U/{number}" for number in range(3)]
+
+
+def test_a_source_that_had_all_its_connections_goes_on_when_one_is_free(
+    courier: Courier, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    green = send_to("green", sink.url)
+    monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 60.0)
+    time.sleep(0.3)  # the last look at the old pace
+    sink.answer = lambda path, count: (time.sleep(0.05), (200, {}))[1]
+    with override_settings(OUTBOX_CONCURRENCY_PER_SOURCE=2):
+        store.append([message(green, f"/transfers/{number}", subject=str(number)) for number in range(12)])
+        look_at(courier, green)
+        wait_until(lambda: Delivery.objects.count() == 12, seconds=3)
 
 
 def test_nobody_waits_for_a_redis_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
