@@ -173,6 +173,32 @@ def test_a_courier_looks_again_after_a_delivery_only_for_a_message_that_waited_f
     assert sink.paths()[1:] == [f"/transfers/U/{number}" for number in range(3)]
 
 
+def test_a_message_that_comes_while_a_delivery_before_it_is_recorded_waits_two_seconds(
+    committed_world: World,
+) -> None:
+    """The statement that records the delivery does not see the message, whose claim still sees the one before it."""
+    green = Participant.objects.get(name="green")
+    store.append([message(green, "/transfers/T/1", subject="T")])
+    (first,) = store.claim({green.pk: Room(9, MANY)}, lease_s=10).messages
+    recorded, is_put_off = threading.Event(), threading.Event()
+
+    def record() -> None:
+        with transaction.atomic():
+            assert store.delivered([(first.id, 200)]) == set()
+            recorded.set()
+            is_put_off.wait(10)
+        connection.close()
+
+    recording = threading.Thread(target=record)
+    recording.start()
+    assert recorded.wait(10)
+    store.append([message(green, "/transfers/T/2", subject="T")])
+    assert not store.claim({green.pk: Room(9, MANY)}, lease_s=10).messages
+    is_put_off.set()
+    recording.join()
+    wait_until(lambda: bool(store.claim({green.pk: Room(9, MANY)}, lease_s=10).messages), seconds=4)
+
+
 def test_a_source_that_had_all_its_connections_goes_on_when_one_is_free(
     courier: Courier, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
