@@ -30,6 +30,7 @@ from hub.outbox.client import Answer
 from hub.outbox.destination_pauses import Destination, open_by_source
 from hub.outbox.store import Claim, Claimed, Room
 from hub.participants import queries
+from hub.processor_use import processors
 from hub.sql_execution import is_away, is_outdated, work_by_keys
 
 log = structlog.get_logger("outbox")
@@ -38,6 +39,7 @@ T = TypeVar("T")
 _LOOK_EVERY_S = 1.0
 _COMPANY_S = 0.015  # how long a result waits for other results, so that one statement stores them together
 _BETWEEN_CLAIMS_S = 0.01
+_LONGER = 3  # while the processors are short, both times are so many times as long
 _PAUSE_S = 0.5  # the pause after a failure of the database
 _SPOILT_S = 60.0  # how long a message that the database cannot return is skipped
 
@@ -85,7 +87,8 @@ class Courier:
             await self._news.wait()
             self._news.clear()
             await self._claim()
-            await asyncio.sleep(_BETWEEN_CLAIMS_S)  # messages that arrive meanwhile are claimed together
+            # Messages that arrive meanwhile are claimed together.
+            await asyncio.sleep(_BETWEEN_CLAIMS_S * _longer())
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*self._sending)
@@ -238,7 +241,7 @@ class Courier:
         while not (self._is_stopping and not self._sending and not self._finished):
             await self._has_finished.wait()
             self._has_finished.clear()
-            await asyncio.sleep(_COMPANY_S)
+            await asyncio.sleep(_COMPANY_S * _longer())
             results, self._finished = self._finished, []
             left_alone, self._left_alone = self._left_alone, []
             if not results and not left_alone:
@@ -254,6 +257,11 @@ class Courier:
 
     async def _in_database(self, work: Callable[..., T], *arguments: object) -> T:
         return await self._loop.run_in_executor(self._database, _with_fresh_connection, work, *arguments)
+
+
+def _longer() -> int:
+    """Returns by how much a courier waits longer for more messages: larger groups if the processors are short."""
+    return _LONGER if processors.are_short() else 1
 
 
 def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
