@@ -1,8 +1,8 @@
 """Runs the ticks while Celery gives none, because Valkey is down, beat is stopped, or the broker delivers nothing.
 
-With Celery alone, a reservation is released on time only if beat, broker and worker all work. So a worker process that
-receives no tick for a while runs the ticks itself. A tick only looks for due work, so two ticks at the same time do no
-harm. A tick without due work costs a few reads.
+A reservation is released on time only if beat, broker and worker all work. So each worker process runs the ticks itself
+when no worker process has received a tick for a while. A tick only looks for due work, so two ticks at the same time do
+no harm. A tick without due work costs a few reads.
 """
 
 import threading
@@ -15,14 +15,14 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 log = structlog.get_logger("standby")
 
 _EVERY_S = 0.5
-_PATIENCE_S = 2.0  # beat ticks several times a second, and each worker process gets some ticks
+_PATIENCE_S = 2.0  # beat ticks once a second, and one of the worker processes gets the tick
 
 
 class Standby:
     """The clock of one worker process. Each tick is a function without arguments."""
 
-    def __init__(self, ticks: Collection[Callable[[], object]]) -> None:
-        self._ticks = ticks
+    def __init__(self, ticks: Collection[Callable[[], object]], is_given_to_others: Callable[[], bool]) -> None:
+        self._ticks, self._is_given_to_others = ticks, is_given_to_others
         self._given_at = time.monotonic()
         self._is_at_work = False
         self._stopping = threading.Event()
@@ -42,21 +42,27 @@ class Standby:
 
     def _run(self) -> None:
         while not self._stopping.wait(_EVERY_S):
-            is_needed = time.monotonic() - self._given_at > _PATIENCE_S
+            is_needed = time.monotonic() - self._given_at > _PATIENCE_S and not self._is_given_to_others()
             if is_needed != self._is_at_work:
                 self._is_at_work = is_needed
                 log.warning("celery_gives_no_ticks" if is_needed else "celery_gives_ticks_again")
                 connection.close()  # the connection is idle from now on, or was unused for long
             if is_needed:
-                self._tick()
+                run_all(self._ticks)
 
-    def _tick(self) -> None:
-        for tick in self._ticks:
-            close_old_connections()
-            try:
-                tick()
-            except (DatabaseError, InterfaceError) as error:
-                log.warning("tick_failed", error=str(error)[:200])
-                connection.close()
-            except Exception:  # the next tick must still run
-                log.exception("tick_failed")
+
+def run_all(ticks: Collection[Callable[[], object]], *, for_s: float = float("inf")) -> None:
+    """Runs these ticks one after the other, and begins none after so many seconds. A tick that fails stops no other."""
+    until = time.monotonic() + for_s
+    for number, tick in enumerate(ticks):
+        if time.monotonic() > until:
+            log.warning("ticks_left_to_the_next_second", ticks=len(ticks) - number)
+            return
+        close_old_connections()
+        try:
+            tick()
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("tick_failed", error=str(error)[:200])
+            connection.close()
+        except Exception:  # the next tick must still run
+            log.exception("tick_failed")

@@ -22,6 +22,7 @@ from psycopg import errors as pg
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.fair_groups import Waiting
+from hub.processor_use import processors
 from hub.sql_execution import execute, is_away, is_of_some_rows, is_outdated, work_by_keys
 
 C = TypeVar("C")
@@ -31,6 +32,7 @@ T = TypeVar("T")
 ATTEMPTS = 5
 _IDLE_S = 0.5  # after this time without a group, the connection is checked before the next group
 _CROWD = 4  # after a group of at least this size, it is worth waiting for more commands
+_LONGER = 2  # while the processors are short, small groups wait so many times as long
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
 # A row that another transaction has locked, or that makes a statement slow, must not delay the messages about others.
@@ -188,15 +190,22 @@ class Engine(ABC, Generic[C, R]):
             with self._arrived:
                 while not self._waiting:
                     self._arrived.wait()
-            if self._last_size >= _CROWD:
-                # A commit costs the same for few commands and for many. So when many commands arrive, the engine waits
-                # for more of them.
-                time.sleep(max(0.0, self._last_began + self._pace_s() - time.monotonic()))
+            time.sleep(max(0.0, self._last_began + self._least_s() - time.monotonic()))
             with self._arrived:
                 group = self._choose(self._waiting)
             if group:  # the group is empty if all waiting requests have ended
                 self._last_began, self._last_size = time.monotonic(), len(group)
                 return group
+
+    def _least_s(self) -> float:
+        """Returns the least time between the beginnings of the previous group and the next group.
+
+        A commit costs the same for few commands and for many. So the engine waits for more commands if many arrive, and
+        longer if few arrive although the processors are short.
+        """
+        if self._last_size >= _CROWD:
+            return self._pace_s()
+        return _LONGER * self._pace_s() if processors.are_short() else 0.0
 
     def _settle(self, group: list[Waiting[C, R]], *, until: float | None = None) -> None:
         try:

@@ -444,17 +444,21 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "health_check_interval": 5,
     "global_keyprefix": "celery:",
 }
+# The work of each second. One task does all of it, because a task costs Celery more than a look for due work.
+EACH_SECOND = [
+    "ledger.tasks.expire_transfers",
+    "ledger.tasks.release_held_transfers",
+    "quotes.tasks.fail_unanswered",
+    "directory.tasks.report_unanswered",
+    "rules.profiles.tasks.fold",
+    "rules.lists.tasks.screen_names",
+    "rules.alerts.tasks.merge",
+    "settlement.tasks.catch_up",
+]
 CELERY_BEAT_SCHEDULE = {
-    "expire-transfers": {"task": "ledger.tasks.expire_transfers", "schedule": 1.0, "options": {"expires": 5}},
-    "release-held": {"task": "ledger.tasks.release_held_transfers", "schedule": 1.0, "options": {"expires": 5}},
+    "each-second": {"task": "hub.tasks.each_second", "schedule": 1.0, "options": {"expires": 5}},
     "watch-positions": {"task": "ledger.tasks.watch_positions", "schedule": 5.0, "options": {"expires": 5}},
-    "fail-unanswered": {"task": "quotes.tasks.fail_unanswered", "schedule": 1.0, "options": {"expires": 5}},
-    "report-unanswered": {"task": "directory.tasks.report_unanswered", "schedule": 1.0, "options": {"expires": 5}},
-    "fold-counts": {"task": "rules.profiles.tasks.fold", "schedule": 1.0, "options": {"expires": 5}},
-    "screen-names": {"task": "rules.lists.tasks.screen_names", "schedule": 1.0, "options": {"expires": 5}},
-    "merge-alerts": {"task": "rules.alerts.tasks.merge", "schedule": 1.0, "options": {"expires": 5}},
     "tidy-lists": {"task": "rules.lists.tasks.tidy", "schedule": 3600.0, "options": {"expires": 600}},
-    "settlement": {"task": "settlement.tasks.catch_up", "schedule": 1.0, "options": {"expires": 5}},
     "check-ledger": {
         "task": "portal.tasks.check_ledger",
         "schedule": env.float("LEDGER_CHECK_EVERY_S", default=300.0),

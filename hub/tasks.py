@@ -1,15 +1,22 @@
 """The ticks that belong to no app. Also starts the clock that runs ticks while Celery gives none."""
 
+import random
 from collections.abc import Callable
+from contextlib import suppress
 
 from celery import Celery, current_app, shared_task, signals
 from django.conf import settings
 from django.core.cache import cache
+from django.db import connection
+from redis.exceptions import RedisError
 
-from hub.fallback_ticks import Standby
+from hub.fallback_ticks import Standby, run_all
 
 HEARTBEAT = "worker-heartbeat"
 HEARTBEAT_LIFETIME_S = 15
+_TICK_LIFETIME_S = 3
+# So much time at most, besides the work that is in progress then. It must stay well below CELERY_TASK_TIME_LIMIT.
+_MOST_S = 10.0
 
 _standby: Standby | None = None
 
@@ -20,17 +27,43 @@ def heartbeat() -> None:
     cache.set(HEARTBEAT, "alive", timeout=HEARTBEAT_LIFETIME_S)
 
 
+@shared_task(name="hub.tasks.each_second", ignore_result=True)
+def each_second() -> None:
+    """Does all work that is due now.
+
+    Begins with a different kind of work each time. Work that has no time left is done by the next tick. So work that
+    takes long, or fails, does not stop the other work.
+    """
+    with suppress(RedisError, OSError):
+        cache.set(_tick_key(), "given", timeout=_TICK_LIFETIME_S)
+    ticks = of_each_second()
+    first = random.randrange(len(ticks))  # noqa: S311 (no secret)
+    run_all([*ticks[first:], *ticks[:first]], for_s=_MOST_S)
+
+
 def of_each_second() -> list[Callable[[], object]]:
     """Returns the functions that beat runs each second, because DFSPs wait for their results."""
     app: Celery = current_app
-    names = [entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values() if entry["schedule"] == 1.0]
-    return [app.tasks[name].run for name in names]
+    return [app.tasks[name].run for name in settings.EACH_SECOND]
+
+
+def is_given_to_others() -> bool:
+    """Returns whether any worker process of this hub has begun the work of a second a short while ago."""
+    try:
+        return cache.get(_tick_key()) is not None
+    except (RedisError, OSError):
+        return False
+
+
+def _tick_key() -> str:
+    # Two hubs on one Redis must not take each other's ticks for their own.
+    return f"each-second:{connection.settings_dict['NAME']}"
 
 
 @signals.worker_process_init.connect
 def _start_standby(**_: object) -> None:
     global _standby
-    _standby = Standby(of_each_second())
+    _standby = Standby(of_each_second(), is_given_to_others)
     _standby.start()
 
 

@@ -32,7 +32,7 @@ NO_MODULES = {"hub.example", "hub.pem"}
 NO_METRICS = {"kitovu_app"}  # a role of the database
 # Settings of Mojaloop's SDK, commands of Redis, spellings that are examples, a variable of a page's own commands; and
 # names of tests.
-NO_SETTINGS = {"API_TYPE", "ILP_VERSION", "LPUSH", "BLPOP", "GREENBANK", "HOME", "CONNECTOR"} | {
+NO_SETTINGS = {"API_TYPE", "ILP_VERSION", "LPUSH", "BLPOP", "BLMPOP", "GREENBANK", "HOME", "CONNECTOR"} | {
     "ACCOUNT",
     "LARGE",
     "SCREENSHOTS",

@@ -115,7 +115,7 @@ _PUT_OFF = """
                  + greatest(make_interval(secs => %s), least(clock_timestamp() - m.created_at, interval '1 day'))
     WHERE m.id = ANY(%s::bigint[])
 """
-_BEHIND_S = 10.0
+_BEHIND_S = 2.0
 
 # The commit of a claim, or of deliveries, does not wait for the disk or a standby. If PostgreSQL loses it in a crash,
 # the messages are sent once more, as after a crash between the sending and the commit. No report to a DFSP depends on

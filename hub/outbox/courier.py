@@ -30,14 +30,16 @@ from hub.outbox.claims import Claim, Claimed, Room
 from hub.outbox.client import Answer
 from hub.outbox.destination_pauses import Destination, open_by_source
 from hub.participants import queries
+from hub.processor_use import processors
 from hub.sql_execution import is_away, is_of_some_rows, is_outdated, work_by_keys
 
 log = structlog.get_logger("outbox")
 T = TypeVar("T")
 
 _LOOK_EVERY_S = 1.0
-_COMPANY_S = 0.005  # how long a result waits for other results, so that one statement stores them together
+_COMPANY_S = 0.015  # how long a result waits for other results, so that one statement stores them together
 _BETWEEN_CLAIMS_S = 0.01
+_LONGER = 3  # while the processors are short, both times are so many times as long
 _PAUSE_S = 0.5  # the pause after a failure of the database
 _SPOILT_S = 60.0  # how long a message that the database cannot return is skipped
 
@@ -85,7 +87,8 @@ class Courier:
             await self._news.wait()
             self._news.clear()
             await self._claim()
-            await asyncio.sleep(_BETWEEN_CLAIMS_S)  # messages that arrive meanwhile are claimed together
+            # Messages that arrive meanwhile are claimed together.
+            await asyncio.sleep(_BETWEEN_CLAIMS_S * _longer())
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*self._sending)
@@ -212,7 +215,12 @@ class Courier:
 
     async def _deliver(self, destination: Destination, message: Claimed, url: str | None) -> None:
         answer = await self._send(message, url)
+        # A source that had all its connections may have further messages, which no claim has counted.
+        has_limit = destination.open_by_source[message.source_id] >= settings.OUTBOX_CONCURRENCY_PER_SOURCE
+        destination.has_news = destination.has_news or has_limit
         destination.ends(message)
+        if destination.has_news:  # now there is room
+            self._news.set()
         if answer.is_silence:
             pause = destination.was_silent(message, time.monotonic())
             if pause:
@@ -240,7 +248,7 @@ class Courier:
         while not (self._is_stopping and not self._sending and not self._finished):
             await self._has_finished.wait()
             self._has_finished.clear()
-            await asyncio.sleep(_COMPANY_S)
+            await asyncio.sleep(_COMPANY_S * _longer())
             results, self._finished = self._finished, []
             left_alone, self._left_alone = self._left_alone, []
             if not results and not left_alone:
@@ -253,10 +261,14 @@ class Courier:
                 log.warning("outbox_not_settled", messages=len(results), error=str(error)[:200])
             except Exception:  # the courier must continue
                 log.exception("settling_failed")
-            self._look_at({message.destination_id for message, _ in results})
 
     async def _in_database(self, work: Callable[..., T], *arguments: object) -> T:
         return await self._loop.run_in_executor(self._database, _with_fresh_connection, work, *arguments)
+
+
+def _longer() -> int:
+    """Returns by how much a courier waits longer for more messages: larger groups if the processors are short."""
+    return _LONGER if processors.are_short() else 1
 
 
 def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
@@ -271,33 +283,38 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
 
 
 def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores these results. Returns the requesters that must be notified that their messages failed."""
+    """Stores these results. Returns the participants whose messages may be sent now.
+
+    These are the destinations of messages that waited for a delivered message, and of all failed messages, and the
+    requesters that must be notified of a failure.
+    """
     try:
-        notified = _settle_together(results, left_alone)
+        found = _settle_together(results, left_alone)
     except DatabaseError as error:
         if (is_away(error) and not is_of_some_rows(error)) or len(results) < 2:
             raise
-        notified = _settle_alone(results)
+        found = _settle_alone(results)
     for message, answer in results:
         metrics.count(message, answer)
-    return notified
+    return found
 
 
 def _settle_together(
     results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]
 ) -> set[int]:
-    store.delivered([(message.id, answer.status) for message, answer in results if answer.is_taken])
+    waited = store.delivered([(message.id, answer.status) for message, answer in results if answer.is_taken])
     failed = [retries.judge(message, answer) for message, answer in results if not answer.is_taken]
-    return retries.settle([*failed, *(retries.left_alone(message, seconds) for message, seconds in left_alone)])
+    notified = retries.settle([*failed, *(retries.left_alone(message, seconds) for message, seconds in left_alone)])
+    return waited | notified | {failure.message.destination_id for failure in failed}
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]]) -> set[int]:
     """Stores each result alone. So if the database refuses one result, the hub does not send the other messages
     again."""
-    notified: set[int] = set()
+    found: set[int] = set()
     for message, answer in results:
         try:
-            notified |= _settle_together([(message, answer)], ())
+            found |= _settle_together([(message, answer)], ())
         except DatabaseError as error:
             log.error("message_not_settled", message=message.id, error=str(error)[:200])
-    return notified
+    return found

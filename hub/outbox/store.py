@@ -108,7 +108,7 @@ def _columns(messages: Sequence[Outgoing]) -> list[list[Any]]:
 # due before all messages of its subject that are not postponed yet. Thousands of them may have its time of creation.
 _NEXT = """
     next AS MATERIALIZED (
-        SELECT successor.id
+        SELECT successor.id, successor.destination_id
         FROM gone CROSS JOIN LATERAL (
             SELECT n.id, n.destination_id, n.subject FROM outbox_message n
             WHERE (n.destination_id, n.subject, n.id) > (gone.destination_id, gone.subject, gone.id)
@@ -134,25 +134,31 @@ _DELIVERED = f"""
         SELECT gone.id, CASE WHEN {_HAS_ALIAS} THEN encode(sha256(%s::bytea || convert_to(subject, 'UTF8')), 'hex')
                              END AS digest
         FROM gone CROSS JOIN no_wait
+    ), recorded AS (
+        INSERT INTO outbox_delivery (message_id, destination_id, method, path, subject, kind, created_at, attempts,
+                                     status, delivered_at)
+        SELECT gone.id, gone.destination_id, gone.method,
+               CASE WHEN kept.digest IS NULL THEN gone.path
+                    ELSE coalesce(substring(gone.path FROM '^/[a-z]+/[A-Z_]+/'), '/') || kept.digest
+                         || coalesce(substring(gone.path FROM '/error$'), '') END,
+               coalesce(kept.digest, gone.subject), gone.kind, gone.created_at, gone.attempts, gone.status,
+               clock_timestamp()
+        FROM gone JOIN kept USING (id)
+        ON CONFLICT (message_id) DO NOTHING
     )
-    INSERT INTO outbox_delivery (message_id, destination_id, method, path, subject, kind, created_at, attempts, status,
-                                 delivered_at)
-    SELECT gone.id, gone.destination_id, gone.method,
-           CASE WHEN kept.digest IS NULL THEN gone.path
-                ELSE coalesce(substring(gone.path FROM '^/[a-z]+/[A-Z_]+/'), '/') || kept.digest
-                     || coalesce(substring(gone.path FROM '/error$'), '') END,
-           coalesce(kept.digest, gone.subject), gone.kind, gone.created_at, gone.attempts, gone.status,
-           clock_timestamp()
-    FROM gone JOIN kept USING (id)
-    ON CONFLICT (message_id) DO NOTHING
+    SELECT destination_id FROM next
 """  # noqa: S608 (put together from constants)
 
 
-def delivered(outcomes: Collection[tuple[int, int]]) -> None:
-    """Removes delivered messages, given as (message id, HTTP status), from the queue, and records the deliveries."""
-    if outcomes:
-        ids, statuses = [message_id for message_id, _ in outcomes], [status for _, status in outcomes]
-        execute(_DELIVERED, [ids, statuses, ids, _digest_key()])
+def delivered(outcomes: Collection[tuple[int, int]]) -> set[int]:
+    """Removes delivered messages, given as (message id, HTTP status), from the queue, and records the deliveries.
+
+    Returns the destinations with messages that waited for these.
+    """
+    if not outcomes:
+        return set()
+    ids, statuses = [message_id for message_id, _ in outcomes], [status for _, status in outcomes]
+    return {row[0] for row in execute(_DELIVERED, [ids, statuses, ids, _digest_key()])}
 
 
 def _digest_key() -> bytes:

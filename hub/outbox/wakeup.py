@@ -18,9 +18,9 @@ from redis.exceptions import RedisError
 log = structlog.get_logger("outbox")
 
 _MOST_WAITING = 1000  # more notifications are dropped; the couriers' own checks find the messages
-_LIFETIME_S = 5
 _COMPANY_S = 0.002  # the pause between two notifications; the next is for all messages added in this time
 _LISTEN_S = 2
+_DEAF_S = 0.008  # the pause after a notification; it is shorter than a courier's pause between two claims
 _PAUSE_S = 1.0
 
 
@@ -57,11 +57,8 @@ class Ringer:
                     self._arrived.wait()
                 destinations, self._waiting = self._waiting, set()
             try:
-                with client.pipeline(transaction=False) as pipeline:
-                    pipeline.lpush(key, *destinations)
-                    pipeline.ltrim(key, 0, _MOST_WAITING - 1)
-                    pipeline.expire(key, _LIFETIME_S)
-                    pipeline.execute()
+                if client.lpush(key, *destinations) > _MOST_WAITING:  # type: ignore[operator]
+                    client.ltrim(key, 0, _MOST_WAITING - 1)
                 time.sleep(_COMPANY_S)
             except (RedisError, OSError) as error:
                 log.warning("bell_not_rung", error=str(error)[:200])
@@ -76,11 +73,11 @@ async def listen(heard: Callable[[Iterable[int]], None]) -> None:
     key = _key()
     while True:
         try:
-            first = await client.blpop([key], timeout=_LISTEN_S)
-            if first is None:
+            found = await client.blmpop(_LISTEN_S, 1, key, direction="LEFT", count=_MOST_WAITING)
+            if found is None:
                 continue
-            others = await client.lpop(key, _MOST_WAITING) or []
-            heard({int(text) for text in (first[1], *others)})
+            heard({int(text) for text in found[1]})
+            await asyncio.sleep(_DEAF_S)
         except (RedisError, OSError, ValueError) as error:  # ValueError if another program wrote the value
             log.warning("bell_not_heard", error=str(error)[:200])
             await asyncio.sleep(_PAUSE_S)

@@ -2,10 +2,13 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from celery import signals
+from django.core.cache import cache
 
 from hub import fallback_ticks, tasks
 from hub.celery import app
@@ -29,7 +32,7 @@ def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
     begun: list[Standby] = []
 
     def begin(*ticks: Callable[[], object]) -> Standby:
-        begun.append(Standby(ticks))
+        begun.append(Standby(ticks, lambda: False))
         begun[-1].start()
         return begun[-1]
 
@@ -78,11 +81,50 @@ def test_nothing_is_done_while_celery_gives_ticks(begin: Begin) -> None:
 
 
 def test_a_task_of_celery_s_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting = Standby([])
+    waiting = Standby([], lambda: False)
     monkeypatch.setattr(tasks, "_standby", waiting)
     before = waiting._given_at
     signals.task_prerun.send(sender=None)
     assert waiting._given_at > before
+
+
+def test_a_process_is_not_needed_while_another_gets_the_ticks(begin: Begin) -> None:
+    done = threading.Event()
+    cache.clear()
+    other = Standby([done.set], tasks.is_given_to_others)
+    other._given_at -= 10
+    tasks.each_second()
+    other.start()
+    assert not done.wait(0.5)
+    cache.clear()
+    assert done.wait(5)
+    other.stop()
+
+
+def test_a_second_s_work_is_done_though_one_kind_of_it_fails_and_another_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: Counter[str] = Counter()
+
+    def fails() -> None:
+        done["fails"] += 1
+        raise RuntimeError("a fault")
+
+    def takes_long() -> None:
+        done["takes long"] += 1
+        time.sleep(0.02)
+
+    others = [partial(done.update, [f"work {number}"]) for number in range(3)]
+    monkeypatch.setattr(tasks, "of_each_second", lambda: [fails, takes_long, *others])
+    tasks.each_second()
+    assert done == dict.fromkeys(done, 1)
+    assert len(done) == 5
+    monkeypatch.setattr(tasks, "_MOST_S", 0.01)
+    done.clear()
+    for _ in range(60):  # each kind is first in one of five seconds
+        tasks.each_second()
+    assert len(done) == 5
+    assert done["work 2"] < 60, "it began after the time was over"
 
 
 def test_a_tick_that_fails_keeps_neither_the_others_nor_the_next_from_coming(begin: Begin) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import F
 from django.db.models.functions import Now
 from django.test import override_settings
 
@@ -64,7 +65,7 @@ def test_messages_of_one_subject_wait_for_each_other_and_are_not_looked_at_meanw
     store.append([message(blue, f"/transfers/{n}", subject="T") for n in range(3)])
     first = claim(world)
     assert [each.path for each in first.messages] == ["/transfers/0"]
-    waiting = Message.objects.filter(due_at__gt=Now() + timedelta(seconds=5))
+    waiting = Message.objects.filter(due_at__gt=F("created_at") + timedelta(seconds=1.9))
     assert waiting.count() == 2
     assert not claim(world).messages
     store.delivered([(first.messages[0].id, 200)])
@@ -97,7 +98,7 @@ def test_a_successor_that_missed_its_predecessors_end_is_looked_at_again_all_the
     Message.objects.filter(path="/transfers/0").delete()  # by hand: nobody lets the next one go
     assert not claim(world).messages
     waits = Message.objects.get().due_at - Message.objects.get().created_at
-    assert timedelta(seconds=9) < waits < timedelta(seconds=12)
+    assert timedelta(seconds=1.9) < waits < timedelta(seconds=5)
     Message.objects.update(due_at=Now())
     assert [each.path for each in claim(world).messages] == ["/transfers/1"]
 

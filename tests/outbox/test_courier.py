@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 import redis
@@ -105,6 +106,11 @@ def message(to: Participant, path: str, *, subject: str = "s", reply_to: Partici
     )
 
 
+def look_at(courier: Courier, destination: Participant) -> None:
+    """Does what the bell does, without Redis, where the courier of the test before may still be listening."""
+    courier._loop.call_soon_threadsafe(courier._look_at, [destination.pk])
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -144,6 +150,71 @@ def test_a_ring_of_the_bell_is_heard_at_once(courier: Courier, sink: Sink, monke
     assert sink.got == []
     outbox.poke({green.pk})
     wait_until(lambda: len(sink.got) == 1, seconds=2)
+
+
+def test_a_courier_looks_again_after_a_delivery_only_for_a_message_that_waited_for_it(
+    courier: Courier, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    green = send_to("green", sink.url)
+    monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 60.0)
+    time.sleep(0.3)  # the last look at the old pace
+    claims: list[int] = []
+    claim = store.claim
+
+    def counted(*arguments: Any, **more: Any) -> store.Claim:
+        found = claim(*arguments, **more)
+        claims.append(len(found.messages))
+        return found
+
+    monkeypatch.setattr(store, "claim", counted)
+    store.append([message(green, "/transfers/T", subject="T")])
+    look_at(courier, green)
+    wait_until(lambda: Delivery.objects.count() == 1)
+    time.sleep(0.3)
+    assert claims == [1]
+    store.append([message(green, f"/transfers/U/{number}", subject="U") for number in range(3)])
+    look_at(courier, green)
+    wait_until(lambda: Delivery.objects.count() == 4, seconds=3)
+    assert sink.paths()[1:] == [f"/transfers/U/{number}" for number in range(3)]
+
+
+def test_a_message_that_comes_while_a_delivery_before_it_is_recorded_waits_two_seconds(
+    committed_world: World,
+) -> None:
+    """The statement that records the delivery does not see the message, whose claim still sees the one before it."""
+    green = Participant.objects.get(name="green")
+    store.append([message(green, "/transfers/T/1", subject="T")])
+    (first,) = store.claim({green.pk: Room(9, MANY)}, lease_s=10).messages
+    recorded, is_put_off = threading.Event(), threading.Event()
+
+    def record() -> None:
+        with transaction.atomic():
+            assert store.delivered([(first.id, 200)]) == set()
+            recorded.set()
+            is_put_off.wait(10)
+        connection.close()
+
+    recording = threading.Thread(target=record)
+    recording.start()
+    assert recorded.wait(10)
+    store.append([message(green, "/transfers/T/2", subject="T")])
+    assert not store.claim({green.pk: Room(9, MANY)}, lease_s=10).messages
+    is_put_off.set()
+    recording.join()
+    wait_until(lambda: bool(store.claim({green.pk: Room(9, MANY)}, lease_s=10).messages), seconds=4)
+
+
+def test_a_source_that_had_all_its_connections_goes_on_when_one_is_free(
+    courier: Courier, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    green = send_to("green", sink.url)
+    monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 60.0)
+    time.sleep(0.3)  # the last look at the old pace
+    sink.answer = lambda path, count: (time.sleep(0.05), (200, {}))[1]
+    with override_settings(OUTBOX_CONCURRENCY_PER_SOURCE=2):
+        store.append([message(green, f"/transfers/{number}", subject=str(number)) for number in range(12)])
+        look_at(courier, green)
+        wait_until(lambda: Delivery.objects.count() == 12, seconds=3)
 
 
 def test_nobody_waits_for_a_redis_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
