@@ -56,7 +56,7 @@ class Events:
 
     async def resume(self) -> None:
         """Begins to tell the core, first what an earlier run has left."""
-        if not self.is_wanted:
+        if not self.is_wanted or self._session is not None:
             return
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self._config.request_s, sock_connect=3),

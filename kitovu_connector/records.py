@@ -1,7 +1,6 @@
 """Durable records of one kind: requests to pay, bulks, conversions. Each record has a state and a final end."""
 
 import asyncio
-import sqlite3
 import time
 from typing import Generic, Protocol, TypeVar
 
@@ -9,7 +8,7 @@ import msgspec
 import structlog
 
 from kitovu_connector import logs
-from kitovu_connector.group_commit import Database
+from kitovu_connector.group_commit import Connection, Database, Duplicate
 from kitovu_connector.store import Conflict
 
 log = structlog.get_logger(__name__)
@@ -61,41 +60,48 @@ class Records(Generic[R]):
         """
         raw = msgspec.json.encode(new)
 
-        def job(conn: sqlite3.Connection) -> tuple[R, bool]:
+        def job(conn: Connection) -> tuple[R, bool]:
+            added = conn.execute(
+                "INSERT INTO exchange (kind, id, alias, digest, state, is_open, record, changed_at, owner)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, seconds_now(), ?) ON CONFLICT DO NOTHING",
+                (self._kind, new.id, new.alias, new.digest, new.state, int(new.is_open), raw, self._db.instance),
+            )
+            if added.rowcount == 1:
+                return new, True
             row = conn.execute(
                 "SELECT digest, record FROM exchange WHERE kind = ? AND (id = ? OR alias = ?)",
                 (self._kind, new.id, new.alias),
             ).fetchone()
-            if row is not None:
-                if row["digest"] != new.digest:
-                    raise Conflict
-                return self._read(row["record"]), False
-            conn.execute(
-                "INSERT INTO exchange VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (self._kind, new.id, new.alias, new.digest, new.state, new.is_open, raw, time.time()),
-            )
-            return new, True
+            assert row is not None
+            if row["digest"] != new.digest:
+                raise Conflict
+            return self._read(row["record"]), False
 
         return await self._db.write(job)
 
     async def save(self, before: R, after: R) -> bool:
-        """Stores a new state. If another task has changed the state first, changes nothing and returns False."""
+        """Stores a new state. The record's owner stays the same, and is notified.
+
+        Returns False, and changes nothing, if another task or instance has changed the state first.
+        """
         raw = msgspec.json.encode(after)
 
-        def job(conn: sqlite3.Connection) -> bool:
-            try:
-                changed = conn.execute(
-                    "UPDATE exchange SET alias = ?, state = ?, is_open = ?, record = ?, changed_at = ?"
-                    " WHERE kind = ? AND id = ? AND state = ?",
-                    (after.alias, after.state, after.is_open, raw, time.time(), self._kind, after.id, before.state),
-                )
-            except sqlite3.IntegrityError:
-                raise Conflict from None
-            if changed.rowcount == 1:
-                self._db.note(conn, self._kind, after)
-            return changed.rowcount == 1
+        def job(conn: Connection) -> bool:
+            changed = conn.execute(
+                "UPDATE exchange SET alias = ?, state = ?, is_open = ?, record = ?, changed_at = seconds_now()"
+                " WHERE kind = ? AND id = ? AND state = ?",
+                (after.alias, after.state, int(after.is_open), raw, self._kind, after.id, before.state),
+            )
+            if changed.rowcount != 1:
+                return False
+            self._db.note(conn, self._kind, after)
+            self._db.tell(conn, self._kind, after.id)
+            return True
 
-        return await self._db.write(job)
+        try:
+            return await self._db.write(job)
+        except Duplicate:
+            raise Conflict from None
 
     def get(self, record_id: str) -> R | None:
         """Returns the record with this id, or None."""
@@ -105,16 +111,24 @@ class Records(Generic[R]):
         """Returns the record with this alias, or None."""
         return self._one("SELECT record FROM exchange WHERE kind = ? AND alias = ?", alias)
 
+    def own(self, record_id: str) -> R | None:
+        """Returns the record with this id, or None, also if another instance continues it."""
+        sql = "SELECT record FROM exchange WHERE kind = ? AND id = ? AND owner = ?"
+        row = self._db.reader.execute(sql, (self._kind, record_id, self._db.instance)).fetchone()
+        return None if row is None else self._read(row["record"])
+
     def unfinished(self) -> list[R]:
-        """Returns every record that is open."""
-        rows = self._db.reader.execute("SELECT record FROM exchange WHERE kind = ? AND is_open = 1", (self._kind,))
-        return [self._read(row["record"]) for row in rows.fetchall()]
+        """Returns every record that is open and that this instance continues."""
+        sql = "SELECT record FROM exchange WHERE kind = ? AND is_open = 1 AND owner = ?"
+        rows = self._db.reader.execute(sql, (self._kind, self._db.instance)).fetchall()
+        return [self._read(row["record"]) for row in rows]
 
     def oldest_open(self, limit: int) -> list[tuple[float, R]]:
-        """Returns open records in the order of their last change, each with the time of this change."""
+        """Returns this instance's open records in the order of their last change, each with the time of this change."""
         rows = self._db.reader.execute(
-            "SELECT changed_at, record FROM exchange WHERE kind = ? AND is_open = 1 ORDER BY changed_at, id LIMIT ?",
-            (self._kind, limit),
+            "SELECT changed_at, record FROM exchange WHERE kind = ? AND is_open = 1 AND owner = ?"
+            " ORDER BY changed_at, id LIMIT ?",
+            (self._kind, self._db.instance, limit),
         )
         return [(row["changed_at"], self._read(row["record"])) for row in rows.fetchall()]
 
@@ -133,7 +147,7 @@ class Records(Generic[R]):
     async def delete_old(self, retention_s: float) -> None:
         """Deletes records that ended before a given age, a hundred at a time. Runs as long as the connector runs."""
 
-        def job(conn: sqlite3.Connection) -> int:
+        def job(conn: Connection) -> int:
             return conn.execute(
                 "DELETE FROM exchange WHERE (kind, id) IN (SELECT kind, id FROM exchange"
                 " WHERE kind = ? AND is_open = 0 AND changed_at < ? LIMIT ?)",
