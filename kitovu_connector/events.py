@@ -55,7 +55,7 @@ class Events:
         return bool(self._config.webhook_url or self._handlers)
 
     async def resume(self) -> None:
-        """Begins to tell the core, first what an earlier run has left."""
+        """Begins to tell the core, first what an earlier run has left. Events of another instance follow a takeover."""
         if not self.is_wanted or self._session is not None:
             return
         self._session = aiohttp.ClientSession(
@@ -85,9 +85,7 @@ class Events:
 
     async def _tell_due(self) -> int:
         """Tells the events that are due. Returns how many the core now has."""
-        now = time.time()
-        waiting = self._records.oldest_open(_PAGE)
-        due = [event for changed_at, event in waiting if now >= changed_at + _pause(event.tries)]
+        due = [event for age, event in self._records.oldest_open(_PAGE) if age >= _pause(event.tries)]
         places = asyncio.Semaphore(_AT_ONCE)
 
         async def tell(event: EventRecord) -> bool:

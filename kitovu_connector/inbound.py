@@ -196,6 +196,7 @@ class Inbound:
             sent_at=read.date.timestamp(),
             is_from_hub=is_proven and read.source == self._config.hub_id,
             came_via_hub=self._config.is_pinned,
+            query=dict(request.query),
         )
 
     async def _body_of(self, request: web.Request, resource: str) -> bytes:

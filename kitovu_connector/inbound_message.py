@@ -1,7 +1,7 @@
 """A message of the hub that the inbound server has accepted, and the form of its handlers."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from fspiop import bodies
@@ -29,6 +29,7 @@ class Message:
     sent_at: float  # the time in the message's Date header
     is_from_hub: bool  # the hub itself wrote the message
     came_via_hub: bool  # the message arrived on a connection from the hub
+    query: Mapping[str, str] = field(default_factory=dict)  # the parameters of a GET
     is_awaited: bool | None = None  # False: nothing in this instance waits for this callback
 
     @property

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -103,6 +104,30 @@ class Records(Generic[R]):
         except Duplicate:
             raise Conflict from None
 
+    async def amend(self, record_id: str, change: Callable[[R], R]) -> R | None:
+        """Stores what `change` returns for the stored record, and returns that. Returns None if there is no record.
+
+        No other change of the record can come between. The state stays the same, so there is no event.
+        """
+
+        def job(conn: Connection) -> R | None:
+            row = conn.execute(
+                "SELECT record FROM exchange WHERE kind = ? AND id = ?", (self._kind, record_id)
+            ).fetchone()
+            if row is None:
+                return None
+            before = self._read(row["record"])
+            after = change(before)
+            assert (after.state, after.is_open, after.alias) == (before.state, before.is_open, before.alias)
+            conn.execute(
+                "UPDATE exchange SET record = ?, changed_at = seconds_now() WHERE kind = ? AND id = ?",
+                (msgspec.json.encode(after), self._kind, record_id),
+            )
+            self._db.tell(conn, self._kind, record_id)
+            return after
+
+        return await self._db.write(job)
+
     def get(self, record_id: str) -> R | None:
         """Returns the record with this id, or None."""
         return self._one("SELECT record FROM exchange WHERE kind = ? AND id = ?", record_id)
@@ -124,13 +149,13 @@ class Records(Generic[R]):
         return [self._read(row["record"]) for row in rows]
 
     def oldest_open(self, limit: int) -> list[tuple[float, R]]:
-        """Returns this instance's open records in the order of their last change, each with the time of this change."""
+        """Returns open records of this instance in the order of their last change, each with the seconds since then."""
         rows = self._db.reader.execute(
-            "SELECT changed_at, record FROM exchange WHERE kind = ? AND is_open = 1 AND owner = ?"
-            " ORDER BY changed_at, id LIMIT ?",
+            "SELECT seconds_now() - changed_at AS age, record FROM exchange"
+            " WHERE kind = ? AND is_open = 1 AND owner = ? ORDER BY changed_at, id LIMIT ?",
             (self._kind, self._db.instance, limit),
         )
-        return [(row["changed_at"], self._read(row["record"])) for row in rows.fetchall()]
+        return [(row["age"], self._read(row["record"])) for row in rows.fetchall()]
 
     def changed_since(self, since: float, after: str, *, suffix: str, limit: int) -> list[tuple[float, R]]:
         """Returns records in the order of their last change, each with the time of this change.
@@ -139,7 +164,7 @@ class Records(Generic[R]):
         """
         rows = self._db.reader.execute(
             f"SELECT changed_at, record FROM exchange WHERE kind = ? AND (changed_at, id || '{suffix}') > (?, ?)"  # noqa: S608
-            " AND changed_at >= ? ORDER BY changed_at, id LIMIT ?",
+            f" AND changed_at >= ? ORDER BY changed_at, id || '{suffix}' LIMIT ?",
             (self._kind, since, after, since, limit),
         )
         return [(row["changed_at"], self._read(row["record"])) for row in rows.fetchall()]

@@ -225,7 +225,7 @@ class RequestsToPay:
         return request
 
     async def _tell_core(self, request_id: str) -> None:
-        """Reports the payer DFSP's later answer to the core, until the core has it."""
+        """Reports the payer DFSP's later answer to the core. Repeats the report until the core accepts it."""
         pause, backend = 0.5, self._backend
         while (request := self._made.own(request_id)) is not None and not request.is_told:
             try:
@@ -245,16 +245,21 @@ class RequestsToPay:
         request = self._made.get(message.id)
         if request is None or request.payer is None or request.payer.fsp_id != message.source:
             raise FspiopError(ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND)
-        retries = message.request.query.get("retriesLeft", "")
+        retries = message.query.get("retriesLeft", "")
         asked = int(retries) if retries.isascii() and retries.isdecimal() and len(retries) <= _DIGITS else 0
-        is_answered = request.password is not None and request.password_try in (0, asked)
-        request = await self._change(
-            request,
-            asked_try=asked,
-            password_asker=message.source,
-            password=request.password if is_answered else None,
-            password_try=asked,
-        )
+
+        def question(now: RequestMade) -> RequestMade:
+            is_answered = now.password is not None and now.password_try in (0, asked)
+            return msgspec.structs.replace(
+                now,
+                asked_try=asked,
+                password_asker=message.source,
+                password=now.password if is_answered else None,
+                password_try=asked,
+            )
+
+        noted = await self._made.amend(request.id, question)
+        is_answered = noted is not None and noted.password is not None
         if not is_answered and not isinstance(self._backend, PasswordBackend):
             return 202  # until `enter_password`
         self._background.start(self._send_password(message.id, message.source))
@@ -265,11 +270,10 @@ class RequestsToPay:
 
         Returns None if there is no such request.
         """
-        request = self._made.get(request_id)
-        if request is None:
-            return None
-        request = await self._change(request, password=password, password_try=request.asked_try)
-        if request.password_asker is not None:
+        request = await self._made.amend(
+            request_id, lambda now: msgspec.structs.replace(now, password=password, password_try=now.asked_try)
+        )
+        if request is not None and request.password_asker is not None:
             self._background.start(self._send_password(request_id, request.password_asker))
         return request
 
