@@ -6,6 +6,7 @@ payments, their common stops, and the stops that the core has received.
 """
 
 import asyncio
+import time
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
@@ -26,6 +27,7 @@ from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
 
+_LOOK_EVERY_S = 1.0
 _LOOK_AGAIN_S = 60.0
 
 
@@ -86,9 +88,11 @@ class BulkTransactions:
             self._begin_run(bulk.id)
 
     def changed(self, bulk_id: str) -> None:
-        """Continues with a bulk of this instance that another instance has changed."""
+        """Continues with a bulk that another instance has changed, or wakes what waits for its stop."""
         if bulk_id in self._wakes:
             self._wakes[bulk_id].set()
+        if bulk_id in self._stopped:
+            self._stopped.pop(bulk_id).set()
 
     async def close(self) -> None:
         """Stops all tasks at once. No step is lost, because the store has every step."""
@@ -110,12 +114,16 @@ class BulkTransactions:
 
     async def wait_for_stop(self, bulk_id: str, seconds: float) -> BulkTransaction | None:
         """Returns the bulk when its payments have stopped or ended, but after `seconds` at the latest."""
-        event = self._stopped.setdefault(bulk_id, asyncio.Event())
-        bulk = self._records.get(bulk_id)
-        if bulk is not None and bulk.state is Progress.RUNNING:
+        until = time.monotonic() + seconds
+        while (bulk := self._records.get(bulk_id)) is not None and bulk.state is Progress.RUNNING:
+            event = self._stopped.setdefault(bulk_id, asyncio.Event())
+            left = until - time.monotonic()
+            if left <= 0:
+                break
             with suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), seconds)
-        return self._records.get(bulk_id)
+                # Another instance may run the bulk. If its notification is lost, the state has the stop.
+                await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._store.is_shared else left)
+        return bulk
 
     def payments(self, bulk: BulkTransaction) -> list[Payment]:
         """Returns the payments that have begun."""
