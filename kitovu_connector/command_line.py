@@ -1,4 +1,4 @@
-"""kitovu-connector: sets up, examines and runs a DFSP's connector, and sends its requests."""
+"""The command kitovu-connector: sets up, examines and runs a DFSP's connector, and sends requests to the connector."""
 
 import argparse
 import sys

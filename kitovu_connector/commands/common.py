@@ -40,7 +40,7 @@ class AddCommand(Protocol):
 
 
 class Misused(Exception):
-    """The command cannot be carried out as it was given. The text says why."""
+    """The error for a misused command, with the reason as text."""
 
 
 def config_of(asked: argparse.Namespace) -> Config:

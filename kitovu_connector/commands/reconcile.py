@@ -1,4 +1,4 @@
-"""reconcile: compares the connector's transfers with the hub's statement."""
+"""reconcile: compares the connector's books with the hub's statement, and with the bank's own list of funds."""
 
 import argparse
 from datetime import UTC, datetime, timedelta
