@@ -57,7 +57,6 @@ Job = Callable[[Connection], T]
 class Database(ABC):
     """One writer, which commits in groups, and one reader.
 
-
     A read sees every write that has been awaited.
     """
 
@@ -111,7 +110,7 @@ class Database(ABC):
         return await future
 
     def note(self, conn: Connection, kind: str, record: object) -> None:
-        """Stores the event of a record's new state, in the transaction of this state."""
+        """Stores the event of a record's new state, in the transaction of this state. This instance will report it."""
         event = None if self.describe is None else self.describe(kind, record)
         if event is not None:
             conn.execute(

@@ -88,8 +88,8 @@ class Connector:
         async with AsyncExitStack() as opened:
             self._store = Store(_state_of(config))
             opened.push_async_callback(self._store.close)
-            relay = Relay(self._store.database) if self._store.is_shared else None
             self._events = Events(config, self._store, self._handlers)
+            relay = Relay(self._store.database) if self._store.is_shared else None
             self._hub = await opened.enter_async_context(HubClient(config))
             self._payer = Payer(config, self._store, self._hub)
             self._parties = Parties(config, self._hub, self._backend)

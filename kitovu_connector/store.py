@@ -79,7 +79,7 @@ Record = TypeVar("Record")
 
 
 class Store:
-    """Typed access to the three tables. A write returns when it is durable. Records are immutable values.
+    """Typed access to the three tables. A write returns when the data is durable. Records are immutable values.
 
     Several instances may share a state. Each open record is continued by one of them, its owner. The reports of the hub
     may arrive at any instance.
@@ -204,7 +204,7 @@ class Store:
         return await self._db.write(job)
 
     async def save_quote(self, quote: QuoteGiven) -> bool:
-        """Stores the answer, or that the hub has accepted the answer.
+        """Stores the answer to a quote, or the hub's acceptance of the answer.
 
         Returns False, and changes nothing, if another instance continues the quote.
         """
