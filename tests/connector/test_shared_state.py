@@ -1,6 +1,7 @@
 """The state of a connector: the same rules in SQLite and in PostgreSQL, and several instances on one PostgreSQL."""
 
 import asyncio
+import json
 import os
 import sqlite3
 import time
@@ -16,19 +17,24 @@ import aiohttp
 import msgspec
 import psycopg
 import pytest
+from aiohttp import web
 
 from hub.local.net import free_port
-from kitovu_connector import FspiopError, Order, PartyRef, StartError, instances, state_schema
+from kitovu_connector import FspiopError, Order, PartyRef, StartError, event_records, instances, state_schema
+from kitovu_connector.bulk_transactions import BulkTransaction, Progress
 from kitovu_connector.config import Config, ConfigError, load
 from kitovu_connector.doctor import Verdict, _state
+from kitovu_connector.event_records import EventRecord
 from kitovu_connector.fxp import Offer, OfferState
 from kitovu_connector.payment_record import Payment, State
 from kitovu_connector.postgresql_state import PostgresqlDatabase
 from kitovu_connector.records import Records
+from kitovu_connector.request_links import RequestLinks
+from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
 from kitovu_connector.service import Connector
 from kitovu_connector.sqlite_state import SqliteDatabase
 from kitovu_connector.store import Conflict, Incoming, QuoteGiven, Stage, Store
-from tests.connector.hub_stub import PAYEE, Scheme, quote, scheme, told, transfer
+from tests.connector.hub_stub import PAYEE, Scheme, quote, scheme, terms, told, transfer
 
 COMMON = {"dfsp": "green", "ilp_secret": "digest"}
 
@@ -208,6 +214,85 @@ def test_the_state_of_a_newer_connector_is_left_alone(tmp_path: Path, url: str, 
         run(tmp_path, url, kind, nothing)
 
 
+def made(home_id: str = "R1") -> RequestMade:
+    party = PartyRef(id_type="MSISDN", id_value=PAYEE)
+    order = RequestOrder(
+        home_id=home_id, payer=party, payee=party, amount=1, currency="TZS", amount_type="SEND", scenario="PAYMENT"
+    )
+    return RequestMade(id=str(uuid.uuid4()), order=order, digest=b"", created_at=0, state=RequestState.ASKED)
+
+
+@both
+def test_an_event_is_stored_with_the_end_that_it_reports(tmp_path: Path, url: str, kind: str) -> None:
+    async def story(store: Store) -> None:
+        store.database.describe = event_records.describe
+        events = Records(store.database, "event", EventRecord)
+        requests = Records(store.database, "request_to_pay_made", RequestMade)
+        first = await store.add_payment(payment())
+        assert await store.save_payment(first, msgspec.structs.replace(first, state=State.QUOTE)) is not None
+        quoted = store.payment("P1")
+        assert quoted is not None
+        assert events.oldest_open(10) == []
+        assert await store.save_payment(first, msgspec.structs.replace(first, state=State.ABORTED)) is None
+        assert events.oldest_open(10) == []  # the step was not stored
+        await store.save_payment(quoted, msgspec.structs.replace(quoted, state=State.ABORTED))
+        sent, _ = await store.add_incoming(incoming(body=json.dumps(transfer(terms())).encode()))
+        for _ in range(2):  # the second changes nothing
+            await store.save_incoming(sent, msgspec.structs.replace(sent, stage=Stage.REJECTED))
+        asked, _ = await requests.add(made())
+        answered = msgspec.structs.replace(asked, state=RequestState.ANSWERED, answer="REJECTED")
+        assert await requests.save(asked, answered)
+        assert not await requests.save(asked, msgspec.structs.replace(asked, state=RequestState.FAILED))
+        assert [event.id for _, event in events.oldest_open(10)] == [
+            f"payment.ended/{first.transfer_id}",
+            f"transfer.ended/{sent.transfer_id}/ABORTED",
+            f"request.answered/{asked.id}/REJECTED",
+        ]
+        assert all(0 <= age < 60 for age, _ in events.oldest_open(10))
+        told = events.oldest_open(10)[0][1]
+        assert await events.save(told, msgspec.structs.replace(told, state="DELIVERED"))
+        assert len(events.oldest_open(10)) == 2
+        assert [found.id for found in requests_after(requests, 0.0, "")] == [asked.id]
+
+    run(tmp_path, url, kind, story)
+
+
+def requests_after(requests: Records[RequestMade], since: float, after: str) -> list[RequestMade]:
+    return [found for _, found in requests.changed_since(since, after, suffix="/IN", limit=10)]
+
+
+@both
+def test_lists_of_records_go_on_after_any_place_in_the_order_of_changes(tmp_path: Path, url: str, kind: str) -> None:
+    async def story(store: Store) -> None:
+        requests = Records(store.database, "request_to_pay_made", RequestMade)
+        for number in range(5):
+            await requests.add(made(f"R{number}"))
+        await store.database.write(lambda conn: conn.execute("UPDATE exchange SET changed_at = 7"))
+        listed = requests.changed_since(7.0, "", suffix="/IN", limit=10)
+        ids = sorted(found.id for _, found in listed)
+        assert [(at, found.id) for at, found in listed] == [(7.0, found) for found in ids]
+        for place in range(5):
+            assert [found.id for found in requests_after(requests, 7.0, f"{ids[place]}/IN")] == ids[place + 1 :]
+
+    run(tmp_path, url, kind, story)
+
+
+@both
+def test_two_changes_of_one_record_at_once_are_both_kept(tmp_path: Path, url: str, kind: str) -> None:
+    async def story(store: Store) -> None:
+        requests = Records(store.database, "request_to_pay_made", RequestMade)
+        asked, _ = await requests.add(made())
+        await asyncio.gather(
+            requests.amend(asked.id, lambda now: msgspec.structs.replace(now, password="1")),
+            requests.amend(asked.id, lambda now: msgspec.structs.replace(now, password_asker="blue")),
+        )
+        kept = msgspec.structs.replace(asked, password="1", password_asker="blue")
+        assert requests.get(asked.id) == kept
+        assert await requests.amend("none", lambda now: now) is None
+
+    run(tmp_path, url, kind, story)
+
+
 # --- several instances ------------------------------------------------------------------------------------------------
 
 
@@ -300,6 +385,37 @@ def test_what_an_instance_leaves_is_taken_over_when_its_lease_ends_and_not_befor
     asyncio.run(main())
 
 
+def test_an_instance_tells_the_core_its_own_events_and_those_it_takes_over(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instances, "LEASE_S", 0.5)
+
+    async def main() -> None:
+        async with two(url) as (one, other):
+            one.database.describe = event_records.describe
+            events = [Records(store.database, "event", EventRecord) for store in (one, other)]
+            first = await one.add_payment(payment())
+            await one.save_payment(first, msgspec.structs.replace(first, state=State.ABORTED))
+            assert [len(each.oldest_open(10)) for each in events] == [1, 0]
+            await asyncio.sleep(0.6)
+            await other.database.write(partial(instances._renew, other.database))
+            assert [len(each.oldest_open(10)) for each in events] == [0, 1]
+
+    asyncio.run(main())
+
+
+def test_transfers_of_one_request_that_arrive_at_two_instances_are_all_noted(url: str) -> None:
+    async def main() -> None:
+        async with two(url) as stores:
+            links = [RequestLinks(store) for store in stores]
+            ids = [str(uuid.uuid4()) for _ in range(20)]
+            await asyncio.gather(*(links[number % 2].add("r", found) for number, found in enumerate(ids)))
+            await links[0].add("r", ids[0])
+            assert sorted(links[1].transfers_of("r")) == sorted(ids)
+
+    asyncio.run(main())
+
+
 def test_an_instance_hears_the_changes_of_the_others(url: str) -> None:
     async def main() -> None:
         async with two(url) as (one, other):
@@ -384,12 +500,13 @@ async def beside(world: Scheme) -> Any:
 
 
 def tell(folder: Path, url: str, story: Callable[[Scheme, Connector], Awaitable[None]], **more: Any) -> None:
-    async def main() -> None:
-        settings = {"state": url, "agree_s": 5.0, "ask_again_s": 4.0, "callback_s": 3.0}
-        async with scheme(folder, "signatures", **(settings | more)) as world, beside(world) as second:
-            await story(world, second)
+    asyncio.run(telling(folder, url, story, **more))
 
-    asyncio.run(main())
+
+async def telling(folder: Path, url: str, story: Callable[[Scheme, Connector], Awaitable[None]], **more: Any) -> None:
+    settings = {"state": url, "agree_s": 5.0, "ask_again_s": 4.0, "callback_s": 3.0}
+    async with scheme(folder, "signatures", **(settings | more)) as world, beside(world) as second:
+        await story(world, second)
 
 
 def test_callbacks_at_another_instance_wake_what_waits_in_this_one(tmp_path: Path, url: str) -> None:
@@ -436,6 +553,50 @@ def test_a_report_at_another_instance_credits_once(tmp_path: Path, url: str) -> 
         await asyncio.sleep(0.3)
         assert world.core.credited == [body["transferId"]]
         assert len(world.core.reserved) == 1
+
+    tell(tmp_path, url, story)
+
+
+def test_an_end_at_another_instance_is_told_once(tmp_path: Path, url: str) -> None:
+    reported: list[str] = []
+
+    async def story(world: Scheme, second: Connector) -> None:
+        payment = await world.pay("P1")  # at the first; everything of the hub arrives at the second
+        assert await world.hub_says("PUT", f"/transfers/{payment.transfer_id}", told("COMMITTED")) == 200
+        await world.ended("P1")
+        await until(lambda: reported)
+        await asyncio.sleep(1.2)
+        assert reported == [f"payment.ended/{payment.transfer_id}"]
+
+    async def take(request: web.Request) -> web.Response:
+        reported.append((await request.json())["id"])
+        return web.Response()
+
+    async def main() -> None:
+        port, app = free_port(), web.Application()
+        app.router.add_post("/", take)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        more = {"webhook_url": f"http://127.0.0.1:{port}/", "webhook_secret": f"whsec_{'A' * 44}"}
+        await telling(tmp_path, url, story, **more)
+        await runner.cleanup()
+
+    asyncio.run(main())
+
+
+def test_a_bulk_that_another_instance_runs_wakes_what_waits_in_this_one(tmp_path: Path, url: str) -> None:
+    async def story(world: Scheme, second: Connector) -> None:
+        party = PartyRef(id_type="MSISDN", id_value="255712001001")
+        payee = PartyRef(id_type="MSISDN", id_value=PAYEE)
+        order = Order(home_id="P1", payer=party, payee=payee, amount=1, currency="TZS", needs_payee_confirmation=True)
+        bulk = BulkTransaction(id="b", home_id="B1", digest=b"", asked=b"{}", orders=(order,))
+        await second._bulk_transactions.begin(bulk)
+        began = time.monotonic()
+        found = await world.connector._bulk_transactions.wait_for_stop("b", 10.0)
+        assert found is not None
+        assert found.state is Progress.STOPPED
+        assert time.monotonic() - began < 3
 
     tell(tmp_path, url, story)
 
