@@ -10,13 +10,14 @@ import binascii
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 import msgspec
 import structlog
 
-from kitovu_connector import event_messages, event_records, logs
+from kitovu_connector import core_answers, event_messages, event_records, logs
 from kitovu_connector.background import Background
 from kitovu_connector.config import Config, ConfigError
 from kitovu_connector.event_messages import Event
@@ -111,7 +112,8 @@ class Events:
 
     async def _send(self, event: EventRecord) -> None:
         for handler in self._handlers:
-            await handler(event_messages.read(event.body))
+            handle = partial(handler, event_messages.read(event.body))
+            await core_answers.timely(handle, self._config.request_s)  # one that hangs must not keep the others back
         if not self._config.webhook_url:
             return
         assert self._session is not None

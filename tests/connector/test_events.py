@@ -211,6 +211,31 @@ def test_an_event_that_nobody_wants_is_not_stored(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_handler_that_hangs_is_cut_off_and_keeps_no_other_event_back(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with scheme(tmp_path, "pinned", request_s=0.5) as world:
+            await world.stop()
+            got: list[str] = []
+            world.connector = Connector(world.config, Core())
+
+            async def ended(event: PaymentEnded) -> None:
+                got.append(event.data.home_transaction_id)
+                if got == ["P1"]:
+                    await asyncio.Event().wait()
+
+            world.connector.on_payment_ended(ended)
+            await world.connector.__aenter__()
+            await committed(world, "P1")
+            await committed(world, "P2")
+            for _ in range(200):
+                if {"P1", "P2"} <= set(got[1:]):
+                    return
+                await asyncio.sleep(0.02)
+            raise AssertionError(got)
+
+    asyncio.run(run())
+
+
 # --- every kind of end ------------------------------------------------------------------------------------------------
 
 

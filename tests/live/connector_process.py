@@ -77,6 +77,7 @@ STEPS: list[tuple[type, str, Callable[..., str]]] = [
     (Store, "claim_quote", lambda _, transfer_id, quote_id: "transfer CLAIMED"),
     (Records, "add", lambda records, new: f"{records._kind} NEW"),
     (Records, "save", lambda records, before, after: f"{records._kind} {after.state}{_detail(after)}"),
+    (Records, "amend", lambda records, record_id, change: f"{records._kind} AMENDED"),
 ]
 
 
