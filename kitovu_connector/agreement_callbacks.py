@@ -43,39 +43,41 @@ class AgreementCallbacks:
 
     async def _all_providers_told(self, message: Message) -> int:
         message.check_is_from_hub()
-        self._exchanges.told(("services", "FXP"), message.reply(message.read(ServicesFxpPut)))
+        message.met(self._exchanges.told(("services", "FXP"), message.reply(message.read(ServicesFxpPut))))
         return 200
 
     async def _all_providers_failed(self, message: Message) -> int:
         message.check_is_from_hub()
-        self._exchanges.told(("services", "FXP"), message.reply(message.error))
+        message.met(self._exchanges.told(("services", "FXP"), message.reply(message.error)))
         return 200
 
     async def _providers_told(self, message: Message) -> int:
         message.check_is_from_hub()
         body = message.read(ServicesFxpPut)
-        self._exchanges.told(("services", _pair(message)), message.reply(body))
+        message.met(self._exchanges.told(("services", _pair(message)), message.reply(body)))
         while payment := self._payer.awaiting(Ask.PROVIDERS, _pair(message)):
+            message.met(True)
             await self._payer.move(payment, ProvidersFound(tuple(body.providers)))
         return 200
 
     async def _providers_failed(self, message: Message) -> int:
         message.check_is_from_hub()
         error = message.error
-        self._exchanges.told(("services", _pair(message)), message.reply(error))
+        message.met(self._exchanges.told(("services", _pair(message)), message.reply(error)))
         while payment := self._payer.awaiting(Ask.PROVIDERS, _pair(message)):
+            message.met(True)
             await self._payer.move(payment, _failed(Ask.PROVIDERS, error))
         return 200
 
     async def _conversion_given(self, message: Message) -> int:
         body = message.read(FxQuotePut)
-        self._exchanges.told(("fxQuotes", message.id), message.reply(body))
+        message.met(self._exchanges.told(("fxQuotes", message.id), message.reply(body)))
         await self._move(message, Ask.FX_QUOTE, ConversionGiven(body))
         return 200
 
     async def _conversion_failed(self, message: Message) -> int:
         error = message.error
-        self._exchanges.told(("fxQuotes", message.id), message.reply(error))
+        message.met(self._exchanges.told(("fxQuotes", message.id), message.reply(error)))
         await self._move(message, Ask.FX_QUOTE, _failed(Ask.FX_QUOTE, error))
         return 200
 
@@ -88,23 +90,23 @@ class AgreementCallbacks:
         return 200
 
     async def _bulk_quote_given(self, message: Message) -> int:
-        self._exchanges.told(("bulkQuotes", message.id), message.reply(message.read(BulkQuotePut)))
+        message.met(self._exchanges.told(("bulkQuotes", message.id), message.reply(message.read(BulkQuotePut))))
         return 200
 
     async def _bulk_quote_failed(self, message: Message) -> int:
-        self._exchanges.told(("bulkQuotes", message.id), message.reply(message.error))
+        message.met(self._exchanges.told(("bulkQuotes", message.id), message.reply(message.error)))
         return 200
 
     async def _move(self, message: Message, ask: Ask, event: Event) -> None:
         payment = self._payer.awaiting(ask, message.id)
+        message.met(payment is not None)
         if payment is not None:
             message.check_sender(_answerer(payment, ask))
             await self._payer.move(payment, event)
 
 
 def _pair(message: Message) -> str:
-    found = message.request.match_info
-    return f"{found['source']}/{found['target']}"
+    return f"{message.names['source']}/{message.names['target']}"
 
 
 def _answerer(payment: Payment, ask: Ask) -> str | None:

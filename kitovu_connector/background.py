@@ -1,7 +1,7 @@
 """Runs tasks in the background. Logs each failure. All tasks end with the connector."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
 import structlog
 
@@ -15,6 +15,7 @@ class Background:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._running: set[str] = set()
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -28,6 +29,18 @@ class Background:
         task = asyncio.get_running_loop().create_task(_guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def start_once(self, key: str, work: Callable[[], Coroutine[None, None, object]]) -> None:
+        """Runs the work in a task, unless a task with this key runs already."""
+        if key not in self._running and not self._is_closed:
+            self._running.add(key)
+            self.start(self._until_over(key, work()))
+
+    async def _until_over(self, key: str, work: Coroutine[None, None, object]) -> None:
+        try:
+            await work
+        finally:
+            self._running.discard(key)
 
     async def close(self) -> None:
         """Stops all tasks at once, and starts no new tasks. No step is lost, because the store has every step."""

@@ -6,6 +6,7 @@ payments, their common stops, and the stops that the core has received.
 """
 
 import asyncio
+import time
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
@@ -13,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 import structlog
 
-from kitovu_connector import logs
+from kitovu_connector import core_answers, logs
 from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background
 from kitovu_connector.config import Config
@@ -26,6 +27,7 @@ from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
 
+_LOOK_EVERY_S = 1.0
 _LOOK_AGAIN_S = 60.0
 
 
@@ -75,14 +77,22 @@ class BulkTransactions:
         self._store, self._payer, self._backend = store, payer, backend
         self._records = Records(store.database, "bulk_transaction", BulkTransaction)
         self._background = Background()
+        self._request_s = config.request_s
         self._places = asyncio.Semaphore(config.connections)
         self._wakes: dict[str, asyncio.Event] = {}
         self._stopped: dict[str, asyncio.Event] = {}  # set when the payments have stopped or ended
 
     async def resume(self) -> None:
-        """Continues with every open bulk after a restart of the connector."""
+        """Continues with every open bulk that is not under way, after a start or a takeover."""
         for bulk in self._records.unfinished():
-            self._background.start(self._run(bulk.id))
+            self._begin_run(bulk.id)
+
+    def changed(self, bulk_id: str) -> None:
+        """Continues with a bulk that another instance has changed, or wakes what waits for its stop."""
+        if bulk_id in self._wakes:
+            self._wakes[bulk_id].set()
+        if bulk_id in self._stopped:
+            self._stopped.pop(bulk_id).set()
 
     async def close(self) -> None:
         """Stops all tasks at once. No step is lost, because the store has every step."""
@@ -92,8 +102,11 @@ class BulkTransactions:
         """Stores a bulk and begins its payments in the background. Raises Conflict if the id has other content."""
         bulk, is_new = await self._records.add(new)
         if is_new:
-            self._background.start(self._run(bulk.id))
+            self._begin_run(bulk.id)
         return bulk
+
+    def _begin_run(self, bulk_id: str) -> None:
+        self._background.start_once(bulk_id, lambda: self._run(bulk_id))
 
     def get(self, bulk_id: str) -> BulkTransaction | None:
         """Returns the bulk with this id, or None."""
@@ -101,12 +114,16 @@ class BulkTransactions:
 
     async def wait_for_stop(self, bulk_id: str, seconds: float) -> BulkTransaction | None:
         """Returns the bulk when its payments have stopped or ended, but after `seconds` at the latest."""
-        event = self._stopped.setdefault(bulk_id, asyncio.Event())
-        bulk = self._records.get(bulk_id)
-        if bulk is not None and bulk.state is Progress.RUNNING:
+        until = time.monotonic() + seconds
+        while (bulk := self._records.get(bulk_id)) is not None and bulk.state is Progress.RUNNING:
+            event = self._stopped.setdefault(bulk_id, asyncio.Event())
+            left = until - time.monotonic()
+            if left <= 0:
+                break
             with suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), seconds)
-        return self._records.get(bulk_id)
+                # Another instance may run the bulk. If its notification is lost, the state has the stop.
+                await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._store.is_shared else left)
+        return bulk
 
     def payments(self, bulk: BulkTransaction) -> list[Payment]:
         """Returns the payments that have begun."""
@@ -135,7 +152,7 @@ class BulkTransactions:
         event = self._wakes.setdefault(bulk_id, asyncio.Event())
         pause = 1.0
         try:
-            while (bulk := self._records.get(bulk_id)) is not None and bulk.is_open:
+            while (bulk := self._records.own(bulk_id)) is not None and bulk.is_open:
                 event.clear()
                 try:
                     await self._take_step(bulk, event)
@@ -186,11 +203,12 @@ class BulkTransactions:
                 await self._change(bulk.id, state=Progress.ENDED, stops=bulk.stops + 1)
 
     async def _tell_core(self, bulk: BulkTransaction) -> None:
+        backend = self._backend
         pause = 0.5
         while True:
             try:
-                if isinstance(self._backend, BulkTransactionBackend):
-                    await self._backend.bulk_told(bulk, self.payments(bulk))
+                if isinstance(backend, BulkTransactionBackend):
+                    await core_answers.timely(lambda: backend.bulk_told(bulk, self.payments(bulk)), self._request_s)
                 break
             except Exception as error:
                 log.warning("core_not_told", bulk=bulk.id, error=logs.trace_of(error))

@@ -27,7 +27,8 @@ class Config:
 
     dfsp: str  # this DFSP's participant name at the hub (FSPIOP-Source of its requests)
     hub_url: str  # base URL of the hub's FSPIOP API
-    state: Path  # the directory of the durable state; one connector per directory
+    # the directory of the durable state, for one instance; or postgresql://..., for several instances
+    state: Path | str = field(repr=False)  # a URL can have a password
     ilp_secret: str = field(
         repr=False
     )  # key of the fulfilments (HMAC), 16 characters or more; never changed with open quotes
@@ -168,7 +169,8 @@ FILES = (
 """The settings that name a file. `jws_keys` names further files."""
 
 _KINDS: dict[str, Any] = {f.name: f.type for f in fields(Config)}
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_URLS = ("postgresql://", "postgres://")
 _CHOICES = {
     "fulfil_state": ("RESERVED", "COMMITTED"),
     "version": ("1.0", "1.1", "2.0"),
@@ -187,8 +189,16 @@ def _type_faults(config: Config) -> Iterator[str]:
         if name == "jws_keys":
             if not _is_keys(value):
                 yield "jws_keys must be a table of participant names, each with a file or a list of files"
+        elif name == "state":
+            if not (isinstance(value, Path) or is_url_of_state(value)):
+                yield "state must be a path or a URL such as postgresql://user@host/database"
         elif not _is_of(kind, value):
             yield f"{name} must be {_WORDS[kind]}, not {_shown(name, value)}"
+
+
+def is_url_of_state(value: object) -> bool:
+    """Returns whether the state is in PostgreSQL."""
+    return isinstance(value, str) and value.startswith(_URLS)
 
 
 def _is_of(kind: type, value: object) -> bool:
@@ -265,9 +275,11 @@ def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     missing = {"dfsp", "hub_url", "state", "ilp_secret"} - set(values)
     if missing:
         raise ConfigError(f"missing settings: {', '.join(sorted(missing))}")
-    for name in ("state", *FILES):
-        if isinstance(values.get(name), str | Path) and values[name]:
-            values[name] = base / values[name] if name == "state" else str(base / values[name])
+    if isinstance(values["state"], str | Path) and not is_url_of_state(values["state"]):
+        values["state"] = base / values["state"]
+    for name in FILES:
+        if isinstance(values.get(name), str) and values[name]:
+            values[name] = str(base / values[name])
     if "jws_keys" in values:
         values["jws_keys"] = _keys_in(values["jws_keys"], base)
     return Config(**values)
@@ -311,6 +323,8 @@ def _read(name: str, text: str) -> Any:
         if word not in _TRUE + _FALSE:
             raise ConfigError(f"{name} must be true or false, not {text!r}")
         return word in _TRUE
+    if name == "state":
+        return text if is_url_of_state(text) else Path(text)
     if name == "jws_keys":  # sender=file,sender=file; a sender with two keys occurs twice
         return _pairs(text)
     try:

@@ -107,7 +107,7 @@ _COMMENTS: Mapping[str, str] = {
     "dfsp": "Your participant name, exactly as the operator has registered it.",
     "hub_url": "The base URL of the hub's API for DFSPs.",
     "backend_url": "The base URL of your core. The connector calls it about customers, terms and incoming money.",
-    "state": "The folder of the durable state. Back it up. One connector per folder.",
+    "state": "The folder of the durable state. Back it up. One connector per folder. Several: postgresql://user@host/name",
     "ilp_secret": "The key of the fulfilments. Never change it while terms that you gave are valid.",
     "inbound_host": 'Where the hub\'s requests arrive: "127.0.0.1" is this machine only, "0.0.0.0" all networks.',
     "inbound_port": "The operator registers https://your.host:port as your FSPIOP_CALLBACK_URL.",

@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -38,11 +38,10 @@ async def ask(call: Callable[[], Awaitable[T]], *, seconds: float, otherwise: Er
     `otherwise` replaces a code of the core that the API does not allow.
     """
     try:
-        async with asyncio.timeout(seconds):
-            return await _until_available(call)
+        return await timely(lambda: _until_available(call), seconds)
     except Refused as no:
         return allowed(no, otherwise)
-    except TimeoutError:
+    except (Unavailable, TimeoutError):
         log.warning("core_not_available", why=f"no answer within {seconds} s")
         return No(ErrorCode.DESTINATION_COMMUNICATION_ERROR.code, "the payee DFSP's core does not answer")
     except NotUnderstood as error:
@@ -77,6 +76,33 @@ def error_put(no: No) -> bytes:
     except FspiopError:  # a text that JSON cannot encode, such as half of a surrogate pair
         return strictjson.canonical(error_body(no.code, text_of(no.code)))
     return raw
+
+
+async def timely(call: Callable[[], Awaitable[T]], seconds: float) -> T:
+    """Returns what the core returns. Raises Unavailable if the call takes longer: its outcome is then unknown.
+
+    A call that is cut off is cancelled. A core in Python that ignores this holds up nothing but itself.
+    """
+    task = asyncio.ensure_future(_awaited(call))
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    finally:
+        task.cancel()
+    if not done:
+        task.add_done_callback(_note_late_error)
+        raise Unavailable(f"no answer within {seconds} s")
+    if task.cancelled():
+        raise Unavailable("the core cancelled the call")
+    return task.result()
+
+
+async def _awaited(call: Callable[[], Awaitable[T]]) -> T:
+    return await call()
+
+
+def _note_late_error(task: "asyncio.Future[Any]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("core_failed", why="after the call was cut off", error=logs.trace_of(error))
 
 
 async def _until_available(call: Callable[[], Awaitable[T]]) -> T:

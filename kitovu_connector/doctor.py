@@ -140,6 +140,8 @@ def _end_of(name: str, file: Path) -> Finding:
 
 
 def _state(config: Config) -> Finding:
+    if isinstance(config.state, str):
+        return _state_in_postgresql(config.state)
     folder = config.state
     while not folder.exists():
         folder = folder.parent
@@ -148,6 +150,17 @@ def _state(config: Config) -> Finding:
             "state", Verdict.FAULT, f"{config.state} cannot be written", "Let the connector's user write there."
         )
     return Finding("state", Verdict.OK, str(config.state))
+
+
+def _state_in_postgresql(url: str) -> Finding:
+    try:
+        from kitovu_connector.postgresql_state import examine
+    except ImportError:
+        return Finding("state", Verdict.FAULT, "psycopg is not installed", "pip install 'kitovu-connector[postgresql]'")
+    fault = examine(url)
+    if fault:
+        return Finding("state", Verdict.FAULT, f"PostgreSQL: {fault}", "Correct state, or start the database.")
+    return Finding("state", Verdict.OK, "PostgreSQL answers and the tables can be made")
 
 
 async def _core(config: Config) -> Finding:

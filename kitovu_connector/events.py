@@ -10,13 +10,14 @@ import binascii
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 import msgspec
 import structlog
 
-from kitovu_connector import event_messages, event_records, logs
+from kitovu_connector import core_answers, event_messages, event_records, logs
 from kitovu_connector.background import Background
 from kitovu_connector.config import Config, ConfigError
 from kitovu_connector.event_messages import Event
@@ -55,8 +56,8 @@ class Events:
         return bool(self._config.webhook_url or self._handlers)
 
     async def resume(self) -> None:
-        """Begins to tell the core, first what an earlier run has left."""
-        if not self.is_wanted:
+        """Begins to tell the core, first what an earlier run has left. Events of another instance follow a takeover."""
+        if not self.is_wanted or self._session is not None:
             return
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self._config.request_s, sock_connect=3),
@@ -85,9 +86,7 @@ class Events:
 
     async def _tell_due(self) -> int:
         """Tells the events that are due. Returns how many the core now has."""
-        now = time.time()
-        waiting = self._records.oldest_open(_PAGE)
-        due = [event for changed_at, event in waiting if now >= changed_at + _pause(event.tries)]
+        due = [event for age, event in self._records.oldest_open(_PAGE) if age >= _pause(event.tries)]
         places = asyncio.Semaphore(_AT_ONCE)
 
         async def tell(event: EventRecord) -> bool:
@@ -113,7 +112,8 @@ class Events:
 
     async def _send(self, event: EventRecord) -> None:
         for handler in self._handlers:
-            await handler(event_messages.read(event.body))
+            handle = partial(handler, event_messages.read(event.body))
+            await core_answers.timely(handle, self._config.request_s)  # one that hangs must not keep the others back
         if not self._config.webhook_url:
             return
         assert self._session is not None

@@ -9,6 +9,7 @@ import asyncio
 import hmac
 import time
 from enum import StrEnum
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -146,12 +147,21 @@ class Fxp:
         ]
 
     async def resume(self) -> None:
-        """Continues with all open terms and conversions after a restart of the connector."""
+        """Continues with everything that is open and not under way, after a start or a takeover."""
         for offer in self._offers.unfinished():
-            self._background.start(self._answer_terms(offer))
+            self._begin_answer(offer)
         for found in self._conversions.unfinished():
             self._carry_on(found.id, is_repeated=True)
-        self._background.start(self._offers.delete_old(self._config.quote_retention_s))
+        self._background.start_once(
+            "delete old offers", lambda: self._offers.delete_old(self._config.quote_retention_s)
+        )
+
+    def changed(self, record_id: str) -> None:
+        """Continues with a conversion of this instance that another instance has changed."""
+        if record_id in self._told:
+            self._told[record_id].set()
+        else:
+            self._carry_on(record_id)
 
     async def close(self) -> None:
         """Stops all tasks at once. No step is lost, because the store has every step."""
@@ -171,8 +181,11 @@ class Fxp:
         new = Offer(id=body.conversion_request_id, source=message.source, body=message.raw, digest=digest)
         offer, is_new = await self._offers.add(new)
         if is_new or not offer.is_open:
-            self._background.start(self._answer_terms(offer))
+            self._begin_answer(offer)
         return 202
+
+    def _begin_answer(self, offer: Offer) -> None:
+        self._background.start_once(offer.id, lambda: self._answer_terms(offer))
 
     async def _answer_terms(self, offer: Offer) -> None:
         if not offer.answer:
@@ -239,7 +252,7 @@ class Fxp:
     async def _work_on(self, record_id: str, *, is_repeated: bool) -> None:
         pause = 1.0
         try:
-            while (found := self._conversions.get(record_id)) is not None and found.is_open:
+            while (found := self._conversions.own(record_id)) is not None and found.is_open:
                 try:
                     await self._take_step(found, is_repeated=is_repeated)
                     pause = 1.0
@@ -267,7 +280,9 @@ class Fxp:
         offer = self._offers.of_alias(body.condition)
         problem = self._problem_of(body, found, offer)
         if problem is not None or offer is None:
-            await self._reject(found, No(ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code, problem or ""))
+            # An earlier run may have reserved the money.
+            no = No(ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code, problem or "")
+            await self._reject(found, no, is_perhaps_reserved=is_repeated and found.alias is not None)
             return
         used = msgspec.structs.replace(found, alias=body.condition)
         try:
@@ -282,7 +297,8 @@ class Fxp:
         pause = 0.2
         while True:
             try:
-                await backend.reserve_conversion(body, is_repeated=is_repeated)
+                reserve = partial(backend.reserve_conversion, body, is_repeated=is_repeated)
+                await core_answers.timely(reserve, self._config.request_s)
                 break
             except Refused as no:
                 refusal = core_answers.allowed(no, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION)
@@ -293,6 +309,8 @@ class Fxp:
                 return
             except Unavailable as error:
                 log.warning("core_not_available", why=logs.without_numbers(str(error)))
+            except Exception as error:
+                log.error("core_failed", error=logs.trace_of(error))
             is_repeated = True
             if self._hub.clock.at_hub() + pause >= until:
                 no_time = No(ErrorCode.TRANSFER_EXPIRED.code, "the FXP's core did not answer in time")
@@ -360,6 +378,7 @@ class Fxp:
             while (now := self._conversions.get(found.id)) is not None and now.state is ConversionState.RESERVED:
                 try:
                     await asyncio.wait_for(event.wait(), pause)
+                    event.clear()
                 except TimeoutError:
                     await self._hub.send("GET", f"/fxTransfers/{found.id}")
                     pause = min(pause * 2, _ASK_AT_MOST_EVERY_S)
@@ -378,7 +397,8 @@ class Fxp:
             quote_asked=offer.body if offer is not None else b"",
             quote_answer=offer.answer if offer is not None else b"",
         )
-        await self._backend.end_conversion(found.id, known)
+        backend = self._backend
+        await core_answers.timely(lambda: backend.end_conversion(found.id, known), self._config.request_s)
         await self._change(found, state=ConversionState.ENDED)
         log.info("conversion_ended", conversion=found.id, state=known.state)
 

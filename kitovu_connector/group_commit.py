@@ -1,31 +1,21 @@
-"""Group commit for SQLite. One writer thread commits all jobs that arrived during the previous commit together."""
+"""The state's database. One writer thread commits all jobs that arrived during the previous commit together."""
 
 import asyncio
-import sqlite3
-import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
-Job = Callable[[sqlite3.Connection], T]
+Row = Mapping[str, Any]
 
 GROUP_AT_MOST = 200
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Opens a database whose commits survive a power cut (WAL, synchronous=FULL: sqlite.org/pragma.html)."""
-    conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    conn.row_factory = sqlite3.Row
-    conn.execute("PRAGMA journal_mode=WAL")
-    conn.execute("PRAGMA synchronous=FULL")
-    conn.execute("PRAGMA foreign_keys=ON")
-    if read_only:
-        conn.execute("PRAGMA query_only=ON")
-    return conn
+class Duplicate(Exception):
+    """A value that must be unique is in the table already."""
 
 
 class Event(Protocol):
@@ -40,23 +30,73 @@ class Event(Protocol):
         """Whether it is delivered."""
 
 
-class Database:
-    """A SQLite file with one writer, which commits in groups, and one reader.
+class Result(Protocol):
+    """The result of a statement."""
+
+    @property
+    def rowcount(self) -> int:
+        """The number of changed rows."""
+
+    def fetchone(self) -> Row | None:
+        """Returns the next row, by the names of its columns."""
+
+    def fetchall(self) -> list[Row]:
+        """Returns all rows."""
+
+
+class Connection(Protocol):
+    """A connection. Each statement has `?` for its values. The function seconds_now() is the database's time."""
+
+    def execute(self, sql: str, values: Sequence[object] = ()) -> Result:
+        """Runs a statement. Raises Duplicate if a value must be unique and is not."""
+
+
+Job = Callable[[Connection], T]
+
+
+class Database(ABC):
+    """One writer, which commits in groups, and one reader.
 
     A read sees every write that has been awaited.
     """
 
+    is_shared = False
+    """Whether several instances of the connector use the database at the same time."""
+    instance = ""
+    """The name of this instance. Empty if there is only one."""
     describe: Callable[[str, Any], Event | None] | None = None
     """Returns the event of a record's new state, by the record's kind. None: no events are stored."""
 
-    def __init__(self, path: Path, schema: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = connect(path)
-        self._writer.executescript(schema)
-        self.reader = connect(path, read_only=True)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
         self._waiting: list[tuple[Job[Any], asyncio.Future[Any]]] = []
         self._drain: asyncio.Task[None] | None = None
+
+    @property
+    @abstractmethod
+    def reader(self) -> Connection:
+        """The connection for reads, in the thread of the event loop."""
+
+    @abstractmethod
+    def begin(self) -> Connection:
+        """Begins a transaction, in the writer's thread."""
+
+    @abstractmethod
+    def roll_back(self) -> None:
+        """Ends a transaction that has failed."""
+
+    @abstractmethod
+    def disconnect(self) -> None:
+        """Closes all connections."""
+
+    def tell(self, conn: Connection, topic: str, key: str) -> None:  # noqa: B027 - one instance tells nobody
+        """Notifies the other instances of a change, once the transaction is durable."""
+
+    def listen(self, told: Callable[[str, str], None]) -> None:  # noqa: B027
+        """Calls `told` with topic and key of each change of another instance, in a thread of its own.
+
+        Both are empty if notifications may have been lost.
+        """
 
     async def write(self, job: Job[T]) -> T:
         """Runs `job` in a transaction, and returns after the transaction is durable.
@@ -69,22 +109,22 @@ class Database:
             self._drain = asyncio.create_task(self._drain_all())
         return await future
 
-    def note(self, conn: sqlite3.Connection, kind: str, record: object) -> None:
-        """Stores the event of a record's new state, in the transaction of this state."""
+    def note(self, conn: Connection, kind: str, record: object) -> None:
+        """Stores the event of a record's new state, in the transaction of this state. This instance will report it."""
         event = None if self.describe is None else self.describe(kind, record)
         if event is not None:
             conn.execute(
-                "INSERT INTO exchange VALUES ('event', ?, NULL, ?, ?, 1, ?, ?) ON CONFLICT DO NOTHING",
-                (event.id, b"", event.state, msgspec.json.encode(event), time.time()),
+                "INSERT INTO exchange (kind, id, digest, state, is_open, record, changed_at, owner)"
+                " VALUES ('event', ?, ?, ?, 1, ?, seconds_now(), ?) ON CONFLICT DO NOTHING",
+                (event.id, b"", event.state, msgspec.json.encode(event), self.instance),
             )
 
     async def close(self) -> None:
-        """Finishes the waiting jobs and closes the file."""
+        """Finishes the waiting jobs and closes all connections."""
         if self._drain is not None:
             await self._drain
         self._thread.shutdown(wait=True)
-        self._writer.close()
-        self.reader.close()
+        self.disconnect()
 
     async def _drain_all(self) -> None:
         loop = asyncio.get_running_loop()
@@ -104,9 +144,8 @@ class Database:
 
     def _commit_group(self, jobs: list[Job[Any]]) -> list[tuple[Any, BaseException | None]]:
         results: list[tuple[Any, BaseException | None]] = []
-        conn = self._writer
         try:
-            conn.execute("BEGIN IMMEDIATE")
+            conn = self.begin()
             for job in jobs:
                 conn.execute("SAVEPOINT job")
                 try:
@@ -117,7 +156,6 @@ class Database:
                 conn.execute("RELEASE job")
             conn.execute("COMMIT")
         except Exception as error:  # the whole group is rolled back; every caller gets the error (disk full, locked)
-            if conn.in_transaction:
-                conn.execute("ROLLBACK")
+            self.roll_back()
             return [(None, error) for _ in jobs]
         return results

@@ -9,6 +9,7 @@ from kitovu_connector.backend import Backend, HttpBackend
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
+from kitovu_connector.group_commit import Database
 from kitovu_connector.hub_api import HubApi, HubRefused, HubUnreachable
 from kitovu_connector.identifiers import NOBODY
 from kitovu_connector.reference_api.backend import ReferenceBackend
@@ -31,8 +32,8 @@ class Health:
     Judges the core by its answers, and calls the core only after a fault.
     """
 
-    def __init__(self, config: Config, hub: HubClient, backend: Backend) -> None:
-        self._config, self._hub, self._backend = config, hub, backend
+    def __init__(self, config: Config, hub: HubClient, backend: Backend, database: Database | None = None) -> None:
+        self._config, self._hub, self._backend, self._database = config, hub, backend, database
         self._asked_at, self._fault = -_KEPT_S, ""
         self._core_asked_at = -_KEPT_S
 
@@ -40,7 +41,10 @@ class Health:
         """Returns the present state. `status` is OK or the name of the first fault."""
         hub_fault = await self._hub_fault()
         core_fault = await self._core_fault()
-        if hub_fault:
+        state_fault = self._state_fault()
+        if state_fault:
+            status = "STATE_NOT_AVAILABLE"
+        elif hub_fault:
             status = "HUB_NOT_AVAILABLE"
         elif core_fault:
             status = "CORE_NOT_AVAILABLE"
@@ -51,9 +55,18 @@ class Health:
             "time": time.time(),
             "hub": hub_fault or "OK",
             "core": core_fault or "OK",
+            "state": state_fault or "OK",
             "clock": self._clock(),
         }
         return Report(status == "OK", shown)
+
+    def _state_fault(self) -> str:
+        try:
+            if self._database is not None:
+                self._database.reader.execute("SELECT 1").fetchone()
+        except Exception as error:
+            return type(error).__name__
+        return ""
 
     async def _hub_fault(self) -> str:
         if time.monotonic() - self._asked_at < _KEPT_S:

@@ -23,7 +23,7 @@ from kitovu_connector.causes import cause_in
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
 from kitovu_connector.exchanges import Exchanges
-from kitovu_connector.inbound_message import Handler, HasRoutes, Message, Route
+from kitovu_connector.inbound_message import SHOWN_HEADERS, Handler, HasRoutes, Message, Route
 from kitovu_connector.known_keys import KnownKeys
 from kitovu_connector.lookups import Lookups
 from kitovu_connector.parties import Parties
@@ -41,6 +41,7 @@ from kitovu_connector.payment_events_and_actions import (
 from kitovu_connector.payment_events_and_actions import QuoteGiven as QuoteTold
 from kitovu_connector.payment_order import ref_of
 from kitovu_connector.payment_states import Payment
+from kitovu_connector.relay import Relay
 from kitovu_connector.store import Conflict, Incoming, QuoteGiven, Store
 
 log = structlog.get_logger(__name__)
@@ -77,12 +78,13 @@ class Inbound:
         lookups: Lookups,
         exchanges: Exchanges,
         keys: KnownKeys,
+        relay: Relay | None,
         others: Sequence[HasRoutes] = (),
     ) -> None:
         self._config, self._store, self._hub = config, store, hub
         self._payer, self._payee, self._parties, self._aliases = payer, payee, parties, aliases
         self._lookups, self._exchanges, self._others = lookups, exchanges, others
-        self._keys = keys
+        self._keys, self._relay = keys, relay
 
     def application(self) -> web.Application:
         """Returns the aiohttp application, at the prefix that the hub has registered for this DFSP."""
@@ -113,7 +115,9 @@ class Inbound:
             ("PATCH", "/transfers/{id}", self._transfer_patched),
         ]
         for method, path, handler in [*routes, *(route for part in self._others for route in part.routes())]:
-            app.router.add_route(method, prefix + path, self._doorway(handler))
+            app.router.add_route(method, prefix + path, self._doorway(f"{method} {path}", handler))
+            if self._relay is not None:
+                self._relay.add(f"{method} {path}", handler)
 
         async def health(_: web.Request) -> web.Response:
             return web.json_response({"status": "OK"})
@@ -121,10 +125,10 @@ class Inbound:
         app.router.add_get("/health", health)
         return app
 
-    def _doorway(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def _doorway(self, route: str, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
             try:
-                return web.Response(status=await handler(await self._let_in(request)))
+                return web.Response(status=await self._handle(route, handler, await self._let_in(request)))
             except FspiopError as error:
                 refusal = error
             except web.HTTPRequestEntityTooLarge:
@@ -147,6 +151,18 @@ class Inbound:
             return _error_response(refusal)
 
         return answer
+
+    async def _handle(self, route: str, handler: Handler, message: Message) -> int:
+        """Returns the handler's status. Relays a callback for which nothing in this instance waits."""
+        try:
+            status = await handler(message)
+        except FspiopError:
+            if self._relay is None or message.is_awaited is not False:
+                raise
+            status = 200
+        if self._relay is not None and message.is_awaited is False:
+            await self._relay.publish(route, message)
+        return status
 
     def _path_of(self, request: web.Request) -> str:
         """Returns the path without the prefix, as the sender encoded it."""
@@ -173,12 +189,14 @@ class Inbound:
         # case, only the hub may be able to reach this port.
         is_proven = self._config.is_pinned or is_signed or not self._config.verify_jws
         return Message(
-            request=request,
+            names=dict(request.match_info),
+            headers={name: request.headers[name] for name in SHOWN_HEADERS if name in request.headers},
             raw=raw,
             source=read.source,
             sent_at=read.date.timestamp(),
             is_from_hub=is_proven and read.source == self._config.hub_id,
             came_via_hub=self._config.is_pinned,
+            query=dict(request.query),
         )
 
     async def _body_of(self, request: web.Request, resource: str) -> bytes:
@@ -270,12 +288,12 @@ class Inbound:
 
     async def _batch_told(self, message: Message) -> int:
         message.check_is_from_hub()
-        self._exchanges.told(("participants", message.id), message.reply(message.read(ParticipantsPut)))
+        message.met(self._exchanges.told(("participants", message.id), message.reply(message.read(ParticipantsPut))))
         return 200
 
     async def _batch_failed(self, message: Message) -> int:
         message.check_is_from_hub()
-        self._exchanges.told(("participants", message.id), message.reply(message.error))
+        message.met(self._exchanges.told(("participants", message.id), message.reply(message.error)))
         return 200
 
     async def _party_told(self, message: Message) -> int:
@@ -289,8 +307,10 @@ class Inbound:
         return await self._move_lookups(message, failed)
 
     async def _move_lookups(self, message: Message, event: PartyFound | PartyFailed | OwnerFound) -> int:
+        message.met(self._lookups.is_awaited(message.alias))
         refusal = self._lookups.told(message.alias, event)
         for payment in self._payer.looking_for(*message.alias):
+            message.met(True)
             refusal = await self._payer.move(payment, event) or refusal
         if refusal is not None:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, refusal)
@@ -301,7 +321,7 @@ class Inbound:
         body = bodies.read(ParticipantPut, message.raw)
         owner = body.fsp_id or next((party.fsp_id for party in body.party_list or [] if party.fsp_id), None)
         if owner in (None, self._config.dfsp):
-            self._aliases.told(message.alias, None)
+            message.met(self._aliases.told(message.alias, None))
         return 200 if owner is None else await self._move_lookups(message, OwnerFound(owner))
 
     async def _alias_failed(self, message: Message) -> int:
@@ -351,6 +371,7 @@ class Inbound:
     def _payment_of_quote(self, message: Message) -> Payment:
         payment = self._store.payment_of_quote(message.id)
         if payment is None:
+            message.met(False)
             raise FspiopError(ErrorCode.QUOTE_ID_NOT_FOUND)
         return payment
 
@@ -377,6 +398,7 @@ class Inbound:
         payment = self._store.payment_of_transfer(message.id)
         if payment is None:
             was_asked = self._exchanges.told(("transfers", message.id), message.reply(body))
+            message.met(was_asked)
             if not was_asked or self._store.incoming(message.id) is not None:
                 await self._end(message, body.transfer_state, body.completed_timestamp)
             return 200
@@ -409,6 +431,7 @@ class Inbound:
                 await self._payer.move(payment, EndClaimed(cause=(error.error_code, error.error_description)))
             return 200
         was_asked = self._exchanges.told(("transfers", message.id), message.reply(error))
+        message.met(was_asked)
         if was_asked and self._store.incoming(message.id) is None:
             return 200
         incoming = self._incoming_of_hubs_message(message)

@@ -1,10 +1,8 @@
 """A message of the hub that the inbound server has accepted, and the form of its handlers."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
-
-from aiohttp import web
 
 from fspiop import bodies
 from fspiop.bodies.common import ErrorInformation
@@ -16,7 +14,7 @@ from kitovu_connector.identifiers import Alias
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Message:
     """An accepted message, its sender, and the evidence that the hub sent or forwarded the message.
 
@@ -24,23 +22,26 @@ class Message:
     signature does not prove that the hub has received the message.
     """
 
-    request: web.Request
+    names: Mapping[str, str]  # the ids in the path, by the names in the route
+    headers: Mapping[str, str]  # those that an answer to the front end shows
     raw: bytes
     source: str  # FSPIOP-Source; if signatures are verified, this DFSP has signed the message
     sent_at: float  # the time in the message's Date header
     is_from_hub: bool  # the hub itself wrote the message
     came_via_hub: bool  # the message arrived on a connection from the hub
+    query: Mapping[str, str] = field(default_factory=dict)  # the parameters of a GET
+    is_awaited: bool | None = None  # False: nothing in this instance waits for this callback
 
     @property
     def alias(self) -> Alias:
         """The alias in the request's path."""
-        found = self.request.match_info
+        found = self.names
         return found["id_type"], found["id_value"], found.get("sub_id")
 
     @property
     def id(self) -> str:
         """The id in the request's path."""
-        return self.request.match_info["id"]
+        return self.names["id"]
 
     @property
     def error(self) -> ErrorInformation:
@@ -53,9 +54,11 @@ class Message:
 
     def reply(self, body: object) -> Reply:
         """Returns the message as the answer to a request."""
-        shown = ("content-type", "date", "fspiop-source", "fspiop-destination")
-        headers = {name: self.request.headers[name] for name in shown if name in self.request.headers}
-        return Reply(body, self.source, headers)
+        return Reply(body, self.source, dict(self.headers))
+
+    def met(self, found: bool) -> None:
+        """Notes whether something in this instance waits for this callback. If not, another may wait for it."""
+        self.is_awaited = bool(self.is_awaited) or found
 
     def check_sender(self, *senders: str | None) -> None:
         """Raises FspiopError unless the hub or one of these DFSPs sent the message."""
@@ -67,6 +70,8 @@ class Message:
         if not self.is_from_hub:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may send this message")
 
+
+SHOWN_HEADERS = ("content-type", "date", "fspiop-source", "fspiop-destination")
 
 Handler = Callable[[Message], Awaitable[int]]
 Route = tuple[str, str, Handler]

@@ -15,6 +15,9 @@ class KeyedLocks:
     def __len__(self) -> int:
         return len(self._locks)
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._locks
+
     @asynccontextmanager
     async def hold(self, key: str) -> AsyncIterator[None]:
         """Waits for the lock of the key, and holds the lock until the end of the block."""

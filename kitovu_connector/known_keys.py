@@ -8,6 +8,7 @@ import asyncio
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import structlog
@@ -43,7 +44,8 @@ class KnownKeys:
         self._tag, self._fetched_at = "", -_AT_MOST_EVERY_S
         self._fetching = asyncio.Lock()
         self._background = Background()
-        self._kept = config.state / "signing-keys.json"
+        # Only a state of one instance has a directory. Without it, the connector starts with the keys that it fetches.
+        self._kept = config.state / "signing-keys.json" if isinstance(config.state, Path) else None
 
     async def start(self) -> None:
         """Reads the keys of the last run, and fetches keys at regular intervals. Does nothing without `fetch_keys`."""
@@ -107,6 +109,8 @@ class KnownKeys:
         log.info("signing_keys_fetched", senders=len(fetched))
 
     def _keep(self, listed: list[SigningKey]) -> None:
+        if self._kept is None:
+            return
         new = self._kept.with_suffix(".new")
         try:
             new.write_bytes(msgspec.json.encode(listed))
@@ -115,6 +119,8 @@ class KnownKeys:
             log.error("signing_keys_not_kept", why=error.strerror)
 
     def _read_kept(self) -> None:
+        if self._kept is None:
+            return
         try:
             self._take(msgspec.json.decode(self._kept.read_bytes(), type=list[SigningKey]))
         except FileNotFoundError:

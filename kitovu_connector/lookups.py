@@ -60,6 +60,10 @@ class Lookups:
             if not self._waiting[key]:
                 del self._waiting[key]
 
+    def is_awaited(self, alias: Alias) -> bool:
+        """Returns whether a lookup of this alias waits."""
+        return identifiers.same(alias) in self._waiting
+
     def told(self, alias: Alias, event: Event) -> str | None:
         """Passes a message of the hub about this alias to the lookups.
 

@@ -119,6 +119,8 @@ class Parties:
             found = party if isinstance(party, No) else self._config.dfsp
         if found is None:
             found = No(ErrorCode.PARTY_NOT_FOUND.code)
+        elif not isinstance(found, str | No):
+            found = core_answers.not_understood(TypeError("find_owner: no name"))
         body = found if isinstance(found, No) else bodies.write(ParticipantPut(fsp_id=found))
         await self._send(asker, alias, body, "participants")
 

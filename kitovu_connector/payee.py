@@ -75,15 +75,22 @@ class Payee:
         self._checking: dict[str, _Check] = {}  # by quote id: the requests that wait for the lookup of their customer
 
     async def resume(self) -> None:
-        """Continues with every unfinished quote and transfer after a restart of the connector."""
+        """Continues with every unfinished quote and transfer that is not under way, after a start or a takeover."""
         for quote in self._store.unfinished_quotes():
-            self._background.start(self._answer_quote(quote))
+            self._begin_answer(quote)
         for incoming in self._store.unfinished_incoming():
-            if incoming.stage is Stage.IN_BULK:
-                continue  # an item continues with its bulk
+            if incoming.stage is Stage.IN_BULK or incoming.transfer_id in self._busy:
+                continue  # an item of a bulk continues with its bulk
             self._resumed.add(incoming.transfer_id)
             self.carry_on(incoming.transfer_id)
-        self._background.start(self._delete_old_quotes())
+        self._background.start_once("delete old quotes", self._delete_old_quotes)
+
+    def changed(self, transfer_id: str) -> None:
+        """Continues with a transfer of this instance that another instance has changed."""
+        if transfer_id in self._told:
+            self._told[transfer_id].set()
+        elif self._store.own_incoming(transfer_id) is not None:
+            self.carry_on(transfer_id)
 
     async def close(self) -> None:
         """Stops all tasks at once. No step is lost, because the store has every step."""
@@ -133,12 +140,16 @@ class Payee:
     async def _store_quote(self, quote: QuoteGiven) -> None:
         stored, is_new = await self._store.add_quote(quote)
         if is_new or stored.is_taken:
-            self._background.start(self._answer_quote(stored))
+            self._begin_answer(stored)
+
+    def _begin_answer(self, quote: QuoteGiven) -> None:
+        self._background.start_once(quote.quote_id, lambda: self._answer_quote(quote))
 
     async def _answer_quote(self, quote: QuoteGiven) -> None:
         if not quote.answer:
             quote = await self._decide(quote)
-            await self._store.save_quote(quote)
+            if not await self._store.save_quote(quote):
+                return  # another instance has taken over
         if quote.is_refusal:
             path = f"/quotes/{quote.quote_id}/error"
             await self._send_until(path, quote.answer, quote.payer_fsp, self._config.quote_expiry_s)
@@ -233,10 +244,10 @@ class Payee:
             self._background.start(self._work_on(transfer_id))
 
     async def _work_on(self, transfer_id: str) -> None:
-        """Runs step after step. Repeats a failing step until it succeeds."""
+        """Takes step after step of a transfer of this instance. Repeats a step that fails until it succeeds."""
         pause = 1.0
         try:
-            while (incoming := self._store.incoming(transfer_id)) is not None and incoming.stage not in DONE:
+            while (incoming := self._store.own_incoming(transfer_id)) is not None and incoming.stage not in DONE:
                 try:
                     await self._take_step(incoming)
                     pause = 1.0
@@ -266,16 +277,17 @@ class Payee:
         quote = self._store.quote_of_condition(body.condition)
         margin_s = self._config.clock_margin_s
         problem = terms.problem_of(body, incoming.payer_fsp, quote, now=self._hub.clock.at_hub(), margin_s=margin_s)
+        # A core may have the transfer already: from an earlier run of the connector, or from a call without an answer.
+        may_have_it = incoming.transfer_id in self._resumed
         if problem is not None or quote is None:
-            await self._reject(incoming, _rejected(problem or "unknown terms"))
+            await self._reject(incoming, _rejected(problem or "unknown terms"), is_perhaps_reserved=may_have_it)
             return
         if not await self._store.claim_quote(incoming.transfer_id, quote.quote_id):
             await self._reject(incoming, _rejected("the terms belong to another transfer"))
             return
         if (request_id := self._requests.answered_by(quote)) is not None:
             await self._requests.add(request_id, incoming.transfer_id)
-        # A core may have the transfer already: from an earlier run of the connector, or from a call without an answer.
-        calls = itertools.count(int(incoming.transfer_id in self._resumed))
+        calls = itertools.count(int(may_have_it))
         dfsp = self._config.dfsp
         gives_up_at = incoming.expires_at + margin_s
 
@@ -361,6 +373,7 @@ class Payee:
             while (now := self._store.incoming(incoming.transfer_id)) is not None and now.stage is Stage.FULFILLED:
                 try:
                     await asyncio.wait_for(event.wait(), pause)
+                    event.clear()
                 except TimeoutError:
                     await self._hub.send("GET", f"/transfers/{incoming.transfer_id}")
                     pause = min(pause * 2, _ASK_AT_MOST_EVERY_S)
@@ -395,7 +408,7 @@ class Payee:
         pause = 0.2
         while True:
             try:
-                return await call()
+                return await core_answers.timely(call, self._config.request_s)
             except Unavailable as error:
                 log.warning("core_not_available", why=logs.without_numbers(str(error)))
             except Exception as error:

@@ -6,6 +6,7 @@ A step is durable before its requests are sent. After any crash, a restart conti
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -40,6 +41,7 @@ from kitovu_connector.store import Store
 log = structlog.get_logger(__name__)
 
 _AFTER_A_FAULT_S = 5.0
+_LOOK_EVERY_S = 1.0
 
 
 class Payer:
@@ -86,10 +88,11 @@ class Payer:
             created_at=time.time(),
         )
         payment = await self._store.add_payment(new)
-        if payment.state is State.LOOKUP and order.home_id not in self._open:
+        is_new = payment.state is State.LOOKUP and order.home_id not in self._open
+        if is_new and self._store.own_payment(order.home_id) is not None:
             self._open[order.home_id] = payment
             await self.move(payment, Started())
-        return self._open.get(order.home_id) or self._store.payment(order.home_id) or payment
+        return self._store.payment(order.home_id) or payment
 
     async def confirm(self, home_id: str) -> None:
         """Records that the core accepts the terms.
@@ -145,18 +148,32 @@ class Payer:
         until = time.monotonic() + seconds
         while (payment := self._store.payment(home_id)) is not None and not is_wanted(payment):
             event = self._changed.setdefault(home_id, asyncio.Event())
-            try:
-                await asyncio.wait_for(event.wait(), max(0.0, until - time.monotonic()))
-            except TimeoutError:
+            left = until - time.monotonic()
+            if left <= 0:
                 log.info("payment_not_ended_yet", payment=home_id, state=payment.state)
-                return self._store.payment(home_id)
+                return payment
+            with suppress(TimeoutError):
+                # Another instance may take the step. If its notification is lost, the state has the step.
+                await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._store.is_shared else left)
+        if payment is not None and payment.state in ENDS and home_id in self._changed:
+            self._changed.pop(home_id).set()
         return payment
 
     async def resume(self) -> None:
-        """Continues with every unfinished payment after a restart of the connector."""
+        """Continues with every unfinished payment that is not under way, after the start and after a takeover."""
         for payment in self._store.unfinished_payments():
-            self._open[payment.order.home_id] = payment
-            self._background.start(self.move(payment, Resumed()))
+            home_id = payment.order.home_id
+            known = self._open.get(home_id)
+            if known is None or known.version < payment.version:
+                self._open[home_id] = payment
+                self._background.start(self.move(payment, Resumed()))
+
+    def changed(self, home_id: str) -> None:
+        """Wakes what waits for a payment that another instance has changed. That instance continues the payment."""
+        if home_id in self._changed:
+            self._changed.pop(home_id).set()
+        if home_id in self._open and home_id not in self._turns and self._store.own_payment(home_id) is None:
+            self._forget(home_id)
 
     async def close(self) -> None:
         """Stops all tasks at once. No step is lost, because the store has every step."""
@@ -198,31 +215,54 @@ class Payer:
                 raise
 
     async def _step(self, home_id: str, event: Event) -> str | None:
-        current = self._open.get(home_id) or self._store.payment(home_id)
-        assert current is not None
-        policy = replace(self.policy, hub_ahead_s=self._hub.clock.ahead_s)
-        taken = step(current, event, time.time(), policy)
+        """Stores what follows from the event, and then sends its requests.
+
+        An instance that sends a request also becomes the owner, because the request's timer runs there.
+        """
+        current = self._current(home_id)
+        while True:
+            policy = replace(self.policy, hub_ahead_s=self._hub.clock.ahead_s)
+            taken = step(current, event, time.time(), policy)
+            if taken.payment == current and (not taken.actions or home_id in self._open):
+                payment = current
+                break
+            saved = await self._store.save_payment(current, taken.payment)
+            if saved is not None:
+                payment = saved
+                break
+            current = self._current(home_id, is_overtaken=True)  # another instance has taken a step first
         if taken.refusal is not None:
             log.error("message_not_believed", transfer=current.transfer_id, reason=taken.refusal)
-        if taken.payment != current:
-            await self._store.save_payment(taken.payment)
-            self._open[home_id] = taken.payment
+        if payment is not current:
+            self._open[home_id] = payment
             if home_id in self._changed:
                 self._changed.pop(home_id).set()
         for action in taken.actions:
             if isinstance(action, Wait):
                 self._wake_after(home_id, action.seconds)
             else:
-                self._background.start(self._ask(taken.payment, action))
-        if taken.payment.state in ENDS:
-            self._finish(taken.payment)
+                self._background.start(self._ask(payment, action))
+        if payment.state in ENDS:
+            self._finish(payment)
         return taken.refusal
 
+    def _current(self, home_id: str, *, is_overtaken: bool = False) -> Payment:
+        """Returns the payment as stored. In memory is the same, unless another instance may have changed it."""
+        current = self._open.get(home_id)
+        if current is None or is_overtaken or self._store.is_shared:
+            current = self._store.payment(home_id)
+            assert current is not None
+            if home_id in self._open:
+                self._open[home_id] = current
+        return current
+
     def _finish(self, payment: Payment) -> None:
-        home_id = payment.order.home_id
-        if self._open.pop(home_id, None) is None:
-            return
-        log.info("payment_ended", transfer=payment.transfer_id, state=payment.state, error=payment.error_code)
+        if payment.order.home_id in self._open:
+            self._forget(payment.order.home_id)
+            log.info("payment_ended", transfer=payment.transfer_id, state=payment.state, error=payment.error_code)
+
+    def _forget(self, home_id: str) -> None:
+        self._open.pop(home_id, None)
         timer = self._timers.pop(home_id, None)
         if timer is not None:
             timer.cancel()
@@ -235,7 +275,11 @@ class Payer:
 
     def _wake(self, home_id: str) -> None:
         payment = self._open.get(home_id)
-        if payment is not None:
+        if payment is None:
+            return
+        if self._store.is_shared and self._store.own_payment(home_id) is None:
+            self._forget(home_id)
+        else:
             self._background.start(self.move(payment, Waited()))
 
     async def _ask(self, payment: Payment, ask: Ask) -> None:

@@ -81,6 +81,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reported_text: str | None = None
     error_code: str | None = None
     error_text: str | None = None
+    version: int = 0  # the number of stored steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,15 @@
 """Durable records of one kind: requests to pay, bulks, conversions. Each record has a state and a final end."""
 
 import asyncio
-import sqlite3
 import time
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
 import structlog
 
 from kitovu_connector import logs
-from kitovu_connector.group_commit import Database
+from kitovu_connector.group_commit import Connection, Database, Duplicate
 from kitovu_connector.store import Conflict
 
 log = structlog.get_logger(__name__)
@@ -61,39 +61,70 @@ class Records(Generic[R]):
         """
         raw = msgspec.json.encode(new)
 
-        def job(conn: sqlite3.Connection) -> tuple[R, bool]:
+        def job(conn: Connection) -> tuple[R, bool]:
+            added = conn.execute(
+                "INSERT INTO exchange (kind, id, alias, digest, state, is_open, record, changed_at, owner)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, seconds_now(), ?) ON CONFLICT DO NOTHING",
+                (self._kind, new.id, new.alias, new.digest, new.state, int(new.is_open), raw, self._db.instance),
+            )
+            if added.rowcount == 1:
+                return new, True
             row = conn.execute(
                 "SELECT digest, record FROM exchange WHERE kind = ? AND (id = ? OR alias = ?)",
                 (self._kind, new.id, new.alias),
             ).fetchone()
-            if row is not None:
-                if row["digest"] != new.digest:
-                    raise Conflict
-                return self._read(row["record"]), False
-            conn.execute(
-                "INSERT INTO exchange VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (self._kind, new.id, new.alias, new.digest, new.state, new.is_open, raw, time.time()),
-            )
-            return new, True
+            assert row is not None
+            if row["digest"] != new.digest:
+                raise Conflict
+            return self._read(row["record"]), False
 
         return await self._db.write(job)
 
     async def save(self, before: R, after: R) -> bool:
-        """Stores a new state. If another task has changed the state first, changes nothing and returns False."""
+        """Stores a new state. The record's owner stays the same, and is notified.
+
+        Returns False, and changes nothing, if another task or instance has changed the state first.
+        """
         raw = msgspec.json.encode(after)
 
-        def job(conn: sqlite3.Connection) -> bool:
-            try:
-                changed = conn.execute(
-                    "UPDATE exchange SET alias = ?, state = ?, is_open = ?, record = ?, changed_at = ?"
-                    " WHERE kind = ? AND id = ? AND state = ?",
-                    (after.alias, after.state, after.is_open, raw, time.time(), self._kind, after.id, before.state),
-                )
-            except sqlite3.IntegrityError:
-                raise Conflict from None
-            if changed.rowcount == 1:
-                self._db.note(conn, self._kind, after)
-            return changed.rowcount == 1
+        def job(conn: Connection) -> bool:
+            changed = conn.execute(
+                "UPDATE exchange SET alias = ?, state = ?, is_open = ?, record = ?, changed_at = seconds_now()"
+                " WHERE kind = ? AND id = ? AND state = ?",
+                (after.alias, after.state, int(after.is_open), raw, self._kind, after.id, before.state),
+            )
+            if changed.rowcount != 1:
+                return False
+            self._db.note(conn, self._kind, after)
+            self._db.tell(conn, self._kind, after.id)
+            return True
+
+        try:
+            return await self._db.write(job)
+        except Duplicate:
+            raise Conflict from None
+
+    async def amend(self, record_id: str, change: Callable[[R], R]) -> R | None:
+        """Stores what `change` returns for the stored record, and returns that. Returns None if there is no record.
+
+        No other change of the record can come between. The state stays the same, so there is no event.
+        """
+
+        def job(conn: Connection) -> R | None:
+            row = conn.execute(
+                "SELECT record FROM exchange WHERE kind = ? AND id = ?", (self._kind, record_id)
+            ).fetchone()
+            if row is None:
+                return None
+            before = self._read(row["record"])
+            after = change(before)
+            assert (after.state, after.is_open, after.alias) == (before.state, before.is_open, before.alias)
+            conn.execute(
+                "UPDATE exchange SET record = ?, changed_at = seconds_now() WHERE kind = ? AND id = ?",
+                (msgspec.json.encode(after), self._kind, record_id),
+            )
+            self._db.tell(conn, self._kind, record_id)
+            return after
 
         return await self._db.write(job)
 
@@ -105,18 +136,26 @@ class Records(Generic[R]):
         """Returns the record with this alias, or None."""
         return self._one("SELECT record FROM exchange WHERE kind = ? AND alias = ?", alias)
 
+    def own(self, record_id: str) -> R | None:
+        """Returns the record with this id, or None, also if another instance continues it."""
+        sql = "SELECT record FROM exchange WHERE kind = ? AND id = ? AND owner = ?"
+        row = self._db.reader.execute(sql, (self._kind, record_id, self._db.instance)).fetchone()
+        return None if row is None else self._read(row["record"])
+
     def unfinished(self) -> list[R]:
-        """Returns every record that is open."""
-        rows = self._db.reader.execute("SELECT record FROM exchange WHERE kind = ? AND is_open = 1", (self._kind,))
-        return [self._read(row["record"]) for row in rows.fetchall()]
+        """Returns every record that is open and that this instance continues."""
+        sql = "SELECT record FROM exchange WHERE kind = ? AND is_open = 1 AND owner = ?"
+        rows = self._db.reader.execute(sql, (self._kind, self._db.instance)).fetchall()
+        return [self._read(row["record"]) for row in rows]
 
     def oldest_open(self, limit: int) -> list[tuple[float, R]]:
-        """Returns open records in the order of their last change, each with the time of this change."""
+        """Returns open records of this instance in the order of their last change, each with the seconds since then."""
         rows = self._db.reader.execute(
-            "SELECT changed_at, record FROM exchange WHERE kind = ? AND is_open = 1 ORDER BY changed_at, id LIMIT ?",
-            (self._kind, limit),
+            "SELECT seconds_now() - changed_at AS age, record FROM exchange"
+            " WHERE kind = ? AND is_open = 1 AND owner = ? ORDER BY changed_at, id LIMIT ?",
+            (self._kind, self._db.instance, limit),
         )
-        return [(row["changed_at"], self._read(row["record"])) for row in rows.fetchall()]
+        return [(row["age"], self._read(row["record"])) for row in rows.fetchall()]
 
     def changed_since(self, since: float, after: str, *, suffix: str, limit: int) -> list[tuple[float, R]]:
         """Returns records in the order of their last change, each with the time of this change.
@@ -125,7 +164,7 @@ class Records(Generic[R]):
         """
         rows = self._db.reader.execute(
             f"SELECT changed_at, record FROM exchange WHERE kind = ? AND (changed_at, id || '{suffix}') > (?, ?)"  # noqa: S608
-            " AND changed_at >= ? ORDER BY changed_at, id LIMIT ?",
+            f" AND changed_at >= ? ORDER BY changed_at, id || '{suffix}' LIMIT ?",
             (self._kind, since, after, since, limit),
         )
         return [(row["changed_at"], self._read(row["record"])) for row in rows.fetchall()]
@@ -133,7 +172,7 @@ class Records(Generic[R]):
     async def delete_old(self, retention_s: float) -> None:
         """Deletes records that ended before a given age, a hundred at a time. Runs as long as the connector runs."""
 
-        def job(conn: sqlite3.Connection) -> int:
+        def job(conn: Connection) -> int:
             return conn.execute(
                 "DELETE FROM exchange WHERE (kind, id) IN (SELECT kind, id FROM exchange"
                 " WHERE kind = ? AND is_open = 0 AND changed_at < ? LIMIT ?)",

@@ -1,8 +1,9 @@
 """Which transfers answer a request to pay of this DFSP. The payer DFSP names the request when it asks for terms."""
 
+import msgspec
+
 from fspiop import bodies
 from fspiop.bodies.quotes import QuotePost
-from kitovu_connector.keyed_locks import KeyedLocks
 from kitovu_connector.records import Records
 from kitovu_connector.request_to_pay_records import RequestMade, RequestTransfers
 from kitovu_connector.store import QuoteGiven, Store
@@ -14,7 +15,6 @@ class RequestLinks:
     def __init__(self, store: Store) -> None:
         self._made = Records(store.database, "request_to_pay_made", RequestMade)
         self._transfers = Records(store.database, "request_to_pay_transfers", RequestTransfers)
-        self._turns = KeyedLocks()
 
     def answered_by(self, quote: QuoteGiven) -> str | None:
         """Returns the id of this DFSP's request for which these terms were requested, or None.
@@ -35,11 +35,13 @@ class RequestLinks:
 
     async def add(self, request_id: str, transfer_id: str) -> None:
         """Notes a transfer of a request. Returns when that is durable."""
-        async with self._turns.hold(request_id):
-            known, is_new = await self._transfers.add(RequestTransfers(id=request_id, transfer_ids=(transfer_id,)))
-            if not is_new and transfer_id not in known.transfer_ids:
-                more = RequestTransfers(id=request_id, transfer_ids=(*known.transfer_ids, transfer_id))
-                await self._transfers.save(known, more)
+
+        def more(known: RequestTransfers) -> RequestTransfers:
+            return msgspec.structs.replace(known, transfer_ids=(*known.transfer_ids, transfer_id))
+
+        known, _ = await self._transfers.add(RequestTransfers(id=request_id, transfer_ids=(transfer_id,)))
+        if transfer_id not in known.transfer_ids:
+            await self._transfers.amend(request_id, more)
 
     def transfers_of(self, request_id: str) -> tuple[str, ...]:
         """Returns the ids of the transfers, in the order of their arrival."""

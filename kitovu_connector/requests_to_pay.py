@@ -6,6 +6,7 @@ stores each request before it sends or acknowledges the request, so each request
 
 import asyncio
 import time
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -83,12 +84,24 @@ class RequestsToPay:
         ]
 
     async def resume(self) -> None:
-        """Continues with every unfinished request after a restart of the connector."""
+        """Continues with every unfinished request that is not under way, after a start or a takeover."""
         for made in self._made.unfinished():
             if not made.is_told:
-                self._background.start(self._tell_core(made.id))
+                self._begin_telling(made.id)
         for received in self._received.unfinished():
-            self._background.start(self._answer(received))
+            self._begin_answer(received)
+
+    def changed(self, request_id: str) -> None:
+        """Continues with a request of this instance that another instance has changed."""
+        made = self._made.own(request_id)
+        if made is not None and not made.is_told:
+            self._begin_telling(request_id)
+
+    def _begin_telling(self, request_id: str) -> None:
+        self._background.start_once(request_id, lambda: self._tell_core(request_id))
+
+    def _begin_answer(self, received: RequestReceived) -> None:
+        self._background.start_once(received.id, lambda: self._answer(received))
 
     async def close(self) -> None:
         """Stops all tasks at once. No step is lost, because the store has every step."""
@@ -192,8 +205,8 @@ class RequestsToPay:
             )
             await self._made.save(request, changed)
             if not is_first:
-                self._background.start(self._tell_core(request.id))
-        self._exchanges.told(("transactionRequests", message.id), message.reply(body))
+                self._begin_telling(request.id)
+        message.met(self._exchanges.told(("transactionRequests", message.id), message.reply(body)))
         return 200
 
     async def _failed(self, message: Message) -> int:
@@ -201,7 +214,7 @@ class RequestsToPay:
         request = self._request_of(message)
         if request.state is RequestState.ASKED:
             await self._fail(request, str(error.error_code), error.error_description)
-        self._exchanges.told(("transactionRequests", message.id), message.reply(error))
+        message.met(self._exchanges.told(("transactionRequests", message.id), message.reply(error)))
         return 200
 
     def _request_of(self, message: Message) -> RequestMade:
@@ -213,11 +226,12 @@ class RequestsToPay:
 
     async def _tell_core(self, request_id: str) -> None:
         """Reports the payer DFSP's later answer to the core. Repeats the report until the core accepts it."""
-        pause = 0.5
-        while (request := self._made.get(request_id)) is not None and not request.is_told:
+        pause, backend = 0.5, self._backend
+        while (request := self._made.own(request_id)) is not None and not request.is_told:
             try:
-                if isinstance(self._backend, RequestNotesBackend):
-                    await self._backend.request_told(request.id, request.order.home_id, request.answer or "")
+                if isinstance(backend, RequestNotesBackend):
+                    told = partial(backend.request_told, request.id, request.order.home_id, request.answer or "")
+                    await core_answers.timely(told, self._config.request_s)
                 await self._made.save(request, msgspec.structs.replace(request, is_told=True))
             except Exception as error:
                 log.warning("core_not_told", request=request_id, error=logs.trace_of(error))
@@ -231,16 +245,21 @@ class RequestsToPay:
         request = self._made.get(message.id)
         if request is None or request.payer is None or request.payer.fsp_id != message.source:
             raise FspiopError(ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND)
-        retries = message.request.query.get("retriesLeft", "")
+        retries = message.query.get("retriesLeft", "")
         asked = int(retries) if retries.isascii() and retries.isdecimal() and len(retries) <= _DIGITS else 0
-        is_answered = request.password is not None and request.password_try in (0, asked)
-        request = await self._change(
-            request,
-            asked_try=asked,
-            password_asker=message.source,
-            password=request.password if is_answered else None,
-            password_try=asked,
-        )
+
+        def question(now: RequestMade) -> RequestMade:
+            is_answered = now.password is not None and now.password_try in (0, asked)
+            return msgspec.structs.replace(
+                now,
+                asked_try=asked,
+                password_asker=message.source,
+                password=now.password if is_answered else None,
+                password_try=asked,
+            )
+
+        noted = await self._made.amend(request.id, question)
+        is_answered = noted is not None and noted.password is not None
         if not is_answered and not isinstance(self._backend, PasswordBackend):
             return 202  # until `enter_password`
         self._background.start(self._send_password(message.id, message.source))
@@ -251,11 +270,10 @@ class RequestsToPay:
 
         Returns None if there is no such request.
         """
-        request = self._made.get(request_id)
-        if request is None:
-            return None
-        request = await self._change(request, password=password, password_try=request.asked_try)
-        if request.password_asker is not None:
+        request = await self._made.amend(
+            request_id, lambda now: msgspec.structs.replace(now, password=password, password_try=now.asked_try)
+        )
+        if request is not None and request.password_asker is not None:
             self._background.start(self._send_password(request_id, request.password_asker))
         return request
 
@@ -270,6 +288,8 @@ class RequestsToPay:
                 seconds=self._config.request_s,
                 otherwise=ErrorCode.PAYEE_REJECTION,
             )
+        if not isinstance(found, str | No):
+            found = core_answers.not_understood(TypeError("give_password: no text"))
         path = f"/authorizations/{request_id}"
         if isinstance(found, No):
             await self._send(path + "/error", core_answers.error_put(found), asker, self._config.request_s)
@@ -292,7 +312,7 @@ class RequestsToPay:
         new = RequestReceived(id=body.transaction_request_id, payee_fsp=message.source, body=message.raw, digest=digest)
         received, is_new = await self._received.add(new)
         if is_new or not received.is_open:
-            self._background.start(self._answer(received))
+            self._begin_answer(received)
         return 202
 
     async def reject(self, request_id: str) -> bool:
@@ -322,6 +342,8 @@ class RequestsToPay:
                 seconds=self._config.request_s,
                 otherwise=ErrorCode.PAYER_REJECTED_TRANSACTION_REQUEST,
             )
+        if not isinstance(found, TransactionRequestPut | No):
+            found = core_answers.not_understood(TypeError("take_request: no TransactionRequestPut"))
         is_refusal = isinstance(found, No)
         body = core_answers.error_put(found) if isinstance(found, No) else bodies.write(found)
         decided = msgspec.structs.replace(received, answer=body, is_refusal=is_refusal)

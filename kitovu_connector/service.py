@@ -4,10 +4,12 @@ Python programs use it by `async with Connector(config, backend) as c: await c.p
 """
 
 import errno
+import hmac
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
@@ -21,6 +23,7 @@ from kitovu_connector.agreement_callbacks import AgreementCallbacks
 from kitovu_connector.aliases import Aliases
 from kitovu_connector.backend import Backend
 from kitovu_connector.bulk_payee import BulkPayee
+from kitovu_connector.bulk_terms import BulkTerms
 from kitovu_connector.bulk_transactions import BulkTransactions
 from kitovu_connector.changed_files import ChangedFiles
 from kitovu_connector.client import HubClient
@@ -29,9 +32,11 @@ from kitovu_connector.event_messages import Event, PaymentEnded, TransferEnded
 from kitovu_connector.events import Events, Handler
 from kitovu_connector.exchanges import Exchanges
 from kitovu_connector.fxp import Fxp
+from kitovu_connector.group_commit import Database
 from kitovu_connector.health import Health
 from kitovu_connector.hub_api import HubApi
 from kitovu_connector.inbound import Inbound
+from kitovu_connector.instances import Continued, Instances
 from kitovu_connector.known_keys import KnownKeys
 from kitovu_connector.lookups import Lookups
 from kitovu_connector.metrics import Metrics
@@ -51,7 +56,9 @@ from kitovu_connector.reference_api.bulks import Bulks
 from kitovu_connector.reference_api.queries import Queries
 from kitovu_connector.reference_api.requests_to_pay import RequestCalls
 from kitovu_connector.reference_api.transfers import Transfers
+from kitovu_connector.relay import Relay
 from kitovu_connector.requests_to_pay import RequestsToPay
+from kitovu_connector.sqlite_state import SqliteDatabase
 from kitovu_connector.store import Store
 from kitovu_connector.submissions import Submissions
 
@@ -62,8 +69,8 @@ class _Closed(Protocol):
     async def close(self) -> None: ...
 
 
-class _Continued(_Closed, Protocol):
-    async def resume(self) -> None: ...
+class _Continued(_Closed, Continued, Protocol):
+    """A part that is continued at the start and closed at the end."""
 
 
 class Connector:
@@ -81,9 +88,10 @@ class Connector:
         config = self._config
         key_files.check_files(config)
         async with AsyncExitStack() as opened:
-            self._store = Store(config.state)
+            self._store = Store(_state_of(config))
             opened.push_async_callback(self._store.close)
             self._events = Events(config, self._store, self._handlers)
+            relay = Relay(self._store.database) if self._store.is_shared else None
             self._hub = await opened.enter_async_context(HubClient(config))
             self._payer = Payer(config, self._store, self._hub)
             self._parties = Parties(config, self._hub, self._backend)
@@ -95,6 +103,7 @@ class Connector:
             self._requests = RequestsToPay(
                 config, self._store, self._hub, self._backend, self._lookups, self._exchanges
             )
+            self._bulk_terms = BulkTerms(config, self._store, self._hub, self._backend)
             self._bulk_payee = BulkPayee(config, self._store, self._hub, self._backend, self._payee)
             self._fxp = Fxp(config, self._store, self._hub, self._backend)
             self._submissions = Submissions(config, self._store, self._hub, self._payer, self._bulk_payee, self._fxp)
@@ -109,16 +118,18 @@ class Connector:
                 self._lookups,
                 self._exchanges,
                 self._keys,
+                relay,
                 [
                     AgreementCallbacks(self._payer, self._exchanges),
                     self._requests,
+                    self._bulk_terms,
                     self._bulk_payee,
                     self._fxp,
                     self._submissions,
                 ],
             )
             outbound = Outbound(config, self._store, self._payer, self._aliases).application()
-            self._health = Health(config, self._hub, self._backend)
+            self._health = Health(config, self._hub, self._backend, self._store.database)
             metrics = Metrics(config, self._store, self._hub)
             OutboundLists(self._store, self._lookups, self._health, metrics).add_to(outbound)
             OutboundRequests(self._store, self._requests).add_to(outbound)
@@ -134,15 +145,22 @@ class Connector:
                 self._payer,
                 self._payee,
                 self._requests,
+                self._bulk_terms,
                 self._bulk_payee,
                 self._fxp,
                 self._submissions,
                 self._bulk_transactions,
                 self._events,
             )
+            if relay is not None:
+                instances = Instances(self._store.database, relay)
+                opened.push_async_callback(instances.close)
+                opened.push_async_callback(relay.close)
             closed: tuple[_Closed, ...] = (self._parties, *continued, self._keys, files)
             for each in closed:
                 opened.push_async_callback(each.close)
+            if relay is not None:
+                await instances.start(continued, self._changed_by_others())
             await self._keys.start()
             files.start()
             for_hub = await self._serve("inbound", self._inbound.application(), opened, inward)
@@ -168,6 +186,18 @@ class Connector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._opened.aclose()
+
+    def _changed_by_others(self) -> dict[str, Callable[[str], None]]:
+        """Returns the functions to call for a record that another instance has changed, by topic."""
+        return {
+            "payment": self._payer.changed,
+            "incoming": self._payee.changed,
+            "request_to_pay_made": self._requests.changed,
+            "conversion_received": self._fxp.changed,
+            "bulk_transaction": self._bulk_transactions.changed,
+            "fxTransfers": self._submissions.changed,
+            "bulkTransfers": self._submissions.changed,
+        }
 
     def _reference_parts(self) -> list[HasCalls]:
         return [
@@ -272,3 +302,17 @@ class Connector:
         found, bound_port = runner.addresses[0][:2]
         shown = f"[{found}]" if ":" in found else found
         return f"{'https' if context else 'http'}://{shown}:{bound_port}"
+
+
+def _state_of(config: Config) -> Database:
+    """Returns the database of the state. Raises StartError if it cannot be used."""
+    if isinstance(config.state, Path):
+        return SqliteDatabase(config.state)
+    try:
+        from kitovu_connector.postgresql_state import PostgresqlDatabase
+    except ImportError:
+        needed = "pip install 'kitovu-connector[postgresql]'"
+        raise StartError(f"state: a state in PostgreSQL needs a package that is missing: {needed}") from None
+    # Another secret would make fulfilments that do not fit the terms of the other instances.
+    secret = hmac.digest(config.ilp_key, b"state", "sha256").hex()
+    return PostgresqlDatabase(config.state, {"dfsp": config.dfsp, "ilp_secret": secret})

@@ -1,81 +1,15 @@
-"""The SQLite tables of the connector: outgoing payments, given quotes, incoming transfers."""
+"""The connector's state: outgoing payments, quotes given, incoming transfers."""
 
-import sqlite3
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from kitovu_connector.config import StartError
-from kitovu_connector.group_commit import Database
+from kitovu_connector.group_commit import Connection, Database, Duplicate
 from kitovu_connector.payment_order import spelled
 from kitovu_connector.payment_states import ENDS, Payment
-from kitovu_connector.state_lock import StateLock
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS payment (
-    home_id     TEXT PRIMARY KEY,           -- the core's own id: one payment for ever
-    transfer_id TEXT NOT NULL UNIQUE,
-    quote_id    TEXT NOT NULL UNIQUE,
-    digest      BLOB NOT NULL,              -- unused: the record holds the core's whole request
-    state       TEXT NOT NULL,
-    is_open     INTEGER NOT NULL,
-    record      BLOB NOT NULL,              -- kitovu_connector.payment_states.Payment
-    changed_at  REAL NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS payment_unfinished ON payment (home_id) WHERE is_open = 1;   -- read at start
-CREATE INDEX IF NOT EXISTS payment_by_change ON payment (changed_at);                   -- lists
-CREATE INDEX IF NOT EXISTS payment_by_state ON payment (state, changed_at);             -- lists, counts
-
-CREATE TABLE IF NOT EXISTS quote (
-    quote_id    TEXT PRIMARY KEY,
-    digest      BLOB NOT NULL,
-    condition   TEXT UNIQUE,                -- by which an incoming transfer finds its terms
-    is_open     INTEGER NOT NULL,           -- the hub has not taken our answer yet
-    record      BLOB NOT NULL,
-    changed_at  REAL NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS quote_unfinished ON quote (quote_id) WHERE is_open = 1;
-CREATE INDEX IF NOT EXISTS quote_by_age ON quote (changed_at) WHERE is_open = 0;        -- old ones are deleted
-
-CREATE TABLE IF NOT EXISTS incoming (
-    transfer_id TEXT PRIMARY KEY,
-    digest      BLOB NOT NULL,
-    quote_id    TEXT UNIQUE,                -- terms pay once
-    state       TEXT NOT NULL,
-    is_open     INTEGER NOT NULL,
-    record      BLOB NOT NULL,
-    changed_at  REAL NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS incoming_unfinished ON incoming (transfer_id) WHERE is_open = 1;
-CREATE INDEX IF NOT EXISTS incoming_by_change ON incoming (changed_at);
-CREATE INDEX IF NOT EXISTS incoming_by_state ON incoming (state);
-
-CREATE TABLE IF NOT EXISTS exchange (        -- requests to pay, bulks and conversions: kitovu_connector.records
-    kind        TEXT NOT NULL,
-    id          TEXT NOT NULL,
-    alias       TEXT,                       -- another id of the same record: the core's own, or a condition
-    digest      BLOB NOT NULL,
-    state       TEXT NOT NULL,
-    is_open     INTEGER NOT NULL,
-    record      BLOB NOT NULL,
-    changed_at  REAL NOT NULL,
-    PRIMARY KEY (kind, id),
-    UNIQUE (kind, alias)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS exchange_unfinished ON exchange (kind, id) WHERE is_open = 1;
-
--- An end is never left, whatever the program thinks.
-CREATE TRIGGER IF NOT EXISTS exchange_end_is_final BEFORE UPDATE ON exchange
-    WHEN OLD.is_open = 0 AND NEW.state <> OLD.state BEGIN SELECT RAISE(ABORT, 'the exchange has ended'); END;
-CREATE TRIGGER IF NOT EXISTS payment_end_is_final BEFORE UPDATE ON payment
-    WHEN OLD.is_open = 0 AND NEW.state <> OLD.state BEGIN SELECT RAISE(ABORT, 'the payment has ended'); END;
-CREATE TRIGGER IF NOT EXISTS incoming_end_is_final BEFORE UPDATE ON incoming
-    WHEN OLD.state IN ('COMMITTED', 'ABORTED') AND NEW.state <> OLD.state
-    BEGIN SELECT RAISE(ABORT, 'the transfer has ended'); END;
-"""
+from kitovu_connector.sqlite_state import SqliteDatabase
 
 
 class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -145,25 +79,28 @@ Record = TypeVar("Record")
 
 
 class Store:
-    """Typed access to the three tables. A write returns when the data is durable. Records are immutable values."""
+    """Typed access to the three tables. A write returns when the data is durable. Records are immutable values.
 
-    def __init__(self, directory: Path) -> None:
-        self._lock = StateLock(directory)
-        try:
-            self._db = Database(directory / "connector.sqlite3", SCHEMA)
-        except sqlite3.Error as error:
-            self._lock.release()
-            raise StartError(f"state: {directory}: {error}") from None
+    Several instances may share a state. Each open record is continued by one of them, its owner. The reports of the hub
+    may arrive at any instance.
+    """
+
+    def __init__(self, state: Path | Database) -> None:
+        self._db = SqliteDatabase(state) if isinstance(state, Path) else state
 
     @property
     def database(self) -> Database:
         """The database, for access to records of other kinds."""
         return self._db
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether another instance may change a record."""
+        return self._db.is_shared
+
     async def close(self) -> None:
-        """Finishes the waiting writes and closes the file."""
+        """Finishes the waiting writes and closes the database."""
         await self._db.close()
-        self._lock.release()
 
     # ---- outgoing payments
 
@@ -173,37 +110,53 @@ class Store:
         Raises Conflict if the existing payment differs.
         """
 
-        def job(conn: sqlite3.Connection) -> Payment:
-            row = conn.execute("SELECT record FROM payment WHERE home_id = ?", (payment.order.home_id,)).fetchone()
-            if row is not None:
-                found = _decode(row["record"], Payment)
-                if spelled(found.order) != spelled(payment.order):
-                    raise Conflict
-                return found
-            values = (payment.order.home_id, payment.transfer_id, payment.quote_id, b"", payment.state)
-            try:
-                conn.execute(
-                    "INSERT INTO payment VALUES (?, ?, ?, ?, ?, 1, ?, ?)", (*values, _encode(payment), time.time())
-                )
-            except sqlite3.IntegrityError:  # another payment has the transfer's id
-                raise Conflict from None
-            return payment
+        def job(conn: Connection) -> Payment:
+            order = payment.order
+            added = conn.execute(
+                "INSERT INTO payment"
+                " (home_id, transfer_id, quote_id, digest, state, is_open, record, changed_at, owner, version)"
+                " VALUES (?, ?, ?, ?, ?, 1, ?, seconds_now(), ?, ?) ON CONFLICT DO NOTHING",
+                (
+                    *(order.home_id, payment.transfer_id, payment.quote_id, b"", payment.state, _encode(payment)),
+                    *(self._db.instance, payment.version),
+                ),
+            )
+            if added.rowcount == 1:
+                return payment
+            row = conn.execute("SELECT record FROM payment WHERE home_id = ?", (order.home_id,)).fetchone()
+            if row is None:  # another payment has the transfer's id
+                raise Conflict
+            found = _decode(row["record"], Payment)
+            if spelled(found.order) != spelled(order):
+                raise Conflict
+            return found
 
         return await self._db.write(job)
 
-    async def save_payment(self, payment: Payment) -> None:
-        """Stores the payment's new state."""
-        record = _encode(payment)
+    async def save_payment(self, before: Payment, after: Payment) -> Payment | None:
+        """Stores the payment's new state, and makes this instance its owner. Returns the payment as stored.
 
-        def job(conn: sqlite3.Connection) -> None:
+        Returns None, and changes nothing, if another instance has changed the payment since `before`.
+        """
+        stored = msgspec.structs.replace(after, version=before.version + 1)
+        home_id, record = stored.order.home_id, _encode(stored)
+
+        def job(conn: Connection) -> Payment | None:
             changed = conn.execute(
-                "UPDATE payment SET state = ?, is_open = ?, record = ?, changed_at = ? WHERE home_id = ?",
-                (payment.state, payment.state not in ENDS, record, time.time(), payment.order.home_id),
+                "UPDATE payment SET state = ?, is_open = ?, record = ?, changed_at = seconds_now(), owner = ?,"
+                " version = ? WHERE home_id = ? AND version = ?",
+                (
+                    *(stored.state, int(stored.state not in ENDS), record, self._db.instance),
+                    *(stored.version, home_id, before.version),
+                ),
             )
-            assert changed.rowcount == 1
-            self._db.note(conn, "payment", payment)
+            if changed.rowcount != 1:
+                return None
+            self._db.note(conn, "payment", stored)
+            self._db.tell(conn, "payment", home_id)
+            return stored
 
-        await self._db.write(job)
+        return await self._db.write(job)
 
     def payment(self, home_id: str) -> Payment | None:
         """Returns the payment with this id of the core, or None."""
@@ -217,10 +170,13 @@ class Store:
         """Returns the payment with this quote id, or None."""
         return self._one("SELECT record FROM payment WHERE quote_id = ?", quote_id, Payment)
 
+    def own_payment(self, home_id: str) -> Payment | None:
+        """Returns the payment with this id of the core, or None, also if another instance continues it."""
+        return self._own("SELECT record FROM payment WHERE home_id = ? AND owner = ?", home_id, Payment)
+
     def unfinished_payments(self) -> list[Payment]:
-        """Returns every payment that has not ended."""
-        rows = self._db.reader.execute("SELECT record FROM payment WHERE is_open = 1").fetchall()
-        return [_decode(row["record"], Payment) for row in rows]
+        """Returns every payment that has not ended and that this instance continues."""
+        return self._unfinished("SELECT record FROM payment WHERE is_open = 1 AND owner = ?", Payment)
 
     # ---- quotes given
 
@@ -230,32 +186,39 @@ class Store:
         Raises Conflict if the id belongs to a different request.
         """
 
-        def job(conn: sqlite3.Connection) -> tuple[QuoteGiven, bool]:
-            row = conn.execute("SELECT digest, record FROM quote WHERE quote_id = ?", (quote.quote_id,)).fetchone()
-            if row is not None:
-                found = _decode(row["record"], QuoteGiven)
-                if (row["digest"], found.payer_fsp) != (quote.digest, quote.payer_fsp):
-                    raise Conflict
-                return found, False
-            conn.execute(
-                "INSERT INTO quote VALUES (?, ?, NULL, 1, ?, ?)",
-                (quote.quote_id, quote.digest, _encode(quote), time.time()),
+        def job(conn: Connection) -> tuple[QuoteGiven, bool]:
+            added = conn.execute(
+                "INSERT INTO quote (quote_id, digest, is_open, record, changed_at, owner)"
+                " VALUES (?, ?, ?, ?, seconds_now(), ?) ON CONFLICT DO NOTHING",
+                (quote.quote_id, quote.digest, int(not quote.is_taken), _encode(quote), self._db.instance),
             )
-            return quote, True
+            if added.rowcount == 1:
+                return quote, True
+            row = conn.execute("SELECT digest, record FROM quote WHERE quote_id = ?", (quote.quote_id,)).fetchone()
+            assert row is not None
+            found = _decode(row["record"], QuoteGiven)
+            if (row["digest"], found.payer_fsp) != (quote.digest, quote.payer_fsp):
+                raise Conflict
+            return found, False
 
         return await self._db.write(job)
 
-    async def save_quote(self, quote: QuoteGiven) -> None:
-        """Stores the answer to a quote, or the hub's acceptance of the answer."""
+    async def save_quote(self, quote: QuoteGiven) -> bool:
+        """Stores the answer to a quote, or the hub's acceptance of the answer.
+
+        Returns False, and changes nothing, if another instance continues the quote.
+        """
         record = _encode(quote)
 
-        def job(conn: sqlite3.Connection) -> None:
-            conn.execute(
-                "UPDATE quote SET condition = ?, is_open = ?, record = ?, changed_at = ? WHERE quote_id = ?",
-                (quote.condition, not quote.is_taken, record, time.time(), quote.quote_id),
+        def job(conn: Connection) -> bool:
+            changed = conn.execute(
+                "UPDATE quote SET condition = ?, is_open = ?, record = ?, changed_at = seconds_now()"
+                " WHERE quote_id = ? AND (owner = ? OR is_open = 0)",
+                (quote.condition, int(not quote.is_taken), record, quote.quote_id, self._db.instance),
             )
+            return changed.rowcount == 1
 
-        await self._db.write(job)
+        return await self._db.write(job)
 
     def quote(self, quote_id: str) -> QuoteGiven | None:
         """Returns the quote with this id, or None."""
@@ -266,17 +229,17 @@ class Store:
         return self._one("SELECT record FROM quote WHERE condition = ?", condition, QuoteGiven)
 
     def unfinished_quotes(self) -> list[QuoteGiven]:
-        """Returns every quote whose answer the hub has not accepted."""
-        rows = self._db.reader.execute("SELECT record FROM quote WHERE is_open = 1").fetchall()
-        return [_decode(row["record"], QuoteGiven) for row in rows]
+        """Returns every quote whose answer the hub has not accepted, and that this instance continues."""
+        return self._unfinished("SELECT record FROM quote WHERE is_open = 1 AND owner = ?", QuoteGiven)
 
     async def delete_old_quotes(self, changed_before: float, at_most: int) -> int:
         """Deletes quotes that were last changed before this time. Keeps quotes that an open transfer needs."""
 
-        def job(conn: sqlite3.Connection) -> int:
+        def job(conn: Connection) -> int:
             return conn.execute(
                 "DELETE FROM quote WHERE quote_id IN (SELECT quote_id FROM quote WHERE is_open = 0 AND changed_at < ?"
-                " AND NOT EXISTS (SELECT 1 FROM incoming WHERE incoming.quote_id = quote.quote_id AND incoming.is_open)"
+                " AND NOT EXISTS (SELECT 1 FROM incoming"
+                " WHERE incoming.quote_id = quote.quote_id AND incoming.is_open = 1)"
                 " ORDER BY changed_at LIMIT ?)",
                 (changed_before, at_most),
             ).rowcount
@@ -291,50 +254,54 @@ class Store:
         Raises Conflict if the id belongs to a different transfer.
         """
 
-        def job(conn: sqlite3.Connection) -> tuple[Incoming, bool]:
+        def job(conn: Connection) -> tuple[Incoming, bool]:
+            added = conn.execute(
+                "INSERT INTO incoming (transfer_id, digest, state, is_open, record, changed_at, owner)"
+                " VALUES (?, ?, ?, 1, ?, seconds_now(), ?) ON CONFLICT DO NOTHING",
+                (incoming.transfer_id, incoming.digest, incoming.stage, _encode(incoming), self._db.instance),
+            )
+            if added.rowcount == 1:
+                return incoming, True
             row = conn.execute(
                 "SELECT digest, record FROM incoming WHERE transfer_id = ?", (incoming.transfer_id,)
             ).fetchone()
-            if row is not None:
-                if row["digest"] != incoming.digest:
-                    raise Conflict
-                return _decode(row["record"], Incoming), False
-            conn.execute(
-                "INSERT INTO incoming VALUES (?, ?, NULL, ?, 1, ?, ?)",
-                (incoming.transfer_id, incoming.digest, incoming.stage, _encode(incoming), time.time()),
-            )
-            return incoming, True
+            assert row is not None
+            if row["digest"] != incoming.digest:
+                raise Conflict
+            return _decode(row["record"], Incoming), False
 
         return await self._db.write(job)
 
     async def claim_quote(self, transfer_id: str, quote_id: str) -> bool:
         """Reserves the terms for the transfer. Returns False if another transfer has reserved the terms."""
 
-        def job(conn: sqlite3.Connection) -> bool:
-            try:
-                conn.execute("UPDATE incoming SET quote_id = ? WHERE transfer_id = ?", (quote_id, transfer_id))
-            except sqlite3.IntegrityError:
-                return False
-            return True
+        def job(conn: Connection) -> None:
+            conn.execute("UPDATE incoming SET quote_id = ? WHERE transfer_id = ?", (quote_id, transfer_id))
 
-        return await self._db.write(job)
+        try:
+            await self._db.write(job)
+        except Duplicate:
+            return False
+        return True
 
     async def save_incoming(self, before: Incoming, after: Incoming) -> bool:
-        """Stores a transfer's new stage.
+        """Stores a transfer's new stage. Its owner stays the same, and is notified.
 
-        If another task has changed the stage first, changes nothing and returns False.
+        Returns False, and changes nothing, if another task or instance has changed the stage first.
         """
         record = _encode(after)
 
-        def job(conn: sqlite3.Connection) -> bool:
+        def job(conn: Connection) -> bool:
             changed = conn.execute(
-                "UPDATE incoming SET state = ?, is_open = ?, record = ?, changed_at = ?"
+                "UPDATE incoming SET state = ?, is_open = ?, record = ?, changed_at = seconds_now()"
                 " WHERE transfer_id = ? AND state = ?",
-                (after.stage, after.stage not in DONE, record, time.time(), after.transfer_id, before.stage),
+                (after.stage, int(after.stage not in DONE), record, after.transfer_id, before.stage),
             )
-            if changed.rowcount == 1:
-                self._db.note(conn, "incoming", after)
-            return changed.rowcount == 1
+            if changed.rowcount != 1:
+                return False
+            self._db.note(conn, "incoming", after)
+            self._db.tell(conn, "incoming", after.transfer_id)
+            return True
 
         return await self._db.write(job)
 
@@ -342,10 +309,13 @@ class Store:
         """Returns the transfer with this id, or None."""
         return self._one("SELECT record FROM incoming WHERE transfer_id = ?", transfer_id, Incoming)
 
+    def own_incoming(self, transfer_id: str) -> Incoming | None:
+        """Returns the transfer with this id, or None, also if another instance continues it."""
+        return self._own("SELECT record FROM incoming WHERE transfer_id = ? AND owner = ?", transfer_id, Incoming)
+
     def unfinished_incoming(self) -> list[Incoming]:
-        """Returns every transfer that still needs an action of this DFSP or of the hub."""
-        rows = self._db.reader.execute("SELECT record FROM incoming WHERE is_open = 1").fetchall()
-        return [_decode(row["record"], Incoming) for row in rows]
+        """Returns every transfer that needs an action of this DFSP or of the hub, and that this instance continues."""
+        return self._unfinished("SELECT record FROM incoming WHERE is_open = 1 AND owner = ?", Incoming)
 
     # ---- lists: in the order of the last change, after a place in this order
 
@@ -373,9 +343,11 @@ class Store:
     def counts(self) -> list[tuple[str, str, int]]:
         """Returns the number of payments and of incoming transfers in each state: direction, state, number."""
         return [
-            (direction, state, count)
+            (direction, row["state"], row["number"])
             for direction, table in (("out", "payment"), ("in", "incoming"))
-            for state, count in self._db.reader.execute(f"SELECT state, count(*) FROM {table} GROUP BY state")  # noqa: S608
+            for row in self._db.reader.execute(
+                f"SELECT state, count(*) AS number FROM {table} GROUP BY state"  # noqa: S608
+            ).fetchall()
         ]
 
     # ---- helpers
@@ -395,6 +367,14 @@ class Store:
         statement += f" ORDER BY changed_at, {order} LIMIT ?"
         rows = self._db.reader.execute(statement, [*given, since, after, since, limit]).fetchall()
         return [(row["changed_at"], _decode(row["record"], kind)) for row in rows]
+
+    def _own(self, sql: str, key: str, kind: type[Record]) -> Record | None:
+        row = self._db.reader.execute(sql, (key, self._db.instance)).fetchone()
+        return None if row is None else _decode(row["record"], kind)
+
+    def _unfinished(self, sql: str, kind: type[Record]) -> list[Record]:
+        rows = self._db.reader.execute(sql, (self._db.instance,)).fetchall()
+        return [_decode(row["record"], kind) for row in rows]
 
     def _one(self, sql: str, key: str, kind: type[Record]) -> Record | None:
         row = self._db.reader.execute(sql, (key,)).fetchone()

@@ -2,6 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -14,7 +17,7 @@ from kitovu_connector import submission_states as states
 from kitovu_connector.background import Background
 from kitovu_connector.bulk_payee import BulkPayee
 from kitovu_connector.causes import cause_in
-from kitovu_connector.client import HubClient, Said
+from kitovu_connector.client import Answer, HubClient, Said
 from kitovu_connector.config import Config
 from kitovu_connector.fxp import Fxp
 from kitovu_connector.inbound_message import Message, Route
@@ -27,6 +30,8 @@ from kitovu_connector.submission_states import OVER, Answered, Failed, Next, Sub
 
 log = structlog.get_logger(__name__)
 
+_LOOK_EVERY_S = 1.0
+_AFTER_A_FAULT_S = 5.0
 _ASK_AT_MOST_EVERY_S = 1.0  # even if many claims arrive
 RESOURCES = ("fxTransfers", "bulkTransfers")
 
@@ -38,6 +43,7 @@ class Submissions:
         self, config: Config, store: Store, hub: HubClient, payer: Payer, bulk_payee: BulkPayee, fxp: Fxp
     ) -> None:
         self._config, self._hub, self._payer = config, hub, payer
+        self._is_shared = store.is_shared
         self._receivers: dict[str, BulkPayee | Fxp] = {"bulkTransfers": bulk_payee, "fxTransfers": fxp}
         self._asked: dict[str, float] = {}
         self._records = {resource: Records(store.database, resource, Submission) for resource in RESOURCES}
@@ -56,10 +62,16 @@ class Submissions:
         ]
 
     async def resume(self) -> None:
-        """Continues with every open submission after a restart of the connector."""
+        """Continues with every open submission that is not under way, after a start or a takeover."""
         for records in self._records.values():
             for found in records.unfinished():
-                self._background.start(self._ask_hub(found.resource, found.id))
+                if found.id not in self._timers and found.id not in self._turns:
+                    self._background.start_once(found.id, partial(self._ask_hub, found.resource, found.id))
+
+    def changed(self, record_id: str) -> None:
+        """Wakes what waits for a submission that another instance has changed."""
+        if record_id in self._changed:
+            self._changed.pop(record_id).set()
 
     async def close(self) -> None:
         """Stops all tasks at once. No step is lost, because the store has every step."""
@@ -83,42 +95,54 @@ class Submissions:
         until = time.monotonic() + seconds
         while found.state not in OVER and (left := until - time.monotonic()) > 0:
             event = self._changed.setdefault(found.id, asyncio.Event())
-            try:
-                await asyncio.wait_for(event.wait(), left)
-            except TimeoutError:
-                break
+            with suppress(TimeoutError):
+                # Another instance may store the end. If its notification is lost, the state has the end.
+                await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._is_shared else left)
             found = self.get(new.resource, new.id) or found
-        return self.get(new.resource, new.id) or found
+        return found
 
     async def _post(self, found: Submission) -> None:
         answer = await self._hub.send("POST", f"/{found.resource}", found.body, destination=found.destination)
         async with self._turns.hold(found.id):
-            now = self.get(found.resource, found.id) or found
-            if now.state in OVER:
-                return
-            if answer.said is Said.YES:
-                following = states.taken(now, self._config.callback_s)
-            elif answer.said is Said.NO:
-                following = states.refused(now, answer.code, answer.text)
-            else:
-                following = states.unclear(now)
-            await self._store(now, following)
+            await self._move(found, lambda now: self._after_answer(now, answer))
+
+    def _after_answer(self, now: Submission, answer: Answer) -> Next:
+        if answer.said is Said.YES:
+            return states.taken(now, self._config.callback_s)
+        if answer.said is Said.NO:
+            return states.refused(now, answer.code, answer.text)
+        return states.unclear(now)
 
     async def _ask_hub(self, resource: str, record_id: str) -> None:
         async with self._turns.hold(record_id):
-            now = self.get(resource, record_id)
-            if now is not None and now.state not in OVER:
-                await self._store(now, states.waited(now))
+            now = self._records[resource].own(record_id)
+            if now is not None:
+                await self._move(now, states.waited)
 
-    async def _store(self, before: Submission, following: Next) -> None:
+    async def _move(self, found: Submission, decide: Callable[[Submission], Next]) -> None:
+        """Stores what `decide` returns for the present state. Decides again if another instance was faster.
+
+        Raises FspiopError if the event must not be believed.
+        """
+        records = self._records[found.resource]
+        while (now := records.get(found.id)) is not None and now.state not in OVER:
+            following = decide(now)
+            if following.refusal is not None:
+                raise FspiopError(ErrorCode.VALIDATION_ERROR, following.refusal)
+            try:
+                is_stored = following.submission == now or await records.save(now, following.submission)
+            except Exception:  # perhaps the disk is full
+                self._wake_after(_AFTER_A_FAULT_S, now)
+                raise
+            if is_stored:
+                self._act(now, following)
+                return
+
+    def _act(self, before: Submission, following: Next) -> None:
         after = following.submission
-        if after != before:
-            await self._records[before.resource].save(before, after)
-            if before.id in self._changed:
-                self._changed.pop(before.id).set()
-        timer = self._timers.pop(before.id, None)
-        if timer is not None:
-            timer.cancel()
+        if after != before and before.id in self._changed:
+            self._changed.pop(before.id).set()
+        self._stop_timer(after.id)
         if after.state in OVER:
             self._asked.pop(after.id, None)
             log.info("submission_ended", resource=after.resource, id=after.id, state=after.state, code=after.error_code)
@@ -129,11 +153,22 @@ class Submissions:
             self._background.start(self._hub.send("GET", f"/{after.resource}/{after.id}"))
         if following.sends:
             self._background.start(self._post(after))
-        pause = self._config.callback_s if following.again_in_s is None else following.again_in_s
+        if self._records[after.resource].own(after.id) is None:
+            return  # the other instance has the timer
+        self._wake_after(self._config.callback_s if following.again_in_s is None else following.again_in_s, after)
+
+    def _wake_after(self, seconds: float, found: Submission) -> None:
+        self._stop_timer(found.id)
         loop = asyncio.get_running_loop()
-        self._timers[after.id] = loop.call_later(pause, self._wake, after.resource, after.id)
+        self._timers[found.id] = loop.call_later(seconds, self._wake, found.resource, found.id)
+
+    def _stop_timer(self, record_id: str) -> None:
+        timer = self._timers.pop(record_id, None)
+        if timer is not None:
+            timer.cancel()
 
     def _wake(self, resource: str, record_id: str) -> None:
+        self._timers.pop(record_id, None)
         self._background.start(self._ask_hub(resource, record_id))
 
     # --- the hub's messages -------------------------------------------------------------------------------------------
@@ -143,6 +178,7 @@ class Submissions:
             return await self._receivers["fxTransfers"].told(message)
         body = message.read(FxTransferPut)
         payment = self._payer.awaiting(Ask.FX_SEND, message.id)
+        message.met(payment is not None)
         if payment is not None:
             message.check_sender(conversion.provider(payment))
             cause = cause_in(body.extension_list)
@@ -165,6 +201,7 @@ class Submissions:
             return await self._receivers["fxTransfers"].failed(message)
         error = message.error
         payment = self._payer.awaiting(Ask.FX_SEND, message.id)
+        message.met(payment is not None)
         if payment is not None:
             message.check_sender(conversion.provider(payment))
             failed = AgreementFailed(Ask.FX_SEND, str(error.error_code), error.error_description)
@@ -201,12 +238,9 @@ class Submissions:
             if found is None:
                 return
             if not self._is_proven(message):
-                await self._store(found, states.waited(found))  # only a claim, so the hub is asked
+                await self._move(found, states.waited)  # only a claim, so the hub is asked
                 return
-            following = states.answered(found, event)
-            if following.refusal is not None:
-                raise FspiopError(ErrorCode.VALIDATION_ERROR, following.refusal)
-            await self._store(found, following)
+            await self._move(found, lambda now: states.answered(now, event))
 
     async def _on_error(self, resource: str, message: Message, event: Failed | None = None) -> None:
         if event is None:
@@ -217,10 +251,10 @@ class Submissions:
             if found is None:
                 return
             if not self._is_proven(message):
-                await self._store(found, states.waited(found))
+                await self._move(found, states.waited)
                 return
-            at_hub = self._hub.clock.at_hub()
-            await self._store(found, states.failed(found, event, at_hub, self._config.clock_margin_s))
+            at_hub, margin_s = self._hub.clock.at_hub(), self._config.clock_margin_s
+            await self._move(found, lambda now: states.failed(now, event, at_hub, margin_s))
 
     def _found(self, resource: str, message: Message) -> Submission | None:
         found = self.get(resource, message.id)
@@ -228,6 +262,7 @@ class Submissions:
             if resource == "fxTransfers":
                 return None  # perhaps about the conversion of a payment that has continued
             raise FspiopError(ErrorCode.ID_NOT_FOUND)
+        message.met(True)
         message.check_sender(found.destination)
         return found if found.state not in OVER else None
 

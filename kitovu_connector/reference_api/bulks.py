@@ -36,7 +36,7 @@ from kitovu_connector.reference_api.bulk_bodies import (
 )
 from kitovu_connector.reference_api.errors import TIMED_OUT, ApiError, failed, last_error
 from kitovu_connector.reference_api.shown_payments import COMPLETED, ERROR_OCCURRED
-from kitovu_connector.store import Store
+from kitovu_connector.store import Conflict, Store
 from kitovu_connector.submission_states import Sent, Submission
 from kitovu_connector.submissions import Submissions
 
@@ -55,6 +55,7 @@ class BulkQuoteMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     id: str
     payee_fsp: str
     asked: bytes
+    body: bytes = b""  # the body of POST /bulkQuotes, the same bytes each time
     digest: bytes = b""
     state: Made = Made.SENT
     alias: str | None = None
@@ -98,11 +99,15 @@ class Bulks:
             body = self._quotes_of(wanted, payee_fsp)
         except FspiopError as error:
             raise ApiError(400, error.code, error.description, field="bulkQuoteState", state={}) from None
-        asked = bodies.write(wanted)
-        await self._quotes.add(BulkQuoteMade(id=body.bulk_quote_id, payee_fsp=payee_fsp, asked=asked))
+        asked, raw = bodies.write(wanted), bodies.write(body)
+        new = BulkQuoteMade(id=body.bulk_quote_id, payee_fsp=payee_fsp, asked=asked, body=raw)
+        made, _ = await self._quotes.add(new)
+        if made.asked != asked:
+            raise Conflict
         key = ("bulkQuotes", body.bulk_quote_id)
         try:
-            reply = await self._exchanges.ask(key, "POST", "/bulkQuotes", bodies.write(body), payee_fsp)
+            # A repeated request may follow a crash. Other bytes under the same id would be another request to the hub.
+            reply = await self._exchanges.ask(key, "POST", "/bulkQuotes", made.body or raw, made.payee_fsp)
         except NoAnswer as error:
             state = {
                 "bulkQuoteId": body.bulk_quote_id,

@@ -235,10 +235,12 @@ def test_terms_of_a_conversion_that_are_wrong_end_the_payment(changes: dict[str,
 
 def test_a_conversion_without_its_fulfilment_sends_no_transfer() -> None:
     waiting = upto(State.FX_TRANSFER)
-    for fulfilment in (None, OTHER_FULFILMENT):
-        taken = step(waiting, ConversionReported("RESERVED", fulfilment), NOW, POLICY)
+    for state, fulfilment in (("RESERVED", OTHER_FULFILMENT), ("COMMITTED", None), ("COMMITTED", OTHER_FULFILMENT)):
+        taken = step(waiting, ConversionReported(state, fulfilment), NOW, POLICY)
         assert taken.payment == waiting
         assert taken.refusal is not None
+    # So the hub answers a request that is repeated before the FXP has promised.
+    assert step(waiting, ConversionReported("RESERVED"), NOW, POLICY) == Step(waiting)
 
 
 @pytest.mark.parametrize("state", [State.PAYEE_FOUND, State.CONVERSION_OFFERED, State.AGREED, State.AUTHORIZED])

@@ -21,9 +21,9 @@ from fspiop.bodies.common import Money
 from fspiop.bodies.fx_transfers import FxTransferPost, FxTransferPut
 from hub.local.net import free_port
 from kitovu_connector import ConfigError, Connector, PaymentEnded, TransferEnded, event_messages, event_records
-from kitovu_connector.bulk_payee import BulkState, IncomingBulk
 from kitovu_connector.bulk_transactions import BulkTransaction, Progress
 from kitovu_connector.fxp import Conversion, ConversionEnd, ConversionState
+from kitovu_connector.incoming_bulks import BulkState, IncomingBulk
 from kitovu_connector.payment_order import PartyRef
 from kitovu_connector.records import Records
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
@@ -207,6 +207,31 @@ def test_an_event_that_nobody_wants_is_not_stored(tmp_path: Path) -> None:
             await committed(world)
             rows = world.connector._store.database.reader.execute("SELECT * FROM exchange WHERE kind = 'event'")
             assert rows.fetchall() == []
+
+    asyncio.run(run())
+
+
+def test_a_handler_that_hangs_is_cut_off_and_keeps_no_other_event_back(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with scheme(tmp_path, "pinned", request_s=0.5) as world:
+            await world.stop()
+            got: list[str] = []
+            world.connector = Connector(world.config, Core())
+
+            async def ended(event: PaymentEnded) -> None:
+                got.append(event.data.home_transaction_id)
+                if got == ["P1"]:
+                    await asyncio.Event().wait()
+
+            world.connector.on_payment_ended(ended)
+            await world.connector.__aenter__()
+            await committed(world, "P1")
+            await committed(world, "P2")
+            for _ in range(200):
+                if {"P1", "P2"} <= set(got[1:]):
+                    return
+                await asyncio.sleep(0.02)
+            raise AssertionError(got)
 
     asyncio.run(run())
 

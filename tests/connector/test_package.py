@@ -53,8 +53,11 @@ import fspiop, kitovu_connector
 for package in (fspiop, kitovu_connector):
     assert "site-packages" in package.__file__, package.__file__
     for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if not found.name.endswith("__main__"):
-            importlib.import_module(found.name)
+        try:
+            if not found.name.endswith("__main__"):
+                importlib.import_module(found.name)
+        except ModuleNotFoundError as error:  # only the extra "postgresql" needs it
+            assert (found.name, error.name) == ("kitovu_connector.postgresql_state", "psycopg"), error
 for name in kitovu_connector.__all__:
     assert getattr(kitovu_connector, name) is not None
 of_the_hub = {"django", "rest_framework", "celery", "psycopg", "redis", "hub", "ledger", "connector"}
@@ -88,6 +91,16 @@ def test_a_connector_starts_there_and_answers(python: Path, tmp_path: Path) -> N
     assert run(python, tmp_path, "-c", STARTS).splitlines()[-2:] == ["None", "3200"]
     assert "--hub-url" in run(python, tmp_path, str(python.parent / "kitovu-connector"), "serve", "--help")
     assert "--config" in run(python, tmp_path, "-m", "kitovu_connector", "doctor", "--help")
+
+
+IN_POSTGRESQL = STARTS.replace('state=Path("state")', 'state="postgresql://nobody@127.0.0.1:1/x"')
+
+
+def test_a_state_in_postgresql_needs_the_extra_and_says_so(wheel: Path, python: Path, tmp_path: Path) -> None:
+    assert "Provides-Extra: postgresql" in wheels.metadata_of(wheel)
+    (tmp_path / "program.py").write_text(IN_POSTGRESQL)
+    done = subprocess.run([str(python), "program.py"], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert "pip install 'kitovu-connector[postgresql]'" in done.stderr.splitlines()[-1]
 
 
 def test_the_example_of_the_readme_can_be_run(python: Path, tmp_path: Path) -> None:

@@ -114,11 +114,11 @@ def test_a_step_that_cannot_be_stored_is_taken_again(tmp_path: Path, monkeypatch
                 raise sqlite3.OperationalError("database or disk is full")
             return await save_incoming(before, after)
 
-        async def also_once(payment: Payment) -> None:
-            if "payment" not in failed and payment.state is State.QUOTE:
+        async def also_once(before: Payment, after: Payment) -> Payment | None:
+            if "payment" not in failed and after.state is State.QUOTE:
                 failed.append("payment")
                 raise sqlite3.OperationalError("database or disk is full")
-            await save_payment(payment)
+            return await save_payment(before, after)
 
         monkeypatch.setattr(store, "save_incoming", once)
         monkeypatch.setattr(store, "save_payment", also_once)

@@ -237,8 +237,8 @@ def test_a_connector_that_cannot_start_leaves_nothing_open(tmp_path: Path) -> No
 
 
 def test_the_core_is_called_with_the_settings_of_the_connector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from kitovu_connector import command_line as command
     from kitovu_connector import configured_core
+    from kitovu_connector.commands import serving as command
 
     made: list[dict[str, Any]] = []
 

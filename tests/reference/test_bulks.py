@@ -66,6 +66,10 @@ def test_a_bulk_is_quoted_and_paid_item_by_item(world: World) -> None:
     results = answer.body["individualQuoteResults"]
     assert [result.get("payeeFspFee", {}).get("amount") for result in results] == ["1", "1", None, "1"]
     assert code_of(results[2]) == "5101"
+    again = world.green.call("POST", "/bulkQuotes", wanted)  # as after a crash: the same request to the hub
+    assert (again.status, again.body["individualQuoteResults"]) == (200, results), again
+    other = world.green.call("POST", "/bulkQuotes", wanted | {"homeTransactionId": "another"})
+    assert (other.status, other.body["statusCode"]) == (400, "3106"), other
     again = world.green.call("GET", f"/bulkQuotes/{wanted['bulkQuoteId']}")
     assert (again.status, again.body["individualQuoteResults"]) == (200, results), again
 

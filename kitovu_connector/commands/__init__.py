@@ -1,0 +1,1 @@
+"""The commands of `kitovu-connector`, by what they are about."""

@@ -1,0 +1,117 @@
+"""Relays callbacks between the instances of a connector that share a state.
+
+The hub sends its callbacks to any instance. What an instance waits for only in memory, such as the answer to a lookup,
+may arrive at another one. That instance stores the callback, and the others read it within milliseconds. A callback
+that is lost does no harm: the request is repeated, as after a lost callback of the hub.
+"""
+
+import time
+from collections import Counter
+
+import msgspec
+import structlog
+
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector.background import Background
+from kitovu_connector.group_commit import Connection, Database
+from kitovu_connector.inbound_message import Handler, Message
+
+log = structlog.get_logger(__name__)
+
+TOPIC = "relayed"
+_KEPT_S = 60.0
+_MOST_A_SECOND = 200  # of one sender, because anybody can send callbacks that nothing waits for
+
+
+class Relayed(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback as it is stored. The instance that received it has verified its sender."""
+
+    route: str
+    names: dict[str, str]
+    headers: dict[str, str]
+    raw: bytes
+    source: str
+    sent_at: float
+    is_from_hub: bool
+    came_via_hub: bool
+
+
+class Relay:
+    """The relayed callbacks, to and from the other instances."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._handlers: dict[str, Handler] = {}
+        self._background = Background()
+        self._second, self._sent = 0, Counter[str]()
+        row = database.reader.execute("SELECT coalesce(max(id), 0) AS last FROM relayed").fetchone()
+        assert row is not None
+        self._last: int = row["last"]
+
+    def add(self, route: str, handler: Handler) -> None:
+        """Adds the handler of a route."""
+        self._handlers[route] = handler
+
+    async def close(self) -> None:
+        """Stops all handlers."""
+        await self._background.close()
+
+    async def publish(self, route: str, message: Message) -> None:
+        """Stores a callback for the other instances. Raises FspiopError 2005 if its sender sends too many."""
+        self._check_rate(message.source)
+        relayed = Relayed(
+            route=route,
+            names=dict(message.names),
+            headers=dict(message.headers),
+            raw=message.raw,
+            source=message.source,
+            sent_at=message.sent_at,
+            is_from_hub=message.is_from_hub,
+            came_via_hub=message.came_via_hub,
+        )
+
+        def job(conn: Connection) -> None:
+            conn.execute("DELETE FROM relayed WHERE changed_at < seconds_now() - ?", (_KEPT_S,))
+            conn.execute(
+                "INSERT INTO relayed (sender, message, changed_at) VALUES (?, ?, seconds_now())",
+                (self._db.instance, msgspec.json.encode(relayed)),
+            )
+            self._db.tell(conn, TOPIC, "")
+
+        await self._db.write(job)
+
+    def read(self) -> None:
+        """Passes the callbacks that the other instances have stored to this instance's handlers."""
+        rows = self._db.reader.execute(
+            "SELECT id, sender, message FROM relayed WHERE id > ? ORDER BY id", (self._last,)
+        ).fetchall()
+        for row in rows:
+            self._last = row["id"]
+            if row["sender"] != self._db.instance:
+                self._background.start(self._handle(msgspec.json.decode(row["message"], type=Relayed)))
+
+    async def _handle(self, relayed: Relayed) -> None:
+        handler = self._handlers.get(relayed.route)
+        if handler is None:
+            return
+        message = Message(
+            names=relayed.names,
+            headers=relayed.headers,
+            raw=relayed.raw,
+            source=relayed.source,
+            sent_at=relayed.sent_at,
+            is_from_hub=relayed.is_from_hub,
+            came_via_hub=relayed.came_via_hub,
+        )
+        try:
+            await handler(message)
+        except FspiopError as error:
+            if message.is_awaited is not False:  # otherwise nothing waits here either
+                log.warning("message_refused", route=relayed.route, source=relayed.source, code=error.code)
+
+    def _check_rate(self, sender: str) -> None:
+        if self._second != int(time.monotonic()):
+            self._second, self._sent = int(time.monotonic()), Counter()
+        self._sent[sender] += 1
+        if self._sent[sender] > _MOST_A_SECOND:
+            raise FspiopError(ErrorCode.SERVER_BUSY, http_status=503)

@@ -1,0 +1,129 @@
+"""The tables of the connector's state, and their upgrades. They are the same in SQLite and in PostgreSQL.
+
+A record is JSON, and the columns beside it are what statements select by. Each new version of the tables is one more
+entry of UPGRADES and only adds, so that a connector of the version before can still read and write.
+"""
+
+import re
+
+UPGRADES = (
+    # 1
+    """
+CREATE TABLE IF NOT EXISTS payment (         -- outgoing payments
+    home_id     TEXT PRIMARY KEY,           -- the core's own id: one payment for ever
+    transfer_id TEXT NOT NULL UNIQUE,
+    quote_id    TEXT NOT NULL UNIQUE,
+    digest      BLOB NOT NULL,              -- unused: the record holds the core's whole request
+    state       TEXT NOT NULL,
+    is_open     INTEGER NOT NULL,
+    record      BLOB NOT NULL,              -- kitovu_connector.payment_states.Payment
+    changed_at  REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS payment_unfinished ON payment (home_id) WHERE is_open = 1;   -- read at start
+CREATE INDEX IF NOT EXISTS payment_by_change ON payment (changed_at);                   -- lists
+CREATE INDEX IF NOT EXISTS payment_by_state ON payment (state, changed_at);             -- lists, counts
+
+CREATE TABLE IF NOT EXISTS quote (           -- terms given
+    quote_id    TEXT PRIMARY KEY,
+    digest      BLOB NOT NULL,
+    condition   TEXT UNIQUE,                -- by which an incoming transfer finds its terms
+    is_open     INTEGER NOT NULL,           -- the hub has not taken our answer yet
+    record      BLOB NOT NULL,              -- kitovu_connector.store.QuoteGiven
+    changed_at  REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS quote_unfinished ON quote (quote_id) WHERE is_open = 1;
+CREATE INDEX IF NOT EXISTS quote_by_age ON quote (changed_at) WHERE is_open = 0;        -- old ones are deleted
+
+CREATE TABLE IF NOT EXISTS incoming (        -- incoming transfers
+    transfer_id TEXT PRIMARY KEY,
+    digest      BLOB NOT NULL,
+    quote_id    TEXT UNIQUE,                -- terms pay once
+    state       TEXT NOT NULL,
+    is_open     INTEGER NOT NULL,
+    record      BLOB NOT NULL,              -- kitovu_connector.store.Incoming
+    changed_at  REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS incoming_unfinished ON incoming (transfer_id) WHERE is_open = 1;
+CREATE INDEX IF NOT EXISTS incoming_by_change ON incoming (changed_at);
+CREATE INDEX IF NOT EXISTS incoming_by_state ON incoming (state);
+
+CREATE TABLE IF NOT EXISTS exchange (        -- requests to pay, bulks and conversions: kitovu_connector.records
+    kind        TEXT NOT NULL,
+    id          TEXT NOT NULL,
+    alias       TEXT,                       -- another id of the same record: the core's own, or a condition
+    digest      BLOB NOT NULL,
+    state       TEXT NOT NULL,
+    is_open     INTEGER NOT NULL,
+    record      BLOB NOT NULL,
+    changed_at  REAL NOT NULL,
+    PRIMARY KEY (kind, id),
+    UNIQUE (kind, alias)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS exchange_unfinished ON exchange (kind, id) WHERE is_open = 1;
+""",
+    # 2: several instances of the connector share one state
+    """
+ALTER TABLE payment ADD COLUMN owner TEXT NOT NULL DEFAULT '';      -- the instance that continues the record
+ALTER TABLE payment ADD COLUMN version INTEGER NOT NULL DEFAULT 0;  -- a step is stored only on the version before it
+ALTER TABLE quote ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+ALTER TABLE incoming ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+ALTER TABLE exchange ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+""",
+)
+
+OPEN_TABLES = ("payment", "quote", "incoming", "exchange")
+"""The tables whose open records an instance continues."""
+
+# An end is never left, whatever the program thinks.
+SQLITE_ONLY = """
+CREATE TRIGGER IF NOT EXISTS exchange_end_is_final BEFORE UPDATE ON exchange
+    WHEN OLD.is_open = 0 AND NEW.state <> OLD.state BEGIN SELECT RAISE(ABORT, 'the exchange has ended'); END;
+CREATE TRIGGER IF NOT EXISTS payment_end_is_final BEFORE UPDATE ON payment
+    WHEN OLD.is_open = 0 AND NEW.state <> OLD.state BEGIN SELECT RAISE(ABORT, 'the payment has ended'); END;
+CREATE TRIGGER IF NOT EXISTS incoming_end_is_final BEFORE UPDATE ON incoming
+    WHEN OLD.state IN ('COMMITTED', 'ABORTED') AND NEW.state <> OLD.state
+    BEGIN SELECT RAISE(ABORT, 'the transfer has ended'); END;
+"""
+
+POSTGRESQL_ONLY = """
+CREATE OR REPLACE FUNCTION seconds_now() RETURNS double precision LANGUAGE sql VOLATILE
+    AS 'SELECT extract(epoch FROM clock_timestamp())::double precision';
+
+CREATE TABLE IF NOT EXISTS instance (        -- the running instances of the connector
+    id          TEXT PRIMARY KEY,
+    lease_until REAL NOT NULL               -- by the database's clock; after it the others take over the open records
+);
+CREATE TABLE IF NOT EXISTS relayed (         -- callbacks for which another instance may wait; kept for a minute
+    id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    sender      TEXT NOT NULL,
+    message     BLOB NOT NULL,              -- kitovu_connector.relay.Relayed
+    changed_at  REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS setting (         -- what all instances must have in common
+    name        TEXT PRIMARY KEY,
+    value       TEXT NOT NULL
+);
+
+CREATE OR REPLACE FUNCTION end_is_final() RETURNS trigger LANGUAGE plpgsql
+    AS 'BEGIN RAISE EXCEPTION ''the record has ended''; END';
+CREATE OR REPLACE TRIGGER exchange_end_is_final BEFORE UPDATE ON exchange FOR EACH ROW
+    WHEN (OLD.is_open = 0 AND NEW.state <> OLD.state) EXECUTE FUNCTION end_is_final();
+CREATE OR REPLACE TRIGGER payment_end_is_final BEFORE UPDATE ON payment FOR EACH ROW
+    WHEN (OLD.is_open = 0 AND NEW.state <> OLD.state) EXECUTE FUNCTION end_is_final();
+CREATE OR REPLACE TRIGGER incoming_end_is_final BEFORE UPDATE ON incoming FOR EACH ROW
+    WHEN (OLD.state IN ('COMMITTED', 'ABORTED') AND NEW.state <> OLD.state) EXECUTE FUNCTION end_is_final();
+"""
+
+_IN_POSTGRESQL = {
+    r"\) STRICT, WITHOUT ROWID;": ");",
+    r"\bBLOB\b": "BYTEA",
+    r"\bREAL\b": "DOUBLE PRECISION",
+    r"\bTEXT\b": 'TEXT COLLATE "C"',  # in the order of SQLite, and of the connector's own comparisons
+}
+
+
+def in_postgresql(schema: str) -> str:
+    """Returns the same tables in PostgreSQL's words."""
+    for word, other in _IN_POSTGRESQL.items():
+        schema = re.sub(word, other, schema)
+    return schema
