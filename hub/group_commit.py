@@ -33,6 +33,8 @@ ATTEMPTS = 5
 _IDLE_S = 0.5  # after this time without a group, the connection is checked before the next group
 _CROWD = 4  # after a group of at least this size, it is worth waiting for more commands
 _LONGER = 2  # while the processors are short, small groups wait so many times as long
+_LONGEST_GAP_S = 1.0
+_REMEMBERED = 0.8  # the share of the mean time between commands that the next command leaves
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
 # A row that another transaction has locked, or that makes a statement slow, must not delay the messages about others.
@@ -109,6 +111,7 @@ class Engine(ABC, Generic[C, R]):
         self._arrived = threading.Condition()
         self._thread: threading.Thread | None = None
         self._last_began, self._last_size = 0.0, 0  # the beginning and the size of the previous group
+        self._gap_s = _LONGEST_GAP_S  # the mean time between two commands
         self._last_ended = 0.0
         self._wary_until: float | None = None
         self._log = structlog.get_logger(self.name)
@@ -194,18 +197,23 @@ class Engine(ABC, Generic[C, R]):
             with self._arrived:
                 group = self._choose(self._waiting)
             if group:  # the group is empty if all waiting requests have ended
-                self._last_began, self._last_size = time.monotonic(), len(group)
+                now, size = time.monotonic(), len(group)
+                gap_s = min(_LONGEST_GAP_S, now - self._last_began) / size
+                self._gap_s += (1 - _REMEMBERED**size) * (gap_s - self._gap_s)
+                self._last_began, self._last_size = now, size
                 return group
 
     def _least_s(self) -> float:
         """Returns the least time between the beginnings of the previous group and the next group.
 
         A commit costs the same for few commands and for many. So the engine waits for more commands if many arrive, and
-        longer if few arrive although the processors are short.
+        longer if only some arrive, but the processors are short. For a command that arrives alone, there is nothing to
+        wait for.
         """
+        pace_s = self._pace_s()
         if self._last_size >= _CROWD:
-            return self._pace_s()
-        return _LONGER * self._pace_s() if processors.are_short() else 0.0
+            return pace_s
+        return _LONGER * pace_s if self._gap_s <= pace_s and processors.are_short() else 0.0
 
     def _settle(self, group: list[Waiting[C, R]], *, until: float | None = None) -> None:
         try:

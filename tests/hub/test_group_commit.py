@@ -33,11 +33,11 @@ class Counted(Engine[int, int]):
         return str(command)
 
 
-def submit_in_turn(engine: Counted, commands: range) -> None:
-    threads = [threading.Thread(target=engine.submit, args=(command,)) for command in commands]
+def submit_in_turn(engine: Counted, count: int, *, every_s: float) -> None:
+    threads = [threading.Thread(target=engine.submit, args=(command,)) for command in range(count)]
     for thread in threads:
         thread.start()
-        time.sleep(0.03)
+        time.sleep(every_s)
     for thread in threads:
         thread.join()
 
@@ -56,19 +56,31 @@ def use(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
 def test_with_idle_processors_each_command_is_committed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, 0.5)
     engine = Counted()
-    submit_in_turn(engine, range(4))
-    assert engine.groups == [1, 1, 1, 1]
+    submit_in_turn(engine, 20, every_s=0.02)
+    assert engine.groups == [1] * 20
 
 
-def test_without_idle_processors_commands_wait_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_idle_processors_commands_that_come_often_wait_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, 0.9)
     engine = Counted()
-    submit_in_turn(engine, range(5))
-    assert engine.groups == [1, 4]
+    submit_in_turn(engine, 40, every_s=0.02)
+    assert engine.groups[0] == 1
+    assert max(engine.groups) > 3
+    assert sum(engine.groups) == 40
     time.sleep(0.5)
     began = time.monotonic()
     engine.submit(5)  # the first one after a while waits for nothing
     assert time.monotonic() - began < 0.15
+
+
+def test_without_idle_processors_commands_that_come_seldom_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, 0.9)
+    engine = Counted()
+    submit_in_turn(engine, 5, every_s=0.25)
+    began = time.monotonic()
+    engine.submit(5)
+    assert time.monotonic() - began < 0.15
+    assert engine.groups == [1] * 6
 
 
 def test_where_the_use_of_processors_cannot_be_read_they_are_never_short() -> None:
