@@ -14,6 +14,7 @@ from example_dfsp.bank import Bank
 from example_dfsp.books import Books, Overdrawn
 from example_dfsp.customers import Customer
 from example_dfsp.instructions import Instruction
+from example_dfsp.payment_lists import Line
 from hub.local.net import free_port
 from tests.connector.hub_stub import PAYEE, Scheme, scheme
 
@@ -52,8 +53,8 @@ class Mortal:
         left, whole = [lives], books.transaction
 
         def transaction() -> AbstractContextManager[None]:
-            if not books._depth:
-                left[0] -= 1
+            with books._lock:  # otherwise another thread's transaction is taken for an outer one
+                left[0] -= not books._depth
             if left[0] < 0:
                 self.was_killed = self.is_dead = True
                 raise Killed
@@ -134,6 +135,39 @@ def test_a_payment_within_the_bank_is_made_once_too(tmp_path: Path) -> None:
         assert world.asked == []  # the scheme has no part in it
         for bank in banks:
             assert bank.bank.books.export()["sent"] == bank.bank.books.export()["received"] == {}
+            await bank.stop()
+
+    tell(tmp_path, story)
+
+
+LINES = [Line(number, f"L{number}", JUMA, 10 * UNIT) for number in range(2, 8)]
+
+
+async def pay_list(bank: Mortal) -> None:
+    """What an office does: sends its list, has it paid, and waits."""
+    batches = bank.bank.batches
+    batches.add("B", ASHA, "salary", "november.csv", "TZS", LINES)
+    batches.begin("B")
+    for _ in range(100):
+        found = batches.get("B")
+        if bank.is_dead or (found is not None and found.state == "ENDED"):
+            return
+        await asyncio.sleep(0.05)
+
+
+def test_a_list_that_is_killed_anywhere_is_paid_once(tmp_path: Path) -> None:
+    async def story(world: Scheme) -> None:
+        for step in range(0, 25, 3):
+            bank = Mortal(world, tmp_path / f"{step}.sqlite3", "R")
+            await bank.start(step)
+            with suppress(Killed):
+                await pay_list(bank)
+            await bank.stop()
+            assert bank.was_killed == (step < 20)  # the list, its begin, three for each line, and its end
+            await bank.start()
+            await pay_list(bank)
+            assert bank.bank.batches.progress("B").paid == len(LINES)
+            assert (bank.balance(ASHA), bank.balance(JUMA), bank.balance("held")) == (940, 1060, 0)
             await bank.stop()
 
     tell(tmp_path, story)
