@@ -69,6 +69,11 @@ ALTER TABLE quote ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 ALTER TABLE incoming ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 ALTER TABLE exchange ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 """,
+    # 3: the list of conversions, records that are old enough to be deleted, and events that wait
+    """
+CREATE INDEX IF NOT EXISTS exchange_by_change ON exchange (kind, changed_at);
+CREATE INDEX IF NOT EXISTS exchange_waiting ON exchange (kind, changed_at, id) WHERE is_open = 1;
+""",
 )
 
 OPEN_TABLES = ("payment", "quote", "incoming", "exchange")

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import msgspec
@@ -25,7 +25,7 @@ from kitovu_connector.bulk_transactions import BulkTransaction, Progress
 from kitovu_connector.config import Config, ConfigError, load
 from kitovu_connector.doctor import Verdict, _state
 from kitovu_connector.event_records import EventRecord
-from kitovu_connector.fxp import Offer, OfferState
+from kitovu_connector.fxp import Conversion, Offer, OfferState
 from kitovu_connector.payment_record import Payment, State
 from kitovu_connector.postgresql_state import PostgresqlDatabase
 from kitovu_connector.records import Records
@@ -291,6 +291,21 @@ def test_two_changes_of_one_record_at_once_are_both_kept(tmp_path: Path, url: st
         assert await requests.amend("none", lambda now: now) is None
 
     run(tmp_path, url, kind, story)
+
+
+def test_events_that_are_delivered_cost_the_next_look_nothing(tmp_path: Path) -> None:
+    async def story(store: Store) -> None:
+        asked: list[str] = []
+        reader = cast(sqlite3.Connection, store.database.reader)
+        reader.set_trace_callback(asked.append)
+        Records(store.database, "event", EventRecord).oldest_open(10)
+        Records(store.database, "conversion_received", Conversion).changed_since(7.0, "", suffix="/FXP", limit=10)
+        reader.set_trace_callback(None)
+        plans = [[row["detail"] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()] for sql in asked]
+        assert plans[0] == ["SEARCH exchange USING INDEX exchange_waiting (kind=?)"]  # and no sorting
+        assert plans[1][0] == "SEARCH exchange USING INDEX exchange_by_change (kind=? AND changed_at>?)"
+
+    run(tmp_path, "", "sqlite", story)
 
 
 # --- several instances ------------------------------------------------------------------------------------------------
