@@ -127,7 +127,7 @@ class OracleClient:
 
     @contextmanager
     def batch(self, caller: Caller, *, until: float) -> Iterator[None]:
-        """Holds one of the places for batches. All oracles together have these places.
+        """Holds one of the places for batches. All oracles together share these places.
 
         Raises BatchRefused if no place is free.
         """

@@ -67,7 +67,7 @@ class NotObeyed:
 
 @dataclass(frozen=True, slots=True)
 class NoRoom:
-    """Too many messages that the sender has caused wait for this destination. Nothing is stored."""
+    """Too many messages caused by the sender wait for this destination. Nothing is stored."""
 
     destination: str
 

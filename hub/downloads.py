@@ -47,7 +47,8 @@ class _Parts:
 
 
 def each_within(reading: Callable[[], AbstractContextManager[None]], batches: Iterable[T]) -> Iterator[T]:
-    """Yields the batches. Fetches each batch inside of `reading`, and yields the batch outside."""
+    """Yields the batches. Fetches each batch inside the context `reading`, and yields the batch outside this
+    context."""
     left = iter(batches)
     while True:
         with reading():

@@ -51,7 +51,7 @@ _thread = _Thread()
 
 
 def allow_commit_its_time() -> None:
-    """Gives the COMMIT of this transaction the usual time, if the statements before it had less.
+    """Gives the COMMIT of this transaction the usual time limit, even if earlier statements had a shorter limit.
 
     A COMMIT that waits for a standby must not be cut short, because PostgreSQL would report it as done. Call this last
     in the transaction of a group.
@@ -177,8 +177,7 @@ class Engine(ABC, Generic[C, R]):
         self._last_ended = time.monotonic()
 
     def _check_connection(self) -> None:
-        """Lets Django check an idle connection, because PostgreSQL may have been restarted while the connection was
-        idle.
+        """Lets Django check an idle connection, because PostgreSQL was perhaps restarted while the connection was idle.
 
         Without the check, the first command after a restart of PostgreSQL would fail, even long after the restart.
         """
@@ -200,8 +199,8 @@ class Engine(ABC, Generic[C, R]):
     def _least_s(self) -> float:
         """Returns the least time between the beginnings of the previous group and the next group.
 
-        A commit costs the same for few commands and for many. So the engine waits for more commands if many arrive, and
-        longer if few arrive although the processors are short.
+        A commit costs the same for few commands and for many. So the engine waits for more commands if many arrive. The
+        engine waits longer if few arrive although the processors are busy.
         """
         if self._last_size >= _CROWD:
             return self._pace_s()
@@ -238,7 +237,7 @@ class Engine(ABC, Generic[C, R]):
         self._settle(group[half:], until=until)
 
     def _part(self, group: list[Waiting[C, R]], error: Exception, *, until: float | None) -> None:
-        """Divides a group of which some rows were locked, or made a statement slow. Nothing of it was written."""
+        """Divides a group in which some rows were locked or made a statement slow. Nothing of the group was written."""
         now = time.monotonic()
         until = now + _PARTING_S if until is None else until
         if not isinstance(error, LostRace):
@@ -251,7 +250,7 @@ class Engine(ABC, Generic[C, R]):
         _refuse(group, "this object is busy; send the message again")
 
     def _set_timeouts(self) -> None:
-        """Shortens the timeouts of this thread's connection while a row may still be locked or slow."""
+        """Shortens the timeouts of this thread's connection while a row is perhaps still locked or slow."""
         if self._wary_until is None:
             return
         if time.monotonic() < self._wary_until:
