@@ -204,7 +204,7 @@ class Question(models.Model):
     """A GET that one DFSP sent to another DFSP through the hub. The question waits until its answer arrives or is
     overdue.
 
-    The hub keeps the question some time after its end, because the answer may be late or repeated.
+    The hub keeps the question some time after its end, because the answer can be late or repeated.
     """
 
     resource = models.CharField(max_length=24)  # the name of the resource in paths

@@ -99,7 +99,10 @@ class ConversionClaim:
 
 
 def of_conversions(claims: Sequence[ConversionClaim]) -> dict[bytes, Kept]:
-    """Returns what was kept of the quotes of these conversions, by the claims' keys. Unknown quotes are left out."""
+    """Returns the stored facts and verdicts of the quotes of these conversions, by the claims' keys.
+
+    Unknown quotes are left out.
+    """
     columns = [
         [c.key for c in claims],
         [c.initiator_id for c in claims],

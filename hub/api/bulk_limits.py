@@ -30,7 +30,7 @@ _TIME_OF_ANSWERS = 3.0
 
 
 class Answered(Enum):
-    """The kind of bulk to which an answer was sent."""
+    """Whether an answer belongs to an open bulk, to an ended bulk, or to nothing."""
 
     NOTHING = "nothing"  # no bulk of the sender's, or the answer was faulty
     ENDED_BULK = "ended bulk"  # the answer is late or repeated
@@ -89,9 +89,9 @@ class Bulks:
     def enter_answer(self, caller: int, name: str, payer: int | None) -> Ended:
         """Counts an open answer to a bulk, until the returned function is called. `payer` is the named recipient.
 
-        Waits for a turn and a place. Raises FspiopError 2005 with 429 if the participant has sent too many faulty
-        answers, or too many late and repeated answers to this payer. Raises FspiopError 2005 with 503 if no place
-        becomes free.
+        Waits for a turn and a place. Raises FspiopError 2005 with 429 if the participant has sent too many answers
+        without a matching bulk, or too many late and repeated answers to this payer. Raises FspiopError 2005 with 503
+        if no place becomes free.
         """
         pair = (caller, payer)
         with self._guard:
@@ -148,7 +148,6 @@ class Bulks:
 
 
 def _sizes() -> Sizes:
-    """Returns the numbers of places for answers, which equal the numbers for requests: for one participant and for
-    all."""
+    """Returns how many places answers have: as many as requests have, for one participant and for all participants."""
     own, of_all = max(settings.DFSP_OPEN_BULKS, 1), max(settings.WEB_BULKS, 1)
     return Sizes(of_all, shared=of_all, share=own - 1, waiting=2 * of_all, waiting_share=of_all)

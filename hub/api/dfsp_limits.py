@@ -111,7 +111,7 @@ class Limits:
     def _exceeded(self, caller: int, *, is_state_query: bool, callback_to: int | None) -> str | None:
         """Returns the limit that this request exceeds, if there is one.
 
-        Counts the request as open, even if it exceeds a rate, except if too many requests are open.
+        Counts the request as open even if the request exceeds a rate. Does not count the request if too many are open.
         """
         with self._lock:
             count, now = self._open.get(caller, 0), self._clock()

@@ -5,7 +5,7 @@ to this certificate. The hub's operators have separate clients (`hub.administrat
 contain permissions (`scope`). A process issues tokens only for the APIs that it serves.
 
 Wrong secrets do not lock a client: a secret cannot be guessed, and a stranger must not be able to lock a client out. A
-wrong secret also costs no database statement, because the process compares secrets with its own copies.
+wrong secret costs no database statement, because the process compares secrets with copies in its memory.
 """
 
 import base64

@@ -107,7 +107,7 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _test(asked: argparse.Namespace) -> int:
-    """First runs all other tests than the live tests, in three processes.
+    """First runs all tests that are not live tests, in three processes.
 
     Then runs the live tests, two files at a time.
 

@@ -1,6 +1,6 @@
 """Notifies couriers through Redis that destinations have messages.
 
-A notification may be lost, because couriers also check for messages each second.
+It does no harm if a notification is lost, because couriers also check for messages each second.
 """
 
 import asyncio
