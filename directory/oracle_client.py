@@ -80,7 +80,7 @@ class _Oracle:
 
 
 class OracleClient:
-    """All oracles, and the event loop that serves them. The event loop starts with the first request."""
+    """Sends the requests to all oracles, in one event loop. The event loop starts with the first request."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()

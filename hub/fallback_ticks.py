@@ -32,7 +32,7 @@ class Standby:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops the clock after the tick in progress."""
+        """Stops the clock when the tick in progress has ended."""
         self._stopping.set()
         self._thread.join(5)
 

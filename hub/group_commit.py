@@ -91,8 +91,8 @@ def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], N
 def _race_lost(error: BaseException) -> str | None:
     """Returns the name of the lost race, or None if the error is of another kind.
 
-    The caller keeps the name instead of the error. An error keeps its frames in memory, and the frames keep the group's
-    messages.
+    The caller keeps the name instead of the error. An error keeps its stack frames in memory, and the frames keep the
+    group's messages.
     """
     reason = error if isinstance(error, LostRace) else error.__cause__
     is_lost = isinstance(reason, (LostRace, *_LOST_IN_POSTGRESQL)) or is_outdated(error)

@@ -155,7 +155,7 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
 
 
 def _refuse_terms(command: GiveTerms, seen: Standing, scene: Scene, refusal: FspiopError) -> Forwarded:
-    """Ends the agreement with an error of the hub's, which is stored as its answer. The payer receives the error."""
+    """Ends the agreement with the hub's own error. The error is stored as the answer. The payer receives the error."""
     payer = Recipient(seen.payer.id, seen.payer.name, command.sender.version)
     path = path_of(command.resource, command.agreement_id) + "/error"
     message = scene.hub.callback(

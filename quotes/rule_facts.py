@@ -17,7 +17,7 @@ from rules.kept_verdicts import Kept
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The parties, the condition and the packet's digest of a transfer. The hub finds the transfer's quote by the
+    """A transfer's parties, its condition, and the digest of its packet. The hub finds the transfer's quote by the
     claim."""
 
     key: bytes
@@ -89,7 +89,7 @@ _OF_FX_QUOTES = """
 
 @dataclass(frozen=True, slots=True)
 class ConversionClaim:
-    """The id, the parties and the condition of a conversion, by which its quote is found."""
+    """A conversion's id, parties and condition. The hub uses them to find the conversion's quote."""
 
     key: bytes
     initiator_id: int

@@ -33,10 +33,7 @@ def ask(command: AskTerms) -> Outcome:
 
 
 def answer(command: GiveTerms) -> Outcome:
-    """Stores the payee's terms or either party's refusal.
-
-    Forwards the message to the other party, in the same transaction of a group.
-    """
+    """Stores and forwards the payee's terms or either party's refusal, in the transaction of a group."""
     return agreement_engine.submit(command)
 
 

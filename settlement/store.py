@@ -52,8 +52,10 @@ def window_totals(window_id: int) -> list[tuple[str, str, Total]]:
 
 
 def totals_between(window_id: int, *, after: int, up_to: int) -> list[tuple[str, Total]]:
-    """Returns (participant, total) for each account in those commits of a window whose ids are above `after`, up to
-    `up_to`."""
+    """Returns (participant, total) for each account in a part of a window's commits.
+
+    The ids of these commits are above `after`, and at most `up_to`.
+    """
     return [(row[2], _total(row)) for row in execute(_TOTALS_BETWEEN, [window_id, after, up_to])]
 
 

@@ -105,7 +105,7 @@ def _redis() -> redis.Redis:
 
 
 class Publisher:
-    """Publishes the delay that a courier measures, from a separate thread."""
+    """In a separate thread, publishes the delay that a courier measures."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -1,4 +1,6 @@
-"""Judges held transfers again before they are sent: kill switches, and the live refusing rules about lists and markers.
+"""Judges held transfers again before they are sent.
+
+The module applies the kill switches, and the live rules that refuse payments because of lists and markers.
 
 Perhaps a party has been blocked or marked since the transfer came. Counters and amounts are not judged again. If a rule
 also reads counters, it reads counters that do not count the transfer itself.

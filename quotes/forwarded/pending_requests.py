@@ -39,7 +39,9 @@ def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> Non
 
 
 def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) -> bool:
-    """Forwards an answer to FSPIOP-Destination. Returns False if FSPIOP-Destination has sent no matching question.
+    """Forwards an answer to the DFSP that FSPIOP-Destination names.
+
+    Returns False if this DFSP has sent no matching question.
 
     For PARTY_ANSWER_S after a question's end, the hub still accepts a late or repeated answer.
     """

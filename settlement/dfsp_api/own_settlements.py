@@ -16,7 +16,7 @@ _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UT
 
 
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The query: settlements that were created from `from` up to, but not including, `to`.
+    """The query for settlements that were created at or after `from`, and before `to`.
 
     `after` is `next` of the page before.
     """
@@ -28,7 +28,9 @@ class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class Part(msgspec.Struct, rename="camel", kw_only=True):
-    """One currency of one settlement. The caller owes a positive `net`, and receives a negative `net`.
+    """The caller's part in one currency of one settlement.
+
+    The caller owes a positive `net`, and receives a negative `net`.
 
     `transferId` is the id of the postings. `windowIds` are the settled windows, the first of which was opened at
     `windowsFrom`.
