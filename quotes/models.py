@@ -47,7 +47,7 @@ class Agreement(models.Model):
 
 
 class JudgedAgreement(Agreement):
-    """An agreement that the scheme's rules judge when it is requested."""
+    """An agreement that the scheme's rules judge when its terms are requested."""
 
     # The facts and the verdict of the rules, for the transfer (`rules.kept_verdicts`). NULL without rules.
     rule_facts = models.BinaryField(null=True)

@@ -134,7 +134,7 @@ def forward(
 
 
 class HubMessages:
-    """Makes the callbacks that the hub sends in its own name. All callbacks of one object have one date.
+    """Makes the callbacks that the hub sends in its own name. All callbacks that one instance makes have the same date.
 
     The hub signs each callback when it sends the callback.
     """
