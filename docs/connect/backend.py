@@ -21,10 +21,14 @@ def party(number):
     return (200, {"displayName": found["name"], "supportedCurrencies": ["TZS"]}) if found else (404, {})
 
 
-def terms(wanted): """POST /quoterequests: the connector asks for the customer's amount and the bank's fee.""" if
-wanted["currency"] != "TZS": return 400, {"statusCode": "5106", "message": "accounts are in TZS"} if wanted["to"]["idValue"] not
-in CUSTOMERS: return 404, {"statusCode": "3204", "message": "no such customer"} received = Decimal(wanted["amount"]) - (FEE if
-wanted["amountType"] == "SEND" else 0) return 200, {"payeeReceiveAmount": str(received), "payeeFspFeeAmount": str(FEE)}
+def terms(wanted):
+    """POST /quoterequests: the connector asks for the customer's amount and the bank's fee."""
+    if wanted["currency"] != "TZS":
+        return 400, {"statusCode": "5106", "message": "accounts are in TZS"}
+    if wanted["to"]["idValue"] not in CUSTOMERS:
+        return 404, {"statusCode": "3204", "message": "no such customer"}
+    received = Decimal(wanted["amount"]) - (FEE if wanted["amountType"] == "SEND" else 0)
+    return 200, {"payeeReceiveAmount": str(received), "payeeFspFeeAmount": str(FEE)}
 
 
 def reserve(wanted):
