@@ -147,7 +147,7 @@ class PaymentShown(Shown, kw_only=True):
     """A payment in its present state. With a `conversion`, the other amounts are in its target currency.
 
     `waits_for` says what POST /payments/{id}/confirm would accept: the terms, or the one-time password `otp` that the
-    payer has entered. Until `expiration_date` it can be confirmed.
+    payer has entered. The core can confirm the payment until `expiration_date`.
     """
 
     home_transaction_id: str
@@ -183,7 +183,7 @@ class PartyShown(Shown, omit_defaults=True, kw_only=True):
 
 
 class AliasShown(Shown, kw_only=True):
-    """An alias as a list shows it."""
+    """An alias in a list."""
 
     id_type: PartyIdType
     id_value: str
@@ -268,7 +268,7 @@ class Conversions(Shown, omit_defaults=True, kw_only=True):
 
 
 class IncomingShown(Shown, omit_defaults=True, kw_only=True):
-    """A transfer to a customer. Its parties and `transactionId` are there as long as the terms are kept."""
+    """A transfer to a customer. It has parties and `transactionId` as long as the connector keeps the terms."""
 
     transfer_id: str
     state: Literal["RESERVED", "COMMITTED", "ABORTED"]

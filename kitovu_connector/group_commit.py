@@ -33,7 +33,7 @@ class Event(Protocol):
 
     @property
     def id(self) -> str:
-        """The event's own id. An event is stored once."""
+        """The event's own id. The store keeps only one event with this id."""
 
     @property
     def state(self) -> str:

@@ -1,4 +1,4 @@
-"""The core's list of conversions: those of its payments, those that it has sent itself, and those of an FXP."""
+"""The core's list of conversions: as a part of payments, sent by the core itself, or made as an FXP."""
 
 from typing import Literal
 

@@ -97,8 +97,8 @@ class Payee:
 
         A request about an unknown customer gets an answer, but is never stored, because anybody can send many such
         requests. The connector first looks up the customer at the core, unless the core has just answered a lookup of
-        this customer. Raises FspiopError 2005 if the core takes long. The hub then sends the request again, because the
-        connector acknowledges only durable requests.
+        this customer. Raises FspiopError 2005 if the core takes too long. The hub then sends the request again, because
+        the connector acknowledges only durable requests.
         """
         if self._parties.is_known(payee) or self._store.quote(quote.quote_id) is not None:
             await self._store_quote(quote)

@@ -46,7 +46,7 @@ def wanted(asked: argparse.Namespace, *, payer: Mapping[str, str], payee: Mappin
 
 
 async def run(connector: CoreRequests, body: Mapping[str, Any], out: Console, *, seconds: float) -> int:
-    """Asks, and returns when the payer has paid or does not pay, but after `seconds` at the latest."""
+    """Sends the request. Returns when the payer has paid or will not pay, but after `seconds` at the latest."""
     home_id, until = body["homeRequestId"], time.monotonic() + seconds
     found, told = await connector.request(body), ""
     while True:

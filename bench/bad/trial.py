@@ -248,7 +248,7 @@ class Trial:
             raise RuntimeError(f"{name} ended with status {code}")
 
     def _strays(self, notes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-        """Returns the number of unrequested messages to other participants because of the misbehaving participants."""
+        """Counts the messages that other participants did not request, and that the misbehaving participants caused."""
         found: dict[str, int] = {}
         for note in notes.values():
             for what, count in note["strays"].items():
