@@ -40,7 +40,7 @@ class Difference:
 
 
 def run(pairs: int, rules: int, measure: Callable[[int], Figures]) -> list[tuple[Figures, Figures]]:
-    """Measures this number of pairs (without, with). `measure` measures a new hub with so many rules.
+    """Measures this number of pairs (without, with). `measure` measures a new hub with this number of rules.
 
     The order alternates, so that a machine that becomes slower or faster favours neither.
     """

@@ -151,7 +151,8 @@ class Bank:
 
 
 def _own_shown(found: Instruction) -> dict[str, Any]:
-    """Returns a payment to another customer of this bank in the form of the connector's answer."""
+    """Returns the answer about a payment to another customer of this bank. The connector's answers have this form too.
+    """
     states = {"PAID": "COMMITTED", "FAILED": "ABORTED"}
     return {
         "homeTransactionId": found.reference,

@@ -1,4 +1,4 @@
-"""The errors of calls of the core."""
+"""The errors that calls of the core can raise."""
 
 
 class Refused(Exception):

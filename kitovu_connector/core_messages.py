@@ -1,4 +1,4 @@
-"""The messages of the API for the bank's own core. The OpenAPI document is made of these types."""
+"""The messages of the API for the bank's own core. The connector creates the OpenAPI document from these types."""
 
 from typing import Annotated, Literal
 

@@ -151,7 +151,7 @@ def _state(config: Config) -> Finding:
 
 
 async def _core(config: Config) -> Finding:
-    """Requests a number from the core that no customer has."""
+    """Looks up a customer at the core by a number that no customer has."""
     path = f"{config.backend_url.rstrip('/')}/parties/{'/'.join(NOBODY)}"
     try:
         async with core_of(config) as core:

@@ -1,4 +1,6 @@
-"""Group commit for SQLite. One writer thread commits all jobs that arrived during the previous commit together."""
+"""Group commit for SQLite. One writer thread commits jobs in groups. A group contains all jobs that arrived during the
+previous commit.
+"""
 
 import asyncio
 import sqlite3

@@ -44,7 +44,7 @@ class HubRefused(Exception):
 
 
 class _Response(msgspec.Struct, rename="camel"):
-    """The base class of responses. Unknown fields are ignored, because a later version of the hub may add fields."""
+    """The base class of responses. Unknown fields are ignored, because a later version of the hub can add fields."""
 
 
 class SigningKey(_Response, kw_only=True):

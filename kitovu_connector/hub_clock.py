@@ -1,6 +1,6 @@
 """Measures the difference between the hub's clock and this machine's clock by the Date header of the hub's responses.
 
-The hub decides by its own clock whether a transfer or a quote has expired. A DFSP's clock may differ from the hub's
+The hub decides by its own clock whether a transfer or a quote has expired. A DFSP's clock can differ from the hub's
 clock.
 """
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the API for the bank's own core, made of the types of its messages."""
+"""Creates the OpenAPI document of the API for the bank's own core from the types of the API's messages."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -61,7 +61,7 @@ class OutboundLists:
         app.router.add_get("/metrics", self._show_metrics)
 
     async def _party(self, request: web.Request) -> web.Response:
-        """Returns the payee with this alias in the description of the payee's DFSP. Begins no payment."""
+        """Returns the payee with this alias, as the payee's DFSP describes the payee. Begins no payment."""
         found = request.match_info
         id_type, id_value, sub_id = found["id_type"], found["id_value"], found.get("sub_id")
         if id_type not in get_args(PartyIdType):

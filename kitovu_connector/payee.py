@@ -339,8 +339,8 @@ class Payee:
     async def _withdraw_fulfilment(self, incoming: Incoming, refused: Answer) -> None:
         """Sends an error after the hub refused the fulfilment, so that the payer DFSP does not wait for the expiration.
 
-        The error does not end the transfer. The hub may have accepted an earlier copy of the fulfilment, so the
-        transfer stays FULFILLED until the hub reports the outcome.
+        The error does not end the transfer. The hub perhaps accepted an earlier copy of the fulfilment, so the transfer
+        stays FULFILLED until the hub reports the outcome.
         """
         no = _rejected(f"the hub refused the fulfilment: {refused.text}")
         path = f"/transfers/{incoming.transfer_id}/error"

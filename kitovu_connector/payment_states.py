@@ -9,7 +9,7 @@ time.
 `payment_agreement` has the states before PREPARED. Only some payments have the states for the core's acceptance of the
 payee, a conversion, or a one-time password. Before PREPARED no money can have been transferred, so the payment can end
 without risk. In PREPARED and all later states, only the hub's report ends the payment (API Definition 6.7.2: a payer
-never decides alone that a transfer did not happen). A payee DFSP may claim an end without proof that the hub forwarded
+never decides alone that a transfer did not happen). A payee DFSP can claim an end without proof that the hub forwarded
 the claim. After an unproven claim, the connector only requests the state from the hub.
 """
 

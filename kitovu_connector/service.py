@@ -215,7 +215,7 @@ class Connector:
         return await self._payer.wait_for_end(order.home_id, self._config.answer_s) or payment
 
     async def lookup(self, id_type: PartyIdType, id_value: str, sub_id: str | None = None) -> PartyRef:
-        """Returns the payee with this alias in the description of the payee's DFSP. Begins no payment.
+        """Returns the payee with this alias, as the payee's DFSP describes the payee. Begins no payment.
 
         Raises LookupFailed if the payee does not exist.
         """

@@ -1,4 +1,4 @@
-"""Fills the queue with messages to one participant. Inserts the same rows as polls or a long silence, but by SQL."""
+"""Fills the queue with messages to one participant. Polls or a long silence would cause the rows that it inserts."""
 
 import time
 

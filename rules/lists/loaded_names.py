@@ -41,7 +41,7 @@ def current(number: int) -> NameIndex:
 
 
 def latest() -> NameIndex:
-    """Returns an index with all listed names. Builds the index if necessary. Only periodic tasks call it."""
+    """Returns an index with all listed names. Builds the index if necessary. Only periodic tasks call this function."""
     global _index
     if _index.number != changes.number_of(changes.NAMES):
         _index = _built()
