@@ -151,7 +151,8 @@ class Bank:
 
 
 def _own_shown(found: Instruction) -> dict[str, Any]:
-    """Returns the answer about a payment to another customer of this bank. The connector's answers have this form too.
+    """Returns the answer about a payment to another customer of this bank, in the form of the connector's answers to
+    the bank.
     """
     states = {"PAID": "COMMITTED", "FAILED": "ABORTED"}
     return {
