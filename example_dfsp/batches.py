@@ -40,7 +40,7 @@ _COLUMNS = "id, owner, kind, file_name, currency, total, lines, state, made_at, 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A file of payments. `state` is CHECKED until its owner has them paid."""
+    """A file of payments. `state` is CHECKED until the owner orders the payments."""
 
     id: str
     owner: str

@@ -52,7 +52,8 @@ BEGIN SELECT RAISE(ABORT, 'the end of a conversion is final'); END;
 
 
 class Converter:
-    """The FXP's core: `kitovu_connector.FxBackend`. The FXP has no customers, so nobody can pay its customers."""
+    """The FXP's core: `kitovu_connector.FxBackend`. The FXP has no customers, so it receives no transfers to customers.
+    """
 
     def __init__(self, books: Books) -> None:
         self._books = books

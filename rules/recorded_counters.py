@@ -1,6 +1,4 @@
-"""Stores the counters that a decision read together with the decision's facts, so that a replay can repeat the
-decision. Pure.
-"""
+"""Stores a decision's counters together with the decision's facts, so that a replay can repeat the decision. Pure."""
 
 from rules.decide import Variances, judge
 from rules.facts import Facts

@@ -1,4 +1,5 @@
-"""Fills the queue with messages to one participant. Polls or a long silence would cause the rows that it inserts."""
+"""Fills the queue with messages to one participant. Inserts rows by SQL. Polls or a long silence would cause such rows.
+"""
 
 import time
 

@@ -188,7 +188,7 @@ class Trial:
     # --- during the load ---------------------------------------------------------------------------------------------
 
     def _interval(self) -> tuple[Interval, dict[str, float]]:
-        """Waits until an interval has ended. Returns the interval, and the machine's CPU use by group."""
+        """Waits until an interval has ended. Returns the interval, and the machine's CPU use by group of processes."""
         hub_pids, load_pids = self._hub.pids(), {name: process.pid for name, process in self._processes.items()}
 
         def reading() -> tuple[float, dict[str, float], float]:
