@@ -52,8 +52,7 @@ BEGIN SELECT RAISE(ABORT, 'the end of a conversion is final'); END;
 
 
 class Converter:
-    """The FXP's core: `kitovu_connector.FxBackend`. The FXP has no customers, so it receives no transfers to customers.
-    """
+    """The FXP's core: `kitovu_connector.FxBackend`. The FXP has no customers, so it gets no transfers to customers."""
 
     def __init__(self, books: Books) -> None:
         self._books = books

@@ -194,8 +194,8 @@ class Site:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuses requests from other hosts and other sites, finds the user and the language, and adds the security
-        headers.
+        """Refuses requests for other hosts and requests from other sites, finds the user and the language, and adds the
+        security headers.
         """
         host = request.headers.get("Host", "")
         if urlsplit(f"//{host}").hostname not in {name.strip("[]") for name in self._hosts}:

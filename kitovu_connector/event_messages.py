@@ -24,7 +24,7 @@ class RequestTold(Shown, kw_only=True):
 class BulkTold(Shown, kw_only=True):
     """A bulk that has ended. Each of its items has an event of its own if it is a payment or an incoming transfer.
 
-    `direction` is OUT for a bulk of your customers, and IN for one that another DFSP has sent.
+    `direction` is OUT for a bulk of your customers, and IN for a bulk that another DFSP has sent.
     """
 
     bulk_id: str

@@ -1,4 +1,4 @@
-"""Creates the OpenAPI document of the API for the bank's own core from the types of the API's messages."""
+"""Creates an OpenAPI document from the types of messages. The document describes the API for the bank's own core."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,5 @@
-"""The core's list of conversions: as a part of payments, sent by the core itself, or made as an FXP."""
+"""Lists conversions for the core: conversions of payments, conversions that the core sent, and conversions by an FXP.
+"""
 
 from typing import Literal
 

@@ -1,5 +1,4 @@
-"""Fills the queue with messages to one participant. Inserts rows by SQL. Polls or a long silence would cause such rows.
-"""
+"""Fills the queue with messages to one participant. Inserts by SQL the rows that polls or a long silence cause."""
 
 import time
 
