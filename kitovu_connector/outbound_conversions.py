@@ -1,5 +1,4 @@
-"""Lists conversions for the core: conversions of payments, conversions that the core sent, and conversions by an FXP.
-"""
+"""Lists conversions for the core: conversions of payments, conversions sent by the core, and an FXP's conversions."""
 
 from typing import Literal
 
