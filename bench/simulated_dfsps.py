@@ -191,7 +191,7 @@ class Dfsp:
         self.notes.strays[what] = self.notes.strays.get(what, 0) + 1
 
     def _give_up(self, key: str) -> Callable[[int], None]:
-        """Returns a function that gives up a payment, for a request that the hub refused at every try."""
+        """Returns a function that gives up a payment after the hub has refused a request at every try."""
 
         def answered(status: int) -> None:
             if status != 202:
