@@ -21,7 +21,9 @@ CREATE INDEX IF NOT EXISTS arrival_of_payee ON arrival (payee, arrived_at);
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One transfer to a customer. `amount` is what the scheme pays to the bank, and the bank keeps `fee` of it."""
+    """One transfer to a customer. `amount` is the amount that the scheme pays to the bank. The bank keeps `fee` of this
+    amount.
+    """
 
     transfer_id: str
     payee: str  # the customer's phone number
