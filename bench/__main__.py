@@ -129,7 +129,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def plans(options: argparse.Namespace) -> Iterator[tuple[str, Plan]]:
-    """Yields the runs that the command line requests, by name."""
+    """Yields the name and the plan of each run that the command line requests."""
     plan = Plan(
         options.rate,
         options.seconds,
@@ -207,7 +207,9 @@ def _measure(hub: Hub, name: str, plan: Plan, beside: dict[str, Any] | None, con
 
 
 def _run_pairs(options: argparse.Namespace, state: str, console: Console) -> int:
-    """Runs pairs with and without rules, each run with a hub of its own. Returns 1 if rules cost more than they may."""
+    """Measures pairs of runs: one run without rules, and one run with rules. Each run starts its own hub. Returns 1 if
+    the rules cost more than the permitted amount.
+    """
     ((name, plan),) = plans(options)
     count = itertools.count()
 

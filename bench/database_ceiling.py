@@ -2,7 +2,7 @@
 bench.database_ceiling`).
 
 This program writes the same rows as the engine, with the same constraints, triggers and batches, and two commits per
-batch. The program reads no rows, makes no decisions, and takes only the locks of the statements.
+batch. The program reads no rows and makes no decisions. It takes only the locks that its statements need.
 """
 
 import os

@@ -26,7 +26,7 @@ _DEAREST = """
 
 @dataclass(frozen=True)
 class Counters:
-    """Totals since the statistics began."""
+    """The totals of the database's statistics since their start."""
 
     transactions: int
     wal_bytes: int

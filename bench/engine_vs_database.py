@@ -1,4 +1,4 @@
-"""Compares the ledger without HTTP with the database without the ledger, on newly started servers."""
+"""Compares the speeds of the ledger without HTTP and of the database alone. The servers are newly started."""
 
 import json
 import subprocess
@@ -33,10 +33,10 @@ def measure(steps: Sequence[Callable[[], None]], transfers: int, postgres_pid: i
 
 
 def run(state: str, *, transfers: int = 4000, size: int = 100) -> dict[str, Any]:
-    """Runs first the engine and then the database, on a hub's servers without the hub.
+    """Starts a hub's servers without the hub. Measures first the engine and then the database.
 
-    Returns the engine's percentage of the limit, by time and by CPU. On a machine with other load, only the CPU figures
-    can be compared.
+    Returns the engine's speed as a percentage of the database's speed, by time and by CPU. On a machine with other
+    load, only the CPU figures can be compared.
     """
     from hub.local.stack import Stack
 

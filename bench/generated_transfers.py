@@ -57,7 +57,7 @@ def headers(source: str, destination: str) -> dict[str, str]:
 
 
 def batches(found: list[Row], size: int) -> list[list[Row]]:
-    """Returns the rows in batches of this size. The last batch may be smaller."""
+    """Returns the rows in batches of this size. The last batch can be smaller."""
     return [found[start : start + size] for start in range(0, len(found), size)]
 
 

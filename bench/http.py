@@ -60,7 +60,9 @@ def header(head: bytes, name: bytes) -> bytes | None:
 
 
 def _body(buffer: bytes, at: int, head: bytes) -> tuple[bytes, int]:
-    """Returns the body that begins at `at`, and the start of the next message, or -1 while the body is incomplete."""
+    """Returns the body that begins at `at`, and the position of the next message. The position is -1 if the body is
+    incomplete.
+    """
     length = header(head, b"content-length")
     if length is not None:
         end = at + int(length)

@@ -21,7 +21,7 @@ COUNTED = {"shared_preload_libraries": "pg_stat_statements", "track_io_timing": 
 
 
 class Hub(Protocol):
-    """The functions of a hub that a run needs."""
+    """The interface to the hub of a run: its addresses, processes, transfers, rules and invariants."""
 
     url: str
     database_url: str | None
@@ -56,15 +56,15 @@ class GivenHub:
         return self.watched
 
     def committed(self, participants: Collection[str]) -> list[dict[str, Any]] | None:
-        """Reads the transfers by this checkout's own command, from the given database."""
+        """Reads the transfers in the given database by a command of this checkout."""
         return None if self.database_url is None else _last_json(self._manage(*_committed(participants))[1])
 
     def use_rules(self, document: Mapping[str, Any]) -> None:
-        """Stores and activates the rules by this checkout's own command."""
+        """Stores and activates the rules by a command of this checkout."""
         use_rules(document, lambda *arguments: self._manage(*arguments)[1])
 
     def check_ledger(self) -> tuple[bool | None, str]:
-        """Checks the invariants by this checkout's own command, on the given database."""
+        """Checks the invariants of the given database by a command of this checkout."""
         if self.database_url is None:
             return None, "the ledger was not checked: give --database-url"
         return self._manage("check_ledger")
@@ -114,7 +114,8 @@ def own_hub(
     settings: Mapping[str, str] | None = None,
     stored: Crowd | None = None,
 ) -> Iterator[Hub]:
-    """Runs a hub with its own database and broker in a folder, until the run has ended.
+    """Starts a hub with its own database and broker, and stops this hub at the end of the run. All files are in one
+    folder.
 
     With `signed`, the hub checks every signature and signs its own messages. Without `signed`, the hub neither checks
     nor signs. `settings` override the environment. `stored` is the data that the database contains before the hub's

@@ -1,4 +1,4 @@
-"""The rules and quotes of a load for rules: 20 exact limits and rules of every kind. One rule raises alerts."""
+"""The rules and quotes of a load that tests rules: 20 exact limits, and rules of every kind. One rule raises alerts."""
 
 import hashlib
 import json
@@ -94,7 +94,7 @@ def store_quotes(url: str, dfsps: Sequence[str], packets: int, *, biller: bool) 
 def facts_of_quote(
     number: int, payer: str, payee: str, now: datetime, *, biller: bool = False, amount: int = int(AMOUNT) * 10_000
 ) -> Facts:
-    """Returns the facts that the hub stores with a quote. Keys of parties may be any numbers."""
+    """Returns the facts that the hub stores with a quote. Any number can be the key of a party."""
     payee_key = parties.PARTIES + 1 + (0 if biller else number * 104_729 % parties.PARTIES)
     return Facts(
         gate="quote",

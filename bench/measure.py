@@ -47,7 +47,7 @@ def join(
 
     Measures the transfers (or payments) that were due from `since` to `until`.
 
-    A transfer is lost if the hub may have accepted it (status 202, or no status) and the payer never received the
+    A transfer is lost if the hub perhaps accepted it (status 202, or no status) and the payer never received the
     outcome. A payment is not lost if the hub refused its quote or its transfer at every try, because the payer then
     gives up the payment.
     """

@@ -313,7 +313,7 @@ def trace_of(payment_id: str) -> bytes:
 def id_of_trace(trace: bytes) -> str:
     """Returns the payment's id in a traceparent.
 
-    Returns "" if a message has no traceparent, because nobody requested the message.
+    A message that nobody requested has no traceparent. Returns "" for such a message.
     """
     try:
         return str(uuid.UUID(trace[3:35].decode()))

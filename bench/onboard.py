@@ -17,7 +17,7 @@ BASE = "FSPIOP_CALLBACK_URL"  # the endpoint type for a DFSP with one base URL
 
 
 class OnboardingError(Exception):
-    """The error for a refused request that every run needs."""
+    """The error if the hub refuses a request without which no run is possible."""
 
 
 class Administration:
@@ -73,7 +73,7 @@ class Administration:
         self.call("POST", f"/participants/{name}/credentials/signingKeys", {"key": public_key})
 
     def add_customers(self, name: str, aliases: list[str]) -> None:
-        """Registers a DFSP's customers in the hub's own oracle, like the DFSP itself (FSPIOP API v1.1, section
+        """Registers a DFSP's customers in the hub's own oracle by the DFSP's own request (FSPIOP API v1.1, section
         6.2.2.4).
         """
         kind = "application/vnd.interoperability.participants+json;version=1"

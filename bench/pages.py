@@ -16,7 +16,7 @@ WITHIN_MS = 150
 
 
 def run(state: str, crowd: Crowd) -> list[dict[str, Any]]:
-    """Measures every page on a hub's servers without the hub. Runs `main` in a separate process."""
+    """Starts a hub's servers without the hub, and measures every page. Runs `main` in a separate process."""
     from hub.local.stack import Stack
 
     with Stack(state, programs=()) as stack:

@@ -1,4 +1,4 @@
-"""Paired measurements: what rules cost, as the medians over pairs of runs with and without rules."""
+"""Measures the cost of rules by pairs of runs: one run without rules, and one run with rules. Results are medians."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Figures = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The medians over all pairs: of the hub's CPU for each transfer, of the p99, and of the rate."""
+    """The medians of three differences over all pairs: the hub's CPU for each transfer, the p99, and the rate."""
 
     cpu_share: float  # 0.05: 5 % more CPU with rules
     p99_ms: float
@@ -40,7 +40,7 @@ class Difference:
 
 
 def run(pairs: int, rules: int, measure: Callable[[int], Figures]) -> list[tuple[Figures, Figures]]:
-    """Measures so many pairs (without, with). `measure` measures a new hub with so many rules.
+    """Measures this number of pairs (without, with). `measure` measures a new hub with this number of rules.
 
     The order alternates, so that a machine that becomes slower or faster favours neither.
     """

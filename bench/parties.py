@@ -1,4 +1,4 @@
-"""The parties of a load for rules: 100,000 customers, or one biller that receives all payments."""
+"""The parties of a load that tests rules: 100,000 customers, or one biller that receives all payments."""
 
 import uuid
 from zlib import crc32

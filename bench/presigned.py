@@ -26,7 +26,7 @@ Signed = tuple[str, str, str]  # transfer id, POST by the payer, PUT by the paye
 def write(folder: Path, host: str, parties: Iterable[Parties], *, iso20022: bool = False) -> None:
     """Signs transfers for each payer and payee, with the keys in `folder`.
 
-    Writes the files of `posts` and `fulfils` into `folder`.
+    Writes two files into `folder`, for the functions `posts` and `fulfils`.
     """
     posts, fulfils = [], {}
     sign = partial(_sign, str(folder), host, iso20022)

@@ -231,7 +231,7 @@ class Run:
             raise RuntimeError(f"the generator ended with status {code}")
 
     def _drain(self, sent: int) -> None:
-        """Waits until every transfer has ended, or until no transfer has ended for the drain time."""
+        """Waits until every transfer has ended. Gives up if no transfer ends during the drain time."""
         seen, until = -1, time.monotonic() + self._plan.drain
         while seen < sent and time.monotonic() < until:
             now = sum(ends_at(port) for port in self._ports.values())

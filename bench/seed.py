@@ -27,7 +27,7 @@ _CONDITION = ilp.condition_for(FULFILMENT)
 
 @dataclass(frozen=True)
 class Crowd:
-    """The number of transfers, and the number of hours before now in which they arrived."""
+    """The number of transfers, and the number of past hours in which they arrived."""
 
     transfers: int
     hours: float

@@ -191,7 +191,7 @@ class Dfsp:
         self.notes.strays[what] = self.notes.strays.get(what, 0) + 1
 
     def _give_up(self, key: str) -> Callable[[int], None]:
-        """Returns a function that gives up a payment. Called if the hub refused a request at every try."""
+        """Returns a function that gives up a payment after the hub has refused a request at every try."""
 
         def answered(status: int) -> None:
             if status != 202:
@@ -224,7 +224,7 @@ class Dfsp:
         self._insist(self._signed(request), done, _TRIES)
 
     def _insist(self, request: bytes, done: Callable[[int], None] | None, tries: int) -> None:
-        """Sends a request. If the hub could not accept the request, repeats the unchanged request, like a DFSP."""
+        """Sends a request. If the hub could not accept the request, repeats the same request, as a real DFSP does."""
 
         def answered(status: int) -> None:
             if status in (NO_ANSWER, 429, 503) and tries > 1:

@@ -1,6 +1,6 @@
 """Finds the DFSP of an alias, and registers and withdraws aliases, at the oracle that is responsible for the alias.
 
-Never call these functions in a transaction, because they may send HTTP requests to external oracles.
+Never call these functions in a transaction, because they can send HTTP requests to external oracles.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Aliases of parties, and registrations of the DFSPs that serve them. Plain data: no database, no network."""
+"""The aliases of parties, and the registrations that name the DFSP of an alias. Plain data: no database, no network."""
 
 import re
 from collections.abc import Iterable

@@ -21,13 +21,14 @@ R = TypeVar("R", bound=Registered)
 
 
 def authorities(alias: Alias, registered: Sequence[R], *, serves_itself: bool) -> list[R | None]:
-    """Returns the oracles for this alias. The first oracle is for new registrations. None stands for the hub's own
-    oracle.
+    """Returns the oracles for this alias. The first oracle is for new registrations.
 
-    Each currency has one authority: the oracle for this currency or, without one, the oracle for all currencies or,
-    without both, the hub's own oracle. If the alias has no currency, any oracle may have the alias. Then the default
-    oracle comes first, and the hub's own oracle comes before the oracles for single currencies. Raises 3003 if no
-    oracle serves the type.
+    In the result, None is the hub's own oracle.
+
+    Each currency has one authority: the oracle for this currency, if it exists. Otherwise, the authority is the oracle
+    for all currencies. If neither exists, the authority is the hub's own oracle. If the alias has no currency, any
+    oracle can have the alias. Then the default oracle comes first, and the hub's own oracle comes before the oracles
+    for single currencies. Raises 3003 if no oracle serves the type.
     """
     own: list[R | None] = [None] if serves_itself else []
     if alias.currency:

@@ -1,4 +1,4 @@
-"""The messages of a lookup, and the rows that their decisions need. Plain records."""
+"""The messages of a lookup, and the database rows that the hub needs to decide about these messages. Plain records."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,10 @@ class AskParty:
 
 @dataclass(frozen=True, slots=True)
 class AnswerParty:
-    """PUT /parties or PUT /parties/…/error: a DFSP's answer to a lookup by FSPIOP-Destination."""
+    """PUT /parties or PUT /parties/…/error: a DFSP's answer to a lookup.
+
+    FSPIOP-Destination names the DFSP that sent the lookup.
+    """
 
     sender_id: int
     destination: str | None
@@ -58,8 +61,8 @@ class AnswerParty:
     def key(self) -> str:
         """Returns the answer's key, which differs from the lookup's key and from the keys of other senders' answers.
 
-        With a common key, a DFSP could delay another DFSP's lookup by answers that nobody requested. An answer does not
-        depend on a lookup in its own group, because no DFSP has received this lookup yet.
+        With a common key, a DFSP could send answers that nobody requested, and so delay another DFSP's lookup. An
+        answer does not depend on a lookup in its own group, because no DFSP has received this lookup yet.
         """
         return f"{self.subject} by {self.sender_id}"
 
@@ -77,7 +80,7 @@ class RegisteredOracle:
 
 
 class Gate(Protocol):
-    """The scheme's rules, and the data about a group's questions that the rules need (`directory.rules_gate`)."""
+    """The scheme's rules, with the data that they need to judge a group's questions (`directory.rules_gate`)."""
 
     def refusal(self, command: AskParty, owner: str) -> FspiopError | None:
         """Judges a question that passed all other checks. Returns an error if the rules refuse the question."""

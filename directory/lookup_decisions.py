@@ -67,7 +67,10 @@ def _owner(command: AskParty, scene: Scene, facts: Facts) -> Party | None:
 
 
 def _registered_owner(alias: Alias, facts: Facts) -> Party | None:
-    """Returns the DFSP of an alias in the hub's own oracle. Returns None if another oracle may answer for the alias."""
+    """Returns the DFSP of an alias in the hub's own oracle.
+
+    Returns None if another oracle can also answer for the alias.
+    """
     registered = facts.oracles.get(alias.type, ())
     if authorities(alias, registered, serves_itself=alias.type in facts.own_types) != [None]:
         return None
@@ -78,7 +81,7 @@ def _registered_owner(alias: Alias, facts: Facts) -> Party | None:
 
 
 def _check_some_payment(asker: Party, owner: Party) -> None:
-    """Refuses the lookup if neither DFSP may pay the other DFSP. A lookup may begin a payment in either direction."""
+    """Refuses the lookup if neither DFSP may pay the other DFSP. A lookup can begin a payment in either direction."""
     if not (asker.may_receive and owner.may_send):
         check_payment(payer=asker, payee=owner)
 

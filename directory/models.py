@@ -34,8 +34,10 @@ class PartyIdentifier(models.Model):
 
 
 class Oracle(models.Model):
-    """An external registry of aliases of one type. The hub calls it over HTTP. An empty currency stands for all
-    currencies."""
+    """An external registry of aliases of one type. The hub calls it over HTTP.
+
+    If its currency is empty, the registry serves all currencies.
+    """
 
     class EndpointType(models.TextChoices):
         URL = "URL"
@@ -63,8 +65,8 @@ class Oracle(models.Model):
 class PartyLookup(models.Model):
     """A forwarded GET /parties. The lookup waits until its answer arrives or is overdue.
 
-    After the lookup's end, the hub keeps the row for as long as a lookup may wait, because the DFSP may repeat its
-    answer or send a late answer.
+    After the lookup's end, the hub keeps the row for the longest time that a lookup may wait. In this time, the DFSP
+    can repeat its answer or send a late answer.
     """
 
     requester = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)

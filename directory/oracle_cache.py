@@ -1,4 +1,4 @@
-"""A cache of oracles' recent answers in Redis. The cache may be lost at any time.
+"""A cache of oracles' recent answers in Redis. The cache can be lost at any time.
 
 Each answer is a separate value. The value expires ORACLE_CACHE_S after the answer. When the hub changes an alias, the
 alias gets a new edition, and the hub no longer reads answers of older editions. The cache contains digests, not

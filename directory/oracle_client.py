@@ -80,7 +80,7 @@ class _Oracle:
 
 
 class OracleClient:
-    """All oracles, and the event loop that serves them. The event loop starts with the first request."""
+    """Sends the requests to all oracles, in one event loop. The event loop starts with the first request."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -127,7 +127,7 @@ class OracleClient:
 
     @contextmanager
     def batch(self, caller: Caller, *, until: float) -> Iterator[None]:
-        """Holds one of the places for batches. All oracles together have these places.
+        """Holds one of the places for batches. All oracles together share these places.
 
         Raises BatchRefused if no place is free.
         """

@@ -1,7 +1,7 @@
 """Decides for which callers an oracle is paused. Pure except for the clock. Each process decides from its own requests.
 
 - Five requests in a row that get no connection begin a pause for all callers.
-- A server error, or no answer in time, may concern only one alias, and the caller chose this alias. Failures for five
+- A server error or a missing answer can concern only one alias, and the caller chose this alias. Failures for five
   aliases in a row begin a pause for the caller. The failures begin a pause for all callers if three or more callers had
   them, and no caller got an answer meanwhile.
 - After the pause each caller may have one open request. An answer ends this limit for the caller that got the answer,

@@ -17,12 +17,15 @@ from hub.outbox.messages import Recipient
 
 
 def ask(command: AskParty) -> Outcome:
-    """Forwards a request and stores it, in a group. The waiting time of a repeated request begins again."""
+    """Forwards a request and stores it, in the transaction of a group.
+
+    The waiting time of a repeated request begins again.
+    """
     return agreement_engine.submit(command)
 
 
 def answer(command: AnswerParty) -> Outcome:
-    """Forwards an answer, in a group, to the DFSP that sent the request.
+    """Forwards an answer to the DFSP that sent the request, in the transaction of a group.
 
     For PARTY_ANSWER_S after a lookup's end, the hub still accepts a late or repeated answer.
     """
@@ -62,7 +65,7 @@ def _load(commands: list[AskParty | AnswerParty], scene: Scene, gate: Gate | Non
 
 
 def report_unanswered() -> int:
-    """Reports to the requesters of overdue lookups that no answer came in time. Returns the number of reported
+    """Notifies the requesters of overdue lookups because no answer came in time. Returns the number of reported
     lookups."""
     return unanswered.report(LOOKUPS)
 

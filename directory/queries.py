@@ -33,7 +33,7 @@ def registrations_of(identifier: str) -> QuerySet[PartyIdentifier]:
 def shared_identifiers(most: int = 500) -> list[tuple[str, str, int]]:
     """Returns (type, identifier, number of DFSPs) of the identifiers that several DFSPs have registered.
 
-    For example, two DFSPs may have registered the identifier of a customer who has changed to another DFSP.
+    For example, two DFSPs have registered the identifier of a customer who has moved from one of them to the other.
     """
     rows = PartyIdentifier.objects.order_by("type", "identifier").values("type", "identifier")
     shared = rows.annotate(dfsps=Count("fsp", distinct=True)).filter(dfsps__gt=1)

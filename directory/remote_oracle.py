@@ -44,7 +44,7 @@ def find(oracle: Oracle, alias: Alias, *, caller: Caller, until: float) -> list[
 def probe(oracle: Oracle) -> float:
     """Looks up an alias that does not exist.
 
-    Returns the seconds that the oracle took, or a negative number without an answer.
+    Returns the seconds that the oracle took, or a negative number if no answer came.
     """
     began = time.monotonic()
     alias = Alias(oracle.type, "0", currency=oracle.currency)
@@ -74,7 +74,7 @@ def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
 def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *, until: float) -> dict[Alias, str]:
     """Registers aliases in one request.
 
-    Returns the aliases that another DFSP holds or the oracle refused, with the reason.
+    Returns the aliases that another DFSP holds, and the aliases that the oracle refused, each with the reason.
 
     Each DFSP may have one batch at a time. Raises 2005 if no place for a batch is free.
     """
@@ -86,7 +86,7 @@ def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *,
 
 
 def _register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, until: float) -> dict[Alias, str]:
-    """Looks up and registers aliases. Of several spellings of one alias, uses only the first spelling.
+    """Looks up and registers aliases. If an alias comes in several spellings, uses only the first spelling.
 
     All spellings get the result of the first spelling.
     """

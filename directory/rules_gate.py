@@ -1,6 +1,7 @@
-"""The gate of the scheme's rules at the lookup: refuses questions about parties that lists or markers stop.
+"""Applies the scheme's rules to lookups: refuses a question about a party that a list or a marker stops.
 
-Each group makes one gate, in the group's database transaction. Without active rules, the gate runs no statement.
+Each group of messages has one gate, in the group's database transaction. Without active rules, the gate runs no
+statement.
 """
 
 from collections.abc import Collection
@@ -20,7 +21,7 @@ from rules.rulesets.decisions import Judged
 
 @dataclass(slots=True)
 class LookupGate:
-    """The gate of one group. Only the method `save` runs statements."""
+    """Applies the scheme's rules to the questions of one group. Only the method `save` runs statements."""
 
     rules: ActiveRules
     now: datetime

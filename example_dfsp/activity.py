@@ -1,4 +1,4 @@
-"""What happened on a customer's account, the latest first: payments, arrivals, and cash at the counter."""
+"""The history of a customer's account, with the latest line first: payments, arrivals, and cash at the counter."""
 
 from dataclasses import dataclass
 
@@ -26,13 +26,13 @@ class Activity:
 
     @property
     def initials(self) -> str:
-        """One or two letters for the picture of the other side."""
+        """One or two letters of the other person's name, for the picture of this person."""
         words = [word for word in self.name.split() if word[:1].isalpha()]
         return "".join(word[0].upper() for word in (words[:1] + words[-1:] if len(words) > 1 else words)) or "#"
 
 
 def activity_of(bank: Bank, customer: Customer, *, before: float, limit: int) -> list[Activity]:
-    """Returns a customer's lines before a time."""
+    """Returns the lines of a customer's history before a time."""
     sent = bank.instructions.find(
         "payer = ? AND created_at < ? AND state IN ('SENT', 'PAID', 'FAILED')"
         " AND coalesce(error_code, '') <> '4100' ORDER BY created_at DESC",

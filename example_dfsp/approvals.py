@@ -1,6 +1,6 @@
-"""The answers to requests to pay: a customer approves one by a payment, or rejects it.
+"""Answers requests to pay: a customer approves a request by a payment, or rejects the request.
 
-Customers with the manner "approves" approve every request at once, for scripts that try requests to pay.
+Customers with the manner "approves" approve every request at once. Scripts use such customers to try requests to pay.
 """
 
 import asyncio
@@ -27,12 +27,14 @@ class Approvals:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begun(self, found: RequestReceived) -> Instruction | None:
-        """Returns the payment that answers a request, or None. One that failed can be followed by another."""
+        """Returns the payment that answers a request, or None. After a failed payment, another payment can answer the
+        request.
+        """
         begun = self._instructions.find("request_id = ? AND state <> 'FAILED'", found.request_id)
         return begun[0] if begun else None
 
     def payment_for(self, found: RequestReceived) -> Instruction:
-        """Returns the payment that answers a request: the one that has begun, or a new one."""
+        """Returns the payment that answers a request. Begins a new payment if no payment has begun."""
         return self.begun(found) or Instruction(
             reference=uuid.uuid4().hex,
             kind=found.kind,  # type: ignore[arg-type]
@@ -49,7 +51,7 @@ class Approvals:
         )
 
     async def reject(self, found: RequestReceived) -> None:
-        """Ends a request, and the payment that has begun for it, unless that was confirmed."""
+        """Ends a request and its payment. Does nothing if the customer has confirmed the payment."""
         begun = self.begun(found)
         if begun is not None:
             begun = await self._payments.decline(begun.reference)
@@ -57,14 +59,14 @@ class Approvals:
             await asyncio.to_thread(self._requests.reject, found.request_id)
 
     async def approve(self, found: RequestReceived) -> Instruction:
-        """Pays a request without a person."""
+        """Pays a request without a question to the customer."""
         payment = await self._payments.ask(self.payment_for(found))
         if payment.state == "OFFERED":
             payment = await self._payments.confirm(payment.reference)
         return payment
 
     def approve_soon(self, request_id: str) -> None:
-        """Has a request approved in the background."""
+        """Approves a request in the background."""
         task = asyncio.create_task(self._approve(request_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,4 +1,4 @@
-"""The transfers to customers of this bank: who pays, and for what. The books hold the money."""
+"""The transfers to customers of this bank, each with its payer and its purpose. The books hold the money."""
 
 import time
 from collections.abc import Sequence
@@ -21,7 +21,9 @@ CREATE INDEX IF NOT EXISTS arrival_of_payee ON arrival (payee, arrived_at);
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One transfer to a customer. `amount` is what the scheme pays to the bank, and the bank keeps `fee` of it."""
+    """One transfer to a customer. `amount` is the amount that the scheme pays to the bank. The bank keeps `fee` of this
+    amount.
+    """
 
     transfer_id: str
     payee: str  # the customer's phone number
@@ -60,13 +62,15 @@ class Arrivals:
         books.define(_SCHEMA)
 
     def expect(self, announced: Arrival) -> None:
-        """Records that money will arrive. Raises Conflict if the id has other content or was aborted."""
+        """Records that money will arrive. Raises Conflict if the id has other content or was used for an aborted
+        transfer.
+        """
         with self._books.transaction():
             self._books.expect(_money(announced))
             self._add(announced)
 
     def credit(self, committed: Arrival) -> None:
-        """Credits the customer. Raises Conflict if the id has other content or was aborted."""
+        """Credits the customer. Raises Conflict if the id has other content, or if its transfer was aborted."""
         with self._books.transaction():
             self._books.credit(_money(committed))
             self._add(committed)  # restored books may lack the announcement
@@ -98,7 +102,9 @@ class Arrivals:
         return found[0] if found else None
 
     def find(self, condition: str, *values: object, limit: int = 1000) -> list[Arrival]:
-        """Returns the transfers that meet an SQL condition of the program. `i` is the row of the books."""
+        """Returns the transfers that meet the condition. The condition is SQL from the program's own code. `i` is the
+        row of the books.
+        """
         query = f"SELECT {_ALL} FROM arrival a JOIN incoming i USING (transfer_id) WHERE {condition} LIMIT {limit}"
         return [_read(row) for row in self._books.rows(query, *values)]
 
@@ -111,7 +117,7 @@ class Arrivals:
 
 
 def arrival_of(transfer_id: str, payee: str, told: dict[str, Any]) -> Arrival:
-    """Returns the transfer that the connector describes, as POST or PUT /transfers. A PUT has fewer fields."""
+    """Returns the transfer in the connector's POST or PUT /transfers. A PUT has fewer fields than a POST."""
     payer = told.get("from", {})
     return Arrival(
         transfer_id=transfer_id,

@@ -1,4 +1,4 @@
-"""One example bank: its books, its customers and its connector, put together. And the calls of its staff's scripts."""
+"""One example bank: joins its books, its customers and its connector, and serves the scripts of the bank's staff."""
 
 import asyncio
 from typing import Any
@@ -48,7 +48,7 @@ class Bank:
     def application(self) -> web.Application:
         """Returns the aiohttp application for the connector and the staff's scripts.
 
-        Only they may be able to reach the application's address.
+        No other program may have access to the application's address.
         """
         app = web.Application(middlewares=[no_browsers, conflicts])
         CoreApi(self.customers, self.books, self.arrivals, self.requests, self.approvals).add_to(app)
@@ -143,7 +143,7 @@ class Bank:
         return found
 
     def faults(self) -> list[str]:
-        """Returns a sentence for each rule that the books or the payments break: none in a good bank."""
+        """Returns a sentence for each broken rule of the books or the payments. A correct bank has no broken rule."""
         return [*self.books.faults(), *self.instructions.faults()]
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -151,7 +151,9 @@ class Bank:
 
 
 def _own_shown(found: Instruction) -> dict[str, Any]:
-    """Returns a payment to another customer of this bank in the form of the connector's answer."""
+    """Returns the answer about a payment to another customer of this bank, in the form of the connector's answers to
+    the bank.
+    """
     states = {"PAID": "COMMITTED", "FAILED": "ABORTED"}
     return {
         "homeTransactionId": found.reference,

@@ -1,6 +1,7 @@
-"""Batches of payments, such as salaries: stores each with its lines, pays them several at a time, knows the progress.
+"""Stores batches of payments, such as salaries. Pays several lines of a batch at a time, and reports the progress.
 
-Each line is an instruction of its own, so it is paid once or not at all, whatever happens to the others or to the bank.
+Each line is a separate instruction. So each line is paid once or not at all, even if other lines fail or the bank
+crashes.
 """
 
 import asyncio
@@ -39,7 +40,7 @@ _COLUMNS = "id, owner, kind, file_name, currency, total, lines, state, made_at, 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A file of payments. `state` is CHECKED until its owner has them paid."""
+    """A file of payments. `state` is CHECKED until the owner orders the payments."""
 
     id: str
     owner: str
@@ -56,7 +57,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many lines of a batch are paid, not paid, or under way, and the paid amount."""
+    """The numbers of paid lines, failed lines and open lines of a batch, and the paid amount."""
 
     paid: int
     failed: int
@@ -70,7 +71,7 @@ class Progress:
 
 
 class Batches:
-    """Both tables, in the file of the books, and the work on what is not paid yet."""
+    """The tables of batches and lines, in the file of the books, and the tasks that pay open lines."""
 
     def __init__(self, books: Books, instructions: Instructions, payments: Payments) -> None:
         self._books, self._instructions, self._payments = books, instructions, payments
@@ -78,12 +79,12 @@ class Batches:
         books.define(_SCHEMA)
 
     def resume(self) -> None:
-        """Continues with every batch that was interrupted, after the start."""
+        """Continues with every interrupted batch after a start of the bank."""
         for found in self.find("state = 'RUNNING'"):
             self._start(found.id)
 
     async def close(self) -> None:
-        """Stops the work. The tables have every step."""
+        """Stops all tasks. No step is lost, because the tables have every step."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -109,11 +110,11 @@ class Batches:
         return found[0] if found else None
 
     def find(self, condition: str, *values: object) -> list[Batch]:
-        """Returns the batches that meet an SQL condition of the program."""
+        """Returns the batches that meet the condition. The condition is SQL from the program's own code."""
         return [Batch(*row) for row in self._books.rows(f"SELECT {_COLUMNS} FROM batch WHERE {condition}", *values)]
 
     def progress(self, batch_id: str) -> Progress:
-        """Returns how far a batch is."""
+        """Returns the progress of a batch."""
         counts = {
             state: (count, amount)
             for state, count, amount in self._books.rows(
@@ -142,7 +143,7 @@ class Batches:
         self._start(batch_id)
 
     def withdraw(self, batch_id: str) -> None:
-        """Drops a batch that nobody has had paid."""
+        """Withdraws a batch whose payment has not begun."""
         self._books.run("UPDATE batch SET state = 'WITHDRAWN' WHERE id = ? AND state = 'CHECKED'", batch_id)
 
     def _start(self, batch_id: str) -> None:

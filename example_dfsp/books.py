@@ -1,13 +1,13 @@
 """The bank's own double-entry books in SQLite. Amounts are whole ten-thousandths.
 
 Accounts: one per customer, `scheme` (the debt of the payment scheme to the bank, or of the bank to the scheme), `held`
-(money reserved for outgoing payments), `fees`, `capital` and `cash` (the notes and coins of the tellers). A further
-currency has accounts of its own, such as `scheme KES`. A posting is one row with a debit and a credit. Each step of a
-transfer is posted at most once. The database itself updates the balances, and refuses an overdrawn customer, a posting
-between two currencies, and every change of a posting or of an end.
+(money reserved for outgoing payments), `fees`, `capital` and `cash` (the notes and coins of the tellers). Each further
+currency has its own accounts, such as `scheme KES`. A posting is one row with a debit and a credit. Each step of a
+transfer is posted at most once. The database itself updates the balances. It refuses an overdraft of a customer, a
+posting between two currencies, and a change of a posting or of a payment's end.
 
-Each reference and each transfer id belongs to one content. Every step refuses different content with Conflict, and
-posts nothing.
+The content of a reference or a transfer id never changes. A step with different content raises Conflict and posts
+nothing.
 """
 
 import sqlite3
@@ -252,7 +252,7 @@ class Books:
     def forget(self, transfer_id: str) -> None:
         """Records that the hub has aborted a transfer.
 
-        The books never credit the transfer, and refuse a later announcement.
+        The books then never credit this transfer, and refuse a later announcement of this transfer.
         """
         with self.transaction():
             known = self._db.execute("SELECT state FROM incoming WHERE transfer_id = ?", (transfer_id,)).fetchone()
@@ -290,7 +290,7 @@ class Books:
         return str(found[0]) if found else None
 
     def faults(self) -> list[str]:
-        """Returns a sentence for each rule of the books that is broken: none in good books."""
+        """Returns a sentence for each broken rule of the books. Correct books have no broken rule."""
         faults = [
             f"account {name} has {balance}, and its postings make {posted}"
             for name, balance, posted in self.rows(_UNEQUAL)
@@ -329,7 +329,9 @@ class Books:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Makes all that is done within one transaction. A transaction within a transaction is a part of it."""
+        """Runs the statements of the block in one transaction. A transaction inside another one is a part of the outer
+        transaction.
+        """
         with self._lock:
             if self._depth:
                 yield
@@ -352,12 +354,16 @@ class Books:
             self._db.executescript(schema)
 
     def run(self, statement: str, *values: object) -> int:
-        """Runs a statement in the present transaction, or in one of its own. Returns the number of changed rows."""
+        """Runs a statement in the present transaction. Without a present transaction, the statement has its own
+        transaction. Returns the number of changed rows.
+        """
         with self.transaction():
             return self._db.execute(statement, values).rowcount
 
     def run_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """Runs a statement for each row, in the present transaction or in one of its own."""
+        """Runs a statement for each row, in the present transaction. Without a present transaction, all rows have one
+        transaction.
+        """
         with self.transaction():
             self._db.executemany(statement, rows)
 

@@ -1,4 +1,4 @@
-"""The bulk page of an employer or a government office: a CSV file is checked, shown, paid, and has a result file."""
+"""The bulk page of an employer or a government office: checks, shows and pays a CSV file, and offers the results."""
 
 import asyncio
 import time
@@ -75,7 +75,9 @@ class Bulk:
         raise self._site.go(f"/bulk/{batch_id}")
 
     async def _example(self, request: web.Request) -> web.StreamResponse:
-        """Returns a file with payments to people of all banks, so that somebody without a payroll can try the page."""
+        """Returns a file with payments to people of all banks. With this file, a person without a payroll can try the
+        page.
+        """
         customer = self._site.customer(request)
         lines = request.match_info["lines"]
         if lines not in map(str, _EXAMPLES):
@@ -105,7 +107,7 @@ class Bulk:
         )
 
     def _speed(self, batch: Batch) -> float:
-        """Returns the number of lines that have ended in a second."""
+        """Returns the average number of lines that ended per second."""
         if batch.begun_at is None:
             return 0.0
         seconds = (batch.ended_at or time.time()) - batch.begun_at

@@ -1,4 +1,4 @@
-"""What the bank sends to its connector: payments, lookups, requests to pay, and the hub's figures."""
+"""The bank's requests to its connector: payments, lookups, requests to pay, and the hub's figures."""
 
 import json
 from typing import Any
@@ -49,14 +49,14 @@ class ConnectorCalls:
     async def was_never_begun(self, home_id: str) -> bool:
         """Returns whether the connector reports that it has no such payment.
 
-        Without this report, the payment may still be made.
+        Without this report, the connector perhaps still makes the payment.
         """
         status, said = await self.payment(home_id)
         return status == 404 and code_of(said) == NO_SUCH_PAYMENT
 
 
 def is_refusal(status: int) -> bool:
-    """Returns whether the connector refused a request, rather than not having decided."""
+    """Returns whether the connector refused a request. Returns False if the connector has not decided yet."""
     return 400 <= status < 500 and status not in _UNDECIDED
 
 

@@ -1,6 +1,7 @@
-"""What the bank's connector calls: customers, terms, transfers and requests to pay.
+"""The API for the bank's connector: customers, terms, transfers and requests to pay.
 
-Only the connector and the bank's staff may be able to reach this application's address: it credits customers.
+No program except the connector and the staff's scripts may have access to this application, because it credits
+customers.
 """
 
 import asyncio
@@ -130,7 +131,7 @@ async def conflicts(
 async def no_browsers(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Refuses requests that a web page makes a browser send: this application credits customers."""
+    """Refuses requests that a browser sends for a web page, because this application credits customers."""
     if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
         return no(403, "4000", "these calls are for the connector and the bank's staff, and not for web pages")
     return await handler(request)

@@ -1,4 +1,4 @@
-"""Cash at the bank's counter: what customers pay in and take out, with the teller and the time."""
+"""Cash that customers pay in and take out at the bank's counter, with the teller and the time."""
 
 import time
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Counter:
         books.define(_SCHEMA)
 
     def post(self, new: CounterEntry) -> CounterEntry:
-        """Posts an entry once. Raises Overdrawn if the customer has less than is taken out."""
+        """Posts an entry once. Raises Overdrawn if the customer takes out more than the balance."""
         with self._books.transaction():
             known = self.get(new.reference)
             if known is not None:

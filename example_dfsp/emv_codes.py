@@ -1,8 +1,8 @@
 """The text of QR codes that a payee presents: EMVCo's Merchant-Presented Mode 1.1. Pure.
 
 The text is a list of data objects: two digits of an id, two digits of a length in characters, and a value. The last
-object is a checksum over all before it. A payee of the scheme is in the account information 26 to 51 whose globally
-unique identifier is SCHEME: its alias, and the alias's type.
+object is a checksum of all earlier objects. One of the objects 26 to 51 (account information) has SCHEME as its
+globally unique identifier. This object contains the payee's alias and the alias's type.
 """
 
 from collections.abc import Iterable
@@ -20,12 +20,14 @@ _TEMPLATES = frozenset(f"{number:02}" for number in (*range(26, 52), 62, 64, *ra
 
 
 class CodeError(ValueError):
-    """The text is not a payment code, or not one that can be paid. The text is a reason for a person."""
+    """The error for a text that is not a payment code, or that nobody can pay. The error's text tells people the
+    reason.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCode:
-    """A code of a payee of this scheme. Without an amount, the payer enters one."""
+    """A code of a payee of this scheme. If the code has no amount, the payer enters the amount."""
 
     id_type: str
     id_value: str
@@ -58,7 +60,7 @@ def written(code: PaymentCode) -> str:
 
 
 def read(text: str) -> PaymentCode:
-    """Returns the code in a text. Raises CodeError."""
+    """Returns the payment code that a text contains. Raises CodeError."""
     objects = data_objects(text)
     known = dict(objects)
     account = next((found for id_, found in objects if "26" <= id_ <= "51" and _scheme_of(found)), None)

@@ -1,4 +1,6 @@
-"""What the bank charges, in ten-thousandths. A payer pays the fee on top. A shop pays it from what it receives."""
+"""The bank's fees, in ten-thousandths. A payer pays the fee in addition to the amount. A shop pays the fee from the
+received amount.
+"""
 
 from kitovu_connector.amounts import parse_amount
 
@@ -20,5 +22,5 @@ def payer_fee(kind: str, amount: int, currency: str) -> int:
 
 
 def shop_fee(amount: int) -> int:
-    """Returns the fee that a shop's bank keeps of a payment to the shop, rounded down to whole units."""
+    """Returns the fee that a shop's bank keeps from a payment to the shop, rounded down to whole units."""
     return amount * _SHOP_PER_10_000 // 10_000 // _UNIT * _UNIT

@@ -1,7 +1,8 @@
 """python -m example_dfsp.fxp NAME --state DIR --hub-url URL --inbound-port PORT: an example FXP, in one process.
 
-An FXP converts one currency into another as a part of other DFSPs' payments. This one runs the connector in its own
-process, as a core in Python can. It has books of its own: what it gets in one currency, and pays in the other.
+An FXP converts one currency into another as a part of other DFSPs' payments. A core in Python can run the connector in
+its own process, and this FXP does so. The FXP's own books record the amounts that it receives in one currency and pays
+in the other currency.
 """
 
 import argparse
@@ -51,7 +52,7 @@ BEGIN SELECT RAISE(ABORT, 'the end of a conversion is final'); END;
 
 
 class Converter:
-    """The FXP's core: `kitovu_connector.FxBackend`. It has no customers, so nobody can be paid here."""
+    """The FXP's core: `kitovu_connector.FxBackend`. The FXP has no customers, so it gets no transfers to customers."""
 
     def __init__(self, books: Books) -> None:
         self._books = books

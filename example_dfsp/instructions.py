@@ -1,11 +1,12 @@
-"""The payments that customers order: parties, terms and state, from the first wish to the receipt.
+"""The payments that customers order: parties, terms and state, from the order to the receipt.
 
-The books hold the money. An instruction and its money change in one transaction:
+The books hold the money. Each change of a state and the posting of its money are in one transaction:
 
     NEW -> OFFERED -> SENT -> PAID | FAILED         (asks first: the customer confirms the terms)
     NEW ------------> SENT -> PAID | FAILED         (paid directly: salaries, refunds)
 
-Money is held from SENT on. NEW and OFFERED can end in FAILED without any money.
+When the state becomes SENT, the books hold the payer's money. A NEW or OFFERED instruction can become FAILED without a
+posting.
 """
 
 import sqlite3
@@ -49,7 +50,7 @@ BEGIN SELECT RAISE(ABORT, 'the refunds are above the payment'); END;
 
 
 class AboveThePayment(Exception):
-    """The refunds of a payment would be higher than the payment."""
+    """The error for a refund that would make the refunds of a payment higher than the payment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ class Instructions:
         books.define(_SCHEMA)
 
     def add(self, new: Instruction) -> Instruction:
-        """Stores a new instruction. Returns the stored one if the reference exists already.
+        """Stores a new instruction. If the reference exists already, returns the stored instruction.
 
         Raises Conflict if the reference has other content.
         """
@@ -132,7 +133,7 @@ class Instructions:
         return _read(row) if row else None
 
     def find(self, condition: str, *values: object, limit: int = 1000) -> list[Instruction]:
-        """Returns the instructions that meet an SQL condition of the program."""
+        """Returns the instructions that meet the condition. The condition is SQL from the program's own code."""
         query = f"SELECT {_ALL} FROM instruction WHERE {condition} LIMIT {limit}"
         return [_read(row) for row in self.books.rows(query, *values)]
 
@@ -148,7 +149,7 @@ class Instructions:
             return self._known(reference)
 
     def send(self, reference: str) -> Instruction:
-        """Holds the money, after which the payment may be sent.
+        """Holds the payer's money. The bank may send the payment only after this step.
 
         Raises Overdrawn if the balance is too low, and AboveThePayment for a refund that is too high.
         """
@@ -176,14 +177,18 @@ class Instructions:
             return self._known(reference)
 
     def paid_here(self, reference: str, transfer_id: str) -> Instruction:
-        """Records the end of a payment to another customer of this bank. The caller posts it in this transaction."""
+        """Records the end of a payment to another customer of this bank. The caller posts the payment in the same
+        transaction.
+        """
         with self.books.transaction():
             if not self._known(reference).is_ended:
                 self._change(reference, state="PAID", transfer_id=transfer_id, ended_at=time.time())
             return self._known(reference)
 
     def refused(self, reference: str, code: str, text: str) -> Instruction:
-        """Ends a payment that was not sent. Does nothing if its money is held: only the scheme's report ends that."""
+        """Ends a payment that was not sent. Does nothing if the payment's money is held, because only the scheme's
+        report ends such a payment.
+        """
         with self.books.transaction():
             if self._known(reference).state in ("NEW", "OFFERED"):
                 ended = {"error_code": code, "error_text": text[:300], "ended_at": time.time()}
@@ -206,7 +211,7 @@ class Instructions:
             return self._known(reference)
 
     def note_party(self, reference: str, name: str | None, fsp: str | None) -> None:
-        """Records who the payee is, if that is known."""
+        """Records the payee's name and DFSP, if the name is known."""
         if name:
             self._change(reference, payee_name=name, payee_fsp=fsp)
 

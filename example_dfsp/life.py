@@ -1,7 +1,8 @@
 """A stream of payments of all kinds, with refusals, so that a demo looks alive. The same seed makes the same choices.
 
-Each bank acts for its own customers, as its web site does: they send, buy, request, refund, pay in and out, and get
-salaries. Some payments go to accounts that take none, to numbers that nobody has, or above a limit.
+Each bank acts for its own customers, in the same way as its web site. The customers send, buy, request, refund, pay in
+and out, and get salaries. Some payments fail: the account accepts no payments, nobody has the number, or the amount is
+above a limit.
 """
 
 import asyncio
@@ -52,7 +53,7 @@ class Life:
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Runs until it is cancelled, once the scheme knows the bank's customers."""
+        """Waits until the bank's customers are registered at the scheme. Then runs until it is cancelled."""
         await self._bank.is_registered.wait()
         actions: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (40, self._transfer),
@@ -158,7 +159,7 @@ class Life:
         )
 
     async def _answer_requests(self) -> None:
-        """Answers requests that nobody has answered in the browser for a moment."""
+        """Answers requests that no person has answered in the browser for some seconds."""
         before = time.time() - _ANSWERS_AFTER_S
         found = self._bank.requests.find_received(
             "state = 'OPEN' AND kind = 'transfer' AND created_at BETWEEN ? AND ? AND payee_fsp <> ?"
@@ -234,7 +235,7 @@ class Life:
         )
 
     def _amount(self, least: int, most: int) -> int:
-        """Returns a round amount between two bounds, of which small ones are more frequent."""
+        """Returns a round amount between two bounds. Small amounts are more frequent than large amounts."""
         share = self._random.random() ** 2
         return parse_amount(str(round((least + share * (most - least)) / 100) * 100))
 

@@ -22,7 +22,7 @@ _SCENARIOS = {
 
 
 class OwnPayments:
-    """Offers, makes and refuses them."""
+    """Offers, makes and refuses such payments."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class OwnPayments:
         return self._customers.of_alias(found.payee_type, found.payee) is not None
 
     def offer(self, found: Instruction) -> None:
-        """Records the terms, or the refusal that the payee's account has."""
+        """Records the terms, or the reason why the payee's account refuses the payment."""
         payee = self._payee(found)
         refusal = self._refusal(found, payee)
         if refusal is not None:
@@ -60,7 +60,9 @@ class OwnPayments:
         )
 
     def attempt(self, found: Instruction) -> bool:
-        """Makes a payment whose money is held. Returns whether it has ended: a code may still have to be entered."""
+        """Makes a payment whose money is held. Returns whether it has ended. While a one-time code is missing, it has
+        not ended.
+        """
         payee = self._payee(found)
         refusal = self._refusal(found, payee) or self._refusal_of_code(found)
         if refusal is not None:
@@ -79,7 +81,9 @@ class OwnPayments:
         return True
 
     def _refusal(self, found: Instruction, payee: Customer) -> tuple[str, str] | None:
-        """Returns code and text if the payee's account does not take the payment, as for payments of other banks."""
+        """Returns an error code and a text if the payee's account refuses the payment, or None. Other banks' payments
+        get equal errors.
+        """
         if payee.currency != found.currency:
             return "5106", f"the customer's account is in {payee.currency}"
         if payee.manner == "limit" and found.amount > LIMIT:
@@ -89,7 +93,9 @@ class OwnPayments:
         return None
 
     def _refusal_of_code(self, found: Instruction) -> tuple[str, str] | None:
-        """Returns code and text if the one-time code is wrong or late, and ("", "") if it is not entered yet."""
+        """Returns an error code and a text if the one-time code is wrong or late, and ("", "") if nobody has entered
+        the code yet.
+        """
         wanted = self._requests.code_of(found.request_id) if found.request_id is not None else None
         if wanted is None:
             return None

@@ -1,4 +1,4 @@
-"""The pages for everyone: signing in and out, and the way to one's own page."""
+"""The pages for every visitor: sign-in, sign-out, and the redirect to the visitor's own page."""
 
 from aiohttp import web
 

@@ -1,6 +1,7 @@
-"""Lists of payments in CSV files: reads one, and refuses it whole with the numbers of its wrong lines. Writes results.
+"""Reads lists of payments from CSV files. Refuses the whole file if any line is wrong, and reports the numbers of the
+wrong lines. Writes results.
 
-The columns are those of `kitovu-connector bulk`: id, to, amount, currency and, if wanted, name and note.
+The columns are those of `kitovu-connector bulk`: id, to, amount and currency, and optionally name and note.
 """
 
 import csv
@@ -30,7 +31,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with a line. `number` is 0 if the whole file is wrong. `text` is a sentence that is translated."""
+    """The fault of one line. `number` is 0 if the whole file is wrong. `text` is a sentence that is translated."""
 
     number: int
     text: str
@@ -114,7 +115,7 @@ def _cell(value: object) -> str:
 
 
 def example(numbers: Iterable[tuple[str, str]], currency: str, lines: int, note: str) -> str:
-    """Returns a file with this many payments to these people, who are (number, name)."""
+    """Returns a file with this number of payments to these people. Each person is a pair (number, name)."""
     people = list(numbers)
     rows = []
     for index in range(lines):

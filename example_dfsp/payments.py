@@ -1,7 +1,8 @@
-"""Carries payments out through the connector, and ends each of them in the books, whatever happens in between.
+"""Makes payments through the connector, and records the end of each payment in the books, even after a crash.
 
-An instruction whose money is held is driven until the connector reports its end. After a crash, the bank continues with
-all of them: the id of the payment at the connector is the bank's own, so a repeated request is the same payment.
+If an instruction's money is held, the bank repeats the payment's requests until the connector reports the end. After a
+crash, the bank continues with all such payments. The connector uses the bank's own id of a payment, so a repeated
+request is the same payment.
 """
 
 import asyncio
@@ -50,7 +51,7 @@ class Payments:
         self.reject_request: Callable[[str], None] = lambda request_id: None
 
     def resume(self) -> None:
-        """Continues with every payment whose money is held, after the start."""
+        """Continues after a start of the bank with every payment whose money is held."""
         for found in self._instructions.open():
             self._start(found.reference, self._drive(found.reference))
         for found in self._instructions.find("state = 'NEW' AND asks_first"):
@@ -67,14 +68,16 @@ class Payments:
         return await asyncio.to_thread(self._instructions.get, reference)
 
     async def ask(self, new: Instruction) -> Instruction:
-        """Begins a payment that the customer has to confirm. Returns it when its terms are known, or after a while."""
+        """Begins a payment that the customer has to confirm. Returns the payment when its terms are known, but after
+        some seconds at the latest.
+        """
         found = await asyncio.to_thread(self._instructions.add, new)
         if found.state == "NEW":
             self._start(found.reference, self._ask_terms(found.reference))
         return await self._patiently(found.reference, PATIENCE_S)
 
     async def confirm(self, reference: str) -> Instruction:
-        """Pays on the offered terms. Raises Overdrawn if the balance is too low; then nothing has changed."""
+        """Pays on the offered terms. Raises Overdrawn and changes nothing if the balance is too low."""
         found = await self.get(reference)
         if found is None or found.state != "OFFERED":  # a second click, or a form without terms
             return await self._patiently(reference, PATIENCE_S)
@@ -83,7 +86,7 @@ class Payments:
         return await self._patiently(reference, PATIENCE_S)
 
     async def decline(self, reference: str) -> Instruction:
-        """Ends a payment that the customer does not want, unless it was confirmed before."""
+        """Ends a payment that the customer does not want. Does nothing if the customer has confirmed the payment."""
         ended = await asyncio.to_thread(self._instructions.refused, reference, CANCELLED, "")
         # If this request is lost, the terms at the connector expire by themselves.
         if ended.state == "FAILED" and ended.error_code == CANCELLED and not self._own.is_for(ended):
@@ -91,7 +94,8 @@ class Payments:
         return ended
 
     async def pay(self, new: Instruction) -> Instruction:
-        """Pays without asking. Returns the payment when the connector has answered once; it may not have ended then.
+        """Pays without a question to the customer. Returns the payment after the connector's first answer, ended or
+        not.
 
         Raises Overdrawn if the balance is too low, AboveThePayment for a refund that is too high, and Conflict if the
         reference has other content.
@@ -103,7 +107,7 @@ class Payments:
         return await self.get(new.reference) or found
 
     async def pay_soon(self, new: Instruction) -> Instruction:
-        """Pays without asking, as `pay` does. Returns after a few seconds, and goes on in the background."""
+        """Pays without a question to the customer. Returns after a few seconds, and continues in the background."""
         await asyncio.to_thread(self._instructions.add, new)
         await asyncio.to_thread(self._instructions.send, new.reference)
         self._start(new.reference, self._drive(new.reference))
@@ -134,7 +138,9 @@ class Payments:
         return found
 
     async def _ask_terms(self, reference: str) -> None:
-        """Asks for the terms until they are known or refused. No money is held yet, so giving up is safe."""
+        """Requests the terms until they are known or refused. No money is held yet, so the bank can give up without
+        risk.
+        """
         pause = 0.5
         while (found := await self.get(reference)) is not None and found.state == "NEW":
             if self._own.is_for(found):
@@ -155,7 +161,7 @@ class Payments:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     async def _drive(self, reference: str) -> None:
-        """Sends a payment whose money is held, again and again, until the connector reports the end."""
+        """Sends a payment whose money is held. Repeats the request until the connector reports the end."""
         pause = 0.5
         while (found := await self.get(reference)) is not None and found.state == "SENT":
             if await self._attempt(found):
@@ -164,10 +170,10 @@ class Payments:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     async def _attempt(self, found: Instruction) -> bool:
-        """Sends a payment once. Returns whether it has ended.
+        """Sends a payment once. Returns whether the payment has ended.
 
-        Raises Conflict if the connector has another payment under this reference. The money then stays held, for
-        people to examine.
+        Raises Conflict if the connector has another payment under this reference. The money then stays held until
+        people have examined the payment.
         """
         if self._own.is_for(found):
             return await asyncio.to_thread(self._own.attempt, found)
@@ -216,7 +222,7 @@ class Payments:
         await asyncio.to_thread(self._instructions.note_party, reference, said.get("payeeName"), said.get("payeeFsp"))
 
     def _body(self, found: Instruction) -> dict[str, Any]:
-        """Returns the body of POST /payments: the same for the same instruction."""
+        """Returns the body of POST /payments. Equal instructions have equal bodies."""
         scenario, sub_scenario = _KINDS[found.kind]
         payer = self._customers.get(found.payer)
         assert payer is not None

@@ -10,7 +10,9 @@ _QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 
 
 def svg_of(text: str) -> str:
-    """Returns a QR code as an SVG picture: black on white in both themes, so that every reader finds it."""
+    """Returns a QR code as an SVG picture. The code is black on white in both themes, so that every camera recognises
+    it.
+    """
     code = qrcode.QRCode(border=_BORDER, error_correction=qrcode.constants.ERROR_CORRECT_M)
     code.add_data(text)
     code.make(fit=True)

@@ -1,4 +1,4 @@
-"""What an error code of the scheme means to a customer: what happened, and what to do. Texts are translated."""
+"""Explains the scheme's error codes to customers: what happened, and what the customer can do. Texts are translated."""
 
 from collections.abc import Callable
 

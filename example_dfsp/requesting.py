@@ -1,4 +1,6 @@
-"""The pages for requests to pay: asking another person for money, entering a payer's code, approving and rejecting."""
+"""The pages for requests to pay: a customer asks another person for money, enters a payer's code, approves a request,
+or rejects it.
+"""
 
 import uuid
 
@@ -73,7 +75,7 @@ class Requesting:
         )
 
     async def ask(self, request: web.Request, new: RequestMade) -> web.StreamResponse:
-        """Sends a request, and leads to the page that shows its progress."""
+        """Sends a request, and redirects to the page that shows its progress."""
         await self._bank.requests.make(new)
         raise self._site.go(f"/requests/{new.home_id}")
 

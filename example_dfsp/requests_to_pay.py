@@ -1,7 +1,8 @@
-"""Requests to pay: those that customers of this bank make, and those that other banks' customers make to them.
+"""Requests to pay that this bank's customers make, or that they receive from other banks' customers.
 
-A shop or an agent asks the payer for a one-time code: the payer's bank shows it to the payer, who tells it to the shop.
-The shop's bank gives the entered code to the payer's bank, which compares the two. A wrong code ends the request.
+A shop or an agent asks the payer for a one-time code. The payer's bank shows the code to the payer, and the payer tells
+the shop. The shop's bank sends the entered code to the payer's bank. The payer's bank compares the entered code with
+its own code. A wrong code ends the request.
 """
 
 import asyncio
@@ -50,7 +51,7 @@ OPEN_FOR_S = 24 * 3600.0
 
 
 class RequestRefused(Exception):
-    """This bank does not take the request. `code` is an error code of the API."""
+    """The error for a request that this bank does not accept. `code` is an error code of the API."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -86,9 +87,9 @@ class RequestMade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestReceived:
-    """A request to a customer of this bank. The customer approves it with the code of a message.
+    """A request to a customer of this bank. The customer approves it with a code that the bank sends to the customer.
 
-    A shop or an agent has a code of its own: the payer tells it to them.
+    A request of a shop or an agent has its own code, which the payer tells the shop or the agent.
     """
 
     request_id: str
@@ -112,7 +113,7 @@ _RECEIVED = tuple(field.name for field in fields(RequestReceived))
 
 
 class RequestsToPay:
-    """Both tables of requests, in the file of the books."""
+    """The tables of made and received requests, in the file of the books."""
 
     def __init__(self, name: str, customers: Customers, books: Books, calls: ConnectorCalls) -> None:
         self._name, self._customers, self._books, self._calls = name, customers, books, calls
@@ -121,7 +122,7 @@ class RequestsToPay:
         books.define(_SCHEMA)
 
     def resume(self) -> None:
-        """Continues with every request that was perhaps not sent, after the start."""
+        """Continues after a start of the bank with every request that was perhaps not sent."""
         self._loop = asyncio.get_running_loop()
         for made in self.find_made("state IN ('NEW', 'ASKED') AND created_at > ?", time.time() - OPEN_FOR_S):
             if self._customers.get(made.payer) is None:
@@ -130,7 +131,7 @@ class RequestsToPay:
             self._start(self._send_rejection(received.request_id))
 
     async def close(self) -> None:
-        """Stops all tasks. The tables have every step."""
+        """Stops all tasks. No step is lost, because the tables have every step."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -138,7 +139,9 @@ class RequestsToPay:
     # --- made by customers of this bank -------------------------------------------------------------------------------
 
     async def make(self, new: RequestMade) -> RequestMade:
-        """Sends a request to the payer's bank. Returns it when that bank has answered, or after a while."""
+        """Sends a request to the payer's bank. Returns the request when that bank has answered, but after some seconds
+        at the latest.
+        """
         values = asdict(new) | {"created_at": time.time()}
         await asyncio.to_thread(
             self._books.run,
@@ -164,12 +167,12 @@ class RequestsToPay:
         return found[0] if found else None
 
     def find_made(self, condition: str, *values: object, limit: int = 200) -> list[RequestMade]:
-        """Returns the made requests that meet an SQL condition of the program."""
+        """Returns the made requests that meet the condition. The condition is SQL from the program's own code."""
         query = f"SELECT {', '.join(_MADE)} FROM request_made WHERE {condition} LIMIT {limit}"
         return [RequestMade(**dict(zip(_MADE, row, strict=True))) for row in self._books.rows(query, *values)]
 
     def _ask_own(self, made: RequestMade, payer: Customer) -> None:
-        """Gives a request to another customer of this bank. Its id is the bank's own."""
+        """Stores a request for another customer of this bank. The request's id is the bank's own id."""
         payee = self._customers.get(made.payee)
         assert payee is not None
         told = {
@@ -197,7 +200,7 @@ class RequestsToPay:
         return found is not None and found.payee_fsp == self._name
 
     async def enter_code(self, home_id: str, code: str) -> bool:
-        """Passes on the code that the payer told. Returns False if the connector did not take it."""
+        """Forwards the code that the payer told the shop. Returns False if the connector did not accept the code."""
         if not self._is_own(home_id):
             status, _ = await self._calls.call("POST", f"/requests/{home_id}/otp", {"otp": code})
             if not 200 <= status < 300:
@@ -223,12 +226,12 @@ class RequestsToPay:
         task.add_done_callback(self._tasks.discard)
 
     def _on_loop(self, work: Coroutine[Any, Any, None]) -> None:
-        """Starts work from a thread or from the loop itself."""
+        """Starts a task. Can be called from a thread or from the event loop."""
         assert self._loop is not None, "the bank has not started"
         self._loop.call_soon_threadsafe(self._start, work)
 
     async def _follow(self, home_id: str) -> None:
-        """Sends a request until the payer's bank has answered, and then looks for a later answer."""
+        """Repeats a request until the payer's bank has answered. Then waits for the later answer."""
         pause = 0.5
         while (found := self.made(home_id)) is not None and found.state in ("NEW", "ASKED"):
             if found.state == "NEW":
@@ -242,7 +245,7 @@ class RequestsToPay:
             pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 
     async def _note(self, found: RequestMade, status: int, said: dict[str, Any]) -> None:
-        """Records what the connector says about a request."""
+        """Records the connector's report about a request."""
         state, code, text = found.state, None, None
         if status in (200, 202):
             code, text = said.get("errorCode"), said.get("errorDescription")
@@ -326,12 +329,12 @@ class RequestsToPay:
         return found[0] if found else None
 
     def find_received(self, condition: str, *values: object, limit: int = 200) -> list[RequestReceived]:
-        """Returns the received requests that meet an SQL condition of the program."""
+        """Returns the received requests that meet the condition. The condition is SQL from the program's own code."""
         query = f"SELECT {', '.join(_RECEIVED)} FROM request_received WHERE {condition} LIMIT {limit}"
         return [RequestReceived(**dict(zip(_RECEIVED, row, strict=True))) for row in self._books.rows(query, *values)]
 
     def reject(self, request_id: str) -> None:
-        """Ends a received request without a payment, and tells the payee's bank."""
+        """Ends a received request without a payment, and notifies the payee's bank."""
         with self._books.transaction():
             changed = self._books.run(
                 "UPDATE request_received SET state = 'REJECTING' WHERE request_id = ? AND state = 'OPEN'", request_id
@@ -357,7 +360,7 @@ class RequestsToPay:
         )
 
     def try_approval(self, request_id: str, code: str) -> int:
-        """Returns 0 if the code is the one in the message. Otherwise counts, and returns the number of wrong codes."""
+        """Returns 0 if the code is correct. Otherwise counts the wrong code, and returns the number of wrong codes."""
         found = self.received(request_id)
         assert found is not None
         if secrets.compare_digest(found.approval_code.encode(), code.encode()):
@@ -371,7 +374,7 @@ class RequestsToPay:
         return int(tries[0])
 
     def unanswered(self, payer: str) -> list[RequestReceived]:
-        """Returns the requests to a customer that no payment has answered yet, the latest first."""
+        """Returns a customer's received requests that no payment has answered yet, with the latest request first."""
         return self.find_received(
             "payer = ? AND created_at > ? AND state = 'OPEN' AND NOT EXISTS (SELECT 1 FROM instruction i WHERE"
             " i.request_id = request_received.request_id AND i.state IN ('SENT', 'PAID'))"

@@ -1,4 +1,4 @@
-"""Who is signed in, in which browser. The demo has no passwords: a person picks a name on the sign-in page."""
+"""The sessions of people who are signed in. The demo has no passwords: a person picks a name on the sign-in page."""
 
 import hashlib
 import secrets

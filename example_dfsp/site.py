@@ -45,7 +45,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Wrong(Exception):
-    """An entry of a form that cannot be used. `field` is its name, and the text says what to do."""
+    """The error for an invalid entry in a form. `field` is the entry's name, and the text says what the user can do."""
 
     def __init__(self, field: str, text: str) -> None:
         super().__init__(text)
@@ -53,7 +53,7 @@ class Wrong(Exception):
 
 
 class Entries(dict[str, str]):
-    """The entries of a form. An entry that is not there is empty."""
+    """The entries of a form. A missing entry gives an empty text."""
 
     def __missing__(self, name: str) -> str:
         return ""
@@ -70,7 +70,7 @@ class Site:
         self._templates = {language: _templates(language) for language in LANGUAGES}
 
     def application(self) -> web.Application:
-        """Returns the application, to which the pages are added."""
+        """Returns the application. The caller adds the pages to it."""
         app = web.Application(middlewares=[self._guard, self._errors], client_max_size=MAX_FORM_BYTES)
         app.router.add_static("/static", HERE / "static", append_version=True)
         app.router.add_post("/language", self._set_language)
@@ -194,7 +194,9 @@ class Site:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuses other hosts and other sites, finds who asks in which language, and adds the security headers."""
+        """Refuses requests for other hosts and requests from other sites, finds the user and the language, and adds the
+        security headers.
+        """
         host = request.headers.get("Host", "")
         if urlsplit(f"//{host}").hostname not in {name.strip("[]") for name in self._hosts}:
             raise web.HTTPMisdirectedRequest(text="This bank does not answer for this host name. See --host.")
@@ -216,7 +218,7 @@ class Site:
 
     @web.middleware
     async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Returns a page for each error, which says what to do."""
+        """Returns a page for each error. The page says what the user can do."""
         try:
             return await handler(request)
         except web.HTTPException as error:
@@ -238,7 +240,9 @@ class Site:
 
 
 def _templates(language: str) -> jinja2.Environment:
-    """Returns the templates in a language. An environment of its own, because two would share the translations."""
+    """Returns the templates in a language. Each language has its own environment, because an environment has only one
+    language.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -252,7 +256,7 @@ def _templates(language: str) -> jinja2.Environment:
 
 
 def _is_same_site(request: web.Request, host: str) -> bool:
-    """Returns whether a page of this site makes the request: browsers report the site of every form."""
+    """Returns whether a page of this site sent the request. Browsers report the page's site with every form."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         return False
     origin = request.headers.get("Origin")
@@ -260,5 +264,5 @@ def _is_same_site(request: web.Request, host: str) -> bool:
 
 
 def _static(name: str) -> str:
-    """Returns the URL of a file, which changes with its content so that browsers do not show an old one."""
+    """Returns the URL of a file. The URL changes with the file's content, so browsers never show an old file."""
     return f"/static/{name}?v={int((HERE / 'static' / name).stat().st_mtime)}"

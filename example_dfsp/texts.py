@@ -17,7 +17,7 @@ _POINT = {"en": ".", "fr": ",", "sw": "."}
 
 @cache
 def catalogue(language: str) -> gettext.NullTranslations:
-    """Returns the translations into a language: none for English."""
+    """Returns the translations into a language. English has no translations."""
     if language == "en":
         return gettext.NullTranslations()
     with (FOLDER / f"{language}.mo").open("rb") as file:
@@ -25,7 +25,7 @@ def catalogue(language: str) -> gettext.NullTranslations:
 
 
 def chosen(wanted: str | None, accepted: str) -> str:
-    """Returns the language of the cookie, or else the first one that the browser accepts."""
+    """Returns the cookie's language, or otherwise the first of these languages that the browser accepts."""
     candidates: Iterable[str] = [
         wanted or "",
         *(part.split(";")[0].strip()[:2].lower() for part in accepted.split(",")),
@@ -47,7 +47,7 @@ def amount_shown(amount: int, language: str) -> str:
 
 
 def money_shown(amount: int, currency: str, language: str) -> str:
-    """Returns an amount with its currency, which a line break does not separate."""
+    """Returns an amount with its currency. No line break can separate the two."""
     return f"{amount_shown(amount, language)}\N{NO-BREAK SPACE}{currency}"
 
 
@@ -59,7 +59,7 @@ def moment_shown(timestamp: float | None) -> str:
 
 
 def when_shown(timestamp: float, now: float) -> str:
-    """Returns the time of the day for today, and otherwise the day."""
+    """Returns the time of day if the moment is today, and otherwise the date."""
     if timestamp >= start_of_day(now):
         return clock_shown(timestamp)
     return datetime.fromtimestamp(timestamp, UTC).astimezone(_EAST_AFRICA).strftime("%d.%m.%Y")
@@ -71,6 +71,6 @@ def clock_shown(timestamp: float) -> str:
 
 
 def start_of_day(timestamp: float) -> float:
-    """Returns when the day began in East Africa."""
+    """Returns the time at which this day began in East Africa."""
     moment = datetime.fromtimestamp(timestamp, UTC).astimezone(_EAST_AFRICA)
     return moment.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()

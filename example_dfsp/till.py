@@ -31,7 +31,7 @@ _SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """One sale. Its label is in the QR code, and comes back as the note of the payment."""
+    """One sale. The QR code contains the sale's label. The payer's bank returns the label as the payment's note."""
 
     label: str
     shop: str
@@ -48,7 +48,7 @@ class Sales:
         books.define(_SCHEMA)
 
     def add(self, reference: str, shop: str, amount: int, currency: str) -> Sale:
-        """Returns the sale that this form makes, once."""
+        """Returns the sale of this form. A form that is sent twice makes only one sale."""
         label = "".join(secrets.choice(_LETTERS) for _ in range(8))
         self._books.run(
             "INSERT OR IGNORE INTO sale VALUES (?, ?, ?, ?, ?, ?)",

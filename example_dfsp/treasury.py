@@ -78,7 +78,7 @@ class Treasury:
         )
 
     def _positions(self, said: dict[str, Any]) -> list[dict[str, Any]]:
-        """Returns the positions, the one in the bank's own currency first."""
+        """Returns the positions. The position in the bank's own currency is the first."""
         found = [_figures(position) for position in said.get("positions", [])]
         return sorted(found, key=lambda position: position["currency"] != self._bank.books.currency)
 
@@ -110,7 +110,9 @@ class Treasury:
 async def statement_of(
     bank: Bank, since: float, *, until: float | None = None, limit: int = 20_000
 ) -> tuple[list[dict[str, Any]] | None, bool]:
-    """Returns the hub's lines through the connector, and whether these are all. None if the hub does not answer."""
+    """Returns the lines of the hub's statement, and whether they are complete. If the hub does not answer, returns None
+    instead of lines.
+    """
     lines: list[dict[str, Any]] = []
     query = {"since": _date(since), "until": _date(until or time.time()), "limit": "1000"}
     while True:

@@ -1,4 +1,6 @@
-"""A customer's wallet: balance, sending with name and fee confirmed, receipts, history, and one's own QR code."""
+"""A customer's wallet: balance, payments after a confirmation of name and fee, receipts, history, and the customer's QR
+code.
+"""
 
 import asyncio
 import time
@@ -135,7 +137,7 @@ class Wallet:
         )
 
     async def begin(self, request: web.Request, new: Instruction) -> web.StreamResponse:
-        """Asks for the terms, and leads to the page on which the customer confirms them."""
+        """Requests the terms, and redirects to the page on which the customer confirms them."""
         try:
             found = await self._bank.payments.ask(new)
         except Conflict:  # the form was sent twice with different entries: the first payment is shown
@@ -188,7 +190,7 @@ class Wallet:
         )
 
     async def _wrong_approval(self, request: web.Request, found: Instruction, code: str) -> Wrong | None:
-        """Compares the code of an approval. After some wrong ones the request is rejected."""
+        """Compares the code of an approval. Rejects the request after several wrong codes."""
         asked = self._bank.requests.received(found.request_id) if found.request_id else None
         if found.state != "OFFERED" or asked is None or asked.code is not None:
             return None  # a shop's or an agent's own code is compared later
@@ -321,7 +323,7 @@ class Wallet:
 
 
 def code_of(customer: Customer, amount: int | None = None, reference: str = "") -> PaymentCode:
-    """Returns a customer's QR code: of the till for a shop, of the phone number for a person."""
+    """Returns a customer's QR code. A shop's code has its till number, and a person's code has the phone number."""
     id_type, id_value = customer.aliases[-1]
     return PaymentCode(
         id_type=id_type,
@@ -336,7 +338,7 @@ def code_of(customer: Customer, amount: int | None = None, reference: str = "") 
 
 
 def reference_of(form: dict[str, str]) -> str:
-    """Returns the id that the form was made with, so that a form that is sent twice pays once."""
+    """Returns the id in the form. With this id, a form that is sent twice pays only once."""
     try:
         return uuid.UUID(form.get("reference", "")).hex
     except ValueError:

@@ -30,6 +30,6 @@ def identifier_key(id_type: str, identifier: str) -> str:
 def sub_key(sub_id: str) -> str:
     """Returns a sub-id in its only spelling: capital letters, as in PASSPORT.
 
-    Capital letters may decompose, so the function applies NFC after the conversion to capitals too.
+    The conversion to capitals can decompose letters, so the function applies NFC again after the conversion.
     """
     return unicodedata.normalize("NFC", composed(sub_id).upper())

@@ -73,7 +73,8 @@ def read_common_headers(
     *,
     needs_destination: bool = False,
 ) -> Headers:
-    """Reads the headers of every media type: the date, the sender, the destination and the signature."""
+    """Reads the headers that requests of every media type have: the date, the sender, the destination and the
+    signature."""
     date_text = _required(get, "date")
     source = _required(get, "fspiop-source")
     _check_name("fspiop-source", source)

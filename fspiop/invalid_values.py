@@ -1,6 +1,6 @@
 """Errors about a value that a person or a program registers. An error has a code, parameters, and an English text.
 
-The APIs return the English text. The portal finds the text in the visitor's language by the code.
+The APIs return the English text. The portal uses the code to find the text in the visitor's language.
 """
 
 from enum import Enum
@@ -48,7 +48,7 @@ class EncodingFault(Fault):
 
 
 class InvalidValue(ValueError):
-    """A value that cannot be registered. A parameter of the error may be the exception that caused it."""
+    """A value that cannot be registered. A parameter of the error can be the exception that caused the error."""
 
     def __init__(self, fault: Fault, **parameters: object) -> None:
         super().__init__((fault.value % parameters)[:_LONGEST_TEXT])

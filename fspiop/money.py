@@ -54,7 +54,7 @@ def parse_amount(text: object) -> int:
 
 
 def format_amount(amount: int) -> str:
-    """Writes ten-thousandths as the API's text: 125000 gives "12.5". Amounts in reports may be negative."""
+    """Writes ten-thousandths as the API's text: 125000 gives "12.5". Amounts in reports can be negative."""
     whole, decimals = divmod(abs(amount), _UNIT)
     sign = "-" if amount < 0 else ""
     return f"{sign}{whole}.{decimals:0{SCALE}}".rstrip("0").rstrip(".") if decimals else f"{sign}{whole}"

@@ -2,7 +2,7 @@
 
 
 def octet_string(octets: bytes) -> bytes:
-    """Returns the length of the byte string in canonical OER, followed by the byte string.
+    """Returns the byte string with its length in front, in canonical OER.
 
     A length below 128 takes one byte. Other lengths take as few bytes as possible.
     """

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 
 class Iso20022(Enum):
-    """The ways in which version 2.0 of a resource may use ISO 20022."""
+    """The ways in which version 2.0 of a resource can use ISO 20022."""
 
     NOTHING = "nothing"
     MEDIA_TYPE = "media type"  # the media type may name ISO 20022, but bodies have the plain form

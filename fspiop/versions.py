@@ -31,7 +31,7 @@ class Version(NamedTuple):
 
 
 def is_iso20022(version_text: str) -> bool:
-    """Returns whether a version's text stands for ISO 20022 bodies."""
+    """Returns whether the bodies of this version are ISO 20022 messages."""
     return version_text.endswith(_ISO20022_MARK)
 
 

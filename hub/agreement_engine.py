@@ -1,7 +1,8 @@
 """The engine of the agreement phase: stores and forwards lookups and quotes in groups (`hub.group_commit`).
 
-One transaction serves each group. It reads the participants. Then, for each kind of command, it loads, decides (pure)
-and saves. At the end it appends the messages and commits. The apps register their commands when they are ready.
+One transaction serves each group. The transaction first reads the participants. For each kind of command, the
+transaction then loads the rows, decides (pure) and saves. At the end, the transaction appends the messages and commits.
+The apps register their commands when they are ready.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -38,8 +39,9 @@ class Command(Protocol):
 
     @property
     def key(self) -> str:
-        """Returns the object that the message is about. If any participant may send messages about the object, adds the
-        sender.
+        """Returns the object that the message is about.
+
+        The result also contains the sender if any participant may send messages about the object.
 
         If two messages have one key, the second message waits for the next group.
         """
@@ -144,8 +146,8 @@ _engine = Engine()
 def submit(command: Command) -> Outcome:
     """Returns the command's outcome after its transaction is durable.
 
-    A large message is a group of its own, because it may be as large as five groups. In a common group, other senders'
-    messages would wait for it.
+    A large message is a group of its own, because it can be as large as five groups. In a shared group, other senders'
+    messages would wait for the large message.
     """
     if len(command.message.body) <= settings.MAX_BODY_BYTES:
         return _engine.submit(command)

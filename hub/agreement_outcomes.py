@@ -58,7 +58,8 @@ class Refused:
 class NotObeyed:
     """The message is refused in the response, because its sender gets no callback. Nothing is stored.
 
-    The outcome contains no exception. An exception would keep its frames, and so the message, in memory.
+    The outcome contains no exception. An exception would keep its stack frames in memory, and the frames would keep the
+    message.
     """
 
     error: ErrorCode
@@ -67,7 +68,7 @@ class NotObeyed:
 
 @dataclass(frozen=True, slots=True)
 class NoRoom:
-    """Too many messages that the sender has caused wait for this destination. Nothing is stored."""
+    """Too many messages caused by the sender wait for this destination. Nothing is stored."""
 
     destination: str
 

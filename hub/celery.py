@@ -1,4 +1,7 @@
-"""The Celery application. Celery transports ticks, and hints about waiting work. A lost task does no harm."""
+"""The Celery application. Celery delivers two kinds of tasks: ticks, and hints about waiting work.
+
+A lost task does no harm.
+"""
 
 import os
 

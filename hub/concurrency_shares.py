@@ -95,7 +95,10 @@ class Places:
         self._waiting.append(newcomer)
 
     def _admit(self, sizes: Sizes) -> None:
-        """Gives free places to waiting requests, first to callers with the fewest places, then to the longest wait."""
+        """Gives free places to waiting requests.
+
+        Callers with the fewest places come first, and among them the longest wait.
+        """
         for waiting in sorted(self._waiting, key=lambda waiting: self._held[waiting.caller]):
             if self._may_have_one(waiting.caller, sizes):
                 self._held[waiting.caller] += 1

@@ -33,7 +33,7 @@ class Download(StreamingHttpResponse):
 
 
 class _Parts:
-    """The parts of a response, and the place that the download holds until the response closes them."""
+    """The parts of a response. They hold the download's place until the response closes them."""
 
     def __init__(self, parts: Iterator[str], caller: Hashable) -> None:
         self._parts, self._held = parts, ExitStack()
@@ -47,7 +47,8 @@ class _Parts:
 
 
 def each_within(reading: Callable[[], AbstractContextManager[None]], batches: Iterable[T]) -> Iterator[T]:
-    """Yields the batches. Fetches each batch inside of `reading`, and yields the batch outside."""
+    """Yields the batches. Fetches each batch inside the context `reading`, and yields the batch outside this
+    context."""
     left = iter(batches)
     while True:
         with reading():

@@ -1,5 +1,6 @@
-"""Limits the addresses to which the hub may connect. Permitted are DFSPs and oracles, but no address in the hub's own
-network.
+"""Limits the addresses to which the hub may connect.
+
+The hub may connect to DFSPs and oracles, but to no address in the hub's own network.
 
 With `CALLBACK_PUBLIC_ONLY` (the default in production), the hub connects only to public addresses and to addresses in
 `CALLBACK_ALLOW`. Schemes with private networks need `CALLBACK_ALLOW`. The hub checks the resolved address when it

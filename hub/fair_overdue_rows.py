@@ -27,7 +27,9 @@ class Way:
 def overdue(
     batch: str, table: str, key: str, *, of: str, ways: Sequence[Way], parameters: Sequence[Any] = (), most: int
 ) -> list[str]:
-    """Returns the keys of up to `most` overdue rows: participants in turn, and each participant's oldest first.
+    """Returns the keys of up to `most` overdue rows.
+
+    Takes the participants in turn, and each participant's oldest row first.
 
     Locks nothing.
 

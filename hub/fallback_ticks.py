@@ -19,7 +19,7 @@ _PATIENCE_S = 2.0  # beat ticks once a second, and one of the worker processes g
 
 
 class Standby:
-    """The clock of one worker process. Each tick is a function without arguments."""
+    """The clock that runs the ticks of one worker process. Each tick is a function without arguments."""
 
     def __init__(self, ticks: Collection[Callable[[], object]], is_given_to_others: Callable[[], bool]) -> None:
         self._ticks, self._is_given_to_others = ticks, is_given_to_others
@@ -32,7 +32,7 @@ class Standby:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops the clock after the tick in progress."""
+        """Stops the clock when the tick in progress has ended."""
         self._stopping.set()
         self._thread.join(5)
 
@@ -52,7 +52,10 @@ class Standby:
 
 
 def run_all(ticks: Collection[Callable[[], object]], *, for_s: float = float("inf")) -> None:
-    """Runs these ticks one after the other, and begins none after so many seconds. A tick that fails stops no other."""
+    """Runs these ticks one after the other. Begins no tick after `for_s` seconds.
+
+    If a tick fails, the next tick still runs.
+    """
     until = time.monotonic() + for_s
     for number, tick in enumerate(ticks):
         if time.monotonic() > until:

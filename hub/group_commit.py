@@ -53,7 +53,7 @@ _thread = _Thread()
 
 
 def allow_commit_its_time() -> None:
-    """Gives the COMMIT of this transaction the usual time, if the statements before it had less.
+    """Gives the COMMIT of this transaction the usual time limit, even if earlier statements had a shorter limit.
 
     A COMMIT that waits for a standby must not be cut short, because PostgreSQL would report it as done. Call this last
     in the transaction of a group.
@@ -93,8 +93,8 @@ def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], N
 def _race_lost(error: BaseException) -> str | None:
     """Returns the name of the lost race, or None if the error is of another kind.
 
-    The caller keeps the name instead of the error. An error keeps its frames in memory, and the frames keep the group's
-    messages.
+    The caller keeps the name instead of the error. An error keeps its stack frames in memory, and the frames keep the
+    group's messages.
     """
     reason = error if isinstance(error, LostRace) else error.__cause__
     is_lost = isinstance(reason, (LostRace, *_LOST_IN_POSTGRESQL)) or is_outdated(error)
@@ -180,8 +180,7 @@ class Engine(ABC, Generic[C, R]):
         self._last_ended = time.monotonic()
 
     def _check_connection(self) -> None:
-        """Lets Django check an idle connection, because PostgreSQL may have been restarted while the connection was
-        idle.
+        """Lets Django check an idle connection, because PostgreSQL was perhaps restarted while the connection was idle.
 
         Without the check, the first command after a restart of PostgreSQL would fail, even long after the restart.
         """
@@ -206,9 +205,9 @@ class Engine(ABC, Generic[C, R]):
     def _least_s(self) -> float:
         """Returns the least time between the beginnings of the previous group and the next group.
 
-        A commit costs the same for few commands and for many. So the engine waits for more commands if many arrive, and
-        longer if only some arrive, but the processors are short. For a command that arrives alone, there is nothing to
-        wait for.
+        A commit costs the same for few commands and for many. So the engine waits for more commands if many arrive. If
+        only some arrive, the engine waits longer while the processors are busy. A command that arrives alone waits for
+        nothing.
         """
         pace_s = self._pace_s()
         if self._last_size >= _CROWD:
@@ -246,7 +245,7 @@ class Engine(ABC, Generic[C, R]):
         self._settle(group[half:], until=until)
 
     def _part(self, group: list[Waiting[C, R]], error: Exception, *, until: float | None) -> None:
-        """Divides a group of which some rows were locked, or made a statement slow. Nothing of it was written."""
+        """Divides a group in which some rows were locked or made a statement slow. Nothing of the group was written."""
         now = time.monotonic()
         until = now + _PARTING_S if until is None else until
         if not isinstance(error, LostRace):
@@ -259,7 +258,7 @@ class Engine(ABC, Generic[C, R]):
         _refuse(group, "this object is busy; send the message again")
 
     def _set_timeouts(self) -> None:
-        """Shortens the timeouts of this thread's connection while a row may still be locked or slow."""
+        """Shortens the timeouts of this thread's connection while a row is perhaps still locked or slow."""
         if self._wary_until is None:
             return
         if time.monotonic() < self._wary_until:

@@ -1,5 +1,6 @@
-"""Limits lock waits of a migration on a running hub. A migration waits only shortly for a lock, and tries again after a
-pause.
+"""Limits lock waits of a migration on a running hub.
+
+A migration waits only briefly for a lock, and tries again after a pause.
 
 While a statement waits for a table lock, all later statements on the table wait behind it. So a migration's wait for a
 lock must be short, because payments wait behind it. The pause before the next attempt lets waiting statements proceed.

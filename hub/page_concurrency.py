@@ -170,7 +170,7 @@ def _whole(answer: HttpResponseBase) -> list[bytes]:
 
 
 class _Users:
-    """The users of sessions, as far as requests have shown them. A cookie that somebody invents is never added."""
+    """The users of the sessions that requests have shown to be real. A cookie that somebody invents is never added."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -185,7 +185,7 @@ class _Users:
         return ("user", user) if user is not None and time.monotonic() - seen < _KEPT_FOR_S else None
 
     def note(self, session: str | None, user: object) -> None:
-        """Keeps the user whom a request of this session has shown, if any."""
+        """Stores the user whom a request of this session has shown, if there is one."""
         if not session or user is None:
             return
         with self._guard:
@@ -203,7 +203,10 @@ def _hash(session: str) -> bytes:
 
 
 def _network_of(request: HttpRequest) -> Hashable:
-    """Returns the address, or of IPv6 the network of one customer, in which anybody has any number of addresses."""
+    """Returns the address.
+
+    For IPv6, returns one customer's network, because a customer has any number of addresses in it.
+    """
     address = address_of(request)
     return IPv6Network((address, _IPV6_PREFIX), strict=False) if isinstance(address, IPv6Address) else address
 

@@ -1,4 +1,4 @@
-"""Reads how much of the machine's processors is in use. While they are short, the hub makes larger groups.
+"""Reads how much of the machine's processors is in use. While the processors are busy, the hub makes larger groups.
 
 A larger group costs less for each message, and its messages wait some milliseconds longer. While processors are idle,
 these milliseconds gain nothing.
@@ -23,7 +23,10 @@ def _read() -> tuple[int, int]:
 
 
 class Processors:
-    """The use of the processors, of this machine and by all programs. Where it cannot be read, they are never short."""
+    """The use of the processors, of this machine and by all programs.
+
+    If the use is unknown, the processors count as idle.
+    """
 
     def __init__(
         self, read: Callable[[], tuple[int, int]] = _read, clock: Callable[[], float] = time.monotonic

@@ -110,7 +110,10 @@ _OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.
 
 
 def is_of_some_rows(error: BaseException) -> bool:
-    """Returns whether PostgreSQL gave a transaction up because of some of its rows. Then nothing was written."""
+    """Returns whether PostgreSQL ended a transaction because of some of the transaction's rows.
+
+    Then nothing was written.
+    """
     return isinstance(error.__cause__, _OF_SOME_ROWS)
 
 

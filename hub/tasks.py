@@ -48,7 +48,7 @@ def of_each_second() -> list[Callable[[], object]]:
 
 
 def is_given_to_others() -> bool:
-    """Returns whether any worker process of this hub has begun the work of a second a short while ago."""
+    """Returns whether a worker process of this hub has recently begun the work that is due each second."""
     try:
         return cache.get(_tick_key()) is not None
     except (RedisError, OSError):

@@ -17,12 +17,12 @@ _OPEN_AT_HUB = frozenset({"RESERVED", "AGREED", "RECEIVED"})
 
 
 class FaultyFunds(Exception):
-    """The list of funds cannot be read. The text says which line is wrong."""
+    """The error for an unreadable list of funds. The text names the wrong line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """One comparison's results, by what was compared."""
+    """The results of one comparison: of transfers, conversions, funds and settlements."""
 
     transfers: list[Compared]
     conversions: list[Compared]
@@ -30,7 +30,7 @@ class Books:
     settlements: list[Compared]
 
     def all(self) -> Iterable[tuple[str, Compared]]:
-        """Yields each result with the name of its part."""
+        """Yields each result with its kind, such as "transfers"."""
         for name in ("transfers", "conversions", "funds", "settlements"):
             for compared in getattr(self, name):
                 yield name, compared
@@ -38,7 +38,7 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class AtHub:
-    """What the hub says, from the beginning of the comparison until now."""
+    """The hub's records from the beginning of the comparison until now."""
 
     transfers: dict[Key, Line] = field(default_factory=dict)
     conversions: dict[Key, ConversionLine] = field(default_factory=dict)
@@ -79,7 +79,9 @@ async def read_connector(connector: CoreRequests, *, begin: str) -> Here:
 
 
 def read_funds(path: Path) -> list[dict[str, str]]:
-    """Reads a CSV file of the bank's own: reference, direction (IN or OUT), amount, currency. Raises FaultyFunds."""
+    """Reads the bank's own CSV file with the columns reference, direction (IN or OUT), amount and currency. Raises
+    FaultyFunds.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -163,7 +165,7 @@ def _compare_funds(postings: list[Posting], funds: list[dict[str, str]] | None) 
 
 
 def _numbered(rows: Iterable[tuple[Key, Side]]) -> dict[Key, Side]:
-    """Returns the rows by key. Several with one reference are told apart by a number, in the order of their amounts."""
+    """Returns the rows by key. Rows with equal references get a number in the order of their amounts."""
     found: dict[Key, Side] = {}
     seen: Counter[Key] = Counter()
     for (reference, direction), side in sorted(rows, key=lambda row: (row[0], parse_amount(row[1].amount))):
@@ -186,7 +188,7 @@ def _same(at_hub: Side | None, here: Side | None) -> Result:
 
 
 def _compare_gross(postings: list[Posting], here: Here) -> Iterable[Compared]:
-    """Compares each commit that was settled at once with the transfer or the conversion."""
+    """Compares each gross settlement, posted at a commit, with the transfer or the conversion."""
     amounts: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for (transfer_id, _), side in here.transfers.items():
         amounts[transfer_id].add((side.amount, side.currency))
@@ -206,7 +208,7 @@ def _compare_gross(postings: list[Posting], here: Here) -> Iterable[Compared]:
 
 
 def _compare_settlement(part: SettlementPart, hub: AtHub, here: Here, begin: str) -> Compared:
-    """Compares the net with the sum of this connector's own amounts in the settlement's windows."""
+    """Compares a settlement's net amount with the sum of this connector's own amounts in the settlement's windows."""
     name, windows = f"settlement {part.settlement_id}", frozenset(part.window_ids)
     at_hub = Side(part.state, part.net, part.currency, part.created_date)
     if part.windows_from < begin:  # transfers of the first window are not in this statement
@@ -225,7 +227,9 @@ def _compare_settlement(part: SettlementPart, hub: AtHub, here: Here, begin: str
 
 
 def _owed_for(at_hub: ConversionLine, own: Mapping[str, Any], currency: str) -> int:
-    """Returns what this DFSP owes for a committed conversion in this currency. Below 0: what it is owed."""
+    """Returns what this DFSP owes for a committed conversion in this currency. A result below 0 is an amount that this
+    DFSP receives.
+    """
     is_fxp, is_payers = at_hub.role == "FXP", at_hub.side == "PAYER"
     owed = 0
     if own["sourceCurrency"] == currency and (is_fxp or is_payers):

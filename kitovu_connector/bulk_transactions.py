@@ -1,8 +1,9 @@
 """/bulkTransactions: many payments that the core orders at once. Each ordered payment is a separate payment of the
 connector.
 
-So each payment is paid once or not at all, independently of the other payments. The bulk itself only records its
-payments, their common stops, and the stops that the core has received.
+So each payment is paid once or not at all, independently of the other payments. A stop is a point at which all payments
+have ended or wait for the core. The bulk itself only records its payments, its stops, and the stops that the core has
+received.
 """
 
 import asyncio

@@ -248,8 +248,8 @@ def _is_url(text: str) -> bool:
 
 
 def _is_safe(url: str) -> bool:
-    """Returns whether nobody on the network path can change an answer, because of TLS or because both ends are on this
-    machine.
+    """Returns True if nobody on the network path can change an answer: the connection uses TLS, or both ends are on
+    this machine.
     """
     found = urlsplit(url)
     return found.scheme == "https" or found.hostname in ("127.0.0.1", "::1", "localhost")

@@ -1,10 +1,10 @@
-"""The errors of calls of the core."""
+"""The errors that calls of the core can raise."""
 
 
 class Refused(Exception):
     """The core's definite refusal, with an FSPIOP code (5104 payee rejected transaction, 5200 payee limit, ...).
 
-    If `is_perhaps_done`, the core may have reserved the money before it failed. After a refusal with `is_perhaps_done`,
+    If `is_perhaps_done`, the core perhaps reserved the money before it failed. After a refusal with `is_perhaps_done`,
     the connector calls the core to release the money.
     """
 

@@ -98,7 +98,7 @@ def present(**fields: Any) -> dict[str, Any]:
 
 
 def check(status: int, raw: bytes) -> None:
-    """Raises an error by the core's answer, unless the answer is a success."""
+    """Raises the error that the core's answer requires. A success raises no error."""
     if 200 <= status < 300:
         return
     if not 400 <= status < 500 or status in (408, 425, 429):

@@ -1,4 +1,4 @@
-"""The messages of the API for the bank's own core. The OpenAPI document is made of these types."""
+"""The messages of the API for the bank's own core. The connector creates the OpenAPI document from these types."""
 
 from typing import Annotated, Literal
 
@@ -146,8 +146,8 @@ class ConversionTerms(Shown, kw_only=True):
 class PaymentShown(Shown, kw_only=True):
     """A payment in its present state. With a `conversion`, the other amounts are in its target currency.
 
-    `waits_for` says what POST /payments/{id}/confirm would accept: the terms, or the one-time password `otp` that the
-    payer has entered. Until `expiration_date` it can be confirmed.
+    `waits_for` is the subject that POST /payments/{id}/confirm accepts: the terms, or the one-time password `otp` that
+    the payer has entered. The core can confirm the payment until `expiration_date`.
     """
 
     home_transaction_id: str
@@ -183,7 +183,7 @@ class PartyShown(Shown, omit_defaults=True, kw_only=True):
 
 
 class AliasShown(Shown, kw_only=True):
-    """An alias as a list shows it."""
+    """An alias in a list."""
 
     id_type: PartyIdType
     id_value: str
@@ -216,8 +216,8 @@ class Payments(Shown, omit_defaults=True, kw_only=True):
 class TransferLine(Shown, omit_defaults=True, kw_only=True):
     """A transfer as one line of a list.
 
-    `direction` is OUT if your customer pays, and IN if your customer is paid. `home_transaction_id` and `created_date`
-    are there for OUT, and `expiration_date` for IN.
+    `direction` is OUT if your customer pays, and IN if your customer is paid. For OUT, the line has
+    `home_transaction_id` and `created_date`. For IN, the line has `expiration_date`.
     """
 
     transfer_id: str
@@ -244,7 +244,7 @@ class Transfers(Shown, omit_defaults=True, kw_only=True):
 class ConversionLine(Shown, omit_defaults=True, kw_only=True):
     """A conversion as one line of a list. `role` is FXP if you convert, and INITIATOR if another DFSP converts for you.
 
-    `created_date` is there for an INITIATOR, and `expiration_date` for an FXP.
+    For an INITIATOR, the line has `created_date`. For an FXP, the line has `expiration_date`.
     """
 
     commit_request_id: str
@@ -268,7 +268,7 @@ class Conversions(Shown, omit_defaults=True, kw_only=True):
 
 
 class IncomingShown(Shown, omit_defaults=True, kw_only=True):
-    """A transfer to a customer. Its parties and `transactionId` are there as long as the terms are kept."""
+    """A transfer to a customer. It has parties and `transactionId` as long as the connector keeps the terms."""
 
     transfer_id: str
     state: Literal["RESERVED", "COMMITTED", "ABORTED"]
@@ -283,7 +283,7 @@ class IncomingShown(Shown, omit_defaults=True, kw_only=True):
 class RequestShown(Shown, kw_only=True):
     """A request to pay in its present state.
 
-    `answer` is what the payer's DFSP has said last: RECEIVED, PENDING, ACCEPTED or REJECTED. With `is_otp_wanted`, it
+    `answer` is the latest answer of the payer's DFSP: RECEIVED, PENDING, ACCEPTED or REJECTED. With `is_otp_wanted`, it
     waits for POST /requests/{id}/otp. `is_paid` is true once a transfer for this request is committed.
     """
 
@@ -322,7 +322,7 @@ class Live(Shown, kw_only=True):
 
 
 class HealthShown(Shown, kw_only=True):
-    """GET /health. `status` is OK, or names the first fault. `hub` and `core` are OK or say what is wrong."""
+    """GET /health. `status` is OK, or names the first fault. `hub` and `core` are OK or name a fault."""
 
     status: Literal["OK", "HUB_NOT_AVAILABLE", "CORE_NOT_AVAILABLE", "CLOCK_DIFFERS"]
     time: float

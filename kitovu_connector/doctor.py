@@ -164,7 +164,7 @@ def _state_in_postgresql(url: str) -> Finding:
 
 
 async def _core(config: Config) -> Finding:
-    """Requests a number from the core that no customer has."""
+    """Looks up a customer at the core by a number that no customer has."""
     path = f"{config.backend_url.rstrip('/')}/parties/{'/'.join(NOBODY)}"
     try:
         async with core_of(config) as core:

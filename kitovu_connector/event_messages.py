@@ -1,4 +1,6 @@
-"""The events that the connector reports to the core, as types of the API. Each reports the end of something."""
+"""The events that the connector sends to the core, as types of the API. Each event reports an end, such as a payment's
+end.
+"""
 
 from typing import Any, Literal
 
@@ -8,7 +10,7 @@ from kitovu_connector.core_messages import PaymentShown, Shown, TransferLine
 
 
 class RequestTold(Shown, kw_only=True):
-    """A request to pay of your core that the payer's DFSP has answered, or that has failed."""
+    """The payer's DFSP has answered a request to pay of your core, or the request has failed."""
 
     home_request_id: str
     transaction_request_id: str
@@ -22,7 +24,7 @@ class RequestTold(Shown, kw_only=True):
 class BulkTold(Shown, kw_only=True):
     """A bulk that has ended. Each of its items has an event of its own if it is a payment or an incoming transfer.
 
-    `direction` is OUT for a bulk of your customers, and IN for one that another DFSP has sent.
+    `direction` is OUT for a bulk of your customers, and IN for a bulk that another DFSP has sent.
     """
 
     bulk_id: str
@@ -106,7 +108,7 @@ SUMMARIES = {
 
 
 def read(raw: bytes) -> Event:
-    """Returns an event as its type."""
+    """Returns a stored event as a message of the API."""
     kind = KINDS[msgspec.json.decode(raw, type=_Kind).type]
     found: Event = msgspec.json.decode(raw, type=kind)
     return found

@@ -1,4 +1,4 @@
-"""Which changes of records are events, and how the events are stored."""
+"""Defines which changes of records are events, and the form in which the store keeps events."""
 
 import time
 from collections.abc import Callable
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An event that the core is told, until it has it."""
+    """An event that the connector sends to the core until the core has accepted the event."""
 
     id: str
     body: bytes
@@ -39,12 +39,12 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def is_open(self) -> bool:
-        """Whether the core is still to be told."""
+        """Whether the core has not accepted the event yet."""
         return self.state == "WAITING"
 
 
 def describe(kind: str, record: Any) -> EventRecord | None:
-    """Returns the event of a record's new state, or None if nobody needs to be told."""
+    """Returns the event of a record's new state, or None if this state is no event."""
     make = _OF.get(kind)
     try:
         return None if make is None else make(record)

@@ -1,7 +1,7 @@
-"""Tells the core each end: by a signed webhook, and by handlers in the connector's own process.
+"""Reports each end of a payment to the core: by a signed webhook, and by handlers in the connector's own process.
 
-An event is stored in the transaction of the change that it reports, so none is lost. Until the core has it, it is sent
-again, also after a restart. The signature is that of the Standard Webhooks specification.
+Each event is stored in the same transaction as the reported change, so no event is lost. The connector repeats an event
+until the core has accepted it, even after a restart. The signature follows the Standard Webhooks specification.
 """
 
 import asyncio
@@ -52,11 +52,14 @@ class Events:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anybody is to be told."""
+        """Whether there is a webhook or a handler for events."""
         return bool(self._config.webhook_url or self._handlers)
 
     async def resume(self) -> None:
-        """Begins to tell the core, first what an earlier run has left. Events of another instance follow a takeover."""
+        """Begins to send events to the core. The events that an earlier run left are the first.
+
+        The events of another instance follow after a takeover.
+        """
         if not self.is_wanted or self._session is not None:
             return
         self._session = aiohttp.ClientSession(
@@ -69,7 +72,7 @@ class Events:
         self._background.start(self._records.delete_old(_KEPT_S))
 
     async def close(self) -> None:
-        """Stops at once. No event is lost, because the store has each."""
+        """Stops at once. No event is lost, because the store has every event."""
         await self._background.close()
         if self._session is not None:
             await self._session.close()
@@ -85,7 +88,7 @@ class Events:
                 await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def _tell_due(self) -> int:
-        """Tells the events that are due. Returns how many the core now has."""
+        """Sends the events that are due. Returns the number of events that the core accepted."""
         due = [event for age, event in self._records.oldest_open(_PAGE) if age >= _pause(event.tries)]
         places = asyncio.Semaphore(_AT_ONCE)
 
@@ -144,7 +147,7 @@ def signature(key: bytes, event_id: str, timestamp: str, body: bytes) -> str:
 
 
 def key_of(config: Config) -> bytes:
-    """Returns the key of the signatures. Raises ConfigError if the secret has another form than the specification's."""
+    """Returns the key of the signatures. Raises ConfigError if the secret does not have the specification's form."""
     if not config.webhook_url:
         return b""
     text = config.webhook_secret

@@ -1,4 +1,4 @@
-"""The state's database. One writer thread commits all jobs that arrived during the previous commit together."""
+"""The state's database. One writer thread commits jobs in groups: all jobs that arrived during the previous commit."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -23,7 +23,7 @@ class Event(Protocol):
 
     @property
     def id(self) -> str:
-        """The event's own id. An event is stored once."""
+        """The event's own id. The store keeps only one event with this id."""
 
     @property
     def state(self) -> str:

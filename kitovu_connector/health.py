@@ -27,7 +27,7 @@ class Report:
 
 
 class Health:
-    """Sends a request to the hub at most once in some seconds.
+    """Sends at most one request to the hub in a period of some seconds.
 
     Judges the core by its answers, and calls the core only after a fault.
     """

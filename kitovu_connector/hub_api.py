@@ -44,7 +44,7 @@ class HubRefused(Exception):
 
 
 class _Response(msgspec.Struct, rename="camel"):
-    """The base class of responses. Unknown fields are ignored, because a later version of the hub may add fields."""
+    """The base class of responses. Unknown fields are ignored, because a later version of the hub can add fields."""
 
 
 class SigningKey(_Response, kw_only=True):
@@ -102,7 +102,7 @@ class Participant(_Response, kw_only=True):
 
 
 class CallbackCheck(_Response, kw_only=True):
-    """The result of the hub's call of this DFSP's endpoint."""
+    """The result of the hub's test call to this DFSP's endpoint."""
 
     url: str | None = None
     path: str = ""
@@ -128,7 +128,7 @@ class Position(_Response, kw_only=True):
 class Line(_Response, kw_only=True):
     """One transfer of a statement. `direction` is OUT if this DFSP pays.
 
-    If `is_converted`, the conversion changes this DFSP's position, and not the transfer.
+    If `is_converted`, the conversion changes this DFSP's position, and the transfer does not change it.
     """
 
     transfer_id: str
@@ -161,7 +161,7 @@ class ConversionLine(_Response, kw_only=True):
 
 
 class Posting(_Response, kw_only=True):
-    """One posting of a statement that no transfer and no conversion made."""
+    """One posting of a statement. Neither a transfer nor a conversion caused this posting."""
 
     transfer_id: str
     kind: str
@@ -183,7 +183,7 @@ class StatementPage(_Response, kw_only=True):
 
 
 class SettlementPart(_Response, kw_only=True):
-    """This DFSP's part in one currency of a settlement. A positive `net` is what it owes."""
+    """This DFSP's part in one currency of a settlement. A positive `net` is an amount that the DFSP owes."""
 
     settlement_id: int
     transfer_id: str
@@ -273,7 +273,9 @@ class HubApi:
         return await self._post("/callbackChecks", {}, CallbackCheck)
 
     async def statement(self, *, since: str, until: str) -> AsyncIterator[StatementPage]:
-        """Yields the pages with all that arrived at the hub between these times and concerns this DFSP."""
+        """Yields the pages of this DFSP's statement. The statement covers everything that arrived at the hub between
+        these times.
+        """
         query: dict[str, Any] = {"from": since, "to": until, "limit": _PAGE}
         while True:
             page = await self.statement_page(urlencode(query))

@@ -1,6 +1,6 @@
 """Measures the difference between the hub's clock and this machine's clock by the Date header of the hub's responses.
 
-The hub decides by its own clock whether a transfer or a quote has expired. A DFSP's clock may differ from the hub's
+The hub decides by its own clock whether a transfer or a quote has expired. A DFSP's clock can differ from the hub's
 clock.
 """
 
@@ -77,13 +77,13 @@ class HubClock:
         return time.time() + self.ahead_s
 
     def date(self) -> str:
-        """Returns a request's Date header by the hub's clock, because the hub may refuse a date of another clock."""
+        """Returns a request's Date header by the hub's clock, because the hub can refuse the date of another clock."""
         return fsptime.http_date(datetime.fromtimestamp(self.at_hub(), UTC))
 
     def _report(self) -> None:
         """Logs the first measurement.
 
-        Later logs a measurement only when the difference has left or re-entered the margin.
+        Logs a later measurement only when the difference has left or re-entered the margin.
         """
         found, is_within = self.measured, self.is_within_margin
         if found is None or is_within is self._is_within_margin:

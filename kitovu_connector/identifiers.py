@@ -31,7 +31,7 @@ def same(alias: Alias) -> Alias:
 def is_segment(text: str) -> bool:
     """Returns whether this text can be one segment of a path at any server.
 
-    A server decodes a path once, and the next server may decode the path again. In every decoded form, the text must
+    A server decodes a path once, and the next server can decode the path again. In every decoded form, the text must
     remain one segment, and must not be a step upwards ("..").
     """
     for _ in range(_MOST_DECODINGS):

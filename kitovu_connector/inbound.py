@@ -279,7 +279,7 @@ class Inbound:
         return 202
 
     async def _owner_asked(self, message: Message) -> int:
-        """Handles GET /participants, by which a DFSP requests whether this DFSP has the customer."""
+        """Handles GET /participants: another DFSP asks whether this DFSP has the customer."""
         id_type, id_value, sub_id = message.alias
         if id_type not in PARTY_ID_TYPES:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "partyIdType: not a type of the API")

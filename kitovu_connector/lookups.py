@@ -46,7 +46,7 @@ class Lookups:
         self._waiting: dict[Alias, list[_Lookup]] = {}
 
     async def find(self, payee: PartyRef) -> PartyRef:
-        """Returns the payee in the description of the payee's DFSP, with `fsp_id`.
+        """Returns the payee as the payee's DFSP describes the payee, with `fsp_id`.
 
         Raises LookupFailed if there is no payee.
         """

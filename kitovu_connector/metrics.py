@@ -16,7 +16,9 @@ from kitovu_connector.store import Store
 
 
 class Metrics(Collector):
-    """The figures of one connector. Each connector has its own registry, because a program may run several."""
+    """The figures of one connector. Each connector has its own registry, because one program can run several
+    connectors.
+    """
 
     def __init__(self, config: Config, store: Store, hub: HubClient) -> None:
         self._config, self._store, self._hub = config, store, hub

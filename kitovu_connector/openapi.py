@@ -1,4 +1,4 @@
-"""The OpenAPI document of the API for the bank's own core, made of the types of its messages."""
+"""Creates an OpenAPI document from the types of messages. The document describes the API for the bank's own core."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -46,7 +46,7 @@ class Outbound:
         self._config, self._store, self._payer, self._aliases = config, store, payer, aliases
 
     def application(self) -> web.Application:
-        """Returns the aiohttp application. Only the core may be able to reach the application's address."""
+        """Returns the aiohttp application. No program except the core may have access to the application's address."""
         app = web.Application(middlewares=[_errors], client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/payments", self._pay)
         app.router.add_get("/payments/{id}", self._show)
@@ -64,7 +64,7 @@ class Outbound:
         return _answer(await self._payer.wait_for_core(order.home_id, self._config.answer_s))
 
     async def _confirm(self, request: web.Request) -> web.Response:
-        """Accepts what the payment waits for. Answers when it has ended, or waits again."""
+        """Accepts the subject for which the payment waits. Answers when the payment has ended or waits again."""
         home_id = await _without_body(request)
         payment = self._store.payment(home_id)
         if payment is not None and payment.state is State.AUTHORIZED:
@@ -74,7 +74,9 @@ class Outbound:
         return _answer(await self._payer.wait_for_core(home_id, self._config.answer_s))
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        """Ends a payment whose transfer was not sent. A payment that was sent may yet be paid: 409."""
+        """Ends a payment whose transfer was not sent. Responds with 409 if the transfer was sent, because such a
+        payment can still be paid.
+        """
         home_id = await _without_body(request)
         payment = await self._payer.tell(home_id, Cancelled())
         if payment.state is not State.ABORTED:
@@ -214,12 +216,14 @@ def _answer(payment: Payment | None) -> web.Response:
 
 
 def shown(answer: msgspec.Struct, *, status: int = 200) -> web.Response:
-    """Returns an answer to the core, as a line, so that a terminal shows the next command on a line of its own."""
+    """Returns an answer to the core. The answer ends with a line break, so that a terminal shows the next command on a
+    new line.
+    """
     return web.Response(body=msgspec.json.encode(answer) + b"\n", status=status, content_type="application/json")
 
 
 async def _without_body(request: web.Request) -> str:
-    """Returns the id in the path. A body may only be an empty object."""
+    """Returns the id in the path. Raises FspiopError if the body is neither empty nor an empty object."""
     if (await request.read()).strip() not in (b"", b"{}"):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "this request has no body")
     return request.match_info["id"]

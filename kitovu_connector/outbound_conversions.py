@@ -1,4 +1,4 @@
-"""The core's list of conversions: those of its payments, those that it has sent itself, and those of an FXP."""
+"""Lists conversions for the core: conversions of payments, conversions sent by the core, and an FXP's conversions."""
 
 from typing import Literal
 

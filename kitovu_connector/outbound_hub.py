@@ -1,4 +1,4 @@
-"""What the core can ask of the hub through its connector: the DFSP's positions, and the hub's statement."""
+"""The core's requests to the hub through its connector: the DFSP's positions, and the hub's statement."""
 
 from urllib.parse import urlencode
 
@@ -44,7 +44,7 @@ class OutboundHub:
 
 
 def _failure(error: HubRefused | HubUnreachable) -> FspiopError:
-    """Returns the error for the core: 400 if the hub refuses the entries, and otherwise 502."""
+    """Returns the error for the core: 400 if the hub refused the core's values, and otherwise 502."""
     if isinstance(error, HubRefused) and error.status == 400:
         return FspiopError(ErrorCode.VALIDATION_ERROR, error.text[:128])
     text = str(error)[:128] or "the hub does not answer"

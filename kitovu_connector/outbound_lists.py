@@ -61,7 +61,7 @@ class OutboundLists:
         app.router.add_get("/metrics", self._show_metrics)
 
     async def _party(self, request: web.Request) -> web.Response:
-        """Returns the payee with this alias in the description of the payee's DFSP. Begins no payment."""
+        """Returns the payee with this alias, as the payee's DFSP describes the payee. Begins no payment."""
         found = request.match_info
         id_type, id_value, sub_id = found["id_type"], found["id_value"], found.get("sub_id")
         if id_type not in get_args(PartyIdType):
@@ -222,7 +222,7 @@ def _party(party: PartyRef) -> PartyShown:
 
 
 def query_of(request: web.Request, *names: str) -> Mapping[str, str]:
-    """Returns the query. Raises FspiopError for a parameter that is not one of these."""
+    """Returns the query. Raises FspiopError if the query has a parameter that is not in `names`."""
     unknown = sorted(set(request.query) - set(names))
     if unknown:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{unknown[0][:32]}: not a parameter of this request")
@@ -230,7 +230,7 @@ def query_of(request: web.Request, *names: str) -> Mapping[str, str]:
 
 
 def limit_of(wanted: Mapping[str, str]) -> int:
-    """Returns the most lines of a page."""
+    """Returns the maximum number of lines on a page."""
     text = wanted.get("limit", str(_USUAL))
     if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= _MOST):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"limit: must be 1 to {_MOST}")
@@ -238,7 +238,7 @@ def limit_of(wanted: Mapping[str, str]) -> int:
 
 
 def after_of(wanted: Mapping[str, str]) -> tuple[float, str]:
-    """Returns the place in the order after which the list continues: the time of a change, and an id."""
+    """Returns the key after which the list continues: the time of a change, and an id."""
     if "after" in wanted:
         try:
             moment, key = msgspec.json.decode(base64url.decode(wanted["after"]), type=tuple[float, str])
@@ -254,7 +254,7 @@ def after_of(wanted: Mapping[str, str]) -> tuple[float, str]:
 
 
 def next_of(last: tuple[float, str] | None) -> str | None:
-    """Returns the text by which the next page is found, or None after the last page."""
+    """Returns the text that identifies the next page, or None after the last page."""
     return None if last is None else base64url.encode(msgspec.json.encode(last))
 
 

@@ -30,7 +30,7 @@ class OutboundRequests:
         app.router.add_post("/receivedRequests/{id}/reject", self._reject)
 
     async def _make(self, request: web.Request) -> web.Response:
-        """Answers when the payer's DFSP has answered. That it pays is another step: GET shows it."""
+        """Answers when the payer's DFSP has answered. The payment is a later step, which GET shows."""
         order = order_of(bodies.read(RequestWanted, await request.read()))
         try:
             made = await self._requests.make(order, needs_confirmation=False)
@@ -49,7 +49,7 @@ class OutboundRequests:
         return self._answer(made)
 
     async def _reject(self, request: web.Request) -> web.Response:
-        """Reports to the payee's DFSP that your customer does not pay a request that your core has received."""
+        """Reports to the payee's DFSP that your customer does not pay a received request."""
         if not await self._requests.reject(request.match_info["id"]):
             raise _unknown()
         return web.Response(status=202)

@@ -47,15 +47,15 @@ class Parties:
     def answer(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
         """Sends the result of a lookup in the background, by PUT /parties/… or PUT /parties/…/error.
 
-        Raises FspiopError 2005 if too many wait.
+        Raises FspiopError 2005 if too many lookups wait.
         """
         self.check_has_room()
         self._background.start(self._answer(asker, id_type, id_value, sub_id))
 
     def answer_owner(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
-        """Sends in the background by PUT /participants/… whether this DFSP has the customer.
+        """Reports by PUT /participants/… whether this DFSP has the customer. Sends the report in the background.
 
-        Raises FspiopError 2005 if too many wait.
+        Raises FspiopError 2005 if too many lookups wait.
         """
         self.check_has_room()
         self._background.start(self._answer_owner(asker, id_type, id_value, sub_id))

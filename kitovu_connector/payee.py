@@ -104,8 +104,8 @@ class Payee:
 
         A request about an unknown customer gets an answer, but is never stored, because anybody can send many such
         requests. The connector first looks up the customer at the core, unless the core has just answered a lookup of
-        this customer. Raises FspiopError 2005 if the core takes long. The hub then sends the request again, because the
-        connector acknowledges only durable requests.
+        this customer. Raises FspiopError 2005 if the core takes too long. The hub then sends the request again, because
+        the connector acknowledges only durable requests.
         """
         if self._parties.is_known(payee) or self._store.quote(quote.quote_id) is not None:
             await self._store_quote(quote)
@@ -351,8 +351,8 @@ class Payee:
     async def _withdraw_fulfilment(self, incoming: Incoming, refused: Answer) -> None:
         """Sends an error after the hub refused the fulfilment, so that the payer DFSP does not wait for the expiration.
 
-        The error does not end the transfer. The hub may have accepted an earlier copy of the fulfilment, so the
-        transfer stays FULFILLED until the hub reports the outcome.
+        The error does not end the transfer. The hub perhaps accepted an earlier copy of the fulfilment, so the transfer
+        stays FULFILLED until the hub reports the outcome.
         """
         no = _rejected(f"the hub refused the fulfilment: {refused.text}")
         path = f"/transfers/{incoming.transfer_id}/error"

@@ -106,7 +106,7 @@ class Payer:
     async def cancel(self, home_id: str) -> None:
         """Ends a payment whose transfer was not sent.
 
-        If the transfer was sent, raises FspiopError and changes nothing, because the payment may yet be paid.
+        If the transfer was sent, raises FspiopError and changes nothing, because the payment can still be paid.
         """
         payment = await self.tell(home_id, Cancelled())
         if payment.state is not State.ABORTED:

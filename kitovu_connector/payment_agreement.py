@@ -251,8 +251,8 @@ def _after_conversion_and_terms(payment: Payment, now: float, policy: Policy) ->
 def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tuple[ErrorCode, str] | None:
     """Returns the reason why the payer must not accept these terms, or None.
 
-    By the payee's clock, the time is now `no_later_than` or later. Terms that seem to have expired may still be valid
-    by the payee's clock. The payee decides whether such terms are valid.
+    By the payee's clock, the time is now `no_later_than` or later. Terms that seem to have expired are perhaps still
+    valid by the payee's clock. The payee decides whether such terms are valid.
     """
     order, (asked, currency) = payment.order, _asked(payment)
     if quote.transfer_amount.currency != currency:

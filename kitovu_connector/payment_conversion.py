@@ -18,7 +18,7 @@ from kitovu_connector.payment_record import Payment, Policy, agree_until, amount
 
 
 def is_needed(payment: Payment) -> bool:
-    """Returns whether the payee does not take the payment's currency, or the payer does not have it."""
+    """Returns True if the payee does not accept the payment's currency, or if the payer does not have this currency."""
     order = payment.order
     if not order.may_convert or payment.payee is None:
         return False

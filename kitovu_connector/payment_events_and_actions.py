@@ -177,7 +177,7 @@ class ErrorReported:
     """PUT /transfers/{id}/error arrived, sent or forwarded by the hub. `written_at` is the message's Date, by the hub's
     clock.
 
-    The callback may be delivered long after `written_at`.
+    The hub can deliver the callback long after `written_at`.
     """
 
     code: str

@@ -1,4 +1,5 @@
-"""The states of an outgoing payment: state + event -> next state + actions. Pure: no I/O, and the time is passed in.
+"""The states of an outgoing payment: state + event -> next state + actions. Pure: no I/O, and the caller passes the
+time.
 
     LOOKUP -> QUOTE -> [AGREED ->] PREPARED -> ACCEPTED -> COMMITTED | ABORTED
                                       |  ^        |
@@ -7,9 +8,9 @@
 
 `payment_agreement` has the states before PREPARED. Only some payments have the states for the core's acceptance of the
 payee, a conversion, or a one-time password. Before PREPARED no money can have been transferred, so the payment can end
-without risk. From PREPARED on, only the hub's report ends the payment (API Definition 6.7.2: a payer never decides
-alone that a transfer did not happen). A payee DFSP may claim an end without proof that the hub forwarded the claim.
-After an unproven claim, the connector only requests the state from the hub.
+without risk. In PREPARED and all later states, only the hub's report ends the payment (API Definition 6.7.2: a payer
+never decides alone that a transfer did not happen). A payee DFSP can claim an end without proof that the hub forwarded
+the claim. After an unproven claim, the connector only requests the state from the hub.
 """
 
 from fspiop import ilp

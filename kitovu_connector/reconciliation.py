@@ -7,7 +7,9 @@ from enum import StrEnum
 
 
 class Result(StrEnum):
-    """The result for one transfer, conversion, movement of funds or settlement. The first three are not faults."""
+    """The result for one transfer, conversion, movement of funds or settlement. EQUAL, OPEN and UNCHECKED are not
+    faults.
+    """
 
     EQUAL = "EQUAL"
     OPEN = "OPEN"  # not ended on one side or on both sides; a later comparison shows the end
@@ -43,7 +45,7 @@ class Side:
 class Compared:
     """Both records of one transfer, conversion, movement of funds or settlement.
 
-    `direction` is OUT if this DFSP pays, and IN if it is paid. For a conversion, it is this DFSP's role.
+    `direction` is OUT if this DFSP pays, and IN if it is paid. For a conversion, `direction` is this DFSP's role.
     """
 
     transfer_id: str

@@ -45,7 +45,7 @@ def write(path: Path, books: Books) -> None:
 
 
 def _safe(text: str) -> str:
-    """Returns the text so that no spreadsheet reads it as a formula. A reference is another's text."""
+    """Returns the text in a form that no spreadsheet reads as a formula, because other parties write the references."""
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 

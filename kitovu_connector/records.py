@@ -170,7 +170,9 @@ class Records(Generic[R]):
         return [(row["changed_at"], self._read(row["record"])) for row in rows.fetchall()]
 
     async def delete_old(self, retention_s: float) -> None:
-        """Deletes records that ended before a given age, a hundred at a time. Runs as long as the connector runs."""
+        """Deletes records that ended longer ago than a given age, a hundred records at a time. Runs as long as the
+        connector runs.
+        """
 
         def job(conn: Connection) -> int:
             return conn.execute(

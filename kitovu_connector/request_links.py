@@ -1,4 +1,6 @@
-"""Which transfers answer a request to pay of this DFSP. The payer DFSP names the request when it asks for terms."""
+"""Finds the transfers that answer a request to pay of this DFSP. The payer DFSP names the request when it asks for
+terms.
+"""
 
 import msgspec
 
@@ -34,7 +36,7 @@ class RequestLinks:
         return None if made is None else made.order.home_id
 
     async def add(self, request_id: str, transfer_id: str) -> None:
-        """Notes a transfer of a request. Returns when that is durable."""
+        """Records a transfer that answers a request. Returns when the record is durable."""
 
         def more(known: RequestTransfers) -> RequestTransfers:
             return msgspec.structs.replace(known, transfer_ids=(*known.transfer_ids, transfer_id))

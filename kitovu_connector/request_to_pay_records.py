@@ -90,7 +90,9 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class RequestTransfers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The transfers by which payer DFSPs answer a request of this DFSP. An earlier one may have failed."""
+    """The transfers by which payer DFSPs answer a request of this DFSP. After a failed transfer, another transfer can
+    answer the request.
+    """
 
     id: str  # of the request
     digest: bytes = b""

@@ -47,7 +47,7 @@ class RequestBackend(Protocol):
 
 @runtime_checkable
 class PasswordBackend(Protocol):
-    """A core that knows what payers enter at its payees' devices."""
+    """The interface of a core that has the one-time passwords that payers enter at its payees' devices."""
 
     async def give_password(self, transaction_request_id: str) -> str:
         """Returns the one-time password that the payer entered at the payee's device, or raises Refused."""
@@ -55,7 +55,7 @@ class PasswordBackend(Protocol):
 
 @runtime_checkable
 class RequestNotesBackend(Protocol):
-    """A core that makes requests to pay and takes notes of later answers."""
+    """The interface of a core that makes requests to pay and receives the later answers."""
 
     async def request_told(self, transaction_request_id: str, home_id: str, state: str) -> None:
         """Receives the payer DFSP's later answer to a request of this DFSP."""
@@ -164,7 +164,7 @@ class RequestsToPay:
     async def _ask(self, request: RequestMade) -> RequestMade:
         """Sends the request and waits for the answer.
 
-        Sends the request even if an earlier run may already have sent the request.
+        Sends the request even if an earlier run perhaps sent it already.
         """
         if request.state is not RequestState.ASKED:
             return request
@@ -266,7 +266,7 @@ class RequestsToPay:
         return 202
 
     async def enter_password(self, request_id: str, password: str) -> RequestMade | None:
-        """Takes the one-time password that the payer entered, and sends it if the payer's DFSP has asked for it.
+        """Stores the one-time password that the payer entered, and sends it if the payer's DFSP has requested it.
 
         Returns None if there is no such request.
         """

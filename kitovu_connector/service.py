@@ -209,15 +209,16 @@ class Connector:
         ]
 
     def on_event(self, handler: Handler) -> Handler:
-        """Has every event passed to `handler`, also those of an earlier run. To be called before the connector starts.
+        """Registers `handler` for every event, including events of an earlier run. Must be called before the connector
+        starts.
 
-        The same event may come twice. If the handler raises an error, the event comes again later.
+        The handler can receive an event twice. If the handler raises an error, it receives the event again later.
         """
         self._handlers.append(handler)
         return handler
 
     def on_payment_ended(self, handler: Callable[[PaymentEnded], Awaitable[None]]) -> None:
-        """Has the end of every outgoing payment passed to `handler`, as `on_event` does."""
+        """Registers `handler` for the end of every outgoing payment, in the same way as `on_event`."""
 
         async def only_payments(event: Event) -> None:
             if isinstance(event, PaymentEnded):
@@ -226,7 +227,7 @@ class Connector:
         self.on_event(only_payments)
 
     def on_transfer_ended(self, handler: Callable[[TransferEnded], Awaitable[None]]) -> None:
-        """Has the end of every transfer to a customer passed to `handler`, as `on_event` does."""
+        """Registers `handler` for the end of every transfer to a customer, in the same way as `on_event`."""
 
         async def only_transfers(event: Event) -> None:
             if isinstance(event, TransferEnded):
@@ -244,7 +245,7 @@ class Connector:
         return await self._payer.wait_for_end(order.home_id, self._config.answer_s) or payment
 
     async def lookup(self, id_type: PartyIdType, id_value: str, sub_id: str | None = None) -> PartyRef:
-        """Returns the payee with this alias in the description of the payee's DFSP. Begins no payment.
+        """Returns the payee with this alias, as the payee's DFSP describes the payee. Begins no payment.
 
         Raises LookupFailed if the payee does not exist.
         """

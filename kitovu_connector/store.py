@@ -327,7 +327,7 @@ class Store:
         )
 
     def sent_payments(self, since: float, after: str, *, limit: int) -> list[tuple[float, Payment]]:
-        """Returns payments that ended or whose transfer was prepared.
+        """Returns payments that have ended or have a prepared transfer.
 
         `after` is a time, a transfer id and a direction.
         """

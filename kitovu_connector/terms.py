@@ -139,7 +139,7 @@ def problem_of(
 ) -> str | None:
     """Returns the reason why this transfer must not be fulfilled, or None (FSPIOP API v1.1, section 6.7.2.8, step 2).
 
-    Only the hub decides whether a fulfilment is in time. The hub's clock may be behind `now` by up to the margin.
+    Only the hub decides whether a fulfilment is in time. The hub's clock can be behind `now` by up to the margin.
     """
     if quote is None:
         return "no terms were given with this condition"

@@ -31,7 +31,7 @@ class _Granted(msgspec.Struct):
 class NoToken(Exception):
     """The error if the hub returned no token.
 
-    A later attempt may succeed. If `is_refused`, people must correct the credentials first.
+    A later attempt can succeed. If `is_refused`, people must correct the credentials first.
     """
 
     def __init__(self, text: str, *, is_refused: bool = False) -> None:

@@ -348,7 +348,7 @@ def prepare_funds_out(
 
 
 def withdrawal_of(account: Account, transfer_id: str, *, locks: bool = False) -> FundsMovement:
-    """Returns the withdrawal of this id from a SETTLEMENT account."""
+    """Returns the withdrawal with this id from a SETTLEMENT account."""
     rows = FundsMovement.objects.select_for_update(no_key=True) if locks else FundsMovement.objects.all()
     movement = rows.filter(pk=transfer_id, account=account, kind=FundsMovement.Kind.FUNDS_OUT).first()
     if movement is None:

@@ -61,7 +61,7 @@ def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -
 
 
 def terms_in(text: str, packet: Packet, *, bulk_quote_id: str | None = None) -> Terms:
-    """Returns the terms with which the hub finds the packet's quote, and compares the packet with the quote."""
+    """Returns the terms that the hub needs to find the packet's quote, and to compare the packet with this quote."""
     return Terms(
         packet_sha256=ilp.packet_digest(text),
         quote_id=_id(packet.transaction.get("quoteId")),

@@ -343,7 +343,7 @@ def find_breaks() -> list[Break]:
 
 
 def breaks_seen_by(cursor: CursorWrapper) -> list[Break]:
-    """Returns the broken invariants among the rows that this cursor's transaction sees."""
+    """Checks the rows that this cursor's transaction sees, and returns the broken invariants."""
     breaks = []
     for invariant in INVARIANTS:
         try:

@@ -108,7 +108,7 @@ def _error_to_payer(hub: HubMessages, t: TransferState) -> Outgoing:
 
 
 def _end_to_payee(hub: HubMessages, t: TransferState) -> Outgoing:
-    """Returns the message with a transfer's end for the payee.
+    """Returns the message that reports a transfer's end to the payee.
 
     A payee that answered RESERVED receives a PATCH request. Any other payee receives a PUT request with the state, or
     PUT .../error.
@@ -121,7 +121,7 @@ def _end_to_payee(hub: HubMessages, t: TransferState) -> Outgoing:
 
 
 def _patch(hub: HubMessages, t: TransferState, payee: Recipient) -> Outgoing:
-    """Returns the PATCH with the end of a transfer to which the payee answered RESERVED (FSPIOP API v1.1, 6.7.3)."""
+    """Returns the PATCH that reports a transfer's end to a payee that answered RESERVED (FSPIOP API v1.1, 6.7.3)."""
     body = state_body(t)
     body.pop("fulfilment", None)
     return hub.callback(payee, _path(t), body, subject=t.transfer_id, kind="end-to-payee", method="PATCH")

@@ -1,6 +1,7 @@
 """Reads the parties that a transfer's ILP packet names, for transfers whose quote this hub never saw. Pure.
 
-The payee DFSP wrote the packet, and the payer DFSP sends it with its transfer. DFSPs may put other data there.
+The payee DFSP wrote the packet, and the payer DFSP sends it with its transfer. DFSPs can put other data into the
+packet.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from rules.party_keys import key_of
 
 @dataclass(frozen=True, slots=True)
 class PacketParties:
-    """The keys of the parties, as far as the packet names them. A sub-identifier makes another key of the payee."""
+    """The keys of the parties that the packet names. With a sub-identifier, the payee has a second key."""
 
     payer: int | None
     payee: int | None
@@ -27,7 +28,8 @@ NOBODY = PacketParties(None, None, None)
 
 
 def read(ilp_packet: str, *, payer_dfsp: str, payee_dfsp: str) -> PacketParties:
-    """Returns the parties. A party that the packet places at another DFSP than the transfer's is left out."""
+    """Returns the parties. Leaves out a party if the packet names another DFSP for this party than the transfer
+    does."""
     packet = ilp_packets.read(ilp_packet) if ilp_packet else None
     if packet is None:
         return NOBODY

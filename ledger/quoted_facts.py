@@ -54,7 +54,7 @@ def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
 
 
 def of_conversions(prepares: Sequence[FxPrepare]) -> Mapping[bytes, Facts]:
-    """Returns the facts of the quotes of these conversions, by the digests of the prepares, by one statement.
+    """Returns the facts of the quotes of these conversions, by the digests of the prepares. Runs one statement.
 
     Unknown quotes are left out.
     """

@@ -1,8 +1,7 @@
 """Takes a group's transfers and conversions to the gate of the rules (`rules.transfer_gate`).
 
-If no rules are active, the module runs no SQL statement. If no rules are active, the module runs no SQL statement. `of`
-reads before the group locks any row. `open_gate` reads after the group has locked transfers and conversions, and before
-the group locks accounts.
+If no rules are active, the module runs no SQL statement. `of` reads before the group locks any row. `open_gate` reads
+after the group has locked transfers and conversions, and before the group locks accounts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,7 @@ from rules.transfer_gate import open_gate as open_with
 
 @dataclass(frozen=True, slots=True)
 class AtGate:
-    """The transfers of one group that rules may judge, and the facts that were read before any lock."""
+    """The transfers of one group that rules can judge, and the facts that were read before the group locked any row."""
 
     rules: RulesAtTransfers | None
     transfers: Sequence[TransferToJudge]

@@ -14,7 +14,8 @@ from ledger.snapshot import Posting as Posting
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A locked account, and the amount by which its position may rise before it exceeds the cap or the cover."""
+    """A locked account, and the amount by which its position can rise before the position exceeds the cap or the
+    cover."""
 
     position: int
     cap: int | None

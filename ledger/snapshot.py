@@ -93,7 +93,7 @@ class ParticipantState:
 
 
 class Gate(Protocol):
-    """The gate of the rules at transfers, with the facts about this batch (`rules.transfer_gate`)."""
+    """Applies the rules to transfers, with the facts about this batch (`rules.transfer_gate`)."""
 
     def judge(self, digest: bytes, now: datetime) -> Verdict:
         """Returns the verdict about the prepare with this digest. The prepare must have passed all earlier checks."""

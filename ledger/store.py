@@ -2,12 +2,12 @@
 
 Each statement takes lists, so the number of statements does not depend on the lengths of the lists.
 
-Code that locks several kinds of these rows and locks uses this lock order:
+Code that takes several of these locks takes them in this order:
 
-  0. the row of a bulk (`ledger.bulk.store`); the lock of the active rules (shared for groups with a prepare, exclusive
-     for an activation: `rules.rulesets`)
+  0. the row of a bulk (`ledger.bulk.store`), then the lock of the active rules (shared for groups with a prepare,
+     exclusive for an activation: `rules.rulesets`)
   1. the settlement-window lock (shared for commits, exclusive for closing: `ledger.locks`)
-  2. transfer rows, by id; then conversions, by id (`ledger.fx.store`); then profiles, by key (`ledger.rules_gate`)
+  2. transfer rows, by id, then conversions, by id (`ledger.fx.store`), then profiles, by key (`ledger.rules_gate`)
   3. account rows, by id
   4. inserts, in the order of transfer ids
 
@@ -186,7 +186,7 @@ _PARTICIPANTS = """
 def _participants(
     prepares: list[Prepare], fx_prepares: list[FxPrepare]
 ) -> tuple[dict[str, ParticipantState], set[str]]:
-    """Returns the parties by name. Also returns the ids of the transfers that may have conversions."""
+    """Returns the parties by name. Also returns the ids of the transfers that can have conversions."""
     transfer_ids = {prepare.transfer_id for prepare in prepares}
     names = {name for prepare in prepares for name in (prepare.payer, prepare.payee)}
     names |= {name for prepare in fx_prepares for name in (prepare.initiator, prepare.fxp)}

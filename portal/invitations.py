@@ -114,7 +114,7 @@ def end_open(user: User) -> None:
 
 
 def latest(user: User) -> Invitation | None:
-    """Returns the account's latest invitation, which may be open or ended."""
+    """Returns the account's latest invitation, open or ended."""
     return Invitation.objects.filter(user=user).select_related("link_holder", "code_holder").first()
 
 

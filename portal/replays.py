@@ -1,6 +1,6 @@
-"""Replays of versions of the rules over stored payments, as jobs: a person requests one, and a worker runs it.
+"""Replays versions of the rules over stored payments. A person requests a replay, and a worker runs the replay.
 
-One replay runs at a time in the whole hub. A replay reads only, and payments go on meanwhile.
+One replay runs at a time in the whole hub. A replay only reads, so payments continue during the replay.
 """
 
 import threading
@@ -29,19 +29,21 @@ _KEPT = 500  # the results of the latest replays are kept
 def ask(
     version: RuleSetVersion, *, since: datetime | None = None, until: datetime | None = None, asked_by: str
 ) -> RuleReplay:
-    """Requests a replay. The same replay that waits or runs already is returned."""
+    """Requests a replay. If an equal replay waits or runs already, returns that replay."""
     terms = {"version": version, "since": since, "until": until}
     known = RuleReplay.objects.filter(state__in=_OPEN, **terms).first()
     return known or RuleReplay.objects.create(**terms, asked_by=asked_by)
 
 
 def of_version(version: RuleSetVersion) -> "QuerySet[RuleReplay]":
-    """Returns the replays of a version, the latest first."""
+    """Returns the replays of a version, with the latest first."""
     return RuleReplay.objects.filter(version=version)
 
 
 def work_off() -> int:
-    """Runs the replay that waits longest. Returns 1, or 0 if none waits or another one runs."""
+    """Runs the replay that waits longest. Returns 1 after a replay. Returns 0 if no replay waits, or if another replay
+    runs.
+    """
     job = _take()
     if job is None:
         return 0
@@ -80,7 +82,9 @@ def _end(job: RuleReplay, state: str, **values: object) -> None:
 
 
 class _Progress:
-    """Writes how far a replay is, once a second, by a connection of its own: the replay's reads one old snapshot."""
+    """Writes a replay's progress once a second. Uses a separate connection, because the replay's connection reads an
+    old snapshot.
+    """
 
     def __init__(self, job: RuleReplay) -> None:
         self._job = job

@@ -261,7 +261,7 @@ _DELETE_ROWS = """
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A table of which whole rows are deleted, the oldest first."""
+    """A table whose old rows are deleted completely, with the oldest rows first."""
 
     kind: str
     table: str
@@ -275,7 +275,9 @@ SIGNALS = Rows("signals", "rules_signals_signalaccess", "at")
 
 
 def _delete_rows(rows: Rows, before: datetime) -> int:
-    """Deletes rows of before this time. A decision is kept for a day at least, whatever the setting is."""
+    """Deletes the rows from before this time. The hub keeps a decision for at least one day, even if the setting is
+    shorter.
+    """
     if not _begins(rows.kind, before):
         return 0
     done, until, deleted = 0, time.monotonic() + _FOR_S, _SLICE

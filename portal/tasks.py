@@ -1,4 +1,4 @@
-"""Periodic tasks of the portal: ledger checks, removal of old data, marks for account statements, replays of rules."""
+"""Periodic tasks of the portal: ledger checks, removal of old data, sums for account statements, replays of rules."""
 
 import time
 
@@ -35,9 +35,9 @@ def remove_old() -> None:
 
 @shared_task(name="portal.tasks.mark_entries", ignore_result=True, time_limit=300)
 def mark_entries() -> None:
-    """Adds marks for entries since the last run.
+    """Adds checkpoints for the entries since the last run.
 
-    Account statements use the marks (`portal.queries.balance_checkpoints`).
+    A checkpoint has the sums of an account's entries, for account statements (`portal.queries.balance_checkpoints`).
     """
     balance_checkpoints.mark()
 

@@ -110,7 +110,7 @@ def set_roles(user: User, *, roles: frozenset[Role], actor: str) -> None:
 def set_active(user: User, *, is_active: bool, actor: str) -> None:
     """Activates or deactivates a user. Deactivation ends the user's sessions and invitation.
 
-    A reactivated user must be confirmed again, because another person may know the password by now.
+    A reactivated user must be confirmed again, because another person perhaps knows the password by now.
     """
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     if is_active and is_of_closed(user):

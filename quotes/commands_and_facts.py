@@ -135,13 +135,13 @@ class Stored:
 
 
 class Gate(Protocol):
-    """The scheme's rules, and the data about a group's new requests that the rules need (`quotes.rules_gate`)."""
+    """The scheme's rules, with the data that they need to judge a group's new requests (`quotes.rules_gate`)."""
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
         """Judges a request that passed all other checks. Returns an error if the rules refuse the request."""
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
-        """Returns the error if the terms end before the scheme lets the payment go on."""
+        """Returns an error if the terms end before the scheme lets the payment continue."""
 
 
 @dataclass(frozen=True, slots=True)

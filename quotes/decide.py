@@ -36,7 +36,7 @@ _SHORT = 8192  # two hundred stored messages of this size are not much more than
 def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
     """Returns whether the stored message that this repeated request needs is too large for a group.
 
-    A group counts a sender's bytes by the messages that the sender sends. A stored message may be much larger than the
+    A group counts a sender's bytes by the messages that the sender sends. A stored message can be much larger than the
     message that repeats it, because two messages that differ only in spaces are equal.
     """
     return not scene.is_alone and seen.octets > max(_SHORT, len(command.message.body))
@@ -90,7 +90,7 @@ def _check(command: AskTerms, caller: Party, payee: Party) -> None:
 def _check_fxp(fxp: Party) -> None:
     """Raises FspiopError if an FXP cannot send or cannot receive.
 
-    The requester may be the payer or the payee of the payment. Only the later conversion shows the requester's role.
+    The requester can be the payer or the payee of the payment. Only the later conversion shows the requester's role.
     """
     if not (fxp.may_send and fxp.may_receive):
         raise FspiopError(ErrorCode.PAYEE_PERMISSION_ERROR, f"{fxp.name} may not both send and receive")
@@ -155,7 +155,7 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
 
 
 def _refuse_terms(command: GiveTerms, seen: Standing, scene: Scene, refusal: FspiopError) -> Forwarded:
-    """Ends the agreement with an error of the hub's, which is stored as its answer. The payer receives the error."""
+    """Ends the agreement with the hub's own error. The error is stored as the answer. The payer receives the error."""
     payer = Recipient(seen.payer.id, seen.payer.name, command.sender.version)
     path = path_of(command.resource, command.agreement_id) + "/error"
     message = scene.hub.callback(

@@ -41,7 +41,7 @@ _OVERDUE = [
 def expire_unanswered() -> int:
     """Ends the late requests of each kind, payer by payer. Returns the number of ended requests.
 
-    Two sweeps may run at the same time, because a sweep skips rows that another sweep has locked.
+    Two sweeps can run at the same time, because a sweep skips rows that another sweep has locked.
     """
     return isolating_batches.each(*(partial(_expire, kind) for kind in KINDS))
 

@@ -47,7 +47,7 @@ class Agreement(models.Model):
 
 
 class JudgedAgreement(Agreement):
-    """An agreement that the scheme's rules judge when it is requested."""
+    """An agreement that the scheme's rules judge when its terms are requested."""
 
     # The facts and the verdict of the rules, for the transfer (`rules.kept_verdicts`). NULL without rules.
     rule_facts = models.BinaryField(null=True)
@@ -204,7 +204,7 @@ class Question(models.Model):
     """A GET that one DFSP sent to another DFSP through the hub. The question waits until its answer arrives or is
     overdue.
 
-    The hub keeps the question some time after its end, because the answer may be late or repeated.
+    The hub keeps the question some time after its end, because the answer can be late or repeated.
     """
 
     resource = models.CharField(max_length=24)  # the name of the resource in paths

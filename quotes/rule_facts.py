@@ -17,7 +17,7 @@ from rules.kept_verdicts import Kept
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The parties, the condition and the packet's digest of a transfer. The hub finds the transfer's quote by the
+    """A transfer's parties, its condition, and the digest of its packet. The hub finds the transfer's quote by the
     claim."""
 
     key: bytes
@@ -89,7 +89,7 @@ _OF_FX_QUOTES = """
 
 @dataclass(frozen=True, slots=True)
 class ConversionClaim:
-    """The id, the parties and the condition of a conversion, by which its quote is found."""
+    """A conversion's id, parties and condition. The hub uses them to find the conversion's quote."""
 
     key: bytes
     initiator_id: int
@@ -99,7 +99,10 @@ class ConversionClaim:
 
 
 def of_conversions(claims: Sequence[ConversionClaim]) -> dict[bytes, Kept]:
-    """Returns what was kept of the quotes of these conversions, by the claims' keys. Unknown quotes are left out."""
+    """Returns the stored facts and verdicts of the quotes of these conversions, by the claims' keys.
+
+    Unknown quotes are left out.
+    """
     columns = [
         [c.key for c in claims],
         [c.initiator_id for c in claims],

@@ -1,7 +1,7 @@
-"""The gate of the scheme's rules at the quote: judges requests for terms, and stores the verdicts for the transfers.
+"""Applies the scheme's rules to quotes: judges requests for terms, and stores the verdicts for the transfers.
 
-Each group makes one gate, in the group's database transaction. Without active rules, the gate runs no statement. With
-rules, the number of statements does not depend on the number of requests.
+Each group of messages has one gate, in the group's database transaction. Without active rules, the gate runs no
+statement. With rules, the number of statements does not depend on the number of requests.
 """
 
 from collections.abc import Collection, Mapping
@@ -37,7 +37,7 @@ NO_VERSION = 0
 
 @dataclass(slots=True)
 class QuoteGate:
-    """The gate of one group. Only the method `save` runs statements."""
+    """Applies the scheme's rules to the requests for terms of one group. Only the method `save` runs statements."""
 
     rules: ActiveRules | None  # None if no rules are active, but payments are counted (RULES_COUNT)
     # By the keys of the commands and by the ids of the payments' quotes: the facts, and the refusal by a kill switch.
@@ -72,7 +72,7 @@ class QuoteGate:
         return None
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
-        """Returns the error if the payee's terms end before the payee could answer a transfer that is held."""
+        """Returns an error if the payee's terms end before the payee could answer a transfer that is held."""
         if self.rules is None or self.rules.version is None or kept is None or command.expires_at is None:
             return None
         found = kept_verdicts.from_bytes(kept).get(command.agreement_id)
@@ -123,7 +123,9 @@ def _is_too_late(command: AskTerms, facts: Facts, until: datetime | None) -> boo
 
 
 def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate | None:
-    """Returns the gate for these requests. None if there are none, or no rules are active and nothing is counted.
+    """Returns the gate for these requests.
+
+    Returns None if there are no requests, or if no rules are active and nothing is counted.
 
     `delays`: the group has terms for a payment whose facts are kept, so rules may delay it.
     """

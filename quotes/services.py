@@ -27,13 +27,13 @@ Send = Callable[[list[Outgoing]], None]
 
 
 def ask(command: AskTerms) -> Outcome:
-    """Stores a request for terms and forwards it to the payee, in a group."""
+    """Stores a request for terms and forwards it to the payee, in the transaction of a group."""
     outcome = agreement_engine.submit(command)
     return agreement_engine.submit_alone(command) if isinstance(outcome, Alone) else outcome
 
 
 def answer(command: GiveTerms) -> Outcome:
-    """Stores the payee's terms or either party's refusal, and forwards the message to the other party, in a group."""
+    """Stores and forwards the payee's terms or either party's refusal, in the transaction of a group."""
     return agreement_engine.submit(command)
 
 

@@ -60,8 +60,9 @@ _NOT_AS_QUOTED = """
 
 
 def not_as_quoted(claims: Sequence[Claim]) -> frozenset[bytes]:
-    """Returns the keys of claims that differ from their quote's answer. The quote's answer passed through this hub, and
-    has other terms or another payee.
+    """Returns the keys of claims that differ from their quote's answer in the terms or the payee.
+
+    Only answers that this hub has forwarded count.
 
     One statement.
     """

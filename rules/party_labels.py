@@ -28,7 +28,7 @@ _CODES: Mapping[Stopped, str] = {
 def labelled(facts: Sequence[Facts], *, lists: bool, markers: bool) -> list[Facts]:
     """Returns these facts with those lists and markers of their parties that the rules need.
 
-    A list may contain the party's identifier, or the party's name at its serving DFSP.
+    An entry of a list is either the party's identifier, or the party's name at its serving DFSP.
     """
     if not lists and not markers:
         return list(facts)

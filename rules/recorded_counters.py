@@ -1,4 +1,4 @@
-"""The counters that a decision read, kept with its facts, so that a replay can make the same decision again. Pure."""
+"""Stores a decision's counters together with the decision's facts, so that a replay can repeat the decision. Pure."""
 
 from rules.decide import Variances, judge
 from rules.facts import Facts
@@ -16,7 +16,9 @@ def name_of(need: Need) -> str:
 def read_by(
     facts: Facts, compiled: CompiledRules, counters: Counters, variances: Variances | None
 ) -> dict[str, int | bool | str | None]:
-    """Returns the counters that judging this payment reads. Nothing may be counted between the two."""
+    """Returns the counters that the rules read when they judge this payment. No payment may be counted between the
+    decision and this call.
+    """
     recording = _Recording(counters)
     judge(facts, compiled, recording, variances)
     return {name_of(need): _stored(value) for need, value in recording.read.items()}
@@ -33,14 +35,14 @@ class _Recording:
 
 
 class RecordedCounters:
-    """Answers with the counters that were kept with the facts."""
+    """Returns the counters that are stored with the facts."""
 
     def __init__(self) -> None:
         self.is_complete = True
         """False once a counter was asked for that is not kept: decisions of an earlier release kept none."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns the value that was read then."""
+        """Returns the value that the decision read."""
         try:
             value = facts.counters[name_of(need)]
         except KeyError:

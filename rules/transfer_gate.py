@@ -1,9 +1,9 @@
 """The gate at the transfer: judges and counts a group's transfers inside the transaction that reserves them.
 
-The ledger opens the gate with the group's new transfers. At this point the ledger has locked the transfers that end,
-but no accounts. Opening the gate reads and locks profiles. Judging and counting change only the read copies, transfer
-by transfer, so each transfer of the group sees the earlier transfers. Saving writes the changes in the ledger's
-transaction.
+The ledger opens the gate with the group's new transfers. When the gate opens, the ledger has already locked the
+transfers that end. The ledger locks accounts only later. Opening the gate reads and locks profiles. Judging and
+counting change only the read copies, transfer by transfer, so each transfer of the group sees the earlier transfers.
+Saving writes the changes in the ledger's transaction.
 
 The gate locks a profile only if a live rule that applies to the transfer refuses by this profile. For all other
 profiles, the gate inserts rows, and a task later adds these payments (`rules.profiles.folding`). So payments to a
@@ -209,7 +209,7 @@ def open_gate(
     rules: RulesAtTransfers | None,
     originals: Mapping[str, Original],
 ) -> TransferGate:
-    """Reads and locks the rows for judging and counting these transfers. `ending` has transfers that may be aborted."""
+    """Reads and locks the rows for judging and counting these transfers. `ending` has transfers that can be aborted."""
     facts = [facts_of(transfer) for transfer in transfers]
     stopped: Sequence[Verdict | None] = [None] * len(facts)
     needs: Collection[Need] = ()
@@ -259,7 +259,8 @@ def _pairs(facts: Iterable[Facts]) -> set[tuple[int, int]]:
 
 
 def facts_of(transfer: TransferToJudge, *, now: datetime = _NOT_READ, **known: Any) -> Facts:
-    """Returns the facts of the quote with the money of the transfer, or the little that the transfer itself says.
+    """Returns the facts of the quote with the transfer's amount. Without a quote, returns the few facts that the
+    transfer contains.
 
     `known`: further facts.
     """

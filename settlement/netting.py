@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The sums of the postings of one window's commits to one account."""
+    """The total debits and credits that one window's commits posted to one account."""
 
     account_id: int
     currency: str
@@ -17,9 +17,9 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
-    """An account's net amount for some windows. Above 0, the account owes the scheme.
+    """An account's net amount for some windows. If the amount is above 0, the account owes the scheme.
 
-    Below 0, the scheme owes the account.
+    If the amount is below 0, the scheme owes the account.
     """
 
     account_id: int

@@ -41,7 +41,7 @@ _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
 
 def allow_time_for_totals() -> None:
-    """Sets longer time limits for this transaction's statements and lock waits than requests have."""
+    """Gives this transaction's statements and lock waits longer time limits than the limits of requests."""
     execute(f"SET LOCAL statement_timeout = {_TOTALLING_MS}")
     execute(f"SET LOCAL lock_timeout = {_TOTALLING_MS}")
 
@@ -52,7 +52,10 @@ def window_totals(window_id: int) -> list[tuple[str, str, Total]]:
 
 
 def totals_between(window_id: int, *, after: int, up_to: int) -> list[tuple[str, Total]]:
-    """Returns (participant, total) for each account in a window's commits with ids above `after` and up to `up_to`."""
+    """Returns (participant, total) for each account in a part of a window's commits.
+
+    The ids of these commits are above `after`, and at most `up_to`.
+    """
     return [(row[2], _total(row)) for row in execute(_TOTALS_BETWEEN, [window_id, after, up_to])]
 
 

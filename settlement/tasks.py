@@ -8,5 +8,5 @@ from settlement import gross_settlement, services
 
 @shared_task(name="settlement.tasks.catch_up", ignore_result=True)
 def catch_up() -> None:
-    """Settles new commits under immediate models, and computes missing totals. Two runs may happen at the same time."""
+    """Settles new commits under immediate models, and computes missing totals. Two runs can happen at the same time."""
     isolating_batches.each(services.total_up_what_is_left, gross_settlement.settle_new_commits)

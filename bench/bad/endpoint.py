@@ -57,7 +57,9 @@ class _Server(asyncio.Protocol):
 
 
 class Endpoint:
-    """One participant's endpoint. The endpoint accepts all requests, except from `misbehave` until `behave`."""
+    """One participant's endpoint. After a call of `misbehave`, the endpoint misbehaves until the next call of `behave`.
+    At all other times, it accepts every request.
+    """
 
     def __init__(self, port: int, manner: Manner) -> None:
         self._port, self._bad = port, manner

@@ -1,4 +1,4 @@
-"""Fills the queue with messages to one participant. SQL inserts the rows that polls or a long silence would cause."""
+"""Fills the queue with messages to one participant. Inserts by SQL the rows that polls or a long silence cause."""
 
 import time
 
@@ -33,7 +33,7 @@ _ONE = """
 
 
 def fill(url: str, name: str, rows: int, *, one_subject: bool) -> None:
-    """Adds this many messages to the participant.
+    """Adds this number of messages to the participant's queue.
 
     Vacuums the table and flushes it to disk before the measurement, as PostgreSQL does while a queue grows slowly.
     """

@@ -15,7 +15,7 @@ _MB = 1_000_000
 
 @dataclass(frozen=True)
 class Sample:
-    """Resident megabytes by process, at a time of time.monotonic."""
+    """The resident megabytes of each process at one moment. `time.monotonic` measures the moment."""
 
     at: float
     mb: dict[str, float]

@@ -127,7 +127,7 @@ def poll(world: World, source: bytes) -> bytes:
 
 
 def unasked(world: World) -> Iterator[bytes]:
-    """Yields answers that nobody requested to all other participants, about their customers and about new ids."""
+    """Yields unrequested answers to all other participants. The answers are about their customers and about new ids."""
     error = b'{"errorInformation":{"errorCode":"3204","errorDescription":"no"}}'
     refusal, rejection = b'{"responseType":"REJECTED"}', b'{"transactionState":"REJECTED"}'
     first, second = world.good[0].decode(), world.good[1].decode()

@@ -16,7 +16,7 @@ _LATE_S = 1.0  # if a fixed rate is late by more than this, it does not send the
 
 @dataclass(frozen=True)
 class Scene:
-    """The participants and the hub's address. A file passes the scene, which is too long for a command line."""
+    """The participants and the hub's address. The scene is in a file, because it is too long for a command line."""
 
     name: str  # name of the misbehaviour
     bad: str  # the misbehaving participant
@@ -53,7 +53,7 @@ class World:
 
     @property
     def clock(self) -> messages.Clock:
-        """The current time in the forms of messages."""
+        """The current time in the formats that messages use."""
         self._clock.tick()
         return self._clock
 

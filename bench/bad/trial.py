@@ -188,7 +188,7 @@ class Trial:
     # --- during the load ---------------------------------------------------------------------------------------------
 
     def _interval(self) -> tuple[Interval, dict[str, float]]:
-        """Waits until an interval has ended. Returns the interval, and the machine's CPU use by group."""
+        """Waits until an interval has ended. Returns the interval, and the machine's CPU use by group of processes."""
         hub_pids, load_pids = self._hub.pids(), {name: process.pid for name, process in self._processes.items()}
 
         def reading() -> tuple[float, dict[str, float], float]:
@@ -248,7 +248,7 @@ class Trial:
             raise RuntimeError(f"{name} ended with status {code}")
 
     def _strays(self, notes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-        """Returns the number of unrequested messages to other participants because of the misbehaving participants."""
+        """Counts the messages that other participants did not request, and that the misbehaving participants caused."""
         found: dict[str, int] = {}
         for note in notes.values():
             for what, count in note["strays"].items():

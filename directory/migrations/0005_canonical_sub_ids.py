@@ -1,9 +1,10 @@
-"""Changes the sub-ids of registrations to one spelling. From this version on, the hub finds sub-ids only in this
-spelling.
+"""Changes the sub-ids of registrations to one spelling.
 
-If two registrations would become the same alias, only one of them has the new spelling: the registration that already
-had the new spelling or, without one, the oldest registration. The other registration keeps its spelling, and the hub
-does not find it any more.
+Since this version, the hub finds sub-ids only in this spelling.
+
+If two registrations would become the same alias, only one of them has the new spelling. This is the registration that
+already had the new spelling, if it exists. Otherwise, it is the oldest registration. The other registration keeps its
+spelling, and the hub does not find it any more.
 """
 
 import unicodedata

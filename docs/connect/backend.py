@@ -22,7 +22,7 @@ def party(number):
 
 
 def terms(wanted):
-    """POST /quoterequests: the connector asks for the amount for the customer and for the bank's fee."""
+    """POST /quoterequests: the connector asks for the customer's amount and the bank's fee."""
     if wanted["currency"] != "TZS":
         return 400, {"statusCode": "5106", "message": "accounts are in TZS"}
     if wanted["to"]["idValue"] not in CUSTOMERS:

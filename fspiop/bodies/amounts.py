@@ -44,7 +44,7 @@ def _is_money(kind: type[Struct]) -> bool:
 
 @cache
 def _ways_to_money(kind: type[Struct]) -> tuple[tuple[str, str], ...]:
-    """Returns the fields of a message type that contain money or objects with money, as (name, name in JSON).
+    """Returns each field of a message type that can contain money, itself or in an object, as (name, name in JSON).
 
     The function caches its result for each type, so that a check need not search all fields of each message.
     """

@@ -1,7 +1,7 @@
 """The types and parts that several messages of the API use (FSPIOP API v1.1, sections 7.2 to 7.4).
 
-Lengths, patterns and lists are for all versions from 1.0 to 2.0. If the versions have different limits, the wider limit
-applies, so that messages of every version can be read. The reader ignores unknown fields.
+The lengths, patterns and lists of this module apply to all versions from 1.0 to 2.0. If the versions have different
+limits, the wider limit applies, so that messages of every version can be read. The reader ignores unknown fields.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal

@@ -112,7 +112,7 @@ class PartyReport(Struct, rename={"updated": "UpdtdPtyAndAcctId"}):
 
 
 class Verification(Struct, rename={"report": "Rpt"}):
-    """acmt.024 for a party that was found."""
+    """The message acmt.024 about a party that was found."""
 
     report: PartyReport
 
@@ -321,6 +321,6 @@ class UnfoundParty(Struct, rename={"reason": "Rsn"}):
 
 
 class RefusedVerification(Struct, rename={"report": "Rpt"}):
-    """acmt.024 for a party that was not found."""
+    """The message acmt.024 about a party that was not found."""
 
     report: UnfoundParty

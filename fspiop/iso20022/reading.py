@@ -28,14 +28,17 @@ _SCENARIOS = get_args(TransactionType.__annotations__["scenario"])
 
 
 def read(kind: type[T], raw: bytes, resource: str) -> T:
-    """Reads a body of this resource as a `kind`. Raises FspiopError 3100 to 3103 with the name of a wrong element."""
+    """Reads a body of this resource as a message of the type `kind`.
+
+    Raises FspiopError 3100 to 3103 with the name of a wrong element.
+    """
     form = _form(kind, resource)
     message: T = form.translate(bodies.read(form.wire, raw))
     return message
 
 
 def wire_of(kind: type[Any], resource: str) -> type[Any]:
-    """Returns the type of the ISO 20022 message that the module reads as a `kind`."""
+    """Returns the type of ISO 20022 message that the module translates into a message of the type `kind`."""
     return _form(kind, resource).wire
 
 

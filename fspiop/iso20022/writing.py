@@ -1,4 +1,7 @@
-"""Writes the hub's own messages in ISO 20022. States and errors are pacs.002, and errors about parties are acmt.024."""
+"""Writes the hub's own messages in ISO 20022.
+
+The module writes states and errors as pacs.002, and errors about parties as acmt.024.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,7 +18,7 @@ _STATUS = {state: status for status, state in STATES.items()}
 
 
 def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, destination: str) -> dict[str, Any]:
-    """Returns the ISO 20022 message for a state or error of the FSPIOP API, for the receiver of `path`."""
+    """Returns a state or error of the FSPIOP API as an ISO 20022 message, for the receiver of `path`."""
     date = _not_before(date, body.get("completedTimestamp"))
     parts = path.split("/")
     said = strictjson.canonical([path, destination, body])
@@ -38,7 +41,7 @@ def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, de
 def _not_before(date: datetime, reported: str | None) -> datetime:
     """Returns the later of the message's time and the reported time.
 
-    The message's Date is cut to seconds, so it may be earlier than the reported time.
+    The message's Date is cut to seconds, so the Date can be earlier than the reported time.
     """
     return date if reported is None else max(date, time.parse_datetime(reported))
 

@@ -63,7 +63,7 @@ class AdministrationClient(models.Model):
 
     @property
     def is_valid(self) -> bool:
-        """Whether the client has neither expired nor been revoked. A client may be valid before it has a secret."""
+        """Whether the client has neither expired nor been revoked. A client can be valid before it has a secret."""
         return self.revoked_at is None and timezone.now() < self.valid_until
 
     @property

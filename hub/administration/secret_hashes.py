@@ -1,7 +1,7 @@
-"""The hashes of administration clients' secrets, as a process knows them.
+"""A process's copy of the hashes of administration clients' secrets.
 
-Anybody may send wrong secrets to `/token`. They are compared with this copy, so that they cost the database at most one
-statement a second. A right secret is then checked in the database.
+Anybody can send wrong secrets to `/token`. The process compares each secret with this copy, so wrong secrets cost the
+database at most one statement a second. If a secret is right, the process then checks it in the database too.
 """
 
 import threading
@@ -21,7 +21,10 @@ class _Hashes:
         self._read_at = float("-inf")
 
     def of(self, key: str) -> str | None:
-        """Returns the hash of this client's secret, as it was at most a second ago. None if there is no such client."""
+        """Returns the hash of this client's secret, as it was at most a second ago.
+
+        Returns None if there is no such client.
+        """
         with self._guard:
             if time.monotonic() - self._read_at >= _READ_EVERY_S:
                 self._by_key = self._read()
@@ -29,7 +32,7 @@ class _Hashes:
             return self._by_key.get(key)
 
     def forget(self) -> None:
-        """Has the next call read the database, because a secret was issued in this process."""
+        """Makes the next call read the database, because this process has issued a secret."""
         with self._guard:
             self._read_at = float("-inf")
 

@@ -44,7 +44,10 @@ def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) ->
 
 @transaction.atomic
 def give_secret(client_id: int, *, to: User) -> tuple[AdministrationClient, str]:
-    """Creates and returns the secret. Only the client's holder gets a secret, once, in the first APPROVAL_EXPIRES_S."""
+    """Creates and returns the secret.
+
+    Only the client's holder can fetch a secret, only once, and only in the first APPROVAL_EXPIRES_S seconds.
+    """
     client = AdministrationClient.objects.select_for_update(no_key=True).filter(pk=client_id, holder=to).first()
     if client is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "you have no such client", http_status=404)
@@ -77,7 +80,7 @@ def revoke(key: str, *, actor: str) -> AdministrationClient:
 
 
 def valid(key: str) -> AdministrationClient | None:
-    """Returns the client with this key, or None if it may not be used now.
+    """Returns the client with this key, or None if the client may not be used now.
 
     Reads the database, so a revocation takes effect at once.
     """

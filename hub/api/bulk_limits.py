@@ -1,12 +1,12 @@
 """Limits each DFSP's bulks in a web process: how many are in progress, and the share of time that they take.
 
-A bulk may have megabytes, holds a lock for each item, and is processed in the thread of its request. A request with a
+A bulk can have megabytes, holds a lock for each item, and is processed in the thread of its request. A request with a
 bulk (`DFSP_OPEN_BULKS`, `DFSP_BULK_SHARE`) first waits a few seconds for its turn, before its body is read.
 
 Answers to bulks have counts of their own, because the payer decides how many bulks its payee must answer. The time of
-an answer counts for the payee and the payer together, so a payer's bulks never delay the payee's own bulks or its
+an answer counts for the pair of payee and payer. So a payer's bulks never delay the payee's own bulks or the payee's
 answers to other payers. A pair has more time for answers than the payer has for requests, so an answer to a request
-always has its turn. Answers to bulks that do not exist, or that cannot be read, count for the payee alone.
+always gets its turn. Answers to bulks that do not exist, or that cannot be read, count for the payee alone.
 """
 
 import threading
@@ -30,7 +30,7 @@ _TIME_OF_ANSWERS = 3.0
 
 
 class Answered(Enum):
-    """What an answer was to."""
+    """Whether an answer belongs to an open bulk, to an ended bulk, or to nothing."""
 
     NOTHING = "nothing"  # no bulk of the sender's, or the answer was faulty
     ENDED_BULK = "ended bulk"  # the answer is late or repeated
@@ -39,7 +39,7 @@ class Answered(Enum):
 
 class Refuse(Protocol):
     def __call__(self, caller: int, name: str, exceeded: str, detail: str) -> FspiopError:
-        """Counts a refusal because of this limit, pauses, and returns the error for the sender."""
+        """Counts that this limit caused a refusal, pauses, and returns the error for the sender."""
 
 
 Ended = Callable[[float, Answered], None]
@@ -68,8 +68,8 @@ class Bulks:
         """Counts an open request with a bulk, until the returned function is called.
 
         Waits until the participant may use the process for a bulk again. Raises FspiopError 2005 with 429 if this
-        participant has too many open bulks or would wait too long. Raises it with 503 if all participants together have
-        too many open bulks.
+        participant has too many open bulks or would wait too long. Raises FspiopError 2005 with 503 if all participants
+        together have too many open bulks.
         """
         with self._guard:
             wait_s = self._wait_s(self._spent_until.get(caller))
@@ -89,8 +89,9 @@ class Bulks:
     def enter_answer(self, caller: int, name: str, payer: int | None) -> Ended:
         """Counts an open answer to a bulk, until the returned function is called. `payer` is the named recipient.
 
-        Waits for a turn and a place. Raises FspiopError 2005 with 429 if the participant has sent too much that was no
-        answer, or too many late and repeated answers to this payer, and with 503 if no place becomes free.
+        Waits for a turn and a place. Raises FspiopError 2005 with 429 if the participant has sent too many answers
+        without a matching bulk, or too many late and repeated answers to this payer. Raises FspiopError 2005 with 503
+        if no place becomes free.
         """
         pair = (caller, payer)
         with self._guard:
@@ -124,7 +125,7 @@ class Bulks:
     def _leave(self, caller: int, took_s: float) -> None:
         """Counts the time that the process has worked on a bulk of a participant.
 
-        Only some of a long time counts, because the bulk may have waited for an oracle or for a lock.
+        If the time was long, only a part of it counts, because the bulk perhaps waited for an oracle or for a lock.
         """
         with self._guard:
             self._open[caller] -= 1
@@ -147,6 +148,6 @@ class Bulks:
 
 
 def _sizes() -> Sizes:
-    """Returns the places of answers: as many as those of requests, for one participant and for all."""
+    """Returns how many places answers have: as many as requests have, for one participant and for all participants."""
     own, of_all = max(settings.DFSP_OPEN_BULKS, 1), max(settings.WEB_BULKS, 1)
     return Sizes(of_all, shared=of_all, share=own - 1, waiting=2 * of_all, waiting_share=of_all)

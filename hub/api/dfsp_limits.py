@@ -5,11 +5,11 @@ The limits are for requests per second (`DFSP_RATE`), requests per second for th
 request beyond a limit gets 429, before the hub reads the body, checks the signature or sends a statement.
 
 Callbacks (PUT, PATCH) to each participant have a rate of their own, as large as the rate of that participant's
-requests. So the requests of one participant never use up the rate of another that must answer them.
+requests. So one participant's requests never use up the rate of another participant that must answer these requests.
 
-The hub sends a refusal beyond a rate after a pause of `DFSP_PAUSE_MS`. Without the pause, a sender that repeats its
-requests at once would use up the processor. A paused request occupies a thread, so a process limits the number of
-paused requests. A paused request counts as an open request of its DFSP.
+If a request exceeds a rate, the hub pauses for `DFSP_PAUSE_MS` before it sends the refusal. Without the pause, a sender
+that repeats its requests at once would use up the processor. A paused request occupies a thread, so a process limits
+the number of paused requests. A paused request counts as an open request of its DFSP.
 
 Each process has counts of its own, by authenticated caller (docs/decisions/0034).
 
@@ -94,8 +94,7 @@ class Limits:
             raise self.no_room(caller, source, destination)
 
     def no_room(self, caller: int, source: str, destination: str) -> FspiopError:
-        """Counts a refusal and returns its error: too many messages that the caller has caused wait for the
-        destination."""
+        """Counts a refusal and returns its error: too many messages caused by the caller wait for the destination."""
         self._say(caller, source, "messages waiting")
         return FspiopError(
             ErrorCode.SERVER_BUSY,
@@ -104,7 +103,7 @@ class Limits:
         )
 
     def refused_bulk(self, caller: int, name: str, exceeded: str, detail: str) -> FspiopError:
-        """Counts a refusal because of this limit of bulks, pauses, and returns the error for the sender."""
+        """Counts that this limit of bulks caused a refusal, pauses, and returns the error for the sender."""
         self._say(caller, name, exceeded)
         self._pause_refusal()
         return FspiopError(ErrorCode.SERVER_BUSY, detail, http_status=429)
@@ -112,7 +111,7 @@ class Limits:
     def _exceeded(self, caller: int, *, is_state_query: bool, callback_to: int | None) -> str | None:
         """Returns the limit that this request exceeds, if there is one.
 
-        Counts the request as open, even beyond a rate, except if too many requests are open.
+        Counts the request as open even if the request exceeds a rate. Does not count the request if too many are open.
         """
         with self._lock:
             count, now = self._open.get(caller, 0), self._clock()
@@ -149,8 +148,8 @@ class Limits:
 def _is_within(rate: float, spent_until: dict[K, float], caller: K, now: float, burst_s: float) -> bool:
     """Returns whether one more request is within the caller's rate, and counts the request if so.
 
-    A rate of 0 is no limit. After a pause of the caller, the requests of `burst_s` seconds may come at once, and at
-    least one.
+    A rate of 0 is no limit. After a pause, the caller may send the requests of `burst_s` seconds at once, but always at
+    least one request.
     """
     if not rate:
         return True

@@ -31,7 +31,7 @@ def response_for(error: FspiopError) -> HttpResponse:
 
 
 def as_fspiop(error: BaseException) -> FspiopError:
-    """Returns the error that the caller gets for any exception."""
+    """Returns the error that the caller gets for an exception of any kind."""
     match error:
         case FspiopError():
             return error

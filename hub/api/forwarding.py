@@ -49,7 +49,7 @@ def active_participant(name: str | None) -> Party:
 
 
 def parties_of(view: FspiopView, to: str | None) -> tuple[Party, Party]:
-    """Returns the caller and the recipient of its message, both active in the database now."""
+    """Returns the caller and the recipient of its message. Both are active in the database now."""
     found = queries.active_named({view.fspiop.source, to} - {None})  # type: ignore[arg-type]
     recipient = recipient_of(to, found)
     return sender_of(view.fspiop.source, found), recipient

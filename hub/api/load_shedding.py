@@ -1,9 +1,11 @@
-"""Limits the number of DFSP requests that one web process handles at once. Refuses further requests before any work.
+"""Limits the number of DFSP requests that one web process handles at once.
+
+Refuses further requests before the process does any work for them.
 
 Work in progress has priority: callbacks (PUT, PATCH) are still accepted when new work (POST, GET) is already refused.
-New work of a DFSP is also refused while messages, its own among them, wait long for couriers
-(`hub.outbox.delivery_delay`): lookups first, then requests for terms, then transfers, so that payments that have begun
-end before others begin. A refused request writes no row.
+New work of a DFSP is also refused while the hub's messages, and also the DFSP's own, wait long for couriers
+(`hub.outbox.delivery_delay`). Lookups are refused first, then requests for terms, then transfers. So payments that have
+begun end before other payments begin. A refused request writes no row.
 """
 
 import threading

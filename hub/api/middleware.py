@@ -93,7 +93,7 @@ def dfsp_routes() -> list[URLPattern | URLResolver]:
 def resolver_of(first: str) -> URLResolver:
     """Returns the routes of one resource.
 
-    Django tries routes one after the other, and all resources together have forty.
+    Django tries routes one after the other, and all resources together have forty routes.
     """
     return URLResolver(RegexPattern(r"^/"), [each for each in dfsp_routes() if _first_of(each) == first])
 

@@ -27,7 +27,7 @@ APIS = {
 
 
 class ClientScheme(OpenApiAuthenticationExtension):
-    """The OpenAPI form of `hub.api.administration.client_authentication`."""
+    """Describes `hub.api.administration.client_authentication` in OpenAPI."""
 
     target_class = "hub.api.administration.client_authentication.ClientToken"
     name = "administrationClient"
@@ -38,7 +38,7 @@ class ClientScheme(OpenApiAuthenticationExtension):
 
 
 class SessionScheme(OpenApiAuthenticationExtension):
-    """The OpenAPI form of `hub.api.administration.staff_authentication` with a portal session."""
+    """Describes in OpenAPI how `hub.api.administration.staff_authentication` uses a portal session."""
 
     target_class = "hub.api.administration.staff_authentication.StaffSession"
     name = "cookieAuth"
@@ -48,7 +48,7 @@ class SessionScheme(OpenApiAuthenticationExtension):
 
 
 class StaffScheme(OpenApiAuthenticationExtension):
-    """The OpenAPI form of `hub.api.administration.staff_authentication` with a password."""
+    """Describes in OpenAPI how `hub.api.administration.staff_authentication` uses a password."""
 
     target_class = "hub.api.administration.staff_authentication.StaffPassword"
     name = "basicAuth"

@@ -1,9 +1,9 @@
-"""Limits password attempts. The limits prevent that an attacker guesses passwords or locks people out.
+"""Limits password attempts. The limits prevent an attacker from guessing passwords, and from locking people out.
 
 Each failure counts for a quarter of an hour, for up to three subjects:
-- the name from this address
-- this address
-- the name from all addresses from which nobody has signed in with this name
+- attempts with this name from this address
+- attempts with any name from this address
+- attempts with this name from all addresses from which nobody has signed in with this name
 
 An attacker at another address can reach only the third limit. The third limit does not apply to a person who signs in
 from an address of earlier sign-ins. A browser that has signed in before has its own count, and attempts from elsewhere
@@ -49,7 +49,7 @@ def attempt_of(request: HttpRequest, name: str, *, browser: str = "", most_elsew
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One password attempt for a name, from an address, and from a known browser if there is one."""
+    """One attempt to sign in with a name and a password, from an address and perhaps from a known browser."""
 
     name: str
     address: str
@@ -68,7 +68,7 @@ class Attempt:
             return _without_cache()
 
     def succeed(self) -> None:
-        """Records success. The attempt is not counted as a failure, and its address is known from now on."""
+        """Records success. Does not count the attempt as a failure, and adds its address to the known addresses."""
         try:
             for key, _ in self._places():
                 _uncount(key)
@@ -79,7 +79,7 @@ class Attempt:
     def is_open(self) -> bool:
         """Returns whether an attempt is allowed. `end` adds the result.
 
-        This method is for programs, which may make many attempts at once.
+        This method is for programs, which can make many attempts at once.
         """
         try:
             return all(int(cache.get(key, 0)) < most for key, most in self._places())
@@ -128,7 +128,7 @@ def _without_cache() -> bool:
 
 
 def _key(*parts: str) -> str:
-    """Returns the cache key of a count. The key is a hash, because people may type any text as a name, even a
+    """Returns the cache key of a count. The key is a hash, because people can type any text as a name, even a
     password."""
     return "attempts:" + hashlib.sha256("\0".join(part.lower() for part in parts).encode()).hexdigest()
 

@@ -74,7 +74,7 @@ def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
 def pass_over(request: HttpRequest, most: int) -> None:
     """Reads and discards a refused body, because a sender that still sends might not see the response.
 
-    Only a few refused bodies are read at a time, because a body may be slow and its sender is not authenticated. For
+    Only a few refused bodies are read at a time, because a body can be slow and its sender is not authenticated. For
     other refused requests, the connection ends at once.
     """
     if not _passing_over.acquire(blocking=False):

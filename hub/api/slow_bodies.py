@@ -1,7 +1,7 @@
 """Ends the wait for slow bodies. After `BODY_DEADLINE_S`, shuts the connection for reading, so that the thread is free.
 
-granian does not limit how slowly a body may arrive, and a WSGI thread waits for the body. A WSGI request does not name
-its connection, because REMOTE_ADDR has no port. So this module finds the connection in the kernel's data about the
+granian does not limit how slowly a body arrives, and a WSGI thread waits for the body. A WSGI request does not name its
+connection, because REMOTE_ADDR has no port. So this module finds the connection in the kernel's data about the
 process's connections.
 
 While a body is overdue, the module examines the connections from the sender's address. The module shuts each connection
@@ -79,7 +79,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One connection to this process, from the kernel's data. The kernel's clock may have steps of 10 ms."""
+    """One connection to this process, from the kernel's data. The kernel's clock can have steps of 10 ms."""
 
     address: str
     port: int
@@ -110,8 +110,8 @@ class Waits:
         self._guard = threading.Lock()
 
     def begin(self, wait: object, began: float, address: str, port: str) -> None:
-        """Records that a request waits for a body since `began`. `address` is the sender's address, and `port` is the
-        port of this process."""
+        """Records that a request has waited for its body since `began`. `address` is the sender's address, and `port`
+        is the port of this process."""
         self._open[wait] = (began, address, port)
         if self._thread is None and self._is_watching:
             self._start()
@@ -210,7 +210,7 @@ def connections_to(ports: set[int]) -> Iterator[list[Connection]]:
 def _channel_of(descriptor: int) -> socket.socket | None:
     """Returns a copied descriptor.
 
-    The original descriptor may belong to another file a moment later, but the copy always belongs to the same file.
+    The original descriptor can belong to another file a moment later, but the copy always belongs to the same file.
     """
     try:
         copy = os.dup(descriptor)

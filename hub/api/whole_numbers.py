@@ -18,7 +18,7 @@ class Percentage(WholeNumber):
 
 
 def whole_number(value: object) -> int | None:
-    """Returns the whole number that a number or text stands for, or None if it stands for no whole number."""
+    """Returns the value of a number or text if this value is a whole number, otherwise None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float):

@@ -128,7 +128,8 @@ async def _request(key: HubKey, message: Claimed, url: str) -> Reply:
 
 
 def _error_in(reply: Reply) -> tuple[str | None, str | None]:
-    """Returns code and text of an error of the API. Does not return other bodies, because any server may send them."""
+    """Returns the code and text of an error of the API. Does not return other bodies, because any server can send
+    them."""
     if 200 <= reply.status < 300:
         return None, None
     try:

@@ -33,7 +33,7 @@ _working = Places()
 class DfspView(FspiopView):
     """A resource of this API. `caller` is the id of the participant, whose own data the response has.
 
-    With `is_bulk`, one DFSP has few requests at work, and they take a share of the process's time.
+    With `is_bulk`, only a few requests of one DFSP run at once, and these requests get a share of the process's time.
     """
 
     resource: ClassVar[str] = "dfsp"

@@ -107,7 +107,9 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _test(asked: argparse.Namespace) -> int:
-    """Runs all tests except the live tests in three processes. Then runs the live tests, two files at a time.
+    """First runs all tests that are not live tests, in three processes.
+
+    Then runs the live tests, two files at a time.
 
     Three processes keep two cores busy, because tests wait a third of their time for a server, a browser or the clock.
 

@@ -162,7 +162,7 @@ class Postgres:
         """Waits until no process uses the data any more, then removes the orphaned lock file.
 
         PostgreSQL itself refuses to start if any process has the pid in the lock file. After a reboot, another program
-        may have this pid. In a container, the pid may belong to a zombie that the first process never collects. This
+        can have this pid. In a container, the pid can belong to a zombie that the first process never collects. This
         function counts only processes whose title contains the cluster's name. The caller holds STATE's lock, so no
         process of the cluster can start meanwhile.
         """
@@ -201,7 +201,7 @@ class Postgres:
         new.rmdir()
 
     def _socket_folder(self) -> Path:
-        """Returns a folder with a short path. STATE's path may be too long for a socket (at most 107 bytes)."""
+        """Returns a folder with a short path. STATE's path can be too long for a socket (at most 107 bytes)."""
         known = Path(self.state.read(RECORD).get("sockets") or "/nowhere")
         try:
             found = known.lstat()

@@ -130,7 +130,10 @@ _STEP_S = 0.25  # the longest time until `wait` notices that `stopping` is set
 
 
 def marked(mark: str) -> list[int]:
-    """Returns the living processes that have this mark or inherited it from an ancestor. Leaves out this process."""
+    """Returns the living processes that have this mark in their environment, or inherited it from an ancestor.
+
+    Leaves out this process.
+    """
     wanted = f"{MARK}={mark}".encode()
     found = []
     for pid in pids():

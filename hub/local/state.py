@@ -84,8 +84,8 @@ class State:
     def lock(self, wait_s: float = 20.0) -> int:
         """Locks STATE for this process and for processes that inherit the descriptor.
 
-        The lock ends when all these processes have ended. If the previous owner of the lock has died, its watchdog may
-        still be stopping processes. This function waits until the watchdog has ended.
+        The lock ends when all these processes have ended. If the previous owner of the lock has died, its watchdog is
+        perhaps still stopping processes. This function waits until the watchdog has ended.
         """
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
 

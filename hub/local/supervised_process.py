@@ -24,7 +24,7 @@ _WATCH_S = 1.0  # the time between two checks of a ready child; the kernel repor
 
 @dataclass(frozen=True)
 class Program:
-    """A command, and how to check that it serves."""
+    """A command, and the check that shows whether the started program is ready."""
 
     name: str
     argv: Callable[[], list[str]]

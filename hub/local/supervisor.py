@@ -75,7 +75,7 @@ class Supervisor:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Ends all children in reverse order, then every other process with this STATE's mark."""
+        """Ends all children in reverse order, then every other process with this STATE's mark in its environment."""
         for child in reversed(list(self.children.values())):
             child.stop()
         self.watchdog.close()

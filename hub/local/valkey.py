@@ -11,7 +11,7 @@ RECORD = "valkey.json"
 
 
 class Valkey:
-    """One server, with the same methods as Postgres."""
+    """One Valkey server. This class has the same methods as `Postgres`."""
 
     name = "valkey"
     stop_signals = (signal.SIGTERM,)

@@ -33,7 +33,7 @@ def send(message: Claimed, text: str) -> Outcome:
 def _is_refusal(error: Exception) -> bool:
     """Returns whether the server permanently refused this recipient or text.
 
-    Errors about the hub itself may be temporary.
+    Errors about the hub itself can be temporary.
     """
     return isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and _code(error) >= 500
 

@@ -65,7 +65,7 @@ class Notification(models.Model):
 
     @property
     def shown_recipient(self) -> str:
-        """The recipient for display. Shows only the host of a URL, because the URL's path may be a secret."""
+        """The recipient for display. Shows only the host of a URL, because the URL's path can be a secret."""
         if self.channel == self.Channel.EMAIL:
             return self.recipient
         return f"{urlsplit(self.recipient).hostname}/…"

@@ -1,4 +1,4 @@
-"""Runs a sender in each Celery worker process, and the tick that deletes old notifications."""
+"""Runs a sender in each Celery worker process. Also contains the tick that deletes old notifications."""
 
 from celery import shared_task, signals
 

@@ -1,6 +1,6 @@
 """The transactional outbox: call `append` in the transaction of an event, and `poke` after its commit.
 
-The table is the queue. A poke is a hint through Redis that some destinations have messages. A poke may be lost.
+The table is the queue. A poke is a hint through Redis that some destinations have messages. A poke can be lost.
 """
 
 from collections.abc import Collection, Iterable, Sequence

@@ -125,7 +125,8 @@ _NO_WAIT = "SET LOCAL synchronous_commit TO off"
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The number of messages that a destination may be sent now, and the limit for the total bytes of their bodies."""
+    """The number of messages that the hub may send to a destination now, and the limit for all their bodies in
+    bytes."""
 
     messages: int
     octets: int
@@ -133,7 +134,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Messages to be sent, and the destinations that may have more.
+    """Messages to be sent, and the destinations that perhaps have more messages.
 
     `spoilt` are the ids of messages that the database could not return, even in a statement for one message.
     `postponed` counts messages, by (destination, source), that wait for an earlier message of the same subject.
@@ -207,7 +208,8 @@ def _lease_each(ids: Sequence[int], lease_s: int) -> tuple[list[TupleRow], list[
 
 
 def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, int]]) -> tuple[list[int], set[int]]:
-    """Returns the ids of messages within each destination's byte limit, and the destinations that may have more."""
+    """Returns the ids of messages within each destination's byte limit, and the destinations that perhaps have more
+    messages."""
     ranked: list[tuple[int, int, int, int]] = []
     has_more: set[int] = set()
     counts: Counter[tuple[int, int]] = Counter()

@@ -267,7 +267,8 @@ class Courier:
 
 
 def _longer() -> int:
-    """Returns by how much a courier waits longer for more messages: larger groups if the processors are short."""
+    """Returns the factor by which a courier waits longer for more messages, so that groups are larger while processors
+    are busy."""
     return _LONGER if processors.are_short() else 1
 
 
@@ -285,8 +286,8 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
 def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
     """Stores these results. Returns the participants whose messages may be sent now.
 
-    These are the destinations of messages that waited for a delivered message, and of all failed messages, and the
-    requesters that must be notified of a failure.
+    These are the destinations of messages that waited for a delivered message, the destinations of failed messages, and
+    the requesters that must be notified of a failure.
     """
     try:
         found = _settle_together(results, left_alone)

@@ -6,11 +6,11 @@ Couriers measure the wait of messages for each destination and source. Two delay
   DFSP wait. If a DFSP floods the hub, only the messages that it has caused wait. If the messages of most sources wait
   at every destination, the hub itself is too slow.
 - The delay of a source is the shortest wait of its own messages at a destination, its own endpoint among them. So other
-  participants, even several that act together, cannot make it long while the hub is quick.
+  participants, even several that act together, cannot make this delay long while the hub is quick.
 
 New work of a source is refused only if both delays are long. Couriers publish the delays in Redis for two seconds. Web
-processes read them twice a second in a separate thread, so no request asks for them. Without a value, they refuse
-nothing for this reason.
+processes read the delays twice a second in a separate thread, so no request waits for Redis. Without a value, web
+processes refuse nothing because of a delay.
 """
 
 import threading
@@ -58,13 +58,16 @@ def delay_of(ages: Iterable[Age]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """The delay of the hub, and those of sources, in seconds."""
+    """The delay of the hub, and the delays of the sources, in seconds."""
 
     of_hub: float = 0.0
     of_sources: Mapping[int, float] = field(default_factory=dict)
 
     def for_source(self, source_id: int | None) -> float:
-        """Returns the delay for new work of a source. 0 if none of its messages was sent lately."""
+        """Returns the delay for new work of a source.
+
+        The delay is 0 if none of the source's messages was sent recently.
+        """
         return min(self.of_hub, self.of_sources.get(source_id, 0.0)) if source_id is not None else 0.0
 
     def write(self) -> bytes:
@@ -102,7 +105,7 @@ def _redis() -> redis.Redis:
 
 
 class Publisher:
-    """Publishes the delay that a courier measures, from a separate thread."""
+    """In a separate thread, publishes the delay that a courier measures."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -162,7 +165,7 @@ def published(client: redis.Redis) -> Delays:
 
 
 class Reader:
-    """Reads the delays for a web process. They are 0 until a value was read."""
+    """Reads the delays for a web process. All delays are 0 until a value has been read."""
 
     def __init__(self) -> None:
         self._delays, self._read_at = Delays(), float("-inf")

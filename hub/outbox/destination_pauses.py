@@ -4,14 +4,14 @@ Only missing responses lead to a pause: a refused connection, or a request witho
 shows that the destination works. A message that the hub itself could not send does not count as a missing response.
 
 If messages of one source and kind get no response, the courier pauses only messages of this source and kind. A DFSP's
-server may hang on one kind of message, or on one participant's messages, and still accept all other messages. The
+server can hang on one kind of message, or on one participant's messages, and still accept all other messages. The
 courier pauses the whole destination only if messages of several sources get no response, and no other message gets a
 response. Each process has its own record of destinations, and this record is only a hint.
 
 The courier claims a message before it finds that the message must be postponed: because of a pause, or because an
 earlier message of the same subject is not delivered. If a source has a million messages that wait, postponing them one
 after the other would use a whole processor. So between two regular checks, the courier postpones only some of each
-source's messages. Then it claims no more of this source's messages to this destination until the next check.
+source's messages. Then the courier claims no more messages of this source to this destination until the next check.
 """
 
 from collections import Counter
@@ -70,7 +70,10 @@ class Destination:
     _streams: dict[tuple[int, str], _Stream] = field(default_factory=dict)
 
     def room(self, now: float, *, most: int, most_at_once: int, most_octets: int) -> Room | None:
-        """Returns the room for messages and bytes at this destination, or None during a pause or without room."""
+        """Returns how many messages and bytes the courier may send to this destination now.
+
+        Returns None if it may send none.
+        """
         if self._silence.pause.is_on(now):
             return None
         messages = min(most_at_once, (_PROBES if self._is_silent else most) - self.open_requests)
@@ -120,7 +123,7 @@ class Destination:
         return {**self.open_by_source, **resting}
 
     def answered(self, message: Claimed) -> None:
-        """Records a response. The response may accept or refuse the message."""
+        """Records a response. The response can accept or refuse the message."""
         if self._is_silent:
             self._streams.clear()  # all messages had no response for the same reason, and the reason has ended
         self._streams.pop((message.source_id, message.kind), None)

@@ -134,7 +134,7 @@ def forward(
 
 
 class HubMessages:
-    """Makes the callbacks that the hub sends in its own name. All callbacks of one object have one date.
+    """Makes the callbacks that the hub sends in its own name. All callbacks that one instance makes have the same date.
 
     The hub signs each callback when it sends the callback.
     """
@@ -144,7 +144,7 @@ class HubMessages:
         self._date = http_date(now)
 
     def has_sent(self, headers: Mapping[str, str]) -> bool:
-        """Returns whether these are the headers of a message of the hub's own."""
+        """Returns whether these headers belong to a message that the hub itself wrote."""
         return headers.get("fspiop-source") == self._hub_name
 
     def callback(
@@ -190,10 +190,12 @@ class HubMessages:
 
 
 def as_answer(message: Outgoing) -> Outgoing:
-    """Returns the message as an answer to a request that may be repeated. A newer answer replaces a waiting answer.
+    """Returns the message as an answer to a request that the requester can repeat.
+
+    A newer answer replaces a waiting answer.
 
     If a report of a payment's end already waits, the report stays and the hub drops the new answer. The report has the
-    answer's content, in the message of the DFSP that caused the end.
+    same content as the answer, in the message of the DFSP that caused the end.
     """
     is_end = message.kind in END_KINDS
     message.source_id = HUB if is_end else message.destination_id

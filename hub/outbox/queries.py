@@ -73,5 +73,5 @@ class Crowd:
 
 
 def crowds() -> list[Crowd]:
-    """Returns all pairs of such a participant and a destination, by names."""
+    """Returns the pairs (participant, destination) for which too many messages wait, by names."""
     return [Crowd(*names) for names in sorted(claims.crowded(settings.OUTBOX_PENDING_PER_SOURCE))]

@@ -33,7 +33,8 @@ def judge(message: Claimed, answer: Answer) -> Failure:
     """Returns the time of the next attempt for a failed message (exponential backoff with jitter), or the decision to
     give up.
 
-    The hub gives up a message that ends a payment after a day, and a request whose requester waits after seconds.
+    For a message that ends a payment, the hub gives up after a day. For a request whose requester waits, the hub gives
+    up after seconds.
     """
     longest = _LONGEST_ANXIOUS_WAIT_S if message.is_end and message.age_s < _ANXIOUS_S else _LONGEST_WAIT_S
     wait = min(longest, 2.0 ** min(message.attempts - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311

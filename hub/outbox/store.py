@@ -64,7 +64,7 @@ _APPEND_OR_RENEW = f"""
 def append(messages: Sequence[Outgoing]) -> None:
     """Adds these messages in the caller's transaction, in one statement.
 
-    A message may replace a waiting message, or be dropped because an equal message waits; see `IfPending`.
+    A message can replace a waiting message, or be dropped because an equal message waits; see `IfPending`.
     """
     if not messages:
         return
@@ -153,7 +153,7 @@ _DELIVERED = f"""
 def delivered(outcomes: Collection[tuple[int, int]]) -> set[int]:
     """Removes delivered messages, given as (message id, HTTP status), from the queue, and records the deliveries.
 
-    Returns the destinations with messages that waited for these.
+    Returns the destinations of other messages that waited for these deliveries.
     """
     if not outcomes:
         return set()

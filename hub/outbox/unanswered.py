@@ -63,7 +63,7 @@ class Requests(Generic[M]):
 def report(requests: Requests) -> int:
     """Ends the late requests of each requester in turn, and notifies the requester. Returns the number of reports.
 
-    Two sweeps may run at the same time, because a sweep skips rows that another sweep has locked.
+    Two sweeps can run at the same time, because a sweep skips rows that another sweep has locked.
     """
     return isolating_batches.in_groups(
         requests.batch,

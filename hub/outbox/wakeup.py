@@ -1,6 +1,6 @@
 """Notifies couriers through Redis that destinations have messages.
 
-A notification may be lost, because couriers also check for messages each second.
+Lost notifications do no harm, because couriers also check for messages each second.
 """
 
 import asyncio

@@ -46,8 +46,8 @@ def issue_certificate(participant: Participant, *, csr: str, days: int, actor: s
 
 
 def check_signing_request(participant: Participant, *, csr: str) -> certificate_authority.Request:
-    """Returns the signing request. Raises FspiopError if the authority would refuse to sign it. Works without an
-    authority."""
+    """Returns the signing request. Raises FspiopError if the authority would refuse to sign the request. Works without
+    an authority."""
     try:
         request = certificate_authority.read_request(csr, name=participant.name)
     except ValueError as error:
@@ -58,7 +58,7 @@ def check_signing_request(participant: Participant, *, csr: str) -> certificate_
 
 
 def check_signing_key(participant: Participant, *, key: str) -> PublicPart:
-    """Returns the public key. Raises FspiopError if it cannot be registered now."""
+    """Returns the public key. Raises FspiopError if the key cannot be registered now."""
     part = _read_signing_key(participant, key)
     if Credential.objects.filter(sha256=part.sha256).exists():
         raise FspiopError(ErrorCode.CLIENT_ERROR, _REGISTERED)
@@ -82,9 +82,10 @@ def _is_in_anothers_certificate(key_sha256: str, participant: Participant) -> bo
 
 
 def _read_signing_key(participant: Participant, key: str) -> PublicPart:
-    """Returns the public key. Raises FspiopError if it is the key of another participant's certificate.
+    """Returns the public key. Raises FspiopError if the key belongs to another participant's certificate.
 
-    Anybody can see such a key. If it became this participant's, the other could not renew its certificate.
+    Anybody can see such a key. If this participant registered the key, the other participant could not renew its
+    certificate.
     """
     part = _read(keys.read_signing_key, key)
     if _is_in_anothers_certificate(part.sha256, participant):
@@ -174,7 +175,7 @@ def revoke(participant: Participant, *, credential_id: int, actor: str) -> Crede
 
 @transaction.atomic
 def set_jws_compat(participant: Participant, *, jws_compat: bool, actor: str) -> None:
-    """Sets whether this participant's signatures may also be over its re-serialised JSON."""
+    """Sets whether the hub also accepts this participant's signatures over re-serialised JSON."""
     before = Participant.objects.select_for_update(no_key=True).get(pk=participant.pk).jws_compat
     Participant.objects.filter(pk=participant.pk).update(jws_compat=jws_compat)
     record(

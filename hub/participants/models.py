@@ -89,7 +89,7 @@ class Endpoint(models.Model):
 class Credential(models.Model):
     """A credential of a participant, valid for a limited time.
 
-    During a change, several credentials of one kind may be valid.
+    During a change, several credentials of one kind can be valid.
 
     `sha256` identifies the credential. `sha256` is the hash of a certificate's DER, of a signing key's
     SubjectPublicKeyInfo, or of a client's secret. A value can be registered only once, even after a revocation. `label`

@@ -13,7 +13,8 @@ from hub.postgresql.schema import SchemaEditor
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Checks a connection's socket instead of sending a statement, once for each request and each loan from a pool."""
+    """Checks a connection's socket once for each request and for each loan from a pool, instead of sending a
+    statement."""
 
     SchemaEditorClass = SchemaEditor
 
@@ -49,7 +50,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 def _has_ended(connection: psycopg.Connection[Any]) -> bool:
     """Returns whether PostgreSQL has ended the connection.
 
-    Between two statements PostgreSQL sends data only when it ends the connection. So readable data means the end.
+    Between two statements PostgreSQL sends data only when it ends the connection. So readable data means that the
+    connection has ended.
     """
     if connection.closed:
         return True

@@ -193,8 +193,10 @@ def _skip(batch: str, rows: Collection[str], error: Exception, *, is_alone: bool
 
 
 def why(error: BaseException) -> str:
-    """Returns the error text for operators. Leaves out PostgreSQL's details, because they may contain any text of the
-    row."""
+    """Returns the error text for operators.
+
+    Leaves out PostgreSQL's details, because they can contain any text of the row.
+    """
     cause = error.__cause__ if isinstance(error, DatabaseError) else None
     if isinstance(cause, pg.Error):
         text = f"{type(cause).__name__}: {cause.diag.message_primary or cause}"

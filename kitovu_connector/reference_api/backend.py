@@ -139,9 +139,9 @@ class ReferenceBackend(CoreHttp):
         )
 
     async def reserve(self, incoming: IncomingMoney) -> None:
-        """Sends POST /transfers. If the core may already have the transfer, first sends GET /transfers/{id}.
+        """Sends POST /transfers. If the core perhaps has the transfer already, first sends GET /transfers/{id}.
 
-        The SDK never sends a transfer twice, so a core might credit a repeated transfer twice.
+        The SDK never sends a transfer twice, so a core perhaps credits a repeated transfer twice.
         """
         if incoming.is_repeated and await self._has(incoming.transfer_id):
             return
@@ -182,7 +182,7 @@ class ReferenceBackend(CoreHttp):
     async def give_bulk_terms(
         self, bulk: BulkQuotePost, wanted: Sequence[TermsWanted], *, is_repeated: bool
     ) -> list[Terms | Refused]:
-        """Sends POST /bulkQuotes. If the core may already have given terms, first sends GET /bulkQuotes/{id}."""
+        """Sends POST /bulkQuotes. If the core perhaps gave terms already, first sends GET /bulkQuotes/{id}."""
         answer = await self._known(f"/bulkQuotes/{bulk.bulk_quote_id}", _BulkTerms) if is_repeated else None
         if answer is None:
             status, raw = await self.call("POST", "/bulkQuotes", core_forms.bulk_quote_request(bulk, wanted))
@@ -194,7 +194,7 @@ class ReferenceBackend(CoreHttp):
     async def reserve_bulk(
         self, bulk: BulkTransferPost, incoming: Sequence[IncomingMoney], *, is_repeated: bool
     ) -> list[Refused | None]:
-        """Sends POST /bulkTransfers. If the core may already have the bulk, first sends GET /bulkTransfers/{id}."""
+        """Sends POST /bulkTransfers. If the core perhaps has the bulk already, first sends GET /bulkTransfers/{id}."""
         answer = await self._known(f"/bulkTransfers/{bulk.bulk_transfer_id}", _BulkTransfer) if is_repeated else None
         if answer is None:
             status, raw = await self.call("POST", "/bulkTransfers", core_forms.bulk_transfer_request(bulk, incoming))
@@ -272,7 +272,7 @@ class ReferenceBackend(CoreHttp):
             raise Unavailable(f"HTTP {status} to {method} {path.split('/')[1]}")
 
     def check(self, status: int, raw: bytes) -> None:
-        """Raises an error by the core's answer, unless the answer is a success."""
+        """Raises the error that the core's answer requires. A success raises no error."""
         if 200 <= status < 300:
             return
         if status < 400 or status in _NO_DECISION:
@@ -388,7 +388,7 @@ def _item_refusal(error: _Error | None, fulfilment: str | None, condition: str) 
 
 
 def _own_fulfilment(raw: bytes) -> str | None:
-    """Returns the fulfilment in the core's answer to POST /transfers. A body that is no such answer has none."""
+    """Returns the fulfilment in the core's answer to POST /transfers. Returns None if the body has another form."""
     try:
         return msgspec.json.decode(raw, type=_Reservation).fulfilment
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -396,10 +396,10 @@ def _own_fulfilment(raw: bytes) -> str | None:
 
 
 def _check_fulfilment(given: str | None, condition: str) -> None:
-    """Raises NotUnderstood if the core gives a fulfilment of its own that does not fit the condition.
+    """Raises NotUnderstood if the core's own fulfilment does not fit the condition.
 
-    The hub would refuse it, and the core would have reserved money for a transfer that never commits. Only one
-    fulfilment fits a condition, so one that fits is the connector's own.
+    The hub would refuse such a fulfilment, and the core would have reserved money for a transfer that never commits.
+    Only one fulfilment fits a condition, so a fitting fulfilment is equal to the connector's own.
     """
     if given is not None and not ilp.fulfils(given, condition):
         raise NotUnderstood("fulfilment: does not fit the condition")

@@ -34,7 +34,7 @@ def tell_state(*, bulk_id: str, requester: Recipient) -> None:
 def expire() -> int:
     """Ends bulks after their expiration. Returns the number of aborted transfers.
 
-    Two sweeps may run at the same time.
+    Two sweeps can run at the same time.
     """
     # Each bulk is decided separately, so one call with many bulks would not be faster.
     return isolating_batches.in_groups(bulks.EXPIRY, find=bulks.past_expiry, work=_expire, most=1)

@@ -23,7 +23,7 @@ _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The query of a DFSP's statement: what arrived at or after `from` and before `to`.
+    """The query for a DFSP's statement about everything that arrived at or after `from`, and before `to`.
 
     `after` is the value `next` of the previous page.
     """
@@ -82,7 +82,7 @@ class Conversion(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=Tru
 
 
 class Posting(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """One posting that no transfer and no conversion made: funds in, funds out, or a settlement.
+    """One posting that neither a transfer nor a conversion caused: funds in, funds out, or a settlement.
 
     `debitAccount` and `creditAccount` are types of the caller's own accounts, or HUB. `transferId` is the id of the
     movement of funds, of the caller's part in a settlement, or of the transfer that was settled at once. `reference` is
@@ -278,7 +278,7 @@ def _date(moment: datetime | None) -> str | None:
 
 
 def page(participant_id: int, wanted: Wanted) -> Statement:
-    """Returns one page. One statement, which finds the rows of each kind by indexes in the order of arrival."""
+    """Returns one page. One SQL statement uses indexes to find the rows of each kind in the order of arrival."""
     since = time.parse_datetime(wanted.from_) if wanted.from_ else _FIRST
     after = _Key.read(wanted.after) if wanted.after else _Key(since, "")
     parameters: dict[str, Any] = {

@@ -111,7 +111,7 @@ def _error(hub: HubMessages, c: ConversionState, to: Recipient, code: str, text:
 
 
 def state_answer(hub: HubMessages, c: ConversionState, requester: Recipient) -> Outgoing:
-    """Returns the answer to GET /fxTransfers/{ID} by its initiator or FXP."""
+    """Returns the answer to GET /fxTransfers/{ID} from the conversion's initiator or FXP."""
     return as_answer(_state(hub, c, requester, kind="state"))
 
 

@@ -87,7 +87,8 @@ def account_ids(
     participants: dict[str, ParticipantState],
     transfers: dict[str, TransferState],
 ) -> set[int]:
-    """Returns the accounts that may change: those of known conversions, and the debited accounts of new conversions."""
+    """Returns the accounts that can change: the accounts of known conversions, and the debited accounts of new
+    conversions."""
     ids: set[int | None] = set()
     for conversion in conversions:
         ids |= {conversion.debit_account_id, conversion.credit_account_id, conversion.bridge_account_id}

@@ -1,7 +1,9 @@
-"""Judges held transfers again before they are sent: kill switches, and the live refusing rules about lists and markers.
+"""Judges held transfers again before they are sent.
 
-Parties may have been blocked or marked since the transfer came. Counters and amounts are not judged again: rules that
-also read counters find them without the transfer itself.
+The module applies the kill switches, and the live rules that refuse payments because of lists and markers.
+
+Perhaps a party has been blocked or marked since the transfer came. Counters and amounts are not judged again. If a rule
+also reads counters, it reads counters that do not count the transfer itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,9 +25,9 @@ ACTOR = "the scheme's rules"
 
 
 def refusals(transfer_ids: Sequence[str]) -> Mapping[str, Verdict]:
-    """Returns the refusals of those of these transfers that may not be sent any more, and stores them as decisions.
+    """Returns a refusal for each transfer that may not be sent any more. Stores these refusals as decisions.
 
-    No statement besides that of the active rules if there are none and no kill switch is on.
+    Without active rules and kill switches, runs no SQL statement except the one that reads the active rules.
     """
     active = active_rules.current_at()
     if active is None:
@@ -61,7 +63,7 @@ def _pairs(counted: Mapping[str, CountedPayment]) -> set[tuple[int, int]]:
 
 
 class _Without:
-    """Takes a payment out of the profiles while it is judged again."""
+    """Takes a payment out of the profiles while the payment is judged again."""
 
     def __init__(self, counters: ProfileCounters, payment: CountedPayment | None) -> None:
         self._counters, self._payment = counters, payment

@@ -56,7 +56,7 @@ def _refuse_by_rules(transfer_id: str, verdict: Verdict) -> None:
 
 
 def _send(transfer_ids: Sequence[str], *, actor: str = "") -> list[Outgoing]:
-    """Releases these transfers, and adds their requests to the payees to the outbox, in the caller's transaction."""
+    """Releases these transfers in the caller's transaction. Adds the requests for their payees to the outbox."""
     messages = [
         prepare_to_payee(each.request, each.payee, each.transfer_id, payer_id=each.payer_id)
         for each in store.release(transfer_ids, actor=actor)

@@ -1,4 +1,4 @@
-"""Removes the indexes that Django adds to text for LIKE.
+"""Removes the indexes that Django adds to text columns for LIKE.
 
 PostgreSQL writes these indexes twice for each transfer, and no query reads the indexes.
 """

@@ -23,7 +23,8 @@ _TABLES = """
 class BoundedProfiles(Mapping[int, Profile]):
     """All profiles of a replay by their keys. A profile that was never used is empty.
 
-    A caller may change a returned profile until it requests another profile `MOST_EVENTS` events later.
+    A caller may change a returned profile. The change can be lost if the caller has meanwhile requested other profiles
+    with `MOST_EVENTS` events.
     """
 
     def __init__(self, most_events: int = MOST_EVENTS) -> None:

@@ -250,9 +250,10 @@ class _Replay:
     def _compare(
         self, subject: str, facts: Facts, then: Verdict | None, now: Verdict, decision: StoredDecision
     ) -> None:
-        """Compares a stored decision with those by the counters that it read, and by the counters of the payments.
+        """Compares a stored decision with two new decisions of the replay.
 
-        A decision of an earlier release did not keep what it read: `then` is None.
+        The hub makes `then` with the counters that the stored decision read, and `now` with the counters of the
+        payments. If an earlier release did not store the counters of its decision, `then` is None.
         """
         report, stored = self.report, [_essence(hit) for hit in msgspec.convert(decision.hits, tuple[Hit, ...])]
         told = f"{decision.outcome} {decision.code or ''}".strip()

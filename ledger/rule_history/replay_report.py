@@ -30,7 +30,7 @@ class OfRule:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One payment at which rules fired."""
+    """One payment for which rules fired."""
 
     gate: str
     subject: str

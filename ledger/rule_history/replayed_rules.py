@@ -43,7 +43,7 @@ class ReplayedRules:
     def may_be_late(self, facts: Facts, rule_id: str) -> bool:
         """Returns whether the rule read a profile without a lock.
 
-        A rule without a lock may have missed the latest payments.
+        Without a lock, the rule perhaps missed the latest payments.
         """
         at_transfer = facts.gate == "transfer"
         compiled = self.without_quote if at_transfer else self.by_gate[facts.gate]

@@ -174,7 +174,7 @@ _NUMBER = """
 
 
 def number(*, with_quotes: bool = True) -> int:
-    """Returns how many rows there are to read, without the decisions that stand alone."""
+    """Returns how many rows there are to read, without the decisions that have no stored payment."""
     row = execute(_NUMBER, [with_quotes]).fetchone()
     assert row is not None
     return int(row[0])

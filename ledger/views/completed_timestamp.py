@@ -12,7 +12,7 @@ def moment_fault(text: str | None) -> str | None:
     """Returns the fault of a completedTimestamp that is in the future or too old.
 
     Returns None if the timestamp has no fault. The function returns the fault instead of an error, because a repeated
-    answer may arrive long after its timestamp. The ledger recognises repeated answers.
+    answer can arrive long after its timestamp. The ledger recognises repeated answers.
     """
     if text is None:
         return None

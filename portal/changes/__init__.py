@@ -109,7 +109,7 @@ def withdraw(user: User, approval_id: int) -> Approval:
 
 
 def _discarded(approval: Approval) -> Approval:
-    """Deletes what waited for the approval of this request."""
+    """Deletes the data that waited for the approval of this request."""
     discard = KINDS[approval.kind].discard
     if discard is not None:
         discard(approval.payload)

@@ -55,7 +55,9 @@ def _terms(payload: Payload) -> list[Line]:
 
 
 def _references(statement: dict[str, Any] | None) -> dict[int, str]:
-    """Returns the bank's reference by account. Raises CanNotBeDone if the statement does not match the settlement."""
+    """Returns the bank's reference for each account. Raises CanNotBeDone if the statement does not match the
+    settlement.
+    """
     if statement is None:
         return {}  # two people confirmed that the bank statement is missing, and for which reason
     if not statement["is_exact"]:

@@ -4,10 +4,11 @@
 Reads at most one block of entries, even if the history is long.
 
 The ledger's entries are divided by their ids into blocks. When no new entry can appear in a block any more, the hub
-stores marks for this block (`portal.tasks.mark_entries`). A mark contains the sums of one account up to the end of a
-block. Only accounts with entries in the block get a mark. So a sum up to an entry is a mark plus the entries of one
-block. A page of an account's entries reads only blocks with entries of this account. Marks need no additional write and
-no index when an entry is posted. The entries of about the last minute have no mark yet, so the hub reads them directly.
+stores checkpoints for this block (`portal.tasks.mark_entries`). A checkpoint contains the sums of one account up to the
+end of a block. Only accounts with entries in the block get a checkpoint. So a sum up to an entry is a checkpoint plus
+the entries of one block. A page of an account's entries reads only blocks with entries of this account. Checkpoints
+need no additional write and no index when an entry is posted. The entries of about the last minute are not in a
+checkpoint yet, so the hub reads these entries directly.
 """
 
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Posted:
 # "+ 0" prevents PostgreSQL from using the index by account. For the ids of one block the primary key is fastest, and a
 # generic plan could otherwise choose the index by account.
 _LEGS = "(e.debit_account_id + 0 = %(account)s OR e.credit_account_id + 0 = %(account)s)"
-_MARKED = f"(SELECT coalesce(max(number) + 1, 0) * {SIZE} FROM portal_ledgerblock)"  # the first id without a mark
+_MARKED = f"(SELECT coalesce(max(number) + 1, 0) * {SIZE} FROM portal_ledgerblock)"  # the first id without a checkpoint
 
 _SUMS = f"""
     SELECT coalesce(m.debits, 0) + r.debits, coalesce(m.credits, 0) + r.credits, coalesce(m.entries, 0) + r.entries,
@@ -89,9 +90,9 @@ _FIRST = f"""
 def _page(*, order: str, blocks: str) -> str:
     """Returns the SQL that reads a page of an account's entries between two ids.
 
-    Each block with a mark has at least one of these entries. So the SQL reads at most one block for each row of the
-    page, and one additional block. The additional block is needed because all entries of the first block may be outside
-    the page.
+    Each block with a checkpoint of the account has at least one of these entries. So the SQL reads at most one block
+    for each row of the page, and one additional block. The additional block is needed because all entries of the first
+    block can be outside the page.
     """
     row = f"""
         SELECT e.id, e.kind, e.transfer_id, e.created_at, e.debit_account_id, e.credit_account_id, e.amount

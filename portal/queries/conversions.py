@@ -51,7 +51,7 @@ def latest(wish: Wish, *, before: Key | None, size: int) -> Found[FxTransfer]:
 def latest_terms(wish: Wish, *, before: Key | None, size: int) -> Found[FxQuote]:
     """Returns matching FX quotes, with the latest first.
 
-    A searched id may be the id of a quote, a conversion or a transfer.
+    A searched id can be the id of a quote, a conversion or a transfer.
     """
     rows = FxQuote.objects.annotate(received_at=F("created_at")).select_related("payer", "payee")
     rows = rows.defer("request", "request_headers", "response", "response_headers", "rule_facts")

@@ -15,7 +15,9 @@ _TYPES = (Account.Type.POSITION, Account.Type.SETTLEMENT)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A participant's figures in one currency, in ten-thousandths. The participant owes a position above 0."""
+    """A participant's figures in one currency, in ten-thousandths. A position above 0 is money that the participant
+    owes.
+    """
 
     participant: Participant
     currency: str

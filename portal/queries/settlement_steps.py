@@ -1,4 +1,4 @@
-"""Reads the entries of each step of a settlement, and which of these entries are already posted."""
+"""Reads the entries of each step of a settlement, and whether each entry is posted already."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

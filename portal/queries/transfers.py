@@ -32,7 +32,9 @@ class Wish:
     other: Q = field(default_factory=Q)  # conditions without an index
 
     def sources(self) -> "list[QuerySet[Transfer]]":
-        """Returns one query for each index to read. A participant has two: for sent and for received transfers."""
+        """Returns one query for each index to read. A participant has two queries: one for sent transfers, and one for
+        received transfers.
+        """
         rows = all_rows()
         if self.since is not None:
             rows = rows.filter(received_at__gte=self.since)
@@ -46,7 +48,7 @@ class Wish:
         return [rows.filter(payer_id=whose), rows.filter(payee_id=whose).exclude(payer_id=whose)]
 
     def condition(self) -> Q:
-        """Returns the condition that the rows of `sources` must meet in addition."""
+        """Returns the additional condition that the rows of `sources` must meet."""
         found = self.other
         if self.own is not None:
             found &= _is_told(self.own)

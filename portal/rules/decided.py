@@ -89,7 +89,7 @@ def _fired(hit: Mapping[str, Any], titles: Mapping[str, str]) -> JudgedRule:
 
 
 def shown_readings(readings: Iterable[Mapping[str, Any]]) -> list[Shown]:
-    """Returns stored readings in words."""
+    """Returns the stored values of conditions in words."""
     found = []
     for each in readings:
         currency = each.get("currency", "")
@@ -105,9 +105,9 @@ def shown_readings(readings: Iterable[Mapping[str, Any]]) -> list[Shown]:
 
 
 def _not_fired(decision: Decision, fired: set[str]) -> list[JudgedRule]:
-    """Returns the rules that did not fire, judged again by the stored facts and the counters that were read then.
+    """Returns the rules that did not fire. Judges these rules again by the stored facts and the stored counters.
 
-    A counter that was not read, because a cheaper condition had decided already, is not known any more.
+    If a cheaper condition decided first, the decision did not read the counter, and the counter's value is unknown.
     """
     if decision.facts is None or decision.version is None or decision.gate not in sentences.GATES:
         return []

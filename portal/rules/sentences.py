@@ -64,7 +64,7 @@ FACT_NAMES: Mapping[str, Promise] = {
     "payee.age": gettext_lazy("Time since the payee's first payment"),
     "payer.idle": gettext_lazy("Time since the payer's previous payment"),
     "payee.idle": gettext_lazy("Time since the payee's previous payment"),
-    "payee.moved": gettext_lazy("The payee's identifier changed its DFSP"),
+    "payee.moved": gettext_lazy("The payee's identifier moved to another DFSP"),
     "pair.age": gettext_lazy("Time since this payer first paid this payee"),
     "pair.paid_before": gettext_lazy("This payer has paid this payee before"),
     "payer.percent_of_average": gettext_lazy("Amount compared with the payer's average payment"),

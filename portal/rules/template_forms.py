@@ -43,7 +43,7 @@ _SEPARATOR = re.compile(r"[\s,;]+")
 
 
 class TextsField(forms.CharField):
-    """Reads texts that are separated by spaces or commas as a list."""
+    """Reads a text as a list. Spaces or commas separate the items."""
 
     def clean(self, value: Any) -> list[str]:  # type: ignore[override]
         return [text for text in _SEPARATOR.split(super().clean(value)) if text]

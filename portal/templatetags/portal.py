@@ -76,7 +76,7 @@ _SHOWN_AS = {"DEAD": "GIVEN_UP", "REFUSED": "REJECTED"}
 def money(amount: Any, currency: str = "") -> str:
     """Formats an amount in ten-thousandths: 125000 TZS as 12.50.
 
-    Shows additional decimals that the currency does not have.
+    If the amount has more decimals than the currency, shows all decimals.
     """
     if amount is None:
         return "–"

@@ -52,7 +52,7 @@ def export(request: HttpRequest) -> Download:
 
 
 def _batches(rows: "QuerySet[Entry]") -> Iterator[list[tuple[Any, ...]]]:
-    """Yields the entries, with the latest first. Batches are small, because the values before and after may be long."""
+    """Yields the entries, with the latest first. Batches are small, because the values before and after can be long."""
     found, left = list(rows[:_AT_ONCE]), csv_export.MOST_ROWS
     while found and left > 0:
         yield [_row(entry) for entry in found[:left]]

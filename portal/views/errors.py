@@ -25,7 +25,7 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Shows an error page without details. Does not use the database, because the database may be down."""
+    """Shows an error page without details. Does not use the database, because the database can be down."""
     if not _is_portal(request):
         return errors.server_error(request)
     text = "The hub could not show this page. Nothing was changed. Try again. The hub's log has the details."

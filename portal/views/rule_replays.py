@@ -1,4 +1,4 @@
-"""Replays of a version of the rules over the stored payments: what the rules would have done."""
+"""The pages of replays: they show what a version of the rules would have done with the stored payments."""
 
 from typing import Any
 
@@ -19,10 +19,15 @@ _LARGEST_NUMBER = 2**63 - 1
 
 class Days(forms.Form):
     since = DayField(
-        label=gettext_lazy("From"), required=False, help_text=gettext_lazy("Empty: from the first payment.")
+        label=gettext_lazy("From"),
+        required=False,
+        help_text=gettext_lazy("If this field is empty, the replay begins with the first payment."),
     )
     until = DayField(
-        label=gettext_lazy("Until"), required=False, is_end=True, help_text=gettext_lazy("Empty: until now.")
+        label=gettext_lazy("Until"),
+        required=False,
+        is_end=True,
+        help_text=gettext_lazy("If this field is empty, the replay ends with the latest payment."),
     )
 
     def clean(self) -> dict[str, Any]:
@@ -34,7 +39,7 @@ class Days(forms.Form):
 
 
 def of_version(request: HttpRequest, number: int) -> HttpResponse:
-    """Shows the replays of a version, with the form for another one."""
+    """Shows the replays of a version, and the form that requests another replay."""
     version = queries.version(number) if number <= _LARGEST_NUMBER else None
     if version is None:
         raise Http404
@@ -53,7 +58,7 @@ def show(request: HttpRequest, replay_id: int) -> HttpResponse:
 
 
 def live(request: HttpRequest, replay_id: int) -> HttpResponse:
-    """Returns the part of the page that is read again as long as the replay is not done."""
+    """Returns the part of the page that the browser reloads until the replay is done."""
     return render(request, "portal/rule_replay_live.html", _context(replay_id))
 
 

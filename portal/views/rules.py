@@ -277,7 +277,7 @@ def activate(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def _facts(version: RuleSetVersion) -> list[Line]:
-    """Returns the changes by an activation, for the requester."""
+    """Returns the changes that an activation makes. The requester reads these changes."""
     active = _active_content()
     facts = [Line(_("Version"), str(version))]
     holds = [rule["id"] for rule in version.content["rules"] if rule["then"]["action"] == "hold"]
@@ -334,7 +334,7 @@ def roll_back(request: HttpRequest) -> HttpResponse:
 
 
 def cancel(request: HttpRequest, activation_id: int) -> HttpResponse:
-    """Requests that a planned activation does not begin."""
+    """Requests the cancellation of a planned activation."""
     planned = queries.planned().filter(pk=min(activation_id, _LARGEST_NUMBER)).first()
     if planned is None:
         raise Http404

@@ -39,7 +39,9 @@ def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> Non
 
 
 def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) -> bool:
-    """Forwards an answer to FSPIOP-Destination. Returns False if FSPIOP-Destination has sent no matching question.
+    """Forwards an answer to the DFSP that FSPIOP-Destination names.
+
+    Returns False if this DFSP has sent no matching question.
 
     For PARTY_ANSWER_S after a question's end, the hub still accepts a late or repeated answer.
     """
@@ -52,7 +54,7 @@ def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) ->
 
 
 def end(resource: str, subject: str, *, asker_id: int, asked_id: int) -> bool:
-    """Ends the question of one DFSP to another about this id.
+    """Ends the question that one DFSP sent to another DFSP about this id.
 
     Returns False if no such question waits or ended less than PARTY_ANSWER_S ago.
     """
@@ -68,7 +70,7 @@ def askers_of(resource: str, subject: str, *, asked_id: int) -> list[int]:
 
 
 def report_unanswered() -> int:
-    """Reports to the requesters of overdue questions that no answer came in time.
+    """Notifies the requesters of overdue questions because no answer came in time.
 
     Returns the number of reported questions.
     """

@@ -35,7 +35,7 @@ _END = """
 
 
 def answer(reply: Outgoing, *, resource: str, subject: str, asked_id: int, keep_s: int) -> bool:
-    """Adds a reply and ends its question, with one statement. Returns False if the reply has no question.
+    """Adds a reply and ends its question, with one statement. Returns False if the reply belongs to no question.
 
     The question must be from the reply's destination to this participant. The question must wait for an answer, or have
     ended in the last `keep_s` seconds.

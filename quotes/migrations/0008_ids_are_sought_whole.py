@@ -1,4 +1,7 @@
-"""Removes the indexes that Django adds to text for LIKE. These indexes are written with each quote and never read."""
+"""Removes the indexes that Django adds to text columns for LIKE.
+
+These indexes are written with each quote and never read.
+"""
 
 from django.db import migrations
 

@@ -68,11 +68,13 @@ def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
 
 
 def answer(transaction_request_id: str, message: AgreementMessage, *, state: State, send: Send) -> None:
-    """Forwards an answer to the other party. Stores answers of the payer's DFSP until the request has ended.
+    """Forwards an answer to the other party.
+
+    Also stores an answer of the payer's DFSP, unless the request has already ended.
 
     The payer's DFSP answers the request itself, and changes the request's state step by step. The payee's DFSP answers
-    only a GET. The hub forwards an answer without a further step if a GET waits for it. Without a GET, a repeated
-    answer changes nothing, and the hub refuses a different answer with 3106.
+    only a GET. If an answer is no further step, the hub forwards the answer only if a GET waits for it. Without a GET,
+    a repeated answer changes nothing, and the hub refuses a different answer with 3106.
     """
     with transaction.atomic(durable=True):
         found = _find(transaction_request_id, message.sender_id, is_to_change=True)
@@ -136,7 +138,7 @@ def fail_unanswered() -> int:
 
     Returns the number of ended requests.
 
-    Two sweeps may run at the same time, because a sweep skips rows that another sweep has locked.
+    Two sweeps can run at the same time, because a sweep skips rows that another sweep has locked.
     """
     return isolating_batches.in_groups(_BATCH, find=_find_late, work=_fail, most=_SWEEP)
 

@@ -99,7 +99,8 @@ class AgreementView(MessageView):
 
 
 def _answered(outcome: Outcome) -> Answered:
-    """Returns what an answer with this outcome was to. An answer after the expiration is late."""
+    """Returns whether an answer with this outcome belongs to an open bulk, to an ended bulk, or to nothing. An answer
+    after the expiration is late."""
     match outcome:
         case Forwarded():
             return Answered.BULK

@@ -93,7 +93,7 @@ def subject_of(kind: str, payload: Payload) -> str:
 
 
 def note_request(alert_id: int, approval: Approval) -> Action:
-    """Records with the alert that a person requested a change from the alert.
+    """Records in the alert's history that a person requested a change.
 
     Raises NotChanged if the alert does not exist.
     """

@@ -13,7 +13,7 @@ from hub.audit.models import Approval
 
 
 class Alert(models.Model):
-    """All reports about one party while the alert is open. A party has at most one open alert."""
+    """All reports about one party that arrive while the alert is open. A party has at most one open alert."""
 
     class State(models.TextChoices):
         OPEN = "OPEN"
@@ -29,7 +29,7 @@ class Alert(models.Model):
     state = models.CharField(max_length=6, choices=State, default=State.OPEN)
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
-    count = models.PositiveIntegerField()  # the number of all sightings; only the first sightings are kept
+    count = models.PositiveIntegerField()  # the number of all reports; only the first reports are kept
     kept = models.PositiveSmallIntegerField(default=0)
     assigned_to = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
     outcome = models.CharField(max_length=8, choices=Outcome, blank=True)
@@ -93,7 +93,7 @@ class SightingRow(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # for the periodic task: the keys with new sightings, and the new sightings of given keys
+            # for the periodic task: the keys with new reports, and the new reports of given keys
             models.Index(fields=["key", "id"], condition=Q(alert__isnull=True), name="sightings_without_alert"),
         ]
 

@@ -15,7 +15,7 @@ def queue(*, state: str = Alert.State.OPEN, assigned_to: int | None = None) -> "
 
 
 def one(alert_id: int) -> Alert | None:
-    """Returns an alert with its sightings, notes and actions. Runs five SQL statements."""
+    """Returns an alert with its reports, notes and actions. Runs five SQL statements."""
     found = Alert.objects.select_related("assigned_to")
     return found.prefetch_related("sightings", "notes", "actions__approval__maker").filter(pk=alert_id).first()
 

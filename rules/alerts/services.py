@@ -29,7 +29,7 @@ MARKER = "MARKER"
 APPEAL = "APPEAL"
 
 MOST_KEPT = 200
-"""The largest number of sightings that the hub keeps for one alert. The alert counts all sightings."""
+"""The largest number of reports that the hub keeps for one alert. The alert counts all reports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ _INSERT = """
 
 
 def raise_alerts(sightings: Iterable[Sighting]) -> None:
-    """Inserts these sightings by one statement, in the caller's transaction if there is one."""
+    """Inserts these reports by one statement. If the caller has a transaction, the statement is a part of it."""
     rows = [
         (
             each.key,
@@ -98,7 +98,7 @@ _WAITING = f"""
     SELECT DISTINCT key FROM rules_alerts_sightingrow r WHERE r.alert_id IS NULL AND {not_skipped(BATCH, "r.key")}
     ORDER BY key LIMIT %s
 """  # noqa: S608 (our own words)
-_MOST_OF_A_PARTY = 2_000  # one limit for each party, so that no party's sightings delay the sightings of other parties
+_MOST_OF_A_PARTY = 2_000  # one limit for each party, so that no party's reports delay the reports of other parties
 _TAKEN = """
     SELECT r.id, r.key, r.dfsp FROM unnest(%s::bigint[]) AS k (key) CROSS JOIN LATERAL (
         SELECT id, key, dfsp FROM rules_alerts_sightingrow WHERE alert_id IS NULL AND key = k.key
@@ -124,13 +124,13 @@ _DROP = "DELETE FROM rules_alerts_sightingrow WHERE id = ANY(%s::bigint[])"
 
 
 def waiting(most: int) -> list[str]:
-    """Returns the keys of parties with sightings that do not belong to an alert yet."""
+    """Returns the keys of parties with reports that do not belong to an alert yet."""
     return [str(key) for (key,) in execute(_WAITING, [most])]
 
 
 @transaction.atomic
 def merge(keys: Collection[str]) -> int:
-    """Adds the new sightings of these parties to their open alerts. Returns the number of sightings."""
+    """Adds the new reports about these parties to their open alerts. Returns the number of reports."""
     taken = execute(_TAKEN, [[int(key) for key in keys], _MOST_OF_A_PARTY]).fetchall()
     if not taken:
         return 0
@@ -177,7 +177,7 @@ def add_note(alert_id: int, *, text: str, actor: str) -> Note:
 
 @transaction.atomic
 def close(alert_id: int, *, outcome: str, actor: str) -> Alert:
-    """Closes an alert with its outcome. Later sightings of the party open another alert."""
+    """Closes an alert with its outcome. A later report about the party opens another alert."""
     if outcome not in Alert.Outcome.values:
         raise NotChanged(f"the outcome must be one of {', '.join(Alert.Outcome.values)}")
     alert = _lock_open(alert_id)

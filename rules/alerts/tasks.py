@@ -1,4 +1,4 @@
-"""Celery's periodic task that adds sightings to alerts, and notifies the fraud desk of new alerts."""
+"""Celery's periodic task that adds reports to alerts, and notifies the fraud desk of new alerts."""
 
 from celery import shared_task
 
@@ -10,7 +10,7 @@ _AT_ONCE = 50
 
 @shared_task(name="rules.alerts.tasks.merge", ignore_result=True)
 def merge() -> int:
-    """Adds new sightings to the alerts of their parties. Notifies the fraud desk of new alerts."""
+    """Adds new reports to the alerts of their parties. Notifies the fraud desk of new alerts."""
     return isolating_batches.each(_merge, notifications.notify_new)
 
 

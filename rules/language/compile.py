@@ -176,7 +176,7 @@ class _Builder:
         return _Pair(_or((missing, test)), _and((ast.UnaryOp(ast.Not(), missing), test)))
 
     def _missing(self, spec: FactSpec) -> ast.expr | None:
-        """Returns the test whether a fact is missing.
+        """Returns the expression that tests whether a fact is missing.
 
         Returns None for a counter, and for a fact that is never missing at this gate.
         """

@@ -1,10 +1,11 @@
 """Finds conditions of one rule that can never be true at the same time. Pure.
 
-A condition narrows the values that a fact may have. If no value is left, the conditions contradict each other. Under
+A condition narrows the values that a fact can have. If no value is left, the conditions contradict each other. Under
 `any`, each branch is checked together with the conditions around it.
 
-Counters of different windows and facts bound each other. Whatever happened in a window also happened in every longer
-one. The parties that were paid are at most as many as the payments. A payer made at least its payments to one payee.
+Counters of different windows and facts limit each other's values. Every event in a window is also in every longer
+window. The number of paid parties is at most the number of payments. The number of a payer's payments is at least the
+number of its payments to one payee.
 """
 
 from collections.abc import Iterator, Mapping
@@ -51,7 +52,7 @@ _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
 
 
 class _Values(msgspec.Struct, frozen=True):
-    """The values that a fact may still have under the conditions so far. Each unit uses some of the fields."""
+    """The values that a fact can still have under the conditions so far. Each unit uses some of the fields."""
 
     may_be_absent: bool
     may_be_present: bool = True
@@ -123,7 +124,7 @@ def _check(condition: Condition, negated: bool, path: str, context: _Context) ->
 
 
 def _agrees_with_others(context: _Context, comparison: Comparison) -> bool:
-    """Returns False if the comparison's counter cannot have its values beside those of other windows and counters."""
+    """Returns False if the values of the comparison's counter contradict the values of other windows and counters."""
     if not comparison.window_s:
         return True
     own = context[_name_of(comparison)]
@@ -142,7 +143,9 @@ def _is_at_most(one: str, other: str) -> bool:
 
 
 def _may_be_at_most(one: _Values, other: _Values) -> bool:
-    """Returns whether a value of the first can be at most a value of the second; for truths, whether it implies it."""
+    """Returns whether a value of `one` can be at most a value of `other`. For truths, returns whether `one` can imply
+    `other`.
+    """
     if one.truths == {True} and other.truths == {False}:
         return False
     return other.most is None or one.least <= other.most
@@ -155,7 +158,7 @@ def _name_of(comparison: Comparison) -> _FactName:
 def _parts(
     condition: Condition, negated: bool, path: str, branches: list[tuple[Condition, bool, str]]
 ) -> Iterator[tuple[Comparison, bool, str]]:
-    """Yields the comparisons that must all be true. Appends the lists of branches in which one branch must be true."""
+    """Yields the comparisons that must all be true. Appends each list of branches of which one must be true."""
     match condition:
         case Comparison():
             yield condition, negated, path

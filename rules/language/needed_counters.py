@@ -1,9 +1,9 @@
 """Finds the counters that a rule set needs, and the counters that must be exact. Pure.
 
-A live rule at the transfer that refuses by a counter is a limit. A profile keeps its latest events one by one, so a
-count up to the number of these events is always exact. The number of events in a sum, or in a number of different
-parties, has no bound. So the rule set must also have a rule that limits the count of these payments. The count rule
-refuses a payment before the window has more events than the profile keeps.
+A limit is a live rule of the transfer's gate. It refuses payments because of a counter. A profile keeps its latest
+events one by one. A count is exact if it includes only these events. A sum, or a number of different parties, can
+include any number of events. So the rule set must also have a rule that limits the count of these payments. The count
+rule refuses a payment before the window has more events than the profile keeps.
 """
 
 from collections.abc import Collection, Iterator, Mapping

@@ -1,6 +1,6 @@
 """Creates the JSON schema of rule sets from the catalogue of facts. Pure.
 
-The hub refuses a document that does not match the schema. `rules.language.checks` may also refuse a document that
+The hub refuses a document that does not match the schema. `rules.language.checks` can also refuse a document that
 matches the schema.
 """
 

@@ -1,4 +1,6 @@
-"""Reads the values of a rule set: texts, numbers, times, facts, actions. Refuses a value with its place. Pure."""
+"""Reads the values of a rule set: texts, numbers, times, facts, actions. Refuses a value, and reports the value's place
+in the document. Pure.
+"""
 
 import re
 from collections.abc import Collection, Mapping

@@ -2,7 +2,7 @@
 
 Building an index takes a second for 100,000 names. So a separate thread builds a new index after a change, and the
 process uses the earlier index meanwhile. The hub stores with each name the number of the change for which the name was
-screened. The periodic task (`rules.lists.tasks`) screens names again that were screened with an earlier index.
+screened. If a name was screened with an earlier index, the periodic task (`rules.lists.tasks`) screens the name again.
 """
 
 import threading
@@ -41,7 +41,7 @@ def current(number: int) -> NameIndex:
 
 
 def latest() -> NameIndex:
-    """Returns an index with all listed names. Builds the index if necessary. Only periodic tasks call it."""
+    """Returns an index with all listed names. Builds the index if necessary. Only periodic tasks call this function."""
     global _index
     if _index.number != changes.number_of(changes.NAMES):
         _index = _built()

@@ -1,4 +1,4 @@
-"""Returns the lists that contain given parties, for the gates: `matches(keys)`.
+"""The gates call `matches(keys)`, which returns the lists that contain given parties.
 
 A gate passes two keys of each party. Entries with an identifier have the party's key (`rules.party_keys.key_of`).
 Matches of names have the key of party and DFSP together (`rules.lists.keys.served`). The keys of kill switches have the

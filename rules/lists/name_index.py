@@ -16,7 +16,7 @@ _MOST_NEWER = 8
 
 
 class ListedName(NamedTuple):
-    """A name on a list, folded by `names.folded`, and the lowest score that makes another name a match."""
+    """A name on a list, in the spelling of `names.folded`, and the lowest score that makes another name a match."""
 
     entry_id: int
     folded: str
@@ -90,7 +90,7 @@ class NameIndex:
         return sorted(similar, key=lambda each: (-each.score, each.entry_id))
 
     def _shared_words(self, words: list[str]) -> Counter[int]:
-        """Returns how many of these words sound like a word of each listed name."""
+        """Returns for each listed name the number of these words that sound like a word of the name."""
         shared: Counter[int] = Counter()
         for word in words:
             alike: set[int] = set()

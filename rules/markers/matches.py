@@ -1,4 +1,4 @@
-"""Returns the fraud markers of parties, for the gates: `markers(keys)`.
+"""The gates call `markers(keys)`, which returns the fraud markers of parties.
 
 The result is at most half a second old, so every gate sees a new marker within a second.
 """

@@ -42,7 +42,7 @@ class ProfileCounters:
     """Reads counters from the profiles that were loaded for a group of payments.
 
     A window ends now and begins `window_s` earlier. A payment at exactly the beginning of the window is not part of the
-    window. An inexact counter may also count all payments of the hour or day in which the window begins.
+    window. An inexact counter can also count all payments of the hour or day in which the window begins.
     """
 
     def __init__(

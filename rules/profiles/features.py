@@ -75,7 +75,7 @@ def tally(profile: Profile, direction: Direction, currency: str, since: int, *, 
 
 
 def count_in_all_currencies(profile: Profile, direction: Direction, since: int) -> int:
-    """Returns the number of payments in this direction since a moment, without refunds. The number may be too high."""
+    """Returns the number of payments in this direction since a moment, without refunds. The number can be too high."""
     kept = sum(
         event.moment >= since and event.direction == direction and not event.is_refund for event in profile.events
     )
@@ -94,7 +94,7 @@ class Distinct:
     parties: frozenset[int]
     kept: int
     is_exact: bool
-    """False if the window may have folded payments. A folded payment has no counterparty any more."""
+    """False if the window perhaps has payments of a bucket. A bucket keeps no counterparties."""
 
 
 def distinct(profile: Profile, direction: Direction, currency: str, since: int) -> Distinct:
@@ -120,7 +120,7 @@ def distinct(profile: Profile, direction: Direction, currency: str, since: int) 
 def first_moment(profile: Profile) -> int | None:
     """Returns the time of the subject's first payment.
 
-    For a folded payment, returns the beginning of its hour, day or month.
+    If this payment is in a bucket, returns the beginning of the bucket's hour, day or month.
     """
     moments = [key.start for key in profile.buckets]
     if profile.events:

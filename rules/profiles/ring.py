@@ -2,8 +2,8 @@
 Pure.
 
 An event is one payment in which the profile's subject took part. A profile keeps the latest `KEPT` events of each class
-(direction, currency, refund or not) one by one. Older events are folded into buckets. A bucket keeps the time of its
-latest folded event, so a reader can see whether the bucket has events inside a window.
+(direction, currency, refund or not) one by one. Older events are added to buckets. A bucket keeps the time of its
+latest event, so a reader can see whether the bucket has events inside a window.
 
 The bucket of an event depends only on the event's time and on two boundaries of the profile. So the order of additions
 and removals never changes a sum. The order changes only which events the profile keeps one by one.
@@ -90,8 +90,8 @@ class Profile:
         self.buckets: dict[BucketKey, Bucket] = {}
         # How many events of each class are kept one by one. Counted when a profile first has more than it keeps.
         self.kept_of: dict[tuple[int, bool, str], int] | None = None
-        self.hours_from = 0  # earlier events are folded into days
-        self.days_from = 0  # earlier events are folded into months
+        self.hours_from = 0  # earlier events are in buckets of days
+        self.days_from = 0  # earlier events are in buckets of months
         self.counted = 0  # the number of all events
         self.sent = 0  # the sum of all sent amounts in all currencies; only for the comparison with transfers
         self.received = 0
@@ -140,7 +140,7 @@ class Profile:
         return True
 
     def bucket_of(self, event: Event) -> BucketKey:
-        """Returns the bucket into which the profile folds this event."""
+        """Returns the bucket to which the profile adds this event."""
         length = HOUR if event.moment >= self.hours_from else DAY if event.moment >= self.days_from else MONTH
         start = event.moment - event.moment % length
         return BucketKey(start, length, event.direction, event.is_refund, event.currency)
@@ -170,7 +170,7 @@ class Profile:
             self._put(self.bucket_of(folded), Bucket(1, folded.amount, folded.moment))
 
     def _coarsen(self, now: int) -> None:
-        """Moves the boundaries, and folds hours into days and days into months."""
+        """Moves the boundaries. Merges buckets of hours into days, and buckets of days into months."""
         hours_from = now - _HOURS_FOR - (now - _HOURS_FOR) % DAY
         if hours_from <= self.hours_from:
             return
@@ -198,7 +198,7 @@ class Profile:
 
 
 class _Stored(msgspec.Struct, array_like=True, gc=False):
-    """The stored form of a profile. Sums are texts, because a sum may have more than 64 bits."""
+    """The stored form of a profile. Sums are texts, because a sum can have more than 64 bits."""
 
     form: int
     hours_from: int

@@ -164,7 +164,7 @@ _ADD_COUNTED = f"""
 
 
 def add_counted(payments: Iterable[CountedPayment]) -> None:
-    """Stores payments that are counted from now on."""
+    """Stores payments as counted payments."""
     rows = sorted(payments, key=lambda payment: payment.transfer_id)
     keys = zip(*(payment.keys.in_order() for payment in rows), strict=True)
     columns: list[list[Any]] = [
@@ -201,7 +201,7 @@ _PAID = """
 
 
 def paid_before(pairs: Collection[tuple[int, int]], *, without: Sequence[str] = ()) -> set[tuple[int, int]]:
-    """Returns those of these pairs (payer, payee) of which a payment is counted, besides the transfers `without`."""
+    """Returns the pairs (payer, payee) that have a counted payment. Ignores the transfers in `without`."""
     ordered = sorted(pairs)
     columns = [[payer for payer, _ in ordered], [payee for _, payee in ordered], list(without)]
     return {(payer, payee) for payer, payee in execute(_PAID, columns)}

@@ -101,7 +101,7 @@ def limits_of(compiled: CompiledRules) -> Sequence[Limit]:
 
 
 def may_look_at(when: Trigger, facts: Facts) -> bool:
-    """Returns whether a rule with this trigger applies to the payment, or may apply because a fact is missing."""
+    """Returns whether a rule with this trigger applies to the payment, or perhaps applies because a fact is missing."""
     return (
         (not when.currencies or facts.currency in when.currencies)
         and (not when.payer_dfsps or facts.payer_dfsp in when.payer_dfsps)
@@ -114,7 +114,7 @@ def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
     """Returns the profiles that must not change while the payment is judged.
 
     A payment without an applicable limit locks no profile. If limits on other payments read the payment's profiles, the
-    hub may count this payment before or after the other payments.
+    hub can count this payment before or after the other payments.
     """
     subjects: set[Subject] = set()
     for limit in limits:

@@ -1,12 +1,13 @@
-"""The rules that judge payments now. A group of messages reads the active rules once, at the group's beginning.
+"""The rules that judge payments now. The hub reads the active rules once for each group of messages, at the group's
+beginning.
 
-As long as no version was ever active and no kill switch is on, a process asks the database once a second, and a group
-needs no statement. After that, each group runs one statement: it takes a lock that the activation of another version
-excludes, and then reads which version is active. So no group is judged by parts of two versions, and after an
-activation is committed, no group of any process is judged by the earlier version.
+As long as no version was ever active and no kill switch is on, a process reads the database once a second, and a group
+runs no statement. Otherwise each group runs one statement. The statement takes a lock that conflicts with the
+activation of another version, and then reads the active version. So two versions never judge parts of one group. After
+the commit of an activation, the earlier version judges no group of any process.
 
-A thread compiles a version as soon as a process hears of it, which is before two people have activated it. So no
-payment waits for a compilation, except where a version is activated within a second after it was made.
+A thread compiles a new version as soon as a process finds the version in the database. Two people activate the version
+only later. So a payment waits for a compilation only if a version is activated within a second after its creation.
 """
 
 import contextlib
@@ -138,7 +139,7 @@ def _rules(process: _Process, active: Active, number: int) -> ActiveRules:
 
 
 def _prepare(process: _Process, active: Active) -> None:
-    """Begins to compile versions that may soon be active, in a thread without a connection to the database."""
+    """Begins to compile versions that can soon be active, in a thread without a connection to the database."""
     expected = [number for number in active.expected if number != active.version]
     new = [number for number in expected if number not in process.compiled]
     if not new or not process.preparing.acquire(blocking=False):
@@ -199,7 +200,7 @@ def _no_rules() -> ActiveRules:
 
 
 def begin_to_load() -> threading.Thread:
-    """Compiles the active version in a thread, when a process starts, so that its first payment need not wait."""
+    """When a process starts, compiles the active version in a thread, so that the first payment does not wait."""
     thread = threading.Thread(target=_load, name="rules-at-start", daemon=True)
     thread.start()
     return thread
@@ -218,7 +219,7 @@ def _load() -> None:
 
 
 def was_ever_active() -> bool:
-    """Returns whether this process knows of any active or earlier active version. Runs no SQL statement."""
+    """Returns whether this process has found that a version is active, or was active earlier. Runs no SQL statement."""
     return _process.was_ever_active
 
 

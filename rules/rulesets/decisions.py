@@ -36,8 +36,8 @@ class Judged:
 def save(version: int | None, judged: Sequence[Judged]) -> None:
     """Stores the verdicts that the hub keeps, and raises their alerts.
 
-    One statement for all decisions and one for all alerts. No statement where there are none. Without a version, only
-    kill switches judged the payments, and no sample is stored.
+    Runs one statement for all decisions, and one statement for all alerts. Without decisions or alerts, runs no
+    statement for them. Without a version, only kill switches judged the payments, and no sample is stored.
     """
     if version is None:
         judged = [each for each in judged if each.verdict.outcome != "ALLOW"]

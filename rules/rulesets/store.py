@@ -17,7 +17,7 @@ from hub.sql_execution import execute
 class Active:
     """The active version at a moment, the latest exception, and whether any version was ever active.
 
-    `expected` are the versions that may be active soon: the newest, and those of the latest activations.
+    `expected` are the versions that can be active soon: the newest version, and the versions of the latest activations.
     """
 
     version: int | None

@@ -32,14 +32,14 @@ class AppealPost(Message):
 
 
 class ShownAppeal(Message):
-    """An appeal, in the form for the DFSP that filed the appeal."""
+    """An appeal, as the hub shows it to the DFSP that filed the appeal."""
 
     state: str
     decision: str | None = None
 
 
 class ShownMarker(Message):
-    """A marker, in the form for the DFSP that filed the marker."""
+    """A marker, as the hub shows it to the DFSP that filed the marker."""
 
     number: int
     marker_id: str

@@ -1,4 +1,4 @@
-"""A DFSP's own parts in net settlements, page by page: what it owes or is owed, and for which windows."""
+"""Returns a DFSP's own parts in net settlements, page by page: the amounts owed or received, and the windows."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UT
 
 
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The query: settlements that were created from `from` up to, but not including, `to`.
+    """The query for settlements that were created at or after `from`, and before `to`.
 
     `after` is `next` of the page before.
     """
@@ -28,7 +28,9 @@ class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class Part(msgspec.Struct, rename="camel", kw_only=True):
-    """One currency of one settlement. A positive `net` is what the caller owes, a negative one what it is owed.
+    """The caller's part in one currency of one settlement.
+
+    The caller owes a positive `net`, and receives a negative `net`.
 
     `transferId` is the id of the postings. `windowIds` are the settled windows, the first of which was opened at
     `windowsFrom`.
@@ -45,7 +47,7 @@ class Part(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class Settlements(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """One page. Without `next`, it is the last page."""
+    """One page. The last page has no `next`."""
 
     settlements: list[Part]
     next: int | None = None

@@ -1,4 +1,4 @@
-"""The participants and approvals part of the administration API: /api/ledger/v1."""
+"""The part of the administration API about participants and approvals: /api/ledger/v1."""
 
 from django.urls import path
 

@@ -16,8 +16,10 @@ log = structlog.get_logger("security")
 
 
 class ClientToken(BaseAuthentication):
-    """Sets `request.auth` to the token's client. The request has only the scopes that are in the token and in the
-    client."""
+    """Sets `request.auth` to the token's client.
+
+    The request has only the scopes that both the token and the client have.
+    """
 
     def authenticate(self, request: Request) -> tuple[None, "Granted"] | None:
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")

@@ -1,4 +1,4 @@
-"""The demo's two banks and their connectors, as separate processes in addition to the hub's."""
+"""Runs the demo's two banks and their connectors as separate processes, beside the hub's processes."""
 
 import json
 import secrets
@@ -82,7 +82,7 @@ def start_fxp(stack: Stack) -> Fxp:
 def start(stack: Stack, life: float = 0.0) -> list[Bank]:
     """Starts those processes of the banks that do not run yet. A bank's ports and books are the same each time.
 
-    With `life`, the banks make so many payments in a second by themselves.
+    The banks make `life` payments per second by themselves.
     """
     known = stack.state.read("banks.json")
     banks = []

@@ -28,7 +28,10 @@ _NAMESPACE = uuid.UUID("5e2b1a34-6d0f-4c55-9a43-0d1b6a6f7c11")
 
 
 def onboard(hub_url: str, banks: list[Bank]) -> None:
-    """Creates hub accounts, a settlement model, each bank's cap, endpoint and funds, and its customers' aliases."""
+    """Creates hub accounts and a settlement model.
+
+    For each bank, creates a cap, an endpoint, funds and the customers' aliases.
+    """
     base = f"{hub_url}/api/ledger/v1"
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
         _ask("POST", f"{base}/participants/Hub/accounts", {"type": account_type, "currency": CURRENCY}, may_exist=True)
@@ -42,7 +45,8 @@ def onboard(hub_url: str, banks: list[Bank]) -> None:
 
 
 def onboard_fxp(hub_url: str, fxp: Fxp) -> None:
-    """Adds the second currency to the hub and to the bank that has it, and the FXP that converts both ways."""
+    """Adds the second currency to the hub and to the bank that uses it. Adds the FXP that converts in both
+    directions."""
     base = f"{hub_url}/api/ledger/v1"
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
         _ask("POST", f"{base}/participants/Hub/accounts", {"type": account_type, "currency": FOREIGN}, may_exist=True)
@@ -68,7 +72,7 @@ def _onboard(base: str, bank: Bank) -> None:
 
 
 def _fund(base: str, name: str, currency: str, cap: int, funds: int) -> None:
-    """Sets a participant's net debit cap, and records its funds in, in one currency."""
+    """Sets a participant's net debit cap in one currency, and records that funds arrived in this currency."""
     mine = f"{base}/participants/{name}"
     terms = {"currency": currency, "limit": {"type": "NET_DEBIT_CAP", "value": cap}, "initialPosition": 0}
     _ask("POST", f"{mine}/initialPositionAndLimits", terms, may_exist=True)

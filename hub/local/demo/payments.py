@@ -30,7 +30,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of a payment: "committed" or an error code, and its duration."""
+    """The result of a payment ("committed" or an error code), and the duration of the payment."""
 
     wanted: Wanted
     outcome: str

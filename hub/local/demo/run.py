@@ -23,7 +23,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def bring_up(stack: Stack, *, tell: Callable[[str], None], life: float = 0.0) -> list[Bank]:
-    """Starts the two banks next to a running hub and onboards them. They make `life` payments in a second."""
+    """Starts the two banks next to a running hub and onboards them. They make `life` payments per second."""
     tell(f"Starting {' and '.join(demo_banks.NAMES)}, each behind its connector")
     banks = demo_banks.start(stack, life)
     tell("Onboarding them with the administration API; registering their customers' phone numbers")
@@ -95,7 +95,7 @@ def pay(wanted: list[Wanted], banks: list[Bank]) -> list[Result]:
 
 
 def wait_for_books(stack: Stack, banks: list[Bank], seconds: float = 60.0) -> Comparison:
-    """Waits until no transfer is pending, because the hub may notify a payee late. Returns the comparison."""
+    """Waits until no transfer is pending, because the hub can notify a payee late. Returns the comparison."""
     end = time.monotonic() + seconds
     compared = compare(stack, banks)
     while compared.faults and time.monotonic() < end:
