@@ -39,7 +39,7 @@ class Input:
 
 @pytest.fixture(scope="module")
 def hub() -> Turnstile:
-    return Turnstile(LeanHandler(), lambda: 0.0)
+    return Turnstile(LeanHandler(), lambda source_id: 0.0)
 
 
 @pytest.fixture(autouse=True)

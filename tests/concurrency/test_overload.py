@@ -36,7 +36,7 @@ class Door:
     """A turnstile, and behind it requests that wait until they may go on."""
 
     def __init__(self) -> None:
-        self.go_on, self.inside, self.turnstile = threading.Event(), 0, Turnstile(self._work, lambda: 0.0)
+        self.go_on, self.inside, self.turnstile = threading.Event(), 0, Turnstile(self._work, lambda source_id: 0.0)
 
     def _work(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         self.inside += 1
@@ -58,7 +58,9 @@ class Door:
         threads = [threading.Thread(target=self._ask_quietly, args=(method, path)) for _ in range(count)]
         for thread in threads:
             thread.start()
+        until = time.monotonic() + 30
         while self.inside < expected:
+            assert time.monotonic() < until, f"{self.inside} of {expected} requests came in"
             time.sleep(0.01)
         return threads
 
