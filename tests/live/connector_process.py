@@ -10,6 +10,7 @@ of the process that runs the connector; its parent only starts it again.
 """
 
 import asyncio
+import ctypes
 import functools
 import json
 import os
@@ -31,6 +32,8 @@ from kitovu_connector.reference_api.backend import ReferenceBackend
 from kitovu_connector.service import Connector
 from kitovu_connector.store import Incoming, QuoteGiven, Store
 from tests.reference.core import KES_ONLY
+
+_PR_SET_PDEATHSIG = 1
 
 
 def kind_of_payment(payment: Payment) -> str:
@@ -141,13 +144,21 @@ def run(folder: Path) -> None:
     asyncio.run(serve(Config(**values)))
 
 
+def die_with_parent() -> None:
+    """A test run that is killed must not leave connectors behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main(folder: Path) -> int:
     """Starts the connector again whenever it was killed. A fork needs no time for the imports."""
     child = 0
+    die_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM) if child else sys.exit(0))
     while True:
         child = os.fork()
         if child == 0:
+            die_with_parent()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             run(folder)
             os._exit(0)

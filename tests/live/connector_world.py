@@ -232,6 +232,13 @@ class LiveWorld(World):
         )
         return LiveDfsp(name, config, Bank(name), self)
 
+    def stop(self) -> None:
+        """Ends the processes, and then everything else."""
+        for dfsp in self.dfsps.values():
+            if isinstance(dfsp, LiveDfsp) and dfsp.runner is not None:
+                self.do(dfsp.stop())
+        super().stop()
+
     def _onboard(self) -> None:
         super()._onboard()  # meanwhile the processes start
         for dfsp in self.dfsps.values():
