@@ -1,14 +1,21 @@
-"""Replays versions of the rules over stored payments. A person requests a replay, and a worker runs the replay.
+"""Replays versions of the rules over stored payments. A person requests a replay, and a worker starts a process that
+runs the replay.
 
-One replay runs at a time in the whole hub. A replay only reads, so payments continue during the replay.
+One replay runs at a time in the whole hub. A replay changes no payment, and holds no snapshot of the database, so
+payments and VACUUM continue during the replay. The worker does not run the replay itself, because a replay takes long
+and switches off the garbage collection of its process. The worker also sends messages.
 """
 
+import subprocess
+import sys
 import threading
+import time
 from datetime import datetime, timedelta
 from typing import Self
 
 import structlog
-from django.db import connection, transaction
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -20,6 +27,9 @@ from rules.rulesets.models import RuleSetVersion
 
 log = structlog.get_logger("replays")
 
+MOST_S = 3600.0
+"""The time limit of a replay."""
+_TIME_TO_END_S = 30.0  # after this time beyond the limit, the worker kills the process
 _TELLS_EVERY_S = 1.0
 _STALE = timedelta(minutes=2)
 _OPEN = (RuleReplay.State.WAITING, RuleReplay.State.RUNNING)
@@ -40,35 +50,75 @@ def of_version(version: RuleSetVersion) -> "QuerySet[RuleReplay]":
     return RuleReplay.objects.filter(version=version)
 
 
-def work_off() -> int:
-    """Runs the replay that waits longest. Returns 1 after a replay. Returns 0 if no replay waits, or if another replay
-    runs.
+class Ended(Exception):
+    """The replay has reached its time limit, or the hub has given up the replay."""
+
+
+def start() -> bool:
+    """Starts a process for the replay that waits longest. Returns whether a process was started.
+
+    First ends each replay whose process has died. Starts no process while another replay runs. Does not wait for the
+    process, so that the worker can do other work.
     """
-    job = _take()
+    job = take()
     if job is None:
-        return 0
+        return False
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "run_replay", str(job.pk)]
+    try:
+        process = subprocess.Popen(command, cwd=settings.BASE_DIR, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        _end(job.pk, RuleReplay.State.FAILED, fault=f"the process of the replay did not start: {error}"[:512])
+        return False
+    threading.Thread(target=_watch, args=(job.pk, process), name="replay-process", daemon=True).start()
+    return True
+
+
+def _watch(job_id: int, process: "subprocess.Popen[bytes]") -> None:
+    """Waits for the end of a replay's process. Kills the process some time after the limit."""
+    try:
+        code = process.wait(MOST_S + _TIME_TO_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        code = process.wait()
+    try:
+        # A replay that is done, or has failed by itself, does not change any more.
+        _end(job_id, RuleReplay.State.FAILED, fault=f"the process of the replay ended with {code}")
+    except (DatabaseError, InterfaceError):
+        log.warning("replay_not_ended", replay=job_id, exc_info=True)  # a later `take` ends the replay
+    finally:
+        connection.close()
+
+
+def run(job_id: int) -> None:
+    """Runs a replay that `take` has returned. Does nothing if the replay was ended meanwhile."""
+    job = RuleReplay.objects.filter(pk=job_id, state=RuleReplay.State.RUNNING).first()
+    if job is None:
+        return
     try:
         rules = replayed_rules.of_version(job.version_id)
         with _Progress(job) as progress:
             report = replay.run(rules, since=job.since, until=job.until, tell=progress.tell)
     except Exception as error:
         log.exception("replay_failed", replay=job.pk)
-        _end(job, RuleReplay.State.FAILED, fault=f"{type(error).__name__}: {error}"[:512])
+        _end(job.pk, RuleReplay.State.FAILED, fault=f"{type(error).__name__}: {error}"[:512])
     else:
         found = figures(report) | {"is_live": rules.follows_history}
-        _end(job, RuleReplay.State.DONE, report=found, done=progress.whole, whole=progress.whole)
+        _end(job.pk, RuleReplay.State.DONE, report=found, done=progress.whole, whole=progress.whole)
     RuleReplay.objects.filter(pk__lte=job.pk - _KEPT).exclude(state__in=_OPEN).delete()
-    return 1
 
 
 @transaction.atomic(durable=True)
-def _take() -> RuleReplay | None:
+def take() -> RuleReplay | None:
+    """Returns the replay that waits longest, as one that runs now. Returns None while another replay runs.
+
+    Ends each replay whose process has reported no progress for two minutes.
+    """
     running = RuleReplay.objects.select_for_update().filter(state=RuleReplay.State.RUNNING)
     stale = [job for job in running if (job.told_at or job.asked_at) < timezone.now() - _STALE]
     if len(running) > len(stale):
         return None
     for ended in stale:
-        _end(ended, RuleReplay.State.FAILED, fault="the worker ended before the replay")
+        _end(ended.pk, RuleReplay.State.FAILED, fault="the process of the replay ended before the replay")
     waiting = RuleReplay.objects.select_for_update(skip_locked=True).filter(state=RuleReplay.State.WAITING)
     job = waiting.order_by("pk").first()
     if job is not None:
@@ -77,22 +127,29 @@ def _take() -> RuleReplay | None:
     return job
 
 
-def _end(job: RuleReplay, state: str, **values: object) -> None:
-    RuleReplay.objects.filter(pk=job.pk, state=RuleReplay.State.RUNNING).update(state=state, ended_at=Now(), **values)
+def _end(job_id: int, state: str, **values: object) -> None:
+    RuleReplay.objects.filter(pk=job_id, state=RuleReplay.State.RUNNING).update(state=state, ended_at=Now(), **values)
 
 
 class _Progress:
-    """Writes a replay's progress once a second. Uses a separate connection, because the replay's connection reads an
-    old snapshot.
+    """Writes a replay's progress once a second. Uses a separate connection, because the replay's connection waits for
+    PostgreSQL while PostgreSQL copies the rows.
     """
 
     def __init__(self, job: RuleReplay) -> None:
         self._job = job
         self._has_ended = threading.Event()
+        self._until = time.monotonic() + MOST_S
+        self._is_given_up = False
         self._thread = threading.Thread(target=self._write, name="replay-progress", daemon=True)
         self.done = self.whole = 0
 
     def tell(self, done: int, whole: int) -> None:
+        """Keeps the progress. Raises Ended if the replay must not continue."""
+        if self._is_given_up:
+            raise Ended("the hub gave up the replay, because the replay reported no progress")
+        if time.monotonic() >= self._until:
+            raise Ended(f"the replay took longer than {MOST_S:.0f} seconds")
         self.done, self.whole = done, whole
 
     def __enter__(self) -> Self:
@@ -105,7 +162,14 @@ class _Progress:
 
     def _write(self) -> None:
         try:
-            while not self._has_ended.wait(_TELLS_EVERY_S):
-                RuleReplay.objects.filter(pk=self._job.pk).update(done=self.done, whole=self.whole, told_at=Now())
+            while not self._has_ended.wait(_TELLS_EVERY_S) and not self._is_given_up:
+                self._write_once()
         finally:
             connection.close()
+
+    def _write_once(self) -> None:
+        running = RuleReplay.objects.filter(pk=self._job.pk, state=RuleReplay.State.RUNNING)
+        try:
+            self._is_given_up = not running.update(done=self.done, whole=self.whole, told_at=Now())
+        except (DatabaseError, InterfaceError):
+            connection.close()  # the next second tries again

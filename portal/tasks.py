@@ -42,7 +42,7 @@ def mark_entries() -> None:
     balance_checkpoints.mark()
 
 
-@shared_task(name="portal.tasks.replay_rules", ignore_result=True, time_limit=3600)
+@shared_task(name="portal.tasks.replay_rules", ignore_result=True)
 def replay_rules() -> None:
-    """Runs the replay of rules that waits longest: `portal.replays`."""
-    replays.work_off()
+    """Starts a process for the replay of rules that waits longest: `portal.replays`."""
+    replays.start()

@@ -15,15 +15,17 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from directory import lookup_sql as directory
 from hub.outbox import claims
 from hub.outbox import store as outbox
 from hub.outbox.messages import Outgoing
 from hub.postgresql import arrays
-from hub.sql_execution import execute, work_by_keys
+from hub.sql_execution import execute, found_by_keys, work_by_keys
 from ledger import store as ledger
+from ledger.dfsp_api import statement
+from ledger.models import Account
 from quotes import rule_facts
 from quotes import store as quotes
 from quotes.models import Quote
@@ -219,6 +221,38 @@ def test_profiles_are_found_by_their_keys_also_where_their_tables_were_counted_e
     plan = plan_of(statement, parameters)
     assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM, plan
     assert {alias: indexes_for(alias, plan) for alias in expected} == expected
+
+
+_POSTINGS_OF_GREEN = """
+    INSERT INTO ledger_entry (kind, debit_account_id, credit_account_id, currency, amount, transfer_id, created_at)
+    SELECT 'FUNDS_IN', CASE WHEN n %% 2 = 0 THEN a.id ELSE o.id END, CASE WHEN n %% 2 = 0 THEN o.id ELSE a.id END,
+           a.currency, 1, 'p' || a.id || '/' || n, '2026-01-01'::timestamptz + n * interval '1 second'
+    FROM ledger_account a
+    CROSS JOIN LATERAL (SELECT id FROM ledger_account WHERE participant_id = %s LIMIT 1) o
+    CROSS JOIN generate_series(1, 2000) n
+    WHERE a.participant_id = %s
+"""
+
+
+def test_a_page_of_a_statement_reads_no_more_entries_than_its_limit_for_each_account(committed_world: World) -> None:
+    green, limit = committed_world.ids["green"], 40
+    with transaction.atomic():
+        execute("SET LOCAL session_replication_role = replica")
+        with connection.cursor() as cursor:
+            cursor.execute(_POSTINGS_OF_GREEN, [committed_world.ids["blue"], green])
+    execute("ANALYZE ledger_entry, ledger_account")
+    accounts = Account.objects.filter(participant_id=green).count()
+    assert accounts > 1
+    parameters = {"own": green, "at": datetime(2026, 1, 1, tzinfo=UTC), "key": "", "to": statement._LAST, "size": limit}
+    found = found_by_keys(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement._PAGE}", parameters)[0][0]
+    scans = [step for step in steps_of(found[0]["Plan"]) if step.get("Relation Name") == "ledger_entry"]
+    read = {
+        step["Index Name"]: step["Actual Loops"] * (step["Actual Rows"] + step.get("Rows Removed by Filter", 0))
+        for step in scans
+        if str(step.get("Index Name")).startswith("entry_other_by_")
+    }
+    assert set(read) == {"entry_other_by_debit", "entry_other_by_credit"}, scans
+    assert all(limit <= rows <= accounts * (limit + 1) for rows in read.values()), read
 
 
 def test_a_claim_of_messages_changes_no_index(world: World) -> None:

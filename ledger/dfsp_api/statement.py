@@ -176,8 +176,21 @@ _CONVERSIONS = f"""
 """  # noqa: S608
 _E_KEY = "('entry/' || e.id)"
 _E_AFTER = _after("e.created_at", _E_KEY)
-_OWN_ACCOUNTS = "(SELECT id FROM ledger_account WHERE participant_id = %(own)s)"
 _E_OTHER = "NOT (e.kind IN ('TRANSFER', 'FX_TRANSFER'))"
+
+
+def _own_entries(account: str) -> str:
+    """Returns the query for a page's entries of the own accounts in this column.
+
+    An index has the entries of one account in the order of time. So each account has its own limit, or a page would
+    read and sort all later entries of the period.
+    """
+    return f"""SELECT e.* FROM ledger_account a
+               CROSS JOIN LATERAL (SELECT e.* FROM ledger_entry e
+                                   WHERE e.{account} = a.id AND {_E_OTHER} AND {_E_AFTER}) e
+               WHERE a.participant_id = %(own)s"""  # noqa: S608 (put together from constants)
+
+
 # One posting of a gross settlement is between two accounts of the caller, so UNION removes the second row of it.
 _POSTINGS = f"""
     SELECT e.kind::text, e.created_at, {_E_KEY}, e.transfer_id::text,
@@ -185,9 +198,7 @@ _POSTINGS = f"""
            CASE WHEN c.participant_id = %(own)s THEN c.type ELSE 'HUB' END,
            '', '', e.amount, e.currency::text, NULL, '', '', NULL, NULL, NULL, NULL, false,
            coalesce(m.external_reference, '')
-    FROM ((SELECT e.* FROM ledger_entry e WHERE e.debit_account_id IN {_OWN_ACCOUNTS} AND {_E_OTHER} AND {_E_AFTER})
-          UNION
-          (SELECT e.* FROM ledger_entry e WHERE e.credit_account_id IN {_OWN_ACCOUNTS} AND {_E_OTHER} AND {_E_AFTER})) e
+    FROM (({_own_entries("debit_account_id")}) UNION ({_own_entries("credit_account_id")})) e
     JOIN ledger_account d ON d.id = e.debit_account_id
     JOIN ledger_account c ON c.id = e.credit_account_id
     LEFT JOIN ledger_fundsmovement m ON m.transfer_id = e.transfer_id AND e.kind IN ('FUNDS_IN', 'FUNDS_OUT')

@@ -7,6 +7,7 @@ also reads counters, it reads counters that do not count the transfer itself.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -17,19 +18,24 @@ from rules.profiles import store as profiles
 from rules.profiles.counted_payments import CountedPayment, Role
 from rules.profiles.counters import ProfileCounters
 from rules.profiles.ring import Profile
-from rules.rulesets import active_rules, decisions
+from rules.rulesets import decisions
+from rules.rulesets.active_rules import ActiveRules
 from rules.transfer_gate import counters_unlocked
 
 ACTOR = "the scheme's rules"
 """Refuses in the audit trail, where people do otherwise."""
 
 
-def refusals(transfer_ids: Sequence[str]) -> Mapping[str, Verdict]:
+Active = tuple[ActiveRules, datetime]
+"""The active rules with the time of the database's clock (`active_rules.current_at`)."""
+
+
+def refusals(transfer_ids: Sequence[str], active: Active | None) -> Mapping[str, Verdict]:
     """Returns a refusal for each transfer that may not be sent any more. Stores these refusals as decisions.
 
-    Without active rules and kill switches, runs no SQL statement except the one that reads the active rules.
+    The caller reads the active rules and then locks the transfers. Without active rules and kill switches, runs no SQL
+    statement.
     """
-    active = active_rules.current_at()
     if active is None:
         return {}
     rules, now = active

@@ -19,6 +19,7 @@ from ledger.held_transfers.models import HeldTransfer
 from ledger.notices import prepare_to_payee
 from rules.decide import Verdict
 from rules.language.refusal_codes import is_scheme_code
+from rules.rulesets import active_rules
 
 _MOST = 50  # at a time, because the messages to the payees are read
 _ATTEMPTS = 2
@@ -38,10 +39,12 @@ def _release_due() -> int:
 
 def _release(transfer_ids: list[str]) -> int:
     with transaction.atomic(durable=True):
-        refused = judged_again.refusals(transfer_ids)
+        active = active_rules.current_at()
+        locked_ids = store.lock(transfer_ids)
+        refused = judged_again.refusals(locked_ids, active)
         for transfer_id, verdict in refused.items():
             _refuse_by_rules(transfer_id, verdict)
-        messages = _send([each for each in transfer_ids if each not in refused])
+        messages = _send([each for each in locked_ids if each not in refused])
     return len(messages) + len(refused)
 
 
@@ -55,11 +58,11 @@ def _refuse_by_rules(transfer_id: str, verdict: Verdict) -> None:
         record("held_transfer_refused", subject=transfer_id, actor=judged_again.ACTOR, after=after)
 
 
-def _send(transfer_ids: Sequence[str], *, actor: str = "") -> list[Outgoing]:
-    """Releases these transfers in the caller's transaction. Adds the requests for their payees to the outbox."""
+def _send(locked_ids: Sequence[str], *, actor: str = "") -> list[Outgoing]:
+    """Releases these locked transfers in the caller's transaction. Adds the requests for their payees to the outbox."""
     messages = [
         prepare_to_payee(each.request, each.payee, each.transfer_id, payer_id=each.payer_id)
-        for each in store.release(transfer_ids, actor=actor)
+        for each in store.release(locked_ids, actor=actor)
     ]
     outbox.append(messages)
     transaction.on_commit(lambda: outbox.poke({message.destination_id for message in messages}))
@@ -82,11 +85,13 @@ def release(transfer_id: str, *, reason: str, actor: str) -> None:
 
     Raises FspiopError if the transfer is not held any more, or if its parties were blocked or marked meanwhile.
     """
-    refused = judged_again.refusals([transfer_id]).get(transfer_id)
+    active = active_rules.current_at()
+    locked_ids = store.lock([transfer_id])
+    refused = judged_again.refusals(locked_ids, active).get(transfer_id)
     if refused is not None:
         text = f"a kill switch, or a rule about a list or a marker, refuses the transfer now ({refused.code})"
         raise FspiopError(ErrorCode.CLIENT_ERROR, text)
-    if not _send([transfer_id], actor=actor):
+    if not _send(locked_ids, actor=actor):
         raise _not_held()
     record("held_transfer_released", subject=transfer_id, actor=actor, after={"reason": reason})
 
@@ -100,7 +105,7 @@ def refuse(transfer_id: str, *, code: str, reason: str, actor: str) -> None:
     if not is_scheme_code(code):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{code} is no error code of a scheme")
     held = HeldTransfer.objects.filter(pk=transfer_id, state=HeldTransfer.State.HELD, refusal_code__isnull=True)
-    if not held.update(refusal_code=code, actor=actor):
+    if not store.lock([transfer_id]) or not held.update(refusal_code=code, actor=actor):
         raise _not_held()
     record("held_transfer_refused", subject=transfer_id, actor=actor, after={"reason": reason, "code": code})
 

@@ -120,13 +120,20 @@ class Released:
     request: ReceivedMessage
 
 
-def release(transfer_ids: Sequence[str], *, actor: str = "") -> list[Released]:
-    """Releases these transfers if their state allows a release now. Must be called inside a transaction.
+def lock(transfer_ids: Sequence[str]) -> list[str]:
+    """Locks the rows of these transfers, ordered by id. Returns the transfers that can still be sent or refused.
+
+    Must be called inside a transaction, before any statement that changes one of their holds.
+    """
+    return [row[0] for row in execute(_LOCK, [sorted(transfer_ids)])]
+
+
+def release(locked_ids: Sequence[str], *, actor: str = "") -> list[Released]:
+    """Releases these locked transfers if their holds allow a release now.
 
     Without an actor, releases only transfers whose hold has expired.
     """
-    open_ones = [row[0] for row in execute(_LOCK, [sorted(transfer_ids)])]
-    released = [row[0] for row in execute(_RELEASE, [actor, open_ones, actor])] if open_ones else []
+    released = [row[0] for row in execute(_RELEASE, [actor, list(locked_ids), actor])] if locked_ids else []
     if not released:
         return []
     return [

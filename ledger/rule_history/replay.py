@@ -13,7 +13,7 @@ decisions.
 import gc
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,24 +61,27 @@ def run(
     tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Report:
     """Replays the whole stored history, and judges the payments of this period. Reports its progress to `tell`."""
-    with stored_payments.one_snapshot(), BoundedProfiles() as profiles, _without_cycles():
-        replay = _Replay(rules, profiles, since)
-        # If the rules have no rule at quotes, the replay needs only the stored decisions about quotes.
-        with_quotes = rules.follows_history or bool(rules.by_gate["quote"].rules)
-        whole = stored_payments.number(with_quotes=with_quotes)
-        for done, stored in enumerate(stored_payments.read(with_quotes=with_quotes)):
-            if until is not None and stored.at >= until:
-                break
-            replay.take(stored)
-            if done % 1_000 == 0:
-                tell(done, whole)
+    with BoundedProfiles() as profiles:
+        with stored_payments.one_snapshot():
+            replay = _Replay(rules, profiles, since)
+            # If the rules have no rule at quotes, the replay needs only the stored decisions about quotes.
+            with_quotes = rules.follows_history or bool(rules.by_gate["quote"].rules)
+            whole = stored_payments.number(with_quotes=with_quotes)
+            rows = stored_payments.StoredRows(with_quotes=with_quotes)
+        with closing(rows):
+            for done, stored in enumerate(rows):
+                if until is not None and stored.at >= until:
+                    break
+                replay.take(stored)
+                if done % 1_000 == 0:
+                    tell(done, whole)
         tell(whole, whole)
         return replay.report
 
 
 @contextmanager
-def _without_cycles() -> Iterator[None]:
-    """Switches off Python's cyclic garbage collector.
+def without_cycles() -> Iterator[None]:
+    """Switches off Python's cyclic garbage collector in the whole process, which must do nothing but a replay.
 
     A replay creates no cycles, and a search of all profiles takes long.
     """

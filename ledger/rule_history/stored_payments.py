@@ -1,7 +1,11 @@
 """Reads the judged transfers and their ends, the quotes and the lookups, each with its stored decision.
 
-Reads the rows in the order in which the hub decided about them, from one snapshot of the database. Reads a fixed number
-of rows at once, so the memory use is bounded. A thread reads the next rows while the caller uses the present rows.
+Reads the rows in the order in which the hub decided about them, as they were in one snapshot of the database. A short
+transaction opens cursors, and its COMMIT copies their rows to temporary files of PostgreSQL. So no snapshot stays open
+while a caller uses the rows. An open snapshot would stop VACUUM in all tables, also in the queue of messages.
+
+Reads a fixed number of rows at once, so the memory use is bounded. A thread reads the next rows while the caller uses
+the present rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -157,12 +161,14 @@ _DECISIONS_ONLY = f"""
 
 @contextmanager
 def one_snapshot() -> Iterator[None]:
-    """Reads inside this context see one snapshot of the database. The hub may process payments meanwhile."""
+    """Reads inside this context see one snapshot of the database. The hub may process payments meanwhile.
+
+    Only open `StoredRows` in this context, and read them after it.
+    """
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            cursor.execute("SET LOCAL statement_timeout = 0")
-            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            cursor.execute("SET LOCAL statement_timeout = 0")  # the COMMIT copies the rows
         yield
 
 
@@ -180,24 +186,41 @@ def number(*, with_quotes: bool = True) -> int:
     return int(row[0])
 
 
-def read(*, with_quotes: bool = True) -> Iterator[Stored]:
-    """Yields all rows in the order of their decisions. Must be called inside `one_snapshot`."""
-    with ThreadPoolExecutor(1, "stored-payments") as reader:
-        streams: list[Iterator[Stored]] = [
-            map(_transfer, _rows(reader, "transfers", _ALL_TRANSFERS)),
-            map(_quote, _rows(reader, "quotes", _QUOTES) if with_quotes else iter(())),
-            map(_decision_only, _rows(reader, "decisions", _DECISIONS_ONLY)),
-        ]
-        yield from merge(*streams, key=attrgetter("at"))
+class StoredRows:
+    """All rows in the order of their decisions. Must be opened inside `one_snapshot`, and read after it."""
+
+    def __init__(self, *, with_quotes: bool = True) -> None:
+        self._transfers = _cursor("transfers", _ALL_TRANSFERS)
+        self._quotes = _cursor("quotes", _QUOTES) if with_quotes else None
+        self._decisions = _cursor("decisions", _DECISIONS_ONLY)
+
+    def __iter__(self) -> Iterator[Stored]:
+        with ThreadPoolExecutor(1, "stored-payments") as reader:
+            streams: list[Iterator[Stored]] = [
+                map(_transfer, _rows(reader, self._transfers)),
+                map(_quote, _rows(reader, self._quotes) if self._quotes is not None else iter(())),
+                map(_decision_only, _rows(reader, self._decisions)),
+            ]
+            yield from merge(*streams, key=attrgetter("at"))
+
+    def close(self) -> None:
+        """Deletes PostgreSQL's temporary files."""
+        for cursor in (self._transfers, self._quotes, self._decisions):
+            if cursor is not None:
+                cursor.close()
 
 
-def _rows(reader: ThreadPoolExecutor, name: str, sql: str) -> Iterator[Sequence[Any]]:
-    with psycopg.ServerCursor(connection.connection, f"replay_{name}") as cursor:
-        cursor.execute(sql, binary=True)
+def _cursor(name: str, sql: str) -> psycopg.ServerCursor[Sequence[Any]]:
+    cursor = psycopg.ServerCursor(connection.connection, f"replay_{name}", withhold=True)
+    cursor.execute(sql, binary=True)
+    return cursor
+
+
+def _rows(reader: ThreadPoolExecutor, cursor: psycopg.ServerCursor[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    coming = reader.submit(cursor.fetchmany, _CHUNK)
+    while rows := coming.result():
         coming = reader.submit(cursor.fetchmany, _CHUNK)
-        while rows := coming.result():
-            coming = reader.submit(cursor.fetchmany, _CHUNK)
-            yield from rows
+        yield from rows
 
 
 def _transfer(row: Sequence[Any]) -> StoredTransfer:

@@ -144,10 +144,17 @@ def _prepare(process: _Process, active: Active) -> None:
     new = [number for number in expected if number not in process.compiled]
     if not new or not process.preparing.acquire(blocking=False):
         return
-    contents = {number: store.content(number) for number in new[:_MOST_EXPECTED]}
-    kept = {number: version for number, version in process.compiled.items() if number in active.expected}
-    process.compiled = kept | dict.fromkeys(contents)
-    threading.Thread(target=_compile, args=(process, contents), name="rules", daemon=True).start()
+    compiled = process.compiled
+    try:
+        contents = {number: store.content(number) for number in new[:_MOST_EXPECTED]}
+        kept = {number: version for number, version in compiled.items() if number in active.expected}
+        process.compiled = kept | dict.fromkeys(contents)
+        threading.Thread(target=_compile, args=(process, contents), name="rules", daemon=True).start()
+    except BaseException:
+        # No thread releases the lock, so the next group must be able to begin again.
+        process.compiled = compiled
+        process.preparing.release()
+        raise
 
 
 def _compile(process: _Process, contents: Mapping[int, bytes]) -> None:

@@ -31,6 +31,7 @@ from tests.api import messages
 from tests.api.caller import dfsp
 from tests.bulks import bulk_prepare, run_bulk
 from tests.concurrency.together import together
+from tests.directory.requests import counted_statements
 from tests.portal.people import person
 from tests.rules.rule_sets import activate, hold, rule
 from tests.rules.two_people import decide
@@ -219,6 +220,8 @@ _BY = {
     ),
 }
 
+_STOPPED = ("kill_switch", _BY["kill_switch"][0])
+
 
 @pytest.mark.parametrize("kind", _BY)
 @pytest.mark.parametrize("by_people", [False, True])
@@ -252,6 +255,24 @@ def test_what_was_marked_or_stopped_during_the_hold_is_not_sent(
     assert messages_about(transfer_id) == [("green", "PUT", "end-to-payer")]
     assert Decision.objects.get(gate="release").code == code
     assert world.breaks() == []
+
+
+def test_the_transfers_of_a_batch_are_locked_before_any_hold_is_changed(world: World) -> None:
+    ids = [held(world) for _ in "12"]
+    decide(*_STOPPED)
+    matches.forget()
+    for each in ids:
+        time_passes(each)
+    with counted_statements() as sent:
+        assert release_held_transfers() == 4  # refused, and then aborted
+    locks = [n for n, each in enumerate(sent) if "ledger_transfer t" in each and "FOR NO KEY UPDATE" in each]
+    changes_of_holds = [n for n, each in enumerate(sent) if each.lstrip().startswith('UPDATE "ledger_heldtransfer"')]
+    assert len(changes_of_holds) == 2
+    assert locks[0] < changes_of_holds[0]
+
+    with counted_statements() as sent, pytest.raises(FspiopError, match="not held any more"):
+        services.refuse(ids[0], code="4540", reason="late", actor="asha")
+    assert "FOR NO KEY UPDATE" in sent[0]
 
 
 def people(kind: str, **payload: Any) -> None:

@@ -1,10 +1,14 @@
 """The pages of rules: versions made by forms and from JSON, activated by two people, and what they decided."""
 
+import gc
 import json
+import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -394,6 +398,64 @@ def test_the_activation_page_says_that_items_of_bulks_are_never_held(world: Worl
     assert text not in page(rita, f"rules/{create(cap('10')).pk}/activate/")
 
 
+def replay_next() -> bool:
+    """Runs the replay that waits longest, as the process that a worker starts does."""
+    job = replays.take()
+    if job is not None:
+        call_command("run_replay", str(job.pk))
+    return job is not None
+
+
+def end_of_the_process(job: RuleReplay) -> tuple[str, str]:
+    for thread in threading.enumerate():
+        if thread.name == "replay-process":
+            thread.join(60)
+    job.refresh_from_db()
+    return job.state, job.fault
+
+
+def test_a_worker_starts_a_process_for_a_replay_and_reports_one_that_dies(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = connection.settings_dict
+    user = f"{ours['USER']}:{ours['PASSWORD']}" if ours["PASSWORD"] else ours["USER"]
+    monkeypatch.setenv("DATABASE_URL", f"postgres://{user}@{ours['HOST']}:{ours['PORT']}/{ours['NAME']}")
+    run(prepare(committed_world, "green", "blue", 20))
+    version = create(cap("10", gate="transfer"))
+    job = replays.ask(version, asked_by="rita")
+    replay_rules()
+    job.refresh_from_db()
+    assert job.state == "RUNNING", "the worker does not wait for the process"
+    assert gc.isenabled()
+    assert end_of_the_process(job) == ("DONE", "")
+    assert job.report["rules"]["cap-10"]["refusals"] == 1
+
+    for program, fault in (("/bin/false", "ended with 1"), ("/bin/no-such-program", "did not start")):
+        job = replays.ask(version, asked_by="rita")
+        monkeypatch.setattr(sys, "executable", program)
+        replay_rules()
+        state, said = end_of_the_process(job)
+        assert (state, fault in said) == ("FAILED", True), said
+
+
+def test_a_replay_ends_at_its_time_limit_or_when_it_was_given_up(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(prepare(committed_world, "green", "blue", 20))
+    version = create(cap("10", gate="transfer"))
+    job = replays.ask(version, asked_by="rita")
+    with monkeypatch.context() as limited:
+        limited.setattr(replays, "MOST_S", 0.0)
+        assert replay_next()
+    job.refresh_from_db()
+    assert (job.state, job.fault) == ("FAILED", "Ended: the replay took longer than 0 seconds")
+
+    progress = replays._Progress(job)  # of a replay that does not run any more
+    progress._write_once()
+    with pytest.raises(replays.Ended):
+        progress.tell(1, 2)
+
+
 def test_a_replay_of_a_draft_shows_what_it_would_have_done(committed_world: World) -> None:
     rita, viewer = browser_of(person(Role.RISK, name="rita")), browser_of(person(Role.VIEWER, name="vera"))
     activate(cap("500", gate="transfer"))
@@ -412,7 +474,7 @@ def test_a_replay_of_a_draft_shows_what_it_would_have_done(committed_world: Worl
     shown = page(viewer, f"rules/replays/{job.pk}/")
     assert "WAITING" in shown
     assert "hx-get" in shown
-    replay_rules()
+    assert replay_next()
     job.refresh_from_db()
     assert (job.state, job.done, job.fault) == ("DONE", job.whole, "")
     shown = page(viewer, f"rules/replays/{job.pk}/live/")
@@ -421,14 +483,14 @@ def test_a_replay_of_a_draft_shows_what_it_would_have_done(committed_world: Worl
         assert text in shown, text
     assert "DONE" in page(viewer, path)
 
-    # One at a time; a replay whose worker has ended is given up.
+    # One at a time; a replay whose process has ended is given up.
     running = RuleReplay.objects.create(version=draft, state="RUNNING", asked_by="rita", told_at=timezone.now())
     waiting = replays.ask(draft, asked_by="rita")
     assert waiting.pk == running.pk
     other = replays.ask(create(cap("7")), asked_by="rita")
-    assert replays.work_off() == 0
+    assert not replay_next()
     RuleReplay.objects.filter(pk=running.pk).update(told_at=timezone.now() - timedelta(minutes=3))
-    assert replays.work_off() == 1
+    assert replay_next()
     states = dict(RuleReplay.objects.values_list("pk", "state"))
     assert (states[running.pk], states[other.pk]) == ("FAILED", "DONE")
 
@@ -438,7 +500,7 @@ def test_a_replay_of_the_live_version_compares_its_decisions(committed_world: Wo
     assert version is not None
     run(prepare(committed_world, "green", "blue", 20))
     job = replays.ask(version, asked_by="rita")
-    replays.work_off()
+    assert replay_next()
     report = RuleReplay.objects.get(pk=job.pk).report
     assert (report["is_live"], report["compared"], report["reproduced"], report["different"]) == (True, 1, 1, 0)
     assert "This is the live version" in page(browser_of(person(Role.VIEWER, name="vera")), f"rules/replays/{job.pk}/")

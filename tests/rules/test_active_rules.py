@@ -83,6 +83,31 @@ def test_a_version_is_compiled_before_it_is_active(world: World, monkeypatch: py
     assert set(process.compiled) == {number, again}
 
 
+@pytest.mark.parametrize("place", ["the content", "the thread"])
+def test_a_fault_before_a_compilation_begins_does_not_stop_later_compilations(
+    world: World, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("no room")
+
+    number = create(cap("10")).pk
+    process = active_rules._process
+    monkeypatch.setattr(active_rules, "_REFRESH_S", 0.0)
+    with monkeypatch.context() as faulty:
+        of, name = (active_rules.store, "content") if place == "the content" else (threading.Thread, "start")
+        faulty.setattr(of, name, fails)
+        with pytest.raises(RuntimeError, match="no room"):
+            active()
+    assert not process.preparing.locked()
+    assert process.compiled == {}
+    active()
+    for _ in range(200):
+        if not process.preparing.locked():
+            break
+        time.sleep(0.02)
+    assert process.compiled[number] is not None
+
+
 def test_a_process_compiles_the_active_version_when_it_starts(
     committed_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,9 @@
 """A replay of the live version reproduces each stored decision; a replay of a draft shows what it would have done."""
 
 import json
+import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from django.utils import timezone
 from msgspec.structs import replace
 
 from fspiop import ilp
+from hub.sql_execution import execute
 from ledger import engine, quoted_facts
 from ledger.models import Transfer
 from ledger.rule_history import replay, replayed_rules
@@ -32,6 +35,11 @@ from tests.rules.rule_sets import above, activate, create, document, hold, refus
 from tests.world import World, reject, run
 
 PARTY = "/parties/MSISDN/255655001001"
+_SNAPSHOTS = """
+    SELECT state, query FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+      AND (backend_xmin IS NOT NULL OR state = 'idle in transaction')
+"""
 CORRIDOR = rule("corridor", None, refuse(), gate="lookup", when={"payer_dfsps": ["red"], "payee_dfsps": ["blue"]})
 FRAUD = rule("fast", {"fact": "payer.sent_count", "window": "PT1H", "is": "above", "value": 1}, {"action": "alert"},
              gate="transfer", kind="fraud")  # fmt: skip
@@ -193,6 +201,34 @@ def test_a_draft_refuses_and_does_not_count_what_it_refuses(committed_world: Wor
     )
     assert report.outcomes == {"ALLOW": 7, "HOLD": 1, "REFUSE": 1}, "the refused quote has no transfer"
     assert report.overlaps == {("cap", "new-payee"): 1}
+
+
+def test_a_replay_holds_no_snapshot_while_it_judges(committed_world: World) -> None:
+    """A snapshot would stop VACUUM in the queue of messages for as long as the replay lasts."""
+    pay("255712001001")
+
+    def snapshots() -> list[Any]:
+        try:
+            return execute(_SNAPSHOTS).fetchall()
+        finally:
+            connection.close()
+
+    found: list[list[Any]] = []
+
+    def tell(done: int, whole: int) -> None:
+        with ThreadPoolExecutor(1) as thread:
+            for _ in range(50):  # a fetch of the next rows ends at once
+                found.append(thread.submit(snapshots).result())
+                if not found[-1]:
+                    return
+                time.sleep(0.02)
+
+    rules = replayed_rules.of_text(json.dumps(document(limit(above=1))).encode())
+    report = replay.run(rules, tell=tell)
+    assert report.judged["transfer"] == 1
+    assert found
+    assert found[-1] == []
+    assert execute("SELECT name FROM pg_cursors").fetchall() == []
 
 
 def test_the_command_shows_versions_and_files(committed_world: World, tmp_path: Path) -> None:
