@@ -40,26 +40,9 @@ _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotA
 # A row that another transaction has locked, or that makes a statement slow, must not delay the messages about others.
 _PARTING_S = 5.0  # how long a failed group is divided at most; the messages that are left then are refused
 _WARY_S = 30.0  # how long groups wait no longer than `_WARY_TIMEOUTS_MS` after such a failure
+# PostgreSQL applies neither to a COMMIT, which may wait for a standby.
 _WARY_TIMEOUTS_MS = {"lock_timeout": 250, "statement_timeout": 1000}
-_COMMIT_IN_TIME = "SET LOCAL statement_timeout TO DEFAULT"
 _SHORTER = "SELECT set_config(%s, least(nullif(setting::int, 0), %s)::text, false) FROM pg_settings WHERE name = %s"
-
-
-class _Thread(threading.local):
-    is_wary = False
-
-
-_thread = _Thread()
-
-
-def allow_commit_its_time() -> None:
-    """Gives the COMMIT of this transaction the usual time limit, even if earlier statements had a shorter limit.
-
-    A COMMIT that waits for a standby must not be cut short, because PostgreSQL would report it as done. Call this last
-    in the transaction of a group.
-    """
-    if _thread.is_wary:
-        execute(_COMMIT_IN_TIME)
 
 
 class LostRace(Exception):
@@ -264,11 +247,10 @@ class Engine(ABC, Generic[C, R]):
         if time.monotonic() < self._wary_until:
             for name, most in _WARY_TIMEOUTS_MS.items():
                 execute(_SHORTER, [name, most, name])
-            _thread.is_wary = True
         else:
             for name in _WARY_TIMEOUTS_MS:
                 execute(f"RESET {name}")
-            self._wary_until, _thread.is_wary = None, False
+            self._wary_until = None
 
     def _refusal(self, command: C, error: Exception) -> FspiopError:
         """Returns the error for the sender of a command that failed alone."""
