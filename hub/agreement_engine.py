@@ -86,7 +86,6 @@ def _run_once(batch: Sequence[Command], crowded: Collection[tuple[str, str]], is
         outcomes = _outcomes(batch, scene)
         messages = [message for outcome in outcomes if (message := message_of(outcome)) is not None]
         outbox.append(messages)
-        group_commit.allow_commit_its_time()
     outbox.poke({message.destination_id for message in messages})
     BATCH_SIZE.observe(len(batch))
     return outcomes

@@ -5,9 +5,10 @@ when no worker process has received a tick for a while. A tick only looks for du
 no harm. A tick without due work costs a few reads.
 """
 
+import random
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 
 import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
@@ -16,12 +17,14 @@ log = structlog.get_logger("standby")
 
 _EVERY_S = 0.5
 _PATIENCE_S = 2.0  # beat ticks once a second, and one of the worker processes gets the tick
+# So much time at most, besides the work that is in progress then. It must stay well below CELERY_TASK_TIME_LIMIT.
+_MOST_S = 10.0
 
 
 class Standby:
     """The clock that runs the ticks of one worker process. Each tick is a function without arguments."""
 
-    def __init__(self, ticks: Collection[Callable[[], object]], is_given_to_others: Callable[[], bool]) -> None:
+    def __init__(self, ticks: Sequence[Callable[[], object]], is_given_to_others: Callable[[], bool]) -> None:
         self._ticks, self._is_given_to_others = ticks, is_given_to_others
         self._given_at = time.monotonic()
         self._is_at_work = False
@@ -51,16 +54,19 @@ class Standby:
                 run_all(self._ticks)
 
 
-def run_all(ticks: Collection[Callable[[], object]], *, for_s: float = float("inf")) -> None:
-    """Runs these ticks one after the other. Begins no tick after `for_s` seconds.
+def run_all(ticks: Sequence[Callable[[], object]], *, before_each: Callable[[], None] = lambda: None) -> None:
+    """Runs these ticks one after the other, and calls `before_each` before each tick.
 
-    If a tick fails, the next tick still runs.
+    Begins with a different tick each time, and begins no tick after `_MOST_S` seconds. The next run has time for the
+    ticks that are left. So a tick that takes long, or fails, does not stop the other ticks.
     """
-    until = time.monotonic() + for_s
-    for number, tick in enumerate(ticks):
+    until = time.monotonic() + _MOST_S
+    first = random.randrange(len(ticks)) if ticks else 0  # noqa: S311 (no secret)
+    for number, tick in enumerate([*ticks[first:], *ticks[:first]]):
         if time.monotonic() > until:
             log.warning("ticks_left_to_the_next_second", ticks=len(ticks) - number)
             return
+        before_each()
         close_old_connections()
         try:
             tick()

@@ -39,27 +39,10 @@ _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotA
 
 # A row that another transaction has locked, or that makes a statement slow, must not delay the messages about others.
 _PARTING_S = 5.0  # how long a failed group is divided at most; the messages that are left then are refused
-_WARY_S = 30.0  # how long groups wait no longer than `_WARY_TIMEOUTS_MS` after such a failure
+_WARY_S = 30.0  # how long groups wait no longer than `_WARY_TIMEOUTS_MS` after a failure with the usual timeouts
+# PostgreSQL applies neither to a COMMIT, which may wait for a standby.
 _WARY_TIMEOUTS_MS = {"lock_timeout": 250, "statement_timeout": 1000}
-_COMMIT_IN_TIME = "SET LOCAL statement_timeout TO DEFAULT"
 _SHORTER = "SELECT set_config(%s, least(nullif(setting::int, 0), %s)::text, false) FROM pg_settings WHERE name = %s"
-
-
-class _Thread(threading.local):
-    is_wary = False
-
-
-_thread = _Thread()
-
-
-def allow_commit_its_time() -> None:
-    """Gives the COMMIT of this transaction the usual time limit, even if earlier statements had a shorter limit.
-
-    A COMMIT that waits for a standby must not be cut short, because PostgreSQL would report it as done. Call this last
-    in the transaction of a group.
-    """
-    if _thread.is_wary:
-        execute(_COMMIT_IN_TIME)
 
 
 class LostRace(Exception):
@@ -114,6 +97,7 @@ class Engine(ABC, Generic[C, R]):
         self._gap_s = _LONGEST_GAP_S  # the mean time between two commands
         self._last_ended = 0.0
         self._wary_until: float | None = None
+        self._patient_from = 0.0  # when a group that the short timeouts ended may have the usual ones again
         self._log = structlog.get_logger(self.name)
 
     @abstractmethod
@@ -245,11 +229,22 @@ class Engine(ABC, Generic[C, R]):
         self._settle(group[half:], until=until)
 
     def _part(self, group: list[Waiting[C, R]], error: Exception, *, until: float | None) -> None:
-        """Divides a group in which some rows were locked or made a statement slow. Nothing of the group was written."""
-        now = time.monotonic()
+        """Divides a group in which some rows were locked or made a statement slow. Nothing of the group was written.
+
+        If only the short timeouts ended the group, perhaps no row is locked, and the machine is slow. So the group
+        first has the usual timeouts once more. While a row stays locked, this delays other messages again, so it
+        happens at most once in `_WARY_S`. Only a failure with the usual timeouts shortens the timeouts again.
+        """
+        now, is_whole = time.monotonic(), until is None
         until = now + _PARTING_S if until is None else until
         if not isinstance(error, LostRace):
-            self._wary_until = now + _WARY_S
+            if self._wary_until is None:
+                self._wary_until = now + _WARY_S
+            elif is_whole and now >= self._patient_from:
+                self._patient_from = now + _WARY_S
+                self._wary_until = now
+                self._settle(group)
+                return
         if len(group) > 1 and now < until:
             self._settle_halves(group, until=until)
             return
@@ -264,11 +259,10 @@ class Engine(ABC, Generic[C, R]):
         if time.monotonic() < self._wary_until:
             for name, most in _WARY_TIMEOUTS_MS.items():
                 execute(_SHORTER, [name, most, name])
-            _thread.is_wary = True
         else:
             for name in _WARY_TIMEOUTS_MS:
                 execute(f"RESET {name}")
-            self._wary_until, _thread.is_wary = None, False
+            self._wary_until = None
 
     def _refusal(self, command: C, error: Exception) -> FspiopError:
         """Returns the error for the sender of a command that failed alone."""

@@ -48,11 +48,12 @@ class Processors:
         return self._are_short
 
     def _compare(self) -> None:
+        before, self._before, was_short, self._are_short = self._before, None, self._are_short, False
         with suppress(OSError, ValueError):
-            now, before = self._read(), self._before
-            self._before = now
-            if before is not None and now[0] > before[0]:
-                self._are_short = 1 - (now[1] - before[1]) / (now[0] - before[0]) >= _SHORT
+            now = self._before = self._read()
+            if before is not None:
+                took, idle = now[0] - before[0], now[1] - before[1]
+                self._are_short = 1 - idle / took >= _SHORT if took > 0 else was_short
 
 
 processors = Processors()

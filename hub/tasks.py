@@ -1,6 +1,5 @@
 """The ticks that belong to no app. Also starts the clock that runs ticks while Celery gives none."""
 
-import random
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -15,8 +14,6 @@ from hub.fallback_ticks import Standby, run_all
 HEARTBEAT = "worker-heartbeat"
 HEARTBEAT_LIFETIME_S = 15
 _TICK_LIFETIME_S = 3
-# So much time at most, besides the work that is in progress then. It must stay well below CELERY_TASK_TIME_LIMIT.
-_MOST_S = 10.0
 
 _standby: Standby | None = None
 
@@ -31,14 +28,18 @@ def heartbeat() -> None:
 def each_second() -> None:
     """Does all work that is due now.
 
-    Begins with a different kind of work each time. Work that has no time left is done by the next tick. So work that
-    takes long, or fails, does not stop the other work.
+    Notes the work again before each of its parts. Otherwise, while the database is slow, the standbys would begin the
+    same work too, and the database would be slower still.
     """
+    run_all(of_each_second(), before_each=_note_the_work)
+
+
+def _note_the_work() -> None:
+    """Tells this process's standby, and those of the other processes, that work is in progress."""
+    if _standby is not None:
+        _standby.given()
     with suppress(RedisError, OSError):
         cache.set(_tick_key(), "given", timeout=_TICK_LIFETIME_S)
-    ticks = of_each_second()
-    first = random.randrange(len(ticks))  # noqa: S311 (no secret)
-    run_all([*ticks[first:], *ticks[:first]], for_s=_MOST_S)
 
 
 def of_each_second() -> list[Callable[[], object]]:

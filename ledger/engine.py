@@ -56,7 +56,6 @@ def _run_once(batch: Sequence[AnyCommand]) -> list[AnyOutcome]:
         store.save(outcomes, snapshot)
         notices = notices_for(outcomes, hub_name=settings.HUB_NAME, now=snapshot.now)
         outbox.append(notices)
-        group_commit.allow_commit_its_time()
     outbox.poke({notice.destination_id for notice in notices})
     _tell_logs(outcomes)
     return outcomes

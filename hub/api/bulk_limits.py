@@ -6,7 +6,8 @@ bulk (`DFSP_OPEN_BULKS`, `DFSP_BULK_SHARE`) first waits a few seconds for its tu
 Answers to bulks have counts of their own, because the payer decides how many bulks its payee must answer. The time of
 an answer counts for the pair of payee and payer. So a payer's bulks never delay the payee's own bulks or the payee's
 answers to other payers. A pair has more time for answers than the payer has for requests, so an answer to a request
-always gets its turn. Answers to bulks that do not exist, or that cannot be read, count for the payee alone.
+always gets its turn. A payee's report of its progress counts as an answer. Answers to bulks that do not exist, or that
+cannot be read, count for the payee alone.
 """
 
 import threading

@@ -4,8 +4,9 @@ If a DFSP presents a client certificate, the certificate must belong to the clie
 to this certificate. The hub's operators have separate clients (`hub.administration`). Tokens of operators' clients
 contain permissions (`scope`). A process issues tokens only for the APIs that it serves.
 
-Wrong secrets do not lock a client: a secret cannot be guessed, and a stranger must not be able to lock a client out. A
-wrong secret costs no database statement, because the process compares secrets with copies in its memory.
+Wrong secrets do not lock a client: a secret cannot be guessed, and a stranger must not be able to lock a client out.
+The process compares secrets with copies in its memory. However many wrong secrets arrive, it reads the copy for
+operators' clients at most once a second, and the copy for DFSPs' clients at most once in `CREDENTIALS_REFRESH_S`.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Answers to GET requests about bulks, and the sweep of expired bulks."""
+"""Bulks as the requests about them find them, answers to GET requests, and the sweep of expired bulks."""
 
 from datetime import UTC, datetime
 
@@ -11,10 +11,15 @@ from hub.sweeps import isolating_batches
 from ledger import store
 from ledger.bulk import engine
 from ledger.bulk import store as bulks
-from ledger.bulk.commands_and_outcomes import BulkEnded, BulkExpire
+from ledger.bulk.commands_and_outcomes import Bulk, BulkEnded, BulkExpire
 from ledger.bulk.notices import state_answer, unknown_answer
 
 _ATTEMPTS = 2  # in one sweep; if another process holds the bulk's lock, the next sweep tries again
+
+
+def find(bulk_id: str) -> Bulk | None:
+    """Returns one bulk in its present state, without a lock."""
+    return bulks.by_id(bulk_id)
 
 
 def tell_state(*, bulk_id: str, requester: Recipient) -> None:

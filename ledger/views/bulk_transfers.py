@@ -123,7 +123,9 @@ class BulkTransferView(_BulkTransferView):
         body = self.read(BulkTransferPut)
         results = _results(body)
         if body.bulk_transfer_state not in ("COMPLETED", "REJECTED"):
-            return taken()  # the payee only reports its progress and its first results, so the hub does nothing
+            # The payee only reports its progress and its first results, so the hub stores and sends nothing.
+            self.answered = self._reported_on(checked_id(bulk_transfer_id, "bulkTransferId"))
+            return taken()
         is_rejection = body.bulk_transfer_state == "REJECTED"
         if is_rejection and any(result.fulfilment for result in results.values()):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "bulkTransferState: REJECTED, but a fulfilment is set")
@@ -142,6 +144,13 @@ class BulkTransferView(_BulkTransferView):
             )
         )
         return taken()
+
+    def _reported_on(self, bulk_id: str) -> Answered:
+        """Returns whether a report of progress is about an open or an ended bulk of the named payer to the caller."""
+        bulk = state_answers_and_expiry.find(bulk_id)
+        if bulk is None or (bulk.payer_id, bulk.payee_id) != (self._payer(), self.caller):
+            return Answered.NOTHING
+        return Answered.BULK if bulk.state is BulkState.ACCEPTED else Answered.ENDED_BULK
 
 
 class BulkTransferErrorView(_BulkTransferView):

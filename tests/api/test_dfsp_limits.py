@@ -301,6 +301,31 @@ def test_an_answer_counts_for_what_it_is_to(committed_world: World, monkeypatch:
         ended.clear()
 
 
+def test_a_report_of_progress_counts_only_for_the_payer_of_its_bulk(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[Answered] = []
+    monkeypatch.setattr(dfsp_limits.bulks, "enter_answer", lambda *_: lambda took_s, answered: ended.append(answered))
+    bulk = messages.bulk_transfer()
+    dfsp("POST", "/bulkTransfers", bulk, destination="blue")
+    path, report = f"/bulkTransfers/{bulk['bulkTransferId']}", {"bulkTransferState": "PROCESSING"}
+
+    def send(path: str, body: Any, *, source: str = "blue", destination: str = "green") -> int:
+        return dfsp("PUT", path, body, source=source, destination=destination).status_code
+
+    assert send(path, report) == send(path, report | {"bulkTransferState": "ACCEPTED"}) == 200
+    assert ended == [BULK, BULK]
+    send(path, messages.bulk_results(bulk))
+    assert send(path, report) == 200
+    assert ended[2:] == [BULK, ENDED_BULK]
+    # A payee cannot use another payer's share, another payee's bulk, or a bulk that does not exist.
+    send(path, report, destination="red")
+    send(path, report, source="red")
+    send(f"/bulkTransfers/{BULK_ID}", report)
+    assert send("/bulkTransfers/1", report) == 400
+    assert ended[4:] == [NOTHING] * 4
+
+
 def test_a_dfsp_with_too_many_bulks_at_work_is_told_so_before_its_body_is_taken_in(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

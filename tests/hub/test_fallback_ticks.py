@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 
 import pytest
 from celery import signals
@@ -119,7 +120,7 @@ def test_a_second_s_work_is_done_though_one_kind_of_it_fails_and_another_takes_l
     tasks.each_second()
     assert done == dict.fromkeys(done, 1)
     assert len(done) == 5
-    monkeypatch.setattr(tasks, "_MOST_S", 0.01)
+    monkeypatch.setattr(fallback_ticks, "_MOST_S", 0.01)
     done.clear()
     for _ in range(60):  # each kind is first in one of five seconds
         tasks.each_second()
@@ -131,15 +132,49 @@ def test_a_tick_that_fails_keeps_neither_the_others_nor_the_next_from_coming(beg
     came: list[str] = []
     over = threading.Event()
 
-    def fail() -> None:
-        came.append("fails")
-        raise RuntimeError("a fault")
-
-    def work() -> None:
-        came.append("works")
-        if came.count("works") == 2:
+    def come(what: str) -> None:
+        came.append(what)
+        if len(came) == 4:
             over.set()
 
-    begin(fail, work)
+    def fail() -> None:
+        come("fails")
+        raise RuntimeError("a fault")
+
+    begin(fail, partial(come, "works"))
     assert over.wait(5)
-    assert came[:4] == ["fails", "works", "fails", "works"]
+    assert Counter(came[:4]) == {"fails": 2, "works": 2}
+
+
+def test_standbys_know_of_a_tick_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = Standby([], lambda: False)
+    monkeypatch.setattr(tasks, "_standby", waiting)
+    noted: list[bool] = []
+
+    def work() -> None:
+        noted.append(tasks.is_given_to_others() and waiting._given_at > 0)
+        cache.clear()  # as if this part took longer than the note lasts
+        waiting._given_at = 0.0
+
+    monkeypatch.setattr(tasks, "of_each_second", lambda: [work] * 3)
+    tasks.each_second()
+    assert noted == [True] * 3
+
+
+def test_a_standby_begins_no_work_after_its_time_and_each_work_has_its_turn(
+    monkeypatch: pytest.MonkeyPatch, begin: Begin
+) -> None:
+    monkeypatch.setattr(fallback_ticks, "_MOST_S", 0.01)
+    done: list[tuple[int, float]] = []
+
+    def work(number: int) -> None:
+        done.append((number, time.monotonic()))
+        time.sleep(0.02)
+
+    begin(*[partial(work, number) for number in range(2)])
+    until = time.monotonic() + 10
+    while len({number for number, _ in done}) < 2:
+        assert time.monotonic() < until, "the first work leaves no time for the other"
+        time.sleep(0.05)
+    moments = [moment for _, moment in done]
+    assert all(later - earlier > 0.05 for earlier, later in pairwise(moments)), "a run did both"

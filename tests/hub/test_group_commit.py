@@ -83,6 +83,21 @@ def test_without_idle_processors_commands_that_come_seldom_wait_for_nothing(monk
     assert engine.groups == [1] * 6
 
 
+def test_when_the_use_of_processors_can_no_longer_be_read_they_are_not_short() -> None:
+    at = [0.0]
+    readings: dict[float, tuple[int, int]] = {0.0: (0, 0), 1.0: (100, 0), 3.0: (300, 0), 4.0: (400, 0)}
+
+    def read() -> tuple[int, int]:
+        if at[0] not in readings:
+            raise OSError("no such file")
+        return readings[at[0]]
+
+    found, seen = Processors(read, lambda: at[0]), []
+    for at[0] in (0.0, 1.0, 2.0, 3.0, 4.0):
+        seen.append(found.are_short())
+    assert seen == [False, True, False, False, True]
+
+
 def test_where_the_use_of_processors_cannot_be_read_they_are_never_short() -> None:
     def fail() -> tuple[int, int]:
         raise OSError("no such file")

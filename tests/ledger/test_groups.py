@@ -200,7 +200,10 @@ def test_while_one_dfsp_floods_the_next_group_holds_all_that_another_sent(
 
 @pytest.mark.parametrize("timeout", ["lock_timeout", "statement_timeout"])
 def test_a_row_that_is_locked_delays_only_the_messages_about_it(committed_world: World, timeout: str) -> None:
-    """Another transaction holds green's account: seven messages of red's and blue's, and one of green's."""
+    """Another transaction holds green's account: seven messages of red's and blue's, and one of green's.
+
+    A group that fails by the short timeouts only has the usual ones once more, and then not again for half a minute.
+    """
     commands = [prepare_in(committed_world, *(("red", "blue") if n % 2 else ("blue", "red")), 1) for n in range(8)]
     commands[3] = prepare_in(committed_world, "green", "blue", 1)
     own = engine.Engine()
@@ -215,17 +218,50 @@ def test_a_row_that_is_locked_delays_only_the_messages_about_it(committed_world:
     with held_account(committed_world, "green"):
         execute("SET lock_timeout = 0")
         execute(f"SET {timeout} = 400")
-        for most_s in (2.5, 1.5):  # at the second time, the engine waits less for the first lock
+        for most_s in (2.5, 4.5, 1.5):  # at the third time, the engine waits less for the first lock
             outcomes, took = settled()
             assert outcomes == ["Reserved"] * 3 + ["2003"] + ["Reserved"] * 4
             assert took < most_s
-    with transaction.atomic():  # a COMMIT has the usual time, because it may wait for a standby
-        assert execute("SHOW statement_timeout").fetchone()[0] in ("1s", "400ms")
-        group_commit.allow_commit_its_time()
-        assert execute("SHOW statement_timeout").fetchone()[0] == "5s"
     own._wary_until = 0.0  # half a minute later
     assert settled()[0] == ["Reserved"] * 8
     assert [execute(f"SHOW {name}").fetchone()[0] for name in ("lock_timeout", "statement_timeout")] == ["2s", "5s"]
+
+
+class Slow(engine.Engine):
+    """An engine on a slow machine: its only statement takes 0.3 s."""
+
+    def _run(self, batch: list[Any]) -> list[Any]:
+        execute("SELECT pg_sleep(0.3)")
+        return ["Done"] * len(batch)
+
+
+@pytest.fixture
+def slow(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
+    """The engine after a failure with the usual timeouts."""
+    monkeypatch.setattr(group_commit, "_WARY_TIMEOUTS_MS", {"statement_timeout": 100})
+    own = Slow()
+    own._wary_until = time.monotonic() + 30
+    yield own
+    execute("RESET statement_timeout")
+
+
+def slow_outcome(own: Slow) -> str:
+    line = waiting(prepare(1))
+    own._settle(line)
+    return _said(line[0].outcome) if line[0].outcome.exception() else line[0].outcome.result()
+
+
+def test_a_group_that_only_the_short_timeout_ended_has_the_usual_timeout_before_it_is_refused(slow: Slow) -> None:
+    assert slow_outcome(slow) == "Done"
+    assert slow._wary_until is None, "the timeouts are short although the usual ones suffice"
+    assert execute("SHOW statement_timeout").fetchone()[0] == "5s"
+
+
+def test_a_failure_by_the_short_timeout_does_not_keep_the_timeouts_short(slow: Slow) -> None:
+    slow._patient_from = float("inf")  # the usual timeouts were tried a moment ago
+    until = slow._wary_until
+    assert slow_outcome(slow) == "2003"
+    assert slow._wary_until == until
 
 
 def test_a_group_of_locked_rows_is_not_divided_for_ever(
