@@ -193,9 +193,9 @@ def test_a_body_that_nobody_waits_for_any_more_ends_with_its_group(
 ) -> None:
     go_on, run = threading.Event(), engine.run
 
-    def run_slowly(batch: Any) -> Any:
+    def run_slowly(batch: Any, **how: Any) -> Any:
         go_on.wait(10)
-        return run(batch)
+        return run(batch, **how)
 
     monkeypatch.setattr(engine, "run", run_slowly)
     raw = json.dumps(messages.transfer()).encode()

@@ -172,9 +172,9 @@ def missing(own: Engine, world: World, monkeypatch: pytest.MonkeyPatch) -> set[s
 
     run = agreement_engine.run
 
-    def run_alone(batch: Sequence[Command]) -> list[Outcome]:
+    def run_alone(batch: Sequence[Command], **how: Any) -> list[Outcome]:
         with running:
-            return run(batch)
+            return run(batch, **how)
 
     monkeypatch.setattr(outbox, "append", dying)
     monkeypatch.setattr(agreement_engine, "run", run_alone)

@@ -23,10 +23,10 @@ def _stall(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.
     """The first group says that it has begun, and goes on when it is told to."""
     entered, go_on, run_group = threading.Event(), threading.Event(), engine.run
 
-    def run_slowly(batch: Any) -> Any:
+    def run_slowly(batch: Any, **how: Any) -> Any:
         entered.set()
         go_on.wait(30)
-        return run_group(batch)
+        return run_group(batch, **how)
 
     monkeypatch.setattr(engine, "run", run_slowly)
     return entered, go_on

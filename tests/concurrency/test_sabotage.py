@@ -43,9 +43,9 @@ def _acknowledged_but_missing(world: World, own: engine.Engine, monkeypatch: pyt
     acknowledged: list[str] = []
     running, run_group = threading.Lock(), engine.run
 
-    def run_alone(batch: Sequence[Command]) -> list[Outcome]:
+    def run_alone(batch: Sequence[Command], **how: Any) -> list[Outcome]:
         with running:
-            return run_group(batch)
+            return run_group(batch, **how)
 
     monkeypatch.setattr(engine, "run", run_alone)
 
