@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from hub.admin_base import ReadOnlyAdmin
-from portal.models import AccountMark, Confirmation, Invitation, LedgerBlock, LedgerCheck, Profile
+from portal.models import AccountMark, Confirmation, Invitation, LedgerBlock, LedgerCheck, Profile, RuleReplay
 
 
 @admin.register(Profile)
@@ -38,3 +38,10 @@ class AccountMarkAdmin(ReadOnlyAdmin):
     list_display = ["account", "block", "debits", "credits", "entries"]
     list_select_related = ["account__participant"]
     list_filter = ["account__currency"]
+
+
+@admin.register(RuleReplay)
+class RuleReplayAdmin(ReadOnlyAdmin):
+    list_display = ["id", "version", "state", "since", "until", "done", "asked_by", "asked_at", "ended_at"]
+    list_select_related = ["version"]
+    list_filter = ["state"]

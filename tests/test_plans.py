@@ -160,7 +160,7 @@ LOOKUPS_AND_QUOTES = {
     "quotes that came again": (quotes._select_messages(Quote), [["q", "r"]], {"a": {"quotes_quote_pkey"}}),
     "answers": (
         quotes._update(Quote),
-        [["q"], ["PENDING"], ["ACCEPTED"], [b""], ["{}"], [b""], ["c"], [b""], [1], ["TZS"]],
+        [["q"], ["PENDING"], ["ACCEPTED"], [b""], ["{}"], [b""], ["c"], [b""], [1], ["TZS"], [None]],
         {"a": {"quotes_quote_pkey"}},
     ),
     "aliases": (
@@ -208,7 +208,7 @@ PROFILES = {
     ),
     "what was removed": (profiles._DELETE_REMOVALS, [[1], ["t"], [0]], {"u": {"unfolded_count_by_profile"}}),
     "counted": (profiles._COUNTED, [["t", "u"]], {"c": {"rules_profiles_countedtransfer_pkey"}}),
-    "paid before": (profiles._PAID, [[1], [2]], {"c": {"counted_by_payer_and_payee"}}),
+    "paid before": (profiles._PAID, [[1], [2], []], {"c": {"counted_by_payer_and_payee"}}),
 }
 
 

@@ -145,7 +145,7 @@ def test_where_both_other_administrators_had_a_part_both_confirm(world: World, a
     set_password(asha, juma)
     sign_in_first("neema")
     page = asha.get("/portal/users/neema/").content.decode()
-    assert "two of them must confirm" in page
+    assert "two administrators must confirm" in page
     assert "Another administrator must confirm it too" in judge(asha)
     assert not may_act()
     assert "You have already confirmed" in judge(asha)

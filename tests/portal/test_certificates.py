@@ -167,6 +167,6 @@ def test_operators_see_whose_credentials_end_soon(world: World, checker: Client)
         Credential.objects.filter(pk=credential.pk).update(valid_from=ends - timedelta(days=90), valid_until=ends)
     page = checker.get("/portal/participants/")
     assert [found.participant.name for found in page.context["ending"]] == ["green"]
-    assert "expires in 11 d. Register its replacement" in page.content.decode()
+    assert "expires in 11 d. Register the replacement" in page.content.decode()
     own = browser_of(person(Role.PARTICIPANT_VIEWER))
-    assert "expires in 11 d. Register its replacement" in text_of(own, GREEN)
+    assert "expires in 11 d. Register the replacement" in text_of(own, GREEN)
