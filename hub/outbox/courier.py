@@ -225,7 +225,9 @@ class Courier:
             pause = destination.was_silent(message, time.monotonic())
             if pause:
                 log.warning("destination_paused", destination=queries.known_name(destination.id), seconds=pause)
-        elif not answer.is_unsent:
+        elif answer.is_unsent:
+            destination.was_unsent(message)
+        else:
             destination.answered(message)
         message.body = b""  # it may be large, and storing the result does not need it
         self._finished.append((message, answer))

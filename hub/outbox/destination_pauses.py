@@ -130,6 +130,12 @@ class Destination:
         self._silence = _Silence()
         self._silent_sources.clear()
 
+    def was_unsent(self, message: Claimed) -> None:
+        """Records a message that the hub itself could not send, so that the courier may send another probe."""
+        stream = self._streams.get((message.source_id, message.kind))
+        if stream is not None:
+            stream.has_probe = False
+
     def was_silent(self, message: Claimed, now: float) -> float:
         """Records a request without a response.
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from hub.growing_pauses import FAILURES
 from hub.outbox.claims import Claimed, Room
+from hub.outbox.courier import Courier
 from hub.outbox.destination_pauses import Destination, open_by_source
 
 
@@ -101,6 +102,18 @@ def test_one_of_a_silent_stream_is_sent_after_the_pause_and_the_others_wait_for_
     assert pause(destination, message(), 0.7) == 0.6 + 1.0 - 0.7  # twice as long, once more
     destination.answered(message())
     assert pause(destination, message(), 0.7) is None
+
+
+def test_a_probe_that_the_hub_itself_cannot_send_is_followed_by_another_probe() -> None:
+    destination, courier = Destination(9), Courier()
+    silent(destination, message(), FAILURES)
+    probe = message()
+    assert pause(destination, probe, 0.5) is None
+    destination.begins(probe)
+    courier._loop.run_until_complete(courier._deliver(destination, probe, url=None))
+    assert pause(destination, message(), 0.6) is None
+    assert pause(destination, message(), 0.6) == 5.0
+    courier._loop.close()
 
 
 def test_a_destination_that_answers_nobody_is_left_alone_and_asked_now_and_then() -> None:
