@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DataError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 from django.test import override_settings
 
@@ -420,9 +421,9 @@ def test_a_destination_that_hangs_on_what_one_sends_still_gets_what_others_send(
     assert Message.objects.filter(subject__startswith="hopeless").count() == 60
 
 
-def test_a_message_that_the_database_does_not_give_stops_no_other(courier: Courier, sink: Sink) -> None:
-    """As where a part of its body cannot be read any more."""
-    green, blue = send_to("green", sink.url), send_to("blue", sink.url)
+@contextmanager
+def spoilt_messages() -> Iterator[None]:
+    """Meanwhile the database refuses each change of a message with the subject "spoilt"."""
     with connection.cursor() as cursor:
         cursor.execute(
             """CREATE FUNCTION pg_temp_refuse() RETURNS trigger LANGUAGE plpgsql
@@ -431,15 +432,22 @@ def test_a_message_that_the_database_does_not_give_stops_no_other(courier: Couri
                EXECUTE FUNCTION pg_temp_refuse()"""
         )
     try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION pg_temp_refuse CASCADE")
+
+
+def test_a_message_that_the_database_does_not_give_stops_no_other(courier: Courier, sink: Sink) -> None:
+    """As where a part of its body cannot be read any more."""
+    green, blue = send_to("green", sink.url), send_to("blue", sink.url)
+    with spoilt_messages():
         store.append([message(green, "/transfers/spoilt", subject="spoilt")])
         store.append([message(to, f"/transfers/{n}", subject=f"{n}") for to in (green, blue) for n in range(5)])
         began = time.monotonic()
         wait_until(lambda: Delivery.objects.count() == 10)
         assert time.monotonic() - began < 3
         assert Message.objects.get().subject == "spoilt"
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("DROP FUNCTION pg_temp_refuse CASCADE")
 
 
 def test_a_result_that_the_database_refuses_has_no_other_message_sent_again(committed_world: World) -> None:
@@ -449,3 +457,78 @@ def test_a_result_that_the_database_refuses_has_no_other_message_sent_again(comm
     odd = (claimed[1], couriers.Answer(99_999_999))  # no status fits into its column
     couriers._settle([(claimed[0], couriers.Answer(200)), odd, (claimed[2], couriers.Answer(200))], [])
     assert set(Delivery.objects.values_list("message_id", flat=True)) == {claimed[0].id, claimed[2].id}
+
+
+def test_messages_that_waited_and_messages_that_were_left_alone_go_on_though_one_result_is_refused(
+    committed_world: World,
+) -> None:
+    """The deliveries are stored by the first statement, and the second statement fails."""
+    green, blue, red = (Participant.objects.get(name=name) for name in ("green", "blue", "red"))
+    spoilt = message(blue, "/transfers/2", subject="spoilt")
+    store.append([message(green, "/transfers/1"), spoilt, message(red, "/transfers/3")])
+    store.append([message(green, "/transfers/1/next")])
+    room = {to.pk: Room(1, MANY) for to in (green, blue, red)}
+    taken = {each.destination_id: each for each in claims.claim(room, lease_s=10).messages}
+    results = [(taken[green.pk], couriers.Answer(200)), (taken[blue.pk], couriers.Answer(500))]
+    with spoilt_messages():
+        found = couriers._settle(results, [(taken[red.pk], 60.0)])
+    assert Delivery.objects.count() == 1
+    assert green.pk in found
+    left_alone = Message.objects.get(id=taken[red.pk].id)
+    assert (left_alone.leased_until, left_alone.attempts) == (None, 0)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), OperationalError("connection lost")])
+def test_a_claim_that_fails_without_a_fault_of_the_messages_stops_no_courier_and_pauses_no_destination(
+    error: Exception, committed_world: World, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    green, blue = send_to("green", sink.url), send_to("blue", sink.url)
+    monkeypatch.setattr(couriers, "_PAUSE_S", 0.05)
+    claim, failed, paused = claims.claim, threading.Event(), list[int]()
+
+    def fails(room: dict[int, Room], **more: Any) -> claims.Claim:
+        if failed.is_set():
+            return claim(room, **more)
+        if not more["each_alone"]:
+            raise DataError("a faulty row")
+        failed.set()
+        raise error
+
+    def pause(destination: destination_pauses.Destination, now: float) -> float:
+        paused.append(destination.id)
+        return 0.0
+
+    monkeypatch.setattr(claims, "claim", fails)
+    monkeypatch.setattr(destination_pauses.Destination, "could_not_be_claimed", pause)
+    store.append([message(to, f"/transfers/{to.name}") for to in (green, blue)])
+    courier = Courier()
+    courier.start()
+    try:
+        wait_until(lambda: Delivery.objects.count() == 2, seconds=4)
+    finally:
+        courier.stop(timeout_s=8)
+    assert failed.is_set()
+    assert paused == []
+
+
+def test_a_courier_postpones_again_after_each_interval_though_the_database_cannot_be_read_or_is_slow(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 0.05)
+    slow = threading.Event()
+
+    def fails() -> list[int]:
+        raise OperationalError("connection lost")
+
+    monkeypatch.setattr(claims, "destinations_with_work", fails)
+    monkeypatch.setattr(retries, "give_up_overdue", lambda: slow.wait(10) and [])
+    courier = Courier()
+    destination = courier._destinations[1] = destination_pauses.Destination(1)
+    courier.start()
+    try:
+        for _ in range(2):
+            destination.postponed({2: 300})
+            wait_until(lambda: not destination._postponed, seconds=2)
+    finally:
+        slow.set()
+        courier.stop(timeout_s=8)
