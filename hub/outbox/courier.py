@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -41,6 +42,7 @@ _COMPANY_S = 0.015  # how long a result waits for other results, so that one sta
 _BETWEEN_CLAIMS_S = 0.01
 _LONGER = 3  # while the processors are short, both times are so many times as long
 _PAUSE_S = 0.5  # the pause after a failure of the database
+_PUT_OFF_AT_MOST = 3000  # paused messages in one regular check
 _SPOILT_S = 60.0  # how long a message that the database cannot return is skipped
 
 
@@ -99,10 +101,23 @@ class Courier:
 
     async def _look_regularly(self) -> None:
         while True:
+            await self._put_off_paused()
             for destination in self._destinations.values():
                 destination.checked()
             await self._look(claims.destinations_with_work)
             await asyncio.sleep(_LOOK_EVERY_S * random.uniform(0.7, 1.0))  # noqa: S311 (no secret)
+
+    async def _put_off_paused(self) -> None:
+        now, probe_s = time.monotonic(), settings.OUTBOX_TIMEOUT_S
+        paused = [each for to in self._destinations.values() for each in to.crowded(now, probe_s=probe_s)]
+        if not paused:
+            return
+        try:
+            await self._in_database(partial(claims.put_off_paused, paused, most=_PUT_OFF_AT_MOST))
+        except DatabaseError as error:
+            log.warning("paused_messages_not_postponed", error=str(error)[:200])
+        except Exception:  # the courier must continue
+            log.exception("postponing_failed")
 
     async def _give_up_regularly(self) -> None:
         while True:

@@ -22,7 +22,7 @@ from hub.outbox import claims, delivery_delay, destination_pauses, retries, stor
 from hub.outbox import courier as couriers
 from hub.outbox.claims import Room
 from hub.outbox.courier import Courier
-from hub.outbox.messages import Outgoing
+from hub.outbox.messages import HUB, Outgoing
 from hub.outbox.models import Delivery, Message
 from hub.participants import services as participants
 from hub.participants.models import Endpoint, Participant
@@ -383,6 +383,25 @@ def test_thousands_of_messages_that_wait_for_one_are_not_postponed_all_at_once(
     finally:
         started.stop(5)
     assert 200 <= postponed < 500
+
+
+def test_a_payers_end_does_not_wait_behind_thousands_of_ends_of_a_kind_that_gets_no_answer(
+    committed_world: World, sink: Sink
+) -> None:
+    green = send_to("green", sink.url)
+    ends = [message(green, f"/transfers/{n}", subject=f"{n}") for n in range(3000)]
+    store.append([replace(end, kind="end-to-payee") for end in ends])
+    store.execute("UPDATE outbox_message SET due_at = due_at - interval '1 s'")
+    store.append([message(green, "/transfers/good", subject="good")])
+    courier = Courier()
+    to_green = courier._destinations[green.pk] = destination_pauses.Destination(green.pk)
+    silence = to_green._streams.setdefault((HUB, "end-to-payee"), destination_pauses._Stream()).silence
+    silence.count, silence.pause.until = destination_pauses.FAILURES, time.monotonic() + 60
+    courier.start()
+    try:
+        wait_until(lambda: sink.paths() == ["/transfers/good"], seconds=4)
+    finally:
+        courier.stop(timeout_s=8)
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from hub.growing_pauses import FAILURES
-from hub.outbox.claims import Claimed, Room
+from hub.outbox.claims import Claimed, Paused, Room
 from hub.outbox.courier import Courier
 from hub.outbox.destination_pauses import Destination, open_by_source
 
@@ -65,6 +65,21 @@ def test_a_source_whose_messages_are_only_postponed_rests_until_the_next_check()
     assert claimable[9, 1] > 100_000, "a claim has room for this source"
     destination.checked()
     assert open_by_source({9: destination}) == {(9, 2): 1}
+
+
+def test_only_paused_kinds_of_a_source_that_rests_are_postponed_together() -> None:
+    destination = Destination(9)
+    silent(destination, message(), FAILURES)
+    destination.was_silent(message(kind="request"), 0.0)  # not often enough for a pause
+    destination.postponed({1: 299})
+    assert destination.crowded(0.2, probe_s=5.0) == []
+    destination.postponed({1: 1})
+    assert destination.crowded(0.25, probe_s=5.0) == [Paused(9, 1, "quote-request", 0.25)]
+    assert destination.crowded(0.5, probe_s=5.0) == [], "the next one is a probe"
+    assert pause(destination, message(), 0.5) is None
+    assert destination.crowded(0.5, probe_s=5.0) == [Paused(9, 1, "quote-request", 5.0)]
+    destination.checked()
+    assert destination.crowded(0.5, probe_s=5.0) == []
 
 
 def test_a_destination_that_hangs_on_one_sources_messages_gets_all_others() -> None:
