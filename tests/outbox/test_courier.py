@@ -159,20 +159,20 @@ def test_a_courier_looks_again_after_a_delivery_only_for_a_message_that_waited_f
     green = send_to("green", sink.url)
     monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 60.0)
     time.sleep(0.3)  # the last look at the old pace
-    claims: list[int] = []
-    claim = store.claim
+    counts: list[int] = []
+    claim = claims.claim
 
-    def counted(*arguments: Any, **more: Any) -> store.Claim:
+    def counted(*arguments: Any, **more: Any) -> claims.Claim:
         found = claim(*arguments, **more)
-        claims.append(len(found.messages))
+        counts.append(len(found.messages))
         return found
 
-    monkeypatch.setattr(store, "claim", counted)
+    monkeypatch.setattr(claims, "claim", counted)
     store.append([message(green, "/transfers/T", subject="T")])
     look_at(courier, green)
     wait_until(lambda: Delivery.objects.count() == 1)
     time.sleep(0.3)
-    assert claims == [1]
+    assert counts == [1]
     store.append([message(green, f"/transfers/U/{number}", subject="U") for number in range(3)])
     look_at(courier, green)
     wait_until(lambda: Delivery.objects.count() == 4, seconds=3)
@@ -185,7 +185,7 @@ def test_a_message_that_comes_while_a_delivery_before_it_is_recorded_waits_two_s
     """The statement that records the delivery does not see the message, whose claim still sees the one before it."""
     green = Participant.objects.get(name="green")
     store.append([message(green, "/transfers/T/1", subject="T")])
-    (first,) = store.claim({green.pk: Room(9, MANY)}, lease_s=10).messages
+    (first,) = claims.claim({green.pk: Room(9, MANY)}, lease_s=10).messages
     recorded, is_put_off = threading.Event(), threading.Event()
 
     def record() -> None:
@@ -199,10 +199,10 @@ def test_a_message_that_comes_while_a_delivery_before_it_is_recorded_waits_two_s
     recording.start()
     assert recorded.wait(10)
     store.append([message(green, "/transfers/T/2", subject="T")])
-    assert not store.claim({green.pk: Room(9, MANY)}, lease_s=10).messages
+    assert not claims.claim({green.pk: Room(9, MANY)}, lease_s=10).messages
     is_put_off.set()
     recording.join()
-    wait_until(lambda: bool(store.claim({green.pk: Room(9, MANY)}, lease_s=10).messages), seconds=4)
+    wait_until(lambda: bool(claims.claim({green.pk: Room(9, MANY)}, lease_s=10).messages), seconds=4)
 
 
 def test_a_source_that_had_all_its_connections_goes_on_when_one_is_free(
