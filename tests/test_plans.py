@@ -109,6 +109,19 @@ def test_a_claim_reads_what_it_takes_and_of_each_message_its_subject_whatever_wa
     assert indexes_for("head", plan) == {"message_by_subject"}
 
 
+@pytest.mark.parametrize("waiting", [0, 1, 300])
+def test_paused_messages_are_found_by_their_source_whatever_waited_when_the_statement_was_planned(
+    committed_world: World, waiting: int
+) -> None:
+    destination = committed_world.ids["green"]
+    outbox.append(messages_to(destination, waiting))
+    execute("ANALYZE outbox_message")
+    plan = plan_of(claims._PUT_OFF_PAUSED, [[destination], [0], ["state"], [1.0], [3000]])
+    assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM
+    found = {alias: indexes_for(alias, plan) for alias in ("d", "f", "m")}
+    assert found == {"d": {"message_by_source"}, "f": {"outbox_message_pkey"}, "m": {"outbox_message_pkey"}}
+
+
 KNOWN_IDS = {
     "lease": (claims._LEASE, [10, [1, 2, 3]]),
     "put off": (claims._PUT_OFF, [10, [1, 2, 3]]),

@@ -117,6 +117,38 @@ _PUT_OFF = """
 """
 _BEHIND_S = 2.0
 
+# Postpones the oldest due messages of paused streams, without claiming them. The first table takes no locks, so that
+# messages of other kinds can be claimed meanwhile. The limit is of rows that are read, because the kind is not in the
+# index. The second table does not name the state, because then PostgreSQL could choose a partial index that does not
+# begin with the id.
+_PUT_OFF_PAUSED = """
+    WITH paused AS MATERIALIZED (
+        SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::int[])
+                      AS p (destination_id, source_id, kind, seconds, most)
+    ), oldest AS MATERIALIZED (
+        SELECT due.id
+        FROM paused CROSS JOIN LATERAL (
+            SELECT d.id, d.kind FROM outbox_message d
+            WHERE d.destination_id = paused.destination_id AND d.source_id = paused.source_id AND d.state = 'PENDING'
+              AND d.due_at <= statement_timestamp()
+              AND (d.leased_until IS NULL OR d.leased_until < statement_timestamp())
+            ORDER BY d.due_at LIMIT paused.most
+        ) due
+        WHERE due.kind = paused.kind
+    ), free AS MATERIALIZED (
+        SELECT f.id FROM outbox_message f
+        WHERE f.id = ANY(ARRAY(SELECT oldest.id FROM oldest)) AND f.due_at <= statement_timestamp()
+          AND (f.leased_until IS NULL OR f.leased_until < statement_timestamp())
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE outbox_message m
+    SET due_at = clock_timestamp()
+                 + make_interval(secs => (SELECT paused.seconds FROM paused
+                                          WHERE paused.destination_id = m.destination_id
+                                            AND paused.source_id = m.source_id AND paused.kind = m.kind))
+    WHERE m.id = ANY(ARRAY(SELECT free.id FROM free))
+"""
+
 # The commit of a claim, or of deliveries, does not wait for the disk or a standby. If PostgreSQL loses it in a crash,
 # the messages are sent once more, as after a crash between the sending and the commit. No report to a DFSP depends on
 # such a commit. Every other commit of the hub waits for the disk.
@@ -144,6 +176,40 @@ class Claim:
     has_more: set[int]
     spoilt: Sequence[int] = ()
     postponed: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A source's messages of one kind, which the courier does not send to a destination for some seconds."""
+
+    destination_id: int
+    source_id: int
+    kind: str
+    seconds: float
+
+
+def put_off_paused(paused: Sequence[Paused], *, most: int) -> int:
+    """Postpones at most so many due messages of paused streams, so that claims find the other messages of the same
+    sources.
+
+    Each destination has the same share of `most`, and divides the share between its paused streams. Returns the number
+    of postponed messages.
+    """
+    if not paused:
+        return 0
+    streams = Counter(each.destination_id for each in paused)
+    with transaction.atomic():
+        execute(_NO_WAIT)
+        return execute(
+            _PUT_OFF_PAUSED,
+            [
+                [each.destination_id for each in paused],
+                [each.source_id for each in paused],
+                [each.kind for each in paused],
+                [each.seconds for each in paused],
+                [most // len(streams) // streams[each.destination_id] for each in paused],
+            ],
+        ).rowcount
 
 
 def claim(

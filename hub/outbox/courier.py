@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -41,6 +42,7 @@ _COMPANY_S = 0.015  # how long a result waits for other results, so that one sta
 _BETWEEN_CLAIMS_S = 0.01
 _LONGER = 3  # while the processors are short, both times are so many times as long
 _PAUSE_S = 0.5  # the pause after a failure of the database
+_PUT_OFF_AT_MOST = 3000  # paused messages in one regular check
 _SPOILT_S = 60.0  # how long a message that the database cannot return is skipped
 
 
@@ -81,7 +83,8 @@ class Courier:
 
     async def _live(self) -> None:
         self._curl = Curl()
-        helpers = [self._loop.create_task(work) for work in (self._look_regularly(), wakeup.listen(self._look_at))]
+        works = (self._look_regularly(), self._give_up_regularly(), wakeup.listen(self._look_at))
+        helpers = [self._loop.create_task(work) for work in works]
         settling = self._loop.create_task(self._settle_what_finished())
         while not self._is_stopping:
             await self._news.wait()
@@ -98,17 +101,37 @@ class Courier:
 
     async def _look_regularly(self) -> None:
         while True:
-            try:
-                with_work = await self._in_database(claims.destinations_with_work)
-                for destination in self._destinations.values():
-                    destination.checked()
-                self._look_at(with_work)
-                self._look_at(await self._in_database(retries.give_up_overdue))
-            except DatabaseError as error:
-                log.warning("outbox_can_not_be_read", error=str(error)[:200])
-            except Exception:  # the courier must continue
-                log.exception("looking_failed")
+            await self._put_off_paused()
+            for destination in self._destinations.values():
+                destination.checked()
+            await self._look(claims.destinations_with_work)
             await asyncio.sleep(_LOOK_EVERY_S * random.uniform(0.7, 1.0))  # noqa: S311 (no secret)
+
+    async def _put_off_paused(self) -> None:
+        now, probe_s = time.monotonic(), settings.OUTBOX_TIMEOUT_S
+        paused = [each for to in self._destinations.values() for each in to.crowded(now, probe_s=probe_s)]
+        if not paused:
+            return
+        try:
+            await self._in_database(partial(claims.put_off_paused, paused, most=_PUT_OFF_AT_MOST))
+        except DatabaseError as error:
+            log.warning("paused_messages_not_postponed", error=str(error)[:200])
+        except Exception:  # the courier must continue
+            log.exception("postponing_failed")
+
+    async def _give_up_regularly(self) -> None:
+        while True:
+            await self._look(retries.give_up_overdue)
+            await asyncio.sleep(_LOOK_EVERY_S * random.uniform(0.7, 1.0))  # noqa: S311 (no secret)
+
+    async def _look(self, find: Callable[[], Iterable[int]]) -> None:
+        """Looks at the destinations that `find` returns from the database."""
+        try:
+            self._look_at(await self._in_database(find))
+        except DatabaseError as error:
+            log.warning("outbox_can_not_be_read", error=str(error)[:200])
+        except Exception:  # the courier must continue
+            log.exception("looking_failed")
 
     def _look_at(self, destination_ids: Iterable[int]) -> None:
         for destination_id in destination_ids:
@@ -122,17 +145,33 @@ class Courier:
         for destination_id in room:
             self._destinations[destination_id].has_news = False
         try:
+            await self._claim_together_or_alone(room)
+        except Exception as error:  # the courier must continue; claimed messages become due again when their lease ends
+            await self._claim_later(dict.fromkeys(room, error))
+
+    async def _claim_together_or_alone(self, room: Mapping[int, Room]) -> None:
+        try:
             await self._claim_for(room)
         except DatabaseError as error:
-            if is_away(error) and not is_of_some_rows(error):
+            if _is_connection_lost(error):
+                raise
+        else:
+            return
+        alone = (self._claim_alone(destination_id, each) for destination_id, each in room.items())
+        outcomes = await asyncio.gather(*alone, return_exceptions=True)
+        errors = {id: error for id, error in zip(room, outcomes, strict=True) if isinstance(error, BaseException)}
+        if errors:
+            await self._claim_later(errors)
+
+    async def _claim_later(self, errors: Mapping[int, BaseException]) -> None:
+        """Looks at these destinations again after a pause, because a claim failed without a fault of their messages."""
+        for error in {id(error): error for error in errors.values()}.values():
+            if isinstance(error, DatabaseError) and _is_connection_lost(error):
                 log.warning("outbox_can_not_be_claimed", error=str(error)[:200])
-                await asyncio.sleep(_PAUSE_S)
-                self._look_at(room)
-                return
-            await asyncio.gather(*(self._claim_alone(destination_id, each) for destination_id, each in room.items()))
-        except Exception:  # the courier must continue; claimed messages become due again when their lease ends
-            log.exception("claim_failed")
-            await asyncio.sleep(_PAUSE_S)
+            else:
+                log.error("claim_failed", exc_info=error)
+        await asyncio.sleep(_PAUSE_S)
+        self._look_at(errors)
 
     async def _claim_alone(self, destination_id: int, room: Room) -> None:
         """Claims the messages of one destination, after a claim for several destinations has failed.
@@ -143,6 +182,8 @@ class Courier:
         try:
             await self._claim_for({destination_id: room}, each_alone=True)
         except DatabaseError as error:
+            if _is_connection_lost(error):
+                raise
             pause = self._destinations[destination_id].could_not_be_claimed(time.monotonic())
             name = queries.known_name(destination_id)
             log.error("destination_can_not_be_claimed", destination=name, seconds=pause, error=str(error)[:200])
@@ -225,7 +266,9 @@ class Courier:
             pause = destination.was_silent(message, time.monotonic())
             if pause:
                 log.warning("destination_paused", destination=queries.known_name(destination.id), seconds=pause)
-        elif not answer.is_unsent:
+        elif answer.is_unsent:
+            destination.was_unsent(message)
+        else:
             destination.answered(message)
         message.body = b""  # it may be large, and storing the result does not need it
         self._finished.append((message, answer))
@@ -272,6 +315,10 @@ def _longer() -> int:
     return _LONGER if processors.are_short() else 1
 
 
+def _is_connection_lost(error: DatabaseError) -> bool:
+    return is_away(error) and not is_of_some_rows(error)
+
+
 def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
     close_old_connections()
     try:
@@ -292,9 +339,9 @@ def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tupl
     try:
         found = _settle_together(results, left_alone)
     except DatabaseError as error:
-        if (is_away(error) and not is_of_some_rows(error)) or len(results) < 2:
+        if _is_connection_lost(error) or len(results) + len(left_alone) < 2:
             raise
-        found = _settle_alone(results)
+        found = _settle_alone(results, left_alone)
     for message, answer in results:
         metrics.count(message, answer)
     return found
@@ -309,13 +356,20 @@ def _settle_together(
     return waited | notified | {failure.message.destination_id for failure in failed}
 
 
-def _settle_alone(results: Sequence[tuple[Claimed, Answer]]) -> set[int]:
-    """Stores each result alone. So if the database refuses one result, the hub does not send the other messages
-    again."""
-    found: set[int] = set()
+def _settle_alone(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
+    """Stores each result alone. So if the database refuses one result, the hub does not send the other messages again.
+
+    Returns the destinations of all results, because deliveries may be stored already, and then the repetition finds no
+    messages that waited for them.
+    """
+    found = {message.destination_id for message, _ in results}
     for message, answer in results:
         try:
             found |= _settle_together([(message, answer)], ())
         except DatabaseError as error:
             log.error("message_not_settled", message=message.id, error=str(error)[:200])
+    try:
+        found |= _settle_together((), left_alone)
+    except DatabaseError as error:
+        log.error("messages_not_postponed", messages=len(left_alone), error=str(error)[:200])
     return found

@@ -11,7 +11,9 @@ response. Each process has its own record of destinations, and this record is on
 The courier claims a message before it finds that the message must be postponed: because of a pause, or because an
 earlier message of the same subject is not delivered. If a source has a million messages that wait, postponing them one
 after the other would use a whole processor. So between two regular checks, the courier postpones only some of each
-source's messages. Then the courier claims no more messages of this source to this destination until the next check.
+source's messages. Then the courier claims no more messages of this source to this destination until the next check. At
+the check, one statement postpones many more messages of this source's paused kinds, so that its other messages do not
+wait behind them.
 """
 
 from collections import Counter
@@ -19,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hub.growing_pauses import FAILURES, GrowingPause
-from hub.outbox.claims import Claimed, Room
+from hub.outbox.claims import Claimed, Paused, Room
 
 _FIRST_PAUSE_S = 0.5
 _PROBES = 4  # the most open requests to a silent destination; fair claims take them from several sources
@@ -53,6 +55,14 @@ class _Stream:
 
     silence: _Silence = field(default_factory=_Silence)
     has_probe: bool = False
+
+    def rests_for(self, now: float, probe_s: float) -> float | None:
+        """Returns how long these messages are paused, in seconds, or None if the courier may send one."""
+        if not self.silence.is_long:
+            return None
+        if self.silence.pause.is_on(now):
+            return self.silence.pause.until - now
+        return probe_s if self.has_probe else None
 
 
 @dataclass(slots=True)
@@ -88,12 +98,10 @@ class Destination:
         stream = self._streams.get((message.source_id, message.kind))
         if stream is None or not stream.silence.is_long or self._is_silent:
             return None
-        if stream.silence.pause.is_on(now):
-            return stream.silence.pause.until - now
-        if stream.has_probe:
-            return probe_s
-        stream.has_probe = True
-        return None
+        seconds = stream.rests_for(now, probe_s)
+        if seconds is None:
+            stream.has_probe = True
+        return seconds
 
     def begins(self, message: Claimed) -> None:
         """Counts a request that begins."""
@@ -113,6 +121,17 @@ class Destination:
         """Counts messages that were claimed and postponed, by source."""
         self._postponed.update(counts)
 
+    def crowded(self, now: float, *, probe_s: float) -> list[Paused]:
+        """Returns the paused streams of the sources that had as many messages postponed as is allowed."""
+        if self._is_silent:
+            return []
+        return [
+            Paused(self.id, source_id, kind, seconds)
+            for (source_id, kind), stream in self._streams.items()
+            if self._postponed[source_id] >= _POSTPONED_AT_MOST
+            and (seconds := stream.rests_for(now, probe_s)) is not None
+        ]
+
     def checked(self) -> None:
         """Lets the courier postpone messages again, after a regular check."""
         self._postponed.clear()
@@ -129,6 +148,12 @@ class Destination:
         self._streams.pop((message.source_id, message.kind), None)
         self._silence = _Silence()
         self._silent_sources.clear()
+
+    def was_unsent(self, message: Claimed) -> None:
+        """Records a message that the hub itself could not send, so that the courier may send another probe."""
+        stream = self._streams.get((message.source_id, message.kind))
+        if stream is not None:
+            stream.has_probe = False
 
     def was_silent(self, message: Claimed, now: float) -> float:
         """Records a request without a response.

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.test import override_settings
 
 from hub.outbox import claims, retries, store
-from hub.outbox.claims import Claim, Room
+from hub.outbox.claims import Claim, Paused, Room
 from hub.outbox.messages import HUB, IfPending
 from hub.outbox.models import Delivery, Message
 from hub.outbox.store import Failure
@@ -37,6 +37,40 @@ def test_a_source_with_thousands_waiting_leaves_room_for_the_others(world: World
     taken = claim(world, 10)
     assert Counter(subject.split()[0] for subject in subjects(taken)) == {"end": 1, "green": 4, "red": 3}
     assert taken.has_more == {blue}
+
+
+def test_paused_messages_are_postponed_together_and_those_behind_them_come_to_the_front(world: World) -> None:
+    green, blue, red = (world.ids[name] for name in ("green", "blue", "red"))
+    store.append([message(blue, subject=f"paused {n}", kind="end-to-payee") for n in range(3000)])
+    execute("UPDATE outbox_message SET created_at = created_at - interval '1 s', due_at = due_at - interval '1 s'")
+    store.append([message(blue, subject=f"of another kind {n}") for n in range(5)])
+    store.append([message(blue, subject="of another source", kind="end-to-payee", source=red)])
+    store.append([message(green, subject="elsewhere", kind="end-to-payee")])
+    assert claims.put_off_paused([Paused(blue, HUB, "end-to-payee", 60.0)], most=2990) == 2990
+    assert claims.put_off_paused([Paused(blue, HUB, "end-to-payee", 60.0)], most=10) == 10
+    assert claims.put_off_paused([Paused(blue, HUB, "end-to-payee", 60.0)], most=3000) == 0
+    assert sorted(subjects(claim(world, 20))) == [*(f"of another kind {n}" for n in range(5)), "of another source"]
+    assert subjects(claim(world, to="green")) == ["elsewhere"]
+    assert (
+        Message.objects.filter(due_at__gt=Now() + timedelta(seconds=50), attempts=0, leased_until=None).count() == 3000
+    )
+
+
+def test_paused_streams_share_what_is_postponed_and_held_messages_are_left_out(world: World) -> None:
+    green, blue, red = (world.ids[name] for name in ("green", "blue", "red"))
+    for to in (blue, red):
+        store.append([message(to, subject=f"{n}", source=green) for n in range(9)])
+        store.append([message(to, subject=f"end {n}") for n in range(9)])
+    held = claims.claim({red: Room(2, MANY)}, lease_s=10).messages
+    paused = [Paused(blue, green, "state", 9.0), Paused(blue, HUB, "state", 9.0), Paused(red, green, "state", 9.0)]
+    assert claims.put_off_paused(paused, most=16) == 16
+    postponed = Message.objects.filter(due_at__gt=Now())
+    assert Counter(postponed.values_list("destination_id", "source_id")) == {
+        (blue, green): 4,
+        (blue, HUB): 4,
+        (red, green): 8,
+    }
+    assert not postponed.filter(id__in=[each.id for each in held]).exists()
 
 
 def test_a_source_has_no_more_under_way_than_its_share(world: World) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DataError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 from django.test import override_settings
 
@@ -21,7 +22,7 @@ from hub.outbox import claims, delivery_delay, destination_pauses, retries, stor
 from hub.outbox import courier as couriers
 from hub.outbox.claims import Room
 from hub.outbox.courier import Courier
-from hub.outbox.messages import Outgoing
+from hub.outbox.messages import HUB, Outgoing
 from hub.outbox.models import Delivery, Message
 from hub.participants import services as participants
 from hub.participants.models import Endpoint, Participant
@@ -158,12 +159,12 @@ def test_a_courier_looks_again_after_a_delivery_only_for_a_message_that_waited_f
     green = send_to("green", sink.url)
     monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 60.0)
     time.sleep(0.3)  # the last look at the old pace
-    sizes: list[int] = []
+    counts: list[int] = []
     claim = claims.claim
 
     def counted(*arguments: Any, **more: Any) -> claims.Claim:
         found = claim(*arguments, **more)
-        sizes.append(len(found.messages))
+        counts.append(len(found.messages))
         return found
 
     monkeypatch.setattr(claims, "claim", counted)
@@ -171,7 +172,7 @@ def test_a_courier_looks_again_after_a_delivery_only_for_a_message_that_waited_f
     look_at(courier, green)
     wait_until(lambda: Delivery.objects.count() == 1)
     time.sleep(0.3)
-    assert sizes == [1]
+    assert counts == [1]
     store.append([message(green, f"/transfers/U/{number}", subject="U") for number in range(3)])
     look_at(courier, green)
     wait_until(lambda: Delivery.objects.count() == 4, seconds=3)
@@ -198,10 +199,10 @@ def test_a_message_that_comes_while_a_delivery_before_it_is_recorded_waits_two_s
     recording.start()
     assert recorded.wait(10)
     store.append([message(green, "/transfers/T/2", subject="T")])
-    assert not store.claim({green.pk: Room(9, MANY)}, lease_s=10).messages
+    assert not claims.claim({green.pk: Room(9, MANY)}, lease_s=10).messages
     is_put_off.set()
     recording.join()
-    wait_until(lambda: bool(store.claim({green.pk: Room(9, MANY)}, lease_s=10).messages), seconds=4)
+    wait_until(lambda: bool(claims.claim({green.pk: Room(9, MANY)}, lease_s=10).messages), seconds=4)
 
 
 def test_a_source_that_had_all_its_connections_goes_on_when_one_is_free(
@@ -384,6 +385,25 @@ def test_thousands_of_messages_that_wait_for_one_are_not_postponed_all_at_once(
     assert 200 <= postponed < 500
 
 
+def test_a_payers_end_does_not_wait_behind_thousands_of_ends_of_a_kind_that_gets_no_answer(
+    committed_world: World, sink: Sink
+) -> None:
+    green = send_to("green", sink.url)
+    ends = [message(green, f"/transfers/{n}", subject=f"{n}") for n in range(3000)]
+    store.append([replace(end, kind="end-to-payee") for end in ends])
+    store.execute("UPDATE outbox_message SET due_at = due_at - interval '1 s'")
+    store.append([message(green, "/transfers/good", subject="good")])
+    courier = Courier()
+    to_green = courier._destinations[green.pk] = destination_pauses.Destination(green.pk)
+    silence = to_green._streams.setdefault((HUB, "end-to-payee"), destination_pauses._Stream()).silence
+    silence.count, silence.pause.until = destination_pauses.FAILURES, time.monotonic() + 60
+    courier.start()
+    try:
+        wait_until(lambda: sink.paths() == ["/transfers/good"], seconds=4)
+    finally:
+        courier.stop(timeout_s=8)
+
+
 @pytest.mark.slow
 def test_a_destination_that_hangs_on_what_one_sends_still_gets_what_others_send(
     committed_world: World, sink: Sink, monkeypatch: pytest.MonkeyPatch
@@ -420,9 +440,9 @@ def test_a_destination_that_hangs_on_what_one_sends_still_gets_what_others_send(
     assert Message.objects.filter(subject__startswith="hopeless").count() == 60
 
 
-def test_a_message_that_the_database_does_not_give_stops_no_other(courier: Courier, sink: Sink) -> None:
-    """As where a part of its body cannot be read any more."""
-    green, blue = send_to("green", sink.url), send_to("blue", sink.url)
+@contextmanager
+def spoilt_messages() -> Iterator[None]:
+    """Meanwhile the database refuses each change of a message with the subject "spoilt"."""
     with connection.cursor() as cursor:
         cursor.execute(
             """CREATE FUNCTION pg_temp_refuse() RETURNS trigger LANGUAGE plpgsql
@@ -431,15 +451,22 @@ def test_a_message_that_the_database_does_not_give_stops_no_other(courier: Couri
                EXECUTE FUNCTION pg_temp_refuse()"""
         )
     try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION pg_temp_refuse CASCADE")
+
+
+def test_a_message_that_the_database_does_not_give_stops_no_other(courier: Courier, sink: Sink) -> None:
+    """As where a part of its body cannot be read any more."""
+    green, blue = send_to("green", sink.url), send_to("blue", sink.url)
+    with spoilt_messages():
         store.append([message(green, "/transfers/spoilt", subject="spoilt")])
         store.append([message(to, f"/transfers/{n}", subject=f"{n}") for to in (green, blue) for n in range(5)])
         began = time.monotonic()
         wait_until(lambda: Delivery.objects.count() == 10)
         assert time.monotonic() - began < 3
         assert Message.objects.get().subject == "spoilt"
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("DROP FUNCTION pg_temp_refuse CASCADE")
 
 
 def test_a_result_that_the_database_refuses_has_no_other_message_sent_again(committed_world: World) -> None:
@@ -449,3 +476,78 @@ def test_a_result_that_the_database_refuses_has_no_other_message_sent_again(comm
     odd = (claimed[1], couriers.Answer(99_999_999))  # no status fits into its column
     couriers._settle([(claimed[0], couriers.Answer(200)), odd, (claimed[2], couriers.Answer(200))], [])
     assert set(Delivery.objects.values_list("message_id", flat=True)) == {claimed[0].id, claimed[2].id}
+
+
+def test_messages_that_waited_and_messages_that_were_left_alone_go_on_though_one_result_is_refused(
+    committed_world: World,
+) -> None:
+    """The deliveries are stored by the first statement, and the second statement fails."""
+    green, blue, red = (Participant.objects.get(name=name) for name in ("green", "blue", "red"))
+    spoilt = message(blue, "/transfers/2", subject="spoilt")
+    store.append([message(green, "/transfers/1"), spoilt, message(red, "/transfers/3")])
+    store.append([message(green, "/transfers/1/next")])
+    room = {to.pk: Room(1, MANY) for to in (green, blue, red)}
+    taken = {each.destination_id: each for each in claims.claim(room, lease_s=10).messages}
+    results = [(taken[green.pk], couriers.Answer(200)), (taken[blue.pk], couriers.Answer(500))]
+    with spoilt_messages():
+        found = couriers._settle(results, [(taken[red.pk], 60.0)])
+    assert Delivery.objects.count() == 1
+    assert green.pk in found
+    left_alone = Message.objects.get(id=taken[red.pk].id)
+    assert (left_alone.leased_until, left_alone.attempts) == (None, 0)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), OperationalError("connection lost")])
+def test_a_claim_that_fails_without_a_fault_of_the_messages_stops_no_courier_and_pauses_no_destination(
+    error: Exception, committed_world: World, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    green, blue = send_to("green", sink.url), send_to("blue", sink.url)
+    monkeypatch.setattr(couriers, "_PAUSE_S", 0.05)
+    claim, failed, paused = claims.claim, threading.Event(), list[int]()
+
+    def fails(room: dict[int, Room], **more: Any) -> claims.Claim:
+        if failed.is_set():
+            return claim(room, **more)
+        if not more["each_alone"]:
+            raise DataError("a faulty row")
+        failed.set()
+        raise error
+
+    def pause(destination: destination_pauses.Destination, now: float) -> float:
+        paused.append(destination.id)
+        return 0.0
+
+    monkeypatch.setattr(claims, "claim", fails)
+    monkeypatch.setattr(destination_pauses.Destination, "could_not_be_claimed", pause)
+    store.append([message(to, f"/transfers/{to.name}") for to in (green, blue)])
+    courier = Courier()
+    courier.start()
+    try:
+        wait_until(lambda: Delivery.objects.count() == 2, seconds=4)
+    finally:
+        courier.stop(timeout_s=8)
+    assert failed.is_set()
+    assert paused == []
+
+
+def test_a_courier_postpones_again_after_each_interval_though_the_database_cannot_be_read_or_is_slow(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 0.05)
+    slow = threading.Event()
+
+    def fails() -> list[int]:
+        raise OperationalError("connection lost")
+
+    monkeypatch.setattr(claims, "destinations_with_work", fails)
+    monkeypatch.setattr(retries, "give_up_overdue", lambda: slow.wait(10) and [])
+    courier = Courier()
+    destination = courier._destinations[1] = destination_pauses.Destination(1)
+    courier.start()
+    try:
+        for _ in range(2):
+            destination.postponed({2: 300})
+            wait_until(lambda: not destination._postponed, seconds=2)
+    finally:
+        slow.set()
+        courier.stop(timeout_s=8)

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 
 from hub.growing_pauses import FAILURES
-from hub.outbox.claims import Claimed, Room
+from hub.outbox.claims import Claimed, Paused, Room
+from hub.outbox.courier import Courier
 from hub.outbox.destination_pauses import Destination, open_by_source
 
 
@@ -66,6 +67,21 @@ def test_a_source_whose_messages_are_only_postponed_rests_until_the_next_check()
     assert open_by_source({9: destination}) == {(9, 2): 1}
 
 
+def test_only_paused_kinds_of_a_source_that_rests_are_postponed_together() -> None:
+    destination = Destination(9)
+    silent(destination, message(), FAILURES)
+    destination.was_silent(message(kind="request"), 0.0)  # not often enough for a pause
+    destination.postponed({1: 299})
+    assert destination.crowded(0.2, probe_s=5.0) == []
+    destination.postponed({1: 1})
+    assert destination.crowded(0.25, probe_s=5.0) == [Paused(9, 1, "quote-request", 0.25)]
+    assert destination.crowded(0.5, probe_s=5.0) == [], "the next one is a probe"
+    assert pause(destination, message(), 0.5) is None
+    assert destination.crowded(0.5, probe_s=5.0) == [Paused(9, 1, "quote-request", 5.0)]
+    destination.checked()
+    assert destination.crowded(0.5, probe_s=5.0) == []
+
+
 def test_a_destination_that_hangs_on_one_sources_messages_gets_all_others() -> None:
     destination = Destination(9)
     hopeless = message(source=1, kind="request")
@@ -101,6 +117,18 @@ def test_one_of_a_silent_stream_is_sent_after_the_pause_and_the_others_wait_for_
     assert pause(destination, message(), 0.7) == 0.6 + 1.0 - 0.7  # twice as long, once more
     destination.answered(message())
     assert pause(destination, message(), 0.7) is None
+
+
+def test_a_probe_that_the_hub_itself_cannot_send_is_followed_by_another_probe() -> None:
+    destination, courier = Destination(9), Courier()
+    silent(destination, message(), FAILURES)
+    probe = message()
+    assert pause(destination, probe, 0.5) is None
+    destination.begins(probe)
+    courier._loop.run_until_complete(courier._deliver(destination, probe, url=None))
+    assert pause(destination, message(), 0.6) is None
+    assert pause(destination, message(), 0.6) == 5.0
+    courier._loop.close()
 
 
 def test_a_destination_that_answers_nobody_is_left_alone_and_asked_now_and_then() -> None:
