@@ -26,6 +26,7 @@ PATIENCE_S = 5.0  # how long a page waits for terms or an end before it shows th
 CANCELLED, WRONG_CODE, NO_TERMS = "4100", "4101", "2004"
 _TERMS_WITHIN_S = 60.0
 _LONGEST_PAUSE_S = 10.0
+_LONGEST_PAUSE_FOR_A_CODE_S = 1.0  # the payer and the payee wait at the payee's device
 
 # kind: scenario and sub-scenario
 _KINDS: dict[str, tuple[str, str | None]] = {
@@ -166,8 +167,9 @@ class Payments:
         while (found := await self.get(reference)) is not None and found.state == "SENT":
             if await self._attempt(found):
                 return
+            longest = _LONGEST_PAUSE_S if self._code_for(found) is None else _LONGEST_PAUSE_FOR_A_CODE_S
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
+            pause = min(pause * 2, longest)
 
     async def _attempt(self, found: Instruction) -> bool:
         """Sends a payment once. Returns whether the payment has ended.
@@ -183,18 +185,35 @@ class Payments:
         return await self._is_ended(found, status, said)
 
     async def _send(self, found: Instruction) -> Answer:
+        """Takes the next step of a payment at the connector. Returns the connector's answer.
+
+        The bank first reads the state of the payment, because a confirmation accepts the terms or the one-time code,
+        depending on this state. After a lost response or a restart, a confirmation of the terms would accept a code
+        that the bank has not compared.
+        """
         if not found.asks_first:
             return await self._calls.call("POST", "/payments", self._body(found))
-        confirm = f"/payments/{found.reference}/confirm"
-        status, said = await self._calls.call("POST", confirm)
-        if status == 200 and said.get("waitsFor") == "TERMS":  # they were known only now
-            status, said = await self._calls.call("POST", confirm)
+        status, said = await self._calls.payment(found.reference)
+        if status == 200 and said.get("waitsFor") == "TERMS":
+            status, said = await self._calls.call("POST", f"/payments/{found.reference}/confirm")
         if status == 200 and said.get("waitsFor") == "OTP":
-            if said.get("otp") == self.code_of(found.request_id or ""):
-                return await self._calls.call("POST", confirm)
-            self.reject_request(found.request_id or "")
-            return await self._calls.call("POST", f"/payments/{found.reference}/cancel")
+            return await self._answer_code(found, said.get("otp"))
         return status, said
+
+    async def _answer_code(self, found: Instruction, entered: object) -> Answer:
+        """Confirms a payment if the entered one-time code is correct. Otherwise cancels the payment."""
+        code = self._code_for(found)
+        if code is None or entered != code:
+            await asyncio.to_thread(self.reject_request, found.request_id or "")
+            return await self._calls.call("POST", f"/payments/{found.reference}/cancel")
+        confirm = f"/payments/{found.reference}/confirm"
+        answer = await self._calls.call("POST", confirm, {"otp": code})
+        if answer[0] == 400:  # a connector of an earlier version, which accepts a confirmation only without a body
+            answer = await self._calls.call("POST", confirm)
+        return answer
+
+    def _code_for(self, found: Instruction) -> str | None:
+        return None if found.request_id is None else self.code_of(found.request_id)
 
     async def _is_ended(self, found: Instruction, sent_status: int, sent: dict[str, Any]) -> bool:
         reference = found.reference
@@ -246,7 +265,7 @@ class Payments:
         if found.asks_first:
             body |= {"confirm": False, "mayConvert": True}
         if found.request_id is not None:
-            body |= {"transactionRequestId": found.request_id, "otp": self.code_of(found.request_id) is not None}
+            body |= {"transactionRequestId": found.request_id, "otp": self._code_for(found) is not None}
         if found.refund_of is not None:
             original = self._instructions.books.row(
                 "SELECT transaction_id FROM arrival WHERE transfer_id = ?", found.refund_of
