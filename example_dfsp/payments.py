@@ -7,7 +7,7 @@ request is the same payment.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
@@ -103,7 +103,7 @@ class Payments:
         """
         await asyncio.to_thread(self._instructions.add, new)
         found = await asyncio.to_thread(self._instructions.send, new.reference)
-        if not found.is_ended and not await self._attempt(found):
+        if not found.is_ended and not await self._attempt_or_log(found):
             self._start(new.reference, self._drive(new.reference))
         return await self.get(new.reference) or found
 
@@ -127,7 +127,7 @@ class Payments:
     async def _logged(self, reference: str, work: Awaitable[None]) -> None:
         try:
             await work
-        except Exception:  # the books have the last step, and a restart continues there
+        except Exception:  # the books have the last step: people examine it, and a restart continues there
             log.exception("payment_stopped", reference=reference)
 
     async def _patiently(self, reference: str, seconds: float) -> Instruction:
@@ -142,34 +142,75 @@ class Payments:
         """Requests the terms until they are known or refused. No money is held yet, so the bank can give up without
         risk.
         """
-        pause = 0.5
-        while (found := await self.get(reference)) is not None and found.state == "NEW":
-            if self._own.is_for(found):
-                await asyncio.to_thread(self._own.offer, found)
-                return
-            status, said = await self._calls.call("POST", "/payments", self._body(found))
-            await self._note_party(reference, said)
-            if status == 200 and said.get("waitsFor") == "TERMS":
-                await asyncio.to_thread(self._instructions.offer, reference, terms_of(found, said))
-                return
-            no = (said["errorCode"], said["errorDescription"]) if status == 200 else (code_of(said), text_of(said))
-            is_over = time.time() > found.created_at + _TERMS_WITHIN_S
-            if status == 200 or is_refusal(status) or status == 409 or is_over:
-                code, text = (NO_TERMS, "") if is_over else no
-                await asyncio.to_thread(self._instructions.refused, reference, code or NO_TERMS, text or "")
-                return
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
+        await self._repeat(reference, "NEW", self._ask_once)
+
+    async def _ask_once(self, found: Instruction) -> bool:
+        """Requests the terms once. Returns whether the request for terms has ended."""
+        is_over = time.time() > found.created_at + _TERMS_WITHIN_S
+        try:
+            if await self._request_terms(found):
+                return True
+        except Exception:
+            if not is_over:
+                raise
+            log.exception("terms_not_known", reference=found.reference)
+        if is_over:
+            await asyncio.to_thread(self._instructions.refused, found.reference, NO_TERMS, "")
+        return is_over
+
+    async def _request_terms(self, found: Instruction) -> bool:
+        """Returns whether the terms are known or refused."""
+        if self._own.is_for(found):
+            await asyncio.to_thread(self._own.offer, found)
+            return True
+        status, said = await self._calls.call("POST", "/payments", self._body(found))
+        await self._note_party(found.reference, said)
+        if status == 200 and said.get("waitsFor") == "TERMS":
+            await asyncio.to_thread(self._instructions.offer, found.reference, terms_of(found, said))
+            return True
+        if status != 200 and not is_refusal(status) and status != 409:
+            return False
+        code, text = (said["errorCode"], said["errorDescription"]) if status == 200 else (code_of(said), text_of(said))
+        await asyncio.to_thread(self._instructions.refused, found.reference, code or NO_TERMS, text or "")
+        return True
 
     async def _drive(self, reference: str) -> None:
         """Sends a payment whose money is held. Repeats the request until the connector reports the end."""
-        pause = 0.5
-        while (found := await self.get(reference)) is not None and found.state == "SENT":
-            if await self._attempt(found):
-                return
-            longest = _LONGEST_PAUSE_S if self._code_for(found) is None else _LONGEST_PAUSE_FOR_A_CODE_S
+        await self._repeat(reference, "SENT", self._attempt)
+
+    async def _repeat(
+        self, reference: str, state: str, step: Callable[[Instruction], Coroutine[Any, Any, bool]]
+    ) -> None:
+        """Repeats a step while the payment has this state, until the step returns True.
+
+        An unexpected error, such as a full disk or an odd response, is logged, and the step is repeated. Only Conflict
+        ends the repetition: people have to examine the payment.
+        """
+        pause, longest = 0.5, _LONGEST_PAUSE_S
+        while True:
+            try:
+                found = await self.get(reference)
+                if found is None or found.state != state or await step(found):
+                    return
+                longest = _LONGEST_PAUSE_S if self._code_for(found) is None else _LONGEST_PAUSE_FOR_A_CODE_S
+            except Conflict:
+                raise
+            except Exception:
+                log.exception("payment_step_failed", reference=reference)
             await asyncio.sleep(pause)
             pause = min(pause * 2, longest)
+
+    async def _attempt_or_log(self, found: Instruction) -> bool:
+        """Sends a payment once. After an unexpected error, returns False, and the payment continues in the background.
+        Raises Conflict as `_attempt` does.
+        """
+        try:
+            return await self._attempt(found)
+        except Conflict:
+            raise
+        except Exception:
+            log.exception("payment_step_failed", reference=found.reference)
+            return False
 
     async def _attempt(self, found: Instruction) -> bool:
         """Sends a payment once. Returns whether the payment has ended.

@@ -231,16 +231,17 @@ class RequestsToPay:
         self._loop.call_soon_threadsafe(self._start, work)
 
     async def _follow(self, home_id: str) -> None:
-        """Repeats a request until the payer's bank has answered. Then waits for the later answer."""
+        """Repeats a request until the payer's bank has answered. Then waits for the later answer.
+
+        After an unexpected error, such as a full disk or an odd response, the bank tries again.
+        """
         pause = 0.5
-        while (found := self.made(home_id)) is not None and found.state in ("NEW", "ASKED"):
-            if found.state == "NEW":
-                status, said = await self._calls.call("POST", "/requests", self._body(found))
-            else:
-                status, said = await self._calls.call("GET", f"/requests/{home_id}")
-            await self._note(found, status, said)
-            if time.time() > found.created_at + OPEN_FOR_S:
-                return
+        while True:
+            try:
+                if await self._is_answered(home_id):
+                    return
+            except Exception:
+                log.exception("request_step_failed", request=home_id)
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 
@@ -249,12 +250,26 @@ class RequestsToPay:
         state, code, text = found.state, None, None
         if status in (200, 202):
             code, text = said.get("errorCode"), said.get("errorDescription")
-            if said["state"] == "FAILED":
+            if said.get("state") == "FAILED":
                 state = "FAILED"
             elif said.get("answer") is not None:
                 state = "REJECTED" if said["answer"] == "REJECTED" else "ASKED"
         elif is_refusal(status):
             state, code, text = "FAILED", code_of(said), text_of(said)
+    async def _is_answered(self, home_id: str) -> bool:
+        """Sends a request, or reads its state. Returns whether no other answer can arrive."""
+        found = self.made(home_id)
+        if found is None or found.state not in ("NEW", "ASKED"):
+            return True
+        if time.time() > found.created_at + OPEN_FOR_S:
+            return True
+        if found.state == "NEW":
+            status, said = await self._calls.call("POST", "/requests", self._body(found))
+        else:
+            status, said = await self._calls.call("GET", f"/requests/{home_id}")
+        await self._note(found, status, said)
+        return False
+
         if state == "NEW" and time.time() > found.created_at + _ASK_WITHIN_S:
             state, code = "FAILED", "2004"
         if state == found.state:
@@ -352,12 +367,17 @@ class RequestsToPay:
 
     async def _send_rejection(self, request_id: str) -> None:
         pause = 0.5
-        while (await self._calls.call("POST", f"/receivedRequests/{request_id}/reject"))[0] >= 500:
+        while True:
+            try:
+                status, _ = await self._calls.call("POST", f"/receivedRequests/{request_id}/reject")
+                if status < 500:
+                    rejected = "UPDATE request_received SET state = 'REJECTED' WHERE request_id = ?"
+                    await asyncio.to_thread(self._books.run, rejected, request_id)
+                    return
+            except Exception:
+                log.exception("rejection_step_failed", request=request_id)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
-        await asyncio.to_thread(
-            self._books.run, "UPDATE request_received SET state = 'REJECTED' WHERE request_id = ?", request_id
-        )
 
     def try_approval(self, request_id: str, code: str) -> int:
         """Returns 0 if the code is correct. Otherwise counts the wrong code, and returns the number of wrong codes."""
