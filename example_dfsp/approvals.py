@@ -30,7 +30,8 @@ class Approvals:
         """Returns the payment that answers a request, or None. After a failed payment, another payment can answer the
         request.
         """
-        begun = self._instructions.find("request_id = ? AND state <> 'FAILED'", found.request_id)
+        condition = "request_id = ? AND state <> 'FAILED' ORDER BY state IN ('SENT', 'PAID') DESC"
+        begun = self._instructions.find(condition, found.request_id)
         return begun[0] if begun else None
 
     def payment_for(self, found: RequestReceived) -> Instruction:
