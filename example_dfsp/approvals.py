@@ -57,7 +57,14 @@ class Approvals:
         if begun is not None:
             begun = await self._payments.decline(begun.reference)
         if begun is None or begun.state == "FAILED":
-            await asyncio.to_thread(self._requests.reject, found.request_id)
+            await asyncio.to_thread(self._reject_unless_paid, found)
+
+    def _reject_unless_paid(self, found: RequestReceived) -> None:
+        """Another page of the customer can have confirmed another payment of the request in the meantime."""
+        with self._instructions.books.transaction():
+            begun = self.begun(found)
+            if begun is None or begun.state not in ("SENT", "PAID"):
+                self._requests.reject(found.request_id)
 
     async def approve(self, found: RequestReceived) -> Instruction:
         """Pays a request without a question to the customer."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from example_dfsp import payments
+from example_dfsp.instructions import Instruction
 from example_dfsp.requests_to_pay import MOST_WRONG_CODES, OPEN_FOR_S
 from tests.example_dfsp.cases import each
 from tests.example_dfsp.test_site import GRACE, UPENDO, People, tell
@@ -141,5 +142,31 @@ def test_no_code_is_correct_after_three_wrong_ones(tmp_path: Path) -> None:
         request_id, code = await asked(found)
         tries = [found.bank.requests.try_approval(request_id, wrong) for wrong in ("1", "2", "3", code)]
         assert tries == [1, 2, 3, 3]
+
+    tell(tmp_path, story)
+
+
+def test_a_request_that_another_page_pays_is_not_rejected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        request_id, _ = await asked(found)
+        received = found.bank.requests.received(request_id)
+        assert received is not None
+        both = [found.bank.approvals.payment_for(received) for _ in range(2)]
+        for payment in both:
+            await found.bank.payments.ask(payment)
+        decline = found.bank.payments.decline
+
+        async def decline_and_pay_the_other(reference: str) -> Instruction:
+            declined = await decline(reference)
+            (other,) = {payment.reference for payment in both} - {reference}
+            await found.bank.payments.confirm(other)
+            return declined
+
+        monkeypatch.setattr(found.bank.payments, "decline", decline_and_pay_the_other)
+        await reject(found, request_id)
+        after = found.bank.requests.received(request_id)
+        assert after is not None
+        assert after.state == "OPEN"
+        assert change(found, GRACE) == [700]
 
     tell(tmp_path, story)
