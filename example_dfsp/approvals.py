@@ -30,7 +30,8 @@ class Approvals:
         """Returns the payment that answers a request, or None. After a failed payment, another payment can answer the
         request.
         """
-        begun = self._instructions.find("request_id = ? AND state <> 'FAILED'", found.request_id)
+        condition = "request_id = ? AND state <> 'FAILED' ORDER BY state IN ('SENT', 'PAID') DESC"
+        begun = self._instructions.find(condition, found.request_id)
         return begun[0] if begun else None
 
     def payment_for(self, found: RequestReceived) -> Instruction:
@@ -56,7 +57,14 @@ class Approvals:
         if begun is not None:
             begun = await self._payments.decline(begun.reference)
         if begun is None or begun.state == "FAILED":
-            await asyncio.to_thread(self._requests.reject, found.request_id)
+            await asyncio.to_thread(self._reject_unless_paid, found)
+
+    def _reject_unless_paid(self, found: RequestReceived) -> None:
+        """Another page of the customer can have confirmed another payment of the request in the meantime."""
+        with self._instructions.books.transaction():
+            begun = self.begun(found)
+            if begun is None or begun.state not in ("SENT", "PAID"):
+                self._requests.reject(found.request_id)
 
     async def approve(self, found: RequestReceived) -> Instruction:
         """Pays a request without a question to the customer."""

@@ -155,10 +155,20 @@ class Batches:
         task.add_done_callback(lambda _: self._tasks.pop(batch_id, None))
 
     async def _run(self, batch: Batch) -> None:
+        while True:
+            try:
+                if await self._is_paid(batch):
+                    return
+            except Exception:
+                log.exception("batch_step_failed", batch=batch.id)
+            await asyncio.sleep(1)
+
+    async def _is_paid(self, batch: Batch) -> bool:
+        """Pays all lines whose payment has not begun. Returns whether all payments of the batch have ended."""
         left = await asyncio.to_thread(
             self._books.rows,
             "SELECT l.line, l.payee, l.amount, l.note FROM batch_line l LEFT JOIN instruction i USING (batch_id, line)"
-            " WHERE l.batch_id = ? AND coalesce(i.state, 'NEW') IN ('NEW', 'SENT') ORDER BY l.line",
+            " WHERE l.batch_id = ? AND coalesce(i.state, 'NEW') = 'NEW' ORDER BY l.line",
             batch.id,
         )
         waiting = iter(left)
@@ -168,11 +178,12 @@ class Batches:
                 await self._pay(batch, line, payee, amount, note)
 
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))
-        while self.progress(batch.id).done < batch.lines:  # noqa: ASYNC110 - another process may end the last ones
-            await asyncio.sleep(1)
+        if self.progress(batch.id).done < batch.lines:
+            return False
         await asyncio.to_thread(
             self._books.run, "UPDATE batch SET state = 'ENDED', ended_at = ? WHERE id = ?", time.time(), batch.id
         )
+        return True
 
     async def _pay(self, batch: Batch, line: int, payee: str, amount: int, note: str) -> None:
         reference = uuid.uuid5(_NAMESPACE, f"{batch.id}/{line}").hex
@@ -194,5 +205,5 @@ class Batches:
         except Overdrawn:
             text = "the payer's balance is too low"
             await asyncio.to_thread(self._instructions.refused, reference, LOW_BALANCE, text)
-        except Exception:  # one line must not stop the others; a restart tries it again
+        except Exception:  # one line must not stop the others, and is tried again after them
             log.exception("line_stopped", batch=batch.id, line=line)

@@ -151,7 +151,8 @@ class Instructions:
     def send(self, reference: str) -> Instruction:
         """Holds the payer's money. The bank may send the payment only after this step.
 
-        Raises Overdrawn if the balance is too low, and AboveThePayment for a refund that is too high.
+        Raises Overdrawn if the balance is too low, AboveThePayment for a refund that is too high, and Conflict if the
+        payment answers a request to pay that was paid or rejected.
         """
         with self.books.transaction():
             known = self._known(reference)
@@ -164,7 +165,7 @@ class Instructions:
             except sqlite3.IntegrityError as error:
                 if known.refund_of is not None:
                     raise AboveThePayment(str(error)) from None
-                raise Conflict(f"{reference}: the request to pay is paid already") from None
+                raise Conflict(f"{reference}: the request to pay was paid or rejected: {error}") from None
             return self._known(reference)
 
     def paid(self, reference: str, transfer_id: str, moved: int) -> Instruction:

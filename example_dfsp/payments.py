@@ -7,7 +7,7 @@ request is the same payment.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ PATIENCE_S = 5.0  # how long a page waits for terms or an end before it shows th
 CANCELLED, WRONG_CODE, NO_TERMS = "4100", "4101", "2004"
 _TERMS_WITHIN_S = 60.0
 _LONGEST_PAUSE_S = 10.0
+_LONGEST_PAUSE_FOR_A_CODE_S = 1.0  # the payer and the payee wait at the payee's device
 
 # kind: scenario and sub-scenario
 _KINDS: dict[str, tuple[str, str | None]] = {
@@ -102,7 +103,7 @@ class Payments:
         """
         await asyncio.to_thread(self._instructions.add, new)
         found = await asyncio.to_thread(self._instructions.send, new.reference)
-        if not found.is_ended and not await self._attempt(found):
+        if not found.is_ended and not await self._attempt_or_log(found):
             self._start(new.reference, self._drive(new.reference))
         return await self.get(new.reference) or found
 
@@ -126,7 +127,7 @@ class Payments:
     async def _logged(self, reference: str, work: Awaitable[None]) -> None:
         try:
             await work
-        except Exception:  # the books have the last step, and a restart continues there
+        except Exception:  # the books have the last step: people examine it, and a restart continues there
             log.exception("payment_stopped", reference=reference)
 
     async def _patiently(self, reference: str, seconds: float) -> Instruction:
@@ -141,33 +142,75 @@ class Payments:
         """Requests the terms until they are known or refused. No money is held yet, so the bank can give up without
         risk.
         """
-        pause = 0.5
-        while (found := await self.get(reference)) is not None and found.state == "NEW":
-            if self._own.is_for(found):
-                await asyncio.to_thread(self._own.offer, found)
-                return
-            status, said = await self._calls.call("POST", "/payments", self._body(found))
-            await self._note_party(reference, said)
-            if status == 200 and said.get("waitsFor") == "TERMS":
-                await asyncio.to_thread(self._instructions.offer, reference, terms_of(found, said))
-                return
-            no = (said["errorCode"], said["errorDescription"]) if status == 200 else (code_of(said), text_of(said))
-            is_over = time.time() > found.created_at + _TERMS_WITHIN_S
-            if status == 200 or is_refusal(status) or status == 409 or is_over:
-                code, text = (NO_TERMS, "") if is_over else no
-                await asyncio.to_thread(self._instructions.refused, reference, code or NO_TERMS, text or "")
-                return
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
+        await self._repeat(reference, "NEW", self._ask_once)
+
+    async def _ask_once(self, found: Instruction) -> bool:
+        """Requests the terms once. Returns whether the request for terms has ended."""
+        is_over = time.time() > found.created_at + _TERMS_WITHIN_S
+        try:
+            if await self._request_terms(found):
+                return True
+        except Exception:
+            if not is_over:
+                raise
+            log.exception("terms_not_known", reference=found.reference)
+        if is_over:
+            await asyncio.to_thread(self._instructions.refused, found.reference, NO_TERMS, "")
+        return is_over
+
+    async def _request_terms(self, found: Instruction) -> bool:
+        """Returns whether the terms are known or refused."""
+        if self._own.is_for(found):
+            await asyncio.to_thread(self._own.offer, found)
+            return True
+        status, said = await self._calls.call("POST", "/payments", self._body(found))
+        await self._note_party(found.reference, said)
+        if status == 200 and said.get("waitsFor") == "TERMS":
+            await asyncio.to_thread(self._instructions.offer, found.reference, terms_of(found, said))
+            return True
+        if status != 200 and not is_refusal(status) and status != 409:
+            return False
+        code, text = (said["errorCode"], said["errorDescription"]) if status == 200 else (code_of(said), text_of(said))
+        await asyncio.to_thread(self._instructions.refused, found.reference, code or NO_TERMS, text or "")
+        return True
 
     async def _drive(self, reference: str) -> None:
         """Sends a payment whose money is held. Repeats the request until the connector reports the end."""
-        pause = 0.5
-        while (found := await self.get(reference)) is not None and found.state == "SENT":
-            if await self._attempt(found):
-                return
+        await self._repeat(reference, "SENT", self._attempt)
+
+    async def _repeat(
+        self, reference: str, state: str, step: Callable[[Instruction], Coroutine[Any, Any, bool]]
+    ) -> None:
+        """Repeats a step while the payment has this state, until the step returns True.
+
+        An unexpected error, such as a full disk or an odd response, is logged, and the step is repeated. Only Conflict
+        ends the repetition: people have to examine the payment.
+        """
+        pause, longest = 0.5, _LONGEST_PAUSE_S
+        while True:
+            try:
+                found = await self.get(reference)
+                if found is None or found.state != state or await step(found):
+                    return
+                longest = _LONGEST_PAUSE_S if self._code_for(found) is None else _LONGEST_PAUSE_FOR_A_CODE_S
+            except Conflict:
+                raise
+            except Exception:
+                log.exception("payment_step_failed", reference=reference)
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
+            pause = min(pause * 2, longest)
+
+    async def _attempt_or_log(self, found: Instruction) -> bool:
+        """Sends a payment once. After an unexpected error, returns False, and the payment continues in the background.
+        Raises Conflict as `_attempt` does.
+        """
+        try:
+            return await self._attempt(found)
+        except Conflict:
+            raise
+        except Exception:
+            log.exception("payment_step_failed", reference=found.reference)
+            return False
 
     async def _attempt(self, found: Instruction) -> bool:
         """Sends a payment once. Returns whether the payment has ended.
@@ -183,18 +226,35 @@ class Payments:
         return await self._is_ended(found, status, said)
 
     async def _send(self, found: Instruction) -> Answer:
+        """Takes the next step of a payment at the connector. Returns the connector's answer.
+
+        The bank first reads the state of the payment, because a confirmation accepts the terms or the one-time code,
+        depending on this state. After a lost response or a restart, a confirmation of the terms would accept a code
+        that the bank has not compared.
+        """
         if not found.asks_first:
             return await self._calls.call("POST", "/payments", self._body(found))
-        confirm = f"/payments/{found.reference}/confirm"
-        status, said = await self._calls.call("POST", confirm)
-        if status == 200 and said.get("waitsFor") == "TERMS":  # they were known only now
-            status, said = await self._calls.call("POST", confirm)
+        status, said = await self._calls.payment(found.reference)
+        if status == 200 and said.get("waitsFor") == "TERMS":
+            status, said = await self._calls.call("POST", f"/payments/{found.reference}/confirm")
         if status == 200 and said.get("waitsFor") == "OTP":
-            if said.get("otp") == self.code_of(found.request_id or ""):
-                return await self._calls.call("POST", confirm)
-            self.reject_request(found.request_id or "")
-            return await self._calls.call("POST", f"/payments/{found.reference}/cancel")
+            return await self._answer_code(found, said.get("otp"))
         return status, said
+
+    async def _answer_code(self, found: Instruction, entered: object) -> Answer:
+        """Confirms a payment if the entered one-time code is correct. Otherwise cancels the payment."""
+        code = self._code_for(found)
+        if code is None or entered != code:
+            await asyncio.to_thread(self.reject_request, found.request_id or "")
+            return await self._calls.call("POST", f"/payments/{found.reference}/cancel")
+        confirm = f"/payments/{found.reference}/confirm"
+        answer = await self._calls.call("POST", confirm, {"otp": code})
+        if answer[0] == 400:  # a connector of an earlier version, which accepts a confirmation only without a body
+            answer = await self._calls.call("POST", confirm)
+        return answer
+
+    def _code_for(self, found: Instruction) -> str | None:
+        return None if found.request_id is None else self.code_of(found.request_id)
 
     async def _is_ended(self, found: Instruction, sent_status: int, sent: dict[str, Any]) -> bool:
         reference = found.reference
@@ -246,7 +306,7 @@ class Payments:
         if found.asks_first:
             body |= {"confirm": False, "mayConvert": True}
         if found.request_id is not None:
-            body |= {"transactionRequestId": found.request_id, "otp": self.code_of(found.request_id) is not None}
+            body |= {"transactionRequestId": found.request_id, "otp": self._code_for(found) is not None}
         if found.refund_of is not None:
             original = self._instructions.books.row(
                 "SELECT transaction_id FROM arrival WHERE transfer_id = ?", found.refund_of

@@ -116,11 +116,20 @@ class Requesting:
         begun = self._bank.approvals.begun(found)
         if begun is not None and begun.state != "NEW":
             raise self._site.go(f"/payments/{begun.reference}")
-        return self._site.page(request, "asked.html", customer=self._site.customer(request), asked=found)
+        return self._asked_page(request, found)
+
+    def _asked_page(self, request: web.Request, found: RequestReceived, status: int = 200) -> web.Response:
+        return self._site.page(request, "asked.html", customer=self._site.customer(request), asked=found, status=status)
 
     async def _review(self, request: web.Request) -> web.StreamResponse:
         """Asks for the terms. The customer approves or rejects on the page of the payment."""
-        return await self._wallet.begin(request, self._bank.approvals.payment_for(self._own_received(request)))
+        found = self._own_received(request)
+        begun = self._bank.approvals.begun(found)
+        if begun is not None and begun.state in ("SENT", "PAID"):
+            raise self._site.go(f"/payments/{begun.reference}")
+        if not found.is_open:
+            return self._asked_page(request, found, 422)
+        return await self._wallet.begin(request, self._bank.approvals.payment_for(found))
 
     async def _reject(self, request: web.Request) -> web.StreamResponse:
         await self._bank.approvals.reject(self._own_received(request))

@@ -38,6 +38,10 @@ CREATE TABLE IF NOT EXISTS request_received (
     CHECK (state IN ('OPEN', 'REJECTING', 'REJECTED'))
 ) STRICT;
 CREATE INDEX IF NOT EXISTS request_received_by ON request_received (payer, created_at);
+CREATE TRIGGER IF NOT EXISTS only_open_requests_are_paid BEFORE UPDATE OF state ON instruction
+WHEN NEW.state = 'SENT' AND OLD.state <> 'SENT'
+    AND EXISTS (SELECT 1 FROM request_received WHERE request_id = NEW.request_id AND state <> 'OPEN')
+BEGIN SELECT RAISE(ABORT, 'the request to pay was rejected'); END;
 """
 _SCENARIOS = {"transfer": "TRANSFER", "merchant": "PAYMENT", "cash_out": "WITHDRAWAL"}
 _KINDS = {scenario: kind for kind, scenario in _SCENARIOS.items()}
@@ -48,6 +52,8 @@ FIXED_CODE = "123456"
 """The one-time code of customers who approve every request, so that scripts can enter it."""
 OPEN_FOR_S = 24 * 3600.0
 """How long a request can be approved."""
+MOST_WRONG_CODES = 3
+"""With so many wrong approval codes, a request cannot be paid any more."""
 
 
 class RequestRefused(Exception):
@@ -106,6 +112,11 @@ class RequestReceived:
     approval_code: str
     state: str
     created_at: float
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the customer can still approve or reject the request."""
+        return self.state == "OPEN" and time.time() < self.created_at + OPEN_FOR_S
 
 
 _MADE = tuple(field.name for field in fields(RequestMade))
@@ -231,25 +242,40 @@ class RequestsToPay:
         self._loop.call_soon_threadsafe(self._start, work)
 
     async def _follow(self, home_id: str) -> None:
-        """Repeats a request until the payer's bank has answered. Then waits for the later answer."""
+        """Repeats a request until the payer's bank has answered. Then waits for the later answer.
+
+        After an unexpected error, such as a full disk or an odd response, the bank tries again.
+        """
         pause = 0.5
-        while (found := self.made(home_id)) is not None and found.state in ("NEW", "ASKED"):
-            if found.state == "NEW":
-                status, said = await self._calls.call("POST", "/requests", self._body(found))
-            else:
-                status, said = await self._calls.call("GET", f"/requests/{home_id}")
-            await self._note(found, status, said)
-            if time.time() > found.created_at + OPEN_FOR_S:
-                return
+        while True:
+            try:
+                if await self._is_answered(home_id):
+                    return
+            except Exception:
+                log.exception("request_step_failed", request=home_id)
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+
+    async def _is_answered(self, home_id: str) -> bool:
+        """Sends a request, or reads its state. Returns whether no other answer can arrive."""
+        found = self.made(home_id)
+        if found is None or found.state not in ("NEW", "ASKED"):
+            return True
+        if time.time() > found.created_at + OPEN_FOR_S:
+            return True
+        if found.state == "NEW":
+            status, said = await self._calls.call("POST", "/requests", self._body(found))
+        else:
+            status, said = await self._calls.call("GET", f"/requests/{home_id}")
+        await self._note(found, status, said)
+        return False
 
     async def _note(self, found: RequestMade, status: int, said: dict[str, Any]) -> None:
         """Records the connector's report about a request."""
         state, code, text = found.state, None, None
         if status in (200, 202):
             code, text = said.get("errorCode"), said.get("errorDescription")
-            if said["state"] == "FAILED":
+            if said.get("state") == "FAILED":
                 state = "FAILED"
             elif said.get("answer") is not None:
                 state = "REJECTED" if said["answer"] == "REJECTED" else "ASKED"
@@ -352,26 +378,35 @@ class RequestsToPay:
 
     async def _send_rejection(self, request_id: str) -> None:
         pause = 0.5
-        while (await self._calls.call("POST", f"/receivedRequests/{request_id}/reject"))[0] >= 500:
+        while True:
+            try:
+                status, _ = await self._calls.call("POST", f"/receivedRequests/{request_id}/reject")
+                if status < 500:
+                    rejected = "UPDATE request_received SET state = 'REJECTED' WHERE request_id = ?"
+                    await asyncio.to_thread(self._books.run, rejected, request_id)
+                    return
+            except Exception:
+                log.exception("rejection_step_failed", request=request_id)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
-        await asyncio.to_thread(
-            self._books.run, "UPDATE request_received SET state = 'REJECTED' WHERE request_id = ?", request_id
-        )
 
     def try_approval(self, request_id: str, code: str) -> int:
-        """Returns 0 if the code is correct. Otherwise counts the wrong code, and returns the number of wrong codes."""
-        found = self.received(request_id)
-        assert found is not None
-        if secrets.compare_digest(found.approval_code.encode(), code.encode()):
-            return 0
+        """Returns 0 if the code is correct. Otherwise counts the wrong code, and returns the number of wrong codes.
+
+        After MOST_WRONG_CODES wrong codes, no code is correct.
+        """
         with self._books.transaction():
-            self._books.run(
-                "UPDATE request_received SET wrong_tries = wrong_tries + 1 WHERE request_id = ?", request_id
+            row = self._books.row(
+                "SELECT approval_code, wrong_tries FROM request_received WHERE request_id = ?", request_id
             )
-            tries = self._books.row("SELECT wrong_tries FROM request_received WHERE request_id = ?", request_id)
-        assert tries is not None
-        return int(tries[0])
+            assert row is not None
+            wanted, tries = str(row[0]), int(row[1])
+            if tries >= MOST_WRONG_CODES:
+                return tries
+            if secrets.compare_digest(wanted.encode(), code.encode()):
+                return 0
+            self._books.run("UPDATE request_received SET wrong_tries = ? WHERE request_id = ?", tries + 1, request_id)
+            return tries + 1
 
     def unanswered(self, payer: str) -> list[RequestReceived]:
         """Returns a customer's received requests that no payment has answered yet, with the latest request first."""

@@ -238,16 +238,25 @@ class Till:
             try:
                 found = await self._bank.payments.pay_soon(new)
             except AboveThePayment:
+                await self._end_refund(new, "3100", form)
                 raise Wrong(
                     "amount", _("The refunds of a sale cannot be above the sale. Enter a smaller amount.")
                 ) from None
             except Overdrawn:
+                await self._end_refund(new, "4001", form)
                 raise Wrong("amount", _("Your balance is too low for this refund. Enter a smaller amount.")) from None
             except Conflict:
                 raise Wrong("", _("This form was sent before with another amount. Open the sale again.")) from None
         except Wrong as wrong:
             return self._refund_page(request, paid, form, wrong)
         raise self._site.go(f"/payments/{found.reference}")
+
+    async def _end_refund(self, new: Instruction, code: str, form: Entries) -> None:
+        """Ends a refund that was stored but not sent. The form gets another reference, because it can return with
+        another amount.
+        """
+        await asyncio.to_thread(self._bank.instructions.refused, new.reference, code, "")
+        form.pop("reference", None)
 
     def _left(self, paid: Arrival) -> int:
         row = self._bank.books.row(

@@ -16,6 +16,7 @@ from kitovu_connector import parse_amount
 
 _HOURS = {"1": 1, "24": 24, "168": 168}
 _SHOWN = 50
+_MARGIN_S = 120.0  # the hub and the books record a transfer at slightly different times
 _SETTLED_S = 5.0  # a transfer that the hub is just storing may be missing from a statement that ends now
 _OPEN = frozenset({"RECEIVED", "RESERVED", "HELD", "EXPECTED", "SENT"})
 
@@ -94,7 +95,8 @@ class Treasury:
         since = time.time() - hours * 3600
         until = time.time() - _SETTLED_S
         lines, is_whole = await statement_of(self._bank, since, until=until)
-        found = None if lines is None else await asyncio.to_thread(compare, self._bank, lines, since, until)
+        compared_until = until if is_whole else _latest(lines or [], since)
+        found = None if lines is None else await asyncio.to_thread(compare, self._bank, lines, since, compared_until)
         return self._site.page(
             request,
             "reconciliation.html",
@@ -128,7 +130,11 @@ async def statement_of(
 
 
 def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float) -> Reconciliation:
-    """Compares the hub's lines with the books, transfer by transfer and in both directions."""
+    """Compares the hub's lines with the books, transfer by transfer and in both directions.
+
+    The lines are those between `since` and `until`. A payment that is only in the books is a difference if its whole
+    time is clearly between the two, because the hub records a transfer between its begin and its end in the books.
+    """
     books = _books_of(bank)
     equal = under_way = 0
     totals = {"OUT": 0, "IN": 0}
@@ -154,43 +160,51 @@ def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float)
             differences.append(Difference(key[0], "STATES", key[1], None, amount, line["currency"]))
         else:
             equal += 1
-    for key, (state, amount, at) in books.items():
-        if key not in seen and state == "COMMITTED" and since <= at < until - 120:
+    for key, (state, amount, begun, ended) in books.items():
+        is_within = since + _MARGIN_S <= begun and ended < until - _MARGIN_S
+        if key not in seen and state == "COMMITTED" and is_within:
             differences.append(Difference(key[0], "NOT_AT_HUB", key[1], None, amount, bank.books.currency))
     return Reconciliation(equal, under_way, totals["OUT"], totals["IN"], differences)
 
 
-def _books_of(bank: Bank) -> dict[tuple[str, str], tuple[str, int, float]]:
-    """Returns state, amount and time of every transfer in the books, by id and direction."""
+def _latest(lines: list[dict[str, Any]], since: float) -> float:
+    """Returns the time of the latest line. The statement begins with the earliest line."""
+    return datetime.fromisoformat(lines[-1]["receivedDate"]).timestamp() if lines else since
+
+
+def _books_of(bank: Bank) -> dict[tuple[str, str], tuple[str, int, float, float]]:
+    """Returns state, amount, begin and end of every transfer in the books, by id and direction."""
     found = {
-        (transfer_id, "OUT"): (state, amount, at)
-        for transfer_id, state, amount, at in bank.books.rows(
-            "SELECT p.transfer_id, p.state, coalesce(p.paid, p.amount), i.created_at FROM payment p"
+        (transfer_id, "OUT"): (state, amount, begun, ended)
+        for transfer_id, state, amount, begun, ended in bank.books.rows(
+            "SELECT p.transfer_id, p.state, coalesce(p.paid, p.amount), i.created_at,"
+            " coalesce(i.ended_at, i.created_at) FROM payment p"
             " JOIN instruction i USING (reference) WHERE p.transfer_id IS NOT NULL AND NOT p.own"
         )
     }
     found |= {
-        (transfer_id, "OUT"): ("HELD", amount, at)
+        (transfer_id, "OUT"): ("HELD", amount, at, at)
         for transfer_id, amount, at in bank.books.rows(
             "SELECT transfer_id, amount, created_at FROM instruction WHERE state = 'SENT' AND transfer_id IS NOT NULL"
         )
     }
     found |= {
-        (transfer_id, "IN"): (state, amount, at)
-        for transfer_id, state, amount, at in bank.books.rows(
-            "SELECT i.transfer_id, i.state, i.amount, a.arrived_at FROM incoming i JOIN arrival a USING (transfer_id)"
-            " WHERE NOT i.own"
+        (transfer_id, "IN"): (state, amount, begun, ended)
+        for transfer_id, state, amount, begun, ended in bank.books.rows(
+            "SELECT i.transfer_id, i.state, i.amount, a.arrived_at, coalesce(a.ended_at, a.arrived_at)"
+            " FROM incoming i JOIN arrival a USING (transfer_id) WHERE NOT i.own"
         )
     }
     return found
 
 
 def _figures(found: dict[str, Any]) -> dict[str, Any]:
-    """Returns a position with its amounts as numbers."""
+    """Returns a position with its amounts as numbers. The hub's `position` includes the reserved amounts."""
     names = ("position", "reserved", "netDebitCap", "cover", "limit", "free")
     amounts = {name: None if found.get(name) is None else _signed(found[name]) for name in names}
-    used = max(0, (amounts["position"] or 0) + (amounts["reserved"] or 0))
-    return {"currency": found["currency"], **amounts, "used": used}
+    position = amounts["position"] or 0
+    owed = position - (amounts["reserved"] or 0)
+    return {"currency": found["currency"], **amounts, "owed": owed, "used": max(0, position)}
 
 
 def _line(line: dict[str, Any]) -> dict[str, Any]:

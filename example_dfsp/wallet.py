@@ -17,12 +17,12 @@ from example_dfsp.emv_codes import CodeError, PaymentCode
 from example_dfsp.fees import payer_fee
 from example_dfsp.instructions import Instruction
 from example_dfsp.qr_pictures import MOST_PIXELS, svg_of, text_in
+from example_dfsp.requests_to_pay import MOST_WRONG_CODES
 from example_dfsp.site import Entries, Site, Wrong
 
 _SHOWN = 6
 _PAGE = 30
 _DOUBT_AFTER_S = 15.0
-_APPROVAL_TRIES = 3
 
 
 class Wallet:
@@ -176,6 +176,8 @@ class Wallet:
                 raise self._site.go(f"/payments/{found.reference}")
             except Overdrawn:
                 wrong = Wrong("", _("Your balance is too low for this payment. Nothing was paid."))
+            except Conflict:  # another page of the customer has paid or rejected the same request
+                wrong = Wrong("", _("This request was paid or rejected before. Nothing was paid now."))
         asked = self._bank.requests.received(found.request_id) if found.request_id else None
         return self._site.page(
             request,
@@ -190,15 +192,21 @@ class Wallet:
         )
 
     async def _wrong_approval(self, request: web.Request, found: Instruction, code: str) -> Wrong | None:
-        """Compares the code of an approval. Rejects the request after several wrong codes."""
+        """Refuses a request that is not open, and compares the code of an approval. Rejects the request after several
+        wrong codes.
+        """
         asked = self._bank.requests.received(found.request_id) if found.request_id else None
-        if found.state != "OFFERED" or asked is None or asked.code is not None:
+        if found.state not in ("NEW", "OFFERED") or asked is None:
+            return None
+        _ = self._site.text(request)
+        if not asked.is_open:
+            return Wrong("", _("This request was rejected or has expired. Nothing was paid."))
+        if asked.code is not None:
             return None  # a shop's or an agent's own code is compared later
         tries = self._bank.requests.try_approval(asked.request_id, code.replace(" ", ""))
         if tries == 0:
             return None
-        _ = self._site.text(request)
-        if tries >= _APPROVAL_TRIES:
+        if tries >= MOST_WRONG_CODES:
             await self._bank.approvals.reject(asked)
             raise self._site.go(f"/payments/{found.reference}")
         return Wrong("code", _("This is not the code in the message. Enter the six digits again."))

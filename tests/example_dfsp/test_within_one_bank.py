@@ -118,8 +118,38 @@ def test_a_sale_by_code_and_its_refunds(tmp_path: Path) -> None:
             assert await heading(found, SHOP, await sent(found, SHOP, page, amount=amount)) == "Paid"
         assert (await found.ask(SHOP, "POST", page, {"amount": "1"}))[0] == 422
         assert change(found, GRACE, SHOP) == [0, -22]
+        assert found.bank.instructions.find("state NOT IN ('PAID', 'FAILED')") == []
 
     tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("is_poor", [True, False])
+def test_a_refund_that_was_too_high_is_made_with_a_smaller_amount(is_poor: bool, tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        sale = await sent(found, SHOP, "/till", amount="4500")
+        _, text, _ = await found.ask(SHOP, "GET", sale)
+        (code,) = re.findall(r'code-text">(.*?)<', text)
+        payment = await sent(found, GRACE, "/scan", text=code)
+        await sent(found, GRACE, f"{payment}/confirm")
+        (paid,) = found.bank.arrivals.find("a.scenario = 'PAYMENT'")
+        page, form = f"/till/refund/{paid.transfer_id}", {"amount": "4500" if is_poor else "4501"}
+        if is_poor:
+            found.bank.books.pay_out("rent", SHOP, found.bank.books.balance_of(SHOP) - 2000 * UNIT)
+        form["reference"] = await reference_in(found, page)
+        status, text, _ = await found.ask(SHOP, "POST", page, form)
+        assert (status, "Enter a smaller amount." in text) == (422, True)
+        (reference,) = re.findall('name="reference" value="(.*?)"', text)
+        assert await heading(found, SHOP, await sent(found, SHOP, page, amount="1000", reference=reference)) == "Paid"
+        (ended,) = found.bank.instructions.find("state <> 'PAID'")
+        assert ended.error_code == ("4001" if is_poor else "3100")
+
+    tell(tmp_path, story)
+
+
+async def reference_in(found: People, page: str) -> str:
+    _, text, _ = await found.ask(SHOP, "GET", page)
+    (reference,) = re.findall('name="reference" value="(.*?)"', text)
+    return str(reference)
 
 
 def test_an_account_that_takes_nothing_costs_nothing(tmp_path: Path) -> None:
