@@ -295,7 +295,8 @@ class RequestShown(Shown, kw_only=True):
     """A request to pay in its present state.
 
     `answer` is the latest answer of the payer's DFSP: RECEIVED, PENDING, ACCEPTED or REJECTED. With `is_otp_wanted`, it
-    waits for POST /requests/{id}/otp. `is_paid` is true once a transfer for this request is committed.
+    waits for POST /requests/{id}/otp. `is_paid` is true once a transfer of at least
+    the requested money to the requested payee is committed for this request.
     """
 
     home_request_id: str

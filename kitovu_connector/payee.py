@@ -174,8 +174,8 @@ class Payee:
     async def _decide(self, quote: QuoteGiven) -> QuoteGiven:
         quote = msgspec.structs.replace(quote, home_request_id=self._requests.home_id_of(quote))
         given = await self._terms_of(quote)
-        if isinstance(given, QuoteGiven):
-            return given
+        if isinstance(given, QuoteGiven):  # a fee can leave the payee less than was requested
+            return msgspec.structs.replace(given, home_request_id=self._requests.home_id_of(given))
         return msgspec.structs.replace(quote, answer=core_answers.error_put(given), is_refusal=True)
 
     async def _terms_of(self, quote: QuoteGiven) -> QuoteGiven | No:

@@ -17,8 +17,19 @@ from aiohttp import web
 from fspiop.bodies.common import Money, Party, PartyIdInfo, TransactionType
 from fspiop.bodies.transaction_requests import TransactionRequestPost
 from hub.local.net import free_port
-from kitovu_connector import FspiopError, HttpBackend, Refused, State, command_line, event_messages, openapi
-from tests.connector.hub_stub import PAYEE, Scheme, error, quote, scheme, told, transfer
+from kitovu_connector import (
+    FspiopError,
+    HttpBackend,
+    Refused,
+    State,
+    Terms,
+    TermsWanted,
+    command_line,
+    event_messages,
+    openapi,
+    parse_amount,
+)
+from tests.connector.hub_stub import PAYEE, Core, Scheme, error, quote, scheme, told, transfer
 
 DOCUMENT: dict[str, Any] = json.loads(openapi.document())
 ORDER = {
@@ -256,6 +267,41 @@ def test_a_stranger_who_names_a_request_does_not_pay_it(tmp_path: Path) -> None:
         assert await world.hub_passes_on("POST", "/quotes", wanted, source="red") == 202
         await world.until("PUT", f"/quotes/{wanted['quoteId']}")
         assert world.core.asked[0].home_request_id is None
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fee", "is_paid"),
+    [
+        ({}, "0", True),
+        ({"amount": {"currency": "TZS", "amount": "100.5"}}, "0", True),
+        ({"amount": {"currency": "TZS", "amount": "99.99"}}, "0", False),
+        ({"amount": {"currency": "KES", "amount": "100"}}, "0", False),
+        ({"payee": {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": "255712001002"}}}, "0", False),
+        ({"payee": {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": "+255712001001"}}}, "0", True),
+        ({}, "5", False),  # of 100 the payee would receive 95
+    ],
+)
+def test_a_request_is_paid_only_by_its_amount_to_its_payee(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], fee: str, is_paid: bool
+) -> None:
+    async def give_terms(core: Core, wanted: TermsWanted) -> Terms:
+        kept = parse_amount(fee)
+        return Terms(receive_amount=wanted.amount - kept, fee=kept)
+
+    monkeypatch.setattr(Core, "give_terms", give_terms)
+
+    async def story(world: Scheme, call: Calls) -> None:
+        transfer_id = await paid_by_blue(world, await asked(world, call), **changes)
+        for _ in range(200):
+            if world.core.credited == [transfer_id]:
+                break
+            await asyncio.sleep(0.02)
+        assert world.core.credited == [transfer_id]  # the money is the customer's whatever it was sent for
+        found = (await call("GET", "/requests/R1"))[1]
+        assert (found["isPaid"], found["transferIds"]) == (is_paid, [transfer_id] * is_paid)
+        assert (await call("GET", f"/transfers/{transfer_id}"))[1].get("homeRequestId") == ("R1" if is_paid else None)
 
     tell(tmp_path, story)
 
