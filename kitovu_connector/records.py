@@ -104,6 +104,34 @@ class Records(Generic[R]):
         except Duplicate:
             raise Conflict from None
 
+    async def update(self, record_id: str, change: Callable[[R], R | None]) -> R | None:
+        """Stores what `change` returns for the stored record, as `save` does, and returns that.
+
+        No other change of the record can come between. If `change` returns None, returns the stored record and changes
+        nothing. Returns None if there is no record.
+        """
+
+        def job(conn: Connection) -> R | None:
+            row = conn.execute(
+                "SELECT record FROM exchange WHERE kind = ? AND id = ?", (self._kind, record_id)
+            ).fetchone()
+            if row is None:
+                return None
+            before = self._read(row["record"])
+            after = change(before)
+            if after is None or after == before:
+                return before
+            conn.execute(
+                "UPDATE exchange SET alias = ?, state = ?, is_open = ?, record = ?, changed_at = seconds_now()"
+                " WHERE kind = ? AND id = ?",
+                (after.alias, after.state, int(after.is_open), msgspec.json.encode(after), self._kind, record_id),
+            )
+            self._db.note(conn, self._kind, after)
+            self._db.tell(conn, self._kind, record_id)
+            return after
+
+        return await self._db.write(job)
+
     async def amend(self, record_id: str, change: Callable[[R], R]) -> R | None:
         """Stores what `change` returns for the stored record, and returns that. Returns None if there is no record.
 

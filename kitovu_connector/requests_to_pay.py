@@ -183,29 +183,35 @@ class RequestsToPay:
         return await self._change(request, state=RequestState.FAILED, error_code=code, error_text=text)
 
     async def _change(self, request: RequestMade, **changes: object) -> RequestMade:
-        after = msgspec.structs.replace(request, **changes)
-        if await self._made.save(request, after):
-            return after
-        return self._made.get(request.id) or request
+        """Changes fields if the stored request is still in the state of `request`. Returns the stored request.
+
+        The other fields keep what was stored meanwhile, such as the payer DFSP's question for a password.
+        """
+
+        def change(now: RequestMade) -> RequestMade | None:
+            return msgspec.structs.replace(now, **changes) if now.state is request.state else None
+
+        return await self._made.update(request.id, change) or request
 
     async def _told(self, message: Message) -> int:
         body = message.read(TransactionRequestPut)
         request = self._request_of(message)
-        is_first = request.state is RequestState.ASKED
-        if (
-            request.state in (RequestState.ASKED, RequestState.ANSWERED)
-            and request.answer != body.transaction_request_state
-        ):
-            changed = msgspec.structs.replace(
-                request,
+
+        def answered(now: RequestMade) -> RequestMade | None:
+            answer = body.transaction_request_state
+            if now.state not in (RequestState.ASKED, RequestState.ANSWERED) or now.answer == answer:
+                return None
+            return msgspec.structs.replace(
+                now,
                 state=RequestState.ANSWERED,
-                answer=body.transaction_request_state,
-                transaction_id=body.transaction_id or request.transaction_id,
-                is_told=is_first,
+                answer=answer,
+                transaction_id=body.transaction_id or now.transaction_id,
+                is_told=now.state is RequestState.ASKED,  # the first answer is the answer to the core's own call
             )
-            await self._made.save(request, changed)
-            if not is_first:
-                self._begin_telling(request.id)
+
+        changed = await self._made.update(request.id, answered)
+        if changed is not None and not changed.is_told:
+            self._begin_telling(request.id)
         message.met(self._exchanges.told(("transactionRequests", message.id), message.reply(body)))
         return 200
 
@@ -232,7 +238,7 @@ class RequestsToPay:
                 if isinstance(backend, RequestNotesBackend):
                     told = partial(backend.request_told, request.id, request.order.home_id, request.answer or "")
                     await core_answers.timely(told, self._config.request_s)
-                await self._made.save(request, msgspec.structs.replace(request, is_told=True))
+                await self._made.update(request_id, partial(_told_of, request.answer))
             except Exception as error:
                 log.warning("core_not_told", request=request_id, error=logs.trace_of(error))
                 await asyncio.sleep(pause)
@@ -355,3 +361,8 @@ class RequestsToPay:
         await self._hub.send_until_taken(
             "PUT", path, body, destination=destination, still_wanted=lambda: time.monotonic() < give_up
         )
+
+
+def _told_of(answer: str | None, now: RequestMade) -> RequestMade | None:
+    """Returns the request as told to the core, unless the payer DFSP has changed its answer meanwhile."""
+    return msgspec.structs.replace(now, is_told=True) if now.answer == answer else None
