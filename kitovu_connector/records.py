@@ -17,6 +17,15 @@ log = structlog.get_logger(__name__)
 _OLD_AT_ONCE = 100
 _LOOK_FOR_OLD_EVERY_S = 600.0
 
+OLDEST_OPEN = (
+    "SELECT seconds_now() - changed_at AS age, record FROM exchange"
+    " WHERE kind = ? AND is_open = 1 AND owner = ? ORDER BY changed_at, id LIMIT ?"
+)
+DELETE_OLD = (
+    "DELETE FROM exchange WHERE (kind, id) IN"
+    " (SELECT kind, id FROM exchange WHERE kind = ? AND is_open = 0 AND changed_at < ? ORDER BY changed_at LIMIT ?)"
+)
+
 
 class Record(Protocol):
     """The interface of a record."""
@@ -178,11 +187,7 @@ class Records(Generic[R]):
 
     def oldest_open(self, limit: int) -> list[tuple[float, R]]:
         """Returns open records of this instance in the order of their last change, each with the seconds since then."""
-        rows = self._db.reader.execute(
-            "SELECT seconds_now() - changed_at AS age, record FROM exchange"
-            " WHERE kind = ? AND is_open = 1 AND owner = ? ORDER BY changed_at, id LIMIT ?",
-            (self._kind, self._db.instance, limit),
-        )
+        rows = self._db.reader.execute(OLDEST_OPEN, (self._kind, self._db.instance, limit))
         return [(row["age"], self._read(row["record"])) for row in rows.fetchall()]
 
     def changed_since(self, since: float, after: str, *, suffix: str, limit: int) -> list[tuple[float, R]]:
@@ -203,11 +208,7 @@ class Records(Generic[R]):
         """
 
         def job(conn: Connection) -> int:
-            return conn.execute(
-                "DELETE FROM exchange WHERE (kind, id) IN (SELECT kind, id FROM exchange"
-                " WHERE kind = ? AND is_open = 0 AND changed_at < ? LIMIT ?)",
-                (self._kind, time.time() - retention_s, _OLD_AT_ONCE),
-            ).rowcount
+            return conn.execute(DELETE_OLD, (self._kind, time.time() - retention_s, _OLD_AT_ONCE)).rowcount
 
         while True:
             try:
