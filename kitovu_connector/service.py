@@ -101,7 +101,7 @@ class Connector:
             self._keys = KnownKeys(config, self._hub)
             self._exchanges = Exchanges(self._hub, config.hub_id, seconds=config.agree_s, again_s=config.ask_again_s)
             self._requests = RequestsToPay(
-                config, self._store, self._hub, self._backend, self._lookups, self._exchanges
+                config, self._store, self._hub, self._backend, self._parties, self._lookups, self._exchanges
             )
             self._bulk_terms = BulkTerms(config, self._store, self._hub, self._backend)
             self._bulk_payee = BulkPayee(config, self._store, self._hub, self._backend, self._payee)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from fspiop.time import format_datetime
+from kitovu_connector import PartyDetails
 from kitovu_connector import payment_conversion as conversion
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import Payment, State
@@ -123,6 +124,57 @@ def test_a_stranger_enters_no_password(tmp_path: Path) -> None:
         await state(world, State.AUTHORIZED)
 
     tell(tmp_path, story)
+
+
+class _NoCustomers(Core):
+    """A core that has no customer."""
+
+    async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
+        return None
+
+
+def wanted(request_id: str) -> dict[str, Any]:
+    return {
+        "transactionRequestId": request_id,
+        "payee": {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": "1", "fspId": "blue"}},
+        "payer": {"partyIdType": "MSISDN", "partyIdentifier": "2"},
+        "amount": {"currency": "TZS", "amount": "10"},
+        "transactionType": {"scenario": "PAYMENT", "initiator": "PAYEE", "initiatorType": "BUSINESS"},
+    }
+
+
+def test_a_request_to_an_unknown_customer_is_refused_and_not_stored(tmp_path: Path) -> None:
+    async def story(world: Scheme) -> None:
+        await world.stop()
+        world.core = _NoCustomers()
+        await world.start()
+        request_id = str(uuid.uuid4())
+        assert await world.hub_passes_on("POST", "/transactionRequests", wanted(request_id)) == 202
+        await world.until("PUT", f"/transactionRequests/{request_id}/error")
+        (answer,) = world.bodies("PUT", f"/transactionRequests/{request_id}/error")
+        assert answer["errorInformation"]["errorCode"] == "3204"
+        assert world.connector._requests._received.get(request_id) is None
+
+    tell(tmp_path, story)
+
+
+def test_old_requests_to_pay_are_deleted_once_they_are_answered(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with scheme(tmp_path, "signatures", request_retention_s=0.2) as world:
+            requests = world.connector._requests
+            request_id = str(uuid.uuid4())
+            assert await world.hub_passes_on("POST", "/transactionRequests", wanted(request_id)) == 202
+            await requests._made.add(msgspec.structs.replace(MADE, state=RequestState.ANSWERED, answer="RECEIVED"))
+            waiting = msgspec.structs.replace(MADE.order, home_id="w")
+            await requests._made.add(msgspec.structs.replace(MADE, id="w", order=waiting))
+            for _ in range(200):
+                if requests._received.get(request_id) is None and requests.made(MADE.id) is None:
+                    break
+                await asyncio.sleep(0.02)
+            assert (requests._received.get(request_id), requests.made(MADE.id)) == (None, None)
+            assert requests.made("w") is not None  # the payer DFSP's answer is pending
+
+    asyncio.run(run())
 
 
 class _SlowNotes(Core):
