@@ -64,6 +64,7 @@ class Config:
     transfer_expiry_s: float = 30.0  # how long the payee DFSP may take to answer a sent transfer
     quote_expiry_s: float = 60.0  # how long terms of this DFSP as payee DFSP are valid
     quote_retention_s: float = 86_400.0  # how long terms are kept after their last change, unless a transfer needs them
+    request_retention_s: float = 2_592_000.0  # how long answered requests to pay are kept after their last change
     confirm_s: float = 3600.0  # how long a payee or a password waits for the core; terms wait until they expire
     agree_s: float = 30.0  # lookup and quote together must end within this time
     ask_again_s: float = 4.0  # the time until an unanswered lookup or quote is sent a second time

@@ -91,6 +91,16 @@ class PaymentWanted(Wanted):
     otp: bool = False
 
 
+class PaymentConfirmed(Wanted):
+    """POST /payments/{id}/confirm. Without `otp`, the core accepts the terms.
+
+    With `otp`, the core accepts the one-time password that the payer has entered. `otp` must equal the field `otp` of
+    the payment, which the core has compared with its own password.
+    """
+
+    otp: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+
+
 class AliasWanted(Wanted):
     """POST /aliases."""
 
@@ -147,7 +157,8 @@ class PaymentShown(Shown, kw_only=True):
     """A payment in its present state. With a `conversion`, the other amounts are in its target currency.
 
     `waits_for` is the subject that POST /payments/{id}/confirm accepts: the terms, or the one-time password `otp` that
-    the payer has entered. The core can confirm the payment until `expiration_date`.
+    the payer has entered. To accept the password, the core sends `otp` back in the body. The core can confirm the
+    payment until `expiration_date`.
     """
 
     home_transaction_id: str
@@ -284,7 +295,8 @@ class RequestShown(Shown, kw_only=True):
     """A request to pay in its present state.
 
     `answer` is the latest answer of the payer's DFSP: RECEIVED, PENDING, ACCEPTED or REJECTED. With `is_otp_wanted`, it
-    waits for POST /requests/{id}/otp. `is_paid` is true once a transfer for this request is committed.
+    waits for POST /requests/{id}/otp. `is_paid` is true once a transfer of at least
+    the requested money to the requested payee is committed for this request.
     """
 
     home_request_id: str

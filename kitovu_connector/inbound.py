@@ -398,8 +398,9 @@ class Inbound:
         payment = self._store.payment_of_transfer(message.id)
         if payment is None:
             was_asked = self._exchanges.told(("transfers", message.id), message.reply(body))
-            message.met(was_asked)
-            if not was_asked or self._store.incoming(message.id) is not None:
+            incoming = self._store.incoming(message.id)
+            message.met(was_asked or self._concerns_only(message, incoming))
+            if not was_asked or incoming is not None:
                 await self._end(message, body.transfer_state, body.completed_timestamp)
             return 200
         if self._is_confirmed_by_hub(message, payment):
@@ -431,8 +432,9 @@ class Inbound:
                 await self._payer.move(payment, EndClaimed(cause=(error.error_code, error.error_description)))
             return 200
         was_asked = self._exchanges.told(("transfers", message.id), message.reply(error))
-        message.met(was_asked)
-        if was_asked and self._store.incoming(message.id) is None:
+        known = self._store.incoming(message.id)
+        message.met(was_asked or self._concerns_only(message, known))
+        if was_asked and known is None:
             return 200
         incoming = self._incoming_of_hubs_message(message)
         # Two errors end an incoming transfer: the report that it has expired, and "not found" if the hub wrote that
@@ -443,6 +445,13 @@ class Inbound:
         ):
             await self._payee.take_ending(message.id, Ending("ABORTED"))
         return 200
+
+    def _concerns_only(self, message: Message, incoming: Incoming | None) -> bool:
+        """Returns whether a report concerns only an incoming transfer, which is in the state of all instances.
+
+        A core that uses the reference API may wait at another instance for the hub's report.
+        """
+        return incoming is not None and not (self._config.reference_api and message.is_from_hub)
 
     def _is_confirmed_by_hub(self, message: Message, payment: Payment) -> bool:
         """Returns whether the hub sent or forwarded this message about an outgoing transfer.

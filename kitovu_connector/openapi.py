@@ -32,6 +32,7 @@ class _Call:
     parameters: Sequence[tuple[str, str]] = ()
     query: Sequence[tuple[str, str]] = ()
     media_type: str = _JSON
+    needs_body: bool = True
 
 
 _PAGE = (
@@ -75,8 +76,15 @@ CALLS = (
     _Call(
         "post",
         "/payments/{id}/confirm",
-        "Accept the terms, or the one-time password, and pay",
-        {**_PAYMENT_NOW, 404: (None, _NONE), 409: (None, "There are no terms yet. Nothing has changed.")},
+        "Accept the terms, or the one-time password that the body names, and pay",
+        {
+            **_PAYMENT_NOW,
+            400: (None, _WRONG),
+            404: (None, _NONE),
+            409: (None, "There are no terms yet, or `otp` is not the password that was entered. Nothing has changed."),
+        },
+        asks=messages.PaymentConfirmed,
+        needs_body=False,
         parameters=(("id", _ID_OF_PAYMENT),),
     ),
     _Call(
@@ -248,7 +256,7 @@ def _operation(call: _Call) -> dict[str, Any]:
         "responses": {str(status): _response(call, status) for status in call.answers},
     }
     if call.asks is not None:
-        found["requestBody"] = {"required": True, "content": {_JSON: {"schema": _named(call.asks)}}}
+        found["requestBody"] = {"required": call.needs_body, "content": {_JSON: {"schema": _named(call.asks)}}}
     return found
 
 

@@ -11,7 +11,6 @@ import structlog
 from aiohttp import web
 
 from fspiop import bodies, strictjson
-from fspiop.bodies.authorizations import AuthorizationPut
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import logs, openapi
 from kitovu_connector import payment_conversion as conversion
@@ -23,12 +22,13 @@ from kitovu_connector.core_messages import (
     ConversionTerms,
     Extensions,
     PartyWanted,
+    PaymentConfirmed,
     PaymentShown,
     PaymentWanted,
     RegisteredAlias,
 )
-from kitovu_connector.payer import Payer
-from kitovu_connector.payment_events_and_actions import Cancelled, Confirmed
+from kitovu_connector.payer import Payer, entered_password
+from kitovu_connector.payment_events_and_actions import Cancelled
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import moment
 from kitovu_connector.payment_states import ENDS, PAUSES, Payment, State
@@ -64,13 +64,12 @@ class Outbound:
         return _answer(await self._payer.wait_for_core(order.home_id, self._config.answer_s))
 
     async def _confirm(self, request: web.Request) -> web.Response:
-        """Accepts the subject for which the payment waits. Answers when the payment has ended or waits again."""
-        home_id = await _without_body(request)
-        payment = self._store.payment(home_id)
-        if payment is not None and payment.state is State.AUTHORIZED:
-            await self._payer.tell(home_id, Confirmed("password"))
-        else:
-            await self._payer.confirm(home_id)
+        """Accepts the terms, or the one-time password that the body names. Answers when the payment has ended or waits
+        again.
+        """
+        home_id = request.match_info["id"]
+        accepted = bodies.read(PaymentConfirmed, (await request.read()).strip() or b"{}")
+        await self._payer.confirm(home_id, accepted.otp)
         return _answer(await self._payer.wait_for_core(home_id, self._config.answer_s))
 
     async def _cancel(self, request: web.Request) -> web.Response:
@@ -165,9 +164,6 @@ def _pairs(extensions: Extensions) -> tuple[tuple[str, str], ...]:
 
 def payment_shown(payment: Payment) -> PaymentShown:
     """Returns the payment in the form of the core's API."""
-    entered = bodies.read(AuthorizationPut, payment.authorization) if payment.authorization else None
-    info = entered.authentication_info if entered is not None else None
-    password = info.authentication_value if info is not None else None
     return PaymentShown(
         home_transaction_id=payment.order.home_id,
         transfer_id=payment.transfer_id,
@@ -182,7 +178,7 @@ def payment_shown(payment: Payment) -> PaymentShown:
         currency=payment.order.currency,
         conversion=_conversion(payment),
         expiration_date=moment(payment.terms_expire_at) if payment.terms_expire_at else None,
-        otp=password if isinstance(password, str) else None,
+        otp=entered_password(payment),
         error_code=payment.error_code,
         error_description=payment.error_text,
     )

@@ -26,10 +26,11 @@ from kitovu_connector.client import Answer, HubClient, Said
 from kitovu_connector.config import Config
 from kitovu_connector.core_answers import No
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
+from kitovu_connector.customer_checks import CustomerChecks
 from kitovu_connector.identifiers import Alias
 from kitovu_connector.parties import Parties
 from kitovu_connector.request_links import RequestLinks
-from kitovu_connector.store import DONE, Conflict, Incoming, QuoteGiven, Stage, Store
+from kitovu_connector.store import DONE, Incoming, QuoteGiven, Stage, Store
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -39,7 +40,6 @@ _TOO_LATE = frozenset({ErrorCode.QUOTE_ID_NOT_FOUND.code, ErrorCode.QUOTE_EXPIRE
 _ASK_FIRST_S = 1.0
 _ASK_AT_MOST_EVERY_S = 15.0
 _AGAIN_AT_MOST_EVERY_S = 60.0
-_WAIT_FOR_A_LOOKUP_S = 2.0  # the hub waits five seconds for the response to a message
 _LOOK_FOR_OLD_QUOTES_EVERY_S = 600.0
 _OLD_QUOTES_AT_ONCE = 500
 
@@ -52,27 +52,18 @@ class Ending:
     completed_at: str | None = None
 
 
-class _Check:
-    """A request for terms that the connector has not yet acknowledged."""
-
-    def __init__(self, quote: QuoteGiven) -> None:
-        self.quote = quote
-        self.is_done = asyncio.Event()
-        self.fault: Exception | None = None
-
-
 class Payee:
     """All given quotes and all incoming transfers of one DFSP."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend, parties: Parties) -> None:
         self._config, self._store, self._hub = config, store, hub
-        self._backend, self._parties = backend, parties
+        self._backend = backend
         self._background = Background()
         self._busy: set[str] = set()
         self._resumed: set[str] = set()  # the transfers that an earlier run left unfinished
         self._told: dict[str, asyncio.Event] = {}
         self._requests = RequestLinks(store)
-        self._checking: dict[str, _Check] = {}  # by quote id: the requests that wait for the lookup of their customer
+        self._checks = CustomerChecks(parties, self._background)
 
     async def resume(self) -> None:
         """Continues with every unfinished quote and transfer that is not under way, after a start or a takeover."""
@@ -102,40 +93,19 @@ class Payee:
         """Stores a request for terms and answers the request in the background. Raises Conflict if the id belongs to
         other content.
 
-        A request about an unknown customer gets an answer, but is never stored, because anybody can send many such
-        requests. The connector first looks up the customer at the core, unless the core has just answered a lookup of
-        this customer. Raises FspiopError 2005 if the core takes too long. The hub then sends the request again, because
-        the connector acknowledges only durable requests.
+        A request about an unknown customer gets an answer, but is never stored. Raises FspiopError 2005 if the lookup
+        of the customer takes too long.
         """
-        if self._parties.is_known(payee) or self._store.quote(quote.quote_id) is not None:
+        if self._store.quote(quote.quote_id) is not None:
             await self._store_quote(quote)
             return
-        check = self._checking.get(quote.quote_id)
-        if check is None:
-            self._parties.check_has_room()
-            check = self._checking[quote.quote_id] = _Check(quote)
-            self._background.start(self._check_customer(check, payee))
-        elif (check.quote.digest, check.quote.payer_fsp) != (quote.digest, quote.payer_fsp):
-            raise Conflict
-        try:
-            await asyncio.wait_for(check.is_done.wait(), _WAIT_FOR_A_LOOKUP_S)
-        except TimeoutError:
-            raise FspiopError(ErrorCode.SERVER_BUSY, http_status=503) from None
-        if check.fault is not None:
-            raise check.fault
-
-    async def _check_customer(self, check: "_Check", payee: Alias) -> None:
-        try:
-            found = await self._parties.find(payee)
-            if isinstance(found, No):
-                self._background.start(self._send_quote_error(check.quote, found))
-            else:
-                await self._store_quote(check.quote)
-        except Exception as error:  # the connector does not acknowledge the request
-            check.fault = error
-        finally:
-            self._checking.pop(check.quote.quote_id, None)
-            check.is_done.set()
+        await self._checks.run(
+            quote.quote_id,
+            (quote.digest, quote.payer_fsp),
+            payee,
+            keep=lambda: self._store_quote(quote),
+            refuse=lambda no: self._background.start(self._send_quote_error(quote, no)),
+        )
 
     async def _store_quote(self, quote: QuoteGiven) -> None:
         stored, is_new = await self._store.add_quote(quote)
@@ -174,8 +144,8 @@ class Payee:
     async def _decide(self, quote: QuoteGiven) -> QuoteGiven:
         quote = msgspec.structs.replace(quote, home_request_id=self._requests.home_id_of(quote))
         given = await self._terms_of(quote)
-        if isinstance(given, QuoteGiven):
-            return given
+        if isinstance(given, QuoteGiven):  # a fee can leave the payee less than was requested
+            return msgspec.structs.replace(given, home_request_id=self._requests.home_id_of(given))
         return msgspec.structs.replace(quote, answer=core_answers.error_put(given), is_refusal=True)
 
     async def _terms_of(self, quote: QuoteGiven) -> QuoteGiven | No:

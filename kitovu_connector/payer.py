@@ -4,6 +4,7 @@ A step is durable before its requests are sent. After any crash, a restart conti
 """
 
 import asyncio
+import hmac
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +12,8 @@ from dataclasses import replace
 
 import structlog
 
-from fspiop import correlation_ids
+from fspiop import bodies, correlation_ids
+from fspiop.bodies.authorizations import AuthorizationPut
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import identifiers
 from kitovu_connector import payment_conversion as conversion
@@ -42,6 +44,7 @@ log = structlog.get_logger(__name__)
 
 _AFTER_A_FAULT_S = 5.0
 _LOOK_EVERY_S = 1.0
+_WITHOUT_TERMS = (State.LOOKUP, State.PROVIDERS, State.FX_QUOTE, State.QUOTE)
 
 
 class Payer:
@@ -94,14 +97,33 @@ class Payer:
             await self.move(payment, Started())
         return self._store.payment(order.home_id) or payment
 
-    async def confirm(self, home_id: str) -> None:
-        """Records that the core accepts the terms.
+    async def confirm(self, home_id: str, password: str | None = None) -> None:
+        """Records that the core accepts the terms, or the one-time password that the payer has entered.
 
-        If the payment has no terms yet, raises FspiopError and changes nothing.
+        The core names the password that it has compared, so a repeated acceptance of the terms never accepts a
+        password. A repeated acceptance changes nothing.
+
+        If the payment has no terms yet, or has another password or none, raises FspiopError and changes nothing.
         """
-        payment = await self.tell(home_id, Confirmed())
-        if payment.state in (State.LOOKUP, State.QUOTE):
+        if password is not None:
+            await self._confirm_password(home_id, password)
+            return
+        payment = await self.tell(home_id, Confirmed("terms"))
+        if payment.state in _WITHOUT_TERMS:
             raise FspiopError(ErrorCode.CLIENT_ERROR, "there are no terms yet", http_status=409)
+
+    async def _confirm_password(self, home_id: str, password: str) -> None:
+        payment = self._store.payment(home_id)
+        if payment is None:
+            raise FspiopError(ErrorCode.ID_NOT_FOUND, "no such payment", http_status=404)
+        entered = entered_password(payment)
+        if entered is None:
+            text = "otp: no one-time password was entered for this payment"
+            raise FspiopError(ErrorCode.CLIENT_ERROR, text, http_status=409)
+        if not hmac.compare_digest(entered.encode(), password.encode()):
+            text = "otp: the payer has entered another one-time password"
+            raise FspiopError(ErrorCode.CLIENT_ERROR, text, http_status=409)
+        await self.tell(home_id, Confirmed("password"))
 
     async def cancel(self, home_id: str) -> None:
         """Ends a payment whose transfer was not sent.
@@ -301,3 +323,11 @@ class Payer:
             await self.move(payment, Unclear())
         elif ask is Ask.SEND:
             await self.move(payment, Taken())
+
+
+def entered_password(payment: Payment) -> str | None:
+    """Returns the one-time password that the payer entered at the payee's device, or None."""
+    answer = bodies.read(AuthorizationPut, payment.authorization) if payment.authorization else None
+    info = answer.authentication_info if answer is not None else None
+    password = info.authentication_value if info is not None else None
+    return password if isinstance(password, str) else None

@@ -17,6 +17,15 @@ log = structlog.get_logger(__name__)
 _OLD_AT_ONCE = 100
 _LOOK_FOR_OLD_EVERY_S = 600.0
 
+OLDEST_OPEN = (
+    "SELECT seconds_now() - changed_at AS age, record FROM exchange"
+    " WHERE kind = ? AND is_open = 1 AND owner = ? ORDER BY changed_at, id LIMIT ?"
+)
+DELETE_OLD = (
+    "DELETE FROM exchange WHERE (kind, id) IN"
+    " (SELECT kind, id FROM exchange WHERE kind = ? AND is_open = 0 AND changed_at < ? ORDER BY changed_at LIMIT ?)"
+)
+
 
 class Record(Protocol):
     """The interface of a record."""
@@ -104,6 +113,34 @@ class Records(Generic[R]):
         except Duplicate:
             raise Conflict from None
 
+    async def update(self, record_id: str, change: Callable[[R], R | None]) -> R | None:
+        """Stores what `change` returns for the stored record, as `save` does, and returns that.
+
+        No other change of the record can come between. If `change` returns None, returns the stored record and changes
+        nothing. Returns None if there is no record.
+        """
+
+        def job(conn: Connection) -> R | None:
+            row = conn.execute(
+                "SELECT record FROM exchange WHERE kind = ? AND id = ?", (self._kind, record_id)
+            ).fetchone()
+            if row is None:
+                return None
+            before = self._read(row["record"])
+            after = change(before)
+            if after is None or after == before:
+                return before
+            conn.execute(
+                "UPDATE exchange SET alias = ?, state = ?, is_open = ?, record = ?, changed_at = seconds_now()"
+                " WHERE kind = ? AND id = ?",
+                (after.alias, after.state, int(after.is_open), msgspec.json.encode(after), self._kind, record_id),
+            )
+            self._db.note(conn, self._kind, after)
+            self._db.tell(conn, self._kind, record_id)
+            return after
+
+        return await self._db.write(job)
+
     async def amend(self, record_id: str, change: Callable[[R], R]) -> R | None:
         """Stores what `change` returns for the stored record, and returns that. Returns None if there is no record.
 
@@ -150,11 +187,7 @@ class Records(Generic[R]):
 
     def oldest_open(self, limit: int) -> list[tuple[float, R]]:
         """Returns open records of this instance in the order of their last change, each with the seconds since then."""
-        rows = self._db.reader.execute(
-            "SELECT seconds_now() - changed_at AS age, record FROM exchange"
-            " WHERE kind = ? AND is_open = 1 AND owner = ? ORDER BY changed_at, id LIMIT ?",
-            (self._kind, self._db.instance, limit),
-        )
+        rows = self._db.reader.execute(OLDEST_OPEN, (self._kind, self._db.instance, limit))
         return [(row["age"], self._read(row["record"])) for row in rows.fetchall()]
 
     def changed_since(self, since: float, after: str, *, suffix: str, limit: int) -> list[tuple[float, R]]:
@@ -175,11 +208,7 @@ class Records(Generic[R]):
         """
 
         def job(conn: Connection) -> int:
-            return conn.execute(
-                "DELETE FROM exchange WHERE (kind, id) IN (SELECT kind, id FROM exchange"
-                " WHERE kind = ? AND is_open = 0 AND changed_at < ? LIMIT ?)",
-                (self._kind, time.time() - retention_s, _OLD_AT_ONCE),
-            ).rowcount
+            return conn.execute(DELETE_OLD, (self._kind, time.time() - retention_s, _OLD_AT_ONCE)).rowcount
 
         while True:
             try:

@@ -20,7 +20,12 @@ log = structlog.get_logger(__name__)
 
 TOPIC = "relayed"
 _KEPT_S = 60.0
-_MOST_A_SECOND = 200  # of one sender, because anybody can send callbacks that nothing waits for
+# Of one sender, because anybody can send callbacks that nothing waits for:
+_MOST_A_SECOND = 200
+_MOST_BYTES_AT_ONCE = 16 * 1024 * 1024  # three of the largest callbacks
+_MOST_BYTES_A_SECOND = 512 * 1024  # on average
+# PostgreSQL uses an index only for a value that is the same for all rows, such as that of a subquery.
+DELETE_OLD = "DELETE FROM relayed WHERE changed_at < (SELECT seconds_now()) - ?"
 
 
 class Relayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +49,7 @@ class Relay:
         self._handlers: dict[str, Handler] = {}
         self._background = Background()
         self._second, self._sent = 0, Counter[str]()
+        self._bytes: dict[str, float] = {}  # of each sender, less what time has allowed since
         row = database.reader.execute("SELECT coalesce(max(id), 0) AS last FROM relayed").fetchone()
         assert row is not None
         self._last: int = row["last"]
@@ -57,8 +63,8 @@ class Relay:
         await self._background.close()
 
     async def publish(self, route: str, message: Message) -> None:
-        """Stores a callback for the other instances. Raises FspiopError 2005 if its sender sends too many."""
-        self._check_rate(message.source)
+        """Stores a callback for the other instances. Raises FspiopError 2005 if its sender sends too much."""
+        self._check_rate(message.source, len(message.raw))
         relayed = Relayed(
             route=route,
             names=dict(message.names),
@@ -71,7 +77,7 @@ class Relay:
         )
 
         def job(conn: Connection) -> None:
-            conn.execute("DELETE FROM relayed WHERE changed_at < seconds_now() - ?", (_KEPT_S,))
+            conn.execute(DELETE_OLD, (_KEPT_S,))
             conn.execute(
                 "INSERT INTO relayed (sender, message, changed_at) VALUES (?, ?, seconds_now())",
                 (self._db.instance, msgspec.json.encode(relayed)),
@@ -109,9 +115,14 @@ class Relay:
             if message.is_awaited is not False:  # otherwise nothing waits here either
                 log.warning("message_refused", route=relayed.route, source=relayed.source, code=error.code)
 
-    def _check_rate(self, sender: str) -> None:
-        if self._second != int(time.monotonic()):
-            self._second, self._sent = int(time.monotonic()), Counter()
+    def _check_rate(self, sender: str, size: int) -> None:
+        now = int(time.monotonic())
+        if self._second != now:
+            allowed = (now - self._second) * _MOST_BYTES_A_SECOND
+            self._bytes = {name: sent - allowed for name, sent in self._bytes.items() if sent > allowed}
+            self._second, self._sent = now, Counter()
         self._sent[sender] += 1
-        if self._sent[sender] > _MOST_A_SECOND:
+        sent = self._bytes.get(sender, 0) + size
+        if self._sent[sender] > _MOST_A_SECOND or sent > _MOST_BYTES_AT_ONCE:
             raise FspiopError(ErrorCode.SERVER_BUSY, http_status=503)
+        self._bytes[sender] = sent

@@ -4,10 +4,12 @@ terms.
 
 import msgspec
 
-from fspiop import bodies
+from fspiop import bodies, money
 from fspiop.bodies.quotes import QuotePost
+from kitovu_connector import identifiers
+from kitovu_connector.payment_order import ref_of
 from kitovu_connector.records import Records
-from kitovu_connector.request_to_pay_records import RequestMade, RequestTransfers
+from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestTransfers
 from kitovu_connector.store import QuoteGiven, Store
 
 
@@ -19,15 +21,16 @@ class RequestLinks:
         self._transfers = Records(store.database, "request_to_pay_transfers", RequestTransfers)
 
     def answered_by(self, quote: QuoteGiven) -> str | None:
-        """Returns the id of this DFSP's request for which these terms were requested, or None.
+        """Returns the id of this DFSP's request that a transfer on these terms pays, or None.
 
-        Only the DFSP that was asked for the money can answer the request.
+        Only the DFSP that was asked for the money can answer the request, and only by the requested money for the
+        requested payee. Any other transfer credits its payee, but does not pay the request.
         """
-        request_id = bodies.read(QuotePost, quote.request).transaction_request_id
-        made = None if request_id is None else self._made.get(request_id)
+        asked = bodies.read(QuotePost, quote.request)
+        made = None if asked.transaction_request_id is None else self._made.get(asked.transaction_request_id)
         if made is None or made.payer is None or made.payer.fsp_id != quote.payer_fsp:
             return None
-        return request_id
+        return made.id if _pays(made.order, quote, asked) else None
 
     def home_id_of(self, quote: QuoteGiven) -> str | None:
         """Returns the core's own id of this request, or None."""
@@ -49,3 +52,17 @@ class RequestLinks:
         """Returns the ids of the transfers, in the order of their arrival."""
         found = self._transfers.get(request_id)
         return () if found is None else found.transfer_ids
+
+
+def _pays(order: RequestOrder, quote: QuoteGiven, asked: QuotePost) -> bool:
+    """Returns whether the requested payee gets at least the requested amount.
+
+    A request for an amount to RECEIVE is paid if the payee receives this amount after this DFSP's fee. A request for an
+    amount to SEND is paid if the payer DFSP transfers this amount. Before the terms are known, the payer DFSP's own
+    amount decides.
+    """
+    amount = money.parse_amount(asked.amount.amount)
+    if quote.condition is not None:
+        amount = quote.receive_amount if order.amount_type == "RECEIVE" else quote.amount
+    is_payee = identifiers.same(ref_of(asked.payee).alias) == identifiers.same(order.payee.alias)
+    return is_payee and asked.amount.currency == order.currency and amount >= order.amount

@@ -22,12 +22,20 @@ from kitovu_connector.background import Background
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
 from kitovu_connector.core_answers import No
+from kitovu_connector.customer_checks import CustomerChecks
 from kitovu_connector.exchanges import Exchanges, NoAnswer
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.keyed_locks import KeyedLocks
 from kitovu_connector.lookups import LookupFailed, Lookups
+from kitovu_connector.parties import Parties
 from kitovu_connector.records import Records
-from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestReceived, RequestState
+from kitovu_connector.request_to_pay_records import (
+    RequestMade,
+    RequestOrder,
+    RequestReceived,
+    RequestState,
+    RequestTransfers,
+)
 from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
@@ -65,13 +73,22 @@ class RequestsToPay:
     """All requests to pay of one DFSP, as payee DFSP and as payer DFSP."""
 
     def __init__(
-        self, config: Config, store: Store, hub: HubClient, backend: Backend, lookups: Lookups, exchanges: Exchanges
+        self,
+        config: Config,
+        store: Store,
+        hub: HubClient,
+        backend: Backend,
+        parties: Parties,
+        lookups: Lookups,
+        exchanges: Exchanges,
     ) -> None:
         self._config, self._hub, self._backend = config, hub, backend
         self._lookups, self._exchanges = lookups, exchanges
         self._made = Records(store.database, "request_to_pay_made", RequestMade)
         self._received = Records(store.database, "request_to_pay_received", RequestReceived)
+        self._transfers = Records(store.database, "request_to_pay_transfers", RequestTransfers)
         self._background = Background()
+        self._checks = CustomerChecks(parties, self._background)
         self._turns = KeyedLocks()
 
     def routes(self) -> list[Route]:
@@ -90,6 +107,11 @@ class RequestsToPay:
                 self._begin_telling(made.id)
         for received in self._received.unfinished():
             self._begin_answer(received)
+        kept_s = self._config.request_retention_s
+        self._background.start_once("delete old made requests", lambda: self._made.delete_old(kept_s))
+        self._background.start_once("delete old received requests", lambda: self._received.delete_old(kept_s))
+        # A request may change after its transfer, and shows its transfers as long as the request is kept.
+        self._background.start_once("delete old links", lambda: self._transfers.delete_old(2 * kept_s))
 
     def changed(self, request_id: str) -> None:
         """Continues with a request of this instance that another instance has changed."""
@@ -183,29 +205,35 @@ class RequestsToPay:
         return await self._change(request, state=RequestState.FAILED, error_code=code, error_text=text)
 
     async def _change(self, request: RequestMade, **changes: object) -> RequestMade:
-        after = msgspec.structs.replace(request, **changes)
-        if await self._made.save(request, after):
-            return after
-        return self._made.get(request.id) or request
+        """Changes fields if the stored request is still in the state of `request`. Returns the stored request.
+
+        The other fields keep what was stored meanwhile, such as the payer DFSP's question for a password.
+        """
+
+        def change(now: RequestMade) -> RequestMade | None:
+            return msgspec.structs.replace(now, **changes) if now.state is request.state else None
+
+        return await self._made.update(request.id, change) or request
 
     async def _told(self, message: Message) -> int:
         body = message.read(TransactionRequestPut)
         request = self._request_of(message)
-        is_first = request.state is RequestState.ASKED
-        if (
-            request.state in (RequestState.ASKED, RequestState.ANSWERED)
-            and request.answer != body.transaction_request_state
-        ):
-            changed = msgspec.structs.replace(
-                request,
+
+        def answered(now: RequestMade) -> RequestMade | None:
+            answer = body.transaction_request_state
+            if now.state not in (RequestState.ASKED, RequestState.ANSWERED) or now.answer == answer:
+                return None
+            return msgspec.structs.replace(
+                now,
                 state=RequestState.ANSWERED,
-                answer=body.transaction_request_state,
-                transaction_id=body.transaction_id or request.transaction_id,
-                is_told=is_first,
+                answer=answer,
+                transaction_id=body.transaction_id or now.transaction_id,
+                is_told=now.state is RequestState.ASKED,  # the first answer is the answer to the core's own call
             )
-            await self._made.save(request, changed)
-            if not is_first:
-                self._begin_telling(request.id)
+
+        changed = await self._made.update(request.id, answered)
+        if changed is not None and not changed.is_told:
+            self._begin_telling(request.id)
         message.met(self._exchanges.told(("transactionRequests", message.id), message.reply(body)))
         return 200
 
@@ -232,7 +260,7 @@ class RequestsToPay:
                 if isinstance(backend, RequestNotesBackend):
                     told = partial(backend.request_told, request.id, request.order.home_id, request.answer or "")
                     await core_answers.timely(told, self._config.request_s)
-                await self._made.save(request, msgspec.structs.replace(request, is_told=True))
+                await self._made.update(request_id, partial(_told_of, request.answer))
             except Exception as error:
                 log.warning("core_not_told", request=request_id, error=logs.trace_of(error))
                 await asyncio.sleep(pause)
@@ -310,10 +338,27 @@ class RequestsToPay:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer: the identifier is not one of a party")
         digest = strictjson.digest([strictjson.loads(message.raw), message.source])
         new = RequestReceived(id=body.transaction_request_id, payee_fsp=message.source, body=message.raw, digest=digest)
+        if self._received.get(new.id) is not None:
+            await self._store_received(new)
+            return 202
+        await self._checks.run(
+            new.id,
+            digest,
+            (body.payer.party_id_type, body.payer.party_identifier, body.payer.party_sub_id_or_type),
+            keep=lambda: self._store_received(new),
+            refuse=lambda no: self._background.start(self._refuse(new, no)),
+        )
+        return 202
+
+    async def _store_received(self, new: RequestReceived) -> None:
         received, is_new = await self._received.add(new)
         if is_new or not received.is_open:
             self._begin_answer(received)
-        return 202
+
+    async def _refuse(self, new: RequestReceived, no: No) -> None:
+        """Refuses a request to an unknown customer. Such a request is not stored, because anybody can send many."""
+        path = f"/transactionRequests/{new.id}/error"
+        await self._send(path, core_answers.error_put(no), new.payee_fsp, self._config.request_s)
 
     async def reject(self, request_id: str) -> bool:
         """Reports to the payee's DFSP that the payer will not pay. Returns False if there is no such request."""
@@ -355,3 +400,8 @@ class RequestsToPay:
         await self._hub.send_until_taken(
             "PUT", path, body, destination=destination, still_wanted=lambda: time.monotonic() < give_up
         )
+
+
+def _told_of(answer: str | None, now: RequestMade) -> RequestMade | None:
+    """Returns the request as told to the core, unless the payer DFSP has changed its answer meanwhile."""
+    return msgspec.structs.replace(now, is_told=True) if now.answer == answer else None

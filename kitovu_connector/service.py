@@ -101,7 +101,7 @@ class Connector:
             self._keys = KnownKeys(config, self._hub)
             self._exchanges = Exchanges(self._hub, config.hub_id, seconds=config.agree_s, again_s=config.ask_again_s)
             self._requests = RequestsToPay(
-                config, self._store, self._hub, self._backend, self._lookups, self._exchanges
+                config, self._store, self._hub, self._backend, self._parties, self._lookups, self._exchanges
             )
             self._bulk_terms = BulkTerms(config, self._store, self._hub, self._backend)
             self._bulk_payee = BulkPayee(config, self._store, self._hub, self._backend, self._payee)
@@ -263,13 +263,17 @@ class Connector:
         payment = await self._payer.send(order)
         return await self._payer.wait_for_terms(order.home_id, self._config.answer_s) or payment
 
-    async def confirm(self, home_id: str) -> Payment:
-        """Pays on the agreed terms. Returns the payment like `pay`.
+    async def confirm(self, home_id: str, otp: str | None = None) -> Payment:
+        """Pays on the agreed terms. Returns the payment like `pay`, but also when the payment waits for the core.
 
-        Raises FspiopError if the payment does not exist, or if the payment has no terms yet.
+        In the state AUTHORIZED the payer has entered a one-time password. `otp` accepts this password, which the core
+        has compared with its own password.
+
+        Raises FspiopError if the payment does not exist, if the payment has no terms yet, or if `otp` is not the
+        password that the payer has entered.
         """
-        await self._payer.confirm(home_id)
-        payment = await self._payer.wait_for_end(home_id, self._config.answer_s)
+        await self._payer.confirm(home_id, otp)
+        payment = await self._payer.wait_for_core(home_id, self._config.answer_s)
         assert payment is not None
         return payment
 

@@ -74,6 +74,12 @@ ALTER TABLE exchange ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 CREATE INDEX IF NOT EXISTS exchange_by_change ON exchange (kind, changed_at);
 CREATE INDEX IF NOT EXISTS exchange_waiting ON exchange (kind, changed_at, id) WHERE is_open = 1;
 """,
+    # 4: events that wait for this instance, however many wait for others; old records, however many are open
+    """
+DROP INDEX IF EXISTS exchange_waiting;
+CREATE INDEX IF NOT EXISTS exchange_due ON exchange (kind, owner, changed_at, id) WHERE is_open = 1;
+CREATE INDEX IF NOT EXISTS exchange_ended ON exchange (kind, changed_at) WHERE is_open = 0;
+""",
 )
 
 OPEN_TABLES = ("payment", "quote", "incoming", "exchange")
@@ -104,6 +110,7 @@ CREATE TABLE IF NOT EXISTS relayed (         -- callbacks for which another inst
     message     BLOB NOT NULL,              -- kitovu_connector.relay.Relayed
     changed_at  REAL NOT NULL
 );
+CREATE INDEX IF NOT EXISTS relayed_by_age ON relayed (changed_at);
 CREATE TABLE IF NOT EXISTS setting (         -- what all instances must have in common
     name        TEXT PRIMARY KEY,
     value       TEXT NOT NULL

@@ -31,7 +31,10 @@ async function main() {
   if (offer.waitsFor !== "TERMS") throw new Error(`${offer.state} ${offer.errorCode} ${offer.errorDescription}`);
   console.log(`fee ${offer.payeeFspFeeAmount ?? "0"}, valid until ${offer.expirationDate}`);
   let paid = await call("POST", `/payments/${id}/confirm`);
-  while (!paid.isEnded) paid = await call("GET", `/payments/${id}`); // it goes on: do not refund
+  while (!paid.isEnded) {
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    paid = await call("GET", `/payments/${id}`); // it goes on: do not refund
+  }
   console.log(`${paid.state} ${paid.transferAmount} TZS to ${paid.payeeName}`);
 }
 

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from fspiop.time import format_datetime
+from kitovu_connector import PartyDetails
 from kitovu_connector import payment_conversion as conversion
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import Payment, State
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
-from tests.connector.hub_stub import Scheme, error, scheme
+from tests.connector.hub_stub import Core, Scheme, error, scheme
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT
 
 ORDER = Order(
@@ -26,6 +27,23 @@ ORDER = Order(
     currency="TZS",
     skip_lookup=True,
     may_convert=True,
+)
+
+MADE = RequestMade(
+    id=str(uuid.uuid4()),
+    order=RequestOrder(
+        home_id="r",
+        payer=PartyRef(id_type="MSISDN", id_value="1"),
+        payee=PartyRef(id_type="MSISDN", id_value="2"),
+        amount=1,
+        currency="TZS",
+        amount_type="SEND",
+        scenario="PAYMENT",
+    ),
+    digest=b"",
+    created_at=0.0,
+    state=RequestState.ASKED,
+    payer=PartyRef(id_type="MSISDN", id_value="1", fsp_id="blue"),
 )
 
 
@@ -108,23 +126,113 @@ def test_a_stranger_enters_no_password(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+class _NoCustomers(Core):
+    """A core that has no customer."""
+
+    async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
+        return None
+
+
+def wanted(request_id: str) -> dict[str, Any]:
+    return {
+        "transactionRequestId": request_id,
+        "payee": {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": "1", "fspId": "blue"}},
+        "payer": {"partyIdType": "MSISDN", "partyIdentifier": "2"},
+        "amount": {"currency": "TZS", "amount": "10"},
+        "transactionType": {"scenario": "PAYMENT", "initiator": "PAYEE", "initiatorType": "BUSINESS"},
+    }
+
+
+def test_a_request_to_an_unknown_customer_is_refused_and_not_stored(tmp_path: Path) -> None:
+    async def story(world: Scheme) -> None:
+        await world.stop()
+        world.core = _NoCustomers()
+        await world.start()
+        request_id = str(uuid.uuid4())
+        assert await world.hub_passes_on("POST", "/transactionRequests", wanted(request_id)) == 202
+        await world.until("PUT", f"/transactionRequests/{request_id}/error")
+        (answer,) = world.bodies("PUT", f"/transactionRequests/{request_id}/error")
+        assert answer["errorInformation"]["errorCode"] == "3204"
+        assert world.connector._requests._received.get(request_id) is None
+
+    tell(tmp_path, story)
+
+
+def test_old_requests_to_pay_are_deleted_once_they_are_answered(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with scheme(tmp_path, "signatures", request_retention_s=0.2) as world:
+            requests = world.connector._requests
+            request_id = str(uuid.uuid4())
+            assert await world.hub_passes_on("POST", "/transactionRequests", wanted(request_id)) == 202
+            await requests._made.add(msgspec.structs.replace(MADE, state=RequestState.ANSWERED, answer="RECEIVED"))
+            waiting = msgspec.structs.replace(MADE.order, home_id="w")
+            await requests._made.add(msgspec.structs.replace(MADE, id="w", order=waiting))
+            for _ in range(200):
+                if requests._received.get(request_id) is None and requests.made(MADE.id) is None:
+                    break
+                await asyncio.sleep(0.02)
+            assert (requests._received.get(request_id), requests.made(MADE.id)) == (None, None)
+            assert requests.made("w") is not None  # the payer DFSP's answer is pending
+
+    asyncio.run(run())
+
+
+class _SlowNotes(Core):
+    """A core that takes its time to accept the payer DFSP's later answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+        self.is_ready = asyncio.Event()
+
+    async def request_told(self, transaction_request_id: str, home_id: str, state: str) -> None:
+        self.told.append(state)
+        await self.is_ready.wait()
+
+
+def test_no_answer_and_no_question_is_lost_while_the_core_is_told(tmp_path: Path) -> None:
+    async def story(world: Scheme) -> None:
+        await world.stop()
+        core = world.core = _SlowNotes()
+        await world.start()
+        requests = world.connector._requests
+        await requests._made.add(msgspec.structs.replace(MADE, state=RequestState.ANSWERED, answer="RECEIVED"))
+        path = f"/transactionRequests/{MADE.id}"
+        assert await world.hub_passes_on("PUT", path, {"transactionRequestState": "PENDING"}) == 200
+        query = "?authenticationType=OTP&retriesLeft=1&amount=1&currency=TZS"
+        assert await world.hub_passes_on("GET", f"/authorizations/{MADE.id}{query}", None) == 202
+        assert await world.hub_passes_on("PUT", path, {"transactionRequestState": "ACCEPTED"}) == 200
+        core.is_ready.set()
+        for _ in range(200):
+            if (found := requests.made(MADE.id)) is not None and found.is_told:
+                break
+            await asyncio.sleep(0.02)
+        assert core.told == ["PENDING", "ACCEPTED"]
+        assert found is not None
+        assert (found.answer, found.password_asker) == ("ACCEPTED", "blue")
+
+    tell(tmp_path, story)
+
+
+def test_an_answer_does_not_overwrite_a_question_that_is_being_stored(tmp_path: Path) -> None:
+    async def story(world: Scheme) -> None:
+        requests = world.connector._requests
+        await requests._made.add(MADE)
+        path, query = f"/transactionRequests/{MADE.id}", "?authenticationType=OTP&retriesLeft=1&amount=1&currency=TZS"
+        for number, state in enumerate(["ACCEPTED", "PENDING"] * 10):
+            await requests._made.amend(MADE.id, lambda now: msgspec.structs.replace(now, password_asker=None))
+            question = world.hub_passes_on("GET", f"/authorizations/{MADE.id}{query}", None)
+            answer = world.hub_passes_on("PUT", path, {"transactionRequestState": state})
+            assert set(await asyncio.gather(*((question, answer) if number % 2 else (answer, question)))) == {200, 202}
+            found = requests.made(MADE.id)
+            assert found is not None
+            assert (found.answer, found.password_asker) == (state, "blue")
+
+    tell(tmp_path, story)
+
+
 def test_a_request_to_pay_is_answered_by_the_payers_dfsp_and_only_it_gets_the_password(tmp_path: Path) -> None:
-    request = RequestMade(
-        id=str(uuid.uuid4()),
-        order=RequestOrder(
-            home_id="r",
-            payer=PartyRef(id_type="MSISDN", id_value="1"),
-            payee=PartyRef(id_type="MSISDN", id_value="2"),
-            amount=1,
-            currency="TZS",
-            amount_type="SEND",
-            scenario="PAYMENT",
-        ),
-        digest=b"",
-        created_at=0.0,
-        state=RequestState.ASKED,
-        payer=PartyRef(id_type="MSISDN", id_value="1", fsp_id="blue"),
-    )
+    request = MADE
 
     async def story(world: Scheme) -> None:
         requests = world.connector._requests

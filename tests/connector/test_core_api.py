@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import json
+import shutil
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,19 @@ from aiohttp import web
 from fspiop.bodies.common import Money, Party, PartyIdInfo, TransactionType
 from fspiop.bodies.transaction_requests import TransactionRequestPost
 from hub.local.net import free_port
-from kitovu_connector import HttpBackend, Refused, command_line, event_messages, openapi
-from tests.connector.hub_stub import PAYEE, Scheme, error, quote, scheme, told, transfer
+from kitovu_connector import (
+    FspiopError,
+    HttpBackend,
+    Refused,
+    State,
+    Terms,
+    TermsWanted,
+    command_line,
+    event_messages,
+    openapi,
+    parse_amount,
+)
+from tests.connector.hub_stub import PAYEE, Core, Scheme, error, quote, scheme, told, transfer
 
 DOCUMENT: dict[str, Any] = json.loads(openapi.document())
 ORDER = {
@@ -133,6 +146,68 @@ def test_what_cannot_be_confirmed_or_cancelled_says_why(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_only_the_entered_password_is_accepted_and_never_by_a_repeated_acceptance_of_the_terms(tmp_path: Path) -> None:
+    request_id = "b51ec534-ee48-4575-b6a9-ead2955b8069"
+    order = ORDER | {"confirm": False, "otp": True, "transactionRequestId": request_id}
+
+    async def story(world: Scheme, call: Calls) -> None:
+        await call("POST", "/payments", order)
+        assert (await call("POST", "/payments/H1/confirm", {"otp": "123456"}))[0] == 409  # nobody has entered it yet
+        confirming = asyncio.create_task(call("POST", "/payments/H1/confirm"))
+        await world.until("GET", "/authorizations")
+        info = {"authentication": "OTP", "authenticationValue": "123456"}
+        entered = {"responseType": "ENTERED", "authenticationInfo": info}
+        assert await world.hub_passes_on("PUT", f"/authorizations/{request_id}", entered) == 200
+        waiting = (await confirming)[1]
+        assert (waiting["waitsFor"], waiting["otp"]) == ("OTP", "123456")
+        # The answer was lost, so the core accepts the terms again.
+        assert await call("POST", "/payments/H1/confirm") == (200, waiting)
+        assert (await world.connector.confirm("H1")).state is State.AUTHORIZED
+        assert (await call("POST", "/payments/H1/confirm", {}))[1]["waitsFor"] == "OTP"
+        status, refused = await call("POST", "/payments/H1/confirm", {"otp": "123457"})
+        assert (status, "another" in refused["errorInformation"]["errorDescription"]) == (409, True)
+        assert (await call("POST", "/payments/H1/confirm", {"otp": 123456}))[0] == 400
+        with pytest.raises(FspiopError, match="another"):
+            await world.connector.confirm("H1", "1")
+        assert world.count("POST", "/transfers") == 0
+        paying = [asyncio.create_task(call("POST", "/payments/H1/confirm", {"otp": "123456"})) for _ in range(2)]
+        await world.until("POST", "/transfers")
+        assert await world.hub_says("PUT", f"/transfers/{waiting['transferId']}", told("COMMITTED")) == 200
+        assert [(await each)[1]["state"] for each in paying] == ["COMMITTED"] * 2
+        assert world.count("POST", "/transfers") == 1
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+def test_the_example_in_node_pauses_before_it_asks_again() -> None:
+    paths: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        paths.append(request.path)
+        if request.path.startswith("/parties"):
+            return web.json_response({"displayName": "Asha", "fspId": "blue"})
+        is_ended = paths.count(request.path) > 1 and request.method == "GET"
+        return web.json_response({"waitsFor": "TERMS", "state": "AGREED", "isEnded": is_ended})
+
+    async def main() -> float:
+        app = web.Application()
+        app.router.add_route("*", "/{rest:.*}", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        port = free_port()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        began = time.monotonic()
+        script = str(Path(openapi.__file__).parents[1] / "docs/connect/pay.js")
+        paying = await asyncio.create_subprocess_exec("node", script, f"http://127.0.0.1:{port}", PAYEE, "1")
+        assert await paying.wait() == 0
+        await runner.cleanup()
+        return time.monotonic() - began
+
+    assert asyncio.run(main()) >= 2  # a second before each of two polls
+    assert sum(path.startswith("/payments/") and not path.endswith("/confirm") for path in paths) == 2
+
+
 # --- requests to pay --------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +267,41 @@ def test_a_stranger_who_names_a_request_does_not_pay_it(tmp_path: Path) -> None:
         assert await world.hub_passes_on("POST", "/quotes", wanted, source="red") == 202
         await world.until("PUT", f"/quotes/{wanted['quoteId']}")
         assert world.core.asked[0].home_request_id is None
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fee", "is_paid"),
+    [
+        ({}, "0", True),
+        ({"amount": {"currency": "TZS", "amount": "100.5"}}, "0", True),
+        ({"amount": {"currency": "TZS", "amount": "99.99"}}, "0", False),
+        ({"amount": {"currency": "KES", "amount": "100"}}, "0", False),
+        ({"payee": {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": "255712001002"}}}, "0", False),
+        ({"payee": {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": "+255712001001"}}}, "0", True),
+        ({}, "5", False),  # of 100 the payee would receive 95
+    ],
+)
+def test_a_request_is_paid_only_by_its_amount_to_its_payee(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], fee: str, is_paid: bool
+) -> None:
+    async def give_terms(core: Core, wanted: TermsWanted) -> Terms:
+        kept = parse_amount(fee)
+        return Terms(receive_amount=wanted.amount - kept, fee=kept)
+
+    monkeypatch.setattr(Core, "give_terms", give_terms)
+
+    async def story(world: Scheme, call: Calls) -> None:
+        transfer_id = await paid_by_blue(world, await asked(world, call), **changes)
+        for _ in range(200):
+            if world.core.credited == [transfer_id]:
+                break
+            await asyncio.sleep(0.02)
+        assert world.core.credited == [transfer_id]  # the money is the customer's whatever it was sent for
+        found = (await call("GET", "/requests/R1"))[1]
+        assert (found["isPaid"], found["transferIds"]) == (is_paid, [transfer_id] * is_paid)
+        assert (await call("GET", f"/transfers/{transfer_id}"))[1].get("homeRequestId") == ("R1" if is_paid else None)
 
     tell(tmp_path, story)
 

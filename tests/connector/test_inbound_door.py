@@ -161,7 +161,7 @@ def test_the_same_request_twice_while_the_customer_is_looked_up_is_one(tmp_path:
         asked = quote()
         other = asked | {"amount": {"currency": "TZS", "amount": "7"}}
         first = asyncio.create_task(world.hub_passes_on("POST", "/quotes", asked))
-        await until(lambda: asked["quoteId"] in world.connector._payee._checking)
+        await until(lambda: asked["quoteId"] in world.connector._payee._checks._checks)
         answers = await asyncio.gather(*(world.hub_passes_on("POST", "/quotes", body) for body in (asked, other)))
         assert (await first, *answers) == (202, 202, 400)
         assert quotes_in(world) == 1  # stored before it is acknowledged
@@ -175,7 +175,7 @@ def test_a_request_for_terms_is_not_acknowledged_before_it_is_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the core takes longer than the hub waits, the hub is told to send it again."""
-    monkeypatch.setattr("kitovu_connector.payee._WAIT_FOR_A_LOOKUP_S", 0.2)
+    monkeypatch.setattr("kitovu_connector.customer_checks._WAIT_FOR_A_LOOKUP_S", 0.2)
 
     class Slow(Knows):
         async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:

@@ -20,7 +20,17 @@ import pytest
 from aiohttp import web
 
 from hub.local.net import free_port
-from kitovu_connector import FspiopError, Order, PartyRef, StartError, event_records, instances, state_schema
+from kitovu_connector import (
+    FspiopError,
+    Order,
+    PartyRef,
+    StartError,
+    event_records,
+    instances,
+    records,
+    relay,
+    state_schema,
+)
 from kitovu_connector.bulk_transactions import BulkTransaction, Progress
 from kitovu_connector.config import Config, ConfigError, load
 from kitovu_connector.doctor import Verdict, _state
@@ -34,7 +44,7 @@ from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, R
 from kitovu_connector.service import Connector
 from kitovu_connector.sqlite_state import SqliteDatabase
 from kitovu_connector.store import Conflict, Incoming, QuoteGiven, Stage, Store
-from tests.connector.hub_stub import PAYEE, Scheme, quote, scheme, terms, told, transfer
+from tests.connector.hub_stub import PAYEE, Scheme, error, quote, scheme, terms, told, transfer
 
 COMMON = {"dfsp": "green", "ilp_secret": "digest"}
 
@@ -301,11 +311,45 @@ def test_events_that_are_delivered_cost_the_next_look_nothing(tmp_path: Path) ->
         Records(store.database, "event", EventRecord).oldest_open(10)
         Records(store.database, "conversion_received", Conversion).changed_since(7.0, "", suffix="/FXP", limit=10)
         reader.set_trace_callback(None)
+        asked.append(records.DELETE_OLD.replace("?", "1"))
         plans = [[row["detail"] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()] for sql in asked]
-        assert plans[0] == ["SEARCH exchange USING INDEX exchange_waiting (kind=?)"]  # and no sorting
+        assert plans[0] == ["SEARCH exchange USING INDEX exchange_due (kind=? AND owner=?)"]  # and no sorting
+        # SQLite finds the record of a page by its primary key.
+        assert any("exchange_ended (kind=? AND changed_at<?)" in line for line in plans[2])
         assert plans[1][0] == "SEARCH exchange USING INDEX exchange_by_change (kind=? AND changed_at>?)"
 
     run(tmp_path, "", "sqlite", story)
+
+
+def test_in_postgresql_old_and_waiting_records_are_found_by_an_index(url: str) -> None:
+    async def main() -> None:
+        database = PostgresqlDatabase(url, COMMON)
+        try:
+            with psycopg.connect(url, autocommit=True) as conn:
+                conn.execute(
+                    "INSERT INTO exchange (kind, id, digest, state, is_open, record, changed_at, owner)"
+                    " SELECT 'event', n::text, '', 's', n % 2, '', n + 10000 * (1 - n % 2), 'other'"
+                    " FROM generate_series(1, 5000) n"
+                )
+                conn.execute(
+                    "INSERT INTO relayed (sender, message, changed_at)"
+                    " SELECT 's', '', 9e9 FROM generate_series(1, 5000)"
+                )
+                conn.execute("ANALYZE exchange, relayed")
+                plans = [
+                    "\n".join(row[0] for row in conn.execute(f"EXPLAIN {sql.replace('?', '%s')}".encode(), values))
+                    for sql, values in (
+                        (records.OLDEST_OPEN, ("event", "me", 10)),
+                        (records.DELETE_OLD, ("event", 10_009.0, 100)),
+                        (relay.DELETE_OLD, (60.0,)),
+                    )
+                ]
+        finally:
+            database.disconnect()
+        for plan, index in zip(plans, ("exchange_due", "exchange_ended", "relayed_by_age"), strict=True):
+            assert index in plan, plan
+
+    asyncio.run(main())
 
 
 # --- several instances ------------------------------------------------------------------------------------------------
@@ -642,5 +686,38 @@ def test_a_stranger_cannot_flood_the_other_instances(tmp_path: Path, url: str, m
 
         assert set(await asyncio.gather(*(send("red") for _ in range(40)))) == {200, 503}
         assert await send("blue") == 200
+
+    tell(tmp_path, url, story)
+
+
+def test_a_stranger_cannot_fill_the_other_instances_with_large_callbacks(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kitovu_connector.relay._MOST_BYTES_AT_ONCE", 4000)
+    monkeypatch.setattr("kitovu_connector.relay._MOST_BYTES_A_SECOND", 2000)
+
+    async def story(world: Scheme, second: Connector) -> None:
+        def send(source: str) -> Awaitable[int]:
+            text = {"errorInformation": {"errorCode": "2001", "errorDescription": "x" * 120}}
+            return world.straight("PUT", f"/authorizations/{uuid.uuid4()}/error", text, source)
+
+        assert set(await asyncio.gather(*(send("red") for _ in range(60)))) == {200, 503}
+        assert await send("blue") == 200
+        await asyncio.sleep(2.1)
+        assert await send("red") == 200
+
+    tell(tmp_path, url, story)
+
+
+def test_a_report_about_a_known_incoming_transfer_is_not_relayed(tmp_path: Path, url: str) -> None:
+    async def story(world: Scheme, second: Connector) -> None:
+        known = incoming()
+        await world.connector._store.add_incoming(known)
+        path = f"/transfers/{known.transfer_id}"
+        assert await world.hub_says("PUT", path, told("RESERVED")) == 200
+        assert await world.straight("PUT", path, told("COMMITTED"), "red") == 400
+        assert await world.straight("PUT", path + "/error", error("2001"), "red") == 400
+        with psycopg.connect(url) as conn:
+            assert conn.execute("SELECT count(*) FROM relayed").fetchone() == (0,)
 
     tell(tmp_path, url, story)

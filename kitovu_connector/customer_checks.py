@@ -1,0 +1,85 @@
+"""Looks a customer up at the core before the connector stores a request about this customer.
+
+A request about an unknown customer gets an answer, but is never stored, because anybody can send many such requests.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector.background import Background
+from kitovu_connector.core_answers import No
+from kitovu_connector.identifiers import Alias
+from kitovu_connector.parties import Parties
+from kitovu_connector.store import Conflict
+
+_WAIT_FOR_A_LOOKUP_S = 2.0  # the hub waits five seconds for the response to a message
+
+
+class _Check:
+    """A request that the connector has not yet acknowledged."""
+
+    def __init__(self, content: object) -> None:
+        self.content = content
+        self.is_done = asyncio.Event()
+        self.fault: Exception | None = None
+
+
+class CustomerChecks:
+    """The requests that wait for the lookup of their customer."""
+
+    def __init__(self, parties: Parties, background: Background) -> None:
+        self._parties, self._background = parties, background
+        self._checks: dict[str, _Check] = {}  # by the id of the request
+
+    async def run(
+        self,
+        request_id: str,
+        content: object,
+        customer: Alias,
+        *,
+        keep: Callable[[], Awaitable[None]],
+        refuse: Callable[[No], None],
+    ) -> None:
+        """Looks the customer up and calls `keep`, or `refuse` if there is no such customer.
+
+        Calls `keep` at once if the core has just answered a lookup of this customer. Raises Conflict if other content
+        waits under this id. Raises FspiopError 2005 if the core takes too long. The hub then sends the request again,
+        because the connector acknowledges only durable requests.
+        """
+        if self._parties.is_known(customer):
+            await keep()
+            return
+        check = self._checks.get(request_id)
+        if check is None:
+            self._parties.check_has_room()
+            check = self._checks[request_id] = _Check(content)
+            self._background.start(self._finish(request_id, check, customer, keep, refuse))
+        elif check.content != content:
+            raise Conflict
+        try:
+            await asyncio.wait_for(check.is_done.wait(), _WAIT_FOR_A_LOOKUP_S)
+        except TimeoutError:
+            raise FspiopError(ErrorCode.SERVER_BUSY, http_status=503) from None
+        if check.fault is not None:
+            raise check.fault
+
+    async def _finish(
+        self,
+        request_id: str,
+        check: _Check,
+        customer: Alias,
+        keep: Callable[[], Awaitable[None]],
+        refuse: Callable[[No], None],
+    ) -> None:
+        try:
+            found = await self._parties.find(customer)
+            if isinstance(found, No):
+                refuse(found)
+            else:
+                await keep()
+        except Exception as error:  # the connector does not acknowledge the request
+            check.fault = error
+        finally:
+            self._checks.pop(request_id, None)
+            check.is_done.set()
