@@ -202,6 +202,7 @@ def test_each_core_of_the_page_is_short_and_needs_no_library() -> None:
 # --- the wheel --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough  # the guide's test pays by the same connector, from its sources
 def test_the_wheel_alone_pays_and_is_paid_with_signatures_both_ways(hub: Hub, tmp_path: Path) -> None:
     """Two banks in an empty environment, away from the repository, at the door that requires tokens and signatures."""
     pytest.importorskip("hatchling")
