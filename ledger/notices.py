@@ -144,7 +144,7 @@ def state_body(t: TransferState) -> dict[str, object]:
 
 
 def state_answer(hub: HubMessages, t: TransferState, requester: Recipient) -> Outgoing:
-    """Returns the hub's answer to GET /transfers/{ID} from the payer or the payee of a transfer.
+    """Returns the hub's answer to a payer or payee that sent GET /transfers/{ID}.
 
     The answer to the payee contains the fulfilment too, because the payee itself created the fulfilment.
     """

@@ -66,7 +66,10 @@ def queues(destination_id: int | None = None) -> list[Queue]:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """A participant that caused too many waiting messages at a destination. The hub answers its requests with 429."""
+    """A participant that caused too many waiting messages at a destination.
+
+    The hub answers this participant's requests with 429.
+    """
 
     source: str
     destination: str
