@@ -80,8 +80,15 @@ STEPS: list[tuple[type, str, Callable[..., str]]] = [
     (Store, "claim_quote", lambda _, transfer_id, quote_id: "transfer CLAIMED"),
     (Records, "add", lambda records, new: f"{records._kind} NEW"),
     (Records, "save", lambda records, before, after: f"{records._kind} {after.state}{_detail(after)}"),
+    (Records, "update", lambda records, record_id, change: _updated(records, record_id, change)),
     (Records, "amend", lambda records, record_id, change: f"{records._kind} AMENDED"),
 ]
+
+
+def _updated(records: Any, record_id: str, change: Callable[[Any], Any]) -> str:
+    before = records.get(record_id)
+    after = None if before is None else change(before)
+    return f"{records._kind} {'UNCHANGED' if after is None else f'{after.state}{_detail(after)}'}"
 
 
 def _detail(record: Any) -> str:
