@@ -12,7 +12,7 @@ from pathlib import Path
 
 _STATISTICS = Path("/proc/stat")
 _READ_EVERY_S = 0.5
-_SHORT = 0.7  # the share of the processors' time from which they are short
+_SHORT = 0.9  # the share of the processors' time from which they are short: below it, a payer's wait counts for more
 
 
 def _read() -> tuple[int, int]:
