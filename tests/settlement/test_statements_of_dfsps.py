@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from hub.sql_execution import found_by_keys
 from kitovu_connector.book_comparison import AtHub, Here, compare_books
@@ -165,7 +166,23 @@ def test_the_file_has_a_line_of_every_kind(scheme: World) -> None:
     assert (conversion["targetAmount"], conversion["targetCurrency"]) == ("5", "KES")
 
 
+_CONVERSIONS_OF_OTHERS = """
+    INSERT INTO ledger_fxtransfer
+    SELECT copy.*
+    FROM (SELECT to_jsonb(f) AS one FROM ledger_fxtransfer f LIMIT 1) f CROSS JOIN generate_series(1, 3000) n
+    CROSS JOIN LATERAL jsonb_populate_record(NULL::ledger_fxtransfer, f.one || jsonb_build_object(
+        'commit_request_id', 'c' || n, 'determining_transfer_id', 't' || n,
+        'initiator_id', %s, 'fxp_id', %s)) copy
+"""
+
+
 def test_every_part_of_a_page_is_found_by_an_index(scheme: World) -> None:
+    pay_converted(scheme)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(_CONVERSIONS_OF_OTHERS, [scheme.ids["red"], scheme.ids["grey"]])
+        cursor.execute("SET LOCAL session_replication_role = origin")
+        cursor.execute("ANALYZE ledger_fxtransfer")
     since = own_settlements._FIRST
     parameters = {"own": scheme.ids["green"], "at": since, "key": "", "to": own_settlements._LAST, "size": 100}
     plan = "\n".join(row[0] for row in found_by_keys("EXPLAIN " + statement._PAGE, parameters))
