@@ -13,7 +13,7 @@ from django.test import override_settings
 
 from hub.outbox import claims, retries, store
 from hub.outbox.claims import Claim, Paused, Room
-from hub.outbox.messages import HUB, IfPending
+from hub.outbox.messages import HUB, IfPending, Outgoing
 from hub.outbox.models import Delivery, Message
 from hub.outbox.store import Failure
 from hub.sql_execution import execute
@@ -23,6 +23,15 @@ from tests.world import World
 
 def claim(world: World, messages: int = 10, *, to: str = "blue", octets: int = MANY) -> Claim:
     return claims.claim({world.ids[to]: Room(messages, octets)}, lease_s=10)
+
+
+def append_in_turn(messages: list[Outgoing]) -> None:
+    """Appends messages with a millisecond between them, because messages of one moment may be claimed in any order."""
+    store.append(messages)
+    execute(
+        """UPDATE outbox_message
+           SET due_at = due_at - ((SELECT max(id) FROM outbox_message) - id) * interval '1 millisecond'"""
+    )
 
 
 def subjects(claimed: Claim) -> list[str]:
@@ -86,7 +95,7 @@ def test_a_source_has_no_more_under_way_than_its_share(world: World) -> None:
 
 def test_bodies_are_taken_until_they_fill_what_is_left(world: World) -> None:
     blue = world.ids["blue"]
-    store.append([message(blue, subject=str(n), body=b"x" * 100) for n in range(9)])
+    append_in_turn([message(blue, subject=str(n), body=b"x" * 100) for n in range(9)])
     taken = claim(world, octets=250)
     assert subjects(taken) == ["0", "1", "2"]
     assert taken.has_more == {blue}
@@ -109,7 +118,7 @@ def test_messages_of_one_subject_wait_for_each_other_and_are_not_looked_at_meanw
 
 def test_the_next_of_a_subject_comes_before_all_that_are_not_postponed_yet(world: World) -> None:
     """Otherwise each of a million answers about one transfer would wait until all others have been looked at."""
-    store.append([message(world.ids["blue"], subject="s") for _ in range(30)])
+    append_in_turn([message(world.ids["blue"], subject="s") for _ in range(30)])
     first = claim(world, 5)
     assert len(first.messages) == 1
     assert first.postponed == {(world.ids["blue"], HUB): 4}
