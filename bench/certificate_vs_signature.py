@@ -1,4 +1,4 @@
-"""Measures the cost of a payment between two connectors that recognise the hub in one of two ways.
+"""Measures the cost of a payment between two connectors, for two ways in which a connector recognises the hub.
 
 The command is `python -m bench.certificate_vs_signature`.
 
@@ -65,7 +65,7 @@ class Core:
 
 @dataclass
 class Figures:
-    """The figures for one way to recognise the hub and one kind of answer."""
+    """The figures of one measurement: one way to recognise the hub, and one kind of answer."""
 
     seconds: list[float] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)  # requests of the payer to the hub

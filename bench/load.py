@@ -68,8 +68,8 @@ class Load:
 def pairs(dfsps: list[str], hot: float, *, biller: bool = False) -> Iterator[tuple[str, str]]:
     """Yields payer and payee of each transfer, without end.
 
-    The generator uses all pairs one after the other. In addition, the first DFSP pays the share `hot` of all transfers.
-    With `biller`, all other DFSPs pay the first DFSP.
+    The generator uses all pairs one after the other. In addition, the first DFSP is the payer of a share of all
+    transfers. The parameter `hot` sets this share. With `biller`, all other DFSPs pay the first DFSP.
     """
     if biller:
         yield from cycle([(payer, dfsps[0]) for payer in dfsps[1:]])

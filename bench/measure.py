@@ -140,7 +140,7 @@ def machine_cpu_seconds() -> float:
 
 
 def grouped(seconds: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Returns the sums of items such as 'sink bench1' and 'sink bench2', by their first word."""
+    """Adds up the values whose names have the same first word, such as 'sink bench1' and 'sink bench2'."""
     sums: dict[str, float] = {}
     for name, used in seconds:
         group = name.split(" ")[0]

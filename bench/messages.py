@@ -154,7 +154,9 @@ def fulfilment_body(fulfilment: bytes, when: bytes) -> bytes:
 
 
 class Form(NamedTuple):
-    """One of the API's two forms of messages: media types, the keys under which a DFSP finds values, and bodies."""
+    """One of the API's two forms of messages: its media types, its bodies, and the keys of the values that a DFSP
+    reads.
+    """
 
     media_type: bytes  # the media type, with a place for a resource's name
     version: bytes

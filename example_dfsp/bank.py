@@ -84,7 +84,7 @@ class Bank:
         return web.json_response({"registered": len(self.customers.all)})
 
     async def _pay(self, request: web.Request) -> web.Response:
-        """Pays {reference, payer, payee, amount, currency, note}.
+        """Makes the payment of a body with {reference, payer, payee, amount, currency, note}.
 
         If a request is repeated with its reference, the bank pays only once.
 

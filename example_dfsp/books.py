@@ -3,8 +3,9 @@
 Accounts: one per customer, `scheme` (the debt of the payment scheme to the bank, or of the bank to the scheme), `held`
 (money reserved for outgoing payments), `fees`, `capital` and `cash` (the notes and coins of the tellers). Each further
 currency has its own accounts, such as `scheme KES`. A posting is one row with a debit and a credit. Each step of a
-transfer is posted at most once. The database itself updates the balances. It refuses an overdraft of a customer, a
-posting between two currencies, and a change of a posting or of a payment's end.
+transfer is posted at most once. The database itself updates the balances. The database refuses a customer's overdraft
+and a posting between two currencies. The database also refuses a change of a posting, or of the final state of a
+payment.
 
 The content of a reference or a transfer id never changes. A step with different content raises Conflict and posts
 nothing.
@@ -176,7 +177,10 @@ class Books:
             return Standing("HELD")
 
     def settle(self, reference: str, transfer_id: str, amount: int, fee: int = 0) -> None:
-        """Moves the committed amount to the scheme and the bank's fee to `fees`. Returns the rest to the payer."""
+        """Moves the committed amount to the scheme and the bank's fee to `fees`.
+
+        Returns the rest of the reserved money to the payer.
+        """
         with self.transaction():
             payer, held, state, known_id, paid, currency = self._payment(reference)
             if state == "COMMITTED" and (known_id, held if paid is None else paid) == (transfer_id, amount):
@@ -252,7 +256,7 @@ class Books:
     def forget(self, transfer_id: str) -> None:
         """Records that the hub has aborted a transfer.
 
-        The books then never credit this transfer, and refuse a later announcement of this transfer.
+        After an abort, the books never credit the transfer, and they refuse its later announcement.
         """
         with self.transaction():
             known = self._db.execute("SELECT state FROM incoming WHERE transfer_id = ?", (transfer_id,)).fetchone()
@@ -349,7 +353,7 @@ class Books:
                 self._depth -= 1
 
     def define(self, schema: str) -> None:
-        """Adds the tables of another part of the bank."""
+        """Adds the tables of another module of the bank."""
         with self._lock:
             self._db.executescript(schema)
 

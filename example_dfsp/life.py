@@ -1,8 +1,8 @@
 """A stream of payments of all kinds, with refusals, so that a demo looks alive. The same seed makes the same choices.
 
-Each bank acts for its own customers, in the same way as its web site. The customers send, buy, request, refund, pay in
-and out, and get salaries. Some payments fail: the account accepts no payments, nobody has the number, or the amount is
-above a limit.
+Each bank acts for its own customers, in the same way as its web site. The customers send money, buy, request money,
+refund, pay in cash, take out cash, and get salaries. Some payments fail: the account accepts no payments, nobody has
+the number, or the amount is above a limit.
 """
 
 import asyncio

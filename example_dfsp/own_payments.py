@@ -81,8 +81,9 @@ class OwnPayments:
         return True
 
     def _refusal(self, found: Instruction, payee: Customer) -> tuple[str, str] | None:
-        """Returns an error code and a text if the payee's account refuses the payment, or None. Other banks' payments
-        get equal errors.
+        """Returns an error code and a text if the payee's account refuses the payment, and otherwise None.
+
+        Payments from other banks get the same errors.
         """
         if payee.currency != found.currency:
             return "5106", f"the customer's account is in {payee.currency}"

@@ -38,7 +38,8 @@ class BulkTold(Shown, kw_only=True):
 class ConversionTold(Shown, kw_only=True):
     """A conversion. `role` is FXP if you convert, and INITIATOR if another DFSP converts for you.
 
-    To an initiator, RESERVED means that the FXP is bound. The conversion is committed or aborted with its transfer.
+    For an initiator, RESERVED means that the FXP is bound to its promise. The conversion is committed or aborted with
+    its transfer.
     """
 
     commit_request_id: str

@@ -15,7 +15,7 @@ GROUP_AT_MOST = 200
 
 
 class Duplicate(Exception):
-    """A value that must be unique is in the table already."""
+    """The error for a value that must be unique but is already in the table."""
 
 
 class Event(Protocol):
@@ -48,7 +48,7 @@ class Connection(Protocol):
     """A connection. Each statement has `?` for its values. The function seconds_now() is the database's time."""
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> Result:
-        """Runs a statement. Raises Duplicate if a value must be unique and is not."""
+        """Runs a statement. Raises Duplicate if a value must be unique but is already in the table."""
 
 
 Job = Callable[[Connection], T]
@@ -57,7 +57,7 @@ Job = Callable[[Connection], T]
 class Database(ABC):
     """One writer, which commits in groups, and one reader.
 
-    A read sees every write that has been awaited.
+    A read returns the data of every earlier awaited write.
     """
 
     is_shared = False
@@ -95,7 +95,7 @@ class Database(ABC):
     def listen(self, told: Callable[[str, str], None]) -> None:  # noqa: B027
         """Calls `told` with topic and key of each change of another instance, in a thread of its own.
 
-        Both are empty if notifications may have been lost.
+        Topic and key are empty if notifications were perhaps lost.
         """
 
     async def write(self, job: Job[T]) -> T:
@@ -110,7 +110,10 @@ class Database(ABC):
         return await future
 
     def note(self, conn: Connection, kind: str, record: object) -> None:
-        """Stores the event of a record's new state, in the transaction of this state. This instance will report it."""
+        """Stores the event of a record's new state, in the transaction of this state.
+
+        This instance will report the event.
+        """
         event = None if self.describe is None else self.describe(kind, record)
         if event is not None:
             conn.execute(

@@ -27,7 +27,7 @@ class Report:
 
 
 class Health:
-    """Sends at most one request to the hub in a period of some seconds.
+    """Sends at most one request to the hub in some seconds.
 
     Judges the core by its answers, and calls the core only after a fault.
     """

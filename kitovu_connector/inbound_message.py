@@ -57,7 +57,10 @@ class Message:
         return Reply(body, self.source, dict(self.headers))
 
     def met(self, found: bool) -> None:
-        """Notes whether something in this instance waits for this callback. If not, another may wait for it."""
+        """Records whether a caller in this instance waits for this callback.
+
+        If not, a caller in another instance can wait for it.
+        """
         self.is_awaited = bool(self.is_awaited) or found
 
     def check_sender(self, *senders: str | None) -> None:

@@ -1,4 +1,6 @@
-"""Bulks of quotes or of transfers as the connector receives and stores them, and what the core must offer for them."""
+"""Incoming bulks of quotes or transfers, in the form in which the connector stores them, and the interface that the
+core needs for bulks.
+"""
 
 from collections.abc import Sequence
 from enum import StrEnum

@@ -48,7 +48,10 @@ class KnownKeys:
         self._kept = config.state / "signing-keys.json" if isinstance(config.state, Path) else None
 
     async def start(self) -> None:
-        """Reads the keys of the last run, and fetches keys at regular intervals. Does nothing without `fetch_keys`."""
+        """Reads the keys that the last run stored, and then fetches keys at regular intervals.
+
+        Does nothing without `fetch_keys`.
+        """
         if not self._config.fetch_keys:
             return
         self._read_kept()

@@ -25,7 +25,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """The time of the latest Wait is over."""
+    """The waiting time of the latest action Wait is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,10 @@ class PartyFound:
 
 @dataclass(frozen=True, slots=True)
 class PartyFailed:
-    """PUT /parties/…/error or PUT /participants/…/error arrived. An error of the hub itself is proven."""
+    """PUT /parties/…/error or PUT /participants/…/error arrived.
+
+    If the error is from the hub itself, its source is proven.
+    """
 
     code: str
     text: str

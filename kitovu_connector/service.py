@@ -310,7 +310,7 @@ class Connector:
 
 
 def _state_of(config: Config) -> Database:
-    """Returns the database of the state. Raises StartError if it cannot be used."""
+    """Returns the database of the state. Raises StartError if the database cannot be used."""
     if isinstance(config.state, Path):
         return SqliteDatabase(config.state)
     try:

@@ -52,8 +52,8 @@ def seen_in(interval: Interval, sent: Mapping[str, Sequence[Any]], ends: Mapping
 
 
 def memory(samples: list[Sample], intervals: Mapping[str, Interval], names: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Returns three values for each process: its resident megabytes before the misbehaviour, their later maximum, and
-    the megabytes at the end.
+    """Returns three figures of each process's resident memory in megabytes: before the misbehaviour, the maximum since
+    then, and at the end.
     """
     before, after = intervals["before"], intervals["after"]
     return {

@@ -22,8 +22,8 @@ _TRICKLE_S = 0.1
 class Misbehaviour:
     """Does nothing.
 
-    A trial with this class shows how much the times of the other participants vary on this machine without a
-    misbehaviour.
+    Does not misbehave. A trial with this class shows how much the other participants' times vary on this machine
+    anyway.
     """
 
     manner: ClassVar[Manner] = Manner.TAKES  # the manner of the participant's own endpoint
@@ -37,7 +37,7 @@ class Misbehaviour:
         """Runs before the load begins."""
 
     async def take_part(self) -> None:
-        """Sends requests with one behaviour from the beginning of the load until its end, in all intervals."""
+        """Sends equal requests from the beginning of the load until its end, in all intervals."""
 
     async def begin(self) -> None:
         """Runs after the first interval. The duration of this method is not measured."""
@@ -149,7 +149,7 @@ class Brackets(Misbehaviour):
 
 
 class OddBytes(Misbehaviour):
-    """Sends messages that the hub cannot forward as a request, and answers for which no endpoint exists."""
+    """Sends requests that the hub cannot forward, and sends answers to paths that the hub does not have."""
 
     mate_endpoint_type = "FSPIOP_CALLBACK_URL_QUOTES"
 
