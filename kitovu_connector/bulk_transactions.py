@@ -89,7 +89,7 @@ class BulkTransactions:
             self._begin_run(bulk.id)
 
     def changed(self, bulk_id: str) -> None:
-        """Continues with a bulk that another instance has changed, or wakes the callers that wait for the bulk's stop."""
+        """Continues with a bulk that another instance has changed. Wakes the callers that wait for the bulk's stop."""
         if bulk_id in self._wakes:
             self._wakes[bulk_id].set()
         if bulk_id in self._stopped:

@@ -100,7 +100,7 @@ class Instances:
 def _renew(database: Database, conn: Connection) -> int:
     """Renews the lease of this instance, and makes this instance the owner of all open records without a living owner.
 
-    Returns how much.
+    Returns the number of new records of this instance.
     """
     mine = database.instance
     conn.execute(

@@ -66,7 +66,7 @@ class Payee:
         self._checks = CustomerChecks(parties, self._background)
 
     async def resume(self) -> None:
-        """After a start or a takeover, continues with every unfinished quote and transfer that no task processes yet."""
+        """After a start or a takeover, continues with all unfinished quotes and transfers that no task processes."""
         for quote in self._store.unfinished_quotes():
             self._begin_answer(quote)
         for incoming in self._store.unfinished_incoming():

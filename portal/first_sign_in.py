@@ -1,8 +1,9 @@
 """Confirms first sign-ins. Other administrators check that the owner of the account has signed in.
 
-An account that is not confirmed yet can only read. One administrator is enough if this administrator has neither
-requested nor approved a change of the account since the last confirmation. If the hub has no such administrator, two
-other administrators must confirm the sign-in separately. So a single person can never use another person's account.
+A user of an account that is not confirmed yet can only read. One administrator is enough if this administrator has
+neither requested nor approved a change of the account since the last confirmation. If the hub has no such
+administrator, two other administrators must confirm the sign-in separately. So one person alone can never use another
+person's account.
 """
 
 from collections.abc import Sequence

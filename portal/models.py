@@ -71,7 +71,7 @@ class Profile(models.Model):
 
 
 class Confirmation(models.Model):
-    """An administrator's confirmation that the owner of an account made its first sign-in."""
+    """An administrator's confirmation that an account's owner made the first sign-in of the account."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
     signed_in_at = models.DateTimeField()
@@ -98,8 +98,8 @@ class Invitation(models.Model):
     """An invitation with which the owner of an account can set the account's password once (`portal.invitations`).
 
     The hub sends the link by e-mail to the owner. Without e-mail, one person hands over the link, and another person
-    hands over the code. Each of these people sees only their own half, and only once. The hub stores keyed hashes of
-    the link and the code.
+    hands over the code. Each of the two people sees only their own half of the invitation, and only once. The hub
+    stores keyed hashes of the link and the code.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)

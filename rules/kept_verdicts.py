@@ -28,7 +28,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     def held_until(self, now: datetime) -> datetime | None:
-        """Returns the end of the hold of a transfer that is reserved now, or None."""
+        """Returns the time until which a transfer is held if it is reserved now, or None."""
         ends = [self.hold_until] if self.hold_until is not None else []
         if self.hold_for_s is not None:
             ends.append(now + timedelta(seconds=self.hold_for_s))

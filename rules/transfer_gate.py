@@ -1,9 +1,9 @@
 """The gate at the transfer: judges and counts a group's transfers inside the transaction that reserves them.
 
-The ledger opens the gate with the group's new transfers. When the gate opens, the ledger has already locked the
-transfers that end. The ledger locks accounts only later. Opening the gate reads and locks profiles. Judging and
-counting change only the read copies, transfer by transfer, so each transfer of the group sees the earlier transfers.
-Saving writes the changes in the ledger's transaction.
+The ledger opens the gate for the group's new transfers. Before this, the ledger has locked the transfers that end in
+this group. The ledger locks accounts only later. When the gate opens, it reads and locks profiles. Judging and counting
+change only the read copies, transfer by transfer, so each transfer of the group sees the earlier transfers. Saving
+writes the changes in the ledger's transaction.
 
 The gate locks a profile only if a live rule that applies to the transfer refuses by this profile. For all other
 profiles, the gate inserts rows, and a task later adds these payments (`rules.profiles.folding`). So payments to a
@@ -67,7 +67,7 @@ class TransferToJudge(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class RulesAtTransfers:
-    """The active rules in the form for this gate."""
+    """The active rules, compiled for this gate."""
 
     version: int | None  # None: no rules are active, but a kill switch is on
     compiled: CompiledRules

@@ -1,4 +1,4 @@
-"""The kinds of change for a participant's allowed source addresses and contacts."""
+"""The kinds of change for a participant's contacts, and for the addresses from which it may send."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

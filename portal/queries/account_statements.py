@@ -19,7 +19,7 @@ _OF_TRANSFERS = ("TRANSFER", "GROSS_PAYER", "GROSS_PAYEE")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One entry from the view of the account. `url` has the URL name and arguments of the payment's page."""
+    """One entry, as the account's owner sees it. `url` has the URL name and arguments of the payment's page."""
 
     entry: Posted
     counterparty: str
@@ -133,7 +133,7 @@ def earliest(found: Span, *, own: int | None) -> Iterator[list[Line]]:
 
 
 class _Names:
-    """The names of the accounts and payments in entries. One read covers many entries.
+    """The names of the accounts and payments in entries. One query reads the names for many entries.
 
     `own` is the visitor's participant.
     """

@@ -67,5 +67,5 @@ TEXTS: Mapping[str, Promise] = {
 
 
 def text_of(fault: Fault) -> str:
-    """Returns the fault without its place."""
+    """Returns the text of the fault, without the fault's place in the rule set."""
     return str(TEXTS[fault.code]) % dict(fault.params)

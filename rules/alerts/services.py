@@ -1,7 +1,7 @@
 """Raises alerts, assigns alerts to people, adds notes, and closes alerts.
 
-`raise_alerts` only inserts rows. So payments of a busy party do not wait for each other. A periodic task (`merge`) adds
-the rows to the alert of their party within two seconds.
+`raise_alerts` only inserts rows. So the payments of a party with many payments do not wait for each other. Within two
+seconds, a periodic task (`merge`) adds the rows to the alert of their party.
 """
 
 from collections import Counter, defaultdict

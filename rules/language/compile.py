@@ -3,9 +3,10 @@
 The module builds the function as a Python syntax tree. No text of a document becomes a name or code in the function.
 Texts and numbers are constants, and this module creates all names.
 
-A condition is true, false, or not known because a fact is missing. So the module creates two expressions for each
-condition. `maybe` is false only if the condition is certainly false. `sure` is true only if the condition is certainly
-true. `maybe` and `sure` are one expression if no fact of the condition can be missing at this gate.
+A condition is true, false, or not known because a fact is missing. The module creates two expressions for each
+condition, because a condition has three possible results. `maybe` is false only if the condition is certainly false.
+`sure` is true only if the condition is certainly true. `maybe` and `sure` are one expression if no fact of the
+condition can be missing at this gate.
 """
 
 import ast

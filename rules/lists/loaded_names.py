@@ -30,7 +30,7 @@ _is_building = False
 
 
 def current(number: int) -> NameIndex:
-    """Returns the index. If the index is older than this change, a thread builds a new index."""
+    """Returns the index. If the index does not contain this change, a thread builds a new index."""
     global _is_building
     if _index.number < number:
         with _lock:

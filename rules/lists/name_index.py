@@ -16,7 +16,10 @@ _MOST_NEWER = 8
 
 
 class ListedName(NamedTuple):
-    """A name on a list, in the spelling of `names.folded`, and the lowest score that makes another name a match."""
+    """A name on a list, in the spelling of `names.folded`.
+
+    `lowest` is the lowest score that makes another name a match.
+    """
 
     entry_id: int
     folded: str

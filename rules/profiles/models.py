@@ -36,7 +36,7 @@ class Profile(models.Model):
 class CountedTransfer(models.Model):
     """A transfer that the hub counted at its reservation, and the keys of the profiles in which the transfer counts.
 
-    The hub inserts the row and the transfer in one transaction. The row changes only once, if the transfer is aborted.
+    The hub inserts the row and the transfer in one transaction. The row changes only if the transfer is aborted.
     """
 
     transfer_id = models.CharField(max_length=36, primary_key=True)
@@ -83,8 +83,8 @@ class CountedTransfer(models.Model):
 class UnfoldedCount(models.Model):
     """A payment that a profile has to add or to remove.
 
-    Transactions that need no exact count add such a row and lock no profile. Only a transaction that has locked and
-    changed the profile deletes the row.
+    Transactions that need no exact count add a row to this table and lock no profile. Only a transaction that has
+    locked and changed the profile deletes the row.
     """
 
     key = models.BigIntegerField()

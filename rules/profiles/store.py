@@ -2,8 +2,8 @@
 lengths of the lists.
 
 The lock order of the ledger (`ledger.store`) applies: profiles after transfers and conversions, and before accounts,
-with ascending keys. A transaction deletes a row of `UnfoldedCount` only under the lock of the row's profile. So no row
-changes a profile twice.
+with ascending keys. A transaction deletes a row of `UnfoldedCount` only under the lock of the row's profile. So each
+row changes its profile only once.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ def lock(keys: Collection[int]) -> dict[int, Profile]:
     """Locks these profiles until the end of the transaction. Creates the missing profiles.
 
     Creates the missing profiles in the order of their keys, before it locks any profile. So a transaction that waits to
-    create a profile holds no lock that another creating transaction needs.
+    create a profile holds no lock for which another such transaction waits.
     """
     ordered = sorted(keys)
     execute(_CREATE, [ordered])
@@ -119,7 +119,7 @@ _DELETE_UNFOLDED = "DELETE FROM rules_profiles_unfoldedcount WHERE id = ANY(%s::
 
 
 def delete_unfolded(ids: Collection[int]) -> None:
-    """Deletes these rows after the change of their profiles."""
+    """Deletes these rows after their profiles have changed."""
     execute(_DELETE_UNFOLDED, [sorted(ids)])
 
 

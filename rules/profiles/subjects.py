@@ -81,7 +81,9 @@ def asks_for(needs: Collection[Need], *measures: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The subjects whose exact counters one live refusing rule needs, and the payments to which the rule applies."""
+    """One live rule that refuses payments: the subjects whose exact counters the rule needs, and the payments to which
+    the rule applies.
+    """
 
     when: Trigger
     subjects: frozenset[Subject]
@@ -101,7 +103,10 @@ def limits_of(compiled: CompiledRules) -> Sequence[Limit]:
 
 
 def may_look_at(when: Trigger, facts: Facts) -> bool:
-    """Returns whether a rule with this trigger applies to the payment, or perhaps applies because a fact is missing."""
+    """Returns whether a rule with this trigger applies to the payment.
+
+    Returns True if a missing fact leaves this unknown.
+    """
     return (
         (not when.currencies or facts.currency in when.currencies)
         and (not when.payer_dfsps or facts.payer_dfsp in when.payer_dfsps)
@@ -113,8 +118,8 @@ def may_look_at(when: Trigger, facts: Facts) -> bool:
 def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
     """Returns the profiles that must not change while the payment is judged.
 
-    A payment without an applicable limit locks no profile. If limits on other payments read the payment's profiles, the
-    hub can count this payment before or after the other payments.
+    A payment without an applicable limit locks no profile. If limits on other payments read this payment's profiles,
+    the hub may count this payment before or after the other payments.
     """
     subjects: set[Subject] = set()
     for limit in limits:

@@ -76,7 +76,10 @@ _VARIANCES = """
 
 
 def variances(revision: int) -> dict[str, dict[str, datetime]]:
-    """Returns the end of each exception, by rule and DFSP. Reads the rows of exceptions up to this number."""
+    """Returns the end of each exception, by rule and DFSP.
+
+    Reads only the rows of exceptions whose id is at most this number.
+    """
     found: dict[str, dict[str, datetime]] = {}
     for rule, dfsp, until in execute(_VARIANCES, [revision]):
         found.setdefault(rule, {})[dfsp] = until

@@ -35,7 +35,7 @@ _REPORTS = """
 
 
 def payments_come_from(payments: Payments) -> None:
-    """Adds counters of payments to the signals of each party."""
+    """Adds a function that returns counters of payments for the signals of a party."""
     _payments.append(payments)
 
 
