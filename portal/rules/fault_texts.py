@@ -19,7 +19,7 @@ TEXTS: Mapping[str, Promise] = {
     "out_of_bounds": gettext_lazy("must be from %(least)s to %(most)s"),
     "too_many": gettext_lazy("has more than %(most)s %(things)s"),
     "empty": gettext_lazy("must not be empty"),
-    "too_deep": gettext_lazy("conditions are nested deeper than %(most)s"),
+    "too_deep": gettext_lazy("conditions are nested more than %(most)s levels deep"),
     "id_twice": gettext_lazy("another rule has the id %(id)s"),
     "unknown_time_zone": gettext_lazy("%(found)s is not a time zone"),
     "unknown_fact": gettext_lazy("there is no fact %(found)s%(similar)s"),

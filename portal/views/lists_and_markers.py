@@ -72,7 +72,7 @@ def create(request: HttpRequest) -> HttpResponse:
         except NotChanged as reason:
             form.add_error("name", str(reason))
         else:
-            messages.success(request, _("The list was created. It has no entries yet."))
+            messages.success(request, _("The list was created. The list has no entries yet."))
             return redirect("list", made.name)
     return render(request, "portal/list_new.html", {"form": form}, status=400 if form.errors else 200)
 

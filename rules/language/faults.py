@@ -44,7 +44,7 @@ TEXTS: Mapping[str, str] = {
     "out_of_bounds": "must be from {least} to {most}",
     "too_many": "has more than {most} {things}",
     "empty": "must not be empty",
-    "too_deep": "conditions are nested deeper than {most}",
+    "too_deep": "conditions are nested more than {most} levels deep",
     "id_twice": "another rule has the id {id}",
     "unknown_time_zone": "{found} is not a time zone",
     "unknown_fact": "there is no fact {found}{similar}",

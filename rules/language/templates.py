@@ -427,7 +427,7 @@ _ALL = (
     Template(
         "night_delay",
         "Delay at night",
-        "Holds payments that are made at night until the morning.",
+        "Until the morning, holds payments that are made at night.",
         (
             Parameter("from", "Night begins", "time"),
             Parameter("to", "Night ends", "time"),
