@@ -1,6 +1,6 @@
 """A minimal HTTP/1.1 parser.
 
-The parser does only a few searches per message, because the bench runs on the hub's machine.
+The parser uses little CPU for each message, because the bench runs on the hub's machine.
 """
 
 from typing import NamedTuple

@@ -107,7 +107,7 @@ class Generator:
         self.sent: dict[str, tuple[float, float, int]] = {}
 
     async def run(self) -> None:
-        """Sends messages until the time is over, or until SIGTERM. Waits for the responses at the end."""
+        """Sends messages until the time is over, or until SIGTERM. At the end, waits for all open responses."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop)
         for number, due in enumerate(self._load.moments()):
             if self._is_stopped:

@@ -315,7 +315,7 @@ def trace_of(payment_id: str) -> bytes:
 def id_of_trace(trace: bytes) -> str:
     """Returns the payment's id in a traceparent.
 
-    A message that nobody requested has no traceparent. Returns "" for such a message.
+    A message that nobody requested has no traceparent. Returns "" for a message without a traceparent.
     """
     try:
         return str(uuid.UUID(trace[3:35].decode()))

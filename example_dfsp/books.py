@@ -1,11 +1,11 @@
 """The bank's own double-entry books in SQLite. Amounts are whole ten-thousandths.
 
-Accounts: one per customer, `scheme` (the debt of the payment scheme to the bank, or of the bank to the scheme), `held`
-(money reserved for outgoing payments), `fees`, `capital` and `cash` (the notes and coins of the tellers). Each further
-currency has its own accounts, such as `scheme KES`. A posting is one row with a debit and a credit. Each step of a
-transfer is posted at most once. The database itself updates the balances. The database refuses a customer's overdraft
-and a posting between two currencies. The database also refuses a change of a posting, or of the final state of a
-payment.
+Each customer has an account. The bank's own accounts are `fees`, `capital`, `scheme` (the debt between the payment
+scheme and the bank), `held` (money reserved for outgoing payments) and `cash` (the tellers' notes and coins). Each
+further currency has its own accounts, such as `scheme KES`. A posting is one row with a debit and a credit. Each step
+of a transfer is posted at most once. The database itself updates the balances. The database refuses a customer's
+overdraft and a posting between two currencies. The database also refuses a change of a posting, or of the final state
+of a payment.
 
 The content of a reference or a transfer id never changes. A step with different content raises Conflict and posts
 nothing.
@@ -110,7 +110,7 @@ class Standing:
 
     @property
     def was_never_sent(self) -> bool:
-        """Whether the payment ended before the bank sent a request for it."""
+        """Whether the payment ended before the bank sent a request for the payment."""
         return self.state == "ABORTED" and self.transfer_id is None
 
 
@@ -268,7 +268,7 @@ class Books:
                 self._db.execute("UPDATE incoming SET state = 'ABORTED' WHERE transfer_id = ?", (transfer_id,))
 
     def move(self, reference: str, step: str, names: tuple[str, str], currency: str, amount: int) -> None:
-        """Posts money from one of the bank's own accounts to another, such as from `scheme` to `stock`."""
+        """Posts money between two of the bank's own accounts, such as from `scheme` to `stock`."""
         with self.transaction():
             debit, credit = (self._own(name, currency) for name in names)
             self._post(reference, step, debit, credit, amount)
@@ -333,8 +333,9 @@ class Books:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Runs the statements of the block in one transaction. A transaction inside another one is a part of the outer
-        transaction.
+        """Runs the statements of the block in one transaction.
+
+        A transaction inside another transaction is a part of the outer transaction.
         """
         with self._lock:
             if self._depth:

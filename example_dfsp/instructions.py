@@ -1,6 +1,6 @@
 """The payments that customers order: parties, terms and state, from the order to the receipt.
 
-The money itself is recorded in the books. Each change of a state and the posting of its money are in one transaction:
+The money itself is recorded in the books. One transaction contains each change of a state and the posting of its money:
 
     NEW -> OFFERED -> SENT -> PAID | FAILED         (asks first: the customer confirms the terms)
     NEW ------------> SENT -> PAID | FAILED         (paid directly: salaries, refunds)

@@ -22,7 +22,7 @@ _SCENARIOS = {
 
 
 class OwnPayments:
-    """Offers, makes and refuses such payments."""
+    """Offers, makes and refuses payments between two customers of this bank."""
 
     def __init__(
         self,
@@ -60,8 +60,9 @@ class OwnPayments:
         )
 
     def attempt(self, found: Instruction) -> bool:
-        """Makes a payment whose money is held. Returns whether it has ended. While a one-time code is missing, it has
-        not ended.
+        """Makes a payment whose money is held.
+
+        Returns whether the payment has ended. While a one-time code is missing, the payment has not ended.
         """
         payee = self._payee(found)
         refusal = self._refusal(found, payee) or self._refusal_of_code(found)

@@ -1,8 +1,8 @@
 """Makes payments through the connector, and records the end of each payment in the books, even after a crash.
 
 If an instruction's money is held, the bank repeats the payment's requests until the connector reports the end. After a
-crash, the bank continues with all such payments. The connector uses the bank's own id of a payment, so a repeated
-request begins no second payment.
+crash, the bank continues with all payments whose money is held. The connector uses the bank's own id of a payment, so a
+repeated request begins no second payment.
 """
 
 import asyncio
@@ -216,8 +216,8 @@ class Payments:
     async def _attempt(self, found: Instruction) -> bool:
         """Sends a payment once. Returns whether the payment has ended.
 
-        Raises Conflict if the connector has another payment under this reference. The money then stays held until
-        people have examined the payment.
+        Raises Conflict if the connector has another payment under this reference. After a Conflict, the payment's money
+        stays held until people have examined the payment.
         """
         if self._own.is_for(found):
             return await asyncio.to_thread(self._own.attempt, found)

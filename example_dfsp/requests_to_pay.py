@@ -394,7 +394,7 @@ class RequestsToPay:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     def try_approval(self, request_id: str, code: str) -> int:
-        """Returns 0 if the code is correct. Otherwise counts the wrong code, and returns the number of wrong codes.
+        """Returns 0 if the code is correct. If the code is wrong, counts it, and returns the number of wrong codes.
 
         After MOST_WRONG_CODES wrong codes, the bank accepts no code.
         """
@@ -422,7 +422,7 @@ class RequestsToPay:
         )
 
     def code_of(self, request_id: str) -> str | None:
-        """Returns the one-time code of a received request, or None if it has none."""
+        """Returns the one-time code of a received request, or None if the request has no code."""
         found = self.received(request_id)
         return None if found is None else found.code
 

@@ -133,7 +133,8 @@ def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float)
     """Compares the hub's lines with the books, transfer by transfer and in both directions.
 
     The lines are those between `since` and `until`. A payment that is only in the books is a difference if it clearly
-    began and ended within these times. The hub records each transfer between its begin and its end in the books.
+    began and ended within this period. The hub records a transfer after the books record its begin, and before the
+    books record its end.
     """
     books = _books_of(bank)
     equal = under_way = 0

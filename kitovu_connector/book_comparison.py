@@ -1,6 +1,6 @@
 """Reads both sides of a comparison.
 
-One side is the hub's statement and settlements. The other side is this connector's records and a list of funds.
+The hub's side is its statement and its settlements. The DFSP's side is this connector's records and a list of funds.
 """
 
 import csv

@@ -2,7 +2,7 @@
 connector.
 
 So each payment is paid once or not at all, independently of the other payments. A stop is a point at which all payments
-have ended or wait for the core. The bulk itself only records its payments, its stops, and the stops that the core has
+have ended or wait for the core. The record of a bulk contains its payments, its stops, and the stops that the core has
 received.
 """
 
@@ -196,7 +196,7 @@ class BulkTransactions:
                     return payment
 
     async def _wait_for_core(self, bulk: BulkTransaction, event: asyncio.Event) -> None:
-        """Waits for the front end's answer. A payment without an answer in time ends by itself."""
+        """Waits for the front end's answer. A payment ends without an answer if the answer takes too long."""
         try:
             await asyncio.wait_for(event.wait(), _LOOK_AGAIN_S)
         except TimeoutError:

@@ -17,8 +17,8 @@ LOOK_EVERY_S = 5.0
 class ChangedFiles:
     """Calls a function again when one of its files has changed.
 
-    If the new files cannot be used, the old content stays in use. A new certificate without its new key is an example
-    of such files.
+    If the new files cannot be used, the old content stays in use. For example, a new certificate cannot be used without
+    its new key.
     """
 
     def __init__(self) -> None:

@@ -136,7 +136,7 @@ class Config:
     def check_callers_are_proven(self) -> None:
         """Raises ConfigError if a caller of the inbound port could pose as the hub.
 
-        With inbound_is_private, no such caller can reach the inbound port.
+        With inbound_is_private, only the hub can reach the inbound port, so no other proof is required.
         """
         if not (self.verify_jws or self.is_pinned or self.inbound_is_private):
             raise ConfigError(

@@ -58,7 +58,7 @@ class Events:
     async def resume(self) -> None:
         """Begins to send events to the core. The first events are those that an earlier run did not send.
 
-        After a takeover, the events of the other instance follow.
+        After a takeover, also sends the events of the other instance.
         """
         if not self.is_wanted or self._session is not None:
             return

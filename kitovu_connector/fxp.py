@@ -55,7 +55,7 @@ class FxBackend(Protocol):
 
 
 class ConversionEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The end of a conversion, with all its messages."""
+    """The end of a conversion, with all messages of the conversion."""
 
     state: str  # COMMITTED or ABORTED
     completed_at: str | None

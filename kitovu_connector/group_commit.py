@@ -1,4 +1,7 @@
-"""The state's database. One writer thread commits jobs in groups: all jobs that arrived during the previous commit."""
+"""The state's database.
+
+One writer thread commits jobs in groups. A group is all jobs that arrived during the previous commit.
+"""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -55,7 +58,7 @@ Job = Callable[[Connection], T]
 
 
 class Database(ABC):
-    """One writer, which commits in groups, and one reader.
+    """A database with one reader, and with one writer that commits in groups.
 
     A read returns the data of every earlier awaited write.
     """

@@ -128,7 +128,7 @@ class Position(_Response, kw_only=True):
 class Line(_Response, kw_only=True):
     """One transfer of a statement. `direction` is OUT if this DFSP pays.
 
-    If `is_converted`, the conversion changes this DFSP's position, and the transfer does not change it.
+    If `is_converted`, the conversion changes this DFSP's position instead of the transfer.
     """
 
     transfer_id: str

@@ -461,7 +461,7 @@ class Inbound:
     def _is_confirmed_by_hub(self, message: Message, payment: Payment) -> bool:
         """Returns whether the hub sent or forwarded this message about an outgoing transfer.
 
-        Any other message is only a claim.
+        Any other message is only a claim of its sender.
 
         Raises FspiopError unless the sender is the hub or the payee DFSP.
         """

@@ -59,7 +59,7 @@ class Message:
     def met(self, found: bool) -> None:
         """Records whether a caller in this instance waits for this callback.
 
-        If not, a caller in another instance can wait for it.
+        If no caller in this instance waits, a caller in another instance can wait for the callback.
         """
         self.is_awaited = bool(self.is_awaited) or found
 

@@ -1,6 +1,4 @@
-"""Incoming bulks of quotes or transfers, in the form in which the connector stores them, and the interface that the
-core needs for bulks.
-"""
+"""The stored form of incoming bulks of quotes or transfers, and the interface that the core needs for bulks."""
 
 from collections.abc import Sequence
 from enum import StrEnum

@@ -1,9 +1,9 @@
 """The instances of a connector that share a state: leases, takeovers, and notifications of changes.
 
 Each open record has an owner, which is the instance that continues the record. Each instance renews its lease every
-second. The database's clock decides whether a lease has ended. When an instance's lease has ended, another instance
-becomes the owner of its open records, and continues them as after a restart. An instance that was only slow finds that
-it is no longer the owner, and stops.
+second. The database's clock decides whether a lease has ended. If an instance's lease has ended, another instance
+becomes the owner of the open records, and continues them as after a restart. If an instance was only slow, it finds
+that it is no longer the owner, and stops.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The public keys of the hub and of other DFSPs, from files (`jws_keys`), and with `fetch_keys` also from the hub.
 
-The hub publishes a key before the key's first use, and does not publish revoked keys. The state directory keeps fetched
-keys, so a connector can verify messages even if it starts while the hub is down.
+The hub publishes a key before the key's first use, and does not publish revoked keys. Fetched keys are stored in the
+state directory. So a connector that starts while the hub is down can verify messages.
 """
 
 import asyncio

@@ -73,8 +73,9 @@ class Outbound:
         return _answer(await self._payer.wait_for_core(home_id, self._config.answer_s))
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        """Ends a payment whose transfer was not sent. Responds with 409 if the transfer was sent, because such a
-        payment can still be paid.
+        """Ends a payment whose transfer was not sent.
+
+        Responds with 409 if the transfer was sent, because the payment can then still be paid.
         """
         home_id = await _without_body(request)
         payment = await self._payer.tell(home_id, Cancelled())

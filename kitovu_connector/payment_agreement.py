@@ -106,7 +106,7 @@ def _wants_owner(payment: Payment, policy: Policy) -> bool:
 def _is_unknown(fsp_id: str, policy: Policy) -> bool:
     """Returns True if the connector cannot verify this DFSP's answers.
 
-    A payment to such a DFSP would wait in vain for a verified answer.
+    A payment to this DFSP would wait in vain for a verified answer.
     """
     return policy.known_signers is not None and fsp_id not in policy.known_signers
 
@@ -252,7 +252,7 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
     """Returns the reason why the payer must not accept these terms, or None.
 
     The time on the payee's clock is now `no_later_than` or later. Terms that seem to have expired are perhaps still
-    valid by the payee's clock. The payee decides whether such terms are valid.
+    valid by the payee's clock. The payee decides whether terms with a past expiration are valid.
     """
     order, (asked, currency) = payment.order, _asked(payment)
     if quote.transfer_amount.currency != currency:

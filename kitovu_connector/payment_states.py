@@ -189,7 +189,7 @@ def _ask_at_once(payment: Payment, now: float) -> Step:
 def _after_the_end(payment: Payment, event: Event) -> Step:
     """Refuses a report that contradicts the payment's final state, because a final state never changes.
 
-    People must examine such a report.
+    People must examine a report that contradicts a final state.
     """
     match event:
         case EndClaimed(fulfilment) if payment.state is State.ABORTED and payment.condition and fulfilment is not None:

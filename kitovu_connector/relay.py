@@ -43,7 +43,7 @@ class Relayed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Relay:
-    """The relayed callbacks, to and from the other instances."""
+    """Sends callbacks to the other instances, and receives callbacks from them."""
 
     def __init__(self, database: Database) -> None:
         self._db = database

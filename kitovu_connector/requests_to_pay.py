@@ -210,7 +210,8 @@ class RequestsToPay:
     async def _change(self, request: RequestMade, **changes: object) -> RequestMade:
         """Changes fields if the stored request is still in the state of `request`. Returns the stored request.
 
-        The other fields keep values that were stored meanwhile, such as the payer DFSP's request for a password.
+        All fields outside `changes` keep values that were stored meanwhile, such as the payer DFSP's request for a
+        password.
         """
 
         def change(now: RequestMade) -> RequestMade | None:

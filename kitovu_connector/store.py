@@ -34,7 +34,7 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Stage(StrEnum):
-    """The stage of an incoming transfer."""
+    """The stage that an incoming transfer has reached."""
 
     IN_BULK = "IN_BULK"  # stored as an item of a bulk; next: reserve the bulk at the core
     RECEIVED = "RECEIVED"  # stored, and the hub has received the 202; next: reserve at the core

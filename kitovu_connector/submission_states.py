@@ -81,8 +81,9 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The result of an event: the next state, the message to send (the request, or a GET of its state), and the time of
-    the next check.
+    """The result of an event: the next state, the message to send, and the time of the next check.
+
+    The message is the request, or a GET that requests the state.
     """
 
     submission: Submission

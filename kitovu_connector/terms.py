@@ -159,8 +159,8 @@ def problem_of(
 def fulfilment_of(quote: QuoteGiven, config: Config) -> bytes:
     """Returns the body of PUT /transfers/{ID} for a transfer on these terms.
 
-    The body has no completedTimestamp, because the API does not require it, and the hub refuses a time after the
-    present time of its own clock.
+    The body has no completedTimestamp, because the API does not require this field. The hub would refuse a time that is
+    later than the hub's own time.
     """
     return bodies.write(
         TransferPut(

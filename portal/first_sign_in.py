@@ -1,8 +1,8 @@
 """Confirms first sign-ins. Other administrators check that the owner of the account has signed in.
 
 A user of an account that is not confirmed yet can only read. One administrator is enough if this administrator has
-neither requested nor approved a change of the account since the last confirmation. If the hub has no such
-administrator, two other administrators must confirm the sign-in separately. So one person alone can never use another
+neither requested nor approved a change of the account since the last confirmation. If the hub has no administrator of
+this kind, two other administrators must confirm the sign-in separately. So one person alone can never use another
 person's account.
 """
 
@@ -160,7 +160,7 @@ def _involved(user: User, profile: Profile) -> set[int]:
 def _administrators() -> list[User]:
     """Returns the administrators who may confirm other accounts.
 
-    Such administrators are active, and their own accounts are confirmed.
+    Only active administrators with confirmed accounts may confirm other accounts.
     """
     return list(
         User.objects.filter(

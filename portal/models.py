@@ -26,8 +26,8 @@ def check_time_zone(name: str) -> None:
 class Profile(models.Model):
     """A user of the portal: either a user of one DFSP, or a user of the hub.
 
-    A new account can only read until other administrators have confirmed its first sign-in. An account can also only
-    read after a reset of its password and second factor (`portal.first_sign_in`).
+    A new account can only read until other administrators have confirmed its first sign-in. After a reset of its
+    password and second factor, an account can also only read (`portal.first_sign_in`).
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True)

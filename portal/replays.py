@@ -1,9 +1,9 @@
 """Replays versions of the rules over stored payments. A person requests a replay, and a worker starts a process that
 runs the replay.
 
-One replay runs at a time in the whole hub. A replay changes no payment. It holds no snapshot of the database, so
-payments and VACUUM continue during the replay. The worker does not run the replay itself, because a replay needs a long
-time, and switches off garbage collection in its process. The worker also sends messages.
+One replay runs at a time in the whole hub. A replay changes no payment. Payments and VACUUM continue during a replay,
+because the replay holds no snapshot of the database. The worker does not run the replay itself, because a replay takes
+long and switches off garbage collection in its process. The worker also sends messages.
 """
 
 import subprocess

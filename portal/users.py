@@ -44,7 +44,7 @@ def check(*, username: str, email: str, roles: frozenset[Role], participant: Par
 
 
 def check_email(email: str) -> None:
-    """Raises Refused if another account has this mailbox.
+    """Raises Refused if another account's e-mail address belongs to the same mailbox.
 
     With two accounts, one person could request a change and also approve it.
     """
@@ -146,7 +146,7 @@ def is_of_closed(user: User) -> bool:
 def reset_second_factor(user: User, *, actor: str) -> None:
     """Removes the user's password and second factor.
 
-    The user then needs an invitation and a new confirmed first sign-in.
+    After this, the user needs an invitation, and a new first sign-in that is confirmed.
     """
     end_access(user)
     record("second_factor_reset", subject=user.username, actor=actor)

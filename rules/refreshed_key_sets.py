@@ -32,9 +32,9 @@ _NUMBER = """
 class RefreshedKeySets:
     """The names that belong to each key of a table.
 
-    `pages` are SQL statements. Each statement returns at most a given number of rows (key, name, id) after a given key
-    and id, sorted by these columns. `changed` returns the keys that changed after a number, each with all of its names.
-    `found` returns the names of given keys.
+    `pages` are SQL statements. Each statement returns a page of sorted rows (key, name, id). The page begins after a
+    given key and id, and has at most a given number of rows. `changed` returns the keys that changed after a number,
+    each with all of its names. `found` returns the names of given keys.
     """
 
     def __init__(self, change: str, *, pages: Sequence[str], changed: str, found: str) -> None:

@@ -170,8 +170,8 @@ class TransferGate:
     def uncount(self, transfer_id: str) -> None:
         """Stops counting a transfer. Called when the transfer is aborted.
 
-        A trigger of the transfers' table inserts the rows that change the profiles of an aborted transfer. This method
-        only makes the change visible to the next transfers of the group.
+        A trigger of the transfers' table inserts the rows that change the profiles of an aborted transfer. The next
+        transfers of the group see the change only through this method.
         """
         payment = self._ending.get(transfer_id)
         if payment is None:

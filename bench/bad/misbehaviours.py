@@ -22,8 +22,8 @@ _TRICKLE_S = 0.1
 class Misbehaviour:
     """Does nothing.
 
-    Does not misbehave. A trial with this class shows how much the other participants' times vary on this machine
-    anyway.
+    Does not misbehave. A trial with this class shows how much the other participants' times vary without any
+    misbehaviour.
     """
 
     manner: ClassVar[Manner] = Manner.TAKES  # the manner of the participant's own endpoint
@@ -230,13 +230,13 @@ class OneSubjectSlow(_Waiting):
 
 
 class ManySubjectsDead(_Waiting):
-    """A million messages, each with its own subject, wait for a participant whose port is closed."""
+    """A million messages with different subjects wait for a participant whose port is closed."""
 
     manner, one_subject = Manner.DEAD, False
 
 
 class ManySubjectsSlow(_Waiting):
-    """A million messages, each with its own subject, wait for a participant that answers slowly."""
+    """A million messages with different subjects wait for a participant that answers slowly."""
 
     manner, one_subject = Manner.SLOW, False
 

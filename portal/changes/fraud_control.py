@@ -25,7 +25,7 @@ def _party(key: int) -> Line:
 
 
 def rules_about_list(name: str) -> Line:
-    """Returns the live rules that use a list. Without such a rule, the list stops no payment."""
+    """Returns the live rules that use a list. If no live rule uses the list, the list stops no payment."""
     rules = queries.live_rules_about(party_list=name)
     none = _("none: the list stops no payments. A kill switch stops a party without any rule.")
     return Line(_("Live rules about the list"), ", ".join(rules) or none)

@@ -177,7 +177,7 @@ def add_note(alert_id: int, *, text: str, actor: str) -> Note:
 
 @transaction.atomic
 def close(alert_id: int, *, outcome: str, actor: str) -> Alert:
-    """Closes an alert with its outcome. A later report about the party opens another alert."""
+    """Closes an alert and stores its outcome. A later report about the party opens another alert."""
     if outcome not in Alert.Outcome.values:
         raise NotChanged(f"the outcome must be one of {', '.join(Alert.Outcome.values)}")
     alert = _lock_open(alert_id)

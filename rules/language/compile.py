@@ -48,8 +48,8 @@ def compile_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[Ga
     """Returns one function for the live and shadow rules of a gate. The rule set must have passed the checks.
 
     `with_rules_of` adds rules of other gates. If a quote did not pass through this hub, the hub has not judged the
-    quote. So `compile_rules(rule_set, "transfer", with_rules_of=["quote"])` judges the transfer of such a quote by the
-    rules of the quote and of the transfer.
+    quote. In this case, `compile_rules(rule_set, "transfer", with_rules_of=["quote"])` judges the transfer by the rules
+    of both gates.
     """
     rules = rules_of_gates(rule_set.rules, (gate, *with_rules_of))
     needs = needed_counters(rules)

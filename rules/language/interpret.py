@@ -1,4 +1,4 @@
-"""Interprets rules node by node.
+"""Interprets rules, one node of a rule at a time.
 
 Tests compare compiled rules with this module. The hub uses this module to read the conditions of rules that fired.
 Pure.

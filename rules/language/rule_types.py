@@ -38,7 +38,7 @@ class _Node(msgspec.Struct, frozen=True):
 
 
 class Comparison(_Node, frozen=True):
-    """One fact compared with a value."""
+    """A comparison of one fact with a value."""
 
     fact: str
     operator: Operator

@@ -11,8 +11,8 @@ class Profile(models.Model):
     """The payments of one subject: a party, a participant, a payer with its payee, or a transaction with its refunds.
 
     A change needs the row's lock. The columns repeat the totals of `ring`, so that one SQL statement can compare the
-    totals with the transfers. The table has only the index of its key, and free space in each page, so an update
-    changes no index.
+    totals with the transfers. The table has free space in each page and only the index of its key, so an update changes
+    no index.
     """
 
     key = models.BigIntegerField(primary_key=True)

@@ -266,8 +266,8 @@ def of_events(events: Iterable[Event]) -> Profile:
 def differences(profile: Profile, events: Iterable[Event]) -> Iterator[str]:
     """Yields each difference between a stored profile and the payments that the profile should contain.
 
-    It does not matter which events the profile keeps one by one, because this choice depends on the order of additions
-    and removals. A profile must contain each event, either as a single event or in the event's bucket.
+    The choice of single events may differ, because it depends on the order of additions and removals. A profile must
+    contain each event, either as a single event or in the event's bucket.
     """
     expected = set(events)
     kept = set(profile.events)

@@ -29,7 +29,7 @@ def lock(keys: Collection[int]) -> dict[int, Profile]:
     """Locks these profiles until the end of the transaction. Creates the missing profiles.
 
     Creates the missing profiles in the order of their keys, before it locks any profile. So a transaction that waits to
-    create a profile holds no lock for which another such transaction waits.
+    create a profile holds no lock that blocks another transaction of this kind.
     """
     ordered = sorted(keys)
     execute(_CREATE, [ordered])

@@ -29,7 +29,7 @@ REFUND = "REFUND"
 
 
 def key_of_subject(subject: Subject, facts: Facts) -> int | None:
-    """Returns the key of a subject of this payment, or None if the payment has no such subject."""
+    """Returns the key of a subject of this payment, or None if the payment does not have this subject."""
     match subject:
         case "payer":
             return facts.payer
@@ -81,7 +81,7 @@ def asks_for(needs: Collection[Need], *measures: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One live rule that refuses payments: the subjects whose exact counters the rule needs, and the payments to which
+    """A live rule that refuses payments by exact counters: the subjects of these counters, and the payments to which
     the rule applies.
     """
 
@@ -105,7 +105,7 @@ def limits_of(compiled: CompiledRules) -> Sequence[Limit]:
 def may_look_at(when: Trigger, facts: Facts) -> bool:
     """Returns whether a rule with this trigger applies to the payment.
 
-    Returns True if a missing fact leaves this unknown.
+    Also returns True if a fact that decides this is missing.
     """
     return (
         (not when.currencies or facts.currency in when.currencies)

@@ -1,10 +1,10 @@
 """The rules that judge payments now. The hub reads the active rules once for each group of messages, at the group's
 beginning.
 
-If no version was ever active and no kill switch is on, a process reads the database only once a second. A group then
-runs no statement. Otherwise each group runs one statement. The statement takes a lock that conflicts with the
-activation of another version, and then reads the active version. So two versions never judge parts of one group. After
-the commit of an activation, no process judges a group by the earlier version.
+If no version was ever active and no kill switch is on, groups run no statement, and a process reads the database once a
+second. In all other cases, each group runs one statement. The statement takes a lock that conflicts with the activation
+of another version, and then reads the active version. So two versions never judge parts of one group. After the commit
+of an activation, no process judges a group by the earlier version.
 
 A thread compiles a new version as soon as a process finds the version in the database. Two people activate the version
 only later. So a payment waits for a compilation only if a version is activated within a second after its creation.
@@ -66,7 +66,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class ActiveRules:
-    """One version with the exceptions from its rules. The object does not change while a group uses it."""
+    """One version of the rules, with the exceptions from its rules.
+
+    The object does not change while a group uses it.
+    """
 
     rules: Version
     variances: Variances

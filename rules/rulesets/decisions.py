@@ -1,6 +1,7 @@
 """Stores the verdicts about payments, and raises alerts.
 
-The hub stores each verdict that has an effect or a hit of a rule. Of the other verdicts, it stores one in a hundred.
+The hub stores each verdict that has an effect or a hit of a rule. The hub stores one in a hundred of all other
+verdicts.
 """
 
 import zlib
