@@ -326,7 +326,7 @@ def id_of_trace(trace: bytes) -> str:
 def text_of(body: bytes, key: bytes) -> bytes:
     """Returns the text under a key of a JSON body, or empty bytes if the body does not have the key.
 
-    Does not parse the rest of the body.
+    Does not parse the other fields of the body.
     """
     at = body.find(b'"' + key + b'"')
     if at < 0:

@@ -88,7 +88,7 @@ class Bank:
 
         If a request is repeated with its reference, the bank pays only once.
 
-        A request with a used reference and different content gets 409.
+        The response is 409 if the reference was already used with different content.
         """
         try:
             wanted = await request.json()

@@ -55,7 +55,7 @@ class Life:
     async def run(self) -> None:
         """Waits until the bank's customers are registered at the scheme.
 
-        Then makes payments until the task is cancelled.
+        After the registration, makes payments until the task is cancelled.
         """
         await self._bank.is_registered.wait()
         actions: list[tuple[int, Callable[[], Awaitable[None]]]] = [

@@ -227,7 +227,7 @@ class Payments:
         return await self._is_ended(found, status, said)
 
     async def _send(self, found: Instruction) -> Answer:
-        """Takes the next step of a payment at the connector. Returns the connector's answer.
+        """Performs the next step of a payment at the connector. Returns the connector's answer.
 
         The bank first reads the state of the payment, because a confirmation accepts the terms or the one-time code,
         depending on this state. Without this check, a confirmation of the terms after a lost response or a restart
@@ -318,7 +318,7 @@ class Payments:
 
 
 def terms_of(found: Instruction, said: dict[str, Any]) -> dict[str, Any]:
-    """Returns the terms of a payment that waits for its confirmation, as columns of an instruction."""
+    """Returns the terms of a payment that waits for confirmation, by the names of an instruction's columns."""
     moved, receive_currency = parse_amount(said["transferAmount"]), said["currency"]
     if (conversion := said.get("conversion")) is not None:
         if conversion["sourceCurrency"] != found.currency:

@@ -245,7 +245,7 @@ class RequestsToPay:
         self._loop.call_soon_threadsafe(self._start, work)
 
     async def _follow(self, home_id: str) -> None:
-        """Repeats a request until the payer's bank has answered. Then waits for the payer's later answer.
+        """Repeats a request until the payer's bank has answered, and then waits for the payer's later answer.
 
         After an unexpected error, such as a full disk or an odd response, the bank tries again.
         """

@@ -26,7 +26,7 @@ _LONGEST_PAUSE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """An error as answer: the code and the text for the requesting DFSP."""
+    """An error as the answer to the requesting DFSP, with its code and its text."""
 
     code: str
     text: str = ""

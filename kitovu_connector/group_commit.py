@@ -96,7 +96,7 @@ class Database(ABC):
         """Notifies the other instances of a change, once the transaction is durable."""
 
     def listen(self, told: Callable[[str, str], None]) -> None:  # noqa: B027
-        """Calls `told` with topic and key of each change of another instance, in a thread of its own.
+        """Calls `told` in a separate thread, with the topic and the key of each change by another instance.
 
         Topic and key are empty if notifications were perhaps lost.
         """

@@ -56,7 +56,7 @@ class HubClock:
 
     @property
     def measured(self) -> Measured | None:
-        """The difference, or None before the hub's first response."""
+        """The difference of the two clocks, or None before the hub's first response."""
         if math.isinf(self._least):
             return None
         return Measured((self._least + self._most) / 2, (self._most - self._least) / 2)

@@ -314,7 +314,7 @@ class Store:
         return self._own("SELECT record FROM incoming WHERE transfer_id = ? AND owner = ?", transfer_id, Incoming)
 
     def unfinished_incoming(self) -> list[Incoming]:
-        """Returns every transfer that needs an action of this DFSP or of the hub, and that this instance continues."""
+        """Returns every transfer of this instance that needs an action of this DFSP or of the hub."""
         return self._unfinished("SELECT record FROM incoming WHERE is_open = 1 AND owner = ?", Incoming)
 
     # ---- lists: in the order of the last change, after a place in this order

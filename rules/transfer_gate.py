@@ -1,9 +1,9 @@
 """The gate at the transfer: judges and counts a group's transfers inside the transaction that reserves them.
 
-The ledger opens the gate for the group's new transfers. Before this, the ledger has locked the transfers that end in
-this group. The ledger locks accounts only later. When the gate opens, it reads and locks profiles. Judging and counting
-change only the read copies, transfer by transfer, so each transfer of the group sees the earlier transfers. Saving
-writes the changes in the ledger's transaction.
+The ledger opens the gate for the group's new transfers. Before the gate opens, the ledger has locked the transfers that
+end in this group. The ledger locks accounts only later. When it opens, the gate reads and locks profiles. The gate
+judges and counts one transfer after another. It changes only its copies of the profiles, so each verdict includes the
+earlier transfers of the group. The method `save` writes the changes in the ledger's transaction.
 
 The gate locks a profile only if a live rule that applies to the transfer refuses by this profile. For all other
 profiles, the gate inserts rows, and a task later adds these payments (`rules.profiles.folding`). So payments to a
@@ -170,8 +170,8 @@ class TransferGate:
     def uncount(self, transfer_id: str) -> None:
         """Stops counting a transfer. Called when the transfer is aborted.
 
-        A trigger of the transfers' table inserts the rows that change the profiles of an aborted transfer. The next
-        transfers of the group see the change only through this method.
+        A trigger of the transfers' table inserts the rows that change the profiles of an aborted transfer. This method
+        changes only the gate's copies, for the next transfers of the group.
         """
         payment = self._ending.get(transfer_id)
         if payment is None:

@@ -1,4 +1,4 @@
-"""The kinds of change for a participant's contacts, and for the addresses from which it may send."""
+"""The kinds of change for a participant's contacts and allowed source addresses."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

@@ -21,7 +21,7 @@ class Held:
 
 
 def with_rules(holds: Sequence[HeldTransfer]) -> list[Held]:
-    """Returns these holds with their rules' ids and their open requests. Runs three SQL statements."""
+    """Returns these held transfers, each with the ids of its rules and its open requests. Runs three SQL statements."""
     ids = [hold.pk for hold in holds]
     rules = _rules_by_transfer(holds)
     requests = {approval.subject: approval for approval in _open_requests(ids)}

@@ -1,5 +1,6 @@
-"""All SQL statements about profiles. Each statement takes lists, so the number of statements does not depend on the
-lengths of the lists.
+"""All SQL statements about profiles.
+
+The parameters of each statement are lists, so the number of statements does not depend on the lengths of the lists.
 
 The lock order of the ledger (`ledger.store`) applies: profiles after transfers and conversions, and before accounts,
 with ascending keys. A transaction deletes a row of `UnfoldedCount` only under the lock of the row's profile. So each
@@ -215,5 +216,5 @@ _WAITING = f"""
 
 
 def waiting(most_rows: int, most: int) -> list[int]:
-    """Returns profiles with waiting rows that are not skipped. The longest waiting profile is first."""
+    """Returns profiles with waiting rows that are not skipped. The profile that has waited longest is first."""
     return [row[0] for row in execute(_WAITING, [most_rows, most])]

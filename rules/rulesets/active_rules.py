@@ -2,9 +2,9 @@
 beginning.
 
 If no version was ever active and no kill switch is on, groups run no statement, and a process reads the database once a
-second. In all other cases, each group runs one statement. The statement takes a lock that conflicts with the activation
-of another version, and then reads the active version. So two versions never judge parts of one group. After the commit
-of an activation, no process judges a group by the earlier version.
+second. In all other cases, each group runs one statement. The statement acquires a lock that conflicts with the
+activation of another version, and then reads the active version. So one group is never judged by two versions. After
+the commit of an activation, no process judges a group by the earlier version.
 
 A thread compiles a new version as soon as a process finds the version in the database. Two people activate the version
 only later. So a payment waits for a compilation only if a version is activated within a second after its creation.
