@@ -133,7 +133,7 @@ def order_of(wanted: PaymentWanted) -> Order:
 
 
 def amount_of(text: str) -> int:
-    """Returns an amount above 0 as ten-thousandths. Raises FspiopError for another text."""
+    """Returns an amount above 0 as ten-thousandths. Raises FspiopError for any other text."""
     try:
         amount = parse_amount(text)
     except AmountError as error:

@@ -1,8 +1,8 @@
 """The messages and checks of a payment that an FXP converts. Pure.
 
-With a SEND amount, the FXP first converts the payer's amount. After the conversion's terms, the connector requests
-terms for the converted amount. With a RECEIVE amount, the connector first requests terms. After these terms, the
-connector requests the price of the transfer amount from the FXP.
+With a SEND amount, the connector first requests the FXP's terms for this amount, and then the payee DFSP's terms for
+the converted amount. With a RECEIVE amount, the connector first requests the payee DFSP's terms, and then the FXP's
+price for the transfer amount.
 """
 
 import uuid

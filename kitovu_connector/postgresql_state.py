@@ -1,9 +1,9 @@
 """The state in PostgreSQL, for several instances of the connector. Needs kitovu-connector[postgresql].
 
 One instance writes at a time, as with SQLite, because each group of jobs first acquires the same lock of the database.
-So no two jobs can wait for each other, and `changed_at` has the order of the commits, which the lists rely on. The
-transaction of a group takes some milliseconds. The database ends the transaction of an instance that stops in the
-middle of a group.
+So no two jobs can wait for each other. The values of `changed_at` have the order of the commits, and the lists need
+this order. The transaction of a group takes some milliseconds. The database ends the transaction of an instance that
+stops in the middle of a group.
 """
 
 import functools

@@ -116,8 +116,8 @@ class Records(Generic[R]):
     async def update(self, record_id: str, change: Callable[[R], R | None]) -> R | None:
         """Calls `change` with the stored record, stores the returned record as `save` does, and returns it.
 
-        No other change of the record can happen in the meantime. If `change` returns None, returns the stored record
-        and changes nothing. Returns None if there is no record.
+        No other change of the record can happen between the read and the write. If `change` returns None, returns the
+        stored record and changes nothing. Returns None if there is no record.
         """
 
         def job(conn: Connection) -> R | None:
@@ -146,7 +146,8 @@ class Records(Generic[R]):
 
         Returns None if there is no record.
 
-        No other change of the record can happen in the meantime. The state stays the same, so there is no event.
+        No other change of the record can happen between the read and the write. The state stays the same, so there is
+        no event.
         """
 
         def job(conn: Connection) -> R | None:

@@ -38,7 +38,7 @@ _ABOUT_PAYMENTS = ("prepare", "end-to-payer", "end-to-payee")
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A table with texts to erase, and the SQL statements that erase a slice. The oldest rows are first."""
+    """A table with texts to erase, and the SQL statements that erase a slice. The hub erases the oldest rows first."""
 
     kind: str
     table: str

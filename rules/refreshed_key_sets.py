@@ -2,8 +2,8 @@
 in most cases.
 
 The writers of the table number their changes (`rules.lists.changes`) in the order of their commits. A process reads
-this number at most twice a second. If the number has grown, the process also reads the changed keys. So the payments of
-a group need no SQL statement.
+this number at most twice a second. If the number has grown, the process also reads the changed keys. So a group of
+payments needs no SQL statement to find the names of its keys.
 
 The copy has at most `MOST_KEYS` keys, about 12 MB. If the table has more keys, each call runs one SQL statement
 instead.

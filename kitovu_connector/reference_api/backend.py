@@ -141,8 +141,8 @@ class ReferenceBackend(CoreHttp):
     async def reserve(self, incoming: IncomingMoney) -> None:
         """Sends POST /transfers. If the core perhaps has the transfer already, first sends GET /transfers/{id}.
 
-        The SDK never repeats POST /transfers. So a core that was written for the SDK can credit a repeated transfer
-        twice.
+        The SDK never repeats POST /transfers. A core that was written for the SDK can therefore credit a repeated
+        transfer twice.
         """
         if incoming.is_repeated and await self._has(incoming.transfer_id):
             return

@@ -103,7 +103,7 @@ def span(account: Account, *, since: datetime, until: datetime) -> Span:
 def latest(found: Span, *, before: int | None, size: int, own: int | None) -> list[Line]:
     """Returns the span's entries with ids below `before`, with the latest first.
 
-    Each entry has the balance after the entry.
+    Each entry contains the balance after this entry.
     """
     top = found.end if before is None else balance_checkpoints.sums_before(found.account.pk, before)
     rows = balance_checkpoints.latest(found.account.pk, first=found.first, before=top.before, size=size)

@@ -360,7 +360,7 @@ class NewSwitch(PartyMixin, AskForm):
         return said
 
     def named(self) -> dict[str, Any]:
-        """Returns the object of the kill switch that the form's fields describe."""
+        """Returns the object of the kill switch, as the form's fields describe the object."""
         said = self.cleaned_data
         names = {name: said[name].name for name in ("payer_dfsp", "payee_dfsp") if said.get(name) is not None}
         return names if said.get("party") is None else {**names, "party": said["party"]}

@@ -53,9 +53,9 @@ def is_refund(facts: Facts) -> bool:
 
 
 def keys_to_count(facts: Facts, counted_too: Collection[Subject]) -> Keys:
-    """Returns the profiles in which the payment counts. The parties are always included.
+    """Returns the profiles in which the payment counts.
 
-    Other subjects are included if a rule needs them.
+    The result always includes the profiles of the parties. It includes other profiles only if a rule needs them.
     """
     assert facts.payee_dfsp is not None
     return Keys(
@@ -105,7 +105,7 @@ def limits_of(compiled: CompiledRules) -> Sequence[Limit]:
 def may_look_at(when: Trigger, facts: Facts) -> bool:
     """Returns whether a rule with this trigger applies to the payment.
 
-    Also returns True if a fact that decides this is missing.
+    Also returns True if a deciding fact is missing.
     """
     return (
         (not when.currencies or facts.currency in when.currencies)

@@ -32,8 +32,8 @@ class RuleSetVersion(models.Model):
 class Activation(models.Model):
     """The period in which a version judges payments. If a period has no version, no rules judge payments in the period.
 
-    If several periods contain a moment, the period that began last applies. So the end of a limited period makes the
-    version of the earlier period active again.
+    If several periods contain a moment, the period that began last applies. When a limited period ends, the version of
+    the earlier period is active again.
     """
 
     version = models.ForeignKey(RuleSetVersion, on_delete=models.PROTECT, related_name="activations", null=True)
