@@ -33,7 +33,11 @@ def _evidence(payload: Payload) -> list[Line]:
             Line(_("Bank's statement"), _("none uploaded")),
             Line(_("Reason for settling without a statement"), payload.get("without_statement") or "–"),
         ]
-    told = _("number %(number)s, every line matches") if found["is_exact"] else _("number %(number)s, does not match")
+    told = (
+        _("statement %(number)s, and every line matches")
+        if found["is_exact"]
+        else _("statement %(number)s, which does not match")
+    )
     return [Line(_("Bank's statement"), told % {"number": found["id"]}), Line("SHA-256", found["sha256"])]
 
 

@@ -16,7 +16,7 @@ TEXTS: Mapping[str, Promise] = {
     "wrong_language": gettext_lazy("the hub reads version %(known)s of the language, not version %(found)s"),
     "not_one_of": gettext_lazy("%(found)s is not allowed; allowed values are %(allowed)s"),
     "wrong_form": gettext_lazy("%(found)s does not have the form %(wanted)s"),
-    "out_of_bounds": gettext_lazy("must be from %(least)s to %(most)s"),
+    "out_of_bounds": gettext_lazy("the value must be from %(least)s to %(most)s"),
     "too_many": gettext_lazy("has more than %(most)s %(things)s"),
     "empty": gettext_lazy("must not be empty"),
     "too_deep": gettext_lazy("conditions are nested more than %(most)s levels deep"),

@@ -41,7 +41,7 @@ TEXTS: Mapping[str, str] = {
     "wrong_language": "the hub reads version {known} of the language, not version {found}",
     "not_one_of": "{found} is not allowed; allowed values are {allowed}",
     "wrong_form": "{found} does not have the form {wanted}",
-    "out_of_bounds": "must be from {least} to {most}",
+    "out_of_bounds": "the value must be from {least} to {most}",
     "too_many": "has more than {most} {things}",
     "empty": "must not be empty",
     "too_deep": "conditions are nested more than {most} levels deep",
