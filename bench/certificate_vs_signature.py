@@ -3,8 +3,8 @@
 The command is `python -m bench.certificate_vs_signature`.
 
 A connector that recognises the hub by the hub's certificate accepts every message on the hub's connection. A connector
-that can only check the hub's signatures must send more requests. This connector must request the payee's DFSP from the
-hub. The connector must also request the outcome from the hub after the payee DFSP's report.
+that can only check the hub's signatures must send more requests. To find the payee's DFSP, this connector must send a
+request to the hub. The connector must also request the outcome from the hub after the payee DFSP's report.
 """
 
 import argparse

@@ -1,7 +1,9 @@
-"""The messages of a payment. The bench prepares their parts in advance, so that a new message only joins bytes.
+"""The messages of a payment.
 
-The payer's process and the payee's process build equal pools. The payer's process uses the packets and conditions. The
-payee's process uses the fulfilments.
+The bench prepares the parts of messages in advance, and creates a new message only by joining bytes.
+
+The payer's process and the payee's process build equal pools of packets. The payer's process uses the packets and
+conditions. The payee's process uses the fulfilments.
 """
 
 import hashlib
@@ -58,7 +60,7 @@ def _transaction(payer: str, payee: str, number: int) -> dict[str, object]:
 
 
 class Clock:
-    """The current time in the forms of headers and bodies, written once per second."""
+    """The current time as text for headers and bodies. The text is written once per second."""
 
     def __init__(self) -> None:
         self._second = 0

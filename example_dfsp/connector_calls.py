@@ -49,7 +49,7 @@ class ConnectorCalls:
     async def was_never_begun(self, home_id: str) -> bool:
         """Returns whether the connector reports that it does not have this payment.
 
-        Without this report, the connector perhaps still makes the payment.
+        Unless the connector reports this, it perhaps still makes the payment.
         """
         status, said = await self.payment(home_id)
         return status == 404 and code_of(said) == NO_SUCH_PAYMENT

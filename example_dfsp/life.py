@@ -162,7 +162,7 @@ class Life:
         )
 
     async def _answer_requests(self) -> None:
-        """Answers requests that no person has answered in the browser for some seconds."""
+        """Answers requests to pay after some seconds, unless a person has answered them in the browser."""
         before = time.time() - _ANSWERS_AFTER_S
         found = self._bank.requests.find_received(
             "state = 'OPEN' AND kind = 'transfer' AND created_at BETWEEN ? AND ? AND payee_fsp <> ?"

@@ -148,7 +148,9 @@ class Backend(Protocol):
         """
 
     async def commit(self, incoming: IncomingMoney) -> None:
-        """Credits the customer with the reserved amount of this id. Called after the hub has committed the transfer.
+        """Credits the customer with the amount that was reserved with this id.
+
+        Called after the hub has committed the transfer.
 
         If this method raises an error, the connector repeats the call until it succeeds.
         """

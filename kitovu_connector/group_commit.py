@@ -41,7 +41,7 @@ class Result(Protocol):
         """The number of changed rows."""
 
     def fetchone(self) -> Row | None:
-        """Returns the next row, by the names of its columns."""
+        """Returns the next row, with each value by the name of its column."""
 
     def fetchall(self) -> list[Row]:
         """Returns all rows."""
@@ -113,7 +113,7 @@ class Database(ABC):
         return await future
 
     def note(self, conn: Connection, kind: str, record: object) -> None:
-        """Stores the event of a record's new state, in the transaction of this state.
+        """Stores the event of a record's new state, in the transaction that stores this state.
 
         This instance will report the event.
         """

@@ -2,8 +2,8 @@
 the answer.
 
 The connector sends a fulfilment only for a transfer that matches terms of this DFSP. The core credits the customer only
-after the hub has reported COMMITTED. The hub reports COMMITTED by PATCH if the fulfilment had RESERVED, otherwise in
-the answer to GET /transfers/{ID}.
+after the hub has reported COMMITTED. If the fulfilment had RESERVED, the hub reports COMMITTED by PATCH, and otherwise
+in the answer to GET /transfers/{ID}.
 """
 
 import asyncio

@@ -36,7 +36,10 @@ def currencies(payment: Payment) -> tuple[str, str]:
 
 
 def id_of(payment: Payment, what: str) -> str:
-    """Returns the id of a part of the conversion. All calls return one id, which no other payment has."""
+    """Returns the id of a part of the conversion.
+
+    All calls for one payment return the same id, which no other payment has.
+    """
     return str(uuid.uuid5(uuid.UUID(payment.transfer_id), what))
 
 

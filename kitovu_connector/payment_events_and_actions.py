@@ -167,7 +167,7 @@ class EndClaimed:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """PUT /transfers/{id} with the outcome or the state arrived, sent or forwarded by the hub."""
+    """The hub sent or forwarded PUT /transfers/{id} with the outcome or the state."""
 
     state: str
     fulfilment: str | None = None
@@ -177,8 +177,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class ErrorReported:
-    """PUT /transfers/{id}/error arrived, sent or forwarded by the hub. `written_at` is the message's Date, by the hub's
-    clock.
+    """The hub sent or forwarded PUT /transfers/{id}/error. `written_at` is the message's Date, by the hub's clock.
 
     The hub can deliver the callback long after `written_at`.
     """

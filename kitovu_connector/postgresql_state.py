@@ -149,7 +149,7 @@ class PostgresqlDatabase(Database):
             conn.execute("SELECT pg_notify(?, ?)", (self._channel, text))
 
     def listen(self, told: Callable[[str, str], None]) -> None:
-        """Calls `told` for each change of another instance."""
+        """Calls `told` for each change by another instance."""
         self._listener = _Listener(self._url, self._channel, self.instance, told)
 
     @property

@@ -189,7 +189,9 @@ class Records(Generic[R]):
         return [self._read(row["record"]) for row in rows]
 
     def oldest_open(self, limit: int) -> list[tuple[float, R]]:
-        """Returns open records of this instance in the order of their last change, each with the seconds since then."""
+        """Returns open records of this instance in the order of their last change, each with the seconds since this
+        change.
+        """
         rows = self._db.reader.execute(OLDEST_OPEN, (self._kind, self._db.instance, limit))
         return [(row["age"], self._read(row["record"])) for row in rows.fetchall()]
 

@@ -14,7 +14,7 @@ from kitovu_connector.store import QuoteGiven, Store
 
 
 class RequestLinks:
-    """The links between requests that this DFSP has made, terms, and transfers."""
+    """The links between terms, transfers, and the requests that this DFSP has made."""
 
     def __init__(self, store: Store) -> None:
         self._made = Records(store.database, "request_to_pay_made", RequestMade)

@@ -70,7 +70,7 @@ class _Closed(Protocol):
 
 
 class _Continued(_Closed, Continued, Protocol):
-    """A part that is continued at the start and closed at the end."""
+    """A part of the connector that continues its work at the start, and is closed at the end."""
 
 
 class Connector:
@@ -188,7 +188,7 @@ class Connector:
         await self._opened.aclose()
 
     def _changed_by_others(self) -> dict[str, Callable[[str], None]]:
-        """Returns the functions to call for a record that another instance has changed, by topic."""
+        """Returns for each topic the function that handles a record changed by another instance."""
         return {
             "payment": self._payer.changed,
             "incoming": self._payee.changed,

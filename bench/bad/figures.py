@@ -1,4 +1,4 @@
-"""Computes times and errors of the other participants before, during and after the misbehaviour, and a verdict."""
+"""Computes a verdict, and the times and errors of the other participants before, during and after the misbehaviour."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,7 @@
-"""The ways to misbehave, by name. Each class contains the behaviour of the endpoints and the requests."""
+"""The ways to misbehave, by name.
+
+Each class defines how a participant misbehaves, at its endpoints and by its requests.
+"""
 
 import asyncio
 import uuid

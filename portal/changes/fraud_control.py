@@ -1,4 +1,4 @@
-"""The kinds of change for lists, fraud markers and kill switches. Two people of the hub decide each change.
+"""The kinds of change for lists, fraud markers and kill switches. Two people of the hub must agree on each change.
 
 `rules.alerts.actions` makes the changes. A request contains a party's key, because the hub keeps no identifier of a
 party.
