@@ -114,7 +114,7 @@ def confirm(user: User, *, signed_in_at: datetime, confirmed_by: User) -> bool:
 
 
 def unconfirm(user: User) -> None:
-    """Limits the account to reading until a new first sign-in is confirmed."""
+    """Allows the account's user only to read until a new first sign-in is confirmed."""
     Profile.objects.filter(user=user).update(signed_in_at=None, signed_in_from=None, signed_in_with="")
     Profile.objects.filter(user=user, confirmed_at__isnull=False).update(confirmed_at=None, unconfirmed_since=Now())
 

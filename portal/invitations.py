@@ -1,10 +1,10 @@
 """Creates and opens invitations. With an invitation, only the owner of an account can set the account's password.
 
-With e-mail, the hub sends the link to the account's address, and no page shows the link. Without e-mail, the requester
-of the account hands over the link, and the approver hands over the code. The link and the code are the two halves of
-the invitation. Each of the two people sees only one half, and only once. The owner needs the two halves. If a half was
-lost, was seen by another person or has expired, the account needs a new invitation. One person requests the new
-invitation, and another person approves the request.
+If the hub can send e-mail, it sends the link to the account's address, and no page shows the link. If the hub cannot
+send e-mail, the requester of the account hands over the link, and the approver hands over the code. The link and the
+code are the two halves of the invitation. Each of the two people sees only one half, and only once. The owner needs the
+two halves. If a half was lost, was seen by another person or has expired, the account needs a new invitation. One
+person requests the new invitation, and another person approves the request.
 """
 
 import hmac

@@ -54,7 +54,7 @@ def kept(facts: Facts, verdict: Verdict, version: int, rules: tuple[Rule, ...]) 
 
 
 def may_hold(stored: bytes | None) -> bool:
-    """Returns whether a stored verdict holds a payment of the quote."""
+    """Returns whether a payment of the quote must be held according to a stored verdict."""
     if not stored:
         return False
     return any(each.hold_for_s is not None or each.hold_until is not None for each in from_bytes(stored).values())

@@ -1,4 +1,7 @@
-"""Reads payments' facts from typed messages. ISO 20022 messages and JSON messages give the same typed messages."""
+"""Reads payments' facts from typed messages.
+
+The hub reads ISO 20022 messages and JSON messages into the same typed messages.
+"""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta

@@ -5,9 +5,9 @@ end in this group. The ledger locks accounts only later. When it opens, the gate
 judges and counts one transfer after another. It changes only its copies of the profiles, so each verdict includes the
 earlier transfers of the group. The method `save` writes the changes in the ledger's transaction.
 
-The gate locks a profile only if a live rule that applies to the transfer refuses by this profile. For all other
-profiles, the gate inserts rows, and a task later adds these payments (`rules.profiles.folding`). So payments to a
-popular payee do not wait for each other, unless a rule sets an exact limit for this payee.
+The gate locks a profile only if a live rule reads this profile and can refuse the transfer. For all other profiles, the
+gate inserts rows, and a task later adds these payments (`rules.profiles.folding`). So payments to a popular payee do
+not wait for each other, unless a rule sets an exact limit for this payee.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

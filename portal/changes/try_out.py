@@ -17,7 +17,7 @@ from portal.users import Refused
 
 
 class _TriedOut(Exception):
-    """The exception that rolls back a tried-out change."""
+    """The exception that rolls back a change after the hub has tried it out."""
 
 
 def register(kinds: Iterable[Kind]) -> None:

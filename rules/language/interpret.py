@@ -4,7 +4,8 @@ Tests compare compiled rules with this module. The hub uses this module to read 
 Pure.
 
 A condition is true, false, or not known (None) because a fact is missing. An optional fact that the message omits is
-absent, not missing. Each comparison with an absent fact is false, except `absent` and `not_in`.
+absent, not missing. Each comparison with an absent fact is false, except comparisons with the operators `absent` and
+`not_in`.
 """
 
 from collections.abc import Collection, Iterable, Mapping

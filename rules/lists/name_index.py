@@ -106,7 +106,7 @@ class NameIndex:
 
 
 def _of_words(one: list[str], other: list[str]) -> float:
-    """Returns the mean similarity of the shorter name's words to different words of the longer name."""
+    """Compares each word of the shorter name with a different word of the longer name. Returns the mean similarity."""
     shorter, longer = sorted((one, other), key=len)
     if len(shorter) < 2:
         return 0.0

@@ -1,6 +1,6 @@
 """Creates lists, and changes their content by whole files or single entries.
 
-The callers are changes that two people have approved, and commands. Each change of content creates a version of the
+The callers are commands, and changes that two people have approved. Each change of content creates a version of the
 list.
 """
 

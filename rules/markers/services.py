@@ -103,7 +103,7 @@ def _earlier(report: Report) -> Marker | None:
 
 @transaction.atomic
 def file_by_operators(key: int, *, kind: str, reason: str, actor: str) -> Marker:
-    """Files a marker that two people of the hub decided."""
+    """Files a marker on which two people of the hub have agreed."""
     if kind not in Marker.Kind.values:
         raise NotChanged(f"the kind of a marker must be one of {', '.join(Marker.Kind.values)}")
     content = {"key": key, "kind": kind, "reason": reason}

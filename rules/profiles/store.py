@@ -2,9 +2,9 @@
 
 The parameters of each statement are lists, so the number of statements does not depend on the lengths of the lists.
 
-The lock order of the ledger (`ledger.store`) applies: profiles after transfers and conversions, and before accounts,
-with ascending keys. A transaction deletes a row of `UnfoldedCount` only under the lock of the row's profile. So each
-row changes its profile only once.
+The ledger's lock order (`ledger.store`) applies. Profiles are locked after transfers and conversions, before accounts,
+and in the ascending order of their keys. A transaction deletes a row of `UnfoldedCount` only under the lock of the
+row's profile. So each row changes its profile only once.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

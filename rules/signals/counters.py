@@ -1,6 +1,6 @@
 """The counters of a payee. The counters are rounded so that they do not reveal single payments.
 
-This module counts the reports of DFSPs. The app of the profiles adds the counters of payments (`payments_come_from`).
+This module counts the reports of DFSPs. The app `rules.profiles` adds the counters of payments (`payments_come_from`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
