@@ -1,10 +1,10 @@
-"""Measures the cost of a payment between two connectors that recognise the hub in one of two ways.
+"""Measures the cost of a payment between two connectors, for two ways in which a connector recognises the hub.
 
 The command is `python -m bench.certificate_vs_signature`.
 
 A connector that recognises the hub by the hub's certificate accepts every message on the hub's connection. A connector
-that can only check the hub's signatures must send more requests. This connector must request the payee's DFSP from the
-hub. The connector must also request the outcome from the hub after the payee DFSP's report.
+that can only check the hub's signatures must send more requests. To find the payee's DFSP, this connector must send a
+request to the hub. The connector must also request the outcome from the hub after the payee DFSP's report.
 """
 
 import argparse
@@ -65,7 +65,7 @@ class Core:
 
 @dataclass
 class Figures:
-    """The figures for one way to recognise the hub and one kind of answer."""
+    """The figures of one measurement: one way to recognise the hub, and one kind of answer."""
 
     seconds: list[float] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)  # requests of the payer to the hub

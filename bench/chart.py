@@ -34,7 +34,10 @@ def of_run(figures: Mapping[str, Any]) -> str:
 
 
 def of_curve(points: Sequence[tuple[float, float, float]]) -> str:
-    """Returns a line chart of (rate requested, rate completed, p99 ms). The time axis is logarithmic."""
+    """Returns a line chart.
+
+    Each point is a requested rate, a completed rate, and p99 in milliseconds. The time axis is logarithmic.
+    """
     most_rate = max(asked for asked, _, _ in points)
     low, high = 1.0, max(4.0, max(log10(max(p99, 1.0)) for _, _, p99 in points))
 

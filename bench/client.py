@@ -45,7 +45,7 @@ class Client:
                 self._waiting.popleft()[1](NO_ANSWER)
 
     def free(self, connection: "_Connection") -> None:
-        """Takes back a connection that has finished its request."""
+        """Makes a connection free for other requests after its request has ended."""
         if self._waiting:
             connection.ask(*self._waiting.popleft())
         else:

@@ -2,7 +2,7 @@
 bench.database_ceiling`).
 
 This program writes the same rows as the engine, with the same constraints, triggers and batches, and two commits per
-batch. The program reads no rows and makes no decisions. It takes only the locks that its statements need.
+batch. The program reads no rows and makes no decisions. The program locks only the rows that its statements need.
 """
 
 import os

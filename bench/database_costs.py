@@ -26,7 +26,7 @@ _DEAREST = """
 
 @dataclass(frozen=True)
 class Counters:
-    """The totals of the database's statistics since their start."""
+    """The totals of the database's statistics since the statistics began."""
 
     transactions: int
     wal_bytes: int

@@ -1,4 +1,4 @@
-"""Compares the speeds of the ledger without HTTP and of the database alone. The servers are newly started."""
+"""Compares two speeds: of the ledger without HTTP, and of the database alone. Starts its own servers."""
 
 import json
 import subprocess

@@ -1,6 +1,6 @@
 """A minimal HTTP/1.1 parser.
 
-The parser does only a few searches per message, because the bench runs on the hub's machine.
+The parser uses little CPU for each message, because the bench runs on the hub's machine.
 """
 
 from typing import NamedTuple
@@ -30,7 +30,7 @@ class Reader:
         self._left = b""
 
     def feed(self, octets: bytes) -> list[Message]:
-        """Takes received bytes, and returns the messages that are complete now.
+        """Adds received bytes, and returns the messages that are complete now.
 
         Raises ValueError if a length is not a number.
         """
@@ -60,8 +60,9 @@ def header(head: bytes, name: bytes) -> bytes | None:
 
 
 def _body(buffer: bytes, at: int, head: bytes) -> tuple[bytes, int]:
-    """Returns the body that begins at `at`, and the position of the next message. The position is -1 if the body is
-    incomplete.
+    """Returns the body that begins at position `at`, and the position of the next message.
+
+    The position is -1 if the body is incomplete.
     """
     length = header(head, b"content-length")
     if length is not None:

@@ -56,15 +56,15 @@ class GivenHub:
         return self.watched
 
     def committed(self, participants: Collection[str]) -> list[dict[str, Any]] | None:
-        """Reads the transfers in the given database by a command of this checkout."""
+        """Runs a command of this checkout that reads the transfers in the given database."""
         return None if self.database_url is None else _last_json(self._manage(*_committed(participants))[1])
 
     def use_rules(self, document: Mapping[str, Any]) -> None:
-        """Stores and activates the rules by a command of this checkout."""
+        """Runs a command of this checkout that stores and activates the rules."""
         use_rules(document, lambda *arguments: self._manage(*arguments)[1])
 
     def check_ledger(self) -> tuple[bool | None, str]:
-        """Checks the invariants of the given database by a command of this checkout."""
+        """Runs a command of this checkout that checks the invariants of the given database."""
         if self.database_url is None:
             return None, "the ledger was not checked: give --database-url"
         return self._manage("check_ledger")
@@ -117,9 +117,9 @@ def own_hub(
     """Starts a hub with its own database and broker, and stops this hub at the end of the run. All files are in one
     folder.
 
-    With `signed`, the hub checks every signature and signs its own messages. Without `signed`, the hub neither checks
-    nor signs. `settings` override the environment. `stored` is the data that the database contains before the hub's
-    processes start.
+    With `signed`, the hub checks every signature and signs its own messages. Without `signed`, the hub checks no
+    signatures and signs no messages. `settings` override the environment. `stored` is the data that the database
+    contains before the hub's processes start.
     """
     from hub.local import net
     from hub.local.errors import LocalError

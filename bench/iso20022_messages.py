@@ -1,4 +1,6 @@
-"""The messages of a payment in the ISO 20022 form of API v2.0. The messages are as large as a connector's messages.
+"""The messages of a payment in the ISO 20022 form of API v2.0.
+
+The messages are as large as the messages of a real connector.
 
 The bodies have sorted keys and no spaces, as in `bench.messages`. Ids in these messages are UUIDs too, because the
 bench finds ids by their length.

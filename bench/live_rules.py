@@ -30,9 +30,10 @@ _ALERT = {
 
 
 def document(number: int, dfsps: Sequence[str]) -> dict[str, Any]:
-    """Returns a rule set with this number of live rules at the transfer.
+    """Returns a rule set in which this number of live rules check each transfer.
 
-    Limits lock the profiles of payer and payee. Limits on received payments do not apply to payments to a biller.
+    Each limit locks the payer's profile and the payee's profile. Limits on received payments do not apply to payments
+    to a biller.
     """
     chance = random.Random(1)  # noqa: S311  a measurement, no secret
     rules = [_limit(each, chance) for each in range(EXACT_LIMITS)] + [_ALERT]

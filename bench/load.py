@@ -68,8 +68,8 @@ class Load:
 def pairs(dfsps: list[str], hot: float, *, biller: bool = False) -> Iterator[tuple[str, str]]:
     """Yields payer and payee of each transfer, without end.
 
-    The generator uses all pairs one after the other. In addition, the first DFSP pays the share `hot` of all transfers.
-    With `biller`, all other DFSPs pay the first DFSP.
+    The generator uses all pairs one after the other. In addition, the first DFSP is the payer of a share of all
+    transfers. The parameter `hot` sets this share. With `biller`, all other DFSPs pay the first DFSP.
     """
     if biller:
         yield from cycle([(payer, dfsps[0]) for payer in dfsps[1:]])
@@ -107,7 +107,7 @@ class Generator:
         self.sent: dict[str, tuple[float, float, int]] = {}
 
     async def run(self) -> None:
-        """Sends messages until the time is over, or until SIGTERM. Waits for the responses at the end."""
+        """Sends messages until the time is over, or until SIGTERM. At the end, waits for all open responses."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop)
         for number, due in enumerate(self._load.moments()):
             if self._is_stopped:

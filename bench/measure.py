@@ -85,8 +85,8 @@ def join(
 def recovery(sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], since: float) -> float | None:
     """Returns the whole seconds from `since` until the recovery of the hub, or None if the hub has not recovered.
 
-    A hub has recovered when it commits nearly all transfers of each second within `GOAL_S`. If the last second fails
-    this test, the hub has not recovered.
+    A hub has recovered when it commits nearly all transfers of each second within `GOAL_S`. If the hub does not commit
+    enough transfers of the last second, the hub has not recovered.
     """
     ends = _all(notes, "ends")
     due_in: Counter[int] = Counter()
@@ -129,7 +129,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def cpu_by_process(pids: Mapping[str, int]) -> dict[str, float]:
-    """Returns the CPU seconds until now, by process name."""
+    """Returns the CPU seconds that each process has used until now, by the process's name."""
     return {name: cpu_seconds(pid) for name, pid in pids.items()}
 
 
@@ -140,7 +140,7 @@ def machine_cpu_seconds() -> float:
 
 
 def grouped(seconds: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Returns the sums of items such as 'sink bench1' and 'sink bench2', by their first word."""
+    """Adds up the values whose names have the same first word, such as 'sink bench1' and 'sink bench2'."""
     sums: dict[str, float] = {}
     for name, used in seconds:
         group = name.split(" ")[0]

@@ -1,7 +1,9 @@
-"""The messages of a payment. The bench prepares their parts in advance, so that a new message only joins bytes.
+"""The messages of a payment.
 
-The payer's process and the payee's process build equal pools. The payer's process uses the packets and conditions. The
-payee's process uses the fulfilments.
+The bench prepares the parts of messages in advance, and creates a new message only by joining bytes.
+
+The payer's process and the payee's process build equal pools of packets. The payer's process uses the packets and
+conditions. The payee's process uses the fulfilments.
 """
 
 import hashlib
@@ -58,7 +60,7 @@ def _transaction(payer: str, payee: str, number: int) -> dict[str, object]:
 
 
 class Clock:
-    """The current time in the forms of headers and bodies, written once per second."""
+    """The current time as text for headers and bodies. The text is written once per second."""
 
     def __init__(self) -> None:
         self._second = 0
@@ -154,7 +156,9 @@ def fulfilment_body(fulfilment: bytes, when: bytes) -> bytes:
 
 
 class Form(NamedTuple):
-    """One of the API's two forms of messages: media types, the keys under which a DFSP finds values, and bodies."""
+    """One of the API's two forms of messages: its media types, its bodies, and the keys of the values that a DFSP
+    reads.
+    """
 
     media_type: bytes  # the media type, with a place for a resource's name
     version: bytes
@@ -313,7 +317,7 @@ def trace_of(payment_id: str) -> bytes:
 def id_of_trace(trace: bytes) -> str:
     """Returns the payment's id in a traceparent.
 
-    A message that nobody requested has no traceparent. Returns "" for such a message.
+    A message that nobody requested has no traceparent. Returns "" for a message without a traceparent.
     """
     try:
         return str(uuid.UUID(trace[3:35].decode()))
@@ -324,7 +328,7 @@ def id_of_trace(trace: bytes) -> str:
 def text_of(body: bytes, key: bytes) -> bytes:
     """Returns the text under a key of a JSON body, or empty bytes if the body does not have the key.
 
-    Does not parse the rest of the body.
+    Does not parse the other fields of the body.
     """
     at = body.find(b'"' + key + b'"')
     if at < 0:

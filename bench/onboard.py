@@ -17,7 +17,7 @@ BASE = "FSPIOP_CALLBACK_URL"  # the endpoint type for a DFSP with one base URL
 
 
 class OnboardingError(Exception):
-    """The error if the hub refuses a request without which no run is possible."""
+    """The error if the hub refuses a request that the measurement needs."""
 
 
 class Administration:
@@ -73,8 +73,9 @@ class Administration:
         self.call("POST", f"/participants/{name}/credentials/signingKeys", {"key": public_key})
 
     def add_customers(self, name: str, aliases: list[str]) -> None:
-        """Registers a DFSP's customers in the hub's own oracle by the DFSP's own request (FSPIOP API v1.1, section
-        6.2.2.4).
+        """Registers a DFSP's customers in the hub's own oracle.
+
+        The DFSP sends this request (FSPIOP API v1.1, section 6.2.2.4).
         """
         kind = "application/vnd.interoperability.participants+json;version=1"
         parties = [{"partyIdType": "MSISDN", "partyIdentifier": alias, "fspId": name} for alias in aliases]

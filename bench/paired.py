@@ -24,7 +24,7 @@ class Difference:
     rate_share: float  # 1.0: the same rate
 
     def faults(self, *, biller: bool) -> list[str]:
-        """Returns the bounds that the rules exceed."""
+        """Returns the permitted costs that the rules exceed."""
         if biller:
             is_slow = self.rate_share < LEAST_BILLER_RATE
             return [f"the rate with rules is {self.rate_share:.1%} of that without"] if is_slow else []
@@ -40,9 +40,12 @@ class Difference:
 
 
 def run(pairs: int, rules: int, measure: Callable[[int], Figures]) -> list[tuple[Figures, Figures]]:
-    """Measures this number of pairs (without, with). `measure` measures a new hub with this number of rules.
+    """Measures this number of pairs.
 
-    The order alternates, so that a machine that becomes slower or faster favours neither.
+    Each pair is one run without rules and one run with rules. `measure` measures a new hub with this number of rules.
+
+    Every second pair begins with the run with rules. So a machine that becomes slower or faster favours neither kind of
+    run.
     """
     found = []
     for number in range(pairs):
@@ -56,7 +59,7 @@ def run(pairs: int, rules: int, measure: Callable[[int], Figures]) -> list[tuple
 
 
 def difference(pairs: Sequence[tuple[Figures, Figures]]) -> Difference:
-    """Returns the medians of the differences of the pairs (without, with)."""
+    """Returns the median differences within the pairs. Each pair is one run without rules and one run with rules."""
     return Difference(
         median(_cpu_ms(having) / _cpu_ms(without) - 1 for without, having in pairs),
         median(report.p99(having) - report.p99(without) for without, having in pairs),

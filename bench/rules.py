@@ -1,6 +1,6 @@
 """`python -m bench.rules`: measures the cost of the evaluation of a rule set, compiled and interpreted.
 
-Counters return numbers from memory, so the figures do not include profiles and database.
+Counters return numbers from memory, so the figures do not include the time of profiles and the database.
 """
 
 import argparse
@@ -38,7 +38,7 @@ class CountersInMemory:
         self._answers = answers
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns the number of this counter."""
+        """Returns the fixed number of this counter."""
         return self._answers[need]
 
 

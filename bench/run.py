@@ -52,7 +52,10 @@ class Plan:
 
     @property
     def packets(self) -> int:
-        """Returns the number of packets for each pair if each transfer has its own quote. Otherwise returns 0."""
+        """Returns the number of packets for each pair of DFSPs if each transfer has its own quote.
+
+        Otherwise returns 0.
+        """
         if self.rules is None:
             return 0
         pairs = self.dfsps - 1 if self.biller else self.dfsps * (self.dfsps - 1)

@@ -1,7 +1,8 @@
 """Fills a hub's tables with the transfers or payments of a busy day, by a few SQL statements without triggers.
 
 The rows equal the rows that the engine would write, so `manage.py check_ledger` finds no fault. `python -m bench.seed N
-HOURS` fills the database of DATABASE_URL. The option `--payments` adds quotes, and deliveries of lookups and quotes.
+HOURS` fills the database of DATABASE_URL. With the option `--payments`, the tables also get quotes, and the deliveries
+of lookups and quotes.
 """
 
 import argparse

@@ -39,7 +39,7 @@ class Signer:
 
 
 def make_key(path: Path) -> str:
-    """Writes a new private key. Returns its public key for registration at the hub."""
+    """Writes a new private key. Returns the matching public key, which the bench registers at the hub."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     path.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -1,6 +1,6 @@
 """Answers requests to pay: a customer approves a request by a payment, or rejects the request.
 
-Customers with the manner "approves" approve every request at once. Scripts use such customers to try requests to pay.
+Customers with the manner "approves" approve every request at once. Scripts test requests to pay with these customers.
 """
 
 import asyncio
@@ -60,14 +60,14 @@ class Approvals:
             await asyncio.to_thread(self._reject_unless_paid, found)
 
     def _reject_unless_paid(self, found: RequestReceived) -> None:
-        """Another page of the customer can have confirmed another payment of the request in the meantime."""
+        """In the meantime, the customer can have confirmed another payment of the request on another page."""
         with self._instructions.books.transaction():
             begun = self.begun(found)
             if begun is None or begun.state not in ("SENT", "PAID"):
                 self._requests.reject(found.request_id)
 
     async def approve(self, found: RequestReceived) -> Instruction:
-        """Pays a request without a question to the customer."""
+        """Pays a request without asking the customer."""
         payment = await self._payments.ask(self.payment_for(found))
         if payment.state == "OFFERED":
             payment = await self._payments.confirm(payment.reference)

@@ -1,4 +1,7 @@
-"""The transfers to customers of this bank, each with its payer and its purpose. The books hold the money."""
+"""The transfers to customers of this bank, each with its payer and its purpose.
+
+The money itself is recorded in the books.
+"""
 
 import time
 from collections.abc import Sequence
@@ -21,8 +24,9 @@ CREATE INDEX IF NOT EXISTS arrival_of_payee ON arrival (payee, arrived_at);
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One transfer to a customer. `amount` is the amount that the scheme pays to the bank. The bank keeps `fee` of this
-    amount.
+    """One transfer to a customer.
+
+    `amount` is the amount that the scheme pays to the bank. The bank keeps `fee` of the transfer's amount.
     """
 
     transfer_id: str
@@ -62,15 +66,19 @@ class Arrivals:
         books.define(_SCHEMA)
 
     def expect(self, announced: Arrival) -> None:
-        """Records that money will arrive. Raises Conflict if the id has other content or was used for an aborted
-        transfer.
+        """Records that money will arrive.
+
+        Raises Conflict if the id already has different content, or if its transfer was aborted.
         """
         with self._books.transaction():
             self._books.expect(_money(announced))
             self._add(announced)
 
     def credit(self, committed: Arrival) -> None:
-        """Credits the customer. Raises Conflict if the id has other content, or if its transfer was aborted."""
+        """Credits the customer.
+
+        Raises Conflict if the id already has different content, or if its transfer was aborted.
+        """
         with self._books.transaction():
             self._books.credit(_money(committed))
             self._add(committed)  # restored books may lack the announcement
@@ -117,7 +125,10 @@ class Arrivals:
 
 
 def arrival_of(transfer_id: str, payee: str, told: dict[str, Any]) -> Arrival:
-    """Returns the transfer in the connector's POST or PUT /transfers. A PUT has fewer fields than a POST."""
+    """Returns the transfer that the connector's POST or PUT /transfers describes.
+
+    A PUT has fewer fields than a POST.
+    """
     payer = told.get("from", {})
     return Arrival(
         transfer_id=transfer_id,

@@ -84,11 +84,11 @@ class Bank:
         return web.json_response({"registered": len(self.customers.all)})
 
     async def _pay(self, request: web.Request) -> web.Response:
-        """Pays {reference, payer, payee, amount, currency, note}.
+        """Makes the payment of a body with {reference, payer, payee, amount, currency, note}.
 
         If a request is repeated with its reference, the bank pays only once.
 
-        A request with a used reference and different content gets 409.
+        The response is 409 if the reference was already used with different content.
         """
         try:
             wanted = await request.json()

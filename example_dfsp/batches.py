@@ -1,6 +1,6 @@
 """Stores batches of payments, such as salaries. Pays several lines of a batch at a time, and reports the progress.
 
-Each line is a separate instruction. So each line is paid once or not at all, even if other lines fail or the bank
+Each line is a separate instruction. So the bank pays each line once or not at all, even if other lines fail or the bank
 crashes.
 """
 
@@ -66,7 +66,7 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """The number of lines that have ended."""
+        """The number of lines whose payment has ended."""
         return self.paid + self.failed
 
 
@@ -79,12 +79,12 @@ class Batches:
         books.define(_SCHEMA)
 
     def resume(self) -> None:
-        """Continues with every interrupted batch after a start of the bank."""
+        """After a start of the bank, continues with every interrupted batch."""
         for found in self.find("state = 'RUNNING'"):
             self._start(found.id)
 
     async def close(self) -> None:
-        """Stops all tasks. No step is lost, because the tables have every step."""
+        """Stops all tasks. No step is lost, because the tables record every step."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

@@ -1,10 +1,11 @@
 """The bank's own double-entry books in SQLite. Amounts are whole ten-thousandths.
 
-Accounts: one per customer, `scheme` (the debt of the payment scheme to the bank, or of the bank to the scheme), `held`
-(money reserved for outgoing payments), `fees`, `capital` and `cash` (the notes and coins of the tellers). Each further
-currency has its own accounts, such as `scheme KES`. A posting is one row with a debit and a credit. Each step of a
-transfer is posted at most once. The database itself updates the balances. It refuses an overdraft of a customer, a
-posting between two currencies, and a change of a posting or of a payment's end.
+Each customer has an account. The bank's own accounts are `fees`, `capital`, `scheme` (the debt between the payment
+scheme and the bank), `held` (money reserved for outgoing payments) and `cash` (the tellers' notes and coins). Each
+further currency has its own accounts, such as `scheme KES`. A posting is one row with a debit and a credit. Each step
+of a transfer is posted at most once. The database itself updates the balances. The database refuses a customer's
+overdraft and a posting between two currencies. The database also refuses a change of a posting, or of the final state
+of a payment.
 
 The content of a reference or a transfer id never changes. A step with different content raises Conflict and posts
 nothing.
@@ -109,7 +110,7 @@ class Standing:
 
     @property
     def was_never_sent(self) -> bool:
-        """Whether the payment ended before the bank sent a request for it."""
+        """Whether the payment ended before the bank sent a request for the payment."""
         return self.state == "ABORTED" and self.transfer_id is None
 
 
@@ -176,7 +177,10 @@ class Books:
             return Standing("HELD")
 
     def settle(self, reference: str, transfer_id: str, amount: int, fee: int = 0) -> None:
-        """Moves the committed amount to the scheme and the bank's fee to `fees`. Returns the rest to the payer."""
+        """Moves the committed amount to the scheme and the bank's fee to `fees`.
+
+        Returns the rest of the reserved money to the payer.
+        """
         with self.transaction():
             payer, held, state, known_id, paid, currency = self._payment(reference)
             if state == "COMMITTED" and (known_id, held if paid is None else paid) == (transfer_id, amount):
@@ -252,7 +256,7 @@ class Books:
     def forget(self, transfer_id: str) -> None:
         """Records that the hub has aborted a transfer.
 
-        The books then never credit this transfer, and refuse a later announcement of this transfer.
+        After an abort, the books never credit the transfer, and they refuse its later announcement.
         """
         with self.transaction():
             known = self._db.execute("SELECT state FROM incoming WHERE transfer_id = ?", (transfer_id,)).fetchone()
@@ -264,7 +268,7 @@ class Books:
                 self._db.execute("UPDATE incoming SET state = 'ABORTED' WHERE transfer_id = ?", (transfer_id,))
 
     def move(self, reference: str, step: str, names: tuple[str, str], currency: str, amount: int) -> None:
-        """Posts money from one of the bank's own accounts to another, such as from `scheme` to `stock`."""
+        """Posts money between two of the bank's own accounts, such as from `scheme` to `stock`."""
         with self.transaction():
             debit, credit = (self._own(name, currency) for name in names)
             self._post(reference, step, debit, credit, amount)
@@ -329,8 +333,9 @@ class Books:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Runs the statements of the block in one transaction. A transaction inside another one is a part of the outer
-        transaction.
+        """Runs the statements of the block in one transaction.
+
+        A transaction inside another transaction is a part of the outer transaction.
         """
         with self._lock:
             if self._depth:
@@ -349,7 +354,7 @@ class Books:
                 self._depth -= 1
 
     def define(self, schema: str) -> None:
-        """Adds the tables of another part of the bank."""
+        """Adds the tables of another module of the bank."""
         with self._lock:
             self._db.executescript(schema)
 

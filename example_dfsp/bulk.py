@@ -75,8 +75,9 @@ class Bulk:
         raise self._site.go(f"/bulk/{batch_id}")
 
     async def _example(self, request: web.Request) -> web.StreamResponse:
-        """Returns a file with payments to people of all banks. With this file, a person without a payroll can try the
-        page.
+        """Returns a file with payments to people of all banks.
+
+        A person without a payroll can try the page with this file.
         """
         customer = self._site.customer(request)
         lines = request.match_info["lines"]

@@ -100,7 +100,7 @@ class CoreApi:
                 self._requests.paid(arrival.home_request_id, transfer_id)
 
     async def _request(self, request: web.Request) -> web.Response:
-        """Takes a request to pay of another bank. The customer decides about it later."""
+        """Stores a request to pay from another bank. The customer approves or rejects the request later."""
         told = await request.json()
         payer = self._customers.of_alias(told["from"]["idType"], told["from"]["idValue"])
         try:

@@ -1,12 +1,12 @@
 """The payments that customers order: parties, terms and state, from the order to the receipt.
 
-The books hold the money. Each change of a state and the posting of its money are in one transaction:
+The money itself is recorded in the books. One transaction contains each change of a state and the posting of its money:
 
     NEW -> OFFERED -> SENT -> PAID | FAILED         (asks first: the customer confirms the terms)
     NEW ------------> SENT -> PAID | FAILED         (paid directly: salaries, refunds)
 
-When the state becomes SENT, the books hold the payer's money. A NEW or OFFERED instruction can become FAILED without a
-posting.
+When the state becomes SENT, the books reserve the payer's money. A NEW or OFFERED instruction can become FAILED without
+a posting.
 """
 
 import sqlite3
@@ -50,7 +50,7 @@ BEGIN SELECT RAISE(ABORT, 'the refunds are above the payment'); END;
 
 
 class AboveThePayment(Exception):
-    """The error for a refund that would make the refunds of a payment higher than the payment."""
+    """The error for a refund with which a payment's refunds would exceed the payment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ class Instructions:
     def add(self, new: Instruction) -> Instruction:
         """Stores a new instruction. If the reference exists already, returns the stored instruction.
 
-        Raises Conflict if the reference has other content.
+        Raises Conflict if the reference already has different content.
         """
         with self.books.transaction():
             known = self.get(new.reference)
@@ -138,7 +138,7 @@ class Instructions:
         return [_read(row) for row in self.books.rows(query, *values)]
 
     def open(self) -> list[Instruction]:
-        """Returns the instructions whose outcome the scheme has to report."""
+        """Returns the instructions for which the scheme still has to report an outcome."""
         return self.find("state = 'SENT'", limit=1_000_000)
 
     def offer(self, reference: str, terms: Mapping[str, Any]) -> Instruction:
@@ -151,8 +151,8 @@ class Instructions:
     def send(self, reference: str) -> Instruction:
         """Holds the payer's money. The bank may send the payment only after this step.
 
-        Raises Overdrawn if the balance is too low, AboveThePayment for a refund that is too high, and Conflict if the
-        payment answers a request to pay that was paid or rejected.
+        Raises Overdrawn if the balance is too low, and AboveThePayment if a refund is too high. Raises Conflict if the
+        payment answers a request to pay that was already paid or rejected.
         """
         with self.books.transaction():
             known = self._known(reference)
@@ -187,8 +187,9 @@ class Instructions:
             return self._known(reference)
 
     def refused(self, reference: str, code: str, text: str) -> Instruction:
-        """Ends a payment that was not sent. Does nothing if the payment's money is held, because only the scheme's
-        report ends such a payment.
+        """Ends a payment that was not sent.
+
+        Does nothing if the payment's money is held, because only the scheme's report can then end the payment.
         """
         with self.books.transaction():
             if self._known(reference).state in ("NEW", "OFFERED"):

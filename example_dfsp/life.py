@@ -1,8 +1,8 @@
 """A stream of payments of all kinds, with refusals, so that a demo looks alive. The same seed makes the same choices.
 
-Each bank acts for its own customers, in the same way as its web site. The customers send, buy, request, refund, pay in
-and out, and get salaries. Some payments fail: the account accepts no payments, nobody has the number, or the amount is
-above a limit.
+Each bank acts for its own customers, with the same functions as its web site. The customers send money, buy, request
+money, refund, pay in cash, take out cash, and get salaries. Some payments fail: the account accepts no payments, nobody
+has the number, or the amount is above a limit.
 """
 
 import asyncio
@@ -53,7 +53,10 @@ class Life:
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Waits until the bank's customers are registered at the scheme. Then runs until it is cancelled."""
+        """Waits until the bank's customers are registered at the scheme.
+
+        After the registration, makes payments until the task is cancelled.
+        """
         await self._bank.is_registered.wait()
         actions: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (40, self._transfer),
@@ -159,7 +162,7 @@ class Life:
         )
 
     async def _answer_requests(self) -> None:
-        """Answers requests that no person has answered in the browser for some seconds."""
+        """Answers requests to pay after some seconds, unless a person has answered them in the browser."""
         before = time.time() - _ANSWERS_AFTER_S
         found = self._bank.requests.find_received(
             "state = 'OPEN' AND kind = 'transfer' AND created_at BETWEEN ? AND ? AND payee_fsp <> ?"

@@ -22,7 +22,7 @@ _SCENARIOS = {
 
 
 class OwnPayments:
-    """Offers, makes and refuses such payments."""
+    """Offers, makes and refuses payments between two customers of this bank."""
 
     def __init__(
         self,
@@ -60,8 +60,9 @@ class OwnPayments:
         )
 
     def attempt(self, found: Instruction) -> bool:
-        """Makes a payment whose money is held. Returns whether it has ended. While a one-time code is missing, it has
-        not ended.
+        """Makes a payment whose money is held.
+
+        Returns whether the payment has ended. While a one-time code is missing, the payment has not ended.
         """
         payee = self._payee(found)
         refusal = self._refusal(found, payee) or self._refusal_of_code(found)
@@ -81,8 +82,9 @@ class OwnPayments:
         return True
 
     def _refusal(self, found: Instruction, payee: Customer) -> tuple[str, str] | None:
-        """Returns an error code and a text if the payee's account refuses the payment, or None. Other banks' payments
-        get equal errors.
+        """Returns an error code and a text if the payee's account refuses the payment, and otherwise None.
+
+        Payments from other banks get the same errors.
         """
         if payee.currency != found.currency:
             return "5106", f"the customer's account is in {payee.currency}"

@@ -1,8 +1,8 @@
 """Makes payments through the connector, and records the end of each payment in the books, even after a crash.
 
 If an instruction's money is held, the bank repeats the payment's requests until the connector reports the end. After a
-crash, the bank continues with all such payments. The connector uses the bank's own id of a payment, so a repeated
-request is the same payment.
+crash, the bank continues with all payments whose money is held. The connector uses the bank's own id of a payment, so a
+repeated request begins no second payment.
 """
 
 import asyncio
@@ -52,14 +52,14 @@ class Payments:
         self.reject_request: Callable[[str], None] = lambda request_id: None
 
     def resume(self) -> None:
-        """Continues after a start of the bank with every payment whose money is held."""
+        """After a start of the bank, continues with every payment whose money is held."""
         for found in self._instructions.open():
             self._start(found.reference, self._drive(found.reference))
         for found in self._instructions.find("state = 'NEW' AND asks_first"):
             self._start(found.reference, self._ask_terms(found.reference))
 
     async def close(self) -> None:
-        """Stops all tasks. The books have every step."""
+        """Stops all tasks. The books record every step."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -95,11 +95,12 @@ class Payments:
         return ended
 
     async def pay(self, new: Instruction) -> Instruction:
-        """Pays without a question to the customer. Returns the payment after the connector's first answer, ended or
-        not.
+        """Pays without asking the customer.
 
-        Raises Overdrawn if the balance is too low, AboveThePayment for a refund that is too high, and Conflict if the
-        reference has other content.
+        Returns the payment after the connector's first answer, even if the payment has not ended.
+
+        Raises Overdrawn if the balance is too low, and AboveThePayment if a refund is too high. Raises Conflict if the
+        reference already has different content.
         """
         await asyncio.to_thread(self._instructions.add, new)
         found = await asyncio.to_thread(self._instructions.send, new.reference)
@@ -108,7 +109,7 @@ class Payments:
         return await self.get(new.reference) or found
 
     async def pay_soon(self, new: Instruction) -> Instruction:
-        """Pays without a question to the customer. Returns after a few seconds, and continues in the background."""
+        """Pays without asking the customer. Returns after a few seconds, and continues in the background."""
         await asyncio.to_thread(self._instructions.add, new)
         await asyncio.to_thread(self._instructions.send, new.reference)
         self._start(new.reference, self._drive(new.reference))
@@ -215,8 +216,8 @@ class Payments:
     async def _attempt(self, found: Instruction) -> bool:
         """Sends a payment once. Returns whether the payment has ended.
 
-        Raises Conflict if the connector has another payment under this reference. The money then stays held until
-        people have examined the payment.
+        Raises Conflict if the connector has another payment under this reference. After a Conflict, the payment's money
+        stays held until people have examined the payment.
         """
         if self._own.is_for(found):
             return await asyncio.to_thread(self._own.attempt, found)
@@ -226,11 +227,11 @@ class Payments:
         return await self._is_ended(found, status, said)
 
     async def _send(self, found: Instruction) -> Answer:
-        """Takes the next step of a payment at the connector. Returns the connector's answer.
+        """Performs the next step of a payment at the connector. Returns the connector's answer.
 
         The bank first reads the state of the payment, because a confirmation accepts the terms or the one-time code,
-        depending on this state. After a lost response or a restart, a confirmation of the terms would accept a code
-        that the bank has not compared.
+        depending on this state. Without this check, a confirmation of the terms after a lost response or a restart
+        would accept a code that the bank has not compared.
         """
         if not found.asks_first:
             return await self._calls.call("POST", "/payments", self._body(found))
@@ -317,7 +318,7 @@ class Payments:
 
 
 def terms_of(found: Instruction, said: dict[str, Any]) -> dict[str, Any]:
-    """Returns the terms of a payment that waits for its confirmation, as columns of an instruction."""
+    """Returns the terms of a payment that waits for confirmation, by the names of an instruction's columns."""
     moved, receive_currency = parse_amount(said["transferAmount"]), said["currency"]
     if (conversion := said.get("conversion")) is not None:
         if conversion["sourceCurrency"] != found.currency:

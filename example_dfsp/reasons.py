@@ -42,7 +42,10 @@ _OTHERWISE = _("The payment could not be made. Try again later.")
 
 
 def reason(translate: Callable[[str], str], code: str | None, text: str | None) -> str:
-    """Returns the sentence for an error code. A rule of the scheme (xx40 to xx99) has a text of its own."""
+    """Returns the sentence for an error code.
+
+    Each error code of the scheme's own rules (xx40 to xx99) has a separate text.
+    """
     code = code or ""
     sentence = translate(_REASONS.get(code) or _CLASSES.get(code[:1], _OTHERWISE))
     return f"{sentence} ({text})" if text and code[2:] >= "40" else sentence

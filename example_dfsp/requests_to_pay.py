@@ -1,8 +1,8 @@
 """Requests to pay that this bank's customers make, or that they receive from other banks' customers.
 
 A shop or an agent asks the payer for a one-time code. The payer's bank shows the code to the payer, and the payer tells
-the shop. The shop's bank sends the entered code to the payer's bank. The payer's bank compares the entered code with
-its own code. A wrong code ends the request.
+it to the shop. The shop's bank sends the entered code to the payer's bank. The payer's bank compares the entered code
+with its own code. A wrong code ends the request.
 """
 
 import asyncio
@@ -93,9 +93,11 @@ class RequestMade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestReceived:
-    """A request to a customer of this bank. The customer approves it with a code that the bank sends to the customer.
+    """A request to a customer of this bank.
 
-    A request of a shop or an agent has its own code, which the payer tells the shop or the agent.
+    The customer approves the request with a code that the bank sends to the customer.
+
+    Each request of a shop or an agent has its own code. The payer tells this code to the shop or the agent.
     """
 
     request_id: str
@@ -133,7 +135,7 @@ class RequestsToPay:
         books.define(_SCHEMA)
 
     def resume(self) -> None:
-        """Continues after a start of the bank with every request that was perhaps not sent."""
+        """After a start of the bank, continues with every request that was perhaps not sent."""
         self._loop = asyncio.get_running_loop()
         for made in self.find_made("state IN ('NEW', 'ASKED') AND created_at > ?", time.time() - OPEN_FOR_S):
             if self._customers.get(made.payer) is None:
@@ -142,7 +144,7 @@ class RequestsToPay:
             self._start(self._send_rejection(received.request_id))
 
     async def close(self) -> None:
-        """Stops all tasks. No step is lost, because the tables have every step."""
+        """Stops all tasks. No step is lost, because the tables record every step."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -150,8 +152,9 @@ class RequestsToPay:
     # --- made by customers of this bank -------------------------------------------------------------------------------
 
     async def make(self, new: RequestMade) -> RequestMade:
-        """Sends a request to the payer's bank. Returns the request when that bank has answered, but after some seconds
-        at the latest.
+        """Sends a request to the payer's bank.
+
+        Returns the request when the payer's bank has answered, but after some seconds at the latest.
         """
         values = asdict(new) | {"created_at": time.time()}
         await asyncio.to_thread(
@@ -173,7 +176,7 @@ class RequestsToPay:
         return found
 
     def made(self, home_id: str) -> RequestMade | None:
-        """Returns the request with this id of the bank, or None."""
+        """Returns the request with this id, which is the bank's own id, or None."""
         found = self.find_made("home_id = ?", home_id)
         return found[0] if found else None
 
@@ -183,7 +186,7 @@ class RequestsToPay:
         return [RequestMade(**dict(zip(_MADE, row, strict=True))) for row in self._books.rows(query, *values)]
 
     def _ask_own(self, made: RequestMade, payer: Customer) -> None:
-        """Stores a request for another customer of this bank. The request's id is the bank's own id."""
+        """Stores a request whose payer is also a customer of this bank. The request's id is the bank's own id."""
         payee = self._customers.get(made.payee)
         assert payee is not None
         told = {
@@ -242,7 +245,7 @@ class RequestsToPay:
         self._loop.call_soon_threadsafe(self._start, work)
 
     async def _follow(self, home_id: str) -> None:
-        """Repeats a request until the payer's bank has answered. Then waits for the later answer.
+        """Repeats a request until the payer's bank has answered, and then waits for the payer's later answer.
 
         After an unexpected error, such as a full disk or an odd response, the bank tries again.
         """
@@ -257,7 +260,7 @@ class RequestsToPay:
             pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 
     async def _is_answered(self, home_id: str) -> bool:
-        """Sends a request, or reads its state. Returns whether no other answer can arrive."""
+        """Sends a request, or reads its state. Returns whether the answer is final."""
         found = self.made(home_id)
         if found is None or found.state not in ("NEW", "ASKED"):
             return True
@@ -317,7 +320,7 @@ class RequestsToPay:
     # --- received by customers of this bank ---------------------------------------------------------------------------
 
     def take(self, told: dict[str, Any], payer: Customer | None, amount: int) -> None:
-        """Stores a request of another bank. Raises RequestRefused. A repeated request changes nothing."""
+        """Stores a request from another bank. Raises RequestRefused. A repeated request changes nothing."""
         if payer is None:
             raise RequestRefused("3204", "no such customer")
         if told["currency"] != payer.currency:
@@ -391,9 +394,9 @@ class RequestsToPay:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     def try_approval(self, request_id: str, code: str) -> int:
-        """Returns 0 if the code is correct. Otherwise counts the wrong code, and returns the number of wrong codes.
+        """Returns 0 if the code is correct. If the code is wrong, counts it, and returns the number of wrong codes.
 
-        After MOST_WRONG_CODES wrong codes, no code is correct.
+        After MOST_WRONG_CODES wrong codes, the bank accepts no code.
         """
         with self._books.transaction():
             row = self._books.row(
@@ -419,7 +422,7 @@ class RequestsToPay:
         )
 
     def code_of(self, request_id: str) -> str | None:
-        """Returns the one-time code of a received request, or None if it has none."""
+        """Returns the one-time code of a received request, or None if the request has no code."""
         found = self.received(request_id)
         return None if found is None else found.code
 

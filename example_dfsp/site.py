@@ -53,7 +53,7 @@ class Wrong(Exception):
 
 
 class Entries(dict[str, str]):
-    """The entries of a form. A missing entry gives an empty text."""
+    """The entries of a form. The value of a missing entry is an empty text."""
 
     def __missing__(self, name: str) -> str:
         return ""
@@ -70,7 +70,7 @@ class Site:
         self._templates = {language: _templates(language) for language in LANGUAGES}
 
     def application(self) -> web.Application:
-        """Returns the application. The caller adds the pages to it."""
+        """Returns the application. The caller adds the pages to the application."""
         app = web.Application(middlewares=[self._guard, self._errors], client_max_size=MAX_FORM_BYTES)
         app.router.add_static("/static", HERE / "static", append_version=True)
         app.router.add_post("/language", self._set_language)
@@ -240,8 +240,9 @@ class Site:
 
 
 def _templates(language: str) -> jinja2.Environment:
-    """Returns the templates in a language. Each language has its own environment, because an environment has only one
-    language.
+    """Returns the templates in a language.
+
+    Each language has its own template environment, because an environment can have only one language.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),
@@ -256,7 +257,10 @@ def _templates(language: str) -> jinja2.Environment:
 
 
 def _is_same_site(request: web.Request, host: str) -> bool:
-    """Returns whether a page of this site sent the request. Browsers report the page's site with every form."""
+    """Returns whether a page of this site sent the request.
+
+    Browsers send the site of the form's page with every form.
+    """
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         return False
     origin = request.headers.get("Origin")

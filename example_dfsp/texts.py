@@ -47,7 +47,7 @@ def amount_shown(amount: int, language: str) -> str:
 
 
 def money_shown(amount: int, currency: str, language: str) -> str:
-    """Returns an amount with its currency. No line break can separate the two."""
+    """Returns an amount with its currency. No line break can separate the amount and the currency."""
     return f"{amount_shown(amount, language)}\N{NO-BREAK SPACE}{currency}"
 
 

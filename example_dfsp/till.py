@@ -48,7 +48,7 @@ class Sales:
         books.define(_SCHEMA)
 
     def add(self, reference: str, shop: str, amount: int, currency: str) -> Sale:
-        """Returns the sale of this form. A form that is sent twice makes only one sale."""
+        """Stores and returns the sale of this form. A form that is sent twice makes only one sale."""
         label = "".join(secrets.choice(_LETTERS) for _ in range(8))
         self._books.run(
             "INSERT OR IGNORE INTO sale VALUES (?, ?, ?, ?, ?, ?)",
@@ -252,8 +252,9 @@ class Till:
         raise self._site.go(f"/payments/{found.reference}")
 
     async def _end_refund(self, new: Instruction, code: str, form: Entries) -> None:
-        """Ends a refund that was stored but not sent. The form gets another reference, because it can return with
-        another amount.
+        """Ends a refund that was stored but not sent.
+
+        The next form gets a new reference, because it can have a different amount.
         """
         await asyncio.to_thread(self._bank.instructions.refused, new.reference, code, "")
         form.pop("reference", None)

@@ -132,8 +132,9 @@ async def statement_of(
 def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float) -> Reconciliation:
     """Compares the hub's lines with the books, transfer by transfer and in both directions.
 
-    The lines are those between `since` and `until`. A payment that is only in the books is a difference if its whole
-    time is clearly between the two, because the hub records a transfer between its begin and its end in the books.
+    The lines are those between `since` and `until`. A payment that is only in the books is a difference if it clearly
+    began and ended within this period. The hub records a transfer after the books record its begin, and before the
+    books record its end.
     """
     books = _books_of(bank)
     equal = under_way = 0

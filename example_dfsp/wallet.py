@@ -346,7 +346,7 @@ def code_of(customer: Customer, amount: int | None = None, reference: str = "") 
 
 
 def reference_of(form: dict[str, str]) -> str:
-    """Returns the id in the form. With this id, a form that is sent twice pays only once."""
+    """Returns the payment's id in the form. With this id, a form that is sent twice pays only once."""
     try:
         return uuid.UUID(form.get("reference", "")).hex
     except ValueError:

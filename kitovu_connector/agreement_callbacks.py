@@ -1,4 +1,7 @@
-"""Receives callbacks about conversions and one-time passwords. Passes each callback to the waiting payment or call."""
+"""Receives callbacks about conversions and one-time passwords.
+
+Passes each callback to the payment or the call that waits for the callback.
+"""
 
 from fspiop.bodies.authorizations import AuthorizationPut
 from fspiop.bodies.bulk_quotes import BulkQuotePut

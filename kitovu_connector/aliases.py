@@ -25,7 +25,7 @@ class AliasRefused(FspiopError):
 class Aliases:
     """Sends POST and DELETE /participants/{Type}/{ID}.
 
-    The caller may repeat a request. The hub returns an equal result for a repeated request.
+    The caller may repeat a request. The hub returns the same result for a repeated request.
     """
 
     def __init__(self, config: Config, hub: HubClient) -> None:

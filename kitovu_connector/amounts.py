@@ -16,7 +16,8 @@ _WITH_ZEROS = re.compile(r"([0-9]+)[.]([0-9]*?)0*\Z")
 def parse_amount(text: object) -> int:
     """Returns an amount as ten-thousandths.
 
-    A core can write zeros at the end, as in "10.00". The API's messages must not have zeros at the end.
+    A core can write an amount with zeros at the end, such as "10.00". Amounts in the API's messages must not have these
+    zeros.
     """
     if isinstance(text, str) and (found := _WITH_ZEROS.match(text)):
         whole, decimals = found.groups()

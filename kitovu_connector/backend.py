@@ -144,11 +144,13 @@ class Backend(Protocol):
     async def reserve(self, incoming: IncomingMoney) -> None:
         """Reserves the money durably, so that the core can credit the money later.
 
-        After this method has raised Refused, the refusal is final for this id.
+        If this method raises Refused, the transfer with this id stays refused.
         """
 
     async def commit(self, incoming: IncomingMoney) -> None:
-        """Credits the customer with the reserved amount of this id. Called after the hub has committed the transfer.
+        """Credits the customer with the amount that was reserved with this id.
+
+        Called after the hub has committed the transfer.
 
         If this method raises an error, the connector repeats the call until it succeeds.
         """
@@ -162,7 +164,7 @@ class Backend(Protocol):
 
 @runtime_checkable
 class OwnerBackend(Protocol):
-    """A core that names the DFSP of a customer itself."""
+    """The interface of a core that can itself name a customer's DFSP."""
 
     async def find_owner(self, id_type: str, id_value: str, sub_id: str | None) -> str | None:
         """Returns the DFSP of the customer with this alias, or None."""
@@ -278,7 +280,7 @@ class HttpBackend(CoreHttp):
         await self._end(transfer_id, {"transferState": "ABORTED"})
 
     async def take_request(self, asked: TransactionRequestPost, payee_fsp: str) -> TransactionRequestPut:
-        """Sends POST /transactionrequests. A core without this call takes no requests to pay."""
+        """Sends POST /transactionrequests. A core without this call cannot receive requests to pay."""
         payee = msgspec.structs.replace(ref_of(asked.payee), fsp_id=payee_fsp)
         kind = asked.transaction_type
         body = {

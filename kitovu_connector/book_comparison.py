@@ -1,4 +1,7 @@
-"""Reads both sides of a comparison: the hub's statement and settlements, this connector's records, a list of funds."""
+"""Reads both sides of a comparison.
+
+The hub's side is its statement and its settlements. The DFSP's side is this connector's records and a list of funds.
+"""
 
 import csv
 from collections import Counter, defaultdict
@@ -22,7 +25,7 @@ class FaultyFunds(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The results of one comparison: of transfers, conversions, funds and settlements."""
+    """The results of one comparison, separately for transfers, conversions, funds and settlements."""
 
     transfers: list[Compared]
     conversions: list[Compared]
@@ -165,7 +168,7 @@ def _compare_funds(postings: list[Posting], funds: list[dict[str, str]] | None) 
 
 
 def _numbered(rows: Iterable[tuple[Key, Side]]) -> dict[Key, Side]:
-    """Returns the rows by key. Rows with equal references get a number in the order of their amounts."""
+    """Returns the rows by key. Rows with equal references are numbered in the order of their amounts."""
     found: dict[Key, Side] = {}
     seen: Counter[Key] = Counter()
     for (reference, direction), side in sorted(rows, key=lambda row: (row[0], parse_amount(row[1].amount))):
@@ -188,7 +191,10 @@ def _same(at_hub: Side | None, here: Side | None) -> Result:
 
 
 def _compare_gross(postings: list[Posting], here: Here) -> Iterable[Compared]:
-    """Compares each gross settlement, posted at a commit, with the transfer or the conversion."""
+    """Compares each gross settlement with its transfer or conversion.
+
+    The hub posts a gross settlement at the commit.
+    """
     amounts: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for (transfer_id, _), side in here.transfers.items():
         amounts[transfer_id].add((side.amount, side.currency))

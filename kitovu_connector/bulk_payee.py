@@ -1,7 +1,8 @@
 """The receiving side of bulk transfers: many transfers at once, each for one customer.
 
-The store has a separate transfer for each item of a bulk, exactly as for a single payment. So single payments and items
-have the same rules, and `payee` processes the end of each item. The connector answers a bulk once, for all its items.
+The store has a separate transfer for each item of a bulk, exactly as for a single payment. So the same rules apply to
+items and to single payments, and the module `payee` processes the end of each item. The connector answers a bulk once,
+for all its items.
 """
 
 import asyncio
@@ -75,12 +76,12 @@ class BulkPayee:
         return [("POST", "/bulkTransfers", self._transfers_asked)]
 
     async def resume(self) -> None:
-        """Continues with every open bulk that is not under way, after a start or a takeover."""
+        """After a start or a takeover, continues with every open bulk that no task processes yet."""
         for bulk in self._bulks.unfinished():
             self._carry_on(bulk.id, is_repeated=True)
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store has every step."""
+        """Stops all tasks at once. No step is lost, because the store records every step."""
         await self._background.close()
 
     # --- transfers ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The terms of many payments at once, as the payee's DFSP.
+"""Answers requests for the terms of many payments at once, as the payee's DFSP.
 
 The store has separate terms for each item, exactly as for a single payment. The connector answers a bulk once, for all
 its items.
@@ -29,7 +29,7 @@ from kitovu_connector.store import QuoteGiven, Store
 
 
 class BulkTerms:
-    """All requests for the terms of a bulk that one DFSP receives."""
+    """All requests for the terms of bulks to this DFSP."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend) -> None:
         self._config, self._store, self._hub, self._backend = config, store, hub, backend
@@ -44,7 +44,7 @@ class BulkTerms:
         ]
 
     async def resume(self) -> None:
-        """Continues with every open request that is not under way, after a start or a takeover."""
+        """After a start or a takeover, continues with every open request that no task processes yet."""
         for quotes in self._quotes.unfinished():
             self._begin_answer(quotes, is_repeated=True)
         self._background.start_once(
@@ -52,7 +52,7 @@ class BulkTerms:
         )
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store has every step."""
+        """Stops all tasks at once. No step is lost, because the store records every step."""
         await self._background.close()
 
     async def _quotes_asked(self, message: Message) -> int:

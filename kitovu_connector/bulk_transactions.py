@@ -2,7 +2,7 @@
 connector.
 
 So each payment is paid once or not at all, independently of the other payments. A stop is a point at which all payments
-have ended or wait for the core. The bulk itself only records its payments, its stops, and the stops that the core has
+have ended or wait for the core. The record of a bulk contains its payments, its stops, and the stops that the core has
 received.
 """
 
@@ -84,19 +84,19 @@ class BulkTransactions:
         self._stopped: dict[str, asyncio.Event] = {}  # set when the payments have stopped or ended
 
     async def resume(self) -> None:
-        """Continues with every open bulk that is not under way, after a start or a takeover."""
+        """After a start or a takeover, continues with every open bulk that no task processes yet."""
         for bulk in self._records.unfinished():
             self._begin_run(bulk.id)
 
     def changed(self, bulk_id: str) -> None:
-        """Continues with a bulk that another instance has changed, or wakes what waits for its stop."""
+        """Continues with a bulk that another instance has changed. Wakes the callers that wait for the bulk's stop."""
         if bulk_id in self._wakes:
             self._wakes[bulk_id].set()
         if bulk_id in self._stopped:
             self._stopped.pop(bulk_id).set()
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store has every step."""
+        """Stops all tasks at once. No step is lost, because the store records every step."""
         await self._background.close()
 
     async def begin(self, new: BulkTransaction) -> BulkTransaction:
@@ -196,7 +196,7 @@ class BulkTransactions:
                     return payment
 
     async def _wait_for_core(self, bulk: BulkTransaction, event: asyncio.Event) -> None:
-        """Waits for the front end's answer. A payment without an answer in time ends by itself."""
+        """Waits for the front end's answer. A payment ends without an answer if the answer takes too long."""
         try:
             await asyncio.wait_for(event.wait(), _LOOK_AGAIN_S)
         except TimeoutError:

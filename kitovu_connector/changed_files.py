@@ -15,9 +15,10 @@ LOOK_EVERY_S = 5.0
 
 
 class ChangedFiles:
-    """Calls a function again when one of its files has changed.
+    """Calls a function again when one of the function's files has changed.
 
-    If the new files cannot be used, the old content stays in use. An example is a new certificate without its new key.
+    If the new files cannot be used, the old content stays in use. For example, a new certificate cannot be used without
+    its new key.
     """
 
     def __init__(self) -> None:

@@ -136,7 +136,7 @@ class Config:
     def check_callers_are_proven(self) -> None:
         """Raises ConfigError if a caller of the inbound port could pose as the hub.
 
-        A port with inbound_is_private is allowed.
+        With inbound_is_private, only the hub can reach the inbound port, so no other proof is required.
         """
         if not (self.verify_jws or self.is_pinned or self.inbound_is_private):
             raise ConfigError(
@@ -296,7 +296,7 @@ def _table_of(path: Path) -> dict[str, Any]:
 
 
 def _keys_in(value: object, base: Path) -> object:
-    """Returns the keys' files, relative to `base`.
+    """Returns the paths of the key files, relative to `base`.
 
     Does not change a value of a wrong type, because Config refuses this value.
     """

@@ -26,7 +26,7 @@ _LONGEST_PAUSE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """An error as answer: the code and the text for the requesting DFSP."""
+    """An error as the answer to the requesting DFSP, with its code and its text."""
 
     code: str
     text: str = ""
@@ -79,9 +79,11 @@ def error_put(no: No) -> bytes:
 
 
 async def timely(call: Callable[[], Awaitable[T]], seconds: float) -> T:
-    """Returns what the core returns. Raises Unavailable if the call takes longer: its outcome is then unknown.
+    """Returns the core's result.
 
-    A call that is cut off is cancelled. A core in Python that ignores this holds up nothing but itself.
+    Raises Unavailable if the call takes too long, because its outcome is then unknown.
+
+    A call that is cut off is cancelled. A core in Python that ignores the cancellation delays only itself.
     """
     task = asyncio.ensure_future(_awaited(call))
     try:

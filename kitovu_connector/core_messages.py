@@ -64,10 +64,10 @@ class PartyWanted(Wanted):
 class PaymentWanted(Wanted):
     """POST /payments. `home_transaction_id` is the core's own id.
 
-    A repeated request with the same id is the same payment. With `confirm` false, the payment waits for
+    A repeated request with the same id does not begin a second payment. With `confirm` false, the payment waits for
     POST /payments/{id}/confirm once its terms are known. With `may_convert`, an FXP converts the amount if the payee
-    does not take its currency. `transaction_request_id` is the request to pay that the payment answers. With `otp` the
-    payer enters a one-time password at the payee's device.
+    does not accept its currency. `transaction_request_id` is the request to pay that the payment answers. With `otp`
+    the payer enters a one-time password at the payee's device.
     """
 
     home_transaction_id: HomeId
@@ -92,7 +92,7 @@ class PaymentWanted(Wanted):
 
 
 class PaymentConfirmed(Wanted):
-    """POST /payments/{id}/confirm. Without `otp`, the core accepts the terms.
+    """POST /payments/{id}/confirm. If the body has no `otp`, the core accepts the terms.
 
     With `otp`, the core accepts the one-time password that the payer has entered. `otp` must equal the field `otp` of
     the payment, which the core has compared with its own password.
@@ -113,8 +113,8 @@ class AliasWanted(Wanted):
 class RequestWanted(Wanted):
     """POST /requests. `from` is the payer, who is a customer of another DFSP. `to` is the payee: your customer.
 
-    `home_request_id` is the core's own id. A repeated request with the same id is the same request to pay. With `otp`,
-    the payer approves by a one-time password that the payer enters at the payee's device.
+    `home_request_id` is the core's own id. A repeated request with the same id does not begin a second request to pay.
+    With `otp`, the payer approves by a one-time password that the payer enters at the payee's device.
     """
 
     home_request_id: HomeId
@@ -218,7 +218,7 @@ class PaymentLine(Shown, kw_only=True):
 
 
 class Payments(Shown, omit_defaults=True, kw_only=True):
-    """One page. Without `next`, it is the last page."""
+    """One page. A page without `next` is the last page."""
 
     payments: list[PaymentLine]
     next: str | None = None
@@ -246,7 +246,7 @@ class TransferLine(Shown, omit_defaults=True, kw_only=True):
 
 
 class Transfers(Shown, omit_defaults=True, kw_only=True):
-    """One page. Without `next`, it is the last page."""
+    """One page. A page without `next` is the last page."""
 
     transfers: list[TransferLine]
     next: str | None = None
@@ -272,14 +272,17 @@ class ConversionLine(Shown, omit_defaults=True, kw_only=True):
 
 
 class Conversions(Shown, omit_defaults=True, kw_only=True):
-    """One page. Without `next`, it is the last page."""
+    """One page. A page without `next` is the last page."""
 
     conversions: list[ConversionLine]
     next: str | None = None
 
 
 class IncomingShown(Shown, omit_defaults=True, kw_only=True):
-    """A transfer to a customer. It has parties and `transactionId` as long as the connector keeps the terms."""
+    """A transfer to a customer.
+
+    The transfer has parties and `transactionId` as long as the connector stores the terms.
+    """
 
     transfer_id: str
     state: Literal["RESERVED", "COMMITTED", "ABORTED"]
@@ -294,9 +297,9 @@ class IncomingShown(Shown, omit_defaults=True, kw_only=True):
 class RequestShown(Shown, kw_only=True):
     """A request to pay in its present state.
 
-    `answer` is the latest answer of the payer's DFSP: RECEIVED, PENDING, ACCEPTED or REJECTED. With `is_otp_wanted`, it
-    waits for POST /requests/{id}/otp. `is_paid` is true once a transfer of at least
-    the requested money to the requested payee is committed for this request.
+    `answer` is the latest answer of the payer's DFSP: RECEIVED, PENDING, ACCEPTED or REJECTED. With `is_otp_wanted`,
+    the request waits for POST /requests/{id}/otp. `is_paid` is true once a transfer of at least the requested money to
+    the requested payee is committed for this request.
     """
 
     home_request_id: str
@@ -322,7 +325,7 @@ class Positions(Shown, kw_only=True):
 
 
 class RegisteredAlias(Shown, kw_only=True):
-    """The DFSP of the registered alias: yours."""
+    """The DFSP of the registered alias, which is your DFSP."""
 
     fsp_id: str
 

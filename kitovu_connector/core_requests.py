@@ -76,7 +76,7 @@ class CoreRequests:
             yield found
 
     async def conversions(self, **wanted: str | int | None) -> AsyncIterator[Mapping[str, Any]]:
-        """Yields the conversions of both roles, as `payments` does."""
+        """Yields the conversions of both roles, page by page, like `payments`."""
         async for found in self._list("/conversions", "conversions", wanted):
             yield found
 

@@ -1,6 +1,7 @@
 """Looks a customer up at the core before the connector stores a request about this customer.
 
-A request about an unknown customer gets an answer, but is never stored, because anybody can send many such requests.
+The connector answers a request about an unknown customer, but never stores the request, because anybody can send many
+of them.
 """
 
 import asyncio
@@ -43,9 +44,9 @@ class CustomerChecks:
     ) -> None:
         """Looks the customer up and calls `keep`, or `refuse` if there is no such customer.
 
-        Calls `keep` at once if the core has just answered a lookup of this customer. Raises Conflict if other content
-        waits under this id. Raises FspiopError 2005 if the core takes too long. The hub then sends the request again,
-        because the connector acknowledges only durable requests.
+        Calls `keep` at once if the core has just answered a lookup of this customer. Raises Conflict if a different
+        request with this id waits. Raises FspiopError 2005 if the core takes too long. After this error, the hub sends
+        the request again, because the connector acknowledges only durable requests.
         """
         if self._parties.is_known(customer):
             await keep()

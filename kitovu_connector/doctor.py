@@ -34,7 +34,7 @@ _LONGEST_NAMES = 5
 
 
 class Verdict(StrEnum):
-    """The result of one check. A fault keeps payments from working. A warning will become a fault."""
+    """The result of one check. With a fault, payments do not work. A warning will become a fault."""
 
     OK = "OK"
     WARNING = "WARNING"

@@ -1,5 +1,6 @@
-"""The events that the connector sends to the core, as types of the API. Each event reports an end, such as a payment's
-end.
+"""The events that the connector sends to the core, as types of the API.
+
+Each event reports that a payment or another record has ended.
 """
 
 from typing import Any, Literal
@@ -22,7 +23,7 @@ class RequestTold(Shown, kw_only=True):
 
 
 class BulkTold(Shown, kw_only=True):
-    """A bulk that has ended. Each of its items has an event of its own if it is a payment or an incoming transfer.
+    """A bulk that has ended. Each item of the bulk has its own event if the item is a payment or an incoming transfer.
 
     `direction` is OUT for a bulk of your customers, and IN for a bulk that another DFSP has sent.
     """
@@ -38,7 +39,8 @@ class BulkTold(Shown, kw_only=True):
 class ConversionTold(Shown, kw_only=True):
     """A conversion. `role` is FXP if you convert, and INITIATOR if another DFSP converts for you.
 
-    To an initiator, RESERVED means that the FXP is bound. The conversion is committed or aborted with its transfer.
+    For an initiator, RESERVED means that the FXP is bound to its promise. The conversion is committed or aborted with
+    its transfer.
     """
 
     commit_request_id: str

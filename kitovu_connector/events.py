@@ -56,9 +56,9 @@ class Events:
         return bool(self._config.webhook_url or self._handlers)
 
     async def resume(self) -> None:
-        """Begins to send events to the core. The events that an earlier run left are the first.
+        """Begins to send events to the core. The first events are those that an earlier run did not send.
 
-        The events of another instance follow after a takeover.
+        After a takeover, also sends the events of the other instance.
         """
         if not self.is_wanted or self._session is not None:
             return
@@ -72,7 +72,7 @@ class Events:
         self._background.start(self._records.delete_old(_KEPT_S))
 
     async def close(self) -> None:
-        """Stops at once. No event is lost, because the store has every event."""
+        """Stops at once. No event is lost, because the store records every event."""
         await self._background.close()
         if self._session is not None:
             await self._session.close()

@@ -1,4 +1,6 @@
-"""Requests that move no money and get a callback as answer. One call sends the request and waits for the callback.
+"""Sends requests that move no money, and returns the callbacks that answer these requests.
+
+One call sends the request and waits for the callback.
 
 The module stores nothing. If the connector ends, the caller repeats its request with the same id.
 """

@@ -55,7 +55,7 @@ class FxBackend(Protocol):
 
 
 class ConversionEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The end of a conversion, with all its messages."""
+    """The end of a conversion, with all messages of the conversion."""
 
     state: str  # COMMITTED or ABORTED
     completed_at: str | None
@@ -147,7 +147,7 @@ class Fxp:
         ]
 
     async def resume(self) -> None:
-        """Continues with everything that is open and not under way, after a start or a takeover."""
+        """After a start or a takeover, continues with all open records that no task processes yet."""
         for offer in self._offers.unfinished():
             self._begin_answer(offer)
         for found in self._conversions.unfinished():
@@ -164,7 +164,7 @@ class Fxp:
             self._carry_on(record_id)
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store has every step."""
+        """Stops all tasks at once. No step is lost, because the store records every step."""
         await self._background.close()
 
     # --- terms --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""The state's database. One writer thread commits jobs in groups: all jobs that arrived during the previous commit."""
+"""The state's database.
+
+One writer thread commits jobs in groups. A group is all jobs that arrived during the previous commit.
+"""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -15,7 +18,7 @@ GROUP_AT_MOST = 200
 
 
 class Duplicate(Exception):
-    """A value that must be unique is in the table already."""
+    """The error for a value that must be unique but is already in the table."""
 
 
 class Event(Protocol):
@@ -38,7 +41,7 @@ class Result(Protocol):
         """The number of changed rows."""
 
     def fetchone(self) -> Row | None:
-        """Returns the next row, by the names of its columns."""
+        """Returns the next row, with each value by the name of its column."""
 
     def fetchall(self) -> list[Row]:
         """Returns all rows."""
@@ -48,16 +51,16 @@ class Connection(Protocol):
     """A connection. Each statement has `?` for its values. The function seconds_now() is the database's time."""
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> Result:
-        """Runs a statement. Raises Duplicate if a value must be unique and is not."""
+        """Runs a statement. Raises Duplicate if a value must be unique but is already in the table."""
 
 
 Job = Callable[[Connection], T]
 
 
 class Database(ABC):
-    """One writer, which commits in groups, and one reader.
+    """A database with one reader, and with one writer that commits in groups.
 
-    A read sees every write that has been awaited.
+    A read returns the data of every earlier awaited write.
     """
 
     is_shared = False
@@ -93,9 +96,9 @@ class Database(ABC):
         """Notifies the other instances of a change, once the transaction is durable."""
 
     def listen(self, told: Callable[[str, str], None]) -> None:  # noqa: B027
-        """Calls `told` with topic and key of each change of another instance, in a thread of its own.
+        """Calls `told` in a separate thread, with the topic and the key of each change by another instance.
 
-        Both are empty if notifications may have been lost.
+        Topic and key are empty if notifications were perhaps lost.
         """
 
     async def write(self, job: Job[T]) -> T:
@@ -110,7 +113,10 @@ class Database(ABC):
         return await future
 
     def note(self, conn: Connection, kind: str, record: object) -> None:
-        """Stores the event of a record's new state, in the transaction of this state. This instance will report it."""
+        """Stores the event of a record's new state, in the transaction that stores this state.
+
+        This instance will report the event.
+        """
         event = None if self.describe is None else self.describe(kind, record)
         if event is not None:
             conn.execute(

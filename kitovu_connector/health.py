@@ -27,9 +27,9 @@ class Report:
 
 
 class Health:
-    """Sends at most one request to the hub in a period of some seconds.
+    """Sends at most one request to the hub in some seconds.
 
-    Judges the core by its answers, and calls the core only after a fault.
+    Derives the core's state from its earlier answers, and calls the core only after a fault.
     """
 
     def __init__(self, config: Config, hub: HubClient, backend: Backend, database: Database | None = None) -> None:

@@ -128,7 +128,7 @@ class Position(_Response, kw_only=True):
 class Line(_Response, kw_only=True):
     """One transfer of a statement. `direction` is OUT if this DFSP pays.
 
-    If `is_converted`, the conversion changes this DFSP's position, and the transfer does not change it.
+    If `is_converted`, the conversion changes this DFSP's position instead of the transfer.
     """
 
     transfer_id: str
@@ -183,7 +183,7 @@ class StatementPage(_Response, kw_only=True):
 
 
 class SettlementPart(_Response, kw_only=True):
-    """This DFSP's part in one currency of a settlement. A positive `net` is an amount that the DFSP owes."""
+    """This DFSP's part of a settlement in one currency. A positive `net` is an amount that the DFSP owes."""
 
     settlement_id: int
     transfer_id: str
@@ -231,7 +231,7 @@ class HubApi:
         self._hub = hub
 
     async def time(self) -> str:
-        """Returns the hub's time. HubClient measures the difference between the clocks by this response."""
+        """Returns the hub's time. HubClient measures the difference between the two clocks by this response."""
         return _read(await self._call("GET", "/clock"), _Clock).time  # sent once, because health probes wait for it
 
     async def participant(self) -> Participant:

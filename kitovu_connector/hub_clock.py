@@ -56,7 +56,7 @@ class HubClock:
 
     @property
     def measured(self) -> Measured | None:
-        """The difference, or None before the hub's first response."""
+        """The difference of the two clocks, or None before the hub's first response."""
         if math.isinf(self._least):
             return None
         return Measured((self._least + self._most) / 2, (self._most - self._least) / 2)
@@ -73,7 +73,7 @@ class HubClock:
         return 0.0 if found is None else max(-self._margin_s, min(found.ahead_s, self._margin_s))
 
     def at_hub(self) -> float:
-        """Returns the time of the hub's clock by the measured difference."""
+        """Returns the present time of the hub's clock, computed with the measured difference."""
         return time.time() + self.ahead_s
 
     def date(self) -> str:

@@ -31,8 +31,8 @@ def same(alias: Alias) -> Alias:
 def is_segment(text: str) -> bool:
     """Returns whether this text can be one segment of a path at any server.
 
-    A server decodes a path once, and the next server can decode the path again. In every decoded form, the text must
-    remain one segment, and must not be a step upwards ("..").
+    A server decodes a path once, and the next server can decode the path again. In every decoded form, the text must be
+    one segment, and must not lead to the parent path ("..").
     """
     for _ in range(_MOST_DECODINGS):
         if text in ("", ".", "..") or "/" in text or "\\" in text or not text.isprintable():

@@ -57,7 +57,10 @@ class Message:
         return Reply(body, self.source, dict(self.headers))
 
     def met(self, found: bool) -> None:
-        """Notes whether something in this instance waits for this callback. If not, another may wait for it."""
+        """Records whether a caller in this instance waits for this callback.
+
+        If no caller in this instance waits, a caller in another instance can wait for the callback.
+        """
         self.is_awaited = bool(self.is_awaited) or found
 
     def check_sender(self, *senders: str | None) -> None:
@@ -79,7 +82,7 @@ Route = tuple[str, str, Handler]
 
 
 class HasRoutes(Protocol):
-    """The interface of a part of the connector that accepts messages of the hub."""
+    """The interface of a class that accepts messages of the hub for one part of the connector."""
 
     def routes(self) -> list[Route]:
         """Returns the routes for the messages that this part receives."""

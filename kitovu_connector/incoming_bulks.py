@@ -1,4 +1,4 @@
-"""Bulks of quotes or of transfers as the connector receives and stores them, and what the core must offer for them."""
+"""The stored form of incoming bulks of quotes or transfers, and the interface that the core needs for bulks."""
 
 from collections.abc import Sequence
 from enum import StrEnum

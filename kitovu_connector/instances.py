@@ -1,8 +1,9 @@
 """The instances of a connector that share a state: leases, takeovers, and notifications of changes.
 
-Each open record has an owner, the instance that continues it. An instance has a lease, by the database's clock, which
-it renews each second. When a lease has ended, another instance becomes the owner of the open records, and continues
-them as after a restart. An instance that was only slow finds that it is no longer the owner, and stops.
+Each open record has an owner, which is the instance that continues the record. Each instance renews its lease every
+second. The database's clock decides whether a lease has ended. If an instance's lease has ended, another instance
+becomes the owner of the open records, and continues them as after a restart. If an instance was only slow, it finds
+that it is no longer the owner, and stops.
 """
 
 import asyncio
@@ -31,11 +32,11 @@ class Continued(Protocol):
     """A part of the connector that continues open records."""
 
     async def resume(self) -> None:
-        """Continues with the open records of this instance that are not under way."""
+        """Continues with the open records of this instance that no task processes yet."""
 
 
 class Instances:
-    """This instance among the others."""
+    """This instance's lease, its takeovers, and its notifications from other instances."""
 
     def __init__(self, database: Database, relay: Relay) -> None:
         self._db, self._relay = database, relay
@@ -44,7 +45,7 @@ class Instances:
         self._renewing: asyncio.Task[None] | None = None
 
     async def start(self, parts: Sequence[Continued], changed: Mapping[str, Callable[[str], None]]) -> None:
-        """Takes a lease, and becomes the owner of what no instance continues.
+        """Begins a lease, and makes this instance the owner of all open records that no instance continues.
 
         `changed` are the functions to call with the key of a record that another instance has changed, by topic.
         """
@@ -60,7 +61,7 @@ class Instances:
         self._renewing = asyncio.create_task(self._renew_for_ever())
 
     async def close(self) -> None:
-        """Gives the lease up, so that the others take over at once."""
+        """Ends the lease, so that other instances take over at once."""
         if self._renewing is None:
             return
         self._renewing.cancel()
@@ -97,7 +98,10 @@ class Instances:
 
 
 def _renew(database: Database, conn: Connection) -> int:
-    """Renews the lease of this instance, and makes it the owner of what has no living owner. Returns how much."""
+    """Renews the lease of this instance, and makes this instance the owner of all open records without a living owner.
+
+    Returns the number of new records of this instance.
+    """
     mine = database.instance
     conn.execute(
         "INSERT INTO instance (id, lease_until) VALUES (?, seconds_now() + ?)"

@@ -1,7 +1,7 @@
 """The public keys of the hub and of other DFSPs, from files (`jws_keys`), and with `fetch_keys` also from the hub.
 
-The hub publishes a key before the key's first use, and does not publish revoked keys. The state directory keeps fetched
-keys, so a connector can verify messages even if it starts while the hub is down.
+The hub publishes a key before the key's first use, and does not publish revoked keys. Fetched keys are stored in the
+state directory. So a connector that starts while the hub is down can verify messages.
 """
 
 import asyncio
@@ -48,7 +48,10 @@ class KnownKeys:
         self._kept = config.state / "signing-keys.json" if isinstance(config.state, Path) else None
 
     async def start(self) -> None:
-        """Reads the keys of the last run, and fetches keys at regular intervals. Does nothing without `fetch_keys`."""
+        """Reads the keys that the last run stored, and then fetches keys at regular intervals.
+
+        Does nothing without `fetch_keys`.
+        """
         if not self._config.fetch_keys:
             return
         self._read_kept()

@@ -73,8 +73,9 @@ class Outbound:
         return _answer(await self._payer.wait_for_core(home_id, self._config.answer_s))
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        """Ends a payment whose transfer was not sent. Responds with 409 if the transfer was sent, because such a
-        payment can still be paid.
+        """Ends a payment whose transfer was not sent.
+
+        Responds with 409 if the transfer was sent, because the payment can then still be paid.
         """
         home_id = await _without_body(request)
         payment = await self._payer.tell(home_id, Cancelled())
@@ -132,7 +133,7 @@ def order_of(wanted: PaymentWanted) -> Order:
 
 
 def amount_of(text: str) -> int:
-    """Returns an amount above 0 as ten-thousandths. Raises FspiopError for another text."""
+    """Returns an amount above 0 as ten-thousandths. Raises FspiopError for any other text."""
     try:
         amount = parse_amount(text)
     except AmountError as error:

@@ -20,7 +20,7 @@ _OF_PAYMENTS: dict[State, _State] = {State.COMMITTED: "COMMITTED", State.ABORTED
 
 
 class OutboundConversions:
-    """Adds its route to the server for the core."""
+    """Adds the route for conversions to the server for the core."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -13,7 +13,7 @@ _QUERY = {"since": "from", "until": "to", "after": "after", "limit": "limit"}
 
 
 class OutboundHub:
-    """Adds its routes to the server for the core."""
+    """Adds the routes for positions and statements to the server for the core."""
 
     def __init__(self, api: HubApi) -> None:
         self._api = api
@@ -30,7 +30,9 @@ class OutboundHub:
             raise _failure(error) from None
 
     async def _statement(self, request: web.Request) -> web.Response:
-        """Returns one page of the hub's statement: all that arrived at the hub between `since` and `until`."""
+        """Returns one page of the hub's statement, which covers everything that arrived at the hub between `since` and
+        `until`.
+        """
         unknown = sorted(set(request.query) - set(_QUERY))
         missing = [name for name in ("since", "until") if name not in request.query]
         if unknown or missing:

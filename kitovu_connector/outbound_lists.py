@@ -115,7 +115,7 @@ class OutboundLists:
     async def _transfer(self, request: web.Request) -> web.Response:
         """Returns a transfer to a customer of this DFSP.
 
-        The result has the parties and `transactionId` as long as the connector keeps the terms (`quote_retention_s`).
+        The result has the parties and `transactionId` as long as the connector stores the terms (`quote_retention_s`).
         """
         found = self._store.incoming(request.match_info["id"])
         if found is None:

@@ -17,7 +17,7 @@ _REJECTED = "REJECTED"
 
 
 class OutboundRequests:
-    """Adds its routes to the server for the core."""
+    """Adds the routes for requests to pay to the server for the core."""
 
     def __init__(self, store: Store, requests: RequestsToPay) -> None:
         self._store, self._requests, self._links = store, requests, RequestLinks(store)
@@ -30,7 +30,7 @@ class OutboundRequests:
         app.router.add_post("/receivedRequests/{id}/reject", self._reject)
 
     async def _make(self, request: web.Request) -> web.Response:
-        """Answers when the payer's DFSP has answered. The payment is a later step, which GET shows."""
+        """Answers when the payer's DFSP has answered. The payer pays in a later step, and GET shows the payment."""
         order = order_of(bodies.read(RequestWanted, await request.read()))
         try:
             made = await self._requests.make(order, needs_confirmation=False)

@@ -61,7 +61,7 @@ class Parties:
         self._background.start(self._answer_owner(asker, id_type, id_value, sub_id))
 
     def check_has_room(self) -> None:
-        """Raises FspiopError 2005 if more lookups wait than the core can answer in time."""
+        """Raises FspiopError 2005 if the core cannot answer all waiting lookups in time."""
         if self._waiting >= self._config.connections * _MOST_WAITING_FOR_EACH_CONNECTION:
             raise FspiopError(ErrorCode.SERVER_BUSY, http_status=503)
 

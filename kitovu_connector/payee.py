@@ -2,8 +2,8 @@
 the answer.
 
 The connector sends a fulfilment only for a transfer that matches terms of this DFSP. The core credits the customer only
-after the hub has reported COMMITTED. The hub reports COMMITTED by PATCH if the fulfilment had RESERVED, otherwise in
-the answer to GET /transfers/{ID}.
+after the hub has reported COMMITTED. If the fulfilment had RESERVED, the hub reports COMMITTED by PATCH, and otherwise
+in the answer to GET /transfers/{ID}.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class Ending:
 
 
 class Payee:
-    """All given quotes and all incoming transfers of one DFSP."""
+    """All quotes that one DFSP has given, and all its incoming transfers."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend, parties: Parties) -> None:
         self._config, self._store, self._hub = config, store, hub
@@ -66,7 +66,7 @@ class Payee:
         self._checks = CustomerChecks(parties, self._background)
 
     async def resume(self) -> None:
-        """Continues with every unfinished quote and transfer that is not under way, after a start or a takeover."""
+        """After a start or a takeover, continues with all unfinished quotes and transfers that no task processes."""
         for quote in self._store.unfinished_quotes():
             self._begin_answer(quote)
         for incoming in self._store.unfinished_incoming():
@@ -84,14 +84,15 @@ class Payee:
             self.carry_on(transfer_id)
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store has every step."""
+        """Stops all tasks at once. No step is lost, because the store records every step."""
         await self._background.close()
 
     # --- quotes -----------------------------------------------------------------------------------------------------
 
     async def take_quote(self, quote: QuoteGiven, payee: Alias) -> None:
-        """Stores a request for terms and answers the request in the background. Raises Conflict if the id belongs to
-        other content.
+        """Stores a request for terms and answers the request in the background.
+
+        Raises Conflict if the id belongs to different content.
 
         A request about an unknown customer gets an answer, but is never stored. Raises FspiopError 2005 if the lookup
         of the customer takes too long.
@@ -169,7 +170,7 @@ class Payee:
             return No(ErrorCode.PAYEE_FSP_REJECTED_QUOTE.code, str(error))
 
     async def _delete_old_quotes(self) -> None:
-        """Deletes old terms that no open transfer needs. Terms are not needed after their expiration."""
+        """Deletes expired terms that no open transfer needs."""
         while True:
             try:
                 before = time.time() - self._config.quote_retention_s
@@ -183,7 +184,10 @@ class Payee:
     # --- transfers --------------------------------------------------------------------------------------------------
 
     async def take_transfer(self, incoming: Incoming) -> None:
-        """Stores a transfer and processes it in the background. Raises Conflict if the id belongs to other content."""
+        """Stores a transfer and processes it in the background.
+
+        Raises Conflict if the id belongs to different content.
+        """
         stored, is_new = await self._store.add_incoming(incoming)
         if not is_new and stored.stage in (Stage.FULFILLED, Stage.REJECTED):
             await self._send_answer(stored)  # a repeated request gets the stored answer
@@ -214,7 +218,7 @@ class Payee:
             self._background.start(self._work_on(transfer_id))
 
     async def _work_on(self, transfer_id: str) -> None:
-        """Takes step after step of a transfer of this instance. Repeats a step that fails until it succeeds."""
+        """Performs the steps of a transfer of this instance. Repeats each failed step until it succeeds."""
         pause = 1.0
         try:
             while (incoming := self._store.own_incoming(transfer_id)) is not None and incoming.stage not in DONE:
@@ -370,7 +374,7 @@ class Payee:
     async def _until_done(self, call: Callable[[], Awaitable[T]], *, until: float | None = None) -> T:
         """Repeats a call of the core until the call returns.
 
-        Raises TimeoutError if the call has not returned at `until`, by the hub's clock.
+        Raises TimeoutError if the call has not returned before `until`, by the hub's clock.
 
         If `until` is given, the core may refuse. Without `until`, the hub has already decided, so a refusal is a fault
         that the core's operators must correct.

@@ -100,10 +100,10 @@ class Payer:
     async def confirm(self, home_id: str, password: str | None = None) -> None:
         """Records that the core accepts the terms, or the one-time password that the payer has entered.
 
-        The core names the password that it has compared, so a repeated acceptance of the terms never accepts a
+        The core sends the password that it has compared. So a repeated acceptance of the terms never accepts a
         password. A repeated acceptance changes nothing.
 
-        If the payment has no terms yet, or has another password or none, raises FspiopError and changes nothing.
+        Raises FspiopError and changes nothing if the payment has no terms yet, no password, or another password.
         """
         if password is not None:
             await self._confirm_password(home_id, password)
@@ -182,7 +182,7 @@ class Payer:
         return payment
 
     async def resume(self) -> None:
-        """Continues with every unfinished payment that is not under way, after the start and after a takeover."""
+        """After the start and after a takeover, continues with every unfinished payment that no task processes yet."""
         for payment in self._store.unfinished_payments():
             home_id = payment.order.home_id
             known = self._open.get(home_id)
@@ -191,14 +191,17 @@ class Payer:
                 self._background.start(self.move(payment, Resumed()))
 
     def changed(self, home_id: str) -> None:
-        """Wakes what waits for a payment that another instance has changed. That instance continues the payment."""
+        """Wakes the callers that wait for a payment that another instance has changed.
+
+        The other instance continues the payment.
+        """
         if home_id in self._changed:
             self._changed.pop(home_id).set()
         if home_id in self._open and home_id not in self._turns and self._store.own_payment(home_id) is None:
             self._forget(home_id)
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store has every step."""
+        """Stops all tasks at once. No step is lost, because the store records every step."""
         for timer in self._timers.values():
             timer.cancel()
         await self._background.close()
@@ -237,9 +240,10 @@ class Payer:
                 raise
 
     async def _step(self, home_id: str, event: Event) -> str | None:
-        """Stores what follows from the event, and then sends its requests.
+        """Stores the result of the event, and then sends the requests of this result.
 
-        An instance that sends a request also becomes the owner, because the request's timer runs there.
+        An instance that sends a request also becomes the payment's owner, because the request's timer runs in this
+        instance.
         """
         current = self._current(home_id)
         while True:
@@ -269,7 +273,10 @@ class Payer:
         return taken.refusal
 
     def _current(self, home_id: str, *, is_overtaken: bool = False) -> Payment:
-        """Returns the payment as stored. In memory is the same, unless another instance may have changed it."""
+        """Returns the stored payment.
+
+        The payment in memory is equal, unless another instance has perhaps changed the payment.
+        """
         current = self._open.get(home_id)
         if current is None or is_overtaken or self._store.is_shared:
             current = self._store.payment(home_id)

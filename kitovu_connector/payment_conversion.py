@@ -1,8 +1,8 @@
 """The messages and checks of a payment that an FXP converts. Pure.
 
-With a SEND amount, the FXP first converts the payer's amount. The connector then requests terms for the converted
-amount. With a RECEIVE amount, the connector first requests terms. The connector then requests the price of the transfer
-amount from the FXP.
+With a SEND amount, the connector first requests the FXP's terms for this amount, and then the payee DFSP's terms for
+the converted amount. With a RECEIVE amount, the connector first requests the payee DFSP's terms, and then the FXP's
+price for the transfer amount.
 """
 
 import uuid
@@ -36,7 +36,10 @@ def currencies(payment: Payment) -> tuple[str, str]:
 
 
 def id_of(payment: Payment, what: str) -> str:
-    """Returns the id of a part of the conversion. All calls return one id, which no other payment has."""
+    """Returns the id of a part of the conversion.
+
+    All calls for one payment return the same id, which no other payment has.
+    """
     return str(uuid.uuid5(uuid.UUID(payment.transfer_id), what))
 
 

@@ -25,7 +25,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """The time of the latest Wait is over."""
+    """The waiting time of the latest action Wait is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,10 @@ class PartyFound:
 
 @dataclass(frozen=True, slots=True)
 class PartyFailed:
-    """PUT /parties/…/error or PUT /participants/…/error arrived. An error of the hub itself is proven."""
+    """PUT /parties/…/error or PUT /participants/…/error arrived.
+
+    If the error is from the hub itself, its source is proven.
+    """
 
     code: str
     text: str
@@ -164,7 +167,7 @@ class EndClaimed:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """PUT /transfers/{id} with the outcome or the state arrived, sent or forwarded by the hub."""
+    """The hub sent or forwarded PUT /transfers/{id} with the outcome or the state."""
 
     state: str
     fulfilment: str | None = None
@@ -174,8 +177,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class ErrorReported:
-    """PUT /transfers/{id}/error arrived, sent or forwarded by the hub. `written_at` is the message's Date, by the hub's
-    clock.
+    """The hub sent or forwarded PUT /transfers/{id}/error. `written_at` is the message's Date, by the hub's clock.
 
     The hub can deliver the callback long after `written_at`.
     """

@@ -74,7 +74,7 @@ async def pay(
 ) -> list[Result]:
     """Makes the payments, and writes each result as soon as the result is known.
 
-    Raises NotRunning if the connector does not answer for a minute. The file can then be sent again.
+    Raises NotRunning if the connector does not answer for a minute. After this error, the file can be sent again.
     """
     left, found = iter(payments), []
     with results.open("w", newline="", encoding="utf-8") as file:

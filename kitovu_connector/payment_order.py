@@ -87,7 +87,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def spelled(order: Order) -> Order:
-    """Returns the order with one spelling of each identifier. So a repeated order can use a different spelling."""
+    """Returns the order with one standard spelling of each identifier, so a repeated order can use a different
+    spelling.
+    """
     return msgspec.structs.replace(order, payer=_spelled(order.payer), payee=_spelled(order.payee))
 
 

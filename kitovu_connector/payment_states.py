@@ -1,5 +1,6 @@
-"""The states of an outgoing payment: state + event -> next state + actions. Pure: no I/O, and the caller passes the
-time.
+"""The states of an outgoing payment: state + event -> next state + actions.
+
+The functions do no I/O, and the caller passes the time.
 
     LOOKUP -> QUOTE -> [AGREED ->] PREPARED -> ACCEPTED -> COMMITTED | ABORTED
                                       |  ^        |
@@ -9,8 +10,8 @@ time.
 `payment_agreement` has the states before PREPARED. Only some payments have the states for the core's acceptance of the
 payee, a conversion, or a one-time password. Before PREPARED no money can have been transferred, so the payment can end
 without risk. In PREPARED and all later states, only the hub's report ends the payment (API Definition 6.7.2: a payer
-never decides alone that a transfer did not happen). A payee DFSP can claim an end without proof that the hub forwarded
-the claim. After an unproven claim, the connector only requests the state from the hub.
+never decides alone that a transfer did not happen). A payee DFSP can report an end of the transfer without proof that
+the hub forwarded the report. After an unproven report, the connector only requests the state from the hub.
 """
 
 from fspiop import ilp
@@ -188,7 +189,7 @@ def _ask_at_once(payment: Payment, now: float) -> Step:
 def _after_the_end(payment: Payment, event: Event) -> Step:
     """Refuses a report that contradicts the payment's final state, because a final state never changes.
 
-    People must examine such a report.
+    People must examine a report that contradicts a final state.
     """
     match event:
         case EndClaimed(fulfilment) if payment.state is State.ABORTED and payment.condition and fulfilment is not None:
@@ -210,6 +211,6 @@ def _after_the_end(payment: Payment, event: Event) -> Step:
 def _until_overdue(payment: Payment, policy: Policy) -> float:
     """Returns the time until the outcome is overdue.
 
-    The hub reports an expiry by itself, so a request before `callback_s` would only add load.
+    The hub reports an expiration without a request, so a request before `callback_s` would only add load.
     """
     return policy.callback_s

@@ -1,8 +1,9 @@
 """The state in PostgreSQL, for several instances of the connector. Needs kitovu-connector[postgresql].
 
-One instance writes at a time, as with SQLite: each group of jobs begins by taking one lock of the database. So no two
-jobs can wait for each other, and `changed_at` has the order of the commits, which the lists rely on. A group takes some
-milliseconds. The database ends the transaction of an instance that stops in the middle of a group.
+One instance writes at a time, as with SQLite, because each group of jobs first acquires the same lock of the database.
+So no two jobs can wait for each other. The values of `changed_at` have the order of the commits, and the lists need
+this order. The transaction of a group takes some milliseconds. The database ends the transaction of an instance that
+stops in the middle of a group.
 """
 
 import functools
@@ -42,7 +43,7 @@ SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('sync
 
 
 class _Link:
-    """A connection that is made again after it was lost."""
+    """A connection to the database. If the connection is lost, the next statement opens a new one."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -50,7 +51,7 @@ class _Link:
         self._failed_at = -_RETRY_S
 
     def open(self) -> psycopg.Connection[dict[str, Any]]:
-        """Returns the connection. While the database is away, fails at once for a second after each attempt."""
+        """Returns the connection. If the database is unreachable, each call during the next second fails at once."""
         if self._conn is not None and not self._conn.closed:
             return self._conn
         if time.monotonic() - self._failed_at < _RETRY_S:
@@ -69,7 +70,10 @@ class _Link:
             self._conn = None
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> Result:
-        """Runs a statement that only reads, once more on a new connection if the connection was lost."""
+        """Runs a statement that only reads.
+
+        If the connection was lost, runs the statement again on a new connection.
+        """
         conn = self.open()
         try:
             return _run(conn, sql, values)
@@ -89,12 +93,12 @@ class _Writer:
 
 
 class PostgresqlDatabase(Database):
-    """A database, or a schema of one, that all instances of one DFSP's connector share."""
+    """The database, or a schema of the database, that all instances of one DFSP's connector share."""
 
     is_shared = True
 
     def __init__(self, url: str, common: Mapping[str, str]) -> None:
-        """Makes or upgrades the tables. `common` are the settings that must be the same in every instance."""
+        """Creates or upgrades the tables. `common` are the settings that must be the same in every instance."""
         super().__init__()
         self.instance = uuid.uuid4().hex
         try:
@@ -114,7 +118,7 @@ class PostgresqlDatabase(Database):
         return self._reading
 
     def begin(self) -> Connection:
-        """Begins a transaction. At most one instance has one."""
+        """Begins a transaction. At most one instance has a transaction at a time."""
         try:
             return self._begun()
         except (psycopg.OperationalError, psycopg.InterfaceError):  # the connection was lost; nothing has been written
@@ -128,7 +132,7 @@ class PostgresqlDatabase(Database):
         return _Writer(conn)
 
     def roll_back(self) -> None:
-        """Ends a transaction that has failed, with its connection, because that may be what failed."""
+        """Ends a failed transaction and closes its connection, because the connection is perhaps the cause."""
         self._writing.drop()
 
     def disconnect(self) -> None:
@@ -145,7 +149,7 @@ class PostgresqlDatabase(Database):
             conn.execute("SELECT pg_notify(?, ?)", (self._channel, text))
 
     def listen(self, told: Callable[[str, str], None]) -> None:
-        """Calls `told` for each change of another instance."""
+        """Calls `told` for each change by another instance."""
         self._listener = _Listener(self._url, self._channel, self.instance, told)
 
     @property
@@ -181,7 +185,7 @@ class _Listener:
 
 
 def examine(url: str) -> str:
-    """Returns what is wrong with a database, or nothing. Changes nothing."""
+    """Returns the fault of a database, or nothing. Changes nothing."""
     try:
         with _connect(conninfo.make_conninfo(url, connect_timeout=3)) as conn:
             row = conn.execute(
@@ -212,19 +216,19 @@ def _run(conn: psycopg.Connection[dict[str, Any]], sql: str, values: Sequence[ob
 
 @functools.lru_cache(maxsize=256)
 def _with_places(sql: str) -> LiteralString:
-    """Returns a statement of the connector with psycopg's places for its values."""
+    """Returns a statement of the connector in psycopg's form, which has `%s` for each value."""
     return cast(LiteralString, sql.replace("?", "%s"))
 
 
 def _place_of(conn: psycopg.Connection[dict[str, Any]]) -> int:
-    """Returns a number that only these tables have in the database: two connectors may use two schemas."""
+    """Returns a number that identifies these tables in the database, because two connectors can use two schemas."""
     row = conn.execute("SELECT 'payment'::regclass::oid::bigint AS place").fetchone()
     assert row is not None
     return int(row["place"])
 
 
 def _upgrade(conn: psycopg.Connection[dict[str, Any]]) -> None:
-    """Makes the tables, or brings them to the present version, in one transaction; instances that start wait for it."""
+    """Creates or upgrades the tables in one transaction. Other starting instances wait until the transaction ends."""
     newest = len(state_schema.UPGRADES)
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('kitovu_connector ' || current_schema(), 0))")
@@ -242,7 +246,7 @@ def _upgrade(conn: psycopg.Connection[dict[str, Any]]) -> None:
 
 
 def _compare(conn: psycopg.Connection[dict[str, Any]], common: Mapping[str, str]) -> None:
-    """Stores the common settings, or raises StartError if another instance has other ones."""
+    """Stores the common settings, or raises StartError if another instance has different common settings."""
     with conn.transaction():
         for name, value in common.items():
             conn.execute("INSERT INTO setting VALUES (%s, %s) ON CONFLICT DO NOTHING", (name, value))

@@ -43,7 +43,8 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Both records of one transfer, conversion, movement of funds or settlement.
+    """The two records of one transfer, conversion, movement of funds or settlement: the hub's record and this
+    connector's record.
 
     `direction` is OUT if this DFSP pays, and IN if it is paid. For a conversion, `direction` is this DFSP's role.
     """

@@ -48,7 +48,7 @@ class Record(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether the connector has something left to do."""
+        """Whether the connector still has work for this record."""
 
 
 R = TypeVar("R", bound=Record)
@@ -90,7 +90,7 @@ class Records(Generic[R]):
         return await self._db.write(job)
 
     async def save(self, before: R, after: R) -> bool:
-        """Stores a new state. The record's owner stays the same, and is notified.
+        """Stores a new state. The record's owner does not change, and is notified.
 
         Returns False, and changes nothing, if another task or instance has changed the state first.
         """
@@ -114,10 +114,10 @@ class Records(Generic[R]):
             raise Conflict from None
 
     async def update(self, record_id: str, change: Callable[[R], R | None]) -> R | None:
-        """Stores what `change` returns for the stored record, as `save` does, and returns that.
+        """Calls `change` with the stored record, stores the returned record as `save` does, and returns it.
 
-        No other change of the record can come between. If `change` returns None, returns the stored record and changes
-        nothing. Returns None if there is no record.
+        No other change of the record can happen between the read and the write. If `change` returns None, returns the
+        stored record and changes nothing. Returns None if there is no record.
         """
 
         def job(conn: Connection) -> R | None:
@@ -142,9 +142,12 @@ class Records(Generic[R]):
         return await self._db.write(job)
 
     async def amend(self, record_id: str, change: Callable[[R], R]) -> R | None:
-        """Stores what `change` returns for the stored record, and returns that. Returns None if there is no record.
+        """Calls `change` with the stored record, stores the returned record, and returns it.
 
-        No other change of the record can come between. The state stays the same, so there is no event.
+        Returns None if there is no record.
+
+        No other change of the record can happen between the read and the write. The state stays the same, so there is
+        no event.
         """
 
         def job(conn: Connection) -> R | None:
@@ -174,7 +177,7 @@ class Records(Generic[R]):
         return self._one("SELECT record FROM exchange WHERE kind = ? AND alias = ?", alias)
 
     def own(self, record_id: str) -> R | None:
-        """Returns the record with this id, or None, also if another instance continues it."""
+        """Returns the record with this id, or None. Another instance can be the record's owner."""
         sql = "SELECT record FROM exchange WHERE kind = ? AND id = ? AND owner = ?"
         row = self._db.reader.execute(sql, (self._kind, record_id, self._db.instance)).fetchone()
         return None if row is None else self._read(row["record"])
@@ -186,7 +189,9 @@ class Records(Generic[R]):
         return [self._read(row["record"]) for row in rows]
 
     def oldest_open(self, limit: int) -> list[tuple[float, R]]:
-        """Returns open records of this instance in the order of their last change, each with the seconds since then."""
+        """Returns open records of this instance in the order of their last change, each with the seconds since this
+        change.
+        """
         rows = self._db.reader.execute(OLDEST_OPEN, (self._kind, self._db.instance, limit))
         return [(row["age"], self._read(row["record"])) for row in rows.fetchall()]
 

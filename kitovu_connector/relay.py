@@ -1,8 +1,9 @@
 """Relays callbacks between the instances of a connector that share a state.
 
-The hub sends its callbacks to any instance. What an instance waits for only in memory, such as the answer to a lookup,
-may arrive at another one. That instance stores the callback, and the others read it within milliseconds. A callback
-that is lost does no harm: the request is repeated, as after a lost callback of the hub.
+The hub sends its callbacks to any instance. A callback for which one instance waits only in memory, such as the answer
+to a lookup, can arrive at another instance. The receiving instance stores the callback, and the other instances read
+the callback within milliseconds. A lost callback does no harm, because the connector repeats the request, as after a
+lost callback of the hub.
 """
 
 import time
@@ -29,7 +30,7 @@ DELETE_OLD = "DELETE FROM relayed WHERE changed_at < (SELECT seconds_now()) - ?"
 
 
 class Relayed(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback as it is stored. The instance that received it has verified its sender."""
+    """A callback as it is stored. The instance that received the callback has verified its sender."""
 
     route: str
     names: dict[str, str]
@@ -42,7 +43,7 @@ class Relayed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Relay:
-    """The relayed callbacks, to and from the other instances."""
+    """Sends callbacks to the other instances, and receives callbacks from them."""
 
     def __init__(self, database: Database) -> None:
         self._db = database

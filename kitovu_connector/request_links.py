@@ -14,7 +14,7 @@ from kitovu_connector.store import QuoteGiven, Store
 
 
 class RequestLinks:
-    """The links between requests that this DFSP has made, terms, and transfers."""
+    """The links between terms, transfers, and the requests that this DFSP has made."""
 
     def __init__(self, store: Store) -> None:
         self._made = Records(store.database, "request_to_pay_made", RequestMade)
@@ -23,8 +23,8 @@ class RequestLinks:
     def answered_by(self, quote: QuoteGiven) -> str | None:
         """Returns the id of this DFSP's request that a transfer on these terms pays, or None.
 
-        Only the DFSP that was asked for the money can answer the request, and only by the requested money for the
-        requested payee. Any other transfer credits its payee, but does not pay the request.
+        Only a transfer of the requested payer DFSP can answer the request. The transfer must have the requested money
+        and the requested payee. A transfer without these properties credits its payee, but does not pay the request.
         """
         asked = bodies.read(QuotePost, quote.request)
         made = None if asked.transaction_request_id is None else self._made.get(asked.transaction_request_id)

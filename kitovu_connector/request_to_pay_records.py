@@ -1,4 +1,4 @@
-"""The connector's records of requests to pay: the requests that this DFSP makes, and the requests that it receives."""
+"""The connector's records of the requests to pay that this DFSP makes or receives."""
 
 from enum import StrEnum
 

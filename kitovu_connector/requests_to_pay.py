@@ -47,7 +47,7 @@ _DIGITS = 6  # of retriesLeft
 
 @runtime_checkable
 class RequestBackend(Protocol):
-    """The interface of a core that takes requests to pay."""
+    """The interface of a core that receives requests to pay."""
 
     async def take_request(self, asked: TransactionRequestPost, payee_fsp: str) -> TransactionRequestPut:
         """Returns the state of a request to a customer of this DFSP, or raises Refused."""
@@ -55,7 +55,10 @@ class RequestBackend(Protocol):
 
 @runtime_checkable
 class PasswordBackend(Protocol):
-    """The interface of a core that has the one-time passwords that payers enter at its payees' devices."""
+    """The interface of a core that reads one-time passwords.
+
+    Payers enter the passwords at the devices of the core's payees.
+    """
 
     async def give_password(self, transaction_request_id: str) -> str:
         """Returns the one-time password that the payer entered at the payee's device, or raises Refused."""
@@ -101,7 +104,7 @@ class RequestsToPay:
         ]
 
     async def resume(self) -> None:
-        """Continues with every unfinished request that is not under way, after a start or a takeover."""
+        """After a start or a takeover, continues with every unfinished request that no task processes yet."""
         for made in self._made.unfinished():
             if not made.is_told:
                 self._begin_telling(made.id)
@@ -126,7 +129,7 @@ class RequestsToPay:
         self._background.start_once(received.id, lambda: self._answer(received))
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store has every step."""
+        """Stops all tasks at once. No step is lost, because the store records every step."""
         await self._background.close()
 
     # --- as the payee's DFSP ------------------------------------------------------------------------------------------
@@ -207,7 +210,8 @@ class RequestsToPay:
     async def _change(self, request: RequestMade, **changes: object) -> RequestMade:
         """Changes fields if the stored request is still in the state of `request`. Returns the stored request.
 
-        The other fields keep what was stored meanwhile, such as the payer DFSP's question for a password.
+        All fields outside `changes` keep values that were stored meanwhile, such as the payer DFSP's request for a
+        password.
         """
 
         def change(now: RequestMade) -> RequestMade | None:
@@ -267,8 +271,8 @@ class RequestsToPay:
                 pause = min(pause * 2, 30.0)
 
     async def _password_asked(self, message: Message) -> int:
-        """Handles GET /authorizations: sends the password that the payer entered at the payee's device to the payer's
-        DFSP.
+        """Handles GET /authorizations: sends to the payer's DFSP the password that the payer entered at the payee's
+        device.
         """
         request = self._made.get(message.id)
         if request is None or request.payer is None or request.payer.fsp_id != message.source:
@@ -356,7 +360,10 @@ class RequestsToPay:
             self._begin_answer(received)
 
     async def _refuse(self, new: RequestReceived, no: No) -> None:
-        """Refuses a request to an unknown customer. Such a request is not stored, because anybody can send many."""
+        """Refuses a request to an unknown customer.
+
+        The connector does not store requests to unknown customers, because anybody can send many of them.
+        """
         path = f"/transactionRequests/{new.id}/error"
         await self._send(path, core_answers.error_put(no), new.payee_fsp, self._config.request_s)
 
@@ -403,5 +410,5 @@ class RequestsToPay:
 
 
 def _told_of(answer: str | None, now: RequestMade) -> RequestMade | None:
-    """Returns the request as told to the core, unless the payer DFSP has changed its answer meanwhile."""
+    """Returns the request after the core's notification, unless the payer DFSP has changed its answer meanwhile."""
     return msgspec.structs.replace(now, is_told=True) if now.answer == answer else None

@@ -1,6 +1,6 @@
 """The whole connector of one DFSP.
 
-Python programs use it by `async with Connector(config, backend) as c: await c.pay(order)`.
+Python programs use this class by `async with Connector(config, backend) as c: await c.pay(order)`.
 """
 
 import errno
@@ -70,7 +70,7 @@ class _Closed(Protocol):
 
 
 class _Continued(_Closed, Continued, Protocol):
-    """A part that is continued at the start and closed at the end."""
+    """A part of the connector that continues its work at the start, and is closed at the end."""
 
 
 class Connector:
@@ -188,7 +188,7 @@ class Connector:
         await self._opened.aclose()
 
     def _changed_by_others(self) -> dict[str, Callable[[str], None]]:
-        """Returns the functions to call for a record that another instance has changed, by topic."""
+        """Returns for each topic the function that handles a record changed by another instance."""
         return {
             "payment": self._payer.changed,
             "incoming": self._payee.changed,
@@ -212,7 +212,8 @@ class Connector:
         """Registers `handler` for every event, including events of an earlier run. Must be called before the connector
         starts.
 
-        The handler can receive an event twice. If the handler raises an error, it receives the event again later.
+        The handler can receive an event twice. If the handler raises an error, the connector sends the event to the
+        handler again later.
         """
         self._handlers.append(handler)
         return handler
@@ -269,7 +270,7 @@ class Connector:
         In the state AUTHORIZED the payer has entered a one-time password. `otp` accepts this password, which the core
         has compared with its own password.
 
-        Raises FspiopError if the payment does not exist, if the payment has no terms yet, or if `otp` is not the
+        Raises FspiopError if the payment does not exist or has no terms yet. Raises FspiopError if `otp` is not the
         password that the payer has entered.
         """
         await self._payer.confirm(home_id, otp)
@@ -310,7 +311,7 @@ class Connector:
 
 
 def _state_of(config: Config) -> Database:
-    """Returns the database of the state. Raises StartError if it cannot be used."""
+    """Returns the database of the state. Raises StartError if the database cannot be used."""
     if isinstance(config.state, Path):
         return SqliteDatabase(config.state)
     try:

@@ -80,7 +80,7 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 def _upgrade(conn: sqlite3.Connection) -> None:
-    """Makes the tables, or brings those of an earlier connector to the present version, in one transaction."""
+    """Creates the tables, or upgrades the tables of an earlier connector to the present version, in one transaction."""
     (version,) = conn.execute("PRAGMA user_version").fetchone()
     if version > len(state_schema.UPGRADES):
         raise StartError(f"state: a newer connector has written it (version {version} of its tables)")

@@ -1,7 +1,8 @@
-"""The tables of the connector's state, and their upgrades. They are the same in SQLite and in PostgreSQL.
+"""The tables of the connector's state, and their upgrades. The tables are the same in SQLite and in PostgreSQL.
 
-A record is JSON, and the columns beside it are what statements select by. Each new version of the tables is one more
-entry of UPGRADES and only adds, so that a connector of the version before can still read and write.
+A record is JSON. The other columns contain the values by which statements select records. Each new version of the
+tables is a new entry of UPGRADES. An entry only adds columns or tables, so that a connector of the previous version can
+still read and write.
 """
 
 import re
@@ -135,7 +136,7 @@ _IN_POSTGRESQL = {
 
 
 def in_postgresql(schema: str) -> str:
-    """Returns the same tables in PostgreSQL's words."""
+    """Returns the statements for the same tables in PostgreSQL's SQL."""
     for word, other in _IN_POSTGRESQL.items():
         schema = re.sub(word, other, schema)
     return schema

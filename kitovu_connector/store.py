@@ -34,7 +34,7 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Stage(StrEnum):
-    """The stage of an incoming transfer."""
+    """The stage that an incoming transfer has reached."""
 
     IN_BULK = "IN_BULK"  # stored as an item of a bulk; next: reserve the bulk at the core
     RECEIVED = "RECEIVED"  # stored, and the hub has received the 202; next: reserve at the core
@@ -81,8 +81,8 @@ Record = TypeVar("Record")
 class Store:
     """Typed access to the three tables. A write returns when the data is durable. Records are immutable values.
 
-    Several instances may share a state. Each open record is continued by one of them, its owner. The reports of the hub
-    may arrive at any instance.
+    Several instances may share a state. One instance, the owner, continues each open record. The reports of the hub may
+    arrive at any instance.
     """
 
     def __init__(self, state: Path | Database) -> None:
@@ -134,7 +134,7 @@ class Store:
         return await self._db.write(job)
 
     async def save_payment(self, before: Payment, after: Payment) -> Payment | None:
-        """Stores the payment's new state, and makes this instance its owner. Returns the payment as stored.
+        """Stores the payment's new state, and makes this instance its owner. Returns the stored payment.
 
         Returns None, and changes nothing, if another instance has changed the payment since `before`.
         """
@@ -171,7 +171,7 @@ class Store:
         return self._one("SELECT record FROM payment WHERE quote_id = ?", quote_id, Payment)
 
     def own_payment(self, home_id: str) -> Payment | None:
-        """Returns the payment with this id of the core, or None, also if another instance continues it."""
+        """Returns the payment with this id of the core, or None. Another instance can be the payment's owner."""
         return self._own("SELECT record FROM payment WHERE home_id = ? AND owner = ?", home_id, Payment)
 
     def unfinished_payments(self) -> list[Payment]:
@@ -285,7 +285,7 @@ class Store:
         return True
 
     async def save_incoming(self, before: Incoming, after: Incoming) -> bool:
-        """Stores a transfer's new stage. Its owner stays the same, and is notified.
+        """Stores a transfer's new stage. The transfer's owner does not change, and is notified.
 
         Returns False, and changes nothing, if another task or instance has changed the stage first.
         """
@@ -310,11 +310,11 @@ class Store:
         return self._one("SELECT record FROM incoming WHERE transfer_id = ?", transfer_id, Incoming)
 
     def own_incoming(self, transfer_id: str) -> Incoming | None:
-        """Returns the transfer with this id, or None, also if another instance continues it."""
+        """Returns the transfer with this id, or None. Another instance can be the transfer's owner."""
         return self._own("SELECT record FROM incoming WHERE transfer_id = ? AND owner = ?", transfer_id, Incoming)
 
     def unfinished_incoming(self) -> list[Incoming]:
-        """Returns every transfer that needs an action of this DFSP or of the hub, and that this instance continues."""
+        """Returns every transfer of this instance that needs an action of this DFSP or of the hub."""
         return self._unfinished("SELECT record FROM incoming WHERE is_open = 1 AND owner = ?", Incoming)
 
     # ---- lists: in the order of the last change, after a place in this order

@@ -81,8 +81,9 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The result of an event: the next state, the message to send (the request, or a GET of its state), and the time of
-    the next check.
+    """The result of an event: the next state, the message to send, and the time of the next check.
+
+    The message is the request, or a GET that requests the state.
     """
 
     submission: Submission
@@ -128,7 +129,7 @@ def answered(found: Submission, event: Answered) -> Next:
 
 
 def failed(found: Submission, event: Failed, at_hub: float, margin_s: float) -> Next:
-    """Processes an error: an end, an unknown id, or a fault of the transmission."""
+    """Processes an error, which reports an end, an unknown id, or a fault of the transmission."""
     if event.code in _NOT_FOUND:
         if found.state is not Sent.DOUBT or found.accepted:
             return Next(found)

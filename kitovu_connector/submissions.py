@@ -62,19 +62,19 @@ class Submissions:
         ]
 
     async def resume(self) -> None:
-        """Continues with every open submission that is not under way, after a start or a takeover."""
+        """After a start or a takeover, continues with every open submission that no task processes yet."""
         for records in self._records.values():
             for found in records.unfinished():
                 if found.id not in self._timers and found.id not in self._turns:
                     self._background.start_once(found.id, partial(self._ask_hub, found.resource, found.id))
 
     def changed(self, record_id: str) -> None:
-        """Wakes what waits for a submission that another instance has changed."""
+        """Wakes the callers that wait for a submission that another instance has changed."""
         if record_id in self._changed:
             self._changed.pop(record_id).set()
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store has every step."""
+        """Stops all tasks at once. No step is lost, because the store records every step."""
         for timer in self._timers.values():
             timer.cancel()
         await self._background.close()
@@ -87,7 +87,7 @@ class Submissions:
         """Begins a submission, or finds the existing submission. Returns the submission when it has ended, but after
         `seconds` at the latest.
 
-        Raises Conflict if the id belongs to other content.
+        Raises Conflict if the id belongs to different content.
         """
         found, is_new = await self._records[new.resource].add(new)
         if is_new:
@@ -120,9 +120,9 @@ class Submissions:
                 await self._move(now, states.waited)
 
     async def _move(self, found: Submission, decide: Callable[[Submission], Next]) -> None:
-        """Stores what `decide` returns for the present state. Decides again if another instance was faster.
+        """Calls `decide` with the present state, and stores the result. Decides again if another instance was faster.
 
-        Raises FspiopError if the event must not be believed.
+        Raises FspiopError if nothing proves the event.
         """
         records = self._records[found.resource]
         while (now := records.get(found.id)) is not None and now.state not in OVER:

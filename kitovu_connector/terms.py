@@ -1,7 +1,7 @@
 """The terms of a payment to a customer: reads requests for terms, makes offers, and compares transfers with offers.
 Pure.
 
-The ILP packet contains the transaction. The fulfilment is an HMAC of the packet, with this DFSP's secret as the key. So
+The ILP packet contains the transaction. The fulfilment is an HMAC of the packet, and the key is this DFSP's secret. So
 the connector does not have to store the fulfilment (FSPIOP API v1.1, section 6.5.2.3).
 """
 
@@ -45,7 +45,7 @@ def check_amount(name: str, value: Money) -> None:
 def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
     """Returns the payer DFSP's request in the form for the core.
 
-    The core gets one spelling of a customer's identifier, even if requests have different spellings.
+    The core always gets the same spelling of a customer's identifier, even if requests have different spellings.
     """
     asked = bodies.read(QuotePost, quote.request)
     payee = ref_of(asked.payee)
@@ -61,8 +61,8 @@ def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
 def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, *, now: float) -> QuoteGiven:
     """Returns the quote with its answer: the body of PUT /quotes/{ID}, the packet and the condition.
 
-    The payer DFSP signs for the packet, so the packet contains the whole payment as requested. Raises ValueError if a
-    packet cannot hold the values, and NotUnderstood if the core's terms are invalid.
+    The payer DFSP's signature covers the packet, so the packet contains the whole payment as requested. Raises
+    ValueError if a packet cannot hold the values, and NotUnderstood if the core's terms are invalid.
     """
     amount = given.receive_amount + given.fee - given.commission
     parts = (given.receive_amount, given.fee, given.commission)
@@ -159,8 +159,8 @@ def problem_of(
 def fulfilment_of(quote: QuoteGiven, config: Config) -> bytes:
     """Returns the body of PUT /transfers/{ID} for a transfer on these terms.
 
-    The body has no completedTimestamp, because the API does not require it, and the hub refuses a time after the
-    present time of its own clock.
+    The body has no completedTimestamp, because the API does not require this field. The hub would refuse a time that is
+    later than the hub's own time.
     """
     return bodies.write(
         TransferPut(

@@ -65,7 +65,7 @@ def _naming(settings: str) -> Iterator[None]:
 
 
 def _no_password() -> str:
-    """Replaces OpenSSL's prompt on the terminal, because a service would wait at this prompt for ever."""
+    """Replaces OpenSSL's question for a password, because a service would wait for an answer for ever."""
     raise ConfigError("client_key or inbound_key is encrypted: give a key without a password")
 
 

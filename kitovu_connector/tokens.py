@@ -1,6 +1,6 @@
 """The access token for the hub (OAuth2 client credentials).
 
-The connector requests the token at the first need, and renews it before its expiry.
+The connector requests the token when it first needs one, and renews the token before its expiration.
 """
 
 import asyncio

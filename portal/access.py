@@ -45,7 +45,10 @@ def page(
     post: Right | None = None,
     with_password: bool = False,
 ) -> URLPattern:
-    """Returns the route of a page. With `with_password`, a user without a second factor may open the page too."""
+    """Returns the route of a page.
+
+    With `with_password`, a user who signed in without a second factor may open the page too.
+    """
     return path(route, _guarded(view, Rule(get, post), with_password=with_password), name=name)
 
 

@@ -10,7 +10,7 @@ from hub.api.administration.staff_authentication import has_second_factor
 
 class Site(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
-        """A staff user with two factors may only read and sign out.
+        """A staff user who signs in with two factors may only read and sign out.
 
         Changes in Django's admin are not allowed, because no second person would check them.
         """

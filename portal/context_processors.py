@@ -133,7 +133,7 @@ MENU = [
 
 
 def portal(request: HttpRequest) -> dict[str, Any]:
-    """Returns the template context of pages below /portal/. The context of other pages is empty."""
+    """Returns the template context of pages below /portal/. The template context of all other pages is empty."""
     if not request.path_info.startswith("/portal/"):
         return {}
     visitor = visitor_of(request)

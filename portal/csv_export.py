@@ -1,4 +1,4 @@
-"""Creates CSV files for spreadsheet programs, and prevents the evaluation of their content."""
+"""Creates CSV files for spreadsheet programs, in which no cell is a formula."""
 
 import csv
 import io
@@ -48,7 +48,7 @@ def response(
 
 
 def _holder(visitor: Visitor) -> tuple[str, int]:
-    """Returns the key for the count of the visitor's open files. All users of a participant share one key."""
+    """Returns the key under which the hub counts the visitor's open files. All users of a participant share one key."""
     if visitor.dfsp_id is not None:
         return "participant", visitor.dfsp_id
     return "user", visitor.user.pk if visitor.user else 0

@@ -1,8 +1,9 @@
 """Confirms first sign-ins. Other administrators check that the owner of the account has signed in.
 
-An account that is not confirmed yet can only read. One administrator is enough if this administrator has neither
-requested nor approved a change of the account since the last confirmation. If the hub has no such administrator, two
-other administrators must confirm the sign-in separately. So a single person can never use another person's account.
+A user of an account that is not confirmed yet can only read. One administrator is enough if this administrator has
+neither requested nor approved a change of the account since the last confirmation. If the hub has no administrator of
+this kind, two other administrators must confirm the sign-in separately. So one person alone can never use another
+person's account.
 """
 
 from collections.abc import Sequence
@@ -113,7 +114,7 @@ def confirm(user: User, *, signed_in_at: datetime, confirmed_by: User) -> bool:
 
 
 def unconfirm(user: User) -> None:
-    """Limits the account to reading until a new first sign-in is confirmed."""
+    """Allows the account's user only to read until a new first sign-in is confirmed."""
     Profile.objects.filter(user=user).update(signed_in_at=None, signed_in_from=None, signed_in_with="")
     Profile.objects.filter(user=user, confirmed_at__isnull=False).update(confirmed_at=None, unconfirmed_since=Now())
 
@@ -159,7 +160,7 @@ def _involved(user: User, profile: Profile) -> set[int]:
 def _administrators() -> list[User]:
     """Returns the administrators who may confirm other accounts.
 
-    Such administrators are active, and their own accounts are confirmed.
+    Only active administrators with confirmed accounts may confirm other accounts.
     """
     return list(
         User.objects.filter(

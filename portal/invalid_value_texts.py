@@ -29,8 +29,8 @@ TEXTS: Mapping[Fault, Promise] = {
         "the signing request cannot be read: give it in PEM (BEGIN CERTIFICATE REQUEST)"
     ),
     KeyFault.REQUEST_OF_ANOTHER_KEY: gettext_lazy("the signing request is not signed by its own key"),
-    KeyFault.WRONG_COMMON_NAME: gettext_lazy("its subject must have the common name %(name)s, and no other"),
-    KeyFault.UNSUPPORTED_ALGORITHM: gettext_lazy("its key type or its signature algorithm is not supported"),
+    KeyFault.WRONG_COMMON_NAME: gettext_lazy("the subject must have the common name %(name)s and no other common name"),
+    KeyFault.UNSUPPORTED_ALGORITHM: gettext_lazy("the key type or the signature algorithm is not supported"),
     KeyFault.UNSUPPORTED_KEY_TYPE: gettext_lazy("the certificate's key must be RSA, ECDSA or Ed25519"),
     KeyFault.SHORT_CURVE: gettext_lazy("an elliptic curve must have at least %(bits)s bits"),
     KeyFault.WEAK_DIGEST: gettext_lazy("the certificate is signed with %(name)s, which is not secure"),

@@ -1,10 +1,10 @@
 """Creates and opens invitations. With an invitation, only the owner of an account can set the account's password.
 
-With e-mail, the hub sends the link to the account's address, and no page shows the link. Without e-mail, the requester
-of the account hands over the link, and the approver hands over the code. The link and the code are the two halves of
-the invitation. Each of the two people sees only one half, and only once. The owner needs the two halves. If a half was
-lost, was seen by another person or has expired, the account needs a new invitation. One person requests the new
-invitation, and another person approves the request.
+If the hub can send e-mail, it sends the link to the account's address, and no page shows the link. If the hub cannot
+send e-mail, the requester of the account hands over the link, and the approver hands over the code. The link and the
+code are the two halves of the invitation. Each of the two people sees only one half, and only once. The owner needs the
+two halves. If a half was lost, was seen by another person or has expired, the account needs a new invitation. One
+person requests the new invitation, and another person approves the request.
 """
 
 import hmac
@@ -47,7 +47,10 @@ class NotOpened(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A half of an invitation. The hub shows the half only once, to the person who hands it over."""
+    """A half of an invitation.
+
+    The hub shows the half only once, and only to the person who gives it to the account's owner.
+    """
 
     half: Half
     text: str
@@ -91,7 +94,7 @@ def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
 def make_for_console(user: User) -> str:
     """Creates an invitation without a code, and returns the path of its link.
 
-    Only shell users can call this function. They can change the database anyway.
+    Only shell users can call this function. Shell users can change the database even without this function.
     """
     end_open(user)
     token = secrets.token_urlsafe(32)
@@ -101,7 +104,10 @@ def make_for_console(user: User) -> str:
 
 
 def path_of(token: str) -> str:
-    """Returns the path of the link. The token is after the #, so no server, proxy log or Referer ever contains it."""
+    """Returns the path of the link.
+
+    The token is after the # of the link, so no server, proxy log or Referer ever contains the token.
+    """
     return f"{reverse('invitation')}#{token}"
 
 

@@ -1,7 +1,7 @@
 """Recognises browsers in which a user has signed in before. So a stranger's wrong passwords do not lock the user out.
 
-A browser keeps a signed cookie for each user who signed in with this browser. The cookie gives no access. The only
-effect of the cookie is that the hub counts this browser's attempts separately.
+A browser keeps a signed cookie for each user who signed in with this browser. The cookie gives no access. The cookie
+has only one effect: the hub counts this browser's attempts separately.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _KEPT_FOR_S = 180 * 24 * 3600
 
 
 def known_as(request: HttpRequest, username: str) -> str:
-    """Returns the hub's name for this browser, or "" if this user has never signed in with this browser."""
+    """Returns the name that the hub gave this browser, or "" if this user has never signed in with this browser."""
     try:
         told = signing.loads(request.COOKIES.get(_cookie(username), ""), salt=_SALT, max_age=_KEPT_FOR_S)
     except signing.BadSignature:

@@ -26,8 +26,8 @@ def check_time_zone(name: str) -> None:
 class Profile(models.Model):
     """A user of the portal: either a user of one DFSP, or a user of the hub.
 
-    A new account can only read until other administrators have confirmed its first sign-in. An account can also only
-    read after a reset of its password and second factor (`portal.first_sign_in`).
+    A new account can only read until other administrators have confirmed its first sign-in. After a reset of its
+    password and second factor, an account can also only read (`portal.first_sign_in`).
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True)
@@ -71,7 +71,7 @@ class Profile(models.Model):
 
 
 class Confirmation(models.Model):
-    """An administrator's confirmation that the owner of an account made its first sign-in."""
+    """An administrator's confirmation that an account's owner made the first sign-in of the account."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
     signed_in_at = models.DateTimeField()
@@ -98,8 +98,8 @@ class Invitation(models.Model):
     """An invitation with which the owner of an account can set the account's password once (`portal.invitations`).
 
     The hub sends the link by e-mail to the owner. Without e-mail, one person hands over the link, and another person
-    hands over the code. Each of these people sees only their own half, and only once. The hub stores keyed hashes of
-    the link and the code.
+    hands over the code. Each of the two people sees only their own half of the invitation, and only once. The hub
+    stores keyed hashes of the link and the code.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)

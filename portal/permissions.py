@@ -1,7 +1,7 @@
 """Roles and rights of the portal, and the table that assigns rights to roles.
 
 A role is a Django group with the name of the role. A user may have several roles. A superuser has no additional rights.
-Even an administrator's request needs a second person if its kind of change needs two people.
+If a kind of change needs two people, even an administrator's request needs a second person.
 """
 
 from enum import StrEnum

@@ -1,9 +1,9 @@
 """Replays versions of the rules over stored payments. A person requests a replay, and a worker starts a process that
 runs the replay.
 
-One replay runs at a time in the whole hub. A replay changes no payment, and holds no snapshot of the database, so
-payments and VACUUM continue during the replay. The worker does not run the replay itself, because a replay takes long
-and switches off the garbage collection of its process. The worker also sends messages.
+One replay runs at a time in the whole hub. A replay changes no payment. Payments and VACUUM continue during a replay,
+because the replay holds no snapshot of the database. The worker does not run the replay itself, because a replay takes
+long and switches off garbage collection in its process. The worker also sends messages.
 """
 
 import subprocess
@@ -57,8 +57,8 @@ class Ended(Exception):
 def start() -> bool:
     """Starts a process for the replay that waits longest. Returns whether a process was started.
 
-    First ends each replay whose process has died. Starts no process while another replay runs. Does not wait for the
-    process, so that the worker can do other work.
+    First, the function ends each replay whose process has died. Starts no process while another replay runs. Does not
+    wait for the process, so that the worker can do other work.
     """
     job = take()
     if job is None:
@@ -109,7 +109,7 @@ def run(job_id: int) -> None:
 
 @transaction.atomic(durable=True)
 def take() -> RuleReplay | None:
-    """Returns the replay that waits longest, as one that runs now. Returns None while another replay runs.
+    """Returns the replay that waits longest, and sets its state to running. Returns None while another replay runs.
 
     Ends each replay whose process has reported no progress for two minutes.
     """

@@ -38,7 +38,7 @@ _ABOUT_PAYMENTS = ("prepare", "end-to-payer", "end-to-payee")
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A table with texts to erase, with the oldest rows first, and the SQL statements that erase a slice."""
+    """A table with texts to erase, and the SQL statements that erase a slice. The hub erases the oldest rows first."""
 
     kind: str
     table: str
@@ -151,9 +151,9 @@ def _erase(texts: Texts, before: datetime) -> int:
 
 @transaction.atomic(durable=True)
 def _begins(kind: str, before: datetime) -> bool:
-    """Returns whether a day or more is left to erase.
+    """Returns whether at least one day of data must still be erased.
 
-    If a day or more is left, records the erasure in the audit trail before the erasure begins.
+    If at least one day is left, records the erasure in the audit trail before the erasure begins.
     """
     mark = _mark(kind)
     if before - mark.up_to < timedelta(days=1):
@@ -164,7 +164,10 @@ def _begins(kind: str, before: datetime) -> bool:
 
 @transaction.atomic(durable=True)
 def _erase_slice(texts: Texts, before: datetime, size: int) -> int | None:
-    """Erases the oldest slice that is left. Returns the number of erased texts, or None if no slice was left."""
+    """Erases the oldest slice that is not erased yet.
+
+    Returns the number of erased texts, or None if no slice was left.
+    """
     mark = _mark(texts.kind)
     if mark.up_to >= before:
         return None
@@ -261,7 +264,7 @@ _DELETE_ROWS = """
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A table whose old rows are deleted completely, with the oldest rows first."""
+    """A table whose old rows are deleted completely. The oldest rows are deleted first."""
 
     kind: str
     table: str
@@ -275,8 +278,9 @@ SIGNALS = Rows("signals", "rules_signals_signalaccess", "at")
 
 
 def _delete_rows(rows: Rows, before: datetime) -> int:
-    """Deletes the rows from before this time. The hub keeps a decision for at least one day, even if the setting is
-    shorter.
+    """Deletes the rows that are older than this time.
+
+    The hub keeps a decision for at least one day, even if the setting is shorter.
     """
     if not _begins(rows.kind, before):
         return 0

@@ -54,7 +54,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Skips allauth's own count of attempts, because a stranger could lock a user out with it.
+        """Skips allauth's own count of attempts, because a stranger could use this count to lock a user out.
 
         `authenticate` counts the attempts.
         """
@@ -96,7 +96,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
         """Returns whether the user must enter a password or code again before the change.
 
-        A user without a second factor does not have to enter them again.
+        A user without a second factor does not have to enter the password again.
         """
         return has_second_factor(self.request)
 

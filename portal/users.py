@@ -44,7 +44,10 @@ def check(*, username: str, email: str, roles: frozenset[Role], participant: Par
 
 
 def check_email(email: str) -> None:
-    """Raises Refused if another account has this mailbox. With two accounts, one person could request and approve."""
+    """Raises Refused if another account's e-mail address belongs to the same mailbox.
+
+    With two accounts, one person could request a change and also approve it.
+    """
     try:
         validate_email(email)
     except ValidationError:
@@ -141,7 +144,10 @@ def is_of_closed(user: User) -> bool:
 
 @transaction.atomic
 def reset_second_factor(user: User, *, actor: str) -> None:
-    """Removes password and second factor. The user then needs an invitation and a new confirmed first sign-in."""
+    """Removes the user's password and second factor.
+
+    After this, the user needs an invitation, and a new first sign-in that is confirmed.
+    """
     end_access(user)
     record("second_factor_reset", subject=user.username, actor=actor)
 

@@ -1,4 +1,4 @@
-"""Judges one payment at one gate, and combines the rules that fire into one verdict. Pure."""
+"""Judges one payment at one gate. Combines the results of the rules that fire into one verdict. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -82,7 +82,7 @@ def judge(facts: Facts, compiled: CompiledRules, counters: Counters, variances: 
 
 
 def verdict_of(hits: Sequence[Hit]) -> Verdict:
-    """Combines hits into one verdict. A refusal overrides a hold, and a hold overrides an alert.
+    """Combines the hits of rules into one verdict. A refusal overrides a hold, and a hold overrides an alert.
 
     The verdict has the code of the first refusal, or the end of the longest hold.
     """

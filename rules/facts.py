@@ -80,7 +80,7 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
 
 
 def to_bytes(facts: Facts) -> bytes:
-    """Encodes the facts. Equal facts always give the same bytes."""
+    """Encodes the facts. Equal facts always have the same bytes."""
     return _ENCODER.encode(facts)
 
 

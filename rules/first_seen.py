@@ -7,7 +7,7 @@ from rules.rulesets import active_rules
 
 
 def screen(party: Party, dfsp: str) -> None:
-    """Compares a name that is new to the hub with the listed names, outside a transaction.
+    """If a name is new to the hub, compares it with the listed names, outside a transaction.
 
     Does nothing for a known name, or if no version of the rules was ever active. So only the first payment with a name
     waits for the comparison.

@@ -28,7 +28,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     def held_until(self, now: datetime) -> datetime | None:
-        """Returns the end of the hold of a transfer that is reserved now, or None."""
+        """Returns the time until which a transfer is held if it is reserved now, or None."""
         ends = [self.hold_until] if self.hold_until is not None else []
         if self.hold_for_s is not None:
             ends.append(now + timedelta(seconds=self.hold_for_s))
@@ -54,7 +54,7 @@ def kept(facts: Facts, verdict: Verdict, version: int, rules: tuple[Rule, ...]) 
 
 
 def may_hold(stored: bytes | None) -> bool:
-    """Returns whether a stored verdict holds a payment of the quote."""
+    """Returns whether a payment of the quote must be held according to a stored verdict."""
     if not stored:
         return False
     return any(each.hold_for_s is not None or each.hold_until is not None for each in from_bytes(stored).values())

@@ -9,7 +9,7 @@ _FEW = 20_000
 
 
 class KeySets:
-    """A mapping from 63-bit keys to sets of names. A key with an empty set is not in the mapping.
+    """A mapping from 63-bit keys to sets of names. The mapping does not contain keys with an empty set.
 
     Sorted arrays contain most of the keys. A dict contains the keys that changed later. The class merges a large dict
     into new arrays. One thread changes the mapping while other threads read the mapping.

@@ -1,4 +1,7 @@
-"""Reads payments' facts from typed messages. ISO 20022 messages and JSON messages give the same typed messages."""
+"""Reads payments' facts from typed messages.
+
+The hub reads ISO 20022 messages and JSON messages into the same typed messages.
+"""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -149,7 +152,7 @@ def of_lookup(
 
 
 def present_in(message: Struct) -> Iterator[str]:
-    """Yields the paths of a message's elements in the API's names, such as payee.partyIdInfo.fspId."""
+    """Yields the paths of a message's elements, with the API's names, such as payee.partyIdInfo.fspId."""
     return _paths(message, "")
 
 

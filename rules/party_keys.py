@@ -15,7 +15,7 @@ _MASK = (1 << 63) - 1
 
 
 def key_of(id_type: str, id_value: str, sub_id: str | None = None) -> int:
-    """Returns the key of a party. All spellings of the party's identifier, type and sub-id give the same key."""
+    """Returns the key of a party. All spellings of the party's identifier, type and sub-id have the same key."""
     parts = [id_type, alias_spellings.identifier_key(id_type, id_value)]
     if sub_id:
         parts.append(alias_spellings.sub_key(sub_id))

@@ -1,7 +1,7 @@
 """Finds the lists, markers and kill switches of the parties of payments, for every gate.
 
-The process keeps copies of lists, markers and kill switches that are at most half a second old. So a group needs no SQL
-statement for these in most cases.
+The process keeps copies of lists, markers and kill switches that are at most half a second old. So in most cases, a
+group needs no SQL statement for lists, markers and kill switches.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _CODES: Mapping[Stopped, str] = {
 
 
 def labelled(facts: Sequence[Facts], *, lists: bool, markers: bool) -> list[Facts]:
-    """Returns these facts with those lists and markers of their parties that the rules need.
+    """Returns these facts together with the lists and markers of their parties, as far as the rules need them.
 
     An entry of a list is either the party's identifier, or the party's name at its serving DFSP.
     """

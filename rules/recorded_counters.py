@@ -16,8 +16,9 @@ def name_of(need: Need) -> str:
 def read_by(
     facts: Facts, compiled: CompiledRules, counters: Counters, variances: Variances | None
 ) -> dict[str, int | bool | str | None]:
-    """Returns the counters that the rules read when they judge this payment. No payment may be counted between the
-    decision and this call.
+    """Returns the counters that the rules read when they judge this payment.
+
+    The hub must count no payment between the decision and this call.
     """
     recording = _Recording(counters)
     judge(facts, compiled, recording, variances)

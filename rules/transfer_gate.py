@@ -1,13 +1,13 @@
 """The gate at the transfer: judges and counts a group's transfers inside the transaction that reserves them.
 
-The ledger opens the gate with the group's new transfers. When the gate opens, the ledger has already locked the
-transfers that end. The ledger locks accounts only later. Opening the gate reads and locks profiles. Judging and
-counting change only the read copies, transfer by transfer, so each transfer of the group sees the earlier transfers.
-Saving writes the changes in the ledger's transaction.
+The ledger opens the gate for the group's new transfers. Before the gate opens, the ledger has locked the transfers that
+end in this group. The ledger locks accounts only later. When it opens, the gate reads and locks profiles. The gate
+judges and counts one transfer after another. It changes only its copies of the profiles, so each verdict includes the
+earlier transfers of the group. The method `save` writes the changes in the ledger's transaction.
 
-The gate locks a profile only if a live rule that applies to the transfer refuses by this profile. For all other
-profiles, the gate inserts rows, and a task later adds these payments (`rules.profiles.folding`). So payments to a
-popular payee do not wait for each other, unless a rule sets an exact limit for this payee.
+The gate locks a profile only if a live rule reads this profile and can refuse the transfer. For all other profiles, the
+gate inserts rows, and a task later adds these payments (`rules.profiles.folding`). So payments to a popular payee do
+not wait for each other, unless a rule sets an exact limit for this payee.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -67,7 +67,7 @@ class TransferToJudge(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class RulesAtTransfers:
-    """The active rules in the form for this gate."""
+    """The active rules, compiled for this gate."""
 
     version: int | None  # None: no rules are active, but a kill switch is on
     compiled: CompiledRules
@@ -171,7 +171,7 @@ class TransferGate:
         """Stops counting a transfer. Called when the transfer is aborted.
 
         A trigger of the transfers' table inserts the rows that change the profiles of an aborted transfer. This method
-        only makes the change visible to the next transfers of the group.
+        changes only the gate's copies, for the next transfers of the group.
         """
         payment = self._ending.get(transfer_id)
         if payment is None:

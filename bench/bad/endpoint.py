@@ -58,7 +58,7 @@ class _Server(asyncio.Protocol):
 
 class Endpoint:
     """One participant's endpoint. After a call of `misbehave`, the endpoint misbehaves until the next call of `behave`.
-    At all other times, it accepts every request.
+    At all other times, the endpoint accepts every request.
     """
 
     def __init__(self, port: int, manner: Manner) -> None:

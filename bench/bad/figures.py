@@ -1,4 +1,4 @@
-"""Computes times and errors of the other participants before, during and after the misbehaviour, and a verdict."""
+"""Computes a verdict, and the times and errors of the other participants before, during and after the misbehaviour."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -52,8 +52,8 @@ def seen_in(interval: Interval, sent: Mapping[str, Sequence[Any]], ends: Mapping
 
 
 def memory(samples: list[Sample], intervals: Mapping[str, Interval], names: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Returns three values for each process: its resident megabytes before the misbehaviour, their later maximum, and
-    the megabytes at the end.
+    """Returns three figures of each process's resident memory in megabytes: before the misbehaviour, the maximum since
+    then, and at the end.
     """
     before, after = intervals["before"], intervals["after"]
     return {

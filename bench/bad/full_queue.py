@@ -1,4 +1,7 @@
-"""Fills the queue with messages to one participant. Inserts by SQL the rows that polls or a long silence cause."""
+"""Fills the queue with messages to one participant.
+
+Inserts the rows by SQL, as if the participant had polled often or had been silent for long.
+"""
 
 import time
 

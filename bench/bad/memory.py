@@ -68,7 +68,7 @@ def resident_mb(processes: Iterable[psutil.Process]) -> float:
 
 
 def median_mb(samples: list[Sample], name: str, since: float, until: float) -> float:
-    """Returns the median of the samples in the interval; 0 if there are none."""
+    """Returns the median of the samples in the interval, or 0 if the interval has no samples."""
     found = [sample.mb[name] for sample in samples if since <= sample.at < until]
     return statistics.median(found) if found else 0.0
 

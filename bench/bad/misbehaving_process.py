@@ -68,7 +68,7 @@ async def _stop(task: asyncio.Task[None]) -> None:
 
 
 def _orders() -> asyncio.Queue[str]:
-    """Returns a queue with the lines of the standard input. At the end of the input, the queue gets `quit`."""
+    """Returns a queue with the lines of the standard input. At the end of the input, adds `quit` to the queue."""
     loop, found = asyncio.get_running_loop(), asyncio.Queue[str]()
 
     def read() -> None:

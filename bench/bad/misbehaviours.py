@@ -1,4 +1,7 @@
-"""The ways to misbehave, by name. Each class contains the behaviour of the endpoints and the requests."""
+"""The ways to misbehave, by name.
+
+Each class defines how a participant misbehaves, at its endpoints and by its requests.
+"""
 
 import asyncio
 import uuid
@@ -22,7 +25,7 @@ _TRICKLE_S = 0.1
 class Misbehaviour:
     """Does nothing.
 
-    A trial with this class shows how much the times of the other participants vary on this machine without a
+    Does not misbehave. A trial with this class shows how much the other participants' times vary without any
     misbehaviour.
     """
 
@@ -37,7 +40,7 @@ class Misbehaviour:
         """Runs before the load begins."""
 
     async def take_part(self) -> None:
-        """Sends requests with one behaviour from the beginning of the load until its end, in all intervals."""
+        """Sends equal requests from the beginning of the load until its end, in all intervals."""
 
     async def begin(self) -> None:
         """Runs after the first interval. The duration of this method is not measured."""
@@ -149,7 +152,7 @@ class Brackets(Misbehaviour):
 
 
 class OddBytes(Misbehaviour):
-    """Sends messages that the hub cannot forward as a request, and answers for which no endpoint exists."""
+    """Sends requests that the hub cannot forward, and sends answers to paths that the hub does not have."""
 
     mate_endpoint_type = "FSPIOP_CALLBACK_URL_QUOTES"
 
@@ -230,13 +233,13 @@ class OneSubjectSlow(_Waiting):
 
 
 class ManySubjectsDead(_Waiting):
-    """A million messages, each with its own subject, wait for a participant whose port is closed."""
+    """A million messages with different subjects wait for a participant whose port is closed."""
 
     manner, one_subject = Manner.DEAD, False
 
 
 class ManySubjectsSlow(_Waiting):
-    """A million messages, each with its own subject, wait for a participant that answers slowly."""
+    """A million messages with different subjects wait for a participant that answers slowly."""
 
     manner, one_subject = Manner.SLOW, False
 

@@ -54,7 +54,7 @@ def to_every_resource(world: World, body: bytes, *, is_chunked: bool = False) ->
 
 
 def _in_version_2(request: bytes) -> bytes:
-    """Returns the request in version 2.0, because conversions need this version."""
+    """Returns the request as a message of API version 2.0, because conversions need this version."""
     return request.replace(b"version=1.1\r", b"version=2.0\r", 1).replace(b"version=1\r", b"version=2\r", 1)
 
 
@@ -83,7 +83,10 @@ def whole(world: World, method: str, path: str, body: bytes, *, to: bytes, is_ch
 
 
 def batch(world: World, number: int) -> bytes:
-    """Returns a request that registers thousands of aliases. Each number gives different aliases."""
+    """Returns a request that registers thousands of aliases.
+
+    Requests with different numbers register different aliases.
+    """
     first = f"9{number:03}"
     parties = [
         {"partyIdType": "MSISDN", "partyIdentifier": f"{first}{n:08}", "fspId": world.scene.bad}
@@ -127,7 +130,10 @@ def poll(world: World, source: bytes) -> bytes:
 
 
 def unasked(world: World) -> Iterator[bytes]:
-    """Yields unrequested answers to all other participants. The answers are about their customers and about new ids."""
+    """Yields unrequested answers to all other participants.
+
+    The answers name customers of these participants, or ids that no request has used.
+    """
     error = b'{"errorInformation":{"errorCode":"3204","errorDescription":"no"}}'
     refusal, rejection = b'{"responseType":"REJECTED"}', b'{"transactionState":"REJECTED"}'
     first, second = world.good[0].decode(), world.good[1].decode()

@@ -248,7 +248,7 @@ class Trial:
             raise RuntimeError(f"{name} ended with status {code}")
 
     def _strays(self, notes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-        """Counts the messages that other participants did not request, and that the misbehaving participants caused."""
+        """Counts the unrequested messages that the misbehaving participants caused at the other participants."""
         found: dict[str, int] = {}
         for note in notes.values():
             for what, count in note["strays"].items():

@@ -107,7 +107,7 @@ def send_again(notification_id: int, *, actor: str) -> Notification:
     """Makes a given-up notification due now. Refuses a secret notification, because its text was deleted."""
     found = Notification.objects.select_for_update(no_key=True).filter(pk=notification_id).first()
     if found is None or found.state != _State.GIVEN_UP:
-        raise NotSent(_("This notification does not exist, or the hub has not given it up."))
+        raise NotSent(_("This notification does not exist, or the hub still tries to send it."))
     if found.is_secret:
         raise NotSent(_("This notification contained a secret, which was deleted. Request a new one at its source."))
     now = datetime.now(UTC)
@@ -128,7 +128,7 @@ def put_aside(notification_id: int, *, actor: str) -> None:
     """Removes a given-up notification from the list of notifications that operators should check."""
     found = Notification.objects.select_for_update(no_key=True).filter(pk=notification_id).first()
     if found is None or found.state != _State.GIVEN_UP:
-        raise NotSent(_("This notification does not exist, or the hub has not given it up."))
+        raise NotSent(_("This notification does not exist, or the hub still tries to send it."))
     withdraw([found.pk])
     record(
         "notification_put_aside",

@@ -1,1 +1,1 @@
-"""The commands of `kitovu-connector`, by what they are about."""
+"""The commands of `kitovu-connector`, grouped by subject."""

@@ -1,4 +1,4 @@
-"""What the commands share: the configuration, the two consoles, and a call of the connector or of the hub."""
+"""The code that all commands share: the configuration, the two consoles, and calls of the connector or of the hub."""
 
 import argparse
 import asyncio

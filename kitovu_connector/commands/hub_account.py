@@ -1,4 +1,4 @@
-"""positions, certificate and signing-key: what the hub knows of this DFSP, by the hub's own API."""
+"""The commands positions, certificate and signing-key, which call the hub's own API for DFSPs."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""payments and listen: what the connector has paid and received."""
+"""The commands payments and listen, which show outgoing payments and received transfers."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""send, refund and lookup: one payment, and one payee."""
+"""The commands send and refund, which make one payment, and the command lookup, which shows one payee."""
 
 import argparse
 import uuid

@@ -1,4 +1,6 @@
-"""reconcile: compares the connector's books with the hub's statement, and with the bank's own list of funds."""
+"""The command reconcile, which compares the hub's statement with the connector's books and the bank's own list of
+funds.
+"""
 
 import argparse
 from datetime import UTC, datetime, timedelta

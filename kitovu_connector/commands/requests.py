@@ -1,4 +1,4 @@
-"""request: asks a payer for money, passes on a one-time password, and waits for the money."""
+"""The command request, which asks a payer for money, passes on a one-time password, and waits for the money."""
 
 import argparse
 import asyncio

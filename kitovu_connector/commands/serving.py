@@ -1,4 +1,4 @@
-"""serve: runs the connector."""
+"""The command serve, which runs the connector."""
 
 import argparse
 import asyncio

@@ -11,7 +11,7 @@ MAX_BODY_BYTES = 5_242_880  # of a bulk
 
 
 class HasCalls(Protocol):
-    """The interface of a part of the API."""
+    """The interface of a class that serves a part of the SDK's API."""
 
     def add_to(self, app: web.Application) -> None:
         """Adds the calls to an application."""

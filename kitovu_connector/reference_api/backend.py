@@ -1,8 +1,8 @@
 """Uses a core with the backend API of Mojaloop's SDK (version 2.1) as the connector's backend.
 
-The SDK reads every response with a status of 400 or more and a `statusCode` as the core's refusal. The connector reads
-such a response as a refusal too. The connector answers RESERVED to the hub for every transfer. The connector sends the
-end of the transfer to the core by PUT /transfers/{id}. The SDK also sends this PUT if the core answers RESERVED.
+If a response has a status of 400 or more and a `statusCode`, the SDK and the connector read the response as the core's
+refusal. The connector answers RESERVED to the hub for every transfer. The connector sends the end of the transfer to
+the core by PUT /transfers/{id}. The SDK also sends this PUT if the core answers RESERVED.
 """
 
 from collections.abc import Sequence
@@ -141,8 +141,8 @@ class ReferenceBackend(CoreHttp):
     async def reserve(self, incoming: IncomingMoney) -> None:
         """Sends POST /transfers. If the core perhaps has the transfer already, first sends GET /transfers/{id}.
 
-        The SDK never repeats POST /transfers. So a core that was written for the SDK can credit a repeated transfer
-        twice.
+        The SDK never repeats POST /transfers. A core that was written for the SDK can therefore credit a repeated
+        transfer twice.
         """
         if incoming.is_repeated and await self._has(incoming.transfer_id):
             return
@@ -399,7 +399,7 @@ def _own_fulfilment(raw: bytes) -> str | None:
 def _check_fulfilment(given: str | None, condition: str) -> None:
     """Raises NotUnderstood if the core's own fulfilment does not fit the condition.
 
-    The hub would refuse such a fulfilment, and the core would have reserved money for a transfer that never commits.
+    The hub would refuse a wrong fulfilment, and the core would have reserved money for a transfer that never commits.
     Only one fulfilment fits a condition, so a fitting fulfilment is equal to the connector's own.
     """
     if given is not None and not ilp.fulfils(given, condition):

@@ -97,14 +97,14 @@ class Enabled(Wanted, kw_only=True):
 
 
 class FeeLimit(Wanted, kw_only=True):
-    """The highest fee of one payment that the connector accepts without a question to the front end."""
+    """The highest fee of a payment that the connector accepts without asking the front end."""
 
     currency: Currency
     amount: str
 
 
 class AutoAcceptQuote(Wanted, kw_only=True):
-    """Whether the connector accepts terms without a question to the front end."""
+    """Whether the connector accepts terms without asking the front end."""
 
     enabled: bool
     per_transfer_fee_limits: tuple[FeeLimit, ...] = ()

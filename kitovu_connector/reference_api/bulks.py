@@ -1,5 +1,6 @@
-"""/bulkQuotes, /bulkTransfers and /fxTransfers of the SDK's outbound API. The front end decides the content of these
-messages.
+"""/bulkQuotes, /bulkTransfers and /fxTransfers of the SDK's outbound API.
+
+The front end decides the content of bulks and conversions.
 
 The connector only forwards requests for terms, because they move no money. Transfers and conversions are submissions:
 the connector stores each submission before it sends the submission.

@@ -1,4 +1,4 @@
-"""Calls of the SDK's outbound API that move no money: parties, quotes, accounts, FXPs and terms of conversions.
+"""The calls of the SDK's outbound API that move no money: for parties, quotes, accounts, FXPs and terms of conversions.
 
 Each call sends one request to the hub and returns the callback. The connector stores nothing, so the front end may
 repeat a call.

@@ -175,7 +175,10 @@ def order_of(wanted: TransferRequest, config: Config) -> Order:
 
 
 def agreed_order_of(wanted: SimpleTransfer, config: Config) -> Order:
-    """Returns a payment for terms that the front end itself agreed on. The payment's parties are the two DFSPs."""
+    """Returns a payment for terms that the front end itself agreed on.
+
+    The payer and the payee of this payment are the two DFSPs.
+    """
     transfer: TransferPost = wanted.transfers_post_request
     if transfer.payer_fsp != config.dfsp:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"transfersPostRequest.payerFsp: must be {config.dfsp}")

@@ -104,7 +104,7 @@ def refuse(visitor: Visitor, approval_id: int, *, reason: str) -> Approval:
 
 @transaction.atomic
 def withdraw(user: User, approval_id: int) -> Approval:
-    """Withdraws a request. Raises NotApproved if the user is not its requester."""
+    """Withdraws a request. Raises NotApproved if the user did not submit the request."""
     return _discarded(approvals.withdraw(approval_id, maker=user))
 
 

@@ -38,7 +38,7 @@ def _add(payload: Payload, actor: str) -> None:
 def _describe_end(payload: Payload) -> list[Line]:
     return [
         Line(_("Client"), payload["key"]),
-        Line(_("After"), _("permanently revoked: the hub rejects its tokens within seconds")),
+        Line(_("After"), _("permanently revoked: the hub rejects the client's tokens within seconds")),
     ]
 
 

@@ -118,9 +118,9 @@ def _add_client(payload: Payload, actor: str) -> None:
 
 def _describe_compat(payload: Payload) -> list[Line]:
     after = (
-        _("over the bytes as received, or over the JSON serialised again")
+        _("signatures over the received bytes, or over the JSON serialised again")
         if payload["jws_compat"]
-        else _("only over the bytes as received")
+        else _("only signatures over the received bytes")
     )
     return [Line(_("Participant"), payload["participant"]), Line(_("Accepted signatures"), after)]
 
@@ -137,7 +137,7 @@ def _describe_end(payload: Payload) -> list[Line]:
         Line(_("Kind"), KIND_NAMES[Credential.Kind(payload["kind"])]),
         Line(_("Label"), payload["label"]),
         Line("SHA-256", payload["sha256"] or "–"),
-        Line(_("After"), _("permanently revoked: the hub rejects its use within seconds")),
+        Line(_("After"), _("permanently revoked: the hub rejects this credential within seconds")),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The kinds of change for lists, fraud markers and kill switches. Two people of the hub decide each change.
+"""The kinds of change for lists, fraud markers and kill switches. Two people of the hub must agree on each change.
 
 `rules.alerts.actions` makes the changes. A request contains a party's key, because the hub keeps no identifier of a
 party.
@@ -25,7 +25,7 @@ def _party(key: int) -> Line:
 
 
 def rules_about_list(name: str) -> Line:
-    """Returns the live rules that use a list. Without such a rule, the list stops no payment."""
+    """Returns the live rules that use a list. If no live rule uses the list, the list stops no payment."""
     rules = queries.live_rules_about(party_list=name)
     none = _("none: the list stops no payments. A kill switch stops a party without any rule.")
     return Line(_("Live rules about the list"), ", ".join(rules) or none)

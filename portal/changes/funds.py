@@ -1,4 +1,4 @@
-"""The kinds of change for funds in and out: money that arrives at or leaves the settlement bank."""
+"""The kinds of change for funds in and funds out: money that arrives at, or leaves, the settlement bank."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

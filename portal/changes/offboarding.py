@@ -1,4 +1,7 @@
-"""The kinds of change for off-boarding, in the order of the steps. The services refuse a step before its turn."""
+"""The kinds of change for off-boarding, in the order of the steps.
+
+The services refuse a step if an earlier step is not done.
+"""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

@@ -1,4 +1,4 @@
-"""The kinds of change for a participant's allowed source addresses and contacts."""
+"""The kinds of change for a participant's contacts and allowed source addresses."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

@@ -33,7 +33,11 @@ def _evidence(payload: Payload) -> list[Line]:
             Line(_("Bank's statement"), _("none uploaded")),
             Line(_("Reason for settling without a statement"), payload.get("without_statement") or "–"),
         ]
-    told = _("number %(number)s, every line matches") if found["is_exact"] else _("number %(number)s, does not match")
+    told = (
+        _("statement %(number)s, and every line matches")
+        if found["is_exact"]
+        else _("statement %(number)s, which does not match")
+    )
     return [Line(_("Bank's statement"), told % {"number": found["id"]}), Line("SHA-256", found["sha256"])]
 
 
@@ -134,7 +138,7 @@ def _describe_hold(payload: Payload) -> list[Line]:
         Line(_("Settlement"), payload["settlement"]),
         Line(_("Participant"), payload["participant"]),
         Line(_("On hold until the bank has moved the money"), payload["amount"], payload["currency"]),
-        Line(_("After"), _("counts as cover again, although the hub has no report from the bank")),
+        Line(_("After"), _("the money counts as cover again, although the hub has no report from the bank")),
     ]
 
 

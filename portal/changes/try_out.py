@@ -1,4 +1,7 @@
-"""Tries out changes that programs request (TWO_PEOPLE=everywhere). Checks the requester again at the approval."""
+"""Tries out changes that programs request (TWO_PEOPLE=everywhere).
+
+At the approval, checks again whether the requester may make the change.
+"""
 
 from collections.abc import Iterable
 from functools import partial
@@ -14,7 +17,7 @@ from portal.users import Refused
 
 
 class _TriedOut(Exception):
-    """The exception that rolls back a tried-out change."""
+    """The exception that rolls back a change after the hub has tried it out."""
 
 
 def register(kinds: Iterable[Kind]) -> None:
@@ -24,7 +27,7 @@ def register(kinds: Iterable[Kind]) -> None:
 
 
 def try_out(kind: Kind, payload: Payload) -> None:
-    """Makes the change and rolls the change back, so that a program with a faulty request gets the error at once."""
+    """Makes the change and rolls it back, so that the sender of a faulty request gets the error at once."""
     try:
         with transaction.atomic():
             kind.perform(payload, "tried out")
@@ -36,7 +39,7 @@ def try_out(kind: Kind, payload: Payload) -> None:
 
 
 def may_still_ask(approval: Approval) -> bool:
-    """Returns whether the program that submitted the request would still be allowed to submit it.
+    """Returns whether the requesting program is still allowed to submit this request.
 
     A revoked client is not allowed.
     """

@@ -19,7 +19,7 @@ _OF_TRANSFERS = ("TRANSFER", "GROSS_PAYER", "GROSS_PAYEE")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One entry from the view of the account. `url` has the URL name and arguments of the payment's page."""
+    """One entry, as the account's owner sees it. `url` has the URL name and arguments of the payment's page."""
 
     entry: Posted
     counterparty: str
@@ -103,7 +103,7 @@ def span(account: Account, *, since: datetime, until: datetime) -> Span:
 def latest(found: Span, *, before: int | None, size: int, own: int | None) -> list[Line]:
     """Returns the span's entries with ids below `before`, with the latest first.
 
-    Each entry has the balance after the entry.
+    Each entry contains the balance after this entry.
     """
     top = found.end if before is None else balance_checkpoints.sums_before(found.account.pk, before)
     rows = balance_checkpoints.latest(found.account.pk, first=found.first, before=top.before, size=size)
@@ -133,7 +133,7 @@ def earliest(found: Span, *, own: int | None) -> Iterator[list[Line]]:
 
 
 class _Names:
-    """The names of the accounts and payments in entries. One read covers many entries.
+    """The names of the accounts and payments in entries. One query reads the names for many entries.
 
     `own` is the visitor's participant.
     """

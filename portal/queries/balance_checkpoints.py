@@ -39,7 +39,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """One entry from the view of one of its two accounts. `other_id` is the id of the contra account."""
+    """One entry, as the owner of one of its two accounts sees it. `other_id` is the id of the contra account."""
 
     id: int
     kind: str
@@ -190,9 +190,9 @@ _CLOSE = f"""
 def mark(*, most: int = 500) -> int:
     """Stores the sums of at most `most` blocks in which no new entry can appear. Returns the number of blocks.
 
-    The sums of a block include the sums of all earlier blocks, so a run stops at a failing block. Until a later run
-    succeeds, the hub reads the entries from the failing block on directly. Two concurrent runs compute equal sums, so
-    the second run writes nothing.
+    The sums of a block include the sums of all earlier blocks, so the function stops at a failing block. Until a later
+    run succeeds, the hub reads the entries of the failing block and of all later blocks directly. Two concurrent calls
+    compute equal sums, so the second call writes nothing.
     """
     end = min((store.surely_seen() + 1) // SIZE, _first_unmarked() + most)
     find = partial(_unmarked, end)

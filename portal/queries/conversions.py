@@ -41,7 +41,10 @@ class Wish:
 
 
 def latest(wish: Wish, *, before: Key | None, size: int) -> Found[FxTransfer]:
-    """Returns matching conversions, with the latest first. A searched id is a conversion's or a transfer's id."""
+    """Returns matching conversions, with the latest first.
+
+    The id in a search is the id of a conversion or of a transfer.
+    """
     rows = FxTransfer.objects.select_related("initiator")
     if wish.any_id:
         rows = rows.filter(Q(pk=wish.any_id) | Q(determining_transfer_id=wish.any_id))

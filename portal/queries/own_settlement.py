@@ -19,7 +19,7 @@ class OwnWindow:
 
 
 def of_windows(windows: Iterable[SettlementWindow], participant: Participant) -> list[OwnWindow]:
-    """Returns this participant's net positions in each window. One statement reads all windows that have totals."""
+    """Returns this participant's net positions in each window. One SQL statement reads all windows that have totals."""
     windows = list(windows)
     nets = window_nets.of_windows(windows, participant=participant.name)
     return [OwnWindow(window, nets[window.pk]) for window in windows]

@@ -60,7 +60,7 @@ class Minute:
 
 
 def latest(count: int) -> list[Minute]:
-    """Returns the current minute and the `count` previous minutes by the database's clock, with the oldest first."""
+    """Returns the current minute of the database's clock and the `count` previous minutes, with the oldest first."""
     row = execute(_NOW).fetchone()
     assert row is not None
     now: int = row[0]

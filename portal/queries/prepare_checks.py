@@ -1,10 +1,11 @@
-"""Lists the hub's checks that a prepare passed, and the check that refused the prepare. The stored rows are the only
-source.
+"""Lists the checks of the hub that a prepare passed, and the check by which the hub refused the prepare.
+
+The stored rows are the only source.
 
 The hub stores the rule that refused a transfer. A reserved transfer passed all checks. The hub always makes the checks
-in the same order (`ledger.decide.PREPARE_IS_REFUSED_BY`). So a refused transfer passed all checks before the refusing
-check. The hub did not make the later checks. The list does not show the position and the limits at that time, because
-the hub does not store these values.
+in the same order (`ledger.decide.PREPARE_IS_REFUSED_BY`). So a refused transfer passed all checks before the check that
+refused it. The hub did not make the later checks. The list does not show the position and the limits at that time,
+because the hub does not store these values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,9 +31,9 @@ class _Told(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Check:
-    """A condition of a prepare. One rule or several successive rules check this condition.
+    """A condition of a prepare. One rule checks this condition, or several successive rules check it.
 
-    Each check is equal only to itself.
+    Two different checks are never equal.
     """
 
     text: Promise

@@ -122,7 +122,7 @@ def _subject_of_lookup(quote: Quote) -> str | None:
 def _quote_of(transfer: Transfer) -> Quote | None:
     """Returns the quote named in the ILP packet.
 
-    If the packet names no quote, returns the quote whose transaction has this ID.
+    If the packet names no quote, returns the quote whose transaction has the packet's transaction ID.
     """
     terms = ledger.transaction_of(transfer.transfer_id) or {}
     quote_id = terms.get("quoteId")
@@ -179,7 +179,7 @@ def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
 def told(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[Moment]:
     """Yields the delivered callbacks about these subjects.
 
-    Also yields callbacks to `parties` that wait or were given up.
+    Also yields callbacks to `parties` that wait, and callbacks whose delivery the hub has given up.
     """
     for done in Delivery.objects.filter(subject__in=subjects).select_related("destination"):
         title = _("%(name)s was notified") % {"name": done.destination.name}

@@ -32,8 +32,9 @@ class Wish:
     other: Q = field(default_factory=Q)  # conditions without an index
 
     def sources(self) -> "list[QuerySet[Transfer]]":
-        """Returns one query for each index to read. A participant has two queries: one for sent transfers, and one for
-        received transfers.
+        """Returns one query for each index to read.
+
+        For a participant, returns two queries: one for sent transfers, and one for received transfers.
         """
         rows = all_rows()
         if self.since is not None:
@@ -92,7 +93,7 @@ def all_of(wish: Wish, *, most: int) -> Iterator[Sequence[Transfer]]:
 def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
     """Returns a condition for transfers that were committed in this window.
 
-    Also returns the earliest and the latest arrival.
+    Also returns the earliest and the latest arrival of these transfers.
     """
     entries = Entry.objects.filter(transfer_id=OuterRef("pk"), kind="TRANSFER", window_id=window_id)
     window = SettlementWindow.objects.filter(pk=window_id).first()

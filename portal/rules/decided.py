@@ -1,4 +1,4 @@
-"""The rules' decisions about one payment: each judged rule with its conditions, values and thresholds."""
+"""The rules' decisions about one payment: each evaluated rule with its conditions, values and thresholds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class JudgedRule:
-    """A rule that was judged. `effect` is empty for a rule that did not fire."""
+    """A rule that was evaluated for a payment. `effect` is empty for a rule that did not fire."""
 
     id: str
     title: str
@@ -105,7 +105,7 @@ def shown_readings(readings: Iterable[Mapping[str, Any]]) -> list[Shown]:
 
 
 def _not_fired(decision: Decision, fired: set[str]) -> list[JudgedRule]:
-    """Returns the rules that did not fire. Judges these rules again by the stored facts and the stored counters.
+    """Returns the rules that did not fire. Evaluates these rules again with the stored facts and the stored counters.
 
     If a cheaper condition decided first, the decision did not read the counter, and the counter's value is unknown.
     """

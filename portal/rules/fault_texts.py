@@ -16,10 +16,10 @@ TEXTS: Mapping[str, Promise] = {
     "wrong_language": gettext_lazy("the hub reads version %(known)s of the language, not version %(found)s"),
     "not_one_of": gettext_lazy("%(found)s is not allowed; allowed values are %(allowed)s"),
     "wrong_form": gettext_lazy("%(found)s does not have the form %(wanted)s"),
-    "out_of_bounds": gettext_lazy("must be from %(least)s to %(most)s"),
+    "out_of_bounds": gettext_lazy("the value must be from %(least)s to %(most)s"),
     "too_many": gettext_lazy("has more than %(most)s %(things)s"),
     "empty": gettext_lazy("must not be empty"),
-    "too_deep": gettext_lazy("conditions are nested deeper than %(most)s"),
+    "too_deep": gettext_lazy("conditions are nested more than %(most)s levels deep"),
     "id_twice": gettext_lazy("another rule has the id %(id)s"),
     "unknown_time_zone": gettext_lazy("%(found)s is not a time zone"),
     "unknown_fact": gettext_lazy("there is no fact %(found)s%(similar)s"),
@@ -67,5 +67,5 @@ TEXTS: Mapping[str, Promise] = {
 
 
 def text_of(fault: Fault) -> str:
-    """Returns the fault without its place."""
+    """Returns the text of the fault, without the fault's place in the rule set."""
     return str(TEXTS[fault.code]) % dict(fault.params)

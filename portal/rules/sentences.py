@@ -68,10 +68,10 @@ FACT_NAMES: Mapping[str, Promise] = {
     "pair.age": gettext_lazy("Time since this payer first paid this payee"),
     "pair.paid_before": gettext_lazy("This payer has paid this payee before"),
     "payer.percent_of_average": gettext_lazy("Amount compared with the payer's average payment"),
-    "payer.percent_passed_on": gettext_lazy("Part of the received money that the payer sent on"),
+    "payer.percent_passed_on": gettext_lazy("Part of the received money that the payer passed on to others"),
     "refund.original_found": gettext_lazy("The refunded payment was committed in this hub"),
     "refund.parties_swapped": gettext_lazy("The refund goes back to the payer"),
-    "refund.within_original": gettext_lazy("All refunds fit into the refunded payment's amount"),
+    "refund.within_original": gettext_lazy("All refunds together are at most the refunded payment"),
     "refund.since_original": gettext_lazy("Time since the refunded payment"),
 }
 

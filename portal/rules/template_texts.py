@@ -61,7 +61,7 @@ TEXTS = (
     gettext_noop("Markers"),
     gettext_noop("Action"),
     gettext_noop("Delay at night"),
-    gettext_noop("Holds payments that are made at night until the morning."),
+    gettext_noop("Until the morning, holds payments that are made at night."),
     gettext_noop("Night begins"),
     gettext_noop("Night ends"),
     gettext_noop("Only above"),

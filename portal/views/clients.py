@@ -73,7 +73,7 @@ def create(request: HttpRequest) -> HttpResponse:
 
 
 def give_secret(request: HttpRequest, client_id: int) -> HttpResponse:
-    """Shows the secret to the requester of the client, and only once."""
+    """Shows the secret only once, and only to the requester of the client."""
     user = visitor_of(request).user
     assert user is not None
     try:

@@ -50,7 +50,7 @@ def index(request: HttpRequest) -> HttpResponse:
 def shared(request: HttpRequest) -> HttpResponse:
     """Lists aliases that several participants have registered with different currencies or sub-ids.
 
-    Operators use the list for clean-up.
+    Operators use the list to find registrations that should be withdrawn.
     """
     found = queries.shared_identifiers(_MOST_SHARED)
     record("shared_aliases_listed", subject="directory", actor=visitor_of(request).name, after={"found": len(found)})
@@ -67,7 +67,7 @@ def _oracle(oracle_id: int) -> Oracle:
 def health(request: HttpRequest, oracle_id: int) -> HttpResponse:
     """Returns the part of the page that shows whether this oracle responds.
 
-    Each process checks at most once in some seconds.
+    Each process checks an oracle at most once in some seconds.
     """
     oracle = _oracle(oracle_id)
     probe = partial(remote_oracle.probe, oracle)

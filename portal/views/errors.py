@@ -1,4 +1,4 @@
-"""Error pages. Paths below /portal/ get HTML. All other paths get the API's error form."""
+"""Error pages. Paths below /portal/ get HTML. Paths outside /portal/ get the API's error form."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render

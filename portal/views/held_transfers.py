@@ -18,7 +18,7 @@ _MOST = 200
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Shows the held transfers by the time of their release, and the holds that ended most recently."""
+    """Shows the held transfers, sorted by the time of their release, and the holds that ended most recently."""
     related = ("transfer__payer", "transfer__payee")
     waiting = list(queries.held().select_related(*related)[: _MOST + 1])
     context = {

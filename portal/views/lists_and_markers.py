@@ -72,7 +72,7 @@ def create(request: HttpRequest) -> HttpResponse:
         except NotChanged as reason:
             form.add_error("name", str(reason))
         else:
-            messages.success(request, _("The list was created. It has no entries yet."))
+            messages.success(request, _("The list was created. The list has no entries yet."))
             return redirect("list", made.name)
     return render(request, "portal/list_new.html", {"form": form}, status=400 if form.errors else 200)
 
@@ -360,7 +360,7 @@ class NewSwitch(PartyMixin, AskForm):
         return said
 
     def named(self) -> dict[str, Any]:
-        """Returns the object of the kill switch from the filled-in fields."""
+        """Returns the object of the kill switch, as the form's fields describe the object."""
         said = self.cleaned_data
         names = {name: said[name].name for name in ("payer_dfsp", "payee_dfsp") if said.get(name) is not None}
         return names if said.get("party") is None else {**names, "party": said["party"]}

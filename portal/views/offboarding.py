@@ -20,7 +20,10 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def ask(request: HttpRequest, name: str, change: str) -> HttpResponse:
-    """Requests the change of the current step, or the end of off-boarding. Returns 404 for all other steps."""
+    """Requests the change of the current step, or requests that the off-boarding ends.
+
+    Returns 404 for all other steps.
+    """
     participant = participant_of(request, name)
     if change == "stay":
         is_due = participant.leaving_since is not None and participant.closed_at is None

@@ -311,7 +311,7 @@ def _activation(request: HttpRequest, number: int | None, *, back: str, facts: l
 
 
 def roll_back(request: HttpRequest) -> HttpResponse:
-    """Requests the activation of the previously active version, by one click."""
+    """Requests the activation of the previously active version. The user needs only one click."""
     before = queries.before_active()
     if before is None:
         messages.error(request, _("There is no earlier version for a roll-back."))

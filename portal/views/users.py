@@ -211,7 +211,7 @@ def change_email(request: HttpRequest, username: str) -> HttpResponse:
 def _another(request: HttpRequest, username: str) -> User:
     """Returns the user.
 
-    Raises PermissionDenied for the visitor's own account, because the visitor's sessions would end.
+    Raises PermissionDenied for the visitor's own account, because this action would end the visitor's sessions.
     """
     user = _user(username)
     visitor = visitor_of(request).user

@@ -1,8 +1,8 @@
 """Changes that a person requests from an alert. Each requested change waits for a second person
 (`hub.audit.approvals`).
 
-`PERFORM` maps each kind of change to the function that makes an approved change. Later apps add their kinds, such as
-the release of a held transfer. A payload has keys of parties and never an identifier.
+`PERFORM` maps each kind of change to the function that makes an approved change. Other apps add their own kinds of
+change, such as the release of a held transfer. A payload has keys of parties and never an identifier.
 """
 
 from collections.abc import Callable

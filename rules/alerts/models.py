@@ -120,7 +120,10 @@ class Note(models.Model):
 
 
 class Action(models.Model):
-    """A change that a person requested from an alert. The approval has the terms and the state of the change."""
+    """A change that a person requested from an alert.
+
+    The record of the approval has the terms and the state of the change.
+    """
 
     alert = models.ForeignKey(Alert, on_delete=models.PROTECT, related_name="actions")
     approval = models.OneToOneField(Approval, on_delete=models.PROTECT, related_name="+")

@@ -1,7 +1,7 @@
 """Raises alerts, assigns alerts to people, adds notes, and closes alerts.
 
-`raise_alerts` only inserts rows. So payments of a busy party do not wait for each other. A periodic task (`merge`) adds
-the rows to the alert of their party within two seconds.
+`raise_alerts` only inserts rows. So the payments of a party with many payments do not wait for each other. Within two
+seconds, a periodic task (`merge`) adds the rows to the alert of their party.
 """
 
 from collections import Counter, defaultdict
@@ -177,7 +177,7 @@ def add_note(alert_id: int, *, text: str, actor: str) -> Note:
 
 @transaction.atomic
 def close(alert_id: int, *, outcome: str, actor: str) -> Alert:
-    """Closes an alert with its outcome. A later report about the party opens another alert."""
+    """Closes an alert and stores its outcome. A later report about the party opens another alert."""
     if outcome not in Alert.Outcome.values:
         raise NotChanged(f"the outcome must be one of {', '.join(Alert.Outcome.values)}")
     alert = _lock_open(alert_id)

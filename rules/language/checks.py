@@ -49,7 +49,7 @@ def check(rule_set: RuleSet) -> list[Fault]:
 
 
 def costs_ns(rule_set: RuleSet, gate: Gate) -> list[int]:
-    """Returns for each rule the total cost of the gate's rules up to and including this rule.
+    """Returns for each rule of the gate the total cost of this rule and all earlier rules.
 
     Each counter is read only once for a payment.
     """

@@ -3,9 +3,10 @@
 The module builds the function as a Python syntax tree. No text of a document becomes a name or code in the function.
 Texts and numbers are constants, and this module creates all names.
 
-A condition is true, false, or not known because a fact is missing. So the module creates two expressions for each
-condition. `maybe` is false only if the condition is certainly false. `sure` is true only if the condition is certainly
-true. `maybe` and `sure` are one expression if no fact of the condition can be missing at this gate.
+A condition is true, false, or not known because a fact is missing. The module creates two expressions for each
+condition, because a condition has three possible results. `maybe` is false only if the condition is certainly false.
+`sure` is true only if the condition is certainly true. `maybe` and `sure` are one expression if no fact of the
+condition can be missing at this gate.
 """
 
 import ast
@@ -47,8 +48,8 @@ def compile_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[Ga
     """Returns one function for the live and shadow rules of a gate. The rule set must have passed the checks.
 
     `with_rules_of` adds rules of other gates. If a quote did not pass through this hub, the hub has not judged the
-    quote. So `compile_rules(rule_set, "transfer", with_rules_of=["quote"])` judges the transfer of such a quote by the
-    rules of the quote and of the transfer.
+    quote. In this case, `compile_rules(rule_set, "transfer", with_rules_of=["quote"])` judges the transfer by the rules
+    of both gates.
     """
     rules = rules_of_gates(rule_set.rules, (gate, *with_rules_of))
     needs = needed_counters(rules)

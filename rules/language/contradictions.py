@@ -1,7 +1,7 @@
 """Finds conditions of one rule that can never be true at the same time. Pure.
 
-A condition narrows the values that a fact can have. If no value is left, the conditions contradict each other. Under
-`any`, each branch is checked together with the conditions around it.
+A condition narrows the values that a fact can have. If no value is left, the conditions contradict each other. Each
+branch of an `any` is checked together with the conditions around the `any`.
 
 Counters of different windows and facts limit each other's values. Every event in a window is also in every longer
 window. The number of paid parties is at most the number of payments. The number of a payer's payments is at least the
@@ -52,7 +52,10 @@ _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
 
 
 class _Values(msgspec.Struct, frozen=True):
-    """The values that a fact can still have under the conditions so far. Each unit uses some of the fields."""
+    """The values that a fact can still have, given the conditions that were read so far.
+
+    Each unit uses some of the fields.
+    """
 
     may_be_absent: bool
     may_be_present: bool = True
@@ -143,8 +146,9 @@ def _is_at_most(one: str, other: str) -> bool:
 
 
 def _may_be_at_most(one: _Values, other: _Values) -> bool:
-    """Returns whether a value of `one` can be at most a value of `other`. For truths, returns whether `one` can imply
-    `other`.
+    """Returns whether some value of `one` can be less than or equal to some value of `other`.
+
+    For truth values, returns whether `one` can imply `other`.
     """
     if one.truths == {True} and other.truths == {False}:
         return False
@@ -158,7 +162,10 @@ def _name_of(comparison: Comparison) -> _FactName:
 def _parts(
     condition: Condition, negated: bool, path: str, branches: list[tuple[Condition, bool, str]]
 ) -> Iterator[tuple[Comparison, bool, str]]:
-    """Yields the comparisons that must all be true. Appends each list of branches of which one must be true."""
+    """Yields the comparisons that must all be true.
+
+    Appends each list of branches in which at least one branch must be true.
+    """
     match condition:
         case Comparison():
             yield condition, negated, path

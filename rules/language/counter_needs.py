@@ -111,8 +111,8 @@ class Counters(Protocol):
 
 
 class NoCounters:
-    """Counters without values: for the lookup, and for rule sets that need no counters."""
+    """Counters without values, for the gate at the lookup and for rule sets that need no counters."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns None, so that the rule's check is reported as skipped."""
+        """Returns None, so that the hub reports the rule's check as skipped."""
         return None

@@ -20,7 +20,7 @@ def parse_duration(text: str) -> int | None:
 
 
 def format_duration(seconds: int) -> str:
-    """Returns the duration text of a number of seconds: PT1H30M for 5400."""
+    """Returns a number of seconds as the text of a duration, such as PT1H30M for 5400."""
     days, rest = divmod(seconds, 86_400)
     hours, rest = divmod(rest, 3_600)
     minutes, rest = divmod(rest, 60)

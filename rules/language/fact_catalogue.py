@@ -1,6 +1,6 @@
 """Every fact that a rule may name, with its type, its gates and the source of its value. Pure.
 
-docs/rules.md lists these facts too. A test compares the page with this catalogue.
+docs/rules.md lists these facts too. A test compares docs/rules.md with this catalogue.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,11 @@
-"""Interprets rules node by node. Tests compare compiled rules with this module. The hub reads the conditions of hits
-with this module. Pure.
+"""Interprets rules, one node of a rule at a time.
+
+Tests compare compiled rules with this module. The hub uses this module to read the conditions of rules that fired.
+Pure.
 
 A condition is true, false, or not known (None) because a fact is missing. An optional fact that the message omits is
-absent, not missing. Each comparison with an absent fact is false, except `absent` and `not_in`.
+absent, not missing. Each comparison with an absent fact is false, except comparisons with the operators `absent` and
+`not_in`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -193,7 +196,7 @@ def interpret_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[
 
 
 def reader_of(compiled: CompiledRules, facts: Facts, get: ReadCounter) -> Reader:
-    """Returns a reader of a payment's facts for these compiled rules."""
+    """Returns a function that reads a payment's facts for these compiled rules."""
     return Reader(facts, get, compiled.needs_by_name, compiled.gate, compiled.time_zone)
 
 

@@ -1,9 +1,10 @@
 """Finds the counters that a rule set needs, and the counters that must be exact. Pure.
 
-A limit is a live rule of the transfer's gate. It refuses payments because of a counter. A profile keeps its latest
+A limit is a live rule of the transfer's gate. A limit refuses payments because of a counter. A profile keeps its latest
 events one by one. A count is exact if it includes only these events. A sum, or a number of different parties, can
-include any number of events. So the rule set must also have a rule that limits the count of these payments. The count
-rule refuses a payment before the window has more events than the profile keeps.
+include any number of events. For a limit on a sum or on different parties, the rule set must also have a rule that
+limits the count of the same payments. The rule with the count refuses a payment before the window has more events than
+the profile keeps.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -84,7 +85,7 @@ def needed_counters(rules: tuple[Rule, ...]) -> Mapping[CounterName, Need]:
 
 
 def events_needed(rule: Rule, limit: Comparison, rules: tuple[Rule, ...]) -> int | None:
-    """Returns the number of events that a profile must keep one by one so that this comparison is exact.
+    """Returns the number of single events that a profile must keep so that this comparison is exact.
 
     Returns None if no number is enough.
     """
@@ -121,7 +122,7 @@ def _covers(wide: Trigger, narrow: Trigger) -> bool:
 
 
 def _certain(rule: Rule) -> tuple[Condition, ...]:
-    """Returns the conditions without counters that are true whenever the rule fires."""
+    """Returns the conditions that are true whenever the rule fires, except conditions with counters."""
     condition = rule.condition
     parts = condition.conditions if isinstance(condition, All) else (condition,)
     return tuple(part for part in parts if not any(FACTS[each.fact].counters for each in comparisons(part)))

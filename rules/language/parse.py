@@ -84,7 +84,7 @@ def parse(document: object) -> RuleSet:
 
 
 class _Parser:
-    """Collects the faults of one document."""
+    """Collects the faults of one rule set."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []

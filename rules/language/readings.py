@@ -1,4 +1,4 @@
-"""Reads the value of each condition of a rule in one payment. The values show people why the rule fired. Pure."""
+"""Reads, for one payment, the value of each condition of a rule. The values show people why the rule fired. Pure."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The error codes with which a scheme's rules refuse, and their texts. Pure.
+"""The error codes with which a scheme's rules refuse payments, and the texts of these codes. Pure.
 
 The API reserves the codes xx40 to xx99 of each category for schemes (FSPIOP API v1.1, section 7.6).
 """

@@ -38,7 +38,7 @@ class _Node(msgspec.Struct, frozen=True):
 
 
 class Comparison(_Node, frozen=True):
-    """One fact compared with a value."""
+    """A comparison of one fact with a value."""
 
     fact: str
     operator: Operator
@@ -128,7 +128,10 @@ class Rule(_Node, frozen=True):
 
     @property
     def whole_condition(self) -> Condition:
-        """Returns the rule's condition together with the bypass of a hold, without the trigger."""
+        """Returns the rule's condition without the trigger.
+
+        For a hold, the result includes the condition that bypasses the hold.
+        """
         if isinstance(self.action, Hold) and self.action.unless_paid_before:
             return All((self.condition, NOT_PAID_BEFORE))
         return self.condition

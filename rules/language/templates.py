@@ -51,8 +51,8 @@ class TemplateError(ValueError):
 def make_rules(name: str, values: Values) -> list[RuleJson]:
     """Returns the rules of the template. Raises TemplateError if a value is missing or unknown.
 
-    Every template also takes `id`, `title`, `mode` and `on_missing`. If a template creates several rules, the ids of
-    the second and later rules have a suffix.
+    Every template also has the inputs `id`, `title`, `mode` and `on_missing`. If a template creates several rules, the
+    ids of the second and later rules have a suffix.
     """
     template = TEMPLATES[name]
     known = {parameter.name for parameter in (*template.parameters, *_COMMON)}
@@ -427,7 +427,7 @@ _ALL = (
     Template(
         "night_delay",
         "Delay at night",
-        "Holds payments that are made at night until the morning.",
+        "Until the morning, holds payments that are made at night.",
         (
             Parameter("from", "Night begins", "time"),
             Parameter("to", "Night ends", "time"),

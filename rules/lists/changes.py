@@ -32,7 +32,10 @@ def count(name: str) -> int:
 
 
 def repeat(name: str, number: int) -> None:
-    """Stores this number as the last change of another kind. The caller's transaction has counted the number."""
+    """Stores this number as the number of the last change of another kind.
+
+    The caller's transaction has created the number.
+    """
     execute(_REPEAT, [name, number])
 
 

@@ -1,4 +1,7 @@
-"""A trigger for changes that need two people. The transaction must contain the approval (`hub.audit.approvals`)."""
+"""A trigger for changes that need two people.
+
+The transaction of the change must contain the approval (`hub.audit.approvals`).
+"""
 
 import pgtrigger
 

@@ -1,4 +1,4 @@
-"""Keys of the objects of lists and kill switches, other than parties.
+"""Computes the keys of objects that are not parties, for lists and kill switches.
 
 Each key is a hash, so one look-up finds all objects.
 """
@@ -22,5 +22,5 @@ def of_corridor(payer_dfsp: str, payee_dfsp: str) -> int:
 
 
 def of_name(folded: str) -> int:
-    """Returns the hash under which a name that the hub has seen is stored."""
+    """Returns the hash under which the hub stores a name."""
     return key_of("a name", folded)

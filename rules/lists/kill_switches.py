@@ -65,7 +65,7 @@ def _keys_of(payment: Payment) -> dict[int, Stopped]:
 
 
 def key_of(kind: str, *, party: int | None = None, payer_dfsp: str = "", payee_dfsp: str = "") -> int:
-    """Returns the key of a kill switch. Raises NotChanged if this kind of kill switch needs other values."""
+    """Returns the key of a kill switch. Raises NotChanged if the values do not fit this kind of kill switch."""
     match KillSwitch.Kind(kind), party, bool(payer_dfsp), bool(payee_dfsp):
         case KillSwitch.Kind.ALIAS, int(), False, False:
             assert party is not None

@@ -1,6 +1,6 @@
 """A process's index of the listed names.
 
-Building an index takes a second for 100,000 names. So a separate thread builds a new index after a change, and the
+Building an index takes a second for 100,000 names. After a change, a separate thread builds a new index, and the
 process uses the earlier index meanwhile. The hub stores with each name the number of the change for which the name was
 screened. If a name was screened with an earlier index, the periodic task (`rules.lists.tasks`) screens the name again.
 """
@@ -30,7 +30,7 @@ _is_building = False
 
 
 def current(number: int) -> NameIndex:
-    """Returns the index. If the index is older than this change, a thread builds a new index."""
+    """Returns the index. If the index does not contain this change, a thread builds a new index."""
     global _is_building
     if _index.number < number:
         with _lock:

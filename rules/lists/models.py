@@ -81,7 +81,7 @@ class ListVersion(models.Model):
 
 
 class Entry(models.Model):
-    """A party's key or a name on a list. The entry has the version that added it and the version that removed it."""
+    """A party's key or a name on a list. The entry names the version that added it, and the version that removed it."""
 
     party_list = models.ForeignKey(PartyList, on_delete=models.PROTECT, related_name="entries", db_index=False)
     key = models.BigIntegerField(null=True)
@@ -137,7 +137,7 @@ class Entry(models.Model):
 
 
 class StagedFile(models.Model):
-    """A file without faults. A second person must approve the file before it becomes the list's content."""
+    """A file without faults. A second person must approve the file before its lines become the list's content."""
 
     party_list = models.ForeignKey(PartyList, on_delete=models.CASCADE, related_name="staged_files")
     file_name = models.CharField(max_length=128)
@@ -163,7 +163,7 @@ class StagedLine(models.Model):
 
 
 class SeenName(models.Model):
-    """A name of parties, under a keyed hash, and the last change of listed names for which the name was screened."""
+    """The keyed hash of a party's name, and the last change of listed names for which the name was screened."""
 
     hash = models.BigIntegerField(primary_key=True)
     sealed = models.TextField()  # the folded name, encrypted

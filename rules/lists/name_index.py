@@ -16,7 +16,10 @@ _MOST_NEWER = 8
 
 
 class ListedName(NamedTuple):
-    """A name on a list, in the spelling of `names.folded`, and the lowest score that makes another name a match."""
+    """A name on a list, in the spelling of `names.folded`.
+
+    `lowest` is the lowest score that makes another name a match.
+    """
 
     entry_id: int
     folded: str
@@ -90,7 +93,7 @@ class NameIndex:
         return sorted(similar, key=lambda each: (-each.score, each.entry_id))
 
     def _shared_words(self, words: list[str]) -> Counter[int]:
-        """Returns for each listed name the number of these words that sound like a word of the name."""
+        """Returns for each listed name how many of these words sound like a word of the listed name."""
         shared: Counter[int] = Counter()
         for word in words:
             alike: set[int] = set()
@@ -103,7 +106,7 @@ class NameIndex:
 
 
 def _of_words(one: list[str], other: list[str]) -> float:
-    """Returns the mean similarity of the shorter name's words to different words of the longer name."""
+    """Compares each word of the shorter name with a different word of the longer name. Returns the mean similarity."""
     shorter, longer = sorted((one, other), key=len)
     if len(shorter) < 2:
         return 0.0

@@ -1,7 +1,7 @@
 """Reads a file of a list: CSV in UTF-8 with the columns type, identifier, sub_id, name and reference.
 
 Each line has a party's identifier with its type, or a name. If any line has a fault, the hub refuses the whole file,
-and reports each fault with its line. The module uses only one setting: the key of the hash.
+and reports each fault with its line. The module reads only one setting, which is the key of the hash.
 """
 
 import csv
@@ -30,7 +30,7 @@ _FORMS = {
 
 @dataclass(frozen=True, slots=True)
 class LineFault:
-    """A fault of one line. The first line of a file has the number 1."""
+    """The fault of one line of a file. The first line of a file has the number 1."""
 
     line: int
     text: str
@@ -62,7 +62,7 @@ class Line:
 
     @property
     def identity(self) -> object:
-        """The identity of a line. A list cannot have two lines with equal identities."""
+        """The properties by which two lines of a file are equal. A list cannot have two equal lines."""
         return self.key if self.key is not None else (self.folded, self.reference)
 
 

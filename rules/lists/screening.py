@@ -90,8 +90,8 @@ forget = _remembered.clear
 def see(parties: Sequence[Named]) -> None:
     """Stores and screens the names that are new to the hub, in separate transactions.
 
-    Must be called outside a transaction. The matches are in `rules.lists.matches` under `keys.served`. Runs no SQL
-    statement if there is no new name. Otherwise the number of SQL statements does not depend on the number of parties.
+    Must be called outside a transaction. `rules.lists.matches` finds the stored matches by the key `keys.served`. Runs
+    no SQL statement if there is no new name. The number of SQL statements does not depend on the number of parties.
     """
     found: dict[int, Named] = {}
     hashes: dict[int, int] = {}
@@ -179,7 +179,7 @@ def _cipher() -> Fernet:
 def _screen(
     texts: Mapping[int, str], index: NameIndex, *, until: float
 ) -> tuple[dict[int, int], list[tuple[int, Similar]]]:
-    """Returns for each name the change for which it was screened, and the similar listed names.
+    """Returns for each name the number of the change for which the name was screened, and the similar listed names.
 
     Stops at the time limit.
     """

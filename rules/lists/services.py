@@ -1,6 +1,6 @@
 """Creates lists, and changes their content by whole files or single entries.
 
-The callers are changes that two people have approved, and commands. Each change of content creates a version of the
+The callers are commands, and changes that two people have approved. Each change of content creates a version of the
 list.
 """
 
@@ -52,7 +52,7 @@ def _is_name(name: str) -> bool:
 
 @transaction.atomic
 def stage(list_name: str, *, file_name: str, raw: bytes, actor: str) -> StagedFile:
-    """Reads a file, and stores its lines until two people make the file the list's content.
+    """Reads a file, and stores its lines until two people approve the file as the list's content.
 
     If the file has faults, stores nothing and raises `party_files.BadFile` with each bad line. Raises NotChanged if the
     list does not exist.
@@ -189,7 +189,7 @@ def _begin(list_id: int, *, actor: str, file_name: str = "", sha256: str = "") -
 def _finish(version: ListVersion, *, added: int, removed: int, has_names: bool, actor: str) -> ListVersion:
     """Checks that the lists are not too long.
 
-    Counts the change last, because the lock of the count lasts until the commit.
+    Numbers the change as the last step, because the lock of this number lasts until the commit.
     """
     _check_lengths()
     version.added, version.removed = added, removed

@@ -103,7 +103,7 @@ def _earlier(report: Report) -> Marker | None:
 
 @transaction.atomic
 def file_by_operators(key: int, *, kind: str, reason: str, actor: str) -> Marker:
-    """Files a marker that two people of the hub decided."""
+    """Files a marker on which two people of the hub have agreed."""
     if kind not in Marker.Kind.values:
         raise NotChanged(f"the kind of a marker must be one of {', '.join(Marker.Kind.values)}")
     content = {"key": key, "kind": kind, "reason": reason}
@@ -120,7 +120,10 @@ def file_by_operators(key: int, *, kind: str, reason: str, actor: str) -> Marker
 
 
 def _count(marker: Marker) -> Marker:
-    """Raises an alert about a new marker. Counts the change last, because the count's lock lasts until the commit."""
+    """Raises an alert about a new marker.
+
+    Numbers the change as the last step, because the lock of this number lasts until the commit.
+    """
     filer = marker.filed_by.name if marker.filed_by is not None else ""
     details = {"kind": marker.kind, "filed by": filer or settings.HUB_NAME}
     alerts.raise_alerts(
@@ -151,8 +154,8 @@ def lift(marker: int, *, reason: str, actor: str) -> Marker:
 def appeal(marker: int, *, participant_id: int, dfsp: str, reason: str) -> tuple[Appeal, bool]:
     """Stores a DFSP's appeal against a marker in force. Returns the appeal, and whether it is new.
 
-    A DFSP can have only one open appeal against a marker. A second appeal returns the first appeal. Raises FspiopError
-    3200 if the marker is not in force. Raises FspiopError 2005 (429) if the DFSP exceeds its daily limit.
+    A DFSP can have only one open appeal against a marker. For a second appeal, returns the first appeal. Raises
+    FspiopError 3200 if the marker is not in force. Raises FspiopError 2005 (429) if the DFSP exceeds its daily limit.
     """
     found = Marker.objects.select_for_update(no_key=True).filter(pk=marker, lifted_at=None).first()
     if found is None:

@@ -15,7 +15,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Role(IntEnum):
-    """The part that a profile's subject has in a payment. The numbers are stored."""
+    """The role of a profile's subject in a payment. The numbers are stored."""
 
     PAYER = 0
     PAYEE = 1
@@ -106,7 +106,7 @@ class CountedPayment(msgspec.Struct, frozen=True, gc=False):
             profile.note_dfsp(self.served_by, event.moment)
 
     def count_in(self, profiles: Mapping[int, Profile]) -> int:
-        """Counts the payment in each of its profiles that `profiles` contains. Returns the number of these profiles."""
+        """Counts the payment in those of its profiles that are in `profiles`. Returns the number of these profiles."""
         moment, ref, counted = microseconds(self.reserved_at), reference(self.transfer_id), 0
         for role, key in zip(_ROLES, self.keys.in_order(), strict=True):
             if key is None:

@@ -41,8 +41,8 @@ class PaidBefore(Protocol):
 class ProfileCounters:
     """Reads counters from the profiles that were loaded for a group of payments.
 
-    A window ends now and begins `window_s` earlier. A payment at exactly the beginning of the window is not part of the
-    window. An inexact counter can also count all payments of the hour or day in which the window begins.
+    A window begins `window_s` seconds ago and ends now. A payment at exactly the beginning of the window is not part of
+    the window. An inexact counter can also count all payments of the hour or day in which the window begins.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ class Series(msgspec.Struct, frozen=True, gc=False):
     folded: list[tuple[int, int, int, int]]  # for each bucket: its start, its latest payment, number, sum
 
     def number_since(self, moment: int) -> int:
-        """Counts the payments since this moment. Only for profiles that keep all payments one by one."""
+        """Counts the payments since this moment. May be called only for profiles that keep all payments one by one."""
         return len(self.moments) - bisect_left(self.moments, moment)
 
     def since(self, moment: int) -> Tally:
@@ -52,7 +52,10 @@ class Series(msgspec.Struct, frozen=True, gc=False):
 
 
 def series(profile: Profile, direction: Direction, currency: str, *, refunds: bool = False) -> Series:
-    """Returns the payments of this direction and currency: only refunds, or only payments that are not refunds."""
+    """Returns the payments of this direction and currency.
+
+    The result is only the refunds, or only the other payments.
+    """
     wanted = int(direction)
     events = [
         event
@@ -75,7 +78,7 @@ def tally(profile: Profile, direction: Direction, currency: str, since: int, *, 
 
 
 def count_in_all_currencies(profile: Profile, direction: Direction, since: int) -> int:
-    """Returns the number of payments in this direction since a moment, without refunds. The number can be too high."""
+    """Returns the number of payments in this direction since a moment, without refunds. The result can be too high."""
     kept = sum(
         event.moment >= since and event.direction == direction and not event.is_refund for event in profile.events
     )

@@ -14,7 +14,7 @@ _MOST_PROFILES = 1_000
 
 
 def fold() -> int:
-    """Changes the profiles with waiting rows. Returns the number of changed profiles.
+    """Adds waiting rows to their profiles. Returns the number of changed profiles.
 
     Two processes may run this function at once.
     """

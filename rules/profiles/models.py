@@ -11,8 +11,8 @@ class Profile(models.Model):
     """The payments of one subject: a party, a participant, a payer with its payee, or a transaction with its refunds.
 
     A change needs the row's lock. The columns repeat the totals of `ring`, so that one SQL statement can compare the
-    totals with the transfers. The table has only the index of its key, and free space in each page, so an update
-    changes no index.
+    totals with the transfers. The table has free space in each page and only the index of its key, so an update changes
+    no index.
     """
 
     key = models.BigIntegerField(primary_key=True)
@@ -36,7 +36,7 @@ class Profile(models.Model):
 class CountedTransfer(models.Model):
     """A transfer that the hub counted at its reservation, and the keys of the profiles in which the transfer counts.
 
-    The hub inserts the row and the transfer in one transaction. The row changes only once, if the transfer is aborted.
+    The hub inserts the row and the transfer in one transaction. The row changes only if the transfer is aborted.
     """
 
     transfer_id = models.CharField(max_length=36, primary_key=True)
@@ -83,8 +83,8 @@ class CountedTransfer(models.Model):
 class UnfoldedCount(models.Model):
     """A payment that a profile has to add or to remove.
 
-    Transactions that need no exact count add such a row and lock no profile. Only a transaction that has locked and
-    changed the profile deletes the row.
+    Transactions that need no exact count add a row to this table and lock no profile. Only a transaction that has
+    locked and changed the profile deletes the row.
     """
 
     key = models.BigIntegerField()

@@ -103,7 +103,7 @@ class Profile:
         self.is_changed = False
 
     def note_dfsp(self, dfsp: int, moment: int) -> None:
-        """Stores which participant served the subject at a received payment."""
+        """Stores the participant that served the subject when the subject received a payment."""
         if dfsp != self.served_by:
             if self.served_by:
                 self.moved_at = max(self.moved_at, moment)
@@ -239,7 +239,7 @@ def to_bytes(profile: Profile) -> bytes:
 
 
 def from_bytes(stored: bytes) -> Profile:
-    """Decodes a profile. Empty bytes give a profile without payments."""
+    """Decodes a profile. Decodes empty bytes as a profile without payments."""
     profile = Profile()
     if not stored:
         return profile
@@ -266,8 +266,8 @@ def of_events(events: Iterable[Event]) -> Profile:
 def differences(profile: Profile, events: Iterable[Event]) -> Iterator[str]:
     """Yields each difference between a stored profile and the payments that the profile should contain.
 
-    The choice of the events that are kept one by one is not a difference, because this choice depends on the order of
-    additions and removals. Each event must be kept one by one or be part of its bucket.
+    The choice of single events may differ, because it depends on the order of additions and removals. A profile must
+    contain each event, either as a single event or in the event's bucket.
     """
     expected = set(events)
     kept = set(profile.events)

@@ -1,9 +1,10 @@
-"""All SQL statements about profiles. Each statement takes lists, so the number of statements does not depend on the
-lengths of the lists.
+"""All SQL statements about profiles.
 
-The lock order of the ledger (`ledger.store`) applies: profiles after transfers and conversions, and before accounts,
-with ascending keys. A transaction deletes a row of `UnfoldedCount` only under the lock of the row's profile. So no row
-changes a profile twice.
+The parameters of each statement are lists, so the number of statements does not depend on the lengths of the lists.
+
+The ledger's lock order (`ledger.store`) applies. Profiles are locked after transfers and conversions, before accounts,
+and in the ascending order of their keys. A transaction deletes a row of `UnfoldedCount` only under the lock of the
+row's profile. So each row changes its profile only once.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,7 +30,7 @@ def lock(keys: Collection[int]) -> dict[int, Profile]:
     """Locks these profiles until the end of the transaction. Creates the missing profiles.
 
     Creates the missing profiles in the order of their keys, before it locks any profile. So a transaction that waits to
-    create a profile holds no lock that another creating transaction needs.
+    create a profile holds no lock that blocks another transaction of this kind.
     """
     ordered = sorted(keys)
     execute(_CREATE, [ordered])
@@ -119,7 +120,7 @@ _DELETE_UNFOLDED = "DELETE FROM rules_profiles_unfoldedcount WHERE id = ANY(%s::
 
 
 def delete_unfolded(ids: Collection[int]) -> None:
-    """Deletes these rows after the change of their profiles."""
+    """Deletes these rows after their profiles have changed."""
     execute(_DELETE_UNFOLDED, [sorted(ids)])
 
 
@@ -215,5 +216,5 @@ _WAITING = f"""
 
 
 def waiting(most_rows: int, most: int) -> list[int]:
-    """Returns profiles with waiting rows that are not skipped. The longest waiting profile is first."""
+    """Returns profiles with waiting rows that are not skipped. The profile that has waited longest is first."""
     return [row[0] for row in execute(_WAITING, [most_rows, most])]

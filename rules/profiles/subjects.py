@@ -29,7 +29,7 @@ REFUND = "REFUND"
 
 
 def key_of_subject(subject: Subject, facts: Facts) -> int | None:
-    """Returns the key of a subject of this payment, or None if the payment has no such subject."""
+    """Returns the key of a subject of this payment, or None if the payment does not have this subject."""
     match subject:
         case "payer":
             return facts.payer
@@ -53,9 +53,9 @@ def is_refund(facts: Facts) -> bool:
 
 
 def keys_to_count(facts: Facts, counted_too: Collection[Subject]) -> Keys:
-    """Returns the profiles in which the payment counts. The parties are always included.
+    """Returns the profiles in which the payment counts.
 
-    Other subjects are included if a rule needs them.
+    The result always includes the profiles of the parties. It includes other profiles only if a rule needs them.
     """
     assert facts.payee_dfsp is not None
     return Keys(
@@ -81,7 +81,9 @@ def asks_for(needs: Collection[Need], *measures: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The subjects whose exact counters one live refusing rule needs, and the payments to which the rule applies."""
+    """A live rule that refuses payments by exact counters: the subjects of these counters, and the payments to which
+    the rule applies.
+    """
 
     when: Trigger
     subjects: frozenset[Subject]
@@ -101,7 +103,10 @@ def limits_of(compiled: CompiledRules) -> Sequence[Limit]:
 
 
 def may_look_at(when: Trigger, facts: Facts) -> bool:
-    """Returns whether a rule with this trigger applies to the payment, or perhaps applies because a fact is missing."""
+    """Returns whether a rule with this trigger applies to the payment.
+
+    Also returns True if a deciding fact is missing.
+    """
     return (
         (not when.currencies or facts.currency in when.currencies)
         and (not when.payer_dfsps or facts.payer_dfsp in when.payer_dfsps)
@@ -113,8 +118,8 @@ def may_look_at(when: Trigger, facts: Facts) -> bool:
 def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
     """Returns the profiles that must not change while the payment is judged.
 
-    A payment without an applicable limit locks no profile. If limits on other payments read the payment's profiles, the
-    hub can count this payment before or after the other payments.
+    A payment without an applicable limit locks no profile. If limits on other payments read this payment's profiles,
+    the hub may count this payment before or after the other payments.
     """
     subjects: set[Subject] = set()
     for limit in limits:

@@ -1,10 +1,10 @@
 """The rules that judge payments now. The hub reads the active rules once for each group of messages, at the group's
 beginning.
 
-As long as no version was ever active and no kill switch is on, a process reads the database once a second, and a group
-runs no statement. Otherwise each group runs one statement. The statement takes a lock that conflicts with the
-activation of another version, and then reads the active version. So two versions never judge parts of one group. After
-the commit of an activation, the earlier version judges no group of any process.
+If no version was ever active and no kill switch is on, groups run no statement, and a process reads the database once a
+second. In all other cases, each group runs one statement. The statement acquires a lock that conflicts with the
+activation of another version, and then reads the active version. So one group is never judged by two versions. After
+the commit of an activation, no process judges a group by the earlier version.
 
 A thread compiles a new version as soon as a process finds the version in the database. Two people activate the version
 only later. So a payment waits for a compilation only if a version is activated within a second after its creation.
@@ -66,7 +66,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class ActiveRules:
-    """One version with the exceptions from its rules. The object does not change while a group uses it."""
+    """One version of the rules, with the exceptions from its rules.
+
+    The object does not change while a group uses it.
+    """
 
     rules: Version
     variances: Variances
@@ -84,7 +87,9 @@ class ActiveRules:
 
     @property
     def for_transfers_without_quote(self) -> CompiledRules:
-        """The rules of the quote and of the transfer, for a transfer whose quote did not pass through this hub."""
+        """The rules for a transfer whose quote did not pass through this hub: the rules of both gates, quote and
+        transfer.
+        """
         return self.rules.without_quote
 
 
@@ -171,7 +176,7 @@ _MOST_EXPECTED = 4
 
 
 def read(number: int) -> Version:
-    """Returns a compiled version. Raises CannotBeRead if this release reads the version differently."""
+    """Returns a compiled version. Raises CannotBeRead if this release would read the version in a different way."""
     return _version(number, store.content(number))
 
 
@@ -226,16 +231,16 @@ def _load() -> None:
 
 
 def was_ever_active() -> bool:
-    """Returns whether this process has found that a version is active, or was active earlier. Runs no SQL statement."""
+    """Returns whether this process has found a version that is active or was active earlier. Runs no SQL statement."""
     return _process.was_ever_active
 
 
 def notice() -> None:
-    """Makes this process read the database for the next group. Called after a change of the active rules."""
+    """Ensures that this process reads the database for the next group. Called after a change of the active rules."""
     _process.was_ever_active = True
 
 
 def forget() -> None:
-    """Makes the next group read the database. Used by tests that replace the database."""
+    """Ensures that the next group reads the database. Used by tests that replace the database."""
     global _process
     _process = _Process()

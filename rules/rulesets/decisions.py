@@ -1,6 +1,7 @@
 """Stores the verdicts about payments, and raises alerts.
 
-The hub stores each verdict with an effect or a hit of a rule, and one in a hundred of the other verdicts.
+The hub stores each verdict that has an effect or a hit of a rule. The hub stores one in a hundred of all other
+verdicts.
 """
 
 import zlib
@@ -36,8 +37,8 @@ class Judged:
 def save(version: int | None, judged: Sequence[Judged]) -> None:
     """Stores the verdicts that the hub keeps, and raises their alerts.
 
-    Runs one statement for all decisions, and one statement for all alerts. Without decisions or alerts, runs no
-    statement for them. Without a version, only kill switches judged the payments, and no sample is stored.
+    Runs one statement for all decisions, and one statement for all alerts. Runs no statement for an empty list of
+    decisions or alerts. If there is no version, only kill switches judged the payments, and the hub stores no sample.
     """
     if version is None:
         judged = [each for each in judged if each.verdict.outcome != "ALLOW"]
@@ -76,7 +77,7 @@ def _sighting(version: int | None, judged: Judged, hit: Hit) -> Sighting:
 def _is_about_payee(hit: Hit) -> bool:
     """Returns whether the alert belongs to the payee.
 
-    It does if the rule's code is about the payee, or if the rule reads only the payee.
+    The alert belongs to the payee if the rule's code is about the payee, or if the rule reads only the payee.
     """
     if hit.code is not None and hit.code[0] in "45":
         return hit.code[0] == "5"
@@ -91,7 +92,7 @@ def is_kept(subject: str, verdict: Verdict) -> bool:
 
 
 def is_sampled(subject: str) -> bool:
-    """Returns whether the hub stores the verdict about this payment without a hit.
+    """Returns whether the hub stores the verdict about this payment although no rule fired.
 
     The result for one payment never changes.
     """

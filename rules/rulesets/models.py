@@ -30,10 +30,10 @@ class RuleSetVersion(models.Model):
 
 
 class Activation(models.Model):
-    """The period in which a version judges payments. Without a version, no rules judge payments in the period.
+    """The period in which a version judges payments. If a period has no version, no rules judge payments in the period.
 
-    If several periods contain a moment, the period that began last applies. So the end of a limited period makes the
-    version of the earlier period active again.
+    If several periods contain a moment, the period that began last applies. When a limited period ends, the version of
+    the earlier period is active again.
     """
 
     version = models.ForeignKey(RuleSetVersion, on_delete=models.PROTECT, related_name="activations", null=True)
@@ -98,7 +98,8 @@ class Decision(models.Model):
     the other verdicts.
 
     A party's key is a keyed hash (`rules.party_keys`). The facts have the counters that the decision read, so that a
-    replay can make the same decision again. The facts are erased when their time is over (`RETENTION_DAYS`).
+    replay can make the same decision again. The hub erases the facts when their retention period is over
+    (`RETENTION_DAYS`).
     """
 
     class Outcome(models.TextChoices):

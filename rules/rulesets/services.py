@@ -1,6 +1,7 @@
 """Changes the scheme's rules. Each change needs two people: see `portal.changes.rules`.
 
-A new version does not judge payments yet. An activation makes a version judge payments, now or from a later time on.
+A new version does not judge payments yet. After its activation, a version judges payments from now on or from a later
+time on.
 """
 
 import hashlib
@@ -91,9 +92,9 @@ def activate(
     valid_from: datetime | None = None,
     valid_until: datetime | None = None,
 ) -> Activation:
-    """Makes a version judge payments, from now on or from a later time on, with or without an end.
+    """Activates a version, from now on or from a later time on, with or without an end.
 
-    Without a number, switches the rules off. Raises FspiopError if the activation is not possible.
+    If no version number is given, switches the rules off. Raises FspiopError if the activation is not possible.
     """
     if number is not None:
         _check_version(number)

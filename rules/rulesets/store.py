@@ -45,8 +45,8 @@ _EXCLUDE = "SELECT pg_advisory_xact_lock(%s)"
 def exclude_groups() -> None:
     """Waits for the groups that have read the active version. Makes other groups wait for this transaction.
 
-    Raises FspiopError 2005 if a group holds the lock for longer than a statement may wait. The caller must then end the
-    transaction.
+    Raises FspiopError 2005 if a group holds the lock for longer than a statement may wait. After this error, the caller
+    must end the transaction.
     """
     try:
         execute(_EXCLUDE, [RULES_LOCK])
@@ -76,7 +76,10 @@ _VARIANCES = """
 
 
 def variances(revision: int) -> dict[str, dict[str, datetime]]:
-    """Returns the end of each exception, by rule and DFSP. Reads the rows of exceptions up to this number."""
+    """Returns the end of each exception, by rule and DFSP.
+
+    Reads only the rows of exceptions whose id is at most this number.
+    """
     found: dict[str, dict[str, datetime]] = {}
     for rule, dfsp, until in execute(_VARIANCES, [revision]):
         found.setdefault(rule, {})[dfsp] = until

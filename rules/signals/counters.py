@@ -1,6 +1,6 @@
 """The counters of a payee. The counters are rounded so that they do not reveal single payments.
 
-This module counts the reports of DFSPs. The app of the profiles adds the counters of payments (`payments_come_from`).
+This module counts the reports of DFSPs. The app `rules.profiles` adds the counters of payments (`payments_come_from`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -35,7 +35,7 @@ _REPORTS = """
 
 
 def payments_come_from(payments: Payments) -> None:
-    """Adds counters of payments to the signals of each party."""
+    """Adds a function that returns counters of payments for the signals of a party."""
     _payments.append(payments)
 
 

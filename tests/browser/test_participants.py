@@ -49,7 +49,7 @@ def expect_refusal(window: Window) -> None:
 def ask(maker: Window, reason: str) -> None:
     maker.page.get_by_label("Reason").fill(reason)
     maker.page.get_by_role("button", name="Submit request").click()
-    maker.page.get_by_text("You submitted this request. Another person must approve or reject it.").wait_for()
+    maker.page.get_by_text("You submitted this request. Another person must approve or reject your request.").wait_for()
 
 
 def test_a_participant_is_made_to_send_only(two: tuple[Window, Window]) -> None:
@@ -82,7 +82,7 @@ def test_a_technician_has_a_certificate_signed_and_fetches_it(
     expect_refusal(technician)
     technician.page.get_by_label("Signing request").fill(signing.csr(BANK))
     technician.page.get_by_role("button", name="Submit request").click()
-    technician.page.get_by_text("You submitted this request. Another person must approve or reject it.").wait_for()
+    technician.page.get_by_text("Another person must approve or reject your request.").wait_for()
     approve(checker, "Sign a certificate")
     technician.go(f"/portal/participants/{BANK}/")
     with technician.page.expect_download() as fetched:

@@ -46,7 +46,7 @@ def two(open_window: Open) -> tuple[Window, Window]:
 def ask(maker: Window, reason: str) -> None:
     maker.page.get_by_label("Reason").fill(reason)
     maker.page.get_by_role("button", name="Submit request").click()
-    maker.page.get_by_text("You submitted this request. Another person must approve or reject it.").wait_for()
+    maker.page.get_by_text("You submitted this request. Another person must approve or reject your request.").wait_for()
 
 
 def approve(checker: Window, title: str, *, reads: str = "") -> None:

@@ -100,7 +100,7 @@ def test_one_person_asks_for_a_cap_and_another_approves_it(open_window: Open) ->
     maker.page.get_by_label("New net debit cap").fill("8000")
     maker.page.get_by_label("Reason").fill("more customers")
     maker.page.get_by_role("button", name="Submit request").click()
-    maker.page.get_by_text("You submitted this request. Another person must approve or reject it.").wait_for()
+    maker.page.get_by_text("You submitted this request. Another person must approve or reject your request.").wait_for()
     assert maker.page.get_by_role("button", name="Approve").count() == 0
     checker.go("/portal/overview/")
     checker.page.get_by_role("link", name="Approvals").click()
@@ -162,7 +162,7 @@ def test_two_administrators_give_somebody_a_role_and_an_auditor_finds_it(open_wi
     maker.page.get_by_label("Settlement officer").check()
     maker.page.get_by_label("Reason").fill("joins the settlement team")
     maker.page.get_by_role("button", name="Submit request").click()
-    maker.page.get_by_text("You submitted this request. Another person must approve or reject it.").wait_for()
+    maker.page.get_by_text("You submitted this request. Another person must approve or reject your request.").wait_for()
     checker.go("/portal/approvals/")
     checker.page.get_by_role("link", name=re.compile("roles")).click()
     checker.page.get_by_role("button", name="Approve").click()

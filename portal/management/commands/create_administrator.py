@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--url", default=settings.PORTAL_URL, help="the address of the hub")
 
     def _needs_two(self, username: str, email: str, roles: frozenset[Role]) -> None:
-        """Raises Waits if a second person must approve.
+        """Raises the error Waits if a second person must approve the new user.
 
         The first two administrators need no approval, because nobody could approve them.
         """

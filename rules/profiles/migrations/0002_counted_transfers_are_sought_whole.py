@@ -1,4 +1,4 @@
-"""Removes the index that Django adds to text for LIKE.
+"""Removes the index that Django adds to a text column for searches with LIKE.
 
 PostgreSQL would write this index with each transfer, but no query reads it.
 """

@@ -1,6 +1,6 @@
 """Creates the SQL function by which a group of messages reads the active rules, in one statement.
 
-A volatile function takes a new snapshot for each of its statements. So the function's second statement sees the
+A volatile function takes a new snapshot for each of its statements. So the function's second statement sees an
 activation for which the first statement has waited.
 """
 
