@@ -32,7 +32,7 @@ _HELD_BY_OTHERS = f"""
 
 
 def register(aliases: Sequence[Alias], *, fsp_id: int) -> None:
-    """Adds with one statement the aliases that are not yet registered for their currency or for all currencies."""
+    """Uses one statement to add the aliases that are not yet registered for their currency or for all currencies."""
     execute(_REGISTER, [fsp_id, *_columns(aliases), fsp_id])
 
 
@@ -108,7 +108,7 @@ _REGISTERED = """
 
 
 def registered(aliases: Collection[Alias]) -> tuple[dict[Alias, list[Registration]], dict[str, Party]]:
-    """Returns the registrations of these aliases, the oldest first, and the active participants with these
+    """Returns the registrations of these aliases, the oldest first, and the active participants that own these
     registrations."""
     asked = list(aliases)
     found: dict[Alias, list[Registration]] = {}
@@ -136,9 +136,9 @@ _ASK = """
 
 
 def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
-    """Adds these lookups, given as (forwarded request, version of the answer).
+    """Adds these lookups. Each lookup is a pair: the forwarded request, and the version of the answer.
 
-    The waiting time of a repeated lookup begins again.
+    If a lookup is repeated, its waiting time begins again.
 
     The rows are added in the order of their keys, so that two transactions do not wait for each other.
     """
@@ -171,9 +171,9 @@ _END = """
 
 
 def end(answered: Collection[LookupKey], *, keep_s: int) -> set[LookupKey]:
-    """Ends these lookups. Returns the lookups that exist and may be answered.
+    """Ends these lookups. Returns the lookups that a DFSP may answer.
 
-    A lookup must wait for an answer, or have ended in the last `keep_s` seconds.
+    A DFSP may answer a lookup that waits for an answer, or that ended in the last `keep_s` seconds.
     """
     ordered = sorted(answered, key=lambda each: (each[1], each[0], each[2]))
     columns: list[list[Any]] = [[each[number] for each in ordered] for number in range(3)]

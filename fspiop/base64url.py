@@ -14,7 +14,7 @@ def encode(octets: bytes) -> str:
 def decode(text: str) -> bytes:
     """Decodes base64url text without padding (RFC 7515).
 
-    Raises ValueError for a text that `encode` would not write.
+    Raises ValueError if the text is not the canonical base64url that `encode` writes.
     """
     try:
         octets = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -1,7 +1,7 @@
 """Reads JSON. Refuses JSON that two programs could read differently (RFC 8259, FSPIOP API v1.1, 3.1.5).
 
-Python's own reader accepts two equal keys and keeps the last value. The reader also accepts NaN, and text that a
-database cannot store.
+Python's own JSON reader accepts an object with two equal keys, and ignores the first value. Python's own JSON reader
+also accepts NaN, and text that a database cannot store.
 """
 
 import hashlib
@@ -26,7 +26,8 @@ _MOST_NUMBER_CHARACTERS = 40
 
 
 def loads(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VALUES) -> object:
-    """Reads the value in a body. Raises FspiopError 3101 with the fault, or 3104 if the body has too many values."""
+    """Reads the JSON value in a body. Raises FspiopError 3101 with a description of the fault, or 3104 if the body has
+    too many values."""
     check_structure(raw, max_depth=max_depth, most_values=most_values)
     try:
         value: object = _DECODER.decode(raw.decode("utf-8"))
@@ -42,8 +43,8 @@ def loads(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VAL
 def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VALUES) -> None:
     """Raises FspiopError 3101 if the body is nested too deeply, and 3104 if the body would create too many objects.
 
-    The check counts JSON's punctuation marks in the bytes before any object is created. The work for each byte is
-    bounded. An empty array or object counts twice.
+    The check counts JSON's punctuation marks in the bytes before any object is created. So the check does only a
+    limited amount of work for each byte. An empty array or object counts twice.
     """
     marks = raw.translate(None, _NOT_MARKS)
     opens = marks.count(b"[") + marks.count(b"{")
@@ -69,7 +70,7 @@ def canonical(value: object) -> bytes:
 
 
 def digest(value: object) -> bytes:
-    """Returns the SHA-256 of the canonical form. Two spellings of one message have equal digests."""
+    """Returns the SHA-256 of a JSON value's canonical form. Two spellings of one message have equal digests."""
     return hashlib.sha256(canonical(value)).digest()
 
 

@@ -1,6 +1,6 @@
 """The parts of ISO 20022 messages that the hub reads, with their names in ISO 20022.
 
-The messages are those of Mojaloop's market practice:
+The messages are defined by Mojaloop's market practice:
 - acmt.024: parties
 - pacs.081 and pacs.082: quotes
 - pacs.091 and pacs.092: the quotes of conversions
@@ -85,7 +85,8 @@ class InstructedAmount(Struct, rename={"currency": "Ccy", "amount": "ActiveOrHis
 
 
 class Lock(Struct, rename={"packet": "IlpV4PrepPacket", "condition": "Sh256Sgntr"}):
-    """The condition that the fulfilment must meet. The condition is inside of a packet, or alone."""
+    """The condition that the fulfilment must meet. A message contains the condition inside of a packet, or without a
+    packet."""
 
     packet: IlpPacket | None = None
     condition: BinaryString32 | None = None
@@ -112,7 +113,7 @@ class PartyReport(Struct, rename={"updated": "UpdtdPtyAndAcctId"}):
 
 
 class Verification(Struct, rename={"report": "Rpt"}):
-    """The message acmt.024 about a party that was found."""
+    """The message acmt.024 after a successful lookup: describes the party."""
 
     report: PartyReport
 
@@ -209,7 +210,7 @@ class ConversionTerms(
 
 
 class ConversionQuote(Struct, rename={"header": "GrpHdr", "terms": "CdtTrfTxInf"}):
-    """pacs.091, a request for a conversion's quote, and its answer pacs.092."""
+    """pacs.091 and pacs.092: the request for a conversion's quote, and the answer."""
 
     header: Header
     terms: ConversionTerms
@@ -321,6 +322,6 @@ class UnfoundParty(Struct, rename={"reason": "Rsn"}):
 
 
 class RefusedVerification(Struct, rename={"report": "Rpt"}):
-    """The message acmt.024 about a party that was not found."""
+    """The message acmt.024 after a failed lookup: reports that the party was not found."""
 
     report: UnfoundParty

@@ -8,10 +8,10 @@ from django.utils import timezone
 
 
 class AdministrationClient(models.Model):
-    """A program of the operators, with a key and a secret that are valid for a limited time.
+    """A program of the hub's operators. Its key and secret are valid for a limited time.
 
-    The secret is created when the client's holder fetches it. The audit trail and the client's requests contain the
-    key, so no row is ever deleted and no key is reused.
+    The hub creates a client's secret when the client's holder fetches the secret. The audit trail and the client's
+    requests contain the key, so no row is ever deleted and no key is reused.
     """
 
     name = models.CharField(max_length=32)

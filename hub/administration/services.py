@@ -22,7 +22,7 @@ _NOTE_USE_EVERY_S = 60
 
 @transaction.atomic
 def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) -> AdministrationClient:
-    """Creates a client. The client cannot be used until its holder has fetched the secret."""
+    """Creates a client. A new client cannot be used until its holder has fetched the secret."""
     if not scopes or not set(scopes) <= set(SCOPES):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"scopes: must be one or both of {', '.join(SCOPES)}")
     client = AdministrationClient.objects.create(
@@ -44,9 +44,10 @@ def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) ->
 
 @transaction.atomic
 def give_secret(client_id: int, *, to: User) -> tuple[AdministrationClient, str]:
-    """Creates and returns the secret.
+    """Creates and returns a client's secret.
 
-    Only the client's holder can fetch a secret, only once, and only in the first APPROVAL_EXPIRES_S seconds.
+    Only the client's holder can fetch the secret. This is possible only once, and only in the first APPROVAL_EXPIRES_S
+    seconds.
     """
     client = AdministrationClient.objects.select_for_update(no_key=True).filter(pk=client_id, holder=to).first()
     if client is None:
@@ -82,7 +83,7 @@ def revoke(key: str, *, actor: str) -> AdministrationClient:
 def valid(key: str) -> AdministrationClient | None:
     """Returns the client with this key, or None if the client may not be used now.
 
-    Reads the database, so a revocation takes effect at once.
+    The function reads the database, so a client's revocation takes effect at once.
     """
     if not key.startswith(KEY_PREFIX) or "\0" in key:
         return None

@@ -1,4 +1,5 @@
-"""Turns every error into the API's own error body. One class has the error code, and one handler makes the response.
+"""Turns every error into the API's own error body. One class holds the API's error code, and one handler makes the
+error response.
 
 HTTP statuses by code: FSPIOP API v1.1, section 7.6, as the reference hub maps them.
 """
@@ -21,7 +22,7 @@ RETRY_AFTER_S = 1
 
 
 def response_for(error: FspiopError) -> HttpResponse:
-    """Returns the error as a response. Responses 429 and 503 have a Retry-After header."""
+    """Returns the error as an HTTP response. Responses 429 and 503 have a Retry-After header."""
     body = strictjson.canonical(error.body())
     response = HttpResponse(body, status=error.http_status, content_type="application/json")
     response["Content-Length"] = str(len(body))  # no middleware sets this header for DFSP requests

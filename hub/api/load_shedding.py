@@ -1,11 +1,11 @@
 """Limits the number of DFSP requests that one web process handles at once.
 
-Refuses further requests before the process does any work for them.
+A web process refuses further requests before it does any work for them.
 
 Work in progress has priority: callbacks (PUT, PATCH) are still accepted when new work (POST, GET) is already refused.
-New work of a DFSP is also refused while the hub's messages, and also the DFSP's own, wait long for couriers
-(`hub.outbox.delivery_delay`). Lookups are refused first, then requests for terms, then transfers. So payments that have
-begun end before other payments begin. A refused request writes no row.
+New work of a DFSP is also refused while messages in the hub's outbox, among them the DFSP's own, wait long for couriers
+(`hub.outbox.delivery_delay`). Under load, the hub refuses lookups first, then requests for terms, then transfers. So
+payments that have begun end before other payments begin. A refused request writes no row.
 """
 
 import threading

@@ -1,6 +1,6 @@
 """Routes a DFSP's request directly to its view, without sessions, CSRF checks or static files.
 
-The module also refuses all requests to APIs and pages that the process does not serve (`SERVES`). In production, DFSPs
+This module also refuses all requests to APIs and pages that the process does not serve (`SERVES`). In production, DFSPs
 and operators have separate listeners.
 """
 
@@ -83,7 +83,7 @@ def answer(request: HttpRequest, first: str) -> HttpResponse:
 
 
 def dfsp_routes() -> list[URLPattern | URLResolver]:
-    """Returns all routes of the FSPIOP API and of the hub's own API for DFSPs."""
+    """Returns the routes of the FSPIOP API, and the routes of the hub's own API for DFSPs."""
     urls = import_module(DFSP_URLS)
     found: list[URLPattern | URLResolver] = [*urls.urlpatterns, *urls.own_api_urlpatterns]
     return found
@@ -91,9 +91,9 @@ def dfsp_routes() -> list[URLPattern | URLResolver]:
 
 @cache
 def resolver_of(first: str) -> URLResolver:
-    """Returns the routes of one resource.
+    """Returns the routes of one FSPIOP resource.
 
-    Django tries routes one after the other, and all resources together have forty routes.
+    Django tries routes one after the other, and all FSPIOP resources together have forty routes.
     """
     return URLResolver(RegexPattern(r"^/"), [each for each in dfsp_routes() if _first_of(each) == first])
 

@@ -1,7 +1,8 @@
 """The base class of every FSPIOP view.
 
-First the view checks the declared size, then the headers and versions, then the caller, and then the limits. After
-these checks the view receives the body and checks the signature over the body's bytes. The view parses the body last.
+First the view checks the declared size, then the headers and versions, then the caller, and then the limits. After the
+checks of headers, caller and limits, the view receives the body and checks the signature over the body's bytes. A view
+parses the body only after all other checks.
 """
 
 import time
@@ -37,7 +38,8 @@ CALLBACKS = frozenset({"PUT", "PATCH"})
 
 
 class NoNegotiation(BaseContentNegotiation):
-    """Responses are always JSON, for any value of Accept. FSPIOP negotiates only versions, in `fspiop.versions`."""
+    """A response is always JSON, whatever the Accept header contains. In FSPIOP, a requester negotiates only the
+    version (`fspiop.versions`)."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return None
@@ -58,9 +60,9 @@ def _key_of(name: str) -> str:
 class PlainView(APIView):
     """An API view that is freed as soon as its request has ended.
 
-    DRF's request refers to its view for parsers. The view refers to its request, to its response, and to its own method
-    `head`. Reference cycles keep a body in memory until Python's garbage collector runs. The hub lets the garbage
-    collector run rarely (`hub.process_tuning`).
+    DRF's request refers to its view for parsers. A DRF view refers to its request, to its response, and to its own
+    method `head`. Reference cycles keep a body in memory until Python's garbage collector runs. The hub lets the
+    garbage collector run rarely (`hub.process_tuning`).
     """
 
     content_negotiation_class = NoNegotiation
@@ -79,7 +81,7 @@ class PlainView(APIView):
 
 
 class FspiopView(PlainView):
-    """A resource of the FSPIOP API.
+    """The base class of a view for a resource of the FSPIOP API.
 
     After `initial`, a handler can use `self.caller` (a participant's id), `self.fspiop` (the headers), `self.raw_body`
     and `self.signed_uri`. A handler reads a body, makes one call and responds.
@@ -196,7 +198,8 @@ class FspiopView(PlainView):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"date: more than {tolerance} s from the hub's clock")
 
     def check_room_at(self, destination: str) -> None:
-        """Raises FspiopError 2005 (429) if too many messages caused by the caller already wait for the destination."""
+        """Raises FspiopError 2005 (429) if the caller has already caused too many messages that wait for the
+        destination."""
         if self.request.method not in CALLBACKS:
             dfsp_limits.check_backlog(self.caller, self.fspiop.source, destination)
 
@@ -222,14 +225,14 @@ class FspiopView(PlainView):
         return message
 
     def digest(self) -> bytes:
-        """Returns a digest of the message. Two texts of one message, such as JSON with other spaces, have equal
-        digests."""
+        """Returns a digest of the message. Two texts of one message have equal digests, for example two JSON texts that
+        differ only in spaces."""
         content = iso20022.content(self.raw_body) if self._is_iso20022 else self._json
         return strictjson.digest(content)
 
     def forwarded_headers(self) -> dict[str, str]:
-        """Returns the received headers that the hub forwards. Leaves out empty headers, because they would not
-        arrive."""
+        """Returns the received headers that the hub forwards. Leaves out empty headers, because an empty header would
+        not arrive at the receiver."""
         found = {}
         for name in FORWARDED:
             value = self._header(name)
@@ -263,12 +266,12 @@ class FspiopView(PlainView):
 
 
 def accepted() -> HttpResponse:
-    """Returns 202: the answer follows as a callback."""
+    """Responds with 202, because the answer follows as a callback."""
     return empty(202)
 
 
 def taken() -> HttpResponse:
-    """Returns 200: a callback was accepted."""
+    """Responds with 200, because the hub has accepted a callback."""
     return empty(200)
 
 

@@ -1,7 +1,7 @@
 """Maker and checker: one person requests a change, and another person must approve the change before the request
 expires.
 
-The transaction of the approval also makes the change. So every approved change is made.
+The transaction of the approval also makes the change. So no approval exists without its change.
 """
 
 import hashlib
@@ -36,7 +36,8 @@ def mailbox(email: str) -> str:
 
 
 def is_one_person(first: User, second: User) -> bool:
-    """Returns whether two accounts belong to one person, because they are one account or have one mailbox."""
+    """Returns whether two accounts belong to one person. This is true if they are the same account or have the same
+    mailbox."""
     return first.pk == second.pk or (mailbox(first.email) != "" and mailbox(first.email) == mailbox(second.email))
 
 
@@ -53,7 +54,7 @@ def _hash(approval: Approval) -> bytes:
 
 
 def ask(*, kind: str, subject: str, payload: dict[str, Any], reason: str, maker: User) -> Approval:
-    """Requests a change. The request waits for another person's approval until it expires."""
+    """Requests a change. A change request waits for another person's approval until the request expires."""
     return _ask(Approval(kind=kind, subject=subject, payload=payload, reason=reason, maker=maker))
 
 
@@ -91,8 +92,8 @@ def _ask(approval: Approval) -> Approval:
 
 @transaction.atomic
 def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], None]) -> Approval:
-    """Approves the request and makes the change in one transaction. If `perform` raises an exception, the request still
-    waits."""
+    """Approves the request and makes the change in one transaction. If `perform` raises an exception, the request
+    continues to wait for approval."""
     approval = _lock_open(approval_id)
     asker = approval.maker or approval.holder
     if asker is not None:

@@ -1,4 +1,4 @@
-"""The bodies of the API's requests and responses."""
+"""The bodies of requests and responses in the hub's own API for DFSPs."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,11 +12,11 @@ State = Literal["PENDING", "APPROVED", "REFUSED", "EXPIRED"]
 
 
 class _Request(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A request. An unknown field is refused, because the hub would ignore it."""
+    """A request. The hub refuses a request with an unknown field, because it would otherwise ignore the field."""
 
 
 class _Response(msgspec.Struct, rename="camel", omit_defaults=True):
-    """A response. Fields without a value are left out."""
+    """A response. A message does not contain fields without a value."""
 
 
 class NewSigningRequest(_Request):
@@ -64,7 +64,7 @@ class Certificates(_Response, kw_only=True):
 
 
 class SigningKey(_Response, kw_only=True):
-    """`keyId` is the SHA-256 of the key's SubjectPublicKeyInfo. The hub's own key has no end of validity."""
+    """`keyId` is the SHA-256 of the key's SubjectPublicKeyInfo. The validity of the hub's own key has no end."""
 
     participant: str
     key_id: str

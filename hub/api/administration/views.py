@@ -85,7 +85,7 @@ class AdministrationView(PlainView):
 
     @property
     def actor(self) -> str:
-        """The person or program that makes the request, for the audit trail."""
+        """The name of the person or program that makes the request, for the audit trail."""
         if isinstance(self.request.auth, Granted):
             return self.request.auth.client.key
         user = getattr(self.request, "user", None)
@@ -100,7 +100,7 @@ class AdministrationView(PlainView):
         reason: str = "",
         has_own_id: bool = False,
     ) -> None:
-        """If this change needs a second person (TWO_PEOPLE), creates a request for approval and responds with 202."""
+        """If a change needs a second person (TWO_PEOPLE), creates a request for approval and responds with 202."""
         program_requests.ask_where_needed(
             kind, program=self._program, subject=subject, payload=payload, reason=reason, has_own_id=has_own_id
         )
@@ -116,7 +116,7 @@ class AdministrationView(PlainView):
 
 
 def show_approval(approval: Approval) -> dict[str, Any]:
-    """Returns a change request in the form for programs: the requested change and the state of the request."""
+    """Returns a change request as programs receive it: the requested change and the state of the request."""
     is_late = approval.state == Approval.State.PENDING and approval.expires_at <= timezone.now()
     return {
         "approvalId": approval.pk,
