@@ -4,8 +4,8 @@ The hub may connect to DFSPs and oracles, but to no address in the hub's own net
 
 With `CALLBACK_PUBLIC_ONLY` (the default in production), the hub connects only to public addresses and to addresses in
 `CALLBACK_ALLOW`. Schemes with private networks need `CALLBACK_ALLOW`. The hub checks the resolved address when it
-creates the socket. So a host name that changes its address later cannot evade the check. The hub never follows
-redirects.
+creates the socket. So a host name whose address changes later cannot evade this check. The hub never follows an HTTP
+redirect.
 """
 
 import functools
@@ -34,14 +34,15 @@ SYSTEM_AUTHORITIES = ssl.get_default_verify_paths()
 
 
 class AddressFault(Fault):
-    """The possible faults of an address to which the hub connects."""
+    """The possible faults of an address to which the hub should connect."""
 
     NOT_ALLOWED = "this address is not public, or its port is not allowed; CALLBACK_ALLOW can list it"
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """One entry of CALLBACK_ALLOW: a network, and optionally its only allowed port."""
+    """One entry of CALLBACK_ALLOW: a network, and perhaps a port. If there is a port, only this port of the network is
+    allowed."""
 
     network: IPv4Network | IPv6Network
     port: int | None
@@ -52,7 +53,7 @@ class Allowed:
 
 @functools.cache
 def allowed(entries: tuple[str, ...]) -> tuple[Allowed, ...]:
-    """Reads entries such as "10.1.0.0/16", "10.1.2.3:8443" and "[fd00::7]:8443"."""
+    """Reads entries of CALLBACK_ALLOW such as "10.1.0.0/16", "10.1.2.3:8443" and "[fd00::7]:8443"."""
     return tuple(_entry(text.strip()) for text in entries)
 
 
@@ -110,7 +111,7 @@ def check_url(url: str) -> None:
 
 
 def _may_use(port: int) -> bool:
-    """Returns whether the hub may use this port with at least one address."""
+    """Returns whether the hub may connect to this port of at least one address."""
     listed = allowed(tuple(settings.CALLBACK_ALLOW))
     return _is_web_port(port) or any(entry.port in (None, port) for entry in listed)
 

@@ -2,8 +2,9 @@
 
 A migration waits only briefly for a lock, and tries again after a pause.
 
-While a statement waits for a table lock, all later statements on the table wait behind it. So a migration's wait for a
-lock must be short, because payments wait behind it. The pause before the next attempt lets waiting statements proceed.
+While a statement waits for a table lock, all later statements on the table wait behind it. So a migration may wait only
+briefly for a lock, because payments wait behind the migration's statement. During the pause before the migration's next
+attempt, the waiting statements proceed.
 """
 
 import random
@@ -28,7 +29,8 @@ The migration names the transactions that it waits for.
 
 
 def again(work: Callable[[], T], *, tell: Callable[[str], object] = lambda text: None) -> T:
-    """Returns the result of `work`. Repeats `work` if it waited too long for a lock. `work` must be atomic."""
+    """Calls the function `work` and returns its result. Repeats the function `work` if it waited too long for a lock.
+    `work` must be atomic."""
     until = time.monotonic() + PATIENCE_S
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The views that do not use the ledger: clock, own participant, certificates, signing keys, submissions, callback
+"""The views that do not use the ledger: clock, the caller's own data, certificates, signing keys, submissions, callback
 check."""
 
 import hashlib
@@ -25,7 +25,7 @@ _AT = "/dfsp/v1/submissions"
 
 
 class ClockView(DfspView):
-    """Accepts any Date, so that a DFSP with a wrong clock can find the fault."""
+    """Accepts any Date header, so that a DFSP with a wrong clock can find the fault."""
 
     is_bulk = False
 
@@ -93,8 +93,8 @@ class SigningRequestsView(DfspView):
 class CertificatesView(DfspView):
     @dfsp_schema(TAG, summary="List the caller's certificates, and the hub's authority", answer=messages.Certificates)
     def get(self, request: Request) -> HttpResponse:
-        """Returns the certificates. The authority's certificate is missing if this process has no setting for its
-        file."""
+        """Returns the certificates. The response lacks the certificate of the authority if this process has no setting
+        for the certificate's file."""
         rows = Credential.objects.filter(participant_id=self.caller, kind=Credential.Kind.CERTIFICATE)
         found = [submissions.certificate_shown(credential) for credential in rows.order_by("pk")]
         return answer(messages.Certificates(certificates=found, authority=_authority()))

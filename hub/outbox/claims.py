@@ -1,6 +1,6 @@
-"""The statements by which couriers find and claim waiting messages.
+"""The SQL statements by which couriers find and claim waiting messages.
 
-Each source with messages at a destination has a share of the destination's room.
+The hub divides the number of messages that it may send to a destination among the sources with messages there.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from hub.sql_execution import execute, is_away, is_of_some_rows
 
 @dataclass(slots=True)
 class Claimed:
-    """A message that this worker holds until its lease ends."""
+    """A message that this worker has claimed until the claim's lease ends."""
 
     id: int
     destination_id: int
@@ -48,7 +48,7 @@ class Claimed:
 def _sources_at(destination: str) -> str:
     """Returns SQL for the sources with pending messages at a destination.
 
-    The SQL steps from source to source in the index.
+    The SQL reads only one entry of the index for each source.
     """
     return f"""
         WITH RECURSIVE source (id) AS (
@@ -180,7 +180,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """A source's messages of one kind, which the courier does not send to a destination for some seconds."""
+    """A paused stream: messages of one source and kind that the courier does not send to a destination for some
+    seconds."""
 
     destination_id: int
     source_id: int
@@ -189,11 +190,11 @@ class Paused:
 
 
 def put_off_paused(paused: Sequence[Paused], *, most: int) -> int:
-    """Postpones at most so many due messages of paused streams, so that claims find the other messages of the same
+    """Postpones at most `most` due messages of paused streams, so that claims find the other messages of the same
     sources.
 
-    Each destination has the same share of `most`, and divides the share between its paused streams. Returns the number
-    of postponed messages.
+    Each destination has the same share of `most`, and each paused stream of a destination has the same part of this
+    share. Returns the number of postponed messages.
     """
     if not paused:
         return 0
@@ -223,10 +224,11 @@ def claim(
 ) -> Claim:
     """Claims due messages for `lease_s` seconds.
 
-    For each destination, claims as many messages as there is room for, and gives each source its share. `open_requests`
-    has the number of open requests by (destination, source), and `most_of_one_source` is its limit. Messages whose ids
-    are to be skipped are left out. Other workers leave out the claimed messages. Uses one transaction. `each_alone`
-    claims each message in a separate statement, for a destination where one message makes the statement fail.
+    For each destination, claims as many messages as the hub may send now, and each source has its share of this number.
+    `open_requests` has the number of open requests by (destination, source), and `most_of_one_source` is its limit.
+    Leaves out the messages whose ids the caller wants to skip. While messages are claimed, no other worker claims them.
+    Uses one transaction. `each_alone` claims each message in a separate statement, for a destination where one message
+    makes the statement fail.
     """
     with transaction.atomic():
         execute(_NO_WAIT)
@@ -274,8 +276,8 @@ def _lease_each(ids: Sequence[int], lease_s: int) -> tuple[list[TupleRow], list[
 
 
 def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, int]]) -> tuple[list[int], set[int]]:
-    """Returns the ids of messages within each destination's byte limit, and the destinations that perhaps have more
-    messages."""
+    """Returns the ids of as many messages as each destination's byte limit allows. Also returns the destinations that
+    perhaps have more messages."""
     ranked: list[tuple[int, int, int, int]] = []
     has_more: set[int] = set()
     counts: Counter[tuple[int, int]] = Counter()

@@ -30,7 +30,7 @@ _NAMESPACE = uuid.UUID("5e2b1a34-6d0f-4c55-9a43-0d1b6a6f7c11")
 def onboard(hub_url: str, banks: list[Bank]) -> None:
     """Creates hub accounts and a settlement model.
 
-    For each bank, creates a cap, an endpoint, funds and the customers' aliases.
+    For each bank, creates a net debit cap, an endpoint, funds and the customers' aliases.
     """
     base = f"{hub_url}/api/ledger/v1"
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
@@ -45,8 +45,8 @@ def onboard(hub_url: str, banks: list[Bank]) -> None:
 
 
 def onboard_fxp(hub_url: str, fxp: Fxp) -> None:
-    """Adds the second currency to the hub and to the bank that uses it. Adds the FXP that converts in both
-    directions."""
+    """Adds a second currency to the hub and to the bank that uses this currency. Adds the FXP, which converts between
+    the two currencies in both directions."""
     base = f"{hub_url}/api/ledger/v1"
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
         _ask("POST", f"{base}/participants/Hub/accounts", {"type": account_type, "currency": FOREIGN}, may_exist=True)
