@@ -1,4 +1,5 @@
-"""Configures garbage collector, memory allocator and signals, in processes that serve requests or send messages."""
+"""Configures the garbage collector, memory allocator and signals of a process that serves requests or sends
+messages."""
 
 import ctypes
 import gc

@@ -1,6 +1,6 @@
-"""All settings of Kitovu. The environment can set every value.
+"""All settings of Kitovu. Environment variables can set every value in this file.
 
-Without any value in the environment, a development hub runs.
+If no environment variable is set, the settings are for a development hub.
 
 With `PRODUCTION=true`, the hub refuses to start with a default secret, and also without authentication (see
 `hub.production_checks`).

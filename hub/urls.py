@@ -1,4 +1,4 @@
-"""All URLs. For the requests of DFSPs, `hub.api.middleware` does the routing instead of this module."""
+"""All URLs. Requests of DFSPs do not use these routes, because `hub.api.middleware` routes them."""
 
 from django.contrib import admin
 from django.templatetags.static import static

@@ -52,8 +52,8 @@ class HubKey:
         self._key: Any = jws.load_private_key(Path(path).read_bytes()) if path else None
 
     def headers_for(self, message: Claimed) -> dict[str, str]:
-        """Returns the headers to send. If the hub wrote the message, the headers contain a signature (FSPIOP API v1.1,
-        table 1)."""
+        """Returns the HTTP headers that the hub sends with a message. If the hub wrote the message, the headers contain
+        a signature (FSPIOP API v1.1, table 1)."""
         if not message.signed_by_hub:
             return message.headers
         headers = message.headers | {"fspiop-uri": message.path, "fspiop-http-method": message.method}

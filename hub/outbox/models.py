@@ -1,5 +1,5 @@
-"""The outbox: messages that the hub must send, and records of delivered messages. The table of messages is the
-queue."""
+"""The outbox: messages that the hub must send, and records of delivered messages. The table of messages is also the
+queue of the couriers."""
 
 import pgtrigger
 from django.db import models
@@ -11,7 +11,8 @@ from hub.participants.models import Participant
 
 
 class Message(models.Model):
-    """A message to a participant that is not delivered yet. After the delivery, a `Delivery` replaces it."""
+    """A message to a participant that is not delivered yet. After its delivery, a message's row is replaced by a row of
+    `Delivery`."""
 
     class State(models.TextChoices):
         PENDING = "PENDING"
