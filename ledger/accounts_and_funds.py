@@ -404,7 +404,8 @@ def end_funds_out(
 
 @transaction.atomic
 def release_hold(account: Account, *, settlement_number: int, reason: str, actor: str) -> None:
-    """Makes a settlement's amount on hold count as cover again, because the participant settles in another way."""
+    """Releases the amount that is on hold for a settlement, because the participant settles in another way. The amount
+    then counts as cover again."""
     check_takes_funds(account)
     _, settlement = _lock_pair(account.participant, account.currency)
     hold = CoverHold.objects.select_for_update(no_key=True)
@@ -459,7 +460,8 @@ def reserved_for(participant: Participant) -> int:
 
 @transaction.atomic
 def close_accounts(participant: Participant, *, actor: str) -> None:
-    """Closes all of a participant's accounts for good. Refuses if any account has a balance or a reservation."""
+    """Closes all of a participant's accounts for good. Raises an error if any of these accounts has a balance or a
+    reservation."""
     accounts = list(Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id"))
     left = [account for account in accounts if queries.value_of(account) or account.pending_debits or account.on_hold]
     if left or reserved_for(participant):

@@ -2,7 +2,7 @@
 """The invariants of the ledger as named SQL statements. Each statement must return no row. `manage.py check_ledger`
 runs them.
 
-The statements run in one read-only REPEATABLE READ transaction, so the check is also possible while the hub works.
+The statements run in one read-only REPEATABLE READ transaction, so the invariants can be checked while the hub works.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ from ledger.rule_history import invariants as rule_history
 class Break:
     """An invariant that is not true, with the first rows that break the invariant.
 
-    If the check failed, `error` has the reason.
+    If the check of the invariant failed, `error` has the reason.
     """
 
     invariant: Invariant
@@ -326,7 +326,8 @@ INVARIANTS = [
 
 
 def register(invariants: Iterable[Invariant]) -> None:
-    """Adds the invariants of an app that depends on the ledger. A second call with the same invariants adds nothing."""
+    """Adds the invariants of an app that depends on the ledger. If these invariants are already added, the function
+    adds nothing."""
     known = {invariant.name for invariant in INVARIANTS}
     INVARIANTS.extend(invariant for invariant in invariants if invariant.name not in known)
 

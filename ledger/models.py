@@ -1,7 +1,8 @@
-"""The ledger's tables: columns and constraints, no behaviour. The SQL statements of the hot path are in `ledger.store`.
+"""The ledger's tables. The models have columns and constraints, but no behaviour. The SQL statements that run for every
+transfer are in `ledger.store`.
 
-Amounts are whole ten-thousandths of a currency unit. Columns of sums are numeric, because the sum of nine of the
-largest amounts overflows a bigint.
+Amounts are whole ten-thousandths of a currency unit. Columns of sums have the type numeric, because the sum of nine of
+the largest amounts overflows a bigint.
 """
 
 from decimal import Decimal
@@ -37,7 +38,8 @@ def _sum() -> "models.DecimalField[Decimal, Decimal]":
 
 
 class SettlementWindow(models.Model):
-    """A period whose commits are settled together. One window is always open. Each commit is in exactly one window."""
+    """A settlement window: a period whose commits are settled together. One settlement window is always open. Each
+    commit belongs to exactly one settlement window."""
 
     class State(models.TextChoices):
         OPEN = "OPEN"
@@ -150,7 +152,7 @@ class Account(models.Model):
 
 
 class Transfer(models.Model):
-    """One transfer, which the hub decides on arrival.
+    """A transfer. The hub decides about a transfer when the request arrives.
 
     Refused transfers are stored too, so that the hub also refuses a repeated request.
     """
@@ -359,8 +361,8 @@ class TransferEvent(models.Model):
 
 
 class Entry(models.Model):
-    """One posting with its debit and its credit in one row, so the books always balance. The database allows no change
-    of the rows.
+    """One posting. A row contains both the debit and the credit, so the books always balance. The database allows no
+    change of the rows.
 
     The hub assigns the id of an entry while both accounts are locked. So for each account, the order of ids is the
     order of commits.

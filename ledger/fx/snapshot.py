@@ -16,11 +16,11 @@ class Side(StrEnum):
 
 @dataclass(slots=True)
 class ConversionState:
-    """One conversion, with two legs.
+    """One conversion. It has two legs.
 
     The conversion's own leg is between the initiator and the FXP. If the payer converts, the conversion's own leg is in
-    the source currency. If the payee converts, the conversion's own leg is in the target currency. The second leg is
-    the determining transfer, which debits or credits the FXP's bridge account.
+    the source currency. If the payee converts, the conversion's own leg is in the target currency. The conversion's
+    second leg is the determining transfer, which debits or credits the FXP's bridge account.
     """
 
     commit_request_id: str

@@ -1,6 +1,6 @@
 """The SQL statements about conversions. These statements run only in batches that contain a conversion.
 
-The hub locks conversions after transfers and before accounts. `ledger.store` has the whole lock order.
+A transaction locks conversions after transfers and before accounts. `ledger.store` has the whole lock order.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -129,7 +129,7 @@ def insert(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
 
 
 def move(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
-    """Writes the new states of stored conversions. The database also checks each change."""
+    """Writes the new states of stored conversions. The database also checks each of these changes."""
     agreed = sorted((o for o in outcomes if isinstance(o, FxAgreed)), key=_id)
     ended: list[tuple[ConversionState, FxState, PaymentMessage | None]] = []
     for outcome in outcomes:
@@ -303,10 +303,10 @@ _PAST_END = fair_overdue_rows.Way(
 
 
 def past_end(limit: int) -> list[str]:
-    """Returns conversions whose reservations have lasted too long and that are not skipped.
+    """Returns conversions whose reservations have lasted too long, except conversions that the batch skips at present.
 
-    Takes the initiators in turn, and each initiator's oldest conversion first. Leaves out a conversion whose transfer
-    is reserved, because the conversion ends with the transfer.
+    Selects a conversion of each initiator in turn, and each initiator's oldest conversion first. Leaves out a
+    conversion whose determining transfer is reserved, because the conversion ends with this transfer.
     """
     table, key = "ledger_fxtransfer", "commit_request_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="initiator_id", ways=[_PAST_END], most=limit)

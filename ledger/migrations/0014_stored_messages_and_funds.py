@@ -1,4 +1,5 @@
-"""Lets the database compare each stored message with its row, and guards movements of funds like transfers.
+"""Lets the database compare each stored message with its row. Also adds triggers that protect movements of funds in the
+same way as transfers.
 """
 
 import pgtrigger.compiler

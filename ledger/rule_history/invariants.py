@@ -1,6 +1,7 @@
-"""The invariants of counted payments: profiles count exactly the transfers that are reserved or committed.
+"""The invariants of profiles: each profile counts exactly the transfers that are reserved or committed.
 
-These statements compare numbers and sums. `manage.py rebuild_profiles --check` also compares each single payment.
+The SQL statements of these invariants compare numbers and sums. `manage.py rebuild_profiles --check` also compares each
+single payment.
 """
 
 from hub.invariant_type import Invariant
