@@ -1,6 +1,6 @@
 """Applies the scheme's rules to lookups: refuses a lookup of a party that is on a list or has a marker against it.
 
-Each group of messages has one `RulesGate` object, in the group's database transaction. If the scheme has no active
+Each group of messages has one `LookupGate` object, in the group's database transaction. If the scheme has no active
 rules, this module runs no SQL statement.
 """
 

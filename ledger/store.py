@@ -1,8 +1,8 @@
-"""ALL SQL statements of the money path.
+"""All SQL statements that run for every transfer.
 
 Each statement takes lists, so the number of statements does not depend on the lengths of the lists.
 
-Code that takes several of these locks takes them in this order:
+If a transaction needs several of the following locks, it acquires them in this order:
 
   0. the row of a bulk (`ledger.bulk.store`), then the lock of the active rules (shared for groups with a prepare,
      exclusive for an activation: `rules.rulesets`)
@@ -12,8 +12,8 @@ Code that takes several of these locks takes them in this order:
   4. inserts, in the order of transfer ids
 
 The hub first locks the rows of a decision, and then reads the rows with a separate statement. Under READ COMMITTED, a
-statement that waited for a lock sees the new version only of the locked row. The statement sees all other rows in the
-versions that they had before the wait.
+statement that has waited for a row's lock reads the new version of only this row. A statement that has waited for a
+lock reads all other rows as they were before the wait.
 """
 
 from collections.abc import Iterable, Sequence
@@ -58,7 +58,7 @@ def load(
     max_validity: timedelta,
     fx_wait: timedelta = timedelta(0),
 ) -> Snapshot:
-    """Locks and reads the rows that affect the batch's decisions. Must be called inside a transaction."""
+    """Locks and reads the rows that affect the batch's decisions. Call this function inside a transaction."""
     prepares = [command for command in batch if isinstance(command, Prepare)]
     others = [command for command in batch if not isinstance(command, Prepare | FxCommand)]
     fx_commands = [command for command in batch if isinstance(command, FxCommand)]
@@ -186,7 +186,8 @@ _PARTICIPANTS = """
 def _participants(
     prepares: list[Prepare], fx_prepares: list[FxPrepare]
 ) -> tuple[dict[str, ParticipantState], set[str]]:
-    """Returns the parties by name. Also returns the ids of the transfers that can have conversions."""
+    """Returns the payers and payees of the commands, by name. Also returns the ids of those transfers that can have
+    conversions."""
     transfer_ids = {prepare.transfer_id for prepare in prepares}
     names = {name for prepare in prepares for name in (prepare.payer, prepare.payee)}
     names |= {name for prepare in fx_prepares for name in (prepare.initiator, prepare.fxp)}
@@ -446,10 +447,10 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired reservations that are not skipped.
+    """Returns expired reservations, except reservations that the batch skips at present.
 
-    Takes the payers in turn, and each payer's earliest expiration first. Leaves out the items of bulks, because an item
-    expires with its bulk.
+    Selects a reservation of each payer in turn, and each payer's earliest expiration first. Leaves out the items of
+    bulks, because an item expires with its bulk.
     """
     table, key = "ledger_transfer", "transfer_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

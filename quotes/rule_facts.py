@@ -1,7 +1,7 @@
-"""Finds the facts and verdicts that the scheme's rules stored with quotes (`rules.kept_verdicts`), for the quotes'
-transfers.
+"""For a transfer, finds the facts and verdict that the scheme's rules stored with the transfer's quote
+(`rules.kept_verdicts`).
 
-The module has three statements, each for any number of transfers or conversions.
+This module has three SQL statements. Each statement processes any number of transfers or conversions.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from rules.kept_verdicts import Kept
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A transfer's parties, its condition, and the digest of its packet. The hub finds the transfer's quote by the
-    claim."""
+    """A transfer's parties, its condition, and the digest of its packet. The hub uses this claim to find the transfer's
+    quote."""
 
     key: bytes
     payer_id: int
@@ -29,7 +29,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The stored facts and verdict of one payment, and the payment's terms."""
+    """The facts and verdict that the hub stored for one payment, and the payment's terms."""
 
     kept: Kept
     transaction_id: str | None
@@ -89,7 +89,7 @@ _OF_FX_QUOTES = """
 
 @dataclass(frozen=True, slots=True)
 class ConversionClaim:
-    """A conversion's id, parties and condition. The hub uses them to find the conversion's quote."""
+    """A conversion's id, parties and condition. The hub uses these values to find the conversion's quote."""
 
     key: bytes
     initiator_id: int
@@ -101,7 +101,7 @@ class ConversionClaim:
 def of_conversions(claims: Sequence[ConversionClaim]) -> dict[bytes, Kept]:
     """Returns the stored facts and verdicts of the quotes of these conversions, by the claims' keys.
 
-    Unknown quotes are left out.
+    Leaves out claims whose quotes are unknown.
     """
     columns = [
         [c.key for c in claims],

@@ -16,7 +16,7 @@ _TOTALLING_MS = 60_000
 
 
 def _totals(entries: str) -> str:
-    """Returns the SQL for totals by account.
+    """Returns the SQL that computes total debits and credits for each account.
 
     The SQL reads each entry once, and adds the entry's amount to the debited account and to the credited account.
     """
@@ -41,20 +41,20 @@ _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
 
 def allow_time_for_totals() -> None:
-    """Gives this transaction's statements and lock waits longer time limits than the limits of requests."""
+    """Sets longer time limits than those of requests for this transaction's statements and lock waits."""
     execute(f"SET LOCAL statement_timeout = {_TOTALLING_MS}")
     execute(f"SET LOCAL lock_timeout = {_TOTALLING_MS}")
 
 
 def window_totals(window_id: int) -> list[tuple[str, str, Total]]:
-    """Returns (currency, account type, total) for each account in a closed window's commits."""
+    """Returns (currency, account type, total) for each account that a closed window's commits debit or credit."""
     return [(row[0], row[1], _total(row)) for row in execute(_WINDOW_TOTALS, [window_id])]
 
 
 def totals_between(window_id: int, *, after: int, up_to: int) -> list[tuple[str, Total]]:
-    """Returns (participant, total) for each account in a part of a window's commits.
+    """Returns (participant, total) for each account that a part of a window's commits debits or credits.
 
-    The ids of these commits are above `after`, and at most `up_to`.
+    This part contains the commits whose ids are above `after` and at most `up_to`.
     """
     return [(row[2], _total(row)) for row in execute(_TOTALS_BETWEEN, [window_id, after, up_to])]
 
@@ -65,7 +65,7 @@ def _total(row: TupleRow) -> Total:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit that waits for gross settlement, with the accounts of payer and payee."""
+    """A commit that waits for gross settlement, and the accounts of its payer and payee."""
 
     entry_id: int
     transfer_id: str
@@ -77,7 +77,7 @@ class Commit:
 
 
 class CanNotSettle(FspiopError):
-    """The error with the reason why a commit cannot be settled gross."""
+    """Raised if a commit cannot be settled gross. The error contains the reason."""
 
     def __init__(self, why: str) -> None:
         super().__init__(ErrorCode.VALIDATION_ERROR, why)
@@ -142,6 +142,6 @@ _SURELY_SEEN = """
 
 
 def surely_seen() -> int:
-    """Returns the largest id below which no new entry can appear."""
+    """Returns an entry id. No new entry can get this id or a lower id."""
     row = execute(_SURELY_SEEN).fetchone()
     return row[0] if row else 0

@@ -15,8 +15,8 @@ def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | No
     """Returns the verdict of the scheme's rules about a prepare. If the rules hold the transfer, also returns the hold.
 
     The verdict about the quote also applies to the transfer. If a held transfer or its terms would expire before the
-    payee can answer, the transfer is refused at once. The refusal contains the earliest expiration that would be long
-    enough. A held item of a bulk is refused too, because the payee answers all items of a bulk at once.
+    payee can answer, the transfer is refused at once. The refusal contains the time until which the scheme delays the
+    payment. A held item of a bulk is refused too, because the payee answers all items of a bulk at once.
     """
     if s.gate is None:
         return None, None

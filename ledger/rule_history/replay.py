@@ -1,13 +1,13 @@
-"""Replays rules over the stored history in the order of time, with the same judge and counters as for live payments.
+"""Replays rules over the stored history in the order of time, with the same code and counters as for live payments.
 
-A replay of the live version reproduces its stored decisions. A replay of other rules shows the decisions that these
-rules would have made. A replay changes nothing in the database. The hub may process payments meanwhile. The memory use
-does not grow with the history.
+A replay of the live version reproduces its stored decisions. A replay of other rules shows the decisions that the other
+rules would have made. A replay changes nothing in the database. The hub may process payments during a replay. The
+memory use of a replay does not grow with the length of the history.
 
-Counters are computed from the payments themselves. A replay does not judge a payment without stored facts. An example
-is a quote from a time without active rules and without RULES_COUNT. A replay ignores kill switches, because kill
-switches are not part of the rules. Rules use the present lists and markers, except when the replay reproduces stored
-decisions.
+A replay computes the counters from the stored payments. A replay does not judge a payment without stored facts. For
+example, a quote has no stored facts if no rules were active and RULES_COUNT was off when the quote arrived. A replay
+ignores kill switches, because kill switches are not part of the rules. In a replay, rules use the present lists and
+markers, except when the replay reproduces stored decisions.
 """
 
 import gc
@@ -60,7 +60,8 @@ def run(
     until: datetime | None = None,
     tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Report:
-    """Replays the whole stored history, and judges the payments of this period. Reports its progress to `tell`."""
+    """Replays the whole stored history, but applies the rules only to the payments of this period. Reports the progress
+    of the replay to the function `tell`."""
     with BoundedProfiles() as profiles:
         with stored_payments.one_snapshot():
             replay = _Replay(rules, profiles, since)
@@ -81,9 +82,9 @@ def run(
 
 @contextmanager
 def without_cycles() -> Iterator[None]:
-    """Switches off Python's cyclic garbage collector in the whole process, which must do nothing but a replay.
+    """Switches off Python's cyclic garbage collector in the whole process. The process must do nothing except a replay.
 
-    A replay creates no cycles, and a search of all profiles takes long.
+    A replay creates no reference cycles, and the collector would need much time to search all profiles.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -140,7 +141,7 @@ class _Replay:
             self._count(payment)
 
     def _judge_transfer(self, t: StoredTransfer, facts: Facts, kept: Kept | None) -> bool:
-        """Judges a transfer. Returns whether these rules refuse the transfer or its quote."""
+        """Judges a transfer. Returns whether the replayed rules refuse the transfer or its quote."""
         if not self._rules.follows_history:
             kept = self._kept.pop(t.quote_id or "", None)
             if kept is not None and kept.refusal is not None and not t.is_in_bulk:
@@ -154,7 +155,7 @@ class _Replay:
         return self._judged(t.transfer_id, facts, compiled, t.decision, with_quote).outcome == "REFUSE"
 
     def _payment(self, t: StoredTransfer, facts: Facts | None) -> CountedPayment | None:
-        """Returns the payment with the values that this replay counts."""
+        """Returns the payment with the amount and other values that this replay counts."""
         if self._rules.follows_history or facts is None:
             return t.counted
         return CountedPayment(
@@ -227,7 +228,8 @@ class _Replay:
     def _judged(
         self, subject: str, facts: Facts, compiled: CompiledRules, decision: StoredDecision | None, complete: _Complete
     ) -> Verdict:
-        """Judges a payment, and reports the verdict. `complete` adds what the gate adds to the verdict of the rules."""
+        """Applies the rules to a payment, and reports the verdict. `complete` adds what the gate adds to the verdict of
+        the rules."""
         if self._is_labelled and (compiled.lists or compiled.markers):
             (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
         verdict = complete(self._verdict(facts, compiled, self._counters), facts)
@@ -255,8 +257,9 @@ class _Replay:
     ) -> None:
         """Compares a stored decision with two new decisions of the replay.
 
-        The hub makes `then` with the counters that the stored decision read, and `now` with the counters of the
-        payments. If an earlier release did not store the counters of its decision, `then` is None.
+        The decision `then` uses the counters that the stored decision read. The decision `now` uses counters that the
+        replay computed from the payments. If an earlier release did not store the counters of its decision, `then` is
+        None.
         """
         report, stored = self.report, [_essence(hit) for hit in msgspec.convert(decision.hits, tuple[Hit, ...])]
         told = f"{decision.outcome} {decision.code or ''}".strip()
@@ -305,7 +308,7 @@ def _essence(hit: Hit) -> tuple[Any, ...]:
 
 
 def _in_time(verdict: Verdict, kept: Kept, facts: Facts) -> Verdict:
-    """Returns a refusal if the transfer would expire before a payee could answer.
+    """Returns a refusal if the held transfer would expire before a payee could answer.
 
     `quotes.rules_gate` has the same check.
     """

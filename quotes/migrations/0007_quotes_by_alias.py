@@ -1,4 +1,4 @@
-"""An index on the identifiers of payers and payees in quotes, read from the stored message."""
+"""Adds an index on the identifiers of payers and payees, which PostgreSQL reads from the quotes' stored messages."""
 
 from django.db import migrations, models
 

@@ -30,10 +30,10 @@ class Closed:
 
 
 def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Closed:
-    """Closes the open window, opens the next window, and computes the totals of the closed window.
+    """Closes the open settlement window, opens the next window, and computes the totals of the closed window.
 
-    Commits wait only for a few milliseconds, until the next window is open. Raises FspiopError 3100 if `window_id` is
-    not the open window, or if the window has no commits.
+    Meanwhile, commits wait only a few milliseconds until the next window is open. Raises FspiopError 3100 if
+    `window_id` is not the open window, or if the window has no commits.
     """
     done = _close(reason=reason, actor=actor, window_id=window_id)
     # The window stays closed even if the totals fail. In this case the periodic task computes the totals later, and
@@ -70,7 +70,8 @@ def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
 
 @transaction.atomic(durable=True)
 def total_up(window_id: int) -> SettlementWindow:
-    """Computes a closed window's totals. Later calls do nothing, because a closed window gets no more entries."""
+    """Computes a closed window's totals. If the totals exist already, the call does nothing, because no entries are
+    added to a closed window."""
     store.allow_time_for_totals()
     return _total_up(SettlementWindow.objects.select_for_update(no_key=True).get(pk=window_id))
 
@@ -107,7 +108,7 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
 
 
 def total_up_what_is_left() -> int:
-    """Computes the missing totals of closed windows. Returns the number of these windows."""
+    """Computes the missing totals of closed windows. Returns the number of windows whose totals it has computed."""
     return isolating_batches.in_groups(_BATCH, find=_find_left, work=_total_up_some, most=1)
 
 
