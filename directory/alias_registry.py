@@ -82,7 +82,7 @@ def _register_group(group: Sequence[Alias], fsp: Participant, until: float) -> d
     try:
         oracle = queries.oracles_for(group[0])[0]
     except FspiopError:
-        # The reference hub's text. It has one space less than the text for a single alias.
+        # This is the reference hub's text. It has one space fewer than the reference hub's text for a single alias.
         raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type:{group[0].type} not found") from None
     if oracle is None:
         reasons = dict.fromkeys(builtin_oracle.register(group, fsp), _HELD)

@@ -48,7 +48,8 @@ def port(registration_id: int, *, to: Participant, actor: str) -> PartyIdentifie
     before = registration.fsp
     registration.fsp, registration.changed_at = to, Now()
     registration.save(update_fields=["fsp", "changed_at"])
-    # The entry does not contain the alias: the trail is kept for ever, but a customer's number must not be.
+    # The audit entry does not contain the alias. Audit entries are kept for ever, but a customer's number must not be
+    # kept for ever.
     record(
         "registration_ported",
         subject=f"registration {registration_id} of {registration.type}",

@@ -89,7 +89,7 @@ def _check_some_payment(asker: Party, owner: Party) -> None:
 
 
 def _refused(command: AskParty, scene: Scene, error: FspiopError) -> Refused:
-    # Repeated GET requests need only one answer, with the newest state.
+    # If a GET request is repeated, one answer with the newest state is enough.
     return refused(
         scene,
         command.requester,

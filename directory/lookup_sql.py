@@ -12,7 +12,7 @@ from hub.sql_execution import execute
 
 _ALIASES = "unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS a (type, identifier, sub_id, currency)"
 
-# Sorted, because two batches with the same aliases in different orders could wait for each other.
+# The aliases are sorted, because two batches with the same aliases in different orders could wait for each other.
 _REGISTER = f"""
     INSERT INTO directory_partyidentifier (type, identifier, sub_id, currency, fsp_id)
     SELECT DISTINCT a.type, a.identifier, a.sub_id, a.currency, %s::bigint FROM {_ALIASES}
@@ -121,8 +121,8 @@ def registered(aliases: Collection[Alias]) -> tuple[dict[Alias, list[Registratio
     return found, owners
 
 
-# A later statement of the transaction adds the lookups' messages. The sweep assumes that a message older than a lookup
-# is about an earlier lookup.
+# A later statement of this transaction adds the lookups' messages. The periodic task assumes that a message older than
+# a lookup belongs to an earlier lookup.
 _ASK = """
     INSERT INTO directory_partylookup (requester_id, owner_id, subject, error_path, version, asked_at, answer_by)
     SELECT a.requester, a.owner, a.subject, a.error_path, a.version, statement_timestamp(),
@@ -153,9 +153,9 @@ def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
     execute(_ASK, [wait_s, *columns])
 
 
-# After its end, a lookup accepts late and repeated answers from the same DFSP. It accepts none if the requester has
-# looked up the alias at another DFSP since. A sender's retries repeat an answer fewer than ten times, and ten answers
-# fit into the requester's queue.
+# After a lookup's end, the hub still accepts late and repeated answers from the same DFSP. It accepts none if the
+# requester has since looked up the alias at another DFSP. A sender's retries repeat an answer fewer than ten times, and
+# ten answers fit into the requester's queue.
 _END = """
     UPDATE directory_partylookup l
     SET ended_at = coalesce(l.ended_at, statement_timestamp()), answers = l.answers + 1

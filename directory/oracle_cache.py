@@ -51,7 +51,8 @@ def _answer(text: object, key: str, edition: str) -> list[Registration] | None:
     if not isinstance(text, str):
         return None
     try:
-        # The age of a value is the age of its signature, even if the value was stored elsewhere and written back.
+        # The age of a cached value is the age of its signature, even if another program has copied the value and
+        # written it back.
         its_edition, rows = signing.loads(text, salt=key, max_age=settings.ORACLE_CACHE_S)
     except (signing.BadSignature, ValueError, TypeError):
         return None

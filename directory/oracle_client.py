@@ -101,7 +101,7 @@ class OracleClient:
         oracle = self._oracle(endpoint)
         left_s = until - time.monotonic()
         try:
-            # A request may wait for its place for half of its time, so that the other half is left for the oracle.
+            # A request may wait for its place for half of its time limit, so that the oracle has the other half.
             with oracle.places.taken(caller, sizes_of(settings.ORACLE_CONCURRENCY), wait_s=left_s / 2):
                 return self._ask_judged(endpoint, call, about, caller, until, oracle.pauses)
         except NoPlace:
@@ -165,7 +165,7 @@ class OracleClient:
             return future.result(max(left_s, 0) + _MARGIN_S)
         except (TimeoutError, OSError, ValueError) as error:
             future.cancel()
-            # Without the error's text, which may contain the address and so an alias.
+            # The log line omits the error's text, because the text can contain the address and so an alias.
             log.warning("oracle_failed", endpoint=endpoint, error=type(error).__name__)
             raise _Failed(error) from None
 

@@ -72,7 +72,7 @@ def terms_of(oracle: Oracle) -> dict[str, Any]:
 
 def check_endpoint(endpoint: str) -> None:
     """Raises 3100 if the hub does not allow this address for an oracle."""
-    # A template in the address would be filled with a DFSP's text.
+    # If the address contained a template, the hub would replace the template by a DFSP's text.
     if not endpoint_types_and_urls.is_base(endpoint):
         raise FspiopError(
             ErrorCode.VALIDATION_ERROR, "endpoint.value: must be an http or https URL without user, query or spaces"
@@ -90,7 +90,7 @@ def _save(oracle: Oracle, action: str, *, before: dict[str, Any] | None, actor: 
             oracle.save()
             record(action, subject=str(oracle), actor=actor, before=before, after=_shown(oracle))
     except IntegrityError:
-        # The reference hub's error: clients check this code and this word.
+        # This is the reference hub's error. Clients check its code and its text.
         raise FspiopError(ErrorCode.INTERNAL_SERVER_ERROR, "Duplicate oracle for this type and currency") from None
     return oracle
 

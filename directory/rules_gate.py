@@ -40,7 +40,7 @@ class LookupGate:
             now=self.now,
         )
         compiled = self.rules.compiled("lookup")
-        # The copies of lists and markers in this process answer; only the owner of the alias was not known before.
+        # This check uses the process's copies of lists and markers. Only the owner of the alias was unknown before.
         (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
         (stopped,) = party_labels.stopped([facts])
         verdict = decide.verdict_of(decide.judge(facts, compiled, NoCounters(), self.rules.variances))

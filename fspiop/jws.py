@@ -187,8 +187,8 @@ def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers
         raise _refused("FSPIOP-URI is not the request's")
     if protected.pop("FSPIOP-HTTP-Method", None) != method:
         raise _refused("FSPIOP-HTTP-Method is not the request's")
-    # Method and URI may also be HTTP headers. Such a header must agree with the request, because the recipient of the
-    # forwarded message may use it.
+    # The method and the URI can also be HTTP headers. Such a header must agree with the request, because the forwarded
+    # message's recipient perhaps uses the header.
     if headers.get("fspiop-uri", uri) != uri:
         raise _refused("the fspiop-uri header is not the request's")
     if headers.get("fspiop-http-method", method) != method:
@@ -258,7 +258,8 @@ def check_strength(key: RSAPublicKey, most_bits: int = _MOST_KEY_BITS) -> None:
     if not _FEWEST_KEY_BITS <= key.key_size <= most_bits:
         raise InvalidValue(KeyFault.RSA_LENGTH, fewest=_FEWEST_KEY_BITS, most=most_bits, bits=key.key_size)
     exponent = key.public_numbers().e
-    # With an exponent of 1, anybody could sign. With a huge exponent, a check would take as long as a signature.
+    # If a key's exponent is 1, anybody can sign. If the exponent is huge, checking a signature takes as long as
+    # signing.
     if exponent < 3 or exponent % 2 == 0 or exponent.bit_length() > 64:
         raise InvalidValue(KeyFault.RSA_EXPONENT)
 

@@ -18,7 +18,7 @@ MAX_DEPTH = 32
 OCTETS_OF_A_VALUE = 32
 """A body may have one value for each 32 bytes of its size limit. Arrays, objects and their members are values.
 
-Values cost memory: five megabytes of `[],[],...` make 1.7 million objects of a hundred bytes each."""
+Values need memory: five megabytes of `[],[],...` become 1.7 million objects of a hundred bytes each."""
 MOST_VALUES = 5_242_880 // OCTETS_OF_A_VALUE  # the limit for the largest body that the API allows
 _QUOTES_OF_A_VALUE = 4  # two quotes around a key and two around its value; escaped quotes are counted too
 _MOST_DIGITS = 18  # a whole number with so many digits fits into 64 bits, and amounts have fewer digits
@@ -55,7 +55,8 @@ def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int 
     bare = _TEXT.sub(b"", raw)
     opens = bare.count(b"[") + bare.count(b"{")
     if opens > max_depth:
-        # No more brackets than allowed are read. If there are more, the body has too many values anyway.
+        # The loop reads only as many brackets as a body may have. If a body has more brackets, it has too many values
+        # anyway.
         brackets = bare.translate(None, _NOT_BRACKETS)[: 2 * most_values]
         if max(accumulate(map(_DEEPER.__getitem__, brackets))) > max_depth:
             _refuse(f"the body is nested deeper than {max_depth}")
@@ -132,7 +133,7 @@ def _check_text(text: str) -> None:
         _refuse("the body has half of a surrogate pair")
 
 
-# Matches a text up to its closing quote, or up to the end of the body. The pattern never reads a byte twice.
+# This pattern matches a JSON text up to its closing quote, or up to the end of the body. It never reads a byte twice.
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_MARKS = bytes(octet for octet in range(256) if octet not in b'[{,"')
 _NOT_BRACKETS = bytes(octet for octet in range(256) if octet not in b"[{]}")

@@ -10,7 +10,7 @@ _DAY = (
     rf")|{_LEAP_YEAR}-02-29)"
 )
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}"
-# Excludes times that are in the year 10000 in UTC, which neither Python nor a timestamp column can hold.
+# Refuses times that are in the year 10000 in UTC. Neither Python nor a timestamp column can contain such a time.
 _TOO_LATE = rf"(?!9999-12-31T{_CLOCK}-)"
 
 DATE = rf"^{_DAY}\Z"

@@ -104,7 +104,8 @@ def accept(resource: str, version: Version | int) -> str:
     return f"application/vnd.interoperability.{resource}+json;version={version}"
 
 
-# Senders repeat the same few texts. Only valid texts are cached, because exceptions are not cached.
+# Senders repeat the same few header texts, so the results are cached. Only valid texts are cached, because exceptions
+# are not cached.
 @lru_cache(maxsize=256)
 def _read_content_type(text: str, resource: str) -> Version:
     found = _CONTENT_TYPES[resource].match(text)

@@ -14,7 +14,8 @@ _TIMEOUTS = ("statement_timeout", "lock_timeout")
 
 
 def _take_time(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    # Building the index reads the whole table and waits for every older transaction. No other transaction waits for it.
+    # PostgreSQL reads the whole table to build the index, and waits for every older transaction. No transaction waits
+    # for the new index.
     for name in _TIMEOUTS:
         schema_editor.execute(f"SELECT set_config('kitovu.{name}', current_setting('{name}'), false)")
         schema_editor.execute(f"SET {name} = 0")

@@ -200,7 +200,8 @@ class Curl:
         try:
             return await future
         except asyncio.CancelledError:
-            # If there was a response, the handle is free already, and another request may be using it now.
+            # If there was a response, the libcurl handle is free already, and perhaps another request is using the
+            # handle now.
             if exchange.handle in self._busy and exchange.future is future:
                 del self._busy[exchange.handle]
                 self._multi.remove_handle(exchange.handle)

@@ -18,7 +18,8 @@ log = structlog.get_logger("standby")
 
 _EVERY_S = 0.5
 _PATIENCE_S = 2.0  # beat ticks once a second, and one of the worker processes gets the tick
-# So much time at most, besides the work that is in progress then. It must stay well below CELERY_TASK_TIME_LIMIT.
+# A run begins no tick after this time, in seconds. This time and the last tick together must be well below
+# CELERY_TASK_TIME_LIMIT.
 _MOST_S = 10.0
 
 

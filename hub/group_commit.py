@@ -37,10 +37,11 @@ _LONGEST_GAP_S = 1.0
 _REMEMBERED = 0.8  # the share of the mean time between commands that the next command leaves
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
-# A row that another transaction has locked, or that makes a statement slow, must not delay the messages about others.
+# If another transaction has locked a row, or if a row makes a statement slow, this must not delay the messages about
+# other rows.
 _PARTING_S = 5.0  # how long a failed group is divided at most; the messages that are left then are refused
 _WARY_S = 30.0  # how long groups wait no longer than `_WARY_TIMEOUTS_MS` after a failure with the usual timeouts
-# PostgreSQL applies neither to a COMMIT, which may wait for a standby.
+# PostgreSQL applies neither timeout to a COMMIT, which sometimes waits for a standby.
 _WARY_TIMEOUTS_MS = {"lock_timeout": 250, "statement_timeout": 1000}
 _SHORTER = "SELECT set_config(%s, least(nullif(setting::int, 0), %s)::text, false) FROM pg_settings WHERE name = %s"
 
@@ -210,8 +211,8 @@ class Engine(ABC, Generic[C, R]):
             if isinstance(error, LostRace) or is_of_some_rows(error):
                 self._part(group, error, until=until)
             elif is_away(error):
-                # The database is unreachable, or the response to COMMIT was lost. The outcome is unknown, and the error
-                # reports this.
+                # The database is unreachable, or the response to COMMIT was lost. The error reports that the outcome is
+                # unknown.
                 self._log.warning("group_not_known_to_be_committed", size=len(group), error=str(error)[:200])
                 _drop_connection()
                 _refuse(group, "the database cannot be reached; send it again")
@@ -275,7 +276,8 @@ class Engine(ABC, Generic[C, R]):
     def _refusal(self, command: C, error: Exception) -> FspiopError:
         """Returns the error for a command's sender if the command failed in a group of its own."""
         if isinstance(error, DataError):
-            # For example, a header contains a NUL. Nothing was written, and the sender is at fault.
+            # This error occurs, for example, if a header contains a NUL. Nothing was stored, and the sender is at
+            # fault.
             self._log.warning("not_storable", subject=self._subject_of(command), error=str(error)[:200])
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that cannot be stored")
         self._log.exception("command_failed", subject=self._subject_of(command))

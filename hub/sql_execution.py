@@ -103,7 +103,8 @@ def is_away(error: BaseException) -> bool:
     If the result is True, the caller does not know whether a write was done.
     """
     if isinstance(error, InternalError):
-        # The process was stopped for longer than a transaction may be idle, and PostgreSQL closed the connection.
+        # PostgreSQL has closed the connection, because the process was stopped for longer than a transaction may be
+        # idle.
         return isinstance(error.__cause__, pg.IdleInTransactionSessionTimeout)
     return isinstance(error, OperationalError | InterfaceError)
 

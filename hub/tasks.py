@@ -58,7 +58,7 @@ def is_given_to_others() -> bool:
 
 
 def _tick_key() -> str:
-    # Two hubs on one Redis must not take each other's ticks for their own.
+    # If two hubs share one Redis, a hub must not mistake the other hub's ticks for its own.
     return f"each-second:{connection.settings_dict['NAME']}"
 
 

@@ -206,7 +206,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.ALREADY_ENDED: (ErrorCode.VALIDATION_ERROR, "the transfer is not in state RESERVED"),
     Refusal.ENDS_WITH_ITS_BULK: (ErrorCode.VALIDATION_ERROR, "this is an item of a bulk; answer /bulkTransfers"),
     Refusal.NO_ITEM_WAS_RESERVED: (ErrorCode.VALIDATION_ERROR, "no transfer of the bulk was reserved"),
-    # Gross settlement finds an entry by one id, so a transfer and a conversion must not share one.
+    # Gross settlement finds an entry by one id, so a transfer and a conversion must not have the same id.
     Refusal.ID_IS_OF_BOTH: (ErrorCode.VALIDATION_ERROR, "a transfer and a conversion cannot have the same ID"),
     Refusal.CONVERSION_IS_NOT_AGREED: (ErrorCode.VALIDATION_ERROR, "the FXP has not fulfilled the conversion"),
     Refusal.CONVERSION_IS_OF_OTHER_MONEY: (
@@ -220,7 +220,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.FXP_IS_UNKNOWN: (ErrorCode.VALIDATION_ERROR, "Participant counterPartyFsp was not found"),
     Refusal.FXP_IS_NOT_ACTIVE: (ErrorCode.VALIDATION_ERROR, "Participant counterPartyFsp is inactive"),
     Refusal.INITIATOR_MAY_NOT_SEND: (ErrorCode.PAYER_PERMISSION_ERROR, "Participant initiatingFsp may not send"),
-    # An FXP is paid in one currency and pays in the other.
+    # An FXP receives money in one currency and pays in another currency.
     Refusal.FXP_MAY_NOT_CONVERT: (ErrorCode.PAYEE_PERMISSION_ERROR, "the FXP may not both send and receive"),
     Refusal.INITIATOR_AND_FXP_ARE_THE_SAME: (
         ErrorCode.VALIDATION_ERROR,

@@ -80,7 +80,7 @@ PREPARE_IS_REFUSED_BY: Sequence[Refusal] = (
 )
 """The refusals in the order in which `decide_prepare` checks for them.
 
-If a check refuses a transfer, the transfer has passed all earlier checks, and the hub has made no later check. Each
+If a check refuses a transfer, the transfer has passed all earlier checks, and the later checks were not made. Each
 stored refused transfer has one of these refusals.
 """
 

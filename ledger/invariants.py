@@ -40,8 +40,8 @@ class Break:
 
 MOST_ROWS = 20
 
-# TRANSFER_MAX_VALIDITY_S may have been longer when a reservation was made. Such a reservation may be valid for the
-# longer time.
+# When a reservation was made, TRANSFER_MAX_VALIDITY_S was perhaps longer than now. Such a reservation may be valid for
+# the longer time.
 _LONGEST_S = max(settings.TRANSFER_MAX_VALIDITY_S, 7 * 24 * 3600)
 
 INVARIANTS = [

@@ -92,7 +92,7 @@ def watch() -> None:
     said = cache.get_many([_key(use) for use in now])
 
     def look(use: Use) -> None:
-        # If two checks run at the same time, `cache.add` succeeds for only one of them, which logs the alarm.
+        # If two checks run at the same time, `cache.add` succeeds in only one of them, and this check logs the alarm.
         if use.is_due and _key(use) not in said and cache.add(_key(use), use.percent, timeout=None):
             log.warning("position_near_limit", **_facts(use))
         elif use.is_over and _key(use) in said and cache.delete(_key(use)):

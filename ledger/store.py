@@ -64,8 +64,8 @@ def load(
     fx_commands = [command for command in batch if isinstance(command, FxCommand)]
     fx_prepares = [command for command in fx_commands if isinstance(command, FxPrepare)]
 
-    # Quotes are compared before any lock is taken, so that no other transaction waits for this. A payee's answer to a
-    # quote never changes.
+    # Transfers are compared with their quotes before any row is locked, so that no other transaction waits for the
+    # comparison. A payee's answer to a quote never changes.
     not_as_quoted = quote_terms.at_odds(prepares)
     at_gate = rules_gate.of(prepares, fx_prepares)
     window_id = _open_window() if others else None
@@ -73,8 +73,8 @@ def load(
     transfers = _lock_transfers(others, determining) if others or determining else {}
     participants, awaited_by = _participants(prepares, fx_prepares) if prepares or fx_prepares else ({}, set())
     conversions = fx.lock_conversions(fx_commands, transfers.values(), awaited_by)
-    # These transfers are read while their conversions are locked, because a prepare of such a transfer takes the same
-    # lock.
+    # These transfers are read while their conversions are locked, because a prepare of such a transfer locks the same
+    # rows.
     awaited = fx.awaited_transfers(fx_commands, conversions)
     if awaited:
         transfers = transfers_by_id(awaited) | transfers
@@ -88,7 +88,7 @@ def load(
     if prepares or fx_prepares:
         _read_covers(accounts)
     # Known transfers are read while the debtors' accounts are locked. So the second of two equal prepares reads the row
-    # of the first prepare. The records of locked transfers are not replaced.
+    # that the first prepare has stored. The records of locked transfers are not replaced.
     new_ids = {prepare.transfer_id for prepare in prepares} | {prepare.commit_request_id for prepare in fx_prepares}
     if new_ids:
         transfers = transfers_by_id(sorted(new_ids)) | transfers
@@ -142,9 +142,9 @@ def _as_transfer(row: TupleRow) -> TransferState:
     return transfer
 
 
-# A payee's message finds only transfers to that payee. A message of any other sender locks nothing, and the time until
-# its answer does not show whether there is such a transfer. NO KEY lets other transactions add history rows that
-# reference the transfer.
+# A payee's message finds only transfers to that payee. A message from any other sender locks no row, so its response
+# time does not show whether the transfer exists. NO KEY lets other transactions add history rows that reference the
+# transfer.
 _LOCK_TRANSFERS = f"""
     {_TRANSFERS}
       AND (t.transfer_id = ANY(%s::text[])
@@ -328,8 +328,9 @@ def _insert_transfers(transfers: list[TransferState], snapshot: Snapshot) -> Non
         raise LostRace("another process stored one of these transfers first")
 
 
-# The statement reads the clock again, because time has passed since the decision. A late fulfilment never commits. The
-# previous state comes from a column: with a constant, PostgreSQL may search all reservations instead of these ids.
+# The statement reads the clock again, because time has passed since the decision, and a late fulfilment must never
+# commit. The previous state comes from a column. If it were a constant, PostgreSQL could search all reservations
+# instead of these ids.
 _END_TRANSFERS = """
     UPDATE ledger_transfer t
     SET state = c.state, reason = c.reason, error_code = c.error_code, error_description = c.error_description,

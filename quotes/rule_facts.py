@@ -38,8 +38,8 @@ class Found:
     expires_at: datetime | None = None  # until when the payee's terms are valid
 
 
-# A payee gives terms once, and they never change. A packet has its quote's id, so terms belong to one quote. The
-# statement has no ORDER BY, because it must find rows only by the index of terms.
+# A payee sends terms only once, and the terms never change. A packet contains its quote's id, so terms belong to one
+# quote. The statement has no ORDER BY, because it must find rows only by the index of terms.
 _OF_QUOTES = """
     SELECT c.key, q.quote_id, q.transaction_id, q.transfer_amount, q.transfer_currency, q.terms_expire_at, q.rule_facts
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bytea[])
@@ -72,7 +72,7 @@ def of_transfers(claims: Sequence[Claim]) -> dict[bytes, Found]:
     return found
 
 
-# The initiator names the conversion in its request for terms. No order, as above.
+# The initiator names the conversion in its request for terms. This statement has no ORDER BY for the same reason.
 _OF_FX_QUOTES = """
     SELECT c.key, q.conversion_request_id, q.rule_facts
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::text[])

@@ -33,7 +33,7 @@ from rules.transfer_gate import counters_unlocked
 TIME_TO_ANSWER = timedelta(seconds=5)
 """The time that the payee must have between the release of a held transfer and its expiration."""
 NO_VERSION = 0
-"""Kept with the facts of a quote that no rules judged."""
+"""The version that is stored with the facts of a quote if no rules judged the quote."""
 
 
 @dataclass(slots=True)
@@ -41,7 +41,8 @@ class QuoteGate:
     """Applies the scheme's rules to the requests for terms of one group. Only the method `save` runs SQL statements."""
 
     rules: ActiveRules | None  # None if no rules are active, but payments are counted (RULES_COUNT)
-    # By the keys of the commands and by the ids of the payments' quotes: the facts, and the refusal by a kill switch.
+    # The facts of each payment, and the refusal by a kill switch, by the command's key and the id of the payment's
+    # quote.
     payments: Mapping[str, Mapping[str, tuple[Facts, Verdict | None]]]
     counters: Counters
     faults: Mapping[str, FspiopError]  # of requests whose facts cannot be read
@@ -136,7 +137,7 @@ def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate
     active = active_rules.current_at()
     if active is None and not settings.RULES_COUNT:
         return None
-    # Without rules, nothing is judged at this moment, so the hub's clock will do.
+    # If no rules are active, nothing is judged at this time, so the clock of the hub is precise enough.
     rules, now = active if active is not None else (None, datetime.now(UTC))
     named: list[tuple[str, str, Facts]] = []
     faults: dict[str, FspiopError] = {}

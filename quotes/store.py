@@ -21,7 +21,8 @@ from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 KINDS: Mapping[str, type[Agreement]] = MappingProxyType({kind.resource: kind for kind in (Quote, BulkQuote, FxQuote)})
 """The kinds of agreements by their names in paths."""
 
-# The additional columns of each kind, with their types: those that a request sets, and those that terms set.
+# The additional columns of each kind of agreement, with their types: columns that a request sets, and columns that
+# terms set.
 _ASKED: Mapping[type[Agreement], Mapping[str, str]] = {
     Quote: {"transaction_id": "text"},
     BulkQuote: {},
@@ -199,8 +200,8 @@ def _select_messages(kind: type[Agreement]) -> str:
     """  # noqa: S608
 
 
-# A refusal after the terms does not change the columns that the terms had set. The state that was read is a column and
-# not a constant, as in `ledger.store`.
+# A refusal after the terms does not change the columns that the terms have set. The state at the time of reading is a
+# column and not a constant, as in `ledger.store`.
 @cache
 def _update(kind: type[Agreement]) -> str:
     table, key = table_and_key(kind)

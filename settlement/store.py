@@ -11,7 +11,7 @@ from hub.sweeps.store import not_skipped
 from ledger.models import Account
 from settlement.netting import Total
 
-# One statement adds up all entries of a window. So it may run longer than other statements.
+# One SQL statement adds up all entries of a window. So this statement may run longer than other statements.
 _TOTALLING_MS = 60_000
 
 
@@ -34,8 +34,8 @@ def _totals(entries: str) -> str:
     """  # noqa: S608 (of the constants below)
 
 
-# These are two statements, because PostgreSQL keeps one plan for each. A whole window needs the window's index, and a
-# range of ids needs the primary key.
+# There are two SQL statements, because PostgreSQL stores one query plan for each statement. The plan for a whole window
+# needs the window's index, and the plan for a range of ids needs the primary key.
 _WINDOW_TOTALS = _totals("window_id = %s")
 _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
@@ -134,8 +134,8 @@ def _commits(rows: Iterable[TupleRow], currency: str, into: str) -> Sequence[Com
     return found
 
 
-# An entry gets its id before its transaction commits, and no transaction runs for a minute. So if an entry is older
-# than a minute, all entries with lower ids are visible or will never exist.
+# An entry gets its id before its transaction commits, and no transaction lasts a minute. So if an entry is older than a
+# minute, all entries with lower ids are visible or will never exist.
 _SURELY_SEEN = """
     SELECT id FROM ledger_entry WHERE created_at < clock_timestamp() - interval '1 minute' ORDER BY id DESC LIMIT 1
 """

@@ -26,7 +26,8 @@ from fspiop.bodies.common import (
     Text128,
 )
 
-# ISO 20022 allows five decimals and trailing zeros. The hub's money has four decimals, so the fifth must be zero.
+# ISO 20022 allows five decimals and trailing zeros. The hub's amounts have four decimals, so the fifth decimal must be
+# zero.
 IsoAmount = Annotated[str, Meta(pattern=r"^(?:0|[1-9][0-9]{0,17})(?:[.][0-9]{1,4}0?)?\Z")]
 ReasonCode = Annotated[str, Meta(pattern=r"^[1-9][0-9]{3}\Z")]
 Status = Literal["COMM", "RESV", "RECV", "ABOR"]

@@ -15,7 +15,8 @@ from hub.administration.models import READ, SCOPES, WRITE, AdministrationClient
 from hub.audit import record
 from hub.sql_execution import execute
 
-# A DFSP's client key begins with the participant's name, which has no slash. So it never begins with this prefix.
+# A DFSP's client key begins with the participant's name, which has no slash. So a DFSP's client key never begins with
+# this prefix.
 KEY_PREFIX = "administration/"
 _NOTE_USE_EVERY_S = 60
 
@@ -91,7 +92,8 @@ def valid(key: str) -> AdministrationClient | None:
     return client if client is not None and client.is_valid else None
 
 
-# If the row is locked, another transaction revokes the client or notes its use. So this transaction need not wait.
+# If the client's row is locked, another transaction revokes the client or records its use. So this transaction need not
+# wait.
 _NOTE_USE = """
     UPDATE administration_administrationclient SET last_used_at = clock_timestamp()
     WHERE id = (

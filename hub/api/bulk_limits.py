@@ -26,7 +26,7 @@ from hub.concurrency_shares import NoPlace, Places, Sizes
 _LONGEST_TURN_S = 5.0  # how long a bulk waits at most until its sender may use the process again
 _LONGEST_WAIT_S = 10.0  # how long an answer waits at most for a place
 _MOST_COUNTED_S = 1.0
-# An answer to a bulk of 1,000 transfers takes 1.9 times as long as its request.
+# The hub needs 1.9 times as long for an answer to a bulk of 1,000 transfers as for the bulk's request.
 _TIME_OF_ANSWERS = 3.0
 
 
@@ -44,7 +44,7 @@ class Refuse(Protocol):
 
 
 Ended = Callable[[float, Answered], None]
-"""Ends a bulk's count. Takes the time that the process has worked on the bulk."""
+"""A function that ends the count of a bulk. Its argument is the time that the process has spent on the bulk."""
 
 _Pair = tuple[int, int | None]  # the payee and the payer, or None if no payer is proven
 

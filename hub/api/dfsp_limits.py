@@ -47,7 +47,7 @@ _PAUSED_SHARE = 1 / 3  # of WEB_QUEUE: the largest part of the open requests tha
 _STATE_QUERIES = frozenset(
     {"transfers", "bulkTransfers", "fxTransfers", "quotes", "bulkQuotes", "fxQuotes", "transactionRequests"}
 )
-"""The resources whose GET requests a state that the hub stores: that of a payment or of an agreement."""
+"""The resources whose GET requests only read a state that the hub stores: the state of a payment or of an agreement."""
 
 
 _AT_ONCE = "requests at once"
@@ -59,7 +59,8 @@ class Limits:
     ) -> None:
         self._clock, self._pause = clock, pause
         self._lock = threading.Lock()
-        # The time up to which a caller has used its rate: for requests (None), and for callbacks to each participant.
+        # The time until which a caller has used up its rate. The key is None for requests, and the recipient's id for
+        # callbacks.
         self._spent_until: dict[tuple[int, int | None], float] = {}
         self._spent_on_states_until: dict[int, float] = {}
         self._paused = 0
@@ -134,7 +135,8 @@ class Limits:
             self._paused += has_room
         if has_room:
             try:
-                # The pauses differ in length. Otherwise requests that were refused together would come back together.
+                # The pauses differ in length. Otherwise requests that were refused at the same time would be repeated
+                # at the same time.
                 self._pause(settings.DFSP_PAUSE_MS / 1000 * random.uniform(0.5, 1.5))  # noqa: S311
             finally:
                 with self._lock:
@@ -175,4 +177,4 @@ check_backlog = _limits.check_backlog
 no_room = _limits.no_room
 bulks = Bulks(_limits.refused_bulk)
 own_api = Bulks(_limits.refused_bulk, noun="requests of this API")
-"""The hub's own API for DFSPs, whose requests may read or write as much as a bulk. They do not count as bulks."""
+"""Names the hub's own API for DFSPs. Its requests may read or write as much as a bulk, but do not count as bulks."""

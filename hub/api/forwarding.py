@@ -90,7 +90,7 @@ def pass_on(
 
 
 def _if_pending(view: FspiopView) -> IfPending:
-    # Repeated GET requests need only one answer, with the newest state. The hub accepts a callback even if many
+    # If a GET request is repeated, one answer with the newest state is enough. The hub accepts a callback even if many
     # messages wait. So the hub stores the error about a repeated faulty callback only once.
     return IfPending.RENEW if view.request.method in {"GET", *CALLBACKS} else IfPending.ADD
 

@@ -19,17 +19,17 @@ from fspiop.resources import RESOURCES
 from hub.api import errors
 
 DFSP_URLS = "hub.dfsp_urls"
-# Paths that two programs may read differently, because of dot segments or control characters.
+# Matches paths that two programs can read differently, because the path contains dot segments or control characters.
 _MISLEADING = re.compile(r"[\x00-\x1f\x7f]|/\.{1,2}(?:/|\Z)")
 DFSP_DOORS = RESOURCES.keys() | {"token", "dfsp"}
-"""The first segments of the paths for DFSPs."""
+"""The first segments of the paths that DFSPs use."""
 # The other APIs and pages, by the first segment of their paths. All other paths (health, metrics, files) are always
 # served.
 DOORS = {"api": "administration", "portal": "portal", "admin": "admin", "docs": "docs"}
 METRICS = "/metrics"
-"""Paths requested from each process by IP address in plain HTTP.
+"""Paths that monitoring programs request from each process by IP address in plain HTTP.
 
-The rules for host names and HTTPS do not apply to them.
+The rules for host names and HTTPS do not apply to these paths.
 """
 
 

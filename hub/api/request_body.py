@@ -88,8 +88,8 @@ def pass_over(request: HttpRequest, most: int) -> None:
 
 
 def _taken_in(request: HttpRequest, most: int) -> bytes:
-    # The body is read in pieces. Otherwise granian would collect the whole size, and each of its threads would keep as
-    # much memory.
+    # The body is read in pieces. Otherwise granian would read the whole body at once, and each of granian's threads
+    # would keep memory for a whole body.
     pieces = list(_pieces_of(request, most))
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 

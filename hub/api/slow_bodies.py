@@ -148,10 +148,10 @@ class Waits:
         overdue = {address for waited, address, _ in waits if waited > deadline_s}
         with connections_to(ports) as found:
             late = [each for each in self._unanswered_too_long(found, now) if each.address in overdue]
-            # If more requests of an address have waited too long than connections were found for them, shuts idle
-            # connections of this address too. Such a connection may be the one that waits: within one tick of the
-            # kernel's clock, a response followed by a request looks like a request followed by its response. A request
-            # head with "100 Continue" looks the same.
+            # If an address has more overdue requests than the module has found connections for them, the module also
+            # shuts idle connections of this address. An idle connection is perhaps the one that waits. Within one tick
+            # of the kernel's clock, a response before a request looks like a request before its response. A request
+            # with "100 Continue" looks the same.
             unknown = Counter(address for waited, address, _ in waits if waited > deadline_s + _MARGIN_S)
             unknown.subtract(each.address for each in late)
             for connection in found:
@@ -173,7 +173,7 @@ class Waits:
             if not connection.is_unanswered:
                 continue
             key = connection.address, connection.port
-            # The connection may have got a response and a new request since it was first recorded.
+            # Perhaps the connection has had a response and a new request since it was first recorded.
             first = max(self._unanswered.get(key, now), now - connection.sent_s)
             since[key] = min(first, now - connection.received_s)  # nothing was sent since the last data arrived
             if now - since[key] > settings.BODY_DEADLINE_S:

@@ -34,7 +34,8 @@ METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 """The API's methods. Without this list, DRF would respond to OPTIONS, and Django would respond to HEAD as to GET."""
 _LARGE = frozenset({"POST", "PUT"})
 CALLBACKS = frozenset({"PUT", "PATCH"})
-"""The methods of callbacks. They are never refused because other participants do not accept their messages."""
+"""The HTTP methods of callbacks. The hub accepts a callback even if too many of the caller's messages wait for other
+participants."""
 
 
 class NoNegotiation(BaseContentNegotiation):
@@ -89,15 +90,17 @@ class FspiopView(PlainView):
 
     resource: ClassVar[str]
     is_bulk: ClassVar[bool] = False
-    """Whether a request here is about many items. A DFSP may have fewer such requests open, for a share of the time."""
+    """Whether a request to this resource is about many items. A DFSP may have only a few such requests open, and they
+    get a limited share of the process's time."""
 
     bulks: ClassVar[Bulks] = dfsp_limits.bulks
 
     has_large_bodies: ClassVar[bool] = False
-    """Whether the body of a POST or PUT here has many items, and may be larger."""
+    """Whether the body of a POST or PUT to this resource contains many items, and so may be larger."""
 
     sends_messages: ClassVar[bool] = True
-    """Whether requests to this resource cause messages to DFSPs. If so, a full outbox of the caller refuses them."""
+    """Whether requests to this resource cause messages to DFSPs. If so, the hub refuses them while too many messages of
+    the caller wait."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -108,13 +111,13 @@ class FspiopView(PlainView):
     raw_body: bytes
     signed_uri: str | None  # the FSPIOP-URI of the checked signature
     answered = Answered.NOTHING
-    """What this request is an answer to, if it is an answer to a bulk. The handler sets this."""
+    """If this request is an answer to a bulk: what kind of answer it is. The handler sets this value."""
 
     _is_counted = False
     _end_bulk: bulk_limits.Ended | None = None
     _bulk_began = 0.0
     _unread = 0
-    """An upper limit for the bytes of the body that were declared and not yet read."""
+    """An upper limit for the bytes of the body that the request declares and the view has not read yet."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Works like DRF's `dispatch`, but sets no response headers Allow and Vary, because the API does not have these
@@ -218,7 +221,7 @@ class FspiopView(PlainView):
             message = iso20022.read(kind, self.raw_body, self.resource)
         else:
             message = bodies.convert(kind, self._json)
-        # Without the word "null", no element is null. Few bodies have this word in a text.
+        # If the body does not contain the word "null", no element is null. Few bodies have this word in a text.
         if b"null" in self.raw_body:
             bodies.check_no_null(strictjson.loads(self.raw_body) if self._is_iso20022 else self._json)
         minor_unit_checks.check_message(message)

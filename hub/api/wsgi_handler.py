@@ -50,8 +50,8 @@ class LeanRequest(WSGIRequest):
         self.environ.pop("wsgi.input", None)  # granian closes a connection whose body will not be read
 
     def _set_content_type_params(self, meta: dict[str, str]) -> None:
-        # Django would read forms and queries in any encoding of Python that `charset` names, some of which are none of
-        # texts. The hub reads UTF-8 only.
+        # Django would read forms and queries in any Python encoding that `charset` names, even in encodings that are
+        # not for text. The hub reads only UTF-8.
         self.content_type, parameters = _content_type_of(meta.get("CONTENT_TYPE", ""))
         self.content_params = dict(parameters)
 

@@ -21,7 +21,7 @@ from hub.audit.models import Approval
 from hub.sql_execution import execute
 
 _TIME = "SELECT clock_timestamp()"
-# The hash of a secret cannot be used as a secret, but it should not be in a trail that many people read.
+# The hash of a secret cannot be used as a secret, but the hash should not be in an audit trail that many people read.
 _NOT_TOLD = frozenset({"secret_sha256"})
 
 
@@ -105,8 +105,8 @@ def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], No
         raise NotApproved(_("The requester is no longer a user of this hub. Reject this request and submit a new one."))
     if not hmac.compare_digest(_hash(approval), bytes(approval.payload_hash)):
         raise NotApproved(_("This request was changed after it was submitted."))
-    # The change is made before the audit entry is written. Writing the entry locks the trail, and `perform` may resolve
-    # a host name over the network.
+    # The change is made before the audit entry is written. Writing the entry locks the audit trail, and `perform`
+    # sometimes resolves a host name over the network.
     perform(approval)
     return _end(approval, Approval.State.APPROVED, actor=checker, checker=checker)
 

@@ -55,8 +55,8 @@ def record(action: str, *, subject: str, actor: str, before: Any = None, after: 
 def broken_links() -> Iterator[Entry]:
     """Finds entries that were changed after they were written, or whose hash does not fit the previous entry."""
     previous = _GENESIS
-    # The values are read as text. Python may be unable to parse values that `record` did not write, but must still
-    # check the other entries.
+    # The entries' values are read as text. If `record` did not write a value, Python perhaps cannot parse it, but the
+    # other entries must still be checked.
     values = {"before_text": Cast("before", TextField()), "after_text": Cast("after", TextField())}
     entries = Entry.objects.defer("before", "after").annotate(**values).order_by("id")
     for entry in entries.iterator(chunk_size=1000):

@@ -84,7 +84,7 @@ class SigningRequestsView(DfspView):
     )
     def post(self, request: Request) -> HttpResponse:
         wanted, participant = self.body(messages.NewSigningRequest), self.participant
-        # The authority itself may be only in the operators' process, which signs at the approval.
+        # The authority's key is perhaps only in the operators' process, which signs the request when it is approved.
         credentials.check_signing_request(participant, csr=wanted.csr)
         payload = {"participant": participant.name, "csr": wanted.csr, "days": settings.CLIENT_CERTIFICATE_DAYS}
         return _waits(submissions.submit(participant, "sign_certificate", payload, reason=wanted.reason))
@@ -176,7 +176,7 @@ def _summaries(participant: Participant) -> list[messages.CredentialSummary]:
             id=credential.pk,
             kind=credential.kind,
             label=credential.label,
-            # The hash of a secret is of no use to its holder, so the response does not have it.
+            # The holder of a secret cannot use the secret's hash, so the response does not contain the hash.
             sha256=None if credential.kind == Credential.Kind.CLIENT else credential.sha256,
             valid_from=time.format_datetime(credential.valid_from),
             valid_until=time.format_datetime(credential.valid_until),

@@ -122,14 +122,14 @@ def _test(asked: argparse.Namespace) -> int:
     chosen = [argument for argument in asked.arguments if argument != "--"]
     try:
         with stack:
-            # Several test processes on one PostgreSQL of their own need only one migration.
+            # If several test processes share one PostgreSQL server, the migrations run only once.
             environment = stack.env | ({"TEST_TEMPLATE": "migrated"} if stack.postgres else {})
             if chosen:
                 return subprocess.run([*pytest, *chosen], env=environment, cwd=PROJECT).returncode
             # Tests are handed out in small portions. Otherwise one process would run all browser tests alone.
             shared = ["-m", "not live and not thorough", "-n", "3", "--maxschedchunk", "10", "-q", "--durations=25"]
             first = subprocess.run([*pytest, *shared], env=environment, cwd=PROJECT).returncode
-            # Each file starts a hub of its own and waits for it most of the time.
+            # Each test file starts its own hub, and waits for this hub most of the time.
             alone = ["-m", "live and not thorough", "-n", "2", "--dist", "loadfile", "-v", *_files_of_live_tests()]
             live = subprocess.run([*pytest, *alone], env=environment, cwd=PROJECT).returncode
             return first or (0 if live == 5 else live)  # pytest exits with 5 if no test has this mark

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from hub.local.errors import LocalError
 
 HOST = "127.0.0.1"
-# The kernel uses ports above these for outgoing connections, so a restarted server finds its port free.
+# The kernel uses only higher ports for outgoing connections. So a restarted server finds its port free.
 SERVER_PORTS = range(15000, 30000)
 
 

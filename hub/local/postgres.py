@@ -137,7 +137,8 @@ class Postgres:
 
     @property
     def _cluster_name(self) -> str:
-        # The title of each process of this cluster contains this name, so they can be told from all other processes.
+        # The title of each process of this cluster contains this name. So the cluster's processes can be distinguished
+        # from all other processes.
         return f"kitovu-{hash_of(self.data)}"
 
     def _processes(self) -> list[int]:

@@ -134,8 +134,8 @@ class Child:
         with self.log.open("ab") as out:
             out.write(time.strftime(f"--- {self.program.name}: started %Y-%m-%dT%H:%M:%SZ\n", time.gmtime()).encode())
             out.flush()
-            # In a session of its own, the process does not receive Ctrl-C from the terminal, and its group can be ended
-            # as a whole.
+            # The process runs in its own session. So it does not receive Ctrl-C from the terminal, and its whole
+            # process group can be ended.
             return subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,

@@ -98,8 +98,8 @@ class Sender:
             metrics.count(message, outcome)
             await self._in_database(_settle, message, outcome)
         except DatabaseError as error:
-            # If a message was sent but its result was not stored, it is sent again after its lease. So a recipient may
-            # receive a message twice, but no message is lost.
+            # If a message was sent but its result was not stored, it is sent again after its lease. So a recipient
+            # sometimes receives a message twice, but no message is lost.
             log.warning("notification_not_settled", notification=message.id, error=str(error)[:200])
         except Exception:  # a faulty message must not delay the others
             log.exception("notification_failed", notification=message.id)

@@ -25,8 +25,8 @@ class Claimed:
     lease: datetime
 
 
-# Claims only one message of each recipient: the one that is due longest. So a recipient with many messages uses only
-# one place.
+# The statement claims only one message of each recipient: the message that has been due longest. So a recipient with
+# many messages uses only one place.
 _CLAIM = """
     WITH room (channel, places) AS (SELECT * FROM unnest(%s::text[], %s::int[])),
     first AS MATERIALIZED (

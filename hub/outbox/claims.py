@@ -62,9 +62,10 @@ def _sources_at(destination: str) -> str:
         )"""  # noqa: S608 (a column's name)
 
 
-# Chooses due messages. All sources with messages at a destination share its room, and each source's oldest messages
-# come first. So no source waits behind thousands of messages of another source. `statement_timestamp()` limits the
-# range of the index scan. `clock_timestamp()` would only filter the rows that were read.
+# Chooses due messages. All sources with messages at a destination share the number of messages that may be sent to it,
+# and each source's oldest messages come first. So no source waits behind thousands of messages of another source.
+# `statement_timestamp()` limits the range of the index scan. `clock_timestamp()` would only filter the rows that were
+# read.
 _DUE = f"""
     SELECT due.id, due.destination_id, due.source_id, due.octets, sender.most
     FROM unnest(%s::bigint[], %s::int[]) AS wanted (destination_id, room)
@@ -106,9 +107,9 @@ _LEASE = """
               (SELECT p.endpoints_version FROM participants_participant p WHERE p.id = m.destination_id), m.source_id
 """
 
-# Postpones messages that have a predecessor, so that a claim reads only messages that can be sent. The more a message
-# has waited already, the longer it is postponed. The delivery of the predecessor ends the postponement. The time limit
-# is only for the case that the delivery does not find the message.
+# Postpones messages that have an undelivered predecessor, so that a claim reads only messages that can be sent. The
+# longer a message has waited already, the longer it is postponed. The delivery of the predecessor ends the
+# postponement. The time limit matters only if the delivery does not find the message.
 _PUT_OFF = """
     UPDATE outbox_message m
     SET due_at = clock_timestamp()
@@ -117,10 +118,10 @@ _PUT_OFF = """
 """
 _BEHIND_S = 2.0
 
-# Postpones the oldest due messages of paused streams, without claiming them. The first table takes no locks, so that
-# messages of other kinds can be claimed meanwhile. The limit is of rows that are read, because the kind is not in the
-# index. The second table does not name the state, because then PostgreSQL could choose a partial index that does not
-# begin with the id.
+# Postpones the oldest due messages of paused streams, without claiming them. The first table of the WITH locks no rows,
+# so that messages of other kinds can be claimed meanwhile. The limit applies to the rows that are read, because the
+# kind is not in the index. The second table does not name the state. Otherwise PostgreSQL could choose a partial index
+# that does not begin with the id.
 _PUT_OFF_PAUSED = """
     WITH paused AS MATERIALIZED (
         SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::int[])
@@ -149,9 +150,9 @@ _PUT_OFF_PAUSED = """
     WHERE m.id = ANY(ARRAY(SELECT free.id FROM free))
 """
 
-# The commit of a claim, or of deliveries, does not wait for the disk or a standby. If PostgreSQL loses it in a crash,
-# the messages are sent once more, as after a crash between the sending and the commit. No report to a DFSP depends on
-# such a commit. Every other commit of the hub waits for the disk.
+# The commit of a claim, or of deliveries, does not wait for the disk or a standby. If PostgreSQL loses such a commit in
+# a crash, the messages are sent again, as after a crash between the sending and the commit. No report to a DFSP depends
+# on such a commit. Every other commit of the hub waits for the disk.
 _NO_WAIT = "SET LOCAL synchronous_commit TO off"
 
 

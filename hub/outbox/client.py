@@ -88,7 +88,8 @@ async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) 
         return cannot_be_sent(error)
     if 200 <= reply.status < 300:
         return Answer(reply.status)
-    # PostgreSQL cannot store a NUL, and one statement stores this result together with others.
+    # PostgreSQL cannot store a NUL, and one SQL statement stores this result together with the results of other
+    # messages.
     said = reply.body[:300].decode(errors="replace").replace("\0", "\ufffd")
     text = f"HTTP {reply.status}: {said}"
     return Answer(reply.status, text, _retry_after(reply.retry_after_s))

@@ -258,7 +258,7 @@ class Courier:
 
     async def _deliver(self, destination: Destination, message: Claimed, url: str | None) -> None:
         answer = await self._send(message, url)
-        # A source that had all its connections may have further messages, which no claim has counted.
+        # If a source used all its connections, it perhaps has further messages, which no claim has counted.
         has_limit = destination.open_by_source[message.source_id] >= settings.OUTBOX_CONCURRENCY_PER_SOURCE
         destination.has_news = destination.has_news or has_limit
         destination.ends(message)
@@ -302,7 +302,7 @@ class Courier:
                 self._look_at(await self._in_database(_settle, results, left_alone))
             except DatabaseError as error:
                 # If a message was sent but its result was not stored, it is sent again when its lease ends. So a
-                # message may arrive twice, but is never lost.
+                # message sometimes arrives twice, but is never lost.
                 log.warning("outbox_not_settled", messages=len(results), error=str(error)[:200])
             except Exception:  # the courier must continue
                 log.exception("settling_failed")

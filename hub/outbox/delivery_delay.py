@@ -142,7 +142,7 @@ class Publisher:
         is_delayed = False
         while True:
             with self._arrived:
-                # Once no more messages come, a delay that was published must end before its time.
+                # If no more messages come, a published delay must end before it expires in Redis.
                 self._arrived.wait_for(lambda: self._has_news, timeout=_WINDOW_S if is_delayed else None)
                 self._has_news = False
             found = self.delays()

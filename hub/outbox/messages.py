@@ -15,7 +15,7 @@ from fspiop.resources import has_iso20022_bodies
 from fspiop.time import http_date, parse_http_date
 
 HUB = 0
-"""The `source_id` of a message that counts as caused by no participant."""
+"""The `source_id` of a message that does not count for any participant."""
 
 END_KINDS = frozenset(
     {
@@ -29,7 +29,7 @@ END_KINDS = frozenset(
 )
 """The kinds of messages that report the end of a payment.
 
-The hub sends them again after any refusal, and never refuses them for lack of room.
+The hub repeats such a message after any refusal, and always accepts it into the outbox.
 """
 
 

@@ -26,7 +26,7 @@ class Message(models.Model):
     subject = models.CharField(max_length=400)
     kind = models.CharField(max_length=24)
     signed_by_hub = models.BooleanField()
-    # This is no foreign key, because 0 stands for the hub. Participants are never deleted.
+    # This is no foreign key, because the value 0 means the hub. Participants are never deleted.
     source_id = models.BigIntegerField(db_default=HUB)
     reply_to = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
     error_path = models.CharField(max_length=1024, null=True)

@@ -25,7 +25,8 @@ def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int,
 
 
 COUNTED = 10_000
-"""The most messages of one destination that are counted. A page must not read a million rows for a number."""
+"""The largest number of messages of one destination that are counted. A page must not read a million rows only to show
+a number."""
 
 
 @dataclass(frozen=True, slots=True)

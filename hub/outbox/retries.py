@@ -23,8 +23,8 @@ log = structlog.get_logger("outbox")
 
 _MOST_REFUSALS = 5
 _LONGEST_WAIT_S = 300.0
-# The hub sends the end of a payment often for ten minutes, because the recipient's gateway may just be restarting.
-# After that, the hub sends it less often until it is too old.
+# For ten minutes, the hub often tries to send a message about a payment's end, because the recipient's gateway is
+# perhaps restarting. After that, the hub tries less often until the message is too old.
 _ANXIOUS_S, _LONGEST_ANXIOUS_WAIT_S = 600.0, 45.0
 _MOST_OVERDUE_OF_ONE, _MOST_OVERDUE = 100, 1000
 

@@ -34,7 +34,7 @@ _APPEND = f"{_INSERT} FROM {_MESSAGES} AS m {_COLUMNS}"
 # from a time when it was nearly empty. If PostgreSQL expects two rows but there are forty thousand, a join may read all
 # of them for each row.
 
-# A waiting message that a courier holds is not replaced, because it is being sent already.
+# A waiting message that a courier has claimed is not replaced, because the courier is sending it already.
 _APPEND_OR_RENEW = f"""
     WITH new AS MATERIALIZED (
         SELECT * FROM {_MESSAGES} WITH ORDINALITY AS m {_COLUMNS.strip()[:-1]}, number)
@@ -233,12 +233,13 @@ def postpone(failures: Sequence[Failure]) -> set[int]:
     return {row[0] for row in rows}
 
 
-# A message that a courier holds is left to the courier, because its attempt may still succeed.
+# The function does not give up a message that a courier has claimed, because the courier's attempt can still succeed.
 _IS_OVERDUE = """
     m.state = 'PENDING' AND m.created_at < statement_timestamp() - make_interval(secs => %s)
     AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp())
 """
-# Each requester has a share, so that one requester's thousands of requests do not delay the reports to others.
+# Each requester has a share of each call, so that one requester's thousands of requests do not delay the reports to
+# other requesters.
 _OVERDUE = f"""
     SELECT late.id
     FROM participants_participant requester

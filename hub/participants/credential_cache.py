@@ -92,7 +92,8 @@ def current() -> Snapshot:
     if found is not None and now - found.taken_at < refresh:
         return found
     may_be_used = found is not None and now - found.taken_at < refresh * _TOO_OLD
-    # One request refreshes the snapshot. Meanwhile, other requests use the old snapshot, if it is recent enough.
+    # One request refreshes the snapshot of credentials. Meanwhile, other requests use the old snapshot if it is recent
+    # enough.
     if not _lock.acquire(blocking=not may_be_used):
         assert found is not None
         return found

@@ -258,7 +258,8 @@ def _told(credential: Credential) -> dict[str, str | int]:
         "id": credential.pk,
         "kind": credential.kind,
         "label": credential.label,
-        # The hash of a secret cannot be used as a secret, but it should not be in a trail that many people read.
+        # The hash of a secret cannot be used as a secret, but the hash should not be in an audit trail that many people
+        # read.
         "sha256": "" if credential.kind == Credential.Kind.CLIENT else credential.sha256,
         "validUntil": credential.valid_until.isoformat(),
     }

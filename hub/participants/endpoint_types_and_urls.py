@@ -61,7 +61,7 @@ EMAIL_TYPES = frozenset(
 ALARM_NUMBER_TYPES = frozenset({"ALARM_NOTIFICATION_URL", "ALARM_NOTIFICATION_TOPIC"})
 
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-# The names in the reference's templates, and the API's other names of ids.
+# The names in the reference hub's URL templates, and the API's other names of the same ids.
 _NAMES = frozenset(
     {
         *("partyIdType", "partyIdentifier", "partySubIdOrType", "requestId", "transferId", "id", "ID"),

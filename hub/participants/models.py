@@ -22,7 +22,8 @@ class Participant(models.Model):
     # Whether the participant may sign its JSON after serialising it again, as the reference's Node libraries do.
     jws_compat = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
-    # Off-boarding: the time since when no new payment may begin, and the time when the participant was closed for ever.
+    # Off-boarding: the time from which no new payment may begin, and the time when the participant was closed
+    # permanently.
     leaving_since = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 

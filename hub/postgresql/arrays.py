@@ -22,7 +22,7 @@ def literal(values: Sequence[Any]) -> str:
         write = _text if issubclass(kind, str) else _plain
     if None not in values:
         return write(values)
-    # Writes all other elements together; only NULL is not quoted.
+    # All other elements are written together. Only NULL has no quotes.
     known = iter(write([value])[1:-1] for value in values if value is not None)
     return "{" + ",".join(_NULL if value is None else next(known) for value in values) + "}"
 

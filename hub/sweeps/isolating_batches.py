@@ -26,8 +26,8 @@ Work = Callable[[list[str]], int]
 
 log = structlog.get_logger("sweeps")
 
-# The time limit of a tick in seconds, once for new rows and once for rows that are tried again. A group in progress is
-# not interrupted. All batches of one task together must stay well below CELERY_TASK_TIME_LIMIT.
+# The time limit of a tick in seconds. It applies separately to new rows and to rows that are tried again. A group in
+# progress is not interrupted. All batches of one task together must take much less time than CELERY_TASK_TIME_LIMIT.
 _FOR_S = 5.0
 _AGAIN_FOR_S = 2.0
 _LONGEST = 300
@@ -188,7 +188,7 @@ def _work_apart(batch: str, rows: list[str], work: Work, until: float, *, is_aga
 
 def _skip(batch: str, rows: Collection[str], error: Exception, *, is_alone: bool = True) -> None:
     reason = why(error)
-    # Other texts of PostgreSQL may contain a customer's number.
+    # Other parts of PostgreSQL's error can contain a customer's number.
     trace = None if isinstance(error, DatabaseError) else error
     if is_alone:
         for row in rows:

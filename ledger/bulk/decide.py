@@ -194,7 +194,7 @@ def _item_reject(a: BulkAnswer, item: TransferState, result: ItemResult) -> Reje
 
 
 def _kept_with_the_bulk(a: BulkAnswer) -> PaymentMessage:
-    # The message is stored once, with the bulk. The rows of the bulk's items do not store the message again.
+    # The message is stored once, in the bulk's row. The rows of the bulk's items do not contain the message again.
     return PaymentMessage(b"", {}, a.message.version)
 
 

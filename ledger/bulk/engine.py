@@ -68,8 +68,8 @@ def _run_once(command: BulkCommand) -> BulkOutcome:
 def _load(command: BulkCommand) -> tuple[Bulk | None, Snapshot]:
     if isinstance(command, BulkPrepare):
         snapshot = _locked(command.items)
-        # The bulk is read while the payer's accounts are locked, like known transfers. So the second of two requests
-        # with the same bulk reads the row of the first request.
+        # The bulk is read while the payer's accounts are locked, in the same way as known transfers. So the second of
+        # two requests with the same bulk reads the row that the first request has stored.
         return bulks.by_id(command.bulk_id), snapshot
     bulk = bulks.lock(command.bulk_id)
     item_ids = bulks.item_ids(command.bulk_id) if bulk else []

@@ -139,8 +139,8 @@ def _after(at: str, key: str) -> str:
 
 
 _T_AFTER = _after("t.received_at", "t.transfer_id")
-# The hub does not send a refused or a held transfer to the payee DFSP, so only the payer DFSP gets the line. The payee
-# DFSP gets the line of a held transfer after the release, at the place of its arrival.
+# The hub does not send a refused or held transfer to the payee DFSP, so only the payer DFSP's statement has a line for
+# it. After a held transfer is released, the payee DFSP's statement has its line at the time of its arrival.
 _TRANSFERS = f"""
     SELECT 'TRANSFER' AS kind, t.received_at AS at, t.transfer_id::text AS key, t.transfer_id::text AS id,
            CASE WHEN t.payer_id = %(own)s THEN 'OUT' ELSE 'IN' END AS role, '' AS side,
@@ -191,7 +191,8 @@ def _own_entries(account: str) -> str:
                WHERE a.participant_id = %(own)s"""  # noqa: S608 (put together from constants)
 
 
-# One posting of a gross settlement is between two accounts of the caller, so UNION removes the second row of it.
+# A posting of a gross settlement is between two accounts of the caller, so the query finds it twice. UNION removes the
+# second row.
 _POSTINGS = f"""
     SELECT e.kind::text, e.created_at, {_E_KEY}, e.transfer_id::text,
            CASE WHEN d.participant_id = %(own)s THEN d.type ELSE 'HUB' END,

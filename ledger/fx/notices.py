@@ -35,7 +35,7 @@ def notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
         case FxRefused(_, c):
             return [_error_to_initiator(hub, c)]
         case FxAgreed(command, c):
-            # Whatever state the FXP's message reports, no leg is committed yet.
+            # No leg of the conversion is committed yet, whatever state the FXP's message reports.
             if command.says_reserved:
                 to, subject = _initiator(c), c.commit_request_id
                 return [forward(command.message, to, "PUT", _path(c), subject=subject, kind="fx-answer")]

@@ -216,7 +216,8 @@ def _link(conversions: list[ConversionState]) -> None:
         raise LostRace("a transfer ended before its payee's conversion came")
 
 
-# The statement reads the clock again, because time has passed since the decision. A late fulfilment has no effect.
+# The statement reads the clock again, because time has passed since the decision, and a late fulfilment must have no
+# effect.
 _AGREE = """
     UPDATE ledger_fxtransfer f
     SET state = 'AGREED', fulfilment = c.fulfilment, fulfil_digest = c.fulfil_digest,

@@ -25,7 +25,7 @@ from rules.rulesets.active_rules import ActiveRules
 from rules.transfer_gate import counters_unlocked
 
 ACTOR = "the scheme's rules"
-"""Refuses in the audit trail, where people do otherwise."""
+"""The actor in the audit trail if the rules refuse a held transfer. Otherwise the actor is a person."""
 
 
 Active = tuple[ActiveRules, datetime]

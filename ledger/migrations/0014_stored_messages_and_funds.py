@@ -6,7 +6,8 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations
 
-# Returns nothing, and no error, for text that is no JSON: one bad row must not stop the check of the others.
+# If the text is not JSON, the function returns NULL and raises no error, because one bad row must not stop the check of
+# other rows.
 READ = """
     CREATE FUNCTION ledger_message(body bytea) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE STRICT AS $$
     BEGIN

@@ -9,7 +9,7 @@ from rules.profiles import ring
 from rules.profiles.ring import Profile
 
 MOST_EVENTS = 2_000_000
-"""The most payments that the profiles in memory may keep one by one. They use about 400 MB."""
+"""The largest number of single payments in the profiles in memory. They use about 400 MB."""
 _WEIGHT = 4  # of a profile, as a number of events
 
 _TABLES = """
@@ -29,8 +29,8 @@ class BoundedProfiles(Mapping[int, Profile]):
 
     def __init__(self, most_events: int = MOST_EVENTS) -> None:
         self._most = most_events // 2
-        # The profiles that were used after the last change of generations, and the profiles that were used before this
-        # change.
+        # Two generations of profiles: those that were used since the last change of generations, and those that were
+        # used only before.
         self._new: dict[int, Profile] = {}
         self._old: dict[int, Profile] = {}
         self._weight = 0

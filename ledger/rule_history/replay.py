@@ -48,7 +48,7 @@ from rules.profiles.subjects import asks_for, is_refund, keys_to_count
 from rules.recorded_counters import RecordedCounters
 
 _AFTER_THE_GATE = frozenset(each.value for each in (Refusal.REFUSED_BY_RULE, *HOLD_IS_REFUSED_BY))
-"""Refusals of transfers that the gate has judged. The gate has not judged transfers with other refusals."""
+"""The refusals of transfers that the rules have judged. The rules have not judged transfers with other refusals."""
 _Complete = Callable[[Verdict, Facts], Verdict]
 _MOST_REMEMBERED = 200_000
 
@@ -101,7 +101,7 @@ class _Replay:
         self._counters = ProfileCounters(profiles, profiles.paid_before, _Originals())
         needs = {need for compiled in (*rules.by_gate.values(), rules.without_quote) for need in compiled.needs}
         self._asks_paid_before = asks_for(needs, "paid_before")
-        # If there is no list and no marker, no lookup would find anything.
+        # If there are no lists and no markers, a search in them would find nothing.
         self._is_labelled = not rules.follows_history and (PartyList.objects.exists() or Marker.objects.exists())
         self._active, self._variances = ActiveThen(), VariancesThen()
         self._erased_before = stored_payments.facts_erased_before()
@@ -273,7 +273,8 @@ class _Replay:
             return
         report.reproduced += 1
         report.by_kill_switch += is_stopped
-        # What it read under a lock must be what the payments say.
+        # Values that the stored decision read under a lock must equal the values that the replay computes from the
+        # payments.
         rules = {each[0] for each in {*found} ^ {_essence(hit) for hit in now.hits}}
         if rules:
             self._tell_difference(subject, facts, now, rules, told)

@@ -280,7 +280,7 @@ def facts_at_transfer(t: StoredTransfer, kept: Kept | None, *, erased_before: da
         **known,
     )
     if t.is_counted and (t.payer, t.payee) != (found.payer, found.payee):
-        # Several quotes have these terms, or there was no quote. What was counted is the payment's own.
+        # Several quotes have these terms, or there was no quote. So the hub counted the payment's own values.
         alias = t.payee if t.alias is None else t.alias
         found = replace(found, payer=t.payer, payee=t.payee, payee_alias=alias)
     return found

@@ -75,7 +75,7 @@ class BulkTransfersView(_BulkTransferView):
                 amount=amount,
                 condition=item.condition,
                 expires_at=expires_at,
-                # The digest of an item includes the digest of its bulk. So items of two bulks are never equal
+                # The digest of an item includes the digest of its bulk. So items of two bulks never count as the same
                 # message.
                 digest=hashlib.sha256(digest + item.transfer_id.encode()).digest(),
                 message=kept_with_the_bulk,
@@ -124,7 +124,8 @@ class BulkTransferView(_BulkTransferView):
         body = self.read(BulkTransferPut)
         results = _results(body)
         if body.bulk_transfer_state not in ("COMPLETED", "REJECTED"):
-            # The payee only reports its progress and its first results, so the hub stores and sends nothing.
+            # In this message, the payee only reports its progress and its first results, so the hub stores and sends
+            # nothing.
             self.answered = self._reported_on(checked_id(bulk_transfer_id, "bulkTransferId"))
             return taken()
         is_rejection = body.bulk_transfer_state == "REJECTED"

@@ -25,7 +25,7 @@ def remember(question: Outgoing, *, resource: str, subject: str, version: str, w
     execute(_REMEMBER, parameters)
 
 
-# A sender's retries repeat an answer fewer than ten times, and ten answers fit into the requester's queue.
+# A sender repeats an answer fewer than ten times, and ten answers fit into the requester's queue of messages.
 _END = """
     UPDATE quotes_question SET ended_at = coalesce(ended_at, statement_timestamp()), answers = answers + 1
     WHERE subject = %s AND resource = %s AND asked_id = %s AND asker_id = %s AND answers < 10

@@ -23,7 +23,7 @@ from quotes.models import Agreement
 from quotes.views.message_view import MessageView
 
 Currencies = tuple[str, ...]
-"""A currency, or several currencies of which one is sufficient."""
+"""A currency, or several currencies. An account in one of these currencies is sufficient."""
 
 
 class AgreementView(MessageView):

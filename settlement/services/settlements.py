@@ -45,7 +45,7 @@ def create(*, model_name: str, window_ids: Sequence[int], reason: str, actor: st
     """
     if len(set(window_ids)) != len(window_ids) or not window_ids:
         raise _refused("settlementWindows: name at least one window, and each only once")
-    # Totals are usually computed right after a window closes. A process may have died between the two steps.
+    # Totals are usually computed immediately after a window closes. Perhaps a process died between the two steps.
     for window in SettlementWindow.objects.filter(pk__in=window_ids, totalled_at=None).exclude(state="OPEN"):
         total_up(window.pk)
     return _create(model_name, sorted(window_ids), reason, actor)
@@ -216,7 +216,7 @@ def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
         _remember_whole(settlement, actor)
         return settlement
     accounts = list(_accounts_of(settlement))
-    # While the settlement is RESERVED, some of its accounts may already be one step further.
+    # While the settlement is RESERVED, some of its accounts are perhaps already in the next state.
     if not {State(settlement.state), *(State(account.state) for account in accounts)} <= MAY_ABORT:
         raise _refused("State change not allowed")
     reserved = [account for account in accounts if account.state == State.PS_TRANSFERS_RESERVED]

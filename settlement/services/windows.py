@@ -36,8 +36,8 @@ def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Cl
     `window_id` is not the open window, or if the window has no commits.
     """
     done = _close(reason=reason, actor=actor, window_id=window_id)
-    # The window stays closed even if the totals fail. In this case the periodic task computes the totals later, and
-    # operators see the fault.
+    # The window stays closed even if the computation of the totals fails. In this case the periodic task computes the
+    # totals later, and operators see the fault.
     isolating_batches.one_by_one(_BATCH, {str(done.closed.pk): done.closed.pk}, total_up, are_all=False)
     return Closed(SettlementWindow.objects.get(pk=done.closed.pk), done.opened)
 
@@ -121,6 +121,7 @@ def _find_left(most: int) -> list[str]:
 @transaction.atomic(durable=True)
 def _total_up_some(window_ids: list[str]) -> int:
     store.allow_time_for_totals()
-    # The process that closed a window may have locked its row. Without SKIP LOCKED, all workers would wait for it.
+    # Perhaps the process that closed the window still has the window's row locked. Without SKIP LOCKED, all workers
+    # would wait for this process.
     free = SettlementWindow.objects.select_for_update(no_key=True, skip_locked=True).filter(pk__in=window_ids)
     return len([_total_up(window) for window in free])

@@ -64,8 +64,8 @@ class AdministrationView(PlainView):
         if method not in METHODS or getattr(self, method.lower(), None) is None:
             raise exceptions.MethodNotAllowed(method)
         request_body.check_head(request._request)
-        # The length is checked before authentication. For the CSRF check of a session, Django reads a body that claims
-        # to be a form.
+        # The length is checked before the caller is authenticated. To check a session's CSRF token, Django would read
+        # any body whose Content-Type is a form.
         self._length = request_body.length_of(request._request, settings.MAX_ADMINISTRATION_BODY_BYTES)
         super().initial(request, *args, **kwargs)
 

@@ -116,7 +116,7 @@ def _start(stack: Stack, bank: Bank, life: float) -> None:
         config.chmod(0o600)
     outbound = f"http://{net.HOST}:{bank.ports.outbound}"
     python = sys.executable
-    # The hub's port may have changed since the last start. On one machine, only the hub calls the connectors.
+    # The hub's port has perhaps changed since the last start. On one machine, only the hub calls the connectors.
     flags = ["--hub-url", stack.base_url, "--inbound-is-private", "true", "--quote-expiry-s", str(_TERMS_ARE_VALID_S)]
     connector = [python, "-m", "kitovu_connector", "--config", str(config), *flags]
     stack.add_process(f"connector-{bank.name}", connector, health_url=f"{outbound}/health/live")

@@ -82,7 +82,7 @@ def _fund(base: str, name: str, currency: str, cap: int, funds: int) -> None:
         for account in accounts
         if account["ledgerAccountType"] == "SETTLEMENT" and account["currency"] == currency
     )
-    # The id is the same each time, so that the hub records the funds only once.
+    # The id of the funds is the same at each start, so that the hub records the funds only once.
     subject = name if currency == CURRENCY else f"{name} {currency}"
     _ask(
         "POST",
@@ -99,6 +99,6 @@ def _fund(base: str, name: str, currency: str, cap: int, funds: int) -> None:
 
 def _ask(method: str, url: str, body: object, *, may_exist: bool = False) -> None:
     status, answer = call(method, url, body)
-    # The reference hub's answer if something exists already is 400, or 500 for limits.
+    # If an object exists already, the reference hub responds with 400, or with 500 for limits.
     if not (200 <= status < 300 or (may_exist and status in (400, 500) and "already" in str(answer))):
         raise LocalError(f"{method} {url} was refused with {status}: {answer}", where=url, do="make clean, then again.")
