@@ -111,7 +111,7 @@ class OracleClient:
         self, endpoint: str, call: Call, about: str, caller: Caller, until: float, pauses: OraclePauses
     ) -> Reply:
         if not pauses.may_ask(caller):
-            raise OracleUnavailable("no request sent: it failed again and again")
+            raise OracleUnavailable("no request sent: several earlier requests to this oracle failed")
         left_s = until - time.monotonic()
         outcome = Outcome.UNKNOWN
         try:
@@ -147,7 +147,7 @@ class OracleClient:
         """
         sql_execution.give_back()
         if self._oracle(endpoint).pauses.is_paused(caller):
-            raise OracleUnavailable("no request sent: it failed again and again")
+            raise OracleUnavailable("no request sent: several earlier requests to this oracle failed")
         left_s = until - time.monotonic()
         try:
             return self._run(endpoint, self._all(endpoint, calls, left_s), left_s)

@@ -50,7 +50,10 @@ class Gauges:
             found = _read()
         except DatabaseError:
             found = []
-        return [gauge("kitovu_database_up", "1 if the database answered this scrape", 1 if found else 0), *found]
+        return [
+            gauge("kitovu_database_up", ("1 if the database responded to this request for metrics"), 1 if found else 0),
+            *found,
+        ]
 
 
 def gauge(name: str, text: str, value: float) -> Metric:

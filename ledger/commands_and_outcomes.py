@@ -251,7 +251,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
         "there is a conversion for the determining transfer",
     ),
     Refusal.REJECTED_BY_FXP: (ErrorCode.PAYEE_REJECTION, ""),
-    Refusal.TRANSFER_DID_NOT_COME: (ErrorCode.TRANSFER_EXPIRED, "the determining transfer did not come"),
+    Refusal.TRANSFER_DID_NOT_COME: (ErrorCode.TRANSFER_EXPIRED, "the determining transfer did not arrive in time"),
     Refusal.TRANSFER_WAS_ABORTED: (ErrorCode.VALIDATION_ERROR, "the determining transfer was aborted"),
 }
 

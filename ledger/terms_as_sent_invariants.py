@@ -64,7 +64,7 @@ INVARIANTS = [
     ),
     Invariant(
         "conversions_are_what_was_sent",
-        "A conversion's amounts, currencies, parties, condition and transfer equal those in the stored message.",
+        "A conversion's amounts, currencies, parties, condition and transfer are equal to those in the stored message.",
         f"""SELECT commit_request_id, initiator, fxp_name, m IS NULL AS is_unreadable, source_amount, target_amount,
                    {_text("sourceAmount,amount", _SOURCE)} AS source_sent,
                    {_text("targetAmount,amount", _TARGET)} AS target_sent

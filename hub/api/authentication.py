@@ -35,7 +35,7 @@ def participant_of(request: HttpRequest, source: str) -> int:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: this is the hub's own name")
     participant_id = _proven(request, source) if settings.PARTICIPANT_AUTH else _named(source)
     if not calls_from_its_network(request, participant_id):
-        _refuse(403, source, "called from an address that is not the participant's", "not from this address")
+        _refuse(403, source, "the request comes from an address that is not the participant's", "not from this address")
     return participant_id
 
 

@@ -19,7 +19,7 @@ from hub.participants.models import Credential, Participant
 
 MOST_CLIENTS = 2  # the most valid clients at the same time, so that a new client can replace an old one
 _VALID_FOR = timedelta(days=730)
-_REGISTERED = "it is registered already, or was once, here or elsewhere"
+_REGISTERED = "this certificate, key or client was registered before, for this or another participant"
 
 
 @dataclass(frozen=True, slots=True)

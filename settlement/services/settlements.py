@@ -44,7 +44,7 @@ def create(*, model_name: str, window_ids: Sequence[int], reason: str, actor: st
     Raises FspiopError 3100 if a window has no content for the model.
     """
     if len(set(window_ids)) != len(window_ids) or not window_ids:
-        raise _refused("settlementWindows: name at least one window, and each only once")
+        raise _refused("settlementWindows: must name at least one window, and each window only once")
     # Totals are usually computed immediately after a window closes. Perhaps a process died between the two steps.
     for window in SettlementWindow.objects.filter(pk__in=window_ids, totalled_at=None).exclude(state="OPEN"):
         total_up(window.pk)
@@ -75,7 +75,7 @@ def _create(model_name: str, window_ids: Sequence[int], reason: str, actor: str)
     )
     owed = obligations(Total(row[0], row[1], int(row[2]), int(row[3])) for row in totals)
     if any(abs(obligation.net) > _MOST for obligation in owed):
-        raise _refused("a net is larger than one entry can be; settle fewer windows together")
+        raise _refused("a net amount is too large for one entry; settle fewer windows together")
     settlement = Settlement.objects.create(model=model, reason=reason)
     Inclusion.objects.bulk_create(Inclusion(settlement=settlement, content=content) for content in contents)
     accounts = SettlementAccount.objects.bulk_create(

@@ -96,7 +96,7 @@ def _pay(payment: Wanted, run_id: str, bank: Bank) -> Result:
         if status != 202:  # 202 means that the payment has not ended yet
             break
         if time.monotonic() > end:
-            return Result(payment, "open", time.monotonic() - began, "no end within 240 s")
+            return Result(payment, "open", time.monotonic() - began, "the payment did not end within 240 s")
     seconds = time.monotonic() - began
     if status == 200 and answer["state"] == "COMMITTED":
         return Result(payment, "committed", seconds, "")
