@@ -27,7 +27,8 @@ _FORMS = {
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """The alias of a party: FSPIOP API v1.1, section 7.4.13 (PartyIdInfo). Omitted parts are empty."""
+    """The alias of a party: FSPIOP API v1.1, section 7.4.13 (PartyIdInfo). Parts of the alias that the path omits are
+    empty."""
 
     type: str
     identifier: str
@@ -100,7 +101,7 @@ def check_form(alias: Alias) -> None:
 def fitting(registrations: Iterable[Registration], alias: Alias) -> list[Registration]:
     """Returns the registrations for this alias and sub-id.
 
-    Registrations for the alias's currency come before registrations for all currencies. Otherwise, the registrations
+    Registrations for the alias's currency come before registrations for all currencies. Registrations of the same kind
     keep their order.
     """
     own_sub_key = alias.sub_key

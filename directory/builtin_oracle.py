@@ -40,7 +40,7 @@ def port(registration_id: int, *, to: Participant, actor: str) -> PartyIdentifie
     """Moves a registration to another DFSP. Operators use this function if the old DFSP does not withdraw the
     registration.
 
-    Writes an audit entry.
+    Adds an entry to the audit trail.
     """
     registration = PartyIdentifier.objects.select_for_update(of=("self",)).select_related("fsp").get(pk=registration_id)
     if not to.is_active or to.is_hub:

@@ -10,7 +10,8 @@ from hub.outbox.messages import ReceivedMessage, Recipient
 from hub.participants.parties import Party
 
 LookupKey = tuple[int, str, int]
-"""A lookup: the requester's id, the subject of its messages, and the id of the DFSP that received the lookup."""
+"""The identity of a lookup: the requester's id, the subject of the lookup's messages, and the id of the DFSP that
+received the lookup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Gate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The rows for the decisions about a group's lookups and answers."""
+    """The database rows for the decisions about a group's lookups and answers."""
 
     oracles: Mapping[str, Sequence[RegisteredOracle]]  # the registered oracles by type
     own_types: Collection[str]  # the types for which the hub's own oracle answers

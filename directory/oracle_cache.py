@@ -27,8 +27,8 @@ _MARGIN_S = 5  # an edition lives this much longer than any answer requested bef
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """The cached answer to a request, if the cache has an answer. `edition` is the alias's edition at the time of the
-    request."""
+    """The cached answer to a request, if the cache has an answer. The field `edition` is the alias's edition at the
+    time of the request."""
 
     found: list[Registration] | None
     edition: str = ""

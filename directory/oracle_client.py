@@ -178,7 +178,7 @@ class OracleClient:
         return self._loop
 
     def close(self) -> None:
-        """Closes all connections. The next request to an oracle opens new connections."""
+        """Closes all connections to oracles. The next request to an oracle opens new connections."""
         with self._guard:
             loop, self._loop = self._loop, None
         if loop is not None and loop.is_running():

@@ -21,7 +21,7 @@ def add(*, alias_type: str, endpoint: str, currency: str, is_default: bool, acto
 
 
 def change(oracle_id: str, *, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
-    """Replaces an oracle's terms."""
+    """Replaces an oracle's type, address and other terms."""
     with transaction.atomic():
         oracle = _locked(oracle_id)
         if oracle is None:

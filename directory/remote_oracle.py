@@ -56,8 +56,8 @@ def probe(oracle: Oracle) -> float:
 
 
 def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
-    """Registers an alias. If the oracle's answer shows that another DFSP has the alias, returns False and changes
-    nothing."""
+    """Registers an alias at the oracle. If the oracle's answer shows that another DFSP has the alias, returns False and
+    changes nothing."""
     shown = _shown(oracle, alias, fsp.id, until)
     held = _holders(shown, alias)
     if _others(shown, alias, fsp):
@@ -127,7 +127,7 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
 
 
 def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
-    """Deletes this DFSP's registrations. Returns whether the DFSP had a registration.
+    """Deletes this DFSP's registrations of an alias at the oracle. Returns whether the DFSP had a registration.
 
     The hub requests the deletion only if the oracle has no registration of another DFSP under exactly this path.
     """

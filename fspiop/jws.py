@@ -107,7 +107,8 @@ def verify(
     """Checks that the owner of one of `keys` signed exactly these bytes for this request (API Signature v1.1, 3.3).
 
     `method` and `uri` are taken from the actual request, not from FSPIOP-URI and FSPIOP-HTTP-Method. `uri` is the path,
-    beginning with the resource, and the query. `headers` has lower-case names. Raises FspiopError 3105.
+    beginning with the resource, and the query. `headers` has lower-case names. Raises FspiopError 3105 if the signature
+    is malformed or wrong.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     if not _is_signed(header_text, body, signature, keys, algorithm):

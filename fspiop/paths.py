@@ -15,8 +15,8 @@ def path_of(*segments: str) -> str:
 def encodes(written: str, path: str) -> bool:
     """Returns whether the path `written`, if it is decoded, equals the given decoded path.
 
-    The function compares the two paths segment by segment. %2F is part of a segment, but after decoding it looks like a
-    separator of segments.
+    The function compares the two paths segment by segment. The text %2F is part of a segment, but looks like a
+    separator of segments after decoding.
     """
     if _WRITTEN.match(written) is None:
         return False

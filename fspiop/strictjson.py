@@ -43,8 +43,8 @@ def loads(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VAL
 def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VALUES) -> None:
     """Raises FspiopError 3101 if the body is nested too deeply, and 3104 if the body would create too many objects.
 
-    The check counts JSON's punctuation marks in the bytes before any object is created. So the check does only a
-    limited amount of work for each byte. An empty array or object counts twice.
+    The check counts JSON's punctuation marks in the bytes before any object is created. So the amount of work for each
+    byte of the body is limited. An empty array or object counts twice.
     """
     marks = raw.translate(None, _NOT_MARKS)
     opens = marks.count(b"[") + marks.count(b"{")

@@ -67,7 +67,7 @@ def register(work: Work, *commands: type) -> None:
 
 def run(batch: Sequence[Command], *, is_alone: bool = False, waits_again: bool = True) -> list[Outcome]:
     """Decides and commits these commands as one transaction. Returns the commands' outcomes in the order of the
-    commands. Retries a lost race.
+    commands. Repeats the transaction if another transaction changed the rows first.
 
     If `waits_again` is false, the engine does not repeat a transaction that waited too long for a lock.
     """
@@ -147,8 +147,8 @@ _engine = Engine()
 def submit(command: Command) -> Outcome:
     """Returns the command's outcome after its transaction is durable.
 
-    A large message is a group of its own, because it can be as large as five groups. Otherwise, other senders' messages
-    in the same group would wait for the large message.
+    A large message is a group of its own, because it can be as large as five groups. If a large message were in a group
+    with other messages, other senders would wait for it.
     """
     if len(command.message.body) <= settings.MAX_BODY_BYTES:
         return _engine.submit(command)

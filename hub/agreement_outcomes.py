@@ -39,7 +39,7 @@ class Forwarded:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """The message repeats an earlier message. Nothing is stored.
+    """The message repeats an earlier message. The hub stores nothing about the message.
 
     The hub forwards a repeated request again, or sends the stored answer to the requester.
     """
@@ -49,14 +49,15 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The hub refuses the message by an error callback to its sender. Nothing is stored."""
+    """The hub refuses the message by an error callback to its sender. The hub stores nothing about the message."""
 
     message: Outgoing
 
 
 @dataclass(frozen=True, slots=True)
 class NotObeyed:
-    """The hub refuses the message in the HTTP response, because its sender gets no callback. Nothing is stored.
+    """The hub refuses the message in the HTTP response, because its sender gets no callback. The hub stores nothing
+    about the message.
 
     The outcome of a message contains no exception. An exception would keep its stack frames in memory, and the frames
     would keep the message.
@@ -68,20 +69,22 @@ class NotObeyed:
 
 @dataclass(frozen=True, slots=True)
 class NoRoom:
-    """The sender has caused too many messages that wait for this destination. Nothing is stored."""
+    """The sender has caused too many messages that wait for this destination. The hub stores nothing about the
+    message."""
 
     destination: str
 
 
 @dataclass(frozen=True, slots=True)
 class AtOracles:
-    """The hub must first send a request to registered oracles, to find the DFSP of the alias. Nothing is stored."""
+    """The hub must first send a request to registered oracles, to find the DFSP of the alias. The hub stores nothing
+    about the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alone:
     """The message repeats an earlier message that is too large for this group. The repeated message must be a group of
-    its own. Nothing is stored."""
+    its own. The hub stores nothing about the message."""
 
 
 Outcome = Forwarded | Repeated | Refused | NotObeyed | NoRoom | AtOracles | Alone

@@ -2,8 +2,8 @@
 
 Each running request occupies one place. Each caller's first request has a reserved place, which does not belong to the
 shared places. So a caller's first request is admitted even while other callers occupy all shared places. Further
-requests of a caller need shared places, and one caller can occupy only some of the shared places. Other requests wait.
-When a place becomes free, the waiting caller with the fewest places gets it.
+requests of a caller need shared places, and one caller can occupy only some of the shared places. Requests without a
+place wait. When a place becomes free, the waiting caller with the fewest places gets it.
 """
 
 import threading

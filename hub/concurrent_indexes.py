@@ -1,7 +1,7 @@
 """Adds indexes in a migration of a running hub without blocking any request, even if the table is large.
 
 A migration that adds such an index must have `atomic = False`. After an interruption, the migration can be run again.
-It then rebuilds the invalid index.
+The repeated migration rebuilds the invalid index.
 """
 
 from typing import Any

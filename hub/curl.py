@@ -163,11 +163,11 @@ class Curl:
         multi.setopt(pycurl.M_MAXCONNECTS, _MOST_KEPT_CONNECTIONS)
 
     async def __aenter__(self) -> Self:
-        """Returns the object. The first request to a server opens a connection."""
+        """Returns the `Curl` object. The first request to a server opens a connection."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Closes all connections."""
+        """Closes all open connections."""
         self.close()
 
     def close(self) -> None:

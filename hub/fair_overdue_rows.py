@@ -31,7 +31,7 @@ def overdue(
 
     Selects a row of each participant in turn, and each participant's oldest row first.
 
-    Locks nothing.
+    The SQL statement locks no row.
 
     Leaves out rows that the batch skips at present. `of` is the name of the column that contains a row's participant.
     `parameters` are the parameters of all conditions, in the order of `ways`.

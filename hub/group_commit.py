@@ -47,8 +47,8 @@ _SHORTER = "SELECT set_config(%s, least(nullif(setting::int, 0), %s)::text, fals
 
 
 class LostRace(Exception):
-    """Raised if the database refused a decision because the rows had changed since the engine read them. Nothing was
-    written.
+    """Raised if the database refused a decision because the rows had changed since the engine read them. The refused
+    decision was not stored.
 
     The engine must repeat the decision.
     """

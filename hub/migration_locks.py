@@ -22,9 +22,9 @@ T = TypeVar("T")
 LOCK_TIMEOUT_MS = 500
 PAUSE_S = 1.0
 PATIENCE_S = 900.0
-"""If a transaction reads a table for longer, a person must end it.
+"""If another transaction reads the table for longer than this, a person must end that transaction.
 
-The migration names the transactions that it waits for.
+The migration reports the transactions for which it waits.
 """
 
 

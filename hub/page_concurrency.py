@@ -3,8 +3,8 @@ files.
 
 Only a few page requests run at once (`WEB_PAGES`), with at most half of the pooled database connections. So even if
 page requests are slow, threads and connections are left for DFSPs' requests. One signed-in user can use only half of
-the places for page requests. The same limit applies to one address without a signed-in user. If no place is free, a
-page request waits for some seconds and then gets 503.
+the places for page requests. The same limit applies to all requests of one address for which no user is signed in. If
+no place is free, a page request waits for some seconds and then gets 503.
 
 Anybody can invent a session cookie. So the cookie names a user only after a request has shown that the session is real.
 Until the session is shown to be real, its requests count for their address.

@@ -15,7 +15,8 @@ _MOST_BODY_BYTES = 262_144  # 192 such bodies at once need 48 MiB
 
 
 def faults() -> list[str]:
-    """Returns one sentence for each setting with which a production hub must not start. Empty in development."""
+    """Returns one sentence for each setting with which a production hub must not start. The list is empty in
+    development."""
     if not settings.PRODUCTION:
         return []
     found = []

@@ -116,7 +116,7 @@ _OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.
 def is_of_some_rows(error: BaseException) -> bool:
     """Returns whether PostgreSQL ended a transaction because of single rows, and not because of a general failure.
 
-    Then nothing was written.
+    If the result is True, no change was stored.
     """
     return isinstance(error.__cause__, _OF_SOME_ROWS)
 
@@ -124,8 +124,8 @@ def is_of_some_rows(error: BaseException) -> bool:
 def is_outdated(error: BaseException) -> bool:
     """Returns whether a prepared statement failed because a migration has changed the statement's columns.
 
-    PostgreSQL has done nothing. After a ROLLBACK, psycopg prepares each statement again, and the repeated statements
-    succeed.
+    PostgreSQL has not run the failed statement. After a ROLLBACK, psycopg prepares each statement again, and the
+    repeated statements succeed.
     """
     cause = error.__cause__
     return isinstance(cause, pg.FeatureNotSupported) and cause.diag.source_function == "RevalidateCachedQuery"

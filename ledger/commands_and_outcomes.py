@@ -304,7 +304,8 @@ class Reserved:
 
 @dataclass(slots=True)
 class Refused:
-    """The prepare was refused. The hub stores the refusal, and refuses a repeated prepare in the same way.
+    """The hub refused the transfer request (prepare). The hub stores the refusal, and refuses a repeated prepare in the
+    same way.
 
     When the hub refuses a transfer, it also ends the transfer's conversions.
     """

@@ -10,7 +10,7 @@ from ledger.limits import Bound, passed
 from ledger.snapshot import AccountState, Posting, Snapshot
 
 HOLD_IS_REFUSED_BY: Sequence[Refusal] = (Refusal.LIQUIDITY, Refusal.NDC)
-"""The refusals, in the order in which `hold` checks for them."""
+"""The refusals of a reservation, in the order in which `hold` checks for them."""
 
 
 def hold(account: AccountState, amount: int) -> Refusal | None:

@@ -1,6 +1,6 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""The invariants of the ledger as named SQL statements. Each statement must return no row. `manage.py check_ledger`
-runs them.
+"""The invariants of the ledger as named SQL statements. Each statement must return no row. The command `manage.py
+check_ledger` runs these statements.
 
 The statements run in one read-only REPEATABLE READ transaction, so the invariants can be checked while the hub works.
 """

@@ -73,8 +73,8 @@ def is_due(used: int, limit: int, alarm_percentage: int) -> bool:
 
 
 def uses() -> list[Use]:
-    """Returns how much each active participant uses of its limits, by participant's name and currency. Runs one SQL
-    statement."""
+    """Returns how much each active participant uses of its limits, by participant's name and currency. The function
+    runs one SQL statement."""
     # Sums are numeric, so one account with a sum beyond 64 bits does not make the statement fail for all other
     # accounts.
     return [

@@ -105,13 +105,16 @@ class Gate(Protocol):
         held."""
 
     def count(self, digest: bytes, now: datetime) -> None:
-        """Counts this prepare. The ledger calls this method after the transfer's amount is reserved."""
+        """Counts this transfer in the profiles of its parties. The ledger calls this method after the transfer's amount
+        is reserved."""
 
     def uncount(self, transfer_id: str) -> None:
-        """Stops counting this transfer. The ledger calls this method after the transfer is aborted."""
+        """Removes this transfer from the counts in the profiles. The ledger calls this method after the transfer is
+        aborted."""
 
     def save(self) -> None:
-        """Writes the counted transfers. The ledger calls this method after the batch's transfers are written."""
+        """Stores which transfers the profiles count. The ledger calls this method after the batch's transfers are
+        written."""
 
 
 @dataclass(slots=True)

@@ -258,7 +258,7 @@ def _read_covers(accounts: dict[int, AccountState]) -> None:
 
 
 def save(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
-    """Writes the decisions.
+    """Stores the decisions of a batch.
 
     The database also checks each decision. Raises LostRace if one of the database's checks refuses a change.
     """

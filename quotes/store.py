@@ -19,7 +19,7 @@ from quotes.commands_and_facts import AskTerms, GiveTerms, Side, Standing, Store
 from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 
 KINDS: Mapping[str, type[Agreement]] = MappingProxyType({kind.resource: kind for kind in (Quote, BulkQuote, FxQuote)})
-"""The kinds of agreements by their names in paths."""
+"""The kinds of agreements, by the names that paths contain."""
 
 # The additional columns of each kind of agreement, with their types: columns that a request sets, and columns that
 # terms set.
@@ -98,7 +98,8 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: M
 
 
 def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> None:
-    """Stores these answers. Each answer is given together with the state that its agreement had when the hub read it.
+    """Stores these answers to requests for terms. Each answer is given together with the state that its agreement had
+    when the hub read it.
 
     Raises LostRace if an agreement's state has changed since the hub read it. An agreement never returns to an earlier
     state. So if its state is the same, the agreement has not changed at all.

@@ -64,7 +64,7 @@ def not_as_quoted(claims: Sequence[Claim]) -> frozenset[bytes]:
 
     The comparison uses only answers that this hub has forwarded.
 
-    One statement.
+    The function runs one SQL statement.
     """
     columns = [
         [c.key for c in claims],
@@ -90,7 +90,7 @@ def not_in_bulk_quote(bulk_quote_id: str, claims: Sequence[Claim]) -> frozenset[
     """Returns the keys of claims whose terms are not in this bulk quote's answer, or None if the bulk quote has no
     answer.
 
-    One statement.
+    The function runs one SQL statement.
     """
     row = execute(_BULK_TERMS, [bulk_quote_id, claims[0].payer_id]).fetchone()
     if row is None:

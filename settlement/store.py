@@ -54,7 +54,7 @@ def window_totals(window_id: int) -> list[tuple[str, str, Total]]:
 def totals_between(window_id: int, *, after: int, up_to: int) -> list[tuple[str, Total]]:
     """Returns (participant, total) for each account that a part of a window's commits debits or credits.
 
-    This part contains the commits whose ids are above `after` and at most `up_to`.
+    The part of the window contains the commits whose ids are above `after` and at most `up_to`.
     """
     return [(row[2], _total(row)) for row in execute(_TOTALS_BETWEEN, [window_id, after, up_to])]
 
@@ -109,7 +109,7 @@ _OF_WINDOW = f"{_ACCOUNTS} WHERE e.window_id = %s AND {_IS_UNSETTLED} ORDER BY e
 def unsettled(window_id: int, currency: str, *, batch: str, after: int, limit: int) -> list[int]:
     """Returns the unsettled entries of a window's commits in a currency, with the oldest first.
 
-    Leaves out skipped entries.
+    Leaves out entries that the batch skips at present.
     """
     return [row[0] for row in execute(_UNSETTLED, [window_id, after, currency, batch, limit])]
 

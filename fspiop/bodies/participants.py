@@ -34,7 +34,7 @@ class ParticipantsPost(Message):
 
 
 class ParticipantPut(Message):
-    """PUT /participants/{Type}/{ID} (section 6.2.4.1).
+    """PUT /participants/{Type}/{ID} (section 6.2.4.1): the result of a request about one party.
 
     The answer in the API's text has the field `fsp_id`. The reference hub's answers to GET and DELETE have the field
     `fsp_id`. The reference hub's answers to POST and PUT have a list instead.

@@ -42,7 +42,7 @@ class Institution(Struct, rename={"other": "Othr"}):
 
 
 class Agent(Struct, rename={"institution": "FinInstnId"}):
-    """A DFSP or FXP."""
+    """A DFSP or FXP in an ISO 20022 message."""
 
     institution: Institution
 
@@ -70,7 +70,7 @@ class PartyId(Struct, rename={"person": "PrvtId", "organisation": "OrgId"}):
 
 
 class Customer(Struct, rename={"id": "Id"}):
-    """The payer or payee."""
+    """The payer or payee in an ISO 20022 message."""
 
     id: PartyId
 

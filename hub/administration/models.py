@@ -1,4 +1,5 @@
-"""The OAuth2 clients of the hub's operators: programs that use the administration APIs. DFSPs' clients are separate."""
+"""The OAuth2 clients of the hub's operators: programs that use the administration APIs. The clients of DFSPs are in
+another table."""
 
 import pgtrigger
 from django.conf import settings
@@ -8,7 +9,7 @@ from django.utils import timezone
 
 
 class AdministrationClient(models.Model):
-    """A program of the hub's operators. Its key and secret are valid for a limited time.
+    """A program of the hub's operators. The program's key and secret are valid for a limited time.
 
     The hub creates a client's secret when the client's holder fetches the secret. The audit trail and the client's
     requests contain the key, so no row is ever deleted and no key is reused.

@@ -1,4 +1,5 @@
-"""Creates and revokes administration clients, issues their secrets, and records their use. All changes are audited."""
+"""Creates and revokes administration clients, issues their secrets, and records their use. The audit trail records all
+these changes."""
 
 import secrets
 from datetime import timedelta
@@ -23,7 +24,7 @@ _NOTE_USE_EVERY_S = 60
 
 @transaction.atomic
 def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) -> AdministrationClient:
-    """Creates a client. A new client cannot be used until its holder has fetched the secret."""
+    """Creates an administration client. A new client cannot be used until its holder has fetched the secret."""
     if not scopes or not set(scopes) <= set(SCOPES):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"scopes: must be one or both of {', '.join(SCOPES)}")
     client = AdministrationClient.objects.create(
@@ -47,8 +48,8 @@ def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) ->
 def give_secret(client_id: int, *, to: User) -> tuple[AdministrationClient, str]:
     """Creates and returns a client's secret.
 
-    Only the client's holder can fetch the secret. This is possible only once, and only in the first APPROVAL_EXPIRES_S
-    seconds.
+    Only the client's holder can fetch the secret. The holder can fetch it only once, and only in the first
+    APPROVAL_EXPIRES_S seconds.
     """
     client = AdministrationClient.objects.select_for_update(no_key=True).filter(pk=client_id, holder=to).first()
     if client is None:

@@ -6,7 +6,7 @@ contain permissions (`scope`). A process issues tokens only for the APIs that it
 
 Wrong secrets do not lock a client. A secret cannot be guessed, and a stranger must not be able to lock a client.
 The process compares secrets with copies in its memory. However many wrong secrets arrive, the process reloads the copy
-for operators' clients at most once a second. It reloads the copy for DFSPs' clients at most once in
+for operators' clients at most once a second. The process reloads the copy for DFSPs' clients at most once in
 `CREDENTIALS_REFRESH_S`.
 """
 

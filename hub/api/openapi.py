@@ -23,7 +23,7 @@ APIS = {
     "directory": "administration of oracles",
     "settlement": "settlement",
 }
-"""Each of these APIs has its own document at /docs/schema/."""
+"""Each API of the hub has its own document at /docs/schema/."""
 
 
 class ClientScheme(OpenApiAuthenticationExtension):

@@ -1,13 +1,13 @@
 """Limits password attempts. The limits prevent an attacker from guessing passwords, and from locking people out.
 
-Each failed attempt to sign in counts for a quarter of an hour. It counts for up to three subjects:
+Each failed attempt to sign in counts for a quarter of an hour. A failed attempt counts for up to three subjects:
 - attempts with this name from this address
 - attempts with any name from this address
 - attempts with this name from all addresses where nobody has signed in with this name
 
 An attacker whose address differs from a person's address can reach only the third limit for this person. The third
 limit does not apply to a person who has signed in from this address before. If a person has signed in with a browser
-before, this browser has a separate count. Attempts with other browsers do not change it.
+before, this browser has a separate count. Attempts with other browsers do not change this count.
 """
 
 import hashlib
@@ -69,8 +69,8 @@ class Attempt:
             return _without_cache()
 
     def succeed(self) -> None:
-        """Records success. Removes a successful attempt from the counts of failures, and adds its address to the known
-        addresses."""
+        """Records that an attempt to sign in succeeded. Removes a successful attempt from the counts of failures, and
+        adds its address to the known addresses."""
         try:
             for key, _ in self._places():
                 _uncount(key)
@@ -98,7 +98,7 @@ class Attempt:
             return
 
     def _count_failure(self) -> bool:
-        """Counts a failure.
+        """Counts a failed attempt to sign in.
 
         After one of the three limits is reached, the later subjects are not counted. So one address cannot reach the
         third limit.

@@ -50,8 +50,8 @@ _TCP_INFO = struct.Struct("44xI4xI96xII")
 class Input:
     """A request's `wsgi.input`.
 
-    This object contains the time at which a thread began to wait for a body. If a piece of the body arrives, this time
-    does not change.
+    This object contains the time at which a thread began to wait for a body. When a piece of the body arrives, the
+    recorded time does not change.
     """
 
     __slots__ = ("_address", "_began", "_input", "_port")
@@ -210,7 +210,7 @@ def connections_to(ports: set[int]) -> Iterator[list[Connection]]:
 
 
 def _channel_of(descriptor: int) -> socket.socket | None:
-    """Returns a copied descriptor.
+    """Returns a copy of a file descriptor.
 
     The original file descriptor can refer to another file a moment later, but a copy always refers to the same file.
     """

@@ -2,7 +2,7 @@
 key.
 
 A token contains the name of its client. If the client presented a certificate, the token also contains the
-certificate's SHA-256 (RFC 8705). Tokens are not stored. Whenever a token is used, the hub checks the client's
+certificate's SHA-256 (RFC 8705). The hub does not store tokens. Whenever a token is used, the hub checks the client's
 credential. So the tokens of a revoked credential become invalid within seconds.
 
 Tokens of DFSPs and tokens of the hub's operators have different keys, so the hub cannot confuse the two kinds.
@@ -73,7 +73,7 @@ def _signed(claims: dict[str, object], whose: str) -> str:
 
 @lru_cache(maxsize=4096)  # a DFSP uses a token for minutes; errors are not cached
 def read(text: str) -> Token:
-    """Returns the content of a token that this hub issued. Raises BadToken otherwise.
+    """Returns the content of a token that this hub issued. Raises BadToken for any other token.
 
     The caller must check whether the token has expired.
     """
@@ -88,7 +88,7 @@ def read(text: str) -> Token:
 
 
 def read_operators(text: str) -> OperatorsToken:
-    """Returns the content of an administration client's token. Raises BadToken otherwise.
+    """Returns the content of an administration client's token. Raises BadToken for any other token.
 
     The caller must check whether the token has expired.
     """

@@ -264,7 +264,7 @@ class FspiopView(PlainView):
 
     @property
     def requester(self) -> Recipient:
-        """The caller as the recipient of a callback, with the version that the caller accepts."""
+        """The caller as the recipient of a callback, and the API version that the caller accepts."""
         return Recipient(self.caller, self.fspiop.source, self.accepted_version)
 
 

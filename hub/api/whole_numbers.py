@@ -8,7 +8,7 @@ _WHOLE = re.compile(r"(?P<whole>[0-9]{1,19})(?:\.0+)?\Z")
 
 
 class WholeNumber(int):
-    """The type of a body element whose value is a whole number. Subclasses set the bounds."""
+    """The type of a body element whose value is a whole number. Subclasses set the smallest and the largest number."""
 
     LEAST = 0
     MOST = 2**63 - 1

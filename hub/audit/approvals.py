@@ -26,7 +26,8 @@ _NOT_TOLD = frozenset({"secret_sha256"})
 
 
 class NotApproved(Exception):
-    """Raised with the reason if a request cannot be approved, rejected or withdrawn. The request is unchanged."""
+    """Raised with the reason if a request cannot be approved, rejected or withdrawn. The failed call does not change
+    the request."""
 
 
 def mailbox(email: str) -> str:
@@ -36,8 +37,8 @@ def mailbox(email: str) -> str:
 
 
 def is_one_person(first: User, second: User) -> bool:
-    """Returns whether two accounts belong to one person. This is true if they are the same account or have the same
-    mailbox."""
+    """Returns whether two accounts belong to one person. Two accounts belong to one person if they are the same account
+    or have the same mailbox."""
     return first.pk == second.pk or (mailbox(first.email) != "" and mailbox(first.email) == mailbox(second.email))
 
 

@@ -87,7 +87,7 @@ def ask(
 
     Raises FspiopError 2005 (429) if MOST_WAITING or `most_waiting` requests of this program already wait for approval.
     If `is_checked` is true, the caller has checked that the change is possible. The function `ask` then does not check
-    it.
+    the change again.
     """
     most_waiting = MOST_WAITING if most_waiting is None else most_waiting
     mine = Approval.objects.filter(client=program.name)

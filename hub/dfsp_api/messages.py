@@ -12,11 +12,12 @@ State = Literal["PENDING", "APPROVED", "REFUSED", "EXPIRED"]
 
 
 class _Request(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A request. The hub refuses a request with an unknown field, because it would otherwise ignore the field."""
+    """A request to the hub's own API for DFSPs. The hub refuses a request with an unknown field, because it would
+    otherwise ignore the field."""
 
 
 class _Response(msgspec.Struct, rename="camel", omit_defaults=True):
-    """A response. A message does not contain fields without a value."""
+    """A response of the hub's own API for DFSPs. A message does not contain fields without a value."""
 
 
 class NewSigningRequest(_Request):
@@ -27,7 +28,7 @@ class NewSigningRequest(_Request):
 
 
 class NewSigningKey(_Request):
-    """`key` is a public RSA key: PEM, an X.509 certificate in PEM, or a JWK. Earlier keys stay valid."""
+    """`key` is a public RSA key: PEM, an X.509 certificate in PEM, or a JWK. The DFSP's earlier keys stay valid."""
 
     key: Pem | dict[str, Any]
     valid_from: DateTime | None = None
@@ -122,7 +123,7 @@ class CallbackCheck(_Response, kw_only=True):
     """The result of one call of the hub to the DFSP's endpoint.
 
     `status` is missing if there was no response; then `error` is the reason. `isReachable` is true after any HTTP
-    response. `isTaken` is true only after 2xx.
+    response. `isTaken` is true only after a response with a status 2xx.
     """
 
     url: str | None = None

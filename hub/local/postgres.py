@@ -39,14 +39,14 @@ COMMON = {
 
 
 class Postgres:
-    """One cluster. Call `prepare`, start `argv()`, wait for `is_ready`, then call `ensure_database`."""
+    """One PostgreSQL cluster. Call `prepare`, start `argv()`, wait for `is_ready`, then call `ensure_database`."""
 
     name = "postgres"
     stop_signals = (signal.SIGINT, signal.SIGQUIT)  # fast, then immediate shutdown. After TERM it waits for clients
 
     def __init__(self, state: State, *, throwaway: bool = False) -> None:
-        """Reads the port that PostgreSQL used at its last start. `throwaway` gives up durability. Only the unit tests'
-        own PostgreSQL cluster has this option."""
+        """Reads the port that PostgreSQL used at its last start. With `throwaway`, PostgreSQL can lose data in a crash.
+        Only the unit tests' own PostgreSQL cluster has this option."""
         self.state, self.account, self.throwaway = state, state.account, throwaway
         self.settings = COMMON | (THROWAWAY if throwaway else DURABLE)
         self.data = Path()

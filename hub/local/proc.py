@@ -133,7 +133,7 @@ _STEP_S = 0.25  # the longest time until `wait` notices that `stopping` is set
 def marked(mark: str) -> list[int]:
     """Returns the living processes whose environment contains this mark. A process inherits the mark from its parent.
 
-    Leaves out this process.
+    Leaves out the calling process.
     """
     wanted = f"{MARK}={mark}".encode()
     found = []
@@ -166,7 +166,7 @@ def titled(program: str, word: str) -> list[int]:
 
 
 def send(pid: int, signal: int, *, group: bool = False) -> bool:
-    """Sends a signal. Returns False if there is no process with this pid."""
+    """Sends a signal to a process or to a process group. Returns False if there is no process with this pid."""
     try:
         (os.killpg if group else os.kill)(pid, signal)
     except (ProcessLookupError, PermissionError):

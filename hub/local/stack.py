@@ -38,7 +38,7 @@ class Stack:
         limit: int = 16,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Stores the values. Creating this object does not start the hub. The method `start` does.
+        """Stores the values. Creating this object does not start the hub: call `start` for this.
 
         `environ` replaces os.environ. If `programs` is empty, only PostgreSQL and Valkey run, and no process of the
         hub. `postgres_settings` override the settings of PostgreSQL.
@@ -131,12 +131,12 @@ class Stack:
         self.state.unlock()
 
     def __enter__(self) -> Self:
-        """Starts."""
+        """Starts the hub."""
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stops."""
+        """Stops the hub."""
         self.stop()
 
     # -- while it runs -------------------------------------------------------------------------------------------
@@ -155,8 +155,8 @@ class Stack:
         cwd: Path | None = None,
         most_processes: int = 64,
     ) -> None:
-        """Starts and supervises another process, without waiting until the process is ready. `env` overrides the
-        hub's."""
+        """Starts and supervises another process, without waiting until the process is ready. `env` overrides variables
+        of the hub's environment."""
         self._running.add(
             Program(
                 name,

@@ -26,7 +26,7 @@ class State:
     """One STATE folder. Two STATE folders have no server, port or file in common."""
 
     def __init__(self, path: str | Path = ".local") -> None:
-        """Stores the path. Creating this object does not create the folder STATE. The method `open` does."""
+        """Stores the path. Creating this object does not create the folder STATE: call `open` for this."""
         self.path = Path(os.path.abspath(Path(path).expanduser()))
         self.account: Account = server_account()
         self.logs = self.path / "logs"

@@ -16,7 +16,7 @@ class Supervisor:
     def __init__(
         self, state: State, lock: int, *, limit: int = 16, tell: Callable[[str], None] = lambda text: None
     ) -> None:
-        """`limit` is the largest number of children."""
+        """`limit` is the largest number of supervised processes."""
         self.state, self.limit, self.tell = state, limit, tell
         self.watchdog = Watchdog(lock)
         self.children: dict[str, Child] = {}
@@ -75,8 +75,8 @@ class Supervisor:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Ends all supervised processes in reverse order. Then ends every other process whose environment contains the
-        mark of this STATE."""
+        """Ends all supervised processes in reverse order. After that, ends every other process whose environment
+        contains the mark of this STATE."""
         for child in reversed(list(self.children.values())):
             child.stop()
         self.watchdog.close()

@@ -78,8 +78,8 @@ class Watchdog:
 
 
 def end(pid: int, signals: Iterable[int], seconds: float = GENTLE_S) -> None:
-    """Sends these signals to a process one after the other until the process ends. Then kills the other processes in
-    the process's group."""
+    """Sends these signals to a process one after the other until the process ends. After the process has ended, kills
+    the other processes in its group."""
     for number in signals:
         if not proc.is_alive(pid) or (
             proc.send(pid, number) and proc.wait_for(lambda: not proc.is_alive(pid), seconds)

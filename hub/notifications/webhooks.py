@@ -49,7 +49,7 @@ def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
 
 
 async def send(curl: Curl, message: Claimed) -> Outcome:
-    """Sends the webhook. If the network or the receiver fails, the function raises no error, but returns the result of
+    """Sends one webhook. If the network or the receiver fails, the function raises no error, but returns the result of
     the attempt."""
     timeout_s = settings.WEBHOOK_TIMEOUT_S
     try:

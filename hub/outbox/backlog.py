@@ -27,7 +27,7 @@ _read_at = float("-inf")
 
 def is_crowded(source: str, destination: str) -> bool:
     """Returns whether the messages that `source` has caused and that wait at `destination` have reached their limit.
-    Takes two names."""
+    The arguments are two participants' names."""
     return (source, destination) in crowded()
 
 

@@ -228,8 +228,8 @@ def claim(
     For each destination, claims as many messages as the hub may send now, and each source has its share of this number.
     `open_requests` has the number of open requests by (destination, source), and `most_of_one_source` is its limit.
     Leaves out the messages whose ids the caller wants to skip. While messages are claimed, no other worker claims them.
-    Uses one transaction. `each_alone` claims each message in a separate statement, for a destination where one message
-    makes the statement fail.
+    Claims all these messages in one transaction. `each_alone` claims each message in a separate statement, for a
+    destination where one message makes the statement fail.
     """
     with transaction.atomic():
         execute(_NO_WAIT)
@@ -277,8 +277,8 @@ def _lease_each(ids: Sequence[int], lease_s: int) -> tuple[list[TupleRow], list[
 
 
 def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, int]]) -> tuple[list[int], set[int]]:
-    """Returns the ids of as many messages as each destination's byte limit allows. Also returns the destinations that
-    perhaps have more messages."""
+    """Returns the ids of as many messages as each destination's byte limit allows. The function also returns the
+    destinations that perhaps have more messages."""
     ranked: list[tuple[int, int, int, int]] = []
     has_more: set[int] = set()
     counts: Counter[tuple[int, int]] = Counter()

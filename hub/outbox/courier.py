@@ -71,7 +71,8 @@ class Courier:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Claims no more messages. Waits until the messages in progress are sent, and stores their results."""
+        """After this call, the courier claims no more messages. Waits until the messages in progress are sent, and
+        stores their results."""
         self._is_stopping = True
         self._loop.call_soon_threadsafe(self._news.set)
         self._thread.join(timeout_s)
@@ -333,10 +334,10 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
 
 
 def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores these results. Returns the participants whose messages may be sent now.
+    """Stores the results of these messages. Returns the participants whose messages may be sent now.
 
-    The result contains the destinations of messages that waited for a delivered message, and the destinations of failed
-    messages. It also contains the requesters that must be notified of a failure.
+    The result contains the destinations of messages that waited for a delivered message, and of failed messages.
+    The result also contains the requesters that must be notified of a failure.
     """
     try:
         found = _settle_together(results, left_alone)
@@ -359,8 +360,8 @@ def _settle_together(
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores each result alone. So if the database refuses one message's result, the hub does not send the other
-    messages again.
+    """Stores the result of each message in a separate transaction. So if the database refuses one message's result, the
+    hub does not send the other messages again.
 
     Returns the destinations of all results. Some deliveries are perhaps stored already, and the repetition finds no
     messages that waited for these deliveries.

@@ -1,7 +1,8 @@
 """Measures how long messages wait until couriers send them. Web processes refuse new work if messages wait long for
 couriers.
 
-Couriers measure how long messages wait, for each destination and each source. Two delays follow:
+Couriers measure how long messages wait, for each destination and each source. From these waits, couriers compute two
+delays:
 
 - The hub's delay is the wait at the destination whose messages wait least. If a DFSP is slow or was down, only the
   messages for this DFSP wait. If a DFSP floods the hub with requests, only the messages that this DFSP has caused wait.

@@ -43,8 +43,8 @@ class _Silence:
         return self.count >= FAILURES
 
     def goes_on(self, now: float) -> float:
-        """Counts one more request. Returns the length in seconds of the pause that begins now, or 0 if no pause
-        begins."""
+        """Counts one more request without a response. Returns the length in seconds of the pause that begins now, or 0
+        if no pause begins."""
         if self.pause.is_on(now):
             return 0.0  # the request was sent before the pause, and failed for the same reason
         self.count += 1
@@ -145,7 +145,7 @@ class Destination:
         return {**self.open_by_source, **resting}
 
     def answered(self, message: Claimed) -> None:
-        """Records a response. A response that refuses the message also counts as a response."""
+        """Records that the destination has responded. A response that refuses the message also counts as a response."""
         if self._is_silent:
             self._streams.clear()  # all messages had no response for the same reason, and the reason has ended
         self._streams.pop((message.source_id, message.kind), None)

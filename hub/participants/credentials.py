@@ -86,8 +86,8 @@ def _is_in_anothers_certificate(key_sha256: str, participant: Participant) -> bo
 def _read_signing_key(participant: Participant, key: str) -> PublicPart:
     """Returns the public key. Raises FspiopError if the key belongs to another participant's certificate.
 
-    The key in a certificate is public. If this participant registered the key of another participant's certificate, the
-    other participant could not renew the certificate.
+    Every certificate shows its public key to everybody. If this participant registered the key of another participant's
+    certificate, the other participant could not renew the certificate.
     """
     part = _read(keys.read_signing_key, key)
     if _is_in_anothers_certificate(part.sha256, participant):
@@ -103,8 +103,8 @@ def add_signing_key(
     valid_until: datetime | None = None,
     actor: str,
 ) -> Credential:
-    """Registers the public key with which the hub checks the participant's signatures. The key is in PEM, X.509 or
-    JWK."""
+    """Registers the public key with which the hub checks the participant's signatures. The caller gives the key in PEM,
+    X.509 or JWK."""
     part = _read_signing_key(participant, key)
     return _add_public(participant, Credential.Kind.SIGNING_KEY, part, valid_from, valid_until, actor)
 

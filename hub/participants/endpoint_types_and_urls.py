@@ -2,7 +2,8 @@
 endpoints and a path, and the result is a URL.
 
 The endpoint types have the names that the reference hub's administration API uses. So scripts for the reference hub
-work unchanged. The endpoint type `BASE` exists only in Kitovu. It is one base URL for all messages.
+work unchanged. The endpoint type `BASE` exists only in Kitovu. An endpoint of type `BASE` is one base URL for all
+messages.
 """
 
 import re

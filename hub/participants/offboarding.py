@@ -15,7 +15,8 @@ from hub.participants.services import lock_open
 
 @transaction.atomic
 def begin(participant: Participant, *, actor: str) -> None:
-    """Begins the off-boarding: blocks new payments with this participant. Reserved payments still end."""
+    """Begins the off-boarding: blocks new payments with this participant. Payments that are already reserved still
+    commit or abort."""
     participant = lock_open(participant)
     if participant.leaving_since is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving already")
@@ -28,8 +29,8 @@ def begin(participant: Participant, *, actor: str) -> None:
 
 @transaction.atomic
 def stay(participant: Participant, *, actor: str) -> None:
-    """Cancels the off-boarding, so that the participant may send and receive again. Revoked credentials stay
-    revoked."""
+    """Cancels the off-boarding, so that the participant may send and receive again. Credentials that were revoked
+    during the off-boarding stay revoked."""
     participant = lock_open(participant)
     if participant.leaving_since is None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is not leaving")

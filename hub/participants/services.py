@@ -59,8 +59,8 @@ def set_active(participant: Participant, *, is_active: bool, actor: str) -> Part
 
 @transaction.atomic
 def set_directions(participant: Participant, *, may_send: bool, may_receive: bool, actor: str) -> Participant:
-    """Sets whether a participant may begin payments, and whether it may receive payments. Reserved payments still
-    end."""
+    """Sets whether a participant may begin payments, and whether it may receive payments. Payments that are already
+    reserved still commit or abort."""
     participant = lock_open(participant)
     if participant.leaving_since is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving; cancel the off-boarding first")

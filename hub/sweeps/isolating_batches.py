@@ -2,9 +2,9 @@
 
 If the transaction of a batch fails, this module separates faulty rows from the other rows. This module divides a failed
 group into halves, again and again, until each faulty row is alone. This module skips and logs faulty rows, and records
-them in a table (`hub.sweeps.models`). It tries them again after a growing pause. A tick has a time limit. If the time
-is over before a failed group is separated, this module records all rows of the group as skipped. So the next tick
-begins with rows that were not tried yet.
+them in a table (`hub.sweeps.models`). This module tries faulty rows again after a growing pause. A tick has a time
+limit. If the time is over before a failed group is separated, this module records all rows of the group as skipped. So
+the next tick begins with rows that were not tried yet.
 """
 
 import time

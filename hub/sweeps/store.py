@@ -22,8 +22,8 @@ _REMEMBER = f"""
 
 
 def remember(batch: str, rows: Collection[str], why: str, *, attempts: int) -> None:
-    """Makes the batch skip these rows for a while. The time grows with each failure. Adds `attempts` to each row's
-    stored number of attempts."""
+    """Makes the batch skip these rows for a while. With each failure of a row, this time becomes longer. Adds
+    `attempts` to each row's stored number of attempts."""
     execute(_REMEMBER, [batch, why, attempts, attempts, list(rows)])
 
 

@@ -61,7 +61,7 @@ _OF_THE_WHOLE = frozenset(
 def decide(command: BulkCommand, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
     """Returns the outcome of a command about a bulk. `bulk` is the stored bulk with the command's id, or None.
 
-    `s` contains the bulk's items.
+    The snapshot `s` contains the bulk's items.
     """
     match command:
         case BulkPrepare():

@@ -31,7 +31,7 @@ class Positions(msgspec.Struct, rename="camel"):
 
 
 def positions(participant_id: int) -> Positions:
-    """Returns a participant's positions in all its currencies. Runs one SQL statement."""
+    """Returns a participant's positions in all its currencies. The function runs one SQL statement."""
     kinds = [Account.Type.POSITION, Account.Type.SETTLEMENT]
     rows = Account.objects.filter(participant_id=participant_id, type__in=kinds).order_by("currency")
     found: dict[str, dict[str, Account]] = {}

@@ -18,7 +18,7 @@ from fspiop.money import format_amount
 from hub.sql_execution import found_by_keys
 
 MOST = 1000
-"""The most lines of one page."""
+"""The largest number of lines on one page of a statement."""
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -38,8 +38,8 @@ class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 class Line(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One transfer. `direction` is OUT if the caller is the payer DFSP, and IN if it is the payee DFSP.
 
-    If `isConverted`, the transfer does not change the caller's position. Its conversion does. `windowId` is the
-    settlement window of a committed transfer.
+    If `isConverted`, the transfer does not change the caller's position. In this case, the transfer's conversion
+    changes the caller's position. `windowId` is the settlement window of a committed transfer.
     """
 
     transfer_id: str
@@ -60,8 +60,8 @@ class Line(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
 class Conversion(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One conversion. `role` is FXP if the caller converts, and INITIATOR if another DFSP converts for it.
 
-    `side` says whose conversion it is: the PAYER's, or the PAYEE's. The initiator of a PAYER's conversion pays the
-    source amount, and the initiator of a PAYEE's conversion receives the target amount.
+    `side` is PAYER for a conversion by the payer, and PAYEE for a conversion by the payee. The initiator of a PAYER's
+    conversion pays the source amount, and the initiator of a PAYEE's conversion receives the target amount.
     """
 
     commit_request_id: str

@@ -75,7 +75,8 @@ class FxReserved:
 
 @dataclass(slots=True)
 class FxRefused:
-    """The prepare was refused. The hub stores the refusal, and refuses a repeated prepare in the same way."""
+    """The hub refused the request for the conversion (prepare). The hub stores the refusal, and refuses a repeated
+    prepare in the same way."""
 
     command: FxPrepare
     conversion: ConversionState

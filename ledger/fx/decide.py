@@ -52,8 +52,8 @@ def decide_fx(command: FxCommand, s: Snapshot) -> FxOutcome:
 def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
     """Reserves or refuses a conversion.
 
-    If the conversion arrives before its determining transfer, the payer is the party that converts. Otherwise the payee
-    converts.
+    If the conversion arrives before its determining transfer, the payer is the party that converts. If the transfer
+    arrives first, the payee is the party that converts.
     """
     seen = s.conversions.get(p.commit_request_id)
     if seen is not None:
@@ -303,7 +303,7 @@ CONVERSION_IS_REFUSED_BY: Sequence[Refusal] = (
     Refusal.FXP_IS_PARTY_OF_THE_TRANSFER,
     Refusal.FXP_MAY_NOT_CONVERT,
 )
-"""The refusals in the order in which `why_not` checks for them."""
+"""The refusals of a transfer's conversion, in the order in which `why_not` checks for them."""
 
 
 def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refusal | None:

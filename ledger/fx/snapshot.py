@@ -8,7 +8,8 @@ from ledger.fx.states import FxState
 
 
 class Side(StrEnum):
-    """The party that converts. A payer converts the amount that it pays. A payee converts the received amount."""
+    """The party of the payment that converts: payer or payee. A payer converts the amount that it pays. A payee
+    converts the received amount."""
 
     PAYER = "PAYER"
     PAYEE = "PAYEE"
@@ -16,7 +17,7 @@ class Side(StrEnum):
 
 @dataclass(slots=True)
 class ConversionState:
-    """One conversion. It has two legs.
+    """One conversion. A conversion has two legs.
 
     The conversion's own leg is between the initiator and the FXP. If the payer converts, the conversion's own leg is in
     the source currency. If the payee converts, the conversion's own leg is in the target currency. The conversion's

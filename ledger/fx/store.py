@@ -57,7 +57,7 @@ def _as_conversion(row: TupleRow) -> ConversionState:
 def lock_conversions(
     commands: Sequence[FxCommand], transfers: Iterable[TransferState], awaited_by: Collection[str]
 ) -> dict[str, ConversionState]:
-    """Locks these conversions:
+    """Locks and reads these conversions:
 
     - the conversions of the commands
     - the conversions of the transfers

@@ -2,7 +2,7 @@
 
 A held transfer is reserved like any other transfer. The hub sends a held transfer's POST to the payee when the hold's
 time ends, or when a person releases the transfer. The hub aborts a held transfer that expires first, or that a person
-refuses. It then sends nothing to the payee.
+refuses. The payee of an aborted held transfer receives nothing.
 """
 
 from dataclasses import dataclass

@@ -68,7 +68,8 @@ _DUE = f"""
 
 
 def due(most: int) -> list[str]:
-    """Returns held transfers whose hold has expired, the earliest first. Leaves out skipped transfers."""
+    """Returns held transfers whose hold has expired, the earliest first. Leaves out transfers that the batch skips at
+    present."""
     return [row[0] for row in execute(_DUE, [most])]
 
 
@@ -80,7 +81,7 @@ _REFUSED = f"""
 
 
 def refused(most: int) -> list[str]:
-    """Returns held transfers that people have refused. Leaves out skipped transfers."""
+    """Returns held transfers that people have refused. Leaves out transfers that the batch skips at present."""
     return [row[0] for row in execute(_REFUSED, [most])]
 
 

@@ -9,7 +9,7 @@ from rules.profiles import ring
 from rules.profiles.ring import Profile
 
 MOST_EVENTS = 2_000_000
-"""The largest number of single payments in the profiles in memory. They use about 400 MB."""
+"""The largest number of single payments in the profiles in memory. Profiles with so many payments use about 400 MB."""
 _WEIGHT = 4  # of a profile, as a number of events
 
 _TABLES = """

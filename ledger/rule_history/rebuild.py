@@ -119,7 +119,7 @@ def _stream(name: str, sql: str) -> Iterator[Sequence[Any]]:
 
 
 def rebuild() -> int:
-    """Rebuilds the profiles that differ from the transfers. Returns their number.
+    """Rebuilds the profiles that differ from the transfers. Returns the number of rebuilt profiles.
 
     The hub may process payments during the rebuild.
     """

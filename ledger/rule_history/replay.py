@@ -141,7 +141,7 @@ class _Replay:
             self._count(payment)
 
     def _judge_transfer(self, t: StoredTransfer, facts: Facts, kept: Kept | None) -> bool:
-        """Judges a transfer. Returns whether the replayed rules refuse the transfer or its quote."""
+        """Applies the rules to a transfer. Returns whether the replayed rules refuse the transfer or its quote."""
         if not self._rules.follows_history:
             kept = self._kept.pop(t.quote_id or "", None)
             if kept is not None and kept.refusal is not None and not t.is_in_bulk:
@@ -228,8 +228,8 @@ class _Replay:
     def _judged(
         self, subject: str, facts: Facts, compiled: CompiledRules, decision: StoredDecision | None, complete: _Complete
     ) -> Verdict:
-        """Applies the rules to a payment, and reports the verdict. `complete` adds what the gate adds to the verdict of
-        the rules."""
+        """Applies the rules to a payment, and reports the verdict. The function `complete` changes the rules' verdict
+        in the same way as the ledger does for a live payment."""
         if self._is_labelled and (compiled.lists or compiled.markers):
             (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
         verdict = complete(self._verdict(facts, compiled, self._counters), facts)

@@ -71,7 +71,7 @@ class Report:
     _chance: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 (examples, no secret)
 
     def add(self, subject: str, facts: Facts, verdict: Verdict, then: str) -> None:
-        """Adds one verdict. `then` is the payment's stored outcome at this gate."""
+        """Adds one verdict to the results of the replay. `then` is the payment's stored outcome at this gate."""
         self.judged[facts.gate] += 1
         self.outcomes[verdict.outcome] += 1
         self.of_dfsps[facts.payer_dfsp] += 1

@@ -30,7 +30,7 @@ class ReplayedRules:
 
     `follows_history` is True for the live version. A replay of the live version reproduces the stored decisions, and
     counts each stored payment as the hub counted it. A replay of other rules does not count payments that these rules
-    refuse. It treats rules in the mode draft as live rules.
+    refuse. A replay of other rules treats rules in the mode draft as live rules.
     """
 
     name: str

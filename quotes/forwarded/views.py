@@ -41,7 +41,8 @@ class _RelayView(FspiopView, ABC):
         """Returns the ids of the two DFSPs of each stored object with this id."""
 
     def ask(self, subject_id: str, query: str = "") -> HttpResponse:
-        """Forwards a GET. If the hub finds no recipient for a GET, the GET's sender gets an error callback."""
+        """Forwards a GET from one DFSP to another DFSP. If the hub finds no recipient for a GET, the GET's sender gets
+        an error callback."""
         path = forwarding.path_of(self.resource, subject_id)
         try:
             to = self._other_side(subject_id)
@@ -55,7 +56,7 @@ class _RelayView(FspiopView, ABC):
         return accepted()
 
     def answer(self, subject_id: str, ending: str = "") -> HttpResponse:
-        """Forwards a callback.
+        """Forwards a callback from one DFSP to another DFSP.
 
         The HTTP response reports a failure, because the sender of a callback gets no callback itself.
         """
@@ -88,7 +89,7 @@ class _RelayView(FspiopView, ABC):
         return forwarding.active_participant(queries.name_of(others.pop()))
 
     def _asker(self, subject_id: str) -> Party:
-        """Returns FSPIOP-Destination.
+        """Returns the participant that FSPIOP-Destination names.
 
         If there is no FSPIOP-Destination, returns the only DFSP that has sent the caller a GET about this id.
         """

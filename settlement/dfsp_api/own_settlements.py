@@ -12,7 +12,7 @@ from fspiop.money import format_amount
 from hub.sql_execution import found_by_keys
 
 MOST = 1000
-"""The most parts of one page."""
+"""The largest number of settlement parts on one page."""
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -70,7 +70,7 @@ _PAGE = """
 
 
 def page(participant_id: int, wanted: Wanted) -> Settlements:
-    """Returns one page. One statement."""
+    """Returns one page. The function runs one SQL statement."""
     parameters: dict[str, Any] = {
         "own": participant_id,
         "after": wanted.after,

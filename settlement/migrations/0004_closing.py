@@ -1,8 +1,8 @@
 """Allows closing an account only if all windows with commits of the account are settled.
 
-It is not enough that an account's balance is zero, because two unsettled windows can add up to zero. The later
-settlement of each of these windows posts to the account. The check is in SQL, because the ledger does not import this
-app.
+An account's balance can be zero although windows are unsettled, because two unsettled windows can add up to zero. The
+later settlement of each of these windows posts to the account. The check is in SQL, because the ledger does not import
+this app.
 """
 
 from django.db import migrations

@@ -180,7 +180,7 @@ def advance(
 def plan(settlement: Settlement) -> dict[State, list[Posting]]:
     """Returns the postings of each step of a settlement, including the steps that are already done.
 
-    The caller must have loaded the settlement's accounts. Changes nothing.
+    The caller must have loaded the settlement's accounts. The function changes no row.
     """
     if not settlement.model.auto_position_reset:
         return {step: [] for step in STEPS}

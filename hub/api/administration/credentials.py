@@ -1,4 +1,4 @@
-"""/participants/{name}/credentials: a participant's credentials.
+"""/participants/{name}/credentials: lists, registers and revokes a participant's credentials.
 
 The Mojaloop API has no requests for credentials.
 

@@ -1,4 +1,5 @@
-"""Onboards the banks with the hub's administration API, like a provisioning script. Can be run again."""
+"""Onboards the banks with the hub's administration API, like a provisioning script. The onboarding can be repeated
+without harm."""
 
 import uuid
 
