@@ -16,8 +16,8 @@ from hub.sweeps.store import not_skipped
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """An SQL condition that selects overdue rows. The table needs an index on the participant, followed by the columns
-    of `order`."""
+    """An SQL condition that selects overdue rows. The table needs an index that begins with the participant and
+    continues with the columns of `order`."""
 
     condition: str
     since: str

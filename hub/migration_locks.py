@@ -30,7 +30,7 @@ The migration reports the transactions for which it waits.
 
 def again(work: Callable[[], T], *, tell: Callable[[str], object] = lambda text: None) -> T:
     """Calls the function `work` and returns its result. Repeats the function `work` if it waited too long for a lock.
-    `work` must be atomic."""
+    The function `work` must be atomic."""
     until = time.monotonic() + PATIENCE_S
     while True:
         try:

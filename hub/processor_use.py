@@ -38,7 +38,7 @@ class Processors:
         self._guard = threading.Lock()
 
     def are_short(self) -> bool:
-        """Returns whether most of the processors' time was in use in the latest half second."""
+        """Returns whether the processors were busy for most of the last half second."""
         if self._clock() - self._read_at >= _READ_EVERY_S and self._guard.acquire(blocking=False):
             try:
                 self._read_at = self._clock()

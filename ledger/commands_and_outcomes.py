@@ -347,7 +347,7 @@ class NotObeyed:
     The sender of the message receives an error callback.
 
     If another participant has already used the ID of the payer's transfer, the hub can never accept the payer's
-    transfer. `conversions` has the conversions that waited for such a transfer.
+    transfer. `conversions` has the conversions that waited for a transfer with this ID.
     """
 
     command: Prepare | Fulfil | Reject

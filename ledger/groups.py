@@ -25,8 +25,8 @@ def _in_order(chosen: list[Waiting]) -> list[Waiting]:
     `load` locks only stored rows, so a command that may depend on such a prepare waits for the next group.
 
     A command that ends a transfer never depends on a prepare in its own group, because no payee has received that
-    prepare yet. Therefore the group begins with the commands that end a transfer. They never wait for a prepare with
-    the same id.
+    prepare yet. Therefore the group begins with the commands that end a transfer. Commands that end a transfer never
+    wait for a prepare with the same id.
     """
     ends = [item for item in chosen if not isinstance(item.command, _BEGINS)]
     begins: list[Waiting] = []

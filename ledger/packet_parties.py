@@ -1,4 +1,4 @@
-"""Reads the parties that a transfer's ILP packet names, for transfers whose quote this hub never saw. Pure.
+"""Reads the parties that a transfer's ILP packet names, for transfers whose quote did not pass through this hub. Pure.
 
 The payee DFSP wrote the packet, and the payer DFSP sends it with its transfer. Some DFSPs write other data than parties
 into the packet.

@@ -2,7 +2,7 @@
 hold does not count for the limit of a position.
 
 A hold on cover ends when the settlement bank has moved the money. Before a call of any function in this module, the
-caller must lock the participant's POSITION account, as for every change of a SETTLEMENT account.
+caller must lock the participant's POSITION account. Every change of a SETTLEMENT account needs this lock.
 """
 
 from collections.abc import Sequence

@@ -34,8 +34,8 @@ _SHORT = 8192  # two hundred stored messages of this size are not much more than
 
 
 def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
-    """To decide a repeated request, the hub must load a stored message. Returns whether this message is too large for a
-    group.
+    """To decide a repeated request, the hub must load a stored message. Returns whether the stored message is too large
+    for a group.
 
     The size of a group is computed from the messages that senders send, and not from stored messages. A stored message
     can be much larger than the request that repeats it, because messages that differ only in spaces count as equal.

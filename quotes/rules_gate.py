@@ -130,7 +130,8 @@ def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate
 
     Returns None if there are no requests, or if no rules are active and nothing is counted.
 
-    `delays`: the group has terms for a payment whose facts are kept, so rules may delay it.
+    `delays` is true if the group contains terms for a payment whose facts are stored, because rules can delay such a
+    payment.
     """
     if not asked and not delays:
         return None

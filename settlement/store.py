@@ -142,6 +142,6 @@ _SURELY_SEEN = """
 
 
 def surely_seen() -> int:
-    """Returns an entry id. No new entry can get this id or a lower id."""
+    """Returns an entry id. No new entry can get the returned id or a lower id."""
     row = execute(_SURELY_SEEN).fetchone()
     return row[0] if row else 0

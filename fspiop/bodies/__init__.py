@@ -1,5 +1,5 @@
-"""The API's messages as types. The functions of this module read messages from bodies and queries, and write messages
-as text."""
+"""The messages of the FSPIOP API as Python types. The functions of this module read messages from bodies and queries,
+and write messages as text."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence

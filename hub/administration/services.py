@@ -48,7 +48,7 @@ def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) ->
 def give_secret(client_id: int, *, to: User) -> tuple[AdministrationClient, str]:
     """Creates and returns a client's secret.
 
-    Only the client's holder can fetch the secret. The holder can fetch it only once, and only in the first
+    Only the client's holder can fetch the secret. The holder can fetch the secret only once, and only in the first
     APPROVAL_EXPIRES_S seconds.
     """
     client = AdministrationClient.objects.select_for_update(no_key=True).filter(pk=client_id, holder=to).first()

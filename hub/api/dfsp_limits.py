@@ -177,5 +177,5 @@ check_backlog = _limits.check_backlog
 no_room = _limits.no_room
 bulks = Bulks(_limits.refused_bulk)
 own_api = Bulks(_limits.refused_bulk, noun="requests of this API")
-"""Names the hub's own API for DFSPs. A request to this API may read or write as much as a bulk, but does not count as a
-bulk."""
+"""Limits the requests to the hub's own API for DFSPs. A request to this API may read or write as much as a bulk, but
+does not count as a bulk."""

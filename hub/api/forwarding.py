@@ -64,13 +64,13 @@ def pass_on(
     kind: str,
     error_path: str | None = None,
 ) -> Outgoing:
-    """Returns the view's message for `to`.
+    """Returns the view's message for the recipient `to`.
 
     If `error_path` is set, the message is a request, and the hub reports a failed delivery to this path.
 
-    The hub counts the message for the participant that sent the original request. An answer also counts for this
-    participant. Raises FspiopError 2005 (429) if the caller has caused too many messages that wait for the recipient
-    `to`.
+    The hub counts the message for the participant that sent the original request. An answer also counts for the
+    participant that sent the original request. Raises FspiopError 2005 (429) if the caller has caused too many messages
+    that wait for the recipient `to`.
     """
     check_destination(view.fspiop.destination, to.name)
     view.check_room_at(to.name)

@@ -3,7 +3,7 @@
 A web process refuses further requests before it does any work for them.
 
 Work in progress has priority: callbacks (PUT, PATCH) are still accepted when new work (POST, GET) is already refused.
-New work of a DFSP is also refused while messages in the hub's outbox, among them the DFSP's own, wait long for couriers
+New work of a DFSP is also refused while the hub's messages and the DFSP's own messages both wait long for couriers
 (`hub.outbox.delivery_delay`). Under load, the hub refuses lookups first, then requests for terms, then transfers. So
 payments that have begun end before other payments begin. A refused request writes no row.
 """

@@ -35,7 +35,8 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 class OAuthError(Exception):
-    """Raised when the hub refuses to issue a token. Has one of the error codes of RFC 6749, section 5.2."""
+    """Raised when the hub refuses to issue a token. The exception has one of the error codes of RFC 6749, section
+    5.2."""
 
     def __init__(self, word: str, why: str, *, status: int = 400) -> None:
         self.word, self.why, self.status = word, why, status

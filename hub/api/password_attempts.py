@@ -79,7 +79,7 @@ class Attempt:
             return
 
     def is_open(self) -> bool:
-        """Returns whether an attempt is allowed. `end` adds the result.
+        """Returns whether an attempt is allowed. The method `end` records the attempt's result.
 
         This method is for programs, which can make many attempts at once.
         """

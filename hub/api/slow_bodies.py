@@ -2,7 +2,7 @@
 thread can serve other requests.
 
 granian does not limit how slowly a body arrives, and a WSGI thread waits for the body. A WSGI request does not name its
-connection, because REMOTE_ADDR has no port. So this module finds the connection in the kernel's data about the
+connection, because REMOTE_ADDR has no port. So this module searches for the connection in the kernel's list of the
 process's connections.
 
 While a body is overdue, this module examines the connections from the sender's address. This module shuts each
@@ -101,8 +101,8 @@ class Connection:
 
 
 class Waits:
-    """All threads that wait for bodies and all connections without a response, each with the time since which it
-    waits."""
+    """All threads that wait for bodies and all connections without a response. For each of them, the object stores when
+    the wait began."""
 
     def __init__(self, *, is_watching: bool = True) -> None:
         self._is_watching = is_watching and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.exists()

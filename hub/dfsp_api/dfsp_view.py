@@ -32,8 +32,8 @@ _working = Places()
 
 
 class DfspView(FspiopView):
-    """The base class of a view for a resource of the hub's own API for DFSPs. `caller` is the id of the participant,
-    whose own data the response has.
+    """The base class of a view for a resource of the hub's own API for DFSPs. `caller` is the id of the participant
+    whose data the response contains.
 
     If `is_bulk` is true, only a few requests of one DFSP run at once, and these requests have a limited share of the
     process's time.

@@ -122,7 +122,7 @@ class OwnParticipant(_Response, kw_only=True):
 class CallbackCheck(_Response, kw_only=True):
     """The result of one call of the hub to the DFSP's endpoint.
 
-    `status` is missing if there was no response; then `error` is the reason. `isReachable` is true after any HTTP
+    If there was no response, `status` is missing and `error` is the reason. `isReachable` is true after any HTTP
     response. `isTaken` is true only after a response with a status 2xx.
     """
 

@@ -1,4 +1,4 @@
-"""E-mails and signed webhooks. Code calls `notify` in the transaction of an event. A worker then sends the
+"""E-mails and signed webhooks. Other modules call `notify` in the transaction of an event. A worker then sends the
 notification.
 
 Each recipient has a row of its own, so a failing recipient does not delay other recipients. The worker tries to send a

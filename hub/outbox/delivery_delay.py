@@ -46,8 +46,8 @@ def delay_of(ages: Iterable[Age]) -> float:
     """Returns the delay of the hub in seconds.
 
     The wait at a destination is the median of its sources' waits, so one source alone cannot change it. Returns 0 if
-    fewer than two destinations get messages, or if fewer than two participants cause messages. With fewer destinations
-    or sources, the function cannot decide whether the hub or a participant is slow.
+    fewer than two destinations get messages, or if fewer than two participants cause messages. With fewer than two
+    destinations or sources, the function cannot decide whether the hub or a participant is slow.
     """
     by_destination: dict[int, dict[int, list[float]]] = {}
     sources: set[int] = set()

@@ -85,7 +85,7 @@ _down_until = 0.0
 
 def current() -> Snapshot:
     """Returns a snapshot of all credentials that is at most a few seconds old. Raises DatabaseError if the database has
-    been down for longer than that."""
+    been down for longer than a few seconds."""
     global _snapshot, _down_until
     found, now = _snapshot, time.monotonic()
     refresh: float = settings.CREDENTIALS_REFRESH_S

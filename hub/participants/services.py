@@ -134,7 +134,7 @@ def offer_pair(participant: Participant, *, source_currency: str, target_currenc
 
 @transaction.atomic
 def withdraw_pair(participant: Participant, *, source_currency: str, target_currency: str, actor: str) -> None:
-    """Ends the participant's offer of this conversion to other participants.
+    """Removes this conversion from the conversions that the participant offers.
 
     Conversions to which the participant has already agreed continue.
     """

@@ -51,7 +51,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 def _has_ended(connection: psycopg.Connection[Any]) -> bool:
     """Returns whether PostgreSQL has ended the connection.
 
-    Between two statements PostgreSQL sends data only when it ends the connection. So readable data means that the
+    Between two statements PostgreSQL sends data only when it ends the connection. So if there are data to read, the
     connection has ended.
     """
     if connection.closed:

@@ -38,8 +38,8 @@ class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 class Line(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One transfer. `direction` is OUT if the caller is the payer DFSP, and IN if it is the payee DFSP.
 
-    If `isConverted`, the transfer does not change the caller's position. In this case, the transfer's conversion
-    changes the caller's position. `windowId` is the settlement window of a committed transfer.
+    If `isConverted` is true, the transfer does not change the caller's position. In this case, the transfer's
+    conversion changes the caller's position. `windowId` is the settlement window of a committed transfer.
     """
 
     transfer_id: str

@@ -23,8 +23,8 @@ _TABLES = """
 class BoundedProfiles(Mapping[int, Profile]):
     """All profiles of a replay by their keys. A profile that a replay has never used is empty.
 
-    A caller may change a profile that this method has returned. The change can be lost if, before the change, the
-    caller has requested other profiles with `MOST_EVENTS` events in total.
+    A caller may change a profile that this method has returned. The change can be lost if the caller first requests
+    other profiles with `MOST_EVENTS` events in total.
     """
 
     def __init__(self, most_events: int = MOST_EVENTS) -> None:
