@@ -24,8 +24,9 @@ def owner_of(alias: Alias, *, caller: int) -> Party:
     """Returns the active participant that serves this alias.
 
     Raises 3204 if no participant serves the alias, and 3200 if the alias's sub-id is unknown. `caller` is the
-    requesting participant, because the number of each caller's requests to an oracle is limited. If an oracle gives no
-    answer, the search ends with 2003, because the next oracle might name another DFSP.
+    requesting participant, because the number of each caller's requests to an oracle is limited. Raises 2003 if an
+    oracle does not answer. The search does not continue at the next oracle, because that oracle might name another
+    DFSP.
     """
     until = time.monotonic() + settings.ORACLE_TIMEOUT_S
     for oracle in queries.oracles_for(alias):
@@ -55,9 +56,9 @@ def register(alias: Alias, fsp: Participant) -> None:
 
 
 def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, FspiopError]:
-    """Registers many aliases. Returns the aliases that failed, each with its error.
+    """Registers many aliases. Returns the aliases that could not be registered, each with its error.
 
-    The number of statements does not depend on the number of aliases.
+    Runs the same number of SQL statements for any number of aliases.
     """
     until = time.monotonic() + settings.ORACLE_BATCH_TIMEOUT_S
     refused: dict[Alias, FspiopError] = {}
@@ -81,7 +82,7 @@ def _register_group(group: Sequence[Alias], fsp: Participant, until: float) -> d
     try:
         oracle = queries.oracles_for(group[0])[0]
     except FspiopError:
-        # The reference hub's text. It has one space less than the text for a single alias.
+        # This is the reference hub's text. It has one space fewer than the reference hub's text for a single alias.
         raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type:{group[0].type} not found") from None
     if oracle is None:
         reasons = dict.fromkeys(builtin_oracle.register(group, fsp), _HELD)

@@ -27,7 +27,8 @@ _FORMS = {
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """The alias of a party: FSPIOP API v1.1, section 7.4.13 (PartyIdInfo). Omitted parts are empty."""
+    """The alias of a party: FSPIOP API v1.1, section 7.4.13 (PartyIdInfo). Parts of the alias that the path omits are
+    empty."""
 
     type: str
     identifier: str
@@ -52,7 +53,7 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One line of an oracle's answer. The line names the DFSP that serves the party.
+    """One registration in an oracle's answer. The registration names the DFSP that serves the party.
 
     If the currency is empty, the DFSP serves the party in all currencies.
     """
@@ -63,8 +64,8 @@ class Registration:
 
 
 def check_readable(alias: Alias) -> None:
-    """Refuses an alias if a path cannot contain it, if it looks like another alias, or if its stored form is too
-    long."""
+    """Refuses an alias that a path cannot contain, an alias that looks like another alias, and an alias whose stored
+    form is too long."""
     for name, value, key in (
         ("partyIdentifier", alias.identifier, alias.key),
         ("partySubIdOrType", alias.sub_id, alias.sub_key),
@@ -74,16 +75,17 @@ def check_readable(alias: Alias) -> None:
 
 
 def is_segment(text: str) -> bool:
-    """Returns whether a path segment can be this text.
+    """Returns whether this text can be a path segment.
 
-    The text must not have a slash, and must not be "." or "..", because a URL client would interpret them as steps in
-    the path.
+    The text must not contain a slash, and must not be "." or "..". A URL client would interpret these characters as
+    steps in the path.
     """
     return "/" not in text and text not in (".", "..")
 
 
 def _is_seen(text: str) -> bool:
-    """Returns whether every character is visible. A single plain space between two visible characters is allowed."""
+    """Returns whether every character of the text is visible. A single plain space between two visible characters is
+    allowed."""
     return text.isprintable() and _UNSEEN.search(text) is None and text == text.strip(" ")
 
 
@@ -99,8 +101,8 @@ def check_form(alias: Alias) -> None:
 def fitting(registrations: Iterable[Registration], alias: Alias) -> list[Registration]:
     """Returns the registrations for this alias and sub-id.
 
-    Registrations for the alias's currency come before registrations for all currencies. Apart from this, the order does
-    not change.
+    Registrations for the alias's currency come before registrations for all currencies. Registrations of the same kind
+    keep their order.
     """
     own_sub_key = alias.sub_key
     found = [

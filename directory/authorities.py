@@ -8,7 +8,7 @@ from fspiop.errors import ErrorCode, FspiopError
 
 
 class Registered(Protocol):
-    """A registered oracle of the alias's type. An oracle without a currency serves all currencies."""
+    """A registered oracle for aliases of one type. An oracle without a currency serves all currencies."""
 
     @property
     def currency(self) -> str: ...
@@ -21,14 +21,15 @@ R = TypeVar("R", bound=Registered)
 
 
 def authorities(alias: Alias, registered: Sequence[R], *, serves_itself: bool) -> list[R | None]:
-    """Returns the oracles for this alias. The first oracle is for new registrations.
+    """Returns the oracles that serve this alias. The first oracle in the list receives new registrations.
 
-    In the result, None is the hub's own oracle.
+    In the list, None means the hub's own oracle.
 
-    Each currency has one authority: the oracle for this currency, if it exists. Otherwise, the authority is the oracle
-    for all currencies. If neither exists, the authority is the hub's own oracle. If the alias has no currency, any
-    oracle can have the alias. Then the default oracle comes first, and the hub's own oracle comes before the oracles
-    for single currencies. Raises 3003 if no oracle serves the type.
+    Each currency has one authority. If an oracle serves only this currency, that oracle is the authority. If no oracle
+    serves only this currency, the authority is the oracle for all currencies. If neither oracle exists, the authority
+    is the hub's own oracle. If the alias has no currency, any oracle can have the alias. The list then begins with the
+    default oracle, and the hub's own oracle comes before the oracles for single currencies. Raises 3003 if no oracle
+    serves aliases of this type.
     """
     own: list[R | None] = [None] if serves_itself else []
     if alias.currency:

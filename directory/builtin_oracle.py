@@ -40,7 +40,7 @@ def port(registration_id: int, *, to: Participant, actor: str) -> PartyIdentifie
     """Moves a registration to another DFSP. Operators use this function if the old DFSP does not withdraw the
     registration.
 
-    Writes an audit entry.
+    Adds an entry to the audit trail.
     """
     registration = PartyIdentifier.objects.select_for_update(of=("self",)).select_related("fsp").get(pk=registration_id)
     if not to.is_active or to.is_hub:
@@ -48,7 +48,8 @@ def port(registration_id: int, *, to: Participant, actor: str) -> PartyIdentifie
     before = registration.fsp
     registration.fsp, registration.changed_at = to, Now()
     registration.save(update_fields=["fsp", "changed_at"])
-    # The entry does not contain the alias: the trail is kept for ever, but a customer's number must not be.
+    # The audit entry does not contain the alias. Audit entries are kept for ever, but a customer's number must not be
+    # kept for ever.
     record(
         "registration_ported",
         subject=f"registration {registration_id} of {registration.type}",

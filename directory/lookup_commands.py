@@ -1,4 +1,4 @@
-"""The messages of a lookup, and the database rows that the hub needs to decide about these messages. Plain records."""
+"""The messages of a lookup, and the database rows for the decisions about these messages. Plain records."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,15 @@ from hub.outbox.messages import ReceivedMessage, Recipient
 from hub.participants.parties import Party
 
 LookupKey = tuple[int, str, int]
-"""A lookup: the requester's id, the subject of its messages, and the id of the DFSP that received the lookup."""
+"""The identity of a lookup: the requester's id, the subject of the lookup's messages, and the id of the DFSP that
+received the lookup."""
 
 
 @dataclass(frozen=True, slots=True)
 class AskParty:
     """GET /parties: a requester's question to the DFSP of an alias.
 
-    FSPIOP-Destination names this DFSP, or the hub finds it.
+    FSPIOP-Destination names the DFSP of the alias. Without this header, the hub finds the DFSP.
     """
 
     requester: Recipient
@@ -59,10 +60,11 @@ class AnswerParty:
 
     @property
     def key(self) -> str:
-        """Returns the answer's key, which differs from the lookup's key and from the keys of other senders' answers.
+        """Returns the key of an answer. This key differs from the lookup's key, and from the keys of other senders'
+        answers.
 
-        With a common key, a DFSP could send answers that nobody requested, and so delay another DFSP's lookup. An
-        answer does not depend on a lookup in its own group, because no DFSP has received this lookup yet.
+        If answers and lookups had one key, a DFSP could delay another DFSP's lookup by answers that nobody requested.
+        An answer never belongs to a lookup in the same group, because no DFSP has received that lookup yet.
         """
         return f"{self.subject} by {self.sender_id}"
 
@@ -73,22 +75,24 @@ class AnswerParty:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredOracle:
-    """The data of a registered oracle. From this data the hub decides whether to send a request to the oracle."""
+    """The data of a registered oracle that a decision needs. The hub uses this data to decide whether to send a request
+    to the oracle."""
 
     currency: str
     is_default: bool
 
 
 class Gate(Protocol):
-    """The scheme's rules, with the data that they need to judge a group's questions (`directory.rules_gate`)."""
+    """The scheme's rules, and the data that they need for the lookups of one group (`directory.rules_gate`)."""
 
     def refusal(self, command: AskParty, owner: str) -> FspiopError | None:
-        """Judges a question that passed all other checks. Returns an error if the rules refuse the question."""
+        """Checks a lookup against the scheme's rules, after the lookup has passed all other checks. Returns an error if
+        the rules refuse the lookup."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The rows for the decisions about a group's lookups and answers."""
+    """The database rows for the decisions about a group's lookups and answers."""
 
     oracles: Mapping[str, Sequence[RegisteredOracle]]  # the registered oracles by type
     own_types: Collection[str]  # the types for which the hub's own oracle answers

@@ -1,4 +1,5 @@
-"""Decides lookups and their answers. Pure: no clock, no database."""
+"""Decides whether the hub forwards or refuses lookups and their answers. The functions of this module use no clock and
+no database."""
 
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from hub.participants.parties import Party, check_payment, recipient_of, sender_
 
 
 def decide(commands: Sequence[AskParty | AnswerParty], scene: Scene, facts: Facts) -> list[Outcome]:
-    """Decides each of these commands. No two commands are about one lookup."""
+    """Returns a decision for each of these commands. Each command must be about a different lookup."""
     return [
         _ask(command, scene, facts) if isinstance(command, AskParty) else _answer(command, scene, facts)
         for command in commands
@@ -81,13 +82,14 @@ def _registered_owner(alias: Alias, facts: Facts) -> Party | None:
 
 
 def _check_some_payment(asker: Party, owner: Party) -> None:
-    """Refuses the lookup if neither DFSP may pay the other DFSP. A lookup can begin a payment in either direction."""
+    """Refuses a lookup between two DFSPs if neither may pay the other. A lookup can begin a payment in either
+    direction."""
     if not (asker.may_receive and owner.may_send):
         check_payment(payer=asker, payee=owner)
 
 
 def _refused(command: AskParty, scene: Scene, error: FspiopError) -> Refused:
-    # Repeated GET requests need only one answer, with the newest state.
+    # If a GET request is repeated, one answer with the newest state is enough.
     return refused(
         scene,
         command.requester,

@@ -12,7 +12,7 @@ from hub.sql_execution import execute
 
 _ALIASES = "unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS a (type, identifier, sub_id, currency)"
 
-# Sorted, because two batches with the same aliases in different orders could wait for each other.
+# The aliases are sorted, because two batches with the same aliases in different orders could wait for each other.
 _REGISTER = f"""
     INSERT INTO directory_partyidentifier (type, identifier, sub_id, currency, fsp_id)
     SELECT DISTINCT a.type, a.identifier, a.sub_id, a.currency, %s::bigint FROM {_ALIASES}
@@ -32,7 +32,7 @@ _HELD_BY_OTHERS = f"""
 
 
 def register(aliases: Sequence[Alias], *, fsp_id: int) -> None:
-    """Adds with one statement the aliases that are not yet registered for their currency or for all currencies."""
+    """Uses one statement to add the aliases that are not yet registered for their currency or for all currencies."""
     execute(_REGISTER, [fsp_id, *_columns(aliases), fsp_id])
 
 
@@ -108,7 +108,7 @@ _REGISTERED = """
 
 
 def registered(aliases: Collection[Alias]) -> tuple[dict[Alias, list[Registration]], dict[str, Party]]:
-    """Returns the registrations of these aliases, the oldest first, and the active participants with these
+    """Returns the registrations of these aliases, the oldest first, and the active participants that own these
     registrations."""
     asked = list(aliases)
     found: dict[Alias, list[Registration]] = {}
@@ -121,8 +121,8 @@ def registered(aliases: Collection[Alias]) -> tuple[dict[Alias, list[Registratio
     return found, owners
 
 
-# A later statement of the transaction adds the lookups' messages. The sweep assumes that a message older than a lookup
-# is about an earlier lookup.
+# A later statement of this transaction adds the lookups' messages. The periodic task assumes that a message older than
+# a lookup belongs to an earlier lookup.
 _ASK = """
     INSERT INTO directory_partylookup (requester_id, owner_id, subject, error_path, version, asked_at, answer_by)
     SELECT a.requester, a.owner, a.subject, a.error_path, a.version, statement_timestamp(),
@@ -136,9 +136,9 @@ _ASK = """
 
 
 def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
-    """Adds these lookups, given as (forwarded request, version of the answer).
+    """Adds these lookups. Each lookup is a pair: the forwarded request, and the version of the answer.
 
-    The waiting time of a repeated lookup begins again.
+    If a lookup is repeated, its waiting time begins again.
 
     The rows are added in the order of their keys, so that two transactions do not wait for each other.
     """
@@ -153,9 +153,9 @@ def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
     execute(_ASK, [wait_s, *columns])
 
 
-# After its end, a lookup accepts late and repeated answers from the same DFSP. It accepts none if the requester has
-# looked up the alias at another DFSP since. A sender's retries repeat an answer fewer than ten times, and ten answers
-# fit into the requester's queue.
+# After a lookup's end, the hub still accepts late and repeated answers from the same DFSP. It accepts none if the
+# requester has since looked up the alias at another DFSP. A sender's retries repeat an answer fewer than ten times, and
+# ten answers fit into the requester's queue.
 _END = """
     UPDATE directory_partylookup l
     SET ended_at = coalesce(l.ended_at, statement_timestamp()), answers = l.answers + 1
@@ -171,9 +171,9 @@ _END = """
 
 
 def end(answered: Collection[LookupKey], *, keep_s: int) -> set[LookupKey]:
-    """Ends these lookups. Returns the lookups that exist and may be answered.
+    """Ends these lookups. Returns the lookups that a DFSP may answer.
 
-    A lookup must wait for an answer, or have ended in the last `keep_s` seconds.
+    A DFSP may answer a lookup that waits for an answer, or that ended in the last `keep_s` seconds.
     """
     ordered = sorted(answered, key=lambda each: (each[1], each[0], each[2]))
     columns: list[list[Any]] = [[each[number] for each in ordered] for number in range(3)]

@@ -8,7 +8,7 @@ from hub.participants.models import Participant
 
 
 class PartyIdentifier(models.Model):
-    """One alias of a customer, such as an MSISDN, and the customer's DFSP.
+    """A row contains one alias of a customer, such as an MSISDN, and the customer's DFSP.
 
     The row has no other data about the customer.
     """
@@ -34,9 +34,9 @@ class PartyIdentifier(models.Model):
 
 
 class Oracle(models.Model):
-    """An external registry of aliases of one type. The hub calls it over HTTP.
+    """An external registry of aliases of one type. The hub calls the registry over HTTP.
 
-    If its currency is empty, the registry serves all currencies.
+    A registry whose currency is empty serves all currencies.
     """
 
     class EndpointType(models.TextChoices):
@@ -63,10 +63,10 @@ class Oracle(models.Model):
 
 
 class PartyLookup(models.Model):
-    """A forwarded GET /parties. The lookup waits until its answer arrives or is overdue.
+    """A forwarded GET /parties. A lookup waits until its answer arrives or is overdue.
 
-    After the lookup's end, the hub keeps the row for the longest time that a lookup may wait. In this time, the DFSP
-    can repeat its answer or send a late answer.
+    After a lookup ends, the hub keeps its row for as long as a lookup may wait for an answer. While the row of an ended
+    lookup exists, the DFSP can repeat its answer or send a late answer.
     """
 
     requester = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)

@@ -1,9 +1,9 @@
-"""A cache of oracles' recent answers in Redis. The cache can be lost at any time.
+"""A cache of oracles' recent answers in Redis. The hub works correctly even if the cache loses all its data.
 
-Each answer is a separate value. The value expires ORACLE_CACHE_S after the answer. When the hub changes an alias, the
-alias gets a new edition, and the hub no longer reads answers of older editions. The cache contains digests, not
-aliases. Each answer is signed together with its time, because a program that can write to Redis must not decide where
-money goes.
+The cache stores each oracle's answer as a separate value. A cached value expires ORACLE_CACHE_S seconds after the
+oracle's answer. When the hub changes an alias, the alias gets a new edition, and the hub no longer reads answers of
+older editions. The cache contains digests, not aliases. The hub signs each cached answer and its time. Without the
+signature, a program that can write to Redis could decide where money goes.
 """
 
 import contextlib
@@ -27,7 +27,8 @@ _MARGIN_S = 5  # an edition lives this much longer than any answer requested bef
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """The cached answer to a request, if any. `edition` is the alias's edition at the time of the request."""
+    """The cached answer to a request, if the cache has an answer. The field `edition` is the alias's edition at the
+    time of the request."""
 
     found: list[Registration] | None
     edition: str = ""
@@ -50,7 +51,8 @@ def _answer(text: object, key: str, edition: str) -> list[Registration] | None:
     if not isinstance(text, str):
         return None
     try:
-        # The age of a value is the age of its signature, even if the value was stored elsewhere and written back.
+        # The age of a cached value is the age of its signature, even if another program has copied the value and
+        # written it back.
         its_edition, rows = signing.loads(text, salt=key, max_age=settings.ORACLE_CACHE_S)
     except (signing.BadSignature, ValueError, TypeError):
         return None
@@ -73,9 +75,9 @@ def keep(oracle: Oracle, alias: Alias, found: Iterable[Registration], *, edition
 
 
 def forget(aliases: Iterable[Alias]) -> None:
-    """Removes all answers about these aliases, from any oracle, for every sub-id and currency.
+    """Removes all cached answers about these aliases, for all oracles, sub-ids and currencies.
 
-    The cache also does not store the answers to requests that are in progress now.
+    If a request to an oracle is in progress during the removal, the cache does not store the answer to this request.
     """
     if settings.ORACLE_CACHE_S <= 0:
         return

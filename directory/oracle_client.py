@@ -1,11 +1,12 @@
 """Sends HTTP requests to external oracles, from the threads of the web process.
 
-Each request has a total deadline and a limit for the answer's size. The client does not follow redirects.
+Each request has a total deadline and a limit for the answer's size. This HTTP client does not follow redirects.
 
 The module `hub.concurrency_shares` limits the number of threads that wait for one oracle, and divides these threads
-among callers. The module `directory.oracle_pauses` decides when an oracle is paused. Batches have a limit of their own,
-and their outcomes do not change the pauses of the oracle. Requests run in an event loop in a separate thread, so that
-the deadline applies to every behaviour of the oracle. A thread that waits for a request holds no database connection.
+among callers. The module `directory.oracle_pauses` decides when an oracle is paused. Requests for batches have a
+separate limit, and their outcomes never begin or end an oracle's pause. Requests run in an event loop in a separate
+thread. So a request ends at its deadline, however the oracle behaves. A thread that waits for a request holds no
+database connection.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ class OracleUnavailable(Exception):
 
 
 class BatchRefused(Exception):
-    """Raised if the caller, or too many other callers, have a batch in progress."""
+    """Raised if this caller already has a batch in progress, or if too many other callers have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,10 @@ class Reply:
 
 
 def sizes_of(shared: int) -> Sizes:
-    """Returns the limits for `shared` places. One caller may take half of the shared places.
+    """Returns the limits on simultaneous requests if the callers share `shared` places. One caller may use up to half
+    of the shared places for simultaneous requests.
 
-    At least `_FIRSTS` callers each have one further place.
+    At least `_FIRSTS` callers each have one place that they do not share.
     """
     half = max(1, shared // 2)
     return Sizes(most=shared + max(shared, _FIRSTS), shared=shared, share=half, waiting=shared, waiting_share=half)
@@ -73,14 +75,14 @@ def sizes_of(shared: int) -> Sizes:
 
 @dataclass(slots=True)
 class _Oracle:
-    """One oracle, as this process has observed it. Other processes have their own observations."""
+    """The observations of one oracle by this process. Each process observes the oracle separately."""
 
     places: Places = field(default_factory=Places)
     pauses: OraclePauses = field(default_factory=OraclePauses)
 
 
 class OracleClient:
-    """Sends the requests to all oracles, in one event loop. The event loop starts with the first request."""
+    """Sends all requests to oracles in one event loop. The event loop starts with the first request."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -99,7 +101,7 @@ class OracleClient:
         oracle = self._oracle(endpoint)
         left_s = until - time.monotonic()
         try:
-            # A request may wait for its place for half of its time, so that the other half is left for the oracle.
+            # A request may wait for its place for half of its time limit, so that the oracle has the other half.
             with oracle.places.taken(caller, sizes_of(settings.ORACLE_CONCURRENCY), wait_s=left_s / 2):
                 return self._ask_judged(endpoint, call, about, caller, until, oracle.pauses)
         except NoPlace:
@@ -109,7 +111,7 @@ class OracleClient:
         self, endpoint: str, call: Call, about: str, caller: Caller, until: float, pauses: OraclePauses
     ) -> Reply:
         if not pauses.may_ask(caller):
-            raise OracleUnavailable("no request sent: it failed again and again")
+            raise OracleUnavailable("no request sent: several earlier requests to this oracle failed")
         left_s = until - time.monotonic()
         outcome = Outcome.UNKNOWN
         try:
@@ -127,9 +129,9 @@ class OracleClient:
 
     @contextmanager
     def batch(self, caller: Caller, *, until: float) -> Iterator[None]:
-        """Holds one of the places for batches. All oracles together share these places.
+        """Occupies one of the places for batches while the block runs. All oracles share the places for batches.
 
-        Raises BatchRefused if no place is free.
+        Raises BatchRefused if no place for a batch is free.
         """
         sql_execution.give_back()
         try:
@@ -139,13 +141,13 @@ class OracleClient:
             raise BatchRefused from None
 
     def ask_many(self, endpoint: str, calls: Sequence[Call], *, caller: Caller, until: float) -> list[Reply]:
-        """Returns the replies to all calls of a batch. The caller must hold a place for the batch.
+        """Returns the replies to all calls of a batch. The caller of this method must occupy a place for the batch.
 
-        Raises OracleUnavailable if one call has no reply.
+        Raises OracleUnavailable if any call of the batch gets no reply.
         """
         sql_execution.give_back()
         if self._oracle(endpoint).pauses.is_paused(caller):
-            raise OracleUnavailable("no request sent: it failed again and again")
+            raise OracleUnavailable("no request sent: several earlier requests to this oracle failed")
         left_s = until - time.monotonic()
         try:
             return self._run(endpoint, self._all(endpoint, calls, left_s), left_s)
@@ -163,7 +165,7 @@ class OracleClient:
             return future.result(max(left_s, 0) + _MARGIN_S)
         except (TimeoutError, OSError, ValueError) as error:
             future.cancel()
-            # Without the error's text, which may contain the address and so an alias.
+            # The log line omits the error's text, because the text can contain the address and so an alias.
             log.warning("oracle_failed", endpoint=endpoint, error=type(error).__name__)
             raise _Failed(error) from None
 
@@ -176,7 +178,7 @@ class OracleClient:
         return self._loop
 
     def close(self) -> None:
-        """Closes all connections. The next request opens new connections."""
+        """Closes all connections to oracles. The next request to an oracle opens new connections."""
         with self._guard:
             loop, self._loop = self._loop, None
         if loop is not None and loop.is_running():
@@ -188,7 +190,8 @@ class OracleClient:
             self._curl.close()
 
     async def _all(self, endpoint: str, calls: Sequence[Call], timeout_s: float) -> list[Reply]:
-        """Runs the calls in up to `_AT_ONCE` tasks. A task that has finished a call takes the next call.
+        """Sends the calls of a batch in at most `_AT_ONCE` parallel tasks. A task that has finished one call of the
+        batch sends the next call.
 
         So the number of tasks does not depend on the size of the batch.
         """

@@ -1,11 +1,13 @@
-"""Decides for which callers an oracle is paused. Pure except for the clock. Each process decides from its own requests.
+"""Decides for which callers an oracle is paused. The module uses a clock, but no database and no network. Each process
+uses only the outcomes of its own requests.
 
-- Five requests in a row that get no connection begin a pause for all callers.
-- A server error or a missing answer can concern only one alias, and the caller chose this alias. Failures for five
-  aliases in a row begin a pause for the caller. The failures begin a pause for all callers if three or more callers had
-  them, and no caller got an answer meanwhile.
-- After the pause each caller may have one open request. An answer ends this limit for the caller that got the answer,
-  and lets every other caller send a request immediately. So a caller whose requests get no answer delays only itself.
+- If five requests in a row get no connection to an oracle, the oracle is paused for all callers.
+- A server error or a missing answer perhaps concerns only one alias, and the caller chose this alias. If requests for
+  five aliases in a row fail, the oracle is paused for their caller. The oracle is paused for all callers if requests of
+  three or more callers fail, and no caller gets an answer meanwhile.
+- After a pause each caller may have one open request to the oracle. When a caller gets an answer, this limit ends for
+  that caller, and every other caller may immediately send a request. So a caller whose requests get no answer delays
+  only itself.
 """
 
 import threading
@@ -37,7 +39,7 @@ def _no_pause() -> GrowingPause:
 
 @dataclass(slots=True)
 class _Own:
-    """The observations of one caller since its last answer."""
+    """One caller's failed requests to an oracle since the caller's last answer."""
 
     aliases: set[str] = field(default_factory=set)
     pause: GrowingPause = field(default_factory=_no_pause)
@@ -57,7 +59,7 @@ class OraclePauses:
         self._own: dict[Caller, _Own] = {}
 
     def may_ask(self, caller: Caller) -> bool:
-        """Returns whether this caller's request may be sent now. After the request, the client must call `end`."""
+        """Returns whether this caller's request may be sent now. The client must call `end` after the request."""
         with self._guard:
             if self._is_paused(caller) or (self._is_suspect(caller) and self._asking[caller]):
                 return False
@@ -69,7 +71,7 @@ class OraclePauses:
             return self._is_paused(caller)
 
     def end(self, caller: Caller, alias: str, outcome: Outcome) -> bool:
-        """Records the outcome of a request. Returns whether the outcome began a pause."""
+        """Records the outcome of a request. Returns whether the oracle is paused because of this outcome."""
         with self._guard:
             self._asking[caller] -= 1
             now = self._clock()

@@ -14,14 +14,14 @@ from hub.participants import endpoint_types_and_urls
 
 
 def add(*, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
-    """Registers an oracle. The oracle then answers for this type and currency instead of the hub's own oracle."""
+    """Registers an oracle. After this, the new oracle serves this type and currency instead of the hub's own oracle."""
     check_endpoint(endpoint)
     oracle = Oracle(type=alias_type, endpoint=endpoint, currency=currency, is_default=is_default)
     return _save(oracle, "oracle_added", before=None, actor=actor)
 
 
 def change(oracle_id: str, *, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
-    """Replaces an oracle's terms."""
+    """Replaces an oracle's type, address and other terms."""
     with transaction.atomic():
         oracle = _locked(oracle_id)
         if oracle is None:
@@ -34,7 +34,7 @@ def change(oracle_id: str, *, alias_type: str, endpoint: str, currency: str, is_
 
 @transaction.atomic
 def remove(oracle_id: str, *, actor: str) -> None:
-    """Removes an oracle. Does nothing if the oracle does not exist."""
+    """Removes an oracle. Does nothing if there is no oracle with this id."""
     oracle = _locked(oracle_id)
     if oracle is not None:
         record("oracle_removed", subject=str(oracle), actor=actor, before=_shown(oracle))
@@ -61,7 +61,7 @@ def _found(oracle_id: str, rows: "QuerySet[Oracle]") -> Oracle | None:
 
 
 def terms_of(oracle: Oracle) -> dict[str, Any]:
-    """Returns the terms of an oracle in the form of a change request."""
+    """Returns an oracle's type, address and other terms in the form of a change request."""
     return {
         "type": oracle.type,
         "endpoint": oracle.endpoint,
@@ -71,8 +71,8 @@ def terms_of(oracle: Oracle) -> dict[str, Any]:
 
 
 def check_endpoint(endpoint: str) -> None:
-    """Raises 3100 if an oracle may not have this address."""
-    # A template in the address would be filled with a DFSP's text.
+    """Raises 3100 if the hub does not allow this address for an oracle."""
+    # If the address contained a template, the hub would replace the template by a DFSP's text.
     if not endpoint_types_and_urls.is_base(endpoint):
         raise FspiopError(
             ErrorCode.VALIDATION_ERROR, "endpoint.value: must be an http or https URL without user, query or spaces"
@@ -90,7 +90,7 @@ def _save(oracle: Oracle, action: str, *, before: dict[str, Any] | None, actor: 
             oracle.save()
             record(action, subject=str(oracle), actor=actor, before=before, after=_shown(oracle))
     except IntegrityError:
-        # The reference hub's error: clients check this code and this word.
+        # This is the reference hub's error. Clients check its code and its text.
         raise FspiopError(ErrorCode.INTERNAL_SERVER_ERROR, "Duplicate oracle for this type and currency") from None
     return oracle
 

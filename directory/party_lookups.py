@@ -1,7 +1,9 @@
-"""Forwards GET /parties requests and their answers. Stores the time until which each request waits for its answer.
+"""Forwards GET /parties requests and their answers. For each GET /parties, stores the time until which the request
+waits for its answer.
 
-Only the DFSP that received the request may answer. Only the requester gets the answer. If no answer comes in time, the
-requester gets 2004 (FSPIOP API v1.1, section 7.6). If the request cannot be delivered, the outbox reports the failure.
+Only the DFSP that received a GET /parties may answer it. The hub forwards the answer only to the DFSP that sent the GET
+/parties. If no answer comes in time, the requester gets 2004 (FSPIOP API v1.1, section 7.6). If the hub cannot deliver
+a GET /parties, the outbox reports the failure to the requester.
 """
 
 from django.conf import settings
@@ -17,15 +19,15 @@ from hub.outbox.messages import Recipient
 
 
 def ask(command: AskParty) -> Outcome:
-    """Forwards a request and stores it, in the transaction of a group.
+    """Forwards a GET /parties and stores the lookup, in the transaction of a group.
 
-    The waiting time of a repeated request begins again.
+    If the requester repeats a GET /parties, the waiting time begins again.
     """
     return agreement_engine.submit(command)
 
 
 def answer(command: AnswerParty) -> Outcome:
-    """Forwards an answer to the DFSP that sent the request, in the transaction of a group.
+    """Forwards the answer of a GET /parties to the requester, in the transaction of a group.
 
     For PARTY_ANSWER_S after a lookup's end, the hub still accepts a late or repeated answer.
     """
@@ -33,7 +35,7 @@ def answer(command: AnswerParty) -> Outcome:
 
 
 def run(commands: list[AskParty | AnswerParty], scene: Scene) -> list[Outcome]:
-    """Loads, decides and saves the lookups and answers of a group, in the caller's transaction."""
+    """Processes the lookups and answers of a group in the caller's transaction: loads the rows, decides and saves."""
     gate = rules_gate.open_gate([each for each in commands if isinstance(each, AskParty)])
     outcomes = decide(commands, scene, _load(commands, scene, gate))
     asked = [
@@ -65,8 +67,8 @@ def _load(commands: list[AskParty | AnswerParty], scene: Scene, gate: Gate | Non
 
 
 def report_unanswered() -> int:
-    """Notifies the requesters of overdue lookups because no answer came in time. Returns the number of reported
-    lookups."""
+    """Sends an error callback to the requester of each overdue lookup, because no answer came in time. Returns the
+    number of reported lookups."""
     return unanswered.report(LOOKUPS)
 
 

@@ -19,7 +19,8 @@ def oracles(*, alias_type: str = "", currency: str = "") -> QuerySet[Oracle]:
 
 
 def oracles_for(alias: Alias) -> list[Oracle | None]:
-    """Returns the oracles for this alias, first the oracle for new registrations (see `directory.authorities`)."""
+    """Returns the oracles that serve this alias. The first oracle receives new registrations (see
+    `directory.authorities`)."""
     return authorities(alias, lookup_sql.oracles(alias.type), serves_itself=builtin_oracle.serves(alias.type))
 
 
@@ -31,7 +32,7 @@ def registrations_of(identifier: str) -> QuerySet[PartyIdentifier]:
 
 
 def shared_identifiers(most: int = 500) -> list[tuple[str, str, int]]:
-    """Returns (type, identifier, number of DFSPs) of the identifiers that several DFSPs have registered.
+    """Returns the identifiers that several DFSPs have registered, each as (type, identifier, number of DFSPs).
 
     For example, two DFSPs have registered the identifier of a customer who has moved from one of them to the other.
     """

@@ -1,8 +1,8 @@
-"""The protocol of external oracles (GET, POST and DELETE /participants/..., synchronous), with strict checks.
+"""Exchanges GET, POST and DELETE /participants/... with external oracles, synchronously and with strict checks.
 
-The oracle is the authority for its aliases. The hub reads the oracle's answers strictly. If the oracle shows that a
-DFSP has an alias, no other DFSP can change this alias. The parameter `until` is the time limit (time.monotonic()) for
-the whole call.
+An external oracle is the authority for its aliases. The hub refuses an oracle's answer that breaks the protocol. If the
+oracle's answer shows that a DFSP has an alias, no other DFSP can change this alias. The parameter `until` is the time
+limit (time.monotonic()) for the whole call.
 """
 
 import time
@@ -42,9 +42,9 @@ def find(oracle: Oracle, alias: Alias, *, caller: Caller, until: float) -> list[
 
 
 def probe(oracle: Oracle) -> float:
-    """Looks up an alias that does not exist.
+    """Sends a lookup for an alias that does not exist, to measure the oracle's response time.
 
-    Returns the seconds that the oracle took, or a negative number if no answer came.
+    Returns the oracle's response time in seconds, or a negative number if the oracle did not answer.
     """
     began = time.monotonic()
     alias = Alias(oracle.type, "0", currency=oracle.currency)
@@ -56,7 +56,8 @@ def probe(oracle: Oracle) -> float:
 
 
 def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
-    """Registers an alias. If the oracle shows that another DFSP has the alias, returns False and changes nothing."""
+    """Registers an alias at the oracle. If the oracle's answer shows that another DFSP has the alias, returns False and
+    changes nothing."""
     shown = _shown(oracle, alias, fsp.id, until)
     held = _holders(shown, alias)
     if _others(shown, alias, fsp):
@@ -72,7 +73,7 @@ def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
 
 
 def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *, until: float) -> dict[Alias, str]:
-    """Registers aliases in one request.
+    """Registers many aliases at the oracle in one request.
 
     Returns the aliases that another DFSP holds, and the aliases that the oracle refused, each with the reason.
 
@@ -86,9 +87,10 @@ def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *,
 
 
 def _register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, until: float) -> dict[Alias, str]:
-    """Looks up and registers aliases. If an alias comes in several spellings, uses only the first spelling.
+    """Looks up aliases at the oracle, and registers the aliases that are free. If a batch contains one alias in several
+    spellings, the hub registers only the first spelling.
 
-    All spellings get the result of the first spelling.
+    All spellings of the alias then have the result of the first spelling.
     """
     first_of = {alias.identity: alias for alias in reversed(aliases)}
     distinct = list(dict.fromkeys(first_of[alias.identity] for alias in aliases))
@@ -125,9 +127,9 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
 
 
 def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
-    """Deletes this DFSP's registrations. Returns whether the DFSP had a registration.
+    """Deletes this DFSP's registrations of an alias at the oracle. Returns whether the DFSP had a registration.
 
-    The hub requests the deletion only if the oracle shows no other DFSP's registrations under exactly this path.
+    The hub requests the deletion only if the oracle has no registration of another DFSP under exactly this path.
     """
     shown = _shown(oracle, alias, fsp.id, until)
     own = [registration for registration in fitting(shown, alias) if registration.fsp == fsp.name]
@@ -146,7 +148,7 @@ def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
 
 
 def _shown(oracle: Oracle, alias: Alias, caller: Caller, until: float) -> list[Registration]:
-    """Returns the oracle's present answer about an alias, without the cache."""
+    """Requests the oracle's present answer about an alias, and does not use the cache."""
     return _read(oracle, _ask(oracle, Call("GET", _path(alias)), alias, caller, until))
 
 

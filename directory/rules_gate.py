@@ -1,7 +1,7 @@
-"""Applies the scheme's rules to lookups: refuses a question about a party that a list or a marker stops.
+"""Applies the scheme's rules to lookups: refuses a lookup of a party that is on a list or has a marker against it.
 
-Each group of messages has one gate, in the group's database transaction. Without active rules, the gate runs no
-statement.
+Each group of messages has one `LookupGate` object, in the group's database transaction. If the scheme has no active
+rules, this module runs no SQL statement.
 """
 
 from collections.abc import Collection
@@ -21,15 +21,15 @@ from rules.rulesets.decisions import Judged
 
 @dataclass(slots=True)
 class LookupGate:
-    """Applies the scheme's rules to the questions of one group. Only the method `save` runs statements."""
+    """Applies the scheme's rules to the lookups of one group. Only the method `save` runs SQL statements."""
 
     rules: ActiveRules
     now: datetime
     judged: list[Judged] = field(default_factory=list)
 
     def refusal(self, command: AskParty, owner: str) -> FspiopError | None:
-        """Judges a question that passed all other checks. Returns an error if the scheme's rules refuse the
-        question."""
+        """Checks a lookup against the scheme's rules, after the lookup has passed all other checks. Returns an error if
+        the scheme's rules refuse the lookup."""
         facts = message_facts.of_lookup(
             command.alias.type,
             command.alias.identifier,
@@ -40,7 +40,7 @@ class LookupGate:
             now=self.now,
         )
         compiled = self.rules.compiled("lookup")
-        # The copies of lists and markers in this process answer; only the owner of the alias was not known before.
+        # This check uses the process's copies of lists and markers. Only the owner of the alias was unknown before.
         (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
         (stopped,) = party_labels.stopped([facts])
         verdict = decide.verdict_of(decide.judge(facts, compiled, NoCounters(), self.rules.variances))
@@ -50,12 +50,12 @@ class LookupGate:
         return scheme_error(verdict.code or "", verdict.text) if verdict.outcome == "REFUSE" else None
 
     def save(self) -> None:
-        """Stores the decisions of the group."""
+        """Stores the rules' decisions about the group's lookups."""
         decisions.save(self.rules.version, self.judged)
 
 
 def open_gate(asked: Collection[AskParty]) -> LookupGate | None:
-    """Returns the gate for these questions, or None if there are no questions or no active rules."""
+    """Returns the object that checks these lookups, or None if there are no lookups or no active rules."""
     if not asked:
         return None
     active = active_rules.current_at()

@@ -1,5 +1,5 @@
-"""Periodic tasks of the directory. The tasks have no arguments, because they find the work that is due in the
-database."""
+"""Periodic tasks of the directory. The tasks have no arguments, because each task reads from the database what it must
+do."""
 
 from celery import shared_task
 
@@ -8,7 +8,8 @@ from directory import party_lookups
 
 @shared_task(name="directory.tasks.report_unanswered", ignore_result=True)
 def report_unanswered() -> int:
-    """Reports unanswered GET /parties to their requesters, and deletes old lookups. Returns the number of reports."""
+    """Sends an error to the requester of each unanswered GET /parties, and deletes old lookups. Returns the number of
+    reported GET /parties."""
     try:
         return party_lookups.report_unanswered()
     finally:

@@ -10,7 +10,7 @@ _SPACES = re.compile(" {2,}")
 
 
 def composed(text: str) -> str:
-    """Returns one form for all texts that look alike: NFC, and single spaces."""
+    """Returns the text in Unicode form NFC with single spaces, so that all texts that look alike are equal."""
     return _SPACES.sub(" ", unicodedata.normalize("NFC", text))
 
 
@@ -30,6 +30,6 @@ def identifier_key(id_type: str, identifier: str) -> str:
 def sub_key(sub_id: str) -> str:
     """Returns a sub-id in its only spelling: capital letters, as in PASSPORT.
 
-    The conversion to capitals can decompose letters, so the function applies NFC again after the conversion.
+    The conversion to capitals can decompose letters, so this function normalises the text (NFC) after the conversion.
     """
     return unicodedata.normalize("NFC", composed(sub_id).upper())

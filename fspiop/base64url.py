@@ -14,14 +14,14 @@ def encode(octets: bytes) -> str:
 def decode(text: str) -> bytes:
     """Decodes base64url text without padding (RFC 7515).
 
-    Raises ValueError for a text that `encode` would not write.
+    Raises ValueError if the text is not the canonical base64url that `encode` writes.
     """
     try:
         octets = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError):
         raise InvalidValue(EncodingFault.NOT_BASE64URL) from None
-    # A value may have only one spelling. This refuses padding, the standard alphabet, and unused bits that are set in
-    # the last character.
+    # A value may have only one spelling. So the function refuses padding, the standard alphabet, and unused bits that
+    # are set in the last character.
     if encode(octets) != text:
         raise InvalidValue(EncodingFault.NOT_CANONICAL_BASE64URL)
     return octets

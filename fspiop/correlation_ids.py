@@ -31,6 +31,6 @@ def new_ulid() -> str:
 
 
 def ulid(milliseconds: int, bits: int) -> str:
-    """Returns a ULID in Crockford's base 32: 48 bits of time, then the lowest 80 bits of `bits`."""
+    """Returns a ULID in Crockford's base 32. The ULID contains 48 bits of time, then the lowest 80 bits of `bits`."""
     number = milliseconds << _RANDOM_BITS | bits & (1 << _RANDOM_BITS) - 1
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(5 * (_ULID_LENGTH - 1), -1, -5))

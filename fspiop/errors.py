@@ -1,6 +1,6 @@
 """The API's error codes, and the bodies of error responses (FSPIOP API v1.1, section 7.6).
 
-The HTTP status of a code is the status that the reference hub returns.
+Each error code has the HTTP status that the reference hub returns with this code.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ _STATUS_OF_CATEGORY = {"1": 503, "2": 500}
 
 
 class ErrorCode(Enum):
-    """Every error code with its text: the codes of the API, and the codes that the reference hub adds."""
+    """The text of every error code: the API's codes, and the codes that the reference hub adds."""
 
     COMMUNICATION_ERROR = ("1000", "Communication error")
     DESTINATION_COMMUNICATION_ERROR = ("1001", "Destination communication error")
@@ -102,7 +102,8 @@ _TEXTS: Mapping[str, str] = {error.code: error.text for error in ErrorCode}
 
 
 def text_of(code: str) -> str:
-    """Returns the text of a code. A scheme's own code has the text of its generic code (FSPIOP API v1.1, 7.6)."""
+    """Returns the text of an error code. A scheme's own code has the text of its generic code (FSPIOP API v1.1,
+    7.6)."""
     for known in (code, code[:2] + "00", code[:1] + "000"):
         if known in _TEXTS:
             return _TEXTS[known]
@@ -110,7 +111,8 @@ def text_of(code: str) -> str:
 
 
 def error_body(code: str, description: str, extensions: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-    """Returns the body of an error. Cuts each part to the length that the API allows (FSPIOP API v1.1, 7.4.2)."""
+    """Returns the body of an error. Cuts each text in the body to the length that the API allows (FSPIOP API v1.1,
+    7.4.2)."""
     information: dict[str, Any] = {
         "errorCode": code,
         "errorDescription": description[:MAX_DESCRIPTION] or text_of(code),
@@ -126,8 +128,8 @@ def error_body(code: str, description: str, extensions: Sequence[tuple[str, str]
 
 
 class FspiopError(Exception):
-    """Raised for a request or message that the receiver refuses. Has the error code and the description for the
-    sender."""
+    """Raised when the hub or another receiver refuses a request or message. The exception contains the error code and
+    the description for the sender."""
 
     def __init__(
         self,
@@ -154,7 +156,7 @@ _BY_CODE: Mapping[str, ErrorCode] = {error.code: error for error in ErrorCode}
 
 
 def scheme_error(code: str, text: str) -> FspiopError:
-    """Returns an error with a code of the scheme's own (xx40 to xx99) and exactly this text."""
+    """Returns an error with one of the scheme's own codes (xx40 to xx99) and exactly this text."""
     generic = next(_BY_CODE[known] for known in (code[:2] + "00", code[:1] + "000", "2000") if known in _BY_CODE)
     error = FspiopError(generic)
     error.code, error.detail, error.description = code, text, (text or text_of(code))[:MAX_DESCRIPTION]

@@ -33,7 +33,7 @@ _NEED_DESTINATION = frozenset({("POST", "quotes"), ("POST", "bulkQuotes")})  # t
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """The headers of one request; `date_text` is the Date header as received."""
+    """The headers of one request. `date_text` is the unchanged text of the Date header."""
 
     source: str
     destination: str | None
@@ -52,7 +52,7 @@ def read_headers(
     """Reads the headers of a request. Raises FspiopError with the name of a wrong header.
 
     `get` returns a header by its lower-case name. The API's OpenAPI documents and the reference hub require a
-    Content-Type in every request. The API's text requires a Content-Type only for a body. With
+    Content-Type in every request. The API's text requires a Content-Type only in a request with a body. With
     `needs_content_type=False`, a request without a body may omit the Content-Type.
     """
     content_type = get("content-type")
@@ -73,7 +73,7 @@ def read_common_headers(
     *,
     needs_destination: bool = False,
 ) -> Headers:
-    """Reads the headers that requests of every media type have: the date, the sender, the destination and the
+    """Reads the headers that do not depend on the media type: the date, the sender, the destination and the
     signature."""
     date_text = _required(get, "date")
     source = _required(get, "fspiop-source")

@@ -1,8 +1,8 @@
 """The Interledger part of a transfer: packet, fulfilment and condition (FSPIOP API v1.1, sections 4 and 6.5.2.3).
 
-A packet has the form that ilp-packet 2.x and the Mojaloop SDK write: a type byte and a length, then the payment as in
-listing 6. The packet in listing 45 lacks the type byte, the length, and the last byte for extensions. The reference's
-readers refuse a packet without these parts, and this module refuses it too.
+A packet has the form that ilp-packet 2.x and the Mojaloop SDK write. A type byte and a length come first, then the
+payment as in listing 6. The packet in listing 45 lacks the type byte, the length, and the last byte for extensions.
+Like the reference's readers, this module refuses a packet that lacks the type byte, the length or the last byte.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class IlpPayment:
 def encode_payment(payment: IlpPayment) -> str:
     """Writes a payment as packet text (FSPIOP API v1.1, listing 6, canonical OER).
 
-    Raises ValueError if a value does not fit.
+    Raises ValueError if a value does not fit into its field of the packet.
     """
     if not 0 <= payment.amount < 2**64:
         raise ValueError("the amount is not an unsigned 64-bit integer")
@@ -73,8 +73,9 @@ def decode_payment(text: str) -> IlpPayment:
 def fulfilment_for(packet_text: str, secret: bytes) -> str:
     """Returns the fulfilment of a packet: HMAC-SHA256 of the packet's bytes (FSPIOP API v1.1, listing 12).
 
-    The Mojaloop SDK hashes the packet's text instead. One scheme can contain DFSPs with either method, because only the
-    payee DFSP computes a fulfilment. This function returns the values of listings 42 to 44.
+    The Mojaloop SDK instead computes the fulfilment from the packet's text. DFSPs with different methods can work in
+    one scheme, because only the payee DFSP computes a fulfilment. For the examples of FSPIOP API v1.1, this function
+    returns the values in listings 42 to 44.
     """
     return base64url.encode(hmac.digest(secret, packet_octets(packet_text), "sha256"))
 
@@ -90,7 +91,7 @@ def condition_for(fulfilment: str) -> str:
 def fulfils(fulfilment: str, condition: str) -> bool:
     """Returns whether the fulfilment is the pre-image of the condition (FSPIOP API v1.1, section 4.4).
 
-    The comparison takes constant time.
+    The comparison takes the same time for every fulfilment.
 
     Returns False if either text is not canonical base64url of 32 bytes.
     """
@@ -110,7 +111,8 @@ def _hash_octets(text: str) -> bytes:
 
 
 def packet_digest(text: str) -> bytes:
-    """Returns the SHA-256 of the bytes in packet text. Padding of the text does not change the digest."""
+    """Decodes packet text and returns the SHA-256 of its bytes. Padding of the packet text does not change the
+    digest."""
     return hashlib.sha256(text.rstrip("=").encode()).digest()
 
 

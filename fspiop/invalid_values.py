@@ -1,6 +1,6 @@
 """Errors about a value that a person or a program registers. An error has a code, parameters, and an English text.
 
-The APIs return the English text. The portal uses the code to find the text in the visitor's language.
+The hub's APIs return the English text of an error. The portal uses the code to find the text in the visitor's language.
 """
 
 from enum import Enum
@@ -9,9 +9,9 @@ _LONGEST_TEXT = 200  # a parameter may be the text of a library
 
 
 class Fault(Enum):
-    """The codes of errors. The name of a code never changes.
+    """The codes of errors. The name of an error code never changes.
 
-    The value is the English text, with places for the parameters.
+    The value of an error code is the English text, with placeholders for the parameters.
     """
 
 
@@ -48,7 +48,8 @@ class EncodingFault(Fault):
 
 
 class InvalidValue(ValueError):
-    """A value that cannot be registered. A parameter of the error can be the exception that caused the error."""
+    """Raised for a value that cannot be registered. One of the error's parameters can be another exception: the cause
+    of the error."""
 
     def __init__(self, fault: Fault, **parameters: object) -> None:
         super().__init__((fault.value % parameters)[:_LONGEST_TEXT])

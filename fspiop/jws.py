@@ -1,7 +1,7 @@
 """FSPIOP-Signature: a JSON Web Signature in a header, separate from the signed body (API Signature v1.1, RFC 7515).
 
-This module uses RSA directly. A general JOSE library reads `alg`, keys and extensions from the message, and an attacker
-can abuse all three. In this module, a message can only choose one of three hash algorithms.
+This module uses RSA directly. A general JOSE library reads the algorithm, keys and extensions from the message. An
+attacker can abuse all three. In this module, a message can only choose one of three hash algorithms.
 """
 
 import json
@@ -104,10 +104,11 @@ def verify(
     uri: str,
     headers: Mapping[str, str],
 ) -> None:
-    """Checks that one of `keys` signed exactly these bytes for this request (API Signature v1.1, 3.3).
+    """Checks that the owner of one of `keys` signed exactly these bytes for this request (API Signature v1.1, 3.3).
 
     `method` and `uri` are taken from the actual request, not from FSPIOP-URI and FSPIOP-HTTP-Method. `uri` is the path,
-    beginning with the resource, and the query. `headers` has lower-case names. Raises FspiopError 3105.
+    beginning with the resource, and the query. `headers` has lower-case names. Raises FspiopError 3105 if the signature
+    is malformed or wrong.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     if not _is_signed(header_text, body, signature, keys, algorithm):
@@ -123,13 +124,13 @@ def verify_compat(
     uri: str,
     headers: Mapping[str, str],
 ) -> Form:
-    """Checks the signature of a peer that serialises its JSON again before it signs.
+    """Checks the signature of a sender that parses and serialises its JSON again before it signs.
 
-    Returns the signed text. Raises the errors of `verify`.
+    Returns the signed text. Raises the same errors as `verify`.
 
-    The reference's Node libraries do not sign the bytes that they send. These libraries parse the body, serialise it
-    again and sign the result. Since 2026 these libraries sort the keys of objects. Earlier versions kept the order of
-    the keys.
+    The reference's Node libraries do not sign the bytes that they send. The reference's Node libraries parse the body,
+    serialise it again and sign the result. Since 2026 the reference's Node libraries sort the keys of JSON objects.
+    Before 2026, the libraries did not change the order of the keys.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     for form, octets in _forms(body):
@@ -141,7 +142,8 @@ def verify_compat(
 def _read(
     signature_header: str, *, method: str, uri: str, headers: Mapping[str, str]
 ) -> tuple[hashes.HashAlgorithm, str, bytes]:
-    """Checks that the protected header fits the request. Returns the hash, the header's text and the signature."""
+    """Checks that the signature's protected header matches the request. Returns the hash algorithm, the header's text
+    and the signature."""
     header_text, signature_text = _split(signature_header)
     protected = _read_protected(header_text)
     algorithm = _HASHES.get(protected.pop("alg", ""))
@@ -179,15 +181,15 @@ def _read_protected(header_text: str) -> dict[str, str]:
 
 
 def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers: Mapping[str, str]) -> None:
-    """Checks that the protected values match the request (section 3.3, step 3). Removes the checked values from
-    `protected`."""
+    """Checks that the values in the protected header match the request (section 3.3, step 3). Removes the checked
+    values from `protected`."""
     # Names in the protected header are case-sensitive: the reference would not look for "fspiop-uri".
     if protected.pop("FSPIOP-URI", None) != uri:
         raise _refused("FSPIOP-URI is not the request's")
     if protected.pop("FSPIOP-HTTP-Method", None) != method:
         raise _refused("FSPIOP-HTTP-Method is not the request's")
-    # Method and URI may also be HTTP headers. Such a header must agree with the request, because the recipient of the
-    # forwarded message may use it.
+    # The method and the URI can also be HTTP headers. Such a header must agree with the request, because the forwarded
+    # message's recipient perhaps uses the header.
     if headers.get("fspiop-uri", uri) != uri:
         raise _refused("the fspiop-uri header is not the request's")
     if headers.get("fspiop-http-method", method) != method:
@@ -204,7 +206,8 @@ def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers
 def _is_signed(
     header_text: str, body: bytes, signature: bytes, keys: Sequence[RSAPublicKey], algorithm: hashes.HashAlgorithm
 ) -> bool:
-    """Returns whether any of the keys made the signature. A participant has two keys while it replaces a key."""
+    """Returns whether any of the keys made the signature. A participant has two valid keys while it replaces a signing
+    key."""
     signing_input = _signing_input(header_text, body)
     for key in keys:
         try:
@@ -256,7 +259,8 @@ def check_strength(key: RSAPublicKey, most_bits: int = _MOST_KEY_BITS) -> None:
     if not _FEWEST_KEY_BITS <= key.key_size <= most_bits:
         raise InvalidValue(KeyFault.RSA_LENGTH, fewest=_FEWEST_KEY_BITS, most=most_bits, bits=key.key_size)
     exponent = key.public_numbers().e
-    # With an exponent of 1, anybody could sign. With a huge exponent, a check would take as long as a signature.
+    # If a key's exponent is 1, anybody can sign. If the exponent is huge, checking a signature takes as long as
+    # signing.
     if exponent < 3 or exponent % 2 == 0 or exponent.bit_length() > 64:
         raise InvalidValue(KeyFault.RSA_EXPONENT)
 

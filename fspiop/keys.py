@@ -36,7 +36,8 @@ class _Jwk(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class PublicPart:
-    """The public part that the registry stores. Only a certificate has a period of validity, a bare key does not."""
+    """The public part of a key or certificate, as the registry stores it. Only a certificate has a period of validity.
+    A key without a certificate has none."""
 
     sha256: str
     pem: str
@@ -46,7 +47,7 @@ class PublicPart:
 
 
 def read_signing_key(text: str) -> PublicPart:
-    """Returns the RSA key with which a participant signs. Raises ValueError with the fault of the text."""
+    """Returns the RSA key with which a participant signs. Raises ValueError with a description of the text's fault."""
     _refuse_private(text)
     stripped = text.strip()
     if stripped.startswith("{"):
@@ -67,7 +68,7 @@ def read_signing_key(text: str) -> PublicPart:
 
 
 def read_certificate(text: str) -> PublicPart:
-    """Returns a TLS client certificate. Raises ValueError with the fault of the text."""
+    """Returns a TLS client certificate. Raises ValueError with a description of the text's fault."""
     _refuse_private(text)
     certificate = _one_certificate(text)
     _check_strength(certificate)
@@ -87,7 +88,7 @@ def read_certificate(text: str) -> PublicPart:
 
 
 def read_signing_request(text: str) -> x509.CertificateSigningRequest:
-    """Returns a certificate signing request (PKCS #10). Raises ValueError with the fault of the text."""
+    """Returns a certificate signing request (PKCS #10). Raises ValueError with a description of the text's fault."""
     _refuse_private(text)
     try:
         request = x509.load_pem_x509_csr(text.strip().encode())

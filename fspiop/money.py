@@ -38,11 +38,11 @@ CURRENCIES: Mapping[str, int] = MappingProxyType(
 
 
 class AmountError(ValueError):
-    """An amount that the API refuses, or that does not fit into 64 bits."""
+    """Raised for an amount that the API does not allow, or that does not fit into 64 bits."""
 
 
 def parse_amount(text: object) -> int:
-    """Reads an amount of the API as ten-thousandths: "12.5" gives 125000."""
+    """Converts an amount in the API's text to ten-thousandths: "12.5" becomes 125000."""
     if not isinstance(text, str):
         raise AmountError("an amount must be a string")
     if _AMOUNT.match(text) is None:
@@ -54,7 +54,7 @@ def parse_amount(text: object) -> int:
 
 
 def format_amount(amount: int) -> str:
-    """Writes ten-thousandths as the API's text: 125000 gives "12.5". Amounts in reports can be negative."""
+    """Converts ten-thousandths to the API's text: 125000 becomes "12.5". Amounts in reports can be negative."""
     whole, decimals = divmod(abs(amount), _UNIT)
     sign = "-" if amount < 0 else ""
     return f"{sign}{whole}.{decimals:0{SCALE}}".rstrip("0").rstrip(".") if decimals else f"{sign}{whole}"
@@ -67,8 +67,8 @@ def decimals_fault(text: str, currency: str) -> str | None:
 
 
 def minor_units(amount: int, currency: str) -> int:
-    """Converts ten-thousandths to minor units: 125000 USD gives 1250. Raises AmountError if the result is not a whole
-    number."""
+    """Converts ten-thousandths to minor units: 125000 in USD becomes 1250. Raises AmountError if the amount is not a
+    whole number of minor units."""
     decimals = CURRENCIES.get(currency)
     if decimals is None:
         raise AmountError(f"{currency} is not a currency in the API")

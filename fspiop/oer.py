@@ -2,9 +2,9 @@
 
 
 def octet_string(octets: bytes) -> bytes:
-    """Returns the byte string with its length in front, in canonical OER.
+    """Encodes a byte string in canonical OER: first its length, then its bytes.
 
-    A length below 128 takes one byte. Other lengths take as few bytes as possible.
+    A length below 128 is encoded in one byte. A length of 128 or more is encoded in as few bytes as possible.
     """
     length = len(octets)
     if length < 0x80:
@@ -14,7 +14,7 @@ def octet_string(octets: bytes) -> bytes:
 
 
 def read_octet_string(octets: bytes) -> tuple[bytes, bytes]:
-    """Reads the first byte string in a packet. Returns the byte string, and the bytes that follow."""
+    """Reads the first byte string in a packet. Returns the first byte string, and the remaining bytes of the packet."""
     if not octets:
         raise ValueError("the packet ends before a length")
     start, length = 1, octets[0]

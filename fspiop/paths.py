@@ -1,4 +1,4 @@
-"""Paths of resources in their wire form (FSPIOP API v1.1, section 5.1.6.11; RFC 3986, section 3.3)."""
+"""Writes and checks percent-encoded paths of resources (FSPIOP API v1.1, section 5.1.6.11; RFC 3986, section 3.3)."""
 
 import re
 from urllib.parse import quote, unquote
@@ -13,10 +13,10 @@ def path_of(*segments: str) -> str:
 
 
 def encodes(written: str, path: str) -> bool:
-    """Returns whether `written` is a percent-encoding of a decoded path.
+    """Returns whether the path `written`, if it is decoded, equals the given decoded path.
 
-    The function compares the segments one by one. %2F does not separate segments, but looks like a separator in a
-    decoded path.
+    The function compares the two paths segment by segment. The text %2F is part of a segment, but looks like a
+    separator of segments after decoding.
     """
     if _WRITTEN.match(written) is None:
         return False
@@ -28,5 +28,6 @@ def encodes(written: str, path: str) -> bool:
 
 
 def is_query(text: str) -> bool:
-    """Returns whether this is a valid query string, without its question mark."""
+    """Returns whether the text is a valid query string. The text must not contain the question mark before the
+    query."""
     return _QUERY.match(text) is not None

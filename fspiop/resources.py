@@ -1,8 +1,9 @@
-"""A table of the FSPIOP API's resources. The table defines their versions, routes, endpoints and proxy configuration.
+"""A table of the FSPIOP API's resources. The table defines each resource's versions, routes, endpoints and proxy
+configuration.
 
-FSPIOP API v1.1, section 6, describes the resources. v2.0 adds the resources of currency conversion and the ISO 20022
-forms. To add a resource, add a row to the table, its URLs in `hub.dfsp_urls` and its endpoint types in
-`hub.participants.endpoint_types_and_urls`. Tests check that the three places agree.
+FSPIOP API v1.1, section 6, describes the resources. Version 2.0 of the API adds the resources for currency conversion
+and the ISO 20022 forms. To add a resource, add a row to the table, its URLs in `hub.dfsp_urls` and its endpoint types
+in `hub.participants.endpoint_types_and_urls`. Tests check that the table, the URLs and the endpoint types agree.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from types import MappingProxyType
 
 
 class Iso20022(Enum):
-    """The ways in which version 2.0 of a resource can use ISO 20022."""
+    """How version 2.0 of a resource uses ISO 20022."""
 
     NOTHING = "nothing"
     MEDIA_TYPE = "media type"  # the media type may name ISO 20022, but bodies have the plain form

@@ -1,7 +1,7 @@
 """Reads JSON. Refuses JSON that two programs could read differently (RFC 8259, FSPIOP API v1.1, 3.1.5).
 
-Python's own reader accepts two equal keys and keeps the last value. The reader also accepts NaN, and text that a
-database cannot store.
+Python's own JSON reader accepts an object with two equal keys, and ignores the first value. Python's own JSON reader
+also accepts NaN, and text that a database cannot store.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ MAX_DEPTH = 32
 OCTETS_OF_A_VALUE = 32
 """A body may have one value for each 32 bytes of its size limit. Arrays, objects and their members are values.
 
-Values cost memory: five megabytes of `[],[],...` make 1.7 million objects of a hundred bytes each."""
+Values need memory: five megabytes of `[],[],...` become 1.7 million objects of a hundred bytes each."""
 MOST_VALUES = 5_242_880 // OCTETS_OF_A_VALUE  # the limit for the largest body that the API allows
 _QUOTES_OF_A_VALUE = 4  # two quotes around a key and two around its value; escaped quotes are counted too
 _MOST_DIGITS = 18  # a whole number with so many digits fits into 64 bits, and amounts have fewer digits
@@ -26,7 +26,8 @@ _MOST_NUMBER_CHARACTERS = 40
 
 
 def loads(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VALUES) -> object:
-    """Reads the value in a body. Raises FspiopError 3101 with the fault, or 3104 if the body has too many values."""
+    """Reads the JSON value in a body. Raises FspiopError 3101 with a description of the fault, or 3104 if the body has
+    too many values."""
     check_structure(raw, max_depth=max_depth, most_values=most_values)
     try:
         value: object = _DECODER.decode(raw.decode("utf-8"))
@@ -42,8 +43,8 @@ def loads(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VAL
 def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VALUES) -> None:
     """Raises FspiopError 3101 if the body is nested too deeply, and 3104 if the body would create too many objects.
 
-    The check counts JSON's punctuation marks in the bytes before any object is created. The work for each byte is
-    bounded. An empty array or object counts twice.
+    The check counts JSON's punctuation marks in the bytes before any object is created. So the amount of work for each
+    byte of the body is limited. An empty array or object counts twice.
     """
     marks = raw.translate(None, _NOT_MARKS)
     opens = marks.count(b"[") + marks.count(b"{")
@@ -54,7 +55,8 @@ def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int 
     bare = _TEXT.sub(b"", raw)
     opens = bare.count(b"[") + bare.count(b"{")
     if opens > max_depth:
-        # No more brackets than allowed are read. If there are more, the body has too many values anyway.
+        # The loop reads only as many brackets as a body may have. If a body has more brackets, it has too many values
+        # anyway.
         brackets = bare.translate(None, _NOT_BRACKETS)[: 2 * most_values]
         if max(accumulate(map(_DEEPER.__getitem__, brackets))) > max_depth:
             _refuse(f"the body is nested deeper than {max_depth}")
@@ -69,7 +71,7 @@ def canonical(value: object) -> bytes:
 
 
 def digest(value: object) -> bytes:
-    """Returns the SHA-256 of the canonical form. Two spellings of one message have equal digests."""
+    """Returns the SHA-256 of a JSON value's canonical form. Two spellings of one message have equal digests."""
     return hashlib.sha256(canonical(value)).digest()
 
 
@@ -131,7 +133,7 @@ def _check_text(text: str) -> None:
         _refuse("the body has half of a surrogate pair")
 
 
-# Matches a text up to its closing quote, or up to the end of the body. The pattern never reads a byte twice.
+# This pattern matches a JSON text up to its closing quote, or up to the end of the body. It never reads a byte twice.
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_MARKS = bytes(octet for octet in range(256) if octet not in b'[{,"')
 _NOT_BRACKETS = bytes(octet for octet in range(256) if octet not in b"[{]}")

@@ -10,7 +10,7 @@ _DAY = (
     rf")|{_LEAP_YEAR}-02-29)"
 )
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}"
-# Excludes times that are in the year 10000 in UTC, which neither Python nor a timestamp column can hold.
+# Refuses times that are in the year 10000 in UTC. Neither Python nor a timestamp column can contain such a time.
 _TOO_LATE = rf"(?!9999-12-31T{_CLOCK}-)"
 
 DATE = rf"^{_DAY}\Z"
@@ -28,15 +28,15 @@ _HTTP_DATE = re.compile(
 
 
 def parse_datetime(text: str) -> datetime:
-    """Reads an API DateTime as a time in UTC. Raises ValueError if it does not have exactly three decimals and a
-    zone."""
+    """Reads an API DateTime as a time in UTC. Raises ValueError if the text does not have exactly three decimals and a
+    time zone."""
     if _DATE_TIME.match(text) is None:
         raise ValueError("a DateTime must look like 2026-01-31T08:00:00.000Z")
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def format_datetime(moment: datetime) -> str:
-    """Writes a time as the API's DateTime in UTC, cut to milliseconds."""
+    """Writes a time as the API's DateTime in UTC. Digits beyond milliseconds are cut off."""
     return f"{_utc(moment).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
@@ -48,7 +48,8 @@ def http_date(moment: datetime) -> str:
 
 
 def parse_http_date(text: str) -> datetime:
-    """Reads an IMF-fixdate. The text must contain the name of a weekday, but this weekday need not fit the date."""
+    """Reads an IMF-fixdate. The text must contain the name of a weekday, but the function does not check that the
+    weekday fits the date."""
     found = _HTTP_DATE.match(text)
     if found is None:
         raise ValueError("a date must look like Tue, 24 Nov 2026 08:00:00 GMT")

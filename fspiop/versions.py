@@ -1,9 +1,9 @@
 """Reads the version of a message, and the version that the sender accepts for the answer (FSPIOP API v1.1, section
 3.3.4).
 
-Each resource has its own versions. The reference hub accepts the versions 1.0, 1.1 and 2.0 of each resource. Five
-resources have a second form of version 2.0: the bodies are ISO 20022 messages, and the media types name ISO 20022. For
-a sixth resource (/participants), the media type may name ISO 20022, but the bodies are in the plain form.
+Each resource of the API has its own versions. The reference hub accepts the versions 1.0, 1.1 and 2.0 of each resource.
+For five resources, version 2.0 has a second form. Its bodies are ISO 20022 messages, and its media types name ISO
+20022. For a sixth resource (/participants), the media type may name ISO 20022, but the bodies are in the plain form.
 """
 
 import re
@@ -19,8 +19,8 @@ _ISO20022_MARK = "i"
 
 
 class Version(NamedTuple):
-    """The version of a resource. The text of a version is for example "1.1", or "2.0i" if bodies are ISO 20022
-    messages."""
+    """The version of a resource in a message. The text of a version is for example "1.1", or "2.0i" if bodies are ISO
+    20022 messages."""
 
     major: int
     minor: int
@@ -81,7 +81,8 @@ def read_content_type(text: str | None, resource: str) -> Version:
 def read_accept(text: str | None, resource: str) -> Version:
     """Reads the version that the sender accepts for the answer: the first supported version in the Accept header.
 
-    A major version alone means its newest minor version. A header without a version means the newest version.
+    A major version without a minor version means the newest minor version. An Accept header without a version means the
+    resource's newest version.
     """
     if text is None:
         raise missing_header("accept")
@@ -98,12 +99,13 @@ def content_type(resource: str, version: Version | str) -> str:
 
 
 def accept(resource: str, version: Version | int) -> str:
-    """Returns the Accept header of a request. An int is a major version, and allows all minor versions of this major
-    version."""
+    """Returns the Accept header of a request. A version that is an int is a major version, and allows all its minor
+    versions."""
     return f"application/vnd.interoperability.{resource}+json;version={version}"
 
 
-# Senders repeat the same few texts. Only valid texts are cached, because exceptions are not cached.
+# Senders repeat the same few header texts, so the results are cached. Only valid texts are cached, because exceptions
+# are not cached.
 @lru_cache(maxsize=256)
 def _read_content_type(text: str, resource: str) -> Version:
     found = _CONTENT_TYPES[resource].match(text)
@@ -156,11 +158,12 @@ def _newest(supported: tuple[Version, ...], major: str | None, minor: str | None
 
 
 def missing_header(header: str, said_first: str = "") -> FspiopError:
-    """Returns the error for a request without this header, with the reference hub's text."""
+    """Returns the error for a request that lacks this header. The error has the reference hub's text."""
     return FspiopError(ErrorCode.MISSING_ELEMENT, f"{said_first}/header must have required property '{header}'")
 
 
 def _unsupported(detail: str, supported: tuple[Version, ...]) -> FspiopError:
-    """Returns the error of FSPIOP API v1.1, section 3.3.4.3. The error lists the supported versions."""
+    """Returns the error for an unsupported version (FSPIOP API v1.1, section 3.3.4.3). The error for an unsupported
+    version lists the supported versions."""
     versions = [(str(version.major), str(version.minor)) for version in supported]
     return FspiopError(ErrorCode.UNACCEPTABLE_VERSION, detail, extensions=versions)

@@ -13,8 +13,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     not_listed: Sequence[str] = ()  # columns that only the page of a single row loads
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        """Returns the rows without the columns that lists do not show. With these columns, a list of messages could
-        load hundreds of megabytes."""
+        """Returns the rows, but loads only the columns that lists show. With all columns, a list of messages could load
+        hundreds of megabytes."""
         fields = self.model._meta.get_fields()
         unseen = [field.name for field in fields if isinstance(field, BinaryField)]
         return super().get_queryset(request).defer(*unseen, *self.not_listed)

@@ -1,8 +1,8 @@
 """The engine of the agreement phase: stores and forwards lookups and quotes in groups (`hub.group_commit`).
 
 One transaction serves each group. The transaction first reads the participants. For each kind of command, the
-transaction then loads the rows, decides (pure) and saves. At the end, the transaction appends the messages and commits.
-The apps register their commands when they are ready.
+transaction then loads the rows, decides without the database, and saves the result. At the end, the transaction appends
+the messages and commits. Each Django app registers its commands when the process starts.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -39,11 +39,11 @@ class Command(Protocol):
 
     @property
     def key(self) -> str:
-        """Returns the object that the message is about.
+        """Returns the key of the object that the message is about.
 
-        The result also contains the sender if any participant may send messages about the object.
+        If any participant may send messages about this object, the returned key also contains the sender.
 
-        If two messages have one key, the second message waits for the next group.
+        If two messages have the same key, the second message waits for the next group.
         """
 
     @property
@@ -66,9 +66,10 @@ def register(work: Work, *commands: type) -> None:
 
 
 def run(batch: Sequence[Command], *, is_alone: bool = False, waits_again: bool = True) -> list[Outcome]:
-    """Decides and commits these commands as one transaction. Returns the outcomes in order. Retries a lost race.
+    """Decides and commits these commands as one transaction. Returns the commands' outcomes in the order of the
+    commands. Repeats the transaction if another transaction changed the rows first.
 
-    Without `waits_again`, a transaction that waited too long for a lock is not repeated.
+    If `waits_again` is false, the engine does not repeat a transaction that waited too long for a lock.
     """
     crowded = backlog.crowded()  # before the transaction, because a failure of this call must not fail the group
     return group_commit.retried(
@@ -101,7 +102,8 @@ def _outcomes(batch: Sequence[Command], scene: Scene) -> list[Outcome]:
 
 
 def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting]:
-    """Removes the next group from the list and returns it: a fair share, with at most one command about each object."""
+    """Removes the next group of commands from the list and returns the group. A group has a fair share of each sender's
+    commands, and at most one command about each object."""
     share = fair_share(waiting, most=most, most_octets=most_octets, sender_of=_sender_of, octets_of=_octets_of)
     group: list[Waiting] = []
     keys: set[str] = set()
@@ -145,8 +147,8 @@ _engine = Engine()
 def submit(command: Command) -> Outcome:
     """Returns the command's outcome after its transaction is durable.
 
-    A large message is a group of its own, because it can be as large as five groups. In a shared group, other senders'
-    messages would wait for the large message.
+    A large message is a group of its own, because it can be as large as five groups. If a large message were in a group
+    with other messages, other senders would wait for it.
     """
     if len(command.message.body) <= settings.MAX_BODY_BYTES:
         return _engine.submit(command)

@@ -31,7 +31,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """The message is stored, and forwarded to another participant."""
+    """The hub stores the message and forwards it to another participant."""
 
     command: Any
     message: Outgoing
@@ -39,9 +39,9 @@ class Forwarded:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """The message repeats an earlier message. Nothing is stored.
+    """The message repeats an earlier message. The hub stores nothing about the message.
 
-    A request is forwarded again, or gets the stored answer.
+    The hub forwards a repeated request again, or sends the stored answer to the requester.
     """
 
     message: Outgoing | None
@@ -49,17 +49,18 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The message is refused by an error callback to its sender. Nothing is stored."""
+    """The hub refuses the message by an error callback to its sender. The hub stores nothing about the message."""
 
     message: Outgoing
 
 
 @dataclass(frozen=True, slots=True)
 class NotObeyed:
-    """The message is refused in the response, because its sender gets no callback. Nothing is stored.
+    """The hub refuses the message in the HTTP response, because its sender gets no callback. The hub stores nothing
+    about the message.
 
-    The outcome contains no exception. An exception would keep its stack frames in memory, and the frames would keep the
-    message.
+    The outcome of a message contains no exception. An exception would keep its stack frames in memory, and the frames
+    would keep the message.
     """
 
     error: ErrorCode
@@ -68,35 +69,37 @@ class NotObeyed:
 
 @dataclass(frozen=True, slots=True)
 class NoRoom:
-    """Too many messages caused by the sender wait for this destination. Nothing is stored."""
+    """The sender has caused too many messages that wait for this destination. The hub stores nothing about the
+    message."""
 
     destination: str
 
 
 @dataclass(frozen=True, slots=True)
 class AtOracles:
-    """The hub must first send a request to registered oracles, to find the DFSP of the alias. Nothing is stored."""
+    """The hub must first send a request to registered oracles, to find the DFSP of the alias. The hub stores nothing
+    about the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """The message repeats a message that is too large for this group, and must be a group of its own. Nothing is
-    stored."""
+    """The message repeats an earlier message that is too large for this group. The repeated message must be a group of
+    its own. The hub stores nothing about the message."""
 
 
 Outcome = Forwarded | Repeated | Refused | NotObeyed | NoRoom | AtOracles | Alone
 
 
 def message_of(outcome: Outcome) -> Outgoing | None:
-    """Returns the message that the hub sends because of this outcome."""
+    """Returns the message that the hub sends after this outcome of a decision."""
     return outcome.message if isinstance(outcome, Forwarded | Repeated | Refused) else None
 
 
 def refused(
     scene: Scene, to: Recipient, error: FspiopError, *, path: str, subject: str, kind: str, if_pending: IfPending
 ) -> Refused:
-    """Returns a refusal by a callback. The hub counts the callback as a message that the sender of the refused message
-    caused."""
+    """Returns the outcome for a message that the hub refuses by a callback. The sender of the refused message counts as
+    the cause of the callback."""
     body = error.body()
     message = scene.hub.callback(
         to, path + "/error", body, subject=subject, kind=kind, source_id=to.id, if_pending=if_pending

@@ -1,6 +1,6 @@
-"""The Celery application. Celery delivers two kinds of tasks: ticks, and hints about waiting work.
+"""The Celery application. Celery delivers two kinds of tasks: periodic ticks, and hints that work is waiting.
 
-A lost task does no harm.
+If Celery loses a task, no work is lost.
 """
 
 import os

@@ -11,10 +11,11 @@ def make() -> str:
 
 
 def hash_of(secret: str) -> str:
-    """Returns the hash to store for a secret. A fast hash is enough, because the secret has 256 random bits."""
+    """Returns the hash to store for a secret. A fast hash is enough for a client secret, because the secret has 256
+    random bits."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def is_it(secret: str, sha256: str) -> bool:
-    """Returns whether this secret has this hash. The comparison takes constant time."""
+    """Returns whether this secret has this hash. The comparison takes the same time for every secret."""
     return hmac.compare_digest(hash_of(secret), sha256)

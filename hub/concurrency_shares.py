@@ -1,9 +1,9 @@
 """Limits the number of simultaneous requests, for each caller and for all callers. The requests run in plain threads.
 
-Each running request holds a place. The first request of each caller has a place of its own, outside of the shared
-places. So a caller's first request is admitted even while other callers hold all shared places. Further requests of a
-caller need shared places, and one caller can hold only some of the shared places. Other requests wait. A free place
-goes to the caller with the fewest places.
+Each running request occupies one place. Each caller's first request has a reserved place, which does not belong to the
+shared places. So a caller's first request is admitted even while other callers occupy all shared places. Further
+requests of a caller need shared places, and one caller can occupy only some of the shared places. Requests without a
+place wait. When a place becomes free, the waiting caller with the fewest places gets it.
 """
 
 import threading
@@ -16,7 +16,8 @@ Caller = Hashable
 
 
 class NoPlace(Exception):
-    """The caller already has its largest permitted number of open requests, or no place became free in time."""
+    """Raised if the caller already has its largest permitted number of open requests, or if no place becomes free in
+    time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Places:
 
     @contextmanager
     def taken(self, caller: Caller, sizes: Sizes, *, wait_s: float = 0) -> Iterator[None]:
-        """Holds a place for this caller. Raises NoPlace if no place becomes free in time."""
+        """Occupies a place for this caller while the block runs. Raises NoPlace if no place becomes free in time."""
         self._take(caller, sizes, wait_s)
         try:
             yield
@@ -77,7 +78,7 @@ class Places:
     def _let_wait(self, newcomer: _Waiting, sizes: Sizes) -> None:
         """Adds a waiting request. Raises NoPlace if the caller has too many waiting requests already.
 
-        If the queue is full, removes the last request of the caller with the most waiting requests.
+        If the queue of requests is full, removes the last request of the caller that has the most waiting requests.
         """
         count = Counter(waiting.caller for waiting in self._waiting)
         own = count[newcomer.caller]
@@ -95,9 +96,10 @@ class Places:
         self._waiting.append(newcomer)
 
     def _admit(self, sizes: Sizes) -> None:
-        """Gives free places to waiting requests.
+        """Assigns free places to waiting requests.
 
-        Callers with the fewest places come first, and among them the longest wait.
+        The caller with the fewest places comes first. Among callers with equally many places, the longest-waiting
+        request comes first.
         """
         for waiting in sorted(self._waiting, key=lambda waiting: self._held[waiting.caller]):
             if self._may_have_one(waiting.caller, sizes):

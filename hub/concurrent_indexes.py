@@ -1,7 +1,7 @@
 """Adds indexes in a migration of a running hub without blocking any request, even if the table is large.
 
-The migration must have `atomic = False`. After an interruption, the migration can be run again, and then rebuilds an
-invalid index.
+A migration that adds such an index must have `atomic = False`. After an interruption, the migration can be run again.
+The repeated migration rebuilds the invalid index.
 """
 
 from typing import Any
@@ -14,7 +14,8 @@ _TIMEOUTS = ("statement_timeout", "lock_timeout")
 
 
 def _take_time(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    # Building the index reads the whole table and waits for every older transaction. No other transaction waits for it.
+    # PostgreSQL reads the whole table to build the index, and waits for every older transaction. No transaction waits
+    # for the new index.
     for name in _TIMEOUTS:
         schema_editor.execute(f"SELECT set_config('kitovu.{name}', current_setting('{name}'), false)")
         schema_editor.execute(f"SET {name} = 0")

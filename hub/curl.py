@@ -1,7 +1,8 @@
-"""Sends HTTP requests with libcurl from an event loop. Each loop has one `Curl` for all destinations.
+"""Sends HTTP requests with libcurl from an event loop. Each event loop has one `Curl` object for all destinations.
 
-A deadline limits the whole exchange, even if the bytes arrive slowly. There are no redirects, proxies or cookies.
-Responses are read up to a limit and never decompressed. Sockets are opened only to addresses that `hub.egress` allows.
+A deadline limits the whole HTTP exchange, even if the bytes arrive slowly. This HTTP client does not use redirects,
+proxies or cookies. A response is read up to a size limit, and is never decompressed. Sockets are opened only to
+addresses that `hub.egress` allows.
 """
 
 import asyncio
@@ -22,15 +23,15 @@ _UNSAID = ("Accept", "Content-Type", "Expect", "User-Agent")  # headers that lib
 
 
 class NotConnected(OSError):
-    """No connection could be opened, so the request was not sent."""
+    """Raised if no connection could be opened. The request was not sent."""
 
 
 class NotConnectedInTime(NotConnected, TimeoutError):
-    """No connection could be opened before the deadline."""
+    """Raised if no connection could be opened before the deadline."""
 
 
 class NotPermitted(NotConnected):
-    """The hub does not connect to the address of the URL."""
+    """Raised if the hub may not connect to the address of the URL."""
 
 
 _BEFORE_CONNECTED = {
@@ -52,7 +53,7 @@ class Reply:
 
 
 class _Exchange:
-    """A libcurl handle. A handle sends one request at a time, and later requests use the handle again."""
+    """A libcurl handle. A libcurl handle sends one request at a time, and later requests use the same handle."""
 
     def __init__(self) -> None:
         self.handle = handle = pycurl.Curl()
@@ -89,7 +90,8 @@ class _Exchange:
     def prepare(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float, most: int
     ) -> None:
-        """Sets up the next request. Raises ValueError if a header contains a line break."""
+        """Sets the method, URL, headers and body of the next request. Raises ValueError if a header contains a line
+        break."""
         handle = self.handle
         handle.setopt(pycurl.URL, url.encode("ascii"))
         if body:
@@ -102,13 +104,13 @@ class _Exchange:
         self._parts, self._room, self._refusal = [], most, ""
 
     def reply(self) -> Reply:
-        """Returns the response that was received."""
+        """Returns the response that the server has sent."""
         handle = self.handle
         retry_after = handle.getinfo(pycurl.RETRY_AFTER)
         return Reply(handle.getinfo(pycurl.RESPONSE_CODE), b"".join(self._parts), self._room >= 0, retry_after or None)
 
     def failure(self, number: int, text: str) -> OSError:
-        """Returns the reason why there is no response."""
+        """Returns an exception with the reason why there is no response."""
         if number == pycurl.E_OPERATION_TIMEDOUT:
             is_connected = self.handle.getinfo(pycurl.PRETRANSFER_TIME) > 0
             return TimeoutError(text) if is_connected else NotConnectedInTime(text)
@@ -119,7 +121,7 @@ class _Exchange:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the body exceeded the size limit, so that only a part of it was read."""
+        """Whether only a part of the body was read, because the body exceeded the size limit."""
         return self._room < 0
 
     def _write(self, part: bytes) -> int:
@@ -146,7 +148,8 @@ def _lines(headers: Mapping[str, str]) -> list[bytes]:
 
 
 class Curl:
-    """Sends requests, and keeps connections open for later requests. Must be created and used in one event loop."""
+    """Sends requests, and keeps connections open for later requests. An object of this class must be created and used
+    in one event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -160,11 +163,11 @@ class Curl:
         multi.setopt(pycurl.M_MAXCONNECTS, _MOST_KEPT_CONNECTIONS)
 
     async def __aenter__(self) -> Self:
-        """Returns the object. The first request opens a connection."""
+        """Returns the `Curl` object. The first request to a server opens a connection."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Closes all connections."""
+        """Closes all open connections."""
         self.close()
 
     def close(self) -> None:
@@ -182,8 +185,8 @@ class Curl:
     ) -> Reply:
         """Sends one request. Returns the response with its body cut at `most` bytes.
 
-        Raises OSError if there was no response: TimeoutError without a response in time, NotPermitted if the hub may
-        not connect to the address. Raises ValueError if the request cannot be written.
+        Raises OSError if there was no response: TimeoutError if the time is over, NotPermitted if the hub may not
+        connect to the address. Raises ValueError if a header of the request contains a line break.
         """
         exchange = self._idle.pop() if self._idle else _Exchange()
         try:
@@ -197,7 +200,8 @@ class Curl:
         try:
             return await future
         except asyncio.CancelledError:
-            # If there was a response, the handle is free already, and another request may be using it now.
+            # If there was a response, the libcurl handle is free already, and perhaps another request is using the
+            # handle now.
             if exchange.handle in self._busy and exchange.future is future:
                 del self._busy[exchange.handle]
                 self._multi.remove_handle(exchange.handle)

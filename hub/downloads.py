@@ -1,8 +1,9 @@
-"""Long responses that the hub generates while it sends them, with a limit for each caller and for all callers.
+"""Long responses that the hub generates while it sends them. Each caller has a limit, and all callers together have a
+limit.
 
-A download occupies a thread of the web server until the client has read the whole download. The rows are read in
-batches. Between two batches, the download holds neither a place among the running requests nor a database connection,
-even if the client reads slowly.
+A download occupies a thread of the web server until the client has read the whole download. A download reads its
+database rows in batches. Between two batches, a download occupies no place among the running requests and no database
+connection, even if the client reads slowly.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -22,7 +23,7 @@ _open = Places()
 
 
 class Download(StreamingHttpResponse):
-    """A response that is sent in parts.
+    """A download: a response that is sent in parts.
 
     Raises NoPlace if this caller, or all callers together, have too many open downloads.
     """
@@ -33,7 +34,8 @@ class Download(StreamingHttpResponse):
 
 
 class _Parts:
-    """The parts of a response. They hold the download's place until the response closes them."""
+    """The parts of a download's response. This object occupies the download's place until the response closes the
+    object."""
 
     def __init__(self, parts: Iterator[str], caller: Hashable) -> None:
         self._parts, self._held = parts, ExitStack()
@@ -47,7 +49,7 @@ class _Parts:
 
 
 def each_within(reading: Callable[[], AbstractContextManager[None]], batches: Iterable[T]) -> Iterator[T]:
-    """Yields the batches. Fetches each batch inside the context `reading`, and yields the batch outside this
+    """Yields the batches. Reads each batch of rows inside the context `reading`, but yields the batch outside this
     context."""
     left = iter(batches)
     while True:

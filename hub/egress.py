@@ -4,8 +4,8 @@ The hub may connect to DFSPs and oracles, but to no address in the hub's own net
 
 With `CALLBACK_PUBLIC_ONLY` (the default in production), the hub connects only to public addresses and to addresses in
 `CALLBACK_ALLOW`. Schemes with private networks need `CALLBACK_ALLOW`. The hub checks the resolved address when it
-creates the socket. So a host name that changes its address later cannot evade the check. The hub never follows
-redirects.
+creates the socket. So a host name whose address changes later cannot evade this check. The hub never follows an HTTP
+redirect.
 """
 
 import functools
@@ -23,8 +23,9 @@ from fspiop.invalid_values import Fault, InvalidValue
 
 _PORTS = frozenset({80, 443})  # the only permitted ports below 1024, because DFSPs' APIs do not use the others
 _FIRST_FREE_PORT = 1024
-# Special-purpose ranges of IANA's registries that some Python versions do not know: in IPv4, protocol assignments and
-# the 6to4 relays. In IPv6, everything except global unicast, because some ranges contain IPv4 addresses.
+# Special-purpose address ranges in IANA's registries that some Python versions do not recognise. For IPv4, these are
+# the protocol assignments and the 6to4 relays. For IPv6, this is everything except global unicast, because some ranges
+# contain IPv4 addresses.
 _SPECIAL_IPV4 = tuple(IPv4Network(text) for text in ("192.0.0.0/24", "192.88.99.0/24"))
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _SPECIAL_IPV6 = tuple(IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
@@ -34,14 +35,15 @@ SYSTEM_AUTHORITIES = ssl.get_default_verify_paths()
 
 
 class AddressFault(Fault):
-    """The possible faults of an address to which the hub connects."""
+    """The possible faults of an address to which the hub should connect."""
 
     NOT_ALLOWED = "this address is not public, or its port is not allowed; CALLBACK_ALLOW can list it"
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """One entry of CALLBACK_ALLOW: a network, and optionally its only allowed port."""
+    """One entry of CALLBACK_ALLOW: a network, and perhaps a port. If there is a port, only this port of the network is
+    allowed."""
 
     network: IPv4Network | IPv6Network
     port: int | None
@@ -52,7 +54,7 @@ class Allowed:
 
 @functools.cache
 def allowed(entries: tuple[str, ...]) -> tuple[Allowed, ...]:
-    """Reads entries such as "10.1.0.0/16", "10.1.2.3:8443" and "[fd00::7]:8443"."""
+    """Reads entries of CALLBACK_ALLOW such as "10.1.0.0/16", "10.1.2.3:8443" and "[fd00::7]:8443"."""
     return tuple(_entry(text.strip()) for text in entries)
 
 
@@ -110,7 +112,7 @@ def check_url(url: str) -> None:
 
 
 def _may_use(port: int) -> bool:
-    """Returns whether the hub may use this port with at least one address."""
+    """Returns whether the hub may connect to this port of at least one address."""
     listed = allowed(tuple(settings.CALLBACK_ALLOW))
     return _is_web_port(port) or any(entry.port in (None, port) for entry in listed)
 

@@ -1,6 +1,6 @@
 """Chooses which waiting commands form the next group. Pure.
 
-The bytes of a group are limited, and each sender gets a fair share of them.
+A group has a limit in bytes, and each sender gets a fair share of these bytes.
 """
 
 import heapq
@@ -18,7 +18,7 @@ _COST = 1024  # bytes that a command costs in addition to its message
 
 @dataclass(slots=True, eq=False)
 class Waiting(Generic[C, R]):
-    """A command, and the future that will hold its outcome."""
+    """A command, and the future that receives the command's outcome."""
 
     command: C
     outcome: "Future[R]"
@@ -32,10 +32,10 @@ def fair_share(
     sender_of: Callable[[C], int],
     octets_of: Callable[[C], int],
 ) -> list[Waiting[C, R]]:
-    """Returns as many commands as fit into a group, in the order of their arrival.
+    """Chooses as many commands as fit into a group, and returns them in the order of their arrival.
 
-    The next command is always the oldest command of the sender that has the fewest bytes in the group. So a sender of
-    many or large messages does not delay other senders. The group always contains the oldest command of all senders.
+    The function always adds the oldest command of the sender that has the fewest bytes in the group. So a sender of
+    many or large messages does not delay other senders. The group always contains the oldest of all waiting commands.
     """
     sizes = [octets_of(item.command) for item in waiting]
     if len(waiting) <= most and sum(sizes) <= most_octets:

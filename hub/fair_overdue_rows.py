@@ -1,9 +1,9 @@
-"""Selects the overdue rows for one tick fairly: first one row of each participant, then a second row of each, and so
-on.
+"""Selects the overdue rows for one tick fairly: first one row of each participant, then a second row of each
+participant, and so on.
 
 So one participant's long backlog does not delay the rows of other participants. If only one participant has overdue
-rows, the tick processes only this participant's rows. For each participant, the statement reads at most as many rows as
-the tick may process. The statement uses an index that begins with the participant.
+rows, the tick processes only this participant's rows. For each participant, the SQL statement reads at most as many
+rows as the tick may process. The SQL statement uses an index that begins with the participant.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from hub.sweeps.store import not_skipped
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A condition for overdue rows. The condition needs an index on the participant, followed by the columns of
-    `order`."""
+    """An SQL condition that selects overdue rows. The table needs an index that begins with the participant and
+    continues with the columns of `order`."""
 
     condition: str
     since: str
@@ -29,12 +29,12 @@ def overdue(
 ) -> list[str]:
     """Returns the keys of up to `most` overdue rows.
 
-    Takes the participants in turn, and each participant's oldest row first.
+    Selects a row of each participant in turn, and each participant's oldest row first.
 
-    Locks nothing.
+    The SQL statement locks no row.
 
-    Leaves out rows that the batch skips. `of` is the name of the column that contains a row's participant. `parameters`
-    are the parameters of all conditions, in the order of `ways`.
+    Leaves out rows that the batch skips at present. `of` is the name of the column that contains a row's participant.
+    `parameters` are the parameters of all conditions, in the order of `ways`.
     """
     is_tried = not_skipped(batch, f"{table}.{key}")
     rows = " UNION ALL ".join(

@@ -1,8 +1,9 @@
-"""Runs the ticks while Celery gives none, because Valkey is down, beat is stopped, or the broker delivers nothing.
+"""Runs the periodic ticks while Celery does not run them, because Valkey is down, beat is stopped, or the broker
+delivers nothing.
 
-A reservation is released on time only if beat, broker and worker all work. So each worker process runs the ticks itself
-when no worker process has received a tick for a while. A tick only looks for due work, so two ticks at the same time do
-no harm. A tick without due work costs a few reads.
+Without this module, a reservation is released on time only if beat, broker and worker all work. So each worker process
+runs the ticks itself when no worker process has received a tick for a while. A tick only looks for due work, so two
+ticks at the same time do no harm. A tick without due work costs a few reads.
 """
 
 import random
@@ -17,12 +18,13 @@ log = structlog.get_logger("standby")
 
 _EVERY_S = 0.5
 _PATIENCE_S = 2.0  # beat ticks once a second, and one of the worker processes gets the tick
-# So much time at most, besides the work that is in progress then. It must stay well below CELERY_TASK_TIME_LIMIT.
+# A run begins no tick after this time, in seconds. This time and the last tick together must be well below
+# CELERY_TASK_TIME_LIMIT.
 _MOST_S = 10.0
 
 
 class Standby:
-    """The clock that runs the ticks of one worker process. Each tick is a function without arguments."""
+    """The thread that runs the periodic ticks of one worker process. Each tick is a function without arguments."""
 
     def __init__(self, ticks: Sequence[Callable[[], object]], is_given_to_others: Callable[[], bool]) -> None:
         self._ticks, self._is_given_to_others = ticks, is_given_to_others
@@ -35,12 +37,12 @@ class Standby:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops the clock when the tick in progress has ended."""
+        """Stops the thread when the tick in progress has ended."""
         self._stopping.set()
         self._thread.join(5)
 
     def given(self) -> None:
-        """Records that Celery gave this process a task."""
+        """Records that this process received a task from Celery."""
         self._given_at = time.monotonic()
 
     def _run(self) -> None:
@@ -55,10 +57,10 @@ class Standby:
 
 
 def run_all(ticks: Sequence[Callable[[], object]], *, before_each: Callable[[], None] = lambda: None) -> None:
-    """Runs these ticks one after the other, and calls `before_each` before each tick.
+    """Runs the given ticks one after the other, and calls `before_each` before each tick.
 
-    Begins with a different tick each time, and begins no tick after `_MOST_S` seconds. The next run has time for the
-    ticks that are left. So a tick that takes long, or fails, does not stop the other ticks.
+    Each run begins with a different tick, and begins no further tick after `_MOST_S` seconds. The next run begins with
+    a tick that this run did not reach. So a tick that takes long, or fails, does not stop the other ticks.
     """
     until = time.monotonic() + _MOST_S
     first = random.randrange(len(ticks)) if ticks else 0  # noqa: S311 (no secret)

@@ -1,8 +1,8 @@
 """Commits commands in groups: commands that arrive while one group commits form the next group.
 
-An engine runs one group at a time, in its own thread and on its own connection. Each group is one transaction. `submit`
-returns after the commit, so every outcome that a caller receives is durable. A group of one command runs through the
-same code as a large group.
+An engine processes one group at a time, in its own thread and on its own database connection. Each group of commands is
+one database transaction. `submit` returns after the commit, so every outcome that a caller receives is durable. A group
+of one command runs through the same code as a large group.
 """
 
 import threading
@@ -37,26 +37,28 @@ _LONGEST_GAP_S = 1.0
 _REMEMBERED = 0.8  # the share of the mean time between commands that the next command leaves
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
-# A row that another transaction has locked, or that makes a statement slow, must not delay the messages about others.
+# If another transaction has locked a row, or if a row makes a statement slow, this must not delay the messages about
+# other rows.
 _PARTING_S = 5.0  # how long a failed group is divided at most; the messages that are left then are refused
 _WARY_S = 30.0  # how long groups wait no longer than `_WARY_TIMEOUTS_MS` after a failure with the usual timeouts
-# PostgreSQL applies neither to a COMMIT, which may wait for a standby.
+# PostgreSQL applies neither timeout to a COMMIT, which sometimes waits for a standby.
 _WARY_TIMEOUTS_MS = {"lock_timeout": 250, "statement_timeout": 1000}
 _SHORTER = "SELECT set_config(%s, least(nullif(setting::int, 0), %s)::text, false) FROM pg_settings WHERE name = %s"
 
 
 class LostRace(Exception):
-    """The database refused a decision because the rows had changed since the engine read them. Nothing was written.
+    """Raised if the database refused a decision because the rows had changed since the engine read them. The refused
+    decision was not stored.
 
     The engine must repeat the decision.
     """
 
 
 def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], None], waits_again: bool = True) -> T:
-    """Runs this whole transaction and returns its result.
+    """Runs a whole transaction and returns its result.
 
-    Repeats the transaction after a lost race, up to `attempts` runs. Without `waits_again`, a transaction that waited
-    too long for a lock is not repeated.
+    Repeats the transaction if another transaction changed its rows, up to `attempts` runs in total. If `waits_again` is
+    false, a transaction that waited too long for a lock is not repeated.
 
     `lost` is called with the name of each lost race.
     """
@@ -74,9 +76,9 @@ def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], N
 
 
 def _race_lost(error: BaseException) -> str | None:
-    """Returns the name of the lost race, or None if the error is of another kind.
+    """Returns the name of the conflict with another transaction, or None if the error is of another kind.
 
-    The caller keeps the name instead of the error. An error keeps its stack frames in memory, and the frames keep the
+    The caller keeps this name instead of the error. An error keeps its stack frames in memory, and the frames keep the
     group's messages.
     """
     reason = error if isinstance(error, LostRace) else error.__cause__
@@ -102,14 +104,16 @@ class Engine(ABC, Generic[C, R]):
 
     @abstractmethod
     def _run(self, batch: list[C]) -> Sequence[R]:
-        """Decides and commits these commands as one transaction. Returns the outcomes in order.
+        """Decides and commits these commands as one transaction. Returns the commands' outcomes in the order of the
+        commands.
 
-        Does not repeat a transaction that waited too long for a lock.
+        If the transaction waited too long for a lock, it is not repeated.
         """
 
     @abstractmethod
     def _choose(self, waiting: list[Waiting[C, R]]) -> list[Waiting[C, R]]:
-        """Removes the next group from the list. Returns its commands in the order in which they will be decided."""
+        """Removes the next group of commands from the list. Returns the group's commands in the order in which the
+        engine will decide them."""
 
     @abstractmethod
     def _pace_s(self) -> float:
@@ -122,8 +126,8 @@ class Engine(ABC, Generic[C, R]):
     def submit(self, command: C) -> R:
         """Returns the command's outcome after its transaction is durable.
 
-        Raises FspiopError 2003 or 2004 if the database did not respond. The requester then does not know the outcome,
-        and repeats its message or sends a GET request.
+        Raises FspiopError 2003 or 2004 if the database did not respond. After these errors, the requester does not know
+        the outcome, and repeats its message or sends a GET request.
         """
         waiting: Waiting[C, R] = Waiting(command, Future())
         with self._arrived:
@@ -187,11 +191,12 @@ class Engine(ABC, Generic[C, R]):
                 return group
 
     def _least_s(self) -> float:
-        """Returns the least time between the beginnings of the previous group and the next group.
+        """Returns the shortest permitted time from the beginning of the previous group to the beginning of the next
+        group.
 
-        A commit costs the same for few commands and for many. So the engine waits for more commands if many arrive. If
-        only some arrive, the engine waits longer while the processors are busy. A command that arrives alone waits for
-        nothing.
+        A commit takes the same work for few commands and for many. So the engine waits for more commands if many
+        commands arrive. If only some commands arrive, the engine waits longer while the processors are busy. If a
+        single command arrives, the engine does not wait for more commands.
         """
         pace_s = self._pace_s()
         if self._last_size >= _CROWD:
@@ -206,8 +211,8 @@ class Engine(ABC, Generic[C, R]):
             if isinstance(error, LostRace) or is_of_some_rows(error):
                 self._part(group, error, until=until)
             elif is_away(error):
-                # The database is unreachable, or the response to COMMIT was lost. The outcome is unknown, and the error
-                # reports this.
+                # The database is unreachable, or the response to COMMIT was lost. The error reports that the outcome is
+                # unknown.
                 self._log.warning("group_not_known_to_be_committed", size=len(group), error=str(error)[:200])
                 _drop_connection()
                 _refuse(group, "the database cannot be reached; send it again")
@@ -220,20 +225,23 @@ class Engine(ABC, Generic[C, R]):
                 waiting.outcome.set_result(outcome)
 
     def _settle_halves(self, group: list[Waiting[C, R]], *, until: float | None) -> None:
-        """Runs each half of a failed group separately, because one bad command must not fail the others.
+        """Processes each half of a failed group separately, so that one bad command does not make the other commands
+        fail.
 
-        One bad command among 200 costs 16 further transactions.
+        One bad command in a group of 200 causes 16 further transactions.
         """
         half = len(group) // 2
         self._settle(group[:half], until=until)
         self._settle(group[half:], until=until)
 
     def _part(self, group: list[Waiting[C, R]], error: Exception, *, until: float | None) -> None:
-        """Divides a group in which some rows were locked or made a statement slow. Nothing of the group was written.
+        """Divides a group in which some rows were locked or made a statement slow. No change of the failed group was
+        stored.
 
-        If only the short timeouts ended the group, perhaps no row is locked, and the machine is slow. So the group
-        first has the usual timeouts once more. While a row stays locked, this delays other messages again, so it
-        happens at most once in `_WARY_S`. Only a failure with the usual timeouts shortens the timeouts again.
+        If the short timeouts caused the failure, perhaps no row is locked, and only the machine is slow. So the engine
+        first repeats the group with the usual timeouts. While a row stays locked, this repetition delays other
+        messages, so the engine makes it at most once in `_WARY_S` seconds. The engine shortens the timeouts again only
+        after a failure with the usual timeouts.
         """
         now, is_whole = time.monotonic(), until is None
         until = now + _PARTING_S if until is None else until
@@ -253,7 +261,8 @@ class Engine(ABC, Generic[C, R]):
         _refuse(group, "this object is busy; send the message again")
 
     def _set_timeouts(self) -> None:
-        """Shortens the timeouts of this thread's connection while a row is perhaps still locked or slow."""
+        """Shortens the timeouts of this thread's connection while a row is perhaps still locked or a statement still
+        slow."""
         if self._wary_until is None:
             return
         if time.monotonic() < self._wary_until:
@@ -265,9 +274,10 @@ class Engine(ABC, Generic[C, R]):
             self._wary_until = None
 
     def _refusal(self, command: C, error: Exception) -> FspiopError:
-        """Returns the error for the sender of a command that failed alone."""
+        """Returns the error for a command's sender if the command failed in a group of its own."""
         if isinstance(error, DataError):
-            # For example, a header contains a NUL. Nothing was written, and the sender is at fault.
+            # This error occurs, for example, if a header contains a NUL. Nothing was stored, and the sender is at
+            # fault.
             self._log.warning("not_storable", subject=self._subject_of(command), error=str(error)[:200])
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that cannot be stored")
         self._log.exception("command_failed", subject=self._subject_of(command))

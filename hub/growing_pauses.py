@@ -2,8 +2,8 @@
 server responds. Pure.
 
 The pauses of callback destinations (`hub.outbox.destination_pauses`) and of oracles (`directory.oracle_pauses`) use
-this module. Each of these two modules has its own rules about the failures that count, the requests that a pause stops,
-and the requests after a pause.
+this module. Each of these two modules decides which failures count, which requests a pause stops, and which requests
+are sent after a pause.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ _MOST_DOUBLINGS = 6
 
 @dataclass(slots=True)
 class GrowingPause:
-    """The time until which the hub sends nothing to the server. Times are seconds of a monotonic clock."""
+    """The pause of one server: the time until which the hub sends nothing to this server. Times are seconds of a
+    monotonic clock."""
 
     first_s: float
     count: int = 0  # pauses since the last answer
@@ -25,10 +26,11 @@ class GrowingPause:
         return now < self.until
 
     def begin(self, now: float) -> float:
-        """Begins the next pause, which is twice as long as the previous pause. Returns its length in seconds.
+        """Begins the next pause, which is twice as long as the previous pause. Returns the new pause's length in
+        seconds.
 
-        Returns 0 during a pause. A request that fails during a pause was sent before the pause, and does not make the
-        pause longer.
+        If a pause is in progress, begins no pause and returns 0. A request that fails during a pause was sent before
+        the pause, and does not make the pause longer.
         """
         if self.is_on(now):
             return 0.0

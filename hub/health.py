@@ -17,7 +17,8 @@ _FRESH_S = 0.5
 
 
 class _Database:
-    """Checks the database in one thread at a time and caches the result, so that all probes share one connection."""
+    """Checks the database in only one thread at a time and caches the result. So all health probes share one database
+    connection."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -43,9 +44,11 @@ _ask_database = _Database().ask
 
 
 def health(request: HttpRequest) -> JsonResponse:
-    """Returns 200 if every part works, otherwise 503, in the form of the reference hub's /health.
+    """Responds with 200 if every part of the hub works, otherwise with 503. The body has the form of the reference
+    hub's /health.
 
-    Only the database is needed to accept payments. Without the broker, callbacks are at most a second later.
+    To accept payments, the hub needs only the database. If the broker is down, callbacks are delayed by at most a
+    second.
     """
     return _report({"datastore": _ask_database, "broker": _ask_broker, "worker": _ask_for_heartbeat})
 
@@ -71,13 +74,13 @@ def _report(parts: Mapping[str, Callable[[], bool]]) -> JsonResponse:
 
 
 def live(request: HttpRequest) -> JsonResponse:
-    """Returns 200 as long as this process can respond. Systems that restart processes use this view."""
+    """Returns 200 as long as this process can respond. Systems that restart failed processes request /health/live."""
     return JsonResponse({"status": "OK"})
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """Returns 200 if this process can accept payments, otherwise 503. Systems that route requests to processes use this
-    view.
+    """Returns 200 if this process can accept payments, otherwise 503. Systems that route requests to processes request
+    /health/ready.
 
     Checks only the database, because a hub without its broker still accepts and delivers payments.
     """

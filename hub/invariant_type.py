@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """A sentence that must be true of the data, and the SQL that returns the rows for which the sentence is false."""
+    """An invariant: a sentence that must be true of all rows, and the SQL that finds the rows for which the sentence is
+    false."""
 
     name: str
     sentence: str

@@ -1,4 +1,4 @@
-"""Lists the project's URLs. The checks of access rules use this list, because each URL must have a rule."""
+"""Lists the project's URLs. The checks of access rules use this list, because each URL must have an access rule."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 
 def urls_below(prefix: str, resolver: URLResolver | None = None, route: str = "") -> Iterator[tuple[str, URLPattern]]:
-    """Yields each URL whose route begins with `prefix`, together with the whole route."""
+    """Finds each URL whose route begins with `prefix`, and yields the URL and its whole route."""
     for pattern in (resolver or get_resolver()).url_patterns:
         whole = route + str(pattern.pattern)
         if isinstance(pattern, URLResolver):

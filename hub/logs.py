@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object per line on standard error. A line about a transfer contains the transfer's id.
+"""Structured logs: one JSON object per line on standard error. A log line about a transfer contains the transfer's id.
 
 A log line must not contain an MSISDN, name, token or key.
 """
@@ -14,7 +14,7 @@ def _to_text(event: dict[str, Any], **_: Any) -> str:
 
 
 def configure(*, log_format: str, level: str) -> dict[str, Any]:
-    """Configures structlog and returns Django's LOGGING; `log_format` is "json" or "console"."""
+    """Configures structlog and returns the value for Django's setting LOGGING. `log_format` is "json" or "console"."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

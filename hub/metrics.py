@@ -1,6 +1,7 @@
 """The view of /metrics.
 
-Each scrape reads the gauges from the database, because each process has only its own part of the figures.
+When Prometheus requests the metrics, the hub reads the gauges from the database, because one process has only a part of
+these values.
 """
 
 import os
@@ -30,17 +31,18 @@ _OVERDUE = """
 
 
 def is_shared() -> bool:
-    """Returns whether this deployment's processes share their counters."""
+    """Returns whether all processes of this deployment share their metric counters."""
     return bool(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
 
 
 class Gauges:
-    """The present state of the outbox and the reservations.
+    """The metrics about the present state of the outbox and the reservations.
 
-    If the database does not respond, the response of /metrics leaves out the gauges of this class.
+    If the database does not respond, the response of /metrics contains no gauges of this class.
 
-    The class is not a `Gauge`. With shared counters, a `Gauge` stores its value in a file of its process. Other
-    processes would report this value long after the value has changed.
+    This class reads the values when the metrics are requested, and is no `Gauge` of the Prometheus library. If
+    processes share their counters, a `Gauge` stores its value in a file of its process. Other processes would report
+    the value in this file long after the true value has changed.
     """
 
     def collect(self) -> Iterable[Metric]:
@@ -48,7 +50,10 @@ class Gauges:
             found = _read()
         except DatabaseError:
             found = []
-        return [gauge("kitovu_database_up", "1 if the database answered this scrape", 1 if found else 0), *found]
+        return [
+            gauge("kitovu_database_up", ("1 if the database responded to this request for metrics"), 1 if found else 0),
+            *found,
+        ]
 
 
 def gauge(name: str, text: str, value: float) -> Metric:
@@ -66,8 +71,8 @@ def _read() -> list[Metric]:
 
 
 def _alone(read: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
-    """Returns the metrics of one app, or no metrics if a metric of this app cannot be read. Other apps' metrics are
-    still shown."""
+    """Returns the metrics of one app, or no metrics if a metric of this app cannot be read. The metrics of the other
+    apps are still reported."""
     try:
         return list(read())
     except DatabaseError as error:
@@ -78,8 +83,8 @@ def _alone(read: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
 
 
 def show_metrics(request: HttpRequest) -> HttpResponse:
-    """Returns the metrics in Prometheus' text format. With PROMETHEUS_MULTIPROC_DIR, includes the metrics of all
-    processes."""
+    """Returns the metrics in Prometheus' text format. If PROMETHEUS_MULTIPROC_DIR is set, the text includes the metrics
+    of all processes."""
     if settings.PRODUCTION and not settings.METRICS_TOKEN:
         return HttpResponse(status=404)
     if settings.METRICS_TOKEN and not _has_token(request):

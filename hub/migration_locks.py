@@ -2,8 +2,9 @@
 
 A migration waits only briefly for a lock, and tries again after a pause.
 
-While a statement waits for a table lock, all later statements on the table wait behind it. So a migration's wait for a
-lock must be short, because payments wait behind it. The pause before the next attempt lets waiting statements proceed.
+While a statement waits for a table lock, all later statements on the table wait behind it. So a migration may wait only
+briefly for a lock, because payments wait behind the migration's statement. During the pause before the migration's next
+attempt, the waiting statements proceed.
 """
 
 import random
@@ -21,14 +22,15 @@ T = TypeVar("T")
 LOCK_TIMEOUT_MS = 500
 PAUSE_S = 1.0
 PATIENCE_S = 900.0
-"""If a transaction reads a table for longer, a person must end it.
+"""If another transaction reads the table for longer than this, a person must end that transaction.
 
-The migration names the transactions that it waits for.
+The migration reports the transactions for which it waits.
 """
 
 
 def again(work: Callable[[], T], *, tell: Callable[[str], object] = lambda text: None) -> T:
-    """Returns the result of `work`. Repeats `work` if it waited too long for a lock. `work` must be atomic."""
+    """Calls the function `work` and returns its result. Repeats the function `work` if it waited too long for a lock.
+    The function `work` must be atomic."""
     until = time.monotonic() + PATIENCE_S
     while True:
         try:

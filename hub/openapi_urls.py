@@ -1,4 +1,5 @@
-"""The URLs below /docs/: an OpenAPI document for each API, one for all APIs together, and pages that show them."""
+"""The URLs below /docs/: an OpenAPI document for each API, a document for all APIs together, and pages that show these
+documents."""
 
 from typing import Any
 
@@ -35,7 +36,8 @@ _made: dict[tuple[str, str], tuple[bytes | str, str]] = {}
 
 
 class SchemaView(SpectacularAPIView):
-    """Returns a document. Each process generates the document once for each format, and ignores the query."""
+    """Returns a document. Each process generates an OpenAPI document once for each format, and ignores the request's
+    query."""
 
     def _get_schema_response(self, request: Request) -> HttpResponse:
         renderer = self.perform_content_negotiation(request, force=True)[0]

@@ -2,15 +2,16 @@
 files.
 
 Only a few page requests run at once (`WEB_PAGES`), with at most half of the pooled database connections. So even if
-page requests are slow, threads and connections are left for DFSPs' requests. One signed-in user, or one address without
-a signed-in user, can use only half of these places. Further requests wait for some seconds and then get 503.
+page requests are slow, threads and connections are left for DFSPs' requests. One signed-in user can use only half of
+the places for page requests. The same limit applies to all requests of one address for which no user is signed in. If
+no place is free, a page request waits for some seconds and then gets 503.
 
-A session's cookie names no user until a request has shown that the session is real, because anybody can invent a
-cookie. Until then the request counts for its address.
+Anybody can invent a session cookie. So the cookie names a user only after a request has shown that the session is real.
+Until the session is shown to be real, its requests count for their address.
 
-A response in several parts occupies a thread of the web server until the client has read all parts but the last two. So
-a response in memory or from a small file is sent as one part. A process sends only a few responses in several parts at
-once.
+A response in several parts occupies a thread of the web server until the client has read all parts except the last two.
+Therefore the hub sends a response in memory, or from a small file, as one part. A process sends only a few responses in
+several parts at once.
 """
 
 import hashlib
@@ -73,7 +74,7 @@ def sizes() -> Sizes:
 
 @contextmanager
 def reading(caller: Hashable) -> Iterator[None]:
-    """Holds a place while a batch of a long response is read, then returns the database connection to the pool."""
+    """Occupies a place while a batch of a long response is read. Then returns the database connection to the pool."""
     with ExitStack() as held:
         _wait_long(held, caller)
         try:
@@ -83,7 +84,7 @@ def reading(caller: Hashable) -> Iterator[None]:
 
 
 def _wait_long(held: ExitStack, caller: Hashable) -> None:
-    """Waits for a place, longer than a new request waits, so that a response that has begun can continue."""
+    """Waits longer for a place than a new request does, so that a response that has begun can continue."""
     for _again in range(round(_PATIENCE_S / _WAIT_S)):
         try:
             held.enter_context(_working.taken(caller, sizes(), wait_s=_WAIT_S))
@@ -138,7 +139,7 @@ class PageLimits:
 
 
 class _LargeFile:
-    """A file that is sent in many parts. The file holds a place until all parts are sent."""
+    """A file that is sent in many parts. The file occupies a place until all its parts are sent."""
 
     def __init__(self, answer: HttpResponseBase, caller: Hashable) -> None:
         self._held = ExitStack()
@@ -170,7 +171,8 @@ def _whole(answer: HttpResponseBase) -> list[bytes]:
 
 
 class _Users:
-    """The users of the sessions that requests have shown to be real. A cookie that somebody invents is never added."""
+    """The sessions that requests have shown to be real, and the users of these sessions. An invented cookie is never
+    added to these sessions."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -185,7 +187,7 @@ class _Users:
         return ("user", user) if user is not None and time.monotonic() - seen < _KEPT_FOR_S else None
 
     def note(self, session: str | None, user: object) -> None:
-        """Stores the user whom a request of this session has shown, if there is one."""
+        """If a request has shown which user this session has, stores this user."""
         if not session or user is None:
             return
         with self._guard:
@@ -205,7 +207,7 @@ def _hash(session: str) -> bytes:
 def _network_of(request: HttpRequest) -> Hashable:
     """Returns the address.
 
-    For IPv6, returns one customer's network, because a customer has any number of addresses in it.
+    For IPv6, returns the customer's network, because a customer has very many addresses in one network.
     """
     address = address_of(request)
     return IPv6Network((address, _IPV6_PREFIX), strict=False) if isinstance(address, IPv6Address) else address

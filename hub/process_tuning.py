@@ -1,4 +1,5 @@
-"""Configures garbage collector, memory allocator and signals, in processes that serve requests or send messages."""
+"""Configures the garbage collector, memory allocator and signals of a process that serves requests or sends
+messages."""
 
 import ctypes
 import gc
@@ -12,10 +13,10 @@ from django.db import reset_queries
 
 _YOUNG_OBJECTS = 50_000  # new objects until Python searches for cycles; no request leaves a cycle with a body
 
-# glibc's threshold for memory blocks. A block above it comes directly from the system, and returns to the system when
-# it is freed. By default glibc raises the threshold to the largest block that was ever freed, and keeps such blocks in
-# each of its arenas. A web process starts with 120 MB. After reading bulks of 5 MiB it kept 400 MB, and keeps 190 MB
-# with this setting.
+# glibc's threshold for memory blocks. A block that is larger comes directly from the system, and returns to the system
+# when it is freed. By default glibc raises the threshold to the largest block that was ever freed, and keeps such
+# blocks in each of its arenas. A web process starts with 120 MB. After reading bulks of 5 MiB it kept 400 MB, and keeps
+# 190 MB with this setting.
 _M_MMAP_THRESHOLD = -3
 _OF_THE_SYSTEM = 131_072
 

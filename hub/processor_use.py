@@ -1,7 +1,7 @@
 """Reads how much of the machine's processors is in use. While the processors are busy, the hub makes larger groups.
 
-A larger group costs less for each message, and its messages wait some milliseconds longer. While processors are idle,
-these milliseconds gain nothing.
+In a larger group, each message needs less processor time, but waits some milliseconds longer. While processors are
+idle, it is useless to let messages wait for a larger group.
 """
 
 import threading
@@ -16,16 +16,16 @@ _SHORT = 0.9  # the share of the processors' time from which they are short: bel
 
 
 def _read() -> tuple[int, int]:
-    """Returns the time of all processors since the start of the machine, and the idle part of this time."""
+    """Returns the time of all processors since the machine's start, and how much of this time they were idle."""
     with _STATISTICS.open() as lines:
         user, nice, system, idle, waiting, *interrupts_and_stolen = map(int, lines.readline().split()[1:9])
     return user + nice + system + idle + waiting + sum(interrupts_and_stolen), idle + waiting
 
 
 class Processors:
-    """The use of the processors, of this machine and by all programs.
+    """Measures how much all programs together use this machine's processors.
 
-    If the use is unknown, the processors count as idle.
+    If the machine does not report the use of its processors, they count as idle.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Processors:
         self._guard = threading.Lock()
 
     def are_short(self) -> bool:
-        """Returns whether most of the processors' time was in use in the latest half second."""
+        """Returns whether the processors were busy for most of the last half second."""
         if self._clock() - self._read_at >= _READ_EVERY_S and self._guard.acquire(blocking=False):
             try:
                 self._read_at = self._clock()

@@ -1,4 +1,5 @@
-"""Finds settings with which a production hub must not start. Runs in `manage.py check` and when a process starts."""
+"""Finds settings with which a production hub must not start. This check runs in `manage.py check` and when a process
+starts."""
 
 from typing import Any
 
@@ -14,7 +15,8 @@ _MOST_BODY_BYTES = 262_144  # 192 such bodies at once need 48 MiB
 
 
 def faults() -> list[str]:
-    """Returns one sentence for each setting with which a production hub must not start. Empty in development."""
+    """Returns one sentence for each setting with which a production hub must not start. The list is empty in
+    development."""
     if not settings.PRODUCTION:
         return []
     found = []
@@ -108,7 +110,7 @@ def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 def refuse_if_faulty() -> None:
-    """Ends the process with the reasons if production settings are not acceptable."""
+    """If the settings are not acceptable in production, ends the process and prints the reasons."""
     found = faults()
     if found:
         raise ImproperlyConfigured("This hub does not start with PRODUCTION=true:\n  " + "\n  ".join(found))

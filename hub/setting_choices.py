@@ -1,4 +1,5 @@
-"""Reads settings that allow only certain values. A misspelt value must not mean "no credentials are required"."""
+"""Reads settings that allow only certain values. A misspelt value of a setting must not mean "no credentials are
+required"."""
 
 from collections.abc import Collection, Mapping, Sequence
 

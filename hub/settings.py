@@ -1,6 +1,6 @@
-"""All settings of Kitovu. The environment can set every value.
+"""All settings of Kitovu. Environment variables can set every value in this file.
 
-Without any value in the environment, a development hub runs.
+If no environment variable is set, the settings are for a development hub.
 
 With `PRODUCTION=true`, the hub refuses to start with a default secret, and also without authentication (see
 `hub.production_checks`).
@@ -23,8 +23,8 @@ SECRET_KEY = env.str("SECRET_KEY", default="development-only-secret-key-that-pro
 # The APIs and pages that this process serves. In production, DFSPs and operators use separate processes, and the APIs'
 # documents are served only if this list contains "docs".
 SERVES = env.list("SERVES", default=["fspiop", "administration", "portal", "admin", *([] if PRODUCTION else ["docs"])])
-# The bearer token that a scrape of /metrics must have. If it is empty, a production hub shows no metrics, and a
-# development hub shows them to everybody.
+# The bearer token that a request for /metrics must have. If the setting is empty, a production hub returns no metrics,
+# and a development hub returns them to everybody.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["*"])
 
@@ -70,7 +70,7 @@ HUB_SIGNING_KEY_FILE = env.str("HUB_SIGNING_KEY_FILE", default="")
 HUB_CA_CERTIFICATE_FILE = env.str("HUB_CA_CERTIFICATE_FILE", default="")
 HUB_CA_KEY_FILE = env.str("HUB_CA_KEY_FILE", default="")
 CLIENT_CERTIFICATE_DAYS = env.int("CLIENT_CERTIFICATE_DAYS", default=365)
-# An agreed conversion waits for its transfer for so many seconds after the conversion's own expiration.
+# For how many seconds after its own expiration an agreed conversion waits for its transfer.
 FX_TRANSFER_WAIT_S = env.int("FX_TRANSFER_WAIT_S", default=300)
 # The longest time that a transfer may hold its reservation, in seconds.
 TRANSFER_MAX_VALIDITY_S = env.int("TRANSFER_MAX_VALIDITY_S", default=7 * 24 * 3600)
@@ -87,7 +87,7 @@ RULES_KYC_TIER_EXTENSION = env.str("RULES_KYC_TIER_EXTENSION", default="kycTier"
 RULES_PARTY_KEY = env.str("RULES_PARTY_KEY", default="development-only-party-key-that-production-refuses")
 # Whether payments are counted in profiles even while no rules are active, so that rules find counts when they begin.
 RULES_COUNT = env.bool("RULES_COUNT", default=False)
-# How many requests for a payee's signals a DFSP may make: in a minute, and at once after a pause.
+# How many requests for a payee's signals a DFSP may send: in a minute, and at once after a pause.
 SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", default=600)
 SIGNALS_AT_ONCE = env.int("SIGNALS_AT_ONCE", default=3000)
 # How many fraud markers and appeals a DFSP may file in a day.
@@ -104,8 +104,8 @@ BUILTIN_ORACLE_TYPES = env.list(
     "BUILTIN_ORACLE_TYPES", default=["MSISDN", "EMAIL", "PERSONAL_ID", "BUSINESS", "DEVICE", "IBAN", "ALIAS"]
 )
 # External oracles: how long a request waits for an oracle, and how long a batch waits. How many requests of a web
-# process may wait for an oracle at once, in addition to each DFSP's first request. One DFSP gets at most half of these.
-# How long an oracle's answers are cached (0: not at all).
+# process may wait for one oracle at once, in addition to each DFSP's first request. One DFSP may have at most half of
+# these further requests. How long an oracle's answers are cached (0: not at all).
 ORACLE_TIMEOUT_S = env.float("ORACLE_TIMEOUT_S", default=2.0)
 ORACLE_BATCH_TIMEOUT_S = env.float("ORACLE_BATCH_TIMEOUT_S", default=10.0)
 ORACLE_CONCURRENCY = env.int("ORACLE_CONCURRENCY", default=8)
@@ -133,9 +133,9 @@ DFSP_OPEN_BULKS = env.int("DFSP_OPEN_BULKS", default=4)
 # The share of a web process's time that the bulks of one DFSP may take. 0 means no limit.
 DFSP_BULK_SHARE = env.float("DFSP_BULK_SHARE", default=0.2)
 WEB_BULKS = env.int("WEB_BULKS", default=16)
-# The largest bodies in bytes: of a message, of a bulk message (FSPIOP API v1.1, table 1, allows this size for every
-# message), and of the administration, settlement and oracle APIs. A body may have one JSON value for each 32 bytes of
-# its largest size.
+# The largest bodies in bytes: of a message, of a bulk message, and of the administration, settlement and oracle APIs.
+# FSPIOP API v1.1, table 1, allows the size of a bulk message for every message. A body may have one JSON value for each
+# 32 bytes of its largest size.
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=65_536)
 MAX_BULK_BODY_BYTES = env.int("MAX_BULK_BODY_BYTES", default=5_242_880)
 MAX_ADMINISTRATION_BODY_BYTES = env.int("MAX_ADMINISTRATION_BODY_BYTES", default=1_048_576)
@@ -143,7 +143,7 @@ MAX_ADMINISTRATION_BODY_BYTES = env.int("MAX_ADMINISTRATION_BODY_BYTES", default
 # missing response.
 BODY_DEADLINE_S = env.int("BODY_DEADLINE_S", default=20)
 
-# Whether the hub calls only public addresses, and which other networks, or address:port, it may call too.
+# Whether the hub calls only public addresses, and which further networks (or address:port) the hub may call.
 CALLBACK_PUBLIC_ONLY = env.bool("CALLBACK_PUBLIC_ONLY", default=PRODUCTION)
 CALLBACK_ALLOW = env.list("CALLBACK_ALLOW", default=[])
 # PEM files for the hub's requests: the trusted authorities (if empty, the system's), and the hub's client certificate.
@@ -180,21 +180,22 @@ NOTIFICATION_EXPIRES_S = env.int("NOTIFICATION_EXPIRES_S", default=24 * 3600)
 # --- the ledger's engine --------------------------------------------------------------------------------------------
 LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # the most commands in one transaction
 LEDGER_BATCH_BYTES = env.int("LEDGER_BATCH_BYTES", default=1_048_576)  # the most bytes of their messages
-# The pause between two transactions of a busy process, in milliseconds: it puts more commands into one transaction,
-# which costs less.
+# The pause between two transactions of a busy process, in milliseconds. During the pause, more commands arrive for the
+# next transaction, which saves work.
 LEDGER_PACE_MS = env.int("LEDGER_PACE_MS", default=40)
-# The same for lookups and quotes, which have transactions of their own. A payment has four such messages before its
-# transfer.
+# The same pause for lookups and quotes, which have separate transactions. Each payment has four such messages before
+# its transfer.
 AGREEMENT_PACE_MS = env.int("AGREEMENT_PACE_MS", default=20)
-# A process with more open DFSP requests than this number answers 503. The number must be below the number of threads.
-# Otherwise all threads wait, no thread can answer 503, and new requests wait where they cannot be counted.
+# A process with more open DFSP requests than this number responds with 503. The number must be below the number of
+# threads. Otherwise all threads can be waiting, so that no thread responds with 503, and new requests wait where they
+# are not counted.
 WEB_QUEUE = env.int("WEB_QUEUE", default=192)
-# The number of requests to the portal, the administration and for documents that a process handles at once. If it also
-# serves DFSPs, at most half of DATABASE_POOL.
+# The number of requests to the portal, to the administration and for documents that a process handles at once. In a
+# process that also serves DFSPs, at most half of DATABASE_POOL.
 WEB_PAGES = env.int("WEB_PAGES", default=8 if "fspiop" in SERVES else 64)
 REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
-# How long messages may wait for couriers, in seconds, before new lookups, requests for terms and transfers get 503;
-# with 0, messages may wait for any time. Callbacks are never refused for this reason.
+# How long messages may wait for couriers, in seconds, before new lookups, requests for terms and transfers get 503. 0
+# means any time. Callbacks are never refused for this reason.
 SHED_LOOKUPS_S = env.float("SHED_LOOKUPS_S", default=0.5)
 SHED_QUOTES_S = env.float("SHED_QUOTES_S", default=1.0)
 SHED_TRANSFERS_S = env.float("SHED_TRANSFERS_S", default=2.0)
@@ -341,20 +342,21 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# Every serving process gives up on a statement, a lock or an idle transaction in seconds; see docs/architecture.md.
+# In each serving process, the wait for a statement, a lock or an idle transaction ends after seconds
+# (docs/architecture.md).
 _STATEMENT_TIMEOUT_MS = env.int("DATABASE_STATEMENT_TIMEOUT_MS", default=5000)
 _POOL = env.int("DATABASE_POOL", default=0)
 DATABASE_POOL_OPTIONS = {
     "min_size": 1,
     "max_size": _POOL,
     "timeout": 1,  # hub.postgresql repeats the wait until it gives up
-    # After a failure of the database, the next request connects again. Otherwise the pauses of the pool would grow to 8
-    # s and more, and no request gets a connection during a pause.
+    # After a failure of the database, the next request connects again. Otherwise the pool's pauses would grow to 8 s
+    # and more, and no request would get a connection during a pause.
     "reconnect_timeout": 1,
 }
 DATABASE_POOL_PATIENCE_S = 5
-# Whether the threads of the money path prepare their statements. Off behind a pooler that gives each transaction
-# another connection, unless the pooler follows prepared statements.
+# Whether the threads that decide transfers prepare their SQL statements. Set this to false behind a pooler that assigns
+# another connection to each transaction, unless the pooler supports prepared statements.
 DATABASE_PREPARE = env.bool("DATABASE_PREPARE", default=True)
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://hub@127.0.0.1:5432/hub")}
 # Options in the URL's query, such as sslmode or target_session_attrs, override the ones here.
@@ -391,7 +393,7 @@ CACHES = {
             "serializer": "hub.cache_serializer.JsonSerializer",
         },
     },
-    # A cache inside of one process, for some seconds. Its objects never leave the process.
+    # A cache inside of one process, whose values expire after some seconds. The cached objects never leave the process.
     "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
 
@@ -425,7 +427,8 @@ if PRODUCTION:
 # --- Celery: hints only; the database has all data (docs/architecture.md) -------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
-# Without this, Celery would open a connection for each tick. hub.celery checks whether the existing one still works.
+# Without this setting, Celery would open a database connection for each tick. hub.celery checks whether the existing
+# connection still works.
 CELERY_DB_REUSE_MAX = 1000
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -436,15 +439,15 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # Off, because a lost tick is repeated anyway. With it, kombu's record of an unacknowledged tick makes a worker end
-    # with an AttributeError when Redis goes down.
+    # This setting is off, because a lost tick is repeated anyway. If it were on, a worker with an unacknowledged tick
+    # would end with an AttributeError of kombu when Redis fails.
     "ack_emulation": False,
     "socket_timeout": 5,
     "socket_connect_timeout": 3,
     "health_check_interval": 5,
     "global_keyprefix": "celery:",
 }
-# The work of each second. One task does all of it, because a task costs Celery more than a look for due work.
+# The work of each second. One task does all of this work, because a task costs Celery more than a check for due work.
 EACH_SECOND = [
     "ledger.tasks.expire_transfers",
     "ledger.tasks.release_held_transfers",

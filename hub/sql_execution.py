@@ -24,9 +24,10 @@ from hub.postgresql import arrays
 def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[TupleRow]:
     """Runs one statement on this thread's connection, in its transaction if there is one.
 
-    The server binds the parameters. A list becomes an array of the type to which the statement casts it. On a
-    connection of `work_by_keys`, a statement is prepared once. Errors are Django's, and their causes are psycopg's
-    errors. A lost connection is marked for reopening.
+    PostgreSQL itself binds the statement's parameters. A parameter that is a list becomes an array. The statement must
+    cast the array to its type. A connection that `work_by_keys` opened prepares each statement only once. Raises
+    Django's database errors. The cause of each of these errors is an error of psycopg. If the connection is lost, the
+    next statement opens a new connection.
     """
     bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
     try:
@@ -57,14 +58,15 @@ _BY_KEYS_NOW = "SELECT " + ", ".join(
 
 
 def work_by_keys() -> None:
-    """Gives this thread its own connection, whose statements find rows by indexes and in index order.
+    """Opens a connection only for this thread. PostgreSQL uses indexes for all statements on this connection.
 
-    Use this function in threads whose every statement has an index, such as the threads that decide transfers. The
-    connection is not from the pool, because other threads hold the pool's connections while they wait for the deciding
-    thread. If the deciding thread waited for a pooled connection, there would be a deadlock.
+    Use this function only in threads where each statement can use an index, such as the threads that decide transfers.
+    The connection does not belong to the pool. Other threads occupy the pool's connections while they wait for the
+    deciding thread. If the deciding thread waited for a pooled connection, there would be a deadlock.
 
-    Only connections of `work_by_keys` prepare statements. A prepared statement keeps its plan, and on other connections
-    the plan could be made for empty tables. The portal's queries need the methods that these connections disable.
+    Only connections that `work_by_keys` opened prepare statements. A prepared statement keeps its query plan. On other
+    connections, PostgreSQL could have made this plan while the tables were empty. The portal's queries need query plans
+    that these connections disable.
     """
     ours = connections[DEFAULT_DB_ALIAS]
     options = {name: value for name, value in ours.settings_dict["OPTIONS"].items() if name != "pool"}
@@ -76,8 +78,8 @@ def work_by_keys() -> None:
 
 
 def found_by_keys(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
-    """Returns the rows of one statement, found by indexes and in index order. Use it in threads without
-    `work_by_keys`."""
+    """Runs one statement for which PostgreSQL uses indexes, and returns its rows. Use this function in threads that
+    have not called `work_by_keys`."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_BY_KEYS_NOW)
         cursor.execute(statement, parameters)
@@ -88,7 +90,8 @@ def give_back() -> None:
     """Returns this thread's connection to the pool, so that other threads can use the connection while this thread
     waits.
 
-    The next statement takes a connection from the pool. Without a pool, or in a transaction, the function does nothing.
+    The thread's next statement uses another connection from the pool. Without a pool, or in a transaction, the function
+    does nothing.
     """
     if not connection.in_atomic_block and connection.settings_dict["OPTIONS"].get("pool"):
         connection.close()
@@ -97,10 +100,11 @@ def give_back() -> None:
 def is_away(error: BaseException) -> bool:
     """Returns whether the database was unreachable or ended the connection.
 
-    After True, the caller does not know whether a write was done.
+    If the result is True, the caller does not know whether a write was done.
     """
     if isinstance(error, InternalError):
-        # The process was stopped for longer than a transaction may be idle, and PostgreSQL closed the connection.
+        # PostgreSQL has closed the connection, because the process was stopped for longer than a transaction may be
+        # idle.
         return isinstance(error.__cause__, pg.IdleInTransactionSessionTimeout)
     return isinstance(error, OperationalError | InterfaceError)
 
@@ -110,9 +114,9 @@ _OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.
 
 
 def is_of_some_rows(error: BaseException) -> bool:
-    """Returns whether PostgreSQL ended a transaction because of some of the transaction's rows.
+    """Returns whether PostgreSQL ended a transaction because of single rows, and not because of a general failure.
 
-    Then nothing was written.
+    If the result is True, no change was stored.
     """
     return isinstance(error.__cause__, _OF_SOME_ROWS)
 
@@ -120,7 +124,8 @@ def is_of_some_rows(error: BaseException) -> bool:
 def is_outdated(error: BaseException) -> bool:
     """Returns whether a prepared statement failed because a migration has changed the statement's columns.
 
-    PostgreSQL has done nothing. After a ROLLBACK, psycopg prepares each statement again, and the statements succeed.
+    PostgreSQL has not run the failed statement. After a ROLLBACK, psycopg prepares each statement again, and the
+    repeated statements succeed.
     """
     cause = error.__cause__
     return isinstance(cause, pg.FeatureNotSupported) and cause.diag.source_function == "RevalidateCachedQuery"

@@ -1,4 +1,5 @@
-"""The ticks that belong to no app. Also starts the clock that runs ticks while Celery gives none."""
+"""The periodic tasks that belong to no Django app. This module also starts the thread that runs the periodic tasks
+while Celery does not run them."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,22 +21,22 @@ _standby: Standby | None = None
 
 @shared_task(name="hub.tasks.heartbeat", ignore_result=True)
 def heartbeat() -> None:
-    """Records that beat sends ticks and a worker runs them. /health reads this record."""
+    """Records that Celery's beat sends periodic tasks and that a worker runs them. /health reads this record."""
     cache.set(HEARTBEAT, "alive", timeout=HEARTBEAT_LIFETIME_S)
 
 
 @shared_task(name="hub.tasks.each_second", ignore_result=True)
 def each_second() -> None:
-    """Does all work that is due now.
+    """Does all periodic work that is due now.
 
-    Notes the work again before each of its parts. Otherwise, while the database is slow, the standbys would begin the
-    same work too, and the database would be slower still.
+    Before each part of the work, records again that the work is in progress. Otherwise, while the database is slow, the
+    standby threads would begin the same work, and the database would become even slower.
     """
     run_all(of_each_second(), before_each=_note_the_work)
 
 
 def _note_the_work() -> None:
-    """Tells this process's standby, and those of the other processes, that work is in progress."""
+    """Notifies the standby threads of this process and of the other processes that work is in progress."""
     if _standby is not None:
         _standby.given()
     with suppress(RedisError, OSError):
@@ -43,7 +44,7 @@ def _note_the_work() -> None:
 
 
 def of_each_second() -> list[Callable[[], object]]:
-    """Returns the functions that beat runs each second, because DFSPs wait for their results."""
+    """Returns the functions that Celery's beat runs each second, because DFSPs wait for these functions' results."""
     app: Celery = current_app
     return [app.tasks[name].run for name in settings.EACH_SECOND]
 
@@ -57,7 +58,7 @@ def is_given_to_others() -> bool:
 
 
 def _tick_key() -> str:
-    # Two hubs on one Redis must not take each other's ticks for their own.
+    # If two hubs share one Redis, a hub must not mistake the other hub's ticks for its own.
     return f"each-second:{connection.settings_dict['NAME']}"
 
 

@@ -11,7 +11,8 @@ from hub.audit.program_requests import Waits
 
 
 def console_of(command: BaseCommand) -> Console:
-    """Returns a console that writes to the command's standard output, also for `call_command(stdout=...)`."""
+    """Returns a console that writes to the command's standard output, or to the stream of
+    `call_command(stdout=...)`."""
     return Console(file=cast(IO[str], command.stdout))
 
 

@@ -1,4 +1,4 @@
-"""All URLs. For the requests of DFSPs, `hub.api.middleware` does the routing instead of this module."""
+"""All URLs. Requests of DFSPs do not use these routes, because `hub.api.middleware` routes them."""
 
 from django.contrib import admin
 from django.templatetags.static import static
@@ -27,7 +27,7 @@ urlpatterns = [
     path("docs/", include("hub.openapi_urls")),
     path("portal/", include("portal.urls")),
     path("favicon.ico", RedirectView.as_view(url=static("portal/icon.svg"))),
-    # The middleware routes these. They are listed here only for the OpenAPI document.
+    # `hub.api.middleware` routes these requests. The routes are in this list only for the OpenAPI document.
     *dfsp_urlpatterns,
     *own_api_urlpatterns,
 ]

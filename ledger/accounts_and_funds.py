@@ -1,9 +1,9 @@
-"""Changes accounts, net debit caps and funds. The ledger rarely runs these operations.
+"""Changes accounts, net debit caps and funds. These changes are rare, compared with transfers.
 
-The operations of this module use Django's ORM and the ledger's lock order.
+The functions of this module use Django's ORM, and lock rows in the order of the ledger.
 
-Every change of a SETTLEMENT account first locks the participant's POSITION account. The check of a reservation against
-the cover also holds the lock of the POSITION account.
+Every change of a SETTLEMENT account first locks the participant's POSITION account. A reservation also locks the
+POSITION account while the hub checks the reservation against the cover.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -39,7 +39,7 @@ def ensure_open_window() -> SettlementWindow:
 
 @transaction.atomic
 def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account:
-    """Opens one of the hub's own accounts in a currency. The new account is active at once."""
+    """Opens one of the hub's own accounts in a currency. The hub's new account is active at once."""
     if account_type not in _HUB_TYPES:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"type: one of {', '.join(sorted(_HUB_TYPES))}")
     account = _open(participants.hub(), currency, account_type, is_active=True)
@@ -85,7 +85,7 @@ def _account_types(currency: str) -> list[str]:
 def open_missing_accounts(currency: str | None) -> None:
     """Opens missing accounts of participants that joined before a rule required these accounts.
 
-    Opens accounts in this currency, or in all currencies if `currency` is None.
+    Opens these accounts in the given currency, or in all currencies if `currency` is None.
     """
     positions = Account.objects.filter(type=Account.Type.POSITION, closed_at=None).select_related("participant")
     for position in positions.filter(currency=currency) if currency else positions:
@@ -133,9 +133,9 @@ def _check_open(account: Account) -> None:
 
 @transaction.atomic
 def set_initial_limit(participant: Participant, *, currency: str, ndc: int, actor: str) -> None:
-    """Sets the first net debit cap and activates the accounts.
+    """Sets a participant's first net debit cap and activates its accounts.
 
-    Refuses if the account already has a cap, as the reference hub does.
+    Raises an error if the account already has a net debit cap, as the reference hub does.
     """
     position, settlement = _lock_pair(participant, currency)
     minor_unit_checks.check(ndc, currency)
@@ -151,7 +151,7 @@ def set_initial_limit(participant: Participant, *, currency: str, ndc: int, acto
 
 
 def position_with_cap(participant: Participant, currency: str) -> Account:
-    """Returns the POSITION account of a participant whose first cap has been set."""
+    """Returns a participant's POSITION account if the account has a net debit cap."""
     position = Account.objects.filter(
         participant=participant, currency=currency, type=Account.Type.POSITION, net_debit_cap__isnull=False
     ).first()
@@ -240,9 +240,9 @@ def _post(kind: str, transfer_id: str, debit: Account, credit: Account, amount: 
 
 
 def _same_movement(transfer_id: str, account: Account, kind: str, amount: int) -> bool:
-    """Returns whether a movement of funds with this id is recorded.
+    """Returns whether the ledger contains a movement of funds with this id.
 
-    Raises an error if the recorded movement has other content.
+    Raises an error if the movement with this id has a different content.
     """
     before = FundsMovement.objects.filter(pk=transfer_id).first()
     if before is None:
@@ -270,7 +270,8 @@ def record_funds_in(
     actor: str,
     extensions: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Records money that arrived at the settlement bank: the cover grows by `amount` (ten-thousandths).
+    """Records money that arrived at the settlement bank, and increases the liquidity cover by `amount`
+    (ten-thousandths).
 
     A repeated call with the same id does not change the cover a second time.
     """
@@ -308,7 +309,8 @@ def prepare_funds_out(
     actor: str,
     extensions: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Reserves a withdrawal. Refuses the withdrawal if a position, a reservation or a hold needs part of the money."""
+    """Reserves a withdrawal. Refuses a withdrawal if a position, a reservation or an amount on hold needs a part of the
+    money."""
     settlement, _ = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_OUT, amount):
         return
@@ -360,10 +362,10 @@ def withdrawal_of(account: Account, transfer_id: str, *, locks: bool = False) ->
 def end_funds_out(
     account: Account, *, transfer_id: str, commits: bool, reason: str, actor: str, external_reference: str = ""
 ) -> None:
-    """Commits or aborts a withdrawal. The money of a committed withdrawal has left the settlement bank.
+    """Commits or aborts a withdrawal. A committed withdrawal means that the money has left the settlement bank.
 
     `external_reference` is the bank's own reference, which the first step often does not have yet. If
-    `external_reference` is empty, the reference from the first step is kept.
+    `external_reference` is empty, the withdrawal keeps the reference from its first step.
     """
     settlement, reconciliation = _settlement_pair(account)
     movement = withdrawal_of(settlement, transfer_id, locks=True)
@@ -402,7 +404,8 @@ def end_funds_out(
 
 @transaction.atomic
 def release_hold(account: Account, *, settlement_number: int, reason: str, actor: str) -> None:
-    """Makes a settlement's amount on hold count as cover again, because the participant settles in another way."""
+    """Releases the amount that is on hold for a settlement, because the participant settles in another way. The amount
+    then counts as cover again."""
     check_takes_funds(account)
     _, settlement = _lock_pair(account.participant, account.currency)
     hold = CoverHold.objects.select_for_update(no_key=True)
@@ -457,7 +460,8 @@ def reserved_for(participant: Participant) -> int:
 
 @transaction.atomic
 def close_accounts(participant: Participant, *, actor: str) -> None:
-    """Closes all of a participant's accounts for good. Refuses if any account has a balance or a reservation."""
+    """Closes all of a participant's accounts for good. Raises an error if any of these accounts has a balance or a
+    reservation."""
     accounts = list(Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id"))
     left = [account for account in accounts if queries.value_of(account) or account.pending_debits or account.on_hold]
     if left or reserved_for(participant):

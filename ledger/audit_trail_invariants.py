@@ -1,7 +1,7 @@
 """The invariants of the audit trail: every change of funds, caps and credentials has an audit entry with its maker.
 
-`hub.audit.trail` checks that the entries form an unbroken chain. These invariants compare the audit entries with the
-rows that the entries describe.
+`hub.audit.trail` checks that the entries form an unbroken chain. These invariants compare each audit entry with the row
+that the entry describes.
 """
 
 from hub.invariant_type import Invariant

@@ -1,7 +1,8 @@
-"""The messages that the ledger receives, and their outcomes. The module contains plain records, without Django and
-without functions on the records.
+"""The messages that the ledger receives, and the outcomes of these messages. This module contains only plain records,
+and does not use Django.
 
-`amount` is a whole number of ten-thousandths of a currency unit. Times are datetimes with a time zone.
+`amount` is a whole number of ten-thousandths of a currency unit. Each time in these records is a datetime with a time
+zone.
 """
 
 from collections.abc import Sequence
@@ -60,7 +61,7 @@ class Prepare:
 
 @dataclass(slots=True)
 class Fulfil:
-    """PUT /transfers/{ID}: the payee accepts.
+    """PUT /transfers/{ID}: the payee accepts the transfer.
 
     `wants_patch` is True if the payee answered RESERVED and so receives a PATCH.
     """
@@ -78,7 +79,7 @@ class Fulfil:
 
 @dataclass(slots=True)
 class Reject:
-    """PUT /transfers/{ID}/error: the payee refuses."""
+    """PUT /transfers/{ID}/error: the payee refuses the transfer."""
 
     transfer_id: str
     source_id: int
@@ -92,7 +93,7 @@ class Reject:
 
 @dataclass(slots=True)
 class Expire:
-    """The sweep's command to expire a reserved transfer whose expiration has passed."""
+    """The command by which a periodic task expires a reserved transfer whose expiration has passed."""
 
     transfer_id: str
     bulk_id: str | None = None  # set if the whole bulk of this transfer expires
@@ -109,9 +110,9 @@ Command = Prepare | Fulfil | Reject | Expire
 
 
 class Refusal(Enum):
-    """The reasons why a transfer was not reserved, or why a message about a transfer did not change the transfer.
+    """The reasons why the hub did not reserve a transfer, or why a message did not change its transfer.
 
-    Each value reads as a sentence.
+    The value of each reason is a sentence.
     """
 
     ID_WAS_USED_WITH_OTHER_CONTENT = "ID_WAS_USED_WITH_OTHER_CONTENT"
@@ -205,7 +206,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.ALREADY_ENDED: (ErrorCode.VALIDATION_ERROR, "the transfer is not in state RESERVED"),
     Refusal.ENDS_WITH_ITS_BULK: (ErrorCode.VALIDATION_ERROR, "this is an item of a bulk; answer /bulkTransfers"),
     Refusal.NO_ITEM_WAS_RESERVED: (ErrorCode.VALIDATION_ERROR, "no transfer of the bulk was reserved"),
-    # Gross settlement finds an entry by one id, so a transfer and a conversion must not share one.
+    # Gross settlement finds an entry by one id, so a transfer and a conversion must not have the same id.
     Refusal.ID_IS_OF_BOTH: (ErrorCode.VALIDATION_ERROR, "a transfer and a conversion cannot have the same ID"),
     Refusal.CONVERSION_IS_NOT_AGREED: (ErrorCode.VALIDATION_ERROR, "the FXP has not fulfilled the conversion"),
     Refusal.CONVERSION_IS_OF_OTHER_MONEY: (
@@ -219,7 +220,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.FXP_IS_UNKNOWN: (ErrorCode.VALIDATION_ERROR, "Participant counterPartyFsp was not found"),
     Refusal.FXP_IS_NOT_ACTIVE: (ErrorCode.VALIDATION_ERROR, "Participant counterPartyFsp is inactive"),
     Refusal.INITIATOR_MAY_NOT_SEND: (ErrorCode.PAYER_PERMISSION_ERROR, "Participant initiatingFsp may not send"),
-    # An FXP is paid in one currency and pays in the other.
+    # An FXP receives money in one currency and pays in another currency.
     Refusal.FXP_MAY_NOT_CONVERT: (ErrorCode.PAYEE_PERMISSION_ERROR, "the FXP may not both send and receive"),
     Refusal.INITIATOR_AND_FXP_ARE_THE_SAME: (
         ErrorCode.VALIDATION_ERROR,
@@ -250,7 +251,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
         "there is a conversion for the determining transfer",
     ),
     Refusal.REJECTED_BY_FXP: (ErrorCode.PAYEE_REJECTION, ""),
-    Refusal.TRANSFER_DID_NOT_COME: (ErrorCode.TRANSFER_EXPIRED, "the determining transfer did not come"),
+    Refusal.TRANSFER_DID_NOT_COME: (ErrorCode.TRANSFER_EXPIRED, "the determining transfer did not arrive in time"),
     Refusal.TRANSFER_WAS_ABORTED: (ErrorCode.VALIDATION_ERROR, "the determining transfer was aborted"),
 }
 
@@ -275,7 +276,8 @@ def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
 
 
 def words_of_rule(verdict: Verdict) -> tuple[str, str]:
-    """Returns the error code and description of a refusal by a scheme's rule. The description never names the rule."""
+    """Returns the error code and description of a refusal by a scheme's rule. The description of the refusal never
+    names the rule."""
     code, description = words_of(Refusal.REFUSED_BY_RULE)
     return verdict.code or code, (verdict.text or description)[:MAX_DESCRIPTION]
 
@@ -294,7 +296,7 @@ def cause_of(aborted: "TransferState | ConversionState") -> dict[str, object]:
 
 @dataclass(slots=True)
 class Reserved:
-    """The amount is reserved on the payer's position. The hub sends the request to the payee."""
+    """The transfer's amount is reserved on the payer's position. The hub sends the payer's request to the payee."""
 
     command: Prepare
     transfer: "TransferState"
@@ -302,9 +304,10 @@ class Reserved:
 
 @dataclass(slots=True)
 class Refused:
-    """The prepare was refused. The hub stores the refusal, and refuses a repeated prepare in the same way.
+    """The hub refused the transfer request (prepare). The hub stores the refusal, and refuses a repeated prepare in the
+    same way.
 
-    The hub also ends the transfer's conversions.
+    When the hub refuses a transfer, it also ends the transfer's conversions.
     """
 
     command: Prepare
@@ -314,7 +317,8 @@ class Refused:
 
 @dataclass(slots=True)
 class Committed:
-    """The two legs of the transfer are posted. The legs of the transfer's conversions are posted too."""
+    """The transfer is committed, and its two legs are posted. When a transfer commits, the legs of its conversions are
+    posted too."""
 
     command: Fulfil
     transfer: "TransferState"
@@ -330,7 +334,7 @@ class Aborted:
 
 @dataclass(slots=True)
 class Repeated:
-    """The message repeats an earlier message. The hub sends the outcome again without any change."""
+    """The message repeats an earlier message. The hub changes nothing and sends the earlier outcome again."""
 
     command: Prepare | Fulfil | Reject
     transfer: "TransferState"
@@ -340,10 +344,10 @@ class Repeated:
 class NotObeyed:
     """The sender is a party of the transfer, but the message does not change the transfer.
 
-    The sender receives an error callback.
+    The sender of the message receives an error callback.
 
-    If another participant has already used the ID of a payer's transfer, the hub cannot accept the payer's transfer any
-    more. `conversions` has the conversions that waited for such a transfer.
+    If another participant has already used the ID of the payer's transfer, the hub can never accept the payer's
+    transfer. `conversions` has the conversions that waited for a transfer with this ID.
     """
 
     command: Prepare | Fulfil | Reject
@@ -374,7 +378,8 @@ class Implausible:
 
 @dataclass(slots=True)
 class Ignored:
-    """The command changes nothing and causes no message: for example, another process has expired the transfer."""
+    """The command changes nothing and causes no message. For example, another process has already expired the
+    transfer."""
 
     command: Fulfil | Reject | Expire
 

@@ -1,7 +1,7 @@
 """The rules of the ledger: decides each command of a batch over one snapshot.
 
-Pure: this module uses no I/O, no clock and no Django. Each decision changes the snapshot's positions, and the next
-decision of the batch reads these changed positions. So a batch cannot exceed a limit.
+This module uses no I/O, no clock and no Django. Each decision changes the snapshot's positions, and the next
+decision of the batch reads these changed positions. So all commands of a batch together cannot exceed a limit.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ from rules.language.refusal_codes import text_of
 
 
 def decide(batch: Sequence[Command | FxCommand], snapshot: Snapshot) -> list[Outcome | FxOutcome]:
-    """Returns one outcome for each command, in the order of arrival."""
+    """Returns one outcome for each command, in the commands' order of arrival."""
     return [_decide_one(command, snapshot) for command in batch]
 
 
@@ -80,7 +80,7 @@ PREPARE_IS_REFUSED_BY: Sequence[Refusal] = (
 )
 """The refusals in the order in which `decide_prepare` checks for them.
 
-If a check refuses a transfer, the transfer has passed all earlier checks, and the hub has made no later check. Each
+If a check refuses a transfer, the transfer has passed all earlier checks, and the later checks were not made. Each
 stored refused transfer has one of these refusals.
 """
 
@@ -89,8 +89,8 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
     """Reserves or refuses a transfer (FSPIOP API v1.1, section 6.7.1). The id of a transfer is its idempotency key for
     ever.
 
-    If the payer converts, the amount is reserved on the FXP's position instead of the payer's position. The conversion
-    has already reserved the payer's debt to the FXP.
+    If the payer converts, the amount is reserved on the FXP's position instead of the payer's position. The payer's
+    debt to the FXP is already reserved by the conversion.
     """
     seen = s.transfers.get(p.transfer_id)
     if seen is not None:
@@ -152,10 +152,11 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
 
 
 def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
-    """Commits a transfer (FSPIOP API v1.1, section 6.7.4). Only the payee may fulfil. A late fulfilment never commits.
+    """Commits a transfer (FSPIOP API v1.1, section 6.7.4). Only the payee may fulfil a transfer. A late fulfilment
+    never commits a transfer.
 
-    A fulfilment must have exactly the payer's name as its FSPIOP-Destination. With any other destination, the payer
-    would have to refuse the message, so the hub does not commit the transfer.
+    A fulfilment must have exactly the payer's name as its FSPIOP-Destination. If a fulfilment has any other
+    destination, the payer would have to refuse it, so the hub does not commit the transfer.
     """
     t = s.transfers.get(f.transfer_id)
     if t is None or t.payee_id != f.source_id or t.is_held:
@@ -194,7 +195,8 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
 
 
 def decide_reject(r: Reject, s: Snapshot) -> Outcome:
-    """Aborts a transfer that the payee rejects (FSPIOP API v1.1, section 6.7.5). Only the payee may reject."""
+    """Aborts a transfer that the payee rejects (FSPIOP API v1.1, section 6.7.5). Only the payee may reject a
+    transfer."""
     t = s.transfers.get(r.transfer_id)
     if t is None or t.payee_id != r.source_id or t.is_held:
         return Unknown(r)
@@ -219,7 +221,8 @@ def decide_expire(e: Expire, s: Snapshot) -> Outcome:
 
 
 def decide_refuse_held(r: RefuseHeld, s: Snapshot) -> Outcome:
-    """Aborts a held transfer that people have refused. Does not abort a transfer whose hold was released meanwhile."""
+    """Aborts a held transfer that a person has refused. If the hold of the transfer was released meanwhile, the
+    function does not abort the transfer."""
     t = s.transfers.get(r.transfer_id)
     if t is None or t.state is not State.RESERVED or not t.is_held:
         return Ignored(r)

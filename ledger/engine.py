@@ -31,14 +31,14 @@ AnyOutcome = Outcome | FxOutcome
 def run(batch: Sequence[AnyCommand], *, attempts: int = ATTEMPTS, waits_again: bool = True) -> list[AnyOutcome]:
     """Decides and commits these commands as one transaction. Returns the outcomes in the order of the commands.
 
-    Repeats the transaction if another transaction changed the rows first. Without `waits_again`, a transaction that
+    Repeats the transaction if another transaction changed the rows first. If `waits_again` is false, a transaction that
     waited too long for a lock is not repeated.
     """
     return retried(lambda: _run_once(batch), attempts=attempts, waits_again=waits_again)
 
 
 def retried(transact: Callable[[], T], *, attempts: int = ATTEMPTS, waits_again: bool = True) -> T:
-    """Runs this whole transaction and returns its result. Repeats it as `run` does."""
+    """Runs a whole transaction and returns its result. Repeats the transaction in the same cases as `run`."""
     return group_commit.retried(
         transact, attempts=attempts, lost=lambda race: metrics.RETRIES.labels(race).inc(), waits_again=waits_again
     )

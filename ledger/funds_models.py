@@ -58,7 +58,8 @@ class CoverHold(models.Model):
 
 
 class FundsMovement(models.Model):
-    """A movement of funds into or out of a participant's SETTLEMENT account. Funds out take two steps."""
+    """A movement of funds into or out of a participant's SETTLEMENT account. A movement of funds out has two steps: a
+    request, and its commit or abort."""
 
     class Kind(models.TextChoices):
         FUNDS_IN = "FUNDS_IN"

@@ -12,7 +12,7 @@ _BEGINS = (Prepare, FxPrepare)
 
 
 def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting]:
-    """Removes the next group from the list. Returns the group's commands in the order of the decisions."""
+    """Removes the next group of commands from the list. Returns the group's commands in the order of the decisions."""
     share = fair_share(waiting, most=most, most_octets=most_octets, sender_of=_sender_of, octets_of=_octets_of)
     group = _in_order(share)
     waiting[:] = without(waiting, group)
@@ -20,12 +20,13 @@ def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting
 
 
 def _in_order(chosen: list[Waiting]) -> list[Waiting]:
-    """Returns the group in order, without commands that can depend on a prepare of the same group.
+    """Returns the group's commands in order, without the commands that can depend on a prepare of the same group.
 
     `load` locks only stored rows, so a command that may depend on such a prepare waits for the next group.
 
-    A command that ends a transfer never depends on a prepare of its own group, because nobody has received that prepare
-    yet. Commands that end a transfer therefore come first, and never wait for a prepare with the same id.
+    A command that ends a transfer never depends on a prepare in its own group, because no payee has received that
+    prepare yet. Therefore the group begins with the commands that end a transfer. Commands that end a transfer never
+    wait for a prepare with the same id.
     """
     ends = [item for item in chosen if not isinstance(item.command, _BEGINS)]
     begins: list[Waiting] = []

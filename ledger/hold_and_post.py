@@ -1,6 +1,6 @@
-"""Changes the snapshot's accounts: hold, release, post.
+"""Changes the snapshot's accounts: reserves, releases and posts amounts.
 
-Pure. Only this module and the database check limits.
+Pure. Only this module and the database check whether a position exceeds its limit.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,12 @@ from ledger.limits import Bound, passed
 from ledger.snapshot import AccountState, Posting, Snapshot
 
 HOLD_IS_REFUSED_BY: Sequence[Refusal] = (Refusal.LIQUIDITY, Refusal.NDC)
-"""The refusals, in the order in which `hold` checks for them."""
+"""The refusals of a reservation, in the order in which `hold` checks for them."""
 
 
 def hold(account: AccountState, amount: int) -> Refusal | None:
-    """Reserves the amount on the account, or returns the refusal for the limit that the amount would exceed."""
+    """Reserves the amount on the account. If the amount would exceed a limit, returns the refusal for this limit
+    instead."""
     above = passed(account.position + account.reserved + amount, account.ndc or 0, account.cover)
     if above:
         return Refusal.LIQUIDITY if Bound.COVER in above else Refusal.NDC
@@ -32,7 +33,7 @@ def release(account: AccountState, amount: int) -> None:
 
 
 def post(s: Snapshot, posting: Posting) -> None:
-    """Posts the amount from the debited account to the credited account, and records the entry."""
+    """Debits one account and credits the other account with the amount, and records the entry."""
     debit, credit = s.accounts[posting.debit_account_id], s.accounts[posting.credit_account_id]
     debit.position += posting.amount
     debit.new_debits += posting.amount

@@ -1,6 +1,7 @@
 """Reads a transfer's ILP packet and compares it with the transfer. Pure.
 
-The API leaves this check to the payee. A scheme may let the hub check the packet as well (setting CHECK_ILP_PACKETS).
+In the API's text, only the payee must check a transfer's ILP packet. A scheme may let the hub check the packet as well
+(setting CHECK_ILP_PACKETS).
 """
 
 import json
@@ -15,7 +16,7 @@ from ledger.commands_and_outcomes import Terms
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A packet of version 1 or 4: the amount in minor units, the payee's address and the Transaction object.
+    """An ILP packet of version 1 or 4: the amount in minor units, the payee's address and the Transaction object.
 
     `account` is None in version 4, because the address in a packet of version 4 is always the same.
     """
@@ -41,7 +42,8 @@ def read(text: str) -> Packet | None:
 
 
 def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -> str | None:
-    """Returns the difference between a packet and a transfer, or None (FSPIOP API v1.1, sections 4 and 6.7.2.8)."""
+    """Returns the difference between a packet and a transfer, or None if they agree (FSPIOP API v1.1, sections 4 and
+    6.7.2.8)."""
     if packet is None:
         return "is no ILP packet"
     try:
@@ -75,7 +77,7 @@ def _id(value: object) -> str | None:
 
 
 def _transaction_in(data: bytes) -> Mapping[str, Any]:
-    """Returns the Transaction object (section 7.4.17) in the data, or {} if the data contains something else."""
+    """Returns the Transaction object (section 7.4.17) in a packet's data, or {} if the data contains something else."""
     try:
         found = json.loads(base64url.decode(data.decode("ascii")))
     except (ValueError, RecursionError):

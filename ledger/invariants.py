@@ -1,8 +1,8 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""The invariants of the ledger as named SQL statements. Each statement must return no row. `manage.py check_ledger`
-runs them.
+"""The invariants of the ledger as named SQL statements. Each statement must return no row. The command `manage.py
+check_ledger` runs these statements.
 
-The statements run in one read-only REPEATABLE READ transaction, so the check is also possible while the hub works.
+The statements run in one read-only REPEATABLE READ transaction, so the invariants can be checked while the hub works.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ from ledger.rule_history import invariants as rule_history
 class Break:
     """An invariant that is not true, with the first rows that break the invariant.
 
-    If the check failed, `error` has the reason.
+    If the check of the invariant failed, `error` has the reason.
     """
 
     invariant: Invariant
@@ -40,8 +40,8 @@ class Break:
 
 MOST_ROWS = 20
 
-# TRANSFER_MAX_VALIDITY_S may have been longer when a reservation was made. Such a reservation may be valid for the
-# longer time.
+# When a reservation was made, TRANSFER_MAX_VALIDITY_S was perhaps longer than now. Such a reservation may be valid for
+# the longer time.
 _LONGEST_S = max(settings.TRANSFER_MAX_VALIDITY_S, 7 * 24 * 3600)
 
 INVARIANTS = [
@@ -83,8 +83,8 @@ INVARIANTS = [
     ),
     Invariant(
         "every_commit_has_its_entry",
-        "A transfer is COMMITTED exactly if one entry of its amount, accounts and currency is posted. Where its payee"
-        " converts, the FXP is credited.",
+        "A transfer is COMMITTED if and only if one entry with its amount, accounts and currency is posted. If the "
+        "payee converts, this entry credits the FXP.",
         """SELECT coalesce(t.transfer_id, e.transfer_id) AS transfer_id, t.state, t.amount, e.amount AS posted
            FROM (SELECT t.*, coalesce(f.bridge_account_id, t.payee_account_id) AS credit_account_id
                  FROM ledger_transfer t
@@ -105,7 +105,7 @@ INVARIANTS = [
     ),
     Invariant(
         "history_leads_to_the_state",
-        "A transfer's history has the present state once, and has a reservation before a commit or an abort.",
+        "A transfer's history contains the present state once, and contains a reservation before a commit or an abort.",
         """SELECT t.transfer_id, t.state, h.states
            FROM ledger_transfer t
            LEFT JOIN (SELECT transfer_id, array_agg(state::text ORDER BY id) AS states
@@ -177,8 +177,8 @@ INVARIANTS = [
     ),
     Invariant(
         "every_item_of_a_bulk_has_its_outcome",
-        "Each item of a bulk is one of its transfers, or was refused because of its id. The bulk's row has"
-        " the number of reserved items.",
+        "Each item of a bulk is one of the bulk's transfers, or was refused because of its id. The bulk's row "
+        "contains the number of reserved items.",
         """SELECT b.bulk_transfer_id, b.item_count, b.reserved_items, i.items, i.reserved
            FROM ledger_bulktransfer b
            LEFT JOIN (SELECT bulk_id AS bulk_transfer_id, count(*) AS items, count(payer_account_id) AS reserved
@@ -188,7 +188,7 @@ INVARIANTS = [
     ),
     Invariant(
         "items_end_with_their_bulk",
-        "A bulk's reserved items stay reserved exactly until the bulk ends. A rejected bulk has moved no money.",
+        "A bulk's reserved items stay reserved until the bulk ends, and no longer. A rejected bulk has moved no money.",
         """SELECT b.bulk_transfer_id, b.state AS bulk, t.transfer_id, t.state
            FROM ledger_bulktransfer b JOIN ledger_transfer t ON t.bulk_id = b.bulk_transfer_id
            WHERE (t.payer_account_id IS NOT NULL AND (b.state = 'ACCEPTED') <> (t.state = 'RESERVED'))
@@ -196,7 +196,7 @@ INVARIANTS = [
     ),
     Invariant(
         "items_have_the_terms_of_their_bulk",
-        "An item is between the payer and the payee of its bulk and expires with it.",
+        "An item of a bulk has the same payer, payee and expiration as the bulk.",
         """SELECT b.bulk_transfer_id, t.transfer_id
            FROM ledger_transfer t LEFT JOIN ledger_bulktransfer b ON b.bulk_transfer_id = t.bulk_id
            WHERE t.bulk_id IS NOT NULL
@@ -205,8 +205,8 @@ INVARIANTS = [
     ),
     Invariant(
         "everyone_is_told_of_a_bulk",
-        "The payee was sent the reserved items. Both parties are notified of the bulk's end, except a payee that"
-        " rejected the bulk.",
+        "The hub has sent a bulk's reserved items to the payee. It notifies both parties of the bulk's end, except "
+        "a payee that rejected the bulk.",
         """WITH told AS (SELECT subject, destination_id, kind FROM outbox_message WHERE kind LIKE 'bulk-%'
                          UNION ALL SELECT subject, destination_id, kind FROM outbox_delivery WHERE kind LIKE 'bulk-%')
            SELECT b.bulk_transfer_id, b.state, due.kind AS untold
@@ -232,8 +232,8 @@ INVARIANTS = [
     ),
     Invariant(
         "accounts_are_those_of_the_parties",
-        "A transfer's accounts are POSITION accounts in its currency: the payer's, or that of the FXP that converts for"
-        " the payer, and the payee's.",
+        "A transfer's accounts are POSITION accounts in its currency. One account is the payee's. The other account "
+        "is the payer's, or belongs to the FXP that converts for the payer.",
         """SELECT t.transfer_id, t.payer_account_id, payer.participant_id AS payer_owner, t.payee_account_id,
                   payee.participant_id AS payee_owner
            FROM ledger_transfer t
@@ -248,7 +248,7 @@ INVARIANTS = [
     ),
     Invariant(
         "participants_are_those_that_are_named",
-        "The payee of a reserved transfer is the participant with the payee name of the transfer.",
+        "The payee of a reserved transfer is the participant whose name is the transfer's payee name.",
         """SELECT t.transfer_id, t.payee_id, t.payee_name FROM ledger_transfer t
            LEFT JOIN participants_participant p ON p.id = t.payee_id
            WHERE t.payee_id IS NOT NULL AND p.name IS DISTINCT FROM t.payee_name""",
@@ -273,8 +273,8 @@ INVARIANTS = [
     ),
     Invariant(
         "what_is_on_hold_is_what_is_still_owed",
-        "A hold is the owed amount less the withdrawals from it. It is zero after two people released it, with an"
-        " entry in the audit trail. An account's amount on hold is the sum of its holds.",
+        "A hold is the owed amount less the withdrawals from the hold. A hold is zero after two people have "
+        "released it, with an entry in the audit trail. An account's amount on hold is the sum of its holds.",
         """SELECT h.account_id, h.settlement_number, h.remaining, h.amount, t.taken
            FROM ledger_coverhold h
            JOIN ledger_account a ON a.id = h.account_id
@@ -308,7 +308,7 @@ INVARIANTS = [
     ),
     Invariant(
         "windows_follow_one_another",
-        "No entry of a window was made before the end of an earlier window.",
+        "No entry of a window is older than the end of an earlier window.",
         """SELECT later.window_id, later.first_entry_id, w.id AS earlier_window_id, w.last_entry_id
            FROM (SELECT window_id, min(id) AS first_entry_id FROM ledger_entry
                  WHERE window_id IS NOT NULL GROUP BY 1) later
@@ -326,7 +326,8 @@ INVARIANTS = [
 
 
 def register(invariants: Iterable[Invariant]) -> None:
-    """Adds the invariants of an app that depends on the ledger. A second call with the same invariants adds nothing."""
+    """Adds the invariants of an app that depends on the ledger. If these invariants are already added, the function
+    adds nothing."""
     known = {invariant.name for invariant in INVARIANTS}
     INVARIANTS.extend(invariant for invariant in invariants if invariant.name not in known)
 

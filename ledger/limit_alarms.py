@@ -1,7 +1,7 @@
-"""Alarms for positions near their limits. Each alarm is logged once.
+"""Alarms for positions near their limits. The hub logs each alarm about a position only once.
 
 An alarm is due if no more than `alarmPercentage` of the limit is free. The limit of a position is defined in
-`ledger.limits`. The cache stores which alarms were logged. If the cache is lost, the hub logs these alarms again.
+`ledger.limits`. The cache stores which alarms were logged. If the cache is lost, the hub logs the same alarms again.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ _USES = f"""
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The used part of a participant's limit in one currency, in ten-thousandths, including reserved amounts."""
+    """How much of its limit a participant uses in one currency, in ten-thousandths, including reserved amounts."""
 
     account_id: int
     participant: str
@@ -73,7 +73,8 @@ def is_due(used: int, limit: int, alarm_percentage: int) -> bool:
 
 
 def uses() -> list[Use]:
-    """Returns the use of each limit of each active participant, by name and currency. Runs one SQL statement."""
+    """Returns how much each active participant uses of its limits, by participant's name and currency. The function
+    runs one SQL statement."""
     # Sums are numeric, so one account with a sum beyond 64 bits does not make the statement fail for all other
     # accounts.
     return [
@@ -85,13 +86,13 @@ def uses() -> list[Use]:
 def watch() -> None:
     """Logs each position that has come near its limit since the last check.
 
-    Also logs each position that is well below its limit again.
+    Also logs each position that was near its limit earlier and is now well below the limit.
     """
     now = uses()
     said = cache.get_many([_key(use) for use in now])
 
     def look(use: Use) -> None:
-        # If two checks run at the same time, `cache.add` succeeds for only one of them, which logs the alarm.
+        # If two checks run at the same time, `cache.add` succeeds in only one of them, and this check logs the alarm.
         if use.is_due and _key(use) not in said and cache.add(_key(use), use.percent, timeout=None):
             log.warning("position_near_limit", **_facts(use))
         elif use.is_over and _key(use) in said and cache.delete(_key(use)):
@@ -101,7 +102,7 @@ def watch() -> None:
 
 
 def show() -> Iterable[Metric]:
-    """Returns the present use of each limit as Prometheus metrics."""
+    """Returns how much of each limit is used now, as Prometheus metrics."""
     whose = ["participant", "currency"]
     used = GaugeMetricFamily("kitovu_position_used_percent", "The part of the limit that a position uses", labels=whose)
     near = GaugeMetricFamily(

@@ -1,7 +1,7 @@
 """The limit of a position: the lower of net debit cap and liquidity cover. Pure.
 
 This module computes the limit in two ways: in Python for decisions and displays, and in SQL for the database's checks.
-A position includes the amounts that are reserved on it.
+The value of a position includes its reserved amounts.
 """
 
 from collections.abc import Collection
@@ -19,9 +19,10 @@ def limit_of(cap: int, cover: int) -> int:
 
 
 def passed(position: int, cap: int | None, cover: int | None) -> Collection[Bound]:
-    """Returns the bounds that a position exceeds. A position that exceeds any bound exceeds its limit.
+    """Returns which bounds a position exceeds: its net debit cap, its liquidity cover, or both. A position that exceeds
+    any bound exceeds its limit.
 
-    A position never exceeds a bound that is None.
+    A bound that is None is never exceeded.
     """
     if (cap is None or position <= cap) and (cover is None or position <= cover):
         return ()  # nearly all calls end here, because no bound is exceeded

@@ -1,7 +1,8 @@
-"""The ledger's tables: columns and constraints, no behaviour. The SQL statements of the hot path are in `ledger.store`.
+"""The ledger's tables. The models have columns and constraints, but no behaviour. The SQL statements that run for every
+transfer are in `ledger.store`.
 
-Amounts are whole ten-thousandths of a currency unit. Columns of sums are numeric, because the sum of nine of the
-largest amounts overflows a bigint.
+Amounts are whole ten-thousandths of a currency unit. Columns of sums have the type numeric, because the sum of nine of
+the largest amounts overflows a bigint.
 """
 
 from decimal import Decimal
@@ -37,7 +38,8 @@ def _sum() -> "models.DecimalField[Decimal, Decimal]":
 
 
 class SettlementWindow(models.Model):
-    """A period whose commits are settled together. One window is always open. Each commit is in exactly one window."""
+    """A settlement window: a period whose commits are settled together. One settlement window is always open. Each
+    commit belongs to exactly one settlement window."""
 
     class State(models.TextChoices):
         OPEN = "OPEN"
@@ -51,7 +53,7 @@ class SettlementWindow(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True)
-    # The time when the window's entries were added up. This time may be after the closing of the window.
+    # The time when the totals of the window's entries were computed. This can be after the window was closed.
     totalled_at = models.DateTimeField(null=True)
     # The last entry at the time of closing. An entry of this window with a higher id came too late.
     last_entry_id = models.BigIntegerField(null=True)
@@ -106,7 +108,7 @@ class Account(models.Model):
             models.UniqueConstraint(
                 fields=["participant", "currency", "type"], name="one_account_of_each_type_per_participant_and_currency"
             ),
-            # Foreign keys over account and currency refer to this, so that an entry cannot mix currencies.
+            # Foreign keys over account and currency refer to this constraint, so that an entry cannot mix currencies.
             models.UniqueConstraint(fields=["id", "currency"], name="an_account_has_one_currency"),
             models.CheckConstraint(
                 condition=Q(posted_debits__gte=0, posted_credits__gte=0), name="posted_sums_are_not_negative"
@@ -150,7 +152,7 @@ class Account(models.Model):
 
 
 class Transfer(models.Model):
-    """One transfer, which the hub decides on arrival.
+    """A transfer. The hub decides about a transfer when the request arrives.
 
     Refused transfers are stored too, so that the hub also refuses a repeated request.
     """
@@ -173,13 +175,14 @@ class Transfer(models.Model):
     fulfil_digest = models.BinaryField(max_length=32, null=True)
     fulfil_version = models.CharField(max_length=4, null=True)
     wants_patch = models.BooleanField(default=False)
-    # The bulk that contains this transfer. The foreign key in the database includes the parties and the expiration.
+    # The bulk that contains this transfer. In the database, the foreign key also includes the parties and the
+    # expiration.
     bulk = models.ForeignKey(
         BulkTransfer, on_delete=models.PROTECT, related_name="items", null=True, db_index=False, db_constraint=False
     )
     payer_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
     payee_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
-    # The conversions that end together with this transfer. The payee's conversion may arrive while the transfer is
+    # The conversions that end together with this transfer. The payee's conversion can arrive while the transfer is
     # reserved.
     payer_conversion = models.ForeignKey(
         FxTransfer, on_delete=models.PROTECT, related_name="+", null=True, db_index=False
@@ -292,8 +295,8 @@ class Transfer(models.Model):
                     RETURN NULL;
                 """,
             ),
-            # Profiles do not count aborted transfers, whichever process aborts them, and whether or not rules are
-            # active at that time. `rules.profiles` changes the profiles by the rows that this trigger adds.
+            # Profiles never count aborted transfers, even if no rules are active when a transfer is aborted, and
+            # whichever process aborts it. `rules.profiles` changes the profiles by the rows that this trigger adds.
             pgtrigger.Trigger(
                 name="an_aborted_transfer_counts_no_longer",
                 operation=pgtrigger.Update,
@@ -359,8 +362,8 @@ class TransferEvent(models.Model):
 
 
 class Entry(models.Model):
-    """One posting with its debit and its credit in one row, so the books always balance. The database allows no change
-    of the rows.
+    """One posting. A row contains both the debit and the credit, so the books always balance. The database allows no
+    change of the rows.
 
     The hub assigns the id of an entry while both accounts are locked. So for each account, the order of ids is the
     order of commits.
@@ -415,8 +418,8 @@ class Entry(models.Model):
                 condition=~Q(kind__in=["TRANSFER", "FX_TRANSFER"]) | Q(window__isnull=False),
                 name="a_commit_is_in_a_window",
             ),
-            # Entries of a settlement have no window. With a window, the entries would be settled a second time with
-            # that window.
+            # Entries of a settlement belong to no window. Otherwise they would be settled a second time with that
+            # window.
             models.CheckConstraint(
                 condition=~Q(
                     kind__in=[

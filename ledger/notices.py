@@ -1,8 +1,8 @@
-"""The callbacks that each outcome of a transfer causes. Pure.
+"""The callbacks that the hub sends after each outcome of a transfer. Pure.
 
-The hub forwards a DFSP's message byte for byte with its signature. This module creates the hub's own messages. The hub
-signs these messages when it sends them (`signed_by_hub`). FSPIOP API v1.1, sections 6.7.2 to 6.7.5, defines the states,
-codes and recipients.
+The hub forwards a DFSP's message byte for byte with its signature. This module creates the messages that the hub sends
+in its own name. The hub signs its own messages when it sends them (`signed_by_hub`). FSPIOP API v1.1, sections 6.7.2 to
+6.7.5, defines the states, codes and recipients.
 """
 
 from collections.abc import Iterable
@@ -80,7 +80,8 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
 
 
 def prepare_to_payee(message: ReceivedMessage, to: Recipient, transfer_id: str, *, payer_id: int) -> Outgoing:
-    """Returns the payer's request for the payee. Reads the request of a held transfer from the transfer's history."""
+    """Returns the message that forwards the payer's request to the payee. If the transfer was held, reads the payer's
+    request from the transfer's history."""
     return forward(message, to, "POST", "/transfers", subject=transfer_id, kind="prepare", source_id=payer_id)
 
 
@@ -98,7 +99,7 @@ def _path(t: TransferState) -> str:
 
 
 def _state_to_payer(hub: HubMessages, t: TransferState) -> Outgoing:
-    """Reports the transfer's state, like the answer to GET /transfers/{ID}."""
+    """Reports the transfer's state in the same form as the answer to GET /transfers/{ID}."""
     kind = "end-to-payer" if t.state in TERMINAL else "state"
     return hub.callback(_payer(t), _path(t), state_body(t), subject=t.transfer_id, kind=kind)
 
@@ -132,7 +133,8 @@ def _error(hub: HubMessages, t: TransferState, to: Recipient, code: str, text: s
 
 
 def state_body(t: TransferState) -> dict[str, object]:
-    """Returns the body of PUT /transfers/{ID} for this state, with the cause of an abort (FSPIOP v1.1, table 27)."""
+    """Returns the body of PUT /transfers/{ID} that reports this state and, after an abort, the cause (FSPIOP v1.1,
+    table 27)."""
     body: dict[str, object] = {"transferState": t.state.value}
     if t.completed_at is not None:
         body["completedTimestamp"] = time.format_datetime(t.completed_at)
@@ -154,7 +156,7 @@ def state_answer(hub: HubMessages, t: TransferState, requester: Recipient) -> Ou
 def funds_answer(
     hub: HubMessages, transfer_id: str, state: State, completed_at: datetime | None, requester: Recipient
 ) -> Outgoing:
-    """Returns the answer to GET /transfers/{ID} about a movement of the requester's own funds."""
+    """Returns the answer to a GET /transfers/{ID} whose id is that of a movement of the requester's own funds."""
     body: dict[str, object] = {"transferState": state.value}
     if completed_at is not None:
         body["completedTimestamp"] = time.format_datetime(completed_at)

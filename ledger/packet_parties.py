@@ -1,7 +1,7 @@
-"""Reads the parties that a transfer's ILP packet names, for transfers whose quote this hub never saw. Pure.
+"""Reads the parties that a transfer's ILP packet names, for transfers whose quote did not pass through this hub. Pure.
 
-The payee DFSP wrote the packet, and the payer DFSP sends it with its transfer. DFSPs can put other data into the
-packet.
+The payee DFSP wrote the packet, and the payer DFSP sends it with its transfer. Some DFSPs write other data than parties
+into the packet.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from rules.party_keys import key_of
 
 @dataclass(frozen=True, slots=True)
 class PacketParties:
-    """The keys of the parties that the packet names. With a sub-identifier, the payee has a second key."""
+    """The keys of the parties that an ILP packet names. A payee with a sub-identifier has a second key."""
 
     payer: int | None
     payee: int | None
@@ -28,8 +28,7 @@ NOBODY = PacketParties(None, None, None)
 
 
 def read(ilp_packet: str, *, payer_dfsp: str, payee_dfsp: str) -> PacketParties:
-    """Returns the parties. Leaves out a party if the packet names another DFSP for this party than the transfer
-    does."""
+    """Returns the parties. Leaves out a party if the packet and the transfer name different DFSPs for this party."""
     packet = ilp_packets.read(ilp_packet) if ilp_packet else None
     if packet is None:
         return NOBODY

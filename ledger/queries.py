@@ -27,7 +27,7 @@ def value_of(account: Account) -> int:
 
 
 def cover_of(settlement: Account) -> int:
-    """Returns the cover from a SETTLEMENT account: the money in the account, less the amounts on hold."""
+    """Returns the liquidity cover: the money in the SETTLEMENT account, less the amounts on hold."""
     return -value_of(settlement) - int(settlement.on_hold)
 
 
@@ -65,7 +65,7 @@ def transaction_of(transfer_id: str) -> dict[str, Any] | None:
 def committed_transfers(between: Collection[str] = ()) -> Iterator[dict[str, Any]]:
     """Returns the committed transfers in the order of commits, for comparison with the participants' own books.
 
-    With `between`, returns only transfers between participants with these names.
+    If `between` is given, returns only transfers between the participants with these names.
     """
     transfers = Entry.objects.filter(kind=Entry.Kind.TRANSFER)
     if between:

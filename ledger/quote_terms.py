@@ -1,8 +1,8 @@
-"""Finds prepares whose terms differ from the terms of their quotes. The module checks only quotes that this hub has
-forwarded.
+"""Finds transfer requests (prepares) whose terms differ from the terms of their quotes. This module compares only with
+quotes that this hub has forwarded.
 
-The check runs one SQL statement for a batch, and at most two SQL statements for a bulk. The check runs no SQL statement
-if no prepare needs it.
+For a batch, the check of terms runs one SQL statement. For a bulk, the check of terms runs at most two SQL statements.
+If no prepare needs the check of terms, no SQL statement runs.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from quotes.terms_match import Claim
 
 
 def at_odds(prepares: Sequence[Prepare]) -> frozenset[bytes]:
-    """Returns the digests of the prepares whose terms differ from the terms of their quotes."""
+    """Returns the digest of each prepare whose terms differ from the terms of its quote."""
     judged = [(prepare, prepare.terms) for prepare in prepares if prepare.terms is not None]
     if not judged:
         return frozenset()

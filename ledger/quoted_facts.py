@@ -1,4 +1,5 @@
-"""Finds the facts and verdicts that the hub stored with a transfer's quote. The rules use these facts."""
+"""Finds the facts and verdicts that the hub stored with a transfer's quote. The scheme's rules use the facts that the
+hub stored with a quote."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from rules.kept_verdicts import Kept
 
 @dataclass(frozen=True, slots=True)
 class QuotedFacts:
-    """The facts of a quote: the amount of its terms, the content of its verdict, and the id of its transaction."""
+    """The facts of a quote: the amount in its terms, the content of the rules' verdict, and the transaction's id."""
 
     facts: Facts
     kept: Kept
@@ -28,8 +29,8 @@ class QuotedFacts:
 def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
     """Returns the facts of these prepares' quotes, by the digests of the prepares.
 
-    Leaves out unknown quotes. A batch with items of a bulk transfer contains only these items. Runs one SQL statement
-    for a batch, and at most two for a bulk.
+    Leaves out unknown quotes. A batch contains either the items of one bulk transfer, or no items of bulks. Runs one
+    SQL statement for a batch, and at most two SQL statements for a bulk.
     """
     claims = [
         Claim(each.digest, each.source_id, each.payee, each.condition, packet_digest(each.ilp_packet))
@@ -56,7 +57,7 @@ def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
 def of_conversions(prepares: Sequence[FxPrepare]) -> Mapping[bytes, Facts]:
     """Returns the facts of the quotes of these conversions, by the digests of the prepares. Runs one statement.
 
-    Unknown quotes are left out.
+    Leaves out conversions whose quotes are unknown.
     """
     if not prepares:
         return {}

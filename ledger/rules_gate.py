@@ -1,6 +1,6 @@
-"""Takes a group's transfers and conversions to the gate of the rules (`rules.transfer_gate`).
+"""Applies the scheme's rules to a group's transfers and conversions, by the functions of `rules.transfer_gate`.
 
-If no rules are active, the module runs no SQL statement. `of` reads before the group locks any row. `open_gate` reads
+If no rules are active, this module runs no SQL statement. `of` reads before the group locks any row. `open_gate` reads
 after the group has locked transfers and conversions, and before the group locks accounts.
 """
 
@@ -27,7 +27,7 @@ from rules.transfer_gate import open_gate as open_with
 
 @dataclass(frozen=True, slots=True)
 class AtGate:
-    """The transfers of one group that rules can judge, and the facts that were read before the group locked any row."""
+    """The transfers of one group that rules can judge, and the facts that the hub reads before it locks any row."""
 
     rules: RulesAtTransfers | None
     transfers: Sequence[TransferToJudge]
@@ -39,8 +39,8 @@ class AtGate:
 
 
 def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate | None:
-    """Returns the new transfers and conversions for the gate, or None if no rules are active and payments are not
-    counted.
+    """Returns the group's new transfers and conversions for the rules, or None if no rules are active and payments are
+    not counted.
     """
     if not prepares and not fx_prepares:
         return None
@@ -82,7 +82,7 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
 
 
 def open_gate(at_gate: AtGate, ending: Sequence[str], determining: Mapping[str, object]) -> TransferGate:
-    """Locks the rows that the rules need, and returns the gate.
+    """Locks the rows that the rules need, and returns the object that applies the rules.
 
     `determining` has the transfers that the group has read.
     """
@@ -143,5 +143,6 @@ _ORIGINALS = """
 
 
 def originals(transaction_ids: Sequence[str]) -> dict[str, Original]:
-    """Returns the committed transactions among these transactions. A committed transfer never changes."""
+    """Returns which of these transactions are committed. No lock is needed, because a committed transfer never
+    changes."""
     return {row[0]: Original(*row[1:]) for row in execute(_ORIGINALS, [list(transaction_ids)])}

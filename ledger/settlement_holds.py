@@ -1,7 +1,8 @@
-"""Places and ends holds on the cover that participants owe for a settlement. No position may use cover on hold.
+"""Begins and ends holds on liquidity cover, for the amounts that participants owe for a settlement. Cover that is on
+hold does not count for the limit of a position.
 
-A hold ends when the settlement bank has moved the money. Callers of every function in this module have locked the
-participant's POSITION account, as for every change of a SETTLEMENT account.
+A hold on cover ends when the settlement bank has moved the money. Before a call of any function in this module, the
+caller must lock the participant's POSITION account. Every change of a SETTLEMENT account needs this lock.
 """
 
 from collections.abc import Sequence
@@ -74,7 +75,8 @@ def _named(reference: str) -> Q:
 
 
 def take(hold: CoverHold, amount: int) -> int:
-    """Reduces a hold by the amount of a withdrawal, at most to zero. Returns the amount of the reduction."""
+    """Reduces a hold by the amount of a withdrawal, but not below zero. Returns the amount by which the hold was
+    reduced."""
     taken = min(amount, hold.remaining)
     _change(hold, -taken)
     return taken
@@ -99,5 +101,5 @@ _ADD = "UPDATE ledger_account SET on_hold = on_hold + %s, changed_at = clock_tim
 
 
 def add(account_id: int, by: int) -> None:
-    """Adds `by` to the amount on hold of an account."""
+    """Increases an account's amount on hold by the amount `by`."""
     execute(_ADD, [by, account_id])

@@ -1,6 +1,6 @@
-"""Posts the entries of settlements. No message causes these entries.
+"""Posts the entries of settlements. The entries of settlements are not caused by any DFSP's message.
 
-The number of SQL statements does not depend on the number of entries.
+Each function runs the same number of SQL statements for any number of entries.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from ledger.snapshot import Posting as Posting
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A locked account, and the amount by which its position can rise before the position exceeds the cap or the
+    """A locked account, and the amount by which its position can rise before it exceeds the net debit cap or the
     cover."""
 
     position: int
@@ -34,7 +34,7 @@ _BALANCES = f"""
 def lock(account_ids: Iterable[int]) -> dict[int, Balance]:
     """Locks these accounts in the order of their ids, then reads them.
 
-    A SETTLEMENT account changes only while its POSITION account is locked.
+    A SETTLEMENT account changes only while the participant's POSITION account is locked.
     """
     wanted = sorted(set(account_ids))
     execute(_LOCK, [wanted])

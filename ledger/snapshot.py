@@ -70,7 +70,8 @@ class TransferState:
 
 @dataclass(slots=True)
 class Posting:
-    """An entry that the batch will write. The database allows each pair of `transfer_id` and `kind` only once."""
+    """A ledger entry that the batch will write. The database allows only one entry with the same `transfer_id` and
+    `kind`."""
 
     kind: str
     transfer_id: str
@@ -82,7 +83,7 @@ class Posting:
 
 @dataclass(slots=True)
 class ParticipantState:
-    """A payer or payee, with its POSITION accounts: currency -> (account id, whether the account is active)."""
+    """A payer or payee. For each currency, it has a POSITION account: (account id, whether the account is active)."""
 
     id: int
     name: str
@@ -93,22 +94,27 @@ class ParticipantState:
 
 
 class Gate(Protocol):
-    """Applies the rules to transfers, with the facts about this batch (`rules.transfer_gate`)."""
+    """Applies the scheme's rules to transfers, with the facts about this batch (`rules.transfer_gate`)."""
 
     def judge(self, digest: bytes, now: datetime) -> Verdict:
-        """Returns the verdict about the prepare with this digest. The prepare must have passed all earlier checks."""
+        """Returns the rules' verdict about the transfer request (prepare) with this digest. The transfer request must
+        have passed all other checks."""
 
     def overrule(self, verdict: Verdict) -> None:
-        """Replaces the verdict about the latest judged prepare, because this prepare cannot be held."""
+        """Replaces the verdict about the last judged transfer request by a refusal, because this transfer cannot be
+        held."""
 
     def count(self, digest: bytes, now: datetime) -> None:
-        """Counts this prepare. Called once the prepare's amount is reserved."""
+        """Counts this transfer in the profiles of its parties. The ledger calls this method after the transfer's amount
+        is reserved."""
 
     def uncount(self, transfer_id: str) -> None:
-        """Stops counting this transfer. Called once the transfer is aborted."""
+        """Removes this transfer from the counts in the profiles. The ledger calls this method after the transfer is
+        aborted."""
 
     def save(self) -> None:
-        """Writes the counted transfers. Called after the transfers themselves are written."""
+        """Stores which transfers the profiles count. The ledger calls this method after the batch's transfers are
+        written."""
 
 
 @dataclass(slots=True)

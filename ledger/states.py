@@ -1,6 +1,8 @@
-"""The state machine of a transfer, as one table. A database trigger enforces this table too.
+"""A table of the states of a transfer, and of the permitted changes between them. A database trigger allows only the
+changes in this table of states.
 
-FSPIOP API v1.1, section 6.7.6, defines the API's states. `API_STATE` maps each stored state to the API's name.
+FSPIOP API v1.1, section 6.7.6, defines the states of a transfer in the API. `API_STATE` maps each stored state to the
+API's name.
 """
 
 from enum import StrEnum

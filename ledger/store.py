@@ -1,8 +1,8 @@
-"""ALL SQL statements of the money path.
+"""All SQL statements that run for every transfer.
 
 Each statement takes lists, so the number of statements does not depend on the lengths of the lists.
 
-Code that takes several of these locks takes them in this order:
+If a transaction needs several of the following locks, it acquires them in this order:
 
   0. the row of a bulk (`ledger.bulk.store`), then the lock of the active rules (shared for groups with a prepare,
      exclusive for an activation: `rules.rulesets`)
@@ -12,8 +12,8 @@ Code that takes several of these locks takes them in this order:
   4. inserts, in the order of transfer ids
 
 The hub first locks the rows of a decision, and then reads the rows with a separate statement. Under READ COMMITTED, a
-statement that waited for a lock sees the new version only of the locked row. The statement sees all other rows in the
-versions that they had before the wait.
+statement that has waited for a row's lock reads the new version of only this row. A statement that has waited for a
+lock reads all other rows as they were before the wait.
 """
 
 from collections.abc import Iterable, Sequence
@@ -58,14 +58,14 @@ def load(
     max_validity: timedelta,
     fx_wait: timedelta = timedelta(0),
 ) -> Snapshot:
-    """Locks and reads the rows that affect the batch's decisions. Must be called inside a transaction."""
+    """Locks and reads the rows that affect the batch's decisions. Call this function inside a transaction."""
     prepares = [command for command in batch if isinstance(command, Prepare)]
     others = [command for command in batch if not isinstance(command, Prepare | FxCommand)]
     fx_commands = [command for command in batch if isinstance(command, FxCommand)]
     fx_prepares = [command for command in fx_commands if isinstance(command, FxPrepare)]
 
-    # Quotes are compared before any lock is taken, so that no other transaction waits for this. A payee's answer to a
-    # quote never changes.
+    # Transfers are compared with their quotes before any row is locked, so that no other transaction waits for the
+    # comparison. A payee's answer to a quote never changes.
     not_as_quoted = quote_terms.at_odds(prepares)
     at_gate = rules_gate.of(prepares, fx_prepares)
     window_id = _open_window() if others else None
@@ -73,8 +73,8 @@ def load(
     transfers = _lock_transfers(others, determining) if others or determining else {}
     participants, awaited_by = _participants(prepares, fx_prepares) if prepares or fx_prepares else ({}, set())
     conversions = fx.lock_conversions(fx_commands, transfers.values(), awaited_by)
-    # These transfers are read while their conversions are locked, because a prepare of such a transfer takes the same
-    # lock.
+    # These transfers are read while their conversions are locked, because a prepare of such a transfer locks the same
+    # rows.
     awaited = fx.awaited_transfers(fx_commands, conversions)
     if awaited:
         transfers = transfers_by_id(awaited) | transfers
@@ -88,7 +88,7 @@ def load(
     if prepares or fx_prepares:
         _read_covers(accounts)
     # Known transfers are read while the debtors' accounts are locked. So the second of two equal prepares reads the row
-    # of the first prepare. The records of locked transfers are not replaced.
+    # that the first prepare has stored. The records of locked transfers are not replaced.
     new_ids = {prepare.transfer_id for prepare in prepares} | {prepare.commit_request_id for prepare in fx_prepares}
     if new_ids:
         transfers = transfers_by_id(sorted(new_ids)) | transfers
@@ -142,9 +142,9 @@ def _as_transfer(row: TupleRow) -> TransferState:
     return transfer
 
 
-# A payee's message finds only transfers to that payee. A message of any other sender locks nothing, and the time until
-# its answer does not show whether there is such a transfer. NO KEY lets other transactions add history rows that
-# reference the transfer.
+# A payee's message finds only transfers to that payee. A message from any other sender locks no row, so its response
+# time does not show whether the transfer exists. NO KEY lets other transactions add history rows that reference the
+# transfer.
 _LOCK_TRANSFERS = f"""
     {_TRANSFERS}
       AND (t.transfer_id = ANY(%s::text[])
@@ -186,7 +186,8 @@ _PARTICIPANTS = """
 def _participants(
     prepares: list[Prepare], fx_prepares: list[FxPrepare]
 ) -> tuple[dict[str, ParticipantState], set[str]]:
-    """Returns the parties by name. Also returns the ids of the transfers that can have conversions."""
+    """Returns the payers and payees of the commands, by name. Also returns the ids of those transfers that can have
+    conversions."""
     transfer_ids = {prepare.transfer_id for prepare in prepares}
     names = {name for prepare in prepares for name in (prepare.payer, prepare.payee)}
     names |= {name for prepare in fx_prepares for name in (prepare.initiator, prepare.fxp)}
@@ -257,7 +258,7 @@ def _read_covers(accounts: dict[int, AccountState]) -> None:
 
 
 def save(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
-    """Writes the decisions.
+    """Stores the decisions of a batch.
 
     The database also checks each decision. Raises LostRace if one of the database's checks refuses a change.
     """
@@ -327,8 +328,9 @@ def _insert_transfers(transfers: list[TransferState], snapshot: Snapshot) -> Non
         raise LostRace("another process stored one of these transfers first")
 
 
-# The statement reads the clock again, because time has passed since the decision. A late fulfilment never commits. The
-# previous state comes from a column: with a constant, PostgreSQL may search all reservations instead of these ids.
+# The statement reads the clock again, because time has passed since the decision, and a late fulfilment must never
+# commit. The previous state comes from a column. If it were a constant, PostgreSQL could search all reservations
+# instead of these ids.
 _END_TRANSFERS = """
     UPDATE ledger_transfer t
     SET state = c.state, reason = c.reason, error_code = c.error_code, error_description = c.error_description,
@@ -446,10 +448,10 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired reservations that are not skipped.
+    """Returns expired reservations, except reservations that the batch skips at present.
 
-    Takes the payers in turn, and each payer's earliest expiration first. Leaves out the items of bulks, because an item
-    expires with its bulk.
+    Selects a reservation of each payer in turn, and each payer's earliest expiration first. Leaves out the items of
+    bulks, because an item expires with its bulk.
     """
     table, key = "ledger_transfer", "transfer_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -1,4 +1,5 @@
-"""The ledger's periodic tasks. The tasks have no arguments, because the database contains the work that is due."""
+"""The ledger's periodic tasks. The tasks have no arguments, because each task reads from the database what it must
+do."""
 
 from celery import shared_task
 
@@ -31,7 +32,7 @@ def expire_transfers() -> int:
 def release_held_transfers() -> int:
     """Sends the held transfers whose hold has expired, and aborts the transfers that people refused.
 
-    Returns the number of transfers.
+    Returns the number of transfers that the task has sent or aborted.
     """
     return held_transfers.work_off()
 

@@ -1,8 +1,8 @@
 # ruff: noqa: S608 (statements are put together from constants)
 """The invariants of stored messages: each decision used the values of the sender's message.
 
-The database compares the rows with the stored messages. A message is stored as it arrived, in the FSPIOP API's format
-or in ISO 20022. The SQL function `ledger_message` returns NULL for unreadable text.
+To check these invariants, the database compares the rows with the stored messages. A message is stored as it arrived,
+in the FSPIOP API's format or in ISO 20022. The SQL function `ledger_message` returns NULL for unreadable text.
 """
 
 from hub.invariant_type import Invariant
@@ -11,14 +11,14 @@ _AGENT = "{{CdtTrfTxInf,{},FinInstnId,Othr,Id}}"
 
 
 def _text(fspiop: str, iso: str) -> str:
-    """Returns the SQL for a value of message `m` in either format."""
+    """Returns the SQL that reads a value from message `m` in either format."""
     return f"coalesce(m #>> '{{{fspiop}}}', m #>> '{iso}')"
 
 
 def _amount(fspiop: str, iso: str) -> str:
-    """Returns the SQL for an amount of message `m`, in ten-thousandths, in either format.
+    """Returns the SQL that reads an amount from message `m` in either format, in ten-thousandths.
 
-    The value is NULL if the message has no amount.
+    The result of the SQL is NULL if the message has no amount.
     """
     text = _text(fspiop, iso)
     return f"CASE WHEN length({text}) < 25 AND {text} ~ '^[0-9]+([.][0-9]+)?$' THEN {text}::numeric * 10000 END"
@@ -64,7 +64,7 @@ INVARIANTS = [
     ),
     Invariant(
         "conversions_are_what_was_sent",
-        "A conversion's amounts, currencies, parties, condition and transfer equal those in the stored message.",
+        "A conversion's amounts, currencies, parties, condition and transfer are equal to those in the stored message.",
         f"""SELECT commit_request_id, initiator, fxp_name, m IS NULL AS is_unreadable, source_amount, target_amount,
                    {_text("sourceAmount,amount", _SOURCE)} AS source_sent,
                    {_text("targetAmount,amount", _TARGET)} AS target_sent

@@ -1,4 +1,5 @@
-"""The messages about agreements, and the rows for decisions about them. Plain records without Django or behaviour."""
+"""The messages about agreements, and the database rows for decisions about these messages. This module contains only
+plain records, and does not use Django."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class AgreementMessage(ReceivedMessage):
-    """A message about an agreement, with its sender and the digest of its parsed content."""
+    """A message about an agreement, its sender, and the digest of the message's parsed content."""
 
     sender_id: int
     digest: bytes
@@ -34,9 +35,10 @@ class AgreementMessage(ReceivedMessage):
 class AskTerms:
     """A request for terms: POST /quotes, /bulkQuotes or /fxQuotes.
 
-    `named` contains the elements of the message that name a recipient, by their paths. Each element of `currencies` is
-    a set of currencies. The payee must have an account in at least one currency of each set. `columns` are the columns
-    that only this kind of agreement has. `details` is the message itself, for the scheme's rules.
+    `named` contains the elements of the message that name a recipient, by their paths. Each element of the list
+    `currencies` is a set of currencies. The payee must have an account in at least one currency of each set in
+    `currencies`. `columns` are the columns that only this kind of agreement has. `details` is the message itself, for
+    the scheme's rules.
     """
 
     resource: str  # the kind of agreement by its name in paths
@@ -95,7 +97,7 @@ AgreementCommand = AskTerms | GiveTerms
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The payer or the payee of an agreement."""
+    """A party of an agreement: the payer or the payee."""
 
     id: int
     name: str
@@ -105,7 +107,7 @@ class Side:
 class Standing:
     """The present state and the parties of a stored agreement.
 
-    The decision about a message with the agreement's id depends on this state and these parties.
+    The decision about a message depends on the state and the parties of the agreement with the message's id.
     """
 
     state: str
@@ -119,7 +121,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The data with which the hub decides a repeated request. Contains one of the agreement's two messages."""
+    """The stored agreement that the hub needs for the decision about a repeated request. The record contains one of the
+    agreement's two messages."""
 
     pk: str
     resource: str
@@ -135,18 +138,19 @@ class Stored:
 
 
 class Gate(Protocol):
-    """The scheme's rules, with the data that they need to judge a group's new requests (`quotes.rules_gate`)."""
+    """The scheme's rules, and the data that they need for a group's new requests (`quotes.rules_gate`)."""
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
-        """Judges a request that passed all other checks. Returns an error if the rules refuse the request."""
+        """Checks a request for terms against the scheme's rules, after the request has passed all other checks. Returns
+        an error if the rules refuse the request for terms."""
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
-        """Returns an error if the terms end before the scheme lets the payment continue."""
+        """Returns an error if the payee's terms end before the payee could answer a transfer that is held."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The rows that the decisions about a group's messages use, by the keys of the commands."""
+    """The database rows for the decisions about a group's messages, by the commands' keys."""
 
     standing: Mapping[str, Standing]
     stored: Mapping[str, Stored]  # the agreements whose request was repeated with the same content

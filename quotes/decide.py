@@ -1,4 +1,4 @@
-"""Decides requests for terms and their answers. Pure: no clock, no database."""
+"""Decides requests for terms and their answers. The functions of this module use no clock and no database."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ from quotes.commands_and_facts import AgreementCommand, AskTerms, Facts, GiveTer
 
 
 def decide(commands: Sequence[AgreementCommand], scene: Scene, facts: Facts) -> list[Outcome]:
-    """Decides each of these commands. No two commands are about one agreement."""
+    """Returns a decision for each of these commands. Each command must be about a different agreement."""
     return [_ask(each, scene, facts) if isinstance(each, AskTerms) else _give(each, scene, facts) for each in commands]
 
 
@@ -34,10 +34,11 @@ _SHORT = 8192  # two hundred stored messages of this size are not much more than
 
 
 def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
-    """Returns whether the stored message that this repeated request needs is too large for a group.
+    """To decide a repeated request, the hub must load a stored message. Returns whether the stored message is too large
+    for a group.
 
-    A group counts a sender's bytes by the messages that the sender sends. A stored message can be much larger than the
-    message that repeats it, because two messages that differ only in spaces are equal.
+    The size of a group is computed from the messages that senders send, and not from stored messages. A stored message
+    can be much larger than the request that repeats it, because messages that differ only in spaces count as equal.
     """
     return not scene.is_alone and seen.octets > max(_SHORT, len(command.message.body))
 
@@ -48,8 +49,8 @@ def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
 def _ask(command: AskTerms, scene: Scene, facts: Facts) -> Outcome:
     """Forwards a request for terms to the payee.
 
-    The hub forwards a repeated request again, or answers it with the payee's stored answer. The hub refuses a request
-    with a used id but different content with 3106, and changes nothing.
+    The hub forwards a repeated request again, or answers it with the payee's stored answer. If a request has a used id
+    but different content, the hub refuses the request with 3106 and changes nothing.
     """
     try:
         payee = recipient_of(command.to, scene.parties)
@@ -75,7 +76,7 @@ def _ask(command: AskTerms, scene: Scene, facts: Facts) -> Outcome:
 
 
 def _check(command: AskTerms, caller: Party, payee: Party) -> None:
-    """Raises FspiopError if the hub would refuse the payment, or the payee would refuse the message."""
+    """Raises FspiopError if the hub would later refuse the payment, or if the payee would refuse the message."""
     if payee.id == caller.id:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is the sender itself")
     check_named(command.named, payee.name)
@@ -90,7 +91,8 @@ def _check(command: AskTerms, caller: Party, payee: Party) -> None:
 def _check_fxp(fxp: Party) -> None:
     """Raises FspiopError if an FXP cannot send or cannot receive.
 
-    The requester can be the payer or the payee of the payment. Only the later conversion shows the requester's role.
+    The requester can be the payer or the payee of the payment. Only a later request for the conversion shows whether
+    the requester is the payer or the payee.
     """
     if not (fxp.may_send and fxp.may_receive):
         raise FspiopError(ErrorCode.PAYEE_PERMISSION_ERROR, f"{fxp.name} may not both send and receive")
@@ -119,8 +121,8 @@ def _refused(command: AskTerms, scene: Scene, error: FspiopError) -> Refused:
 def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
     """Forwards the payee's terms or either party's refusal to the other party.
 
-    Only the payee may give terms. The hub accepts a repeated answer and changes nothing. The hub refuses a second
-    answer with different content (3106).
+    Only the payee may send terms for an agreement. If the payee repeats its answer, the hub accepts the answer and
+    changes nothing. If the payee sends a second answer with different content, the hub refuses this answer (3106).
     """
     try:
         seen = facts.standing.get(command.key)
@@ -155,7 +157,8 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
 
 
 def _refuse_terms(command: GiveTerms, seen: Standing, scene: Scene, refusal: FspiopError) -> Forwarded:
-    """Ends the agreement with the hub's own error. The error is stored as the answer. The payer receives the error."""
+    """Ends the agreement with the hub's own error. The hub stores the error as the agreement's answer. The hub sends
+    the error to the payer."""
     payer = Recipient(seen.payer.id, seen.payer.name, command.sender.version)
     path = path_of(command.resource, command.agreement_id) + "/error"
     message = scene.hub.callback(
@@ -168,7 +171,7 @@ def _refuse_terms(command: GiveTerms, seen: Standing, scene: Scene, refusal: Fsp
 def _is_news(seen: Standing, command: GiveTerms) -> bool:
     """Returns whether this answer changes the agreement.
 
-    Returns False for a repeated answer. Raises FspiopError for an answer that is not allowed.
+    Returns False if the answer repeats the stored answer. Raises FspiopError if this answer is not allowed.
     """
     is_by_payee = command.sender_id == seen.payee.id
     if command.state is State.ACCEPTED and not is_by_payee:

@@ -1,6 +1,6 @@
 """Ends requests for terms that got no answer in time, and notifies their requesters.
 
-One function serves all kinds of agreements.
+One function ends requests of all kinds of agreements.
 """
 
 from datetime import timedelta
@@ -23,7 +23,7 @@ from quotes.services import unanswered
 KINDS: dict[type[Agreement], str] = {Quote: "quotes", BulkQuote: "bulk-quotes", FxQuote: "fx-quotes"}
 
 _SWEEP = 500
-# Some senders write an expiration that has long passed. The payee still gets a few seconds.
+# Some senders write an expiration that has long passed. The payee still has a few seconds for its answer.
 _AT_LEAST = timedelta(seconds=5)
 _ORDER = "expires_at, created_at"
 _OVERDUE = [
@@ -39,9 +39,9 @@ _OVERDUE = [
 
 
 def expire_unanswered() -> int:
-    """Ends the late requests of each kind, payer by payer. Returns the number of ended requests.
+    """Ends the unanswered requests of each kind of agreement, payer by payer. Returns the number of ended requests.
 
-    Two sweeps can run at the same time, because a sweep skips rows that another sweep has locked.
+    Two calls can run at the same time, because each call skips rows that the other call has locked.
     """
     return isolating_batches.each(*(partial(_expire, kind) for kind in KINDS))
 

@@ -12,9 +12,10 @@ from hub.participants.models import Participant
 
 
 class Agreement(models.Model):
-    """A request for terms and its answer, byte for byte.
+    """An agreement: a request for terms and its answer, stored byte for byte.
 
-    The two messages are evidence. If the requester repeats the request, the hub sends the stored answer.
+    The stored request and the stored answer are evidence. If the requester repeats a request for terms, the hub sends
+    the stored answer.
     """
 
     class State(models.TextChoices):
@@ -47,7 +48,7 @@ class Agreement(models.Model):
 
 
 class JudgedAgreement(Agreement):
-    """An agreement that the scheme's rules judge when its terms are requested."""
+    """An agreement that the scheme's rules judge when a DFSP requests its terms."""
 
     # The facts and the verdict of the rules, for the transfer (`rules.kept_verdicts`). NULL without rules.
     rule_facts = models.BinaryField(null=True)
@@ -68,14 +69,16 @@ def _guards(what: str) -> list[models.BaseConstraint]:
 
 
 def alias_of(side: str) -> models.Func:
-    """Returns the identifier of a quote's "payer" or "payee", from a message of either form (see the migration)."""
+    """Returns the identifier of a quote's "payer" or "payee" from a plain message or an ISO 20022 message (see the
+    migration)."""
     return models.Func(
         models.F("request"), models.Value(side), function="quotes_alias", output_field=models.CharField()
     )
 
 
 def _sweep(what: str) -> models.Index:
-    """Returns an index for the sweep of unanswered requests, payer by payer. Few requests are pending at any time."""
+    """Returns an index with which a periodic task finds unanswered requests, payer by payer. Few requests are
+    unanswered at any time."""
     fields = ["payer", "expires_at", "created_at"]
     return models.Index(fields=fields, condition=Q(state="PENDING"), name=f"{what}_pending_by_payer")
 
@@ -114,7 +117,8 @@ class Quote(JudgedAgreement):
 
 
 class BulkQuote(JudgedAgreement):
-    """Terms requested for many payments of one payer to one DFSP. The messages have the parties of each payment."""
+    """A bulk quote: a request for the terms of many payments from one payer to one DFSP. Only the messages of a bulk
+    quote contain the parties of each payment."""
 
     resource = "bulkQuotes"
     not_found = ErrorCode.BULK_QUOTE_ID_NOT_FOUND
@@ -133,7 +137,8 @@ class BulkQuote(JudgedAgreement):
 
 
 class FxQuote(JudgedAgreement):
-    """The terms of a conversion. The columns `payer` and `payee` hold the initiating DFSP and the FXP."""
+    """An FX quote: a request for the terms of a conversion. In an FX quote, the columns `payer` and `payee` contain the
+    initiating DFSP and the FXP."""
 
     resource = "fxQuotes"
     not_found = ErrorCode.QUOTE_ID_NOT_FOUND
@@ -157,7 +162,8 @@ class FxQuote(JudgedAgreement):
 
 
 class TransactionRequest(Agreement):
-    """A request to pay, from a payee DFSP to a payer DFSP. Contains the payer DFSP's latest answer."""
+    """A request to pay, from a payee DFSP to a payer DFSP. The row contains the payer DFSP's latest answer to the
+    request to pay."""
 
     class State(models.TextChoices):
         SENT = "SENT"  # there is no answer yet
@@ -193,7 +199,7 @@ class TransactionRequest(Agreement):
 
     @classmethod
     def order_of(cls, transaction_request_id: str) -> str:
-        """Returns the subject of the messages about a request.
+        """Returns the subject of the messages about a request to pay.
 
         Messages about a request to pay never wait for messages about a transfer with an equal id.
         """
@@ -201,10 +207,10 @@ class TransactionRequest(Agreement):
 
 
 class Question(models.Model):
-    """A GET that one DFSP sent to another DFSP through the hub. The question waits until its answer arrives or is
+    """A GET that one DFSP sent to another DFSP through the hub. Such a question waits until its answer arrives or is
     overdue.
 
-    The hub keeps the question some time after its end, because the answer can be late or repeated.
+    The hub keeps a question for some time after its end, because the answer can be late or repeated.
     """
 
     resource = models.CharField(max_length=24)  # the name of the resource in paths

@@ -1,4 +1,5 @@
-"""Makes the messages that the hub sends about an agreement: forwarded, repeated, or the hub's own. Pure."""
+"""Makes the messages that the hub sends about an agreement: forwarded messages, stored answers, and the hub's own
+reports. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -53,7 +54,7 @@ class AnAgreement(Protocol):
 def request_of(
     resource: str, agreement_id: str, message: ReceivedMessage, payee: Destination, *, requester_id: int
 ) -> Outgoing:
-    """Returns the request for the payee."""
+    """Returns the message that forwards a request for terms to the payee."""
     path = f"/{resource}"
     return forward(
         message,
@@ -78,7 +79,7 @@ def answer_of(
     source_id: int,
     if_pending: IfPending = IfPending.ADD,
 ) -> Outgoing:
-    """Returns an answer for the other party."""
+    """Returns the message that forwards an answer to the other party of the agreement."""
     path = f"/{resource}/{agreement_id}" + ("/error" if is_error else "")
     return forward(
         message, to, "PUT", path, subject=agreement_id, kind="quote-answer", source_id=source_id, if_pending=if_pending
@@ -86,7 +87,8 @@ def answer_of(
 
 
 def answer_again(agreement: AnAgreement, hub: HubMessages) -> Outgoing:
-    """Returns the stored answer for the payer: the payee's message, or the report that no answer arrived."""
+    """Returns the message that sends the stored answer to the payer: the payee's answer, or a report that no answer
+    arrived."""
     if agreement.response is None:
         return unanswered(agreement, hub, content_type=agreement.request_headers["content-type"])
     if not agreement.response:  # the stored message has been erased
@@ -103,14 +105,14 @@ def answer_again(agreement: AnAgreement, hub: HubMessages) -> Outgoing:
         source_id=agreement.payer.id,
         if_pending=IfPending.SKIP,
     )
-    # The hub itself refuses terms that end before the scheme lets the payment go on.
+    # The hub itself refuses terms that end before the scheme allows the payment to continue.
     message.signed_by_hub = hub.has_sent(agreement.response_headers)
     return message
 
 
 def unanswered(agreement: AnAgreement, hub: HubMessages, *, content_type: str | None) -> Outgoing:
-    """Notifies the payer that no answer arrived before the request's expiration (3302) or within the hub's limit
-    (2004)."""
+    """Notifies the payer that no answer arrived before the request's expiration (3302) or within the hub's own time
+    limit (2004)."""
     error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "the DFSP that received the request did not answer")
     if agreement.expires_at is not None:
         error = FspiopError(ErrorCode.QUOTE_EXPIRED)
@@ -128,7 +130,7 @@ class _Named(Protocol):
 def error_callback(
     agreement: _Named, to: Destination, error: FspiopError, hub: HubMessages, *, content_type: str | None, subject: str
 ) -> Outgoing:
-    """Reports to one party that an agreement failed, in the version of the request."""
+    """Reports to one party that an agreement failed. The report has the API version of the party's request."""
     recipient = Recipient(to.id, to.name, str(versions.read_content_type(content_type, agreement.resource)))
     path = f"/{agreement.resource}/{agreement.pk}/error"
     return as_answer(hub.error(recipient, path, error.code, error.description, subject=subject, kind="refusal"))

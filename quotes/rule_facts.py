@@ -1,7 +1,7 @@
-"""Finds the facts and verdicts that the scheme's rules stored with quotes (`rules.kept_verdicts`), for the quotes'
-transfers.
+"""For a transfer, finds the facts and verdict that the scheme's rules stored with the transfer's quote
+(`rules.kept_verdicts`).
 
-The module has three statements, each for any number of transfers or conversions.
+This module has three SQL statements. Each statement processes any number of transfers or conversions.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from rules.kept_verdicts import Kept
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A transfer's parties, its condition, and the digest of its packet. The hub finds the transfer's quote by the
-    claim."""
+    """A transfer's parties, its condition, and the digest of its packet. The hub uses this claim to find the transfer's
+    quote."""
 
     key: bytes
     payer_id: int
@@ -29,7 +29,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The stored facts and verdict of one payment, and the payment's terms."""
+    """The facts and verdict that the hub stored for one payment, and the payment's terms."""
 
     kept: Kept
     transaction_id: str | None
@@ -38,8 +38,8 @@ class Found:
     expires_at: datetime | None = None  # until when the payee's terms are valid
 
 
-# A payee gives terms once, and they never change. A packet has its quote's id, so terms belong to one quote. The
-# statement has no ORDER BY, because it must find rows only by the index of terms.
+# A payee sends terms only once, and the terms never change. A packet contains its quote's id, so terms belong to one
+# quote. The statement has no ORDER BY, because it must find rows only by the index of terms.
 _OF_QUOTES = """
     SELECT c.key, q.quote_id, q.transaction_id, q.transfer_amount, q.transfer_currency, q.terms_expire_at, q.rule_facts
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bytea[])
@@ -72,7 +72,7 @@ def of_transfers(claims: Sequence[Claim]) -> dict[bytes, Found]:
     return found
 
 
-# The initiator names the conversion in its request for terms. No order, as above.
+# The initiator names the conversion in its request for terms. This statement has no ORDER BY for the same reason.
 _OF_FX_QUOTES = """
     SELECT c.key, q.conversion_request_id, q.rule_facts
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::text[])
@@ -89,7 +89,7 @@ _OF_FX_QUOTES = """
 
 @dataclass(frozen=True, slots=True)
 class ConversionClaim:
-    """A conversion's id, parties and condition. The hub uses them to find the conversion's quote."""
+    """A conversion's id, parties and condition. The hub uses these values to find the conversion's quote."""
 
     key: bytes
     initiator_id: int
@@ -101,7 +101,7 @@ class ConversionClaim:
 def of_conversions(claims: Sequence[ConversionClaim]) -> dict[bytes, Kept]:
     """Returns the stored facts and verdicts of the quotes of these conversions, by the claims' keys.
 
-    Unknown quotes are left out.
+    Leaves out claims whose quotes are unknown.
     """
     columns = [
         [c.key for c in claims],

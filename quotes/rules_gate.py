@@ -1,7 +1,8 @@
 """Applies the scheme's rules to quotes: judges requests for terms, and stores the verdicts for the transfers.
 
-Each group of messages has one gate, in the group's database transaction. Without active rules, the gate runs no
-statement. With rules, the number of statements does not depend on the number of requests.
+Each group of messages has one `QuoteGate` object, in the group's database transaction. If the scheme has no active
+rules, this module runs no SQL statement. If rules are active, this module runs the same number of SQL statements for
+any number of requests.
 """
 
 from collections.abc import Collection, Mapping
@@ -32,15 +33,16 @@ from rules.transfer_gate import counters_unlocked
 TIME_TO_ANSWER = timedelta(seconds=5)
 """The time that the payee must have between the release of a held transfer and its expiration."""
 NO_VERSION = 0
-"""Kept with the facts of a quote that no rules judged."""
+"""The version that is stored with the facts of a quote if no rules judged the quote."""
 
 
 @dataclass(slots=True)
 class QuoteGate:
-    """Applies the scheme's rules to the requests for terms of one group. Only the method `save` runs statements."""
+    """Applies the scheme's rules to the requests for terms of one group. Only the method `save` runs SQL statements."""
 
     rules: ActiveRules | None  # None if no rules are active, but payments are counted (RULES_COUNT)
-    # By the keys of the commands and by the ids of the payments' quotes: the facts, and the refusal by a kill switch.
+    # The facts of each payment, and the refusal by a kill switch, by the command's key and the id of the payment's
+    # quote.
     payments: Mapping[str, Mapping[str, tuple[Facts, Verdict | None]]]
     counters: Counters
     faults: Mapping[str, FspiopError]  # of requests whose facts cannot be read
@@ -49,7 +51,8 @@ class QuoteGate:
     judged: list[Judged] = field(default_factory=list)
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
-        """Judges a request that passed all other checks. Returns an error if the scheme's rules refuse the request."""
+        """Checks a request for terms against the scheme's rules, after the request has passed all other checks. Returns
+        an error if the scheme's rules refuse the request for terms."""
         if self.rules is None:
             self._keep_facts(command)
             return None
@@ -87,7 +90,7 @@ class QuoteGate:
         return scheme_error(OUT_OF_TIME, text)
 
     def _keep_facts(self, command: AskTerms) -> None:
-        """Stores the facts, so that rules that become active later can count the transfer."""
+        """Stores the facts of a quote, so that rules that become active later can count the quote's transfer."""
         payments = self.payments.get(command.key)
         if payments:
             found = {quote_id: Kept(facts, NO_VERSION) for quote_id, (facts, _) in payments.items()}
@@ -109,13 +112,13 @@ class QuoteGate:
         return kept, None if until is None else until + TIME_TO_ANSWER
 
     def save(self) -> None:
-        """Stores the decisions of the group."""
+        """Stores the rules' decisions about the group's requests."""
         if self.rules is not None:
             decisions.save(self.rules.version, self.judged)
 
 
 def _is_too_late(command: AskTerms, facts: Facts, until: datetime | None) -> bool:
-    """Returns whether the transfer would expire before the payee could answer."""
+    """Returns whether a held transfer would expire before the payee could answer."""
     if until is None:
         return False
     latest = facts.now + timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
@@ -123,18 +126,19 @@ def _is_too_late(command: AskTerms, facts: Facts, until: datetime | None) -> boo
 
 
 def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate | None:
-    """Returns the gate for these requests.
+    """Returns the object that applies the rules to these requests for terms.
 
     Returns None if there are no requests, or if no rules are active and nothing is counted.
 
-    `delays`: the group has terms for a payment whose facts are kept, so rules may delay it.
+    `delays` is true if the group contains terms for a payment whose facts are stored, because rules can delay such a
+    payment.
     """
     if not asked and not delays:
         return None
     active = active_rules.current_at()
     if active is None and not settings.RULES_COUNT:
         return None
-    # Without rules, nothing is judged at this moment, so the hub's clock will do.
+    # If no rules are active, nothing is judged at this time, so the clock of the hub is precise enough.
     rules, now = active if active is not None else (None, datetime.now(UTC))
     named: list[tuple[str, str, Facts]] = []
     faults: dict[str, FspiopError] = {}

@@ -1,6 +1,7 @@
 """Stores requests for terms, answers and refusals of all kinds of agreements, and forwards them byte for byte.
 
-One transaction stores the messages of a group and adds the forwarded messages to the outbox (`hub.agreement_engine`).
+One database transaction stores the messages of a group, and adds the forwarded messages to the outbox
+(`hub.agreement_engine`).
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -38,7 +39,7 @@ def answer(command: GiveTerms) -> Outcome:
 
 
 def run(commands: list[AgreementCommand], scene: Scene) -> list[Outcome]:
-    """Loads, decides and saves the requests and answers of a group, in the caller's transaction."""
+    """Processes the requests and answers of a group in the caller's transaction: loads the rows, decides and saves."""
     facts, gate = _load(commands, scene)
     outcomes = decide(commands, scene, facts)
     _save(outcomes, facts, gate.kept if gate is not None else {})
@@ -48,7 +49,7 @@ def run(commands: list[AgreementCommand], scene: Scene) -> list[Outcome]:
 
 
 def _load(commands: Collection[AgreementCommand], scene: Scene) -> tuple[Facts, QuoteGate | None]:
-    """Reads the rows without a lock, because the statements that save the decisions check the rows once more."""
+    """Reads the rows without a lock, because the SQL statements that save the decisions check the rows again."""
     standing: dict[str, Standing] = {}
     stored: dict[str, Stored] = {}
     for resource, kind in store.KINDS.items():
@@ -95,9 +96,9 @@ def _save(outcomes: Iterable[Outcome], facts: Facts, kept: Mapping[str, bytes]) 
 
 
 def find(kind: type[A], agreement_id: str, *, asker_id: int) -> A:
-    """Returns the caller's agreement of this id.
+    """Returns the caller's agreement with this id.
 
-    Raises an error if there is no such agreement, or if the caller is not a party to it.
+    Raises an error if there is no agreement with this id, or if the caller is not a party to the agreement.
     """
     return _of(asker_id, kind, kind._default_manager.filter(pk=agreement_id))
 
@@ -110,20 +111,21 @@ def _of(participant_id: int, kind: type[A], rows: QuerySet[A]) -> A:
 
 
 def answer_again(agreement: Agreement) -> Outgoing:
-    """Returns the stored answer for the payer: the payee's message, or the report that no answer arrived."""
+    """Returns the message that sends the stored answer to the payer: the payee's answer, or a report that no answer
+    arrived."""
     return notices.answer_again(agreement, _hub())
 
 
 def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
-    """Notifies the payer that no answer arrived before the request's expiration (3302) or within the hub's limit
-    (2004)."""
+    """Notifies the payer that no answer arrived before the request's expiration (3302) or within the hub's own time
+    limit (2004)."""
     return notices.unanswered(agreement, _hub(), content_type=content_type)
 
 
 def error_callback(
     agreement: Agreement, to: Participant, error: FspiopError, *, content_type: str | None, subject: str
 ) -> Outgoing:
-    """Reports to one party that an agreement failed, in the version of the request."""
+    """Reports to one party that an agreement failed. The report has the API version of the party's request."""
     return notices.error_callback(agreement, to, error, _hub(), content_type=content_type, subject=subject)
 
 

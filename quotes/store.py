@@ -2,7 +2,7 @@
 
 Each statement takes any number of agreements of one kind.
 
-All kinds of agreements have most columns in common. Each kind also has a few columns of its own.
+All kinds of agreements have most columns in common. Each kind of agreement also has a few further columns.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,9 +19,10 @@ from quotes.commands_and_facts import AskTerms, GiveTerms, Side, Standing, Store
 from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 
 KINDS: Mapping[str, type[Agreement]] = MappingProxyType({kind.resource: kind for kind in (Quote, BulkQuote, FxQuote)})
-"""The kinds of agreements by their names in paths."""
+"""The kinds of agreements, by the names that paths contain."""
 
-# The additional columns of each kind, with their types: those that a request sets, and those that terms set.
+# The additional columns of each kind of agreement, with their types: columns that a request sets, and columns that
+# terms set.
 _ASKED: Mapping[type[Agreement], Mapping[str, str]] = {
     Quote: {"transaction_id": "text"},
     BulkQuote: {},
@@ -41,7 +42,7 @@ _GIVEN: Mapping[type[Agreement], Mapping[str, str]] = {
 
 
 def standing(kind: type[Agreement], ids: Collection[str]) -> dict[str, Standing]:
-    """Returns the present states of these agreements, by id, without a lock."""
+    """Returns the present states of these agreements by id. Locks no row."""
     rows = execute(_select(kind), [sorted(ids)])
     return {
         agreement_id: Standing(
@@ -52,7 +53,8 @@ def standing(kind: type[Agreement], ids: Collection[str]) -> dict[str, Standing]
 
 
 def stored(kind: type[Agreement], ids: Collection[str]) -> dict[str, Stored]:
-    """Returns these agreements, each with the message that answers a repeated request: the request, or its answer."""
+    """Returns these agreements. Each agreement contains the message that the hub sends if the request is repeated: the
+    request or its answer."""
     found = {}
     for row in execute(_select_messages(kind), [sorted(ids)]):
         agreement_id, state, payer_id, payer, payee_id, payee, expires_at, request, headers, response, its_headers = row
@@ -73,7 +75,8 @@ def stored(kind: type[Agreement], ids: Collection[str]) -> dict[str, Stored]:
 
 
 def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: Mapping[str, bytes]) -> None:
-    """Stores these requests, each given with the payee's id. Raises LostRace if an id was used already.
+    """Stores these requests for terms. Each request is given together with the payee's id. Raises LostRace if one of
+    the requests' ids was used already.
 
     `kept` contains the facts and verdicts of the scheme's rules, by the keys of the requests.
     """
@@ -95,10 +98,11 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: M
 
 
 def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> None:
-    """Stores these answers. Each answer is given with the state of its agreement at the time of reading.
+    """Stores these answers to requests for terms. Each answer is given together with the state that its agreement had
+    when the hub read it.
 
-    Raises LostRace if the agreement's state has changed since the reading. No agreement returns to an earlier state, so
-    an equal state means that the agreement has not changed at all.
+    Raises LostRace if an agreement's state has changed since the hub read it. An agreement never returns to an earlier
+    state. So if its state is the same, the agreement has not changed at all.
     """
     ordered = sorted(answers, key=lambda each: each[0].agreement_id)
     columns: list[list[Any]] = [
@@ -115,8 +119,8 @@ def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> N
 
 
 def _element(value: Any) -> Any:
-    """Returns a value as an element of an array. A list becomes its literal, because PostgreSQL's inner arrays must
-    have equal lengths."""
+    """Returns a value as an element of a PostgreSQL array. A list becomes the text of an array literal, because inner
+    arrays in PostgreSQL must have equal lengths."""
     return arrays.literal(value) if isinstance(value, list) else value
 
 
@@ -197,8 +201,8 @@ def _select_messages(kind: type[Agreement]) -> str:
     """  # noqa: S608
 
 
-# A refusal after the terms does not change the columns that the terms had set. The state that was read is a column and
-# not a constant, as in `ledger.store`.
+# A refusal after the terms does not change the columns that the terms have set. The state at the time of reading is a
+# column and not a constant, as in `ledger.store`.
 @cache
 def _update(kind: type[Agreement]) -> str:
     table, key = table_and_key(kind)

@@ -1,6 +1,6 @@
-"""Compares transfers with the terms that their payees gave.
+"""Compares transfers with the terms that the payees offered in their answers to quotes.
 
-The module has two statements, each for any number of transfers.
+This module has two SQL statements. Each statement processes any number of transfers.
 """
 
 from collections.abc import Sequence
@@ -60,11 +60,11 @@ _NOT_AS_QUOTED = """
 
 
 def not_as_quoted(claims: Sequence[Claim]) -> frozenset[bytes]:
-    """Returns the keys of claims that differ from their quote's answer in the terms or the payee.
+    """Compares each claim with its quote's answer. Returns the keys of the claims whose terms or payee differ.
 
-    Only answers that this hub has forwarded count.
+    The comparison uses only answers that this hub has forwarded.
 
-    One statement.
+    The function runs one SQL statement.
     """
     columns = [
         [c.key for c in claims],
@@ -90,7 +90,7 @@ def not_in_bulk_quote(bulk_quote_id: str, claims: Sequence[Claim]) -> frozenset[
     """Returns the keys of claims whose terms are not in this bulk quote's answer, or None if the bulk quote has no
     answer.
 
-    One statement.
+    The function runs one SQL statement.
     """
     row = execute(_BULK_TERMS, [bulk_quote_id, claims[0].payer_id]).fetchone()
     if row is None:

@@ -8,7 +8,8 @@ from fspiop.money import AmountError, parse_amount
 
 
 class TermsOfPayment(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The terms of one payment. Stored terms are arrays, so new fields must follow the existing fields."""
+    """The terms of one payment of a bulk quote. The hub stores terms as arrays, so a new field must come after the
+    existing fields."""
 
     terms: bytes
     """The digest of the condition and the packet (`quotes.terms_digest`)."""

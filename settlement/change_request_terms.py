@@ -10,7 +10,7 @@ from settlement.states import State
 
 
 def evidence_of(settlement: Settlement) -> dict[str, Any] | None:
-    """Returns the bank's latest statement. This statement is the evidence that a settlement is settled."""
+    """Returns the bank's latest statement. The bank's latest statement is the evidence that a settlement is settled."""
     found = settlement.statements.order_by("-id").values("id", "sha256", "is_exact").first()
     return dict(found) if found else None
 
@@ -42,9 +42,9 @@ def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> di
 
 
 def terms_of_steps(settlement: Settlement, wishes: Sequence[Wish]) -> dict[str, Any]:
-    """Returns the terms for steps of single accounts.
+    """Returns the terms of a request for steps of single accounts.
 
-    If the bank statement is missing, the reasons of the steps explain why.
+    If there is no bank statement, the requester explains this in the reason of each step.
     """
     states = {wish.state for wish in wishes}
     to = State.SETTLED if State.SETTLED in states else ", ".join(sorted(states))
@@ -58,7 +58,7 @@ def terms_of_steps(settlement: Settlement, wishes: Sequence[Wish]) -> dict[str, 
 
 
 def wishes_of(payload: dict[str, Any]) -> list[Wish]:
-    """Reads the steps from a payload that `terms_of_steps` has created."""
+    """Reads the requested steps from a payload that `terms_of_steps` has created."""
     return [
         Wish(participant, account, State(state), reason, reference)
         for participant, account, state, reason, reference in payload["steps"]

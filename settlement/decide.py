@@ -1,4 +1,5 @@
-"""Decides whether an account in a settlement may take a requested step. Pure. The caller locks and reads the rows."""
+"""Decides whether an account in a settlement may enter a requested state. Pure. The caller of this module must lock and
+read the rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from settlement.states import NEXT, State
 
 
 class Refusal(Enum):
-    """The reason for a refusal: a code and a text. The caller receives each refusal with its account."""
+    """The reason why a step is refused: a code and a text. The response contains each refusal together with its
+    account."""
 
     NO_PARTICIPANT = (ErrorCode.CLIENT_ERROR, "Participant not found")
     NO_ACCOUNT = (ErrorCode.CLIENT_ERROR, "Account not found")
@@ -27,7 +29,7 @@ class Refusal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The step that a caller requests for one account."""
+    """The step that a caller requests for one account of a settlement."""
 
     participant_id: int
     account_id: int
@@ -48,7 +50,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The decision about a requested step: refused or accepted.
+    """The decision whether a requested step is accepted or refused.
 
     `is_step` is True if the state changes, and False if only the reason for the state changes.
     """
@@ -91,8 +93,8 @@ def _decide_one(
     if wish.state != NEXT.get(now) or standing.state == State.ABORTED:
         return Answer(wish, Refusal.NO_STEP)
     if wish.state == State.PS_TRANSFERS_RESERVED and standing.net < 0 and standing.balance is not None:
-        # This step raises a net recipient's position by the received amount. The recipient may have spent this amount
-        # already.
+        # This step raises a net recipient's position by the received amount. The recipient has perhaps spent this
+        # amount already.
         after = standing.balance.position - standing.net
         above = passed(after, standing.balance.cap, standing.balance.cover)
         if above:

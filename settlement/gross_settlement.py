@@ -1,11 +1,11 @@
-"""Immediate gross settlement. Soon after a commit, two entries post the commit's amount from positions to SETTLEMENT
+"""Immediate gross settlement: soon after a commit, two entries post the commit's amount from positions to SETTLEMENT
 accounts.
 
 Two entries settle a commit. The first entry posts the amount from the payer's SETTLEMENT account to the payer's
 POSITION account. The second entry posts the amount from the payee's POSITION account to the payee's SETTLEMENT account.
 One transaction settles many commits in the order of the commits, so no cover is ever overdrawn. If a commit cannot be
-settled, the hub skips this commit and the commits that depend on it. The hub tries the skipped commits again later. The
-database guarantees that no cover becomes negative.
+settled, the hub skips this commit, and skips the commits that depend on it. The hub tries the skipped commits again
+later. The database guarantees that no cover becomes negative.
 """
 
 from collections.abc import Sequence
@@ -28,17 +28,18 @@ _MOST = 1000
 
 
 def immediate_models() -> list[SettlementModel]:
-    """Returns the active models that settle each commit immediately."""
+    """Returns the active settlement models that settle each commit immediately."""
     return list(SettlementModel.objects.filter(is_active=True, delay=SettlementModel.Delay.IMMEDIATE))
 
 
 def batch_of(model: SettlementModel) -> str:
-    """Returns the name of the batch in which the hub skips commits of this model."""
+    """Returns the name under which the hub records skipped commits of this settlement model."""
     return f"gross-settlement {model.currency}"
 
 
 def settle_new_commits() -> int:
-    """Settles the commits of the open window under all immediate models. Returns the number of commits."""
+    """Settles the commits of the open window under all settlement models that settle immediately. Returns the number of
+    settled commits."""
     return isolating_batches.each(*(partial(_settle_new, model) for model in immediate_models()))
 
 
@@ -54,7 +55,8 @@ def _find(model_id: int, most: int) -> list[str]:
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
     seen = store.surely_seen()
     found = store.unsettled(window.pk, model.currency or "", batch=batch_of(model), after=model.settled_to, limit=most)
-    # Every entry before the first found entry is settled or recorded as skipped. So later runs begin at this entry.
+    # Every entry before the first entry that this statement finds is settled or recorded as skipped. So later runs
+    # begin at that entry.
     settled_to = min(seen, found[0] - 1) if found else seen
     if settled_to > model.settled_to:
         model.settled_to = settled_to

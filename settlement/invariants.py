@@ -6,7 +6,7 @@ from ledger.invariants import Invariant
 INVARIANTS = [
     Invariant(
         "totals_are_the_sums_of_entries",
-        "A window's totals equal the sums of its entries, for each account.",
+        "For each account, a window's totals are equal to the sums of the window's entries.",
         """WITH said AS (SELECT c.window_id, t.account_id, sum(t.debits) AS debits, sum(t.credits) AS credits
                          FROM settlement_contenttotal t JOIN settlement_windowcontent c ON c.id = t.content_id
                          GROUP BY 1, 2),
@@ -23,7 +23,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlement_is_what_its_windows_hold",
-        "Each account's net in a settlement equals the net of the settlement's contents.",
+        "Each account's net amount in a settlement is equal to the account's net amount in the settlement's contents.",
         """WITH held AS (SELECT i.settlement_id, t.account_id, sum(t.debits - t.credits) AS net
                          FROM settlement_inclusion i JOIN settlement_contenttotal t ON t.content_id = i.content_id
                          GROUP BY 1, 2)
@@ -33,7 +33,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlement_comes_to_zero",
-        "In each settlement and currency, the nets of all accounts add up to zero.",
+        "In each settlement and currency, the net amounts of all accounts add up to zero.",
         """SELECT s.settlement_id, a.currency, sum(s.net) AS difference
            FROM settlement_settlementaccount s JOIN ledger_account a ON a.id = s.account_id
            GROUP BY 1, 2 HAVING sum(s.net) <> 0""",
@@ -55,7 +55,8 @@ INVARIANTS = [
     ),
     Invariant(
         "a_window_is_what_its_contents_are",
-        "A window is settled if all its contents are settled, and pending if some are. Gross contents do not count.",
+        "A window is settled if all its contents are settled, and pending if some contents are settled. Contents "
+        "with gross settlement do not count.",
         """SELECT w.id, w.state, array_agg(DISTINCT c.state::text) AS contents
            FROM ledger_settlementwindow w
            LEFT JOIN settlement_windowcontent c ON c.window_id = w.id AND NOT c.is_gross
@@ -81,7 +82,8 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlements_history_leads_to_its_state",
-        "The last event of a settlement, and of each account in it, has its present state.",
+        "The last event in the history of a settlement has the settlement's present state. The same is true for "
+        "each of its accounts.",
         """SELECT s.id AS settlement_id, NULL AS account, s.state, e.state AS recorded
            FROM settlement_settlement s
            LEFT JOIN LATERAL (SELECT state FROM settlement_settlementevent
@@ -96,7 +98,8 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlement_is_posted_as_far_as_it_is",
-        "An account has its state's entries: net recipients from RESERVED on, net senders from COMMITTED on.",
+        "An account in a settlement has the entries that its state requires: a net recipient since RESERVED, a net "
+        "sender since COMMITTED.",
         """WITH due AS (
              SELECT a.transfer_id, a.account_id, abs(a.net) AS amount,
                     CASE WHEN NOT m.auto_position_reset THEN ''
@@ -142,7 +145,8 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlement_is_posted_against_the_hubs_account",
-        "Each settlement entry's contra account is the hub's multilateral settlement account in its currency.",
+        "The second account of each settlement entry is the hub's multilateral settlement account in the entry's "
+        "currency.",
         """SELECT e.id, e.transfer_id, e.kind, other.id AS against, other.type
            FROM ledger_entry e
            JOIN ledger_account other
@@ -152,8 +156,8 @@ INVARIANTS = [
     ),
     Invariant(
         "what_is_settled_at_once_is_settled_by_the_model",
-        "A commit is settled at once only under an immediate model of its currency, between each party's own accounts"
-        " of the model's types.",
+        "A commit is settled at once only under an immediate model of its currency. The entries are between each "
+        "party's own accounts of the model's types.",
         """SELECT e.id, e.transfer_id, e.kind, held.id AS held, held.type, position.id AS position
            FROM ledger_entry e
            JOIN ledger_account held
@@ -202,8 +206,8 @@ INVARIANTS = [
     ),
     Invariant(
         "positions_are_within_their_cover",
-        "No position with its reserved amount is above its liquidity cover, except for what a settlement without a"
-        " liquidity check paid to it.",
+        "No position, including reserved amounts, is above its liquidity cover. An amount that a settlement without "
+        "a liquidity check has paid to the position does not count.",
         f"""SELECT a.id, a.participant_id, a.currency, {limits.POSITION} AS used,
                   cover.cover, unchecked.amount AS unchecked
            FROM ledger_account a

@@ -1,6 +1,6 @@
 """The tables of settlements and of settlement models: columns and constraints, no behaviour.
 
-The table of the windows themselves belongs to the ledger. Amounts are whole ten-thousandths of a currency unit.
+The table of settlement windows belongs to the ledger. Amounts are whole ten-thousandths of a currency unit.
 """
 
 from decimal import Decimal
@@ -36,7 +36,7 @@ _ABORT_PAIRS = ", ".join(
 def _moves(pairs: str, kept: str, what: str) -> str:
     """Returns a trigger's body.
 
-    The trigger allows only the changes of state in `pairs`, and no change of the kept columns.
+    The database trigger allows only the changes of state in `pairs`, and no change of the columns in `kept`.
     """
     new, old = (", ".join(f"{row}.{column}" for column in kept.split()) for row in ("NEW", "OLD"))
     return f"""
@@ -67,7 +67,7 @@ class LedgerAccountType(models.Model):
 class SettlementModel(models.Model):
     """The rule for settling one account type in one currency.
 
-    The default model has no currency, and settles all currencies that have no model.
+    The default settlement model has no currency, and settles all currencies that have no model of their own.
     """
 
     class Granularity(models.TextChoices):
@@ -127,7 +127,8 @@ class SettlementModel(models.Model):
 
 
 class WindowContent(models.Model):
-    """The part of a closed window for one currency and one type of account. The hub settles a content as a unit."""
+    """The part of a closed window for one currency and one type of account. The hub settles all amounts of such a
+    content together."""
 
     window = models.ForeignKey(SettlementWindow, on_delete=models.PROTECT, related_name="contents")
     currency = models.CharField(max_length=3)
@@ -172,9 +173,9 @@ class WindowContent(models.Model):
 
 
 class ContentTotal(models.Model):
-    """The total debits and credits of one account in a content's commits.
+    """The total debits and credits of one account, in the commits of a window's content.
 
-    The hub computes the totals once, after the closing of the window.
+    The hub computes these totals once, after the window is closed.
     """
 
     content = models.ForeignKey(WindowContent, on_delete=models.PROTECT, related_name="totals", db_index=False)
@@ -194,7 +195,7 @@ class ContentTotal(models.Model):
 
 
 class Settlement(models.Model):
-    """Contents of windows that are settled together under one model."""
+    """A settlement: contents of windows that are settled together under one model."""
 
     model = models.ForeignKey(SettlementModel, on_delete=models.PROTECT, related_name="settlements")
     state = models.CharField(
@@ -228,7 +229,7 @@ class Settlement(models.Model):
 
 
 class Inclusion(models.Model):
-    """A content that a settlement includes.
+    """A window's content that a settlement includes.
 
     An aborted settlement releases its contents, so that another settlement can include them.
     """
@@ -259,7 +260,7 @@ class SettlementAccount(models.Model):
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="accounts", db_index=False)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
     net = models.DecimalField(max_digits=38, decimal_places=0)
-    # The id of the entries that settle this account. Because of the id, each entry is posted only once.
+    # The id of the entries that settle this account. The id ensures that each entry is posted only once.
     transfer_id = models.CharField(max_length=36, unique=True)
     state = models.CharField(
         max_length=22,
@@ -296,7 +297,7 @@ class SettlementAccount(models.Model):
 class SettlementEvent(models.Model):
     """The history of a settlement (if `account` is empty) or of one of its accounts.
 
-    The database allows no change of the rows.
+    The database allows no change of history rows.
     """
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="events")

@@ -1,4 +1,5 @@
-"""Computes the obligation of each account from the account's postings. Pure: no database, no clock."""
+"""Computes the obligation of each account from the account's postings. The functions of this module use no database and
+no clock."""
 
 from collections import defaultdict
 from collections.abc import Iterable

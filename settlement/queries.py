@@ -18,9 +18,10 @@ def account_types_settled(currency: str) -> list[str]:
 
 
 def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
-    """Returns the contents that a model settles.
+    """Returns the contents of windows that a settlement model settles.
 
-    A model settles contents of its own currency. The default model settles all currencies without a model.
+    A settlement model settles contents in the model's own currency. The default settlement model settles all currencies
+    that have no model of their own.
     """
     contents = WindowContent.objects.filter(ledger_account_type=model.ledger_account_type)
     if model.currency is not None:
@@ -48,9 +49,9 @@ def windows(
     to_date: datetime | None = None,
     currency: str | None = None,
 ) -> QuerySet[SettlementWindow]:
-    """Returns the windows that pass all filters.
+    """Returns the settlement windows that match all filters.
 
-    A participant or currency matches a window with a commit of this participant or currency.
+    A filter for a participant or currency matches a window that contains a commit of this participant or currency.
     """
     found = SettlementWindow.objects.prefetch_related("contents__inclusions").order_by("id")
     found = found.filter(**_given(state=state, created_at__gte=from_date, created_at__lte=_end_of(to_date)))
@@ -82,7 +83,7 @@ def settlements(
     from_window_date: datetime | None = None,
     to_window_date: datetime | None = None,
 ) -> QuerySet[Settlement]:
-    """Returns the settlements that pass all given filters, with the oldest first."""
+    """Returns the settlements that match all given filters, the oldest first."""
     found = with_parts().order_by("id")
     found = found.filter(**_given(state=state, created_at__gte=from_date, created_at__lte=_end_of(to_date)))
     accounts = _given(account__participant_id=participant_id, account_id=account_id, account__currency=currency)
@@ -103,14 +104,16 @@ def _given(**filters: Any) -> dict[str, Any]:
 
 
 def _end_of(moment: datetime | None) -> datetime | None:
-    """Returns the end of this millisecond, because the API shows all times within a millisecond as one time."""
+    """Returns the end of the millisecond that contains this time. The API shows all times within a millisecond as the
+    same time."""
     if moment is None or moment.microsecond % 1000:
         return moment
     return moment.replace(microsecond=moment.microsecond + 999)
 
 
 def with_parts() -> QuerySet[Settlement]:
-    """Returns settlements with their windows, contents and accounts. Runs a fixed number of SQL statements."""
+    """Returns these settlements together with their windows, contents and accounts. Runs a fixed number of SQL
+    statements."""
     return Settlement.objects.select_related("model").prefetch_related(
         Prefetch("contents", WindowContent.objects.select_related("window").order_by("window_id", "id")),
         Prefetch(
@@ -121,7 +124,8 @@ def with_parts() -> QuerySet[Settlement]:
 
 
 def settlement(number: int) -> Settlement:
-    """Returns one settlement with its parts. Raises FspiopError 3100 if the settlement does not exist."""
+    """Returns one settlement together with its windows, contents and accounts. Raises FspiopError 3100 if the
+    settlement does not exist."""
     found = with_parts().filter(pk=number).first()
     if found is None:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "Settlement not found")

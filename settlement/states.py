@@ -5,7 +5,8 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """The states of settlements, and of the accounts in them. An account is never SETTLING."""
+    """The states of settlements, and of the accounts in settlements. An account of a settlement is never in the state
+    SETTLING."""
 
     PENDING_SETTLEMENT = "PENDING_SETTLEMENT"
     PS_TRANSFERS_RECORDED = "PS_TRANSFERS_RECORDED"
@@ -17,7 +18,8 @@ class State(StrEnum):
 
 
 class WindowState(StrEnum):
-    """The states of windows, and of the contents in them. A content is never OPEN."""
+    """The states of settlement windows, and of the windows' contents. A content of a window is never in the state
+    OPEN."""
 
     OPEN = "OPEN"
     CLOSED = "CLOSED"
@@ -60,7 +62,8 @@ def window_state(contents: Iterable[str]) -> WindowState:
     """Returns the state of a closed window. `contents` has the states of the window's contents, without contents of
     immediate settlement.
 
-    A window with some settled contents is pending. A window with nothing left to settle is settled.
+    If only some contents of a window are settled, the window is pending. If a window has no content left to settle, the
+    window is settled.
     """
     found = set(contents)
     if found <= {WindowState.SETTLED}:

@@ -11,12 +11,12 @@ from hub.sweeps.store import not_skipped
 from ledger.models import Account
 from settlement.netting import Total
 
-# One statement adds up all entries of a window. So it may run longer than other statements.
+# One SQL statement adds up all entries of a window. So this statement may run longer than other statements.
 _TOTALLING_MS = 60_000
 
 
 def _totals(entries: str) -> str:
-    """Returns the SQL for totals by account.
+    """Returns the SQL that computes total debits and credits for each account.
 
     The SQL reads each entry once, and adds the entry's amount to the debited account and to the credited account.
     """
@@ -34,27 +34,27 @@ def _totals(entries: str) -> str:
     """  # noqa: S608 (of the constants below)
 
 
-# These are two statements, because PostgreSQL keeps one plan for each. A whole window needs the window's index, and a
-# range of ids needs the primary key.
+# There are two SQL statements, because PostgreSQL stores one query plan for each statement. The plan for a whole window
+# needs the window's index, and the plan for a range of ids needs the primary key.
 _WINDOW_TOTALS = _totals("window_id = %s")
 _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
 
 def allow_time_for_totals() -> None:
-    """Gives this transaction's statements and lock waits longer time limits than the limits of requests."""
+    """Sets longer time limits than those of requests for this transaction's statements and lock waits."""
     execute(f"SET LOCAL statement_timeout = {_TOTALLING_MS}")
     execute(f"SET LOCAL lock_timeout = {_TOTALLING_MS}")
 
 
 def window_totals(window_id: int) -> list[tuple[str, str, Total]]:
-    """Returns (currency, account type, total) for each account in a closed window's commits."""
+    """Returns (currency, account type, total) for each account that a closed window's commits debit or credit."""
     return [(row[0], row[1], _total(row)) for row in execute(_WINDOW_TOTALS, [window_id])]
 
 
 def totals_between(window_id: int, *, after: int, up_to: int) -> list[tuple[str, Total]]:
-    """Returns (participant, total) for each account in a part of a window's commits.
+    """Returns (participant, total) for each account that a part of a window's commits debits or credits.
 
-    The ids of these commits are above `after`, and at most `up_to`.
+    The part of the window contains the commits whose ids are above `after` and at most `up_to`.
     """
     return [(row[2], _total(row)) for row in execute(_TOTALS_BETWEEN, [window_id, after, up_to])]
 
@@ -65,7 +65,7 @@ def _total(row: TupleRow) -> Total:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit that waits for gross settlement, with the accounts of payer and payee."""
+    """A commit that waits for gross settlement, and the accounts of its payer and payee."""
 
     entry_id: int
     transfer_id: str
@@ -77,7 +77,7 @@ class Commit:
 
 
 class CanNotSettle(FspiopError):
-    """The error with the reason why a commit cannot be settled gross."""
+    """Raised if a commit cannot be settled gross. The error contains the reason."""
 
     def __init__(self, why: str) -> None:
         super().__init__(ErrorCode.VALIDATION_ERROR, why)
@@ -109,7 +109,7 @@ _OF_WINDOW = f"{_ACCOUNTS} WHERE e.window_id = %s AND {_IS_UNSETTLED} ORDER BY e
 def unsettled(window_id: int, currency: str, *, batch: str, after: int, limit: int) -> list[int]:
     """Returns the unsettled entries of a window's commits in a currency, with the oldest first.
 
-    Leaves out skipped entries.
+    Leaves out entries that the batch skips at present.
     """
     return [row[0] for row in execute(_UNSETTLED, [window_id, after, currency, batch, limit])]
 
@@ -134,14 +134,14 @@ def _commits(rows: Iterable[TupleRow], currency: str, into: str) -> Sequence[Com
     return found
 
 
-# An entry gets its id before its transaction commits, and no transaction runs for a minute. So if an entry is older
-# than a minute, all entries with lower ids are visible or will never exist.
+# An entry gets its id before its transaction commits, and no transaction lasts a minute. So if an entry is older than a
+# minute, all entries with lower ids are visible or will never exist.
 _SURELY_SEEN = """
     SELECT id FROM ledger_entry WHERE created_at < clock_timestamp() - interval '1 minute' ORDER BY id DESC LIMIT 1
 """
 
 
 def surely_seen() -> int:
-    """Returns the largest id below which no new entry can appear."""
+    """Returns an entry id. No new entry can get the returned id or a lower id."""
     row = execute(_SURELY_SEEN).fetchone()
     return row[0] if row else 0

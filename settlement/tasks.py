@@ -1,4 +1,4 @@
-"""The periodic task of settlement. The task has no arguments, because the database contains the due work."""
+"""The periodic task of settlement. The task has no arguments, because it reads from the database what it must do."""
 
 from celery import shared_task
 
@@ -8,5 +8,6 @@ from settlement import gross_settlement, services
 
 @shared_task(name="settlement.tasks.catch_up", ignore_result=True)
 def catch_up() -> None:
-    """Settles new commits under immediate models, and computes missing totals. Two runs can happen at the same time."""
+    """Settles new commits under settlement models that settle immediately, and computes missing totals of closed
+    windows. Two runs of this task can happen at the same time."""
     isolating_batches.each(services.total_up_what_is_left, gross_settlement.settle_new_commits)

@@ -1,7 +1,8 @@
 """Computes the net amount of each participant for a window's commits.
 
-The totals of a closed window are stored in the database. For the open window, each process keeps its computed totals,
-and adds only later commits. So a query reads only the commits of the last minutes, instead of a whole day.
+The totals of a closed window are stored in the database. For the open window, each process stores the totals that it
+has computed, and adds only later commits. So a query reads only the commits of the last minutes, and not those of a
+whole day.
 """
 
 from collections import defaultdict
@@ -23,9 +24,10 @@ _Sums = Mapping[tuple[str, str], tuple[int, int]]  # by participant and currency
 
 @dataclass(frozen=True, slots=True)
 class NetPosition:
-    """A participant's net amount for a window's commits. The participant owes an amount above 0.
+    """A participant's net amount for a window's commits. If the net amount is above 0, the participant owes this
+    amount.
 
-    The scheme owes the participant an amount below 0.
+    If the net amount is below 0, the scheme owes the participant.
     """
 
     participant: str

@@ -2,9 +2,9 @@
 
 Since this version, the hub finds sub-ids only in this spelling.
 
-If two registrations would become the same alias, only one of them has the new spelling. This is the registration that
-already had the new spelling, if it exists. Otherwise, it is the oldest registration. The other registration keeps its
-spelling, and the hub does not find it any more.
+If two registrations would become the same alias, only one of them has the new spelling. If a registration already had
+the new spelling, that registration has it afterwards. If none had the new spelling, the oldest registration has it
+afterwards. The other registrations do not change, and the hub does not find them any more.
 """
 
 import unicodedata
@@ -17,7 +17,8 @@ _MANY = 1000
 
 
 def respell(apps: Any, _schema_editor: Any) -> None:
-    """Changes each row in a small transaction, because the hub works meanwhile. Few registrations have a sub-id."""
+    """Changes each row in a small transaction, because the hub processes requests during the migration. Few
+    registrations have a sub-id."""
     rows = apps.get_model("directory", "PartyIdentifier").objects
     for group in _groups(rows):
         with transaction.atomic():

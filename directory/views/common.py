@@ -19,7 +19,8 @@ _LONGEST_PATH = 1000  # a character beyond ASCII becomes up to twelve characters
 
 
 class AliasView(FspiopView):
-    """A resource whose path names an alias. Every handler can use `self.alias` and `self.path`."""
+    """The base class of a view whose path contains an alias. Every handler of such a view can use `self.alias` and
+    `self.path`."""
 
     alias: Alias
     path: str  # the path in the encoding of path_of
@@ -38,7 +39,8 @@ class AliasView(FspiopView):
         self.subject = forwarding.subject_of(asked)
 
     def answer_later(self, work: Callable[[], dict[str, object]]) -> HttpResponse:
-        """Returns 202, or 200 to a PUT. The requester gets the result or the error of `work` as a callback."""
+        """Responds with 202, or with 200 if the request is a PUT. Sends the result or the error of `work` to the
+        requester as a callback."""
         try:
             body = work()
             kind = "participants-state" if self.request.method == "GET" else "participants"

@@ -1,4 +1,5 @@
-"""The API's messages as types. Functions read these messages from bodies and queries, and write them."""
+"""The messages of the FSPIOP API as Python types. The functions of this module read messages from bodies and queries,
+and write messages as text."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +39,7 @@ def read_query(kind: type[T], parameters: Mapping[str, Sequence[str]]) -> T:
 def write_query(message: Any) -> str:
     """Writes a typed message as a query string.
 
-    The query string has only the fields of the type. Equal messages give equal query strings.
+    The query string contains only the fields of the message's type. Equal messages give equal query strings.
     """
     return urlencode(msgspec.to_builtins(message))
 
@@ -49,7 +50,7 @@ def write(message: Any) -> bytes:
 
 
 def convert(kind: type[T], value: object, *, strict: bool = True, decode: Decode | None = None) -> T:
-    """Converts a value from `strictjson.loads` to the expected typed message."""
+    """Converts a JSON value that `strictjson.loads` returned into the expected typed message."""
     try:
         return msgspec.convert(value, kind, strict=strict, dec_hook=decode)
     except msgspec.ValidationError as error:
@@ -60,7 +61,7 @@ def check_no_null(value: object) -> None:
     """Raises FspiopError 3100 with the name of the first element that is null. No element of the API may be null.
 
     The hub itself could ignore an element that is null. But the hub forwards the message, and the receiver would refuse
-    it.
+    a message with null.
     """
     path = _path_to_null(value)
     if path is not None:
@@ -83,8 +84,8 @@ def _path_to_null(value: object) -> str | None:
 
 
 def _refuse(message: str) -> NoReturn:
-    """Raises the API's error for an error of msgspec. msgspec provides only a text, and a test checks the forms of this
-    text."""
+    """Raises the API's error for an error of msgspec. An error of msgspec is only a text. A test checks the forms of
+    this text."""
     place = _PLACE.match(message)
     assert place is not None
     fault, path = place["fault"], (place["path"] or "").lstrip(".")

@@ -20,7 +20,7 @@ def finer_than_a_minor_unit(message: Struct) -> str | None:
 
 
 def _amounts_in(message: Any, where: str) -> Iterator[tuple[str, str, str]]:
-    """Yields (path, amount, currency) for each object in the message that has an amount and a currency."""
+    """Finds each object in the message that has an amount and a currency, and yields it as (path, amount, currency)."""
     kind: Any = type(message)
     if _is_money(kind):
         if message.amount is not None:
@@ -44,9 +44,9 @@ def _is_money(kind: type[Struct]) -> bool:
 
 @cache
 def _ways_to_money(kind: type[Struct]) -> tuple[tuple[str, str], ...]:
-    """Returns each field of a message type that can contain money, itself or in an object, as (name, name in JSON).
+    """Returns the fields of a message type that are amounts or objects with amounts, each as (name, name in JSON).
 
-    The function caches its result for each type, so that a check need not search all fields of each message.
+    The function caches its result for each type. So a check of a message does not search all fields of its type.
     """
     hints = get_type_hints(kind)
     names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)

@@ -8,14 +8,14 @@ from fspiop.bodies.common import Amount, AuthenticationType, Currency, Message
 
 
 class U2fPin(Message):
-    """The answer to a U2F challenge (v2.0)."""
+    """The payer's answer to a U2F challenge (FSPIOP API v2.0)."""
 
     pin_value: Annotated[str, Meta(pattern=r"^\S{1,64}\Z")]
     counter: Annotated[str, Meta(pattern=r"^[1-9][0-9]*\Z")]
 
 
 class AuthenticationInfo(Message):
-    """The value that the payer entered (section 7.4.1).
+    """The value that the payer entered to authorize a payment (section 7.4.1).
 
     An OTP has only digits. A QR code is any text without spaces.
     """

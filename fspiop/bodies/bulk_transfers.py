@@ -53,7 +53,8 @@ class IndividualTransferResult(Message):
 
 
 class BulkTransferPut(Message):
-    """PUT /bulkTransfers/{ID} (section 6.10.4.1): the payee DFSP's only answer, or the outcomes known to the hub."""
+    """PUT /bulkTransfers/{ID} (section 6.10.4.1): the payee DFSP's only answer, or the outcomes in the hub's
+    database."""
 
     bulk_transfer_state: BulkTransferState
     completed_timestamp: DateTime | None = None

@@ -1,7 +1,8 @@
 """The types and parts that several messages of the API use (FSPIOP API v1.1, sections 7.2 to 7.4).
 
-The lengths, patterns and lists of this module apply to all versions from 1.0 to 2.0. If the versions have different
-limits, the wider limit applies, so that messages of every version can be read. The reader ignores unknown fields.
+The lengths, patterns and lists in this module apply to all versions of the API from 1.0 to 2.0. If the API's versions
+have different limits, this module applies the widest limit. So the hub can read messages of every version. The hub
+ignores unknown fields of a message.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,7 +14,7 @@ from fspiop.bodies import names
 
 
 class Message(Struct, rename="camel", omit_defaults=True):
-    """A JSON object in a message; fields that are None are omitted."""
+    """A JSON object in a message. Fields that are None are not written."""
 
 
 Amount = Annotated[str, Meta(pattern=money.AMOUNT)]  # section 7.2.13
@@ -56,14 +57,14 @@ TransferState = Literal["RECEIVED", "RESERVED", "COMMITTED", "ABORTED"]
 
 
 class Extension(Message):
-    """One addition of a scheme to a message: a key and a value (section 7.4.3)."""
+    """One field that a scheme adds to a message: a key and a value (section 7.4.3)."""
 
     key: Annotated[str, Meta(min_length=1, max_length=32)]
     value: Text128
 
 
 class ExtensionList(Message):
-    """A scheme's additions to a message (section 7.4.4)."""
+    """The fields that a scheme adds to a message (section 7.4.4)."""
 
     extension: Annotated[list[Extension], Meta(min_length=1, max_length=16)]
 
@@ -107,7 +108,7 @@ class PartyIdInfo(Message):
 
 
 class PartyComplexName(Message):
-    """A person's name in its parts (section 7.4.12)."""
+    """A person's first, middle and last name (section 7.4.12)."""
 
     first_name: Name | None = None
     middle_name: Name | None = None
@@ -123,7 +124,8 @@ class PartyPersonalInfo(Message):
 
 
 class Party(Message):
-    """The payer or payee (section 7.4.11). Version 2.0 allows any name, and adds the supported currencies."""
+    """The payer or payee (section 7.4.11). Version 2.0 allows any name for a party, and adds the currencies that the
+    party supports."""
 
     party_id_info: PartyIdInfo
     merchant_classification_code: MerchantCode | None = None
@@ -133,7 +135,7 @@ class Party(Message):
 
 
 class Refund(Message):
-    """The reference from a refund to the original transaction (section 7.4.16)."""
+    """The data of a refund, which refer to the original transaction (section 7.4.16)."""
 
     original_transaction_id: CorrelationId
     refund_reason: Text128 | None = None

@@ -4,6 +4,6 @@ from fspiop.bodies.common import ErrorInformation, Message
 
 
 class ErrorPut(Message):
-    """PUT .../error: the reason why a request failed, for the requester."""
+    """PUT .../error: reports to the requester why a request failed."""
 
     error_information: ErrorInformation

@@ -21,14 +21,14 @@ MAX_CHARGES = 16
 
 
 class FxMoney(Message):
-    """An amount of money in a request. The amount is missing if the requester wants to know it."""
+    """An amount of money in a request. A request has no amount if the requester asks the FXP for the amount."""
 
     currency: Currency
     amount: Amount | None = None
 
 
 class FxCharge(Message):
-    """The FXP's charge for the conversion, in either currency."""
+    """The FXP's charge for a conversion, in the source currency or in the target currency."""
 
     charge_type: Annotated[str, Meta(min_length=1, max_length=32)]
     source_amount: Money | None = None
@@ -36,7 +36,8 @@ class FxCharge(Message):
 
 
 class FxConversion(Message):
-    """A conversion of one currency into another by an FXP. The FXP is the counter party (`counterPartyFsp`)."""
+    """A conversion of one currency into another by an FXP. In a conversion, the FXP is the counter party
+    (`counterPartyFsp`)."""
 
     conversion_id: CorrelationId
     initiating_fsp: FspId

@@ -15,7 +15,7 @@ from fspiop.bodies.common import (
 class FxTransferPost(Message):
     """POST /fxTransfers: the initiating DFSP requests a conversion.
 
-    The conversion and its determining transfer end together.
+    The conversion commits or aborts together with its determining transfer.
     """
 
     commit_request_id: CorrelationId
@@ -29,7 +29,7 @@ class FxTransferPost(Message):
 
 
 class FxTransferPut(Message):
-    """PUT /fxTransfers/{ID}: the FXP's answer, or the state known to the hub."""
+    """PUT /fxTransfers/{ID}: the FXP's answer, or the state of the conversion at the hub."""
 
     conversion_state: TransferState
     fulfilment: BinaryString32 | None = None
@@ -38,7 +38,7 @@ class FxTransferPut(Message):
 
 
 class FxTransferPatch(Message):
-    """PATCH /fxTransfers/{ID}: the final state, for the FXP."""
+    """PATCH /fxTransfers/{ID}: reports the final state of the conversion to the FXP."""
 
     conversion_state: TransferState
     completed_timestamp: DateTime | None = None

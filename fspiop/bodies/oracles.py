@@ -9,7 +9,7 @@ from fspiop.bodies.participants import MAX_PARTIES, PartyResult
 
 
 class OracleRegistration(Message):
-    """One line of an oracle's answer, and the body of a registration at an oracle."""
+    """One registration in an oracle's answer, and also the body of a registration at an oracle."""
 
     fsp_id: FspId
     currency: Currency | None = None
@@ -33,7 +33,7 @@ class OracleParty(Message):
 
 
 class OracleBatch(Message):
-    """POST /participants to an oracle."""
+    """The body of POST /participants to an oracle: registers a batch of parties."""
 
     request_id: CorrelationId
     party_list: list[OracleParty]
@@ -41,6 +41,7 @@ class OracleBatch(Message):
 
 
 class OracleBatchReply(Message):
-    """An oracle's answer to a batch: each party, with an error if the oracle refused the party."""
+    """An oracle's answer to a batch registration: a list of the parties. A party that the oracle refused has an
+    error."""
 
     party_list: list[PartyResult]

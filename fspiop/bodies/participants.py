@@ -34,10 +34,10 @@ class ParticipantsPost(Message):
 
 
 class ParticipantPut(Message):
-    """PUT /participants/{Type}/{ID} (section 6.2.4.1).
+    """PUT /participants/{Type}/{ID} (section 6.2.4.1): the result of a request about one party.
 
-    The API's answer has `fsp_id`. After GET and DELETE, the reference hub also sends `fsp_id`. After POST and PUT, the
-    reference hub sends a list.
+    The answer in the API's text has the field `fsp_id`. The reference hub's answers to GET and DELETE have the field
+    `fsp_id`. The reference hub's answers to POST and PUT have a list instead.
     """
 
     fsp_id: FspId | None = None
@@ -46,7 +46,7 @@ class ParticipantPut(Message):
 
 
 class PartyResult(Message):
-    """The result for one party of a POST /participants (section 7.4.15)."""
+    """The result for one of the parties in a POST /participants (section 7.4.15)."""
 
     party_id: PartyIdInfo
     error_information: ErrorInformation | None = None

@@ -19,14 +19,15 @@ from fspiop.bodies.common import (
 
 
 class FxRate(Message):
-    """The conversion that a payer intends (v2.0): the amount in the source currency and in the target currency."""
+    """The conversion that a payer intends: its amounts in the source and target currencies (FSPIOP API v2.0)."""
 
     source_amount: Money
     target_amount: Money
 
 
 class QuotePost(Message):
-    """POST /quotes (section 6.5.3.2): requests the terms of a payment. Version 2.0 adds the intended conversion."""
+    """POST /quotes (section 6.5.3.2): requests the terms of a payment. In version 2.0, a quote request can also contain
+    the intended conversion."""
 
     quote_id: CorrelationId
     transaction_id: CorrelationId

@@ -27,7 +27,7 @@ class TransferPost(Message):
 
 
 class TransferPut(Message):
-    """PUT /transfers/{ID} (section 6.7.4.1): the payee DFSP's answer, or the state known to the hub."""
+    """PUT /transfers/{ID} (section 6.7.4.1): the payee DFSP's answer, or the state of the transfer at the hub."""
 
     transfer_state: TransferState
     fulfilment: BinaryString32 | None = None
@@ -36,7 +36,7 @@ class TransferPut(Message):
 
 
 class TransferPatch(Message):
-    """PATCH /transfers/{ID} (section 6.7.3.3): the final state, for a payee DFSP that answered RESERVED."""
+    """PATCH /transfers/{ID} (section 6.7.3.3): reports the final state to a payee DFSP that answered RESERVED."""
 
     completed_timestamp: DateTime
     transfer_state: TransferState

@@ -1,6 +1,6 @@
-"""The ISO 20022 form of FSPIOP 2.0. Only the bodies differ from the plain form.
+"""The ISO 20022 form of FSPIOP 2.0. In the ISO 20022 form, only the bodies differ from the plain form.
 
-Resources, paths and headers are the same in both forms.
+The ISO 20022 form and the plain form have the same resources, paths and headers.
 
 The hub translates bodies only when it reads or writes messages. `read` translates received messages, and `write`
 translates the hub's own messages. The hub never translates or changes a message that it forwards.

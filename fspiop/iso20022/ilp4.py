@@ -1,4 +1,4 @@
-"""The ILPv4 prepare packet in ISO 20022 messages. The packet contains the condition (Interledger RFC 27, section
+"""The ILPv4 prepare packet in ISO 20022 messages. A prepare packet contains the condition (Interledger RFC 27, section
 3.1)."""
 
 import re
@@ -20,7 +20,7 @@ _TIME = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{3})\Z", re.AS
 class IlpPrepare:
     """The content of a packet: `amount` in the currency's minor units, the condition's bytes, and the payee's data.
 
-    Connectors write the JSON of the agreed terms as the data, in base64url.
+    A connector writes the agreed terms as JSON, and encodes the JSON in base64url for the payee's data.
     """
 
     amount: int
@@ -31,7 +31,7 @@ class IlpPrepare:
 
 
 def encode_prepare(prepare: IlpPrepare) -> str:
-    """Writes a prepare packet as text. Raises ValueError if a value does not fit."""
+    """Writes a prepare packet as text. Raises ValueError if a value does not fit into its field of the packet."""
     if not 0 <= prepare.amount < 2**64:
         raise ValueError("the amount is not an unsigned 64-bit integer")
     if len(prepare.condition) != HASH_OCTETS:
@@ -50,7 +50,7 @@ def encode_prepare(prepare: IlpPrepare) -> str:
 
 
 def decode_prepare(text: str) -> IlpPrepare:
-    """Reads the prepare packet in a text. Raises ValueError if the text is not exactly one canonical packet."""
+    """Reads a prepare packet from text. Raises ValueError if the text is not exactly one canonical packet."""
     packet = packet_octets(text)
     if packet[:1] != bytes([_PREPARE_TYPE]):
         raise ValueError("the packet is not an ILPv4 prepare")

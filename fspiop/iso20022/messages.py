@@ -1,6 +1,6 @@
 """The parts of ISO 20022 messages that the hub reads, with their names in ISO 20022.
 
-The messages are those of Mojaloop's market practice:
+The messages are defined by Mojaloop's market practice:
 - acmt.024: parties
 - pacs.081 and pacs.082: quotes
 - pacs.091 and pacs.092: the quotes of conversions
@@ -26,7 +26,8 @@ from fspiop.bodies.common import (
     Text128,
 )
 
-# ISO 20022 allows five decimals and trailing zeros. The hub's money has four decimals, so the fifth must be zero.
+# ISO 20022 allows five decimals and trailing zeros. The hub's amounts have four decimals, so the fifth decimal must be
+# zero.
 IsoAmount = Annotated[str, Meta(pattern=r"^(?:0|[1-9][0-9]{0,17})(?:[.][0-9]{1,4}0?)?\Z")]
 ReasonCode = Annotated[str, Meta(pattern=r"^[1-9][0-9]{3}\Z")]
 Status = Literal["COMM", "RESV", "RECV", "ABOR"]
@@ -41,7 +42,7 @@ class Institution(Struct, rename={"other": "Othr"}):
 
 
 class Agent(Struct, rename={"institution": "FinInstnId"}):
-    """A DFSP or FXP."""
+    """A DFSP or FXP in an ISO 20022 message."""
 
     institution: Institution
 
@@ -69,7 +70,7 @@ class PartyId(Struct, rename={"person": "PrvtId", "organisation": "OrgId"}):
 
 
 class Customer(Struct, rename={"id": "Id"}):
-    """The payer or payee."""
+    """The payer or payee in an ISO 20022 message."""
 
     id: PartyId
 
@@ -85,7 +86,8 @@ class InstructedAmount(Struct, rename={"currency": "Ccy", "amount": "ActiveOrHis
 
 
 class Lock(Struct, rename={"packet": "IlpV4PrepPacket", "condition": "Sh256Sgntr"}):
-    """The condition that the fulfilment must meet. The condition is inside of a packet, or alone."""
+    """The condition that the fulfilment must meet. A message contains the condition inside of a packet, or without a
+    packet."""
 
     packet: IlpPacket | None = None
     condition: BinaryString32 | None = None
@@ -112,7 +114,7 @@ class PartyReport(Struct, rename={"updated": "UpdtdPtyAndAcctId"}):
 
 
 class Verification(Struct, rename={"report": "Rpt"}):
-    """The message acmt.024 about a party that was found."""
+    """The message acmt.024 after a successful lookup: describes the party."""
 
     report: PartyReport
 
@@ -209,7 +211,7 @@ class ConversionTerms(
 
 
 class ConversionQuote(Struct, rename={"header": "GrpHdr", "terms": "CdtTrfTxInf"}):
-    """pacs.091, a request for a conversion's quote, and its answer pacs.092."""
+    """pacs.091 and pacs.092: the request for a conversion's quote, and the answer."""
 
     header: Header
     terms: ConversionTerms
@@ -321,6 +323,6 @@ class UnfoundParty(Struct, rename={"reason": "Rsn"}):
 
 
 class RefusedVerification(Struct, rename={"report": "Rpt"}):
-    """The message acmt.024 about a party that was not found."""
+    """The message acmt.024 after a failed lookup: reports that the party was not found."""
 
     report: UnfoundParty

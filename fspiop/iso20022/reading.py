@@ -1,4 +1,4 @@
-"""Translates ISO 20022 messages into the plain API messages, so that views and ledger have only one form."""
+"""Translates ISO 20022 messages into the plain API messages, so that views and ledger read only one form."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar, get_args
@@ -38,12 +38,12 @@ def read(kind: type[T], raw: bytes, resource: str) -> T:
 
 
 def wire_of(kind: type[Any], resource: str) -> type[Any]:
-    """Returns the type of ISO 20022 message that the module translates into a message of the type `kind`."""
+    """Returns the ISO 20022 message type that corresponds to the plain message type `kind`."""
     return _form(kind, resource).wire
 
 
 def content(raw: bytes) -> object:
-    """Returns a message without its id and time, because senders change id and time when they repeat a message."""
+    """Returns a message without its id and time, because a sender changes both when it repeats the message."""
     value = strictjson.loads(raw)
     if isinstance(value, dict) and isinstance(header := value.get("GrpHdr"), dict):
         return value | {"GrpHdr": {name: part for name, part in header.items() if name not in ("MsgId", "CreDtTm")}}

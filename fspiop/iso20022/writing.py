@@ -1,6 +1,6 @@
 """Writes the hub's own messages in ISO 20022.
 
-The module writes states and errors as pacs.002, and errors about parties as acmt.024.
+This module writes states and errors as pacs.002, but errors about parties as acmt.024.
 """
 
 import hashlib
@@ -39,9 +39,9 @@ def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, de
 
 
 def _not_before(date: datetime, reported: str | None) -> datetime:
-    """Returns the later of the message's time and the reported time.
+    """Compares the message's time with the reported time, and returns the later time.
 
-    The message's Date is cut to seconds, so the Date can be earlier than the reported time.
+    The Date header of a message has whole seconds, so this time can be earlier than the reported time.
     """
     return date if reported is None else max(date, time.parse_datetime(reported))
 

@@ -1,4 +1,5 @@
-"""The OAuth2 clients of the hub's operators: programs that use the administration APIs. DFSPs' clients are separate."""
+"""The OAuth2 clients of the hub's operators: programs that use the administration APIs. The clients of DFSPs are in
+another table."""
 
 import pgtrigger
 from django.conf import settings
@@ -8,10 +9,10 @@ from django.utils import timezone
 
 
 class AdministrationClient(models.Model):
-    """A program of the operators, with a key and a secret that are valid for a limited time.
+    """A program of the hub's operators. The program's key and secret are valid for a limited time.
 
-    The secret is created when the client's holder fetches it. The audit trail and the client's requests contain the
-    key, so no row is ever deleted and no key is reused.
+    The hub creates a client's secret when the client's holder fetches the secret. The audit trail and the client's
+    requests contain the key, so no row is ever deleted and no key is reused.
     """
 
     name = models.CharField(max_length=32)

@@ -1,7 +1,7 @@
 """A process's copy of the hashes of administration clients' secrets.
 
 Anybody can send wrong secrets to `/token`. The process compares each secret with this copy, so wrong secrets cost the
-database at most one statement a second. If a secret is right, the process then checks it in the database too.
+database at most one statement a second. If a secret is right, the process then checks the secret in the database too.
 """
 
 import threading
@@ -21,7 +21,7 @@ class _Hashes:
         self._read_at = float("-inf")
 
     def of(self, key: str) -> str | None:
-        """Returns the hash of this client's secret, as it was at most a second ago.
+        """Returns the hash of this client's secret from a copy that is at most one second old.
 
         Returns None if there is no such client.
         """

@@ -1,4 +1,5 @@
-"""Creates and revokes administration clients, issues their secrets, and records their use. All changes are audited."""
+"""Creates and revokes administration clients, issues their secrets, and records their use. The audit trail records all
+these changes."""
 
 import secrets
 from datetime import timedelta
@@ -15,14 +16,15 @@ from hub.administration.models import READ, SCOPES, WRITE, AdministrationClient
 from hub.audit import record
 from hub.sql_execution import execute
 
-# A DFSP's client key begins with the participant's name, which has no slash. So it never begins with this prefix.
+# A DFSP's client key begins with the participant's name, which has no slash. So a DFSP's client key never begins with
+# this prefix.
 KEY_PREFIX = "administration/"
 _NOTE_USE_EVERY_S = 60
 
 
 @transaction.atomic
 def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) -> AdministrationClient:
-    """Creates a client. The client cannot be used until its holder has fetched the secret."""
+    """Creates an administration client. A new client cannot be used until its holder has fetched the secret."""
     if not scopes or not set(scopes) <= set(SCOPES):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"scopes: must be one or both of {', '.join(SCOPES)}")
     client = AdministrationClient.objects.create(
@@ -44,9 +46,10 @@ def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) ->
 
 @transaction.atomic
 def give_secret(client_id: int, *, to: User) -> tuple[AdministrationClient, str]:
-    """Creates and returns the secret.
+    """Creates and returns a client's secret.
 
-    Only the client's holder can fetch a secret, only once, and only in the first APPROVAL_EXPIRES_S seconds.
+    Only the client's holder can fetch the secret. The holder can fetch the secret only once, and only in the first
+    APPROVAL_EXPIRES_S seconds.
     """
     client = AdministrationClient.objects.select_for_update(no_key=True).filter(pk=client_id, holder=to).first()
     if client is None:
@@ -82,7 +85,7 @@ def revoke(key: str, *, actor: str) -> AdministrationClient:
 def valid(key: str) -> AdministrationClient | None:
     """Returns the client with this key, or None if the client may not be used now.
 
-    Reads the database, so a revocation takes effect at once.
+    The function reads the database, so a client's revocation takes effect at once.
     """
     if not key.startswith(KEY_PREFIX) or "\0" in key:
         return None
@@ -90,7 +93,8 @@ def valid(key: str) -> AdministrationClient | None:
     return client if client is not None and client.is_valid else None
 
 
-# If the row is locked, another transaction revokes the client or notes its use. So this transaction need not wait.
+# If the client's row is locked, another transaction revokes the client or records its use. So this transaction need not
+# wait.
 _NOTE_USE = """
     UPDATE administration_administrationclient SET last_used_at = clock_timestamp()
     WHERE id = (

@@ -1,8 +1,9 @@
-"""Authenticates callers: every credential must belong to the participant that FSPIOP-Source names.
+"""Authenticates callers. Every credential of a request must belong to the participant that FSPIOP-Source names.
 
 `PARTICIPANT_AUTH` sets the required credentials: a client certificate that the TLS proxy forwards, an access token, or
-both. The demo requires none. Credentials are checked against the process's copy of the registry, never in the database.
-The log records which check failed. The response does not name the failed check.
+both. The demo requires no credentials. Credentials are checked against the process's copy of the registry, never in the
+database. The log records which check of a credential failed. The response to a refused caller does not name the failed
+check.
 """
 
 import hashlib
@@ -35,7 +36,7 @@ def participant_of(request: HttpRequest, source: str) -> int:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: this is the hub's own name")
     participant_id = _proven(request, source) if settings.PARTICIPANT_AUTH else _named(source)
     if not calls_from_its_network(request, participant_id):
-        _refuse(403, source, "called from an address that is not the participant's", "not from this address")
+        _refuse(403, source, "the request comes from an address that is not the participant's", "not from this address")
     return participant_id
 
 
@@ -49,13 +50,13 @@ def _named(source: str) -> int:
 def calls_from_its_network(request: HttpRequest, participant_id: int) -> bool:
     """Returns whether the request comes from an address that this participant may use.
 
-    Returns True if the participant has no list of addresses.
+    If the participant has no list of addresses, every address is allowed.
     """
     return credential_cache.current().may_call_from(participant_id, address_of(request))
 
 
 def address_of(request: HttpRequest) -> credential_cache.Address | None:
-    """Returns the caller's address: the last address in X-Forwarded-For that is not one of this hub's proxies.
+    """Returns the caller's address: the last address in X-Forwarded-For that does not belong to this hub's proxies.
 
     Returns None if the address is unknown, or if the request's proxy did not send the required secret.
     """
@@ -113,13 +114,13 @@ def _client_of(request: HttpRequest, source: str, certificate: str | None) -> in
 def presented_certificate(request: HttpRequest) -> str | None:
     """Returns the SHA-256 of the client certificate that the TLS proxy has verified, or None without a certificate.
 
-    Only the proxy may forward a certificate, and the proxy proves itself by a shared secret. If no secret is set,
-    production accepts no certificate. The hub identifies a certificate by its bytes, and never compares names in
-    certificates.
+    Only the proxy may forward a certificate, and the proxy proves itself by a shared secret. If the hub has no secret
+    for its proxy, it accepts no certificate in production. The hub identifies a certificate by its bytes, and never
+    compares names in certificates.
 
-    If the proxy's proof names the received certificate, the hub ignores every other certificate. Otherwise a client
-    could send the header X_SSL_Client_Cert. If the proxy does not remove this header, WSGI reads it as
-    X-SSL-Client-Cert.
+    If the proxy's proof names the client certificate, the hub ignores every other certificate. Otherwise a client could
+    send another certificate in the header X_SSL_Client_Cert. If the proxy does not remove the header X_SSL_Client_Cert,
+    WSGI reads this header as X-SSL-Client-Cert.
     """
     sha1 = None
     if settings.PROXY_SECRET:
@@ -145,7 +146,7 @@ def _proof_of(request: HttpRequest) -> tuple[bool, str | None]:
 
     The SHA-1 is "" if the proxy received no certificate, and None if the proof contains no SHA-1.
 
-    The header contains the secret, or the secret followed by ";sha1=" and nginx's $ssl_client_fingerprint.
+    The proxy's header contains only the secret, or the secret followed by ";sha1=" and nginx's $ssl_client_fingerprint.
     """
     proof = request.META.get("HTTP_X_PROXY_SECRET", "")
     if _is_secret(proof):
@@ -160,8 +161,8 @@ def _is_secret(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _digests_of(escaped_pem: str) -> tuple[str, str] | None:
-    """Returns a certificate's SHA-1 and SHA-256. nginx identifies certificates by SHA-1, and the registry by
-    SHA-256."""
+    """Returns a certificate's SHA-1 and SHA-256. nginx identifies certificates by SHA-1, but the hub's registry
+    identifies them by SHA-256."""
     try:
         certificate = x509.load_pem_x509_certificate(unquote(escaped_pem).encode())
     except ValueError:

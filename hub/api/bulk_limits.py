@@ -1,13 +1,13 @@
-"""Limits each DFSP's bulks in a web process: how many are in progress, and the share of time that they take.
+"""Limits each DFSP's bulks in a web process: the number of bulks in progress, and their share of the process's time.
 
 A bulk can have megabytes, holds a lock for each item, and is processed in the thread of its request. A request with a
-bulk (`DFSP_OPEN_BULKS`, `DFSP_BULK_SHARE`) first waits a few seconds for its turn, before its body is read.
+bulk waits up to a few seconds for its turn, before its body is read (`DFSP_OPEN_BULKS`, `DFSP_BULK_SHARE`).
 
-Answers to bulks have counts of their own, because the payer decides how many bulks its payee must answer. The time of
-an answer counts for the pair of payee and payer. So a payer's bulks never delay the payee's own bulks or the payee's
-answers to other payers. A pair has more time for answers than the payer has for requests, so an answer to a request
-always gets its turn. A payee's report of its progress counts as an answer. Answers to bulks that do not exist, or that
-cannot be read, count for the payee alone.
+Answers to bulks have separate counts, because the payer DFSP decides how many bulks the payee DFSP must answer. The
+time for an answer to a bulk counts for the pair of payee DFSP and payer DFSP. So a payer's bulks never delay the
+payee's own bulks or the payee's answers to other payers. Each pair has more time for answers than its payer has for
+requests. So an answer to a request always gets its turn. A payee's progress report about a bulk counts as an answer to
+the bulk. An answer that the hub cannot read, or whose bulk does not exist, counts only for its payee.
 """
 
 import threading
@@ -26,12 +26,12 @@ from hub.concurrency_shares import NoPlace, Places, Sizes
 _LONGEST_TURN_S = 5.0  # how long a bulk waits at most until its sender may use the process again
 _LONGEST_WAIT_S = 10.0  # how long an answer waits at most for a place
 _MOST_COUNTED_S = 1.0
-# An answer to a bulk of 1,000 transfers takes 1.9 times as long as its request.
+# The hub needs 1.9 times as long for an answer to a bulk of 1,000 transfers as for the bulk's request.
 _TIME_OF_ANSWERS = 3.0
 
 
 class Answered(Enum):
-    """Whether an answer belongs to an open bulk, to an ended bulk, or to nothing."""
+    """Whether an answer belongs to an open bulk, to an ended bulk, or to no bulk."""
 
     NOTHING = "nothing"  # no bulk of the sender's, or the answer was faulty
     ENDED_BULK = "ended bulk"  # the answer is late or repeated
@@ -40,11 +40,11 @@ class Answered(Enum):
 
 class Refuse(Protocol):
     def __call__(self, caller: int, name: str, exceeded: str, detail: str) -> FspiopError:
-        """Counts that this limit caused a refusal, pauses, and returns the error for the sender."""
+        """Counts a refusal by this limit, pauses, and returns the error for the sender."""
 
 
 Ended = Callable[[float, Answered], None]
-"""Ends a bulk's count. Takes the time that the process has worked on the bulk."""
+"""A function that ends the count of a bulk. Its argument is the time that the process has spent on the bulk."""
 
 _Pair = tuple[int, int | None]  # the payee and the payer, or None if no payer is proven
 
@@ -90,9 +90,10 @@ class Bulks:
     def enter_answer(self, caller: int, name: str, payer: int | None) -> Ended:
         """Counts an open answer to a bulk, until the returned function is called. `payer` is the named recipient.
 
-        Waits for a turn and a place. Raises FspiopError 2005 with 429 if the participant has sent too many answers
-        without a matching bulk, or too many late and repeated answers to this payer. Raises FspiopError 2005 with 503
-        if no place becomes free.
+        First waits until the participant may use the process for an answer, and fewer answers are open than the limit
+        allows. Raises FspiopError 2005 with 429 if the participant has sent too many answers without a matching bulk.
+        Raises the same error after too many late or repeated answers to this payer. Raises FspiopError 2005 with 503 if
+        too many answers to bulks stay open.
         """
         pair = (caller, payer)
         with self._guard:
@@ -124,9 +125,9 @@ class Bulks:
         return FspiopError(ErrorCode.SERVER_BUSY, f"too many {self._noun} wait; try again", http_status=503)
 
     def _leave(self, caller: int, took_s: float) -> None:
-        """Counts the time that the process has worked on a bulk of a participant.
+        """Counts the time that the process has spent on a participant's bulk.
 
-        If the time was long, only a part of it counts, because the bulk perhaps waited for an oracle or for a lock.
+        If a bulk took long, only a part of its time counts, because the bulk perhaps waited for an oracle or a lock.
         """
         with self._guard:
             self._open[caller] -= 1
@@ -149,6 +150,7 @@ class Bulks:
 
 
 def _sizes() -> Sizes:
-    """Returns how many places answers have: as many as requests have, for one participant and for all participants."""
+    """Returns the largest number of answers in progress, for one participant and for all. Requests have the same
+    limits."""
     own, of_all = max(settings.DFSP_OPEN_BULKS, 1), max(settings.WEB_BULKS, 1)
     return Sizes(of_all, shared=of_all, share=own - 1, waiting=2 * of_all, waiting_share=of_all)

@@ -1,8 +1,8 @@
 """Limits each DFSP's use of a web process.
 
-The limits are for requests per second (`DFSP_RATE`), requests per second for the state of a payment
-(`DFSP_STATE_RATE`) and open requests (`DFSP_OPEN_REQUESTS`). Bulks have further limits (`hub.api.bulk_limits`). A
-request beyond a limit gets 429, before the hub reads the body, checks the signature or sends a statement.
+`DFSP_RATE` limits requests per second. `DFSP_STATE_RATE` limits requests per second for the state of a payment.
+`DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). A request beyond a limit
+gets 429, before the hub reads the body, checks the signature or sends a statement.
 
 Callbacks (PUT, PATCH) to each participant have a rate of their own, as large as the rate of that participant's
 requests. So one participant's requests never use up the rate of another participant that must answer these requests.
@@ -11,12 +11,12 @@ If a request exceeds a rate, the hub pauses for `DFSP_PAUSE_MS` before it sends 
 that repeats its requests at once would use up the processor. A paused request occupies a thread, so a process limits
 the number of paused requests. A paused request counts as an open request of its DFSP.
 
-Each process has counts of its own, by authenticated caller (docs/decisions/0034).
+Each web process counts the requests of each authenticated caller separately (docs/decisions/0034).
 
 For each destination, the number of outbox messages that a DFSP has caused is also limited
 (`OUTBOX_PENDING_PER_SOURCE`). If too many of a DFSP's messages wait for a destination, the hub refuses the DFSP's
 further requests to this destination. If too many messages wait for the DFSP itself, the hub refuses all requests of the
-DFSP. But the limit on messages never refuses callbacks (PUT, PATCH).
+DFSP. But the hub never refuses a callback (PUT, PATCH) because of the limit on messages.
 """
 
 import random
@@ -47,7 +47,7 @@ _PAUSED_SHARE = 1 / 3  # of WEB_QUEUE: the largest part of the open requests tha
 _STATE_QUERIES = frozenset(
     {"transfers", "bulkTransfers", "fxTransfers", "quotes", "bulkQuotes", "fxQuotes", "transactionRequests"}
 )
-"""The resources whose GET requests a state that the hub stores: that of a payment or of an agreement."""
+"""The resources whose GET requests only read a state that the hub stores: the state of a payment or of an agreement."""
 
 
 _AT_ONCE = "requests at once"
@@ -59,7 +59,8 @@ class Limits:
     ) -> None:
         self._clock, self._pause = clock, pause
         self._lock = threading.Lock()
-        # The time up to which a caller has used its rate: for requests (None), and for callbacks to each participant.
+        # The time until which a caller has used up its rate. The key is None for requests, and the recipient's id for
+        # callbacks.
         self._spent_until: dict[tuple[int, int | None], float] = {}
         self._spent_on_states_until: dict[int, float] = {}
         self._paused = 0
@@ -67,7 +68,7 @@ class Limits:
         self._said: dict[int, float] = {}
 
     def enter(self, caller: int, name: str, *, is_state_query: bool = False, callback_to: int | None = None) -> None:
-        """Counts one open request of a participant, until `leave`.
+        """Counts one open request of a participant, until `leave` is called.
 
         `callback_to` is the recipient of a callback, or 0 if it is not known.
 
@@ -89,12 +90,14 @@ class Limits:
             self._open[caller] -= 1
 
     def check_backlog(self, caller: int, source: str, destination: str) -> None:
-        """Raises FspiopError 2005 (429) if too many messages caused by the caller already wait for the destination."""
+        """Raises FspiopError 2005 (429) if the caller has already caused too many messages that wait for the
+        destination."""
         if backlog.is_crowded(source, destination):
             raise self.no_room(caller, source, destination)
 
     def no_room(self, caller: int, source: str, destination: str) -> FspiopError:
-        """Counts a refusal and returns its error: too many messages caused by the caller wait for the destination."""
+        """Counts a refusal because the caller has caused too many messages that wait for the destination. Returns the
+        error."""
         self._say(caller, source, "messages waiting")
         return FspiopError(
             ErrorCode.SERVER_BUSY,
@@ -103,7 +106,7 @@ class Limits:
         )
 
     def refused_bulk(self, caller: int, name: str, exceeded: str, detail: str) -> FspiopError:
-        """Counts that this limit of bulks caused a refusal, pauses, and returns the error for the sender."""
+        """Counts a refusal by this limit on bulks, pauses, and returns the error for the sender."""
         self._say(caller, name, exceeded)
         self._pause_refusal()
         return FspiopError(ErrorCode.SERVER_BUSY, detail, http_status=429)
@@ -111,7 +114,8 @@ class Limits:
     def _exceeded(self, caller: int, *, is_state_query: bool, callback_to: int | None) -> str | None:
         """Returns the limit that this request exceeds, if there is one.
 
-        Counts the request as open even if the request exceeds a rate. Does not count the request if too many are open.
+        A request that exceeds a rate also counts as an open request. If a participant has too many open requests, a
+        further request is not counted.
         """
         with self._lock:
             count, now = self._open.get(caller, 0), self._clock()
@@ -131,7 +135,8 @@ class Limits:
             self._paused += has_room
         if has_room:
             try:
-                # The pauses differ in length. Otherwise requests that were refused together would come back together.
+                # The pauses differ in length. Otherwise requests that were refused at the same time would be repeated
+                # at the same time.
                 self._pause(settings.DFSP_PAUSE_MS / 1000 * random.uniform(0.5, 1.5))  # noqa: S311
             finally:
                 with self._lock:
@@ -148,8 +153,8 @@ class Limits:
 def _is_within(rate: float, spent_until: dict[K, float], caller: K, now: float, burst_s: float) -> bool:
     """Returns whether one more request is within the caller's rate, and counts the request if so.
 
-    A rate of 0 is no limit. After a pause, the caller may send the requests of `burst_s` seconds at once, but always at
-    least one request.
+    A rate of 0 means that there is no limit. A caller that has sent nothing for a while may send the requests of
+    `burst_s` seconds at once, but always at least one request.
     """
     if not rate:
         return True
@@ -172,4 +177,5 @@ check_backlog = _limits.check_backlog
 no_room = _limits.no_room
 bulks = Bulks(_limits.refused_bulk)
 own_api = Bulks(_limits.refused_bulk, noun="requests of this API")
-"""The hub's own API for DFSPs, whose requests may read or write as much as a bulk. They do not count as bulks."""
+"""Limits the requests to the hub's own API for DFSPs. A request to this API may read or write as much as a bulk, but
+does not count as a bulk."""

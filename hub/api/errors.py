@@ -1,4 +1,5 @@
-"""Turns every error into the API's own error body. One class has the error code, and one handler makes the response.
+"""Turns every error into the API's own error body. One class holds the API's error code, and one handler makes the
+error response.
 
 HTTP statuses by code: FSPIOP API v1.1, section 7.6, as the reference hub maps them.
 """
@@ -21,7 +22,7 @@ RETRY_AFTER_S = 1
 
 
 def response_for(error: FspiopError) -> HttpResponse:
-    """Returns the error as a response. Responses 429 and 503 have a Retry-After header."""
+    """Returns the error as an HTTP response. Responses 429 and 503 have a Retry-After header."""
     body = strictjson.canonical(error.body())
     response = HttpResponse(body, status=error.http_status, content_type="application/json")
     response["Content-Length"] = str(len(body))  # no middleware sets this header for DFSP requests
@@ -52,7 +53,8 @@ def as_fspiop(error: BaseException) -> FspiopError:
         case UnreadablePostError():
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended before its Content-Length")
         case DataError():
-            # For example, a name in a header contains a NUL. Nothing was written, and the sender is at fault.
+            # This error occurs, for example, if a name in a header contains a NUL. Nothing was stored, and the sender
+            # is at fault.
             log.warning("not_storable", error=str(error)[:200])
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that cannot be stored")
         case _ if is_away(error):

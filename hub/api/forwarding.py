@@ -1,7 +1,7 @@
 """Makes messages from views: a DFSP's message for another DFSP, or the hub's own callback.
 
-This module has no payment rules. Most functions make a message from the view's request. `send` stores messages by one
-statement. A view may respond after `send` has returned.
+This module has no payment rules. Most functions of this module make a message from the view's request. `send` stores
+messages by one statement. A view may respond after `send` has returned.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from hub.participants.parties import check_payment as check_payment
 def subject_of(path: str) -> str:
     """Returns the subject of messages about one path.
 
-    The subject is a digest, because an alias in the path must not reach a log.
+    The subject of a message is a digest of the path, because an alias in the path must not reach a log.
     """
     return hashlib.sha256(path.encode()).hexdigest()
 
@@ -44,12 +44,12 @@ def destination_of(view: FspiopView) -> Party:
 
 
 def active_participant(name: str | None) -> Party:
-    """Returns the active participant of this name. Raises FspiopError 3201 if there is no such participant."""
+    """Returns the active participant with this name. Raises FspiopError 3201 if there is no such participant."""
     return recipient_of(name, queries.active_named([name]) if name else {})
 
 
 def parties_of(view: FspiopView, to: str | None) -> tuple[Party, Party]:
-    """Returns the caller and the recipient of its message. Both are active in the database now."""
+    """Returns the caller and the recipient of its message. The database shows that both participants are active now."""
     found = queries.active_named({view.fspiop.source, to} - {None})  # type: ignore[arg-type]
     recipient = recipient_of(to, found)
     return sender_of(view.fspiop.source, found), recipient
@@ -64,12 +64,13 @@ def pass_on(
     kind: str,
     error_path: str | None = None,
 ) -> Outgoing:
-    """Returns the view's message for `to`.
+    """Returns the view's message for the recipient `to`.
 
-    With `error_path` the message is a request, and the hub reports a failed delivery to this path.
+    If `error_path` is set, the message is a request, and the hub reports a failed delivery to this path.
 
-    The hub counts the message for the participant that sent the original request, even if the message is the answer.
-    Raises FspiopError 2005 (429) if the caller has caused too many messages that wait for `to`.
+    The hub counts the message for the participant that sent the original request. An answer also counts for the
+    participant that sent the original request. Raises FspiopError 2005 (429) if the caller has caused too many messages
+    that wait for the recipient `to`.
     """
     check_destination(view.fspiop.destination, to.name)
     view.check_room_at(to.name)
@@ -89,7 +90,7 @@ def pass_on(
 
 
 def _if_pending(view: FspiopView) -> IfPending:
-    # Repeated GET requests need only one answer, with the newest state. The hub accepts a callback even if many
+    # If a GET request is repeated, one answer with the newest state is enough. The hub accepts a callback even if many
     # messages wait. So the hub stores the error about a repeated faulty callback only once.
     return IfPending.RENEW if view.request.method in {"GET", *CALLBACKS} else IfPending.ADD
 
@@ -111,13 +112,13 @@ def refuse_caller(view: FspiopView, error: FspiopError, *, path: str, subject: s
 
 
 def send(messages: Sequence[Outgoing]) -> None:
-    """Stores these messages, and notifies the couriers after the commit."""
+    """Stores these messages in the outbox, and notifies the couriers after the commit."""
     outbox.append(messages)  # one statement, which is atomic even if no transaction is open
     transaction.on_commit(lambda: outbox.poke({message.destination_id for message in messages}))
 
 
 def check_obeyed(view: FspiopView, outcome: Outcome) -> None:
-    """Raises FspiopError if the view's message was refused and its sender gets no callback about the refusal."""
+    """Raises FspiopError if the hub refused the view's message, and the sender gets no callback about the refusal."""
     match outcome:
         case NotObeyed(error, detail):
             raise FspiopError(error, detail)

@@ -1,11 +1,11 @@
 """Limits the number of DFSP requests that one web process handles at once.
 
-Refuses further requests before the process does any work for them.
+A web process refuses further requests before it does any work for them.
 
 Work in progress has priority: callbacks (PUT, PATCH) are still accepted when new work (POST, GET) is already refused.
-New work of a DFSP is also refused while the hub's messages, and also the DFSP's own, wait long for couriers
-(`hub.outbox.delivery_delay`). Lookups are refused first, then requests for terms, then transfers. So payments that have
-begun end before other payments begin. A refused request writes no row.
+New work of a DFSP is also refused while the hub's messages and the DFSP's own messages both wait long for couriers
+(`hub.outbox.delivery_delay`). Under load, the hub refuses lookups first, then requests for terms, then transfers. So
+payments that have begun end before other payments begin. A refused request writes no row.
 """
 
 import threading
@@ -42,7 +42,8 @@ _MOST_DELAY = {
     ("POST", "bulkTransfers"): "SHED_TRANSFERS_S",
     ("POST", "fxTransfers"): "SHED_TRANSFERS_S",
 }
-"""The settings with the delay from which each kind of new work is refused. The value 0 refuses none."""
+"""For each kind of new work, the setting with the delay from which the hub refuses this work. If the value is 0, the
+hub does not refuse it."""
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -97,11 +98,12 @@ class Turnstile:
         if setting is None:
             return False
         most: float = getattr(settings, setting)
-        # A participant that names another as the source is refused later, by its credentials.
+        # If a caller names another participant as the source, the check of its credentials refuses the request later.
         source_id = queries.known_id(environ.get("HTTP_FSPIOP_SOURCE", ""))
         if not most or self._delay_s(source_id) <= most:
             return False
-        # A few requests are served in any case, because the delay is measured by the messages of served requests.
+        # The process serves a few requests in any case, because the hub measures the delay by the messages of served
+        # requests.
         now = time.monotonic()
         is_one_of_few = now - self._delayed_admitted_at >= _ONE_EVERY_S
         if is_one_of_few:

@@ -1,6 +1,6 @@
 """Routes a DFSP's request directly to its view, without sessions, CSRF checks or static files.
 
-The module also refuses all requests to APIs and pages that the process does not serve (`SERVES`). In production, DFSPs
+This module also refuses all requests to APIs and pages that the process does not serve (`SERVES`). In production, DFSPs
 and operators have separate listeners.
 """
 
@@ -19,17 +19,17 @@ from fspiop.resources import RESOURCES
 from hub.api import errors
 
 DFSP_URLS = "hub.dfsp_urls"
-# Paths that two programs may read differently, because of dot segments or control characters.
+# Matches paths that two programs can read differently, because the path contains dot segments or control characters.
 _MISLEADING = re.compile(r"[\x00-\x1f\x7f]|/\.{1,2}(?:/|\Z)")
 DFSP_DOORS = RESOURCES.keys() | {"token", "dfsp"}
-"""The first segments of the paths for DFSPs."""
+"""The first segments of the paths that DFSPs use."""
 # The other APIs and pages, by the first segment of their paths. All other paths (health, metrics, files) are always
 # served.
 DOORS = {"api": "administration", "portal": "portal", "admin": "admin", "docs": "docs"}
 METRICS = "/metrics"
-"""Paths requested from each process by IP address in plain HTTP.
+"""Paths that monitoring programs request from each process by IP address in plain HTTP.
 
-The rules for host names and HTTPS do not apply to them.
+The rules for host names and HTTPS do not apply to these paths.
 """
 
 
@@ -83,7 +83,7 @@ def answer(request: HttpRequest, first: str) -> HttpResponse:
 
 
 def dfsp_routes() -> list[URLPattern | URLResolver]:
-    """Returns all routes of the FSPIOP API and of the hub's own API for DFSPs."""
+    """Returns the routes of the FSPIOP API, and the routes of the hub's own API for DFSPs."""
     urls = import_module(DFSP_URLS)
     found: list[URLPattern | URLResolver] = [*urls.urlpatterns, *urls.own_api_urlpatterns]
     return found
@@ -91,9 +91,9 @@ def dfsp_routes() -> list[URLPattern | URLResolver]:
 
 @cache
 def resolver_of(first: str) -> URLResolver:
-    """Returns the routes of one resource.
+    """Returns the routes of one FSPIOP resource.
 
-    Django tries routes one after the other, and all resources together have forty routes.
+    Django tries routes one after the other, and all FSPIOP resources together have forty routes.
     """
     return URLResolver(RegexPattern(r"^/"), [each for each in dfsp_routes() if _first_of(each) == first])
 

@@ -4,9 +4,10 @@ If a DFSP presents a client certificate, the certificate must belong to the clie
 to this certificate. The hub's operators have separate clients (`hub.administration`). Tokens of operators' clients
 contain permissions (`scope`). A process issues tokens only for the APIs that it serves.
 
-Wrong secrets do not lock a client: a secret cannot be guessed, and a stranger must not be able to lock a client out.
-The process compares secrets with copies in its memory. However many wrong secrets arrive, it reads the copy for
-operators' clients at most once a second, and the copy for DFSPs' clients at most once in `CREDENTIALS_REFRESH_S`.
+Wrong secrets do not lock a client. A secret cannot be guessed, and a stranger must not be able to lock a client.
+The process compares secrets with copies in its memory. However many wrong secrets arrive, the process reloads the copy
+for operators' clients at most once a second. The process reloads the copy for DFSPs' clients at most once in
+`CREDENTIALS_REFRESH_S`.
 """
 
 import base64
@@ -34,7 +35,8 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 class OAuthError(Exception):
-    """The refusal of a token, with one of the error codes of RFC 6749, section 5.2."""
+    """Raised when the hub refuses to issue a token. The exception has one of the error codes of RFC 6749, section
+    5.2."""
 
     def __init__(self, word: str, why: str, *, status: int = 400) -> None:
         self.word, self.why, self.status = word, why, status
@@ -93,7 +95,7 @@ def _check_head(request: HttpRequest) -> None:
 
 
 def _scopes_asked_for(request: HttpRequest) -> list[str]:
-    """Reads and checks the form. Returns the requested scopes, if any.
+    """Reads and checks the form of a token request. Returns the scopes that the client requests, if it requests any.
 
     Call this function only after the client is authenticated, because an incomplete form occupies a thread.
     """
@@ -156,7 +158,7 @@ def _token_for(request: HttpRequest, client_key: str, secret: str) -> str:
         if holder is None or holder.participant_id != known.participant_id:
             _refuse(client_key, "the client certificate is not this participant's")
     if not authentication.calls_from_its_network(request, known.participant_id):
-        _refuse(client_key, "called from an address that is not the participant's")
+        _refuse(client_key, "the request comes from an address that is not the participant's")
     name = queries.name_of(known.participant_id)
     dfsp_limits.enter(known.participant_id, name)  # the form may be slow
     try:

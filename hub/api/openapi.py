@@ -23,7 +23,7 @@ APIS = {
     "directory": "administration of oracles",
     "settlement": "settlement",
 }
-"""Each of these APIs has its own document at /docs/schema/."""
+"""Each API of the hub has its own document at /docs/schema/."""
 
 
 class ClientScheme(OpenApiAuthenticationExtension):
@@ -58,11 +58,11 @@ class StaffScheme(OpenApiAuthenticationExtension):
 
 
 class Schema(AutoSchema):
-    """Names each operation by its method and path, because some resources have operations for one object and for a
-    bulk."""
+    """Names each OpenAPI operation by its method and path, because some resources have operations for one object and
+    for a bulk."""
 
     def get_operation_id(self) -> str:
-        """Returns an id such as put_transfers_transfer_id_error."""
+        """Returns the id of an OpenAPI operation, such as put_transfers_transfer_id_error."""
         words = re.findall(r"[A-Za-z0-9]+(?:_[a-z]+)*", self.path)
         return "_".join([self.method.lower(), *words])
 
@@ -105,7 +105,7 @@ _NULL = {"type": "null"}
 
 
 def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
-    """Returns the JSON schema of a typed message, with the message's parts inline.
+    """Returns the JSON schema of a typed message. The schemas of the message's parts are inline.
 
     In FSPIOP messages, no field is nullable.
     """
@@ -131,7 +131,8 @@ def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
 
 
 def _not_null(node: dict[str, Any]) -> dict[str, Any]:
-    """Returns the schema without null. In the message types, null stands only for an absent element."""
+    """Returns the JSON schema without the type null. In the message types, null means only that an element is
+    absent."""
     kinds = [kind for kind in node["anyOf"] if kind != _NULL]
     rest = {key: value for key, value in node.items() if key not in ("anyOf", "default")}
     return rest | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds})
@@ -145,7 +146,7 @@ def fspiop_schema(
     request: type[Any] | None = None,
     query: type[Any] | None = None,
 ) -> Callable[[F], F]:
-    """Describes one method of an FSPIOP resource: its message, headers, query, response and error."""
+    """Describes one HTTP method of an FSPIOP resource: its message, headers, query, response and error."""
     headers = [
         OpenApiParameter(
             name, str, OpenApiParameter.HEADER, required=name in ("Date", "FSPIOP-Source"), description=text
@@ -176,8 +177,8 @@ def dfsp_schema(
     query: type[Any] | None = None,
     further: Mapping[int, str] = MappingProxyType({}),
 ) -> Callable[[F], F]:
-    """Describes one method of the hub's own API for DFSPs. `further` maps the statuses of further responses to their
-    texts."""
+    """Describes one HTTP method of the hub's own API for DFSPs. `further` maps the statuses of further responses to
+    their texts."""
     needed = ("Date", "FSPIOP-Source")
     headers = [
         OpenApiParameter(name, str, OpenApiParameter.HEADER, required=name in needed, description=_HEADERS[name])
@@ -199,7 +200,7 @@ def dfsp_schema(
 
 
 def _bodies(resource: str, message: type[Any]) -> dict[str, Any]:
-    """Returns the message's schema by media type, and also the ISO 20022 form if the resource has one."""
+    """Returns the message's schema for each media type. A resource with an ISO 20022 form has a further media type."""
     supported = versions.SUPPORTED[resource]
     usual = versions.Version(1, 1)
     plain = versions.content_type(resource, usual if usual in supported else supported[0])
@@ -228,11 +229,11 @@ def administration_schema(
     answer: int = 200,
     two_people: Sequence[str] | None = None,
 ) -> Callable[[F], F]:
-    """Describes one method of an administration API; `query` names its filters.
+    """Describes one HTTP method of an administration API. `query` names the method's filters.
 
-    `two_people` has the method's kinds of change for which TWO_PEOPLE may require a second person. The set is empty if
-    one person may make the change alone, also in the portal. Every method that makes changes must state `two_people`
-    (`hub.api.access_rule_check`).
+    `two_people` has the method's kinds of change for which TWO_PEOPLE may require a second person. The set `two_people`
+    is empty if one person may make the change alone, also in the portal. Every method that makes changes must state
+    `two_people` (`hub.api.access_rule_check`).
     """
     waits = {202: OpenApiResponse(APPROVAL_SCHEMA, description="Waits for a second person")} if two_people else {}
     describe = extend_schema(

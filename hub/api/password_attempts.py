@@ -1,13 +1,13 @@
 """Limits password attempts. The limits prevent an attacker from guessing passwords, and from locking people out.
 
-Each failure counts for a quarter of an hour, for up to three subjects:
+Each failed attempt to sign in counts for a quarter of an hour. A failed attempt counts for up to three subjects:
 - attempts with this name from this address
 - attempts with any name from this address
-- attempts with this name from all addresses from which nobody has signed in with this name
+- attempts with this name from all addresses where nobody has signed in with this name
 
-An attacker at another address can reach only the third limit. The third limit does not apply to a person who signs in
-from an address of earlier sign-ins. A browser that has signed in before has its own count, and attempts from elsewhere
-do not change this count.
+An attacker whose address differs from a person's address can reach only the third limit for this person. The third
+limit does not apply to a person who has signed in from this address before. If a person has signed in with a browser
+before, this browser has a separate count. Attempts with other browsers do not change this count.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ def address_of(request: HttpRequest) -> str:
 
 
 def attempt_of(request: HttpRequest, name: str, *, browser: str = "", most_elsewhere: int | None = None) -> "Attempt":
-    """Returns an attempt for this name from the address of this request."""
+    """Returns the sign-in attempt with this name from the address of this request."""
     address = address_of(request)
     if address and isinstance(ip_address(address), IPv6Address):
         address = str(IPv6Network((address, _IPV6_PREFIX), strict=False))
@@ -49,7 +49,7 @@ def attempt_of(request: HttpRequest, name: str, *, browser: str = "", most_elsew
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to sign in with a name and a password, from an address and perhaps from a known browser."""
+    """One attempt to sign in with a name and a password. The attempt has an address, and perhaps a known browser."""
 
     name: str
     address: str
@@ -57,10 +57,11 @@ class Attempt:
     most_elsewhere: int
 
     def begin(self) -> bool:
-        """Counts a failure in advance, so that parallel attempts cannot evade the limit. `succeed` removes the failure.
+        """Counts an attempt as failed before the password is checked, so that parallel attempts cannot evade the limit.
+        `succeed` removes the failure.
 
-        Returns False if too many attempts have failed. After False, the caller must not check the password. This method
-        is for people, who make one attempt at a time.
+        Returns False if too many attempts have failed. If the method returns False, the caller must not check the
+        password. This method is for people, who make one attempt at a time.
         """
         try:
             return self._count_failure()
@@ -68,7 +69,8 @@ class Attempt:
             return _without_cache()
 
     def succeed(self) -> None:
-        """Records success. Does not count the attempt as a failure, and adds its address to the known addresses."""
+        """Records that an attempt to sign in succeeded. Removes a successful attempt from the counts of failures, and
+        adds its address to the known addresses."""
         try:
             for key, _ in self._places():
                 _uncount(key)
@@ -77,7 +79,7 @@ class Attempt:
             return
 
     def is_open(self) -> bool:
-        """Returns whether an attempt is allowed. `end` adds the result.
+        """Returns whether an attempt is allowed. The method `end` records the attempt's result.
 
         This method is for programs, which can make many attempts at once.
         """
@@ -96,9 +98,10 @@ class Attempt:
             return
 
     def _count_failure(self) -> bool:
-        """Counts a failure.
+        """Counts a failed attempt to sign in.
 
-        When a limit is reached, later subjects are not counted, so one address cannot reach the third limit.
+        After one of the three limits is reached, the later subjects are not counted. So one address cannot reach the
+        third limit.
         """
         return all(_count(key) <= most for key, most in self._places())
 
@@ -128,8 +131,8 @@ def _without_cache() -> bool:
 
 
 def _key(*parts: str) -> str:
-    """Returns the cache key of a count. The key is a hash, because people can type any text as a name, even a
-    password."""
+    """Returns the cache key of a count of failed attempts. The cache key is a hash, because people can type any text as
+    a name, even a password."""
     return "attempts:" + hashlib.sha256("\0".join(part.lower() for part in parts).encode()).hexdigest()
 
 

@@ -1,6 +1,6 @@
 """Checks the size and encoding of a request, before its body is parsed (FSPIOP API v1.1, section 3.2.1).
 
-The module reads the server's own stream, because Django would keep the bytes with its request object.
+This module reads the web server's own stream, because Django would keep the bytes in its request object.
 """
 
 import threading
@@ -29,9 +29,10 @@ def check_head(request: HttpRequest) -> None:
 
 
 def length_of(request: HttpRequest, most: int) -> int | None:
-    """Returns the declared length of the body, or None if the body is chunked. Refuses a length above `most`.
+    """Returns the declared length of the body, or None if the body is chunked. Refuses a body that is longer than
+    `most` bytes.
 
-    Refuses a compressed body. Also refuses a request that has both a length and chunks.
+    Refuses a compressed body. Also refuses a request that declares a length but has a chunked body.
     """
     meta = request.META
     if meta.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
@@ -51,8 +52,8 @@ def length_of(request: HttpRequest, most: int) -> int | None:
 
 
 def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
-    """Returns the body: as many bytes as `length_of` returned. Refuses a body with more JSON values than `most` bytes
-    may have."""
+    """Returns the request's body, with as many bytes as `length_of` returned. Refuses a body with more JSON values than
+    a body of `most` bytes may have."""
     if length == 0:
         return b""
     began = time.monotonic()
@@ -74,8 +75,8 @@ def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
 def pass_over(request: HttpRequest, most: int) -> None:
     """Reads and discards a refused body, because a sender that still sends might not see the response.
 
-    Only a few refused bodies are read at a time, because a body can be slow and its sender is not authenticated. For
-    other refused requests, the connection ends at once.
+    Only a few refused bodies are read at a time, because a body can be slow and its sender is not authenticated. The
+    connections of other refused requests are closed at once.
     """
     if not _passing_over.acquire(blocking=False):
         return
@@ -87,8 +88,8 @@ def pass_over(request: HttpRequest, most: int) -> None:
 
 
 def _taken_in(request: HttpRequest, most: int) -> bytes:
-    # The body is read in pieces. Otherwise granian would collect the whole size, and each of its threads would keep as
-    # much memory.
+    # The body is read in pieces. Otherwise granian would read the whole body at once, and each of granian's threads
+    # would keep memory for a whole body.
     pieces = list(_pieces_of(request, most))
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 

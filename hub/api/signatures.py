@@ -3,8 +3,9 @@
 The message's receiver verifies the signature again, so the hub refuses a signature that would fail at the receiver.
 
 `SIGNATURES` is "required", "checked" (a present signature must be valid) or "ignored". GET and DELETE have no body and
-are not signed (API Signature v1.1, section 3). The reference's libraries cannot sign GET and DELETE. But a DELETE
-changes data. If neither a certificate nor a token proves the sender, a DELETE must be signed, with an empty body.
+are not signed (API Signature v1.1, section 3). The reference's libraries cannot sign GET and DELETE. A DELETE changes
+data, although the reference's libraries do not sign it. If neither a certificate nor a token proves who sent a DELETE,
+the DELETE must be signed with an empty body.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,8 +38,8 @@ def check(
 ) -> str | None:
     """Raises FspiopError 3105 if a required signature is missing, or if a signature does not fit this request.
 
-    Returns the signed URI, or None without a signature. The function `forwarded` returns the headers that the hub
-    forwards with the message.
+    Returns the signed URI, or None if the request has no signature. The argument `forwarded` returns the headers that
+    the hub forwards with the message.
     """
     if settings.SIGNATURES == "ignored":
         return None
@@ -89,8 +90,9 @@ def _verify(
 def _uri_of(request: HttpRequest, resource: str, told: str) -> str:
     """Returns FSPIOP-URI if it is exactly the URI to which the hub forwards the message.
 
-    A WSGI server provides the decoded path, so the encoding of the request is unknown. The hub forwards paths in one
-    encoding. Only a path with an alias is forwarded as the sender encoded it.
+    A WSGI server provides only the decoded path, so the hub cannot see how the sender encoded the path. The hub
+    forwards all paths without an alias in the same percent-encoding. Only in a path with an alias does the hub keep the
+    sender's encoding.
     """
     path, question_mark, query = told.partition("?")
     real_query: str = request.META.get("QUERY_STRING", "")

@@ -1,16 +1,17 @@
-"""Ends the wait for slow bodies. After `BODY_DEADLINE_S`, shuts the connection for reading, so that the thread is free.
+"""Ends a thread's wait for a slow request body. After `BODY_DEADLINE_S`, shuts the connection for reading, so that the
+thread can serve other requests.
 
 granian does not limit how slowly a body arrives, and a WSGI thread waits for the body. A WSGI request does not name its
-connection, because REMOTE_ADDR has no port. So this module finds the connection in the kernel's data about the
+connection, because REMOTE_ADDR has no port. So this module searches for the connection in the kernel's list of the
 process's connections.
 
-While a body is overdue, the module examines the connections from the sender's address. The module shuts each connection
-on which the process has sent nothing for longer than any request takes. The waiting thread then gets the bytes received
-so far and responds, and granian closes the connection. Requests in progress have got their responses before this time,
-and no client waits for a response on an idle connection.
+While a body is overdue, this module examines the connections from the sender's address. This module shuts each
+connection on which the process has sent nothing for longer than any request takes. The waiting thread then receives the
+incomplete body and responds, and granian closes the connection. No other request is disturbed: requests in progress get
+their responses earlier, and on an idle connection no client waits for a response.
 
-The module works on Linux only (TCP_INFO), and not through a Unix socket. The module relies on HTTP/1. In HTTP/1, a
-server sends no data before the response.
+This module works only on Linux (TCP_INFO), and does not work with a Unix socket. This module works only with HTTP/1. In
+HTTP/1, a server sends no data before the response.
 """
 
 import os
@@ -49,8 +50,8 @@ _TCP_INFO = struct.Struct("44xI4xI96xII")
 class Input:
     """A request's `wsgi.input`.
 
-    The object records when a thread began to wait for the whole body. The arrival of a piece of the body does not
-    change the recorded time.
+    This object contains the time at which a thread began to wait for a body. When a piece of the body arrives, the
+    recorded time does not change.
     """
 
     __slots__ = ("_address", "_began", "_input", "_port")
@@ -79,7 +80,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One connection to this process, from the kernel's data. The kernel's clock can have steps of 10 ms."""
+    """One connection to this process, from the kernel's data. The resolution of the kernel's clock can be 10 ms."""
 
     address: str
     port: int
@@ -95,12 +96,13 @@ class Connection:
         return self.received_s < self.sent_s or (self.has_received and not self.has_sent)
 
     def is_still(self, for_s: float) -> bool:
-        """Returns whether the connection has neither received nor sent data for this time."""
+        """Returns whether the connection has neither received nor sent data for this long."""
         return min(self.sent_s, self.received_s) > for_s
 
 
 class Waits:
-    """All waits for bodies and all connections without a response, each with the time of its beginning."""
+    """All threads that wait for bodies and all connections without a response. For each of them, the object stores when
+    the wait began."""
 
     def __init__(self, *, is_watching: bool = True) -> None:
         self._is_watching = is_watching and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.exists()
@@ -110,14 +112,14 @@ class Waits:
         self._guard = threading.Lock()
 
     def begin(self, wait: object, began: float, address: str, port: str) -> None:
-        """Records that a request has waited for its body since `began`. `address` is the sender's address, and `port`
-        is the port of this process."""
+        """Records that a request has been waiting for its body since `began`. `address` is the sender's address, and
+        `port` is the port of this process."""
         self._open[wait] = (began, address, port)
         if self._thread is None and self._is_watching:
             self._start()
 
     def end(self, wait: object) -> None:
-        """Records that the wait is over."""
+        """Records that a request no longer waits for its body."""
         del self._open[wait]
 
     def _start(self) -> None:
@@ -146,10 +148,10 @@ class Waits:
         overdue = {address for waited, address, _ in waits if waited > deadline_s}
         with connections_to(ports) as found:
             late = [each for each in self._unanswered_too_long(found, now) if each.address in overdue]
-            # If more requests of an address have waited too long than connections were found for them, shuts idle
-            # connections of this address too. Such a connection may be the one that waits: within one tick of the
-            # kernel's clock, a response followed by a request looks like a request followed by its response. A request
-            # head with "100 Continue" looks the same.
+            # If an address has more overdue requests than the module has found connections for them, the module also
+            # shuts idle connections of this address. An idle connection is perhaps the one that waits. Within one tick
+            # of the kernel's clock, a response before a request looks like a request before its response. A request
+            # with "100 Continue" looks the same.
             unknown = Counter(address for waited, address, _ in waits if waited > deadline_s + _MARGIN_S)
             unknown.subtract(each.address for each in late)
             for connection in found:
@@ -163,7 +165,7 @@ class Waits:
     def _unanswered_too_long(self, found: list[Connection], now: float) -> list[Connection]:
         """Returns the connections that have waited for a response for longer than a body may take.
 
-        Only a request with an overdue body takes so long.
+        Only a request with an overdue body waits longer than this time.
         """
         since: dict[tuple[str, int], float] = {}
         late = []
@@ -171,7 +173,7 @@ class Waits:
             if not connection.is_unanswered:
                 continue
             key = connection.address, connection.port
-            # The connection may have got a response and a new request since it was first recorded.
+            # Perhaps the connection has had a response and a new request since it was first recorded.
             first = max(self._unanswered.get(key, now), now - connection.sent_s)
             since[key] = min(first, now - connection.received_s)  # nothing was sent since the last data arrived
             if now - since[key] > settings.BODY_DEADLINE_S:
@@ -189,7 +191,7 @@ def _shut(connection: Connection) -> None:
 
 @contextmanager
 def connections_to(ports: set[int]) -> Iterator[list[Connection]]:
-    """Yields the connections that this process has accepted at these ports."""
+    """Finds the connections that this process has accepted at these ports."""
     found: list[Connection] = []
     try:
         for name in os.listdir(_DESCRIPTORS):
@@ -208,9 +210,9 @@ def connections_to(ports: set[int]) -> Iterator[list[Connection]]:
 
 
 def _channel_of(descriptor: int) -> socket.socket | None:
-    """Returns a copied descriptor.
+    """Returns a copy of a file descriptor.
 
-    The original descriptor can belong to another file a moment later, but the copy always belongs to the same file.
+    The original file descriptor can refer to another file a moment later, but a copy always refers to the same file.
     """
     try:
         copy = os.dup(descriptor)
@@ -246,7 +248,7 @@ def _connection_of(channel: socket.socket, ports: set[int]) -> Connection | None
 
 
 def _plain(address: str) -> str:
-    """Returns an address in one spelling, because socket and server spell addresses differently."""
+    """Returns an address in one spelling, because the socket and the web server spell addresses differently."""
     try:
         found = ip_address(address)
     except ValueError:

@@ -1,8 +1,9 @@
-"""Access tokens: short-lived signed JWTs (RFC 9068). Only this hub issues and reads them, with its own key.
+"""Access tokens: short-lived signed JWTs (RFC 9068). Only this hub issues and reads these tokens, and it uses its own
+key.
 
-A token names its client. If the client presented a certificate, the token also contains the certificate's SHA-256 (RFC
-8705). Tokens are not stored. At each use of a token, the hub checks the client's credential. So the tokens of a revoked
-credential become invalid within seconds.
+A token contains the name of its client. If the client presented a certificate, the token also contains the
+certificate's SHA-256 (RFC 8705). The hub does not store tokens. Whenever a token is used, the hub checks the client's
+credential. So the tokens of a revoked credential become invalid within seconds.
 
 Tokens of DFSPs and tokens of the hub's operators have different keys, so the hub cannot confuse the two kinds.
 """
@@ -46,7 +47,7 @@ class OperatorsToken:
 
 
 class BadToken(Exception):
-    """This hub did not issue the token, or issued it for another purpose."""
+    """Raised for a token that this hub did not issue, or that it issued for another purpose."""
 
 
 def issue(*, client_key: str, participant: str, certificate_sha256: str | None) -> str:
@@ -72,7 +73,7 @@ def _signed(claims: dict[str, object], whose: str) -> str:
 
 @lru_cache(maxsize=4096)  # a DFSP uses a token for minutes; errors are not cached
 def read(text: str) -> Token:
-    """Returns the content of a token that this hub issued. Raises BadToken otherwise.
+    """Returns the content of a token that this hub issued. Raises BadToken for any other token.
 
     The caller must check whether the token has expired.
     """
@@ -87,9 +88,9 @@ def read(text: str) -> Token:
 
 
 def read_operators(text: str) -> OperatorsToken:
-    """Returns the content of an administration client's token. Raises BadToken otherwise.
+    """Returns the content of an administration client's token. Raises BadToken for any other token.
 
-    The caller must check the expiry.
+    The caller must check whether the token has expired.
     """
     claims = _claims(text, _OPERATORS, _ADMINISTRATION)
     return OperatorsToken(

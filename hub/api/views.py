@@ -1,7 +1,8 @@
 """The base class of every FSPIOP view.
 
-First the view checks the declared size, then the headers and versions, then the caller, and then the limits. After
-these checks the view receives the body and checks the signature over the body's bytes. The view parses the body last.
+First the view checks the declared size, then the headers and versions, then the caller, and then the limits. After the
+checks of headers, caller and limits, the view receives the body and checks the signature over the body's bytes. A view
+parses the body only after all other checks.
 """
 
 import time
@@ -33,11 +34,13 @@ METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 """The API's methods. Without this list, DRF would respond to OPTIONS, and Django would respond to HEAD as to GET."""
 _LARGE = frozenset({"POST", "PUT"})
 CALLBACKS = frozenset({"PUT", "PATCH"})
-"""The methods of callbacks. They are never refused because other participants do not accept their messages."""
+"""The HTTP methods of callbacks. The hub accepts a callback even if too many of the caller's messages wait for other
+participants."""
 
 
 class NoNegotiation(BaseContentNegotiation):
-    """Responses are always JSON, for any value of Accept. FSPIOP negotiates only versions, in `fspiop.versions`."""
+    """A response is always JSON, whatever the Accept header contains. In FSPIOP, a requester negotiates only the
+    version (`fspiop.versions`)."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return None
@@ -58,9 +61,9 @@ def _key_of(name: str) -> str:
 class PlainView(APIView):
     """An API view that is freed as soon as its request has ended.
 
-    DRF's request refers to its view for parsers. The view refers to its request, to its response, and to its own method
-    `head`. Reference cycles keep a body in memory until Python's garbage collector runs. The hub lets the garbage
-    collector run rarely (`hub.process_tuning`).
+    DRF's request refers to its view for parsers. A DRF view refers to its request, to its response, and to its own
+    method `head`. Reference cycles keep a body in memory until Python's garbage collector runs. The hub lets the
+    garbage collector run rarely (`hub.process_tuning`).
     """
 
     content_negotiation_class = NoNegotiation
@@ -79,7 +82,7 @@ class PlainView(APIView):
 
 
 class FspiopView(PlainView):
-    """A resource of the FSPIOP API.
+    """The base class of a view for a resource of the FSPIOP API.
 
     After `initial`, a handler can use `self.caller` (a participant's id), `self.fspiop` (the headers), `self.raw_body`
     and `self.signed_uri`. A handler reads a body, makes one call and responds.
@@ -87,15 +90,17 @@ class FspiopView(PlainView):
 
     resource: ClassVar[str]
     is_bulk: ClassVar[bool] = False
-    """Whether a request here is about many items. A DFSP may have fewer such requests open, for a share of the time."""
+    """Whether a request to this resource is about many items. A DFSP may have only a few requests about many items
+    open, and these requests get a limited share of the process's time."""
 
     bulks: ClassVar[Bulks] = dfsp_limits.bulks
 
     has_large_bodies: ClassVar[bool] = False
-    """Whether the body of a POST or PUT here has many items, and may be larger."""
+    """Whether the body of a POST or PUT to this resource contains many items, and so may be larger."""
 
     sends_messages: ClassVar[bool] = True
-    """Whether requests to this resource cause messages to DFSPs. If so, a full outbox of the caller refuses them."""
+    """Whether requests to this resource cause messages to DFSPs. If so, the hub refuses them while too many messages of
+    the caller wait."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -106,13 +111,13 @@ class FspiopView(PlainView):
     raw_body: bytes
     signed_uri: str | None  # the FSPIOP-URI of the checked signature
     answered = Answered.NOTHING
-    """What this request is an answer to, if it is an answer to a bulk. The handler sets this."""
+    """If this request is an answer to a bulk: what kind of answer it is. The handler sets this value."""
 
     _is_counted = False
     _end_bulk: bulk_limits.Ended | None = None
     _bulk_began = 0.0
     _unread = 0
-    """An upper limit for the bytes of the body that were declared and not yet read."""
+    """An upper limit for the bytes of the body that the request declares and the view has not read yet."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Works like DRF's `dispatch`, but sets no response headers Allow and Vary, because the API does not have these
@@ -196,7 +201,8 @@ class FspiopView(PlainView):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"date: more than {tolerance} s from the hub's clock")
 
     def check_room_at(self, destination: str) -> None:
-        """Raises FspiopError 2005 (429) if too many messages caused by the caller already wait for the destination."""
+        """Raises FspiopError 2005 (429) if the caller has already caused too many messages that wait for the
+        destination."""
         if self.request.method not in CALLBACKS:
             dfsp_limits.check_backlog(self.caller, self.fspiop.source, destination)
 
@@ -215,21 +221,21 @@ class FspiopView(PlainView):
             message = iso20022.read(kind, self.raw_body, self.resource)
         else:
             message = bodies.convert(kind, self._json)
-        # Without the word "null", no element is null. Few bodies have this word in a text.
+        # If the body does not contain the word "null", no element is null. Few bodies have this word in a text.
         if b"null" in self.raw_body:
             bodies.check_no_null(strictjson.loads(self.raw_body) if self._is_iso20022 else self._json)
         minor_unit_checks.check_message(message)
         return message
 
     def digest(self) -> bytes:
-        """Returns a digest of the message. Two texts of one message, such as JSON with other spaces, have equal
-        digests."""
+        """Returns a digest of the message. Two texts of one message have equal digests, for example two JSON texts that
+        differ only in spaces."""
         content = iso20022.content(self.raw_body) if self._is_iso20022 else self._json
         return strictjson.digest(content)
 
     def forwarded_headers(self) -> dict[str, str]:
-        """Returns the received headers that the hub forwards. Leaves out empty headers, because they would not
-        arrive."""
+        """Returns the received headers that the hub forwards. Leaves out empty headers, because an empty header would
+        not arrive at the receiver."""
         found = {}
         for name in FORWARDED:
             value = self._header(name)
@@ -258,17 +264,17 @@ class FspiopView(PlainView):
 
     @property
     def requester(self) -> Recipient:
-        """The caller as the recipient of a callback, with the version that the caller accepts."""
+        """The caller as the recipient of a callback, and the API version that the caller accepts."""
         return Recipient(self.caller, self.fspiop.source, self.accepted_version)
 
 
 def accepted() -> HttpResponse:
-    """Returns 202: the answer follows as a callback."""
+    """Responds with 202, because the answer follows as a callback."""
     return empty(202)
 
 
 def taken() -> HttpResponse:
-    """Returns 200: a callback was accepted."""
+    """Responds with 200, because the hub has accepted a callback."""
     return empty(200)
 
 

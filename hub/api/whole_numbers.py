@@ -1,4 +1,5 @@
-"""Reads whole numbers in the administration and settlement APIs. Clients send the number 8 as 8, 8.0, "8" or "8.0"."""
+"""Reads whole numbers in the administration and settlement APIs. Clients send the whole number 8 as 8, 8.0, "8" or
+"8.0"."""
 
 import re
 from typing import Any
@@ -7,7 +8,7 @@ _WHOLE = re.compile(r"(?P<whole>[0-9]{1,19})(?:\.0+)?\Z")
 
 
 class WholeNumber(int):
-    """A body element that is a whole number. Subclasses set the bounds."""
+    """The type of a body element whose value is a whole number. Subclasses set the smallest and the largest number."""
 
     LEAST = 0
     MOST = 2**63 - 1
@@ -18,7 +19,7 @@ class Percentage(WholeNumber):
 
 
 def whole_number(value: object) -> int | None:
-    """Returns the value of a number or text if this value is a whole number, otherwise None."""
+    """Returns the whole number that a number or text represents, or None if it represents no whole number."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
@@ -30,7 +31,7 @@ def whole_number(value: object) -> int | None:
 
 
 def decode(kind: type, value: object) -> Any:
-    """Reads a `WholeNumber`, a type that msgspec does not know."""
+    """Reads a `WholeNumber`. msgspec cannot read this type itself."""
     if not issubclass(kind, WholeNumber):
         # With this error, a hook reports that it does not know the type.
         raise NotImplementedError(f"no element is a {kind}")

@@ -1,7 +1,7 @@
 """A WSGI handler and a request class that leave out the parts of Django's work that a hub does not need.
 
-To process a message in one set-based transaction costs less than Django's work for the request. docs/decisions/0014 has
-the figures. The meaning of a request does not change.
+Django's usual work for a request takes more CPU time than the hub's set-based transaction for the message.
+docs/decisions/0014 has the figures. The hub handles each request as it would with Django's own handler.
 """
 
 from collections.abc import Callable, Iterable
@@ -39,8 +39,8 @@ _OF_THE_BODY = ("_body", "_stream", "_post", "_files")
 class LeanRequest(WSGIRequest):
     """Parses each text of a content type once, because DFSPs send only a few different content types.
 
-    Frees a body when its request ends, even if other objects still refer to the request. For example, a page's request
-    and Django's messages refer to each other.
+    Frees the body of a request when the request ends, even if other objects still refer to the request. For example, a
+    page's request and Django's messages refer to each other.
     """
 
     def close(self) -> None:
@@ -50,16 +50,17 @@ class LeanRequest(WSGIRequest):
         self.environ.pop("wsgi.input", None)  # granian closes a connection whose body will not be read
 
     def _set_content_type_params(self, meta: dict[str, str]) -> None:
-        # Django would read forms and queries in any encoding of Python that `charset` names, some of which are none of
-        # texts. The hub reads UTF-8 only.
+        # Django would read forms and queries in any Python encoding that `charset` names, even in encodings that are
+        # not for text. The hub reads only UTF-8.
         self.content_type, parameters = _content_type_of(meta.get("CONTENT_TYPE", ""))
         self.content_params = dict(parameters)
 
 
 class LeanHandler(WSGIHandler):
-    """Django's handler. A DFSP's request goes from the server to its view and back, without middleware.
+    """Django's handler. A DFSP's request and its response pass directly between the web server and the view, without
+    middleware.
 
-    The response is complete, so the handler has no work after the server has sent the response.
+    The handler returns a complete response, so it has no work after the server has sent this response.
     """
 
     request_class = LeanRequest

@@ -10,7 +10,7 @@ _address: ContextVar[str] = ContextVar("address", default="")
 
 @contextmanager
 def coming_from(address: str) -> Iterator[None]:
-    """Sets the network address of all entries that are recorded inside of this block."""
+    """Sets the network address in all audit entries that are recorded while this block runs."""
     token = _address.set(address)
     try:
         yield
@@ -19,7 +19,7 @@ def coming_from(address: str) -> Iterator[None]:
 
 
 def address() -> str:
-    """Returns the network address of the present request, or "" if there is no trusted address."""
+    """Returns the network address from which the present request comes, or "" if the hub cannot trust the address."""
     return _address.get()
 
 

@@ -1,7 +1,7 @@
 """Maker and checker: one person requests a change, and another person must approve the change before the request
 expires.
 
-The transaction of the approval also makes the change. So every approved change is made.
+The transaction of the approval also makes the change. So no approval exists without its change.
 """
 
 import hashlib
@@ -21,12 +21,13 @@ from hub.audit.models import Approval
 from hub.sql_execution import execute
 
 _TIME = "SELECT clock_timestamp()"
-# The hash of a secret cannot be used as a secret, but it should not be in a trail that many people read.
+# The hash of a secret cannot be used as a secret, but the hash should not be in an audit trail that many people read.
 _NOT_TOLD = frozenset({"secret_sha256"})
 
 
 class NotApproved(Exception):
-    """Raised with the reason if a request cannot be approved, rejected or withdrawn. The request is unchanged."""
+    """Raised with the reason if a request cannot be approved, rejected or withdrawn. The failed call does not change
+    the request."""
 
 
 def mailbox(email: str) -> str:
@@ -36,7 +37,8 @@ def mailbox(email: str) -> str:
 
 
 def is_one_person(first: User, second: User) -> bool:
-    """Returns whether two accounts belong to one person, because they are one account or have one mailbox."""
+    """Returns whether two accounts belong to one person. Two accounts belong to one person if they are the same account
+    or have the same mailbox."""
     return first.pk == second.pk or (mailbox(first.email) != "" and mailbox(first.email) == mailbox(second.email))
 
 
@@ -53,7 +55,7 @@ def _hash(approval: Approval) -> bytes:
 
 
 def ask(*, kind: str, subject: str, payload: dict[str, Any], reason: str, maker: User) -> Approval:
-    """Requests a change. The request waits for another person's approval until it expires."""
+    """Requests a change. A change request waits for another person's approval until the request expires."""
     return _ask(Approval(kind=kind, subject=subject, payload=payload, reason=reason, maker=maker))
 
 
@@ -91,8 +93,8 @@ def _ask(approval: Approval) -> Approval:
 
 @transaction.atomic
 def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], None]) -> Approval:
-    """Approves the request and makes the change in one transaction. If `perform` raises an exception, the request still
-    waits."""
+    """Approves the request and makes the change in one transaction. If `perform` raises an exception, the request
+    continues to wait for approval."""
     approval = _lock_open(approval_id)
     asker = approval.maker or approval.holder
     if asker is not None:
@@ -104,8 +106,8 @@ def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], No
         raise NotApproved(_("The requester is no longer a user of this hub. Reject this request and submit a new one."))
     if not hmac.compare_digest(_hash(approval), bytes(approval.payload_hash)):
         raise NotApproved(_("This request was changed after it was submitted."))
-    # The change is made before the audit entry is written. Writing the entry locks the trail, and `perform` may resolve
-    # a host name over the network.
+    # The change is made before the audit entry is written. Writing the entry locks the audit trail, and `perform`
+    # sometimes resolves a host name over the network.
     perform(approval)
     return _end(approval, Approval.State.APPROVED, actor=checker, checker=checker)
 

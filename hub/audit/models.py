@@ -1,7 +1,7 @@
 """The audit trail (actor, action, time, states before and after), and requests for a second person's approval.
 
-Entries are only added, and each entry is chained to the previous entry. The terms of a request for approval never
-change, and people decide each request only once.
+Entries of the audit trail are only added, and each entry contains a hash that depends on the previous entry. A request
+for approval never changes its content, and is approved or rejected only once.
 """
 
 import pgtrigger
@@ -115,5 +115,5 @@ class Approval(models.Model):
 
     @property
     def asked_by(self) -> str:
-        """The name of the requesting person or program."""
+        """The name of the person or program that requested the change."""
         return self.maker.get_username() if self.maker else self.client

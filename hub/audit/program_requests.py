@@ -1,7 +1,7 @@
 """Changes for which a program needs a person's approval if TWO_PEOPLE is everywhere.
 
-When the hub starts, the portal registers the kinds of changes and the functions that make them. This module cannot
-import the functions from the portal, because the portal imports all apps that request changes.
+When the hub starts, the portal registers the kinds of changes and the functions that make these changes. This module
+cannot import the portal's functions, because the portal imports all apps that request changes.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class Program:
 
 
 class Waits(Exception):
-    """Raised instead of making a change: the change waits for a second person."""
+    """Raised if a change was not made, because the change waits for a second person's approval."""
 
     def __init__(self, approval: Approval) -> None:
         self.approval = approval
@@ -58,11 +58,12 @@ def ask_where_needed(
     reason: str = "",
     has_own_id: bool = False,
 ) -> None:
-    """Does nothing if programs may act alone. If programs may not act alone, requests the change and raises `Waits`.
+    """Does nothing if programs may make changes without approval. If programs need approval, requests the change and
+    raises `Waits`.
 
-    If the change is impossible now, raises the FspiopError that the change itself would raise. With `has_own_id`, the
-    payload has an id that is used only once. So a repeated call finds the earlier request, even after the earlier
-    request was approved.
+    If the change is impossible now, raises the same FspiopError as the change itself. If `has_own_id` is true, the
+    payload has an id that is used only once. So a repeated call finds the earlier change request by this id, even after
+    its approval.
     """
     if settings.TWO_PEOPLE == EVERYWHERE:
         raise Waits(
@@ -81,10 +82,12 @@ def ask(
     most_waiting: int | None = None,
     is_checked: bool = False,
 ) -> Approval:
-    """Requests the change for every value of TWO_PEOPLE. Raises the errors of `ask_where_needed` except `Waits`.
+    """Requests the change whatever value the setting TWO_PEOPLE has. Raises the errors of `ask_where_needed` except
+    `Waits`.
 
-    Raises FspiopError 2005 (429) if MOST_WAITING or `most_waiting` requests of the program wait. With `is_checked`, the
-    caller has checked that the change is possible, so `ask` does not try out the change.
+    Raises FspiopError 2005 (429) if MOST_WAITING or `most_waiting` requests of this program already wait for approval.
+    If `is_checked` is true, the caller has checked that the change is possible. The function `ask` then does not check
+    the change again.
     """
     most_waiting = MOST_WAITING if most_waiting is None else most_waiting
     mine = Approval.objects.filter(client=program.name)

@@ -33,7 +33,7 @@ def _hash(entry: Entry) -> bytes:
 
 @transaction.atomic
 def record(action: str, *, subject: str, actor: str, before: Any = None, after: Any = None, address: str = "") -> Entry:
-    """Adds one entry in the caller's transaction. So an entry exists only if its change was committed."""
+    """Adds one entry in the caller's transaction. So an audit entry exists only if its change was committed."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
     last = Entry.objects.order_by("-id").values_list("hash", flat=True).first()
@@ -53,10 +53,10 @@ def record(action: str, *, subject: str, actor: str, before: Any = None, after: 
 
 
 def broken_links() -> Iterator[Entry]:
-    """Yields entries that were changed after they were written, or that do not follow from the previous entry."""
+    """Finds entries that were changed after they were written, or whose hash does not fit the previous entry."""
     previous = _GENESIS
-    # The values are read as text. Python may be unable to parse values that `record` did not write, but must still
-    # check the other entries.
+    # The entries' values are read as text. If `record` did not write a value, Python perhaps cannot parse it, but the
+    # other entries must still be checked.
     values = {"before_text": Cast("before", TextField()), "after_text": Cast("after", TextField())}
     entries = Entry.objects.defer("before", "after").annotate(**values).order_by("id")
     for entry in entries.iterator(chunk_size=1000):

@@ -32,7 +32,7 @@ from hub.participants.models import Participant
 log = structlog.get_logger("api")
 
 EVERY_S = 10
-"""A DFSP gets one check in this time. The check ends earlier, so a DFSP has at most one check in progress."""
+"""A DFSP may request one check in this time. A check takes less time, so a DFSP has at most one check in progress."""
 _MOST_S = 5.0
 _AT_ONCE = 4  # the most checks in one process, because each occupies a thread of the web server
 _MOST_BYTES = 4096
@@ -43,8 +43,8 @@ _last: dict[int, float] = {}
 
 
 def check(participant: Participant) -> CallbackCheck:
-    """Calls the participant's endpoint. Raises FspiopError 2005 if this participant, or all participants together,
-    request too many checks."""
+    """Calls the participant's endpoint. Raises FspiopError 2005 if this participant requests too many checks, or if all
+    participants together do."""
     path = f"/participants/ALIAS/callback-check-{secrets.token_hex(8)}/error"
     url = url_for(queries.endpoints_of([participant.pk])[participant.pk], _METHOD, path)
     if url is None:
@@ -61,7 +61,7 @@ def check(participant: Participant) -> CallbackCheck:
 
 
 def _count(participant_id: int) -> None:
-    """Raises FspiopError 2005 if the participant's last check was too recent, in any process of the hub."""
+    """Raises FspiopError 2005 if the participant requested another check too recently, at any process of the hub."""
     now = time.monotonic()
     is_early = now - _last.get(participant_id, -EVERY_S) < EVERY_S
     if not is_early:
@@ -128,8 +128,8 @@ async def _request(key: HubKey, message: Claimed, url: str) -> Reply:
 
 
 def _error_in(reply: Reply) -> tuple[str | None, str | None]:
-    """Returns the code and text of an error of the API. Does not return other bodies, because any server can send
-    them."""
+    """Returns the code and text of an error of the API. Does not return any other body, because the body can come from
+    any server."""
     if 200 <= reply.status < 300:
         return None, None
     try:

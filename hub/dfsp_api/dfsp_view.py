@@ -1,4 +1,5 @@
-"""The base class of the API's views. The class authenticates a caller like the FSPIOP API. Bodies are plain JSON."""
+"""The base class of the views of the hub's own API for DFSPs. The class authenticates callers in the same way as the
+FSPIOP API. Bodies are plain JSON."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -31,9 +32,11 @@ _working = Places()
 
 
 class DfspView(FspiopView):
-    """A resource of this API. `caller` is the id of the participant, whose own data the response has.
+    """The base class of a view for a resource of the hub's own API for DFSPs. `caller` is the id of the participant
+    whose data the response contains.
 
-    With `is_bulk`, only a few requests of one DFSP run at once, and these requests get a share of the process's time.
+    If `is_bulk` is true, only a few requests of one DFSP run at once, and these requests have a limited share of the
+    process's time.
     """
 
     resource: ClassVar[str] = "dfsp"
@@ -88,7 +91,7 @@ def answer(content: Any, *, status: int = 200, further: Mapping[str, str] | None
 def plain_answer(
     raw: bytes, content_type: str, *, status: int = 200, further: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    """Returns these bytes as the response. No cache between the hub and the DFSP may keep this response."""
+    """Returns a response whose body is these bytes. No cache between the hub and the DFSP may store this response."""
     length = {} if status == 304 else {"Content-Length": str(len(raw))}
     usual = {"Cache-Control": "private, no-cache", **length}
     return HttpResponse(raw, status=status, content_type=content_type, headers=usual | dict(further or {}))

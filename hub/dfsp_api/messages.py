@@ -1,4 +1,4 @@
-"""The bodies of the API's requests and responses."""
+"""The bodies of requests and responses in the hub's own API for DFSPs."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,11 +12,12 @@ State = Literal["PENDING", "APPROVED", "REFUSED", "EXPIRED"]
 
 
 class _Request(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A request. An unknown field is refused, because the hub would ignore it."""
+    """A request to the hub's own API for DFSPs. The hub refuses a request with an unknown field, because it would
+    otherwise ignore the field."""
 
 
 class _Response(msgspec.Struct, rename="camel", omit_defaults=True):
-    """A response. Fields without a value are left out."""
+    """A response of the hub's own API for DFSPs. A message does not contain fields without a value."""
 
 
 class NewSigningRequest(_Request):
@@ -27,7 +28,7 @@ class NewSigningRequest(_Request):
 
 
 class NewSigningKey(_Request):
-    """`key` is a public RSA key: PEM, an X.509 certificate in PEM, or a JWK. Earlier keys stay valid."""
+    """`key` is a public RSA key: PEM, an X.509 certificate in PEM, or a JWK. The DFSP's earlier keys stay valid."""
 
     key: Pem | dict[str, Any]
     valid_from: DateTime | None = None
@@ -64,7 +65,7 @@ class Certificates(_Response, kw_only=True):
 
 
 class SigningKey(_Response, kw_only=True):
-    """`keyId` is the SHA-256 of the key's SubjectPublicKeyInfo. The hub's own key has no end of validity."""
+    """`keyId` is the SHA-256 of the key's SubjectPublicKeyInfo. The validity of the hub's own key has no end."""
 
     participant: str
     key_id: str
@@ -121,8 +122,8 @@ class OwnParticipant(_Response, kw_only=True):
 class CallbackCheck(_Response, kw_only=True):
     """The result of one call of the hub to the DFSP's endpoint.
 
-    `status` is missing if there was no response; then `error` is the reason. `isReachable` is true after any HTTP
-    response. `isTaken` is true only after 2xx.
+    If there was no response, `status` is missing and `error` is the reason. `isReachable` is true after any HTTP
+    response. `isTaken` is true only after a response with a status 2xx.
     """
 
     url: str | None = None

@@ -1,7 +1,8 @@
 """Certificates and keys that a DFSP submits. Two people at the hub approve each certificate and each key.
 
-A submission is a request in `hub.audit.approvals` of the kind KIND. By approving the submission, the first person
-requests the change in their own name. The second person approves this request, and the approval makes the change.
+A submission is a request for approval of the kind KIND (`hub.audit.approvals`). When the first person approves the
+submission, the hub creates a change request in this person's name. When the second person approves the change request,
+the hub makes the change.
 """
 
 from collections.abc import Sequence
@@ -27,15 +28,15 @@ _CHANGES = {"sign_certificate": "signCertificate", "add_credential": "addSigning
 
 
 def program_of(participant: Participant) -> Program:
-    """Returns the name of a participant's submissions in the audit trail."""
+    """Returns the name under which a participant submits certificates and keys in the audit trail."""
     return Program(f"DFSP {participant.name}")
 
 
 def submit(participant: Participant, change: str, payload: dict[str, Any], *, reason: str) -> Submission:
-    """Stores a submission that the caller has checked. If an equal submission still waits, returns the waiting
-    submission.
+    """Stores a DFSP's submission, which the caller of this function must have checked. If the same submission already
+    waits for approval, returns the waiting submission.
 
-    Raises FspiopError 2005 (429) if too many submissions of this participant wait.
+    Raises FspiopError 2005 (429) if too many submissions of this participant wait for approval.
     """
     wanted = {"change": change, "payload": payload}
     mine = _of(participant).filter(payload=wanted)
@@ -60,15 +61,16 @@ def latest(participant: Participant) -> list[Submission]:
 
 
 def numbered(participant: Participant, number: int) -> Submission:
-    """Returns the participant's submission with this id. Raises FspiopError 3200 (404) if there is none."""
+    """Returns the participant's submission with this id. Raises FspiopError 3200 (404) if the participant has no such
+    submission."""
     for found in shown(participant, list(_of(participant).filter(pk=number))):
         return found
     raise FspiopError(ErrorCode.ID_NOT_FOUND, "you have no such submission", http_status=404)
 
 
 def shown(participant: Participant, approvals: Sequence[Approval]) -> list[Submission]:
-    """Returns submissions in the form of the API. The number of statements does not depend on the number of
-    submissions."""
+    """Returns submissions in the form of the hub's own API for DFSPs. Runs the same number of SQL statements for any
+    number of submissions."""
     if not approvals:
         return []
     first = min(approval.pk for approval in approvals)
@@ -85,7 +87,7 @@ def _of(participant: Participant) -> Any:
 
 
 def _request_of(approval: Approval, requested: Sequence[Approval]) -> Approval | None:
-    """Returns the request that the first person made because of this submission, or None."""
+    """Returns the change request that the first person's approval of this submission created, or None."""
     wanted = approval.payload
     for found in requested:
         if found.pk > approval.pk and (found.kind, found.payload) == (wanted["change"], wanted["payload"]):
@@ -122,7 +124,7 @@ def _state(approval: Approval) -> str:
 
 
 def certificate_shown(credential: Credential) -> messages.Certificate:
-    """Returns a certificate in the form of the API."""
+    """Returns a certificate in the form of the hub's own API for DFSPs."""
     return messages.Certificate(
         id=credential.pk,
         subject=credential.label,

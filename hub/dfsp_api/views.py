@@ -1,4 +1,4 @@
-"""The views that do not use the ledger: clock, own participant, certificates, signing keys, submissions, callback
+"""The views that do not use the ledger: clock, the caller's own data, certificates, signing keys, submissions, callback
 check."""
 
 import hashlib
@@ -25,7 +25,7 @@ _AT = "/dfsp/v1/submissions"
 
 
 class ClockView(DfspView):
-    """Accepts any Date, so that a DFSP with a wrong clock can find the fault."""
+    """Accepts any Date header, so that a DFSP with a wrong clock can find the fault."""
 
     is_bulk = False
 
@@ -84,7 +84,7 @@ class SigningRequestsView(DfspView):
     )
     def post(self, request: Request) -> HttpResponse:
         wanted, participant = self.body(messages.NewSigningRequest), self.participant
-        # The authority itself may be only in the operators' process, which signs at the approval.
+        # The authority's key is perhaps only in the operators' process, which signs the request when it is approved.
         credentials.check_signing_request(participant, csr=wanted.csr)
         payload = {"participant": participant.name, "csr": wanted.csr, "days": settings.CLIENT_CERTIFICATE_DAYS}
         return _waits(submissions.submit(participant, "sign_certificate", payload, reason=wanted.reason))
@@ -93,8 +93,8 @@ class SigningRequestsView(DfspView):
 class CertificatesView(DfspView):
     @dfsp_schema(TAG, summary="List the caller's certificates, and the hub's authority", answer=messages.Certificates)
     def get(self, request: Request) -> HttpResponse:
-        """Returns the certificates. The authority's certificate is missing if this process has no setting for its
-        file."""
+        """Returns the certificates. The response lacks the certificate of the authority if this process has no setting
+        for the certificate's file."""
         rows = Credential.objects.filter(participant_id=self.caller, kind=Credential.Kind.CERTIFICATE)
         found = [submissions.certificate_shown(credential) for credential in rows.order_by("pk")]
         return answer(messages.Certificates(certificates=found, authority=_authority()))
@@ -176,7 +176,7 @@ def _summaries(participant: Participant) -> list[messages.CredentialSummary]:
             id=credential.pk,
             kind=credential.kind,
             label=credential.label,
-            # The hash of a secret is of no use to its holder, so the response does not have it.
+            # The holder of a secret cannot use the secret's hash, so the response does not contain the hash.
             sha256=None if credential.kind == Credential.Kind.CLIENT else credential.sha256,
             valid_from=time.format_datetime(credential.valid_from),
             valid_until=time.format_datetime(credential.valid_until),

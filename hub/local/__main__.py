@@ -1,4 +1,5 @@
-"""python -m hub.local: runs, tests, stops and removes a hub on this machine. The targets of `make help` call it."""
+"""python -m hub.local: runs, tests, stops and removes a hub on this machine. The Makefile's targets call this command
+(see `make help`)."""
 
 import argparse
 import os
@@ -107,9 +108,9 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _test(asked: argparse.Namespace) -> int:
-    """First runs all tests that are not live tests, in three processes.
+    """First runs the tests that are not live tests, in three processes.
 
-    Then runs the live tests, two files at a time.
+    After all other tests, runs the live tests, two files at a time.
 
     Three processes keep two cores busy, because tests wait a third of their time for a server, a browser or the clock.
 
@@ -121,14 +122,14 @@ def _test(asked: argparse.Namespace) -> int:
     chosen = [argument for argument in asked.arguments if argument != "--"]
     try:
         with stack:
-            # Several test processes on one PostgreSQL of their own need only one migration.
+            # If several test processes share one PostgreSQL server, the migrations run only once.
             environment = stack.env | ({"TEST_TEMPLATE": "migrated"} if stack.postgres else {})
             if chosen:
                 return subprocess.run([*pytest, *chosen], env=environment, cwd=PROJECT).returncode
             # Tests are handed out in small portions. Otherwise one process would run all browser tests alone.
             shared = ["-m", "not live and not thorough", "-n", "3", "--maxschedchunk", "10", "-q", "--durations=25"]
             first = subprocess.run([*pytest, *shared], env=environment, cwd=PROJECT).returncode
-            # Each file starts a hub of its own and waits for it most of the time.
+            # Each test file starts its own hub, and waits for this hub most of the time.
             alone = ["-m", "live and not thorough", "-n", "2", "--dist", "loadfile", "-v", *_files_of_live_tests()]
             live = subprocess.run([*pytest, *alone], env=environment, cwd=PROJECT).returncode
             return first or (0 if live == 5 else live)  # pytest exits with 5 if no test has this mark
@@ -138,7 +139,8 @@ def _test(asked: argparse.Namespace) -> int:
 
 
 def _files_of_live_tests() -> list[str]:
-    """Returns the files that use the mark. To collect all tests takes longer than some live tests."""
+    """Returns the test files that use this pytest mark. Collecting all tests would take longer than running some live
+    tests."""
     files = sorted((PROJECT / "tests").rglob("test_*.py"))
     return [str(file.relative_to(PROJECT)) for file in files if "pytest.mark.live" in file.read_text()]
 

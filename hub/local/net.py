@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from hub.local.errors import LocalError
 
 HOST = "127.0.0.1"
-# The kernel uses ports above these for outgoing connections, so a restarted server finds its port free.
+# The kernel uses only higher ports for outgoing connections. So a restarted server finds its port free.
 SERVER_PORTS = range(15000, 30000)
 
 
@@ -25,7 +25,7 @@ def is_free(port: int, host: str = HOST) -> bool:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """Returns the preferred port if it is free, otherwise another free port."""
+    """Returns the preferred port if this port is free, otherwise another free port."""
     if preferred is not None and is_free(preferred):
         return preferred
     for _ in range(200):
@@ -40,7 +40,7 @@ def free_port(preferred: int | None = None) -> int:
 
 
 def answers(url: str, timeout: float = 2.0) -> bool:
-    """Returns whether a GET of the URL returns 200."""
+    """Returns whether a GET request for the URL returns 200."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or HOST, parts.port or 80, timeout=timeout)
     try:

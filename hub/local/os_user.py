@@ -1,4 +1,5 @@
-"""The user that runs the servers. PostgreSQL refuses root, so root starts both servers as `nobody`."""
+"""Determines the operating system's user that runs the servers. PostgreSQL refuses root, so root starts both servers as
+`nobody`."""
 
 import os
 import pwd
@@ -13,7 +14,8 @@ from hub.local.errors import LocalError
 
 @dataclass(frozen=True)
 class Account:
-    """A user of this machine. If `drop` is true, this program runs as root and starts the servers as this user."""
+    """A user of this machine. If `drop` is true, the calling program runs as root, and starts the servers as this
+    user."""
 
     name: str
     uid: int
@@ -21,14 +23,15 @@ class Account:
     drop: bool
 
     def popen(self) -> dict[str, Any]:
-        """Returns arguments for subprocess that start a program as this user, in a folder that the user can read."""
+        """Returns arguments for `subprocess` by which a program starts as this user, in a folder that the user can
+        read."""
         as_user = {"user": self.uid, "group": self.gid, "extra_groups": []} if self.drop else {}
         return {**as_user, "cwd": "/", "env": server_environment()}
 
     def can(self, test: str, path: Path) -> bool:
-        """Returns whether test(1), run as this user with `-r`, `-w`, `-x` or `-d`, succeeds.
+        """Runs test(1) as this user with `-r`, `-w`, `-x` or `-d`, and returns whether the test succeeds.
 
-        The mode bits of a file are less reliable than test(1).
+        To find what a user may do with a file, test(1) is more reliable than the file's mode bits.
         """
         return subprocess.run(["/bin/sh", "-c", f'test {test} "$1"', "sh", str(path)], **self.popen()).returncode == 0
 

@@ -39,14 +39,14 @@ COMMON = {
 
 
 class Postgres:
-    """One cluster. Call `prepare`, start `argv()`, wait for `is_ready`, then call `ensure_database`."""
+    """One PostgreSQL cluster. Call `prepare`, start `argv()`, wait for `is_ready`, then call `ensure_database`."""
 
     name = "postgres"
     stop_signals = (signal.SIGINT, signal.SIGQUIT)  # fast, then immediate shutdown. After TERM it waits for clients
 
     def __init__(self, state: State, *, throwaway: bool = False) -> None:
-        """Reads the port of the last start. `throwaway` gives up durability. Only the unit tests' own cluster uses
-        it."""
+        """Reads the port that PostgreSQL used at its last start. With `throwaway`, PostgreSQL can lose data in a crash.
+        Only the unit tests' own PostgreSQL cluster has this option."""
         self.state, self.account, self.throwaway = state, state.account, throwaway
         self.settings = COMMON | (THROWAWAY if throwaway else DURABLE)
         self.data = Path()
@@ -74,7 +74,8 @@ class Postgres:
         self.sockets = self._socket_folder()
 
     def running(self) -> int | None:
-        """Returns the pid of the postmaster that serves this data, even if a killed program started it, or None."""
+        """Returns the pid of the postmaster that serves this data, or None. A killed program perhaps started this
+        postmaster."""
         pid, lines = self._postmaster()
         if pid is None or not proc.is_alive(pid):
             return None
@@ -113,7 +114,8 @@ class Postgres:
             )
 
     def sql(self, statement: str, database: str = DATABASE) -> subprocess.CompletedProcess[str]:
-        """Runs one SQL statement with psql. The calling user's libpq variables and files have no effect."""
+        """Runs one SQL statement with psql. The libpq variables and files of the calling user have no effect on
+        psql."""
         target = ["-h", net.HOST, "-p", str(self.port), "-U", USER, "-d", database]
         command = [str(self.bin / "psql"), "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", *target, "-c", statement]
         options = self.account.popen()
@@ -126,7 +128,8 @@ class Postgres:
         return f"postgres://{USER}@{net.HOST}:{self.port}/{DATABASE}"
 
     def forget(self) -> None:
-        """Removes the socket folder after a clean stop. The port stays recorded for the next start."""
+        """Removes PostgreSQL's socket folder after a clean stop. The recorded port is not removed, because the next
+        start uses it."""
         if self.sockets.name.startswith("kitovu-"):
             shutil.rmtree(self.sockets, ignore_errors=True)
 
@@ -134,7 +137,8 @@ class Postgres:
 
     @property
     def _cluster_name(self) -> str:
-        # The title of each process of this cluster contains this name, so they can be told from all other processes.
+        # The title of each process of this cluster contains this name. So the cluster's processes can be distinguished
+        # from all other processes.
         return f"kitovu-{hash_of(self.data)}"
 
     def _processes(self) -> list[int]:
@@ -148,9 +152,9 @@ class Postgres:
             return ""
 
     def _postmaster(self) -> tuple[int | None, list[str]]:
-        """Returns the pid and all lines of postmaster.pid.
+        """Returns the pid in the file postmaster.pid, and all lines of this file.
 
-        The lines are: pid, data folder, start time, port, socket folder, address, memory key, status.
+        The lines of postmaster.pid are: pid, data folder, start time, port, socket folder, address, memory key, status.
         """
         lines = [line.strip() for line in self._read("postmaster.pid").splitlines()]
         try:
@@ -161,10 +165,10 @@ class Postgres:
     def _await_predecessor(self) -> None:
         """Waits until no process uses the data any more, then removes the orphaned lock file.
 
-        PostgreSQL itself refuses to start if any process has the pid in the lock file. After a reboot, another program
-        can have this pid. In a container, the pid can belong to a zombie that the first process never collects. This
-        function counts only processes whose title contains the cluster's name. The caller holds STATE's lock, so no
-        process of the cluster can start meanwhile.
+        PostgreSQL refuses to start if any process has the pid that the lock file contains. After a reboot, another
+        program can have the pid in the lock file. In a container, the pid in the lock file can belong to a zombie that
+        the first process never collects. This function counts only processes whose title contains the cluster's name.
+        The caller holds the lock on STATE, so no process of the cluster can start meanwhile.
         """
         if not proc.PROC.is_dir():
             return  # without /proc (macOS), only PostgreSQL's own check is possible
@@ -177,7 +181,7 @@ class Postgres:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _initdb(self) -> None:
-        """Creates the cluster in another folder, then moves it. So no program uses an incomplete cluster."""
+        """Creates the cluster in another folder, then moves it. So no program can use an incomplete cluster."""
         new = self.data / "new"
         shutil.rmtree(new, ignore_errors=True)
         locale = ["-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
@@ -201,7 +205,8 @@ class Postgres:
         new.rmdir()
 
     def _socket_folder(self) -> Path:
-        """Returns a folder with a short path. STATE's path can be too long for a socket (at most 107 bytes)."""
+        """Returns a folder with a short path, for PostgreSQL's socket. The path of STATE can be too long for a socket,
+        whose path has at most 107 bytes."""
         known = Path(self.state.read(RECORD).get("sockets") or "/nowhere")
         try:
             found = known.lstat()

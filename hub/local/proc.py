@@ -1,4 +1,5 @@
-"""Reads the kernel's information about processes. Without /proc, each function returns the safe answer."""
+"""Reads the kernel's information about processes. If the machine has no /proc, each function returns the answer that
+does no harm."""
 
 import os
 import re
@@ -45,7 +46,7 @@ def is_alive(pid: int) -> bool:
 
 
 def born(pid: int) -> str:
-    """Returns the kernel's start time of a process. Start time and pid together identify a process for ever."""
+    """Returns the kernel's start time of a process. The start time and the pid together identify a process uniquely."""
     fields = _stat(pid)
     return fields[19] if fields else ""
 
@@ -70,10 +71,10 @@ def group_members(pgid: int) -> list[int]:
 
 
 class Crowd:
-    """Counts a group's processes. Counts again only when the machine's number of tasks has changed.
+    """Counts a group's processes. Counts the processes again only when the machine's number of tasks has changed.
 
-    Each count reads all of /proc. One count per second for each of a few processes would use a twentieth of a core, and
-    most counts would not change.
+    Each count of processes reads all of /proc. If a few processes counted every second, they would use a twentieth of a
+    core, and most counts would not change.
     """
 
     def __init__(self, pgid: int) -> None:
@@ -100,7 +101,7 @@ def _tasks() -> int | None:
 
 
 class Death:
-    """Waits for the end of a process. On Linux, the wait needs no polling."""
+    """Waits for the end of a process. On Linux, the function waits without polling."""
 
     def __init__(self, pid: int) -> None:
         try:
@@ -130,9 +131,9 @@ _STEP_S = 0.25  # the longest time until `wait` notices that `stopping` is set
 
 
 def marked(mark: str) -> list[int]:
-    """Returns the living processes that have this mark in their environment, or inherited it from an ancestor.
+    """Returns the living processes whose environment contains this mark. A process inherits the mark from its parent.
 
-    Leaves out this process.
+    Leaves out the calling process.
     """
     wanted = f"{MARK}={mark}".encode()
     found = []
@@ -149,8 +150,8 @@ def marked(mark: str) -> list[int]:
 def titled(program: str, word: str) -> list[int]:
     """Returns the living processes of a program with this word in their command line or title.
 
-    Command line and title can be read without special rights even for another user's process. To read the working
-    directory and environment of another user's process, a program needs special rights.
+    Command line and title can be read without special rights even for another user's process. A program needs special
+    rights to read the working directory and the environment of another user's process.
     """
     found = []
     for pid in pids():
@@ -165,7 +166,7 @@ def titled(program: str, word: str) -> list[int]:
 
 
 def send(pid: int, signal: int, *, group: bool = False) -> bool:
-    """Sends a signal. Returns False if there is no such process."""
+    """Sends a signal to a process or to a process group. Returns False if there is no process with this pid."""
     try:
         (os.killpg if group else os.kill)(pid, signal)
     except (ProcessLookupError, PermissionError):
@@ -175,7 +176,7 @@ def send(pid: int, signal: int, *, group: bool = False) -> bool:
 
 
 def wait_for(condition: Callable[[], object], seconds: float, *, step: float = 0.02) -> bool:
-    """Repeats the check until it is true. Returns False if the check is still false when the time is over."""
+    """Repeats a check until it returns true. Returns False if the check still returns false when the time is over."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -22,7 +22,8 @@ HUB_PROGRAMS = ("web", "worker", "beat")
 
 
 class Stack:
-    """A hub that can be started, extended, disturbed and stopped. Usable as a context manager."""
+    """A hub that a program can start, stop, extend by further processes, and disturb by signals. An object of this
+    class can be used as a context manager."""
 
     def __init__(
         self,
@@ -37,10 +38,10 @@ class Stack:
         limit: int = 16,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Stores the values. The method `start` starts the hub.
+        """Stores the values. Creating this object does not start the hub: call `start` for this.
 
-        `environ` replaces os.environ. If `programs` is empty, only the servers run. `postgres_settings` override the
-        settings of PostgreSQL.
+        `environ` replaces os.environ. If `programs` is empty, only PostgreSQL and Valkey run, and no process of the
+        hub. `postgres_settings` override the settings of PostgreSQL.
         """
         self._given = without_pg(dict(os.environ if environ is None else environ))
         self.state = State(state or self._given.get("STATE") or ".local")
@@ -76,7 +77,8 @@ class Stack:
     # -- start and stop ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts everything and returns when the hub responds. A second call does nothing."""
+        """Starts the servers and the hub's processes, and returns when the hub responds. A second call of `start` does
+        nothing."""
         if self.supervisor is not None:
             return
         self.state.open()
@@ -104,7 +106,8 @@ class Stack:
             raise
 
     def start_servers(self) -> None:
-        """Starts PostgreSQL and Valkey. If the settings have the URL of a server, does not start this server."""
+        """Starts PostgreSQL and Valkey. If the settings contain the URL of a running PostgreSQL or Valkey, does not
+        start this server."""
         assert self.supervisor is not None
         servers: list[Postgres | Valkey] = [server for server in (self.postgres, self.valkey) if server]
         for server in servers:
@@ -118,7 +121,7 @@ class Stack:
             self.postgres.ensure_database()
 
     def stop(self) -> None:
-        """Ends everything that was started, in reverse order."""
+        """Ends all started processes in the reverse order of their start."""
         if self.supervisor is None:
             return
         self.supervisor.stop()
@@ -128,18 +131,18 @@ class Stack:
         self.state.unlock()
 
     def __enter__(self) -> Self:
-        """Starts."""
+        """Starts the hub."""
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stops."""
+        """Stops the hub."""
         self.stop()
 
     # -- while it runs -------------------------------------------------------------------------------------------
 
     def wait_ready(self, names: Sequence[str] | None = None, seconds: float = 60.0) -> None:
-        """Waits until these processes, or by default all processes, are ready."""
+        """Waits until the named processes are ready. Without names, waits for all processes."""
         self._running.wait_ready(names, seconds)
 
     def add_process(
@@ -152,8 +155,8 @@ class Stack:
         cwd: Path | None = None,
         most_processes: int = 64,
     ) -> None:
-        """Starts and supervises another process, without waiting until the process is ready. `env` overrides the
-        hub's."""
+        """Starts and supervises another process, without waiting until the process is ready. `env` overrides variables
+        of the hub's environment."""
         self._running.add(
             Program(
                 name,
@@ -170,23 +173,24 @@ class Stack:
             raise LocalError(f"{name} is not running.", where=self.log(name))
 
     def pid(self, name: str) -> int | None:
-        """Returns the pid of the process with this name. Returns None while the process is being restarted."""
+        """Returns the pid of the process with this name. Returns None while the supervisor restarts the process."""
         return self._running[name].pid
 
     def restarts(self, name: str) -> int:
-        """Returns how often the process was restarted."""
+        """Returns how often the supervisor has restarted the process."""
         return self._running[name].restarts
 
     def log(self, name: str) -> Path:
-        """Returns the log file of the process."""
+        """Returns the path of the process's log file."""
         return self.state.logs / f"{name}.log"
 
     def check(self) -> None:
-        """Raises an error if the supervisor has given up a process."""
+        """Raises an error if the supervisor no longer restarts one of the processes."""
         self._running.check()
 
     def manage(self, *arguments: str, seconds: float = 600.0) -> str:
-        """Runs `manage.py` with the hub's environment and returns the output. Raises an error if the command fails."""
+        """Runs `manage.py` with the hub's environment and returns the output. Raises an error if the `manage.py`
+        command fails."""
         self.tell(f"manage.py {' '.join(arguments)}")
         if not (self.project / "manage.py").is_file():
             raise LocalError(

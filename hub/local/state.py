@@ -1,4 +1,4 @@
-"""The folder of one local hub (STATE), its lock, and the place of the servers' data."""
+"""The folder of one local hub (STATE), the lock on this folder, and the folder of the servers' data."""
 
 import fcntl
 import hashlib
@@ -18,7 +18,7 @@ POINTER = "servers-are-in"  # a symbolic link to the servers' data, if the data 
 
 
 def hash_of(*parts: object) -> str:
-    """Returns twelve hex digits of a hash over the parts."""
+    """Returns the first twelve hexadecimal digits of a hash of the given texts."""
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
 
 
@@ -26,7 +26,7 @@ class State:
     """One STATE folder. Two STATE folders have no server, port or file in common."""
 
     def __init__(self, path: str | Path = ".local") -> None:
-        """Stores the path. The method `open` creates the folder."""
+        """Stores the path. Creating this object does not create the folder STATE: call `open` for this."""
         self.path = Path(os.path.abspath(Path(path).expanduser()))
         self.account: Account = server_account()
         self.logs = self.path / "logs"
@@ -34,7 +34,7 @@ class State:
         self._lock: int | None = None
 
     def open(self) -> None:
-        """Creates the folder, or checks that the existing folder can be used."""
+        """Creates the folder STATE, or checks that the existing folder can be used."""
         try:
             self.logs.parent.mkdir(parents=True, exist_ok=True)
             strangers = self.path.name != ".local" and any(self.path.iterdir()) and not (self.path / SIGN).exists()
@@ -63,7 +63,7 @@ class State:
     # -- small records -------------------------------------------------------------------------------------------
 
     def read(self, name: str) -> dict[str, Any]:
-        """Reads a record that was written earlier.
+        """Reads a record from STATE.
 
         Returns an empty record if the record does not exist or is damaged.
         """
@@ -84,8 +84,9 @@ class State:
     def lock(self, wait_s: float = 20.0) -> int:
         """Locks STATE for this process and for processes that inherit the descriptor.
 
-        The lock ends when all these processes have ended. If the previous owner of the lock has died, its watchdog is
-        perhaps still stopping processes. This function waits until the watchdog has ended.
+        The lock on STATE ends when all processes with the descriptor have ended. If the previous owner of the lock has
+        died, the owner's watchdog is perhaps still stopping processes. This function waits until the watchdog has
+        ended.
         """
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
 
@@ -119,14 +120,14 @@ class State:
             self._lock = None
 
     def owner(self) -> int | None:
-        """Returns the pid of the process that took the lock last."""
+        """Returns the pid of the last process that locked STATE."""
         try:
             return int((self.path / "lock").read_text() or 0) or None
         except (OSError, ValueError):
             return None
 
     def is_locked(self) -> bool:
-        """Returns whether a process holds the lock now."""
+        """Returns whether a process has locked STATE now."""
         try:
             handle = os.open(self.path / "lock", os.O_RDWR)
         except OSError:
@@ -142,8 +143,8 @@ class State:
     # -- the servers' data ---------------------------------------------------------------------------------------
 
     def server_folder(self, name: str) -> Path:
-        """Returns a folder of the servers' user: in STATE, or under /var/tmp if the servers' user cannot reach
-        STATE."""
+        """Returns a folder that belongs to the servers' user. The folder is in STATE, or under /var/tmp if this user
+        cannot reach STATE."""
         pointer = self.path / POINTER
         for home in [self.path, pointer.resolve()] if pointer.is_symlink() else [self.path]:
             if (home / name).is_dir() and self._serves(home / name):
@@ -182,7 +183,8 @@ class State:
         return self.account.can("-w", folder) and self.account.can("-x", folder)
 
     def remove(self) -> None:
-        """Removes STATE and the folders that it points to. The caller holds the lock and has stopped all processes."""
+        """Removes STATE, and the folders outside of STATE that belong to the same hub. The caller must hold the lock on
+        STATE, and must have stopped all processes."""
         if not (self.path / SIGN).exists():
             raise LocalError("This is not a state folder of Kitovu. Nothing was removed.", where=self.path)
         if Path.cwd().is_relative_to(self.path) or self.path in (Path.home(), Path("/")):

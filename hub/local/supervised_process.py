@@ -24,7 +24,7 @@ _WATCH_S = 1.0  # the time between two checks of a ready child; the kernel repor
 
 @dataclass(frozen=True)
 class Program:
-    """A command, and the check that shows whether the started program is ready."""
+    """A command that starts a program, and a check whether the program is ready."""
 
     name: str
     argv: Callable[[], list[str]]
@@ -46,11 +46,12 @@ class Adopted:
         self.pid, self._born = pid, proc.born(pid)
 
     def poll(self) -> int | None:
-        """Returns None while the process lives, and a number after the process's end. The exit status is unknown."""
+        """Returns None while the process exists, and a number after its end. The number says nothing about the exit
+        status, which the supervisor cannot read."""
         return None if proc.is_alive(self.pid) and proc.born(self.pid) == self._born else 0
 
     def send_signal(self, number: int) -> None:
-        """Sends a signal, like Popen.send_signal."""
+        """Sends a signal to the process, like Popen.send_signal."""
         if self.poll() is None:
             proc.send(self.pid, number)
 
@@ -84,7 +85,7 @@ class Child:
         return process.pid if process is not None and process.poll() is None else None
 
     def send(self, number: int, *, group: bool = False) -> bool:
-        """Sends a signal to the process or to its whole group. Returns False if the process does not run now."""
+        """Sends a signal to the process or to its whole group. Returns False if the process is not running now."""
         process = self._process
         if process is None or process.poll() is not None:
             return False
@@ -94,7 +95,7 @@ class Child:
         return True
 
     def stop(self) -> None:
-        """Ends the process and waits for its end."""
+        """Ends the process and waits until it has ended."""
         self.stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -133,8 +134,8 @@ class Child:
         with self.log.open("ab") as out:
             out.write(time.strftime(f"--- {self.program.name}: started %Y-%m-%dT%H:%M:%SZ\n", time.gmtime()).encode())
             out.flush()
-            # In a session of its own, the process does not receive Ctrl-C from the terminal, and its group can be ended
-            # as a whole.
+            # The process runs in its own session. So it does not receive Ctrl-C from the terminal, and its whole
+            # process group can be ended.
             return subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -145,7 +146,8 @@ class Child:
             )
 
     def _watch(self, process: "subprocess.Popen[bytes] | Adopted") -> str:
-        """Waits until the process has ended or must be ended. Returns a text about the process's end."""
+        """Waits until the process has ended, or until the supervisor must end it. Returns a text that describes how the
+        process ended."""
         self.watchdog.add(process.pid, self.program.stop_signals)
         began = time.monotonic()
         crowd = proc.Crowd(process.pid)
@@ -189,7 +191,7 @@ class Child:
 
 
 def tail(log: Path, lines: int = 12) -> str:
-    """Returns the last lines of a log, for an error message."""
+    """Returns the last lines of a log file, for an error message."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, os.path.getsize(log) - 8000))

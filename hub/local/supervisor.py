@@ -11,12 +11,12 @@ from hub.local.watchdog import Watchdog
 
 
 class Supervisor:
-    """The supervised processes of one STATE. The caller holds the lock on STATE."""
+    """The supervised processes of one local hub (STATE). The caller must hold the lock on STATE."""
 
     def __init__(
         self, state: State, lock: int, *, limit: int = 16, tell: Callable[[str], None] = lambda text: None
     ) -> None:
-        """`limit` is the largest number of children."""
+        """`limit` is the largest number of supervised processes."""
         self.state, self.limit, self.tell = state, limit, tell
         self.watchdog = Watchdog(lock)
         self.children: dict[str, Child] = {}
@@ -37,7 +37,7 @@ class Supervisor:
         return child
 
     def __getitem__(self, name: str) -> Child:
-        """Returns a child by its name."""
+        """Returns the supervised process with this name."""
         try:
             return self.children[name]
         except KeyError:
@@ -46,7 +46,7 @@ class Supervisor:
             ) from None
 
     def check(self) -> None:
-        """Raises an error if a child was given up."""
+        """Raises an error if the supervisor no longer restarts one of its processes."""
         for name, child in self.children.items():
             if child.failure:
                 raise LocalError(
@@ -56,9 +56,9 @@ class Supervisor:
                 )
 
     def wait_ready(self, names: Iterable[str] | None = None, seconds: float = 60.0) -> None:
-        """Waits until these children (by default all) are ready.
+        """Waits until the named processes are ready. Without names, waits for all supervised processes.
 
-        Raises an error if a child is given up or the time is over.
+        Raises an error if the time is over, or if the supervisor no longer restarts one of these processes.
         """
         wanted = [self[name] for name in (list(self.children) if names is None else names)]
         end = time.monotonic() + seconds
@@ -75,14 +75,15 @@ class Supervisor:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Ends all children in reverse order, then every other process with this STATE's mark in its environment."""
+        """Ends all supervised processes in reverse order. After that, ends every other process whose environment
+        contains the mark of this STATE."""
         for child in reversed(list(self.children.values())):
             child.stop()
         self.watchdog.close()
         sweep(self.state)
 
     def hurry(self) -> None:
-        """Shortens every time limit of a stop in progress."""
+        """Shortens all time limits while the supervisor stops its processes."""
         for child in self.children.values():
             child.hurry.set()
 

@@ -1,4 +1,4 @@
-"""Runs Valkey from a wheel. Valkey has only hints and caches, so it stores nothing on disk."""
+"""Runs Valkey from a wheel. The hub stores only hints and caches in Valkey, so Valkey writes nothing to disk."""
 
 import signal
 import socket
@@ -17,7 +17,7 @@ class Valkey:
     stop_signals = (signal.SIGTERM,)
 
     def __init__(self, state: State) -> None:
-        """Reads the port of the last start."""
+        """Reads the port that Valkey used at its last start."""
         self.state, self.account = state, state.account
         self.program = Path()
         self.folder = Path()
@@ -25,7 +25,7 @@ class Valkey:
         self.settled = False
 
     def prepare(self) -> None:
-        """Finds the binary and creates the server's folder."""
+        """Finds the Valkey program and creates the server's folder."""
         self.program = binaries.valkey_server(self.account)
         self.folder = self.state.server_folder(self.name)
 

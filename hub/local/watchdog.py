@@ -1,9 +1,9 @@
 """Stops the processes of a supervisor that was killed.
 
 `python -m hub.local.watchdog` reads its list of processes from standard input: "+ pid signals" adds a process, and "-
-pid" removes a process. If the input is closed, the supervisor has ended. After a clean stop the list is empty, and the
-watchdog does nothing. The watchdog inherits the supervisor's lock on STATE. So STATE stays locked until the last
-process has ended.
+pid" removes a process. When the watchdog's input is closed, the supervisor has ended. After a clean stop, the
+watchdog's list of processes is empty, and the watchdog does nothing. The watchdog inherits the supervisor's lock on
+STATE. So STATE stays locked until the watchdog has stopped the last process.
 """
 
 import os
@@ -30,19 +30,20 @@ class Watchdog:
         self._process: subprocess.Popen[str] | None = None
 
     def add(self, pid: int, signals: Iterable[int]) -> None:
-        """Makes the watchdog stop this process and its group if the supervisor dies."""
+        """Adds this process to the watchdog's list: if the supervisor dies, the watchdog stops the process and its
+        group."""
         with self._guard:
             self._known[pid] = f"+ {pid} {','.join(str(int(number)) for number in signals)}\n"
             self._say(self._known[pid])
 
     def remove(self, pid: int) -> None:
-        """Removes a process from the list, because the process has ended or must continue to run."""
+        """Removes a process from the watchdog's list, because the process has ended or must continue to run."""
         with self._guard:
             if self._known.pop(pid, None):
                 self._say(f"- {pid}\n")
 
     def close(self) -> None:
-        """Ends the watchdog. The watchdog first stops the processes that are still on the list."""
+        """Ends the watchdog. Before the watchdog itself ends, it stops the processes that are still on its list."""
         with self._guard:
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.close()
@@ -77,7 +78,8 @@ class Watchdog:
 
 
 def end(pid: int, signals: Iterable[int], seconds: float = GENTLE_S) -> None:
-    """Sends the signals one after the other until the process ends. Then kills the rest of its group."""
+    """Sends these signals to a process one after the other until the process ends. After the process has ended, kills
+    the other processes in its group."""
     for number in signals:
         if not proc.is_alive(pid) or (
             proc.send(pid, number) and proc.wait_for(lambda: not proc.is_alive(pid), seconds)
@@ -88,7 +90,7 @@ def end(pid: int, signals: Iterable[int], seconds: float = GENTLE_S) -> None:
 
 
 def main() -> None:
-    """Waits until the input is closed, then stops the remaining processes in reverse order."""
+    """Waits until the watchdog's input is closed, then stops the remaining processes in reverse order."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     left: dict[int, list[int]] = {}

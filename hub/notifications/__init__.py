@@ -1,8 +1,8 @@
-"""E-mails and signed webhooks. Code calls `notify` in the transaction of an event. A worker then sends the
+"""E-mails and signed webhooks. Other modules call `notify` in the transaction of an event. A worker then sends the
 notification.
 
-Each recipient has a row of its own, so a failing recipient does not delay other recipients. The worker retries a
-notification until it is sent or expires. The portal shows expired notifications as given up.
+Each recipient has a row of its own, so a failing recipient does not delay other recipients. The worker tries to send a
+notification until the notification is sent or expires. The portal shows expired notifications as "given up".
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,15 +20,16 @@ def notify(
     is_secret: bool = False,
     expires_at: datetime | None = None,
 ) -> list[int]:
-    """Writes a notification to each of these e-mail addresses and URLs, in the caller's transaction.
+    """Stores one notification for each of these e-mail addresses and URLs, in the caller's transaction.
 
-    An e-mail address receives subject and text. A URL receives signed JSON: {"type": kind, "timestamp": ..., "data":
-    webhook}. Without `webhook`, data is subject and text. `is_secret`: the text contains a link or a code. A secret
-    text is encrypted in its row, shown on no page, and sent only by e-mail. The text is deleted when the notification
-    is sent, given up or expired. `expires_at`: the time until which the notification may be sent, at most
-    NOTIFICATION_EXPIRES_S from now.
+    A notification to an e-mail address contains the subject and the text. A notification to a URL is signed JSON:
+    {"type": kind, "timestamp": ..., "data": webhook}. If `webhook` is not given, the element `data` contains the
+    subject and the text. `is_secret`: the text contains a link or a code. A secret text is encrypted in the database,
+    shown on no page, and sent only by e-mail. A secret text is deleted when its notification is sent, given up or
+    expired. `expires_at`: the time until which the notification may be sent, at most NOTIFICATION_EXPIRES_S from now.
 
-    If this hub sends no e-mail (EMAIL_URL, EMAIL_HOST), e-mail addresses are ignored. Returns the ids of the new rows.
+    If this hub sends no e-mail (EMAIL_URL, EMAIL_HOST), e-mail addresses are ignored. Returns the ids of the new
+    notifications.
     """
     from hub.notifications import services  # models cannot be imported before the apps are ready
 

@@ -1,4 +1,4 @@
-"""The sender's counters for Prometheus."""
+"""The Prometheus counters of the notifications' sender."""
 
 from prometheus_client import Counter
 
@@ -9,5 +9,5 @@ ATTEMPTS = Counter("kitovu_notifications_attempts_total", "E-mails and webhooks 
 
 
 def count(message: Claimed, outcome: Outcome) -> None:
-    """Counts one attempt by its result."""
+    """Counts one attempt to send a notification, by the attempt's result."""
     ATTEMPTS.labels(message.channel.lower(), outcome.result).inc()

@@ -1,4 +1,5 @@
-"""Notifications to people and other systems, one row for each recipient. The table is the queue."""
+"""Notifications to people and other systems, one row for each recipient. The table of notifications is also the queue
+of the sender."""
 
 from urllib.parse import urlsplit
 
@@ -8,7 +9,8 @@ from django.db.models.functions import Now
 
 
 class Notification(models.Model):
-    """An e-mail or a webhook. The text is stored until the notification is sent. A secret text is stored encrypted."""
+    """A notification: an e-mail or a webhook. The text of a notification is stored until the notification is sent. The
+    database contains a secret text only in encrypted form."""
 
     class Channel(models.TextChoices):
         EMAIL = "EMAIL"
@@ -65,7 +67,7 @@ class Notification(models.Model):
 
     @property
     def shown_recipient(self) -> str:
-        """The recipient for display. Shows only the host of a URL, because the URL's path can be a secret."""
+        """The recipient for display. Shows only the host of a webhook's URL, because the URL's path can be a secret."""
         if self.channel == self.Channel.EMAIL:
             return self.recipient
         return f"{urlsplit(self.recipient).hostname}/…"

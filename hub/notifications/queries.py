@@ -17,7 +17,8 @@ _COUNTS = """
 
 
 def counts() -> tuple[int, int, float]:
-    """Returns the numbers of waiting and of given-up notifications, and the longest wait in seconds."""
+    """Returns the number of waiting notifications, the number of given-up notifications, and the longest wait in
+    seconds."""
     row = execute(_COUNTS).fetchone()
     assert row is not None
     return row[0], row[1], row[2]
@@ -33,9 +34,9 @@ def found(*, is_given_up: bool) -> "QuerySet[Notification]":
 
 
 def one(notification_id: int | None) -> Notification | None:
-    """Returns this notification without its text, or None if the row does not exist.
+    """Returns this notification without its text, or None if it does not exist.
 
-    The hub deletes rows some months after they end.
+    The hub deletes a notification some months after it was sent, given up or withdrawn.
     """
     if notification_id is None:
         return None
@@ -43,7 +44,7 @@ def one(notification_id: int | None) -> Notification | None:
 
 
 def show() -> Iterable[Metric]:
-    """Returns the counts as metrics for Prometheus."""
+    """Returns the counts of notifications as metrics for Prometheus."""
     pending, given_up, age_s = counts()
     return [
         gauge("kitovu_notifications_pending", "E-mails and webhooks not sent yet", pending),

@@ -1,4 +1,4 @@
-"""The result of one attempt, and the time of the next attempt. Pure."""
+"""The result of one attempt to send a notification, and the time of the next attempt. Pure."""
 
 import random
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _LONGEST_WAIT_S = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of one attempt.
+    """The result of one attempt to send a notification.
 
     `is_refusal` is True if the recipient refused the message, so an early retry will not help.
     """

@@ -1,7 +1,8 @@
 """Sends notifications: checks once a second for due notifications, sends them, and stores the results.
 
 Each worker process has one sender, an event loop in a separate thread. So a hanging mail server or webhook receiver
-does not block a task. E-mails and webhooks have separate limits. Only one message at a time is sent to each recipient.
+does not block a task. E-mails and webhooks have separate limits on simultaneous sending. Only one message at a time is
+sent to each recipient.
 """
 
 import asyncio
@@ -49,7 +50,8 @@ class Sender:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Stops the sender. The sender starts no more messages, and the method waits for the messages in progress."""
+        """Stops the sender. After this call, the sender starts no more messages. The method waits for the messages in
+        progress."""
         self._is_stopping.set()
         self._thread.join(timeout_s)
 
@@ -75,7 +77,8 @@ class Sender:
             await asyncio.gather(*self._at_work[EMAIL], *self._at_work[WEBHOOK])
 
     async def _look(self, curl: Curl) -> int:
-        """Starts to send due messages, up to the limits. Returns the number of started messages."""
+        """Starts to send due messages, as many as the limits allow. Returns the number of messages that the sender has
+        started to send."""
         room = {channel: most - len(self._at_work[channel]) for channel, most in PLACES.items()}
         if time.monotonic() - self._expired_at > _EXPIRE_EVERY_S:
             self._expired_at = time.monotonic()
@@ -95,8 +98,8 @@ class Sender:
             metrics.count(message, outcome)
             await self._in_database(_settle, message, outcome)
         except DatabaseError as error:
-            # If a message was sent but its result was not stored, it is sent again after its lease. So a recipient may
-            # receive a message twice, but no message is lost.
+            # If a message was sent but its result was not stored, it is sent again after its lease. So a recipient
+            # sometimes receives a message twice, but no message is lost.
             log.warning("notification_not_settled", notification=message.id, error=str(error)[:200])
         except Exception:  # a faulty message must not delay the others
             log.exception("notification_failed", notification=message.id)

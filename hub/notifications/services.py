@@ -1,4 +1,4 @@
-"""Writes and withdraws notifications, and sends given-up notifications again."""
+"""Stores and withdraws notifications, and lets operators send given-up notifications again."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ _Channel, _State = Notification.Channel, Notification.State
 
 
 class NotSent(Exception):
-    """Raised with the reason if a notification cannot be sent again."""
+    """Raised if a notification cannot be sent again. The exception contains the reason."""
 
 
 def notify(
@@ -42,7 +42,8 @@ def notify(
     is_secret: bool,
     expires_at: datetime | None,
 ) -> list[int]:
-    """Writes notifications as `hub.notifications.notify` describes, in one statement for any number of recipients."""
+    """Stores notifications as `hub.notifications.notify` describes, in one SQL statement for any number of
+    recipients."""
     now = datetime.now(UTC)
     latest = now + timedelta(seconds=settings.NOTIFICATION_EXPIRES_S)
     subject = " ".join(subject.replace("\0", " ").split())[:_LONGEST_SUBJECT]  # a line break would begin another header
@@ -95,7 +96,7 @@ def _webhook_body(kind: str, at: datetime, content: Mapping[str, Any]) -> str:
 
 
 def withdraw(notification_ids: Iterable[int]) -> None:
-    """Withdraws unsent notifications. A notification that a worker is sending now can still arrive."""
+    """Withdraws unsent notifications. A withdrawn notification can still arrive if a worker is sending it now."""
     not_sent = Notification.objects.filter(state__in=[_State.PENDING, _State.GIVEN_UP])
     not_sent.filter(pk__in=list(notification_ids)).update(
         state=_State.WITHDRAWN, ended_at=Now(), leased_until=None, text="", sealed=None
@@ -104,7 +105,8 @@ def withdraw(notification_ids: Iterable[int]) -> None:
 
 @transaction.atomic
 def send_again(notification_id: int, *, actor: str) -> Notification:
-    """Makes a given-up notification due now. Refuses a secret notification, because its text was deleted."""
+    """Makes a given-up notification due now, so that a worker sends it again. Refuses a notification with a secret
+    text, because this text was deleted."""
     found = Notification.objects.select_for_update(no_key=True).filter(pk=notification_id).first()
     if found is None or found.state != _State.GIVEN_UP:
         raise NotSent(_("This notification does not exist, or the hub still tries to send it."))

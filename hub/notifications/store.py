@@ -9,7 +9,7 @@ from hub.sql_execution import execute
 
 @dataclass(slots=True)
 class Claimed:
-    """A notification that this worker holds until its lease ends."""
+    """A notification that this worker has claimed until the claim's lease ends."""
 
     id: int
     kind: str
@@ -25,8 +25,8 @@ class Claimed:
     lease: datetime
 
 
-# Claims only one message of each recipient: the one that is due longest. So a recipient with many messages uses only
-# one place.
+# The statement claims only one message of each recipient: the message that has been due longest. So a recipient with
+# many messages uses only one place.
 _CLAIM = """
     WITH room (channel, places) AS (SELECT * FROM unnest(%s::text[], %s::int[])),
     first AS MATERIALIZED (
@@ -58,7 +58,7 @@ _CLAIM = """
 
 
 def claim(room: Mapping[str, int], *, lease_s: int) -> list[Claimed]:
-    """Claims due notifications for `lease_s` seconds. `room` is the maximum number for each channel."""
+    """Claims due notifications for this worker for `lease_s` seconds. `room` is the maximum number for each channel."""
     rows = execute(_CLAIM, [list(room), list(room.values()), lease_s]).fetchall()
     return sorted((Claimed(*row) for row in rows), key=lambda claimed: claimed.id)
 

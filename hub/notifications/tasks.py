@@ -1,4 +1,5 @@
-"""Runs a sender in each Celery worker process. Also contains the tick that deletes old notifications."""
+"""Runs a sender in each Celery worker process. This module also contains the periodic task that deletes old
+notifications."""
 
 from celery import shared_task, signals
 

@@ -1,4 +1,4 @@
-"""Sends one webhook to an address that `hub.egress` allows. The signature follows the Standard Webhooks
+"""Sends one webhook to an address that `hub.egress` allows. The signature of a webhook follows the Standard Webhooks
 specification."""
 
 import base64
@@ -16,13 +16,13 @@ _MOST_OF_AN_ANSWER = 4096
 
 
 class NoSecret(Exception):
-    """WEBHOOK_SECRET is not set, so nothing can be signed."""
+    """Raised if WEBHOOK_SECRET is not set, because no webhook can then be signed."""
 
 
 def key_of(url: str) -> bytes:
     """Returns the key that signs requests to this URL.
 
-    Each URL has its own key, so no receiver can sign a request to another receiver.
+    Each URL has its own key, so no receiver of webhooks can sign a request to another receiver.
     """
     if not settings.WEBHOOK_SECRET:
         raise NoSecret
@@ -30,13 +30,14 @@ def key_of(url: str) -> bytes:
 
 
 def signature(key: bytes, *, identity: str, timestamp: int, body: bytes) -> str:
-    """Returns the HMAC-SHA256 of id, timestamp and body."""
+    """Returns the HMAC-SHA256 of the webhook's id, timestamp and body."""
     signed = f"{identity}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
 def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
-    """Returns the headers of a webhook. All attempts have one id, so that a receiver can detect repetitions."""
+    """Returns the headers of a webhook. All attempts to send one webhook have the same id, so that a receiver can
+    detect repetitions."""
     identity = f"notification-{message.id}"
     signed = signature(key_of(message.recipient), identity=identity, timestamp=at, body=message.text.encode())
     return {
@@ -48,7 +49,8 @@ def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
 
 
 async def send(curl: Curl, message: Claimed) -> Outcome:
-    """Sends the webhook. Faults of the network or the receiver raise no error."""
+    """Sends one webhook. If the network or the receiver fails, the function raises no error, but returns the result of
+    the attempt."""
     timeout_s = settings.WEBHOOK_TIMEOUT_S
     try:
         headers = headers_for(message, at=int(time.time()))

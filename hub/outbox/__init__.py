@@ -1,6 +1,7 @@
 """The transactional outbox: call `append` in the transaction of an event, and `poke` after its commit.
 
-The table is the queue. A poke is a hint through Redis that some destinations have messages. A poke can be lost.
+The outbox's table is the queue of messages. A poke is a hint through Redis that some destinations have waiting
+messages. If a poke is lost, the messages are only delayed.
 """
 
 from collections.abc import Collection, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Finds the URLs for messages to participants. Caches registered endpoints until they change."""
+"""Finds the URLs for messages to participants. This module caches participants' endpoints until they change."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from hub.participants import endpoint_types_and_urls, queries
 
 
 class Addresses:
-    """The cache of one courier. Only one thread may use a cache at a time."""
+    """One courier's cache of its destinations' endpoints. Only one thread may use this cache of endpoints at a time."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[int, dict[str, str]]] = {}  # endpoints, and their version, which is read first
 
     def urls_for(self, messages: Sequence[Claimed]) -> list[str | None]:
-        """Returns the URL of each message, or None if its destination has registered no fitting endpoint."""
+        """Returns the URL for each message, or None if the message's destination has registered no fitting endpoint."""
         self._read({message.destination_id: message.endpoints_version for message in messages})
         return [
             endpoint_types_and_urls.url_for(self._known[message.destination_id][1], message.method, message.path)

@@ -2,8 +2,8 @@
 
 The hub refuses the next requests of a participant with too many waiting messages.
 
-While requests arrive, each process counts the messages in the table once a second. So a participant can exceed the
-limit only by the messages of one second.
+While requests arrive, each process counts the messages in the outbox's table once a second. So a participant can exceed
+its limit only by the messages of one second.
 """
 
 import threading
@@ -26,12 +26,14 @@ _read_at = float("-inf")
 
 
 def is_crowded(source: str, destination: str) -> bool:
-    """Returns whether the messages that `source` caused have reached their limit at `destination`. Takes two names."""
+    """Returns whether the messages that `source` has caused and that wait at `destination` have reached their limit.
+    The arguments are two participants' names."""
     return (source, destination) in crowded()
 
 
 def crowded() -> frozenset[tuple[str, str]]:
-    """Returns the pairs (source, destination) of names whose waiting messages have reached their limit."""
+    """Returns pairs of names (source, destination): the source's messages at the destination have reached their
+    limit."""
     global _crowded, _read_at
     if time.monotonic() - _read_at > _REFRESH_S and _reading.acquire(blocking=False):
         try:
@@ -46,6 +48,6 @@ def crowded() -> frozenset[tuple[str, str]]:
 
 
 def forget() -> None:
-    """Clears the cached result, for tests."""
+    """Clears the cached counts, for tests."""
     global _crowded, _read_at
     _crowded, _read_at = frozenset(), float("-inf")

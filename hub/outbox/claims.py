@@ -1,6 +1,6 @@
-"""The statements by which couriers find and claim waiting messages.
+"""The SQL statements by which couriers find and claim waiting messages.
 
-Each source with messages at a destination has a share of the destination's room.
+The hub divides the number of messages that it may send to a destination among the sources with messages there.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from hub.sql_execution import execute, is_away, is_of_some_rows
 
 @dataclass(slots=True)
 class Claimed:
-    """A message that this worker holds until its lease ends."""
+    """A message that this worker has claimed until the claim's lease ends."""
 
     id: int
     destination_id: int
@@ -48,7 +48,7 @@ class Claimed:
 def _sources_at(destination: str) -> str:
     """Returns SQL for the sources with pending messages at a destination.
 
-    The SQL steps from source to source in the index.
+    The SQL reads only one entry of the index for each source.
     """
     return f"""
         WITH RECURSIVE source (id) AS (
@@ -62,9 +62,10 @@ def _sources_at(destination: str) -> str:
         )"""  # noqa: S608 (a column's name)
 
 
-# Chooses due messages. All sources with messages at a destination share its room, and each source's oldest messages
-# come first. So no source waits behind thousands of messages of another source. `statement_timestamp()` limits the
-# range of the index scan. `clock_timestamp()` would only filter the rows that were read.
+# Chooses due messages. All sources with messages at a destination share the number of messages that may be sent to it,
+# and each source's oldest messages come first. So no source waits behind thousands of messages of another source.
+# `statement_timestamp()` limits the range of the index scan. `clock_timestamp()` would only filter the rows that were
+# read.
 _DUE = f"""
     SELECT due.id, due.destination_id, due.source_id, due.octets, sender.most
     FROM unnest(%s::bigint[], %s::int[]) AS wanted (destination_id, room)
@@ -106,9 +107,9 @@ _LEASE = """
               (SELECT p.endpoints_version FROM participants_participant p WHERE p.id = m.destination_id), m.source_id
 """
 
-# Postpones messages that have a predecessor, so that a claim reads only messages that can be sent. The more a message
-# has waited already, the longer it is postponed. The delivery of the predecessor ends the postponement. The time limit
-# is only for the case that the delivery does not find the message.
+# Postpones messages that have an undelivered predecessor, so that a claim reads only messages that can be sent. The
+# longer a message has waited already, the longer it is postponed. The delivery of the predecessor ends the
+# postponement. The time limit matters only if the delivery does not find the message.
 _PUT_OFF = """
     UPDATE outbox_message m
     SET due_at = clock_timestamp()
@@ -117,10 +118,10 @@ _PUT_OFF = """
 """
 _BEHIND_S = 2.0
 
-# Postpones the oldest due messages of paused streams, without claiming them. The first table takes no locks, so that
-# messages of other kinds can be claimed meanwhile. The limit is of rows that are read, because the kind is not in the
-# index. The second table does not name the state, because then PostgreSQL could choose a partial index that does not
-# begin with the id.
+# Postpones the oldest due messages of paused streams, without claiming them. The first table of the WITH locks no rows,
+# so that messages of other kinds can be claimed meanwhile. The limit applies to the rows that are read, because the
+# kind is not in the index. The second table does not name the state. Otherwise PostgreSQL could choose a partial index
+# that does not begin with the id.
 _PUT_OFF_PAUSED = """
     WITH paused AS MATERIALIZED (
         SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::int[])
@@ -149,9 +150,9 @@ _PUT_OFF_PAUSED = """
     WHERE m.id = ANY(ARRAY(SELECT free.id FROM free))
 """
 
-# The commit of a claim, or of deliveries, does not wait for the disk or a standby. If PostgreSQL loses it in a crash,
-# the messages are sent once more, as after a crash between the sending and the commit. No report to a DFSP depends on
-# such a commit. Every other commit of the hub waits for the disk.
+# The commit of a claim, or of deliveries, does not wait for the disk or a standby. If PostgreSQL loses such a commit in
+# a crash, the messages are sent again, as after a crash between the sending and the commit. No report to a DFSP depends
+# on such a commit. Every other commit of the hub waits for the disk.
 _NO_WAIT = "SET LOCAL synchronous_commit TO off"
 
 
@@ -180,7 +181,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """A source's messages of one kind, which the courier does not send to a destination for some seconds."""
+    """A paused stream: messages of one source and kind that the courier does not send to a destination for some
+    seconds."""
 
     destination_id: int
     source_id: int
@@ -189,11 +191,11 @@ class Paused:
 
 
 def put_off_paused(paused: Sequence[Paused], *, most: int) -> int:
-    """Postpones at most so many due messages of paused streams, so that claims find the other messages of the same
+    """Postpones at most `most` due messages of paused streams, so that claims find the other messages of the same
     sources.
 
-    Each destination has the same share of `most`, and divides the share between its paused streams. Returns the number
-    of postponed messages.
+    Each destination has the same share of `most`, and each paused stream of a destination has the same part of this
+    share. Returns the number of postponed messages.
     """
     if not paused:
         return 0
@@ -223,10 +225,11 @@ def claim(
 ) -> Claim:
     """Claims due messages for `lease_s` seconds.
 
-    For each destination, claims as many messages as there is room for, and gives each source its share. `open_requests`
-    has the number of open requests by (destination, source), and `most_of_one_source` is its limit. Messages whose ids
-    are to be skipped are left out. Other workers leave out the claimed messages. Uses one transaction. `each_alone`
-    claims each message in a separate statement, for a destination where one message makes the statement fail.
+    For each destination, claims as many messages as the hub may send now, and each source has its share of this number.
+    `open_requests` has the number of open requests by (destination, source), and `most_of_one_source` is its limit.
+    Leaves out the messages whose ids the caller wants to skip. While messages are claimed, no other worker claims them.
+    Claims all these messages in one transaction. `each_alone` claims each message in a separate statement, for a
+    destination where one message makes the statement fail.
     """
     with transaction.atomic():
         execute(_NO_WAIT)
@@ -274,8 +277,8 @@ def _lease_each(ids: Sequence[int], lease_s: int) -> tuple[list[TupleRow], list[
 
 
 def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, int]]) -> tuple[list[int], set[int]]:
-    """Returns the ids of messages within each destination's byte limit, and the destinations that perhaps have more
-    messages."""
+    """Returns the ids of as many messages as each destination's byte limit allows. The function also returns the
+    destinations that perhaps have more messages."""
     ranked: list[tuple[int, int, int, int]] = []
     has_more: set[int] = set()
     counts: Counter[tuple[int, int]] = Counter()

@@ -21,7 +21,7 @@ NOT_IMPLEMENTED = 501
 
 @dataclass(slots=True)
 class Answer:
-    """The response: an HTTP status, or 0 and the reason why there is no response."""
+    """A participant's response: an HTTP status, or 0 and the reason why there is no response."""
 
     status: int
     error: str = ""
@@ -35,12 +35,12 @@ class Answer:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the participant read and refused the message, so that an early retry will not help."""
+        """Whether the participant has read and refused the message. An early retry would then not help."""
         return (300 <= self.status < 500 and self.status not in (408, 425, 429)) or self.status == NOT_IMPLEMENTED
 
     @property
     def is_silence(self) -> bool:
-        """Whether the message was sent but had no response."""
+        """Whether the message was sent, but the participant did not respond."""
         return self.status == 0 and not self.is_unsent
 
 
@@ -52,8 +52,8 @@ class HubKey:
         self._key: Any = jws.load_private_key(Path(path).read_bytes()) if path else None
 
     def headers_for(self, message: Claimed) -> dict[str, str]:
-        """Returns the headers to send. If the hub wrote the message, the headers contain a signature (FSPIOP API v1.1,
-        table 1)."""
+        """Returns the HTTP headers that the hub sends with a message. If the hub wrote the message, the headers contain
+        a signature (FSPIOP API v1.1, table 1)."""
         if not message.signed_by_hub:
             return message.headers
         headers = message.headers | {"fspiop-uri": message.path, "fspiop-http-method": message.method}
@@ -71,7 +71,8 @@ class HubKey:
 
 
 async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) -> Answer:
-    """Sends one message. Faults of the network or the recipient raise no error."""
+    """Sends one message. If the network or the recipient fails, the function raises no error, but returns this failure
+    as its result."""
     timeout_s = settings.OUTBOX_TIMEOUT_S
     try:
         reply = await curl.request(
@@ -87,14 +88,15 @@ async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) 
         return cannot_be_sent(error)
     if 200 <= reply.status < 300:
         return Answer(reply.status)
-    # PostgreSQL cannot store a NUL, and one statement stores this result together with others.
+    # PostgreSQL cannot store a NUL, and one SQL statement stores this result together with the results of other
+    # messages.
     said = reply.body[:300].decode(errors="replace").replace("\0", "\ufffd")
     text = f"HTTP {reply.status}: {said}"
     return Answer(reply.status, text, _retry_after(reply.retry_after_s))
 
 
 def cannot_be_sent(error: Exception) -> Answer:
-    """Returns the answer for a message that cannot be written as a request."""
+    """Returns the result for a message that the hub cannot write as an HTTP request."""
     return Answer(0, f"cannot be sent: {type(error).__name__}: {error}", is_unsent=True, is_hopeless=True)
 
 

@@ -1,12 +1,13 @@
 """Delivers the outbox: claims due messages, sends them concurrently, and stores the results.
 
-Each worker process has one courier, an event loop in a thread of its own. The courier checks for messages when it
-receives a notification (`hub.outbox.wakeup`), and also once a second. So a lost notification or a failed Redis can
-delay messages by a second, but no message is lost.
+Each worker process has one courier, an event loop in a thread of its own. A courier checks for messages when it
+receives a notification (`hub.outbox.wakeup`), and also once a second. If a notification is lost or Redis fails,
+messages are delayed by at most a second, and no message is lost.
 
-One transaction claims messages for all destinations, and a second transaction stores all results. Each destination has
-a limit of open requests and bytes, and one source may use only a part of the limit. The courier pauses each destination
-separately (`hub.outbox.destination_pauses`). So a destination that hangs delays no other destination.
+A courier claims messages for all destinations in one transaction, and stores all results in a second transaction. Each
+destination has limits on open requests and bytes, and one source may use only a part of these limits. A courier pauses
+each destination separately (`hub.outbox.destination_pauses`). So a destination that hangs does not delay other
+destinations.
 """
 
 import asyncio
@@ -70,7 +71,8 @@ class Courier:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Claims no more messages. Waits for the messages that are being sent, and stores their results."""
+        """After this call, the courier claims no more messages. Waits until the messages in progress are sent, and
+        stores their results."""
         self._is_stopping = True
         self._loop.call_soon_threadsafe(self._news.set)
         self._thread.join(timeout_s)
@@ -125,7 +127,7 @@ class Courier:
             await asyncio.sleep(_LOOK_EVERY_S * random.uniform(0.7, 1.0))  # noqa: S311 (no secret)
 
     async def _look(self, find: Callable[[], Iterable[int]]) -> None:
-        """Looks at the destinations that `find` returns from the database."""
+        """Makes the courier check for messages to the destinations that `find` returns from the database."""
         try:
             self._look_at(await self._in_database(find))
         except DatabaseError as error:
@@ -164,7 +166,8 @@ class Courier:
             await self._claim_later(errors)
 
     async def _claim_later(self, errors: Mapping[int, BaseException]) -> None:
-        """Looks at these destinations again after a pause, because a claim failed without a fault of their messages."""
+        """Makes the courier check these destinations again after a pause, because a claim failed although their
+        messages have no fault."""
         for error in {id(error): error for error in errors.values()}.values():
             if isinstance(error, DatabaseError) and _is_connection_lost(error):
                 log.warning("outbox_can_not_be_claimed", error=str(error)[:200])
@@ -256,7 +259,7 @@ class Courier:
 
     async def _deliver(self, destination: Destination, message: Claimed, url: str | None) -> None:
         answer = await self._send(message, url)
-        # A source that had all its connections may have further messages, which no claim has counted.
+        # If a source used all its connections, it perhaps has further messages, which no claim has counted.
         has_limit = destination.open_by_source[message.source_id] >= settings.OUTBOX_CONCURRENCY_PER_SOURCE
         destination.has_news = destination.has_news or has_limit
         destination.ends(message)
@@ -300,7 +303,7 @@ class Courier:
                 self._look_at(await self._in_database(_settle, results, left_alone))
             except DatabaseError as error:
                 # If a message was sent but its result was not stored, it is sent again when its lease ends. So a
-                # message may arrive twice, but is never lost.
+                # message sometimes arrives twice, but is never lost.
                 log.warning("outbox_not_settled", messages=len(results), error=str(error)[:200])
             except Exception:  # the courier must continue
                 log.exception("settling_failed")
@@ -310,8 +313,8 @@ class Courier:
 
 
 def _longer() -> int:
-    """Returns the factor by which a courier waits longer for more messages, so that groups are larger while processors
-    are busy."""
+    """Returns a factor for the time that a courier waits for more messages. While processors are busy, the factor is
+    larger, so that groups are larger."""
     return _LONGER if processors.are_short() else 1
 
 
@@ -331,10 +334,10 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
 
 
 def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores these results. Returns the participants whose messages may be sent now.
+    """Stores the results of these messages. Returns the participants whose messages may be sent now.
 
-    These are the destinations of messages that waited for a delivered message, the destinations of failed messages, and
-    the requesters that must be notified of a failure.
+    The result contains the destinations of messages that waited for a delivered message, and of failed messages.
+    The result also contains the requesters that must be notified of a failure.
     """
     try:
         found = _settle_together(results, left_alone)
@@ -357,10 +360,11 @@ def _settle_together(
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores each result alone. So if the database refuses one result, the hub does not send the other messages again.
+    """Stores the result of each message in a separate transaction. So if the database refuses one message's result, the
+    hub does not send the other messages again.
 
-    Returns the destinations of all results, because deliveries may be stored already, and then the repetition finds no
-    messages that waited for them.
+    Returns the destinations of all results. Some deliveries are perhaps stored already, and the repetition finds no
+    messages that waited for these deliveries.
     """
     found = {message.destination_id for message, _ in results}
     for message, answer in results:

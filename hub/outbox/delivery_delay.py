@@ -1,16 +1,19 @@
-"""Measures how long messages wait until couriers send them. Web processes refuse new work if the delay is long.
+"""Measures how long messages wait until couriers send them. Web processes refuse new work if messages wait long for
+couriers.
 
-Couriers measure the wait of messages for each destination and source. Two delays follow:
+Couriers measure how long messages wait, for each destination and each source. From these waits, couriers compute two
+delays:
 
-- The delay of the hub is the shortest wait of a destination. If a DFSP is slow or was down, only the messages for this
-  DFSP wait. If a DFSP floods the hub, only the messages that it has caused wait. If the messages of most sources wait
-  at every destination, the hub itself is too slow.
-- The delay of a source is the shortest wait of its own messages at a destination, its own endpoint among them. So other
-  participants, even several that act together, cannot make this delay long while the hub is quick.
+- The hub's delay is the wait at the destination whose messages wait least. If a DFSP is slow or was down, only the
+  messages for this DFSP wait. If a DFSP floods the hub with requests, only the messages that this DFSP has caused wait.
+  If the messages of most sources wait at every destination, the hub itself is too slow.
+- A source's delay is the wait at the destination where the source's own messages wait least. The source's own endpoint
+  is one of these destinations. So while the hub is quick, other participants cannot make a source's delay long, even if
+  several act together.
 
-New work of a source is refused only if both delays are long. Couriers publish the delays in Redis for two seconds. Web
-processes read the delays twice a second in a separate thread, so no request waits for Redis. Without a value, web
-processes refuse nothing because of a delay.
+The hub refuses new work of a source only if the hub's delay and the source's delay are both long. Couriers publish the
+delays in Redis for two seconds. Web processes read the delays twice a second in a separate thread, so no request waits
+for Redis. If Redis contains no delays, web processes refuse no request because of a delay.
 """
 
 import threading
@@ -42,9 +45,9 @@ Age = tuple[int, int, float]
 def delay_of(ages: Iterable[Age]) -> float:
     """Returns the delay of the hub in seconds.
 
-    The wait at a destination is the median over the sources, so one source alone cannot change it. Returns 0 if fewer
-    than two destinations get messages, or if fewer than two participants cause messages. In these cases, the hub cannot
-    tell whether the hub or a participant is slow.
+    The wait at a destination is the median of its sources' waits, so one source alone cannot change it. Returns 0 if
+    fewer than two destinations get messages, or if fewer than two participants cause messages. With fewer than two
+    destinations or sources, the function cannot decide whether the hub or a participant is slow.
     """
     by_destination: dict[int, dict[int, list[float]]] = {}
     sources: set[int] = set()
@@ -58,7 +61,7 @@ def delay_of(ages: Iterable[Age]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """The delay of the hub, and the delays of the sources, in seconds."""
+    """The hub's delay, and the delays of the sources, in seconds."""
 
     of_hub: float = 0.0
     of_sources: Mapping[int, float] = field(default_factory=dict)
@@ -66,18 +69,20 @@ class Delays:
     def for_source(self, source_id: int | None) -> float:
         """Returns the delay for new work of a source.
 
-        The delay is 0 if none of the source's messages was sent recently.
+        The delay of a source is 0 if none of the source's messages was sent recently.
         """
         return min(self.of_hub, self.of_sources.get(source_id, 0.0)) if source_id is not None else 0.0
 
     def write(self) -> bytes:
-        """Returns the text for Redis. The delays of sources do not matter if the hub is quick."""
+        """Returns the delays as the text that Redis stores. If the hub is quick, the text omits the delays of sources,
+        because they then have no effect."""
         sources = {str(source_id): round(delay_s, 3) for source_id, delay_s in self.of_sources.items()}
         return orjson.dumps({"hub": round(self.of_hub, 3), "sources": sources if self.of_hub else {}})
 
     @classmethod
     def read(cls, text: bytes) -> "Delays":
-        """Raises ValueError if another program has written the text."""
+        """Raises ValueError if the text does not have the expected form, for example because another program has
+        written it."""
         try:
             found = orjson.loads(text)
             return cls(float(found["hub"]), {int(id): float(each) for id, each in found["sources"].items()})
@@ -105,7 +110,7 @@ def _redis() -> redis.Redis:
 
 
 class Publisher:
-    """In a separate thread, publishes the delay that a courier measures."""
+    """Publishes the delays that a courier measures, in a separate thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -115,7 +120,7 @@ class Publisher:
         self._thread: threading.Thread | None = None
 
     def saw(self, ages: list[Age]) -> None:
-        """Adds the ages of messages to the measurement. Raises no error and never waits."""
+        """Adds the ages of messages to the measurement. The call raises no error and never waits."""
         if not ages:
             return
         now = self._clock()
@@ -129,7 +134,7 @@ class Publisher:
             self._arrived.notify()
 
     def delays(self) -> Delays:
-        """Returns the delays, measured by the messages of the last second."""
+        """Returns the delays that the messages of the last second show."""
         since = self._clock() - _WINDOW_S
         return delays_of(age for at, age in self._seen if at > since)
 
@@ -138,7 +143,7 @@ class Publisher:
         is_delayed = False
         while True:
             with self._arrived:
-                # Once no more messages come, a delay that was published must end before its time.
+                # If no more messages come, a published delay must end before it expires in Redis.
                 self._arrived.wait_for(lambda: self._has_news, timeout=_WINDOW_S if is_delayed else None)
                 self._has_news = False
             found = self.delays()
@@ -148,7 +153,7 @@ class Publisher:
 
 
 def publish(client: redis.Redis, delays: Delays) -> None:
-    """Publishes delays for two seconds."""
+    """Publishes delays in Redis, where they expire after two seconds."""
     try:
         client.set(_key(), delays.write(), px=int(_VALID_S * 1000))
     except (RedisError, OSError) as error:
@@ -156,7 +161,7 @@ def publish(client: redis.Redis, delays: Delays) -> None:
 
 
 def published(client: redis.Redis) -> Delays:
-    """Returns the delays that a courier published in the last two seconds, or none."""
+    """Returns the delays that a courier has published in the last two seconds, or no delays."""
     try:
         text = client.get(_key())
         return Delays.read(text) if text is not None else Delays()  # type: ignore[arg-type]
@@ -165,7 +170,7 @@ def published(client: redis.Redis) -> Delays:
 
 
 class Reader:
-    """Reads the delays for a web process. All delays are 0 until a value has been read."""
+    """Reads the delays for a web process. All delays are 0 until this object has read delays from Redis."""
 
     def __init__(self) -> None:
         self._delays, self._read_at = Delays(), float("-inf")
@@ -174,7 +179,8 @@ class Reader:
         self._thread: threading.Thread | None = None
 
     def delay_s(self, source_id: int | None) -> float:
-        """Returns the delay for new work of a source, and starts a new read in the thread. Never waits."""
+        """Returns the delay for new work of a source, and makes the separate thread read the delays again. Never
+        waits."""
         if self._thread is None or not self._thread.is_alive():
             with self._starting:
                 if self._thread is None or not self._thread.is_alive():

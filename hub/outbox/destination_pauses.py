@@ -1,19 +1,20 @@
 """One courier's record of its destinations: their open requests, and the pauses after missing responses. Pure.
 
-Only missing responses lead to a pause: a refused connection, or a request without a response in time. Any response
-shows that the destination works. A message that the hub itself could not send does not count as a missing response.
+A destination is paused only because of missing responses: a refused connection, or a request without a response in
+time. Any response shows that the destination works. A message that the hub itself could not send does not count as a
+missing response.
 
 If messages of one source and kind get no response, the courier pauses only messages of this source and kind. A DFSP's
-server can hang on one kind of message, or on one participant's messages, and still accept all other messages. The
+server can hang on one kind of message, or on messages of one participant, and still accept all other messages. The
 courier pauses the whole destination only if messages of several sources get no response, and no other message gets a
 response. Each process has its own record of destinations, and this record is only a hint.
 
-The courier claims a message before it finds that the message must be postponed: because of a pause, or because an
-earlier message of the same subject is not delivered. If a source has a million messages that wait, postponing them one
-after the other would use a whole processor. So between two regular checks, the courier postpones only some of each
-source's messages. Then the courier claims no more messages of this source to this destination until the next check. At
-the check, one statement postpones many more messages of this source's paused kinds, so that its other messages do not
-wait behind them.
+The courier first claims a message. Only then does it find that it must postpone the message because of a pause, or
+because an earlier message of the same subject is not delivered. If a source has a million waiting messages, a courier
+that postponed them one after the other would use a whole processor. So between two regular checks, the courier
+postpones only some of each source's messages. After that, the courier claims no more messages of this source to this
+destination until the next regular check. At the regular check, one SQL statement postpones many more messages of the
+source's paused kinds. So the source's other messages do not wait behind the paused messages.
 """
 
 from collections import Counter
@@ -32,7 +33,7 @@ _NONE_FREE = 1_000_000  # open requests of a source that may have no more
 
 @dataclass(slots=True)
 class _Silence:
-    """Consecutive requests without a response, and the pause that follows from them."""
+    """The number of consecutive requests without a response, and the pause after these requests."""
 
     count: int = 0
     pause: GrowingPause = field(default_factory=lambda: GrowingPause(_FIRST_PAUSE_S))
@@ -42,7 +43,8 @@ class _Silence:
         return self.count >= FAILURES
 
     def goes_on(self, now: float) -> float:
-        """Counts one more request. Returns the length of the pause that begins, in seconds, or 0."""
+        """Counts one more request without a response. Returns the length in seconds of the pause that begins now, or 0
+        if no pause begins."""
         if self.pause.is_on(now):
             return 0.0  # the request was sent before the pause, and failed for the same reason
         self.count += 1
@@ -57,7 +59,7 @@ class _Stream:
     has_probe: bool = False
 
     def rests_for(self, now: float, probe_s: float) -> float | None:
-        """Returns how long these messages are paused, in seconds, or None if the courier may send one."""
+        """Returns for how many seconds these messages are still paused, or None if the courier may send one of them."""
         if not self.silence.is_long:
             return None
         if self.silence.pause.is_on(now):
@@ -82,7 +84,7 @@ class Destination:
     def room(self, now: float, *, most: int, most_at_once: int, most_octets: int) -> Room | None:
         """Returns how many messages and bytes the courier may send to this destination now.
 
-        Returns None if it may send none.
+        Returns None if the courier may send no message.
         """
         if self._silence.pause.is_on(now):
             return None
@@ -91,7 +93,7 @@ class Destination:
         return Room(messages, octets) if messages > 0 and octets > 0 else None
 
     def pause_before(self, message: Claimed, now: float, *, probe_s: float) -> float | None:
-        """Returns how long this message is paused, in seconds, or None if the courier may send the message.
+        """Returns for how many seconds this message is still paused, or None if the courier may send the message.
 
         `probe_s` is a request's deadline.
         """
@@ -104,13 +106,13 @@ class Destination:
         return seconds
 
     def begins(self, message: Claimed) -> None:
-        """Counts a request that begins."""
+        """Counts a request to the destination that begins."""
         self.open_requests += 1
         self.open_octets += len(message.body)
         self.open_by_source[message.source_id] += 1
 
     def ends(self, message: Claimed) -> None:
-        """Counts a request that has ended."""
+        """Counts a request to the destination that has ended."""
         self.open_requests -= 1
         self.open_octets -= len(message.body)
         self.open_by_source[message.source_id] -= 1
@@ -122,7 +124,8 @@ class Destination:
         self._postponed.update(counts)
 
     def crowded(self, now: float, *, probe_s: float) -> list[Paused]:
-        """Returns the paused streams of the sources that had as many messages postponed as is allowed."""
+        """Returns the paused streams of each source for which the courier has postponed the permitted number of
+        messages."""
         if self._is_silent:
             return []
         return [
@@ -137,12 +140,12 @@ class Destination:
         self._postponed.clear()
 
     def taken_by_source(self) -> dict[int, int]:
-        """Returns the number of open requests by source, as far as it limits the next claim."""
+        """Returns the number of open requests of each source, if this number limits the next claim."""
         resting = {source: _NONE_FREE for source, count in self._postponed.items() if count >= _POSTPONED_AT_MOST}
         return {**self.open_by_source, **resting}
 
     def answered(self, message: Claimed) -> None:
-        """Records a response. The response can accept or refuse the message."""
+        """Records that the destination has responded. A response that refuses the message also counts as a response."""
         if self._is_silent:
             self._streams.clear()  # all messages had no response for the same reason, and the reason has ended
         self._streams.pop((message.source_id, message.kind), None)
@@ -158,7 +161,7 @@ class Destination:
     def was_silent(self, message: Claimed, now: float) -> float:
         """Records a request without a response.
 
-        If a pause of the whole destination begins, returns its length in seconds, otherwise 0.
+        If the whole destination is paused now, returns the pause's length in seconds, otherwise 0.
         """
         stream = self._streams.setdefault((message.source_id, message.kind), _Stream())
         stream.has_probe = False
@@ -183,7 +186,7 @@ class Destination:
 
 
 def open_by_source(destinations: Mapping[int, Destination]) -> dict[tuple[int, int], int]:
-    """Returns the number of open requests by (destination, source), for a claim."""
+    """Returns the number of open requests for each pair (destination, source), for a claim."""
     return {
         (destination.id, source_id): count
         for destination in destinations.values()

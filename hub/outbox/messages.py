@@ -1,6 +1,6 @@
-"""The messages that the hub sends. Each record is one HTTP request to a participant.
+"""The messages that the hub sends. Each message is a record of one HTTP request to a participant.
 
-The records are plain, so that pure code can make them.
+The records have no behaviour, so that code without database and network can make them.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from fspiop.resources import has_iso20022_bodies
 from fspiop.time import http_date, parse_http_date
 
 HUB = 0
-"""The `source_id` of a message that counts as caused by no participant."""
+"""The `source_id` of a message that does not count for any participant."""
 
 END_KINDS = frozenset(
     {
@@ -29,12 +29,12 @@ END_KINDS = frozenset(
 )
 """The kinds of messages that report the end of a payment.
 
-The hub sends them again after any refusal, and never refuses them for lack of room.
+The hub repeats such a message after any refusal, and always accepts it into the outbox.
 """
 
 
 class IfPending(StrEnum):
-    """The treatment of a new message if a message with equal path, subject, kind and destination already waits."""
+    """What happens to a new message if a message with the same path, subject, kind and destination already waits."""
 
     ADD = "add"  # both are delivered, in order
     RENEW = "renew"  # the new message replaces the waiting one, because the reported state may have changed
@@ -43,15 +43,15 @@ class IfPending(StrEnum):
 
 @dataclass(slots=True)
 class Outgoing:
-    """A callback or forwarded request.
+    """A message of the hub: a callback or a forwarded request.
 
-    - `path` begins at the resource ("/transfers/...").
+    - `path` begins with the resource's name ("/transfers/...").
     - `subject` is the id that the message is about. Messages of one subject to one destination are delivered in order.
     - `kind` names the message's purpose ("prepare", "end-to-payer", ...).
     - `reply_to_id` is set for requests, and is the participant that waits for the answer. If the request cannot be
       delivered, this participant receives PUT `error_path` with code 1001.
-    - `source_id` is the participant whose request caused the message. The number of a source's waiting messages has a
-      limit. A destination's connections are divided fairly among the sources.
+    - `source_id` is the participant whose request caused the message. The number of waiting messages of each source has
+      a limit. The hub divides its connections to a destination fairly among the sources.
     """
 
     destination_id: int
@@ -70,8 +70,8 @@ class Outgoing:
 
 @dataclass(slots=True)
 class ReceivedMessage:
-    """A participant's message as the hub received it. The hub forwards the message byte for byte, and keeps it as
-    evidence."""
+    """A participant's message as the hub received it. The hub forwards a participant's message byte for byte, and
+    stores it as evidence."""
 
     body: bytes
     headers: dict[str, str]
@@ -89,7 +89,7 @@ class Destination(Protocol):
 
 @dataclass(slots=True)
 class Recipient:
-    """The participant that receives the hub's own callback, with the API version of the callback."""
+    """The participant that receives one of the hub's own callbacks, and the API version of this callback."""
 
     id: int
     name: str
@@ -134,7 +134,8 @@ def forward(
 
 
 class HubMessages:
-    """Makes the callbacks that the hub sends in its own name. All callbacks that one instance makes have the same date.
+    """Makes the callbacks that the hub sends in its own name. All callbacks that one object of this class makes have
+    the same date.
 
     The hub signs each callback when it sends the callback.
     """
@@ -161,7 +162,8 @@ class HubMessages:
     ) -> Outgoing:
         """Returns a callback.
 
-        `body` is in the FSPIOP API's plain form. For a recipient that uses ISO 20022, the method converts the body.
+        `body` is in the FSPIOP API's plain form. If the recipient uses ISO 20022, the method converts the body to ISO
+        20022.
         """
         resource = path.split("/", 2)[1]
         if versions.is_iso20022(to.version) and has_iso20022_bodies(resource):
@@ -194,8 +196,8 @@ def as_answer(message: Outgoing) -> Outgoing:
 
     A newer answer replaces a waiting answer.
 
-    If a report of a payment's end already waits, the report stays and the hub drops the new answer. The report has the
-    same content as the answer, in the message of the DFSP that caused the end.
+    If a report of a payment's end already waits, the hub keeps the report and drops the new answer. The waiting report
+    has the same content as the dropped answer, but is the message of the DFSP that ended the payment.
     """
     is_end = message.kind in END_KINDS
     message.source_id = HUB if is_end else message.destination_id

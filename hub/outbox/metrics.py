@@ -19,7 +19,7 @@ AGE = Histogram(
 
 
 def count(message: Claimed, answer: Answer) -> None:
-    """Counts one attempt by its result."""
+    """Counts one attempt to deliver a message, by the attempt's result."""
     result = "taken" if answer.is_taken else "no_answer" if answer.status == 0 else f"{answer.status // 100}xx"
     ATTEMPTS.labels(message.kind, result).inc()
     if answer.is_taken:
@@ -27,7 +27,7 @@ def count(message: Claimed, answer: Answer) -> None:
 
 
 def show() -> Iterable[Metric]:
-    """Returns the present state of the queue in the database as metrics."""
+    """Reads the present state of the outbox from the database and returns it as metrics."""
     queues = queries.queues()
     oldest = min((queue.oldest for queue in queues if queue.oldest is not None), default=None)
     age_s = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0

@@ -1,5 +1,5 @@
-"""The outbox: messages that the hub must send, and records of delivered messages. The table of messages is the
-queue."""
+"""The outbox: messages that the hub must send, and records of delivered messages. The table of messages is also the
+queue of the couriers."""
 
 import pgtrigger
 from django.db import models
@@ -11,7 +11,8 @@ from hub.participants.models import Participant
 
 
 class Message(models.Model):
-    """A message to a participant that is not delivered yet. After the delivery, a `Delivery` replaces it."""
+    """A message to a participant that is not delivered yet. After its delivery, a message's row is replaced by a row of
+    `Delivery`."""
 
     class State(models.TextChoices):
         PENDING = "PENDING"
@@ -25,7 +26,7 @@ class Message(models.Model):
     subject = models.CharField(max_length=400)
     kind = models.CharField(max_length=24)
     signed_by_hub = models.BooleanField()
-    # This is no foreign key, because 0 stands for the hub. Participants are never deleted.
+    # This is no foreign key, because the value 0 means the hub. Participants are never deleted.
     source_id = models.BigIntegerField(db_default=HUB)
     reply_to = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
     error_path = models.CharField(max_length=1024, null=True)

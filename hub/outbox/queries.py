@@ -16,8 +16,8 @@ def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int,
     """Returns the time of the newest request about each of these subjects, if a request about the subject waits or was
     given up.
 
-    The key of the result is (requester, destination, subject, state). The key contains the requester, because several
-    participants can send requests about one id.
+    The keys of the result are (requester, destination, subject, state). Each key contains the requester, because
+    several participants can send requests about the same id.
     """
     rows = Message.objects.filter(destination_id__in=to, subject__in=about, reply_to__isnull=False).order_by()
     found = rows.values_list("reply_to_id", "destination_id", "subject", "state").annotate(since=Max("created_at"))
@@ -25,12 +25,14 @@ def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int,
 
 
 COUNTED = 10_000
-"""The most messages of one destination that are counted. A page must not read a million rows for a number."""
+"""The largest number of messages of one destination that are counted. A page must not read a million rows only to show
+a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The messages that one participant has not received yet. At most `COUNTED` messages are counted."""
+    """The queue of one participant: the messages that the participant has not received yet. The function counts at most
+    `COUNTED` messages."""
 
     destination_id: int
     destination: str
@@ -58,17 +60,17 @@ _QUEUES = """
 
 
 def queues(destination_id: int | None = None) -> list[Queue]:
-    """Returns the queues of participants with pending or given-up messages, by name. With a participant, returns only
-    its queue."""
+    """Returns the queues of participants with pending or given-up messages, by name. If a participant is given, returns
+    only this participant's queue."""
     rows = execute(_QUEUES, [COUNTED, COUNTED, destination_id, destination_id])
     return [Queue(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """A participant that caused too many waiting messages at a destination.
+    """A participant that has caused too many waiting messages at a destination.
 
-    The hub answers this participant's requests with 429.
+    The hub refuses such a participant's requests to the destination with 429.
     """
 
     source: str
@@ -76,5 +78,6 @@ class Crowd:
 
 
 def crowds() -> list[Crowd]:
-    """Returns the pairs (participant, destination) for which too many messages wait, by names."""
+    """Returns pairs of names (participant, destination): too many messages that this participant caused wait for this
+    destination."""
     return [Crowd(*names) for names in sorted(claims.crowded(settings.OUTBOX_PENDING_PER_SOURCE))]

@@ -11,14 +11,15 @@ from hub.outbox.models import Message
 
 
 class NotSent(Exception):
-    """Raised with the reason if a message cannot be sent again."""
+    """Raised if a message cannot be sent again. The exception contains the reason."""
 
 
 @transaction.atomic
 def send_again(message_id: int, *, actor: str) -> Message:
-    """Makes a message due now. The message was given up, or waits for its next attempt.
+    """Makes a message due now, so that a courier sends it. The message must be given up, or must wait for its next
+    attempt.
 
-    Refuses a request whose requester was already notified of its failure.
+    Refuses to send a request again if its requester was already notified of the failure.
     """
     message = (
         Message.objects.select_for_update(no_key=True, of=("self",))
@@ -45,7 +46,7 @@ def send_again(message_id: int, *, actor: str) -> Message:
 
 @transaction.atomic
 def send_all_again(destination_id: int, *, actor: str) -> int:
-    """Sends all given-up messages to one participant again. Returns the number of messages."""
+    """Sends all given-up messages to one participant again. Returns the number of messages that the hub sends again."""
     dead = Message.objects.filter(destination_id=destination_id, state=Message.State.DEAD, reply_to__isnull=True)
     name = dead.values_list("destination__name", flat=True).first()
     if name is None:

@@ -1,5 +1,5 @@
-"""Decides about messages that their recipients did not accept: when to retry, when to give up, and which requester to
-notify."""
+"""Decides what happens to a message that its recipient did not accept: when to retry, when to give up, and which
+requester to notify."""
 
 import random
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ log = structlog.get_logger("outbox")
 
 _MOST_REFUSALS = 5
 _LONGEST_WAIT_S = 300.0
-# The hub sends the end of a payment often for ten minutes, because the recipient's gateway may just be restarting.
-# After that, the hub sends it less often until it is too old.
+# For ten minutes, the hub often tries to send a message about a payment's end, because the recipient's gateway is
+# perhaps restarting. After that, the hub tries less often until the message is too old.
 _ANXIOUS_S, _LONGEST_ANXIOUS_WAIT_S = 600.0, 45.0
 _MOST_OVERDUE_OF_ONE, _MOST_OVERDUE = 100, 1000
 
@@ -33,8 +33,8 @@ def judge(message: Claimed, answer: Answer) -> Failure:
     """Returns the time of the next attempt for a failed message (exponential backoff with jitter), or the decision to
     give up.
 
-    For a message that ends a payment, the hub gives up after a day. For a request whose requester waits, the hub gives
-    up after seconds.
+    The hub gives up a message about a payment's end after a day. The hub gives up a request after some seconds, because
+    its requester waits for an answer.
     """
     longest = _LONGEST_ANXIOUS_WAIT_S if message.is_end and message.age_s < _ANXIOUS_S else _LONGEST_WAIT_S
     wait = min(longest, 2.0 ** min(message.attempts - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
@@ -55,14 +55,15 @@ def _is_final(message: Claimed, answer: Answer) -> bool:
 
 
 def left_alone(message: Claimed, seconds: float) -> Failure:
-    """Postpones a message that was not sent, because its destination does not respond to messages of this kind now."""
+    """Postpones a message that the courier did not send. The message's destination does not respond to messages of this
+    kind now."""
     return Failure(message=message, delay_s=seconds, error="", is_dead=False, is_attempt=False)
 
 
 def settle(failures: Sequence[Failure]) -> set[int]:
     """Postpones failed messages or marks them as dead, and notifies the requesters of dead messages.
 
-    Returns the notified requesters. Uses one transaction.
+    Returns the notified requesters. The function uses one transaction.
     """
     if not failures:
         return set()
@@ -77,11 +78,11 @@ def settle(failures: Sequence[Failure]) -> set[int]:
 
 
 def give_up_overdue() -> set[int]:
-    """Gives up requests that were not delivered in time, even if no delivery was attempted. Returns the requesters to
-    notify.
+    """Gives up requests that the hub has not delivered in time, even requests that no courier has tried to send.
+    Returns the requesters that the hub must notify of these failures.
 
-    Without this function, a requester would get no answer if the destination is paused or has thousands of waiting
-    messages. One call ends at most a hundred requests of each requester.
+    Without this function, a requester would get no answer while the destination is paused or has thousands of waiting
+    messages. One call gives up at most a hundred requests of each requester.
     """
     older_than_s = settings.OUTBOX_REQUEST_GIVE_UP_S
     requesters: set[int] = set()

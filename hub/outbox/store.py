@@ -34,7 +34,7 @@ _APPEND = f"{_INSERT} FROM {_MESSAGES} AS m {_COLUMNS}"
 # from a time when it was nearly empty. If PostgreSQL expects two rows but there are forty thousand, a join may read all
 # of them for each row.
 
-# A waiting message that a courier holds is not replaced, because it is being sent already.
+# A waiting message that a courier has claimed is not replaced, because the courier is sending it already.
 _APPEND_OR_RENEW = f"""
     WITH new AS MATERIALIZED (
         SELECT * FROM {_MESSAGES} WITH ORDINALITY AS m {_COLUMNS.strip()[:-1]}, number)
@@ -64,7 +64,8 @@ _APPEND_OR_RENEW = f"""
 def append(messages: Sequence[Outgoing]) -> None:
     """Adds these messages in the caller's transaction, in one statement.
 
-    A message can replace a waiting message, or be dropped because an equal message waits; see `IfPending`.
+    A new message can replace a waiting message. If the same message already waits, the new message can be dropped (see
+    `IfPending`).
     """
     if not messages:
         return
@@ -73,12 +74,12 @@ def append(messages: Sequence[Outgoing]) -> None:
 
 
 def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
-    """Makes a change and adds the messages about the change in one statement. The statement is atomic even without a
-    transaction.
+    """Changes rows and adds the messages about the changed rows, in one SQL statement. The statement is atomic even
+    without a transaction.
 
-    `changed` is the text of a WITH. The last table of this WITH has the name `changed` and a column `subject`. A
-    message is added only if its subject is in this column. Returns the subjects in the column. Adds the messages as
-    `IfPending.ADD` describes.
+    The argument `changed` is the text of a WITH clause, whose last table has the name `changed` and a column `subject`.
+    A message is added only if its subject is in the column `subject` of `changed`. Returns the subjects in the column
+    `subject` of `changed`. Adds the messages as `IfPending.ADD` describes.
     """
     statement = f"""
         WITH {changed}, told AS ({_APPEND} WHERE m.subject IN (SELECT subject FROM changed))
@@ -151,7 +152,8 @@ _DELIVERED = f"""
 
 
 def delivered(outcomes: Collection[tuple[int, int]]) -> set[int]:
-    """Removes delivered messages, given as (message id, HTTP status), from the queue, and records the deliveries.
+    """Removes delivered messages from the queue and records the deliveries. Each message is given as (message id, HTTP
+    status).
 
     Returns the destinations of other messages that waited for these deliveries.
     """
@@ -162,15 +164,16 @@ def delivered(outcomes: Collection[tuple[int, int]]) -> set[int]:
 
 
 def _digest_key() -> bytes:
-    """Returns the key of the digests.
+    """Returns the secret key for digests of subjects.
 
-    A person with a copy of the table but without the key cannot find telephone numbers by trying all numbers.
+    A person who has a copy of the table, but not the digests' key, cannot find telephone numbers by trying all numbers.
     """
     return salted_hmac("outbox.delivery", "alias", algorithm="sha256").digest()
 
 
 def kept_subject(subject: str) -> str:
-    """Returns the text that replaces a subject with an identifier after the delivery of its message."""
+    """Returns the text that replaces a subject after its message is delivered, if the subject contains a party's
+    identifier."""
     return hashlib.sha256(_digest_key() + subject.encode()).hexdigest()
 
 
@@ -196,9 +199,10 @@ _POSTPONE = f"""
 
 @dataclass(slots=True)
 class Failure:
-    """A message that was not accepted, with the time of its next attempt, or the decision to give the message up.
+    """A message that its recipient did not accept. The record contains the time of the next attempt, or the decision to
+    give up.
 
-    Without `is_attempt` nothing was sent: the courier only postpones the message.
+    If `is_attempt` is false, the courier has not sent the message, and only postpones it.
     """
 
     message: Claimed
@@ -209,7 +213,8 @@ class Failure:
 
 
 def postpone(failures: Sequence[Failure]) -> set[int]:
-    """Postpones failed messages or marks them as dead. Returns the ids of the messages that this worker still held."""
+    """Postpones failed messages or marks them as dead. Returns the ids of the messages that this worker still had
+    claimed."""
     if not failures:
         return set()
     ids = [failure.message.id for failure in failures]
@@ -228,12 +233,13 @@ def postpone(failures: Sequence[Failure]) -> set[int]:
     return {row[0] for row in rows}
 
 
-# A message that a courier holds is left to the courier, because its attempt may still succeed.
+# The function does not give up a message that a courier has claimed, because the courier's attempt can still succeed.
 _IS_OVERDUE = """
     m.state = 'PENDING' AND m.created_at < statement_timestamp() - make_interval(secs => %s)
     AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp())
 """
-# Each requester has a share, so that one requester's thousands of requests do not delay the reports to others.
+# Each requester has a share of each call, so that one requester's thousands of requests do not delay the reports to
+# other requesters.
 _OVERDUE = f"""
     SELECT late.id
     FROM participants_participant requester
@@ -266,9 +272,9 @@ _GIVE_UP = f"""
 class GivenUp:
     """A request that the hub has given up, without its body.
 
-    The report to the requester is made from this record.
+    The hub makes the report to the requester from this record.
 
-    Of the headers, the record has only those that contain the version.
+    The record has only the headers that contain the API version.
     """
 
     method: str
@@ -281,7 +287,7 @@ class GivenUp:
 
 def overdue(*, older_than_s: float, most_of_one: int, most: int) -> list[str]:
     """Returns requests that have waited too long, even if no delivery was attempted. Leaves out requests that the batch
-    skips."""
+    skips at present."""
     return [str(row[0]) for row in execute(_OVERDUE, [older_than_s, most_of_one, most])]
 
 

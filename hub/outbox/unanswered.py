@@ -1,7 +1,7 @@
 """Ends forwarded GET requests that got no answer in time, and notifies the requesters (2004).
 
-The destinations have accepted these requests. If a request could not be delivered, the outbox itself notifies the
-requester.
+The destinations of these GET requests have accepted the requests. If a request could not be delivered, the outbox
+itself notifies the requester.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ _LATE = fair_overdue_rows.Way("ended_at IS NULL AND answer_by <= statement_times
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A request without an answer in time."""
+    """A GET request that got no answer in time."""
 
     id: int
     requester: Recipient
@@ -46,7 +46,7 @@ class Late:
 class Requests(Generic[M]):
     """A model of stored requests, and the names of the batches that process its rows.
 
-    The model has the columns `asked_at`, `answer_by` and `ended_at`.
+    Such a model has the columns `asked_at`, `answer_by` and `ended_at`.
     """
 
     model: type[M]
@@ -61,7 +61,8 @@ class Requests(Generic[M]):
 
 
 def report(requests: Requests) -> int:
-    """Ends the late requests of each requester in turn, and notifies the requester. Returns the number of reports.
+    """Ends overdue requests, one of each requester in turn, and notifies the requesters. Returns the number of ended
+    requests.
 
     Two sweeps can run at the same time, because a sweep skips rows that another sweep has locked.
     """

@@ -1,6 +1,6 @@
 """Notifies couriers through Redis that destinations have messages.
 
-Lost notifications do no harm, because couriers also check for messages each second.
+If a notification is lost, no message is lost, because couriers also check for messages each second.
 """
 
 import asyncio
@@ -38,7 +38,8 @@ class Ringer:
         self._thread: threading.Thread | None = None
 
     def ring(self, destination_ids: Collection[int]) -> None:
-        """Makes the thread notify couriers that these destinations have messages. Never waits and raises no error."""
+        """Makes the separate thread notify couriers that these destinations have messages. The call never waits and
+        raises no error."""
         if not destination_ids:
             return
         with self._arrived:
@@ -66,7 +67,8 @@ class Ringer:
 
 
 async def listen(heard: Callable[[Iterable[int]], None]) -> None:
-    """Calls `heard` for each notification, for ever. Of all listening couriers, only one receives a notification."""
+    """Calls the function `heard` for each notification, and never returns. Only one of the couriers receives each
+    notification."""
     client = redis_asyncio.Redis.from_url(
         settings.REDIS_URL, socket_timeout=_LISTEN_S + 3, socket_connect_timeout=1, decode_responses=True
     )

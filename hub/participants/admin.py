@@ -20,7 +20,7 @@ class ParticipantAdmin(admin.ModelAdmin):
 
 @admin.register(Credential)
 class CredentialAdmin(ReadOnlyAdmin):
-    """Read-only, because `hub.participants.credentials` must check every registration."""
+    """These admin pages are read-only, because `hub.participants.credentials` must check every registration."""
 
     list_display = ["participant", "kind", "label", "valid_from", "valid_until", "revoked_at"]
     list_filter = ["kind"]

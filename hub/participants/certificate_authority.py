@@ -1,6 +1,6 @@
 """The scheme's certificate authority, if this hub has one. The authority signs only DFSPs' client certificates.
 
-The authority's key is read from its file at each use. No page, log or table contains the key.
+The hub reads the authority's key from its file at each use. No page, log or table contains the authority's key.
 """
 
 import hashlib
@@ -33,12 +33,13 @@ _PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
 class NotReady(Exception):
-    """Raised with the reason if this hub cannot sign certificates now."""
+    """Raised if this hub cannot sign certificates now. The exception contains the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A DFSP's signing request. People compare the request with the values that the DFSP gave them."""
+    """A DFSP's signing request. People at the hub compare a signing request with the values that the DFSP sent to them
+    separately."""
 
     csr: x509.CertificateSigningRequest
     subject: str
@@ -51,7 +52,8 @@ def is_set_up() -> bool:
 
 
 def read_request(text: str, *, name: str) -> Request:
-    """Reads a participant's signing request (PKCS #10, in PEM). Raises ValueError with the fault of the text."""
+    """Reads a participant's signing request (PKCS #10, in PEM). Raises ValueError with a description of the text's
+    fault."""
     csr = keys.read_signing_request(text)
     names = [found.value for found in csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if names != [name]:
@@ -63,14 +65,15 @@ def read_request(text: str, *, name: str) -> Request:
 
 
 def key_sha256_of(signed: x509.CertificateSigningRequest | x509.Certificate) -> str:
-    """Returns the key's identifier: the SHA-256 of its SubjectPublicKeyInfo, as for signing keys."""
+    """Returns the identifier of a request's key: the SHA-256 of its SubjectPublicKeyInfo. Signing keys have the same
+    kind of identifier."""
     info = signed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(info).hexdigest()
 
 
 def sign(request: Request, *, name: str, days: int) -> str:
-    """Returns a client certificate in PEM. The hub takes only the key from the request. The hub sets name, uses and
-    times."""
+    """Returns a client certificate in PEM. The certificate contains only the key of the signing request. The hub itself
+    sets the certificate's name, uses and times."""
     own, key = _load()
     now = datetime.now(UTC)
     if own.not_valid_after_utc <= now:
@@ -115,7 +118,8 @@ def revocations(revoked: Iterable[tuple[str, datetime]], *, days: int) -> str:
 
 
 def create(name: str, *, certificate_file: Path, key_file: Path) -> None:
-    """Creates an authority in two new files. Only the owner can read the file with the key."""
+    """Creates a certificate authority in two new files: its key and its certificate. Only the file's owner can read the
+    file with the authority's key."""
     key = ec.generate_private_key(ec.SECP384R1())
     now = datetime.now(UTC)
     certificate = (

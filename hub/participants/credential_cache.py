@@ -1,6 +1,6 @@
 """A process's cache of participants' credentials.
 
-The process refreshes the cache every two seconds. Reading the cache needs no query.
+The process refreshes the cache every two seconds. A process reads this cache without a database query.
 
 The hub checks each request against a snapshot of the credentials. A revocation takes effect in every process within
 `CREDENTIALS_REFRESH_S`.
@@ -32,7 +32,7 @@ _TRY_AGAIN_S = 1.0  # pause after a failed read
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One credential that has not been revoked."""
+    """One credential in the cache. The credential has not been revoked."""
 
     participant_id: int
     sha256: str
@@ -69,7 +69,7 @@ class Snapshot:
     def may_call_from(self, participant_id: int, address: Address | None) -> bool:
         """Returns whether this participant may call from this address.
 
-        Without a list of networks, every address is allowed.
+        If the participant has no list of networks, every address is allowed.
         """
         listed = self.networks.get(participant_id)
         if listed is None:
@@ -84,14 +84,16 @@ _down_until = 0.0
 
 
 def current() -> Snapshot:
-    """Returns a snapshot that is at most a few seconds old. Raises DatabaseError if the database is down for longer."""
+    """Returns a snapshot of all credentials that is at most a few seconds old. Raises DatabaseError if the database has
+    been down for longer than a few seconds."""
     global _snapshot, _down_until
     found, now = _snapshot, time.monotonic()
     refresh: float = settings.CREDENTIALS_REFRESH_S
     if found is not None and now - found.taken_at < refresh:
         return found
     may_be_used = found is not None and now - found.taken_at < refresh * _TOO_OLD
-    # One request refreshes the snapshot. Meanwhile, other requests use the old snapshot, if it is recent enough.
+    # One request refreshes the snapshot of credentials. Meanwhile, other requests use the old snapshot if it is recent
+    # enough.
     if not _lock.acquire(blocking=not may_be_used):
         assert found is not None
         return found
@@ -114,7 +116,7 @@ def current() -> Snapshot:
 
 
 def forget() -> None:
-    """Makes the next request read the credentials again."""
+    """Makes the process read the credentials from the database at the next request."""
     global _snapshot, _down_until
     _snapshot, _down_until = None, 0.0
 

@@ -1,4 +1,4 @@
-"""Registers and revokes participants' credentials. The audit trail records each change."""
+"""Registers and revokes participants' credentials. The audit trail records each registration and each revocation."""
 
 import secrets
 from collections.abc import Callable
@@ -19,12 +19,13 @@ from hub.participants.models import Credential, Participant
 
 MOST_CLIENTS = 2  # the most valid clients at the same time, so that a new client can replace an old one
 _VALID_FOR = timedelta(days=730)
-_REGISTERED = "it is registered already, or was once, here or elsewhere"
+_REGISTERED = "this certificate, key or client was registered before, for this or another participant"
 
 
 @dataclass(frozen=True, slots=True)
 class NewClient:
-    """A new client with its secret. The database stores only the hash of the secret."""
+    """A participant's new OAuth2 client, and the client's secret. The database stores only the hash of a client's
+    secret."""
 
     credential: Credential
     secret: str
@@ -66,7 +67,8 @@ def check_signing_key(participant: Participant, *, key: str) -> PublicPart:
 
 
 def _is_anothers(key_sha256: str, participant: Participant) -> bool:
-    """Returns whether another participant uses or used this key, in a certificate or for signatures."""
+    """Returns whether another participant has registered this key, now or earlier, in a certificate or for
+    signatures."""
     signing_keys = Credential.objects.filter(kind=Credential.Kind.SIGNING_KEY, sha256=key_sha256)
     return signing_keys.exclude(participant=participant).exists() or _is_in_anothers_certificate(
         key_sha256, participant
@@ -84,8 +86,8 @@ def _is_in_anothers_certificate(key_sha256: str, participant: Participant) -> bo
 def _read_signing_key(participant: Participant, key: str) -> PublicPart:
     """Returns the public key. Raises FspiopError if the key belongs to another participant's certificate.
 
-    Anybody can see such a key. If this participant registered the key, the other participant could not renew its
-    certificate.
+    Every certificate shows its public key to everybody. If this participant registered the key of another participant's
+    certificate, the other participant could not renew the certificate.
     """
     part = _read(keys.read_signing_key, key)
     if _is_in_anothers_certificate(part.sha256, participant):
@@ -101,15 +103,16 @@ def add_signing_key(
     valid_until: datetime | None = None,
     actor: str,
 ) -> Credential:
-    """Registers the public key for the participant's signatures, in PEM, X.509 or JWK."""
+    """Registers the public key with which the hub checks the participant's signatures. The caller gives the key in PEM,
+    X.509 or JWK."""
     part = _read_signing_key(participant, key)
     return _add_public(participant, Credential.Kind.SIGNING_KEY, part, valid_from, valid_until, actor)
 
 
 def add_client(participant: Participant, *, valid_until: datetime | None = None, actor: str) -> NewClient:
-    """Creates a client key and secret.
+    """Creates an OAuth2 client with a key and a secret.
 
-    At most two clients are valid at once, so that a new client can replace an old client.
+    A participant can have at most two valid clients, so that a new client can replace an old client.
     """
     secret = client_secrets.make()
     credential = register_client(
@@ -130,7 +133,7 @@ def new_client_key(participant: Participant) -> str:
 def register_client(
     participant: Participant, *, client_key: str, sha256: str, valid_until: datetime | None = None, actor: str
 ) -> Credential:
-    """Registers a client whose secret the holder already has. The client is valid at once."""
+    """Registers an OAuth2 client whose holder already has the secret. The registered client is valid at once."""
     Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
     now = timezone.now()
     _check_times(now, valid_until)
@@ -160,7 +163,7 @@ def of_participant(participant: Participant, credential_id: int, *, locks: bool 
 
 @transaction.atomic
 def revoke(participant: Participant, *, credential_id: int, actor: str) -> Credential:
-    """Revokes a credential permanently, in every process within seconds.
+    """Revokes a credential permanently. The revocation takes effect in every process within seconds.
 
     Does nothing if the credential is revoked already.
     """
@@ -189,7 +192,7 @@ def set_jws_compat(participant: Participant, *, jws_compat: bool, actor: str) ->
 
 
 def named(credential: Credential) -> dict[str, str | int]:
-    """Returns the fields by which a request to revoke a credential names the credential."""
+    """Returns the fields that identify a credential in a request to revoke it."""
     return {
         "participant": credential.participant.name,
         "id": credential.pk,
@@ -255,7 +258,8 @@ def _told(credential: Credential) -> dict[str, str | int]:
         "id": credential.pk,
         "kind": credential.kind,
         "label": credential.label,
-        # The hash of a secret cannot be used as a secret, but it should not be in a trail that many people read.
+        # The hash of a secret cannot be used as a secret, but the hash should not be in an audit trail that many people
+        # read.
         "sha256": "" if credential.kind == Credential.Kind.CLIENT else credential.sha256,
         "validUntil": credential.valid_until.isoformat(),
     }

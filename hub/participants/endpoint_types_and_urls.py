@@ -1,7 +1,9 @@
-"""Determines a message's endpoint type and URL. Pure: takes a participant's endpoints and a path, and returns a URL.
+"""Determines a message's endpoint type and URL. The functions use no database: their arguments are a participant's
+endpoints and a path, and the result is a URL.
 
-The types have the names of the reference hub's administration API, so that scripts for the reference hub work
-unchanged. Only the type `BASE` is Kitovu's own: one base URL for all messages.
+The endpoint types have the names that the reference hub's administration API uses. So scripts for the reference hub
+work unchanged. The endpoint type `BASE` exists only in Kitovu. An endpoint of type `BASE` is one base URL for all
+messages.
 """
 
 import re
@@ -60,7 +62,7 @@ EMAIL_TYPES = frozenset(
 ALARM_NUMBER_TYPES = frozenset({"ALARM_NOTIFICATION_URL", "ALARM_NOTIFICATION_TOPIC"})
 
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-# The names in the reference's templates, and the API's other names of ids.
+# The names in the reference hub's URL templates, and the API's other names of the same ids.
 _NAMES = frozenset(
     {
         *("partyIdType", "partyIdentifier", "partySubIdOrType", "requestId", "transferId", "id", "ID"),
@@ -100,9 +102,10 @@ def is_base(value: str) -> bool:
 
 
 def is_template(value: str) -> bool:
-    """Returns whether this is a complete URL.
+    """Returns whether this text is a complete URL.
 
-    After the host, the URL may have placeholders for parts of a message's path, such as {{transferId}}.
+    After the host, the URL may contain placeholders such as {{transferId}}. A placeholder is replaced by a part of the
+    message's path.
     """
     if not _NAMES.issuperset(_PLACEHOLDER.findall(value)) or "{" in value.partition("://")[2].partition("/")[0]:
         return False
@@ -153,7 +156,7 @@ def _ascii_host(parts: SplitResult) -> str | None:
 def _as_sent(registered: str, *, is_template_type: bool) -> str | None:
     """Returns the URL that the hub calls, with its host in ASCII.
 
-    Returns None for an old registration that today's checks would refuse, because the URL would lose a message's path.
+    Returns None for an old endpoint that today's checks would refuse, because its URL would lose the message's path.
     """
     if not (is_template(registered) if is_template_type else is_base(registered)):
         return None

@@ -6,7 +6,8 @@ from django.db.models.functions import Lower
 
 
 class Participant(models.Model):
-    """A DFSP, or the hub itself. No two names may differ only in case, because the hub compares names exactly."""
+    """A participant: a DFSP or the hub itself. Two participants' names must not differ only in case, because the hub
+    compares names exactly."""
 
     name = models.CharField(max_length=30, unique=True)
     is_active = models.BooleanField(default=True)
@@ -21,7 +22,8 @@ class Participant(models.Model):
     # Whether the participant may sign its JSON after serialising it again, as the reference's Node libraries do.
     jws_compat = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
-    # Off-boarding: the time since when no new payment may begin, and the time when the participant was closed for ever.
+    # Off-boarding: the time from which no new payment may begin, and the time when the participant was closed
+    # permanently.
     leaving_since = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 
@@ -57,7 +59,8 @@ class Participant(models.Model):
 
 
 class Endpoint(models.Model):
-    """The URL for one type of callback to a participant, with {{name}} for parts of the message's path."""
+    """The URL for one type of callback to a participant. A placeholder such as {{name}} is replaced by a part of the
+    message's path."""
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="endpoints")
     type = models.CharField(max_length=64)
@@ -89,12 +92,12 @@ class Endpoint(models.Model):
 class Credential(models.Model):
     """A credential of a participant, valid for a limited time.
 
-    During a change, several credentials of one kind can be valid.
+    While a participant replaces a credential, several credentials of one kind can be valid.
 
     `sha256` identifies the credential. `sha256` is the hash of a certificate's DER, of a signing key's
-    SubjectPublicKeyInfo, or of a client's secret. A value can be registered only once, even after a revocation. `label`
-    is a certificate's subject or a client's key. `pem` is the public part of a certificate or a signing key. The hub
-    never stores a secret itself.
+    SubjectPublicKeyInfo, or of a client's secret. A certificate, key or client can be registered only once, even after
+    its revocation. `label` is a certificate's subject or a client's key. `pem` is the public part of a certificate or a
+    signing key. The hub never stores a client's secret, but only a hash.
     """
 
     class Kind(models.TextChoices):
@@ -155,7 +158,7 @@ class AllowedNetwork(models.Model):
 
 
 class Contact(models.Model):
-    """A contact person of a participant, and the contact's role."""
+    """A contact person of a participant, and this person's role."""
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="contacts")
     role = models.CharField(max_length=64)

@@ -15,7 +15,8 @@ from hub.participants.services import lock_open
 
 @transaction.atomic
 def begin(participant: Participant, *, actor: str) -> None:
-    """Blocks new payments with this participant. Reserved payments still end."""
+    """Begins the off-boarding: blocks new payments with this participant. Payments that are already reserved still
+    commit or abort."""
     participant = lock_open(participant)
     if participant.leaving_since is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving already")
@@ -28,7 +29,8 @@ def begin(participant: Participant, *, actor: str) -> None:
 
 @transaction.atomic
 def stay(participant: Participant, *, actor: str) -> None:
-    """Cancels the off-boarding: the participant may send and receive again. Revoked credentials stay revoked."""
+    """Cancels the off-boarding, so that the participant may send and receive again. Credentials that were revoked
+    during the off-boarding stay revoked."""
     participant = lock_open(participant)
     if participant.leaving_since is None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is not leaving")
@@ -40,7 +42,8 @@ def stay(participant: Participant, *, actor: str) -> None:
 
 @transaction.atomic
 def revoke_all(participant: Participant, *, actor: str) -> None:
-    """Revokes every certificate, key and client. Tokens of the clients become invalid too."""
+    """Revokes every certificate, signing key and OAuth2 client of the participant. The tokens of the revoked clients
+    become invalid too."""
     live = Credential.objects.filter(participant=participant, revoked_at__isnull=True).order_by("id")
     for credential_id in live.values_list("id", flat=True):
         credentials.revoke(participant, credential_id=credential_id, actor=actor)

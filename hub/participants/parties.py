@@ -1,4 +1,4 @@
-"""The participants' data that decisions about messages use, and the rules that these decisions have in common. Pure."""
+"""The participants' data for decisions about messages, and the rules that all these decisions share. Pure."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Party:
 
 
 def recipient_of(name: str | None, parties: Mapping[str, Party]) -> Party:
-    """Returns the active participant of this name. Raises FspiopError 3201 if there is no such participant."""
+    """Returns the active participant with this name. Raises FspiopError 3201 if there is no such participant."""
     found = parties.get(name) if name else None
     if found is None:
         raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {name!r}")
@@ -37,7 +37,7 @@ def sender_of(name: str, parties: Mapping[str, Party]) -> Party:
 def check_payment(*, payer: Party, payee: Party) -> None:
     """Raises FspiopError if the payer may not send or the payee may not receive.
 
-    The hub would refuse a payment between them later.
+    If this check were missing, the hub would refuse the payment between the two participants later.
     """
     if not payer.may_send:
         raise FspiopError(ErrorCode.PAYER_PERMISSION_ERROR, f"Participant {payer.name} may not send")
@@ -55,7 +55,7 @@ def check_account(party: Party, *currencies: str) -> None:
 def check_destination(named: str | None, to: str) -> None:
     """Raises FspiopError if FSPIOP-Destination is not exactly the recipient's name.
 
-    The recipient would refuse a message with another name.
+    The recipient would refuse a message whose FSPIOP-Destination has another name.
     """
     if named not in (None, to):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"fspiop-destination: must be {to}")

@@ -41,19 +41,20 @@ def name_of(participant_id: int) -> str:
 
 
 def known_name(participant_id: int) -> str:
-    """Returns the participant's name if this process has cached the name, otherwise the id. Makes no query, for use in
-    logs."""
+    """Returns the participant's name if this process has cached the name, otherwise the id. The function runs no
+    database query, so log calls can use it."""
     return _names_by_id.get(participant_id, f"#{participant_id}")
 
 
 def forget() -> None:
-    """Clears this process's cache. Tests need this function, because they replace the database."""
+    """Clears this process's cache. Only tests call this function, because they replace the database."""
     _ids_by_name.clear()
     _names_by_id.clear()
 
 
 def active(name: str) -> Participant | None:
-    """Returns the active participant with this name, or None. Reads the database, not a cache."""
+    """Returns the active participant with this name, or None. Reads the participant from the database and not from a
+    cache."""
     return Participant.objects.filter(name=name, is_active=True, is_hub=False).first()
 
 
@@ -65,13 +66,13 @@ _statements = {"active": _ACTIVE.format(currencies="SELECT NULL::text WHERE fals
 
 
 def currencies_come_from(select: str) -> None:
-    """Sets the SQL for the currencies of the participant `p`. The ledger calls this function, because it has the
-    accounts."""
+    """Sets the SQL expression that returns the currencies of the participant `p`. The ledger calls this function,
+    because the accounts are in the ledger's tables."""
     _statements["active"] = _ACTIVE.format(currencies=select)
 
 
 def active_named(names: Collection[str]) -> dict[str, Party]:
-    """Returns the active participants with these names, by name. Reads the database in one statement."""
+    """Returns the active participants with these names, by name. Runs only one SQL statement."""
     found = (Party(*row) for row in execute(_statements["active"], [list(names)])) if names else ()
     return {party.name: party for party in found}
 
@@ -86,8 +87,8 @@ def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
 
 
 def ending_credentials(within: timedelta, participant_id: int | None = None) -> QuerySet[Credential]:
-    """Returns credentials that expire within this time, of one participant or of all. The earliest expiry comes
-    first."""
+    """Returns credentials that expire within this time, of one participant or of all. The credential that expires first
+    is the first in the list."""
     found = Credential.objects.filter(
         revoked_at__isnull=True, valid_until__gt=Now(), valid_until__lte=Now() + within
     ).select_related("participant")
@@ -97,8 +98,8 @@ def ending_credentials(within: timedelta, participant_id: int | None = None) -> 
 
 
 def providers(source_currency: str | None = None, target_currency: str | None = None) -> list[str]:
-    """Returns the names of active participants that offer this conversion, or any conversion. The oldest offer comes
-    first."""
+    """Returns the names of active participants that offer this conversion, or any conversion. The participant with the
+    oldest offer comes first."""
     # An FXP receives one currency and pays the other.
     pairs = CurrencyPair.objects.filter(
         participant__is_active=True, participant__may_send=True, participant__may_receive=True

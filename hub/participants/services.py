@@ -14,7 +14,7 @@ _NAMES_NOT_GIVEN = frozenset({"switch"})
 
 
 def hub() -> Participant:
-    """Returns the hub's own participant. Creates this participant at the first call."""
+    """Returns the hub's own participant. The first call creates the hub's participant."""
     participant, _ = Participant.objects.get_or_create(is_hub=True, defaults={"name": settings.HUB_NAME})
     return participant
 
@@ -59,8 +59,8 @@ def set_active(participant: Participant, *, is_active: bool, actor: str) -> Part
 
 @transaction.atomic
 def set_directions(participant: Participant, *, may_send: bool, may_receive: bool, actor: str) -> Participant:
-    """Sets whether a participant may begin payments, and whether it may receive payments. Reserved payments still
-    end."""
+    """Sets whether a participant may begin payments, and whether it may receive payments. Payments that are already
+    reserved still commit or abort."""
     participant = lock_open(participant)
     if participant.leaving_since is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving; cancel the off-boarding first")
@@ -117,7 +117,8 @@ def _save_endpoint(participant: Participant, *, endpoint_type: str, value: str, 
 
 @transaction.atomic
 def offer_pair(participant: Participant, *, source_currency: str, target_currency: str, actor: str) -> CurrencyPair:
-    """Registers the participant as a provider of this conversion. A repeated call changes nothing."""
+    """Registers the participant as a provider of this conversion. If the participant already offers this conversion,
+    the call changes nothing."""
     for name, currency in (("sourceCurrency", source_currency), ("targetCurrency", target_currency)):
         if currency not in money.CURRENCIES:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: {currency} is not a currency")
@@ -133,7 +134,7 @@ def offer_pair(participant: Participant, *, source_currency: str, target_currenc
 
 @transaction.atomic
 def withdraw_pair(participant: Participant, *, source_currency: str, target_currency: str, actor: str) -> None:
-    """Ends the participant's offer of this conversion.
+    """Removes this conversion from the conversions that the participant offers.
 
     Conversions to which the participant has already agreed continue.
     """

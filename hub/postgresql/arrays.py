@@ -1,7 +1,8 @@
-"""Writes lists as PostgreSQL's array literals, with a few operations on whole texts.
+"""Writes a list as PostgreSQL's array literal, with a few operations on the whole text instead of work for each
+element.
 
-psycopg chooses and calls a dumper for each element. These calls were a quarter of the ledger engine's work in Python.
-The statement must cast the literal to its type (`%s::text[]`).
+psycopg chooses and calls a dumper for each element. psycopg's calls for each element were a quarter of the ledger
+engine's work in Python. The statement must cast the literal to its type (`%s::text[]`).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ _NULL = "NULL"
 
 
 def literal(values: Sequence[Any]) -> str:
-    """Returns the literal of a list whose elements are of one type, or None."""
+    """Returns the array literal of a list whose elements have one type. Returns None for any other list."""
     kind = next((type(value) for value in values if value is not None), None)
     if kind is None:
         return "{" + ",".join([_NULL] * len(values)) + "}"
@@ -21,7 +22,7 @@ def literal(values: Sequence[Any]) -> str:
         write = _text if issubclass(kind, str) else _plain
     if None not in values:
         return write(values)
-    # Writes all other elements together; only NULL is not quoted.
+    # All other elements are written together. Only NULL has no quotes.
     known = iter(write([value])[1:-1] for value in values if value is not None)
     return "{" + ",".join(_NULL if value is None else next(known) for value in values) + "}"
 

@@ -1,4 +1,5 @@
-"""Detects closed connections without sending a statement. Replaces closed connections in a pool without pauses."""
+"""Detects closed database connections without sending an SQL statement. Replaces closed connections in a connection
+pool without pauses."""
 
 import select
 import time
@@ -13,8 +14,8 @@ from hub.postgresql.schema import SchemaEditor
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Checks a connection's socket once for each request and for each loan from a pool, instead of sending a
-    statement."""
+    """Checks a connection's socket instead of sending a statement. The check runs once for each request, and whenever a
+    connection is fetched from the pool."""
 
     SchemaEditorClass = SchemaEditor
 
@@ -28,8 +29,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         Raises psycopg's OperationalError if no connection is available.
 
         The pool's own check pauses 1, 2 and 4 s after each closed connection. After an outage of PostgreSQL, all
-        connections are closed. This method requests a connection from the pool again after each `timeout`. The pool
-        then opens connections on demand, and fails soon if PostgreSQL is down.
+        connections in the pool are closed. This method requests a connection from the pool again after each `timeout`.
+        The pool then opens connections on demand. If PostgreSQL is down, the request for a connection soon fails.
         """
         if self.pool is None:
             return super().get_new_connection(conn_params)
@@ -50,7 +51,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 def _has_ended(connection: psycopg.Connection[Any]) -> bool:
     """Returns whether PostgreSQL has ended the connection.
 
-    Between two statements PostgreSQL sends data only when it ends the connection. So readable data means that the
+    Between two statements PostgreSQL sends data only when it ends the connection. So if there are data to read, the
     connection has ended.
     """
     if connection.closed:

@@ -1,4 +1,5 @@
-"""Runs statements that change tables. Outside of transactions, repeats a statement that waited too long for a lock."""
+"""Runs statements that change tables. Outside of a transaction, this class repeats a statement that waited too long for
+a lock."""
 
 from typing import Any
 

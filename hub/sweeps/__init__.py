@@ -1,6 +1,6 @@
 """Periodic batches in which a faulty row does not stop other rows. `hub.sweeps.isolating_batches` runs the batches.
 
-If a batch cannot process a row, the batch skips the row for a while and then tries the row again. After each failure,
-the batch skips the row for longer. A table (`models`) lists skipped rows with the reasons, for operators and for the
-batches.
+If a batch cannot process a row, the batch skips the row for a while and then tries the row again. After each failure of
+a row, the batch skips this row for a longer time. A table (`hub.sweeps.models`) lists the skipped rows and the reasons,
+for operators and for the batches.
 """

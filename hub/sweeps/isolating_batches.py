@@ -1,9 +1,10 @@
 """Runs a periodic batch: many rows in one transaction.
 
-If the transaction fails, the module separates faulty rows from the other rows. The module halves a failed group until
-each faulty row is alone. The module skips, logs and stores faulty rows (`hub.sweeps.models`), and tries faulty rows
-again after a growing pause. A tick has a time limit. If time runs out before a failed group is separated, the module
-stores all rows of the group. So the next tick begins with rows that were not tried yet.
+If the transaction of a batch fails, this module separates faulty rows from the other rows. This module divides a failed
+group into halves, again and again, until each faulty row is alone. This module skips and logs faulty rows, and records
+them in a table (`hub.sweeps.models`). This module tries faulty rows again after a growing pause. A tick has a time
+limit. If the time is over before a failed group is separated, this module records all rows of the group as skipped. So
+the next tick begins with rows that were not tried yet.
 """
 
 import time
@@ -25,19 +26,20 @@ Work = Callable[[list[str]], int]
 
 log = structlog.get_logger("sweeps")
 
-# The time limit of a tick in seconds, once for new rows and once for rows that are tried again. A group in progress is
-# not interrupted. All batches of one task together must stay well below CELERY_TASK_TIME_LIMIT.
+# The time limit of a tick in seconds. It applies separately to new rows and to rows that are tried again. A group in
+# progress is not interrupted. All batches of one task together must take much less time than CELERY_TASK_TIME_LIMIT.
 _FOR_S = 5.0
 _AGAIN_FOR_S = 2.0
 _LONGEST = 300
 
 
 class Busy(Exception):
-    """Raised because another process runs this batch now. No row is at fault."""
+    """Raised if another process is running the same batch now. This error is not the fault of any row."""
 
 
 def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
-    """Processes the rows that `find` returns, `most` per call of `work`. Returns the sum of the results of `work`.
+    """Processes the rows that `find` returns. Each call of `work` gets at most `most` rows. Returns the sum of the
+    numbers that the calls of `work` return.
 
     `find` leaves out skipped rows (`hub.sweeps.queries`). `work` is one transaction, and ignores a row that another
     process has finished meanwhile. Raises an error only if no row can be processed, for example without a database.
@@ -54,7 +56,8 @@ def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
 
 
 def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> int:
-    """Processes rows like `in_groups`, but stops at a row that fails, because later rows depend on earlier rows."""
+    """Processes rows like `in_groups`, but stops at a row that fails, because the later rows depend on the earlier
+    rows."""
     skipped, until = store.standing(batch), time.monotonic() + for_s
     done, size = 0, most
     while rows := find(size):
@@ -80,9 +83,10 @@ def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> 
 
 
 def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *, are_all: bool = True) -> None:
-    """Processes a few rows one by one, given by their keys. Leaves out rows that failed a short while ago.
+    """Processes a few rows one by one. The arguments are the rows' keys. Leaves out rows that failed a short while ago.
 
-    If `are_all` is True, `rows` contains all existing rows, and stored failures of other rows are deleted.
+    If `are_all` is True, `rows` contains all existing rows, and the function deletes the stored failures of rows that
+    no longer exist.
     """
     skipped = store.standing(batch)
     well = [row for row in skipped if row not in rows] if are_all else []
@@ -105,7 +109,8 @@ def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *
 def each(*ticks: Callable[[], int]) -> int:
     """Runs all these ticks.
 
-    If ticks failed, raises the first error after the last tick. Otherwise returns the sum of the ticks' results.
+    Runs all ticks even if some fail. After the last tick, raises the first error. If no tick failed, returns the sum of
+    the ticks' results.
     """
     done, first = 0, None
     for tick in ticks:
@@ -121,7 +126,8 @@ def each(*ticks: Callable[[], int]) -> int:
 
 
 def _work_on_new(batch: str, find: Find, work: Work, most: int) -> tuple[int, bool]:
-    """Processes the rows that are not skipped. Returns the result, and whether the search for rows succeeded."""
+    """Processes the rows that are not skipped. Returns the sum of the results, and whether the search for rows
+    succeeded."""
     until = time.monotonic() + _FOR_S
     done, tried, held = 0, set[str](), 0
     while True:
@@ -154,7 +160,7 @@ def _try_again(batch: str, work: Work, most: int) -> int:
 
 
 def _work_apart(batch: str, rows: list[str], work: Work, until: float, *, is_again: bool = False) -> tuple[int, bool]:
-    """Divides a failed group into halves and processes each half. Returns the result, and whether all rows
+    """Divides a failed group into halves and processes each half. Returns the sum of the results, and whether all rows
     succeeded."""
     done, failure = 0, None
     groups = deque([rows])
@@ -182,7 +188,7 @@ def _work_apart(batch: str, rows: list[str], work: Work, until: float, *, is_aga
 
 def _skip(batch: str, rows: Collection[str], error: Exception, *, is_alone: bool = True) -> None:
     reason = why(error)
-    # Other texts of PostgreSQL may contain a customer's number.
+    # Other parts of PostgreSQL's error can contain a customer's number.
     trace = None if isinstance(error, DatabaseError) else error
     if is_alone:
         for row in rows:
@@ -193,9 +199,9 @@ def _skip(batch: str, rows: Collection[str], error: Exception, *, is_alone: bool
 
 
 def why(error: BaseException) -> str:
-    """Returns the error text for operators.
+    """Returns the text of an error for operators.
 
-    Leaves out PostgreSQL's details, because they can contain any text of the row.
+    Leaves out the details of PostgreSQL's error, because they can contain any text of the row.
     """
     cause = error.__cause__ if isinstance(error, DatabaseError) else None
     if isinstance(cause, pg.Error):
@@ -206,7 +212,8 @@ def why(error: BaseException) -> str:
 
 
 def is_about_all(error: BaseException) -> bool:
-    """Returns whether every row would fail: a server is down, a migration ran, or another process runs the batch."""
+    """Returns whether this error would occur for every row: a server is down, a migration ran, or another process runs
+    the batch."""
     if isinstance(error, RedisError | Busy) or is_outdated(error):
         return True
     return is_away(error) and not is_of_some_rows(error)

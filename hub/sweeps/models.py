@@ -8,10 +8,10 @@ from django.db.models.functions import Now
 class SkippedRow(models.Model):
     """A row that a batch skips until `due_at`, with the reason.
 
-    The batch deletes this record when it has processed the row.
+    The batch deletes the record of a skipped row when it has processed the row.
 
-    `attempts` counts the attempts with only this row. Zero attempts mean that the row was in a failed group and has not
-    been tried alone. A row with the key "*" means that the search for the batch's rows itself failed.
+    `attempts` counts the attempts with only this row. If the number of attempts is zero, the row was in a failed group
+    and has not been tried alone. A row with the key "*" means that the search for the batch's rows itself failed.
     """
 
     batch = models.CharField(max_length=32)
@@ -33,9 +33,10 @@ class SkippedRow(models.Model):
 
 
 class Erasure(models.Model):
-    """The time up to which the texts of one kind of rows were erased, because their retention has ended.
+    """The progress of erasure for one kind of rows: all texts before this time were erased, because their retention has
+    ended.
 
-    If a run finds rows by number instead of time, `position` is the number at which the next run continues.
+    If the erasure finds rows by number instead of time, it continues at the number in `position`.
     """
 
     kind = models.CharField(max_length=32, primary_key=True)

@@ -1,4 +1,5 @@
-"""The SQL statements on skipped rows. Each statement takes lists, and must run in its own transaction."""
+"""The SQL statements on skipped rows. Each statement has lists as parameters, and must run in a transaction of its
+own."""
 
 from collections.abc import Collection
 
@@ -21,8 +22,8 @@ _REMEMBER = f"""
 
 
 def remember(batch: str, rows: Collection[str], why: str, *, attempts: int) -> None:
-    """Makes the batch skip these rows for a while, for longer after each failure. Adds `attempts` to the stored
-    attempts."""
+    """Makes the batch skip these rows for a while. With each failure of a row, this time becomes longer. Adds
+    `attempts` to each row's stored number of attempts."""
     execute(_REMEMBER, [batch, why, attempts, attempts, list(rows)])
 
 
@@ -45,12 +46,13 @@ def claim(batch: str, most: int) -> list[str]:
 
 
 def forget(batch: str, rows: Collection[str]) -> None:
-    """Deletes the entries of rows that the batch has processed. A row without an entry causes no error."""
+    """Deletes the records of skipped rows that the batch has processed by now. If a row has no record of being skipped,
+    this causes no error."""
     execute("DELETE FROM sweeps_skippedrow WHERE batch = %s AND row = ANY(%s::text[])", [batch, list(rows)])
 
 
 def forget_all(batch: str) -> None:
-    """Deletes all entries of this batch."""
+    """Deletes all records of rows that this batch skips."""
     execute("DELETE FROM sweeps_skippedrow WHERE batch = %s", [batch])
 
 
@@ -61,7 +63,7 @@ def standing(batch: str) -> dict[str, bool]:
 
 
 def skips_any(batch: str) -> bool:
-    """Returns whether this batch skips any row. The check is cheap, because most batches skip no row."""
+    """Returns whether this batch skips any row. This check is fast, because most batches skip no row."""
     row = execute("SELECT EXISTS (SELECT FROM sweeps_skippedrow WHERE batch = %s)", [batch]).fetchone()
     return bool(row and row[0])
 
@@ -69,7 +71,7 @@ def skips_any(batch: str) -> bool:
 def not_skipped(batch: str | None, key: str) -> str:
     """Returns an SQL condition that is true for all rows except skipped rows. `key` is the column with the row's key.
 
-    `batch` and `key` must be constants. If `batch` is None, the batch is a parameter of the statement.
+    `batch` and `key` must be constants. If `batch` is None, the SQL statement has the batch's name as a parameter.
     """
     name = "%s" if batch is None else f"'{batch}'"
     return f"NOT EXISTS (SELECT FROM sweeps_skippedrow s WHERE s.batch = {name} AND s.row = {key}::text)"

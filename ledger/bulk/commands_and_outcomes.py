@@ -1,8 +1,8 @@
-"""The messages about bulk transfers and their outcomes.
+"""The messages about bulk transfers, and the outcomes of these messages.
 
 The module contains only plain records, like `ledger.commands_and_outcomes`. A bulk is a list of transfers with one
-payer, one payee and one expiration. The payee answers once for the whole list. Each item of a bulk is a transfer with
-its own outcome. No other transfer uses the id of an item.
+payer, one payee and one expiration. The payee answers a bulk only once, for all its transfers. Each item of a bulk is a
+transfer, and has a separate outcome. No other transfer uses the id of an item.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class BulkPrepare:
 
 @dataclass(slots=True)
 class ItemResult:
-    """The payee's result for one item of a bulk: a fulfilment, an error, or nothing."""
+    """The payee's result for one item of a bulk: a fulfilment, an error, or neither."""
 
     fulfilment: str | None = None
     error_code: str | None = None
@@ -67,7 +67,7 @@ class BulkReject:
 
 @dataclass(slots=True)
 class BulkExpire:
-    """The sweep's command to expire a bulk whose expiration has passed."""
+    """The command by which a periodic task expires a bulk whose expiration has passed."""
 
     bulk_id: str
 
@@ -78,7 +78,7 @@ BulkCommand = BulkPrepare | BulkFulfil | BulkReject | BulkExpire
 
 @dataclass(slots=True)
 class Bulk:
-    """The present state of a bulk. The bulk's items are transfers in the snapshot."""
+    """The present state of a bulk. The bulk's items are among the snapshot's transfers."""
 
     bulk_id: str
     quote_id: str
@@ -103,7 +103,7 @@ class Bulk:
 
 @dataclass(slots=True)
 class BulkAccepted:
-    """At least one item of the bulk is reserved. The hub sends the reserved items to the payee."""
+    """At least one item of the bulk is reserved. The hub sends the bulk's reserved items to the payee."""
 
     command: BulkPrepare
     bulk: Bulk
@@ -115,8 +115,8 @@ class BulkAccepted:
 class BulkRefused:
     """No item of the bulk was reserved.
 
-    The hub stores the refusal, and refuses a repeated request in the same way. `refusal` is set if one reason applies
-    to the whole bulk.
+    The hub stores the refusal of the bulk, and refuses a repeated request in the same way. `refusal` is set if one
+    reason applies to the whole bulk.
     """
 
     command: BulkPrepare
@@ -142,7 +142,7 @@ class BulkEnded:
 
 @dataclass(slots=True)
 class BulkRepeated:
-    """The message repeats an earlier message. The hub sends the outcome again without any change."""
+    """The message repeats an earlier message. The hub changes nothing and sends the earlier outcome again."""
 
     command: BulkPrepare | BulkFulfil | BulkReject
     bulk: Bulk
@@ -151,7 +151,7 @@ class BulkRepeated:
 
 @dataclass(slots=True)
 class BulkNotObeyed:
-    """The message does not change the bulk. The sender receives the reason in an error callback."""
+    """The message does not change the bulk. The sender of the message receives the reason in an error callback."""
 
     command: BulkPrepare | BulkFulfil | BulkReject
     bulk: Bulk
@@ -177,7 +177,7 @@ class BulkImplausible:
 
 @dataclass(slots=True)
 class BulkIgnored:
-    """The command changes nothing and causes no message: for example, another process has already expired the bulk."""
+    """The command changes nothing and causes no message. For example, another process has already expired the bulk."""
 
     command: BulkCommand
 

@@ -1,7 +1,7 @@
 """Decides each message about a bulk. Pure. `ledger.decide` decides each item by the rules of single transfers.
 
-The items are decided in order over one snapshot, and each decision changes the snapshot. So a bulk cannot exceed a
-limit.
+The items of a bulk are decided one after the other, and each decision changes the snapshot that the next decision uses.
+So all items of a bulk together cannot exceed a limit.
 """
 
 from collections.abc import Sequence
@@ -59,9 +59,9 @@ _OF_THE_WHOLE = frozenset(
 
 
 def decide(command: BulkCommand, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
-    """Returns the outcome of the command. `bulk` is the stored bulk with the command's id, or None.
+    """Returns the outcome of a command about a bulk. `bulk` is the stored bulk with the command's id, or None.
 
-    `s` contains the bulk's items.
+    The snapshot `s` contains the bulk's items.
     """
     match command:
         case BulkPrepare():
@@ -73,7 +73,7 @@ def decide(command: BulkCommand, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
 
 
 def decide_prepares(p: BulkPrepare, seen: Bulk | None, s: Snapshot) -> BulkOutcome:
-    """Reserves or refuses each item separately (FSPIOP API v1.1, section 6.10.3.2)."""
+    """Reserves or refuses each item of a bulk separately (FSPIOP API v1.1, section 6.10.3.2)."""
     if seen is not None:
         if seen.digest != p.digest or seen.payer_id != p.source_id:
             return BulkNotObeyed(p, seen, Refusal.ID_WAS_USED_WITH_OTHER_CONTENT)
@@ -112,7 +112,7 @@ def decide_answer(a: BulkAnswer, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
 
 
 def decide_bulk_expire(e: BulkExpire, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
-    """Aborts the items that the payee has not answered in time."""
+    """Aborts the items of a bulk that the payee has not answered in time."""
     if bulk is None or bulk.state is not BulkState.ACCEPTED or bulk.expires_at > s.now:
         return BulkIgnored(e)
     return _expire(e, bulk, s)
@@ -194,7 +194,7 @@ def _item_reject(a: BulkAnswer, item: TransferState, result: ItemResult) -> Reje
 
 
 def _kept_with_the_bulk(a: BulkAnswer) -> PaymentMessage:
-    # The message is stored once, with the bulk. The rows of the bulk's items do not store the message again.
+    # The message is stored once, in the bulk's row. The rows of the bulk's items do not contain the message again.
     return PaymentMessage(b"", {}, a.message.version)
 
 

@@ -1,8 +1,8 @@
 """Runs one transaction for one bulk: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
 
-The engine runs the SQL statements for a group of single transfers, and a few additional SQL statements for the bulk
-itself. The number of statements does not depend on the number of items. A bulk is never grouped with other commands, so
-the thread of the bulk's request decides the bulk at once.
+For a bulk, the engine runs the same SQL statements as for a group of single transfers, and a few more for the bulk
+itself. The number of SQL statements does not depend on the number of items. A bulk never belongs to a group with other
+commands, so the thread of the bulk's request decides the bulk at once.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def submit(command: BulkCommand) -> BulkOutcome:
 
 
 def run(command: BulkCommand, *, attempts: int = ATTEMPTS) -> BulkOutcome:
-    """Decides the command and commits the result.
+    """Decides a command about a bulk and commits the result.
 
     Repeats the transaction if another transaction changed the rows first.
     """
@@ -68,8 +68,8 @@ def _run_once(command: BulkCommand) -> BulkOutcome:
 def _load(command: BulkCommand) -> tuple[Bulk | None, Snapshot]:
     if isinstance(command, BulkPrepare):
         snapshot = _locked(command.items)
-        # The bulk is read while the payer's accounts are locked, like known transfers. So the second of two requests
-        # with the same bulk reads the row of the first request.
+        # The bulk is read while the payer's accounts are locked, in the same way as known transfers. So the second of
+        # two requests with the same bulk reads the row that the first request has stored.
         return bulks.by_id(command.bulk_id), snapshot
     bulk = bulks.lock(command.bulk_id)
     item_ids = bulks.item_ids(command.bulk_id) if bulk else []

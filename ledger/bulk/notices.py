@@ -1,10 +1,11 @@
-"""The callbacks that each outcome of a bulk causes. Pure.
+"""The callbacks that the hub sends after each outcome of a bulk. Pure.
 
-The payee receives only the reserved items. If all items are reserved, the hub forwards the payer's own message.
-Otherwise the hub creates a message with the reserved items. The payer receives the payee's own answer if this answer
-has the correct outcome of every item. Otherwise the payer receives a message of the hub. The hub checks each
-fulfilment, so the hub sends the outcomes to the payee too. If `in_hub_name` is set, the hub sends all these messages in
-its own name, as the reference hub does.
+The payee receives only the reserved items of a bulk. If all items are reserved, the hub forwards the payer's own
+message. If some items are not reserved, the hub creates a message with the reserved items. The payer receives the
+payee's own answer if this answer has the correct outcome of every item. If the payee's answer has a wrong outcome of an
+item, the payer receives a message of the hub. The hub checks each fulfilment of an item, so it also sends the outcomes
+of the items to the payee. If `in_hub_name` is set, the hub sends all messages about a bulk in its own name, as the
+reference hub does.
 """
 
 from collections.abc import Iterable, Sequence

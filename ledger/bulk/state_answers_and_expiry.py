@@ -1,4 +1,4 @@
-"""Bulks as the requests about them find them, answers to GET requests, and the sweep of expired bulks."""
+"""Reads the present state of bulks, answers GET requests about bulks, and expires bulks."""
 
 from datetime import UTC, datetime
 
@@ -37,9 +37,9 @@ def tell_state(*, bulk_id: str, requester: Recipient) -> None:
 
 
 def expire() -> int:
-    """Ends bulks after their expiration. Returns the number of aborted transfers.
+    """Ends bulks whose expiration has passed. Returns the number of aborted transfers.
 
-    Two sweeps can run at the same time.
+    Two calls can run at the same time.
     """
     # Each bulk is decided separately, so one call with many bulks would not be faster.
     return isolating_batches.in_groups(bulks.EXPIRY, find=bulks.past_expiry, work=_expire, most=1)

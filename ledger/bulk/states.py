@@ -1,6 +1,7 @@
-"""The states of a bulk transfer and the permitted changes, as one table. A database trigger enforces this table too.
+"""A table of the states of a bulk transfer, and of the permitted changes between them. A database trigger allows only
+the changes in this table of states.
 
-The names are the API's own (FSPIOP API v1.1, section 7.5.4). The API's states PENDING and PROCESSING report the
+The names of the states are from FSPIOP API v1.1, section 7.5.4. The API's states PENDING and PROCESSING report the
 progress of a bulk that a hub processes in parts. Kitovu does not use the states PENDING and PROCESSING, because each
 step of a bulk is one transaction.
 """

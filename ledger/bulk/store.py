@@ -1,6 +1,7 @@
 """The SQL statements on bulk transfers. `ledger.store` has the SQL statements on the items of bulks.
 
-To end a bulk, the hub locks the bulk's row before all other rows. The top of `ledger.store` has the lock order.
+To end a bulk, the hub locks the bulk's row before all other rows. The docstring of `ledger.store` describes the order
+of all locks.
 """
 
 import orjson
@@ -29,7 +30,7 @@ def by_id(bulk_id: str) -> Bulk | None:
 def lock(bulk_id: str) -> Bulk | None:
     """Returns one bulk, and locks its row until the transaction ends.
 
-    Other transactions can add rows that reference the bulk.
+    While the row is locked, other transactions can add rows that reference the bulk.
     """
     return _read(_BULK + " FOR NO KEY UPDATE OF b", bulk_id)
 
@@ -44,7 +45,7 @@ def _read(statement: str, bulk_id: str) -> Bulk | None:
 
 
 def item_ids(bulk_id: str) -> list[str]:
-    """Returns the ids of the bulk's items that are transfers."""
+    """Returns the ids of the bulk's items that the hub has stored as transfers."""
     return [row[0] for row in execute("SELECT transfer_id FROM ledger_transfer WHERE bulk_id = %s", [bulk_id])]
 
 
@@ -79,7 +80,7 @@ _END = """
 
 
 def end(bulk: Bulk, answer: PaymentMessage | None) -> None:
-    """Ends a bulk, and stores the answer as evidence. Raises LostRace if the bulk has ended already."""
+    """Ends a bulk, and stores the payee's answer as evidence. Raises LostRace if the bulk has ended already."""
     headers = orjson.dumps(answer.headers).decode() if answer else None
     values = [
         *(bulk.state.value, bulk.reason, bulk.error_code, bulk.error_description, bulk.completed_at),
@@ -97,6 +98,7 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired bulks that are not skipped. Takes the payers in turn, and each payer's earliest bulk first."""
+    """Returns expired bulks, except bulks that the batch skips at present. Selects a bulk of each payer in turn, and
+    each payer's earliest bulk first."""
     table, key = "ledger_bulktransfer", "bulk_transfer_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -8,8 +8,8 @@ from ledger.models import Account
 
 
 class Position(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """A DFSP's position in one currency. A positive `position` is a debt to the scheme, and `position` includes
-    `reserved`.
+    """A DFSP's position in one currency. A positive `position` is the DFSP's debt to the scheme, and includes the
+    amount `reserved`.
 
     `limit` is the lower of `netDebitCap` and `cover`. `free` is the amount that further transfers may reserve: `limit`
     less `position`. Without a `netDebitCap`, the DFSP cannot send transfers, and the fields `limit` and `free` are
@@ -31,7 +31,7 @@ class Positions(msgspec.Struct, rename="camel"):
 
 
 def positions(participant_id: int) -> Positions:
-    """Returns a participant's positions in all its currencies. Runs one SQL statement."""
+    """Returns a participant's positions in all its currencies. The function runs one SQL statement."""
     kinds = [Account.Type.POSITION, Account.Type.SETTLEMENT]
     rows = Account.objects.filter(participant_id=participant_id, type__in=kinds).order_by("currency")
     found: dict[str, dict[str, Account]] = {}

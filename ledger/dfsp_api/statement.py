@@ -1,6 +1,6 @@
 """Returns a DFSP's own transfers, conversions and postings in the order of their arrival, page by page.
 
-The DFSP compares them with its books.
+A DFSP compares this statement with its own books.
 """
 
 import csv
@@ -18,12 +18,12 @@ from fspiop.money import format_amount
 from hub.sql_execution import found_by_keys
 
 MOST = 1000
-"""The most lines of one page."""
+"""The largest number of lines on one page of a statement."""
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The query for a DFSP's statement about everything that arrived at or after `from`, and before `to`.
+    """The query of a request for a DFSP's statement, with everything that arrived at or after `from` and before `to`.
 
     `after` is the value `next` of the previous page.
     """
@@ -38,8 +38,8 @@ class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 class Line(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One transfer. `direction` is OUT if the caller is the payer DFSP, and IN if it is the payee DFSP.
 
-    If `isConverted`, the transfer does not change the caller's position. Its conversion does. `windowId` is the
-    settlement window of a committed transfer.
+    If `isConverted` is true, the transfer does not change the caller's position. In this case, the transfer's
+    conversion changes the caller's position. `windowId` is the settlement window of a committed transfer.
     """
 
     transfer_id: str
@@ -60,8 +60,8 @@ class Line(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
 class Conversion(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One conversion. `role` is FXP if the caller converts, and INITIATOR if another DFSP converts for it.
 
-    `side` says whose conversion it is: the PAYER's, or the PAYEE's. The initiator of a PAYER's conversion pays the
-    source amount, and the initiator of a PAYEE's conversion receives the target amount.
+    `side` is PAYER for a conversion by the payer, and PAYEE for a conversion by the payee. The initiator of a PAYER's
+    conversion pays the source amount, and the initiator of a PAYEE's conversion receives the target amount.
     """
 
     commit_request_id: str
@@ -100,7 +100,7 @@ class Posting(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
 
 
 class Statement(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """One page of a DFSP's statement. The last page has no `next`."""
+    """One page of a DFSP's statement. The last page of a statement has no `next`."""
 
     transfers: list[Line]
     conversions: list[Conversion] = []
@@ -110,7 +110,7 @@ class Statement(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """The place of a line in the order of a statement."""
+    """The position of a line in a statement."""
 
     received_at: datetime
     key: str
@@ -132,15 +132,15 @@ _LAST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def _after(at: str, key: str) -> str:
-    """Returns the condition, order and limit of a page, for rows with this time and this key."""
+    """Returns the SQL condition, order and limit of a page, for rows that have these columns for time and key."""
     order = f'{at}, {key} COLLATE "C"'
     return f"""{at} >= %(at)s AND ({order}) > (%(at)s, %(key)s COLLATE "C") AND {at} < %(to)s
                ORDER BY {order} LIMIT %(size)s"""
 
 
 _T_AFTER = _after("t.received_at", "t.transfer_id")
-# The hub does not send a refused or a held transfer to the payee DFSP, so only the payer DFSP gets the line. The payee
-# DFSP gets the line of a held transfer after the release, at the place of its arrival.
+# The hub does not send a refused or held transfer to the payee DFSP, so only the payer DFSP's statement has a line for
+# it. After a held transfer is released, the payee DFSP's statement has its line at the time of its arrival.
 _TRANSFERS = f"""
     SELECT 'TRANSFER' AS kind, t.received_at AS at, t.transfer_id::text AS key, t.transfer_id::text AS id,
            CASE WHEN t.payer_id = %(own)s THEN 'OUT' ELSE 'IN' END AS role, '' AS side,
@@ -180,10 +180,10 @@ _E_OTHER = "NOT (e.kind IN ('TRANSFER', 'FX_TRANSFER'))"
 
 
 def _own_entries(account: str) -> str:
-    """Returns the query for a page's entries of the own accounts in this column.
+    """Returns the query for a page's ledger entries whose account in this column belongs to the DFSP.
 
-    An index has the entries of one account in the order of time. So each account has its own limit, or a page would
-    read and sort all later entries of the period.
+    An index contains the entries of each account in the order of time. The query has a limit for each account. Without
+    this limit, each page would read and sort all later entries of the period.
     """
     return f"""SELECT e.* FROM ledger_account a
                CROSS JOIN LATERAL (SELECT e.* FROM ledger_entry e
@@ -191,7 +191,8 @@ def _own_entries(account: str) -> str:
                WHERE a.participant_id = %(own)s"""  # noqa: S608 (put together from constants)
 
 
-# One posting of a gross settlement is between two accounts of the caller, so UNION removes the second row of it.
+# A posting of a gross settlement is between two accounts of the caller, so the query finds it twice. UNION removes the
+# second row.
 _POSTINGS = f"""
     SELECT e.kind::text, e.created_at, {_E_KEY}, e.transfer_id::text,
            CASE WHEN d.participant_id = %(own)s THEN d.type ELSE 'HUB' END,
@@ -210,7 +211,7 @@ _PAGE = f"""
 
 
 class _Row(NamedTuple):
-    """A row of any kind, with the columns of `_TRANSFERS`."""
+    """A transfer, conversion or posting as a database row, with the columns of `_TRANSFERS`."""
 
     kind: str
     at: datetime
@@ -233,7 +234,7 @@ class _Row(NamedTuple):
     reference: str
 
     def transfer(self) -> Line:
-        """Returns the transfer of this row."""
+        """Returns the transfer that this database row contains."""
         return Line(
             transfer_id=self.id,
             direction="OUT" if self.role == "OUT" else "IN",
@@ -251,7 +252,7 @@ class _Row(NamedTuple):
         )
 
     def conversion(self) -> Conversion:
-        """Returns the conversion of this row."""
+        """Returns the conversion that this database row contains."""
         return Conversion(
             commit_request_id=self.id,
             determining_transfer_id=self.other_id or "",
@@ -271,7 +272,7 @@ class _Row(NamedTuple):
         )
 
     def posting(self) -> Posting:
-        """Returns the posting of this row."""
+        """Returns the posting that this database row contains."""
         return Posting(
             transfer_id=self.id,
             kind=self.kind,
@@ -289,7 +290,8 @@ def _date(moment: datetime | None) -> str | None:
 
 
 def page(participant_id: int, wanted: Wanted) -> Statement:
-    """Returns one page. One SQL statement uses indexes to find the rows of each kind in the order of arrival."""
+    """Returns one page. For each kind of row, one SQL statement uses indexes to find the rows in the order of
+    arrival."""
     since = time.parse_datetime(wanted.from_) if wanted.from_ else _FIRST
     after = _Key.read(wanted.after) if wanted.after else _Key(since, "")
     parameters: dict[str, Any] = {
@@ -312,8 +314,8 @@ def page(participant_id: int, wanted: Wanted) -> Statement:
 def as_csv(found: Statement) -> bytes:
     """Returns a page as CSV, with one line for each transfer, conversion and posting, in the order of arrival.
 
-    A conversion has its `commitRequestId` under `transferId`, and its source amount under `amount`. A text that a
-    spreadsheet would read as a formula gets an apostrophe in front.
+    In a conversion's line, the column `transferId` contains the `commitRequestId`, and the column `amount` contains the
+    source amount. If a spreadsheet would read a text as a formula, the function adds an apostrophe before the text.
     """
     lines: list[dict[str, Any]] = [{"kind": "TRANSFER"} | _shown(line) for line in found.transfers]
     lines += [{"kind": "CONVERSION"} | _renamed(_shown(line)) for line in found.conversions]

@@ -1,4 +1,4 @@
-"""The views of a DFSP's own positions and transfers. Each view shows only rows of the caller."""
+"""The views of a DFSP's own positions and transfers. Each view returns only the caller's own data."""
 
 from urllib.parse import urlencode
 

@@ -1,4 +1,4 @@
-"""The messages about conversions that the ledger receives, and their outcomes."""
+"""The messages about conversions that the ledger receives, and the outcomes of these messages."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +29,8 @@ class FxPrepare:
 
 @dataclass(slots=True)
 class FxFulfil:
-    """PUT /fxTransfers/{ID}: the FXP agrees. `says_reserved` is True if the message has the state RESERVED."""
+    """PUT /fxTransfers/{ID}: the FXP agrees to the conversion. `says_reserved` is True if the message has the state
+    RESERVED."""
 
     commit_request_id: str
     source_id: int
@@ -43,7 +44,7 @@ class FxFulfil:
 
 @dataclass(slots=True)
 class FxReject:
-    """PUT /fxTransfers/{ID}/error: the FXP refuses."""
+    """PUT /fxTransfers/{ID}/error: the FXP refuses the conversion."""
 
     commit_request_id: str
     source_id: int
@@ -56,7 +57,7 @@ class FxReject:
 
 @dataclass(slots=True)
 class FxExpire:
-    """The sweep's command to expire a conversion whose reservation has lasted too long."""
+    """The command by which a periodic task expires a conversion whose reservation has lasted too long."""
 
     commit_request_id: str
 
@@ -66,7 +67,7 @@ FxCommand = FxPrepare | FxFulfil | FxReject | FxExpire
 
 @dataclass(slots=True)
 class FxReserved:
-    """The amount is reserved for the conversion's own leg. The hub sends the request to the FXP."""
+    """The amount of the conversion's own leg is reserved. The hub sends the request for the conversion to the FXP."""
 
     command: FxPrepare
     conversion: ConversionState
@@ -74,7 +75,8 @@ class FxReserved:
 
 @dataclass(slots=True)
 class FxRefused:
-    """The prepare was refused. The hub stores the refusal, and refuses a repeated prepare in the same way."""
+    """The hub refused the request for the conversion (prepare). The hub stores the refusal, and refuses a repeated
+    prepare in the same way."""
 
     command: FxPrepare
     conversion: ConversionState
@@ -96,7 +98,7 @@ class FxAborted:
 
 @dataclass(slots=True)
 class FxRepeated:
-    """The message repeats an earlier message. The hub sends the outcome again without any change."""
+    """The message repeats an earlier message. The hub changes nothing and sends the earlier outcome again."""
 
     command: FxPrepare | FxFulfil | FxReject
     conversion: ConversionState
@@ -106,7 +108,7 @@ class FxRepeated:
 class FxNotObeyed:
     """The sender is a party of the conversion, but the message changes nothing.
 
-    The sender receives the reason in an error callback.
+    The sender of the message receives the reason in an error callback.
     """
 
     command: FxPrepare | FxFulfil | FxReject

@@ -1,7 +1,8 @@
 """The rules of conversions (fxTransfers, FSPIOP API v2.0). Pure.
 
 `ledger.decide` decides the whole batch and calls these rules. A conversion reserves its own leg when it is prepared.
-The conversion and its determining transfer end together. Both the conversion and the transfer commit, or both abort.
+A conversion ends together with its determining transfer. A conversion and its determining transfer both commit, or both
+abort.
 """
 
 from collections.abc import Iterator, Sequence
@@ -51,7 +52,8 @@ def decide_fx(command: FxCommand, s: Snapshot) -> FxOutcome:
 def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
     """Reserves or refuses a conversion.
 
-    If the conversion arrives before its determining transfer, the payer converts. Otherwise the payee converts.
+    If the conversion arrives before its determining transfer, the payer is the party that converts. If the transfer
+    arrives first, the payee is the party that converts.
     """
     seen = s.conversions.get(p.commit_request_id)
     if seen is not None:
@@ -111,7 +113,8 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_fulfil(f: FxFulfil, s: Snapshot) -> FxOutcome:
-    """Marks a conversion as agreed. Only the FXP may fulfil a conversion. A late fulfilment has no effect."""
+    """Marks a conversion as agreed. Only the FXP may fulfil a conversion. A late fulfilment of a conversion has no
+    effect."""
     c = s.conversions.get(f.commit_request_id)
     if c is None or c.fxp_id != f.source_id:
         return FxUnknown(f)
@@ -135,7 +138,7 @@ def decide_fx_fulfil(f: FxFulfil, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_reject(r: FxReject, s: Snapshot) -> FxOutcome:
-    """Aborts a conversion that the FXP rejects. Only the FXP may reject."""
+    """Aborts a conversion that the FXP rejects. Only the FXP may reject a conversion."""
     c = s.conversions.get(r.commit_request_id)
     if c is None or c.fxp_id != r.source_id:
         return FxUnknown(r)
@@ -161,7 +164,7 @@ def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
 def _is_awaited(c: ConversionState, s: Snapshot) -> bool:
     """Returns whether the conversion is agreed and its determining transfer is reserved.
 
-    An awaited conversion ends with its transfer.
+    Such a conversion does not expire, but ends together with its transfer.
     """
     t = s.transfers.get(c.determining_transfer_id)
     return (
@@ -275,9 +278,10 @@ def _conversion(p: FxPrepare, side: Side) -> ConversionState:
 
 
 def conversion_for(p: Prepare, s: Snapshot) -> ConversionState | None:
-    """Returns the payer's own conversion for this transfer, or None.
+    """Returns the conversion that the payer has requested for this transfer, or None.
 
-    Prefers an open conversion to an ended conversion.
+    If the payer has several conversions for the transfer, the function prefers an open conversion to an ended
+    conversion.
 
     Returns None for an item of a bulk, because the payer never converts items of a bulk.
     """
@@ -299,14 +303,14 @@ CONVERSION_IS_REFUSED_BY: Sequence[Refusal] = (
     Refusal.FXP_IS_PARTY_OF_THE_TRANSFER,
     Refusal.FXP_MAY_NOT_CONVERT,
 )
-"""The refusals in the order in which `why_not` checks for them."""
+"""The refusals of a transfer's conversion, in the order in which `why_not` checks for them."""
 
 
 def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refusal | None:
-    """Returns the reason why the transfer cannot use this conversion, or None.
+    """Returns the reason why the transfer cannot use this conversion, or None if it can.
 
-    A transfer with an ended conversion is refused. The payer intended to pay in another currency, so the hub must
-    not debit the payer in the target currency.
+    The hub refuses a transfer if the transfer's conversion has ended. The payer intended to pay in another currency, so
+    the hub must not debit the payer in the target currency.
     """
     if c.state not in LIVE:
         return Refusal.CONVERSION_HAS_ENDED

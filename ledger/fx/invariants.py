@@ -9,7 +9,8 @@ from hub.invariant_type import Invariant, fits
 INVARIANTS = [
     Invariant(
         "a_conversion_ends_with_its_transfer",
-        "Only conversions of COMMITTED transfers are COMMITTED. No conversion waits for an ended transfer.",
+        "A conversion is COMMITTED only if its transfer is COMMITTED. No conversion waits for a transfer that has "
+        "ended.",
         """SELECT f.commit_request_id, f.state, t.transfer_id, t.state AS state_of_transfer
            FROM ledger_fxtransfer f
            LEFT JOIN ledger_transfer t ON t.transfer_id = f.determining_transfer_id
@@ -36,7 +37,8 @@ INVARIANTS = [
     ),
     Invariant(
         "what_is_converted_is_what_is_paid",
-        "A conversion's transfer has the second leg's amount and currency, and debits or credits the FXP.",
+        "A conversion's transfer has the amount and currency of the conversion's second leg, and debits or credits "
+        "the FXP.",
         """SELECT f.commit_request_id, t.transfer_id, t.currency, t.amount
            FROM ledger_fxtransfer f
            JOIN ledger_transfer t ON f.commit_request_id IN (t.payer_conversion_id, t.payee_conversion_id)
@@ -47,7 +49,7 @@ INVARIANTS = [
     ),
     Invariant(
         "history_leads_to_the_conversions_state",
-        "A conversion's history has its present state once, after the states that the state machine requires first.",
+        "A conversion's history contains the present state once, after the states that must come before it.",
         """SELECT f.commit_request_id, f.state, h.states
            FROM ledger_fxtransfer f
            LEFT JOIN (SELECT fx_transfer_id, array_agg(state::text ORDER BY id) AS states
@@ -76,7 +78,7 @@ INVARIANTS = [
     ),
     Invariant(
         "everyone_is_told_of_a_conversion",
-        "The FXP was sent the prepare and the outcome. The initiator was sent the FXP's answer or an error.",
+        "The hub has sent the prepare and the outcome to the FXP, and the FXP's answer or an error to the initiator.",
         """WITH told AS (SELECT subject, destination_id, kind FROM outbox_message
                          UNION ALL SELECT subject, destination_id, kind FROM outbox_delivery),
                 due AS (

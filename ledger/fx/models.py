@@ -15,7 +15,7 @@ _LIVE = sorted(state.value for state in LIVE)
 def only_erased(of: str) -> str:
     """Returns a trigger's body.
 
-    The trigger allows only one change of a history row: the erasure of a message older than a day.
+    A database trigger allows only one change of a history row: the erasure of a message that is older than a day.
     """
     kept = f"id {of} state reason at headers".split()
     new, old = (", ".join(f"{row}.{column}" for column in kept) for row in ("NEW", "OLD"))
@@ -31,12 +31,13 @@ def only_erased(of: str) -> str:
 
 
 class FxTransfer(models.Model):
-    """One conversion, which the hub decides on arrival. The conversion ends together with its determining transfer.
+    """A conversion. The hub decides about a conversion when the request arrives. A conversion ends together with its
+    determining transfer.
 
     Refused conversions are stored too.
 
-    The conversion itself posts an amount from the debit account to the credit account. The determining transfer debits
-    or credits the bridge account.
+    The conversion's own posting moves an amount from the debit account to the credit account. The determining transfer
+    debits or credits the bridge account.
     """
 
     commit_request_id = models.CharField(max_length=36, primary_key=True)
@@ -186,7 +187,7 @@ class FxTransfer(models.Model):
 
 
 class FxTransferEvent(models.Model):
-    """A conversion's history, with each message as evidence. The database allows no change of the rows."""
+    """A conversion's history, with each message as evidence. The database allows no change of history rows."""
 
     fx_transfer = models.ForeignKey(FxTransfer, on_delete=models.PROTECT, related_name="events", db_index=False)
     state = models.CharField(max_length=9)

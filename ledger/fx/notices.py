@@ -1,4 +1,4 @@
-"""The callbacks that each outcome of a conversion causes (FSPIOP API v2.0). Pure.
+"""The callbacks that the hub sends after each outcome of a conversion (FSPIOP API v2.0). Pure.
 
 An FXP that has fulfilled a conversion receives the conversion's outcome in a PATCH request. The initiator receives the
 outcome from the messages about the determining transfer. If the conversion ends without a transfer, the initiator
@@ -35,7 +35,7 @@ def notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
         case FxRefused(_, c):
             return [_error_to_initiator(hub, c)]
         case FxAgreed(command, c):
-            # Whatever state the FXP's message reports, no leg is committed yet.
+            # No leg of the conversion is committed yet, whatever state the FXP's message reports.
             if command.says_reserved:
                 to, subject = _initiator(c), c.commit_request_id
                 return [forward(command.message, to, "PUT", _path(c), subject=subject, kind="fx-answer")]
@@ -90,7 +90,8 @@ def _error_to_initiator(hub: HubMessages, c: ConversionState) -> Outgoing:
 
 
 def _end_to_fxp(hub: HubMessages, c: ConversionState) -> Outgoing:
-    """Returns a PATCH request if the FXP had fulfilled the conversion. Otherwise returns an error callback."""
+    """Returns a PATCH request if the FXP had fulfilled the conversion. If the FXP had not fulfilled the conversion,
+    returns an error callback."""
     if c.agreed_at is not None or c.fulfil_digest is not None:
         return _patch(hub, c)
     return _error(hub, c, _fxp(c), *error_of(c), kind="fx-end-to-fxp")
@@ -116,7 +117,7 @@ def state_answer(hub: HubMessages, c: ConversionState, requester: Recipient) -> 
 
 
 def state_body(c: ConversionState) -> dict[str, object]:
-    """Returns the body of PUT /fxTransfers/{ID} for this state, with the cause of an abort."""
+    """Returns the body of PUT /fxTransfers/{ID} that reports this state and, after an abort, the cause."""
     body: dict[str, object] = {"conversionState": API_STATE[c.state]}
     moment = c.completed_at or c.agreed_at
     if moment is not None:

@@ -8,7 +8,8 @@ from ledger.fx.states import FxState
 
 
 class Side(StrEnum):
-    """The party that converts. A payer converts the amount that it pays. A payee converts the received amount."""
+    """The party of the payment that converts: payer or payee. A payer converts the amount that it pays. A payee
+    converts the received amount."""
 
     PAYER = "PAYER"
     PAYEE = "PAYEE"
@@ -16,11 +17,11 @@ class Side(StrEnum):
 
 @dataclass(slots=True)
 class ConversionState:
-    """One conversion, with two legs.
+    """One conversion. A conversion has two legs.
 
     The conversion's own leg is between the initiator and the FXP. If the payer converts, the conversion's own leg is in
-    the source currency. If the payee converts, the conversion's own leg is in the target currency. The second leg is
-    the determining transfer, which debits or credits the FXP's bridge account.
+    the source currency. If the payee converts, the conversion's own leg is in the target currency. The conversion's
+    second leg is the determining transfer, which debits or credits the FXP's bridge account.
     """
 
     commit_request_id: str

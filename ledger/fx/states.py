@@ -1,4 +1,5 @@
-"""The state machine of a conversion (an fxTransfer), as one table. A database trigger enforces this table too.
+"""A table of the states of a conversion (an fxTransfer), and of the permitted changes between them. A database trigger
+allows only the changes in this table of states.
 
 After the FXP has fulfilled a conversion, the conversion is AGREED. An AGREED conversion waits for its determining
 transfer, and ends together with this transfer. The API has no state AGREED: the API shows an AGREED conversion as

@@ -1,6 +1,6 @@
 """The SQL statements about conversions. These statements run only in batches that contain a conversion.
 
-The hub locks conversions after transfers and before accounts. `ledger.store` has the whole lock order.
+A transaction locks conversions after transfers and before accounts. `ledger.store` has the whole lock order.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -57,7 +57,7 @@ def _as_conversion(row: TupleRow) -> ConversionState:
 def lock_conversions(
     commands: Sequence[FxCommand], transfers: Iterable[TransferState], awaited_by: Collection[str]
 ) -> dict[str, ConversionState]:
-    """Locks these conversions:
+    """Locks and reads these conversions:
 
     - the conversions of the commands
     - the conversions of the transfers
@@ -129,7 +129,7 @@ def insert(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
 
 
 def move(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
-    """Writes the new states of stored conversions. The database also checks each change."""
+    """Writes the new states of stored conversions. The database also checks each of these changes."""
     agreed = sorted((o for o in outcomes if isinstance(o, FxAgreed)), key=_id)
     ended: list[tuple[ConversionState, FxState, PaymentMessage | None]] = []
     for outcome in outcomes:
@@ -216,7 +216,8 @@ def _link(conversions: list[ConversionState]) -> None:
         raise LostRace("a transfer ended before its payee's conversion came")
 
 
-# The statement reads the clock again, because time has passed since the decision. A late fulfilment has no effect.
+# The statement reads the clock again, because time has passed since the decision, and a late fulfilment must have no
+# effect.
 _AGREE = """
     UPDATE ledger_fxtransfer f
     SET state = 'AGREED', fulfilment = c.fulfilment, fulfil_digest = c.fulfil_digest,
@@ -303,10 +304,10 @@ _PAST_END = fair_overdue_rows.Way(
 
 
 def past_end(limit: int) -> list[str]:
-    """Returns conversions whose reservations have lasted too long and that are not skipped.
+    """Returns conversions whose reservations have lasted too long, except conversions that the batch skips at present.
 
-    Takes the initiators in turn, and each initiator's oldest conversion first. Leaves out a conversion whose transfer
-    is reserved, because the conversion ends with the transfer.
+    Selects a conversion of each initiator in turn, and each initiator's oldest conversion first. Leaves out a
+    conversion whose determining transfer is reserved, because the conversion ends with this transfer.
     """
     table, key = "ledger_fxtransfer", "commit_request_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="initiator_id", ways=[_PAST_END], most=limit)

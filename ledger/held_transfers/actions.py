@@ -1,6 +1,6 @@
-"""The actions of people on a held transfer: release and refusal.
+"""The actions that people can request for a held transfer: release and refusal.
 
-Alerts offer these actions too (`rules.alerts.actions`).
+The pages of alerts also offer the actions on held transfers (`rules.alerts.actions`).
 """
 
 from collections.abc import Callable, Mapping

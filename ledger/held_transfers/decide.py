@@ -12,11 +12,11 @@ from rules.language.refusal_codes import NOT_ALLOWED, OUT_OF_TIME
 
 
 def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | None]:
-    """Returns the verdict of the scheme's rules about a prepare, and the hold of a held transfer.
+    """Returns the verdict of the scheme's rules about a prepare. If the rules hold the transfer, also returns the hold.
 
     The verdict about the quote also applies to the transfer. If a held transfer or its terms would expire before the
-    payee can answer, the transfer is refused at once. The refusal contains the earliest possible time. A held item of a
-    bulk is refused too, because the payee answers all items of a bulk at once.
+    payee can answer, the transfer is refused at once. The refusal contains the time until which the scheme delays the
+    payment. A held item of a bulk is refused too, because the payee answers all items of a bulk at once.
     """
     if s.gate is None:
         return None, None
@@ -34,7 +34,8 @@ def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | No
 def with_hold(
     verdict: Verdict, kept: Kept | None, *, now: datetime, expires_at: datetime, is_in_bulk: bool
 ) -> tuple[Verdict, datetime | None]:
-    """Returns the joint verdict about a transfer and its quote, and the time at which the hold of the transfer ends."""
+    """Combines the verdicts about a transfer and its quote. Returns the combined verdict, and the time at which the
+    transfer's hold ends."""
     if verdict.outcome == "REFUSE":
         return verdict, None
     if kept is not None and kept.refusal is not None:

@@ -1,8 +1,8 @@
 """Decides how long a transfer is held before the hub sends it to the payee. Pure.
 
 A held transfer is reserved like any other transfer. The hub sends a held transfer's POST to the payee when the hold's
-time ends, or when a person releases the transfer. If a held transfer expires first, or a person refuses the transfer,
-the hub aborts the transfer and sends the payee nothing.
+time ends, or when a person releases the transfer. The hub aborts a held transfer that expires first, or that a person
+refuses. The payee of an aborted held transfer receives nothing.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ TIME_TO_ANSWER = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The hold of a transfer: the end of the hold, and the version of the scheme's rules that requires the hold."""
+    """The hold of a transfer: the time when the hold ends, and the version of the scheme's rules that requires the
+    hold."""
 
     until: datetime
     rules_version: int

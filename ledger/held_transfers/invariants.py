@@ -5,7 +5,8 @@ from hub.invariant_type import Invariant
 INVARIANTS = [
     Invariant(
         "what_is_held_is_reserved",
-        "Each held transfer is reserved and in no bulk. Each transfer whose hold ended without a release is aborted.",
+        "Each held transfer is reserved and belongs to no bulk. Each transfer whose hold ended without a release is "
+        "aborted.",
         """SELECT h.transfer_id, h.state AS hold, t.state, t.bulk_id
            FROM ledger_heldtransfer h JOIN ledger_transfer t USING (transfer_id)
            WHERE t.payer_account_id IS NULL OR t.bulk_id IS NOT NULL

@@ -1,9 +1,11 @@
-"""Judges held transfers again before they are sent.
+"""Checks held transfers against the scheme's rules again, before the hub sends them to their payees.
 
-The module applies the kill switches, and the live rules that refuse payments because of lists and markers.
+For held transfers, this module applies the kill switches and the live rules that refuse payments because of lists and
+markers.
 
-Perhaps a party has been blocked or marked since the transfer came. Counters and amounts are not judged again. If a rule
-also reads counters, it reads counters that do not count the transfer itself.
+Since a held transfer arrived, one of its parties was perhaps blocked or marked. Rules about counters and amounts are
+not applied again to a held transfer. If one of these rules also reads counters, the counters do not include the held
+transfer itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +25,7 @@ from rules.rulesets.active_rules import ActiveRules
 from rules.transfer_gate import counters_unlocked
 
 ACTOR = "the scheme's rules"
-"""Refuses in the audit trail, where people do otherwise."""
+"""The actor in the audit trail if the rules refuse a held transfer. Otherwise the actor is a person."""
 
 
 Active = tuple[ActiveRules, datetime]
@@ -31,10 +33,11 @@ Active = tuple[ActiveRules, datetime]
 
 
 def refusals(transfer_ids: Sequence[str], active: Active | None) -> Mapping[str, Verdict]:
-    """Returns a refusal for each transfer that may not be sent any more. Stores these refusals as decisions.
+    """Returns a refusal for each transfer that may not be sent any more. Stores these refusals as decisions of the
+    scheme's rules.
 
-    The caller reads the active rules and then locks the transfers. Without active rules and kill switches, runs no SQL
-    statement.
+    The caller must first read the active rules and then lock the transfers. If there are no active rules and no kill
+    switches, runs no SQL statement.
     """
     if active is None:
         return {}
@@ -69,7 +72,7 @@ def _pairs(counted: Mapping[str, CountedPayment]) -> set[tuple[int, int]]:
 
 
 class _Without:
-    """Takes a payment out of the profiles while the payment is judged again."""
+    """Removes a payment from the profiles while the rules judge this payment again."""
 
     def __init__(self, counters: ProfileCounters, payment: CountedPayment | None) -> None:
         self._counters, self._payment = counters, payment

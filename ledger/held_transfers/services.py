@@ -1,6 +1,6 @@
-"""Releases and refuses held transfers. A periodic task ends expired holds.
+"""Releases and refuses held transfers. A periodic task ends the holds whose time has passed.
 
-People's decisions run in the transaction of their approval.
+A person's decision about a held transfer takes effect in the transaction of its approval.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _ATTEMPTS = 2
 def work_off() -> int:
     """Releases the transfers whose hold has expired, and aborts the transfers that people have refused.
 
-    Returns the number of transfers.
+    Returns the number of transfers that the function has released or aborted.
     """
     return isolating_batches.each(_release_due, _abort_refused)
 
@@ -49,7 +49,8 @@ def _release(transfer_ids: list[str]) -> int:
 
 
 def _refuse_by_rules(transfer_id: str, verdict: Verdict) -> None:
-    """Decides that a held transfer is never sent, because a party was blocked or marked meanwhile."""
+    """Decides that the hub never sends a held transfer to its payee, because a party was blocked or marked
+    meanwhile."""
     code = verdict.code or ""
     rules = ", ".join(hit.rule for hit in verdict.hits if hit.counts and hit.action == "refuse") or "a kill switch"
     held = HeldTransfer.objects.filter(pk=transfer_id, state=HeldTransfer.State.HELD, refusal_code__isnull=True)
@@ -59,7 +60,8 @@ def _refuse_by_rules(transfer_id: str, verdict: Verdict) -> None:
 
 
 def _send(locked_ids: Sequence[str], *, actor: str = "") -> list[Outgoing]:
-    """Releases these locked transfers in the caller's transaction. Adds the requests for their payees to the outbox."""
+    """Releases these locked transfers in the caller's transaction. Adds the released transfers' requests to the outbox,
+    for their payees."""
     messages = [
         prepare_to_payee(each.request, each.payee, each.transfer_id, payer_id=each.payer_id)
         for each in store.release(locked_ids, actor=actor)
@@ -98,7 +100,8 @@ def release(transfer_id: str, *, reason: str, actor: str) -> None:
 
 @transaction.atomic
 def refuse(transfer_id: str, *, code: str, reason: str, actor: str) -> None:
-    """Refuses a held transfer. The next run of the periodic task aborts the transfer with this error code.
+    """Refuses a held transfer. Records that the periodic task must abort the transfer with this error code at its next
+    run.
 
     Raises FspiopError if the transfer is not held any more.
     """

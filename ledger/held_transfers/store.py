@@ -1,6 +1,7 @@
-"""The SQL statements on held transfers. Each statement takes any number of transfers.
+"""The SQL statements on held transfers. Each statement processes any number of transfers.
 
-A statement that changes a hold runs after its transfer's row is locked. The top of `ledger.store` has the lock order.
+Before a statement changes a hold, the caller must lock the row of the hold's transfer. The docstring of `ledger.store`
+describes the order of all locks.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ _HOLD = """
 
 
 def insert(transfers: Sequence[TransferState], now: datetime) -> None:
-    """Stores the holds of the new transfers of a batch. Runs no statement if the batch has no holds."""
+    """Stores the holds of the new transfers of a batch. Runs no SQL statement if the batch has no holds."""
     held = [(t.transfer_id, t.hold) for t in transfers if t.hold is not None and t.state is State.RESERVED]
     if held:
         columns: list[list[Any]] = [
@@ -67,7 +68,8 @@ _DUE = f"""
 
 
 def due(most: int) -> list[str]:
-    """Returns held transfers whose hold has expired, with the earliest first. Leaves out skipped transfers."""
+    """Returns held transfers whose hold has expired, the earliest first. Leaves out transfers that the batch skips at
+    present."""
     return [row[0] for row in execute(_DUE, [most])]
 
 
@@ -79,7 +81,7 @@ _REFUSED = f"""
 
 
 def refused(most: int) -> list[str]:
-    """Returns held transfers that people have refused. Leaves out skipped transfers."""
+    """Returns held transfers that people have refused. Leaves out transfers that the batch skips at present."""
     return [row[0] for row in execute(_REFUSED, [most])]
 
 
@@ -87,7 +89,7 @@ _CODES = "SELECT transfer_id, refusal_code FROM ledger_heldtransfer WHERE transf
 
 
 def refusal_codes(transfer_ids: Sequence[str]) -> dict[str, str]:
-    """Returns the codes with which people have refused these transfers."""
+    """Returns the error codes with which people have refused these held transfers."""
     return {row[0]: row[1] for row in execute(_CODES, [list(transfer_ids)]) if row[1] is not None}
 
 
@@ -123,7 +125,7 @@ class Released:
 def lock(transfer_ids: Sequence[str]) -> list[str]:
     """Locks the rows of these transfers, ordered by id. Returns the transfers that can still be sent or refused.
 
-    Must be called inside a transaction, before any statement that changes one of their holds.
+    Call this function inside a transaction, before any statement that changes the hold of one of these transfers.
     """
     return [row[0] for row in execute(_LOCK, [sorted(transfer_ids)])]
 
@@ -131,7 +133,7 @@ def lock(transfer_ids: Sequence[str]) -> list[str]:
 def release(locked_ids: Sequence[str], *, actor: str = "") -> list[Released]:
     """Releases these locked transfers if their holds allow a release now.
 
-    Without an actor, releases only transfers whose hold has expired.
+    If no actor is given, releases only transfers whose hold has expired.
     """
     released = [row[0] for row in execute(_RELEASE, [actor, list(locked_ids), actor])] if locked_ids else []
     if not released:

@@ -1,4 +1,4 @@
-"""A foreign key ensures that an entry's two accounts have the entry's currency (invariant: books balance)."""
+"""Adds a foreign key, so that both accounts of an entry have the entry's currency (invariant: books balance)."""
 
 from django.db import migrations
 

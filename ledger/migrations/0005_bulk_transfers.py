@@ -8,7 +8,7 @@ import pgtrigger.migrations
 from django.db import migrations, models
 
 
-# An item has the payer, payee and expiration of its bulk. A foreign key over all of them enforces this.
+# An item has the payer, payee and expiration of its bulk. A foreign key over these three columns enforces this.
 _ADD = """
     ALTER TABLE ledger_transfer
         ADD CONSTRAINT an_item_has_the_parties_and_expiry_of_its_bulk

@@ -1,4 +1,4 @@
-"""Allows closing a participant only if all of its accounts are closed and nothing is reserved for it.
+"""Allows closing a participant only if all its accounts are closed and no amount is reserved for the participant.
 
 The check is in SQL, because the ledger depends on the participants' app, which does not import the ledger.
 """

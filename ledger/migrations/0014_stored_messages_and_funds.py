@@ -1,11 +1,13 @@
-"""Lets the database compare each stored message with its row, and guards movements of funds like transfers.
+"""Lets the database compare each stored message with its row. Also adds triggers that protect movements of funds in the
+same way as transfers.
 """
 
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations
 
-# Returns nothing, and no error, for text that is no JSON: one bad row must not stop the check of the others.
+# If the text is not JSON, the function returns NULL and raises no error, because one bad row must not stop the check of
+# other rows.
 READ = """
     CREATE FUNCTION ledger_message(body bytea) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE STRICT AS $$
     BEGIN

@@ -1,4 +1,4 @@
-"""An index on the arrival of bulks, for the erasure of old messages."""
+"""Adds an index on the arrival time of bulks, for the erasure of old messages."""
 
 from django.db import migrations, models
 

@@ -1,4 +1,4 @@
-"""Removes the index that Django adds to a text key for LIKE. No query reads this index."""
+"""Removes the index that Django adds to a text key for LIKE. No query uses the removed index."""
 
 from django.db import migrations
 

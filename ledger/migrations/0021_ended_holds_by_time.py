@@ -1,4 +1,4 @@
-"""An index for the list of the holds that ended."""
+"""Adds an index for the list of ended holds."""
 
 from django.db import migrations, models
 

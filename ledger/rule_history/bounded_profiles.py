@@ -1,4 +1,4 @@
-"""Keeps the profiles of a replay in bounded memory. Moves the least recently used profiles to a file."""
+"""Keeps the profiles of a replay in bounded memory. The least recently used profiles are moved to a file."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from rules.profiles import ring
 from rules.profiles.ring import Profile
 
 MOST_EVENTS = 2_000_000
-"""The most payments that the profiles in memory may keep one by one. They use about 400 MB."""
+"""The largest number of single payments in the profiles in memory. Profiles with so many payments use about 400 MB."""
 _WEIGHT = 4  # of a profile, as a number of events
 
 _TABLES = """
@@ -21,16 +21,16 @@ _TABLES = """
 
 
 class BoundedProfiles(Mapping[int, Profile]):
-    """All profiles of a replay by their keys. A profile that was never used is empty.
+    """All profiles of a replay by their keys. A profile that a replay has never used is empty.
 
-    A caller may change a returned profile. The change can be lost if the caller has meanwhile requested other profiles
-    with `MOST_EVENTS` events.
+    A caller may change a profile that this method has returned. The change can be lost if the caller first requests
+    other profiles with `MOST_EVENTS` events in total.
     """
 
     def __init__(self, most_events: int = MOST_EVENTS) -> None:
         self._most = most_events // 2
-        # The profiles that were used after the last change of generations, and the profiles that were used before this
-        # change.
+        # Two generations of profiles: those that were used since the last change of generations, and those that were
+        # used only before.
         self._new: dict[int, Profile] = {}
         self._old: dict[int, Profile] = {}
         self._weight = 0
@@ -60,7 +60,7 @@ class BoundedProfiles(Mapping[int, Profile]):
         return profile
 
     def get(self, key: int, default: object = None) -> Profile:  # type: ignore[override]
-        """Returns the profile with this key. Creates an empty profile if there is none."""
+        """Returns the profile with this key. Creates an empty profile if there is no profile with this key."""
         return self._new.get(key) or self[key]
 
     def __iter__(self) -> Iterator[int]:
@@ -70,8 +70,8 @@ class BoundedProfiles(Mapping[int, Profile]):
         return sum(1 for _ in self)
 
     def has_grown(self, events: int = 1) -> None:
-        """Counts the additional payments of profiles in memory, and moves old profiles to the file if memory has too
-        many payments.
+        """Counts further payments of the profiles in memory. If memory contains too many payments, moves old profiles
+        to the file.
         """
         self._weight += events
         if self._weight > self._most:
@@ -89,7 +89,8 @@ class BoundedProfiles(Mapping[int, Profile]):
 
 
 class PaidBefore:
-    """The number of counted payments of each payer to each payee. Most pairs are stored in the file."""
+    """The number of counted payments of each payer to each payee. Most pairs of payer and payee are stored in the
+    file."""
 
     def __init__(self, file: sqlite3.Connection, most_pairs: int) -> None:
         self._file, self._most = file, most_pairs

@@ -50,7 +50,8 @@ class Compared:
 
 
 def compare() -> Compared:
-    """Compares all profiles with all transfers in one snapshot of the database. The hub may work meanwhile."""
+    """Compares all profiles with all transfers in one snapshot of the database. The hub may process payments during the
+    comparison."""
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -87,7 +88,7 @@ def _differences(rows: Sequence[Any], waiting: Sequence[Any], stored: Sequence[A
 
 
 def _by_key() -> Iterator[tuple[int, list[Any], list[Any], list[Any]]]:
-    """Yields for each key three lists of rows: the payments, the pending additions and removals, and the profile."""
+    """For each key, yields three lists of rows: the payments, the pending additions and removals, and the profile."""
     streams = [groupby(_stream(name, sql), key=itemgetter(0)) for name, sql in _STREAMS.items()]
     heads = [next(stream, None) for stream in streams]
     while any(heads):
@@ -118,9 +119,9 @@ def _stream(name: str, sql: str) -> Iterator[Sequence[Any]]:
 
 
 def rebuild() -> int:
-    """Rebuilds the profiles that differ from the transfers. Returns their number.
+    """Rebuilds the profiles that differ from the transfers. Returns the number of rebuilt profiles.
 
-    The hub may process payments meanwhile.
+    The hub may process payments during the rebuild.
     """
     with transaction.atomic(durable=True):
         execute(_END_ABORTED)

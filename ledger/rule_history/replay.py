@@ -1,13 +1,13 @@
-"""Replays rules over the stored history in the order of time, with the same judge and counters as for live payments.
+"""Replays rules over the stored history in the order of time, with the same code and counters as for live payments.
 
-A replay of the live version reproduces its stored decisions. A replay of other rules shows the decisions that these
-rules would have made. A replay changes nothing in the database. The hub may process payments meanwhile. The memory use
-does not grow with the history.
+A replay of the live version reproduces its stored decisions. A replay of other rules shows the decisions that the other
+rules would have made. A replay changes nothing in the database. The hub may process payments during a replay. The
+memory use of a replay does not grow with the length of the history.
 
-Counters are computed from the payments themselves. A replay does not judge a payment without stored facts. An example
-is a quote from a time without active rules and without RULES_COUNT. A replay ignores kill switches, because kill
-switches are not part of the rules. Rules use the present lists and markers, except when the replay reproduces stored
-decisions.
+A replay computes the counters from the stored payments. A replay does not judge a payment without stored facts. For
+example, a quote has no stored facts if no rules were active and RULES_COUNT was off when the quote arrived. A replay
+ignores kill switches, because kill switches are not part of the rules. In a replay, rules use the present lists and
+markers, except when the replay reproduces stored decisions.
 """
 
 import gc
@@ -48,7 +48,7 @@ from rules.profiles.subjects import asks_for, is_refund, keys_to_count
 from rules.recorded_counters import RecordedCounters
 
 _AFTER_THE_GATE = frozenset(each.value for each in (Refusal.REFUSED_BY_RULE, *HOLD_IS_REFUSED_BY))
-"""Refusals of transfers that the gate has judged. The gate has not judged transfers with other refusals."""
+"""The refusals of transfers that the rules have judged. The rules have not judged transfers with other refusals."""
 _Complete = Callable[[Verdict, Facts], Verdict]
 _MOST_REMEMBERED = 200_000
 
@@ -60,7 +60,8 @@ def run(
     until: datetime | None = None,
     tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Report:
-    """Replays the whole stored history, and judges the payments of this period. Reports its progress to `tell`."""
+    """Replays the whole stored history, but applies the rules only to the payments of this period. Reports the progress
+    of the replay to the function `tell`."""
     with BoundedProfiles() as profiles:
         with stored_payments.one_snapshot():
             replay = _Replay(rules, profiles, since)
@@ -81,9 +82,9 @@ def run(
 
 @contextmanager
 def without_cycles() -> Iterator[None]:
-    """Switches off Python's cyclic garbage collector in the whole process, which must do nothing but a replay.
+    """Switches off Python's cyclic garbage collector in the whole process. The process must do nothing except a replay.
 
-    A replay creates no cycles, and a search of all profiles takes long.
+    A replay creates no reference cycles, and the collector would need much time to search all profiles.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -100,7 +101,7 @@ class _Replay:
         self._counters = ProfileCounters(profiles, profiles.paid_before, _Originals())
         needs = {need for compiled in (*rules.by_gate.values(), rules.without_quote) for need in compiled.needs}
         self._asks_paid_before = asks_for(needs, "paid_before")
-        # If there is no list and no marker, no lookup would find anything.
+        # If there are no lists and no markers, a search in them would find nothing.
         self._is_labelled = not rules.follows_history and (PartyList.objects.exists() or Marker.objects.exists())
         self._active, self._variances = ActiveThen(), VariancesThen()
         self._erased_before = stored_payments.facts_erased_before()
@@ -140,7 +141,7 @@ class _Replay:
             self._count(payment)
 
     def _judge_transfer(self, t: StoredTransfer, facts: Facts, kept: Kept | None) -> bool:
-        """Judges a transfer. Returns whether these rules refuse the transfer or its quote."""
+        """Applies the rules to a transfer. Returns whether the replayed rules refuse the transfer or its quote."""
         if not self._rules.follows_history:
             kept = self._kept.pop(t.quote_id or "", None)
             if kept is not None and kept.refusal is not None and not t.is_in_bulk:
@@ -154,7 +155,7 @@ class _Replay:
         return self._judged(t.transfer_id, facts, compiled, t.decision, with_quote).outcome == "REFUSE"
 
     def _payment(self, t: StoredTransfer, facts: Facts | None) -> CountedPayment | None:
-        """Returns the payment with the values that this replay counts."""
+        """Returns the payment with the amount and other values that this replay counts."""
         if self._rules.follows_history or facts is None:
             return t.counted
         return CountedPayment(
@@ -227,7 +228,8 @@ class _Replay:
     def _judged(
         self, subject: str, facts: Facts, compiled: CompiledRules, decision: StoredDecision | None, complete: _Complete
     ) -> Verdict:
-        """Judges a payment, and reports the verdict. `complete` adds what the gate adds to the verdict of the rules."""
+        """Applies the rules to a payment, and reports the verdict. The function `complete` changes the rules' verdict
+        in the same way as the ledger does for a live payment."""
         if self._is_labelled and (compiled.lists or compiled.markers):
             (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
         verdict = complete(self._verdict(facts, compiled, self._counters), facts)
@@ -255,8 +257,9 @@ class _Replay:
     ) -> None:
         """Compares a stored decision with two new decisions of the replay.
 
-        The hub makes `then` with the counters that the stored decision read, and `now` with the counters of the
-        payments. If an earlier release did not store the counters of its decision, `then` is None.
+        The decision `then` uses the counters that the stored decision read. The decision `now` uses counters that the
+        replay computed from the payments. If an earlier release did not store the counters of its decision, `then` is
+        None.
         """
         report, stored = self.report, [_essence(hit) for hit in msgspec.convert(decision.hits, tuple[Hit, ...])]
         told = f"{decision.outcome} {decision.code or ''}".strip()
@@ -270,7 +273,8 @@ class _Replay:
             return
         report.reproduced += 1
         report.by_kill_switch += is_stopped
-        # What it read under a lock must be what the payments say.
+        # Values that the stored decision read under a lock must equal the values that the replay computes from the
+        # payments.
         rules = {each[0] for each in {*found} ^ {_essence(hit) for hit in now.hits}}
         if rules:
             self._tell_difference(subject, facts, now, rules, told)
@@ -305,7 +309,7 @@ def _essence(hit: Hit) -> tuple[Any, ...]:
 
 
 def _in_time(verdict: Verdict, kept: Kept, facts: Facts) -> Verdict:
-    """Returns a refusal if the transfer would expire before a payee could answer.
+    """Returns a refusal if the held transfer would expire before a payee could answer.
 
     `quotes.rules_gate` has the same check.
     """

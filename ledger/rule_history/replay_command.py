@@ -30,7 +30,7 @@ class ReplayCommand:
         parser.add_argument("--json", action="store_true", help="write the figures as JSON")
 
     def run(self, console: Console, options: dict[str, Any]) -> int:
-        """Replays the rules, and prints the report.
+        """Replays the rules, and prints the report of the replay.
 
         Returns 1 if the replay did not reproduce a stored decision of the live version.
         """
@@ -71,7 +71,7 @@ def _with_progress(console: Console, rules: ReplayedRules, options: dict[str, An
 
 
 def figures(report: Report) -> dict[str, Any]:
-    """Returns the report as JSON values."""
+    """Returns the report of a replay as JSON values."""
     return {
         "judged": dict(report.judged),
         "not_judged": report.not_judged,
@@ -98,7 +98,7 @@ def figures(report: Report) -> dict[str, Any]:
 
 
 def show(console: Console, rules: ReplayedRules, report: Report) -> None:
-    """Prints the report as text for people."""
+    """Prints the report of a replay as text for people."""
 
     def say(text: str) -> None:
         console.print(text, highlight=False, soft_wrap=True)

@@ -30,7 +30,7 @@ class OfRule:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One payment for which rules fired."""
+    """A hit: one payment for which rules fired."""
 
     gate: str
     subject: str
@@ -47,7 +47,7 @@ class Example:
 
 @dataclass(slots=True)
 class Report:
-    """The figures of a replay. Hits of shadow rules have no effect on payments."""
+    """The numbers that a replay reports. Hits of shadow rules have no effect on payments."""
 
     judged: Counter[str] = field(default_factory=Counter)  # by gate
     not_judged: int = 0  # payments whose facts the hub has erased or never stored
@@ -71,7 +71,7 @@ class Report:
     _chance: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 (examples, no secret)
 
     def add(self, subject: str, facts: Facts, verdict: Verdict, then: str) -> None:
-        """Adds one verdict. `then` is the payment's stored outcome at this gate."""
+        """Adds one verdict to the results of the replay. `then` is the payment's stored outcome at this gate."""
         self.judged[facts.gate] += 1
         self.outcomes[verdict.outcome] += 1
         self.of_dfsps[facts.payer_dfsp] += 1
@@ -114,7 +114,7 @@ class Report:
 
     @property
     def hits(self) -> int:
-        """The number of hits of all rules."""
+        """The total number of hits of all rules in a replay."""
         return sum(rule.hits for rule in self.rules.values())
 
     @property
@@ -125,8 +125,8 @@ class Report:
         return self.alerts.total() / ((max(self.alerts) - min(self.alerts)).days + 1)
 
     def worst_hit(self) -> Sequence[tuple[str, int, int]]:
-        """Returns the DFSPs with the highest percentage of hit payments, as tuples: name, hit payments, judged
-        payments.
+        """Returns the DFSPs with the highest percentage of payments for which rules fired. Each tuple contains the
+        name, the number of these payments, and the number of judged payments.
         """
         shares = [(name, hit, self.of_dfsps[name]) for name, hit in self.hits_of_dfsps.items()]
         return sorted(shares, key=lambda each: (-each[1] / each[2], each[0]))[:5]

@@ -1,4 +1,4 @@
-"""The rules of a replay, and the activations and exceptions at each moment of the past."""
+"""The rules of a replay, and the activations and exceptions that applied at each moment of the past."""
 
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -28,9 +28,9 @@ _ALSO_AT_TRANSFERS: tuple[Gate, ...] = ("quote",)
 class ReplayedRules:
     """One compiled rule set.
 
-    `follows_history` is True for the live version. The replay of the live version reproduces its decisions, and counts
-    each stored payment as the hub counted it. The replay of other rules does not count payments that these rules
-    refuse, and treats rules in the mode draft as live rules.
+    `follows_history` is True for the live version. A replay of the live version reproduces the stored decisions, and
+    counts each stored payment as the hub counted it. A replay of other rules does not count payments that these rules
+    refuse. A replay of other rules treats rules in the mode draft as live rules.
     """
 
     name: str
@@ -43,7 +43,7 @@ class ReplayedRules:
     def may_be_late(self, facts: Facts, rule_id: str) -> bool:
         """Returns whether the rule read a profile without a lock.
 
-        Without a lock, the rule perhaps missed the latest payments.
+        A rule that reads a profile without a lock perhaps misses the latest payments.
         """
         at_transfer = facts.gate == "transfer"
         compiled = self.without_quote if at_transfer else self.by_gate[facts.gate]
@@ -57,18 +57,19 @@ class ReplayedRules:
 
 
 def live() -> int | None:
-    """Returns the number of the version that judges payments at present."""
+    """Returns the number of the rules' version that judges payments at present."""
     active = queries.active()
     return None if active is None else active.version_id
 
 
 def of_version(number: int) -> ReplayedRules:
-    """Returns a stored version. Raises RuleSetRefused if this release of the hub reads the version differently."""
+    """Returns a stored version. Raises RuleSetRefused if this release of the hub interprets that version
+    differently."""
     return _compiled(accept_text(store.content(number)), number, follows_history=number == live())
 
 
 def of_text(raw: bytes) -> ReplayedRules:
-    """Returns the rules of this text. Raises RuleSetRefused with every fault of the text."""
+    """Returns the rules that this text contains. Raises RuleSetRefused with every fault of the text."""
     return _compiled(accept_text(raw), None, follows_history=False)
 
 
@@ -91,7 +92,7 @@ def _judged(rule: Rule) -> Rule:
 
 
 class ActiveThen:
-    """The versions that were active at each moment of the past."""
+    """The versions of the rules that were active at each moment of the past."""
 
     def __init__(self) -> None:
         rows = [
@@ -106,12 +107,13 @@ class ActiveThen:
             self._versions.append(max(begun)[3] if begun else None)
 
     def version_at(self, moment: datetime) -> int | None:
-        """Returns the version that was active at this moment, or None if no rules judged payments."""
+        """Returns the version of the rules that was active at this moment, or None if no rules judged payments."""
         return self._versions[bisect_right(self._moments, moment)]
 
 
 class VariancesThen:
-    """The exceptions that applied at each moment of the past. Callers request moments roughly in ascending order."""
+    """The exceptions to rules that applied at each moment of the past. Callers of this class request moments roughly in
+    ascending order."""
 
     def __init__(self) -> None:
         rows = Variance.objects.order_by("-id").values_list("created_at", "rule", "dfsp", "until")
@@ -119,7 +121,7 @@ class VariancesThen:
         self._now: dict[str, dict[str, datetime]] = {}
 
     def at(self, moment: datetime) -> Variances:
-        """Returns the exceptions that applied at this moment."""
+        """Returns the exceptions to rules that applied at this moment."""
         while self._coming and self._coming[-1][0] <= moment:
             _, rule, dfsp, until = self._coming.pop()
             self._now.setdefault(rule, {})[dfsp] = until

@@ -1,11 +1,11 @@
-"""Reads the judged transfers and their ends, the quotes and the lookups, each with its stored decision.
+"""Reads the judged transfers, the aborts of transfers, the quotes and the lookups, each with its stored decision.
 
-Reads the rows in the order in which the hub decided about them, as they were in one snapshot of the database. A short
-transaction opens cursors, and its COMMIT copies their rows to temporary files of PostgreSQL. So no snapshot stays open
-while a caller uses the rows. An open snapshot would stop VACUUM in all tables, also in the queue of messages.
+The rows come from one snapshot of the database, in the order in which the hub decided about them. A short transaction
+opens cursors, and its COMMIT makes PostgreSQL copy the cursors' rows to temporary files. So no snapshot stays open
+while a caller uses the rows. An open snapshot would prevent VACUUM in all tables, also in the outbox.
 
-Reads a fixed number of rows at once, so the memory use is bounded. A thread reads the next rows while the caller uses
-the present rows.
+Reads a fixed number of rows at once, so the memory use is bounded. A separate thread reads the next rows while the
+caller uses the present rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ _SECOND = timedelta(seconds=1)
 
 
 class StoredDecision(msgspec.Struct, frozen=True, gc=False):
-    """The fields of `rules.rulesets.models.Decision` about one payment."""
+    """The stored decision about one payment, with the fields of `rules.rulesets.models.Decision`."""
 
     version: int | None  # None: a kill switch refused the payment, and no rules were active
     outcome: str
@@ -45,7 +45,7 @@ class StoredDecision(msgspec.Struct, frozen=True, gc=False):
 
 
 class StoredTransfer(msgspec.Struct, frozen=True, gc=False):
-    """A transfer that came, or one that was aborted after it had been reserved (`is_end`): a row of `_TRANSFERS`."""
+    """A row of `_TRANSFERS`: the arrival of a transfer, or, if `is_end` is true, the abort of a reserved transfer."""
 
     at: datetime
     is_end: bool
@@ -86,7 +86,7 @@ class StoredTransfer(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def counted(self) -> CountedPayment | None:
-        """Returns the payment as it was counted."""
+        """Returns the payment with the values that the hub counted."""
         if self.served_by is None or self.is_refund is None:
             return None
         keys = Keys(
@@ -161,9 +161,9 @@ _DECISIONS_ONLY = f"""
 
 @contextmanager
 def one_snapshot() -> Iterator[None]:
-    """Reads inside this context see one snapshot of the database. The hub may process payments meanwhile.
+    """All reads inside this context use one snapshot of the database. The hub may process payments at the same time.
 
-    Only open `StoredRows` in this context, and read them after it.
+    Inside this context, only open `StoredRows`. Read their rows after the context has ended.
     """
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
@@ -180,14 +180,15 @@ _NUMBER = """
 
 
 def number(*, with_quotes: bool = True) -> int:
-    """Returns how many rows there are to read, without the decisions that have no stored payment."""
+    """Returns the number of rows to read. Decisions without a stored payment do not count."""
     row = execute(_NUMBER, [with_quotes]).fetchone()
     assert row is not None
     return int(row[0])
 
 
 class StoredRows:
-    """All rows in the order of their decisions. Must be opened inside `one_snapshot`, and read after it."""
+    """All stored rows in the order of their decisions. An object of this class must be opened inside the context
+    `one_snapshot`, and read after this context has ended."""
 
     def __init__(self, *, with_quotes: bool = True) -> None:
         self._transfers = _cursor("transfers", _ALL_TRANSFERS)
@@ -246,12 +247,12 @@ def _decision(
 
 
 def kept_of(t: StoredTransfer) -> Kept | None:
-    """Returns the facts and the verdict that were kept with the transfer's quote."""
+    """Returns the facts and the verdict that the hub stored with the transfer's quote."""
     return None if t.kept is None else kept_verdicts.from_bytes(t.kept).get(t.quote_id or "")
 
 
 def facts_at_transfer(t: StoredTransfer, kept: Kept | None, *, erased_before: datetime | None = None) -> Facts | None:
-    """Returns the facts with which the transfer was judged, or None if the hub does not have them any more.
+    """Returns the facts that the rules used for the transfer, or None if the hub has erased these facts.
 
     The facts of quotes before `erased_before` have been erased.
     """
@@ -279,7 +280,7 @@ def facts_at_transfer(t: StoredTransfer, kept: Kept | None, *, erased_before: da
         **known,
     )
     if t.is_counted and (t.payer, t.payee) != (found.payer, found.payee):
-        # Several quotes have these terms, or there was no quote. What was counted is the payment's own.
+        # Several quotes have these terms, or there was no quote. So the hub counted the payment's own values.
         alias = t.payee if t.alias is None else t.alias
         found = replace(found, payer=t.payer, payee=t.payee, payee_alias=alias)
     return found
@@ -299,6 +300,6 @@ def facts_erased_before() -> datetime | None:
 
 
 def of_transfers(transfer_ids: Sequence[str]) -> dict[str, StoredTransfer]:
-    """Returns these transfers as they came, by their ids."""
+    """Returns the arrivals of these transfers, by transfer id."""
     found = (StoredTransfer(*row) for row in execute(_OF_TRANSFERS, [list(transfer_ids)]))
     return {each.transfer_id: each for each in found}

@@ -34,7 +34,8 @@ class _BulkTransferView(LedgerView):
     resource = "bulkTransfers"
 
     def _obey(self, outcome: BulkOutcome) -> None:
-        """Raises the error that the response to an answer must report at once. Callbacks report all other outcomes."""
+        """Raises an error if the HTTP response to a payee's answer must report the outcome. The hub reports all other
+        outcomes by callbacks."""
         if isinstance(outcome, BulkUnknown):
             # A sender that is not the bulk's payee gets the same answer as for an unknown bulk. Other participants must
             # not find out that the bulk exists.
@@ -74,7 +75,7 @@ class BulkTransfersView(_BulkTransferView):
                 amount=amount,
                 condition=item.condition,
                 expires_at=expires_at,
-                # The digest of an item includes the digest of its bulk. So items of two bulks are never equal
+                # The digest of an item includes the digest of its bulk. So items of two bulks never count as the same
                 # message.
                 digest=hashlib.sha256(digest + item.transfer_id.encode()).digest(),
                 message=kept_with_the_bulk,
@@ -123,7 +124,8 @@ class BulkTransferView(_BulkTransferView):
         body = self.read(BulkTransferPut)
         results = _results(body)
         if body.bulk_transfer_state not in ("COMPLETED", "REJECTED"):
-            # The payee only reports its progress and its first results, so the hub stores and sends nothing.
+            # In this message, the payee only reports its progress and its first results, so the hub stores and sends
+            # nothing.
             self.answered = self._reported_on(checked_id(bulk_transfer_id, "bulkTransferId"))
             return taken()
         is_rejection = body.bulk_transfer_state == "REJECTED"
@@ -146,7 +148,8 @@ class BulkTransferView(_BulkTransferView):
         return taken()
 
     def _reported_on(self, bulk_id: str) -> Answered:
-        """Returns whether a report of progress is about an open or an ended bulk of the named payer to the caller."""
+        """Returns whether a progress report is about an open bulk, an ended bulk or no bulk from the named payer to the
+        caller."""
         bulk = state_answers_and_expiry.find(bulk_id)
         if bulk is None or (bulk.payer_id, bulk.payee_id) != (self._payer(), self.caller):
             return Answered.NOTHING
@@ -176,7 +179,8 @@ class BulkTransferErrorView(_BulkTransferView):
 
 
 def _results(body: BulkTransferPut) -> dict[str, ItemResult]:
-    """Returns the payee's result for each item's id. An item without a result is left out."""
+    """Returns the payee's result for each item's id. If the payee's answer has no result for an item, the item is left
+    out."""
     results = body.individual_transfer_results or []
     _check_once("individualTransferResults", [result.transfer_id for result in results])
     found = {}

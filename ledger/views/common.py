@@ -1,4 +1,4 @@
-"""Shared code of the views of transfers, bulks and conversions: checks of ids and amounts, and certain errors."""
+"""Shared code for the views of transfers, bulks and conversions: checks ids and amounts, and raises some errors."""
 
 from fspiop import correlation_ids, money
 from fspiop.errors import ErrorCode, FspiopError
@@ -20,9 +20,9 @@ def checked_id(value: str, name: str) -> str:
 
 
 def positive(where: str, amount_text: str) -> int:
-    """Returns the amount if it is above 0.
+    """Returns the amount if this amount is above 0.
 
-    Otherwise raises an error with `where`, the amount's place in the message.
+    If the amount is 0, raises an error with `where`, the amount's place in the message.
     """
     try:
         amount = money.parse_amount(amount_text)
@@ -34,7 +34,8 @@ def positive(where: str, amount_text: str) -> int:
 
 
 def raise_unless_heard(outcome: Outcome | FxOutcome) -> None:
-    """Raises an error for outcomes that the HTTP response must report. Callbacks report all other outcomes."""
+    """Raises an error for outcomes that the HTTP response must report. The hub reports all other outcomes by
+    callbacks."""
     if isinstance(outcome, Unknown | FxUnknown):
         # A sender that is not the payee or FXP gets the same response as for an unknown id. Other participants must not
         # find out that the object exists.

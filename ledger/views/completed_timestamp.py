@@ -1,4 +1,5 @@
-"""Checks that a payee's completedTimestamp is near the hub's time. The limits are those of the reference hub."""
+"""Checks that a payee's completedTimestamp is near the hub's time. The limits on a completedTimestamp are those of the
+reference hub."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,8 +12,8 @@ from fspiop.errors import ErrorCode, FspiopError
 def moment_fault(text: str | None) -> str | None:
     """Returns the fault of a completedTimestamp that is in the future or too old.
 
-    Returns None if the timestamp has no fault. The function returns the fault instead of an error, because a repeated
-    answer can arrive long after its timestamp. The ledger recognises repeated answers.
+    Returns None if the timestamp has no fault. The function returns the fault and raises no error, because a repeated
+    answer can arrive long after its timestamp. Only the ledger can recognise a repeated answer.
     """
     if text is None:
         return None

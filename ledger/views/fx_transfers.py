@@ -26,7 +26,7 @@ class FxTransfersView(_FxTransferView):
         body = self.read(FxTransferPost)
         if body.initiating_fsp != self.fspiop.source:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "initiatingFsp: must be the FSPIOP-Source")
-        # In the API, a request without these two fields buys currency without a payment. This hub refuses such a
+        # In the API, a request without these two fields exchanges currency without a payment. This hub refuses such a
         # request.
         if body.determining_transfer_id is None:
             raise FspiopError(ErrorCode.MISSING_ELEMENT, "determiningTransferId is required")

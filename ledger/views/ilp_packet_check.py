@@ -1,4 +1,5 @@
-"""Compares a transfer with its ILP packet (CHECK_ILP_PACKETS). The ledger later compares the packet with the quote."""
+"""Compares a transfer with its ILP packet (CHECK_ILP_PACKETS). After this check, the ledger compares the packet with
+the quote."""
 
 from django.conf import settings
 
@@ -10,7 +11,7 @@ from ledger.commands_and_outcomes import Terms
 def terms_in(
     packet_text: str, where: str, *, amount: int, currency: str, payee: str, bulk_quote_id: str | None = None
 ) -> Terms | None:
-    """Returns the terms to compare with the quote, or None if the check is off.
+    """Returns the terms that the ledger compares with the quote, or None if CHECK_ILP_PACKETS is off.
 
     Raises FspiopError 3100 if the packet differs from the transfer.
     """

@@ -1,8 +1,9 @@
-"""Forwards GET requests about an id from one DFSP to another, and the answers.
+"""Forwards GET requests about an id from one DFSP to another DFSP, and forwards the answers.
 
-Stores the time until which each request waits. Only the DFSP that received the request may answer. Only the requester
-gets the answer. If no answer comes in time, the requester gets 2004. If the request cannot be delivered, the outbox
-reports the failure.
+For each forwarded GET, stores the time until which the request waits for its answer. Only the DFSP that received a
+forwarded GET may answer it. The hub forwards the answer only to the DFSP that sent the GET. If the answer to a
+forwarded GET does not come in time, the requester gets 2004. If the hub cannot deliver a forwarded GET, the outbox
+reports the failure to the requester.
 """
 
 from django.conf import settings
@@ -16,11 +17,12 @@ from quotes.models import Question, TransactionRequest
 
 
 def order_of(resource: str, subject: str, asker_id: int) -> str:
-    """Returns the subject of the messages about one question. The subject contains the resource and the requester.
+    """Returns the subject of the messages about one question (a forwarded GET). The subject of a question's messages
+    contains the resource and the requester.
 
-    So messages about a question do not wait for messages about a transfer with the question's id, or for another DFSP's
-    question about this id. Only two DFSPs have a part in a request to pay. So questions about a request to pay wait
-    until the request is delivered.
+    So messages about a question do not wait for messages about a transfer with the same id. Messages about a question
+    also do not wait for another DFSP's question about the same id. A request to pay concerns only two DFSPs. So the hub
+    delivers questions about a request to pay only after the request itself is delivered.
     """
     if resource == TransactionRequest.resource:
         return TransactionRequest.order_of(subject)
@@ -28,7 +30,8 @@ def order_of(resource: str, subject: str, asker_id: int) -> str:
 
 
 def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> None:
-    """Forwards a question and stores it. The waiting time of a repeated question begins again.
+    """Forwards and stores a question (a GET of one DFSP to another). If the DFSP repeats the question, its waiting time
+    begins again.
 
     `version` is the version of the answer.
     """
@@ -41,9 +44,9 @@ def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> Non
 def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) -> bool:
     """Forwards an answer to the DFSP that FSPIOP-Destination names.
 
-    Returns False if this DFSP has sent no matching question.
+    Returns False if the named DFSP has sent no matching question.
 
-    For PARTY_ANSWER_S after a question's end, the hub still accepts a late or repeated answer.
+    For PARTY_ANSWER_S seconds after a question's end, the hub still accepts a late or repeated answer.
     """
     was_asked = store.answer(
         reply, resource=resource, subject=subject, asked_id=answerer_id, keep_s=settings.PARTY_ANSWER_S
@@ -54,9 +57,9 @@ def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) ->
 
 
 def end(resource: str, subject: str, *, asker_id: int, asked_id: int) -> bool:
-    """Ends the question that one DFSP sent to another DFSP about this id.
+    """Ends the stored question that one DFSP sent to another DFSP about this id.
 
-    Returns False if no such question waits or ended less than PARTY_ANSWER_S ago.
+    Returns False if no such question is waiting, and none has ended in the last PARTY_ANSWER_S seconds.
     """
     return store.end(
         resource=resource, subject=subject, asked_id=asked_id, asker_id=asker_id, keep_s=settings.PARTY_ANSWER_S
@@ -64,13 +67,13 @@ def end(resource: str, subject: str, *, asker_id: int, asked_id: int) -> bool:
 
 
 def askers_of(resource: str, subject: str, *, asked_id: int) -> list[int]:
-    """Returns the DFSPs that sent this participant a question about this id, at most two."""
+    """Returns the DFSPs that have sent this participant a question about this id. Returns at most two DFSPs."""
     found = Question.objects.filter(resource=resource, subject=subject, asked_id=asked_id)
     return list(found.values_list("asker_id", flat=True)[:2])
 
 
 def report_unanswered() -> int:
-    """Notifies the requesters of overdue questions because no answer came in time.
+    """Sends an error callback to the requester of each overdue question, because no answer came in time.
 
     Returns the number of reported questions.
     """
@@ -78,7 +81,7 @@ def report_unanswered() -> int:
 
 
 def forget_ended() -> int:
-    """Removes the questions that ended PARTY_ANSWER_S or longer ago. Returns the number of removed questions."""
+    """Removes the questions that ended at least PARTY_ANSWER_S seconds ago. Returns the number of removed questions."""
     return unanswered.forget_ended(QUESTIONS, keep_s=settings.PARTY_ANSWER_S)
 
 

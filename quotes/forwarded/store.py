@@ -1,4 +1,4 @@
-"""The SQL statements on questions that wait for their answers."""
+"""The SQL statements on questions (forwarded GETs) that wait for their answers."""
 
 from hub import outbox
 from hub.outbox.messages import Outgoing
@@ -16,16 +16,16 @@ _REMEMBER = """
 def remember(question: Outgoing, *, resource: str, subject: str, version: str, wait_s: int) -> None:
     """Stores a question that waits for its answer, in the caller's transaction.
 
-    The waiting time of a repeated question begins again.
+    If a question is repeated, its waiting time begins again.
 
-    The caller adds the question's message afterwards. The sweep assumes that a message older than a question is about
-    an earlier question.
+    The caller must add the question's message to the outbox after this call. The periodic task assumes that a message
+    older than a question belongs to an earlier question.
     """
     parameters = [resource, subject, question.reply_to_id, question.destination_id, version, wait_s]
     execute(_REMEMBER, parameters)
 
 
-# A sender's retries repeat an answer fewer than ten times, and ten answers fit into the requester's queue.
+# A sender repeats an answer fewer than ten times, and ten answers fit into the requester's queue of messages.
 _END = """
     UPDATE quotes_question SET ended_at = coalesce(ended_at, statement_timestamp()), answers = answers + 1
     WHERE subject = %s AND resource = %s AND asked_id = %s AND asker_id = %s AND answers < 10
@@ -35,16 +35,17 @@ _END = """
 
 
 def answer(reply: Outgoing, *, resource: str, subject: str, asked_id: int, keep_s: int) -> bool:
-    """Adds a reply and ends its question, with one statement. Returns False if the reply belongs to no question.
+    """Adds a reply to the outbox and ends the reply's question, in one SQL statement. Returns False if the reply
+    belongs to no question.
 
-    The question must be from the reply's destination to this participant. The question must wait for an answer, or have
-    ended in the last `keep_s` seconds.
+    The reply's destination must have sent the question to this participant. The question must wait for an answer, or
+    have ended in the last `keep_s` seconds.
     """
     parameters = [subject, resource, asked_id, reply.destination_id, keep_s, reply.subject]
     return bool(outbox.append_about(f"changed AS ({_END})", parameters, [reply]))
 
 
 def end(*, resource: str, subject: str, asked_id: int, asker_id: int, keep_s: int) -> bool:
-    """Ends a question in the caller's transaction. Returns False if the question does not exist or may not be
+    """Ends a stored question in the caller's transaction. Returns False if the question does not exist or may not be
     answered."""
     return execute(_END, [subject, resource, asked_id, asker_id, keep_s, subject]).rowcount > 0

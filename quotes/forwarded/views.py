@@ -1,9 +1,10 @@
 """/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8): forwards requests and answers between two
 DFSPs.
 
-A GET names a transaction request or a transaction. If the hub has stored this request, or a quote of this transaction,
-the GET goes to the other party. If the hub has stored neither of them, the GET goes to FSPIOP-Destination. A PUT goes
-only to the DFSP that sent the GET.
+The path of a GET contains the id of a transaction request or of a transaction. If the hub has stored the transaction
+request, or a quote of the transaction, it forwards the GET to the other party. If the hub has stored neither the
+transaction request nor a quote, it forwards the GET to FSPIOP-Destination. The hub forwards a PUT only to the DFSP that
+sent the GET.
 """
 
 from abc import ABC, abstractmethod
@@ -37,10 +38,11 @@ class _RelayView(FspiopView, ABC):
 
     @abstractmethod
     def parties_of(self, subject_id: str) -> Parties:
-        """For each stored object with this id, returns the ids of its two DFSPs."""
+        """Returns the ids of the two DFSPs of each stored object with this id."""
 
     def ask(self, subject_id: str, query: str = "") -> HttpResponse:
-        """Forwards a GET. If there is no recipient, the sender of the GET gets an error callback."""
+        """Forwards a GET from one DFSP to another DFSP. If the hub finds no recipient for a GET, the GET's sender gets
+        an error callback."""
         path = forwarding.path_of(self.resource, subject_id)
         try:
             to = self._other_side(subject_id)
@@ -54,9 +56,9 @@ class _RelayView(FspiopView, ABC):
         return accepted()
 
     def answer(self, subject_id: str, ending: str = "") -> HttpResponse:
-        """Forwards a callback.
+        """Forwards a callback from one DFSP to another DFSP.
 
-        The response reports a failure, because the sender of a callback gets no callback.
+        The HTTP response reports a failure, because the sender of a callback gets no callback itself.
         """
         path = forwarding.path_of(self.resource, subject_id) + ending
         to = self._asker(subject_id)
@@ -87,9 +89,9 @@ class _RelayView(FspiopView, ABC):
         return forwarding.active_participant(queries.name_of(others.pop()))
 
     def _asker(self, subject_id: str) -> Party:
-        """Returns FSPIOP-Destination.
+        """Returns the participant that FSPIOP-Destination names.
 
-        Without FSPIOP-Destination, returns the only DFSP that sent the caller a GET about this id.
+        If there is no FSPIOP-Destination, returns the only DFSP that has sent the caller a GET about this id.
         """
         if self.fspiop.destination:
             return forwarding.destination_of(self)

@@ -1,8 +1,9 @@
-"""An index on the identifiers of payers and payees in quotes, read from the stored message."""
+"""Adds an index on the identifiers of payers and payees, which PostgreSQL reads from the quotes' stored messages."""
 
 from django.db import migrations, models
 
-# FSPIOP API v1.1, section 7.4.12, and pacs.081. A message in neither form has no identifier, which is no error.
+# The identifier's place in FSPIOP API v1.1, section 7.4.12, and in pacs.081. If a message has neither form, it has no
+# identifier, and this is no error.
 ALIAS = """
     CREATE FUNCTION quotes_alias(request bytea, side text) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
     DECLARE

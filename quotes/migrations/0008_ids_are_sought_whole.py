@@ -1,6 +1,6 @@
 """Removes the indexes that Django adds to text columns for LIKE.
 
-These indexes are written with each quote and never read.
+PostgreSQL writes these indexes with each quote, but no query uses them.
 """
 
 from django.db import migrations

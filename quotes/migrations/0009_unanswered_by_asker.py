@@ -1,4 +1,4 @@
-"""Indexes for the sweeps of unanswered requests, requester by requester."""
+"""Adds indexes with which the periodic tasks find unanswered requests, requester by requester."""
 
 from django.db import migrations, models
 from django.db.models import Q

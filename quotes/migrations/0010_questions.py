@@ -1,4 +1,4 @@
-"""The table of forwarded GETs that wait for their answers."""
+"""Adds the table of forwarded GETs that wait for their answers."""
 
 import django.db.models.deletion
 from django.db import migrations, models

@@ -1,4 +1,4 @@
-"""Indexes for the erasure of old messages."""
+"""Adds indexes on the arrival time, for the erasure of old messages."""
 
 from django.db import migrations, models
 

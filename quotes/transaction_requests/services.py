@@ -36,8 +36,9 @@ class Request:
 def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
     """Stores a transaction request and forwards it to the payer's DFSP.
 
-    The hub forwards a repeated request again, or answers it with the stored end of the request. The hub refuses a
-    request with a used id but different content with 3106, and changes nothing.
+    If a request to pay is repeated, the hub forwards it again. If the request has ended, the hub instead answers with
+    the stored end. If a request has a used id but different content, the hub refuses the request with 3106 and changes
+    nothing.
     """
     is_late = request.expires_at is not None and request.expires_at <= datetime.now(UTC)
     expired = FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED, "expiration is not in the future")
@@ -68,13 +69,14 @@ def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
 
 
 def answer(transaction_request_id: str, message: AgreementMessage, *, state: State, send: Send) -> None:
-    """Forwards an answer to the other party.
+    """Forwards an answer about a request to pay to the other party.
 
-    Also stores an answer of the payer's DFSP, unless the request has already ended.
+    If the request has not ended, also stores the answer of the payer's DFSP.
 
-    The payer's DFSP answers the request itself, and changes the request's state step by step. The payee's DFSP answers
-    only a GET. If an answer is no further step, the hub forwards the answer only if a GET waits for it. Without a GET,
-    a repeated answer changes nothing, and the hub refuses a different answer with 3106.
+    The payer's DFSP answers the request to pay, and each of its answers can change the request's state by a step. The
+    payee's DFSP answers only a GET about the request. If an answer does not change the request's state, the hub
+    forwards the answer only if a GET waits for it. If no GET waits, a repeated answer has no effect, and the hub
+    refuses a different answer with 3106.
     """
     with transaction.atomic(durable=True):
         found = _find(transaction_request_id, message.sender_id, is_to_change=True)
@@ -94,7 +96,7 @@ def answer(transaction_request_id: str, message: AgreementMessage, *, state: Sta
 
 
 def _brings_on(found: TransactionRequest, message: AgreementMessage, state: State, *, was_asked: bool) -> bool:
-    """Returns whether an answer of the payer's DFSP is a further step.
+    """Returns whether an answer of the payer's DFSP changes the state of the request to pay.
 
     Returns False if the answer repeats an earlier answer or only answers a GET. Raises FspiopError 3106 if the answer
     is not allowed.
@@ -116,13 +118,14 @@ def _keep(found: TransactionRequest, message: AgreementMessage, state: State) ->
 def find(transaction_request_id: str, *, asker_id: int) -> TransactionRequest:
     """Returns the caller's transaction request.
 
-    Raises 3206 if there is no such request, or if the caller is not a party to it.
+    Raises 3206 if the transaction request does not exist, or if the caller is not a party to the request.
     """
     return _find(transaction_request_id, asker_id)
 
 
 def ending(found: TransactionRequest) -> Outgoing:
-    """Returns the end of a transaction request for its payee: the message of the payer's DFSP, or the hub's own."""
+    """Returns the message that reports a transaction request's end to its payee: the answer of the payer's DFSP, or the
+    hub's own error."""
     if found.response:
         assert found.response_headers is not None
         response = ReceivedMessage(bytes(found.response), found.response_headers)
@@ -134,11 +137,11 @@ def ending(found: TransactionRequest) -> Outgoing:
 
 
 def fail_unanswered() -> int:
-    """Ends requests that got no answer before their expiration, payee by payee, and notifies the payees.
+    """Ends requests to pay that got no answer before their expiration, payee by payee, and notifies the payees.
 
     Returns the number of ended requests.
 
-    Two sweeps can run at the same time, because a sweep skips rows that another sweep has locked.
+    Two calls can run at the same time, because each call skips rows that the other call has locked.
     """
     return isolating_batches.in_groups(_BATCH, find=_find_late, work=_fail, most=_SWEEP)
 
@@ -200,7 +203,8 @@ def _request(found: TransactionRequest, *, if_pending: IfPending) -> Outgoing:
 
 
 def _answer(found: TransactionRequest, message: ReceivedMessage, to: Destination, *, is_error: bool) -> Outgoing:
-    """Makes the message with an answer. `source_id` is the DFSP that waits for the answer."""
+    """Makes the message that forwards an answer about a request to pay. `source_id` is the DFSP that waits for the
+    answer."""
     path, order = _path(found) + ("/error" if is_error else ""), found.order_of(found.transaction_request_id)
     return forward(message, to, "PUT", path, subject=order, kind="request-to-pay-answer", source_id=to.id)
 

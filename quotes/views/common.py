@@ -1,6 +1,6 @@
 """The base class for the views of all agreements: requests, answers, repeated requests and refusals.
 
-Each view's model is the kind of agreement.
+The attribute `model` of each view is the kind of agreement.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ from quotes.models import Agreement
 from quotes.views.message_view import MessageView
 
 Currencies = tuple[str, ...]
-"""A currency, or several currencies of which one is sufficient."""
+"""A currency, or several currencies. An account in one of these currencies is sufficient."""
 
 
 class AgreementView(MessageView):
@@ -40,9 +40,10 @@ class AgreementView(MessageView):
         details: QuotePost | BulkQuotePost | FxQuotePost,
         **columns: Any,
     ) -> HttpResponse:
-        """POST: stores the request and forwards it to `to`, or to FSPIOP-Destination if `to` is None.
+        """POST: stores the request and forwards it to the participant `to`. If `to` is None, the recipient is
+        FSPIOP-Destination.
 
-        The view sends a refusal as an error callback. `AskTerms` explains `named` and `currencies`.
+        If the hub refuses the request, the view sends an error callback. `AskTerms` explains `named` and `currencies`.
         """
         command = AskTerms(
             resource=self.resource,
@@ -99,8 +100,8 @@ class AgreementView(MessageView):
 
 
 def _answered(outcome: Outcome) -> Answered:
-    """Returns whether an answer with this outcome belongs to an open bulk, to an ended bulk, or to nothing. An answer
-    after the expiration is late."""
+    """Returns whether an answer with this outcome belongs to an open bulk, to an ended bulk, or to no bulk. An answer
+    that arrives after the expiration is late."""
     match outcome:
         case Forwarded():
             return Answered.BULK

@@ -1,4 +1,4 @@
-"""The base class of this app's views: reads the message and its id, and refuses messages."""
+"""The base class of the views for quotes and other agreements: reads a message and its id, and refuses messages."""
 
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ class MessageView(FspiopView):
         return AgreementMessage(self.raw_body, self.forwarded_headers(), self.caller, self.digest())
 
     def refuse(self, error: FspiopError, subject_id: str) -> None:
-        """Sends the caller the reason for a refusal by PUT .../{ID}/error."""
+        """Sends PUT .../{ID}/error with the reason for a refusal to the caller."""
         path = forwarding.path_of(self.resource, subject_id)
         forwarding.send([forwarding.refuse_caller(self, error, path=path, subject=subject_id)])
 

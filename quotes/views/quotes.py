@@ -42,7 +42,7 @@ class QuotesView(_QuoteView):
 
 
 def _currencies(body: QuotePost) -> Iterator[Currencies]:
-    """Yields sets of currencies. The payee must have an account in one currency of each set.
+    """Yields sets of currencies. The payee of a quote must have an account in one currency of each of these sets.
 
     A payee that converts the money may have an account in another currency.
     """

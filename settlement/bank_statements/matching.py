@@ -1,4 +1,5 @@
-"""Compares the lines of a bank statement with the payments that a settlement expects. Pure: no database, no clock."""
+"""Compares the lines of a bank statement with the payments that a settlement expects. The functions of this module use
+no database and no clock."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from settlement.bank_statements.parsing import Direction, Line
 
 
 class Finding(StrEnum):
-    """The result of comparing a line with the expected payments."""
+    """The result of comparing one line of a bank statement with the expected payments."""
 
     MATCHED = "MATCHED"
     UNKNOWN_REFERENCE = "UNKNOWN_REFERENCE"
@@ -21,9 +22,9 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The expected payment of one account of a settlement.
+    """The payment that a settlement expects for one account.
 
-    An amount above 0 is paid through the bank, and an amount below 0 is received.
+    The account pays an amount above 0 through the bank, and receives an amount below 0.
     """
 
     account_id: int
@@ -45,7 +46,7 @@ class Matched:
 
 
 def match(lines: Sequence[Line], expected: Iterable[Expected]) -> list[Matched]:
-    """Returns a finding for each line, in the order of the lines."""
+    """Returns a finding for each line of the statement, in the order of the lines."""
     by_reference = {bare(account.reference): account for account in expected if account.net}
     seen: set[str] = set()
     found = []
@@ -83,5 +84,6 @@ def is_exact(matched: Sequence[Matched], expected: Iterable[Expected]) -> bool:
 
 
 def bare(reference: str) -> str:
-    """Returns a reference without hyphens, as in the bank's files, because ISO 20022 allows only 35 characters."""
+    """Returns a reference without hyphens. The bank's files contain this form, because ISO 20022 allows only 35
+    characters."""
     return reference.replace("-", "").lower()

@@ -12,7 +12,7 @@ from settlement.bank_statements.parsing import Direction
 
 
 class Statement(models.Model):
-    """A bank's file for one settlement.
+    """A bank statement: the settlement bank's file for one settlement.
 
     `is_exact` is True if the file has a line for each account that must have one, and no other line.
     """
@@ -37,7 +37,7 @@ class Statement(models.Model):
 
 
 class StatementLine(models.Model):
-    """A line of a bank statement, and its finding.
+    """A line of a bank statement, and the result of its comparison with the expected payments.
 
     `account` is the settlement's account that the line's reference names.
     """

@@ -1,7 +1,7 @@
 """Reads the lines of a settlement bank's file. Refuses the whole file if any cell has an unexpected form.
 
-For safety, the reader decompresses no file, evaluates no cell, and allows no XML entities. The reader uses neither
-database nor network.
+For safety, this module decompresses no file, evaluates no cell, and allows no XML entities. This module uses neither a
+database nor the network.
 """
 
 import csv
@@ -30,9 +30,9 @@ class Unreadable(Exception):
 
 
 class Direction(StrEnum):
-    """The direction of a movement on the participant's account at the bank.
+    """The direction of a movement of money on the participant's account at the bank.
 
-    The bank debits a participant that owes money.
+    The bank debits the account of a participant that owes money.
     """
 
     DEBIT = "DEBIT"
@@ -41,7 +41,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One movement on an account.
+    """One movement of money on an account, from one line of the bank's file.
 
     `settlement` and `participant` are empty if the file's format has no fields for these values.
     """
@@ -97,7 +97,7 @@ def _of_csv(text: str) -> Iterator[Line]:
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yields each row that is not empty, with its line number."""
+    """Yields each row that is not empty, together with the row's line number."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for cells in reader:
@@ -150,7 +150,7 @@ def _wrong(number: int, why: str) -> Unreadable:
 
 # --- camt.053 (ISO 20022, BankToCustomerStatement) ------------------------------------------------------------------
 def _of_xml(text: str) -> Iterator[Line]:
-    # A file without a document type has no entities that the parser could expand or fetch.
+    # If a file has no document type, it has no XML entities that the parser could expand or fetch.
     if "<!" in text:
         raise Unreadable(_("An XML file must not contain a document type or comments."))
     try:
@@ -188,7 +188,7 @@ def _entry(number: int, entry: ElementTree.Element) -> Line:
 def _is(element: ElementTree.Element, name: str) -> bool:
     """Returns whether the XML element has this local name.
 
-    Namespaces are ignored, because each version of a message has a different namespace.
+    The function ignores XML namespaces, because each version of an ISO 20022 message has a different namespace.
     """
     return element.tag.rpartition("}")[2] == name
 

@@ -1,1 +1,1 @@
-"""The part of the hub's API for DFSPs that reads settlements."""
+"""The part of the hub's own API for DFSPs that reads settlements."""

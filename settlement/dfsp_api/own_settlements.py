@@ -1,4 +1,5 @@
-"""Returns a DFSP's own parts in net settlements, page by page: the amounts owed or received, and the windows."""
+"""Returns a DFSP's own parts in net settlements, page by page: the amounts that it owes or receives, and the
+windows."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -11,12 +12,12 @@ from fspiop.money import format_amount
 from hub.sql_execution import found_by_keys
 
 MOST = 1000
-"""The most parts of one page."""
+"""The largest number of settlement parts on one page."""
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The query for settlements that were created at or after `from`, and before `to`.
+    """The query of a request for the settlements that were created at or after `from` and before `to`.
 
     `after` is `next` of the page before.
     """
@@ -47,7 +48,7 @@ class Part(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class Settlements(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """One page. The last page has no `next`."""
+    """One page. The last page of settlements has no `next`."""
 
     settlements: list[Part]
     next: int | None = None
@@ -69,7 +70,7 @@ _PAGE = """
 
 
 def page(participant_id: int, wanted: Wanted) -> Settlements:
-    """Returns one page. One statement."""
+    """Returns one page. The function runs one SQL statement."""
     parameters: dict[str, Any] = {
         "own": participant_id,
         "after": wanted.after,

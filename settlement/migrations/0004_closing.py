@@ -1,7 +1,8 @@
 """Allows closing an account only if all windows with commits of the account are settled.
 
-A balance of zero is not enough, because two unsettled windows can add up to zero. The later settlement of each window
-posts to the account. The check is in SQL, because the ledger does not import this app.
+An account's balance can be zero although windows are unsettled, because two unsettled windows can add up to zero. The
+later settlement of each of these windows posts to the account. The check is in SQL, because the ledger does not import
+this app.
 """
 
 from django.db import migrations

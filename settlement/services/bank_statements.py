@@ -1,6 +1,6 @@
 """Stores and checks the settlement bank's statements.
 
-A statement changes no balance, but later steps depend on the statement.
+A bank statement changes no balance, but later steps of the settlement depend on it.
 """
 
 import hashlib
@@ -18,11 +18,12 @@ _ENDED = frozenset({State.SETTLED, State.ABORTED})
 
 
 class NotTaken(Exception):
-    """The error with the reason why a statement is refused. The hub does not store a refused statement."""
+    """Raised if a bank statement is refused. The error contains the reason. The hub does not store a refused
+    statement."""
 
 
 def expected_of(settlement: Settlement) -> list[Expected]:
-    """Returns the amounts that the bank must move for a settlement, by account."""
+    """For each account of a settlement, returns the amount that the bank must move."""
     return [
         Expected(
             account.pk,

@@ -1,8 +1,8 @@
-"""Closes a participant for good, step by step. Each step is possible only after the previous step is complete.
+"""Closes a participant permanently, step by step. Each step is possible only after the previous step is complete.
 
-The database enforces the last steps. The database allows closing an account only if the account is empty and has no
-unsettled window. The database allows closing a participant only if all accounts are closed and nothing is reserved for
-the participant.
+The database itself checks the conditions of the last steps. The database allows closing an account only if the account
+is empty and has no unsettled window. The database allows closing a participant only if all accounts are closed and
+nothing is reserved for the participant.
 """
 
 from dataclasses import dataclass
@@ -64,9 +64,9 @@ def revoke_all(participant: Participant, *, actor: str) -> None:
 
 @transaction.atomic
 def close(participant: Participant, *, actor: str) -> None:
-    """Closes a participant and its accounts for good.
+    """Closes a participant and its accounts permanently.
 
-    The hub keeps the participant's entries, transfers and audit trail.
+    The hub does not delete the closed participant's entries, transfers and audit trail.
     """
     _check_drained(participant)
     accounts_and_funds.close_accounts(participant, actor=actor)

@@ -1,4 +1,4 @@
-"""Creates and changes settlement models and their account types. A scheme rarely changes its models."""
+"""Creates and changes settlement models and their account types. A scheme rarely changes its settlement models."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def create_model(
     settlement_account_type: str,
     actor: str,
 ) -> SettlementModel:
-    """Creates an active settlement model. Also opens the accounts that participants need for the model."""
+    """Creates an active settlement model. Also opens the accounts that participants need for the new model."""
     if SettlementModel.objects.filter(name=name).exists():
         raise _refused("Settlement Model already exists")
     if (delay, granularity, interchange) not in _PERMITTED:
@@ -102,7 +102,8 @@ def set_model_active(name: str, *, is_active: bool, actor: str) -> SettlementMod
 def create_account_type(
     *, name: str, description: str, is_active: bool, is_settleable: bool, actor: str
 ) -> LedgerAccountType:
-    """Adds an account type that models may use. When a model uses the type, the hub opens accounts of the type."""
+    """Adds an account type that models may use. The hub opens accounts of a new type when a settlement model uses this
+    type."""
     terms = {"description": description, "is_active": is_active, "is_settleable": is_settleable}
     made, is_new = LedgerAccountType.objects.get_or_create(name=name, defaults=terms)
     if not is_new:
@@ -123,8 +124,8 @@ def _check_types(ledger_account_type: str, settlement_account_type: str) -> None
 
 
 def _refuse_while_unsettled(currency: str) -> None:
-    """Raises an error if a window is unsettled, because all commits of a window in one currency must be settled in one
-    way.
+    """Raises an error if a window is unsettled, because all commits of a window in one currency must be settled in the
+    same way.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])

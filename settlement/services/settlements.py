@@ -1,7 +1,8 @@
-"""Creates settlements, changes their states account by account, and aborts settlements. Every call is one transaction.
+"""Creates settlements, changes their states account by account, and aborts settlements. Every call of these functions
+is one database transaction.
 
-The functions lock the settlement, then its windows by id, then accounts by id (ledger.settlement_postings). All these
-locks come before the ledger's own locks.
+The functions lock the settlement, then its windows by id, then accounts by id (ledger.settlement_postings). A function
+acquires all these locks before the ledger's own locks.
 """
 
 import uuid
@@ -38,13 +39,13 @@ NO_REFERENCES: Mapping[int, str] = MappingProxyType({})
 
 
 def create(*, model_name: str, window_ids: Sequence[int], reason: str, actor: str) -> Settlement:
-    """Creates a settlement of these windows under this model.
+    """Creates a settlement of these windows under this settlement model.
 
     Raises FspiopError 3100 if a window has no content for the model.
     """
     if len(set(window_ids)) != len(window_ids) or not window_ids:
-        raise _refused("settlementWindows: name at least one window, and each only once")
-    # Totals are usually computed right after a window closes. A process may have died between the two steps.
+        raise _refused("settlementWindows: must name at least one window, and each window only once")
+    # Totals are usually computed immediately after a window closes. Perhaps a process died between the two steps.
     for window in SettlementWindow.objects.filter(pk__in=window_ids, totalled_at=None).exclude(state="OPEN"):
         total_up(window.pk)
     return _create(model_name, sorted(window_ids), reason, actor)
@@ -74,7 +75,7 @@ def _create(model_name: str, window_ids: Sequence[int], reason: str, actor: str)
     )
     owed = obligations(Total(row[0], row[1], int(row[2]), int(row[3])) for row in totals)
     if any(abs(obligation.net) > _MOST for obligation in owed):
-        raise _refused("a net is larger than one entry can be; settle fewer windows together")
+        raise _refused("a net amount is too large for one entry; settle fewer windows together")
     settlement = Settlement.objects.create(model=model, reason=reason)
     Inclusion.objects.bulk_create(Inclusion(settlement=settlement, content=content) for content in contents)
     accounts = SettlementAccount.objects.bulk_create(
@@ -101,7 +102,7 @@ def _create(model_name: str, window_ids: Sequence[int], reason: str, actor: str)
 
 @transaction.atomic
 def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answer]:
-    """Moves each account to the requested state, if this state is the account's next state.
+    """Changes the state of each account to the requested state, if this is the account's next state.
 
     Once all accounts of the settlement have reached a state, the settlement enters that state too.
     """
@@ -153,10 +154,11 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
 def advance(
     settlement_id: int, *, to: State, reason: str, actor: str, references: Mapping[int, str] = NO_REFERENCES
 ) -> list[Answer]:
-    """Moves all accounts step by step up to this state. Stops at the first refused step, and returns the reasons.
+    """Changes the states of all accounts step by step, until they reach this state. Stops at the first refused step,
+    and returns the reasons for the refusal.
 
     `references` has the settlement bank's reference for each account of the settlement. The last step stores the
-    references.
+    settlement bank's references.
     """
     if not Settlement.objects.filter(pk=settlement_id).exists():
         raise _refused("Settlement not found")
@@ -176,9 +178,9 @@ def advance(
 
 
 def plan(settlement: Settlement) -> dict[State, list[Posting]]:
-    """Returns the postings of each step, including the steps that are already done.
+    """Returns the postings of each step of a settlement, including the steps that are already done.
 
-    The caller must have loaded the settlement's accounts. Changes nothing.
+    The caller must have loaded the settlement's accounts. The function changes no row.
     """
     if not settlement.model.auto_position_reset:
         return {step: [] for step in STEPS}
@@ -204,7 +206,8 @@ def _step_of(state: str) -> int:
 
 @transaction.atomic
 def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
-    """Aborts a whole settlement and reverses its postings. Afterwards another settlement can include the windows."""
+    """Aborts a settlement with all its accounts, and reverses the settlement's postings. After the abort, another
+    settlement can include the same windows."""
     settlement = _lock(settlement_id)
     contents, windows = _lock_contents(settlement)
     if settlement.state == State.ABORTED:
@@ -213,7 +216,7 @@ def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
         _remember_whole(settlement, actor)
         return settlement
     accounts = list(_accounts_of(settlement))
-    # While the settlement is RESERVED, some of its accounts may already be one step further.
+    # While the settlement is RESERVED, some of its accounts are perhaps already in the next state.
     if not {State(settlement.state), *(State(account.state) for account in accounts)} <= MAY_ABORT:
         raise _refused("State change not allowed")
     reserved = [account for account in accounts if account.state == State.PS_TRANSFERS_RESERVED]
@@ -268,7 +271,7 @@ def _accounts_of(settlement: Settlement) -> Iterable[SettlementAccount]:
 def _lock_accounts(accounts: Sequence[SettlementAccount]) -> tuple[dict[str, int], dict[int, Balance]]:
     """Locks these accounts and the hub's accounts.
 
-    Returns the hub's account by currency, and the balances of these accounts.
+    Returns the hub's account in each currency, and the balances of all locked accounts.
     """
     by_id = {account.account_id: account.account.currency for account in accounts}
     hub = _hub_accounts(set(by_id.values()))
@@ -289,9 +292,9 @@ def _covers_of(accounts: Iterable[SettlementAccount]) -> list[int]:
 
 
 def _postings(step: State, account: SettlementAccount, hub: Mapping[str, int]) -> list[Posting]:
-    """Returns the postings of a step.
+    """Returns the postings of one step of a settlement.
 
-    Net recipients are reset before net senders, so the hub's account never lacks money.
+    The positions of net recipients are reset before those of net senders, so the hub's account always has enough money.
     """
     if step == State.PS_TRANSFERS_RESERVED and account.net < 0:
         return [_to_hub(Entry.Kind.NET_RECIPIENT, account, hub)]
@@ -327,7 +330,7 @@ def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor
 def _move_contents(
     contents: Collection[WindowContent], state: WindowState, windows: Iterable[SettlementWindow]
 ) -> None:
-    """Sets the state of each content of the locked windows, then the state of each window.
+    """First sets the state of each content of the locked windows, then the state of each window.
 
     A window's state follows from the states of its contents.
     """

@@ -30,14 +30,14 @@ class Closed:
 
 
 def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Closed:
-    """Closes the open window, opens the next window, and computes the totals of the closed window.
+    """Closes the open settlement window, opens the next window, and computes the totals of the closed window.
 
-    Commits wait only for a few milliseconds, until the next window is open. Raises FspiopError 3100 if `window_id` is
-    not the open window, or if the window has no commits.
+    Meanwhile, commits wait only a few milliseconds until the next window is open. Raises FspiopError 3100 if
+    `window_id` is not the open window, or if the window has no commits.
     """
     done = _close(reason=reason, actor=actor, window_id=window_id)
-    # The window stays closed even if the totals fail. In this case the periodic task computes the totals later, and
-    # operators see the fault.
+    # The window stays closed even if the computation of the totals fails. In this case the periodic task computes the
+    # totals later, and operators see the fault.
     isolating_batches.one_by_one(_BATCH, {str(done.closed.pk): done.closed.pk}, total_up, are_all=False)
     return Closed(SettlementWindow.objects.get(pk=done.closed.pk), done.opened)
 
@@ -70,7 +70,8 @@ def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
 
 @transaction.atomic(durable=True)
 def total_up(window_id: int) -> SettlementWindow:
-    """Computes a closed window's totals. Later calls do nothing, because a closed window gets no more entries."""
+    """Computes a closed window's totals. If the totals exist already, the call does nothing, because no entries are
+    added to a closed window."""
     store.allow_time_for_totals()
     return _total_up(SettlementWindow.objects.select_for_update(no_key=True).get(pk=window_id))
 
@@ -107,7 +108,7 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
 
 
 def total_up_what_is_left() -> int:
-    """Computes the missing totals of closed windows. Returns the number of these windows."""
+    """Computes the missing totals of closed windows. Returns the number of windows whose totals it has computed."""
     return isolating_batches.in_groups(_BATCH, find=_find_left, work=_total_up_some, most=1)
 
 
@@ -120,6 +121,7 @@ def _find_left(most: int) -> list[str]:
 @transaction.atomic(durable=True)
 def _total_up_some(window_ids: list[str]) -> int:
     store.allow_time_for_totals()
-    # The process that closed a window may have locked its row. Without SKIP LOCKED, all workers would wait for it.
+    # Perhaps the process that closed the window still has the window's row locked. Without SKIP LOCKED, all workers
+    # would wait for this process.
     free = SettlementWindow.objects.select_for_update(no_key=True, skip_locked=True).filter(pk__in=window_ids)
     return len([_total_up(window) for window in free])

@@ -21,7 +21,7 @@ def number(text: str, name: str) -> int:
 
 
 def moment(text: str, name: str) -> datetime:
-    """Reads an ISO 8601 time. If the text has no time zone, the time is in UTC."""
+    """Reads a time in ISO 8601 format. If the text has no time zone, it is read as a time in UTC."""
     try:
         # A plus sign that the client did not encode arrives as a space.
         found = datetime.fromisoformat(text.replace(" ", "+"))
@@ -31,7 +31,7 @@ def moment(text: str, name: str) -> datetime:
 
 
 def one_of(*names: str) -> Callable[[str, str], str]:
-    """Returns a function that reads a word, and refuses every word except these names."""
+    """Returns a function that reads a word and refuses each word that is not one of these names."""
 
     def read(text: str, name: str) -> str:
         if text not in names:
@@ -49,7 +49,7 @@ def currency(text: str, name: str) -> str:
 
 
 def filters(query: QueryDict, readers: Mapping[str, tuple[str, Callable[[str, str], Any]]]) -> dict[str, Any]:
-    """Reads the query's filters as keyword arguments.
+    """Returns the filters in a request's query as keyword arguments.
 
     Raises FspiopError if there is no filter, or if a filter is unknown.
     """

@@ -30,7 +30,8 @@ class WindowEnd(msgspec.Struct):
 
 
 def show(window: SettlementWindow) -> dict[str, Any]:
-    """Returns a window with its contents in the API's form. The contents must be prefetched."""
+    """Returns a settlement window and its contents in the form of the Settlement API. The caller must have prefetched
+    the window's contents."""
     return {
         "settlementWindowId": window.pk,
         "id": window.pk,

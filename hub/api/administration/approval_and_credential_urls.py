@@ -1,4 +1,4 @@
-"""The part of the administration API about participants and approvals: /api/ledger/v1."""
+"""The URLs of the administration API about credentials and approvals, below /api/ledger/v1."""
 
 from django.urls import path
 

@@ -1,5 +1,5 @@
-"""Authenticates administration clients by a bearer token. The token's client must be valid at the time of the
-request."""
+"""Authenticates administration clients by a bearer token. The client that the token names must be valid at the time of
+the request."""
 
 import time
 
@@ -18,7 +18,7 @@ log = structlog.get_logger("security")
 class ClientToken(BaseAuthentication):
     """Sets `request.auth` to the token's client.
 
-    The request has only the scopes that both the token and the client have.
+    A request has only the scopes that both its token and its client have.
     """
 
     def authenticate(self, request: Request) -> tuple[None, "Granted"] | None:

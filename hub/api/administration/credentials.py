@@ -1,4 +1,4 @@
-"""/participants/{name}/credentials: a participant's credentials.
+"""/participants/{name}/credentials: lists, registers and revokes a participant's credentials.
 
 The Mojaloop API has no requests for credentials.
 
@@ -137,8 +137,8 @@ class ClientsView(AdministrationView):
         two_people=("add_client",),
     )
     def post(self, request: Request, name: str) -> HttpResponse:
-        """Creates a client. Returns the secret even if the client waits for approval, because no later response
-        contains the secret."""
+        """Creates a client. Returns the client's secret even if the client waits for approval, because no later
+        response contains the secret."""
         body, dfsp = self.read(NewClient), _dfsp(name)
         client_key, secret = credentials.new_client_key(dfsp), client_secrets.make()
         try:

@@ -1,6 +1,6 @@
-"""/approvals: the state of changes that programs have requested, if TWO_PEOPLE is everywhere.
+"""/approvals: reports the state of changes that programs have requested (only if TWO_PEOPLE is everywhere).
 
-People approve or reject these changes only in the portal.
+People approve or reject the changes that programs request only in the portal.
 """
 
 from django.db.models import QuerySet
@@ -18,7 +18,8 @@ _LARGEST_ID = 2**63 - 1
 
 
 def _of_programs() -> "QuerySet[Approval]":
-    """Returns only the requests of programs. The portal shows the requests of people."""
+    """Returns only the change requests that programs made. Only the portal shows the change requests that people
+    made."""
     return Approval.objects.exclude(client="").select_related("maker")
 
 

@@ -18,7 +18,7 @@ from hub.api.password_attempts import attempt_of
 
 
 class StaffSession(SessionAuthentication):
-    """Authenticates by a session of the portal with a second factor."""
+    """Authenticates a person by a session of the portal with a second factor."""
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         found: tuple[Any, None] | None = super().authenticate(request)
@@ -28,7 +28,7 @@ class StaffSession(SessionAuthentication):
 
 
 class StaffPassword(BasicAuthentication):
-    """Authenticates by a user name and password, with the portal's limit on failed attempts."""
+    """Authenticates a person by user name and password. The portal's limit on failed attempts applies."""
 
     def authenticate_credentials(self, userid: str, password: str, request: Request | None = None) -> tuple[Any, Any]:
         assert request is not None
@@ -45,7 +45,7 @@ class StaffPassword(BasicAuthentication):
 
 
 def has_second_factor(request: HttpRequest) -> bool:
-    """Returns whether the user signed in to this session with a one-time code, and not only with a password."""
+    """Returns whether the user of this session signed in with a password and a one-time code."""
     user = request.user
     records = get_authentication_records(request, user if isinstance(user, User) else None)
     return any(record.get("method") == "mfa" for record in records)

@@ -64,8 +64,8 @@ class AdministrationView(PlainView):
         if method not in METHODS or getattr(self, method.lower(), None) is None:
             raise exceptions.MethodNotAllowed(method)
         request_body.check_head(request._request)
-        # The length is checked before authentication. For the CSRF check of a session, Django reads a body that claims
-        # to be a form.
+        # The length is checked before the caller is authenticated. To check a session's CSRF token, Django would read
+        # any body whose Content-Type is a form.
         self._length = request_body.length_of(request._request, settings.MAX_ADMINISTRATION_BODY_BYTES)
         super().initial(request, *args, **kwargs)
 
@@ -85,7 +85,7 @@ class AdministrationView(PlainView):
 
     @property
     def actor(self) -> str:
-        """The person or program that makes the request, for the audit trail."""
+        """The name of the person or program that makes the request, for the audit trail."""
         if isinstance(self.request.auth, Granted):
             return self.request.auth.client.key
         user = getattr(self.request, "user", None)
@@ -100,7 +100,7 @@ class AdministrationView(PlainView):
         reason: str = "",
         has_own_id: bool = False,
     ) -> None:
-        """If this change needs a second person (TWO_PEOPLE), creates a request for approval and responds with 202."""
+        """If a change needs a second person (TWO_PEOPLE), creates a request for approval and responds with 202."""
         program_requests.ask_where_needed(
             kind, program=self._program, subject=subject, payload=payload, reason=reason, has_own_id=has_own_id
         )
@@ -116,7 +116,7 @@ class AdministrationView(PlainView):
 
 
 def show_approval(approval: Approval) -> dict[str, Any]:
-    """Returns a change request in the form for programs: the requested change and the state of the request."""
+    """Returns a change request as programs receive it: the requested change and the state of the request."""
     is_late = approval.state == Approval.State.PENDING and approval.expires_at <= timezone.now()
     return {
         "approvalId": approval.pk,

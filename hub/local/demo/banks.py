@@ -16,7 +16,7 @@ _TERMS_ARE_VALID_S = 600  # people see the terms before they pay, and take their
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports of a bank and its connector."""
+    """The network ports of a bank and of its connector."""
 
     bank: int
     inbound: int
@@ -61,7 +61,7 @@ class Fxp:
 
 
 def start_fxp(stack: Stack) -> Fxp:
-    """Starts the FXP, if it does not run yet. Its ports and books are the same each time."""
+    """Starts the FXP if it is not running yet. The FXP has the same ports and books at each start."""
     known = stack.state.read("fxp.json")
     ports = known.get("ports") or [net.free_port(), net.free_port()]
     stack.state.write("fxp.json", {"ports": ports})
@@ -80,9 +80,9 @@ def start_fxp(stack: Stack) -> Fxp:
 
 
 def start(stack: Stack, life: float = 0.0) -> list[Bank]:
-    """Starts those processes of the banks that do not run yet. A bank's ports and books are the same each time.
+    """Starts the banks' processes that are not running yet. A bank has the same ports and books at each start.
 
-    The banks make `life` payments per second by themselves.
+    The banks automatically make `life` payments per second.
     """
     known = stack.state.read("banks.json")
     banks = []
@@ -116,7 +116,7 @@ def _start(stack: Stack, bank: Bank, life: float) -> None:
         config.chmod(0o600)
     outbound = f"http://{net.HOST}:{bank.ports.outbound}"
     python = sys.executable
-    # The hub's port may have changed since the last start. On one machine, only the hub calls the connectors.
+    # The hub's port has perhaps changed since the last start. On one machine, only the hub calls the connectors.
     flags = ["--hub-url", stack.base_url, "--inbound-is-private", "true", "--quote-expiry-s", str(_TERMS_ARE_VALID_S)]
     connector = [python, "-m", "kitovu_connector", "--config", str(config), *flags]
     stack.add_process(f"connector-{bank.name}", connector, health_url=f"{outbound}/health/live")

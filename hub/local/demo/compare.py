@@ -10,15 +10,15 @@ from hub.local.stack import Stack
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The number of transfers on which all three books agree, and a sentence for each transfer on which the books
-    differ."""
+    """The result of the comparison: the number of transfers that are equal in all three books, and a sentence about
+    each other transfer."""
 
     agreed: int
     faults: list[str]
 
 
 def books_of(bank: Bank) -> dict[str, dict[str, int]]:
-    """Returns a bank's exported books, with amounts in ten-thousandths."""
+    """Returns the transfers in a bank's exported books, with amounts in ten-thousandths."""
     _, books = call_until_answered("GET", f"{bank.url}/books")
     found: dict[str, dict[str, int]] = books
     return found

@@ -1,4 +1,5 @@
-"""JSON over HTTP for the demo, with the standard library. Can repeat requests that got no response."""
+"""JSON over HTTP for the demo, with the standard library. If a request gets no response, this module can repeat the
+request."""
 
 import http.client
 import json
@@ -10,7 +11,8 @@ from hub.local.errors import LocalError
 
 
 def call(method: str, url: str, body: object = None, *, timeout_s: float = 90.0) -> tuple[int, Any]:
-    """Sends one request and returns (status, parsed body). Raises OSError or HTTPException if there is no response."""
+    """Sends one HTTP request and returns (status, parsed body). Raises OSError or HTTPException if there is no
+    response."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
@@ -25,8 +27,8 @@ def call(method: str, url: str, body: object = None, *, timeout_s: float = 90.0)
 
 
 def call_until_answered(method: str, url: str, body: object = None, *, seconds: float = 60.0) -> tuple[int, Any]:
-    """Sends a request repeatedly until the response has a status below 500. A repetition of the request must do no
-    harm."""
+    """Sends an HTTP request repeatedly until the response has a status below 500. Use this function only for requests
+    that may be repeated."""
     end = time.monotonic() + seconds
     while True:
         try:

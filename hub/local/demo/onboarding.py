@@ -1,4 +1,5 @@
-"""Onboards the banks with the hub's administration API, like a provisioning script. Can be run again."""
+"""Onboards the banks with the hub's administration API, like a provisioning script. The onboarding can be repeated
+without harm."""
 
 import uuid
 
@@ -30,7 +31,7 @@ _NAMESPACE = uuid.UUID("5e2b1a34-6d0f-4c55-9a43-0d1b6a6f7c11")
 def onboard(hub_url: str, banks: list[Bank]) -> None:
     """Creates hub accounts and a settlement model.
 
-    For each bank, creates a cap, an endpoint, funds and the customers' aliases.
+    For each bank, creates a net debit cap, an endpoint, funds and the customers' aliases.
     """
     base = f"{hub_url}/api/ledger/v1"
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
@@ -45,8 +46,8 @@ def onboard(hub_url: str, banks: list[Bank]) -> None:
 
 
 def onboard_fxp(hub_url: str, fxp: Fxp) -> None:
-    """Adds the second currency to the hub and to the bank that uses it. Adds the FXP that converts in both
-    directions."""
+    """Adds a second currency to the hub and to the bank that uses this currency. Adds the FXP, which converts between
+    the two currencies in both directions."""
     base = f"{hub_url}/api/ledger/v1"
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
         _ask("POST", f"{base}/participants/Hub/accounts", {"type": account_type, "currency": FOREIGN}, may_exist=True)
@@ -82,7 +83,7 @@ def _fund(base: str, name: str, currency: str, cap: int, funds: int) -> None:
         for account in accounts
         if account["ledgerAccountType"] == "SETTLEMENT" and account["currency"] == currency
     )
-    # The id is the same each time, so that the hub records the funds only once.
+    # The id of the funds is the same at each start, so that the hub records the funds only once.
     subject = name if currency == CURRENCY else f"{name} {currency}"
     _ask(
         "POST",
@@ -99,6 +100,6 @@ def _fund(base: str, name: str, currency: str, cap: int, funds: int) -> None:
 
 def _ask(method: str, url: str, body: object, *, may_exist: bool = False) -> None:
     status, answer = call(method, url, body)
-    # The reference hub's answer if something exists already is 400, or 500 for limits.
+    # If an object exists already, the reference hub responds with 400, or with 500 for limits.
     if not (200 <= status < 300 or (may_exist and status in (400, 500) and "already" in str(answer))):
         raise LocalError(f"{method} {url} was refused with {status}: {answer}", where=url, do="make clean, then again.")

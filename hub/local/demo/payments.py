@@ -30,7 +30,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of a payment ("committed" or an error code), and the duration of the payment."""
+    """A payment's result ("committed" or an error code) and its duration."""
 
     wanted: Wanted
     outcome: str
@@ -39,12 +39,12 @@ class Result:
 
     @property
     def is_as_expected(self) -> bool:
-        """Whether the result is as the file expects."""
+        """Whether the payment has the result that the CSV file expects."""
         return self.wanted.expect in ("", self.outcome)
 
 
 def read_payments(path: Path) -> list[Wanted]:
-    """Reads the payments in the file. Raises LocalError with the number of a wrong line."""
+    """Reads the payments in the CSV file. Raises LocalError with the number of a wrong line."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
@@ -69,7 +69,8 @@ def read_payments(path: Path) -> list[Wanted]:
 def pay_all(
     wanted: list[Wanted], run_id: str, bank_of: Callable[[str], Bank], told: Callable[[Result], None]
 ) -> list[Result]:
-    """Makes all payments, each at its payer's bank. Repeats a request after a crash, until the payment has ended."""
+    """Makes all payments of the CSV file, each at the payer's bank. After a crash, repeats the request for a payment
+    until the payment has ended."""
     results = []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pay") as pool:
         waiting = [pool.submit(_pay, payment, run_id, bank_of(payment.payer)) for payment in wanted]
@@ -95,7 +96,7 @@ def _pay(payment: Wanted, run_id: str, bank: Bank) -> Result:
         if status != 202:  # 202 means that the payment has not ended yet
             break
         if time.monotonic() > end:
-            return Result(payment, "open", time.monotonic() - began, "no end within 240 s")
+            return Result(payment, "open", time.monotonic() - began, "the payment did not end within 240 s")
     seconds = time.monotonic() - began
     if status == 200 and answer["state"] == "COMMITTED":
         return Result(payment, "committed", seconds, "")

@@ -23,7 +23,8 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def bring_up(stack: Stack, *, tell: Callable[[str], None], life: float = 0.0) -> list[Bank]:
-    """Starts the two banks next to a running hub and onboards them. They make `life` payments per second."""
+    """Starts the two banks next to a running hub and onboards them. The banks automatically make `life` payments per
+    second."""
     tell(f"Starting {' and '.join(demo_banks.NAMES)}, each behind its connector")
     banks = demo_banks.start(stack, life)
     tell("Onboarding them with the administration API; registering their customers' phone numbers")
@@ -40,7 +41,8 @@ def add_fxp(stack: Stack, *, tell: Callable[[str], None]) -> Fxp:
 
 
 def run(*, state: str | None, port: int | None, payments: Path | None) -> int:
-    """Starts everything, pays, settles the closed window, and compares all books. Returns 0 if all books agree."""
+    """Starts the hub and the banks, makes the payments, settles the closed window, and compares all books. Returns 0 if
+    the books of the banks and of the hub agree."""
     began = time.monotonic()
     wanted = read_payments(payments or DATA / "payments.csv")
 
@@ -72,7 +74,7 @@ def run(*, state: str | None, port: int | None, payments: Path | None) -> int:
 
 
 def pay(wanted: list[Wanted], banks: list[Bank]) -> list[Result]:
-    """Makes all payments, with a live display."""
+    """Makes all payments, and shows their progress in the terminal."""
     by_customer = {customer: bank for bank in banks for customer in books_of(bank)["balances"]}
 
     def bank_of(payer: str) -> Bank:

@@ -1,7 +1,7 @@
 """Keeps half of each page of the queue's table free.
 
-A claim writes a new version of a row. If the new version fits beside the old version, no index changes, and the
-write-ahead log contains only the difference instead of the whole message.
+When a courier claims a message, PostgreSQL writes a new version of the message's row. If the row's new version fits
+into the same page, no index changes, and the write-ahead log contains only the difference instead of the whole message.
 """
 
 from django.db import migrations

@@ -1,6 +1,7 @@
 """Adds to each message the participant whose request caused it, and adds this column to the indexes of the queue.
 
-The new indexes are built while the hub works. After that, the old indexes are removed.
+The migration builds the new indexes while the hub works. After the new indexes are built, the migration removes the old
+indexes.
 """
 
 from django.db import migrations, models

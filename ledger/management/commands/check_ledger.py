@@ -1,7 +1,7 @@
 """manage.py check_ledger: reports whether every invariant of the ledger is true, and whether each profile agrees with
 the stored transfers.
 
-If an invariant is not true, prints rows that break the invariant, and exits with 1.
+If an invariant is not true, the command prints rows that break the invariant, and exits with 1.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""Shared code of the views of /api/ledger/v1: path parameters, amounts, and the refusal of bodies.
+"""Shared code for the views of /api/ledger/v1: reads path parameters and amounts, and refuses faulty bodies.
 
 The administration API accepts amounts as strings or numbers. The administration API returns amounts as JSON numbers,
-because clients of this API expect numbers. Inside the hub, amounts are whole ten-thousandths.
+because clients of this API expect numbers. Inside the hub, an amount is a whole number of ten-thousandths.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -34,7 +34,7 @@ class LedgerAdministrationView(AdministrationView):
     def read(self, kind: type[T]) -> T:
         """Returns the body as a typed message.
 
-        Reports a value outside an enumeration as malformed, like the reference hub's ledger.
+        Like the reference hub's ledger, reports a value that does not belong to an enumeration as malformed.
         """
         try:
             return super().read(kind)
@@ -46,7 +46,7 @@ class LedgerAdministrationView(AdministrationView):
 
 
 def currency_asked_for(request: Request) -> str | None:
-    """Returns the currency in the query, or None."""
+    """Returns the currency in the request's query, or None if the query has no currency."""
     currency = request.query_params.get("currency")
     if currency and currency not in money.CURRENCIES:
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "currency: is not an ISO 4217 code of this scheme")
@@ -86,7 +86,7 @@ def _no_account() -> FspiopError:
 
 
 def amount_of(value: AmountText, name: str) -> int:
-    """Returns an amount from a body, such as "12.50" or 12.5, in ten-thousandths."""
+    """Converts an amount in a body, such as "12.50" or 12.5, to ten-thousandths."""
     text = repr(value) if isinstance(value, float) else str(value)
     if "." in text:
         text = text.rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""The conversions that a participant offers, in the hub's administration API."""
+"""The views of the conversions that a participant offers, in the hub's administration API."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The enumerations of the administration API."""
+"""The views of the administration API's enumerations."""
 
 from rest_framework.request import Request
 

@@ -1,4 +1,4 @@
-"""Net debit caps, and the positions that they limit."""
+"""The views of net debit caps, and of the positions that the caps limit."""
 
 from typing import Any, Literal
 

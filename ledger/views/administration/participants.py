@@ -1,4 +1,4 @@
-"""Participants and their callback addresses."""
+"""The views of participants and their callback addresses, in the hub's administration API."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""The transaction that a transfer's ILP packet contains."""
+"""The view of the transaction that a transfer's ILP packet contains."""
 
 from rest_framework.request import Request
 

@@ -22,6 +22,6 @@ class Command(BaseCommand):
             raise CommandError("the audit trail is broken")
         last = Entry.objects.order_by("-id").first()
         head = bytes(last.hash).hex() if last else "none"
-        # If somebody removed the last entries, the chain would still be valid. Operators detect this if they compare
-        # the line with an earlier output, stored on another system.
+        # If somebody removed the last audit entries, the chain would still be valid. Operators detect the removal if
+        # they compare this line with an earlier output that is stored on another system.
         self.stdout.write(f"{Entry.objects.count()} entries follow each other; head {head}")

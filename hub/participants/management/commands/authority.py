@@ -1,4 +1,5 @@
-"""manage.py authority: creates the authority that signs DFSPs' requests, and prints its list of revocations."""
+"""manage.py authority: creates the certificate authority that signs DFSPs' requests, and prints its certificate
+revocation list."""
 
 from argparse import ArgumentParser
 from pathlib import Path
