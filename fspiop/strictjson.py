@@ -7,7 +7,6 @@ also accepts NaN, and text that a database cannot store.
 import hashlib
 import json
 import math
-import re
 from decimal import Decimal
 from itertools import accumulate
 from typing import Any, NoReturn
@@ -41,27 +40,68 @@ def loads(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VAL
 
 
 def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VALUES) -> None:
-    """Raises FspiopError 3101 if the body is nested too deeply, and 3104 if the body would create too many objects.
+    """Raises FspiopError 3101 if the body is nested too deeply, and 3104 if the body would create too many objects."""
+    if len(raw) <= _PIECE:
+        marks = raw.translate(None, _NOT_MARKS)
+        if marks.count(b"[") + marks.count(b"{") <= max_depth and len(marks) < most_values:
+            return  # the body has few marks even if those inside of texts are counted
+    structure = Structure(max_depth=max_depth, most_values=most_values)
+    for start in range(0, len(raw), _PIECE):
+        structure.check(raw[start : start + _PIECE])
+
+
+class Structure:
+    """Checks the structure of a body piece by piece, while the body arrives.
 
     The check counts JSON's punctuation marks in the bytes before any object is created. So the amount of work for each
-    byte of the body is limited. An empty array or object counts twice.
+    byte of the body is limited. An empty array or object counts twice. In one call for five megabytes, other threads
+    would have to wait for a hundred milliseconds.
     """
-    marks = raw.translate(None, _NOT_MARKS)
-    opens = marks.count(b"[") + marks.count(b"{")
-    if opens <= max_depth and len(marks) < most_values:
-        return  # the body has few marks even if those inside of texts are counted
-    if marks.count(b'"') > _QUOTES_OF_A_VALUE * most_values:
-        _refuse_as_large(f"at most {_QUOTES_OF_A_VALUE * most_values} quotation marks")
-    bare = _TEXT.sub(b"", raw)
-    opens = bare.count(b"[") + bare.count(b"{")
-    if opens > max_depth:
-        # The loop reads only as many brackets as a body may have. If a body has more brackets, it has too many values
-        # anyway.
-        brackets = bare.translate(None, _NOT_BRACKETS)[: 2 * most_values]
-        if max(accumulate(map(_DEEPER.__getitem__, brackets))) > max_depth:
-            _refuse(f"the body is nested deeper than {max_depth}")
-    if opens + bare.count(b",") >= most_values:
-        _refuse_as_large(f"at most {most_values} values")
+
+    __slots__ = ("_commas", "_depth", "_is_escaping", "_is_in_text", "_max_depth", "_most_values", "_opens", "_quotes")
+
+    def __init__(self, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VALUES) -> None:
+        self._max_depth, self._most_values = max_depth, most_values
+        self._is_in_text = self._is_escaping = False
+        self._depth = self._opens = self._commas = self._quotes = 0
+
+    def check(self, piece: bytes) -> None:
+        """Raises FspiopError 3101 if the body up to the end of this piece is nested too deeply, and 3104 if the body
+        would create too many objects."""
+        self._quotes += piece.count(b'"')
+        if self._quotes > _QUOTES_OF_A_VALUE * self._most_values:
+            _refuse_as_large(f"at most {_QUOTES_OF_A_VALUE * self._most_values} quotation marks")
+        bare = self._without_texts(piece)
+        opens = bare.count(b"[") + bare.count(b"{")
+        self._opens += opens
+        self._commas += bare.count(b",")
+        if self._opens <= self._max_depth:  # too few for a deep nesting, whatever else is in the body
+            self._depth += opens - bare.count(b"]") - bare.count(b"}")
+        elif brackets := bare.translate(None, _NOT_BRACKETS):
+            depths = list(accumulate(map(_DEEPER.__getitem__, brackets), initial=self._depth))
+            self._depth = depths[-1]
+            if max(depths) > self._max_depth:
+                _refuse(f"the body is nested deeper than {self._max_depth}")
+        if self._opens + self._commas >= self._most_values:
+            _refuse_as_large(f"at most {self._most_values} values")
+
+    def _without_texts(self, piece: bytes) -> bytes:
+        """Returns the bytes of the piece that are outside of texts.
+
+        Removes the escape sequences first. A backslash outside of a text ends the reading of JSON there, so the marks
+        after this backslash need no count.
+        """
+        if self._is_escaping:
+            piece = b"\\" + piece
+        if b"\\" in piece:
+            self._is_escaping = bool((len(piece) - len(piece.rstrip(b"\\"))) % 2)
+            if self._is_escaping:
+                piece = piece[:-1]
+            piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
+        parts = piece.split(b'"')
+        bare = b"".join(parts[self._is_in_text :: 2])
+        self._is_in_text ^= len(parts) % 2 == 0
+        return bare
 
 
 def canonical(value: object) -> bytes:
@@ -133,8 +173,7 @@ def _check_text(text: str) -> None:
         _refuse("the body has half of a surrogate pair")
 
 
-# This pattern matches a JSON text up to its closing quote, or up to the end of the body. It never reads a byte twice.
-_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_PIECE = 65_536
 _NOT_MARKS = bytes(octet for octet in range(256) if octet not in b'[{,"')
 _NOT_BRACKETS = bytes(octet for octet in range(256) if octet not in b"[{]}")
 _DEEPER = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}

@@ -152,15 +152,18 @@ class Brackets(Misbehaviour):
 
 
 class OddBytes(Misbehaviour):
-    """Sends requests that the hub cannot forward, and sends answers to paths that the hub does not have."""
+    """Sends requests that the hub cannot forward, and requests from a participant without an endpoint for the answers.
+
+    Sends as many of them as each of the other participants sends. More would only show the load of more requests.
+    """
 
     mate_endpoint_type = "FSPIOP_CALLBACK_URL_QUOTES"
 
     async def misbehave(self) -> None:
         requests = bodies.odd(self.world)
         await _together(
-            self.world.pace(60, lambda: next(requests)),
-            self.world.pace(20, lambda: bodies.poll(self.world, self.world.mate)),
+            self.world.pace(12, lambda: next(requests)),
+            self.world.pace(4, lambda: bodies.poll(self.world, self.world.mate)),
         )
 
 

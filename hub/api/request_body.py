@@ -57,7 +57,7 @@ def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
     if length == 0:
         return b""
     began = time.monotonic()
-    body = _taken_in(request, most + 1 if length is None else length)
+    body = _taken_in(request, most + 1 if length is None else length, most // strictjson.OCTETS_OF_A_VALUE)
     if length is None and len(body) > most:
         raise _too_large(most)
     if time.monotonic() - began > settings.BODY_DEADLINE_S:
@@ -66,9 +66,6 @@ def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
         )
     if length is not None and len(body) < length:
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended before its Content-Length")
-    most_values = most // strictjson.OCTETS_OF_A_VALUE
-    if len(body) > most_values:  # each value takes at least one byte
-        strictjson.check_structure(body, most_values=most_values)
     return body
 
 
@@ -87,11 +84,30 @@ def pass_over(request: HttpRequest, most: int) -> None:
         _passing_over.release()
 
 
-def _taken_in(request: HttpRequest, most: int) -> bytes:
+def _taken_in(request: HttpRequest, most: int, most_values: int) -> bytes:
     # The body is read in pieces. Otherwise granian would read the whole body at once, and each of granian's threads
-    # would keep memory for a whole body.
-    pieces = list(_pieces_of(request, most))
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    # would keep memory for a whole body. Each piece of a long body is checked before the next piece is read.
+    pieces: list[bytes] = []
+    structure = strictjson.Structure(most_values=most_values)
+    arriving = _pieces_of(request, most)
+    try:
+        for piece in arriving:
+            pieces.append(piece)
+            if len(pieces) == 2:
+                structure.check(pieces[0])
+            if len(pieces) >= 2:
+                structure.check(piece)
+    except FspiopError:
+        pieces.clear()
+        for _ in arriving:  # a sender that still sends might not see the response
+            pass
+        raise
+    if len(pieces) > 1:
+        return b"".join(pieces)
+    body = pieces[0] if pieces else b""
+    if len(body) > most_values:  # each value takes at least one byte
+        strictjson.check_structure(body, most_values=most_values)
+    return body
 
 
 def _pieces_of(request: HttpRequest, most: int) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fspiop import strictjson
 from fspiop.errors import ErrorCode, FspiopError
-from fspiop.strictjson import MAX_DEPTH, MOST_VALUES, OCTETS_OF_A_VALUE, check_structure, loads
+from fspiop.strictjson import MAX_DEPTH, MOST_VALUES, OCTETS_OF_A_VALUE, Structure, check_structure, loads
 from tests.examples import examples
 from tests.fspiop.test_strictjson import values
 
@@ -108,6 +108,39 @@ def test_what_is_read_is_what_was_read_before_and_what_is_refused_is_beyond_a_li
     assert depth_of(before[1]) > MAX_DEPTH or (
         parts_of(before[1]) + empties_of(before[1]) > FEW or raw.count(b'"') > 4 * FEW
     )
+
+
+def pieces_refused(pieces: list[bytes]) -> str:
+    structure = Structure(most_values=FEW)
+    try:
+        for piece in pieces:
+            structure.check(piece)
+    except FspiopError as error:
+        return error.code
+    return ""
+
+
+@settings(max_examples=examples(700), deadline=None)
+@given(octets, st.lists(st.integers(1, 300), max_size=8))
+@example(b'["\\\\",[],"\\""]' * 20, list(range(1, 300)))
+def test_a_body_in_pieces_is_refused_as_the_whole_body(raw: bytes, cuts: list[int]) -> None:
+    ends = sorted({*(cut for cut in cuts if cut < len(raw)), len(raw)} - {0})
+    pieces = [raw[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    whole, in_pieces = pieces_refused([raw] if raw else []), pieces_refused(pieces)
+    assert bool(whole) == bool(in_pieces)  # with two faults, the first piece that has one of them decides which
+    if outcome(read_unbounded, raw)[0] == "read" and depth_of(json.loads(raw)) <= MAX_DEPTH:
+        assert whole == in_pieces
+
+
+def test_no_piece_of_a_body_keeps_other_threads_waiting() -> None:
+    structure, longest = Structure(), 0.0
+    item = b'{"a":"bcdefghijklmnopqrstuvwxyz0123456789"},'
+    piece = item * (65_536 // len(item))
+    for _ in range(50):
+        began = time.thread_time()
+        structure.check(piece)
+        longest = max(longest, time.thread_time() - began)
+    assert longest < 0.01, f"{longest * 1000:.0f} ms"
 
 
 @pytest.mark.parametrize(("most", "is_read"), [(999, False), (1000, False), (1001, True)])
