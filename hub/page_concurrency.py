@@ -56,7 +56,11 @@ _WITHOUT_A_PLACE = frozenset({"health", "static"})  # health checks are short, a
 Start = Callable[..., Any]
 Wsgi = Callable[[dict[str, Any], Start], Iterable[bytes]]
 
+_ONE_BATCH = Sizes(most=1, shared=1, share=0, waiting=64, waiting_share=64)
+
 _working = Places()
+_batches = Places()
+_pause = time.sleep
 _large_files = Places()
 
 
@@ -74,20 +78,29 @@ def sizes() -> Sizes:
 
 @contextmanager
 def reading(caller: Hashable) -> Iterator[None]:
-    """Occupies a place while a batch of a long response is read. Then returns the database connection to the pool."""
+    """Occupies a place while a batch of a long response is read. Then returns the database connection to the pool.
+
+    A process reads one batch at a time. If the process also serves DFSPs, it then pauses for as long as the batch took,
+    because batches of several megabytes would keep a processor busy for seconds.
+    """
     with ExitStack() as held:
-        _wait_long(held, caller)
+        _wait_long(held, _batches, caller, _ONE_BATCH)
+        _wait_long(held, _working, caller, sizes())
+        began = time.thread_time()
         try:
             yield
         finally:
             sql_execution.give_back()
+            took_s = time.thread_time() - began
+    if "fspiop" in settings.SERVES:
+        _pause(took_s)
 
 
-def _wait_long(held: ExitStack, caller: Hashable) -> None:
+def _wait_long(held: ExitStack, places: Places, caller: Hashable, limits: Sizes) -> None:
     """Waits longer for a place than a new request does, so that a response that has begun can continue."""
     for _again in range(round(_PATIENCE_S / _WAIT_S)):
         try:
-            held.enter_context(_working.taken(caller, sizes(), wait_s=_WAIT_S))
+            held.enter_context(places.taken(caller, limits, wait_s=_WAIT_S))
         except NoPlace:
             time.sleep(0.1)
         else:

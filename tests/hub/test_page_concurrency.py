@@ -241,3 +241,38 @@ def test_however_many_probe_at_once_the_database_is_asked_once(monkeypatch: pyte
     for thread in threads:
         thread.join()
     assert asked == 1
+
+
+def read_batches(readers: int, batches: int) -> int:
+    """How many batches are read at once at most."""
+    guard, inside, most = threading.Lock(), [0], [0]
+
+    def read() -> None:
+        for _ in range(batches):
+            with page_concurrency.reading("green"):
+                with guard:
+                    inside[0] += 1
+                    most[0] = max(most[0], inside[0])
+                since = time.thread_time()
+                while time.thread_time() - since < 0.02:
+                    pass
+                with guard:
+                    inside[0] -= 1
+
+    threads = [threading.Thread(target=read) for _ in range(readers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return most[0]
+
+
+@pytest.mark.parametrize("serves", [{"fspiop", "portal"}, {"portal"}])
+def test_files_are_read_a_batch_at_a_time_with_pauses_where_dfsps_need_the_processor(
+    serves: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("hub.page_concurrency._pause", pauses.append)
+    with override_settings(SERVES=serves):
+        assert read_batches(4, 3) == 1
+    assert [0.02 <= pause < 0.2 for pause in pauses] == [True] * (12 if "fspiop" in serves else 0)
