@@ -45,9 +45,7 @@ def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int 
         marks = raw.translate(None, _NOT_MARKS)
         if marks.count(b"[") + marks.count(b"{") <= max_depth and len(marks) < most_values:
             return  # the body has few marks even if those inside of texts are counted
-    structure = Structure(max_depth=max_depth, most_values=most_values)
-    for start in range(0, len(raw), _PIECE):
-        structure.check(raw[start : start + _PIECE])
+    Structure(max_depth=max_depth, most_values=most_values).check(raw)
 
 
 class Structure:
@@ -68,6 +66,10 @@ class Structure:
     def check(self, piece: bytes) -> None:
         """Raises FspiopError 3101 if the body up to the end of this piece is nested too deeply, and 3104 if the body
         would create too many objects."""
+        for start in range(0, len(piece), _PIECE):
+            self._check(piece[start : start + _PIECE])
+
+    def _check(self, piece: bytes) -> None:
         self._quotes += piece.count(b'"')
         if self._quotes > _QUOTES_OF_A_VALUE * self._most_values:
             _refuse_as_large(f"at most {_QUOTES_OF_A_VALUE * self._most_values} quotation marks")
@@ -173,7 +175,7 @@ def _check_text(text: str) -> None:
         _refuse("the body has half of a surrogate pair")
 
 
-_PIECE = 65_536
+_PIECE = 65_536  # the check of so many bytes takes about a millisecond
 _NOT_MARKS = bytes(octet for octet in range(256) if octet not in b'[{,"')
 _NOT_BRACKETS = bytes(octet for octet in range(256) if octet not in b"[{]}")
 _DEEPER = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
