@@ -5,6 +5,7 @@ RULES_PARTY_KEY.
 """
 
 import hashlib
+import unicodedata
 from functools import lru_cache
 
 from django.conf import settings
@@ -15,11 +16,32 @@ _MASK = (1 << 63) - 1
 
 
 def key_of(id_type: str, id_value: str, sub_id: str | None = None) -> int:
-    """Returns the key of a party. All spellings of the party's identifier, type and sub-id have the same key."""
-    parts = [id_type, alias_spellings.identifier_key(id_type, id_value)]
+    """Returns the key of a party. All spellings of the party's identifier, type and sub-id have the same key.
+
+    A payee DFSP may understand more spellings than the hub's directory does, such as digits of another script. These
+    spellings have the same key too. Otherwise a party could be paid beyond its limit, or in spite of a block.
+    """
+    parts = [id_type, alias_spellings.identifier_key(id_type, _folded(id_type, id_value))]
     if sub_id:
-        parts.append(alias_spellings.sub_key(sub_id))
+        parts.append(alias_spellings.sub_key(_folded("", sub_id)))
     return _hash(b"party", *parts)
+
+
+def _folded(id_type: str, text: str) -> str:
+    """Returns the text with ASCII digits, and without characters that cannot be seen.
+
+    Phone numbers and IBANs have no punctuation, so all punctuation is left out.
+    """
+    folded = text
+    if not (text.isascii() and text.isprintable()):
+        seen = [each for each in unicodedata.normalize("NFKC", text) if unicodedata.category(each) not in ("Cc", "Cf")]
+        folded = "".join(str(unicodedata.decimal(each, each)) for each in seen)
+    folded = folded.strip()
+    if id_type in ("MSISDN", "IBAN") and not folded.isalnum():
+        folded = "".join(each for each in folded if each.isalnum())
+    if id_type == "MSISDN":
+        folded = folded.removeprefix("00")  # dialled before numbers with their country code
+    return folded or text
 
 
 def dfsp_key(name: str) -> int:
