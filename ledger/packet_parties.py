@@ -1,4 +1,4 @@
-"""Reads the parties that a transfer's ILP packet names, for transfers whose quote did not pass through this hub. Pure.
+"""Reads the parties and the quote that a transfer's ILP packet names, if the hub knows no such quote. Pure.
 
 The payee DFSP wrote the packet, and the payer DFSP sends it with its transfer. Some DFSPs write other data than parties
 into the packet.
@@ -17,13 +17,17 @@ from rules.party_keys import key_of
 
 @dataclass(frozen=True, slots=True)
 class PacketParties:
-    """The keys of the parties that an ILP packet names. A payee with a sub-identifier has a second key."""
+    """The keys of the parties that the packet names. With a sub-identifier, a party has a second key."""
 
     payer: int | None
     payee: int | None
     payee_alias: int | None
+    payer_alias: int | None = None
+    quote_id: str | None = None
+    """The quote that the packet names."""
 
 
+_LONGEST_ID = 36
 NOBODY = PacketParties(None, None, None)
 
 
@@ -34,11 +38,18 @@ def read(ilp_packet: str, *, payer_dfsp: str, payee_dfsp: str) -> PacketParties:
         return NOBODY
     payer = _identifier(packet.transaction, "payer", payer_dfsp)
     payee = _identifier(packet.transaction, "payee", payee_dfsp)
+    quote_id = packet.transaction.get("quoteId")
     return PacketParties(
         None if payer is None else key_of(payer.party_id_type, payer.party_identifier),
         None if payee is None else key_of(payee.party_id_type, payee.party_identifier),
         None if payee is None else key_of(payee.party_id_type, payee.party_identifier, payee.party_sub_id_or_type),
+        payer_alias=None if payer is None or not payer.party_sub_id_or_type else _alias(payer),
+        quote_id=quote_id if isinstance(quote_id, str) and len(quote_id) <= _LONGEST_ID else None,
     )
+
+
+def _alias(party: PartyIdInfo) -> int:
+    return key_of(party.party_id_type, party.party_identifier, party.party_sub_id_or_type)
 
 
 def _identifier(transaction: Mapping[str, Any], side: str, dfsp: str) -> PartyIdInfo | None:

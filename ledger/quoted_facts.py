@@ -12,8 +12,11 @@ from ledger.commands_and_outcomes import Prepare
 from ledger.fx.commands_and_outcomes import FxPrepare
 from quotes import rule_facts
 from quotes.rule_facts import Claim, ConversionClaim
+from rules import facts as facts_of_payments
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
+from rules.language.refusal_codes import text_of
+from rules.rulesets import store
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,24 @@ def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
         )
         for key, each in found.items()
     }
+
+
+def refused(quote_ids: Mapping[bytes, tuple[str, str]]) -> Mapping[bytes, QuotedFacts]:
+    """Returns the facts of quotes that the rules refused, by the digests of the prepares.
+
+    A payee has given terms for such a quote only if it was a payment of a bulk quote. `quote_ids`: the payer DFSP of
+    each prepare, and the quote that its packet names. Runs one SQL statement.
+    """
+    if not quote_ids:
+        return {}
+    found = store.refused_quotes(sorted({quote_id for _, quote_id in quote_ids.values()}))
+    kept = {}
+    for digest, (payer, quote_id) in quote_ids.items():
+        if quote_id in found and found[quote_id][0] == payer:
+            _, code, stored = found[quote_id]
+            facts = replace(facts_of_payments.from_bytes(stored), counters={})
+            kept[digest] = QuotedFacts(facts, Kept(facts, 0, refusal=(code, text_of(code))), None)
+    return kept
 
 
 def of_conversions(prepares: Sequence[FxPrepare]) -> Mapping[bytes, Facts]:

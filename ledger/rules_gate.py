@@ -4,7 +4,7 @@ If no rules are active, this module runs no SQL statement. `of` reads before the
 after the group has locked transfers and conversions, and before the group locks accounts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,12 +49,17 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
         return None
     rules = _known(active) if active else None
     quoted = quoted_facts.of(prepares) if prepares else {}
+    in_packets = {
+        each.digest: packet_parties.read(each.ilp_packet, payer_dfsp=each.payer, payee_dfsp=each.payee)
+        for each in prepares
+        if each.digest not in quoted
+    }
+    if rules is not None:
+        quoted = {**quoted, **quoted_facts.refused(_named_quotes(prepares, in_packets))}
     transfers = []
     for prepare in prepares:
         found = quoted.get(prepare.digest)
-        named = packet_parties.NOBODY
-        if found is None:
-            named = packet_parties.read(prepare.ilp_packet, payer_dfsp=prepare.payer, payee_dfsp=prepare.payee)
+        named = in_packets.get(prepare.digest, packet_parties.NOBODY)
         transfers.append(
             TransferToJudge(
                 digest=prepare.digest,
@@ -65,11 +70,13 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
                 amount=prepare.amount,
                 expires_at=prepare.expires_at,
                 quoted=found.facts if found else None,
+                judged_by=found.kept.version if found else None,
                 transaction_id=found.transaction_id if found else None,
                 bulk=prepare.bulk_id is not None,
                 payer=named.payer,
                 payee=named.payee,
                 payee_alias=named.payee_alias,
+                payer_alias=named.payer_alias,
             )
         )
     kept = {digest: found.kept for digest, found in quoted.items()}
@@ -79,6 +86,13 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
     expirations = {digest: each.terms_expire_at for digest, each in quoted.items() if each.terms_expire_at is not None}
     conversions = fx_prepares if rules else ()
     return AtGate(rules, transfers, conversions, refunds, kept, expirations, quoted_facts.of_conversions(conversions))
+
+
+def _named_quotes(
+    prepares: Sequence[Prepare], in_packets: Mapping[bytes, packet_parties.PacketParties]
+) -> dict[bytes, tuple[str, str]]:
+    named = ((each, in_packets[each.digest].quote_id) for each in prepares if each.digest in in_packets)
+    return {each.digest: (each.payer, quote_id) for each, quote_id in named if quote_id is not None}
 
 
 def open_gate(at_gate: AtGate, ending: Sequence[str], determining: Mapping[str, object]) -> TransferGate:
@@ -125,11 +139,28 @@ def _known(active: ActiveRules) -> RulesAtTransfers:
             counts=counts,
             compiled=active.compiled("transfer"),
             without_quote=active.for_transfers_without_quote,
+            judged_again=active.for_transfers_judged_again,
             variances=active.variances,
             counted_too=counted_too(active.compiled(gate) for gate in GATES),
         )
         _rules = (active, rules)
     return rules
+
+
+_PAID = """
+    SELECT p.payer, p.payee FROM unnest(%s::bigint[], %s::bigint[]) AS p (payer, payee)
+    CROSS JOIN LATERAL (SELECT FROM rules_profiles_countedtransfer c
+                        WHERE c.payer_key = p.payer AND c.payee_key = p.payee AND NOT c.ended AND NOT c.is_refund
+                          AND (SELECT t.state FROM ledger_transfer t WHERE t.transfer_id = c.transfer_id) = 'COMMITTED'
+                        LIMIT 1) paid
+"""
+
+
+def paid_before(pairs: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Returns the pairs (payer, payee) with a committed payment that is no refund."""
+    ordered = sorted(pairs)
+    columns = [[payer for payer, _ in ordered], [payee for _, payee in ordered]]
+    return {(payer, payee) for payer, payee in execute(_PAID, columns)}
 
 
 _ORIGINALS = """

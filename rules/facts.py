@@ -78,6 +78,14 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     counters: dict[str, int | bool | str | None] = {}
     """The counters that the decision about this payment read (`rules.recorded_counters`). Only in a stored decision."""
 
+    payer_alias: PartyKey | None = None
+    """The key of the payer's identifier with its sub-identifier. None if there is no sub-identifier."""
+    is_judged_again: bool = False
+    """Whether the rules of the quote judge this transfer too, though its quote passed through this hub.
+
+    They do if the quote was judged by another version of the rules, or for another amount.
+    """
+
 
 def to_bytes(facts: Facts) -> bytes:
     """Encodes the facts. Equal facts always have the same bytes."""

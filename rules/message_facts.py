@@ -91,6 +91,7 @@ def _facts(
         payee_alias=key_of(payee_id.party_id_type, payee_id.party_identifier, payee_id.party_sub_id_or_type),
         payer_id_type=payer.party_id_info.party_id_type,
         payee_id_type=payee_id.party_id_type,
+        payer_alias=_alias(payer.party_id_info),
         scenario=kind.scenario,
         sub_scenario=kind.sub_scenario,
         initiator=kind.initiator,
@@ -178,6 +179,11 @@ def _extensions(lists: Iterable[ExtensionList | None]) -> dict[str, str]:
 
 def _key(info: PartyIdInfo) -> PartyKey:
     return key_of(info.party_id_type, info.party_identifier)
+
+
+def _alias(info: PartyIdInfo) -> PartyKey | None:
+    sub_id = info.party_sub_id_or_type
+    return key_of(info.party_id_type, info.party_identifier, sub_id) if sub_id else None
 
 
 def _seconds_until(expiration: str | None, now: datetime) -> int | None:

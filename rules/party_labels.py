@@ -32,7 +32,7 @@ def labelled(facts: Sequence[Facts], *, lists: bool, markers: bool) -> list[Fact
     """
     if not lists and not markers:
         return list(facts)
-    parties = {key for each in facts for key in (each.payer, each.payee, each.payee_alias) if key is not None}
+    parties = {key for each in facts for key in _keys_of(each)}
     on_lists: Mapping[int, frozenset[str]] = {}
     if lists:
         on_lists = lists_of.matches(parties | {key for each in facts for key in _served(each)})
@@ -43,7 +43,8 @@ def labelled(facts: Sequence[Facts], *, lists: bool, markers: bool) -> list[Fact
 def stopped(facts: Sequence[Facts]) -> list[Verdict | None]:
     """Returns the refusals of the payments that kill switches stop."""
     found = kill_switches.stopped(
-        Payment(each.payer_dfsp, each.payee_dfsp or "", each.payer, each.payee) for each in facts
+        Payment(each.payer_dfsp, each.payee_dfsp or "", each.payer, each.payee, each.payer_alias, each.payee_alias)
+        for each in facts
     )
     return [None if what is None else _refusal(what) for what in found]
 
@@ -55,12 +56,14 @@ def _refusal(what: Stopped) -> Verdict:
 
 def _with_labels(facts: Facts, on_lists: Mapping[int, frozenset[str]], marked: Mapping[int, frozenset[str]]) -> Facts:
     payer, payee = facts.payer, facts.payee
-    payer_lists = _lists_of(payer, facts.payer_dfsp, on_lists)
     # A list may have the identifier, or the identifier with its sub-identifier.
+    payer_lists = _lists_of(payer, facts.payer_dfsp, on_lists) | _lists_of(
+        facts.payer_alias, facts.payer_dfsp, on_lists
+    )
     payee_lists = _lists_of(payee, facts.payee_dfsp, on_lists) | _lists_of(
         facts.payee_alias, facts.payee_dfsp, on_lists
     )
-    payer_markers = _NONE if payer is None else marked.get(payer, _NONE)
+    payer_markers = marked.get(payer or -1, _NONE) | marked.get(facts.payer_alias or -1, _NONE)
     payee_markers = marked.get(payee or -1, _NONE) | marked.get(facts.payee_alias or -1, _NONE)
     return replace(
         facts,
@@ -78,8 +81,13 @@ def _lists_of(party: int | None, dfsp: str | None, on_lists: Mapping[int, frozen
     return found if dfsp is None else found | on_lists.get(keys.served(party, dfsp), _NONE)
 
 
+def _keys_of(facts: Facts) -> list[int]:
+    keys = (facts.payer, facts.payer_alias, facts.payee, facts.payee_alias)
+    return [key for key in keys if key is not None]
+
+
 def _served(facts: Facts) -> list[int]:
-    found = [] if facts.payer is None else [keys.served(facts.payer, facts.payer_dfsp)]
+    found = [keys.served(key, facts.payer_dfsp) for key in {facts.payer, facts.payer_alias} if key is not None]
     if facts.payee_dfsp is not None:
         found += [keys.served(key, facts.payee_dfsp) for key in {facts.payee, facts.payee_alias} if key is not None]
     return found

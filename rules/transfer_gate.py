@@ -18,14 +18,14 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from rules import decide, party_labels, recorded_counters
+from rules import decide, paid_before, party_labels, recorded_counters
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
 from rules.language.counter_needs import Need, Subject
 from rules.party_keys import dfsp_key
 from rules.profiles import store
-from rules.profiles.counted_payments import CountedPayment, Keys, Role
+from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment, Keys, Role
 from rules.profiles.counters import Original, ProfileCounters
 from rules.profiles.ring import Profile
 from rules.profiles.subjects import (
@@ -56,6 +56,7 @@ class TransferToJudge(msgspec.Struct, frozen=True):
     amount: int
     expires_at: datetime
     quoted: Facts | None = None
+    judged_by: int | None = None  # the version of the rules that judged the quote
     transaction_id: str | None = None
     bulk: bool = False
     fx: bool = False  # a conversion has no parties, so it is judged, but counts in no profile
@@ -63,6 +64,7 @@ class TransferToJudge(msgspec.Struct, frozen=True):
     payer: int | None = None
     payee: int | None = None
     payee_alias: int | None = None
+    payer_alias: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,29 @@ class RulesAtTransfers:
     version: int | None  # None: no rules are active, but a kill switch is on
     compiled: CompiledRules
     without_quote: CompiledRules
-    """The rules of the quote and of the transfer, for transfers that were not judged at the quote."""
+    """The rules of the quote and of the transfer, for transfers without a quote."""
+    judged_again: CompiledRules
+    """The same rules without those about the quote's expiration, for transfers that differ from the judged quote."""
     variances: decide.Variances = field(default_factory=dict)
     counted_too: frozenset[Subject] = frozenset()
     """The subjects that a rule at any gate reads, without the parties."""
     counts: bool = True
     """Are payments counted in profiles?"""
+
+    def of(self, facts: Facts) -> CompiledRules:
+        """Returns the rules that judge a transfer with these facts."""
+        return rules_at_transfer(facts, self.compiled, self.without_quote, self.judged_again)
+
+
+def rules_at_transfer(
+    facts: Facts, compiled: CompiledRules, without_quote: CompiledRules, judged_again: CompiledRules
+) -> CompiledRules:
+    """Returns the rules that judge a transfer with these facts: the transfer's own, or those of the quote too."""
+    if facts.fx:
+        return compiled
+    if not facts.quoted:
+        return without_quote
+    return judged_again if facts.is_judged_again else compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +133,7 @@ class TransferGate:
             return decide.ALLOW
         transfer, facts, stopped = self._transfers[digest]
         facts = replace(facts, now=now, expires_in_s=(transfer.expires_at - now) // _SECOND)
-        rules = self._rules_for(self._rules, transfer, facts)
+        rules = self._rules.of(facts)
         hits = decide.judge(facts, rules, self._counters, self._rules.variances)
         if transfer.fx:
             # Rules about parties judge the conversion's transfer instead.
@@ -125,14 +144,11 @@ class TransferGate:
         self.judged.append(Judged(transfer, self._as_stored(transfer, facts, verdict), verdict))
         return verdict
 
-    def _rules_for(self, rules: RulesAtTransfers, transfer: TransferToJudge, facts: Facts) -> CompiledRules:
-        return rules.compiled if facts.quoted or transfer.fx else rules.without_quote
-
     def _as_stored(self, transfer: TransferToJudge, facts: Facts, verdict: Verdict) -> Facts:
         """Returns the facts with the counters that were read, if the verdict is stored."""
         if self._rules is None or facts.counters or not decisions.is_kept(transfer.transfer_id, verdict):
             return facts
-        compiled = self._rules_for(self._rules, transfer, facts)
+        compiled = self._rules.of(facts)
         read = recorded_counters.read_by(facts, compiled, self._counters, self._rules.variances)
         return replace(facts, counters=read)
 
@@ -150,7 +166,8 @@ class TransferGate:
         payment = CountedPayment(
             transfer_id=transfer.transfer_id,
             keys=keys_to_count(facts, self._rules.counted_too if self._rules else ()),
-            served_by=dfsp_key(transfer.payee_dfsp),
+            # Without a quote, the payee DFSP has not confirmed that it serves the payee.
+            served_by=dfsp_key(transfer.payee_dfsp) if facts.quoted else NOT_CONFIRMED,
             is_refund=is_refund(facts),
             currency=transfer.currency,
             amount=transfer.amount,
@@ -164,8 +181,6 @@ class TransferGate:
         for role, key in payment.keys.by_role():
             if key not in self._locked:
                 self._unfolded.append((key, role, payment.transfer_id))
-        if payment.keys.payer is not None and payment.keys.payee is not None and not payment.is_refund:
-            self._counters.paid_before.add((payment.keys.payer, payment.keys.payee))
 
     def uncount(self, transfer_id: str) -> None:
         """Stops counting a transfer. Called when the transfer is aborted.
@@ -210,13 +225,14 @@ def open_gate(
     originals: Mapping[str, Original],
 ) -> TransferGate:
     """Reads and locks the rows for judging and counting these transfers. `ending` has transfers that can be aborted."""
-    facts = [facts_of(transfer) for transfer in transfers]
+    facts = [facts_of(transfer, version=None if rules is None else rules.version) for transfer in transfers]
     stopped: Sequence[Verdict | None] = [None] * len(facts)
     needs: Collection[Need] = ()
     limits: Sequence[Limit] = ()
     if rules is not None:
         # The rules of both gates read all counters that the rules of this gate read.
-        read_by = rules.compiled if all(each.quoted for each in facts) else rules.without_quote
+        is_about_both = any(rules.of(each) is not rules.compiled for each in facts)
+        read_by = rules.without_quote if is_about_both else rules.compiled
         needs, limits = read_by.needs, limits_known(rules.compiled)
         facts = party_labels.labelled(facts, lists=bool(read_by.lists), markers=bool(read_by.markers))
         stopped = party_labels.stopped(facts)
@@ -231,7 +247,7 @@ def open_gate(
     to_read = keys_to_read(facts, needs) - to_lock
     profiles = {**locked, **(store.read(to_read) if to_read else {})}
     pairs = _pairs(facts) if asks_for(needs, "paid_before") else set()
-    counters = ProfileCounters(profiles, store.paid_before(pairs) if pairs else set(), originals)
+    counters = ProfileCounters(profiles, paid_before.of(pairs), originals)
     ends = store.counted(ending) if ending and profiles else {}
     return TransferGate(rules, judged, counters, locked, [each.id for each in pending], ends)
 
@@ -242,9 +258,7 @@ def counters_unlocked(
     """Returns the counters for payments at another gate. Reads the latest profiles without a lock."""
     keys = keys_to_read(facts, needs)
     pairs = _pairs(facts) if asks_for(needs, "paid_before") else set()
-    return ProfileCounters(
-        store.read(keys) if keys else {}, store.paid_before(pairs) if pairs else set(), originals or {}
-    )
+    return ProfileCounters(store.read(keys) if keys else {}, paid_before.of(pairs), originals or {})
 
 
 def keys_to_read(facts: Iterable[Facts], needs: Collection[Need]) -> set[int]:
@@ -258,11 +272,11 @@ def _pairs(facts: Iterable[Facts]) -> set[tuple[int, int]]:
     return {(each.payer, each.payee) for each in facts if each.payer is not None and each.payee is not None}
 
 
-def facts_of(transfer: TransferToJudge, *, now: datetime = _NOT_READ, **known: Any) -> Facts:
+def facts_of(transfer: TransferToJudge, *, version: int | None, now: datetime = _NOT_READ, **known: Any) -> Facts:
     """Returns the facts of the quote with the transfer's amount. Without a quote, returns the few facts that the
     transfer contains.
 
-    `known`: further facts.
+    `version`: the rules that judge the transfer. `known`: further facts.
     """
     if transfer.quoted is None:
         return Facts(
@@ -277,12 +291,15 @@ def facts_of(transfer: TransferToJudge, *, now: datetime = _NOT_READ, **known: A
             payer=transfer.payer,
             payee=transfer.payee,
             payee_alias=transfer.payee_alias,
+            payer_alias=transfer.payer_alias,
             bulk=transfer.bulk,
             fx=transfer.fx,
             **known,
         )
+    judged = transfer.quoted
+    is_as_judged = (judged.currency, judged.amount) == (transfer.currency, transfer.amount)
     return replace(
-        transfer.quoted,
+        judged,
         gate="transfer",
         now=now,
         payer_dfsp=transfer.payer_dfsp,
@@ -291,6 +308,7 @@ def facts_of(transfer: TransferToJudge, *, now: datetime = _NOT_READ, **known: A
         amount=transfer.amount,
         bulk=transfer.bulk,
         fx=transfer.fx,
+        is_judged_again=not transfer.fx and (transfer.judged_by != version or not is_as_judged),
         **known,
     )
 

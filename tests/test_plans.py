@@ -23,6 +23,7 @@ from hub.outbox import store as outbox
 from hub.outbox.messages import Outgoing
 from hub.postgresql import arrays
 from hub.sql_execution import execute, found_by_keys, work_by_keys
+from ledger import rules_gate
 from ledger import store as ledger
 from ledger.dfsp_api import statement
 from ledger.models import Account
@@ -221,7 +222,11 @@ PROFILES = {
     ),
     "what was removed": (profiles._DELETE_REMOVALS, [[1], ["t"], [0]], {"u": {"unfolded_count_by_profile"}}),
     "counted": (profiles._COUNTED, [["t", "u"]], {"c": {"rules_profiles_countedtransfer_pkey"}}),
-    "paid before": (profiles._PAID, [[1], [2], []], {"c": {"counted_by_payer_and_payee"}}),
+    "paid before": (
+        rules_gate._PAID,
+        [[1], [2]],
+        {"c": {"counted_by_payer_and_payee"}, "t": {"ledger_transfer_pkey"}},
+    ),
 }
 
 

@@ -51,8 +51,6 @@ def refusals(transfer_ids: Sequence[str], active: Active | None) -> Mapping[str,
     labelled = party_labels.labelled(list(named.values()), lists=bool(compiled.lists), markers=bool(compiled.markers))
     counters = counters_unlocked(labelled, compiled.needs, originals.of(labelled, compiled.needs))
     counted = profiles.counted(list(named)) if compiled.needs else {}
-    if counted and compiled.needs:
-        counters.paid_before = profiles.paid_before(_pairs(counted), without=list(counted))
     found = {}
     for (id, _), facts, stopped in zip(named.items(), labelled, party_labels.stopped(labelled), strict=True):
         with _Without(counters, counted.get(id)):
@@ -64,11 +62,6 @@ def refusals(transfer_ids: Sequence[str], active: Active | None) -> Mapping[str,
     judged = [decisions.Judged(id, facts, verdict, gate="release") for id, (facts, verdict) in found.items()]
     decisions.save(rules.version, judged)
     return {id: verdict for id, (_, verdict) in found.items()}
-
-
-def _pairs(counted: Mapping[str, CountedPayment]) -> set[tuple[int, int]]:
-    keys = [each.keys for each in counted.values()]
-    return {(each.payer, each.payee) for each in keys if each.payer is not None and each.payee is not None}
 
 
 class _Without:

@@ -16,7 +16,7 @@ _TABLES = """
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
     CREATE TABLE profile (key INTEGER PRIMARY KEY, ring BLOB NOT NULL);
-    CREATE TABLE paid (payer INTEGER, payee INTEGER, payments INTEGER, PRIMARY KEY (payer, payee)) WITHOUT ROWID;
+    CREATE TABLE paid (payer INTEGER, payee INTEGER, PRIMARY KEY (payer, payee)) WITHOUT ROWID;
 """
 
 
@@ -89,32 +89,21 @@ class BoundedProfiles(Mapping[int, Profile]):
 
 
 class PaidBefore:
-    """The number of counted payments of each payer to each payee. Most pairs of payer and payee are stored in the
-    file."""
+    """The pairs (payer, payee) with a committed payment. Most pairs are stored in the file."""
 
     def __init__(self, file: sqlite3.Connection, most_pairs: int) -> None:
         self._file, self._most = file, most_pairs
-        self._recent: dict[tuple[int, int], int] = {}  # to be added to the numbers in the file
+        self._recent: set[tuple[int, int]] = set()  # to be added to the pairs in the file
         self._is_any_in_file = False
 
     def __contains__(self, pair: object) -> bool:
-        payments = self._recent.get(pair, 0)  # type: ignore[call-overload]
-        if self._is_any_in_file:
-            statement = "SELECT payments FROM paid WHERE payer = ? AND payee = ?"
-            row = self._file.execute(statement, pair).fetchone()  # type: ignore[arg-type]
-            payments += row[0] if row is not None else 0
-        return bool(payments > 0)
+        if pair in self._recent or not self._is_any_in_file:
+            return pair in self._recent
+        statement = "SELECT 1 FROM paid WHERE payer = ? AND payee = ?"
+        return self._file.execute(statement, pair).fetchone() is not None  # type: ignore[arg-type]
 
-    def add(self, pair: tuple[int, int], payments: int = 1) -> None:
-        """Adds one payment, or the given number of payments, to the count of this pair."""
-        self._recent[pair] = self._recent.get(pair, 0) + payments
+    def add(self, pair: tuple[int, int]) -> None:
+        self._recent.add(pair)
         if len(self._recent) > self._most:
-            self._file.executemany(
-                "INSERT INTO paid VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET payments = payments + excluded.payments",
-                [(*each, number) for each, number in self._recent.items()],
-            )
-            self._recent, self._is_any_in_file = {}, True
-
-    def remove(self, pair: tuple[int, int]) -> None:
-        """Subtracts one payment from the count of this pair."""
-        self.add(pair, -1)
+            self._file.executemany("INSERT OR IGNORE INTO paid VALUES (?, ?)", self._recent)
+            self._recent, self._is_any_in_file = set(), True

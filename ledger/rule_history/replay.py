@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
+from heapq import heappop, heappush
 from typing import Any
 
 import msgspec
@@ -42,7 +43,7 @@ from rules.language.refusal_codes import OUT_OF_TIME
 from rules.lists.models import PartyList
 from rules.markers.models import Marker
 from rules.party_keys import dfsp_key
-from rules.profiles.counted_payments import CountedPayment
+from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment
 from rules.profiles.counters import Original, ProfileCounters
 from rules.profiles.subjects import asks_for, is_refund, keys_to_count
 from rules.recorded_counters import RecordedCounters
@@ -107,9 +108,12 @@ class _Replay:
         self._erased_before = stored_payments.facts_erased_before()
         self._kept: OrderedDict[str, Kept] = OrderedDict()  # refusals and holds by these rules, by the ids of quotes
         self._never_reserved: set[str] = set()  # transfers in flight that these rules refuse
+        self._in_flight: list[tuple[datetime, tuple[int, int]]] = []  # a heap of commits, with payers and payees
         self.report = Report()
 
     def take(self, stored: Stored) -> None:
+        while self._in_flight and self._in_flight[0][0] <= stored.at:
+            self._profiles.paid_before.add(heappop(self._in_flight)[1])
         match stored:
             case StoredTransfer(is_end=True):
                 self._end(stored)
@@ -124,7 +128,7 @@ class _Replay:
 
     def _transfer(self, t: StoredTransfer) -> None:
         kept = stored_payments.kept_of(t)
-        facts = stored_payments.facts_at_transfer(t, kept, erased_before=self._erased_before)
+        facts = self._facts_of(t, kept)
         if facts is None and (self._since is None or t.received_at >= self._since):
             self.report.not_judged += 1
         is_refused = False
@@ -139,10 +143,16 @@ class _Replay:
         payment = self._payment(t, facts)
         if payment is not None:
             self._count(payment)
+            pair = _pair(payment)
+            if self._asks_paid_before and pair is not None and t.committed_at is not None:
+                heappush(self._in_flight, (t.committed_at, pair))
 
     def _judge_transfer(self, t: StoredTransfer, facts: Facts, kept: Kept | None) -> bool:
         """Applies the rules to a transfer. Returns whether the replayed rules refuse the transfer or its quote."""
         if not self._rules.follows_history:
+            if kept is not None:
+                judged = (kept.facts.currency, kept.facts.amount)
+                facts = replace(facts, is_judged_again=judged != (t.currency, t.amount))
             kept = self._kept.pop(t.quote_id or "", None)
             if kept is not None and kept.refusal is not None and not t.is_in_bulk:
                 return True  # reported with the transfer's quote
@@ -151,8 +161,8 @@ class _Replay:
             expires_at = t.expires_at if t.terms_expire_at is None else min(t.expires_at, t.terms_expire_at)
             return with_hold(verdict, kept, now=facts.now, expires_at=expires_at, is_in_bulk=t.is_in_bulk)[0]
 
-        compiled = self._rules.by_gate["transfer"] if facts.quoted or facts.fx else self._rules.without_quote
-        return self._judged(t.transfer_id, facts, compiled, t.decision, with_quote).outcome == "REFUSE"
+        rules = self._rules.at_transfer(facts)
+        return self._judged(t.transfer_id, facts, rules, t.decision, with_quote).outcome == "REFUSE"
 
     def _payment(self, t: StoredTransfer, facts: Facts | None) -> CountedPayment | None:
         """Returns the payment with the amount and other values that this replay counts."""
@@ -161,7 +171,7 @@ class _Replay:
         return CountedPayment(
             transfer_id=t.transfer_id,
             keys=keys_to_count(facts, self._rules.counted_too),
-            served_by=dfsp_key(t.payee_dfsp),
+            served_by=dfsp_key(t.payee_dfsp) if facts.quoted else NOT_CONFIRMED,
             is_refund=is_refund(facts),
             currency=t.currency,
             amount=t.amount,
@@ -170,22 +180,20 @@ class _Replay:
 
     def _count(self, payment: CountedPayment) -> None:
         self._profiles.has_grown(payment.count_in(self._profiles))
-        if self._asks_paid_before and (pair := _pair(payment)) is not None:
-            self._profiles.paid_before.add(pair)
+
+    def _facts_of(self, t: StoredTransfer, kept: Kept | None) -> Facts | None:
+        version = self._rules.version if self._rules.follows_history else None
+        return stored_payments.facts_at_transfer(t, kept, version=version, erased_before=self._erased_before)
 
     def _end(self, t: StoredTransfer) -> None:
         if t.transfer_id in self._never_reserved:
             self._never_reserved.discard(t.transfer_id)
             return
-        kept = stored_payments.kept_of(t)
-        facts = stored_payments.facts_at_transfer(t, kept, erased_before=self._erased_before)
-        payment = self._payment(t, facts)
+        payment = self._payment(t, self._facts_of(t, stored_payments.kept_of(t)))
         if payment is None:
             return
         for role, key in payment.keys.by_role():
             payment.remove_from(self._profiles[key], role)
-        if self._asks_paid_before and (pair := _pair(payment)) is not None:
-            self._profiles.paid_before.remove(pair)
 
     # --- quotes, lookups and payments with only a decision
     # -----------------------------------------------------------------
@@ -266,7 +274,7 @@ class _Replay:
         report.compared += 1
         again = now if then is None else then
         found = [_essence(hit) for hit in again.hits]
-        is_stopped = decision.outcome == "REFUSE" and again.outcome != "REFUSE" and decision.code in _CODES_OF_SWITCHES
+        is_stopped = decision.outcome == "REFUSE" and again.outcome != "REFUSE" and _is_refused_by_no_rule(decision)
         if found != stored or ((again.outcome, again.code) != (decision.outcome, decision.code) and not is_stopped):
             rules = {each[0] for each in {*found} ^ {*stored}}
             self._tell_difference(subject, facts, again, rules, told, may_be_late=then is None)
@@ -301,7 +309,10 @@ def _as_it_is(verdict: Verdict, facts: Facts) -> Verdict:
     return verdict
 
 
-_CODES_OF_SWITCHES = frozenset({"4540", "5540", "3140"})
+def _is_refused_by_no_rule(decision: StoredDecision) -> bool:
+    """Returns whether a kill switch, or the verdict about the quote, has refused the payment."""
+    hits = msgspec.convert(decision.hits, tuple[Hit, ...])
+    return decision.code != OUT_OF_TIME and not any(hit.counts and hit.action == "refuse" for hit in hits)
 
 
 def _essence(hit: Hit) -> tuple[Any, ...]:

@@ -15,13 +15,11 @@ from rules.language.compiled_types import CompiledRules
 from rules.language.counter_needs import Subject
 from rules.language.needed_counters import comparisons, counter_names
 from rules.language.rule_types import Rule, RuleSet
-from rules.profiles.subjects import key_of_subject, keys_to_lock, limits_of, subjects_read
+from rules.profiles.subjects import asks_for, key_of_subject, keys_to_lock, limits_of, subjects_read
 from rules.rulesets import queries, store
-from rules.rulesets.active_rules import GATES
+from rules.rulesets.active_rules import ALSO_AT_TRANSFERS, GATES, for_judging_again
 from rules.rulesets.models import Activation, Variance
-from rules.transfer_gate import counted_too
-
-_ALSO_AT_TRANSFERS: tuple[Gate, ...] = ("quote",)
+from rules.transfer_gate import counted_too, rules_at_transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +36,15 @@ class ReplayedRules:
     follows_history: bool
     by_gate: Mapping[Gate, CompiledRules] = field(repr=False)
     without_quote: CompiledRules = field(repr=False)
+    judged_again: CompiledRules = field(repr=False)
     counted_too: frozenset[Subject]
 
+    def at_transfer(self, facts: Facts) -> CompiledRules:
+        """Returns the rules that judge a transfer with these facts."""
+        return rules_at_transfer(facts, self.by_gate["transfer"], self.without_quote, self.judged_again)
+
     def may_be_late(self, facts: Facts, rule_id: str) -> bool:
-        """Returns whether the rule read a profile without a lock.
+        """Returns whether the rule read a profile, or the payees that were paid before, without a lock.
 
         A rule that reads a profile without a lock perhaps misses the latest payments.
         """
@@ -53,6 +56,8 @@ class ReplayedRules:
         names = {name for each in comparisons(rule.whole_condition) for name in counter_names(each, rule.when)}
         read = [need for need in compiled.needs if (need.subject, need.measure, need.window_s, need.currency) in names]
         locked = keys_to_lock(facts, limits_of(self.by_gate["transfer"])) if at_transfer else set()
+        if asks_for(read, "paid_before"):
+            return True
         return any(key_of_subject(need.subject, facts) not in locked for need in read if subjects_read([need]))
 
 
@@ -82,7 +87,8 @@ def _compiled(rule_set: RuleSet, version: int | None, *, follows_history: bool) 
         version,
         follows_history,
         by_gate,
-        compile_rules(rule_set, "transfer", with_rules_of=_ALSO_AT_TRANSFERS),
+        compile_rules(rule_set, "transfer", with_rules_of=ALSO_AT_TRANSFERS),
+        compile_rules(for_judging_again(rule_set), "transfer", with_rules_of=ALSO_AT_TRANSFERS),
         counted_too(by_gate.values()),
     )
 

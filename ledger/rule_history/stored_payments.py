@@ -57,6 +57,7 @@ class StoredTransfer(msgspec.Struct, frozen=True, gc=False):
     received_at: datetime
     expires_at: datetime
     is_aborted_later: bool
+    committed_at: datetime | None
     was_reserved: bool
     reason: str | None
     is_in_bulk: bool
@@ -125,7 +126,8 @@ _DECISION = "d.version_id, d.outcome, d.code, d.hits, d.facts"
 _TRANSFERS = f"""
     SELECT e.at, e.state = 'ABORTED' AND t.payer_account_id IS NOT NULL, t.transfer_id, payer.name, t.payee_name,
            t.currency, t.amount, t.received_at, t.expires_at, t.state = 'ABORTED',
-           t.payer_account_id IS NOT NULL, t.reason, t.bulk_id IS NOT NULL,
+           CASE WHEN t.state = 'COMMITTED' THEN t.completed_at END, t.payer_account_id IS NOT NULL, t.reason,
+           t.bulk_id IS NOT NULL,
            q.quote_id, q.rule_facts, q.transfer_amount, q.transfer_currency, q.terms_expire_at, {_DECISION},
            c.served_by, c.is_refund, {", ".join(f"c.{name}" for name in COLUMNS.values())}
     FROM ledger_transferevent e JOIN ledger_transfer t ON t.transfer_id = e.transfer_id
@@ -251,10 +253,13 @@ def kept_of(t: StoredTransfer) -> Kept | None:
     return None if t.kept is None else kept_verdicts.from_bytes(t.kept).get(t.quote_id or "")
 
 
-def facts_at_transfer(t: StoredTransfer, kept: Kept | None, *, erased_before: datetime | None = None) -> Facts | None:
+def facts_at_transfer(
+    t: StoredTransfer, kept: Kept | None, *, version: int | None = None, erased_before: datetime | None = None
+) -> Facts | None:
     """Returns the facts that the rules used for the transfer, or None if the hub has erased these facts.
 
-    The facts of quotes before `erased_before` have been erased.
+    `version`: the rules that judged the transfer; None for rules as if they had always been active. The facts of quotes
+    before `erased_before` have been erased.
     """
     if t.facts is not None:
         return facts_of_payments.from_bytes(t.facts)
@@ -273,8 +278,10 @@ def facts_at_transfer(t: StoredTransfer, kept: Kept | None, *, erased_before: da
             amount=t.amount,
             expires_at=t.expires_at,
             quoted=None if kept is None else kept.facts,
+            judged_by=None if kept is None or version is None else kept.version,
             bulk=t.is_in_bulk,
         ),
+        version=version,
         now=t.received_at,
         expires_in_s=(t.expires_at - t.received_at) // _SECOND,
         **known,

@@ -10,11 +10,11 @@ from msgspec import DecodeError, to_builtins
 from portal.rules import sentences
 from rules import facts as facts_of_payments
 from rules.facts import Gate
-from rules.language.compiled_types import CompiledRules
 from rules.language.readings import read_conditions
 from rules.recorded_counters import RecordedCounters
 from rules.rulesets import active_rules, queries
-from rules.rulesets.models import Decision, RuleSetVersion
+from rules.rulesets.models import Decision
+from rules.transfer_gate import rules_at_transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,10 @@ def _not_fired(decision: Decision, fired: set[str]) -> list[JudgedRule]:
         return []
     try:
         facts = facts_of_payments.from_bytes(bytes(decision.facts))
-        compiled = _compiled(decision.version, decision.gate, is_without_quote=not (facts.quoted or facts.fx))
+        read = _read(decision.version.pk, bytes(decision.version.digest))
+        compiled = read.by_gate[cast(Gate, decision.gate)]
+        if decision.gate == "transfer":
+            compiled = rules_at_transfer(facts, compiled, read.without_quote, read.judged_again)
     except (DecodeError, active_rules.CannotBeRead):
         return []
     found = []
@@ -123,11 +126,6 @@ def _not_fired(decision: Decision, fired: set[str]) -> list[JudgedRule]:
             is_shadow = rule.mode == "shadow"
             found.append(JudgedRule(rule.id, rule.title, "", is_shadow, False, False, readings))
     return found
-
-
-def _compiled(version: RuleSetVersion, gate: str, *, is_without_quote: bool) -> CompiledRules:
-    read = _read(version.pk, bytes(version.digest))
-    return read.without_quote if gate == "transfer" and is_without_quote else read.by_gate[cast(Gate, gate)]
 
 
 # A version never changes. The compilation of a large version takes long.

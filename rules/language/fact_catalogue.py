@@ -53,7 +53,8 @@ ID_TYPES = frozenset(
     }
 )
 PARTY_TYPES = frozenset({"CONSUMER", "AGENT", "BUSINESS", "DEVICE"})
-MARKERS = frozenset({"MULE_ACCOUNT", "SCAMMER_ACCOUNT", "APPLICATION_FRAUD", "OTHER"})
+MARKERS = frozenset({"MULE_ACCOUNT", "SCAMMER_ACCOUNT", "APPLICATION_FRAUD", "OTHER", "CONFIRMED"})
+"""The kinds of markers that a DFSP can file, and CONFIRMED for parties that two DFSPs or the hub have marked."""
 
 _DFSP = r"[^\s\x00-\x1f]{1,32}"
 _LIST = r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}"
@@ -385,9 +386,21 @@ _SPECS: tuple[FactSpec, ...] = (
     _counter("payee.age", "payee", "age", "duration", "time since the payee's first payment"),
     _counter("payer.idle", "payer", "idle", "duration", "time since the payer's latest payment before this one"),
     _counter("payee.idle", "payee", "idle", "duration", "time since the payee's latest payment before this one"),
-    _counter("payee.moved", "payee", "moved", "truth", "did the payee's identifier change its DFSP?"),
+    _counter(
+        "payee.moved",
+        "payee",
+        "moved",
+        "truth",
+        "did the payee's identifier change its DFSP? Only payments with a quote show where a payee is",
+    ),
     _counter("pair.age", "pair", "age", "duration", "time since this payer first paid this payee"),
-    _counter("pair.paid_before", "pair", "paid_before", "truth", "has this payer paid this payee before?"),
+    _counter(
+        "pair.paid_before",
+        "pair",
+        "paid_before",
+        "truth",
+        "has a payment of this payer to this payee been committed before?",
+    ),
     FactSpec(
         name="payer.percent_of_average",
         unit="percent",

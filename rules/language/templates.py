@@ -197,7 +197,10 @@ def _hours(values: Values) -> list[RuleJson]:
     outside = _is("time_of_day", "not_between", {"from": values["from"], "to": values["to"]})
     others = [day for day in WEEKDAYS if day not in values.get("weekdays", WEEKDAYS)]
     condition = {"any": [outside, _is("weekday", "in", others)]} if others else outside
-    return [{"gate": "quote", **_when(values), "if": condition, **_refuse("3140")}]
+    return [
+        {"gate": gate, "id": ending, **_when(values), "if": condition, **_refuse("3140")}
+        for gate, ending in _QUOTE_AND_TRANSFER
+    ]
 
 
 def _expiration(values: Values) -> list[RuleJson]:
@@ -277,7 +280,10 @@ def _night_delay(values: Values) -> list[RuleJson]:
     bypass = {"bypass": "paid_before"} if values.get("except_paid_before") else {}
     then = {"then": {"action": "hold", "until": values["to"], **bypass}}
     condition = _all(night, _above(values))
-    return [{"gate": "quote", **_when(values), "if": condition, **then}]
+    # A quote of the evening may be paid at night, so the transfer is judged too.
+    return [
+        {"gate": gate, "id": ending, **_when(values), "if": condition, **then} for gate, ending in _QUOTE_AND_TRANSFER
+    ]
 
 
 def _new_payee_delay(values: Values) -> list[RuleJson]:

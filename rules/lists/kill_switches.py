@@ -39,6 +39,8 @@ class Payment:
     payee_dfsp: str
     payer: int | None = None
     payee: int | None = None
+    payer_alias: int | None = None  # with the sub-identifier
+    payee_alias: int | None = None
 
 
 def stopped(payments: Iterable[Payment]) -> list[Stopped | None]:
@@ -57,10 +59,8 @@ def _keys_of(payment: Payment) -> dict[int, Stopped]:
         keys.of_dfsp(payment.payee_dfsp): Stopped.DFSP,
         keys.of_corridor(payment.payer_dfsp, payment.payee_dfsp): Stopped.CORRIDOR,
     }
-    if payment.payer is not None:
-        found[payment.payer] = Stopped.PAYER
-    if payment.payee is not None:
-        found[payment.payee] = Stopped.PAYEE
+    found |= {key: Stopped.PAYER for key in (payment.payer, payment.payer_alias) if key is not None}
+    found |= {key: Stopped.PAYEE for key in (payment.payee, payment.payee_alias) if key is not None}
     return found
 
 

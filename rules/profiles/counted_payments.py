@@ -33,6 +33,8 @@ COLUMNS: dict[Role, str] = {role: f"{role.name.lower()}_key" for role in Role}
 _RECEIVES = frozenset({Role.PAYEE, Role.ALIAS, Role.PAYEE_DFSP})
 _SENT, _RECEIVED = int(Direction.SENT), int(Direction.RECEIVED)
 _IS_SERVED = frozenset({Role.PAYEE, Role.ALIAS})  # the roles of a participant's customers
+NOT_CONFIRMED = 0
+"""Stored for a payment without a quote. Only the payer DFSP says where the payee is, so the payee has not moved."""
 
 BY_ROLE = "VALUES " + ", ".join(f"({role:d}, c.{COLUMNS[role]}, {str(role in _RECEIVES).lower()})" for role in Role)
 """SQL that returns the roles of a row `c` of CountedTransfer, with their keys, and whether the subject receives the
@@ -78,7 +80,7 @@ class CountedPayment(msgspec.Struct, frozen=True, gc=False):
 
     transfer_id: str
     keys: Keys
-    served_by: int  # the key of the payee DFSP
+    served_by: int  # the key of the payee DFSP, or NOT_CONFIRMED
     is_refund: bool
     currency: str
     amount: int
@@ -102,7 +104,7 @@ class CountedPayment(msgspec.Struct, frozen=True, gc=False):
 
     def _add(self, profile: Profile, role: Role, event: Event) -> None:
         profile.add(event)
-        if role in _IS_SERVED and not self.is_refund:
+        if role in _IS_SERVED and not self.is_refund and self.served_by != NOT_CONFIRMED:
             profile.note_dfsp(self.served_by, event.moment)
 
     def count_in(self, profiles: Mapping[int, Profile]) -> int:

@@ -31,11 +31,9 @@ class Original:
 
 
 class PaidBefore(Protocol):
-    """The pairs (payer, payee) with a counted payment."""
+    """The pairs (payer, payee) with a committed payment."""
 
     def __contains__(self, pair: object, /) -> bool: ...
-
-    def add(self, pair: tuple[int, int], /) -> None: ...
 
 
 class ProfileCounters:

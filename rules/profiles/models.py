@@ -47,7 +47,7 @@ class CountedTransfer(models.Model):
     payee_dfsp_key = models.BigIntegerField(null=True)
     pair_key = models.BigIntegerField(null=True)
     original_key = models.BigIntegerField(null=True)  # the key of the original transaction of a refund
-    served_by = models.BigIntegerField()  # the key of the payee DFSP
+    served_by = models.BigIntegerField()  # the key of the payee DFSP; 0 if no quote confirmed that it serves the payee
     is_refund = models.BooleanField()
     currency = models.CharField(max_length=3)
     amount = models.BigIntegerField()

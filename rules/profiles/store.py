@@ -192,22 +192,6 @@ def counted(transfer_ids: Collection[str]) -> dict[str, CountedPayment]:
     return {row[0]: payment_of(row) for row in execute(_COUNTED, [sorted(transfer_ids)])}
 
 
-_PAID = """
-    SELECT p.payer, p.payee FROM unnest(%s::bigint[], %s::bigint[]) AS p (payer, payee)
-    CROSS JOIN LATERAL (SELECT FROM rules_profiles_countedtransfer c
-                        WHERE c.payer_key = p.payer AND c.payee_key = p.payee AND NOT c.ended AND NOT c.is_refund
-                          AND c.transfer_id <> ALL(%s::text[])
-                        LIMIT 1) paid
-"""
-
-
-def paid_before(pairs: Collection[tuple[int, int]], *, without: Sequence[str] = ()) -> set[tuple[int, int]]:
-    """Returns the pairs (payer, payee) that have a counted payment. Ignores the transfers in `without`."""
-    ordered = sorted(pairs)
-    columns = [[payer for payer, _ in ordered], [payee for _, payee in ordered], list(without)]
-    return {(payer, payee) for payer, payee in execute(_PAID, columns)}
-
-
 _WAITING = f"""
     SELECT key FROM (SELECT id, key FROM rules_profiles_unfoldedcount u
                      WHERE {not_skipped("profiles", "key")} ORDER BY id LIMIT %s) oldest

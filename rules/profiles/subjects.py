@@ -48,8 +48,12 @@ def key_of_subject(subject: Subject, facts: Facts) -> int | None:
 
 
 def is_refund(facts: Facts) -> bool:
-    """Returns whether the payment is a refund. Refunds are counted separately from other payments."""
-    return facts.scenario == REFUND or facts.refund_of is not None
+    """Returns whether the payment is a refund. Refunds are counted separately from other payments.
+
+    Only the use case decides. A payment of another use case that names an original would otherwise pass all limits,
+    and the rules about refunds do not look at it.
+    """
+    return facts.scenario == REFUND
 
 
 def keys_to_count(facts: Facts, counted_too: Collection[Subject]) -> Keys:
@@ -65,7 +69,7 @@ def keys_to_count(facts: Facts, counted_too: Collection[Subject]) -> Keys:
         payer_dfsp=dfsp_key(facts.payer_dfsp) if "payer_dfsp" in counted_too else None,
         payee_dfsp=dfsp_key(facts.payee_dfsp) if "payee_dfsp" in counted_too else None,
         pair=key_of_subject("pair", facts) if "pair" in counted_too else None,
-        original=key_of_subject("original", facts),
+        original=key_of_subject("original", facts) if is_refund(facts) else None,
     )
 
 

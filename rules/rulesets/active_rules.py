@@ -30,6 +30,7 @@ from rules.language.compile import compile_rules
 from rules.language.compiled_types import CompiledRules
 from rules.language.faults import RuleSetRefused
 from rules.language.lists_and_markers import is_about_labels
+from rules.language.needed_counters import comparisons
 from rules.language.rule_types import Refuse, RuleSet
 from rules.rulesets import store
 from rules.rulesets.store import Active
@@ -38,7 +39,7 @@ log = structlog.get_logger("rules")
 
 GATES: tuple[Gate, ...] = ("lookup", "quote", "transfer")
 
-_ALSO_AT_TRANSFERS: tuple[Gate, ...] = ("quote",)
+ALSO_AT_TRANSFERS: tuple[Gate, ...] = ("quote",)
 
 _REFRESH_S = 1.0
 """The time for which a process assumes that no version was ever active, after a read of the database."""
@@ -60,6 +61,7 @@ class Version:
     rule_set: RuleSet
     by_gate: Mapping[Gate, CompiledRules] = field(repr=False)
     without_quote: CompiledRules = field(repr=False)
+    judged_again: CompiledRules = field(repr=False)
     at_releases: CompiledRules = field(repr=False)
     """The live refusing rules about lists and markers, for held transfers that are about to be sent."""
 
@@ -91,6 +93,11 @@ class ActiveRules:
         transfer.
         """
         return self.rules.without_quote
+
+    @property
+    def for_transfers_judged_again(self) -> CompiledRules:
+        """The same rules without those about the quote's expiration, for a transfer that differs from its quote."""
+        return self.rules.judged_again
 
 
 class _Process:
@@ -193,9 +200,21 @@ def _of(number: int | None, rule_set: RuleSet) -> Version:
         number,
         rule_set,
         {gate: compile_rules(rule_set, gate) for gate in GATES},
-        compile_rules(rule_set, "transfer", with_rules_of=_ALSO_AT_TRANSFERS),
-        compile_rules(_about_labels(rule_set), "transfer", with_rules_of=_ALSO_AT_TRANSFERS),
+        compile_rules(rule_set, "transfer", with_rules_of=ALSO_AT_TRANSFERS),
+        compile_rules(for_judging_again(rule_set), "transfer", with_rules_of=ALSO_AT_TRANSFERS),
+        compile_rules(_about_labels(rule_set), "transfer", with_rules_of=ALSO_AT_TRANSFERS),
     )
+
+
+def for_judging_again(rule_set: RuleSet) -> RuleSet:
+    """Returns the rules without those of the quote that read the expiration, because a transfer has its own."""
+    rules = rule_set.rules
+    found = [
+        each
+        for each in rules
+        if each.gate == "transfer" or all(part.fact != "expires_in" for part in comparisons(each.whole_condition))
+    ]
+    return replace(rule_set, rules=tuple(found))
 
 
 def _about_labels(rule_set: RuleSet) -> RuleSet:

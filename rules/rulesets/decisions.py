@@ -5,8 +5,8 @@ verdicts.
 """
 
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from rules.rulesets import store
 from rules.rulesets.store import DecisionRow
 
 _ONE_IN = 100
+_MOST_NAMED = 100  # the skipped rules that one report names
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,31 @@ def save(version: int | None, judged: Sequence[Judged]) -> None:
     rows = [_row(version, each) for each in judged if is_kept(each.subject, each.verdict)]
     if rows:
         store.add_decisions(rows)
-    raise_alerts(_sighting(version, each, hit) for each in judged for hit in each.verdict.hits if raises_alert(hit))
+    raise_alerts(sighting for each in judged for sighting in _sightings(version, each))
 
 
 def raises_alert(hit: Hit) -> bool:
     """Returns whether this hit raises an alert. Alert rules, skipped checks and effective fraud rules raise alerts."""
     return hit.counts and (hit.action == "alert" or hit.skipped or hit.kind == "fraud")
+
+
+def _sightings(version: int | None, judged: Judged) -> Iterator[Sighting]:
+    """Yields the reports about a payment. The skipped checks of a party are one report.
+
+    Otherwise a DFSP could cause as many reports with each transfer without a quote as there are rules.
+    """
+    skipped: dict[int, list[Sighting]] = {}
+    for hit in judged.verdict.hits:
+        if not raises_alert(hit):
+            continue
+        sighting = _sighting(version, judged, hit)
+        if hit.skipped:
+            skipped.setdefault(sighting.key, []).append(sighting)
+        else:
+            yield sighting
+    for first, *others in skipped.values():
+        also = [each.rule for each in others[:_MOST_NAMED]]
+        yield replace(first, details={**(first.details or {}), "also": also}) if also else first
 
 
 def _sighting(version: int | None, judged: Judged, hit: Hit) -> Sighting:

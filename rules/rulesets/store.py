@@ -86,6 +86,18 @@ def variances(revision: int) -> dict[str, dict[str, datetime]]:
     return found
 
 
+_REFUSED = """
+    SELECT DISTINCT ON (subject) subject, payer_dfsp, code, facts FROM rules_rulesets_decision
+    WHERE subject = ANY(%s::text[]) AND gate = 'quote' AND outcome = 'REFUSE' AND facts IS NOT NULL
+    ORDER BY subject, id DESC
+"""
+
+
+def refused_quotes(quote_ids: Sequence[str]) -> dict[str, tuple[str, str, bytes]]:
+    """Returns the refused quotes among these quotes: the payer DFSP, the code, and the facts."""
+    return {row[0]: (row[1], row[2], bytes(row[3])) for row in execute(_REFUSED, [list(quote_ids)])}
+
+
 @dataclass(frozen=True, slots=True)
 class DecisionRow:
     """A row of `rules.rulesets.models.Decision`."""

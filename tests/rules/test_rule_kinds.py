@@ -122,6 +122,7 @@ CASES: list[tuple[str, dict[str, Any], list[tuple[Facts, dict[str, Any], str | i
             (facts(now=at(17, 59)), {}, ALLOW),
             (facts(now=at(18)), {}, "3140"),
             (facts(now=at(12, day=28)), {}, "3140"),
+            (facts("transfer", now=at(18)), {}, "3140"),
         ],
     ),
     (
@@ -216,6 +217,7 @@ CASES: list[tuple[str, dict[str, Any], list[tuple[Facts, dict[str, Any], str | i
         [
             (facts(now=at(22)), {"pair.paid_before": False}, 8 * 3600),
             (facts(now=at(5, 59)), {"pair.paid_before": False}, 60),
+            (facts("transfer", now=at(22)), {"pair.paid_before": False}, 8 * 3600),
             (facts(now=at(6)), {"pair.paid_before": False}, ALLOW),
             (facts(now=at(23)), {"pair.paid_before": True}, ALLOW),
             (facts(now=at(23), amount=50_0000), {"pair.paid_before": False}, ALLOW),

@@ -1,0 +1,25 @@
+"""Finds the payees that a payer has paid before. The ledger provides the function that reads committed payments.
+
+A payment that is only reserved does not count: it may be held because its payee is new, or may be aborted.
+"""
+
+from collections.abc import Callable, Collection
+
+Pair = tuple[int, int]
+"""The keys of a payer and a payee."""
+Read = Callable[[Collection[Pair]], set[Pair]]
+
+_readers: list[Read] = []
+
+
+def come_from(read: Read) -> None:
+    """Sets the function that returns the pairs with a committed payment. The function runs one SQL statement."""
+    _readers[:] = [read]
+
+
+def of(pairs: Collection[Pair]) -> set[Pair]:
+    """Returns the pairs (payer, payee) with a committed payment that is no refund.
+
+    Runs no SQL statement without pairs.
+    """
+    return _readers[0](pairs) if pairs else set()
