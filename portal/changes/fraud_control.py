@@ -4,7 +4,7 @@
 party.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -15,6 +15,8 @@ from portal.permissions import Right
 from rules.alerts.actions import PERFORM
 from rules.lists import services
 from rules.lists.models import NameMatch
+from rules.markers import queries as markers
+from rules.markers.matches import CONFIRMED
 from rules.markers.models import Appeal, Marker
 from rules.not_changed import NotChanged
 from rules.rulesets import queries
@@ -64,7 +66,8 @@ def _describe_switch(payload: Payload) -> list[Line]:
 
 
 def _describe_new_marker(payload: Payload) -> list[Line]:
-    rules = queries.live_rules_about(marker=payload["kind"])
+    # The hub's own marker is confirmed from the beginning.
+    rules = [*queries.live_rules_about(marker=payload["kind"]), *queries.live_rules_about(marker=CONFIRMED)]
     none = _("none: DFSPs see the marker, but it stops no payments. A kill switch stops a party without any rule.")
     return [
         _party(payload["party"]),
@@ -88,13 +91,25 @@ def _describe_marker(payload: Payload) -> list[Line]:
     return [*_lines_of(found), Line(_("Reason for lifting"), payload["reason"])] if found else []
 
 
+SERVES: Mapping[str, Promise] = {
+    "yes": gettext_lazy("serves the party"),
+    "no": gettext_lazy("another DFSP served the party last"),
+    "not known": gettext_lazy("the hub knows no DFSP of the party"),
+}
+
+
+def appellant(appeal: Appeal) -> Line:
+    """Returns the DFSP that appeals, and whether the hub knows that this DFSP serves the party."""
+    return Line(_("Appeal by"), f"{appeal.filed_by.name}: {SERVES[markers.serves([appeal])[appeal.pk]]}")
+
+
 def _describe_appeal(payload: Payload) -> list[Line]:
     found = Appeal.objects.select_related("marker__filed_by", "filed_by").filter(pk=payload["appeal"]).first()
     if found is None:
         return []
     return [
         *_lines_of(found.marker),
-        Line(_("Appeal by"), found.filed_by.name),
+        appellant(found),
         Line(_("Reason of the appeal"), found.reason),
         Line(_("Reason for rejection"), payload["reason"]),
     ]

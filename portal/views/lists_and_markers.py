@@ -1,5 +1,6 @@
 """The pages of lists, matches of names, fraud markers and kill switches. Two people must approve each change."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -14,7 +15,7 @@ from hub.audit import record
 from hub.participants.models import Participant
 from portal import pagination
 from portal.changes import Line
-from portal.changes.fraud_control import rules_about_list
+from portal.changes.fraud_control import SERVES, appellant, rules_about_list
 from portal.rules import party_fields
 from portal.rules.party_fields import PartyMixin
 from portal.search_forms import Search
@@ -87,6 +88,7 @@ def _list(name: str) -> PartyList:
 class EntrySearch(Search):
     type = party_fields.type_field(required=False)
     identifier = party_fields.identifier_field(required=False)
+    sub_id = party_fields.sub_id_field()
 
 
 def show(request: HttpRequest, name: str) -> HttpResponse:
@@ -111,7 +113,7 @@ def _searched(request: HttpRequest, search: Search, subject: str) -> int | None:
     if not said.get("identifier"):
         return None
     try:
-        key = party_fields.key_of(said.get("type") or "MSISDN", said["identifier"])
+        key = party_fields.key_of(said.get("type") or "MSISDN", said["identifier"], said.get("sub_id") or "")
     except ValueError as fault:
         search.add_error("identifier", str(fault))
         return None
@@ -249,9 +251,16 @@ def markers(request: HttpRequest) -> HttpResponse:
     context = {
         "search": search,
         "page": pagination.by_id(request, found),
-        "appeals": filed.open_appeals()[:100],
+        "appeals": _with_serving(filed.open_appeals()[:100]),
     }
     return render(request, "portal/markers.html", context)
+
+
+def _with_serving(appeals: Iterable[Appeal]) -> list[tuple[Appeal, str]]:
+    """Returns each appeal with the text whether the hub knows that its DFSP serves the party."""
+    listed = list(appeals)
+    serves = filed.serves(listed)
+    return [(appeal, str(SERVES[serves[appeal.pk]])) for appeal in listed]
 
 
 class NewMarker(Party):
@@ -309,7 +318,7 @@ def reject_appeal(request: HttpRequest, appeal_id: int) -> HttpResponse:
         back=reverse("markers"),
         facts=[
             *_facts_of_marker(appeal.marker),
-            Line(_("Appeal by"), appeal.filed_by.name),
+            appellant(appeal),
             Line(_("Reason of the appeal"), appeal.reason),
         ],
     )

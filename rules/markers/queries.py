@@ -1,8 +1,15 @@
 """Reads markers and appeals."""
 
+from collections.abc import Collection, Mapping
+from typing import Literal
+
 from django.db.models import QuerySet
 
 from rules.markers.models import Appeal, Marker
+from rules.party_keys import dfsp_key
+from rules.profiles import store as profiles
+
+Serves = Literal["yes", "no", "not known"]
 
 
 def filed_by(participant_id: int, number: int) -> Marker | None:
@@ -27,6 +34,22 @@ def open_appeals() -> "QuerySet[Appeal]":
     """Returns the appeals that wait for a decision, with the oldest first."""
     found = Appeal.objects.filter(state=Appeal.State.OPEN).select_related("marker__filed_by", "filed_by")
     return found.order_by("id")
+
+
+def serves(appeals: Collection[Appeal]) -> Mapping[int, Serves]:
+    """Returns for each appeal, by its id, whether the DFSP that appeals has served the party at its latest payment.
+
+    The party may have moved to this DFSP since then, so the answer is only a hint for the people who decide. Runs one
+    statement.
+    """
+    found = profiles.read({appeal.marker.key for appeal in appeals}) if appeals else {}
+    return {appeal.pk: _serves(appeal.filed_by.name, found[appeal.marker.key].served_by) for appeal in appeals}
+
+
+def _serves(dfsp: str, served_by: int) -> Serves:
+    if not served_by:
+        return "not known"
+    return "yes" if served_by == dfsp_key(dfsp) else "no"
 
 
 def in_force() -> "QuerySet[Marker]":

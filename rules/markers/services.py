@@ -19,6 +19,7 @@ from hub.sql_execution import execute
 from rules.alerts import services as alerts
 from rules.alerts.services import Sighting
 from rules.lists import changes
+from rules.markers import queries
 from rules.markers.models import Appeal, Marker
 from rules.not_changed import NotChanged
 from rules.signals import token_buckets
@@ -151,15 +152,16 @@ def lift(marker: int, *, reason: str, actor: str) -> Marker:
 
 
 @transaction.atomic
-def appeal(marker: int, *, participant_id: int, dfsp: str, reason: str) -> tuple[Appeal, bool]:
+def appeal(marker: int, *, key: int, participant_id: int, dfsp: str, reason: str) -> tuple[Appeal, bool]:
     """Stores a DFSP's appeal against a marker in force. Returns the appeal, and whether it is new.
 
-    A DFSP can have only one open appeal against a marker. For a second appeal, returns the first appeal. Raises
-    FspiopError 3200 if the marker is not in force. Raises FspiopError 2005 (429) if the DFSP exceeds its daily limit.
+    A DFSP can have only one open appeal against a marker. A second appeal returns the first appeal. Raises FspiopError
+    3200 if the marker is not in force, or if the marker is about another party than `key`. Raises FspiopError 2005
+    (429) if the DFSP exceeds its daily limit.
     """
-    found = Marker.objects.select_for_update(no_key=True).filter(pk=marker, lifted_at=None).first()
+    found = Marker.objects.select_for_update(no_key=True).filter(pk=marker, key=key, lifted_at=None).first()
     if found is None:
-        raise FspiopError(ErrorCode.ID_NOT_FOUND, "the marker is not in force")
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, "no marker of this party with this number is in force")
     earlier = found.appeals.filter(filed_by=participant_id, state=Appeal.State.OPEN).first()
     if earlier is not None:
         return earlier, False
@@ -171,7 +173,7 @@ def appeal(marker: int, *, participant_id: int, dfsp: str, reason: str) -> tuple
                 kind=alerts.APPEAL,
                 party=found.key,
                 subject=subject_of(found.pk),
-                details={"appeal": made.pk, "filed by": dfsp},
+                details={"appeal": made.pk, "filed by": dfsp, "serves the party": queries.serves([made])[made.pk]},
             )
         ]
     )

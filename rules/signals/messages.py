@@ -26,9 +26,15 @@ class MarkerPost(Message):
 
 
 class AppealPost(Message):
-    """A DFSP's request to lift a marker of its customer."""
+    """A DFSP's request to lift a marker of its customer.
 
+    The message contains the customer's identifier, so that nobody can appeal by trying out the numbers of markers.
+    """
+
+    party_id_type: PartyIdType
+    party_identifier: Text128
     reason: Reason
+    party_sub_id_or_type: Text128 | None = None
 
 
 class ShownAppeal(Message):

@@ -93,7 +93,11 @@ class AppealsView(DfspView):
         if number > _LARGEST_ID:
             raise FspiopError(ErrorCode.ID_NOT_FOUND, "the marker is not in force", http_status=404)
         appeal, is_new = services.appeal(
-            number, participant_id=self.caller, dfsp=self.fspiop.source, reason=body.reason
+            number,
+            key=_key_of(body.party_id_type, body.party_identifier, body.party_sub_id_or_type),
+            participant_id=self.caller,
+            dfsp=self.fspiop.source,
+            reason=body.reason,
         )
         return answer(messages.ShownAppeal(appeal.state), status=201 if is_new else 200)
 

@@ -17,7 +17,7 @@ from rules.markers.models import Appeal
 from rules.party_keys import key_of
 from tests.portal.people import person
 from tests.rules.rule_sets import activate, refuse, rule
-from tests.rules.test_markers import call, file
+from tests.rules.test_markers import appeal, file
 from tests.world import World
 
 ADA = key_of("MSISDN", "255712001001")
@@ -79,10 +79,15 @@ def test_every_change_is_described_and_made(officers: tuple[User, User]) -> None
     filed = {"party": ADA, "kind": "OTHER", "reason": "a court's order"}
     assert decide(officers, "file_marker", filed) == [f"{ADA:016x}", "OTHER", "a court's order", "told"]
     marker = file(reason="a mule")["number"]
-    call("POST", f"markers/{marker}/appeals", {"reason": "robbed"}, source="blue")
+    appeal(marker, "robbed")
     of_marker = [f"{ADA:016x}", "MULE_ACCOUNT", "green", "a mule"]
     rejected = {"appeal": Appeal.objects.get().pk, "reason": "no"}
-    assert decide(officers, "reject_appeal", rejected) == [*of_marker, "blue", "robbed", "no"]
+    assert decide(officers, "reject_appeal", rejected) == [
+        *of_marker,
+        "blue: the hub knows no DFSP of the party",
+        "robbed",
+        "no",
+    ]
     assert decide(officers, "lift_marker", {"marker": marker, "reason": "yes"}) == [*of_marker, "yes"]
     assert markers([ADA]) == {ADA: frozenset({"OTHER", "CONFIRMED"})}
 

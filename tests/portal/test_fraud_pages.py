@@ -21,7 +21,7 @@ from tests.portal.people import browser_of, person
 from tests.portal.test_rules_pages import approve, page
 from tests.rules.rule_sets import activate, hold, refuse, rule
 from tests.rules.test_alerts import sighting
-from tests.rules.test_markers import call, file
+from tests.rules.test_markers import appeal, file
 from tests.world import World, prepare, run
 
 NUMBER = "255712001001"
@@ -205,7 +205,7 @@ def test_markers_are_filed_and_lifted_and_appeals_decided(rita: Client, ron: Cli
     asked(rita, "markers/new/", **PARTY, kind="OTHER")
     approve(ron)
     filed = file(reason="a mule")["number"]
-    call("POST", f"markers/{filed}/appeals", {"reason": "robbed"}, source="blue")
+    appeal(filed, "robbed")
     text = page(rita, "markers/")
     assert "a mule" in text
     assert "robbed" in text

@@ -15,7 +15,9 @@ from rules.alerts.models import Alert
 from rules.markers import matches, queries, services
 from rules.markers.matches import markers
 from rules.markers.models import Appeal, Marker
-from rules.party_keys import key_of
+from rules.party_keys import dfsp_key, key_of
+from rules.profiles import store
+from rules.profiles.ring import Profile
 from rules.refreshed_key_sets import RefreshedKeySets
 from tests.api.caller import description_of, dfsp, error_of
 from tests.directory.requests import register
@@ -40,6 +42,11 @@ def report(**changes: Any) -> dict[str, Any]:
         "kind": "MULE_ACCOUNT",
         "reason": "passed on stolen money",
     } | changes
+
+
+def appeal(number: int, reason: str = "no", *, source: str = "blue", party: str = NUMBER) -> HttpResponse:
+    body = {"partyIdType": "MSISDN", "partyIdentifier": party, "reason": reason}
+    return call("POST", f"markers/{number}/appeals", body, source=source)
 
 
 def file(*, source: str = "green", **changes: Any) -> Any:
@@ -127,7 +134,7 @@ def test_a_dfsp_files_only_so_many_a_day_and_others_are_not_concerned(world: Wor
     first = file()
     body = report()
     assert call("POST", "markers", body).status_code == 201
-    assert call("POST", f"markers/{first['number']}/appeals", {"reason": "no"}).status_code == 201
+    assert appeal(first["number"], source="green").status_code == 201
     refused = call("POST", "markers", report())
     assert error_of(refused) == (429, "2005")
     assert description_of(refused).endswith("at most 3 markers and appeals a day")
@@ -151,7 +158,7 @@ def test_an_appeal_changes_nothing_until_two_people_lift_the_marker(committed_wo
     number = file()["number"]
     appeals = f"markers/{number}/appeals"
     assert error_of(call("GET", appeals, source="blue")) == (404, "3200")
-    answers = [call("POST", appeals, {"reason": "our customer was robbed"}, source="blue") for _ in range(2)]
+    answers = [appeal(number, "our customer was robbed") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 200]
     assert markers([ADA]) == {ADA: MULE}
     with pytest.raises(IntegrityError, match="was not approved"), transaction.atomic():
@@ -170,16 +177,37 @@ def test_an_appeal_changes_nothing_until_two_people_lift_the_marker(committed_wo
     }
     assert call("GET", f"markers/{number}").json()["isLifted"]  # type: ignore[attr-defined]
     assert AuditEntry.objects.get(action="marker_lifted").actor == "mary, approved by chris"
-    assert error_of(call("POST", appeals, {"reason": "again"}, source="blue")) == (400, "3200")
+    assert error_of(appeal(number, "again")) == (400, "3200")
 
 
 def test_a_rejected_appeal_leaves_the_marker(world: World) -> None:
     number = file()["number"]
-    call("POST", f"markers/{number}/appeals", {"reason": "no"}, source="blue")
+    appeal(number)
     decide("reject_appeal", {"appeal": Appeal.objects.get().pk, "reason": "the police confirm it"})
     assert markers([ADA]) == {ADA: MULE}
     assert call("GET", f"markers/{number}/appeals", source="blue").json()["state"] == "REJECTED"  # type: ignore[attr-defined]
-    assert call("POST", f"markers/{number}/appeals", {"reason": "more"}, source="blue").status_code == 201
+    assert appeal(number, "more").status_code == 201
+
+
+def test_the_numbers_of_markers_cannot_be_tried_out(world: World) -> None:
+    number = file()["number"]
+    tried = [appeal(number, party="255712001002", source="grey"), appeal(number + 1, source="grey")]
+    assert [error_of(answer) for answer in tried] == [(400, "3200")] * 2
+    assert tried[0].content.replace(b"grey", b"") == tried[1].content.replace(b"grey", b"")
+    assert not Appeal.objects.exists()
+
+
+def test_people_see_whether_the_dfsp_that_appeals_serves_the_party(world: World) -> None:
+    number = file()["number"]
+    assert appeal(number).status_code == 201
+    profile = Profile()
+    profile.note_dfsp(dfsp_key("red"), 1)
+    store.save(store.lock([ADA]) | {ADA: profile})
+    assert appeal(number, source="red").status_code == 201
+    alert_tasks.merge()
+    found = [each.details["serves the party"] for each in Alert.objects.get().sightings.filter(kind="APPEAL")]
+    assert found == ["not known", "yes"]
+    assert list(queries.serves(queries.open_appeals()).values()) == ["no", "yes"]
 
 
 def test_a_marker_keeps_its_content(world: World) -> None:
