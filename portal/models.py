@@ -213,6 +213,7 @@ class RuleReplay(models.Model):
             models.CheckConstraint(
                 condition=~Q(state="DONE") | Q(report__isnull=False), name="a_replay_that_is_done_has_its_figures"
             ),
+            models.UniqueConstraint(fields=["state"], condition=Q(state="RUNNING"), name="one_replay_runs_at_a_time"),
         ]
 
     def __str__(self) -> str:

@@ -15,7 +15,7 @@ from typing import Self
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -107,12 +107,19 @@ def run(job_id: int) -> None:
     RuleReplay.objects.filter(pk__lte=job.pk - _KEPT).exclude(state__in=_OPEN).delete()
 
 
-@transaction.atomic(durable=True)
 def take() -> RuleReplay | None:
     """Returns the replay that waits longest, and sets its state to running. Returns None while another replay runs.
 
     Ends each replay whose process has reported no progress for two minutes.
     """
+    try:
+        return _take()
+    except IntegrityError:
+        return None  # another worker has begun a replay at the same time, and the database allows only one
+
+
+@transaction.atomic(durable=True)
+def _take() -> RuleReplay | None:
     running = RuleReplay.objects.select_for_update().filter(state=RuleReplay.State.RUNNING)
     stale = [job for job in running if (job.told_at or job.asked_at) < timezone.now() - _STALE]
     if len(running) > len(stale):

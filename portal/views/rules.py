@@ -284,6 +284,13 @@ def _facts(version: RuleSetVersion) -> list[Line]:
     if holds:
         text = _("%(rules)s. An item of a bulk is never held: the hub refuses it with 3140.")
         facts.append(Line(_("Rules that hold payments"), text % {"rules": ", ".join(holds)}))
+    limits = queries.limits_that_refunds_pass(version)
+    if limits:
+        text = _(
+            "%(rules)s. These limits do not count refunds, and no live rule refuses refunds without an original. Add a"
+            " rule by the form Refunds."
+        )
+        facts.append(Line(_("Limits that refunds pass"), text % {"rules": ", ".join(limits)}))
     if active is None:
         return facts
     found = versions.difference(active, version.content)

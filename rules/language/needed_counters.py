@@ -64,6 +64,22 @@ def is_limit(rule: Rule) -> bool:
     return rule.gate == "transfer" and rule.mode == "live" and isinstance(rule.action, Refuse)
 
 
+def limits_that_refunds_pass(rules: Collection[Rule]) -> list[str]:
+    """Returns the ids of the limits on counts and values, if no live rule refuses refunds without an original.
+
+    Counters count no refunds. So a payer DFSP could call each payment a refund, and pass these limits.
+    """
+    limits = [rule for rule in rules if is_limit(rule)]
+    facts = {rule.id: {each.fact for each in comparisons(rule.whole_condition)} for rule in limits}
+    if any("refund.original_found" in read for read in facts.values()):
+        return []
+    return [id for id, read in facts.items() if any(_counts_payments(fact) for fact in read)]
+
+
+def _counts_payments(fact: str) -> bool:
+    return any(subject != "original" and measure in LIMITS for subject, measure in FACTS[fact].counters)
+
+
 def rules_of_gates(rules: tuple[Rule, ...], gates: Collection[Gate]) -> tuple[Rule, ...]:
     """Returns the live and shadow rules of these gates."""
     return tuple(rule for rule in rules if rule.gate in gates and rule.mode != "draft")

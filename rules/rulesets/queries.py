@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from rules.language.checks import accept
 from rules.language.faults import RuleSetRefused
 from rules.language.lists_and_markers import list_names, marker_kinds
+from rules.language.needed_counters import limits_that_refunds_pass as limits_of_a_set
 from rules.rulesets.models import Activation, Decision, RuleSetVersion, Variance
 
 
@@ -36,6 +37,14 @@ def planned() -> "QuerySet[Activation]":
     """Returns the activations that will begin, with the next activation first."""
     found = Activation.objects.filter(valid_from__gt=Now(), cancelled_at__isnull=True).select_related("version")
     return found.order_by("valid_from", "id")
+
+
+def limits_that_refunds_pass(version: RuleSetVersion) -> list[str]:
+    """Returns the ids of the version's limits that a payment passes if its payer DFSP calls it a refund."""
+    try:
+        return limits_of_a_set(accept(version.content).rules)
+    except RuleSetRefused:
+        return []
 
 
 def live_rules_about(*, party_list: str = "", marker: str = "") -> list[str]:

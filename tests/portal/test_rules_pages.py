@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -27,12 +27,14 @@ from rules.facts import Facts
 from rules.language import faults
 from rules.language.fact_catalogue import FACTS
 from rules.language.rule_types import Operator
-from rules.language.templates import TEMPLATES
+from rules.language.templates import TEMPLATES, make_rules
 from rules.lists import services as lists
 from rules.rulesets import active_rules, queries
 from rules.rulesets.models import RuleSetVersion
+from tests.concurrency.together import together
 from tests.portal.people import browser_of, person
 from tests.rules.documents import FixedCounters, facts
+from tests.rules.limits import limit
 from tests.rules.rule_sets import activate, cap, create, document, hold, refuse, rule
 from tests.world import World, prepare, run
 
@@ -114,6 +116,7 @@ TEN: list[tuple[str, dict[str, Any], list[tuple[Facts, dict[str, Any], str | int
         [
             (facts(now=at(7), scenario="WITHDRAWAL"), {}, "3140"),
             (facts(now=at(9, day=28), scenario="WITHDRAWAL"), {}, "3140"),
+            (facts("transfer", now=at(19), scenario="WITHDRAWAL"), {}, "3140"),
             (facts(now=at(9), scenario="WITHDRAWAL"), {}, "ALLOW"),
         ],
     ),
@@ -146,10 +149,10 @@ TEN: list[tuple[str, dict[str, Any], list[tuple[Facts, dict[str, Any], str | int
     ),
     (
         "marked-parties",
-        {"party": "payee", "markers": ["MULE_ACCOUNT"], "action": "refuse"},
+        {"party": "payee", "markers": ["CONFIRMED"], "action": "refuse"},
         [
-            (facts(payee_markers=frozenset({"MULE_ACCOUNT"})), {}, "5540"),
-            (facts(payee_markers=frozenset({"OTHER"})), {}, "ALLOW"),
+            (facts(payee_markers=frozenset({"CONFIRMED", "OTHER"})), {}, "5540"),
+            (facts(payee_markers=frozenset({"MULE_ACCOUNT"})), {}, "ALLOW"),
         ],
     ),
 ]
@@ -398,6 +401,15 @@ def test_the_activation_page_says_that_items_of_bulks_are_never_held(world: Worl
     assert text not in page(rita, f"rules/{create(cap('10')).pk}/activate/")
 
 
+def test_the_activation_page_names_limits_that_a_refund_passes(world: World, rita: Client) -> None:
+    limits = [limit(above=3, rule_id="daily-count"), cap("10", gate="transfer")]
+    text = page(rita, f"rules/{create(*limits).pk}/activate/")
+    assert "daily-count. These limits do not count refunds" in text
+    refunds = make_rules("refunds", {"id": "refunds", "within": "P30D", "mode": "live"})
+    assert "do not count refunds" not in page(rita, f"rules/{create(*limits, *refunds).pk}/activate/")
+    assert "do not count refunds" not in page(rita, f"rules/{create(cap('10')).pk}/activate/")
+
+
 def replay_next() -> bool:
     """Runs the replay that waits longest, as the process that a worker starts does."""
     job = replays.take()
@@ -493,6 +505,16 @@ def test_a_replay_of_a_draft_shows_what_it_would_have_done(committed_world: Worl
     assert replay_next()
     states = dict(RuleReplay.objects.values_list("pk", "state"))
     assert (states[running.pk], states[other.pk]) == ("FAILED", "DONE")
+
+
+def test_of_two_workers_at_once_one_takes_a_replay(committed_world: World) -> None:
+    versions = [create(cap(text, gate="transfer")) for text in ("7", "8", "9")]
+    jobs = [replays.ask(version, asked_by="rita") for version in versions]
+    taken = together([replays.take] * 4)
+    assert len(taken) == 1
+    assert RuleReplay.objects.filter(state="RUNNING").count() == 1
+    with pytest.raises(IntegrityError), transaction.atomic():
+        RuleReplay.objects.filter(pk__in=[job.pk for job in jobs]).update(state="RUNNING")
 
 
 def test_a_replay_of_the_live_version_compares_its_decisions(committed_world: World) -> None:
