@@ -262,19 +262,32 @@ _DELETE_ROWS = """
 """
 
 
+# An open alert keeps its reports, because a person still has to decide about them.
+_DELETE_REPORTS = """
+    WITH old AS (SELECT id, closed_at AS at FROM rules_alerts_alert WHERE closed_at >= %s AND closed_at < %s
+                 ORDER BY closed_at LIMIT %s),
+         deleted AS (DELETE FROM rules_alerts_sightingrow d USING old WHERE d.alert_id = old.id)
+    SELECT count(*), max(at) FROM old
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A table whose old rows are deleted completely. The oldest rows are deleted first."""
+    """Old rows that are deleted completely, with the oldest rows first, a slice at a time."""
 
     kind: str
-    table: str
-    column: str
-    condition: str = "true"
+    statement: str
+    slice: int = _SLICE
 
 
-DECISIONS = Rows("decisions", "rules_rulesets_decision", "at", "hits = '[]' AND outcome = 'ALLOW'")
-HITS = Rows("hits", "rules_rulesets_decision", "at", "(hits <> '[]' OR outcome <> 'ALLOW')")
-SIGNALS = Rows("signals", "rules_signals_signalaccess", "at")
+def _rows(kind: str, table: str, column: str, condition: str = "true") -> Rows:
+    return Rows(kind, _DELETE_ROWS.format(table=table, column=column, condition=condition))
+
+
+DECISIONS = _rows("decisions", "rules_rulesets_decision", "at", "hits = '[]' AND outcome = 'ALLOW'")
+HITS = _rows("hits", "rules_rulesets_decision", "at", "(hits <> '[]' OR outcome <> 'ALLOW')")
+SIGNALS = _rows("signals", "rules_signals_signalaccess", "at")
+REPORTS = Rows("reports of closed alerts", _DELETE_REPORTS, 50)  # an alert keeps up to two hundred reports
 
 
 def _delete_rows(rows: Rows, before: datetime) -> int:
@@ -284,8 +297,8 @@ def _delete_rows(rows: Rows, before: datetime) -> int:
     """
     if not _begins(rows.kind, before):
         return 0
-    done, until, deleted = 0, time.monotonic() + _FOR_S, _SLICE
-    while time.monotonic() < until and deleted == _SLICE:
+    done, until, deleted = 0, time.monotonic() + _FOR_S, rows.slice
+    while time.monotonic() < until and deleted == rows.slice:
         deleted = _delete_slice(rows, before)
         done += deleted
     log.info("rows_deleted", kind=rows.kind, before=before.isoformat(), rows=done)
@@ -295,12 +308,11 @@ def _delete_rows(rows: Rows, before: datetime) -> int:
 @transaction.atomic(durable=True)
 def _delete_slice(rows: Rows, before: datetime) -> int:
     mark = _mark(rows.kind)
-    statement = _DELETE_ROWS.format(table=rows.table, column=rows.column, condition=rows.condition)
-    row = execute(statement, [mark.up_to, before, _SLICE]).fetchone()
+    row = execute(rows.statement, [mark.up_to, before, rows.slice]).fetchone()
     assert row is not None
     deleted, latest = row
     # Several rows may be of one moment, so the next slice begins at the moment of the last one.
-    mark.up_to = latest if deleted == _SLICE else before
+    mark.up_to = latest if deleted == rows.slice else before
     _save(mark)
     return int(deleted)
 
@@ -326,6 +338,8 @@ _REMOVERS: dict[str, Callable[[datetime], int]] = {
     "sessions": _forget_sessions,
     "facts": partial(_erase_all, FACTS),
     "decisions": partial(_delete_rows, DECISIONS),
-    "hits": partial(_delete_rows, HITS),
+    "hits": lambda before: isolating_batches.each(
+        partial(_delete_rows, HITS, before), partial(_delete_rows, REPORTS, before)
+    ),
     "signals": partial(_delete_rows, SIGNALS),
 }

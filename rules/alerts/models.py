@@ -55,6 +55,8 @@ class Alert(models.Model):
             # alerts that wait for a notification, and the time of the last notification
             models.Index(fields=["id"], condition=Q(notified_at__isnull=True), name="alerts_not_notified"),
             models.Index(fields=["notified_at"], name="alerts_by_notification"),
+            # closed alerts whose reports are deleted after their retention period
+            models.Index(fields=["closed_at"], condition=Q(closed_at__isnull=False), name="alerts_by_closing"),
         ]
         triggers = [
             pgtrigger.Protect(

@@ -19,6 +19,10 @@ from ledger.rule_history import replay, replayed_rules
 from portal import retention
 from portal.permissions import Role
 from quotes.models import Quote
+from rules.alerts import services as alerts
+from rules.alerts import tasks as alert_tasks
+from rules.alerts.models import Alert, SightingRow
+from rules.alerts.services import Sighting
 from rules.decide import ALLOW
 from rules.facts import from_bytes as facts_of
 from rules.rulesets import decisions
@@ -187,6 +191,24 @@ def test_facts_decisions_and_accesses_are_kept_for_their_periods(committed_world
     with pytest.raises(DatabaseError), transaction.atomic():
         Decision.objects.all().delete()
     assert world.breaks() == []
+
+
+def test_reports_are_kept_as_long_as_their_alert_is_open_and_for_their_period(
+    committed_world: World, settings: Any
+) -> None:
+    alerts.raise_alerts([Sighting(kind=alerts.RULE, party=party, details={"n": 1}) for party in (1, 1, 2, 3)])
+    alert_tasks.merge()
+    for party in (1, 2):
+        alerts.close(Alert.objects.get(key=party).pk, outcome="NO_FRAUD", actor="rita")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("UPDATE rules_alerts_alert SET closed_at = closed_at - interval '500 days' WHERE key <> 2")
+        cursor.execute("UPDATE rules_alerts_sightingrow SET at = at - interval '500 days'")
+    settings.RETENTION_DAYS = {"hits": 400}
+    retention.remove_old()
+    assert sorted(SightingRow.objects.values_list("key", flat=True)) == [2, 3]  # closed today; still open
+    assert Alert.objects.get(key=1).count == 2
+    assert committed_world.breaks() == []
 
 
 AGED = (("quotes_quote", "created_at"), ("rules_rulesets_decision", "at"), ("rules_signals_signalaccess", "at"))
