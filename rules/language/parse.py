@@ -56,6 +56,8 @@ MOST_RULES = 1_000
 MOST_CONDITIONS = 64
 """The most comparisons of one rule."""
 MOST_DEPTH = 8
+MOST_FAULTS = 1_000
+"""The most faults that are reported at once."""
 
 RULE_ID = r"[a-z0-9][a-z0-9\-]{0,62}"
 _WITHOUT_VALUE = ("true", "false", "present", "absent")
@@ -95,7 +97,9 @@ class _Parser:
             return read(*arguments)
         except WrongValue as wrong:
             self.faults.append(wrong.fault)
-            return None
+        if len(self.faults) >= MOST_FAULTS:
+            raise RuleSetRefused(self.faults)  # a document of a megabyte can have tens of thousands
+        return None
 
     def rule_set(self, document: object) -> RuleSet | None:
         members = read_object(document, "", ("language", "name", "rules"), ("time_zone",))

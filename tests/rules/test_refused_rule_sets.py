@@ -359,3 +359,9 @@ def test_every_fault_has_a_test() -> None:
 def test_the_limits_of_a_document_fit_the_reader() -> None:
     document = rule_set(*[rule(f"a{number}") for number in range(parsing.MOST_RULES)])
     assert len(accept_text(json.dumps(document).encode()).rules) == parsing.MOST_RULES
+
+
+def test_a_document_with_nothing_but_faults_is_not_read_to_its_end() -> None:
+    faulty = {"any": [condition("amuont", "above", 1)] * parsing.MOST_CONDITIONS}
+    document = rule_set(*[rule(f"a{number}", **{"if": faulty}) for number in range(300)])
+    assert len(faults_of(document)) == parsing.MOST_FAULTS
