@@ -1,52 +1,27 @@
-"""The server for the hub's requests. Checks headers, signature and body, stores the data, and then responds."""
+"""The server for the hub's requests. Checks size, headers and signature of each message, and passes it to its handler.
+
+A handler stores what it needs, and only then the server responds.
+"""
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import cast, get_args
 
 import structlog
 from aiohttp import web
 
-from fspiop import bodies, headers, jws, strictjson
-from fspiop import time as fsptime
-from fspiop.bodies.common import PartyIdType
-from fspiop.bodies.errors import ErrorPut
-from fspiop.bodies.participants import ParticipantPut, ParticipantsPut
-from fspiop.bodies.parties import PartyPut
-from fspiop.bodies.quotes import QuotePost, QuotePut
-from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
+from fspiop import headers, jws, strictjson
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import identifiers, logs, terms, tls
-from kitovu_connector.aliases import Aliases
-from kitovu_connector.causes import cause_in
-from kitovu_connector.client import HubClient
+from kitovu_connector import identifiers, logs, tls
 from kitovu_connector.config import Config
-from kitovu_connector.exchanges import Exchanges
-from kitovu_connector.inbound_message import SHOWN_HEADERS, Handler, HasRoutes, Message, Route
+from kitovu_connector.inbound_message import SHOWN_HEADERS, Handler, HasRoutes, Message
 from kitovu_connector.known_keys import KnownKeys
-from kitovu_connector.lookups import Lookups
-from kitovu_connector.parties import Parties
-from kitovu_connector.payee import Ending, Payee
-from kitovu_connector.payer import Payer
-from kitovu_connector.payment_events_and_actions import (
-    EndClaimed,
-    ErrorReported,
-    OwnerFound,
-    PartyFailed,
-    PartyFound,
-    QuoteFailed,
-    Reported,
-)
-from kitovu_connector.payment_events_and_actions import QuoteGiven as QuoteTold
-from kitovu_connector.payment_order import ref_of
-from kitovu_connector.payment_states import Payment
+from kitovu_connector.party_messages import PartyMessages
 from kitovu_connector.relay import Relay
-from kitovu_connector.store import Conflict, Incoming, QuoteGiven, Store
+from kitovu_connector.store import Conflict
 
 log = structlog.get_logger(__name__)
 
-PARTY_ID_TYPES = frozenset(get_args(PartyIdType))
 MAX_BODY_BYTES = 65_536
 MAX_BULK_BYTES = 5_242_880
 # Limits above the largest legal messages: a packet has 32 KiB, a party about 10 KiB, and an error has extensions.
@@ -64,57 +39,24 @@ _UNSIGNED = frozenset({"GET", "DELETE"})
 
 
 class Inbound:
-    """The requests and callbacks that the hub may send to this DFSP."""
+    """The door for the requests and callbacks that the hub may send to this DFSP. `parts` handle them."""
 
     def __init__(
         self,
         config: Config,
-        store: Store,
-        hub: HubClient,
-        payer: Payer,
-        payee: Payee,
-        parties: Parties,
-        aliases: Aliases,
-        lookups: Lookups,
-        exchanges: Exchanges,
         keys: KnownKeys,
+        parties: PartyMessages,
+        parts: Sequence[HasRoutes],
         relay: Relay | None,
-        others: Sequence[HasRoutes] = (),
     ) -> None:
-        self._config, self._store, self._hub = config, store, hub
-        self._payer, self._payee, self._parties, self._aliases = payer, payee, parties, aliases
-        self._lookups, self._exchanges, self._others = lookups, exchanges, others
-        self._keys, self._relay = keys, relay
+        self._config, self._keys, self._parties, self._relay = config, keys, parties, relay
+        self._parts = (parties, *parts)
 
     def application(self) -> web.Application:
         """Returns the aiohttp application, at the prefix that the hub has registered for this DFSP."""
         app = web.Application(client_max_size=MAX_BULK_BYTES, middlewares=[_no_such_resource])
         prefix = self._config.inbound_prefix.rstrip("/")
-        alias, sub_alias = "/{id_type}/{id_value}", "/{id_type}/{id_value}/{sub_id}"
-        routes: list[Route] = [
-            ("GET", "/participants" + alias, self._owner_asked),
-            ("GET", "/participants" + sub_alias, self._owner_asked),
-            ("PUT", "/participants/{id}", self._batch_told),
-            ("PUT", "/participants/{id}/error", self._batch_failed),
-            ("GET", "/parties" + alias, self._party_asked),
-            ("GET", "/parties" + sub_alias, self._party_asked),
-            ("PUT", "/parties" + alias + "/error", self._party_failed),
-            ("PUT", "/parties" + sub_alias + "/error", self._party_failed),
-            ("PUT", "/parties" + alias, self._party_told),
-            ("PUT", "/parties" + sub_alias, self._party_told),
-            ("PUT", "/participants" + alias + "/error", self._alias_failed),
-            ("PUT", "/participants" + sub_alias + "/error", self._alias_failed),
-            ("PUT", "/participants" + alias, self._alias_told),
-            ("PUT", "/participants" + sub_alias, self._alias_told),
-            ("POST", "/quotes", self._quote_asked),
-            ("PUT", "/quotes/{id}/error", self._quote_failed),
-            ("PUT", "/quotes/{id}", self._quote_told),
-            ("POST", "/transfers", self._transfer_asked),
-            ("PUT", "/transfers/{id}/error", self._transfer_failed),
-            ("PUT", "/transfers/{id}", self._transfer_told),
-            ("PATCH", "/transfers/{id}", self._transfer_patched),
-        ]
-        for method, path, handler in [*routes, *(route for part in self._others for route in part.routes())]:
+        for method, path, handler in [route for part in self._parts for route in part.routes()]:
             app.router.add_route(method, prefix + path, self._doorway(f"{method} {path}", handler))
             if self._relay is not None:
                 self._relay.add(f"{method} {path}", handler)
@@ -264,225 +206,7 @@ class Inbound:
         if not (self._config.is_pinned and (request.method, resource) == ("PUT", "parties")):
             return
         found = request.match_info
-        error = FspiopError(ErrorCode.INVALID_SIGNATURE, f"no key of {source} is known")
-        failed = PartyFailed(error.code, error.description, source, is_proven=True)
-        alias = found["id_type"], found["id_value"], found.get("sub_id")
-        self._lookups.told(alias, failed)
-        for payment in self._payer.looking_for(*alias):
-            await self._payer.move(payment, failed)
-
-    # --- parties and aliases ----------------------------------------------------------------------------------------
-
-    async def _party_asked(self, message: Message) -> int:
-        id_type, id_value, sub_id = message.alias
-        if id_type not in PARTY_ID_TYPES:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "partyIdType: not a type of the API")
-        # The callback goes to the hub, which forwards the callback to FSPIOP-Source or refuses it.
-        self._parties.answer(message.source, cast(PartyIdType, id_type), id_value, sub_id)
-        return 202
-
-    async def _owner_asked(self, message: Message) -> int:
-        """Handles GET /participants: another DFSP asks whether this DFSP has the customer."""
-        id_type, id_value, sub_id = message.alias
-        if id_type not in PARTY_ID_TYPES:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "partyIdType: not a type of the API")
-        self._parties.answer_owner(message.source, cast(PartyIdType, id_type), id_value, sub_id)
-        return 202
-
-    async def _batch_told(self, message: Message) -> int:
-        message.check_is_from_hub()
-        message.met(self._exchanges.told(("participants", message.id), message.reply(message.read(ParticipantsPut))))
-        return 200
-
-    async def _batch_failed(self, message: Message) -> int:
-        message.check_is_from_hub()
-        message.met(self._exchanges.told(("participants", message.id), message.reply(message.error)))
-        return 200
-
-    async def _party_told(self, message: Message) -> int:
-        party = ref_of(bodies.read(PartyPut, message.raw).party)
-        return await self._move_lookups(message, PartyFound(party, message.source, message.came_via_hub))
-
-    async def _party_failed(self, message: Message) -> int:
-        error = bodies.read(ErrorPut, message.raw).error_information
-        is_proven = message.is_from_hub or message.came_via_hub
-        failed = PartyFailed(error.error_code, error.error_description, message.source, is_proven)
-        return await self._move_lookups(message, failed)
-
-    async def _move_lookups(self, message: Message, event: PartyFound | PartyFailed | OwnerFound) -> int:
-        message.met(self._lookups.is_awaited(message.alias))
-        refusal = self._lookups.told(message.alias, event)
-        for payment in self._payer.looking_for(*message.alias):
-            message.met(True)
-            refusal = await self._payer.move(payment, event) or refusal
-        if refusal is not None:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, refusal)
-        return 200
-
-    async def _alias_told(self, message: Message) -> int:
-        message.check_is_from_hub()
-        body = bodies.read(ParticipantPut, message.raw)
-        owner = body.fsp_id or next((party.fsp_id for party in body.party_list or [] if party.fsp_id), None)
-        if owner in (None, self._config.dfsp):
-            message.met(self._aliases.told(message.alias, None))
-        return 200 if owner is None else await self._move_lookups(message, OwnerFound(owner))
-
-    async def _alias_failed(self, message: Message) -> int:
-        message.check_is_from_hub()
-        error = bodies.read(ErrorPut, message.raw).error_information
-        if self._aliases.told(message.alias, error):
-            return 200  # a new lookup of this alias follows
-        failed = PartyFailed(error.error_code, error.error_description, message.source, is_proven=True)
-        return await self._move_lookups(message, failed)
-
-    # --- quotes -----------------------------------------------------------------------------------------------------
-
-    async def _quote_asked(self, message: Message) -> int:
-        body = bodies.read(QuotePost, message.raw)
-        if body.payer.party_id_info.fsp_id not in (None, message.source):
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
-        if body.payee.party_id_info.fsp_id not in (None, self._config.dfsp):
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payee.partyIdInfo.fspId: names another DFSP")
-        terms.check(body)
-        digest = strictjson.digest(strictjson.loads(message.raw))
-        await self._payee.take_quote(
-            QuoteGiven(quote_id=body.quote_id, digest=digest, request=message.raw, payer_fsp=message.source),
-            ref_of(body.payee).alias,
-        )
-        return 202
-
-    async def _quote_told(self, message: Message) -> int:
-        quote = bodies.read(QuotePut, message.raw)
-        if self._exchanges.told(("quotes", message.id), message.reply(quote)):
-            return 200
-        payment = self._payment_of_quote(message)
-        if message.source != _payee_of(payment):
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: must be the payee DFSP")
-        await self._payer.move(payment, QuoteTold(quote))
-        return 200
-
-    async def _quote_failed(self, message: Message) -> int:
-        error = message.error
-        if self._exchanges.told(("quotes", message.id), message.reply(error)):
-            return 200
-        payment = self._payment_of_quote(message)
-        if not message.is_from_hub and message.source != _payee_of(payment):
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: must be the payee DFSP or the hub")
-        await self._payer.move(payment, QuoteFailed(error.error_code, error.error_description))
-        return 200
-
-    def _payment_of_quote(self, message: Message) -> Payment:
-        payment = self._store.payment_of_quote(message.id)
-        if payment is None:
-            message.met(False)
-            raise FspiopError(ErrorCode.QUOTE_ID_NOT_FOUND)
-        return payment
-
-    # --- transfers --------------------------------------------------------------------------------------------------
-
-    async def _transfer_asked(self, message: Message) -> int:
-        body = bodies.read(TransferPost, message.raw)
-        if body.payee_fsp != self._config.dfsp or body.payer_fsp != message.source:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp or payeeFsp does not match the headers")
-        terms.check_amount("amount", body.amount)
-        await self._payee.take_transfer(
-            Incoming(
-                transfer_id=body.transfer_id,
-                digest=strictjson.digest(strictjson.loads(message.raw)),
-                payer_fsp=message.source,
-                body=message.raw,
-                expires_at=fsptime.parse_datetime(body.expiration).timestamp(),
-            )
-        )
-        return 202
-
-    async def _transfer_told(self, message: Message) -> int:
-        body = bodies.read(TransferPut, message.raw)
-        payment = self._store.payment_of_transfer(message.id)
-        if payment is None:
-            was_asked = self._exchanges.told(("transfers", message.id), message.reply(body))
-            incoming = self._store.incoming(message.id)
-            message.met(was_asked or self._concerns_only(message, incoming))
-            if not was_asked or incoming is not None:
-                await self._end(message, body.transfer_state, body.completed_timestamp)
-            return 200
-        if self._is_confirmed_by_hub(message, payment):
-            cause = cause_in(body.extension_list)
-            event: Reported | EndClaimed = Reported(
-                body.transfer_state, body.fulfilment, body.completed_timestamp, cause
-            )
-        else:
-            event = EndClaimed(body.fulfilment)
-        refusal = await self._payer.move(payment, event)
-        if refusal is not None:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, refusal)
-        return 200
-
-    async def _transfer_patched(self, message: Message) -> int:
-        body = bodies.read(TransferPatch, message.raw)
-        await self._end(message, body.transfer_state, body.completed_timestamp)
-        return 200
-
-    async def _transfer_failed(self, message: Message) -> int:
-        error = bodies.read(ErrorPut, message.raw).error_information
-        payment = self._store.payment_of_transfer(message.id)
-        if payment is not None:
-            if self._is_confirmed_by_hub(message, payment):
-                await self._payer.move(
-                    payment, ErrorReported(error.error_code, error.error_description, message.sent_at)
-                )
-            else:
-                await self._payer.move(payment, EndClaimed(cause=(error.error_code, error.error_description)))
-            return 200
-        was_asked = self._exchanges.told(("transfers", message.id), message.reply(error))
-        known = self._store.incoming(message.id)
-        message.met(was_asked or self._concerns_only(message, known))
-        if was_asked and known is None:
-            return 200
-        incoming = self._incoming_of_hubs_message(message)
-        # Two errors end an incoming transfer: the report that it has expired, and "not found" if the hub wrote that
-        # error after the transfer's expiration.
-        is_too_late = message.sent_at >= incoming.expires_at + self._config.clock_margin_s
-        if error.error_code == ErrorCode.TRANSFER_EXPIRED.code or (
-            error.error_code == ErrorCode.TRANSFER_ID_NOT_FOUND.code and is_too_late
-        ):
-            await self._payee.take_ending(message.id, Ending("ABORTED"))
-        return 200
-
-    def _concerns_only(self, message: Message, incoming: Incoming | None) -> bool:
-        """Returns whether a report concerns only an incoming transfer.
-
-        All instances share the records of incoming transfers.
-
-        A core that uses the reference API perhaps waits at another instance for the hub's report.
-        """
-        return incoming is not None and not (self._config.reference_api and message.is_from_hub)
-
-    def _is_confirmed_by_hub(self, message: Message, payment: Payment) -> bool:
-        """Returns whether the hub sent or forwarded this message about an outgoing transfer.
-
-        Any other message is only a claim of its sender.
-
-        Raises FspiopError unless the sender is the hub or the payee DFSP.
-        """
-        if message.is_from_hub:
-            return True
-        if message.source != _payee_of(payment):
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may report how a transfer ended")
-        return message.came_via_hub
-
-    async def _end(self, message: Message, state: str, completed_at: str | None) -> None:
-        self._incoming_of_hubs_message(message)
-        if state in ("COMMITTED", "ABORTED"):
-            await self._payee.take_ending(message.id, Ending(state, completed_at))
-
-    def _incoming_of_hubs_message(self, message: Message) -> Incoming:
-        incoming = self._store.incoming(message.id)
-        if incoming is None:
-            raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND)
-        if not message.is_from_hub:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may report how a transfer ended")
-        return incoming
+        await self._parties.end_lookups((found["id_type"], found["id_value"], found.get("sub_id")), source)
 
 
 def _check_identifiers(request: web.Request) -> None:
@@ -526,10 +250,6 @@ async def _no_such_resource(
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
         log.warning("message_refused", method=request.method, code=ErrorCode.UNKNOWN_URI.code, why="no such resource")
         return _error_response(FspiopError(ErrorCode.UNKNOWN_URI))
-
-
-def _payee_of(payment: Payment) -> str | None:
-    return payment.payee.fsp_id if payment.payee is not None else None
 
 
 def _error_response(error: FspiopError) -> web.Response:

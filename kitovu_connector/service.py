@@ -46,8 +46,10 @@ from kitovu_connector.outbound_hub import OutboundHub
 from kitovu_connector.outbound_lists import OutboundLists
 from kitovu_connector.outbound_requests import OutboundRequests
 from kitovu_connector.parties import Parties
+from kitovu_connector.party_messages import PartyMessages
 from kitovu_connector.payee import Payee
 from kitovu_connector.payer import Payer
+from kitovu_connector.payment_messages import PaymentMessages
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import Payment
 from kitovu_connector.reference_api.application import HasCalls, application
@@ -107,19 +109,15 @@ class Connector:
             self._bulk_payee = BulkPayee(config, self._store, self._hub, self._backend, self._payee)
             self._fxp = Fxp(config, self._store, self._hub, self._backend)
             self._submissions = Submissions(config, self._store, self._hub, self._payer, self._bulk_payee, self._fxp)
+            party_messages = PartyMessages(
+                config.dfsp, self._payer, self._parties, self._aliases, self._lookups, self._exchanges
+            )
             self._inbound = Inbound(
                 config,
-                self._store,
-                self._hub,
-                self._payer,
-                self._payee,
-                self._parties,
-                self._aliases,
-                self._lookups,
-                self._exchanges,
                 self._keys,
-                relay,
+                party_messages,
                 [
+                    PaymentMessages(config, self._store, self._payer, self._payee, self._exchanges),
                     AgreementCallbacks(self._payer, self._exchanges),
                     self._requests,
                     self._bulk_terms,
@@ -127,6 +125,7 @@ class Connector:
                     self._fxp,
                     self._submissions,
                 ],
+                relay,
             )
             outbound = Outbound(config, self._store, self._payer, self._aliases).application()
             self._health = Health(config, self._hub, self._backend, self._store.database)

@@ -1,0 +1,191 @@
+"""Handles the messages about quotes and transfers: requests to this DFSP's customers, and callbacks about payments."""
+
+from fspiop import bodies, strictjson
+from fspiop import time as fsptime
+from fspiop.bodies.errors import ErrorPut
+from fspiop.bodies.quotes import QuotePost, QuotePut
+from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import terms
+from kitovu_connector.causes import cause_in
+from kitovu_connector.config import Config
+from kitovu_connector.exchanges import Exchanges
+from kitovu_connector.inbound_message import Message, Route
+from kitovu_connector.payee import Ending, Payee
+from kitovu_connector.payer import Payer
+from kitovu_connector.payment_events_and_actions import EndClaimed, ErrorReported, QuoteFailed, Reported
+from kitovu_connector.payment_events_and_actions import QuoteGiven as QuoteTold
+from kitovu_connector.payment_order import ref_of
+from kitovu_connector.payment_states import Payment
+from kitovu_connector.store import Incoming, QuoteGiven, Store
+
+
+class PaymentMessages:
+    """Passes each message to the payment, the incoming transfer or the call of the front end that it is about."""
+
+    def __init__(self, config: Config, store: Store, payer: Payer, payee: Payee, exchanges: Exchanges) -> None:
+        self._config, self._store = config, store
+        self._payer, self._payee, self._exchanges = payer, payee, exchanges
+
+    def routes(self) -> list[Route]:
+        """Returns the routes for the messages that this class receives."""
+        return [
+            ("POST", "/quotes", self._quote_asked),
+            ("PUT", "/quotes/{id}/error", self._quote_failed),
+            ("PUT", "/quotes/{id}", self._quote_told),
+            ("POST", "/transfers", self._transfer_asked),
+            ("PUT", "/transfers/{id}/error", self._transfer_failed),
+            ("PUT", "/transfers/{id}", self._transfer_told),
+            ("PATCH", "/transfers/{id}", self._transfer_patched),
+        ]
+
+    # --- quotes -----------------------------------------------------------------------------------------------------
+
+    async def _quote_asked(self, message: Message) -> int:
+        body = bodies.read(QuotePost, message.raw)
+        if body.payer.party_id_info.fsp_id not in (None, message.source):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
+        if body.payee.party_id_info.fsp_id not in (None, self._config.dfsp):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payee.partyIdInfo.fspId: names another DFSP")
+        terms.check(body)
+        digest = strictjson.digest(strictjson.loads(message.raw))
+        await self._payee.take_quote(
+            QuoteGiven(quote_id=body.quote_id, digest=digest, request=message.raw, payer_fsp=message.source),
+            ref_of(body.payee).alias,
+        )
+        return 202
+
+    async def _quote_told(self, message: Message) -> int:
+        quote = bodies.read(QuotePut, message.raw)
+        if self._exchanges.told(("quotes", message.id), message.reply(quote)):
+            return 200
+        payment = self._payment_of_quote(message)
+        if message.source != _payee_of(payment):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: must be the payee DFSP")
+        await self._payer.move(payment, QuoteTold(quote))
+        return 200
+
+    async def _quote_failed(self, message: Message) -> int:
+        error = message.error
+        if self._exchanges.told(("quotes", message.id), message.reply(error)):
+            return 200
+        payment = self._payment_of_quote(message)
+        if not message.is_from_hub and message.source != _payee_of(payment):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: must be the payee DFSP or the hub")
+        await self._payer.move(payment, QuoteFailed(error.error_code, error.error_description))
+        return 200
+
+    def _payment_of_quote(self, message: Message) -> Payment:
+        payment = self._store.payment_of_quote(message.id)
+        if payment is None:
+            message.met(False)
+            raise FspiopError(ErrorCode.QUOTE_ID_NOT_FOUND)
+        return payment
+
+    # --- transfers --------------------------------------------------------------------------------------------------
+
+    async def _transfer_asked(self, message: Message) -> int:
+        body = bodies.read(TransferPost, message.raw)
+        if body.payee_fsp != self._config.dfsp or body.payer_fsp != message.source:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp or payeeFsp does not match the headers")
+        terms.check_amount("amount", body.amount)
+        await self._payee.take_transfer(
+            Incoming(
+                transfer_id=body.transfer_id,
+                digest=strictjson.digest(strictjson.loads(message.raw)),
+                payer_fsp=message.source,
+                body=message.raw,
+                expires_at=fsptime.parse_datetime(body.expiration).timestamp(),
+            )
+        )
+        return 202
+
+    async def _transfer_told(self, message: Message) -> int:
+        body = bodies.read(TransferPut, message.raw)
+        payment = self._store.payment_of_transfer(message.id)
+        if payment is None:
+            was_asked = self._exchanges.told(("transfers", message.id), message.reply(body))
+            incoming = self._store.incoming(message.id)
+            message.met(was_asked or self._concerns_only(message, incoming))
+            if not was_asked or incoming is not None:
+                await self._end(message, body.transfer_state, body.completed_timestamp)
+            return 200
+        if self._is_confirmed_by_hub(message, payment):
+            cause = cause_in(body.extension_list)
+            event: Reported | EndClaimed = Reported(
+                body.transfer_state, body.fulfilment, body.completed_timestamp, cause
+            )
+        else:
+            event = EndClaimed(body.fulfilment)
+        refusal = await self._payer.move(payment, event)
+        if refusal is not None:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, refusal)
+        return 200
+
+    async def _transfer_patched(self, message: Message) -> int:
+        body = bodies.read(TransferPatch, message.raw)
+        await self._end(message, body.transfer_state, body.completed_timestamp)
+        return 200
+
+    async def _transfer_failed(self, message: Message) -> int:
+        error = bodies.read(ErrorPut, message.raw).error_information
+        payment = self._store.payment_of_transfer(message.id)
+        if payment is not None:
+            if self._is_confirmed_by_hub(message, payment):
+                await self._payer.move(
+                    payment, ErrorReported(error.error_code, error.error_description, message.sent_at)
+                )
+            else:
+                await self._payer.move(payment, EndClaimed(cause=(error.error_code, error.error_description)))
+            return 200
+        was_asked = self._exchanges.told(("transfers", message.id), message.reply(error))
+        known = self._store.incoming(message.id)
+        message.met(was_asked or self._concerns_only(message, known))
+        if was_asked and known is None:
+            return 200
+        incoming = self._incoming_of_hubs_message(message)
+        # Two errors end an incoming transfer: the report that it has expired, and "not found" if the hub wrote that
+        # error after the transfer's expiration.
+        is_too_late = message.sent_at >= incoming.expires_at + self._config.clock_margin_s
+        if error.error_code == ErrorCode.TRANSFER_EXPIRED.code or (
+            error.error_code == ErrorCode.TRANSFER_ID_NOT_FOUND.code and is_too_late
+        ):
+            await self._payee.take_ending(message.id, Ending("ABORTED"))
+        return 200
+
+    def _concerns_only(self, message: Message, incoming: Incoming | None) -> bool:
+        """Returns whether a report concerns only an incoming transfer, which is in the state of all instances.
+
+        A core that uses the reference API may wait at another instance for the hub's report.
+        """
+        return incoming is not None and not (self._config.reference_api and message.is_from_hub)
+
+    def _is_confirmed_by_hub(self, message: Message, payment: Payment) -> bool:
+        """Returns whether the hub sent or forwarded this message about an outgoing transfer.
+
+        Any other message is only a claim.
+
+        Raises FspiopError unless the sender is the hub or the payee DFSP.
+        """
+        if message.is_from_hub:
+            return True
+        if message.source != _payee_of(payment):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may report how a transfer ended")
+        return message.came_via_hub
+
+    async def _end(self, message: Message, state: str, completed_at: str | None) -> None:
+        self._incoming_of_hubs_message(message)
+        if state in ("COMMITTED", "ABORTED"):
+            await self._payee.take_ending(message.id, Ending(state, completed_at))
+
+    def _incoming_of_hubs_message(self, message: Message) -> Incoming:
+        incoming = self._store.incoming(message.id)
+        if incoming is None:
+            raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND)
+        if not message.is_from_hub:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may report how a transfer ended")
+        return incoming
+
+
+def _payee_of(payment: Payment) -> str | None:
+    return payment.payee.fsp_id if payment.payee is not None else None
