@@ -73,8 +73,7 @@ async def read_connector(connector: CoreRequests, *, begin: str) -> Here:
     """Reads this connector's side."""
     found = Here()
     async for own in connector.transfers(since=begin):
-        at = own["createdDate"] if own["direction"] == "OUT" else own["expirationDate"]
-        side = Side(own["state"], own["amount"], own["currency"], at)
+        side = Side(own["state"], own["amount"], own["currency"], _began(own))
         found.transfers[own["transferId"], own["direction"]] = side
     async for own in connector.conversions(since=begin):
         found.conversions[own["commitRequestId"], own["role"]] = own
@@ -143,9 +142,14 @@ def _conversion_at_hub(line: ConversionLine) -> Side:
 
 
 def _conversion_here(own: Mapping[str, Any]) -> Side:
-    at = own["createdDate"] if own["role"] == "INITIATOR" else own["expirationDate"]
     currencies = f"{own['sourceCurrency']} -> {own['targetCurrency']}"
-    return Side(own["state"], f"{own['sourceAmount']} -> {own['targetAmount']}", currencies, at)
+    return Side(own["state"], f"{own['sourceAmount']} -> {own['targetAmount']}", currencies, _began(own))
+
+
+def _began(own: Mapping[str, Any]) -> str:
+    """Returns the time at which this connector began or received a transfer. An old record has only its expiration."""
+    began: str = own.get("createdDate") or own["expirationDate"]
+    return began
 
 
 # --- funds ------------------------------------------------------------------------------------------------------------

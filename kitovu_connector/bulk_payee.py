@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import structlog
@@ -24,18 +25,19 @@ from fspiop.bodies.bulk_transfers import (
 )
 from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import core_answers, logs, terms
+from kitovu_connector import core_answers, logs, own_ids, terms
 from kitovu_connector.backend import Backend, IncomingMoney
 from kitovu_connector.background import Background
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
+from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_answers import No
 from kitovu_connector.core_errors import NotUnderstood, Refused
-from kitovu_connector.inbound_message import Message, Route
+from kitovu_connector.inbound_message import Message, Route, check_fulfilment
 from kitovu_connector.incoming_bulks import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
 from kitovu_connector.payee import Ending, Payee
 from kitovu_connector.records import Records
-from kitovu_connector.store import Conflict, Incoming, QuoteGiven, Stage, Store
+from kitovu_connector.store import Incoming, QuoteGiven, Stage, Store
 
 log = structlog.get_logger(__name__)
 
@@ -93,10 +95,30 @@ class BulkPayee:
         for item in body.individual_transfers:
             terms.check_amount("transferAmount", item.transfer_amount)
         expires_at = fsptime.parse_datetime(body.expiration).timestamp()
+        terms.check_expiration(expires_at, now=self._hub.clock.at_hub())
         new = msgspec.structs.replace(bulk_of(body.bulk_transfer_id, message), expires_at=expires_at)
-        stored, _ = await self._bulks.add(new)
+        is_on_us = message.source == self._config.dfsp
+        if self._bulks.get(new.id) is None:
+            if not is_on_us:
+                self._store.check_is_not_own(new.id)
+            conditions = [item.condition for item in body.individual_transfers]
+            if not self._store.has_usable_terms(conditions, message.source):
+                self._background.start(self._send_rejection(new, body))
+                return 202
+        stored, _ = await self._bulks.add(new, None if is_on_us else partial(own_ids.check_is_not_own, ids=[new.id]))
         self._carry_on(stored.id)
         return 202
+
+    async def _send_rejection(self, bulk: IncomingBulk, body: BulkTransferPost) -> None:
+        """Rejects a bulk without usable terms. Such a bulk is never stored, because anybody can send many."""
+        log.info("bulk_rejected", bulk=bulk.id)
+        information = error_of(No(_REJECTED, "no terms were given with this condition"))
+        results = [
+            IndividualTransferResult(transfer_id=item.transfer_id, error_information=information)
+            for item in body.individual_transfers
+        ]
+        answer = BulkTransferPut(bulk_transfer_state="REJECTED", individual_transfer_results=results)
+        await self._send(bulk, bodies.write(answer), self._config.request_s)
 
     def _carry_on(self, bulk_id: str, *, is_repeated: bool = False) -> None:
         if bulk_id not in self._busy:
@@ -173,7 +195,8 @@ class BulkPayee:
             stage=Stage.IN_BULK,
         )
         try:
-            incoming, _ = await self._store.add_incoming(new)
+            is_on_us = bulk.payer_fsp == self._config.dfsp
+            incoming, _ = await self._store.add_incoming(new, may_be_own=is_on_us)
         except Conflict:
             return _Item(sent, new, None, _FOREIGN, is_foreign=True)
         if incoming.bulk_id != bulk.id:
@@ -233,15 +256,18 @@ class BulkPayee:
         return None
 
     async def _answer(self, bulk: IncomingBulk) -> None:
-        until = max(time.monotonic() + 60.0, time.monotonic() + bulk.expires_at - time.time() + 3600)
+        await self._send(bulk, bulk.answer, max(60.0, bulk.expires_at - time.time() + 3600))
+        await self._bulks.save(bulk, msgspec.structs.replace(bulk, state=BulkState.ANSWERED))
+
+    async def _send(self, bulk: IncomingBulk, body: bytes, seconds: float) -> None:
+        until = time.monotonic() + seconds
         await self._hub.send_until_taken(
             "PUT",
             f"/bulkTransfers/{bulk.id}",
-            bulk.answer,
+            body,
             destination=bulk.payer_fsp,
             still_wanted=lambda: time.monotonic() < until,
         )
-        await self._bulks.save(bulk, msgspec.structs.replace(bulk, state=BulkState.ANSWERED))
 
     async def _await_report(self, bulk: IncomingBulk) -> None:
         pause = self._config.callback_s
@@ -264,16 +290,18 @@ class BulkPayee:
         body = message.read(BulkTransferPut)
         if body.bulk_transfer_state not in ("COMPLETED", "REJECTED") or bulk.state is BulkState.ENDED:
             return 200
-        committed = {
-            result.transfer_id for result in body.individual_transfer_results or [] if result.fulfilment is not None
-        }
+        committed = _committed(bulk, body)
         await self._end(bulk, committed, body.completed_timestamp)
         return 200
 
     async def failed(self, message: Message) -> int:
-        """Handles PUT /bulkTransfers/{id}/error from the hub. The error 3303 ends the bulk without a payment."""
+        """Handles PUT /bulkTransfers/{id}/error from the hub.
+
+        Two errors end the bulk without a payment: 3303, and "not found" if the hub wrote it after the expiration.
+        """
         bulk = self._bulk_of(message)
-        if str(message.error.error_code) == ErrorCode.TRANSFER_EXPIRED.code and bulk.state is not BulkState.ENDED:
+        is_over = message.ends_without_payment(bulk.expires_at, self._config.clock_margin_s)
+        if is_over and bulk.state is not BulkState.ENDED:
             await self._end(bulk, set(), None)
         return 200
 
@@ -294,6 +322,21 @@ class BulkPayee:
         while (now := self._bulks.get(bulk.id)) is not None and now.is_open:
             if await self._bulks.save(now, msgspec.structs.replace(now, state=BulkState.ENDED)):
                 return
+
+
+def _committed(bulk: IncomingBulk, told: BulkTransferPut) -> set[str]:
+    """Returns the ids of the committed items. Raises FspiopError if a fulfilment is not that of its item."""
+    conditions = {
+        item.transfer_id: item.condition for item in bodies.read(BulkTransferPost, bulk.body).individual_transfers
+    }
+    fulfilments = {
+        result.transfer_id: result.fulfilment
+        for result in told.individual_transfer_results or []
+        if result.fulfilment is not None and result.transfer_id in conditions
+    }
+    for transfer_id, fulfilment in fulfilments.items():
+        check_fulfilment(fulfilment, conditions[transfer_id], transfer_id)
+    return set(fulfilments)
 
 
 def _refusal_of(no: Refused | None) -> _Refusal | None:

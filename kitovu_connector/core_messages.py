@@ -228,7 +228,7 @@ class TransferLine(Shown, omit_defaults=True, kw_only=True):
     """A transfer as one line of a list.
 
     `direction` is OUT if your customer pays, and IN if your customer is paid. For OUT, the line has
-    `home_transaction_id` and `created_date`. For IN, the line has `expiration_date`.
+    `home_transaction_id`. For IN, the line has `expiration_date`.
     """
 
     transfer_id: str
@@ -255,7 +255,7 @@ class Transfers(Shown, omit_defaults=True, kw_only=True):
 class ConversionLine(Shown, omit_defaults=True, kw_only=True):
     """A conversion as one line of a list. `role` is FXP if you convert, and INITIATOR if another DFSP converts for you.
 
-    For an INITIATOR, the line has `created_date`. For an FXP, the line has `expiration_date`.
+    For an FXP, the line has `expiration_date`.
     """
 
     commit_request_id: str

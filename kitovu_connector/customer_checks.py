@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector.background import Background
+from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_answers import No
 from kitovu_connector.identifiers import Alias
 from kitovu_connector.parties import Parties
-from kitovu_connector.store import Conflict
 
 _WAIT_FOR_A_LOOKUP_S = 2.0  # the hub waits five seconds for the response to a message
 
@@ -39,6 +39,7 @@ class CustomerChecks:
         content: object,
         customer: Alias,
         *,
+        asker: str,
         keep: Callable[[], Awaitable[None]],
         refuse: Callable[[No], None],
     ) -> None:
@@ -53,9 +54,9 @@ class CustomerChecks:
             return
         check = self._checks.get(request_id)
         if check is None:
-            self._parties.check_has_room()
+            self._parties.check_has_room(asker)
             check = self._checks[request_id] = _Check(content)
-            self._background.start(self._finish(request_id, check, customer, keep, refuse))
+            self._background.start(self._finish(request_id, check, customer, asker, keep, refuse))
         elif check.content != content:
             raise Conflict
         try:
@@ -70,11 +71,12 @@ class CustomerChecks:
         request_id: str,
         check: _Check,
         customer: Alias,
+        asker: str,
         keep: Callable[[], Awaitable[None]],
         refuse: Callable[[No], None],
     ) -> None:
         try:
-            found = await self._parties.find(customer)
+            found = await self._parties.find(customer, asker)
             if isinstance(found, No):
                 refuse(found)
             else:

@@ -20,20 +20,23 @@ from fspiop import time as fsptime
 from fspiop.bodies.fx_quotes import FxConversion, FxQuotePost, FxQuotePut
 from fspiop.bodies.fx_transfers import FxTransferPatch, FxTransferPost, FxTransferPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import core_answers, logs
+from kitovu_connector import core_answers, logs, own_ids, terms
 from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background
 from kitovu_connector.client import HubClient, Said
 from kitovu_connector.config import Config
+from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_answers import No
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
-from kitovu_connector.inbound_message import Message, Route
+from kitovu_connector.inbound_message import Message, Route, check_fulfilment
 from kitovu_connector.records import Records
-from kitovu_connector.store import Conflict, Store
+from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
 
 _NOT_OFFERED = No(ErrorCode.PAYEE_FSP_UNSUPPORTED_TRANSACTION_TYPE.code, "this DFSP converts no currencies")
+_REJECTED = ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code
+_USED = "the terms belong to another conversion"
 _ASK_AT_MOST_EVERY_S = 30.0
 
 
@@ -117,6 +120,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_refusal: bool = False
     is_perhaps_reserved: bool = False
     end: ConversionEnd | None = None
+    received_at: float = 0.0  # 0 in a record of an earlier version
 
     @property
     def is_open(self) -> bool:
@@ -128,7 +132,7 @@ class Fxp:
     """All conversions of one FXP."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend) -> None:
-        self._config, self._hub, self._backend = config, hub, backend
+        self._config, self._store, self._hub, self._backend = config, store, hub, backend
         self._offers = Records(store.database, "conversion_offer", Offer)
         self._conversions = Records(store.database, "conversion_received", Conversion)
         self._background = Background()
@@ -231,14 +235,29 @@ class Fxp:
         if body.initiating_fsp != message.source or body.counter_party_fsp != self._config.dfsp:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "initiatingFsp or counterPartyFsp does not match the headers")
         expires_at = fsptime.parse_datetime(body.expiration).timestamp() if body.expiration else time.time() + 60
+        terms.check_expiration(expires_at, now=self._hub.clock.at_hub())
         new = Conversion(
             id=body.commit_request_id,
             source=message.source,
             body=message.raw,
             digest=strictjson.digest([strictjson.loads(message.raw), message.source]),
             expires_at=expires_at,
+            received_at=time.time(),
         )
-        found, _ = await self._conversions.add(new)
+        is_on_us = message.source == self._config.dfsp
+        if self._conversions.get(new.id) is None:
+            if not is_on_us:
+                self._store.check_is_not_own(new.id)
+            # A conversion without usable terms is never stored, because anybody can send many.
+            problem = self._problem_of(body, new, self._offers.of_alias(body.condition))
+            if problem is None and self._conversions.of_alias(body.condition) is not None:
+                problem = _USED
+            if problem is not None:
+                await self._send_no(f"/fxTransfers/{new.id}", No(_REJECTED, problem), new.source)
+                return 202
+        found, _ = await self._conversions.add(
+            new, None if is_on_us else partial(own_ids.check_is_not_own, ids=[new.id])
+        )
         if found.state in (ConversionState.RESERVED, ConversionState.ENDED) and found.answer:
             self._background.start(self._send_answer(found))  # a repeated request gets the stored answer
         self._carry_on(found.id)
@@ -281,15 +300,15 @@ class Fxp:
         problem = self._problem_of(body, found, offer)
         if problem is not None or offer is None:
             # An earlier run may have reserved the money.
-            no = No(ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code, problem or "")
-            await self._reject(found, no, is_perhaps_reserved=is_repeated and found.alias is not None)
+            await self._reject(
+                found, No(_REJECTED, problem or ""), is_perhaps_reserved=is_repeated and found.alias is not None
+            )
             return
         used = msgspec.structs.replace(found, alias=body.condition)
         try:
             await self._conversions.save(found, used)
         except Conflict:
-            no = No(ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code, "the terms belong to another conversion")
-            await self._reject(found, no)
+            await self._reject(found, No(_REJECTED, _USED))
             return
         backend = self._backend
         assert isinstance(backend, FxBackend)
@@ -420,12 +439,19 @@ class Fxp:
     async def told(self, message: Message) -> int:
         """Handles PUT /fxTransfers/{id} from the hub, which is the answer to GET /fxTransfers/{id}."""
         body = message.read(FxTransferPut)
+        found = self._conversions.get(message.id)
+        if found is not None and message.is_from_hub and body.fulfilment is not None:
+            check_fulfilment(body.fulfilment, bodies.read(FxTransferPost, found.body).condition, message.id)
         await self._end(message, body.conversion_state, body.completed_timestamp, was_pushed=False)
         return 200
 
     async def failed(self, message: Message) -> int:
-        """Handles PUT /fxTransfers/{id}/error from the hub. The error 3303 means that the conversion has expired."""
-        if str(message.error.error_code) == ErrorCode.TRANSFER_EXPIRED.code:
+        """Handles PUT /fxTransfers/{id}/error from the hub.
+
+        Two errors end the conversion: 3303, and "not found" if the hub wrote it after the expiration.
+        """
+        found = self._conversions.get(message.id)
+        if found is not None and message.ends_without_payment(found.expires_at, self._config.clock_margin_s):
             await self._end(message, "ABORTED", None, was_pushed=False)
         return 200
 

@@ -10,15 +10,15 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from aiohttp import web
 
-from fspiop import headers, jws, strictjson
+from fspiop import headers, jws, strictjson, versions
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import identifiers, logs, tls
 from kitovu_connector.config import Config
-from kitovu_connector.inbound_message import SHOWN_HEADERS, Handler, HasRoutes, Message
+from kitovu_connector.conflicts import Conflict
 from kitovu_connector.known_keys import KnownKeys
+from kitovu_connector.inbound_message import SHOWN_HEADERS, Handler, HasRoutes, Message
 from kitovu_connector.party_messages import PartyMessages
 from kitovu_connector.relay import Relay
-from kitovu_connector.store import Conflict
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +120,8 @@ class Inbound:
         resource = re.split(r"[/?]", path)[1]
         _check_identifiers(request)
         raw = await self._body_of(request, resource)
+        if resource not in versions.SUPPORTED:  # a path with the host, or with letters in a percent-encoding
+            raise FspiopError(ErrorCode.UNKNOWN_URI, http_status=404)
         most_values = max(MAX_BODY_BYTES, _most_bytes(request, resource)) // strictjson.OCTETS_OF_A_VALUE
         strictjson.check_structure(raw, most_values=most_values)
         read = headers.read_headers(

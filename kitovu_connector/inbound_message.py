@@ -4,14 +4,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from fspiop import bodies
+import structlog
+
+from fspiop import bodies, ilp
 from fspiop.bodies.common import ErrorInformation
 from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector.exchanges import Reply
 from kitovu_connector.identifiers import Alias
+from kitovu_connector.submission_states import NOT_FOUND
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -52,6 +56,15 @@ class Message:
         """Returns the body as the expected typed message. Raises FspiopError with the name of the first wrong field."""
         return bodies.read(kind, self.raw)
 
+    def ends_without_payment(self, expires_at: float, margin_s: float) -> bool:
+        """Returns whether this error of the hub means that a request of another DFSP has ended, or can never begin.
+
+        A DFSP can send its request to the connector and not to the hub. The hub can receive the request until
+        `expires_at`, so only an error that the hub wrote later proves that the request never begins.
+        """
+        code = str(self.error.error_code)
+        return code == ErrorCode.TRANSFER_EXPIRED.code or (code in NOT_FOUND and self.sent_at >= expires_at + margin_s)
+
     def reply(self, body: object) -> Reply:
         """Returns the message as the answer to a request."""
         return Reply(body, self.source, dict(self.headers))
@@ -72,6 +85,17 @@ class Message:
         """Raises FspiopError unless the hub itself sent the message."""
         if not self.is_from_hub:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may send this message")
+
+
+def check_fulfilment(fulfilment: str, condition: str, subject: str) -> None:
+    """Raises FspiopError if the hub reports a request of another DFSP as committed, but with a wrong fulfilment.
+
+    Such a report is about another request.
+    """
+    if not ilp.fulfils(fulfilment, condition):
+        reason = "the fulfilment does not fit the condition"
+        log.error("message_not_believed", transfer=subject, reason=reason)
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, reason)
 
 
 SHOWN_HEADERS = ("content-type", "date", "fspiop-source", "fspiop-destination")

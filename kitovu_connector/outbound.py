@@ -18,6 +18,7 @@ from kitovu_connector.aliases import Aliases
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 from kitovu_connector.config import Config
 from kitovu_connector.core_messages import (
+from kitovu_connector.conflicts import Conflict
     AliasWanted,
     ConversionTerms,
     Extensions,
@@ -32,7 +33,7 @@ from kitovu_connector.payment_events_and_actions import Cancelled
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import moment
 from kitovu_connector.payment_states import ENDS, PAUSES, Payment, State
-from kitovu_connector.store import Conflict, Store
+from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
 

@@ -71,7 +71,8 @@ def _of_received(found: Conversion, changed_at: float) -> ConversionLine:
     state: _State = "RESERVED"
     if found.state is ConversionState.ENDED:
         state = "COMMITTED" if found.end is not None and found.end.state == "COMMITTED" else "ABORTED"
-    return _line(found.body, "FXP", state, changed_at, expires_at=found.expires_at)
+    created_at = found.received_at or None
+    return _line(found.body, "FXP", state, changed_at, created_at=created_at, expires_at=found.expires_at)
 
 
 def _line(

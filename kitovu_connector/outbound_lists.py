@@ -198,6 +198,7 @@ def incoming_line(found: Incoming, changed_at: float) -> TransferLine:
         amount=body.amount.amount,
         currency=body.amount.currency,
         error_code=found.error_code,
+        created_date=date_of(found.received_at) if found.received_at else None,
         expiration_date=date_of(found.expires_at),
         changed_date=date_of(changed_at),
     )

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -22,9 +24,11 @@ from kitovu_connector.identifiers import Alias
 from kitovu_connector.payment_order import PartyRef, party_of
 from kitovu_connector.resource_paths import party_path
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _MOST_WAITING_FOR_EACH_CONNECTION = 8
+_MOST_OF_ONE_DFSP = 2  # of these eight
 _KNOWN_FOR_S = 60.0
 _MOST_KNOWN = 10_000
 
@@ -36,7 +40,7 @@ class Parties:
         self._config, self._hub, self._backend = config, hub, backend
         self._background = Background()
         self._places = asyncio.Semaphore(config.connections)
-        self._waiting = 0
+        self._waiting = Counter[str]()  # by the DFSP that asks
         # each known customer, and the time until which the customer counts as known
         self._known: OrderedDict[Alias, float] = OrderedDict()
 
@@ -49,7 +53,7 @@ class Parties:
 
         Raises FspiopError 2005 if too many lookups wait.
         """
-        self.check_has_room()
+        self.check_has_room(asker)
         self._background.start(self._answer(asker, id_type, id_value, sub_id))
 
     def answer_owner(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
@@ -57,32 +61,27 @@ class Parties:
 
         Raises FspiopError 2005 if too many lookups wait.
         """
-        self.check_has_room()
+        self.check_has_room(asker)
         self._background.start(self._answer_owner(asker, id_type, id_value, sub_id))
 
-    def check_has_room(self) -> None:
-        """Raises FspiopError 2005 if the core cannot answer all waiting lookups in time."""
-        if self._waiting >= self._config.connections * _MOST_WAITING_FOR_EACH_CONNECTION:
+    def check_has_room(self, asker: str) -> None:
+        """Raises FspiopError 2005 if too many lookups of all DFSPs, or of this DFSP, wait for the core."""
+        connections = self._config.connections
+        if (
+            self._waiting.total() >= connections * _MOST_WAITING_FOR_EACH_CONNECTION
+            or self._waiting[asker] >= connections * _MOST_OF_ONE_DFSP
+        ):
             raise FspiopError(ErrorCode.SERVER_BUSY, http_status=503)
 
     def is_known(self, alias: Alias) -> bool:
         """Returns whether the core has found this customer less than a minute ago."""
         return self._known.get(identifiers.same(alias), 0.0) > time.monotonic()
 
-    async def find(self, alias: Alias) -> PartyDetails | No:
+    async def find(self, alias: Alias, asker: str) -> PartyDetails | No:
         """Returns the customer at the core, or the reason why there is no such customer."""
         id_type, id_value, sub_id = alias
         value = identifiers.spelling(id_type, id_value)
-        self._waiting += 1
-        try:
-            async with self._places:
-                found = await core_answers.ask(
-                    lambda: self._backend.find_party(id_type, value, sub_id),
-                    seconds=self._config.request_s,
-                    otherwise=ErrorCode.PARTY_NOT_FOUND,
-                )
-        finally:
-            self._waiting -= 1
+        found = await self._ask_core(asker, lambda: self._backend.find_party(id_type, value, sub_id))
         if found is None:
             return No(ErrorCode.PARTY_NOT_FOUND.code)
         if isinstance(found, PartyDetails):
@@ -94,9 +93,19 @@ class Parties:
             return found
         return found if isinstance(found, No) else core_answers.not_understood(TypeError("find_party: no PartyDetails"))
 
+    async def _ask_core(self, asker: str, call: Callable[[], Awaitable[T]]) -> T | No:
+        self._waiting[asker] += 1
+        try:
+            async with self._places:
+                return await core_answers.ask(call, seconds=self._config.request_s, otherwise=ErrorCode.PARTY_NOT_FOUND)
+        finally:
+            self._waiting[asker] -= 1
+            if not self._waiting[asker]:
+                del self._waiting[asker]
+
     async def _answer(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
         alias = PartyRef(id_type=id_type, id_value=id_value, sub_id=sub_id)
-        found = await self.find((id_type, id_value, sub_id))
+        found = await self.find((id_type, id_value, sub_id), asker)
         body = found if isinstance(found, No) else self._described(found, alias)
         answer = await self._send(asker, alias, body)
         if answer.said is Said.NO and not isinstance(body, No):
@@ -109,13 +118,9 @@ class Parties:
         if isinstance(self._backend, OwnerBackend):
             value = identifiers.spelling(id_type, id_value)
             backend = self._backend
-            found = await core_answers.ask(
-                lambda: backend.find_owner(id_type, value, sub_id),
-                seconds=self._config.request_s,
-                otherwise=ErrorCode.PARTY_NOT_FOUND,
-            )
+            found = await self._ask_core(asker, lambda: backend.find_owner(id_type, value, sub_id))
         else:
-            party = await self.find((id_type, id_value, sub_id))
+            party = await self.find((id_type, id_value, sub_id), asker)
             found = party if isinstance(party, No) else self._config.dfsp
         if found is None:
             found = No(ErrorCode.PARTY_NOT_FOUND.code)

@@ -104,6 +104,7 @@ class Payee:
             quote.quote_id,
             (quote.digest, quote.payer_fsp),
             payee,
+            asker=quote.payer_fsp,
             keep=lambda: self._store_quote(quote),
             refuse=lambda no: self._background.start(self._send_quote_error(quote, no)),
         )
@@ -184,14 +185,37 @@ class Payee:
     # --- transfers --------------------------------------------------------------------------------------------------
 
     async def take_transfer(self, incoming: Incoming) -> None:
-        """Stores a transfer and processes it in the background.
+        """Stores a transfer and processes it in the background. Raises Conflict if the id belongs to other content.
 
-        Raises Conflict if the id belongs to different content.
+        A transfer that does not fit any usable terms is rejected, but never stored, because anybody can send many.
         """
-        stored, is_new = await self._store.add_incoming(incoming)
+        is_on_us = incoming.payer_fsp == self._config.dfsp
+        if self._store.incoming(incoming.transfer_id) is None:
+            if not is_on_us:
+                self._store.check_is_not_own(incoming.transfer_id)
+            problem = self._problem_of(incoming)
+            if problem is not None:
+                self._background.start(self._send_rejection(incoming, _rejected(problem)))
+                return
+        stored, is_new = await self._store.add_incoming(incoming, may_be_own=is_on_us)
         if not is_new and stored.stage in (Stage.FULFILLED, Stage.REJECTED):
             await self._send_answer(stored)  # a repeated request gets the stored answer
         self.carry_on(stored.transfer_id)
+
+    def _problem_of(self, incoming: Incoming) -> str | None:
+        """Returns the reason why a new transfer must be rejected, or None."""
+        body = bodies.read(TransferPost, incoming.body)
+        quote = self._store.quote_of_condition(body.condition)
+        margin_s = self._config.clock_margin_s
+        problem = terms.problem_of(body, incoming.payer_fsp, quote, now=self._hub.clock.at_hub(), margin_s=margin_s)
+        if problem is None and not self._store.has_usable_terms([body.condition], incoming.payer_fsp):
+            return "the terms belong to another transfer"
+        return problem
+
+    async def _send_rejection(self, incoming: Incoming, no: No) -> None:
+        log.info("transfer_rejected", transfer=incoming.transfer_id, code=no.code, why=logs.without_numbers(no.text))
+        path = f"/transfers/{incoming.transfer_id}/error"
+        await self._send_until(path, core_answers.error_put(no), incoming.payer_fsp, self._config.request_s)
 
     async def take_ending(self, transfer_id: str, ending: Ending) -> None:
         """Processes the hub's report about the end of a transfer. Only the outcome COMMITTED credits the customer."""

@@ -89,6 +89,7 @@ class Payer:
             quote_id=correlation_ids.new_uuid(),
             transaction_id=transfer_id,
             created_at=time.time(),
+            fx_commit_id=correlation_ids.new_uuid() if order.may_convert else None,
         )
         payment = await self._store.add_payment(new)
         is_new = payment.state is State.LOOKUP and order.home_id not in self._open

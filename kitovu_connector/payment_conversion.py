@@ -49,8 +49,8 @@ def request_id(payment: Payment) -> str:
 
 
 def commit_id(payment: Payment) -> str:
-    """Returns the id of POST /fxTransfers."""
-    return id_of(payment, "commitRequest")
+    """Returns the id of POST /fxTransfers. A record of an earlier version has none, so it follows from the transfer."""
+    return payment.fx_commit_id or id_of(payment, "commitRequest")
 
 
 def quote_body(payment: Payment, fxp: str, now: float, policy: Policy) -> bytes:

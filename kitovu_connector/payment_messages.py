@@ -1,5 +1,7 @@
 """Handles the messages about quotes and transfers: requests to this DFSP's customers, and callbacks about payments."""
 
+import time
+
 from fspiop import bodies, strictjson
 from fspiop import time as fsptime
 from fspiop.bodies.errors import ErrorPut
@@ -10,7 +12,8 @@ from kitovu_connector import terms
 from kitovu_connector.causes import cause_in
 from kitovu_connector.config import Config
 from kitovu_connector.exchanges import Exchanges
-from kitovu_connector.inbound_message import Message, Route
+from kitovu_connector.hub_clock import HubClock
+from kitovu_connector.inbound_message import Message, Route, check_fulfilment
 from kitovu_connector.payee import Ending, Payee
 from kitovu_connector.payer import Payer
 from kitovu_connector.payment_events_and_actions import EndClaimed, ErrorReported, QuoteFailed, Reported
@@ -23,8 +26,10 @@ from kitovu_connector.store import Incoming, QuoteGiven, Store
 class PaymentMessages:
     """Passes each message to the payment, the incoming transfer or the call of the front end that it is about."""
 
-    def __init__(self, config: Config, store: Store, payer: Payer, payee: Payee, exchanges: Exchanges) -> None:
-        self._config, self._store = config, store
+    def __init__(
+        self, config: Config, store: Store, clock: HubClock, payer: Payer, payee: Payee, exchanges: Exchanges
+    ) -> None:
+        self._config, self._store, self._clock = config, store, clock
         self._payer, self._payee, self._exchanges = payer, payee, exchanges
 
     def routes(self) -> list[Route]:
@@ -89,13 +94,16 @@ class PaymentMessages:
         if body.payee_fsp != self._config.dfsp or body.payer_fsp != message.source:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp or payeeFsp does not match the headers")
         terms.check_amount("amount", body.amount)
+        expires_at = fsptime.parse_datetime(body.expiration).timestamp()
+        terms.check_expiration(expires_at, now=self._clock.at_hub())
         await self._payee.take_transfer(
             Incoming(
                 transfer_id=body.transfer_id,
                 digest=strictjson.digest(strictjson.loads(message.raw)),
                 payer_fsp=message.source,
                 body=message.raw,
-                expires_at=fsptime.parse_datetime(body.expiration).timestamp(),
+                expires_at=expires_at,
+                received_at=time.time(),
             )
         )
         return 202
@@ -108,6 +116,7 @@ class PaymentMessages:
             incoming = self._store.incoming(message.id)
             message.met(was_asked or self._concerns_only(message, incoming))
             if not was_asked or incoming is not None:
+                self._check_is_about_incoming(message, body)
                 await self._end(message, body.transfer_state, body.completed_timestamp)
             return 200
         if self._is_confirmed_by_hub(message, payment):
@@ -144,12 +153,7 @@ class PaymentMessages:
         if was_asked and known is None:
             return 200
         incoming = self._incoming_of_hubs_message(message)
-        # Two errors end an incoming transfer: the report that it has expired, and "not found" if the hub wrote that
-        # error after the transfer's expiration.
-        is_too_late = message.sent_at >= incoming.expires_at + self._config.clock_margin_s
-        if error.error_code == ErrorCode.TRANSFER_EXPIRED.code or (
-            error.error_code == ErrorCode.TRANSFER_ID_NOT_FOUND.code and is_too_late
-        ):
+        if message.ends_without_payment(incoming.expires_at, self._config.clock_margin_s):
             await self._payee.take_ending(message.id, Ending("ABORTED"))
         return 200
 
@@ -172,6 +176,13 @@ class PaymentMessages:
         if message.source != _payee_of(payment):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may report how a transfer ended")
         return message.came_via_hub
+
+    def _check_is_about_incoming(self, message: Message, body: TransferPut) -> None:
+        """Raises FspiopError if the hub reports another transfer under this id as committed, or a movement of funds."""
+        incoming = self._incoming_of_hubs_message(message)
+        if body.transfer_state == "COMMITTED":
+            condition = bodies.read(TransferPost, incoming.body).condition
+            check_fulfilment(body.fulfilment or "", condition, message.id)
 
     async def _end(self, message: Message, state: str, completed_at: str | None) -> None:
         self._incoming_of_hubs_message(message)

@@ -62,6 +62,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     quote_body: bytes = b""  # the body of POST /quotes, the same bytes each time
     quote_answer: bytes = b""  # the body of PUT /quotes
     agreeing_since: float = 0.0  # the time of the core's last answer; 0 if the core had no request
+    fx_commit_id: str | None = None  # the id of POST /fxTransfers, which nobody can know before it
     fx_providers: tuple[str, ...] = ()
     fx_quote_body: bytes = b""  # the body of POST /fxQuotes, the same bytes each time
     fx_quote_answer: bytes = b""  # the body of PUT /fxQuotes

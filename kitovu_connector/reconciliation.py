@@ -21,7 +21,7 @@ class Result(StrEnum):
 
 
 LONGEST = timedelta(days=1)
-"""The longest time from a transfer's arrival at the hub to its expiration. Most transfers expire within a minute."""
+"""The longest time between the two records of a transfer."""
 FAULTS = frozenset(Result) - {Result.EQUAL, Result.OPEN, Result.UNCHECKED}
 _ENDS = frozenset({"COMMITTED", "ABORTED"})
 
@@ -31,8 +31,8 @@ class Side:
     """One side's record of a transfer. `state` is RESERVED, COMMITTED or ABORTED.
 
     In the hub's record, `at` is the time at which the hub received the transfer. In this connector's record, `at` is
-    the beginning of an outgoing payment, or the expiration of an incoming transfer. The two values of `at` differ by
-    less than LONGEST.
+    the beginning of an outgoing payment, or the time at which the connector received an incoming transfer. The two
+    values of `at` differ by less than LONGEST.
     """
 
     state: str

@@ -9,8 +9,8 @@ import msgspec
 import structlog
 
 from kitovu_connector import logs
+from kitovu_connector.conflicts import Conflict
 from kitovu_connector.group_commit import Connection, Database, Duplicate
-from kitovu_connector.store import Conflict
 
 log = structlog.get_logger(__name__)
 
@@ -63,10 +63,11 @@ class Records(Generic[R]):
     def __init__(self, database: Database, kind: str, of: type[R]) -> None:
         self._db, self._kind, self._of = database, kind, of
 
-    async def add(self, new: R) -> tuple[R, bool]:
+    async def add(self, new: R, also: Callable[[Connection], None] | None = None) -> tuple[R, bool]:
         """Stores a record. Returns the stored record, and whether it is new.
 
-        Raises Conflict if the record's id or alias belongs to other content.
+        Raises Conflict if the record's id or alias belongs to other content. A new record is stored only if `also`
+        raises no error in the same transaction.
         """
         raw = msgspec.json.encode(new)
 
@@ -77,6 +78,8 @@ class Records(Generic[R]):
                 (self._kind, new.id, new.alias, new.digest, new.state, int(new.is_open), raw, self._db.instance),
             )
             if added.rowcount == 1:
+                if also is not None:
+                    also(conn)
                 return new, True
             row = conn.execute(
                 "SELECT digest, record FROM exchange WHERE kind = ? AND (id = ? OR alias = ?)",

@@ -349,6 +349,7 @@ class RequestsToPay:
             new.id,
             digest,
             (body.payer.party_id_type, body.payer.party_identifier, body.payer.party_sub_id_or_type),
+            asker=message.source,
             keep=lambda: self._store_received(new),
             refuse=lambda no: self._background.start(self._refuse(new, no)),
         )

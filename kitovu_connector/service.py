@@ -117,7 +117,7 @@ class Connector:
                 self._keys,
                 party_messages,
                 [
-                    PaymentMessages(config, self._store, self._payer, self._payee, self._exchanges),
+                    PaymentMessages(config, self._store, self._hub.clock, self._payer, self._payee, self._exchanges),
                     AgreementCallbacks(self._payer, self._exchanges),
                     self._requests,
                     self._bulk_terms,

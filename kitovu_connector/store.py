@@ -1,15 +1,23 @@
 """The connector's state: outgoing payments, quotes given, incoming transfers."""
 
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import structlog
 
-from kitovu_connector.group_commit import Connection, Database, Duplicate
+from kitovu_connector import own_ids
+from kitovu_connector.conflicts import Conflict
+from kitovu_connector.group_commit import Connection, Database, Duplicate, Row
 from kitovu_connector.payment_order import spelled
 from kitovu_connector.payment_states import ENDS, Payment
 from kitovu_connector.sqlite_state import SqliteDatabase
+
+log = structlog.get_logger(__name__)
+
+_CONDITIONS_AT_ONCE = 200
 
 
 class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,10 +77,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_perhaps_reserved: bool = False  # refused, but the core may have reserved the money and must release the money
     transaction_request_id: str | None = None  # the request to pay of this DFSP that the transfer answers
     home_request_id: str | None = None  # the core's own id of this request
-
-
-class Conflict(Exception):
-    """The error for an id that belongs to different content."""
+    received_at: float = 0.0  # 0 in a record of an earlier version
 
 
 Record = TypeVar("Record")
@@ -122,6 +127,9 @@ class Store:
                 ),
             )
             if added.rowcount == 1:
+                own_ids.check_is_free(conn, [payment.transfer_id])
+                if payment.fx_commit_id is not None:
+                    own_ids.claim(conn, [payment.fx_commit_id], self._db.instance)
                 return payment
             row = conn.execute("SELECT record FROM payment WHERE home_id = ?", (order.home_id,)).fetchone()
             if row is None:  # another payment has the transfer's id
@@ -228,6 +236,20 @@ class Store:
         """Returns the quote with this condition, or None."""
         return self._one("SELECT record FROM quote WHERE condition = ?", condition, QuoteGiven)
 
+    def has_usable_terms(self, conditions: Sequence[str], payer_fsp: str) -> bool:
+        """Returns whether this DFSP was given terms with one of these conditions, and no transfer has used them."""
+        return any(
+            _decode(row["record"], QuoteGiven).payer_fsp == payer_fsp
+            for begin in range(0, len(conditions), _CONDITIONS_AT_ONCE)
+            for row in self._usable_terms(conditions[begin : begin + _CONDITIONS_AT_ONCE])
+        )
+
+    def _usable_terms(self, conditions: Sequence[str]) -> list[Row]:
+        places = ", ".join("?" * len(conditions))
+        sql = f"SELECT record FROM quote WHERE condition IN ({places})"  # noqa: S608
+        sql += " AND NOT EXISTS (SELECT 1 FROM incoming WHERE incoming.quote_id = quote.quote_id)"
+        return self._db.reader.execute(sql, conditions).fetchall()
+
     def unfinished_quotes(self) -> list[QuoteGiven]:
         """Returns every quote whose answer the hub has not accepted, and that this instance continues."""
         return self._unfinished("SELECT record FROM quote WHERE is_open = 1 AND owner = ?", QuoteGiven)
@@ -248,13 +270,20 @@ class Store:
 
     # ---- incoming transfers
 
-    async def add_incoming(self, incoming: Incoming) -> tuple[Incoming, bool]:
+    def check_is_not_own(self, *ids: str) -> None:
+        """Raises Conflict if one of these ids belongs to a transfer, a bulk or a conversion that this DFSP has sent."""
+        own_ids.check_is_not_own(self._db.reader, ids)
+
+    async def add_incoming(self, incoming: Incoming, *, may_be_own: bool = False) -> tuple[Incoming, bool]:
         """Stores a transfer. Returns the stored record, and whether it is new.
 
-        Raises Conflict if the id belongs to a different transfer.
+        Raises Conflict if the id belongs to a different transfer. `may_be_own` is for a transfer that this DFSP sends
+        to itself.
         """
 
         def job(conn: Connection) -> tuple[Incoming, bool]:
+            if not may_be_own:
+                own_ids.check_is_not_own(conn, [incoming.transfer_id])
             added = conn.execute(
                 "INSERT INTO incoming (transfer_id, digest, state, is_open, record, changed_at, owner)"
                 " VALUES (?, ?, ?, 1, ?, seconds_now(), ?) ON CONFLICT DO NOTHING",

@@ -17,9 +17,10 @@ from kitovu_connector.payment_record import backoff
 from kitovu_connector.payment_states import proves_abort
 
 _ASK_AT_MOST_EVERY_S = 30.0
-_NOT_FOUND = frozenset(
+NOT_FOUND = frozenset(
     {ErrorCode.ID_NOT_FOUND.code, ErrorCode.TRANSFER_ID_NOT_FOUND.code, ErrorCode.BULK_TRANSFER_ID_NOT_FOUND.code}
 )
+"""The hub's codes for the id of a transfer, a conversion or a bulk that it does not have."""
 
 
 class Sent(StrEnum):
@@ -129,8 +130,8 @@ def answered(found: Submission, event: Answered) -> Next:
 
 
 def failed(found: Submission, event: Failed, at_hub: float, margin_s: float) -> Next:
-    """Processes an error, which reports an end, an unknown id, or a fault of the transmission."""
-    if event.code in _NOT_FOUND:
+    """Processes an error: an end, an unknown id, or a fault of the transmission."""
+    if event.code in NOT_FOUND:
         if found.state is not Sent.DOUBT or found.accepted:
             return Next(found)
         if at_hub < found.expires_at:

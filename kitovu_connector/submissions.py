@@ -12,6 +12,7 @@ from fspiop import bodies
 from fspiop.bodies.bulk_transfers import BulkTransferPut
 from fspiop.bodies.fx_transfers import FxTransferPut
 from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import own_ids
 from kitovu_connector import payment_conversion as conversion
 from kitovu_connector import submission_states as states
 from kitovu_connector.background import Background
@@ -43,7 +44,7 @@ class Submissions:
         self, config: Config, store: Store, hub: HubClient, payer: Payer, bulk_payee: BulkPayee, fxp: Fxp
     ) -> None:
         self._config, self._hub, self._payer = config, hub, payer
-        self._is_shared = store.is_shared
+        self._is_shared, self._instance = store.is_shared, store.database.instance
         self._receivers: dict[str, BulkPayee | Fxp] = {"bulkTransfers": bulk_payee, "fxTransfers": fxp}
         self._asked: dict[str, float] = {}
         self._records = {resource: Records(store.database, resource, Submission) for resource in RESOURCES}
@@ -89,7 +90,10 @@ class Submissions:
 
         Raises Conflict if the id belongs to different content.
         """
-        found, is_new = await self._records[new.resource].add(new)
+        ids = list(dict.fromkeys([new.id, *new.conditions]))
+        found, is_new = await self._records[new.resource].add(
+            new, lambda conn: own_ids.claim(conn, ids, self._instance)
+        )
         if is_new:
             self._background.start(self._post(found))
         until = time.monotonic() + seconds

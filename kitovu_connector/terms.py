@@ -23,6 +23,8 @@ from kitovu_connector.core_errors import NotUnderstood
 from kitovu_connector.payment_order import extension_list, extensions_of, party_of, ref_of
 from kitovu_connector.store import Incoming, QuoteGiven
 
+_LONGEST_VALIDITY_S = 8 * 86_400.0  # the hub allows seven days by default
+
 
 def check(asked: QuotePost) -> None:
     """Raises FspiopError if the core or the connector's store cannot process this request as a payment."""
@@ -40,6 +42,16 @@ def check_amount(name: str, value: Money) -> None:
         money.parse_amount(value.amount)
     except money.AmountError as error:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}.amount: {error}") from None
+
+
+def check_expiration(expires_at: float, *, now: float) -> None:
+    """Raises FspiopError if a transfer or a conversion is valid for longer than a hub allows.
+
+    A DFSP can send its request to the connector and not to the hub. The connector asks the hub about such a request
+    until the request has expired, so it must expire.
+    """
+    if expires_at > now + _LONGEST_VALIDITY_S:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "expiration: more than eight days ahead")
 
 
 def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:

@@ -20,6 +20,7 @@ from fspiop.bodies.common import Money, TransactionType
 from fspiop.bodies.fx_transfers import FxTransferPost
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector.config import Config
+from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_http import present
 from kitovu_connector.exchanges import Exchanges, NoAnswer
 from kitovu_connector.hub_clock import HubClock
@@ -37,7 +38,7 @@ from kitovu_connector.reference_api.bulk_bodies import (
 )
 from kitovu_connector.reference_api.errors import TIMED_OUT, ApiError, failed, last_error
 from kitovu_connector.reference_api.shown_payments import COMPLETED, ERROR_OCCURRED
-from kitovu_connector.store import Conflict, Store
+from kitovu_connector.store import Store
 from kitovu_connector.submission_states import Sent, Submission
 from kitovu_connector.submissions import Submissions
 

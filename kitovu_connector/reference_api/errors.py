@@ -8,8 +8,8 @@ from aiohttp import web
 
 from fspiop.errors import ErrorCode, FspiopError, error_body, text_of
 from kitovu_connector import logs
+from kitovu_connector.conflicts import Conflict
 from kitovu_connector.exchanges import NoAnswer
-from kitovu_connector.store import Conflict
 
 log = structlog.get_logger(__name__)
 

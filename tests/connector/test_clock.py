@@ -58,7 +58,8 @@ def test_a_fulfilment_has_no_time_that_the_hub_has_not_reached(
         completed = answer.get("completedTimestamp")
         assert completed is None or parse_datetime(completed) <= datetime.now(UTC)
         method = "PATCH" if fulfil_state == "RESERVED" else "PUT"
-        assert await world.hub_says(method, path, told("COMMITTED")) == 200
+        report = told("COMMITTED", fulfilment=answer["fulfilment"])
+        assert await world.hub_says(method, path, report) == 200
         for _ in range(100):
             if world.core.credited:
                 break

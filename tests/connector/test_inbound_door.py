@@ -214,7 +214,10 @@ def test_more_lookups_than_the_core_can_answer_are_put_off(tmp_path: Path) -> No
 
     async def story(world: Scheme) -> None:
         await with_core(world, Hangs())
-        found = [await world.hub_passes_on("GET", f"/parties/MSISDN/{number}", None) for number in range(1, 20)]
+        found = [
+            await world.hub_passes_on("GET", f"/parties/MSISDN/{number}", None, source=f"dfsp{number % 8}")
+            for number in range(1, 20)
+        ]
         assert found == [202] * 16 + [503] * 3
         assert await world.hub_passes_on("POST", "/quotes", quote()) == 503
 

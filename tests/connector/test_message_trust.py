@@ -400,7 +400,8 @@ def test_only_the_hubs_word_credits_or_releases(tmp_path: Path, proof: str, fulf
         await asyncio.sleep(0.2)
         assert (world.core.credited, world.core.released) == ([], [])
         method = "PATCH" if fulfil_state == "RESERVED" else "PUT"
-        assert await world.hub_says(method, path, told("COMMITTED")) == 200
+        own = world.bodies("PUT", path)[0]["fulfilment"]
+        assert await world.hub_says(method, path, told("COMMITTED", fulfilment=own)) == 200
         await _until(lambda: world.core.credited == [path.rpartition("/")[2]])
 
     tell(tmp_path, proof, story, fulfil_state=fulfil_state)

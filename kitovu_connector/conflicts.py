@@ -1,0 +1,5 @@
+"""The error for an id that belongs to different content."""
+
+
+class Conflict(Exception):
+    """The error for an id that belongs to different content."""
