@@ -12,6 +12,11 @@ def path_of(*segments: str) -> str:
     return "".join("/" + quote(segment, safe="@:+") for segment in segments)
 
 
+def is_sendable(written: str) -> bool:
+    """Returns whether the text can be the target of a request: visible ASCII characters."""
+    return written.isascii() and written.isprintable() and " " not in written
+
+
 def encodes(written: str, path: str) -> bool:
     """Returns whether the path `written`, if it is decoded, equals the given decoded path.
 

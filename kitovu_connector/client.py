@@ -14,7 +14,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from fspiop import jws, versions
+from fspiop import jws, paths, versions
 from fspiop.bodies import read
 from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import ErrorCode, FspiopError
@@ -115,6 +115,8 @@ class HubClient:
     async def send(self, method: str, path: str, body: bytes = b"", *, destination: str | None = None) -> Answer:
         """Sends one request, without repetition. `path` is percent-encoded and starts with the resource."""
         assert self._session is not None, "use as a context manager"
+        if not paths.is_sendable(path):  # an unencoded id could begin another request to the hub
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "the path has a character that must be percent-encoded")
         headers = await self._headers(method, path, body, destination)
         url = URL(self._base + path, encoded=True)
         try:

@@ -42,6 +42,7 @@ class Config:
     inbound_is_private: bool = False  # true if only the hub can reach inbound_port, so that callers need no proof
     outbound_host: str = "127.0.0.1"  # the address of this machine on which the core's requests arrive
     outbound_port: int = 0
+    outbound_token_file: str = ""  # tokens, one on a line: the core must send one as `Authorization: Bearer ...`
     webhook_url: str = ""  # the core's URL for events: every end of a payment, transfer, request, bulk and conversion
     webhook_secret: str = field(default="", repr=False)  # the key of the webhooks' signatures: whsec_ and base64
     webhook_secret_file: str = ""  # instead of webhook_secret
@@ -163,6 +164,7 @@ FILES = (
     "hub_token_file",
     "token_secret_file",
     "webhook_secret_file",
+    "outbound_token_file",
     "inbound_cert",
     "inbound_key",
     "inbound_client_ca",

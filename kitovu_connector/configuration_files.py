@@ -137,6 +137,9 @@ _LATER = """
 # webhook_url = "http://127.0.0.1:8080/events"
 # webhook_secret_file = "webhook.secret"    # echo "whsec_$(openssl rand -base64 32)" > webhook.secret
 
+# Your core must prove itself, by one of the tokens in a file (Authorization: Bearer ...):
+# outbound_token_file = "core.token"        # openssl rand -hex 32 > core.token
+
 # hub_ca = "scheme-ca.pem"                  # the authority of the hub's server certificate, if it is not a public one
 """
 

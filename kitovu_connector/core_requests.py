@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import msgspec
 
+from kitovu_connector.callers import tokens_in
 from kitovu_connector.config import Config
 
 _ON_THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (not an address to listen on)
@@ -29,6 +30,8 @@ class CoreRequests:
         host = _ON_THIS_MACHINE.get(config.outbound_host, config.outbound_host)
         self.url = f"http://{host}:{config.outbound_port}"
         self._timeout = aiohttp.ClientTimeout(total=config.answer_s + _MARGIN_S, sock_connect=3)
+        token = tokens_in(config.outbound_token_file)[0] if config.outbound_token_file else ""
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "CoreRequests":
@@ -100,7 +103,7 @@ class CoreRequests:
         raw = None if body is None else msgspec.json.encode(body)
         try:
             async with self._session.request(
-                method, self.url + path, data=raw, headers={"Content-Type": "application/json"}
+                method, self.url + path, data=raw, headers={"Content-Type": "application/json"} | self._headers
             ) as response:
                 status, text = response.status, await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError):

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fspiop import time as fsptime
 from fspiop.errors import ErrorCode
-from kitovu_connector import key_files, logs, tls
+from kitovu_connector import key_files, logs, tls, webhook_check
+from kitovu_connector.callers import is_on_network, tokens_in
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config, ConfigError
 from kitovu_connector.configured_core import core_of
@@ -67,6 +68,8 @@ async def examine(config: Config) -> AsyncIterator[Finding]:
     for found in keys:
         yield found
     yield _state(config)
+    if is_on_network(config):
+        yield _callers(config)
     yield await _core(config)
     if any(found.verdict is Verdict.FAULT for found in keys):
         yield Finding("hub", Verdict.SKIPPED, "not asked, because a key or certificate is faulty")
@@ -97,9 +100,19 @@ def _settings(config: Config) -> Finding:
 
 def _files(config: Config) -> Finding:
     try:
+def _callers(config: Config) -> Finding:
+    if config.outbound_token_file:
+        return Finding("core's calls", Verdict.OK, "only a program with a token may call the connector")
+    text = f"every program that can reach {config.outbound_host}:{config.outbound_port} can make payments"
+    advice = "Set outbound_token_file, or outbound_host to 127.0.0.1."
+    return Finding("core's calls", Verdict.WARNING, text, advice)
+
+
         key_files.check_files(config)
     except ConfigError as error:
         return Finding("files", Verdict.FAULT, str(error), "Correct the path, or let this user read the file.")
+        if config.outbound_token_file:
+            tokens_in(config.outbound_token_file)
     return Finding("files", Verdict.OK, "every file can be read")
 
 

@@ -13,10 +13,11 @@ from aiohttp import web
 from fspiop import headers, jws, strictjson, versions
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import identifiers, logs, tls
+from kitovu_connector.callers import check_encoding
 from kitovu_connector.config import Config
 from kitovu_connector.conflicts import Conflict
-from kitovu_connector.known_keys import KnownKeys
 from kitovu_connector.inbound_message import SHOWN_HEADERS, Handler, HasRoutes, Message
+from kitovu_connector.known_keys import KnownKeys
 from kitovu_connector.party_messages import PartyMessages
 from kitovu_connector.relay import Relay
 
@@ -116,12 +117,13 @@ class Inbound:
     async def _let_in(self, request: web.Request) -> Message:
         if self._config.is_pinned and not self._is_connection_of_hub(request):
             raise FspiopError(ErrorCode.CLIENT_ERROR, "this connection is not from the hub", http_status=403)
+        check_encoding(request)
         path = self._path_of(request)
         resource = re.split(r"[/?]", path)[1]
-        _check_identifiers(request)
-        raw = await self._body_of(request, resource)
         if resource not in versions.SUPPORTED:  # a path with the host, or with letters in a percent-encoding
             raise FspiopError(ErrorCode.UNKNOWN_URI, http_status=404)
+        _check_identifiers(request)
+        raw = await self._body_of(request, resource)
         most_values = max(MAX_BODY_BYTES, _most_bytes(request, resource)) // strictjson.OCTETS_OF_A_VALUE
         strictjson.check_structure(raw, most_values=most_values)
         read = headers.read_headers(

@@ -16,9 +16,10 @@ from kitovu_connector import logs, openapi
 from kitovu_connector import payment_conversion as conversion
 from kitovu_connector.aliases import Aliases
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
+from kitovu_connector.callers import Callers
 from kitovu_connector.config import Config
-from kitovu_connector.core_messages import (
 from kitovu_connector.conflicts import Conflict
+from kitovu_connector.core_messages import (
     AliasWanted,
     ConversionTerms,
     Extensions,
@@ -43,12 +44,13 @@ MAX_BODY_BYTES = 65_536
 class Outbound:
     """The requests that the core may send to its connector."""
 
-    def __init__(self, config: Config, store: Store, payer: Payer, aliases: Aliases) -> None:
+    def __init__(self, config: Config, store: Store, payer: Payer, aliases: Aliases, callers: Callers) -> None:
         self._config, self._store, self._payer, self._aliases = config, store, payer, aliases
+        self._callers = callers
 
     def application(self) -> web.Application:
         """Returns the aiohttp application. No program except the core may have access to the application's address."""
-        app = web.Application(middlewares=[_errors], client_max_size=MAX_BODY_BYTES)
+        app = web.Application(middlewares=[_errors, self._callers.middleware], client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/payments", self._pay)
         app.router.add_get("/payments/{id}", self._show)
         app.router.add_post("/payments/{id}/confirm", self._confirm)

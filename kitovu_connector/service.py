@@ -25,6 +25,7 @@ from kitovu_connector.backend import Backend
 from kitovu_connector.bulk_payee import BulkPayee
 from kitovu_connector.bulk_terms import BulkTerms
 from kitovu_connector.bulk_transactions import BulkTransactions
+from kitovu_connector.callers import Callers, is_on_network
 from kitovu_connector.changed_files import ChangedFiles
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config, StartError
@@ -35,6 +36,7 @@ from kitovu_connector.fxp import Fxp
 from kitovu_connector.group_commit import Database
 from kitovu_connector.health import Health
 from kitovu_connector.hub_api import HubApi
+from kitovu_connector.idle_connections import IdleConnections
 from kitovu_connector.inbound import Inbound
 from kitovu_connector.instances import Continued, Instances
 from kitovu_connector.known_keys import KnownKeys
@@ -127,7 +129,8 @@ class Connector:
                 ],
                 relay,
             )
-            outbound = Outbound(config, self._store, self._payer, self._aliases).application()
+            callers = Callers(config)
+            outbound = Outbound(config, self._store, self._payer, self._aliases, callers).application()
             self._health = Health(config, self._hub, self._backend, self._store.database)
             metrics = Metrics(config, self._store, self._hub)
             OutboundLists(self._store, self._lookups, self._health, metrics).add_to(outbound)
@@ -136,10 +139,12 @@ class Connector:
             OutboundHub(HubApi(self._hub)).add_to(outbound)
             self._bulk_transactions = BulkTransactions(config, self._store, self._payer, self._backend)
             files, inward = ChangedFiles(), tls.inward(config)
+            self._files = files
             files.watch([config.signing_key, config.client_cert, config.client_key], self._hub.use_files)
             if inward is not None:
                 server_files = [config.inbound_cert, config.inbound_key]
                 files.watch(server_files, partial(tls.use_server_certificate, inward, config))
+            files.watch([config.outbound_token_file], callers.use_file)
             continued: tuple[_Continued, ...] = (
                 self._payer,
                 self._payee,
@@ -165,7 +170,7 @@ class Connector:
             for_hub = await self._serve("inbound", self._inbound.application(), opened, inward)
             for_core = await self._serve("outbound", outbound, opened)
             if config.reference_api:
-                await self._serve("reference", application(self._reference_parts(), self._backend), opened)
+                await self._serve("reference", application(self._reference_parts(), self._backend, callers), opened)
             for part in continued:
                 await part.resume()
             self._opened = opened.pop_all()
@@ -179,6 +184,8 @@ class Connector:
         )
         if not (config.verify_jws or config.is_pinned):
             log.warning("callers_are_not_proven", inbound_port=config.inbound_port)
+        if is_on_network(config) and not config.outbound_token_file:
+            log.warning("core_is_not_proven", outbound_port=config.outbound_port, advice="set outbound_token_file")
         return self
 
     async def __aexit__(
@@ -296,9 +303,15 @@ class Connector:
     ) -> str:
         """Starts a server. Returns its URL."""
         host, port = getattr(self._config, f"{name}_host"), getattr(self._config, f"{name}_port")
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+        idle = IdleConnections()
+        app.middlewares.insert(0, idle.middleware)
+        # Compressed bodies are refused. aiohttp would unpack each of them before the refusal.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2, auto_decompress=False)
         await runner.setup()
         opened.push_async_callback(runner.cleanup)
+        opened.push_async_callback(idle.close)
+        assert runner.server is not None
+        idle.start(runner.server)
         try:
             await web.TCPSite(runner, host, port, reuse_address=True, ssl_context=context).start()
         except OSError as error:

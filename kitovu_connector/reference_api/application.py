@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from aiohttp import web
 
+from kitovu_connector.callers import Callers
 from kitovu_connector.reference_api.errors import answer_errors
 
 MAX_BODY_BYTES = 5_242_880  # of a bulk
@@ -22,7 +23,7 @@ class _CanBeWell(Protocol):
     async def is_well(self) -> bool: ...
 
 
-def application(parts: Sequence[HasCalls], backend: object) -> web.Application:
+def application(parts: Sequence[HasCalls], backend: object, callers: Callers) -> web.Application:
     """Returns the aiohttp application. No program except the front end may have access to the application's address."""
 
     async def health(_: web.Request) -> web.Response:
@@ -31,7 +32,7 @@ def application(parts: Sequence[HasCalls], backend: object) -> web.Application:
         core = {True: "OK", False: "NO_ANSWER", None: "NOT_ASKED"}[is_well]
         return web.json_response({"status": "OK", "core": core})
 
-    app = web.Application(middlewares=[answer_errors], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[answer_errors, callers.middleware], client_max_size=MAX_BODY_BYTES)
     app.router.add_get("/", _health)
     app.router.add_get("/health", health)
     for part in parts:

@@ -64,7 +64,8 @@ async def answer_errors(
             code=error.code,
             why=logs.without_numbers(error.description),
         )
-        return ApiError(400, error.code, error.description).response()
+        status = error.http_status if error.http_status in (401, 403) else 400
+        return ApiError(status, error.code, error.description).response()
     except Conflict:
         found = FspiopError(ErrorCode.MODIFIED_REQUEST, "this id was used for another call")
         return ApiError(400, found.code, found.description).response()

@@ -12,6 +12,7 @@ from fspiop import bodies, money
 from fspiop import time as fsptime
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, FspiopError, text_of
+from fspiop.paths import path_of
 from kitovu_connector.config import Config
 from kitovu_connector.exchanges import Exchanges
 from kitovu_connector.payer import Payer
@@ -93,7 +94,7 @@ class Transfers:
         transfer_id = request.match_info["id"]
         payment = self._store.payment_of_transfer(transfer_id)
         if payment is None:
-            reply = await self._exchanges.ask(("transfers", transfer_id), "GET", f"/transfers/{transfer_id}")
+            reply = await self._exchanges.ask(("transfers", transfer_id), "GET", path_of("transfers", transfer_id))
             shown: dict[str, Any] = {"transferId": transfer_id, "fulfil": _body_and_headers(reply)}
             return web.json_response(shown | {"currentState": COMPLETED})
         payment = await self._payer.wait_for_report(payment.order.home_id, self._config.request_s) or payment

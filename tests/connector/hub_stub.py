@@ -24,6 +24,7 @@ from fspiop.time import format_datetime, http_date
 from hub.local.net import free_port
 from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.config import Config
+from kitovu_connector.events import Handler
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import Payment
 from kitovu_connector.service import Connector
@@ -81,6 +82,7 @@ class Scheme:
         default_factory=lambda: {name: [name] for name in ("Hub", "blue", "red")}
     )
     tells: Callable[[str], dict[str, Any]] = field(default_factory=lambda: told)  # PUT /transfers in this state
+    handlers: list[Handler] = field(default_factory=list)  # of events, from the next start on
     connector: Connector = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -211,6 +213,8 @@ class Scheme:
     async def start(self) -> None:
         """Green's connector, on the state that it left."""
         self.connector = Connector(self.config, self.core)
+        for handler in self.handlers:
+            self.connector.on_event(handler)
         await self.connector.__aenter__()
 
     async def stop(self) -> None:

@@ -1,0 +1,88 @@
+"""Checks the callers of the servers for the core: no web page, no compressed body, and a token if the setting has one.
+
+A web page of any site can send requests to a server on the reader's own machine. A browser names the site in such a
+request.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from pathlib import Path
+
+from aiohttp import web
+
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector.config import Config, ConfigError
+
+_LEAST_CHARACTERS = 32
+_WITHOUT_TOKEN = frozenset({"/", "/health", "/health/live"})
+"""A program that starts the connector again has no token. These answers have no data of payments."""
+
+
+class Callers:
+    """The programs that may call the servers for the core."""
+
+    def __init__(self, config: Config) -> None:
+        self._file = config.outbound_token_file
+        self._digests: list[bytes] = []
+        self.use_file()
+
+    def use_file(self) -> None:
+        """Uses the present content of `outbound_token_file`. Raises ConfigError for a faulty file."""
+        if self._file:
+            self._digests = [_digest(token) for token in tokens_in(self._file)]
+
+    @web.middleware
+    async def middleware(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Refuses a request of a caller that may not call. The outer middleware turns FspiopError into a response."""
+        if "Origin" in request.headers:
+            raise FspiopError(ErrorCode.CLIENT_ERROR, "origin: a web page may not call the connector", http_status=403)
+        check_encoding(request)
+        if self._file and request.path not in _WITHOUT_TOKEN and not self._is_proven(request):
+            text = "authorization: must have a token of outbound_token_file"
+            raise FspiopError(ErrorCode.CLIENT_ERROR, text, http_status=401)
+        return await handler(request)
+
+    def _is_proven(self, request: web.Request) -> bool:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        found = _digest(token.strip())
+        is_known = any([hmac.compare_digest(found, digest) for digest in self._digests])  # noqa: C419 - each is compared
+        return scheme.lower() == "bearer" and is_known
+
+
+def tokens_in(file: str) -> list[str]:
+    """Returns the tokens of a file, one on each line. The first is the newest. Raises ConfigError for a faulty file."""
+    try:
+        tokens = Path(file).read_text("utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"outbound_token_file: {file} cannot be read: {error}") from None
+    if not tokens or any(len(token) < _LEAST_CHARACTERS or not token.isascii() for token in tokens):
+        text = f"outbound_token_file: {file} must have a token of {_LEAST_CHARACTERS} characters or more on each line"
+        raise ConfigError(text)
+    return tokens
+
+
+def check_encoding(request: web.Request) -> None:
+    """Raises FspiopError for a compressed body, because a small one can fill the memory."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-encoding: is not supported")
+
+
+def is_on_network(config: Config) -> bool:
+    """Returns whether programs of other machines can call the servers for the core."""
+    hosts = [config.outbound_host, *([config.reference_host] if config.reference_api else [])]
+    return not all(map(_is_loopback, hosts))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
