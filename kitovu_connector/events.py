@@ -89,7 +89,7 @@ class Events:
 
     async def _tell_due(self) -> int:
         """Sends the events that are due. Returns the number of events that the core accepted."""
-        due = [event for age, event in self._records.oldest_open(_PAGE) if age >= _pause(event.tries)]
+        due = [event for age, event in await self._records.oldest_open(_PAGE) if age >= _pause(event.tries)]
         places = asyncio.Semaphore(_AT_ONCE)
 
         async def tell(event: EventRecord) -> bool:
@@ -120,13 +120,7 @@ class Events:
         if not self._config.webhook_url:
             return
         assert self._session is not None
-        now = str(int(time.time()))
-        headers = {
-            "Content-Type": "application/json",
-            "webhook-id": event.id,
-            "webhook-timestamp": now,
-            "webhook-signature": signature(self._key, event.id, now, event.body),
-        }
+        headers = headers_of(self._key, event.id, str(int(time.time())), event.body)
         async with self._session.post(
             self._config.webhook_url, data=event.body, headers=headers, allow_redirects=False
         ) as response:
@@ -138,6 +132,16 @@ class _NotTaken(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
+
+
+def headers_of(key: bytes, event_id: str, timestamp: str, body: bytes) -> dict[str, str]:
+    """Returns the headers of a signed event."""
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": event_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": signature(key, event_id, timestamp, body),
+    }
 
 
 def signature(key: bytes, event_id: str, timestamp: str, body: bytes) -> str:

@@ -15,6 +15,7 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 
 GROUP_AT_MOST = 200
+_READERS = 2  # a count of all records must not delay a list
 
 
 class Duplicate(Exception):
@@ -58,9 +59,10 @@ Job = Callable[[Connection], T]
 
 
 class Database(ABC):
-    """A database with one reader, and with one writer that commits in groups.
+    """One writer, which commits in groups, and several readers.
 
-    A read returns the data of every earlier awaited write.
+    A read sees every write that has been awaited. `reader` is for the reads of single records, in the thread of the
+    event loop. `read` is for lists and counts, in threads of their own, because they can take long.
     """
 
     is_shared = False
@@ -72,6 +74,8 @@ class Database(ABC):
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="state-reader")
+        self._idle: list[Connection] = []  # connections of readers that no thread uses
         self._waiting: list[tuple[Job[Any], asyncio.Future[Any]]] = []
         self._drain: asyncio.Task[None] | None = None
 
@@ -79,6 +83,24 @@ class Database(ABC):
     @abstractmethod
     def reader(self) -> Connection:
         """The connection for reads, in the thread of the event loop."""
+
+    @abstractmethod
+    def new_reader(self) -> Connection:
+        """Returns one more connection for reads, in any thread. `disconnect` closes it."""
+
+    async def read(self, job: Job[T]) -> T:
+        """Runs a job that only reads, in a thread of its own."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, job)
+
+    def _read(self, job: Job[T]) -> T:
+        try:
+            conn = self._idle.pop()
+        except IndexError:
+            conn = self.new_reader()
+        try:
+            return job(conn)
+        finally:
+            self._idle.append(conn)
 
     @abstractmethod
     def begin(self) -> Connection:
@@ -130,6 +152,7 @@ class Database(ABC):
         if self._drain is not None:
             await self._drain
         self._thread.shutdown(wait=True)
+        self._readers.shutdown(wait=True)
         self.disconnect()
 
     async def _drain_all(self) -> None:

@@ -1,9 +1,11 @@
 """The instances of a connector that share a state: leases, takeovers, and notifications of changes.
 
-Each open record has an owner, which is the instance that continues the record. Each instance renews its lease every
-second. The database's clock decides whether a lease has ended. If an instance's lease has ended, another instance
-becomes the owner of the open records, and continues them as after a restart. If an instance was only slow, it finds
-that it is no longer the owner, and stops.
+Each open record has an owner, the instance that continues it. An instance has a lease, by the database's clock, which
+it renews each second. When a lease has ended, another instance becomes the owner of the open records, and continues
+them as after a restart. An instance that was only slow finds that it is no longer the owner, and stops.
+
+Events have an owner too, which sends them to the core. An instance without a webhook and without a handler for events
+sends none, so it never becomes the owner of an event.
 """
 
 import asyncio
@@ -16,6 +18,7 @@ from typing import Protocol
 import structlog
 
 from kitovu_connector import logs, relay
+from kitovu_connector.config import StartError
 from kitovu_connector.group_commit import Connection, Database
 from kitovu_connector.relay import Relay
 from kitovu_connector.state_schema import OPEN_TABLES
@@ -23,9 +26,11 @@ from kitovu_connector.state_schema import OPEN_TABLES
 log = structlog.get_logger(__name__)
 
 LEASE_S = 5.0
+TAKEN_AT_ONCE = 1000
 _RENEW_EVERY_S = 1.0
 _LOOK_EVERY_S = 30.0  # for own records that nothing continues, because a notification was lost
 _FORGET_AFTER_S = 60.0
+_LIVES = "lease_until > seconds_now()"
 
 
 class Continued(Protocol):
@@ -48,9 +53,13 @@ class Instances:
         """Begins a lease, and makes this instance the owner of all open records that no instance continues.
 
         `changed` are the functions to call with the key of a record that another instance has changed, by topic.
+
+        Raises StartError if another instance sends events to the core, and this one could not.
         """
         self._parts, self._changed = parts, changed
-        await self._db.write(partial(_renew, self._db))
+        await self._db.write(partial(_join, self._db))
+        while await self._db.write(partial(_renew, self._db)) == TAKEN_AT_ONCE:
+            pass
         loop = asyncio.get_running_loop()
 
         def told(topic: str, key: str) -> None:
@@ -78,14 +87,23 @@ class Instances:
                 taken = await self._db.write(partial(_renew, self._db))
                 if taken:
                     log.warning("taken_over", records=taken)
+                if taken == TAKEN_AT_ONCE:  # the other instances renew their leases in between
+                    looked_at = -_LOOK_EVERY_S
+                    continue
                 if taken or time.monotonic() - looked_at >= _LOOK_EVERY_S:
                     looked_at = time.monotonic()
                     self._relay.read()
-                    for part in self._parts:
-                        await part.resume()
+                    await self._resume()
             except Exception as error:  # the database is away for a moment
                 log.error("lease_not_renewed", error=logs.trace_of(error))
             await asyncio.sleep(_RENEW_EVERY_S)
+
+    async def _resume(self) -> None:
+        for part in self._parts:
+            try:
+                await part.resume()
+            except Exception as error:  # one part must not keep the others from going on
+                log.error("not_resumed", part=type(part).__name__, error=logs.trace_of(error))
 
     def _told(self, topic: str, key: str) -> None:
         try:
@@ -97,23 +115,63 @@ class Instances:
             log.error("change_not_read", topic=topic, error=logs.trace_of(error))
 
 
-def _renew(database: Database, conn: Connection) -> int:
-    """Renews the lease of this instance, and makes this instance the owner of all open records without a living owner.
+def _join(database: Database, conn: Connection) -> None:
+    """Raises StartError if events would be lost at this instance: another one sends events, and this one does not."""
+    others = conn.execute(f"SELECT DISTINCT tells_events FROM instance WHERE {_LIVES}").fetchall()  # noqa: S608
+    tells = {bool(row["tells_events"]) for row in others}
+    if True in tells and not _tells_events(database):
+        text = "another instance sends events to the core, and this one has neither webhook_url nor a handler"
+        raise StartError(f"state: {text}")
+    if False in tells and _tells_events(database):
+        log.warning("events_of_another_instance_are_not_stored", advice="give every instance the same webhook_url")
 
-    Returns the number of new records of this instance.
+
+def _renew(database: Database, conn: Connection) -> int:
+    """Renews the lease of this instance, and makes it the owner of what has no living owner. Returns how much.
+
+    Takes at most TAKEN_AT_ONCE records, because the other instances cannot renew their leases meanwhile.
     """
-    mine = database.instance
     conn.execute(
-        "INSERT INTO instance (id, lease_until) VALUES (?, seconds_now() + ?)"
-        " ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until",
-        (mine, LEASE_S),
+        "INSERT INTO instance (id, lease_until, tells_events) VALUES (?, seconds_now() + ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, tells_events = excluded.tells_events",
+        (database.instance, LEASE_S, int(_tells_events(database))),
     )
     conn.execute("DELETE FROM instance WHERE lease_until < seconds_now() - ?", (_FORGET_AFTER_S,))
-    return sum(
-        conn.execute(
-            f"UPDATE {table} SET owner = ? WHERE is_open = 1 AND owner <> ?"  # noqa: S608
-            " AND owner NOT IN (SELECT id FROM instance WHERE lease_until > seconds_now())",
-            (mine, mine),
-        ).rowcount
-        for table in OPEN_TABLES
+    taken = 0
+    for table, key in OPEN_TABLES.items():
+        for row in conn.execute(_ORPHANS[table], (database.instance,)).fetchall():
+            kind = row.get("kind")
+            if taken < TAKEN_AT_ONCE and (kind != "event" or _tells_events(database)):
+                taken += _take(database, conn, table, key, row["owner"], kind, TAKEN_AT_ONCE - taken)
+    return taken
+
+
+def _take(
+    database: Database, conn: Connection, table: str, key: str, owner: str, kind: str | None, at_most: int
+) -> int:
+    where, values = ("kind = ? AND ", [kind]) if kind is not None else ("", [])
+    where += "is_open = 1 AND owner = ?"
+    return conn.execute(
+        f"UPDATE {table} SET owner = ? WHERE {where} AND {key} IN"  # noqa: S608
+        f" (SELECT {key} FROM {table} WHERE {where} ORDER BY {key} LIMIT ?)",
+        (database.instance, *values, owner, *values, owner, at_most),
+    ).rowcount
+
+
+def _tells_events(database: Database) -> bool:
+    return database.describe is not None
+
+
+def _orphans(table: str, columns: str) -> str:
+    """Returns a statement for the owners, without a lease, of open records. It reads one record of each owner."""
+    step = f"SELECT {columns} FROM {table} WHERE is_open = 1"  # noqa: S608
+    previous = ", ".join(f"found.{column}" for column in columns.split(", "))
+    return (
+        f"WITH RECURSIVE found AS (({step} ORDER BY {columns} LIMIT 1) UNION ALL"  # noqa: S608
+        f" SELECT next.* FROM found CROSS JOIN LATERAL"
+        f" ({step} AND ({columns}) > ({previous}) ORDER BY {columns} LIMIT 1) AS next)"
+        f" SELECT {columns} FROM found WHERE owner <> ? AND owner NOT IN (SELECT id FROM instance WHERE {_LIVES})"
     )
+
+
+_ORPHANS = {table: _orphans(table, "kind, owner" if table == "exchange" else "owner") for table in OPEN_TABLES}

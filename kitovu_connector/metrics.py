@@ -1,7 +1,7 @@
 """The connector's metrics for Prometheus. Each read collects the metrics from the connector's state."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -15,33 +15,38 @@ from kitovu_connector.config import Config
 from kitovu_connector.store import Store
 
 
-class Metrics(Collector):
+class Metrics:
     """The figures of one connector. Each connector has its own registry, because one program can run several
     connectors.
     """
 
     def __init__(self, config: Config, store: Store, hub: HubClient) -> None:
         self._config, self._store, self._hub = config, store, hub
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
 
-    def exposition(self) -> tuple[bytes, str]:
+    async def exposition(self) -> tuple[bytes, str]:
         """Returns all figures as text, and the content type."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        registry = CollectorRegistry(auto_describe=False)
+        counts, waiting = await self._store.counts(), await self._store.waiting_events()
+        registry.register(_Figures([*self._of_state(counts, waiting), *self._others()]))
+        return generate_latest(registry), CONTENT_TYPE_LATEST
 
-    def describe(self) -> list[Metric]:
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """Yields the figures. Without an answer of the hub, the hub's figures are missing."""
-        counts = GaugeMetricFamily(
+    def _of_state(self, counts: Sequence[tuple[str, str, int]], waiting: int) -> Iterator[Metric]:
+        transfers = GaugeMetricFamily(
             "kitovu_connector_transfers",
             "Transfers in the state, by direction and state",
             labels=["direction", "state"],
         )
-        for direction, state, count in self._store.counts():
-            counts.add_metric([direction, state], count)
-        yield counts
+        for direction, state, count in counts:
+            transfers.add_metric([direction, state], count)
+        yield transfers
+        yield GaugeMetricFamily(
+            "kitovu_connector_events_waiting", "Events that the core has not accepted yet, of all instances", waiting
+        )
+
+    def _others(self) -> Iterator[Metric]:
+        """Yields the figures about the hub and the certificates. Without an answer of the hub, its figures are
+        missing.
+        """
         measured = self._hub.clock.measured
         if measured is not None:
             text = "Seconds by which the hub's clock is ahead of this machine's clock"
@@ -59,3 +64,14 @@ class Metrics(Collector):
                 certificate = x509.load_pem_x509_certificate(Path(file).read_bytes())
                 ends.add_metric([name], certificate.not_valid_after_utc.timestamp())
         yield ends
+
+
+class _Figures(Collector):
+    def __init__(self, figures: Sequence[Metric]) -> None:
+        self._figures = figures
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._figures

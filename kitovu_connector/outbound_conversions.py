@@ -38,15 +38,15 @@ class OutboundConversions:
         rows: list[tuple[float, str, ConversionLine | None]] = [
             # A payment without a conversion has no line, but its place in the order.
             (changed_at, f"{payment.transfer_id}/OUT", _of_payment(payment, changed_at))
-            for changed_at, payment in self._store.sent_payments(since, after, limit=limit)
+            for changed_at, payment in await self._store.sent_payments(since, after, limit=limit)
         ]
         rows += [
             (changed_at, f"{sent.id}/INITIATOR", _of_sent(sent, changed_at))
-            for changed_at, sent in self._sent.changed_since(since, after, suffix="/INITIATOR", limit=limit)
+            for changed_at, sent in await self._sent.changed_since(since, after, suffix="/INITIATOR", limit=limit)
         ]
         rows += [
             (changed_at, f"{found.id}/FXP", _of_received(found, changed_at))
-            for changed_at, found in self._received.changed_since(since, after, suffix="/FXP", limit=limit)
+            for changed_at, found in await self._received.changed_since(since, after, suffix="/FXP", limit=limit)
         ]
         page = sorted(rows, key=lambda row: row[:2])[:limit]
         last = page[-1][:2] if len(page) == limit else None

@@ -85,7 +85,7 @@ class OutboundLists:
         if state is not None and state not in State.__members__:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"state: must be one of {', '.join(State)}")
         limit = limit_of(wanted)
-        rows = self._store.payments(*after_of(wanted), state=state, limit=limit)
+        rows = await self._store.payments(*after_of(wanted), state=state, limit=limit)
         lines = [payment_line(payment, changed_at) for changed_at, payment in rows]
         last = (rows[-1][0], rows[-1][1].order.home_id) if len(rows) == limit else None
         return shown(Payments(payments=lines, next=next_of(last)))
@@ -102,11 +102,11 @@ class OutboundLists:
                 f"{payment.transfer_id}/OUT",
                 _outgoing(payment, changed_at) if payment.transfer_body else None,
             )
-            for changed_at, payment in self._store.sent_payments(since, after, limit=limit)
+            for changed_at, payment in await self._store.sent_payments(since, after, limit=limit)
         ]
         incoming = [
             (changed_at, f"{found.transfer_id}/IN", incoming_line(found, changed_at))
-            for changed_at, found in self._store.received_transfers(since, after, limit=limit)
+            for changed_at, found in await self._store.received_transfers(since, after, limit=limit)
         ]
         rows = sorted([*outgoing, *incoming], key=lambda row: row[:2])[:limit]
         last = rows[-1][:2] if len(rows) == limit else None
@@ -146,7 +146,7 @@ class OutboundLists:
         return shown(Live())
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
-        text, content_type = self._metrics.exposition()
+        text, content_type = await self._metrics.exposition()
         return web.Response(body=text, headers={"Content-Type": content_type})
 
 

@@ -11,7 +11,8 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, LiteralString, cast
+from concurrent.futures import Future
+from typing import Any, LiteralString, TypeVar, cast
 
 import psycopg
 import structlog
@@ -23,10 +24,14 @@ from kitovu_connector import logs, state_schema
 from kitovu_connector.config import StartError
 from kitovu_connector.group_commit import Connection, Database, Duplicate, Result
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 1.0
 _LONGEST_NOTICE = 8000  # PostgreSQL's limit
+_LOOP_WAITS_S = 0.5
+_LOOP_STATEMENT_S = 2.0
+_LIST_STATEMENT_S = 60.0
 # A dead connection is noticed within these times. Values in the URL take precedence.
 _TIMES = {
     "connect_timeout": "3",
@@ -45,8 +50,8 @@ SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('sync
 class _Link:
     """A connection to the database. If the connection is lost, the next statement opens a new one."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, statement_s: float = 10.0) -> None:
+        self._url, self._statement_s = url, statement_s
         self._conn: psycopg.Connection[dict[str, Any]] | None = None
         self._failed_at = -_RETRY_S
 
@@ -57,11 +62,16 @@ class _Link:
         if time.monotonic() - self._failed_at < _RETRY_S:
             raise psycopg.OperationalError("the database of the state cannot be reached")
         try:
-            self._conn = _connect(self._url)
+            self._conn = self._made()
         except psycopg.OperationalError:
             self._failed_at = time.monotonic()
             raise
         return self._conn
+
+    def _made(self) -> psycopg.Connection[dict[str, Any]]:
+        made = _connect(self._url)
+        made.execute("SELECT set_config('statement_timeout', %s, false)", (f"{self._statement_s:g}s",))
+        return made
 
     def drop(self) -> None:
         """Closes the connection."""
@@ -84,6 +94,54 @@ class _Link:
             return _run(self.open(), sql, values)
 
 
+class _LoopLink(_Link):
+    """A connection for the thread of the event loop, which must not stand still while the database is away.
+
+    Another thread makes the connection. A read waits for it a moment only.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, _LOOP_STATEMENT_S)
+        self._making: Future[psycopg.Connection[dict[str, Any]]] | None = None
+
+    def drop(self) -> None:
+        super().drop()
+        if self._making is not None:
+            self._making.add_done_callback(_close_made)
+            self._making = None
+
+    def _made(self) -> psycopg.Connection[dict[str, Any]]:
+        if self._making is None:
+            self._making = _in_thread(super()._made)
+        try:
+            made = self._making.result(_LOOP_WAITS_S)
+        except TimeoutError:  # the next read looks again
+            raise psycopg.OperationalError("the database of the state cannot be reached") from None
+        except BaseException:
+            self._making = None
+            raise
+        self._making = None
+        return made
+
+
+def _in_thread(make: Callable[[], T]) -> "Future[T]":
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(make())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="state-connection", daemon=True).start()
+    return future
+
+
+def _close_made(future: "Future[psycopg.Connection[dict[str, Any]]]") -> None:
+    if future.exception() is None:
+        future.result().close()
+
+
 class _Writer:
     def __init__(self, conn: psycopg.Connection[dict[str, Any]]) -> None:
         self._conn = conn
@@ -102,20 +160,29 @@ class PostgresqlDatabase(Database):
         super().__init__()
         self.instance = uuid.uuid4().hex
         try:
-            self._url = conninfo.make_conninfo(url, **(_TIMES | cast(dict[str, str], conninfo.conninfo_to_dict(url))))
+            given = cast(dict[str, str], conninfo.conninfo_to_dict(url))
+            self._url = conninfo.make_conninfo(url, **(_TIMES | given))
+            self._loop_url = conninfo.make_conninfo(url, **(_TIMES | {"tcp_user_timeout": "2000"} | given))
             with _connect(self._url) as conn:
                 _upgrade(conn)
                 _compare(conn, common)
                 self._place = _place_of(conn)
         except psycopg.Error as error:
             raise StartError(f"state: PostgreSQL: {_first_line(error)}") from None
-        self._reading, self._writing = _Link(self._url), _Link(self._url)
+        self._reading, self._writing = _LoopLink(self._loop_url), _Link(self._url)
+        self._further: list[_Link] = []
         self._listener: _Listener | None = None
 
     @property
     def reader(self) -> Connection:
         """The connection for reads."""
         return self._reading
+
+    def new_reader(self) -> Connection:
+        """Returns one more connection for reads."""
+        made = _Link(self._url, _LIST_STATEMENT_S)
+        self._further.append(made)
+        return made
 
     def begin(self) -> Connection:
         """Begins a transaction. At most one instance has a transaction at a time."""
@@ -139,8 +206,8 @@ class PostgresqlDatabase(Database):
         """Closes all connections."""
         if self._listener is not None:
             self._listener.stop()
-        self._writing.drop()
-        self._reading.drop()
+        for link in (self._writing, self._reading, *self._further):
+            link.drop()
 
     def tell(self, conn: Connection, topic: str, key: str) -> None:
         """Notifies the other instances of a change, once the transaction is durable."""
@@ -176,12 +243,17 @@ class _Listener:
                     self._told("", "")
                     while not self._is_stopped.is_set():
                         for notice in conn.notifies(timeout=0.5):
-                            instance, topic, key = notice.payload.split(" ", 2)
-                            if instance != self._instance:
-                                self._told(topic, key)
-            except psycopg.Error as error:
+                            self._take(notice.payload)
+            except Exception as error:  # without this thread, the instance would hear of no change any more
                 log.warning("state_not_heard", why=_first_line(error))
                 self._is_stopped.wait(_RETRY_S)
+
+    def _take(self, payload: str) -> None:
+        """Passes a notification on. Ignores other forms, because each user of the database may notify."""
+        instance, _, rest = payload.partition(" ")
+        topic, is_complete, key = rest.partition(" ")
+        if is_complete and topic and instance != self._instance:
+            self._told(topic, key)
 
 
 def examine(url: str) -> str:
@@ -241,6 +313,7 @@ def _upgrade(conn: psycopg.Connection[dict[str, Any]]) -> None:
         if version == newest:
             return
         steps = "".join([*state_schema.UPGRADES[version:], state_schema.POSTGRESQL_ONLY])
+        conn.execute("SET LOCAL statement_timeout = '10min'")  # a new index reads the whole table
         conn.execute(cast(LiteralString, state_schema.in_postgresql(steps)))
         _set(conn, "version", str(newest))
 

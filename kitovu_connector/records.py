@@ -11,6 +11,7 @@ import structlog
 from kitovu_connector import logs
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.group_commit import Connection, Database, Duplicate
+from kitovu_connector.store import readable
 
 log = structlog.get_logger(__name__)
 
@@ -189,26 +190,32 @@ class Records(Generic[R]):
         """Returns every record that is open and that this instance continues."""
         sql = "SELECT record FROM exchange WHERE kind = ? AND is_open = 1 AND owner = ?"
         rows = self._db.reader.execute(sql, (self._kind, self._db.instance)).fetchall()
-        return [self._read(row["record"]) for row in rows]
+        return readable([row["record"] for row in rows], self._of)
 
-    def oldest_open(self, limit: int) -> list[tuple[float, R]]:
-        """Returns open records of this instance in the order of their last change, each with the seconds since this
-        change.
-        """
-        rows = self._db.reader.execute(OLDEST_OPEN, (self._kind, self._db.instance, limit))
-        return [(row["age"], self._read(row["record"])) for row in rows.fetchall()]
+    async def oldest_open(self, limit: int) -> list[tuple[float, R]]:
+        """Returns open records of this instance in the order of their last change, each with the seconds since then."""
 
-    def changed_since(self, since: float, after: str, *, suffix: str, limit: int) -> list[tuple[float, R]]:
+        def job(conn: Connection) -> list[tuple[float, R]]:
+            rows = conn.execute(OLDEST_OPEN, (self._kind, self._db.instance, limit)).fetchall()
+            return [(row["age"], self._read(row["record"])) for row in rows]
+
+        return await self._db.read(job)
+
+    async def changed_since(self, since: float, after: str, *, suffix: str, limit: int) -> list[tuple[float, R]]:
         """Returns records in the order of their last change, each with the time of this change.
 
         `after` is the place's id with the suffix.
         """
-        rows = self._db.reader.execute(
+        statement = (
             f"SELECT changed_at, record FROM exchange WHERE kind = ? AND (changed_at, id || '{suffix}') > (?, ?)"  # noqa: S608
-            f" AND changed_at >= ? ORDER BY changed_at, id || '{suffix}' LIMIT ?",
-            (self._kind, since, after, since, limit),
+            f" AND changed_at >= ? ORDER BY changed_at, id || '{suffix}' LIMIT ?"
         )
-        return [(row["changed_at"], self._read(row["record"])) for row in rows.fetchall()]
+
+        def job(conn: Connection) -> list[tuple[float, R]]:
+            rows = conn.execute(statement, (self._kind, since, after, since, limit)).fetchall()
+            return [(row["changed_at"], self._read(row["record"])) for row in rows]
+
+        return await self._db.read(job)
 
     async def delete_old(self, retention_s: float) -> None:
         """Deletes records that ended longer ago than a given age, a hundred records at a time. Runs as long as the

@@ -14,13 +14,14 @@ import structlog
 
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector.background import Background
-from kitovu_connector.group_commit import Connection, Database
+from kitovu_connector.group_commit import Connection, Database, Row
 from kitovu_connector.inbound_message import Handler, Message
 
 log = structlog.get_logger(__name__)
 
 TOPIC = "relayed"
 _KEPT_S = 60.0
+_PAGE = 100
 # Of one sender, because anybody can send callbacks that nothing waits for:
 _MOST_A_SECOND = 200
 _MOST_BYTES_AT_ONCE = 16 * 1024 * 1024  # three of the largest callbacks
@@ -54,6 +55,7 @@ class Relay:
         row = database.reader.execute("SELECT coalesce(max(id), 0) AS last FROM relayed").fetchone()
         assert row is not None
         self._last: int = row["last"]
+        self._is_behind = False  # a notification has come since the last read
 
     def add(self, route: str, handler: Handler) -> None:
         """Adds the handler of a route."""
@@ -64,8 +66,12 @@ class Relay:
         await self._background.close()
 
     async def publish(self, route: str, message: Message) -> None:
-        """Stores a callback for the other instances. Raises FspiopError 2005 if its sender sends too much."""
-        self._check_rate(message.source, len(message.raw))
+        """Stores a callback for the other instances. Raises FspiopError 2005 if its sender sends too much.
+
+        The hub itself may send as many as it has requests of this DFSP to answer.
+        """
+        if not message.is_from_hub:
+            self._check_rate(message.source, len(message.raw))
         relayed = Relayed(
             route=route,
             names=dict(message.names),
@@ -89,13 +95,23 @@ class Relay:
 
     def read(self) -> None:
         """Passes the callbacks that the other instances have stored to this instance's handlers."""
-        rows = self._db.reader.execute(
-            "SELECT id, sender, message FROM relayed WHERE id > ? ORDER BY id", (self._last,)
-        ).fetchall()
-        for row in rows:
-            self._last = row["id"]
-            if row["sender"] != self._db.instance:
-                self._background.start(self._handle(msgspec.json.decode(row["message"], type=Relayed)))
+        self._is_behind = True
+        self._background.start_once(TOPIC, self._read_all)
+
+    async def _read_all(self) -> None:
+        def job(conn: Connection) -> list[Row]:
+            return conn.execute(
+                "SELECT id, sender, message FROM relayed WHERE id > ? ORDER BY id LIMIT ?", (self._last, _PAGE)
+            ).fetchall()
+
+        while self._is_behind:
+            self._is_behind = False
+            rows = await self._db.read(job)
+            for row in rows:
+                self._last = row["id"]
+                if row["sender"] != self._db.instance:
+                    self._background.start(self._handle(msgspec.json.decode(row["message"], type=Relayed)))
+            self._is_behind = self._is_behind or len(rows) == _PAGE
 
     async def _handle(self, relayed: Relayed) -> None:
         handler = self._handlers.get(relayed.route)

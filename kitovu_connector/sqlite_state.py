@@ -36,7 +36,9 @@ class SqliteDatabase(Database):
         try:
             self._writing = _connect(directory / "connector.sqlite3")
             _upgrade(self._writing)
-            self._reading = _connect(directory / "connector.sqlite3", read_only=True)
+            self._file = directory / "connector.sqlite3"
+            self._reading = _connect(self._file, read_only=True)
+            self._further: list[sqlite3.Connection] = []
         except sqlite3.Error as error:
             self._lock.release()
             raise StartError(f"state: {directory}: {error}") from None
@@ -48,6 +50,12 @@ class SqliteDatabase(Database):
     def reader(self) -> Connection:
         """The connection for reads."""
         return cast(Connection, self._reading)
+
+    def new_reader(self) -> Connection:
+        """Returns one more connection for reads."""
+        made = _connect(self._file, read_only=True)
+        self._further.append(made)
+        return cast(Connection, made)
 
     def begin(self) -> Connection:
         """Begins a transaction."""
@@ -61,8 +69,8 @@ class SqliteDatabase(Database):
 
     def disconnect(self) -> None:
         """Closes the file, so that another connector may use the directory."""
-        self._writing.close()
-        self._reading.close()
+        for conn in (self._writing, self._reading, *self._further):
+            conn.close()
         self._lock.release()
 
 

@@ -81,10 +81,20 @@ DROP INDEX IF EXISTS exchange_waiting;
 CREATE INDEX IF NOT EXISTS exchange_due ON exchange (kind, owner, changed_at, id) WHERE is_open = 1;
 CREATE INDEX IF NOT EXISTS exchange_ended ON exchange (kind, changed_at) WHERE is_open = 0;
 """,
+    # 5: the open records of one owner, and the owners of open records, however many others are open
+    """
+DROP INDEX IF EXISTS payment_unfinished;
+DROP INDEX IF EXISTS quote_unfinished;
+DROP INDEX IF EXISTS incoming_unfinished;
+DROP INDEX IF EXISTS exchange_unfinished;
+CREATE INDEX IF NOT EXISTS payment_due ON payment (owner, home_id) WHERE is_open = 1;
+CREATE INDEX IF NOT EXISTS quote_due ON quote (owner, quote_id) WHERE is_open = 1;
+CREATE INDEX IF NOT EXISTS incoming_due ON incoming (owner, transfer_id) WHERE is_open = 1;
+""",
 )
 
-OPEN_TABLES = ("payment", "quote", "incoming", "exchange")
-"""The tables whose open records an instance continues."""
+OPEN_TABLES = {"payment": "home_id", "quote": "quote_id", "incoming": "transfer_id", "exchange": "id"}
+"""The tables whose open records an instance continues, with their keys. A record of `exchange` also has a kind."""
 
 # An end is never left, whatever the program thinks.
 SQLITE_ONLY = """
@@ -105,6 +115,7 @@ CREATE TABLE IF NOT EXISTS instance (        -- the running instances of the con
     id          TEXT PRIMARY KEY,
     lease_until REAL NOT NULL               -- by the database's clock; after it the others take over the open records
 );
+ALTER TABLE instance ADD COLUMN IF NOT EXISTS tells_events INTEGER NOT NULL DEFAULT 0;  -- sends events to the core
 CREATE TABLE IF NOT EXISTS relayed (         -- callbacks for which another instance may wait; kept for a minute
     id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     sender      TEXT NOT NULL,

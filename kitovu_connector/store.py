@@ -348,40 +348,48 @@ class Store:
 
     # ---- lists: in the order of the last change, after a place in this order
 
-    def payments(self, since: float, after: str, *, state: str | None, limit: int) -> list[tuple[float, Payment]]:
+    async def payments(self, since: float, after: str, *, state: str | None, limit: int) -> list[tuple[float, Payment]]:
         """Returns payments with the times of their last changes. `after` is a time and the core's id of a payment."""
         where, given = ("state = ? AND ", [state]) if state is not None else ("", [])
-        return self._listed(
+        return await self._listed(
             "payment", Payment, f"{where}(changed_at, home_id) > (?, ?)", "home_id", given, since, after, limit
         )
 
-    def sent_payments(self, since: float, after: str, *, limit: int) -> list[tuple[float, Payment]]:
+    async def sent_payments(self, since: float, after: str, *, limit: int) -> list[tuple[float, Payment]]:
         """Returns payments that have ended or have a prepared transfer.
 
         `after` is a time, a transfer id and a direction.
         """
         order = "transfer_id || '/OUT'"
         where = f"state NOT IN ('LOOKUP', 'QUOTE', 'AGREED') AND (changed_at, {order}) > (?, ?)"
-        return self._listed("payment", Payment, where, order, [], since, after, limit)
+        return await self._listed("payment", Payment, where, order, [], since, after, limit)
 
-    def received_transfers(self, since: float, after: str, *, limit: int) -> list[tuple[float, Incoming]]:
+    async def received_transfers(self, since: float, after: str, *, limit: int) -> list[tuple[float, Incoming]]:
         """Returns incoming transfers, in the same way as `sent_payments` returns outgoing transfers."""
         order = "transfer_id || '/IN'"
-        return self._listed("incoming", Incoming, f"(changed_at, {order}) > (?, ?)", order, [], since, after, limit)
+        return await self._listed(
+            "incoming", Incoming, f"(changed_at, {order}) > (?, ?)", order, [], since, after, limit
+        )
 
-    def counts(self) -> list[tuple[str, str, int]]:
+    async def counts(self) -> list[tuple[str, str, int]]:
         """Returns the number of payments and of incoming transfers in each state: direction, state, number."""
-        return [
-            (direction, row["state"], row["number"])
-            for direction, table in (("out", "payment"), ("in", "incoming"))
-            for row in self._db.reader.execute(
-                f"SELECT state, count(*) AS number FROM {table} GROUP BY state"  # noqa: S608
-            ).fetchall()
-        ]
+        return await self._db.read(_counts)
+
+    async def waiting_events(self) -> int:
+        """Returns the number of events that the core has not accepted yet, of all instances."""
+
+        def job(conn: Connection) -> int:
+            row = conn.execute(
+                "SELECT count(*) AS number FROM exchange WHERE kind = 'event' AND is_open = 1"
+            ).fetchone()
+            assert row is not None
+            return int(row["number"])
+
+        return await self._db.read(job)
 
     # ---- helpers
 
-    def _listed(
+    async def _listed(
         self,
         table: str,
         kind: type[Record],
@@ -394,8 +402,12 @@ class Store:
     ) -> list[tuple[float, Record]]:
         statement = f"SELECT changed_at, record FROM {table} WHERE {where} AND changed_at >= ?"  # noqa: S608
         statement += f" ORDER BY changed_at, {order} LIMIT ?"
-        rows = self._db.reader.execute(statement, [*given, since, after, since, limit]).fetchall()
-        return [(row["changed_at"], _decode(row["record"], kind)) for row in rows]
+
+        def job(conn: Connection) -> list[tuple[float, Record]]:
+            rows = conn.execute(statement, [*given, since, after, since, limit]).fetchall()
+            return [(row["changed_at"], _decode(row["record"], kind)) for row in rows]
+
+        return await self._db.read(job)
 
     def _own(self, sql: str, key: str, kind: type[Record]) -> Record | None:
         row = self._db.reader.execute(sql, (key, self._db.instance)).fetchone()
@@ -403,11 +415,33 @@ class Store:
 
     def _unfinished(self, sql: str, kind: type[Record]) -> list[Record]:
         rows = self._db.reader.execute(sql, (self._db.instance,)).fetchall()
-        return [_decode(row["record"], kind) for row in rows]
+        return readable([row["record"] for row in rows], kind)
 
     def _one(self, sql: str, key: str, kind: type[Record]) -> Record | None:
         row = self._db.reader.execute(sql, (key,)).fetchone()
         return None if row is None else _decode(row["record"], kind)
+
+
+def _counts(conn: Connection) -> list[tuple[str, str, int]]:
+    return [
+        (direction, row["state"], row["number"])
+        for direction, table in (("out", "payment"), ("in", "incoming"))
+        for row in conn.execute(f"SELECT state, count(*) AS number FROM {table} GROUP BY state").fetchall()  # noqa: S608
+    ]
+
+
+def readable(stored: Iterable[bytes], kind: type[Record]) -> list[Record]:
+    """Returns the records, without those that cannot be read. One such record must not keep the others from going on.
+
+    An example is the record of a newer connector, in a state that this version does not have.
+    """
+    found = []
+    for raw in stored:
+        try:
+            found.append(_decode(raw, kind))
+        except msgspec.MsgspecError as error:
+            log.error("record_not_read", kind=kind.__name__, why=str(error))
+    return found
 
 
 def _encode(record: msgspec.Struct) -> bytes:

@@ -322,6 +322,7 @@ def test_lists_are_paged_and_refuse_what_they_do_not_know(tmp_path: Path) -> Non
                 text = await answer.text()
                 assert 'kitovu_connector_transfers{direction="out",state="ACCEPTED"} 5.0' in text
                 assert "kitovu_connector_hub_clock_ahead_seconds" in text
+                assert "kitovu_connector_events_waiting 0.0" in text
 
     tell(tmp_path, story)
 

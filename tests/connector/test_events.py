@@ -329,7 +329,7 @@ def test_the_event_is_stored_with_the_change_that_it_reports_or_not_at_all(tmp_p
         after = _request(RequestState.ANSWERED, "RECEIVED")
         assert await made.save(before, after)
         assert not await made.save(before, _request(RequestState.FAILED))  # another task was first
-        assert [event.id for _, event in events.oldest_open(10)] == ["request.answered/r/RECEIVED"]
+        assert [event.id for _, event in await events.oldest_open(10)] == ["request.answered/r/RECEIVED"]
         await store.close()
 
     asyncio.run(main())

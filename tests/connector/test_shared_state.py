@@ -33,6 +33,7 @@ from kitovu_connector import (
 )
 from kitovu_connector.bulk_transactions import BulkTransaction, Progress
 from kitovu_connector.config import Config, ConfigError, load
+from kitovu_connector.conflicts import Conflict
 from kitovu_connector.doctor import Verdict, _state
 from kitovu_connector.event_records import EventRecord
 from kitovu_connector.fxp import Conversion, Offer, OfferState
@@ -43,8 +44,9 @@ from kitovu_connector.request_links import RequestLinks
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
 from kitovu_connector.service import Connector
 from kitovu_connector.sqlite_state import SqliteDatabase
-from kitovu_connector.store import Conflict, Incoming, QuoteGiven, Stage, Store
-from tests.connector.hub_stub import PAYEE, Scheme, error, quote, scheme, terms, told, transfer
+from kitovu_connector.store import Incoming, QuoteGiven, Stage, Store
+from tests.connector import odd_requests
+from tests.connector.hub_stub import PAYEE, Scheme, error, logged, quote, scheme, terms, told, transfer
 
 COMMON = {"dfsp": "green", "ilp_secret": "digest"}
 
@@ -142,7 +144,7 @@ def test_terms_pay_one_transfer_and_a_stage_is_left_once(tmp_path: Path, url: st
         with pytest.raises((sqlite3.Error, psycopg.Error), match="has ended"):
             await store.save_incoming(ended, msgspec.structs.replace(one, stage=Stage.ABORTED))
         assert await store.delete_old_quotes(time.time() + 60, 10) == 1
-        assert sorted(store.counts()) == [("in", "COMMITTED", 1), ("in", "RECEIVED", 1)]
+        assert sorted(await store.counts()) == [("in", "COMMITTED", 1), ("in", "RECEIVED", 1)]
 
     run(tmp_path, url, kind, story)
 
@@ -177,11 +179,11 @@ def test_lists_go_on_after_any_place_in_the_order_of_changes(tmp_path: Path, url
         await asyncio.gather(*(store.add_payment(payment(name)) for name in names))
         found: list[str] = []
         since, after = 0.0, ""
-        while rows := store.payments(since, after, state=None, limit=4):
+        while rows := await store.payments(since, after, state=None, limit=4):
             found += [each.order.home_id for _, each in rows]
             since, after = rows[-1][0], rows[-1][1].order.home_id
         assert sorted(found) == sorted(names)
-        assert store.payments(0.0, "", state="QUOTE", limit=4) == []
+        assert await store.payments(0.0, "", state="QUOTE", limit=4) == []
 
     run(tmp_path, url, kind, story)
 
@@ -242,9 +244,9 @@ def test_an_event_is_stored_with_the_end_that_it_reports(tmp_path: Path, url: st
         assert await store.save_payment(first, msgspec.structs.replace(first, state=State.QUOTE)) is not None
         quoted = store.payment("P1")
         assert quoted is not None
-        assert events.oldest_open(10) == []
+        assert await events.oldest_open(10) == []
         assert await store.save_payment(first, msgspec.structs.replace(first, state=State.ABORTED)) is None
-        assert events.oldest_open(10) == []  # the step was not stored
+        assert await events.oldest_open(10) == []  # the step was not stored
         await store.save_payment(quoted, msgspec.structs.replace(quoted, state=State.ABORTED))
         sent, _ = await store.add_incoming(incoming(body=json.dumps(transfer(terms())).encode()))
         for _ in range(2):  # the second changes nothing
@@ -253,22 +255,22 @@ def test_an_event_is_stored_with_the_end_that_it_reports(tmp_path: Path, url: st
         answered = msgspec.structs.replace(asked, state=RequestState.ANSWERED, answer="REJECTED")
         assert await requests.save(asked, answered)
         assert not await requests.save(asked, msgspec.structs.replace(asked, state=RequestState.FAILED))
-        assert [event.id for _, event in events.oldest_open(10)] == [
+        assert [event.id for _, event in await events.oldest_open(10)] == [
             f"payment.ended/{first.transfer_id}",
             f"transfer.ended/{sent.transfer_id}/ABORTED",
             f"request.answered/{asked.id}/REJECTED",
         ]
-        assert all(0 <= age < 60 for age, _ in events.oldest_open(10))
-        told = events.oldest_open(10)[0][1]
+        assert all(0 <= age < 60 for age, _ in await events.oldest_open(10))
+        told = (await events.oldest_open(10))[0][1]
         assert await events.save(told, msgspec.structs.replace(told, state="DELIVERED"))
-        assert len(events.oldest_open(10)) == 2
-        assert [found.id for found in requests_after(requests, 0.0, "")] == [asked.id]
+        assert len(await events.oldest_open(10)) == 2
+        assert [found.id for found in await requests_after(requests, 0.0, "")] == [asked.id]
 
     run(tmp_path, url, kind, story)
 
 
-def requests_after(requests: Records[RequestMade], since: float, after: str) -> list[RequestMade]:
-    return [found for _, found in requests.changed_since(since, after, suffix="/IN", limit=10)]
+async def requests_after(requests: Records[RequestMade], since: float, after: str) -> list[RequestMade]:
+    return [found for _, found in await requests.changed_since(since, after, suffix="/IN", limit=10)]
 
 
 @both
@@ -278,11 +280,11 @@ def test_lists_of_records_go_on_after_any_place_in_the_order_of_changes(tmp_path
         for number in range(5):
             await requests.add(made(f"R{number}"))
         await store.database.write(lambda conn: conn.execute("UPDATE exchange SET changed_at = 7"))
-        listed = requests.changed_since(7.0, "", suffix="/IN", limit=10)
+        listed = await requests.changed_since(7.0, "", suffix="/IN", limit=10)
         ids = sorted(found.id for _, found in listed)
         assert [(at, found.id) for at, found in listed] == [(7.0, found) for found in ids]
         for place in range(5):
-            assert [found.id for found in requests_after(requests, 7.0, f"{ids[place]}/IN")] == ids[place + 1 :]
+            assert [found.id for found in await requests_after(requests, 7.0, f"{ids[place]}/IN")] == ids[place + 1 :]
 
     run(tmp_path, url, kind, story)
 
@@ -306,10 +308,12 @@ def test_two_changes_of_one_record_at_once_are_both_kept(tmp_path: Path, url: st
 def test_events_that_are_delivered_cost_the_next_look_nothing(tmp_path: Path) -> None:
     async def story(store: Store) -> None:
         asked: list[str] = []
-        reader = cast(sqlite3.Connection, store.database.reader)
+        reader = cast(sqlite3.Connection, store.database.new_reader())
+        store.database._idle.append(cast(Any, reader))
         reader.set_trace_callback(asked.append)
-        Records(store.database, "event", EventRecord).oldest_open(10)
-        Records(store.database, "conversion_received", Conversion).changed_since(7.0, "", suffix="/FXP", limit=10)
+        await Records(store.database, "event", EventRecord).oldest_open(10)
+        received = Records(store.database, "conversion_received", Conversion)
+        await received.changed_since(7.0, "", suffix="/FXP", limit=10)
         reader.set_trace_callback(None)
         asked.append(records.DELETE_OLD.replace("?", "1"))
         plans = [[row["detail"] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()] for sql in asked]
@@ -451,14 +455,158 @@ def test_an_instance_tells_the_core_its_own_events_and_those_it_takes_over(
 
     async def main() -> None:
         async with two(url) as (one, other):
-            one.database.describe = event_records.describe
+            for store in (one, other):
+                store.database.describe = event_records.describe
             events = [Records(store.database, "event", EventRecord) for store in (one, other)]
             first = await one.add_payment(payment())
             await one.save_payment(first, msgspec.structs.replace(first, state=State.ABORTED))
-            assert [len(each.oldest_open(10)) for each in events] == [1, 0]
+            assert [len(await each.oldest_open(10)) for each in events] == [1, 0]
             await asyncio.sleep(0.6)
             await other.database.write(partial(instances._renew, other.database))
-            assert [len(each.oldest_open(10)) for each in events] == [0, 1]
+            assert [len(await each.oldest_open(10)) for each in events] == [0, 1]
+
+    asyncio.run(main())
+
+
+def test_an_instance_without_a_webhook_takes_no_events_over(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instances, "LEASE_S", 0.5)
+
+    async def main() -> None:
+        async with two(url) as (one, other):
+            one.database.describe = event_records.describe
+            first = await one.add_payment(payment())
+            await one.save_payment(first, msgspec.structs.replace(first, state=State.ABORTED))
+            await one.add_payment(payment("P2"))
+            await asyncio.sleep(0.6)
+            assert await other.database.write(partial(instances._renew, other.database)) == 1  # the payment
+            assert await other.waiting_events() == 1
+            third = Store(PostgresqlDatabase(url, COMMON))
+            third.database.describe = event_records.describe
+            assert await third.database.write(partial(instances._renew, third.database)) == 1
+            events = await Records(third.database, "event", EventRecord).oldest_open(10)
+            assert [event.id for _, event in events] == [f"payment.ended/{first.transfer_id}"]
+            await third.close()
+
+    asyncio.run(main())
+
+
+def test_an_instance_without_a_webhook_does_not_start_beside_one_that_has_it(tmp_path: Path, url: str) -> None:
+    async def story(world: Scheme, second: Connector) -> None:
+        with pytest.raises(StartError, match="neither webhook_url nor a handler"):
+            async with beside(world, webhook_url=""):
+                pass
+        silent = replace(world.config, inbound_port=free_port(), outbound_port=free_port(), webhook_url="")
+        third = Connector(silent, world.core)
+
+        async def handler(_: Any) -> None: ...
+
+        third.on_event(handler)
+        async with third:  # it has another way to send events
+            pass
+
+    tell(tmp_path, url, story, webhook_url="http://127.0.0.1:9/", webhook_secret=f"whsec_{'A' * 44}")
+
+
+def test_a_takeover_is_taken_in_parts_and_reads_one_record_of_each_owner(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instances, "TAKEN_AT_ONCE", 1000)
+
+    async def main() -> None:
+        async with two(url) as (one, other):
+            with psycopg.connect(url, autocommit=True) as conn:
+                conn.execute(
+                    "INSERT INTO exchange (kind, id, digest, state, is_open, record, changed_at, owner)"
+                    " SELECT 'conversion_offer', n::text, '', 's', 1, '', n, %s FROM generate_series(1, 5000) n",
+                    (one.database.instance,),
+                )
+                conn.execute(
+                    "INSERT INTO payment (home_id, transfer_id, quote_id, digest, state, is_open, record, changed_at,"
+                    " owner) SELECT n::text, n::text, n::text, '', 'LOOKUP', 1, '', n, %s"
+                    " FROM generate_series(1, 5000) n",
+                    (one.database.instance,),
+                )
+                conn.execute("ANALYZE exchange, payment")
+                renew = partial(instances._renew, other.database)
+                assert await other.database.write(renew) == 0
+                for table in ("payment", "exchange"):
+                    sql = instances._ORPHANS[table].replace("?", "%s").encode()
+                    lines = [row[0] for row in conn.execute(b"EXPLAIN (ANALYZE, TIMING OFF) " + sql, ("me",))]
+                    plan = "\n".join(lines)
+                    assert f"{table}_due" in plan, plan
+                    assert f"Seq Scan on {table}" not in plan, plan
+                conn.execute("DELETE FROM instance WHERE id = %s", (one.database.instance,))
+            assert [await other.database.write(renew) for _ in range(11)] == [1000] * 10 + [0]
+
+    asyncio.run(main())
+
+
+def test_a_record_that_cannot_be_read_keeps_no_other_from_going_on(tmp_path: Path, url: str) -> None:
+    async def story(store: Store) -> None:
+        offers = Records(store.database, "conversion_offer", Offer)
+        for name in "12":
+            await store.add_payment(payment(name))
+            await offers.add(Offer(id=name, source="blue", body=b"", digest=b""))
+        newer = b'{"state": "A state of the next version"}'
+
+        def job(conn: Any) -> None:
+            conn.execute("UPDATE payment SET record = ? WHERE home_id = '1'", (newer,))
+            conn.execute("UPDATE exchange SET record = ? WHERE id = '1'", (newer,))
+
+        await store.database.write(job)
+        assert [found.order.home_id for found in store.unfinished_payments()] == ["2"]
+        assert [found.id for found in offers.unfinished()] == ["2"]
+
+    run(tmp_path, url, "sqlite", story)
+
+
+def test_a_count_of_all_records_does_not_hold_up_the_event_loop(url: str) -> None:
+    async def main() -> None:
+        async with two(url) as (one, _):
+            with psycopg.connect(url) as other:
+                other.execute("LOCK TABLE incoming IN ACCESS EXCLUSIVE MODE")
+                counting = asyncio.create_task(one.counts())
+                began = time.monotonic()
+                await asyncio.sleep(0.2)
+                assert await one.payments(0.0, "", state=None, limit=10) == []  # nor a list
+                assert time.monotonic() - began < 1.5
+                assert not counting.done()
+                other.rollback()
+            assert await counting == []
+
+    asyncio.run(main())
+
+
+def test_a_database_that_does_not_answer_holds_up_the_event_loop_for_a_moment_only(url: str) -> None:
+    async def main() -> None:
+        silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        port = silent.sockets[0].getsockname()[1]
+        async with two(url) as (one, _):
+            database = one.database
+            database._reading._url = f"postgresql://127.0.0.1:{port}/x?connect_timeout=3"
+            database._reading.drop()
+            began = time.monotonic()
+            for _ in range(5):
+                with pytest.raises(psycopg.OperationalError):
+                    one.payment("P1")
+            assert time.monotonic() - began < 1.5
+        silent.close()
+
+    asyncio.run(main())
+
+
+def test_a_notification_of_another_program_is_ignored_and_the_next_is_heard(url: str) -> None:
+    async def main() -> None:
+        async with two(url) as (one, other):
+            heard: list[tuple[str, str]] = []
+            other.database.listen(lambda topic, key: heard.append((topic, key)))
+            await until(lambda: heard == [("", "")])
+            with psycopg.connect(url, autocommit=True) as conn:
+                for payload in ("", "x", "x y", "x  y"):
+                    conn.execute("SELECT pg_notify(%s, %s)", (other.database._channel, payload))
+            found = await one.add_payment(payment())
+            await one.save_payment(found, msgspec.structs.replace(found, tries=1))
+            await until(lambda: heard[1:] == [("payment", "P1")])
 
     asyncio.run(main())
 
@@ -549,10 +697,10 @@ async def until(holds: Callable[[], Any]) -> None:
 
 
 @asynccontextmanager
-async def beside(world: Scheme) -> Any:
+async def beside(world: Scheme, **more: Any) -> Any:
     """A second instance of green's connector. From now on everything of the hub arrives there."""
     ports = {"inbound_port": free_port(), "outbound_port": free_port()}
-    config = replace(world.config, **ports)
+    config = replace(world.config, **(ports | more))
     async with Connector(config, world.core) as second:
         first, world.config = world.config, config
         try:
@@ -593,6 +741,33 @@ def test_callbacks_at_another_instance_wake_what_waits_in_this_one(tmp_path: Pat
         assert {(await task).state for task in (paying, waiting)} == {State.COMMITTED}
         assert world.count("POST", "/transfers") == 1
         assert time.monotonic() - began < 4  # nothing waited until it was asked for again
+
+    tell(tmp_path, url, story)
+
+
+def test_a_payment_that_is_confirmed_here_and_cancelled_there_is_sent_or_cancelled_and_never_both(
+    tmp_path: Path, url: str
+) -> None:
+    async def story(world: Scheme, second: Connector) -> None:
+        party = PartyRef(id_type="MSISDN", id_value="255712001001")
+        payee = PartyRef(id_type="MSISDN", id_value=PAYEE)
+        order = Order(home_id="", payer=party, payee=payee, amount=1_000_000, currency="TZS", needs_confirmation=True)
+        outcomes = set()
+        for number in range(8):
+            home_id = f"P{number}"
+            quoted = await world.connector.quote(msgspec.structs.replace(order, home_id=home_id))
+            assert quoted.state is State.AGREED
+            cancelling = asyncio.create_task(second.cancel(home_id)) if number % 2 else None
+            confirming = asyncio.create_task(world.connector._payer.confirm(home_id))
+            cancelling = cancelling or asyncio.create_task(second.cancel(home_id))
+            await asyncio.gather(confirming, cancelling, return_exceptions=True)
+            await asyncio.sleep(0.1)
+            found = second._store.payment(home_id)
+            assert found is not None
+            sent = [body for body in world.bodies("POST", "/transfers") if body["transferId"] == found.transfer_id]
+            assert (found.state is State.ABORTED) is (sent == []) is (cancelling.exception() is None), found
+            outcomes.add(found.state)
+        assert State.ABORTED in outcomes
 
     tell(tmp_path, url, story)
 
@@ -707,6 +882,19 @@ def test_a_stranger_cannot_fill_the_other_instances_with_large_callbacks(
         assert await send("red") == 200
 
     tell(tmp_path, url, story)
+
+
+def test_odd_requests_are_no_errors_of_a_server_with_its_state_in_postgresql(
+    tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        more = {"reference_api": True, "reference_port": free_port(), "agree_s": 0.3, "ask_again_s": 0.2}
+        async with scheme(tmp_path, "nothing", state=url, **more) as world:
+            await odd_requests.statuses(world)
+        assert logged(caplog, "message_failed") == []
+        assert [line for line in logged(caplog, "core_request_failed") if "error" in line] == []
+
+    asyncio.run(main())
 
 
 def test_a_report_about_a_known_incoming_transfer_is_not_relayed(tmp_path: Path, url: str) -> None:
