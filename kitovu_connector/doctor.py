@@ -71,6 +71,8 @@ async def examine(config: Config) -> AsyncIterator[Finding]:
     if is_on_network(config):
         yield _callers(config)
     yield await _core(config)
+    if config.webhook_url:
+        yield await _webhook(config)
     if any(found.verdict is Verdict.FAULT for found in keys):
         yield Finding("hub", Verdict.SKIPPED, "not asked, because a key or certificate is faulty")
         return
@@ -98,8 +100,6 @@ def _settings(config: Config) -> Finding:
     return Finding("settings", Verdict.OK, f"{config.dfsp} at {config.hub_url}")
 
 
-def _files(config: Config) -> Finding:
-    try:
 def _callers(config: Config) -> Finding:
     if config.outbound_token_file:
         return Finding("core's calls", Verdict.OK, "only a program with a token may call the connector")
@@ -108,11 +108,13 @@ def _callers(config: Config) -> Finding:
     return Finding("core's calls", Verdict.WARNING, text, advice)
 
 
+def _files(config: Config) -> Finding:
+    try:
         key_files.check_files(config)
-    except ConfigError as error:
-        return Finding("files", Verdict.FAULT, str(error), "Correct the path, or let this user read the file.")
         if config.outbound_token_file:
             tokens_in(config.outbound_token_file)
+    except ConfigError as error:
+        return Finding("files", Verdict.FAULT, str(error), "Correct the path, or let this user read the file.")
     return Finding("files", Verdict.OK, "every file can be read")
 
 
@@ -191,6 +193,29 @@ async def _core(config: Config) -> Finding:
     except Refused as error:
         return Finding("core", Verdict.OK, f"the core answers, here with the code {error.code}")
     return Finding("core", Verdict.OK, "the core answers" + ("" if found is None else ", and knows every number"))
+
+
+async def _webhook(config: Config) -> Finding:
+    """Sends events of a type of its own to the core. They report nothing."""
+    url = config.webhook_url
+    try:
+        right, wrong = await webhook_check.statuses(config)
+    except ConfigError as error:
+        advice = 'Make a secret: echo "whsec_$(openssl rand -base64 32)" > webhook.secret'
+        return Finding("webhook", Verdict.FAULT, str(error), advice)
+    except webhook_check.Unreachable as error:
+        advice = "Start the core's receiver of events, or correct webhook_url."
+        return Finding("webhook", Verdict.FAULT, f"{url} does not respond: {error}", advice)
+    if right in (401, 403):
+        advice = "Give the core the connector's webhook secret, and check its computation of webhook-signature."
+        return Finding("webhook", Verdict.FAULT, f"{url} refuses the right signature: HTTP {right}", advice)
+    if not 200 <= right < 300:
+        advice = "Answer 2xx to each event with a right signature, also to a type of event that you do not know."
+        return Finding("webhook", Verdict.FAULT, f"{url} answers an event with HTTP {right}", advice)
+    if 200 <= wrong < 300:
+        advice = "Refuse a wrong webhook-signature. Otherwise anybody can report a payment as ended to your core."
+        return Finding("webhook", Verdict.WARNING, f"{url} takes an event with a wrong signature", advice)
+    return Finding("webhook", Verdict.OK, f"{url} takes an event with the right signature only")
 
 
 # --- the hub ----------------------------------------------------------------------------------------------------------

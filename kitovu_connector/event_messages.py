@@ -1,6 +1,5 @@
-"""The events that the connector sends to the core, as types of the API.
-
-Each event reports that a payment or another record has ended.
+"""The events that the connector sends to the core, as types of the API. Each event reports an end, such as a payment's
+end. Only the event of the doctor reports nothing.
 """
 
 from typing import Any, Literal
@@ -55,6 +54,14 @@ class ConversionTold(Shown, kw_only=True):
     error_description: str | None
 
 
+class Checked(Shown, kw_only=True):
+    """`kitovu-connector doctor` checks your core's address for events: once with a signature that is right, and once
+    with a signature that is wrong. Nothing has happened to a payment.
+    """
+
+    dfsp: str
+
+
 class _Event(Shown, kw_only=True):
     id: str
     created_date: str
@@ -90,6 +97,11 @@ class ConversionEnded(_Event, kw_only=True):
     data: ConversionTold
 
 
+class ConnectorChecked(_Event, kw_only=True):
+    type: Literal["connector.checked"] = "connector.checked"
+    data: Checked
+
+
 Event = PaymentEnded | TransferEnded | RequestAnswered | RequestFailed | BulkEnded | ConversionEnded
 KINDS: dict[str, type[Any]] = {
     "payment.ended": PaymentEnded,
@@ -98,6 +110,7 @@ KINDS: dict[str, type[Any]] = {
     "request.failed": RequestFailed,
     "bulk.ended": BulkEnded,
     "conversion.ended": ConversionEnded,
+    "connector.checked": ConnectorChecked,
 }
 SUMMARIES = {
     "payment.ended": "A payment of your customer has ended: also a refund, a conversion, or the answer to a request",
@@ -106,6 +119,7 @@ SUMMARIES = {
     "request.failed": "A request to pay of your core has failed",
     "bulk.ended": "A bulk has ended",
     "conversion.ended": "A conversion has ended",
+    "connector.checked": "The doctor checks this address: nothing has happened",
 }
 
 
