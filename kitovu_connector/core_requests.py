@@ -10,6 +10,7 @@ import msgspec
 
 from kitovu_connector.callers import tokens_in
 from kitovu_connector.config import Config
+from kitovu_connector.foreign_texts import on_terminal
 
 _ON_THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (not an address to listen on)
 _MARGIN_S = 10.0
@@ -29,9 +30,9 @@ class CoreRequests:
     def __init__(self, config: Config) -> None:
         host = _ON_THIS_MACHINE.get(config.outbound_host, config.outbound_host)
         self.url = f"http://{host}:{config.outbound_port}"
-        self._timeout = aiohttp.ClientTimeout(total=config.answer_s + _MARGIN_S, sock_connect=3)
         token = tokens_in(config.outbound_token_file)[0] if config.outbound_token_file else ""
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._timeout = aiohttp.ClientTimeout(total=config.answer_s + _MARGIN_S, sock_connect=3)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "CoreRequests":
@@ -111,7 +112,7 @@ class CoreRequests:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise NotRunning(f"{self.url}: {str(error) or type(error).__name__}") from None
         try:
-            found: dict[str, Any] = msgspec.json.decode(text, type=dict)
+            found: dict[str, Any] = on_terminal(msgspec.json.decode(text, type=dict))
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise NotRunning(f"something other than a connector answers at {self.url}: HTTP {status}") from None
         if status >= 400:

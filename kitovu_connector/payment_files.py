@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 from kitovu_connector.core_requests import CoreRequests, NotRunning, RequestRefused
+from kitovu_connector.foreign_texts import in_spreadsheet
 
 COLUMNS = ("id", "to", "amount", "currency")
 _RESULT = ("id", "state", "errorCode", "errorDescription", "transferId")
@@ -120,7 +121,8 @@ async def _pay_one(connector: CoreRequests, payment: dict[str, Any]) -> Result:
 
 
 def _write(file: TextIO, result: Result) -> None:
-    values = [result.home_id, result.state, result.code, result.text, result.transfer_id]
+    # The payee's DFSP writes the text, and the columns of the bank stay as they are.
+    values = [result.home_id, result.state, result.code, in_spreadsheet(result.text), result.transfer_id]
     csv.writer(file).writerow(values)
     file.flush()
 

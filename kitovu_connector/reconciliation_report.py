@@ -7,6 +7,7 @@ from rich.console import Console
 
 from kitovu_connector.amounts import format_amount, parse_amount
 from kitovu_connector.book_comparison import Books
+from kitovu_connector.foreign_texts import in_spreadsheet
 from kitovu_connector.reconciliation import FAULTS, Side, committed_at_hub
 
 
@@ -38,15 +39,10 @@ def write(path: Path, books: Books) -> None:
         writer.writerow(columns)
         for name, compared in books.all():
             hub, here = compared.at_hub, compared.here
-            shown = [_safe(compared.transfer_id), compared.direction, compared.result]
+            shown = [in_spreadsheet(compared.transfer_id), compared.direction, compared.result]
             shown += [hub.state if hub else "", hub.amount if hub else ""]
             shown += [here.state if here else "", here.amount if here else ""]
             writer.writerow([*shown, (hub or here or Side("", "", "")).currency, name])
-
-
-def _safe(text: str) -> str:
-    """Returns the text in a form that no spreadsheet reads as a formula, because other parties write the references."""
-    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
 def _side(side: Side | None) -> str:
