@@ -158,16 +158,18 @@ class PaymentMessages:
         return 200
 
     def _concerns_only(self, message: Message, incoming: Incoming | None) -> bool:
-        """Returns whether a report concerns only an incoming transfer, which is in the state of all instances.
+        """Returns whether a report concerns only an incoming transfer.
 
-        A core that uses the reference API may wait at another instance for the hub's report.
+        All instances share the records of incoming transfers.
+
+        A core that uses the reference API perhaps waits at another instance for the hub's report.
         """
         return incoming is not None and not (self._config.reference_api and message.is_from_hub)
 
     def _is_confirmed_by_hub(self, message: Message, payment: Payment) -> bool:
         """Returns whether the hub sent or forwarded this message about an outgoing transfer.
 
-        Any other message is only a claim.
+        Any other message is only a claim of its sender.
 
         Raises FspiopError unless the sender is the hub or the payee DFSP.
         """

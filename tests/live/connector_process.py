@@ -78,7 +78,7 @@ STEPS: list[tuple[type, str, Callable[..., str]]] = [
     (Store, "add_incoming", lambda _, incoming: f"transfer ({kind_of_transfer(incoming)}) {incoming.stage}"),
     (Store, "save_incoming", lambda _, before, after: f"transfer ({kind_of_transfer(after)}) {after.stage}"),
     (Store, "claim_quote", lambda _, transfer_id, quote_id: "transfer CLAIMED"),
-    (Records, "add", lambda records, new: f"{records._kind} NEW"),
+    (Records, "add", lambda records, new, *_: f"{records._kind} NEW"),
     (Records, "save", lambda records, before, after: f"{records._kind} {after.state}{_detail(after)}"),
     (Records, "update", lambda records, record_id, change: _updated(records, record_id, change)),
     (Records, "amend", lambda records, record_id, change: f"{records._kind} AMENDED"),
@@ -123,10 +123,10 @@ class Points:
 
     def _around(self, commit: Callable[..., Any], name_of: Callable[..., str]) -> Callable[..., Any]:
         @functools.wraps(commit)
-        async def call(*arguments: Any) -> Any:
+        async def call(*arguments: Any, **more: Any) -> Any:
             name = name_of(*arguments)
             await self.reach(f"before {name}")
-            found = await commit(*arguments)
+            found = await commit(*arguments, **more)
             await self.reach(f"after {name}")
             return found
 

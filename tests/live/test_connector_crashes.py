@@ -22,8 +22,10 @@ from hub.local import net
 from hub.local.stack import Stack
 from tests.live.connector_world import Bank, LiveDfsp, LiveWorld
 from tests.reference.test_bulks import quotes, transfers
+from tests.reference.test_conversions import fx_quote, fx_transfer
 from tests.reference.test_requests_to_pay import payment as requested_payment
 from tests.reference.test_requests_to_pay import wanted as request
+from tests.reference.test_transfers import quote_wanted
 from tests.reference.world import ASHA, BARAKA, KESI, World, to, transfer, until
 
 pytestmark = pytest.mark.live
@@ -174,6 +176,36 @@ def ordered(world: World) -> Paid:
     return Paid("green", "blue", made, sum(made.values()))
 
 
+def sent_one_by_one(world: World) -> Paid:
+    """Terms, a conversion and a transfer, which the front end sends one after the other."""
+    green, transfer_id = dfsp(world, "green"), str(uuid.uuid4())
+    priced = green.insist("POST", "/fxQuotes", fx_quote(determiningTransferId=transfer_id))
+    info = {"partyIdType": "MSISDN", "partyIdentifier": KESI, "fspId": "blue"}
+    amount = {"currency": "KES", "amount": str(50 * RATE)}
+    asked = quote_wanted(transactionId=transfer_id, payee={"partyIdInfo": info}, amount=amount)
+    offered = green.insist("POST", "/quotes", asked)
+    if (priced.status, offered.status) != (200, 200):
+        return Paid("green", "blue", {}, 0.0)
+    wanted = fx_transfer(priced.body)
+    converted = green.insist("POST", "/fxTransfers", wanted)
+    if converted.status != 200:
+        return Paid("green", "blue", {}, 0.0)
+    terms = offered.body["quotes"]["body"]
+    sent = {
+        "transferId": transfer_id,
+        "payerFsp": "green",
+        "payeeFsp": "blue",
+        "amount": terms["transferAmount"],
+        "ilpPacket": terms["ilpPacket"],
+        "condition": terms["condition"],
+        "expiration": terms["expiration"],
+    }
+    answer = green.insist("POST", "/simpleTransfers", {"fspId": "blue", "transfersPostRequest": sent})
+    is_paid = answer.status == 200 and answer.body["currentState"] == "COMPLETED"
+    assert is_paid or "ERROR" in str(answer.body), answer
+    return Paid("green", "blue", {transfer_id: 50.0 * RATE} if is_paid else {}, 50.0 if is_paid else 0.0, "KES")
+
+
 KINDS: dict[str, Callable[[World], Paid]] = {
     "plain": plain,
     "converted": converted,
@@ -181,6 +213,7 @@ KINDS: dict[str, Callable[[World], Paid]] = {
     "refund": refunded,
     "bulk": bulk,
     "in a bulk": ordered,
+    "sent one by one": sent_one_by_one,
 }
 
 
@@ -278,6 +311,8 @@ PAYER_STEPS = [
     *(f"payment (in a bulk) {state}" for state in ("NEW", "QUOTE", "PREPARED")),
     *(f"payment ({kind}) COMMITTED" for kind in ("plain", "converted", "requested", "in a bulk")),
     "bulkTransfers NEW",
+    "fxTransfers NEW",
+    "fxTransfers DONE",
     "bulk_transaction NEW",
     "request_to_pay_received NEW",
     "quote (refund) RECEIVED",
@@ -339,7 +374,12 @@ def test_a_kill_after_each_step_of_every_kind_of_payment_on_each_side_loses_and_
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(
-    ("side", "kind"), [("fxp", "converted"), *((side, kind) for side in ("green", "blue") for kind in KINDS)]
+    ("side", "kind"),
+    [
+        ("fxp", "converted"),
+        ("fxp", "sent one by one"),
+        *((side, kind) for side in ("green", "blue") for kind in KINDS),
+    ],
 )
 def test_a_kill_before_and_after_each_step_of_one_kind(cluster: Cluster, side: str, kind: str) -> None:
     """One payment alone, and one side alone: each crash stands between the same two steps as in the field."""

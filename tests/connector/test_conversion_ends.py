@@ -1,0 +1,132 @@
+"""The hub reports COMMITTED by PUT /fxTransfers: to the FXP that asks, to a payer, and to a front end."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from hub.local.net import free_port
+from kitovu_connector import payment_conversion
+from kitovu_connector.event_messages import Event
+from kitovu_connector.payment_record import State
+from tests.connector.hub_stub import Core, Scheme, scheme
+from tests.connector.test_agreement_trust import ORDER, offered, state
+from tests.connector.test_hostile_dfsp import Fxp, conversion, until
+from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT
+
+COMMITTED = {"conversionState": "COMMITTED", "fulfilment": FULFILMENT, "completedTimestamp": "2026-01-02T03:04:05.678Z"}
+
+
+def tell(
+    folder: Path, story: Callable[[Scheme, list[Event]], Awaitable[None]], core: Core | None = None, **more: Any
+) -> None:
+    async def run() -> None:
+        events: list[Event] = []
+
+        async def note(event: Event) -> None:
+            events.append(event)
+
+        async with scheme(folder, "signatures", **more) as world:
+            await world.stop()
+            world.core = core or world.core
+            world.handlers.append(note)
+            await world.start()
+            await story(world, events)
+
+    asyncio.run(run())
+
+
+async def listed(world: Scheme) -> list[dict[str, Any]]:
+    url = f"http://127.0.0.1:{world.config.outbound_port}/conversions"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        found: list[dict[str, Any]] = (await answer.json())["conversions"]
+        return found
+
+
+def test_an_fxp_that_missed_the_report_and_asks_is_told_committed_by_the_hub_alone(tmp_path: Path) -> None:
+    core = Fxp()
+
+    async def story(world: Scheme, events: list[Event]) -> None:
+        wanted = await conversion(world)
+        commit_id = wanted["commitRequestId"]
+        path = f"/fxTransfers/{commit_id}"
+        assert await world.hub_passes_on("POST", "/fxTransfers", wanted) == 202
+        await world.until("PUT", path)
+        await world.until("GET", path)  # the report did not come
+        for source in ("blue", "red"):
+            assert await world.straight("PUT", path, COMMITTED, source) == 400
+        assert core.ended == []
+        own = COMMITTED | {"fulfilment": world.bodies("PUT", path)[0]["fulfilment"]}
+        for _ in range(2):
+            assert await world.hub_says("PUT", path, own) == 200
+        await until(lambda: core.ended == [(commit_id, "COMMITTED")])
+        await until(lambda: events)
+        told: Any = events[0].data
+        assert (told.role, told.state, told.commit_request_id) == ("FXP", "COMMITTED", commit_id)
+        (line,) = await listed(world)
+        assert (line["role"], line["state"], line["createdDate"] <= line["changedDate"]) == ("FXP", "COMMITTED", True)
+
+    tell(tmp_path, story, core, callback_s=0.2)
+
+
+@pytest.mark.parametrize(("fulfilment", "is_believed"), [(FULFILMENT, True), (OTHER_FULFILMENT, False), (None, False)])
+def test_a_payer_sends_the_transfer_after_committed_with_the_right_fulfilment(
+    tmp_path: Path, fulfilment: str | None, is_believed: bool
+) -> None:
+    async def story(world: Scheme, _: list[Event]) -> None:
+        await world.connector._payer.send(ORDER)
+        assert await world.hub_says("PUT", "/services/FXP/TZS/KES", {"providers": ["blue"]}) == 200
+        payment = await state(world, State.FX_QUOTE)
+        path = f"/fxQuotes/{payment_conversion.request_id(payment)}"
+        assert await world.hub_passes_on("PUT", path, offered(payment)) == 200
+        payment = await state(world, State.FX_TRANSFER)
+        told = {name: value for name, value in (COMMITTED | {"fulfilment": fulfilment}).items() if value is not None}
+        answer = await world.hub_says("PUT", f"/fxTransfers/{payment_conversion.commit_id(payment)}", told)
+        assert answer == (200 if is_believed else 400)
+        if is_believed:
+            await world.until("POST", "/transfers")
+        else:
+            await asyncio.sleep(0.1)
+            assert (world.count("POST", "/transfers"), world.payment().state) == (0, State.FX_TRANSFER)
+
+    tell(tmp_path, story)
+
+
+def test_a_front_ends_conversion_is_done_by_committed_with_the_right_fulfilment(tmp_path: Path) -> None:
+    async def story(world: Scheme, events: list[Event]) -> None:
+        wanted = {
+            "homeTransactionId": "h",
+            "commitRequestId": str(uuid.uuid4()),
+            "determiningTransferId": str(uuid.uuid4()),
+            "initiatingFsp": "green",
+            "counterPartyFsp": "blue",
+            "sourceAmount": {"currency": "TZS", "amount": "50"},
+            "targetAmount": {"currency": "KES", "amount": "100"},
+            "condition": CONDITION,
+        }
+        url = f"http://127.0.0.1:{world.config.reference_port}/fxTransfers"
+        path = f"/fxTransfers/{wanted['commitRequestId']}"
+        async with aiohttp.ClientSession() as session:
+            calling = asyncio.create_task(session.post(url, json=wanted).__aenter__())
+            await world.until("POST", "/fxTransfers")
+            without = {name: value for name, value in COMMITTED.items() if name != "fulfilment"}
+            assert await world.hub_says("PUT", path, COMMITTED | {"fulfilment": OTHER_FULFILMENT}) == 400
+            assert await world.straight("PUT", path, COMMITTED, "blue") == 200  # only a claim, so the hub is asked
+            await world.until("GET", path)
+            assert await world.hub_says("PUT", path, without) == 200  # it proves nothing
+            await asyncio.sleep(0.1)
+            assert not calling.done()
+            assert await world.hub_says("PUT", path, COMMITTED) == 200
+            answer = await calling
+            assert (answer.status, (await answer.json())["conversionState"]) == (200, "COMMITTED")
+        await until(lambda: events)
+        told: Any = events[0].data
+        assert (told.role, told.state) == ("INITIATOR", "COMMITTED")
+        (line,) = await listed(world)
+        assert (line["role"], line["state"]) == ("INITIATOR", "COMMITTED")
+
+    tell(tmp_path, story, reference_api=True, reference_port=free_port())
