@@ -249,7 +249,9 @@ def test_management_commands_that_are_named_are_there() -> None:
 
 def code_of_the_hub() -> str:
     return "\n".join(
-        path.read_text() for app in ("hub", "ledger", "settlement", "portal") for path in (PROJECT / app).rglob("*.py")
+        path.read_text()
+        for app in ("hub", "ledger", "settlement", "portal", "kitovu_connector")
+        for path in (PROJECT / app).rglob("*.py")
     )
 
 

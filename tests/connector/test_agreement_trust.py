@@ -16,7 +16,7 @@ from kitovu_connector import payment_conversion as conversion
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import Payment, State
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
-from tests.connector.hub_stub import Core, Scheme, error, scheme
+from tests.connector.hub_stub import Core, Scheme, error, quote, scheme
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT
 
 ORDER = Order(
@@ -258,12 +258,11 @@ def test_a_request_to_pay_is_answered_by_the_payers_dfsp_and_only_it_gets_the_pa
 def test_only_the_hub_ends_bulks_and_conversions_that_were_received(tmp_path: Path) -> None:
     async def story(world: Scheme) -> None:
         bulk_id, item_id = str(uuid.uuid4()), str(uuid.uuid4())
-        item = {
-            "transferId": item_id,
-            "transferAmount": {"currency": "TZS", "amount": "5"},
-            "ilpPacket": "AQ",
-            "condition": CONDITION,
-        }
+        asked = quote()
+        assert await world.hub_passes_on("POST", "/quotes", asked) == 202
+        await world.until("PUT", f"/quotes/{asked['quoteId']}")
+        (given,) = world.bodies("PUT", f"/quotes/{asked['quoteId']}")
+        item = {"transferId": item_id} | {name: given[name] for name in ("transferAmount", "ilpPacket", "condition")}
         bulk = {
             "bulkTransferId": bulk_id,
             "bulkQuoteId": str(uuid.uuid4()),

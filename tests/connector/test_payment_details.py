@@ -386,7 +386,7 @@ def test_a_customer_is_described_as_the_core_describes_it(tmp_path: Path) -> Non
             )
 
     async def story(world: Scheme, core: aiohttp.ClientSession) -> None:
-        world.connector._inbound._parties._backend = Known()  # type: ignore[assignment]
+        world.connector._parties._backend = Known()  # type: ignore[assignment]
         assert await world.hub_passes_on("GET", "/parties/BUSINESS/Mkate%20Ltd/till%204", None) == 202
         path = "/parties/BUSINESS/Mkate Ltd/till 4"
         await world.until("PUT", path)

@@ -331,7 +331,8 @@ def test_a_fulfilment_that_the_hub_refuses_is_withdrawn_and_only_the_hub_says_wh
             assert await world.hub_passes_on("POST", "/transfers", body) == 202
             assert await told_of(world, path) == "5105"
             await world.until("GET", path)
-            assert await world.hub_says("PUT", path, told(state)) == 200
+            fulfilment = {"fulfilment": world.bodies("PUT", path)[0]["fulfilment"]} if state == "COMMITTED" else {}
+            assert await world.hub_says("PUT", path, told(state, **fulfilment)) == 200
             await until(lambda known=known, body=body: getattr(world.core, known) == [body["transferId"]])
 
     tell(tmp_path, story)
