@@ -12,7 +12,8 @@ from settlement.states import WindowState
 
 
 def account_types_settled(currency: str) -> list[str]:
-    """Returns the account types that the models of a currency settle, and the account types that receive amounts."""
+    """Returns the account types of this currency's settlement models: the settled types, and the types that receive the
+    settled amounts."""
     models = SettlementModel.objects.filter(Q(currency=currency) | Q(currency=None), is_active=True)
     return [name for pair in models.values_list("ledger_account_type", "settlement_account_type") for name in pair]
 

@@ -1,4 +1,4 @@
-"""A process's copy of the hashes of administration clients' secrets.
+"""Keeps the hashes of the administration clients' secrets in a process.
 
 Anybody can send wrong secrets to `/token`. The process compares each secret with this copy, so wrong secrets cost the
 database at most one statement a second. If a secret is right, the process then checks the secret in the database too.
