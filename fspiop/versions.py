@@ -101,6 +101,8 @@ def content_type(resource: str, version: Version | str) -> str:
 def accept(resource: str, version: Version | int) -> str:
     """Returns the Accept header of a request. A version that is an int is a major version, and allows all its minor
     versions."""
+    if isinstance(version, Version) and version.is_iso20022:
+        return f"application/vnd.interoperability.iso20022.{resource}+json;version={version.major}"
     return f"application/vnd.interoperability.{resource}+json;version={version}"
 
 

@@ -139,7 +139,7 @@ class BulkTerms:
         if isinstance(given, Refused):
             return core_answers.allowed(given, ErrorCode.PAYEE_FSP_REJECTED_QUOTE)
         try:
-            return terms.offer(quote, wanted, given, self._config, now=now)
+            return terms.offer(quote, wanted, given, self._config, now=now, is_in_bulk=True)
         except (NotUnderstood, AttributeError, TypeError) as error:
             return core_answers.not_understood(error)
         except ValueError as error:

@@ -18,10 +18,10 @@ from fspiop import jws, paths, versions
 from fspiop.bodies import read
 from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import ErrorCode, FspiopError
-from fspiop.versions import Version
 from kitovu_connector import key_files, logs, tls
 from kitovu_connector.config import Config
 from kitovu_connector.hub_clock import HubClock
+from kitovu_connector.message_forms import MessageForms
 from kitovu_connector.tokens import NoToken, Tokens
 
 log = structlog.get_logger(__name__)
@@ -75,8 +75,7 @@ class HubClient:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._base = config.hub_url.rstrip("/")
-        major, minor = map(int, config.version.split("."))
-        self._version = Version(major, minor)
+        self._forms = MessageForms(config)
         self._key = key_files.signing_key(config)
         self.clock = HubClock(config.clock_margin_s)
         # RS256 takes a millisecond of CPU and releases the GIL, so a thread signs outside the event loop.
@@ -113,10 +112,13 @@ class HubClient:
         self._key = key
 
     async def send(self, method: str, path: str, body: bytes = b"", *, destination: str | None = None) -> Answer:
-        """Sends one request, without repetition. `path` is percent-encoded and starts with the resource."""
+        """Sends one request, without repetition. `path` is percent-encoded and starts with the resource. `body` has the
+        plain form.
+        """
         assert self._session is not None, "use as a context manager"
         if not paths.is_sendable(path):  # an unencoded id could begin another request to the hub
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "the path has a character that must be percent-encoded")
+        body = self._forms.sent(method, path, body, destination=destination, now=self.clock.at_hub())
         headers = await self._headers(method, path, body, destination)
         url = URL(self._base + path, encoded=True)
         try:
@@ -197,19 +199,17 @@ class HubClient:
 
     async def _headers(self, method: str, path: str, body: bytes, destination: str | None) -> dict[str, str]:
         resource = path.split("/", 2)[1].split("?", 1)[0]
-        # Messages about conversions always have version 2.0, independently of the version of other messages.
-        version = max(self._version, versions.SUPPORTED[resource][0])
         headers = {
             # A GET has a Content-Type too, because the hub reads the dialect of a request without a body from this
             # header.
-            "Content-Type": versions.content_type(resource, version),
+            "Content-Type": versions.content_type(resource, self._forms.version(resource)),
             "Date": self.clock.date(),
             "FSPIOP-Source": self._config.dfsp,
         }
         if destination is not None:
             headers["FSPIOP-Destination"] = destination
         if method in ("GET", "POST", "DELETE"):
-            headers["Accept"] = versions.accept(resource, version.major)
+            headers["Accept"] = self._forms.accept(resource)
         if body:
             headers |= await self._signature(body, method, path, destination, headers)
         return headers

@@ -60,6 +60,7 @@ class Config:
     auto_accept_r2p_device_otp: bool = False  # and stops at this password
 
     version: str = "1.1"  # FSPIOP content version of sent messages
+    message_form: str = "plain"  # or iso20022: the form of parties, quotes, transfers and conversions
     fulfil_state: str = "RESERVED"  # or COMMITTED: the state in PUT /transfers (RESERVED needs version 1.1 or later)
 
     transfer_expiry_s: float = 30.0  # how long the payee DFSP may take to answer a sent transfer
@@ -151,6 +152,11 @@ class Config:
         return bool(self.inbound_client_name)
 
     @property
+    def is_iso20022(self) -> bool:
+        """Whether messages of the resources with two forms are ISO 20022 messages."""
+        return self.message_form == "iso20022"
+
+    @property
     def ilp_key(self) -> bytes:
         """The secret as bytes, for fspiop.ilp."""
         return self.ilp_secret.encode()
@@ -177,6 +183,7 @@ _URLS = ("postgresql://", "postgres://")
 _CHOICES = {
     "fulfil_state": ("RESERVED", "COMMITTED"),
     "version": ("1.0", "1.1", "2.0"),
+    "message_form": ("plain", "iso20022"),
     "backend_api": ("kitovu", "reference"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
 }

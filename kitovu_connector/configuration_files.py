@@ -140,6 +140,9 @@ _LATER = """
 # Your core must prove itself, by one of the tokens in a file (Authorization: Bearer ...):
 # outbound_token_file = "core.token"        # openssl rand -hex 32 > core.token
 
+# If the scheme has agreed on ISO 20022 messages:
+# message_form = "iso20022"
+
 # hub_ca = "scheme-ca.pem"                  # the authority of the hub's server certificate, if it is not a public one
 """
 

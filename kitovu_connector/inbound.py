@@ -18,6 +18,7 @@ from kitovu_connector.config import Config
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.inbound_message import SHOWN_HEADERS, Handler, HasRoutes, Message
 from kitovu_connector.known_keys import KnownKeys
+from kitovu_connector.message_forms import MessageForms
 from kitovu_connector.party_messages import PartyMessages
 from kitovu_connector.relay import Relay
 
@@ -52,6 +53,7 @@ class Inbound:
     ) -> None:
         self._config, self._keys, self._parties, self._relay = config, keys, parties, relay
         self._parts = (parties, *parts)
+        self._forms = MessageForms(config)
 
     def application(self) -> web.Application:
         """Returns the aiohttp application, at the prefix that the hub has registered for this DFSP."""
@@ -71,7 +73,7 @@ class Inbound:
     def _doorway(self, route: str, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
             try:
-                return web.Response(status=await self._handle(route, handler, await self._let_in(request)))
+                return web.Response(status=await self._handle(route, handler, await self._let_in(route, request)))
             except FspiopError as error:
                 refusal = error
             except web.HTTPRequestEntityTooLarge:
@@ -114,7 +116,7 @@ class Inbound:
         """Returns the path without the prefix, as the sender encoded it."""
         return request.raw_path.removeprefix(self._config.inbound_prefix.rstrip("/"))
 
-    async def _let_in(self, request: web.Request) -> Message:
+    async def _let_in(self, route: str, request: web.Request) -> Message:
         if self._config.is_pinned and not self._is_connection_of_hub(request):
             raise FspiopError(ErrorCode.CLIENT_ERROR, "this connection is not from the hub", http_status=403)
         check_encoding(request)
@@ -129,14 +131,13 @@ class Inbound:
         read = headers.read_headers(
             request.method, resource, request.headers.get, needs_content_type=request.method not in _UNSIGNED
         )
-        if read.content_version is not None and read.content_version.is_iso20022:
-            raise FspiopError(ErrorCode.UNACCEPTABLE_VERSION, "ISO 20022 is not supported")
         if read.destination not in (None, self._config.dfsp):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-destination: names another DFSP")
         is_signed = await self._verify(request, read, raw, path, resource)
         # Without signatures and without a pinned certificate, FSPIOP-Source is the only evidence of the sender. In this
         # case, only the hub may be able to reach this port.
         is_proven = self._config.is_pinned or is_signed or not self._config.verify_jws
+        raw = self._forms.received(request.method, resource, read, raw, is_error=route.endswith("/error"))
         return Message(
             names=dict(request.match_info),
             headers={name: request.headers[name] for name in SHOWN_HEADERS if name in request.headers},

@@ -28,7 +28,7 @@ class Message:
 
     names: Mapping[str, str]  # the ids in the path, by the names in the route
     headers: Mapping[str, str]  # those that an answer to the front end shows
-    raw: bytes
+    raw: bytes  # in the plain form
     source: str  # FSPIOP-Source; if signatures are verified, this DFSP has signed the message
     sent_at: float  # the time in the message's Date header
     is_from_hub: bool  # the hub itself wrote the message

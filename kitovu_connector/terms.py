@@ -6,16 +6,18 @@ the connector does not have to store the fulfilment (FSPIOP API v1.1, section 6.
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import quote as quoted
 
 import msgspec
 
-from fspiop import base64url, bodies, ilp, money
+from fspiop import base64url, bodies, ilp, money, strictjson
 from fspiop import time as fsptime
 from fspiop.bodies.common import Money, Transaction
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
+from fspiop.iso20022 import ilp4
 from kitovu_connector import identifiers
 from kitovu_connector.backend import IncomingMoney, Terms, TermsWanted
 from kitovu_connector.config import Config
@@ -70,7 +72,9 @@ def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
     )
 
 
-def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, *, now: float) -> QuoteGiven:
+def offer(
+    quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, *, now: float, is_in_bulk: bool = False
+) -> QuoteGiven:
     """Returns the quote with its answer: the body of PUT /quotes/{ID}, the packet and the condition.
 
     The payer DFSP's signature covers the packet, so the packet contains the whole payment as requested. Raises
@@ -90,17 +94,13 @@ def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, 
         note=wanted.note,
         extension_list=wanted.asked.extension_list,
     )
-    packet = ilp.encode_payment(
-        ilp.IlpPayment(
-            amount=money.minor_units(amount, wanted.currency),
-            account=_address(wanted),
-            data=base64url.encode(bodies.write(transaction)).encode(),
-        )
-    )
-    condition = ilp.condition_for(ilp.fulfilment_for(packet, config.ilp_key))
     expires_at = now + config.quote_expiry_s if given.expires_at is None else given.expires_at
     if expires_at <= now:
         raise NotUnderstood("the terms have expired already")
+    # Bulk transfers have only the plain form.
+    make_packet = _plain_packet if is_in_bulk or not config.is_iso20022 else _iso20022_packet
+    packet = make_packet(transaction, _address(wanted), money.minor_units(amount, wanted.currency), expires_at, config)
+    condition = ilp.condition_for(_fulfilment_for(packet, config))
     answer = QuotePut(
         transfer_amount=_money(amount, wanted.currency),
         payee_receive_amount=_money(given.receive_amount, wanted.currency),
@@ -177,9 +177,42 @@ def fulfilment_of(quote: QuoteGiven, config: Config) -> bytes:
     return bodies.write(
         TransferPut(
             transfer_state="COMMITTED" if config.fulfil_state == "COMMITTED" else "RESERVED",
-            fulfilment=ilp.fulfilment_for(quote.packet, config.ilp_key),
+            fulfilment=_fulfilment_for(quote.packet, config),
         )
     )
+
+
+def _plain_packet(transaction: Transaction, address: str, amount: int, _: float, __: Config) -> str:
+    return ilp.encode_payment(ilp.IlpPayment(amount=amount, account=address, data=_data_of(transaction)))
+
+
+def _iso20022_packet(transaction: Transaction, address: str, amount: int, expires_at: float, config: Config) -> str:
+    """Returns a packet that contains the condition. pacs.008 has no other element for the condition and the payment."""
+    prepare = ilp4.IlpPrepare(
+        amount=amount,
+        expires_at=datetime.fromtimestamp(expires_at, UTC),
+        condition=b"",
+        destination=address,
+        data=_data_of(transaction),
+    )
+    return ilp4.with_condition(prepare, config.ilp_key)
+
+
+def _data_of(transaction: Transaction) -> bytes:
+    return base64url.encode(bodies.write(transaction)).encode()
+
+
+def _fulfilment_for(packet: str, config: Config) -> str:
+    """Returns the fulfilment of a packet of this DFSP. The packet shows its form, so `message_form` may change."""
+    if ilp4.is_prepare(packet):
+        return ilp4.fulfilment_for(packet, config.ilp_key)
+    return ilp.fulfilment_for(packet, config.ilp_key)
+
+
+def transaction_in(packet: str) -> Any:
+    """Returns the payment that a packet contains. Raises ValueError if the packet cannot be read."""
+    data = ilp4.decode_prepare(packet).data if ilp4.is_prepare(packet) else ilp.decode_payment(packet).data
+    return strictjson.loads(base64url.decode(data.decode()))
 
 
 def _moment(timestamp: float) -> str:

@@ -1,12 +1,13 @@
 """The ILPv4 prepare packet in ISO 20022 messages. A prepare packet contains the condition (Interledger RFC 27, section
 3.1)."""
 
+import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from fspiop import base64url
-from fspiop.ilp import HASH_OCTETS, LONGEST_TEXT, packet_octets
+from fspiop.ilp import HASH_OCTETS, LONGEST_TEXT, condition_for, packet_octets
 from fspiop.oer import octet_string, read_octet_string
 
 _PREPARE_TYPE = 12
@@ -70,6 +71,30 @@ def decode_prepare(text: str) -> IlpPrepare:
         destination=destination.decode("ascii"),
         data=data,
     )
+
+
+def is_prepare(text: str) -> bool:
+    """Returns whether the packet in a text is a prepare packet, by its first byte."""
+    return packet_octets(text)[:1] == bytes([_PREPARE_TYPE])
+
+
+def with_condition(prepare: IlpPrepare, secret: bytes) -> str:
+    """Writes a prepare packet as text, with the condition of the payee's fulfilment for it."""
+    fulfilment = _fulfilment_of(prepare, secret)
+    return encode_prepare(replace(prepare, condition=base64url.decode(condition_for(fulfilment))))
+
+
+def fulfilment_for(packet_text: str, secret: bytes) -> str:
+    """Returns the fulfilment of a packet: the HMAC-SHA256 of everything in the packet but the condition.
+
+    Raises ValueError if the text is not a prepare packet.
+    """
+    return _fulfilment_of(decode_prepare(packet_text), secret)
+
+
+def _fulfilment_of(prepare: IlpPrepare, secret: bytes) -> str:
+    unlocked = encode_prepare(replace(prepare, condition=bytes(HASH_OCTETS)))
+    return base64url.encode(hmac.digest(secret, packet_octets(unlocked), "sha256"))
 
 
 def _time_text(moment: datetime) -> str:

@@ -1,4 +1,4 @@
-"""The parts of ISO 20022 messages that the hub reads, with their names in ISO 20022.
+"""The parts of ISO 20022 messages that the hub and the connector read, with their names in ISO 20022.
 
 The messages are defined by Mojaloop's market practice:
 - acmt.024: parties
@@ -69,10 +69,11 @@ class PartyId(Struct, rename={"person": "PrvtId", "organisation": "OrgId"}):
     organisation: Identification | None = None
 
 
-class Customer(Struct, rename={"id": "Id"}):
-    """The payer or payee in an ISO 20022 message."""
+class Customer(Struct, rename={"id": "Id", "name": "Nm"}):
+    """The payer or payee in an ISO 20022 message. Mojaloop's connectors write four names as one text."""
 
     id: PartyId
+    name: str | None = None
 
 
 class SettledAmount(Struct, rename={"currency": "Ccy", "amount": "ActiveCurrencyAndAmount"}):
@@ -104,9 +105,14 @@ class HeaderOfRequest(Struct, rename={"expiration": "PmtInstrXpryDtTm"}):
 # Discovery
 
 
-class Updated(Struct, rename={"party": "Pty", "agent": "Agt"}):
+class PartyAccount(Struct, rename={"currency": "Ccy"}):
+    currency: str | None = None
+
+
+class Updated(Struct, rename={"party": "Pty", "agent": "Agt", "account": "Acct"}):
     party: Customer
     agent: Agent | None = None
+    account: PartyAccount | None = None
 
 
 class PartyReport(Struct, rename={"updated": "UpdtdPtyAndAcctId"}):
@@ -122,13 +128,18 @@ class Verification(Struct, rename={"report": "Rpt"}):
 # Agreement
 
 
-class QuoteId(Struct, rename={"quote_id": "TxId", "transaction_id": "EndToEndId"}):
+class QuoteId(Struct, rename={"quote_id": "TxId", "transaction_id": "EndToEndId", "request_id": "InstrId"}):
     quote_id: CorrelationId
     transaction_id: CorrelationId
+    request_id: str | None = None  # the id of the request to pay that this payment answers
 
 
 class Purpose(Struct, rename={"scenario": "Prtry"}):
     scenario: str | None = None
+
+
+class AgentInstruction(Struct, rename={"text": "InstrInf"}):
+    text: str | None = None
 
 
 class Proposal(
@@ -142,6 +153,8 @@ class Proposal(
         "amount": "IntrBkSttlmAmt",
         "bearer": "ChrgBr",
         "purpose": "Purp",
+        "details": "InstrForCdtrAgt",
+        "note": "InstrForNxtAgt",
     },
 ):
     payment_id: QuoteId
@@ -152,6 +165,8 @@ class Proposal(
     amount: SettledAmount
     bearer: str | None = None
     purpose: Purpose | None = None
+    details: AgentInstruction | None = None
+    note: AgentInstruction | None = None
 
 
 class QuoteRequest(Struct, rename={"header": "GrpHdr", "proposal": "CdtTrfTxInf"}):
@@ -161,9 +176,18 @@ class QuoteRequest(Struct, rename={"header": "GrpHdr", "proposal": "CdtTrfTxInf"
     proposal: Proposal
 
 
-class Confirmation(Struct, rename={"amount": "IntrBkSttlmAmt", "lock": "VrfctnOfTerms"}):
+class Charges(Struct, rename={"amount": "Amt"}):
+    amount: InstructedAmount
+
+
+class Confirmation(
+    Struct,
+    rename={"amount": "IntrBkSttlmAmt", "lock": "VrfctnOfTerms", "received": "InstdAmt", "charges": "ChrgsInf"},
+):
     amount: SettledAmount
     lock: Lock
+    received: InstructedAmount | None = None  # what the payee receives
+    charges: Charges | None = None  # the payee DFSP's fee
 
 
 class QuoteAnswer(Struct, rename={"header": "GrpHdr", "confirmation": "CdtTrfTxInf"}):
@@ -283,10 +307,25 @@ class Moment(Struct, rename={"moment": "DtTm"}):
     moment: DateTime
 
 
-class TransactionStatus(Struct, rename={"status": "TxSts", "fulfilment": "ExctnConf", "completed_at": "PrcgDt"}):
+class CauseCode(Struct, rename={"proprietary": "Prtry", "code": "Cd"}):
+    proprietary: str | None = None
+    code: str | None = None
+
+
+class Cause(Struct, rename={"reason": "Rsn", "text": "AddtlInf"}):
+    """The reason of an abort, beside the state. Any text is allowed, because only the hub's own reason is used."""
+
+    reason: CauseCode
+    text: str | None = None
+
+
+class TransactionStatus(
+    Struct, rename={"status": "TxSts", "fulfilment": "ExctnConf", "completed_at": "PrcgDt", "cause": "StsRsnInf"}
+):
     status: Status
     fulfilment: BinaryString32 | None = None
     completed_at: Moment | None = None
+    cause: Cause | None = None
 
 
 class StatusReport(Struct, rename={"transaction": "TxInfAndSts"}):

@@ -3,16 +3,25 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar, get_args
 
-from fspiop import base64url, bodies, strictjson
-from fspiop.bodies.common import ErrorInformation, Money, Party, PartyIdInfo, TransactionType, TransferState
+from fspiop import base64url, bodies, correlation_ids, money, strictjson
+from fspiop.bodies.common import (
+    ErrorInformation,
+    Extension,
+    ExtensionList,
+    Money,
+    Party,
+    PartyIdInfo,
+    TransactionType,
+    TransferState,
+)
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.fx_quotes import FxConversion, FxMoney, FxQuotePost, FxQuotePut
-from fspiop.bodies.fx_transfers import FxTransferPost, FxTransferPut
+from fspiop.bodies.fx_transfers import FxTransferPatch, FxTransferPost, FxTransferPut
 from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
-from fspiop.bodies.transfers import TransferPost, TransferPut
+from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
 from fspiop.errors import MAX_DESCRIPTION, ErrorCode, FspiopError, text_of
-from fspiop.iso20022 import ilp4, messages
+from fspiop.iso20022 import ilp4, messages, names, transaction_details
 
 T = TypeVar("T")
 
@@ -23,6 +32,7 @@ STATES: Final[Mapping[str, TransferState]] = {
     "ABOR": "ABORTED",
 }
 
+_MOST_NOTE = 128
 _LOCK = "CdtTrfTxInf.VrfctnOfTerms"
 _SCENARIOS = get_args(TransactionType.__annotations__["scenario"])
 
@@ -52,41 +62,79 @@ def content(raw: bytes) -> object:
 
 def _party_put(m: messages.Verification) -> PartyPut:
     found = m.report.updated
-    return PartyPut(_party(found.party, found.agent, "Rpt.UpdtdPtyAndAcctId.Pty"))
+    party = _party(found.party, found.agent, "Rpt.UpdtdPtyAndAcctId.Pty")
+    currency = found.account.currency if found.account else None
+    if currency is not None and currency in money.CURRENCIES:
+        party.supported_currencies = [currency]
+    return PartyPut(party)
 
 
 def _quote_post(m: messages.QuoteRequest) -> QuotePost:
     asked = m.proposal
     scenario = asked.purpose.scenario if asked.purpose else None
+    kind = TransactionType(
+        scenario=scenario if scenario in _SCENARIOS else "TRANSFER",  # type: ignore[arg-type]
+        initiator="PAYER",
+        initiator_type="CONSUMER" if asked.payer.id.person else "BUSINESS",
+    )
+    request_id = asked.payment_id.request_id
     return QuotePost(
         quote_id=asked.payment_id.quote_id,
         transaction_id=asked.payment_id.transaction_id,
+        transaction_request_id=request_id if correlation_ids.is_correlation_id(request_id or "") else None,
         payee=_party(asked.payee, asked.payee_agent, "CdtTrfTxInf.Cdtr"),
         payer=_party(asked.payer, asked.payer_agent, "CdtTrfTxInf.Dbtr"),
         # pacs.081 has no amount type, but names the bearer of the charges. If the payer bears the charges, the payee
         # receives this amount. If the payee bears the charges, the payer sends this amount.
         amount_type="RECEIVE" if asked.bearer == "DEBT" else "SEND",
         amount=_money(asked.amount),
-        transaction_type=TransactionType(
-            scenario=scenario if scenario in _SCENARIOS else "TRANSFER",  # type: ignore[arg-type]
-            initiator="PAYER",
-            initiator_type="CONSUMER" if asked.payer.id.person else "BUSINESS",
-        ),
+        transaction_type=transaction_details.with_details(kind, asked.details.text if asked.details else None),
+        note=(asked.note.text or "")[:_MOST_NOTE] or None if asked.note else None,
         expiration=m.header.expiration,
     )
 
 
 def _quote_put(m: messages.QuoteAnswer) -> QuotePut:
+    found = m.confirmation
+    transfer, received = _money(found.amount), _same_currency(found.received, found.amount)
+    fee = _same_currency(found.charges.amount, found.amount) if found.charges else None
     return QuotePut(
-        transfer_amount=_money(m.confirmation.amount),
+        transfer_amount=transfer,
+        payee_receive_amount=received,
+        payee_fsp_fee=fee,
+        payee_fsp_commission=_commission(transfer, received, fee),
         expiration=m.header.expiration,
-        ilp_packet=m.confirmation.lock.packet or "",
-        condition=_condition(m.confirmation.lock),
+        ilp_packet=found.lock.packet or "",
+        condition=_condition(found.lock),
     )
 
 
+def _same_currency(amount: messages.InstructedAmount | None, transfer: messages.SettledAmount) -> Money | None:
+    """Returns an amount of the terms. Ignores an amount in another currency, which a conversion can cause."""
+    return _money(amount) if amount is not None and amount.currency == transfer.currency else None
+
+
+def _commission(transfer: Money, received: Money | None, fee: Money | None) -> Money | None:
+    """Returns the payee DFSP's commission. ISO 20022 has no element for it, so it is what the other amounts leave
+    (FSPIOP API v1.1, section 5.1).
+    """
+    if received is None:
+        return None
+    try:
+        total = money.parse_amount(received.amount) + (money.parse_amount(fee.amount) if fee else 0)
+        commission = total - money.parse_amount(transfer.amount)
+        return Money(transfer.currency, money.format_amount(commission)) if commission > 0 else None
+    except money.AmountError:
+        return None
+
+
 def _fx_quote_post(m: messages.ConversionQuote) -> FxQuotePost:
-    return FxQuotePost(m.terms.payment_id.request_id, _conversion(m))
+    terms = _conversion(m)
+    # In ISO 20022 both amounts are required. The amount that the FXP has to state is 0 in a request.
+    unknown = terms.target_amount if terms.amount_type == "SEND" else terms.source_amount
+    if unknown.amount == "0":
+        unknown.amount = None
+    return FxQuotePost(m.terms.payment_id.request_id, terms)
 
 
 def _fx_quote_put(m: messages.ConversionQuote) -> FxQuotePut:
@@ -121,7 +169,14 @@ def _transfer_post(m: messages.CreditTransfer) -> TransferPost:
 
 
 def _transfer_put(m: messages.StatusReport) -> TransferPut:
-    return TransferPut(STATES[m.transaction.status], m.transaction.fulfilment, _completed(m))
+    return TransferPut(STATES[m.transaction.status], m.transaction.fulfilment, _completed(m), _cause(m))
+
+
+def _transfer_patch(m: messages.StatusReport) -> TransferPatch:
+    completed = _completed(m)
+    if completed is None:
+        raise FspiopError(ErrorCode.MISSING_ELEMENT, "TxInfAndSts.PrcgDt is required")
+    return TransferPatch(completed, STATES[m.transaction.status], _cause(m))
 
 
 def _fx_transfer_post(m: messages.InstitutionTransfer) -> FxTransferPost:
@@ -139,11 +194,25 @@ def _fx_transfer_post(m: messages.InstitutionTransfer) -> FxTransferPost:
 
 
 def _fx_transfer_put(m: messages.StatusReport) -> FxTransferPut:
-    return FxTransferPut(STATES[m.transaction.status], m.transaction.fulfilment, _completed(m))
+    return FxTransferPut(STATES[m.transaction.status], m.transaction.fulfilment, _completed(m), _cause(m))
+
+
+def _fx_transfer_patch(m: messages.StatusReport) -> FxTransferPatch:
+    return FxTransferPatch(STATES[m.transaction.status], _completed(m), _cause(m))
 
 
 def _completed(m: messages.StatusReport) -> str | None:
     return m.transaction.completed_at.moment if m.transaction.completed_at else None
+
+
+def _cause(m: messages.StatusReport) -> ExtensionList | None:
+    """Returns the reason of an abort as the extension of the plain form."""
+    cause = m.transaction.cause
+    code = (cause.reason.proprietary or cause.reason.code) if cause else None
+    if cause is None or not code:
+        return None
+    value = f"{code}: {cause.text or text_of(code)}"[:MAX_DESCRIPTION]
+    return ExtensionList([Extension("cause", value)])
 
 
 def _refusal(m: messages.RefusalReport) -> ErrorPut:
@@ -165,7 +234,8 @@ def _party(customer: messages.Customer, agent: messages.Agent | None, path: str)
     found = customer.id.person or customer.id.organisation
     if found is None:
         raise FspiopError(ErrorCode.MISSING_ELEMENT, f"{path}.Id.PrvtId is required")
-    return Party(PartyIdInfo(found.other.scheme.type, found.other.id, fsp_id=agent.fsp if agent else None))
+    party = Party(PartyIdInfo(found.other.scheme.type, found.other.id, fsp_id=agent.fsp if agent else None))
+    return names.with_names(party, customer.name)
 
 
 def _condition(lock: messages.Lock) -> str:
@@ -212,7 +282,9 @@ _FORMS: Mapping[type, _Form] = {
     FxQuotePut: _Form(messages.ConversionQuote, _fx_quote_put),
     TransferPost: _Form(messages.CreditTransfer, _transfer_post),
     TransferPut: _Form(messages.StatusReport, _transfer_put),
+    TransferPatch: _Form(messages.StatusReport, _transfer_patch),
     FxTransferPost: _Form(messages.InstitutionTransfer, _fx_transfer_post),
     FxTransferPut: _Form(messages.StatusReport, _fx_transfer_put),
+    FxTransferPatch: _Form(messages.StatusReport, _fx_transfer_patch),
     ErrorPut: _Form(messages.RefusalReport, _refusal),
 }

@@ -1,15 +1,14 @@
-"""Writes the hub's own messages in ISO 20022.
-
-This module writes states and errors as pacs.002, but errors about parties as acmt.024.
+"""Writes states and errors in ISO 20022, for the hub and for DFSPs: as pacs.002, and errors about parties as
+acmt.024.
 """
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from fspiop import correlation_ids, strictjson, time
+from fspiop import time
+from fspiop.iso20022 import message_ids
 from fspiop.iso20022.reading import STATES
 
 _MOST_TEXT = 105  # Max105Text
@@ -21,11 +20,7 @@ def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, de
     """Returns a state or error of the FSPIOP API as an ISO 20022 message, for the receiver of `path`."""
     date = _not_before(date, body.get("completedTimestamp"))
     parts = path.split("/")
-    said = strictjson.canonical([path, destination, body])
-    # The id is computed from content and time, so that a repeated message has the same id.
-    message_id = correlation_ids.ulid(
-        int(date.timestamp() * 1000), int.from_bytes(hashlib.sha256(said).digest(), "big")
-    )
+    message_id = message_ids.message_id(path, destination, body, date=date)
     heading = {"MsgId": message_id, "CreDtTm": time.format_datetime(date)}
     if "errorInformation" not in body:
         return {"GrpHdr": heading, "TxInfAndSts": _state(body)}

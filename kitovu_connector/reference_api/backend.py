@@ -27,7 +27,7 @@ from fspiop.bodies.transaction_requests import (
 )
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import identifiers
+from kitovu_connector import identifiers, terms
 from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.bulk_transactions import BulkTransaction
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
@@ -342,7 +342,7 @@ def _transfer_request(incoming: IncomingMoney) -> dict[str, Any]:
         "amount": asked.amount.amount,
         "currency": asked.amount.currency,
         "transactionType": asked.transaction_type.scenario,
-        "ilpPacket": {"data": core_forms.transaction_of(offer["ilpPacket"])},
+        "ilpPacket": {"data": terms.transaction_in(offer["ilpPacket"])},
         **{
             name: value
             for name, value in {

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from fspiop import base64url, ilp, money, strictjson
+from fspiop import money
 from fspiop.bodies.bulk_quotes import BulkQuotePost
 from fspiop.bodies.bulk_transfers import BulkTransferPost
 from fspiop.bodies.common import ExtensionList, Party, TransactionType
@@ -147,11 +147,6 @@ def listed(extensions: ExtensionList | None) -> list[dict[str, str]]:
 def pairs_of(extensions: tuple[Pair, ...]) -> Extensions:
     """Returns the SDK's list as extensions."""
     return tuple((pair.key, pair.value) for pair in extensions)
-
-
-def transaction_of(packet: str) -> Any:
-    """Returns the payment that an ILP packet contains."""
-    return strictjson.loads(base64url.decode(ilp.decode_payment(packet).data.decode()))
 
 
 def party_told(party: Party) -> dict[str, Any]:

@@ -165,14 +165,27 @@ class Scheme:
         return await self.send(method, path, body, source=source, signer=source, shows=source)
 
     async def send(
-        self, method: str, path: str, body: Any, *, source: str, signer: str, shows: str, destination: str = "green"
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        *,
+        source: str,
+        signer: str,
+        shows: str,
+        destination: str = "green",
+        is_iso20022: bool = False,
     ) -> int:
         """One message to green's inbound port; its answer's status."""
         raw = b"" if body is None else json.dumps(body).encode()
         moment = (self.says_at if source == "Hub" else None) or datetime.now(UTC)
         resource = path.split("/")[1]
         media_type = f"application/vnd.interoperability.{resource}+json;version="
-        major, version = ("2", "2.0") if resource in ("services", "fxQuotes", "fxTransfers") else ("1", "1.1")
+        if is_iso20022:
+            media_type = media_type.replace("interoperability.", "interoperability.iso20022.")
+        major, version = (
+            ("2", "2.0") if is_iso20022 or resource in ("services", "fxQuotes", "fxTransfers") else ("1", "1.1")
+        )
         headers = {
             "Content-Type": media_type + version,
             "Date": http_date(moment),

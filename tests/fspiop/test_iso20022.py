@@ -1,25 +1,28 @@
 """ISO 20022 messages become the hub's own, and what the hub says becomes ISO 20022; ILPv4 packets are read exactly."""
 
 import copy
+import dataclasses
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fspiop import base64url, bodies, correlation_ids, iso20022, money, versions
-from fspiop.bodies.common import Money
+from fspiop import base64url, bodies, correlation_ids, ilp, iso20022, money, versions
+from fspiop.bodies.common import Money, Transaction
 from fspiop.bodies.errors import ErrorPut
-from fspiop.bodies.fx_quotes import FxMoney, FxQuotePost, FxQuotePut
-from fspiop.bodies.fx_transfers import FxTransferPost, FxTransferPut
+from fspiop.bodies.fx_quotes import FxConversion, FxMoney, FxQuotePost, FxQuotePut
+from fspiop.bodies.fx_transfers import FxTransferPatch, FxTransferPost, FxTransferPut
 from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
-from fspiop.bodies.transfers import TransferPost, TransferPut
+from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError, error_body
-from fspiop.iso20022 import ilp4
+from fspiop.iso20022 import ilp4, payment_messages
+from fspiop.iso20022.payment_messages import Envelope
 from fspiop.resources import RESOURCES, Iso20022
 from fspiop.versions import Version
 from tests.api import iso_messages as messages
@@ -107,7 +110,7 @@ def test_conversions_are_read():
     assert (found.conversion_request_id, terms.conversion_id) == (names["TxId"], names["InstrId"])
     assert (terms.determining_transfer_id, terms.amount_type) == (names["EndToEndId"], "SEND")
     assert (terms.initiating_fsp, terms.counter_party_fsp) == ("green", "fxp")
-    assert (terms.source_amount, terms.target_amount) == (FxMoney("TZS", "100"), FxMoney("KES", "0"))
+    assert (terms.source_amount, terms.target_amount) == (FxMoney("TZS", "100"), FxMoney("KES"))
     answer = read(FxQuotePut, messages.fx_terms(asked), "fxQuotes")
     assert (answer.condition, answer.conversion_terms.target_amount) == (CONDITION, FxMoney("KES", "5"))
 
@@ -311,6 +314,167 @@ def test_what_the_hub_says_of_an_error_reads_back(error, text):
     found = read(ErrorPut, say(plain, "/quotes/1/error"), "quotes").error_information
     assert found.error_code == error.code
     assert plain["errorInformation"]["errorDescription"].startswith(found.error_description)
+
+
+# What a DFSP says
+
+ENVELOPE = Envelope("/quotes/b51ec534-ee48-4575-b6a9-ead2955b8069", MOMENT, "green", "blue")
+ALIKE = bodies.read(
+    Transaction,
+    json.dumps(
+        {
+            "transactionId": "b51ec534-ee48-4575-b6a9-ead2955b8069",
+            "quoteId": "b51ec534-ee48-4575-b6a9-ead2955b8070",
+            "payee": {
+                "partyIdInfo": {"partyIdType": "BUSINESS", "partyIdentifier": "7", "fspId": "blue"},
+                "name": "Mama; Ntilie",
+            },
+            "payer": {
+                "partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": "255712001001", "fspId": "green"},
+                "name": "Grace Lyimo",
+                "personalInfo": {"complexName": {"firstName": "Grace", "lastName": "Lyimo"}},
+            },
+            "amount": {"amount": "101", "currency": "TZS"},
+            "transactionType": {
+                "scenario": "REFUND",
+                "initiator": "PAYEE",
+                "initiatorType": "AGENT",
+                "subScenario": "A" * 32,
+                "refundInfo": {"originalTransactionId": "b51ec534-ee48-4575-b6a9-ead2955b8071"},
+            },
+        }
+    ).encode(),
+)
+SECRET = b"a secret of the payee's"
+OWN_PACKET = ilp4.with_condition(
+    ilp4.IlpPrepare(10100, MOMENT, b"", "g.blue.msisdn.7", base64url.encode(bodies.write(ALIKE)).encode()), SECRET
+)
+OWN_CONDITION = ilp.condition_for(ilp4.fulfilment_for(OWN_PACKET, SECRET))
+TERMS = FxConversion(
+    conversion_id="b51ec534-ee48-4575-b6a9-ead2955b8072",
+    initiating_fsp="green",
+    counter_party_fsp="fxp",
+    amount_type="RECEIVE",
+    source_amount=FxMoney("TZS"),
+    target_amount=FxMoney("KES", "5"),
+    expiration="2026-11-24T09:00:00.000Z",
+    determining_transfer_id="b51ec534-ee48-4575-b6a9-ead2955b8069",
+)
+OWN_MESSAGES = [
+    (PartyPut(msgspec.structs.replace(ALIKE.payer, supported_currencies=["TZS"])), "parties"),
+    (
+        QuotePost(
+            quote_id=ALIKE.quote_id,
+            transaction_id=ALIKE.transaction_id,
+            transaction_request_id="b51ec534-ee48-4575-b6a9-ead2955b8073",
+            payee=msgspec.structs.replace(ALIKE.payee, name="Mama Ntilie"),
+            payer=ALIKE.payer,
+            amount_type="RECEIVE",
+            amount=Money("TZS", "100.5"),
+            transaction_type=ALIKE.transaction_type,
+            note="for lunch",
+            expiration="2026-11-24T09:00:00.000Z",
+        ),
+        "quotes",
+    ),
+    (
+        QuotePut(
+            transfer_amount=Money("TZS", "101"),
+            payee_receive_amount=Money("TZS", "100"),
+            payee_fsp_fee=Money("TZS", "2"),
+            payee_fsp_commission=Money("TZS", "1"),
+            expiration="2026-11-24T09:00:00.000Z",
+            ilp_packet=OWN_PACKET,
+            condition=OWN_CONDITION,
+        ),
+        "quotes",
+    ),
+    (FxQuotePost("b51ec534-ee48-4575-b6a9-ead2955b8069", TERMS), "fxQuotes"),
+    (
+        FxQuotePut(msgspec.structs.replace(TERMS, source_amount=FxMoney("TZS", "98")), CONDITION),
+        "fxQuotes",
+    ),
+    (
+        TransferPost(
+            transfer_id=ALIKE.transaction_id,
+            payee_fsp="blue",
+            payer_fsp="green",
+            amount=Money("TZS", "101"),
+            ilp_packet=OWN_PACKET,
+            condition=OWN_CONDITION,
+            expiration="2026-11-24T09:00:00.000Z",
+        ),
+        "transfers",
+    ),
+    (
+        FxTransferPost(
+            commit_request_id="b51ec534-ee48-4575-b6a9-ead2955b8069",
+            initiating_fsp="green",
+            counter_party_fsp="fxp",
+            source_amount=Money("TZS", "98"),
+            target_amount=Money("KES", "5"),
+            condition=CONDITION,
+            determining_transfer_id=ALIKE.transaction_id,
+            expiration="2026-11-24T09:00:00.000Z",
+        ),
+        "fxTransfers",
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "resource"), OWN_MESSAGES, ids=lambda found: type(found).__name__)
+def test_what_a_dfsp_says_reads_back(message: Any, resource: str) -> None:
+    said = payment_messages.write(message, ENVELOPE)
+    assert read(type(message), said, resource) == message
+    heading = said["Assgnmt"] if resource == "parties" else said["GrpHdr"]
+    assert correlation_ids.is_correlation_id(heading["MsgId"])
+
+
+def test_the_parties_of_terms_and_transfers_come_from_the_packet() -> None:
+    for message, resource in OWN_MESSAGES:
+        if isinstance(message, QuotePut | TransferPost):
+            said = payment_messages.write(message, Envelope(f"/{resource}/1", MOMENT, "blue", "green"))["CdtTrfTxInf"]
+            assert said["Cdtr"]["Id"]["OrgId"]["Othr"] == {"SchmeNm": {"Prtry": "BUSINESS"}, "Id": "7"}
+            assert said["Cdtr"]["Nm"] == ";;;Mama, Ntilie"
+            assert said["Dbtr"]["Nm"] == "Grace;;Lyimo;Grace Lyimo"
+            assert (said["DbtrAgt"], said["CdtrAgt"]) == (messages.agent("green"), messages.agent("blue"))
+
+
+def test_a_transfer_with_another_payees_packet_names_the_dfsps() -> None:
+    (transfer,) = (message for message, _ in OWN_MESSAGES if isinstance(message, TransferPost))
+    for packet in (messages.PACKET, "AYIBgQAAAA"):
+        said = payment_messages.write(msgspec.structs.replace(transfer, ilp_packet=packet), ENVELOPE)["CdtTrfTxInf"]
+        assert said["Cdtr"] == {"Id": {"OrgId": {"Othr": {"Id": "blue"}}}}
+        assert said["VrfctnOfTerms"] == {"IlpV4PrepPacket": packet}
+
+
+def test_details_that_the_api_does_not_allow_are_ignored() -> None:
+    for text in ("initiator=NOBODY", "subScenario=small letters", "refundOf=7", "=;==;x", "no details"):
+        asked = messages.quote()
+        asked["CdtTrfTxInf"] |= {"InstrForCdtrAgt": {"InstrInf": text}}
+        asked["CdtTrfTxInf"]["PmtId"]["InstrId"] = "not an id"
+        found = read(QuotePost, asked, "quotes")
+        kind = found.transaction_type
+        assert (kind.initiator, kind.sub_scenario, kind.refund_info) == ("PAYER", None, None)
+        assert found.transaction_request_id is None
+
+
+def test_an_abort_is_read_with_its_reason() -> None:
+    body = messages.fulfilment("ABOR", StsRsnInf={"Rsn": {"Prtry": "3303"}, "AddtlInf": "Transfer expired"})
+    for kind, resource in ((TransferPut, "transfers"), (TransferPatch, "transfers"), (FxTransferPatch, "fxTransfers")):
+        found = read(kind, body, resource).extension_list
+        assert [(each.key, each.value) for each in found.extension] == [("cause", "3303: Transfer expired")]
+
+
+@given(st.binary(min_size=16, max_size=40), st.integers(0, 10**12))
+def test_only_the_secret_and_the_whole_packet_give_the_fulfilment(secret: bytes, amount: int) -> None:
+    prepare = ilp4.IlpPrepare(amount, MOMENT, b"", "g.blue", b"data")
+    packet = ilp4.with_condition(prepare, secret)
+    fulfilment = ilp4.fulfilment_for(packet, secret)
+    assert ilp.fulfils(fulfilment, base64url.encode(ilp4.decode_prepare(packet).condition))
+    assert ilp4.fulfilment_for(packet, secret + b"x") != fulfilment
+    other = ilp4.with_condition(dataclasses.replace(prepare, amount=amount + 1), secret)
+    assert ilp4.fulfilment_for(other, secret) != fulfilment
 
 
 # Packets
