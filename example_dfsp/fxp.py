@@ -7,6 +7,7 @@ in the other currency.
 
 import argparse
 import asyncio
+import os
 import signal
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ from kitovu_connector import (
     Terms,
     TermsWanted,
     format_amount,
+    load,
     parse_amount,
 )
 
@@ -163,15 +165,17 @@ def main() -> None:
     parser.add_argument("--outbound-port", type=int, default=0)
     parser.add_argument("--ilp-secret-file", type=Path, required=True, help="a file with the key of the fulfilments")
     asked = parser.parse_args()
-    config = Config(
-        dfsp=asked.name,
-        hub_url=asked.hub_url,
-        state=asked.state / "connector",
-        ilp_secret=asked.ilp_secret_file.read_text().strip(),
-        inbound_port=asked.inbound_port,
-        inbound_is_private=True,
-        outbound_port=asked.outbound_port,
-    )
+    flags = {
+        "dfsp": asked.name,
+        "hub_url": asked.hub_url,
+        "state": str(asked.state.resolve() / "connector"),
+        "ilp_secret": asked.ilp_secret_file.read_text().strip(),
+        "inbound_port": str(asked.inbound_port),
+        "inbound_is_private": "true",
+        "outbound_port": str(asked.outbound_port),
+    }
+    more = asked.state / "connector.toml"  # further settings, if there is such a file
+    config = load(more if more.exists() else None, os.environ, flags)
     asyncio.run(_serve(config, Converter(Books(asked.state / "books.sqlite3"))))
 
 

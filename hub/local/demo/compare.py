@@ -7,6 +7,8 @@ from hub.local.demo.banks import Bank
 from hub.local.demo.http import call_until_answered
 from hub.local.stack import Stack
 
+_CURRENCY = "TZS"  # of the banks' own accounts
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -29,22 +31,31 @@ def compare(stack: Stack, banks: list[Bank]) -> Comparison:
     books = {bank.name: books_of(bank) for bank in banks}
     at_hub = json.loads(stack.manage("committed_transfers", "--json").strip().splitlines()[-1])
     faults: list[str] = []
+    converted = {transfer["transferId"] for transfer in at_hub if transfer["currency"] != _CURRENCY}
     for transfer in at_hub:
         transfer_id, amount = transfer["transferId"], transfer["amount"]
-        sent = books[transfer["payer"]]["sent"].get(transfer_id)
         received = books[transfer["payee"]]["received"].get(transfer_id)
+        if transfer_id in converted:  # the payer's bank paid another amount, to the FXP
+            if received != amount:
+                faults.append(f"{transfer_id}: hub {amount}, payee's books {received}")
+            continue
+        sent = books[transfer["payer"]]["sent"].get(transfer_id)
         if sent != amount or received != amount:
             faults.append(f"{transfer_id}: payer's books {sent}, hub {amount}, payee's books {received}")
     for side, role in (("sent", "payer"), ("received", "payee")):
         for name, mine in books.items():
             hub_side = {transfer["transferId"] for transfer in at_hub if transfer[role] == name}
+            hub_side |= converted if side == "sent" else set()
             faults += [
                 f"{transfer_id}: only in {name}'s books" for transfer_id in mine[side] if transfer_id not in hub_side
             ]
+    paid = {transfer_id for mine in books.values() for transfer_id in mine["sent"]}
+    faults += [f"{transfer_id}: converted, and in no payer's books" for transfer_id in sorted(converted - paid)]
     for name, mine in books.items():
         faults += [f"{name}'s books do not balance: {row}" for row in mine["faults"]]
         faults += [f"{name} still has {what} {row[0]}" for what in ("open", "expected") for row in mine[what]]
-        net = sum(mine["sent"].values()) - sum(mine["received"].values())
+        received = sum(amount for transfer_id, amount in mine["received"].items() if transfer_id not in converted)
+        net = sum(mine["sent"].values()) - received
         if mine["balances"]["scheme"] != net:
             faults.append(f"{name}'s account with the scheme is {mine['balances']['scheme']}, its transfers make {net}")
     return Comparison(len(at_hub), faults)
