@@ -16,6 +16,9 @@ _NUMBERS = {"TZS": "834", "KES": "404"}
 _CURRENCIES = {number: currency for currency, number in _NUMBERS.items()}
 _COUNTRIES = {"TZS": "TZ", "KES": "KE"}
 _NO_CATEGORY = "0000"
+_SMALLEST = 100  # one hundredth: both currencies have two decimals
+_OPTIONAL_TIP = "01"  # the payer may add a tip; other values add a fee to the amount
+_ASK_THE_PAYER = "***"
 _TEMPLATES = frozenset(f"{number:02}" for number in (*range(26, 52), 62, 64, *range(80, 100)))
 
 
@@ -70,6 +73,8 @@ def read(text: str) -> PaymentCode:
     currency = _CURRENCIES.get(known["53"])
     if currency is None:
         raise CodeError("the code is in a currency that this bank does not have")
+    if known.get("55", _OPTIONAL_TIP) != _OPTIONAL_TIP:
+        raise CodeError("the code asks for a fee that this bank cannot add")
     reference = dict(_split(known["62"])).get("05", "") if "62" in known else ""
     return PaymentCode(
         id_type=payee.get("02", "BUSINESS"),
@@ -78,7 +83,7 @@ def read(text: str) -> PaymentCode:
         city=known["60"],
         currency=currency,
         amount=_amount(known.get("54")),
-        reference=reference,
+        reference="" if reference == _ASK_THE_PAYER else reference,
         category=known["52"],
         is_merchant=payee.get("02", "BUSINESS") == "BUSINESS",
     )
@@ -148,9 +153,12 @@ def _amount(text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        return parse_amount(text) or None
+        amount = parse_amount(text)
     except AmountError:
         raise CodeError("the amount of the code cannot be read") from None
+    if amount % _SMALLEST:
+        raise CodeError("the amount of the code cannot be read")
+    return amount or None
 
 
 def _fit(text: str, length: int) -> str:
