@@ -117,8 +117,5 @@ class Agent:
         )
 
     def _entries(self, request: web.Request, form: Entries, customer: Customer) -> tuple[str, int]:
-        number = self._site.number(request, form)
-        if number == customer.msisdn:
-            _ = self._site.text(request)
-            raise Wrong("number", _("This is your own number. Enter the number of another person."))
+        number = self._site.other_number(request, form, customer.msisdn)
         return number, self._site.amount(request, form, customer.currency)

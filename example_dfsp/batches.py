@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS batch_line (
     PRIMARY KEY (batch_id, line), UNIQUE (batch_id, own_id)
 ) STRICT, WITHOUT ROWID;
 """
-AT_ONCE = 12
+AT_ONCE = 12  # lines of one owner, whose batches share these places
 LOW_BALANCE = "4200"
 _NAMESPACE = uuid.UUID("d9b2cf0c-7a5e-4a55-9d63-31ee6c0e0f34")
 _COLUMNS = "id, owner, kind, file_name, currency, total, lines, state, made_at, begun_at, ended_at"
@@ -76,6 +76,7 @@ class Batches:
     def __init__(self, books: Books, instructions: Instructions, payments: Payments) -> None:
         self._books, self._instructions, self._payments = books, instructions, payments
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._places: dict[str, asyncio.Semaphore] = {}
         books.define(_SCHEMA)
 
     def resume(self) -> None:
@@ -172,10 +173,12 @@ class Batches:
             batch.id,
         )
         waiting = iter(left)
+        places = self._places.setdefault(batch.owner, asyncio.Semaphore(AT_ONCE))
 
         async def work() -> None:
             for line, payee, amount, note in waiting:
-                await self._pay(batch, line, payee, amount, note)
+                async with places:
+                    await self._pay(batch, line, payee, amount, note)
 
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))
         if self.progress(batch.id).done < batch.lines:

@@ -137,6 +137,12 @@ class Instructions:
         query = f"SELECT {_ALL} FROM instruction WHERE {condition} LIMIT {limit}"
         return [_read(row) for row in self.books.rows(query, *values)]
 
+    def count(self, condition: str, *values: object) -> int:
+        """Returns how many instructions meet the condition. The condition is SQL from the program's own code."""
+        row = self.books.row(f"SELECT count(*) FROM instruction WHERE {condition}", *values)
+        assert row is not None
+        return int(row[0])
+
     def open(self) -> list[Instruction]:
         """Returns the instructions for which the scheme still has to report an outcome."""
         return self.find("state = 'SENT'", limit=1_000_000)

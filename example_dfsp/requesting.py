@@ -11,6 +11,7 @@ from example_dfsp.site import Entries, Site, Wrong
 from example_dfsp.wallet import Wallet, reference_of
 
 _SHOWN = 8
+_MOST_OPEN = 50  # of one customer; each is shown to the person who is asked
 
 
 class Requesting:
@@ -54,11 +55,8 @@ class Requesting:
         customer = self._site.customer(request)
         form = await self._site.form(request)
         try:
-            number = self._site.number(request, form)
+            number = self._site.other_number(request, form, customer.msisdn)
             amount = self._site.amount(request, form, customer.currency)
-            if number == customer.msisdn:
-                _ = self._site.text(request)
-                raise Wrong("number", _("This is your own number. Enter the number of another person."))
         except Wrong as wrong:
             return self._form_page(request, form, wrong)
         return await self.ask(
@@ -76,6 +74,8 @@ class Requesting:
 
     async def ask(self, request: web.Request, new: RequestMade) -> web.StreamResponse:
         """Sends a request, and redirects to the page that shows its progress."""
+        if self._bank.requests.open_of(new.payee) >= _MOST_OPEN:
+            raise web.HTTPTooManyRequests
         await self._bank.requests.make(new)
         raise self._site.go(f"/requests/{new.home_id}")
 

@@ -185,6 +185,14 @@ class RequestsToPay:
         query = f"SELECT {', '.join(_MADE)} FROM request_made WHERE {condition} LIMIT {limit}"
         return [RequestMade(**dict(zip(_MADE, row, strict=True))) for row in self._books.rows(query, *values)]
 
+    def open_of(self, payee: str) -> int:
+        """Returns how many requests of a customer wait for an answer."""
+        return len(
+            self.find_made(
+                "payee = ? AND state IN ('NEW', 'ASKED') AND created_at > ?", payee, time.time() - OPEN_FOR_S
+            )
+        )
+
     def _ask_own(self, made: RequestMade, payer: Customer) -> None:
         """Stores a request whose payer is also a customer of this bank. The request's id is the bank's own id."""
         payee = self._customers.get(made.payee)

@@ -162,18 +162,20 @@ class Site:
         return Entries({name: value.strip()[:600] for name, value in found.items() if isinstance(value, str)})
 
     def amount(self, request: web.Request, form: dict[str, str], currency: str) -> int:
-        """Returns the amount in a form, or raises Wrong."""
+        """Returns the amount in a form, or raises Wrong. All currencies here have two decimals."""
         _ = self.text(request)
-        raw = form.get("amount", "").replace(" ", "").replace("\u202f", "").replace("\xa0", "")
-        raw = raw.replace(",", "." if request[LANGUAGE] == "fr" else "")
+        entered = texts.amount_entered(form.get("amount", ""), request[LANGUAGE])
+        if entered is None:
+            raise Wrong("amount", _("Enter the amount in figures, for example 15000."))
+        whole, decimals = entered
+        if len(decimals) > 2:
+            raise Wrong("amount", _("The amount can have at most two decimals."))
         try:
-            found = parse_amount(raw)
+            found = parse_amount(f"{whole}.{decimals}" if decimals else whole)
         except AmountError:
             raise Wrong("amount", _("Enter the amount in figures, for example 15000.")) from None
         if found == 0:
             raise Wrong("amount", _("The amount must be above 0."))
-        if found % 100:  # all currencies here have two decimals
-            raise Wrong("amount", _("The amount can have at most two decimals."))
         return found
 
     def number(self, request: web.Request, form: dict[str, str]) -> str:
@@ -185,6 +187,14 @@ class Site:
         if not (raw.isascii() and raw.isdecimal() and 9 <= len(raw) <= 15):
             raise Wrong("number", _("Enter a phone number with its country code, for example 255655001001."))
         return raw
+
+    def other_number(self, request: web.Request, form: dict[str, str], own: str) -> str:
+        """Returns the phone number of another person than the customer, or raises Wrong."""
+        found = self.number(request, form)
+        if found == own:
+            _ = self.text(request)
+            raise Wrong("number", _("This is your own number. Enter the number of another person."))
+        return found
 
     def note(self, form: dict[str, str]) -> str:
         """Returns the note in a form."""

@@ -1,6 +1,7 @@
 """The languages of the pages: English, French, Swahili. The translations are gettext catalogues in `languages/`."""
 
 import gettext
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
@@ -13,6 +14,15 @@ FOLDER = Path(__file__).parent / "languages"
 _EAST_AFRICA = timezone(timedelta(hours=3))
 _THOUSANDS = {"en": ",", "fr": "\u202f", "sw": ","}
 _POINT = {"en": ".", "fr": ",", "sw": "."}
+
+
+# One separator throughout, and only between groups of three digits: "15,00" must not become 1,500.
+_AMOUNT = (
+    r"(?P<whole>[0-9]{1,3}(?:(?P<between>[%s])[0-9]{3}(?:(?P=between)[0-9]{3})*)?|[0-9]+)(?:%s(?P<decimals>[0-9]+))?\Z"
+)
+_ENGLISH_AMOUNT, _FRENCH_AMOUNT = re.compile(_AMOUNT % (" ,", "[.]")), re.compile(_AMOUNT % (" ", "[,.]"))
+_AMOUNTS = {"en": _ENGLISH_AMOUNT, "fr": _FRENCH_AMOUNT, "sw": _ENGLISH_AMOUNT}
+_SPACES = re.compile("[\u00a0\u2009\u202f]")
 
 
 @cache
@@ -31,6 +41,14 @@ def chosen(wanted: str | None, accepted: str) -> str:
         *(part.split(";")[0].strip()[:2].lower() for part in accepted.split(",")),
     ]
     return next((language for language in candidates if language in LANGUAGES), "en")
+
+
+def amount_entered(text: str, language: str) -> tuple[str, str] | None:
+    """Returns the digits before and after the point of an amount that a person has entered, or None."""
+    found = _AMOUNTS[language].match(_SPACES.sub(" ", text.strip()))
+    if found is None:
+        return None
+    return found["whole"].replace(" ", "").replace(",", ""), found["decimals"] or ""
 
 
 def amount_shown(amount: int, language: str) -> str:

@@ -157,10 +157,7 @@ class Till:
         """Sends a request to the phone of a customer who cannot scan."""
         sale, form = self._own(request), await self._site.form(request)
         try:
-            number = self._site.number(request, form)
-            if number == sale.shop:
-                _ = self._site.text(request)
-                raise Wrong("number", _("This is your own number. Enter the number of another person."))
+            number = self._site.other_number(request, form, sale.shop)
         except Wrong as wrong:
             return self._sale_page(request, sale, form, wrong)
         return await self._requesting.ask(

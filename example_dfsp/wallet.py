@@ -15,7 +15,7 @@ from example_dfsp.books import Conflict, Overdrawn
 from example_dfsp.customers import Customer
 from example_dfsp.emv_codes import CodeError, PaymentCode
 from example_dfsp.fees import payer_fee
-from example_dfsp.instructions import Instruction
+from example_dfsp.instructions import Instruction, Kind
 from example_dfsp.qr_pictures import MOST_PIXELS, svg_of, text_in
 from example_dfsp.requests_to_pay import MOST_WRONG_CODES
 from example_dfsp.site import Entries, Site, Wrong
@@ -23,6 +23,8 @@ from example_dfsp.site import Entries, Site, Wrong
 _SHOWN = 6
 _PAGE = 30
 _DOUBT_AFTER_S = 15.0
+_MOST_ASKED = 20  # payments of one customer that wait for their terms
+_PICTURES_AT_ONCE = 2  # each takes a thread and up to a tenth of a second
 
 
 class Wallet:
@@ -30,6 +32,7 @@ class Wallet:
 
     def __init__(self, site: Site) -> None:
         self._site, self._bank = site, site.bank
+        self._reading = asyncio.Semaphore(_PICTURES_AT_ONCE)
 
     def add_to(self, app: web.Application) -> None:
         """Adds the pages to an application."""
@@ -110,15 +113,10 @@ class Wallet:
     async def _send(self, request: web.Request) -> web.StreamResponse:
         customer = self._site.customer(request)
         form = await self._site.form(request)
-        _ = self._site.text(request)
         try:
-            number = self._site.number(request, form)
+            number = self._site.other_number(request, form, customer.msisdn)
             amount = self._site.amount(request, form, customer.currency)
-            if number == customer.msisdn:
-                raise Wrong("number", _("This is your own number. Enter the number of another person."))
-            fee = payer_fee("transfer", amount, customer.currency)
-            if amount + fee > self._bank.books.balance_of(customer.msisdn):
-                raise Wrong("amount", _("Your balance is too low for this amount and its fee. Enter a smaller amount."))
+            fee = self._affordable_fee(request, "transfer", amount, customer)
         except Wrong as wrong:
             return self._form_page(request, customer, form, wrong)
         return await self.begin(
@@ -136,8 +134,18 @@ class Wallet:
             ),
         )
 
+    def _affordable_fee(self, request: web.Request, kind: Kind, amount: int, customer: Customer) -> int:
+        """Returns the bank's fee, or raises Wrong if the balance is too low for the amount and the fee."""
+        fee = payer_fee(kind, amount, customer.currency)
+        if amount + fee > self._bank.books.balance_of(customer.msisdn):
+            _ = self._site.text(request)
+            raise Wrong("amount", _("Your balance is too low for this amount and its fee. Enter a smaller amount."))
+        return fee
+
     async def begin(self, request: web.Request, new: Instruction) -> web.StreamResponse:
         """Requests the terms, and redirects to the page on which the customer confirms them."""
+        if self._bank.instructions.count("payer = ? AND state = 'NEW' AND asks_first", new.payer) >= _MOST_ASKED:
+            raise web.HTTPTooManyRequests
         try:
             found = await self._bank.payments.ask(new)
         except Conflict:  # the form was sent twice with different entries: the first payment is shown
@@ -277,7 +285,8 @@ class Wallet:
             pixels += more
         if not width.isdecimal() or len(width) > 5 or len(pixels) > MOST_PIXELS:
             return web.json_response({"error": _("The picture is too large. Choose a smaller one.")}, status=413)
-        text = await asyncio.to_thread(text_in, pixels, int(width))
+        async with self._reading:
+            text = await asyncio.to_thread(text_in, pixels, int(width))
         if text is None:
             return web.json_response(
                 {"error": _("There is no QR code in this picture. Take it from nearer.")}, status=422
@@ -308,17 +317,15 @@ class Wallet:
                 raise Wrong(
                     "amount", _("This code asks for an amount in another currency. Ask for a code without an amount.")
                 )
-            kind = "merchant" if code.is_merchant else "transfer"
-            fee = payer_fee(kind, amount, customer.currency)
-            if amount + fee > self._bank.books.balance_of(customer.msisdn):
-                raise Wrong("amount", _("Your balance is too low for this amount and its fee. Enter a smaller amount."))
+            kind: Kind = "merchant" if code.is_merchant else "transfer"
+            fee = self._affordable_fee(request, kind, amount, customer)
         except Wrong as wrong:
             return self._site.page(request, "pay_code.html", wrong=wrong, reference=reference, status=422, **shown)
         return await self.begin(
             request,
             Instruction(
                 reference=reference_of({"reference": reference}),
-                kind=kind,  # type: ignore[arg-type]
+                kind=kind,
                 payer=customer.msisdn,
                 payee_type=code.id_type,
                 payee=code.id_value,

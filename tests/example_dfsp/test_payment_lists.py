@@ -4,6 +4,7 @@ import csv
 import io
 
 from example_dfsp.payment_lists import MOST_LINES, Fault, example, read, written
+from hub.local.demo.onboarding import NET_DEBIT_CAP
 from kitovu_connector import parse_amount
 from tests.example_dfsp.cases import each
 
@@ -60,6 +61,7 @@ def test_an_example_of_ten_thousand_lines_is_a_good_file() -> None:
     assert none == []
     assert len(lines) == MOST_LINES
     assert len({line.id for line in lines}) == MOST_LINES
+    assert sum(line.amount for line in lines) < parse_amount(str(NET_DEBIT_CAP))  # before, it was six times this cap
 
 
 def test_a_spreadsheet_runs_nothing_of_a_result() -> None:

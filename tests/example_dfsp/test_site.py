@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,13 +13,17 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from example_dfsp import payments, requests_to_pay
+from example_dfsp import payments, requesting, requests_to_pay, wallet
 from example_dfsp.bank import Bank
+from example_dfsp.batches import AT_ONCE
 from example_dfsp.books import Books
 from example_dfsp.customers import Customer, read_customers
 from example_dfsp.emv_codes import PaymentCode, written
+from example_dfsp.instructions import Instruction
+from example_dfsp.payment_lists import Line
 from example_dfsp.qr_pictures import svg_of
 from example_dfsp.requests_to_pay import RequestMade
+from example_dfsp.texts import amount_entered
 from example_dfsp.web_site import web_site
 from hub.local.net import free_port
 from tests.example_dfsp.cases import each
@@ -263,6 +268,13 @@ def test_a_sign_out_ends_the_session_on_the_bank_too(tmp_path: Path) -> None:
         "parts of a cent": ({"number": "255655001001", "amount": "1.005"}, "two decimals"),
         "more than there is": ({"number": "255655001001", "amount": "2,000,000"}, "too low"),
         "too long": ({"number": "255655001001", "amount": "9" * 400}, "in figures"),
+        "a decimal comma": ({"number": "255655001001", "amount": "15,00"}, "in figures"),
+        "a point between thousands": ({"number": "255655001001", "amount": "1.500"}, "two decimals"),
+        "two kinds of separators": ({"number": "255655001001", "amount": "1,000 000"}, "in figures"),
+        "figures of another script": ({"number": "255655001001", "amount": "١٥٠٠"}, "in figures"),
+        "wide figures": ({"number": "255655001001", "amount": "１５００"}, "in figures"),
+        "a power": ({"number": "255655001001", "amount": "1e3"}, "in figures"),
+        "a point at the end": ({"number": "255655001001", "amount": "1500."}, "in figures"),
         "nothing at all": ({}, "phone number with its country code"),
     },
 )
@@ -296,6 +308,26 @@ def test_a_number_and_an_amount_are_read_as_people_write_them(tmp_path: Path) ->
     tell(tmp_path, story)
 
 
+def test_an_amount_is_never_read_as_another() -> None:
+    """Before, "15,00" was 1,500 in English, and "1.500" was 1.50."""
+    read = {
+        ("15,00", "en"): None,
+        ("1,5", "sw"): None,
+        ("1,500", "en"): ("1500", ""),
+        ("1,500,000.5", "sw"): ("1500000", "5"),
+        ("12,345,67", "en"): None,
+        ("1.500", "en"): ("1", "500"),  # which has too many decimals
+        ("1.500", "fr"): ("1", "500"),
+        ("1,5", "fr"): ("1", "5"),
+        ("1 500,50", "fr"): ("1500", "50"),
+        ("1\u202f500\u00a0000", "fr"): ("1500000", ""),  # spaces of any width are one separator
+        ("1500 000", "en"): None,
+        (" 1500 ", "en"): ("1500", ""),
+        ("1500\n", "en"): ("1500", ""),
+    }
+    assert {case: amount_entered(*case) for case in read} == read
+
+
 def test_a_form_that_is_sent_twice_is_one_payment(tmp_path: Path) -> None:
     async def story(found: People) -> None:
         form = {"number": "255655001001", "amount": "1000", "reference": "5e2b1a34-6d0f-4c55-9a43-0d1b6a6f7c11"}
@@ -304,6 +336,68 @@ def test_a_form_that_is_sent_twice_is_one_payment(tmp_path: Path) -> None:
             assert headers["Location"] == "/payments/5e2b1a346d0f4c559a430d1b6a6f7c11"
         (only,) = found.bank.instructions.find("1")
         assert only.amount == 1000 * 10_000
+
+    tell(tmp_path, story)
+
+
+def test_two_tabs_that_confirm_one_payment_pay_once(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        form = {"number": "255655001001", "amount": "1000", "reference": "5e2b1a34-6d0f-4c55-9a43-0d1b6a6f7c11"}
+        _, _, headers = await found.ask(GRACE, "POST", "/send", form)
+        page, reference = headers["Location"], headers["Location"].rsplit("/", 1)[1]
+        terms = {"total": 10_050_000, "transfer_id": "T", "expires_at": time.time() + 60}
+        found.bank.instructions.offer(reference, terms | {"receive_amount": 10_000_000, "receive_currency": "TZS"})
+        before = found.bank.books.balance_of(GRACE)
+        clicks = [found.ask(GRACE, "POST", f"{page}/{what}") for what in ("confirm", "confirm", "cancel", "confirm")]
+        answers = await asyncio.gather(*clicks)
+        assert {status for status, _, _ in answers} == {303}
+        assert before - found.bank.books.balance_of(GRACE) in (0, 10_050_000)  # cancelled first, or paid once
+        (only,) = found.bank.instructions.find("1")
+        assert (only.state == "SENT") == (found.bank.books.balance_of("held") == 10_050_000)
+        assert found.bank.faults() == []
+
+    tell(tmp_path, story)
+
+
+def test_one_customer_asks_only_so_much_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a limit, a customer could fill another person's page with requests, and the connector with questions."""
+    monkeypatch.setattr(wallet, "_MOST_ASKED", 4)
+    monkeypatch.setattr(requesting, "_MOST_OPEN", 3)
+
+    async def story(found: People) -> None:
+        form = {"number": "255655001001", "amount": "1000"}
+        sent = [(await found.ask(GRACE, "POST", "/send", form))[0] for _ in range(5)]
+        assert sent == [303] * 4 + [429]
+        asked = [(await found.ask(GRACE, "POST", "/request", form))[0] for _ in range(4)]
+        assert asked == [303] * 3 + [429]
+        _, text, _ = await found.ask(GRACE, "POST", "/send", form)
+        assert "Too many at once" in text
+        assert (await found.ask(UPENDO, "POST", "/send", form))[0] == 303
+        assert (await found.ask(UPENDO, "POST", "/request", form))[0] == 303
+
+    tell(tmp_path, story)
+
+
+def test_the_batches_of_one_office_share_its_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, each batch paid twelve lines at once, so ten batches of one office took every connection."""
+    most = now = 0
+
+    async def pay(new: Instruction) -> None:
+        nonlocal most, now
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.01)
+        now -= 1
+
+    async def story(found: People) -> None:
+        monkeypatch.setattr(found.bank.payments, "pay", pay)
+        lines = [Line(number, f"S{number}", "255655001001", 10_000) for number in range(1, 41)]
+        for name in ("a", "b", "c"):
+            found.bank.batches.add(name * 32, OFFICE, "salary", "x.csv", "TZS", lines)
+            assert (await found.ask(OFFICE, "POST", f"/bulk/{name * 32}/pay"))[0] == 303
+        while not most or now:
+            await asyncio.sleep(0.02)
+        assert most == AT_ONCE
 
     tell(tmp_path, story)
 
