@@ -11,15 +11,19 @@ from typing import Any
 
 import pytest
 
+from example_dfsp.emv_codes import PaymentCode, written
 from example_dfsp.payment_lists import example
+from example_dfsp.qr_pictures import svg_of
 from hub.local.demo import add_fxp
 from hub.local.demo.banks import Bank
 from hub.local.demo.compare import books_of
 from hub.local.stack import Stack
+from tests.example_dfsp.test_emv_codes import pixels_of
 
 pytestmark = pytest.mark.live
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 GRACE, SHOP, AGENT, EMPLOYER = "255712001001", "255712003001", "255712004001", "255712005001"
 IDRISI, WANJIKU, CLOSED, NOBODY = "255655001001", "254722001001", "255655002001", "255699999999"
@@ -82,15 +86,20 @@ class Window:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
+def playwright() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on the PATH: apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
+    with sync_playwright() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def chromium(playwright: Any) -> Iterator[Any]:
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -226,6 +235,38 @@ def test_a_shops_code_is_scanned_paid_and_refunded(banks: list[Bank], windows: A
     shop.picture("till")
 
 
+def film_of(code: str, path: Path) -> None:
+    """A film of one frame, in which a QR code is before the camera."""
+    pixels, side = pixels_of(svg_of(code), 6)
+    width, height = 640, 480
+    left, top = (width - side) // 2, (height - side) // 2
+    grey = bytearray(b"\xb4" * (width * height))
+    for row in range(side):
+        place = (top + row) * width + left
+        grey[place : place + side] = pixels[row * side : (row + 1) * side]
+    colours = b"\x80" * (width * height // 2)
+    path.write_bytes(b"YUV4MPEG2 W%d H%d F5:1 Ip A1:1 C420\nFRAME\n" % (width, height) + bytes(grey) + colours)
+
+
+def test_a_code_is_scanned_with_the_camera(banks: list[Bank], playwright: Any, tmp_path: Path) -> None:
+    green, _ = banks
+    code = PaymentCode(
+        id_type="BUSINESS", id_value="700101", name="Soko Fresh Market", city="Dar es Salaam", currency="TZS"
+    )
+    film_of(written(code), tmp_path / "code.y4m")
+    camera = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    camera.append(f"--use-file-for-fake-video-capture={tmp_path / 'code.y4m'}")
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *camera])
+    try:
+        grace = Window(browser, green, GRACE)
+        grace.go("/scan")
+        grace.enter("Use the camera")
+        grace.sees("Pay Soko Fresh Market")
+        assert grace.complaints == []
+    finally:
+        browser.close()
+
+
 def test_an_agent_takes_and_gives_cash(banks: list[Bank], windows: Any) -> None:
     green, blue = banks
     before, theirs = balances(green), balances(blue)
@@ -293,6 +334,38 @@ def test_a_list_of_salaries_is_paid_and_has_results(banks: list[Bank], windows: 
     states = [line.split(",")[7] for line in results][1:]
     assert (states.count("PAID"), states.count("NOT_PAID")) == (20, 2)
     total = sum(int(line.split(",")[3]) for line in good.splitlines()[1:])
+    assert changed(before, green, EMPLOYER) == [-total]
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(3600)
+def test_ten_thousand_salaries_are_paid(banks: list[Bank], windows: Any) -> None:
+    green, _ = banks
+    before = balances(green)
+    office = windows(green, EMPLOYER, size="wide")
+    with office.page.expect_download() as download:
+        office.page.get_by_role("link", name=re.compile("10,?000")).click()
+    text = Path(download.value.path()).read_text()
+    office.page.set_input_files("#file", str(download.value.path()))
+    office.enter("Check file")
+    office.sees("The file is in order")
+    began = time.monotonic()
+    office.enter("^Pay ")
+    office.page.wait_for_selector("progress")
+    shown = set()
+    while office.page.locator("progress").count():
+        shown.add(office.page.locator("progress").first.get_attribute("value", timeout=60_000))
+        time.sleep(1)
+        if time.monotonic() - began > 3000:
+            break
+    office.sees("^Done")
+    print(f"10,000 payments in {time.monotonic() - began:.0f} s")
+    assert len(shown) > 10  # the page follows the progress
+    with office.page.expect_download() as download:
+        office.page.click("text=Download results")
+    states = [line.split(",")[7] for line in Path(download.value.path()).read_text().splitlines()[1:]]
+    assert (len(states), states.count("PAID")) == (10_000, 10_000)
+    total = sum(int(line.split(",")[3]) for line in text.splitlines()[1:])
     assert changed(before, green, EMPLOYER) == [-total]
 
 
