@@ -177,6 +177,22 @@ WEBHOOK_TIMEOUT_S = env.int("WEBHOOK_TIMEOUT_S", default=5)
 # the time after which the hub gives up an e-mail or webhook
 NOTIFICATION_EXPIRES_S = env.int("NOTIFICATION_EXPIRES_S", default=24 * 3600)
 
+# --- certification of DFSPs (`portal.certification`) ----------------------------------------------------------------
+# The participant as which the hub tests DFSPs. Its name is reserved for this.
+CERTIFIER_NAME = env.str("CERTIFIER_NAME", default="certifier")
+# The address of the hub's FSPIOP API for the certifier; and host:port on which the certifier accepts callbacks (port 0:
+# any free port), with the URL at which the workers reach it (if empty, http://host:port).
+CERTIFIER_HUB_URL = env.str("CERTIFIER_HUB_URL", default=f"http://127.0.0.1:{env.int('PORT', default=8000)}")
+CERTIFIER_LISTEN = env.str("CERTIFIER_LISTEN", default="127.0.0.1:0")
+CERTIFIER_URL = env.str("CERTIFIER_URL", default="")
+# PEM files: the certifier's client certificate and key for the hub's FSPIOP API; and its signing key. Without a file,
+# the certifier makes a signing key for each run.
+CERTIFIER_CLIENT_CERT_FILE = env.str("CERTIFIER_CLIENT_CERT_FILE", default="")
+CERTIFIER_CLIENT_KEY_FILE = env.str("CERTIFIER_CLIENT_KEY_FILE", default="")
+CERTIFIER_SIGNING_KEY_FILE = env.str("CERTIFIER_SIGNING_KEY_FILE", default="")
+# The age in days of the oldest passed certification with which a DFSP may go live. 0 requires no certification.
+GO_LIVE_CERTIFICATION_DAYS = env.int("GO_LIVE_CERTIFICATION_DAYS", default=0)
+
 # --- the ledger's engine --------------------------------------------------------------------------------------------
 LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # the most commands in one transaction
 LEDGER_BATCH_BYTES = env.int("LEDGER_BATCH_BYTES", default=1_048_576)  # the most bytes of their messages
@@ -236,6 +252,7 @@ INSTALLED_APPS = [
     "pgtrigger",
     "hub",
     "hub.participants",
+    "hub.recordings",
     "hub.sweeps",
     "hub.administration",
     "hub.audit",
@@ -469,6 +486,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "remove-old": {"task": "portal.tasks.remove_old", "schedule": 3600.0, "options": {"expires": 600}},
     "replay-rules": {"task": "portal.tasks.replay_rules", "schedule": 5.0, "options": {"expires": 5}},
+    "certify": {"task": "portal.tasks.certify", "schedule": 5.0, "options": {"expires": 5}},
     "mark-entries": {"task": "portal.tasks.mark_entries", "schedule": 10.0, "options": {"expires": 10}},
     "heartbeat": {"task": "hub.tasks.heartbeat", "schedule": 2.0, "options": {"expires": 5}},
     "tidy-notifications": {

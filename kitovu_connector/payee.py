@@ -31,6 +31,7 @@ from kitovu_connector.identifiers import Alias
 from kitovu_connector.parties import Parties
 from kitovu_connector.request_links import RequestLinks
 from kitovu_connector.store import DONE, Incoming, QuoteGiven, Stage, Store
+from kitovu_connector.transaction_states import TransactionStates
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -42,6 +43,7 @@ _ASK_AT_MOST_EVERY_S = 15.0
 _AGAIN_AT_MOST_EVERY_S = 60.0
 _LOOK_FOR_OLD_QUOTES_EVERY_S = 600.0
 _OLD_QUOTES_AT_ONCE = 500
+_ANSWERED = (Stage.FULFILLED, Stage.REJECTED, Stage.COMMITTING, Stage.COMMITTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,17 @@ class Ending:
 class Payee:
     """All quotes that one DFSP has given, and all its incoming transfers."""
 
-    def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend, parties: Parties) -> None:
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        hub: HubClient,
+        backend: Backend,
+        parties: Parties,
+        transactions: TransactionStates,
+    ) -> None:
         self._config, self._store, self._hub = config, store, hub
-        self._backend = backend
+        self._backend, self._transactions = backend, transactions
         self._background = Background()
         self._busy: set[str] = set()
         self._resumed: set[str] = set()  # the transfers that an earlier run left unfinished
@@ -198,7 +208,7 @@ class Payee:
                 self._background.start(self._send_rejection(incoming, _rejected(problem)))
                 return
         stored, is_new = await self._store.add_incoming(incoming, may_be_own=is_on_us)
-        if not is_new and stored.stage in (Stage.FULFILLED, Stage.REJECTED):
+        if not is_new and stored.answer and stored.stage in _ANSWERED:
             await self._send_answer(stored)  # a repeated request gets the stored answer
         self.carry_on(stored.transfer_id)
 
@@ -283,6 +293,7 @@ class Payee:
         if not await self._store.claim_quote(incoming.transfer_id, quote.quote_id):
             await self._reject(incoming, _rejected("the terms belong to another transfer"))
             return
+        await self._transactions.add(quote, incoming.transfer_id)
         if (request_id := self._requests.answered_by(quote)) is not None:
             await self._requests.add(request_id, incoming.transfer_id)
         calls = itertools.count(int(may_have_it))

@@ -65,6 +65,7 @@ from kitovu_connector.requests_to_pay import RequestsToPay
 from kitovu_connector.sqlite_state import SqliteDatabase
 from kitovu_connector.store import Store
 from kitovu_connector.submissions import Submissions
+from kitovu_connector.transaction_states import TransactionStates
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +100,8 @@ class Connector:
             self._hub = await opened.enter_async_context(HubClient(config))
             self._payer = Payer(config, self._store, self._hub)
             self._parties = Parties(config, self._hub, self._backend)
-            self._payee = Payee(config, self._store, self._hub, self._backend, self._parties)
+            self._transactions = TransactionStates(config, self._store, self._hub)
+            self._payee = Payee(config, self._store, self._hub, self._backend, self._parties, self._transactions)
             self._aliases = Aliases(config, self._hub)
             self._lookups = Lookups(self._hub, self._payer.policy)
             self._keys = KnownKeys(config, self._hub)
@@ -126,6 +128,7 @@ class Connector:
                     self._bulk_payee,
                     self._fxp,
                     self._submissions,
+                    self._transactions,
                 ],
                 relay,
             )
@@ -155,6 +158,7 @@ class Connector:
                 self._submissions,
                 self._bulk_transactions,
                 self._events,
+                self._transactions,
             )
             if relay is not None:
                 instances = Instances(self._store.database, relay)

@@ -21,6 +21,7 @@ from hub.audit import record
 from hub.outbox.messages import HubMessages, Outgoing, Recipient
 from hub.participants import services as participants
 from hub.participants.models import Participant
+from hub.test_currency import TEST_CURRENCY
 from ledger import queries, settlement_holds, store
 from ledger.fx.states import LIVE
 from ledger.models import Account, CoverHold, Entry, FundsMovement, FxTransfer, SettlementWindow, Transfer
@@ -461,9 +462,18 @@ def reserved_for(participant: Participant) -> int:
 @transaction.atomic
 def close_accounts(participant: Participant, *, actor: str) -> None:
     """Closes all of a participant's accounts for good. Raises an error if any of these accounts has a balance or a
-    reservation."""
+    reservation.
+
+    Accounts of test money may have a balance, because test money is never settled.
+    """
     accounts = list(Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id"))
-    left = [account for account in accounts if queries.value_of(account) or account.pending_debits or account.on_hold]
+    left = [
+        account
+        for account in accounts
+        if (queries.value_of(account) and account.currency != TEST_CURRENCY)
+        or account.pending_debits
+        or account.on_hold
+    ]
     if left or reserved_for(participant):
         what = ", ".join(f"{account.currency} {account.type}" for account in left) or "what is reserved"
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"not empty: {what}")

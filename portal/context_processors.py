@@ -52,7 +52,7 @@ MENU = [
         "participants",
         "participants",
         Right.SEE_PARTICIPANTS,
-        ("participant", "onboard", "account_statement"),
+        ("participant", "onboard", "account_statement", "certifications", "certify", "certification"),
     ),
     Item(
         _("Settlement"),

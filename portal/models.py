@@ -13,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from hub.participants.models import Participant
 from ledger.models import Account
+from portal.certification.models import Certification as Certification
+from portal.certification.models import CertificationCase as CertificationCase
 from rules.rulesets.models import RuleSetVersion
 
 TIME_ZONES = sorted(name for name in available_timezones() if "/" in name or name == "UTC")

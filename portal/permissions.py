@@ -55,6 +55,7 @@ class Right(StrEnum):
     SEE_NOTIFICATIONS = "see e-mails and webhooks that were not sent"
     RESEND_NOTIFICATIONS = "resend e-mails and webhooks"
     TEST_CONNECTIONS = "test connections"
+    CERTIFY = "certify participants"
     # Rights to request and to approve changes that need two people. Nobody can approve their own request.
     # ASK and CHECK open the pages of requests and approvals. The rights below are for single kinds of change.
     ASK_LIMITS = "ask for limits"
@@ -113,6 +114,7 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.SEE_NOTIFICATIONS: frozenset({Role.OPERATOR, Role.ADMINISTRATOR, Role.AUDITOR}),
     Right.RESEND_NOTIFICATIONS: frozenset({Role.OPERATOR, Role.ADMINISTRATOR}),
     Right.TEST_CONNECTIONS: frozenset({Role.OPERATOR}),
+    Right.CERTIFY: frozenset({Role.OPERATOR}),
     Right.ASK_LIMITS: frozenset({Role.RISK}),
     Right.CHECK_LIMITS: frozenset({Role.RISK}),
     Right.ASK_FUNDS: frozenset({Role.SETTLEMENT}),

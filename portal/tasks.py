@@ -1,4 +1,5 @@
-"""Periodic tasks of the portal: ledger checks, removal of old data, sums for account statements, replays of rules."""
+"""Periodic tasks of the portal: ledger checks, removal of old data, sums for account statements, replays of rules,
+certifications."""
 
 import time
 
@@ -7,6 +8,7 @@ from celery import shared_task
 from hub.sweeps import store as skipped
 from ledger import invariants
 from portal import replays, retention
+from portal.certification import runs
 from portal.models import LedgerCheck
 from portal.queries import balance_checkpoints
 
@@ -46,3 +48,9 @@ def mark_entries() -> None:
 def replay_rules() -> None:
     """Starts a process for the replay of rules that waits longest: `portal.replays`."""
     replays.start()
+
+
+@shared_task(name="portal.tasks.certify", ignore_result=True)
+def certify() -> None:
+    """Starts a process for the certifications that wait: `portal.certification.runs`."""
+    runs.start()

@@ -16,6 +16,7 @@ from portal.views import (
     audit,
     bank_statements,
     callbacks,
+    certifications,
     clients,
     conversions,
     credentials,
@@ -311,6 +312,30 @@ urlpatterns: list[URLPattern] = [
     ),
     page("rules/replays/<int:replay_id>/", rule_replays.show, name="rule_replay", get=Right.SEE_RULES),
     page("rules/replays/<int:replay_id>/live/", rule_replays.live, name="rule_replay_live", get=Right.SEE_RULES),
+    page("certifications/", certifications.index, name="certifications", get=Right.SEE_PARTICIPANTS),
+    page(
+        "participants/<str:name>/certify/",
+        certifications.of_participant,
+        name="certify",
+        get=Right.SEE_PARTICIPANTS,
+        post=Right.CERTIFY,
+    ),
+    page("certifications/<int:number>/", certifications.show, name="certification", get=Right.SEE_PARTICIPANTS),
+    page(
+        "certifications/<int:number>/live/", certifications.live, name="certification_live", get=Right.SEE_PARTICIPANTS
+    ),
+    page(
+        "certifications/<int:number>/report.json",
+        certifications.download_json,
+        name="certification_json",
+        get=Right.SEE_PARTICIPANTS,
+    ),
+    page(
+        "certifications/<int:number>/report.pdf",
+        certifications.download_pdf,
+        name="certification_pdf",
+        get=Right.SEE_PARTICIPANTS,
+    ),
     page("rules/<int:number>/add/", rules.templates, name="rule_templates", get=Right.ASK_RULES),
     form_page("rules/<int:number>/add/<slug:template>/", rules.add_rule, name="add_rule", right=Right.ASK_RULES),
     page("rules/<int:number>/<slug:rule>/mode/", rules.change_mode, name="change_rule_mode", post=Right.ASK_RULES),

@@ -1,25 +1,41 @@
 """The invariants of settlement. `ledger.invariants` runs them together with the ledger's invariants."""
 
+from hub.test_currency import TEST_CURRENCY
 from ledger import limits
 from ledger.invariants import Invariant
 
 INVARIANTS = [
     Invariant(
         "totals_are_the_sums_of_entries",
-        "For each account, a window's totals are equal to the sums of the window's entries.",
-        """WITH said AS (SELECT c.window_id, t.account_id, sum(t.debits) AS debits, sum(t.credits) AS credits
+        "For each account, a window's totals are equal to the sums of the window's entries. Test money has no totals.",
+        f"""WITH said AS (SELECT c.window_id, t.account_id, sum(t.debits) AS debits, sum(t.credits) AS credits
                          FROM settlement_contenttotal t JOIN settlement_windowcontent c ON c.id = t.content_id
                          GROUP BY 1, 2),
                 is_so AS (SELECT legs.window_id, legs.account_id, sum(debits) AS debits, sum(credits) AS credits
                           FROM (SELECT window_id, debit_account_id AS account_id, amount AS debits, 0 AS credits
-                                FROM ledger_entry
-                                UNION ALL SELECT window_id, credit_account_id, 0, amount FROM ledger_entry) legs
+                                FROM ledger_entry WHERE currency <> '{TEST_CURRENCY}'
+                                UNION ALL SELECT window_id, credit_account_id, 0, amount FROM ledger_entry
+                                WHERE currency <> '{TEST_CURRENCY}') legs
                           JOIN ledger_settlementwindow w ON w.id = legs.window_id AND w.totalled_at IS NOT NULL
                           GROUP BY 1, 2)
            SELECT window_id, account_id, said.debits, is_so.debits AS entry_debits, said.credits,
                   is_so.credits AS entry_credits
            FROM said FULL JOIN is_so USING (window_id, account_id)
-           WHERE said.debits IS DISTINCT FROM is_so.debits OR said.credits IS DISTINCT FROM is_so.credits""",
+           WHERE said.debits IS DISTINCT FROM is_so.debits OR said.credits IS DISTINCT FROM is_so.credits""",  # noqa: S608
+    ),
+    Invariant(
+        "test_money_never_settles",
+        "Test money is in no settlement and in no conversion.",
+        f"""SELECT 'content' AS what, c.id::text FROM settlement_windowcontent c WHERE c.currency = '{TEST_CURRENCY}'
+           UNION ALL
+           SELECT 'account of a settlement', s.id::text FROM settlement_settlementaccount s
+           JOIN ledger_account a ON a.id = s.account_id WHERE a.currency = '{TEST_CURRENCY}'
+           UNION ALL
+           SELECT e.kind, e.id::text FROM ledger_entry e
+           WHERE e.currency = '{TEST_CURRENCY}' AND e.kind NOT IN ('TRANSFER', 'FUNDS_IN', 'FUNDS_OUT')
+           UNION ALL
+           SELECT 'conversion', f.commit_request_id FROM ledger_fxtransfer f
+           WHERE '{TEST_CURRENCY}' IN (f.source_currency, f.target_currency)""",  # noqa: S608 (the only value is a constant)
     ),
     Invariant(
         "a_settlement_is_what_its_windows_hold",

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from hub.test_currency import TEST_CURRENCY
 from ledger.models import Account, SettlementWindow
 from settlement.bank_statements.models import Statement, StatementLine
 from settlement.states import NEXT, State, WindowState
@@ -110,6 +111,9 @@ class SettlementModel(models.Model):
                 condition=~Q(delay="IMMEDIATE") | Q(currency__isnull=False, ledger_account_type="POSITION"),
                 name="what_is_settled_at_once_names_its_currency",
             ),
+            models.CheckConstraint(
+                condition=Q(currency__isnull=True) | ~Q(currency=TEST_CURRENCY), name="no_model_settles_test_money"
+            ),
             models.UniqueConstraint(
                 fields=["currency", "ledger_account_type"],
                 condition=Q(is_active=True),
@@ -152,6 +156,7 @@ class WindowContent(models.Model):
             models.CheckConstraint(
                 condition=~Q(is_gross=True) | Q(state="SETTLED"), name="gross_is_settled_from_the_start"
             ),
+            models.CheckConstraint(condition=~Q(currency=TEST_CURRENCY), name="test_money_is_in_no_content"),
         ]
         triggers = [
             pgtrigger.Trigger(

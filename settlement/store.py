@@ -8,6 +8,7 @@ from psycopg.rows import TupleRow
 from fspiop.errors import ErrorCode, FspiopError
 from hub.sql_execution import execute
 from hub.sweeps.store import not_skipped
+from hub.test_currency import TEST_CURRENCY
 from ledger.models import Account
 from settlement.netting import Total
 
@@ -18,7 +19,8 @@ _TOTALLING_MS = 60_000
 def _totals(entries: str) -> str:
     """Returns the SQL that computes total debits and credits for each account.
 
-    The SQL reads each entry once, and adds the entry's amount to the debited account and to the credited account.
+    The SQL reads each entry once, and adds the entry's amount to the debited account and to the credited account. Test
+    money has no totals, so it is never settled.
     """
     return f"""
         SELECT a.currency, a.type, p.name, a.id, legs.debits, legs.credits
@@ -30,6 +32,7 @@ def _totals(entries: str) -> str:
               GROUP BY 1) legs
         JOIN ledger_account a ON a.id = legs.account_id
         JOIN participants_participant p ON p.id = a.participant_id
+        WHERE a.currency <> '{TEST_CURRENCY}'
         ORDER BY a.currency, a.type, a.id
     """  # noqa: S608 (of the constants below)
 

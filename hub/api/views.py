@@ -26,7 +26,8 @@ from hub import minor_unit_checks
 from hub.api import authentication, bulk_limits, dfsp_limits, errors, request_body, signatures
 from hub.api.bulk_limits import Answered, Bulks
 from hub.outbox.messages import Recipient
-from hub.participants import queries
+from hub.participants import credential_cache, queries
+from hub.recordings import recorder
 
 T = TypeVar("T")
 
@@ -140,6 +141,9 @@ class FspiopView(PlainView):
                 self._end_bulk(time.monotonic() - self._bulk_began, self.answered)
             if self._is_counted:
                 dfsp_limits.leave(self.caller)
+        recordings = credential_cache.recorded()
+        if recordings and self.sends_messages:
+            recorder.record(recordings, request, response, self.__dict__.get("raw_body", b""))
         return response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

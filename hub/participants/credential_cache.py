@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 
 from fspiop import jws
 from hub.participants.models import AllowedNetwork, Credential, Participant
+from hub.recordings import recorder
 
 log = structlog.get_logger("security")
 
@@ -53,6 +54,7 @@ class Snapshot:
     keys: dict[int, list[tuple[Known, RSAPublicKey]]] = field(default_factory=lambda: defaultdict(list))
     networks: dict[int, list[Network]] = field(default_factory=lambda: defaultdict(list))
     compat: frozenset[int] = frozenset()  # participants whose signatures may be over re-serialised JSON
+    recorded: tuple[recorder.Recorded, ...] = ()  # DFSPs that the hub certifies now
 
     def by_certificate(self, sha256: str) -> Known | None:
         known = self.certificates.get(sha256)
@@ -115,6 +117,11 @@ def current() -> Snapshot:
         _lock.release()
 
 
+def recorded() -> tuple[recorder.Recorded, ...]:
+    """Returns the DFSPs whose requests are recorded now. Makes no query."""
+    return _snapshot.recorded if _snapshot is not None else ()
+
+
 def forget() -> None:
     """Makes the process read the credentials from the database at the next request."""
     global _snapshot, _down_until
@@ -142,6 +149,7 @@ def _load() -> Snapshot:
         if network is not None:
             listed.append(network)
     snapshot.compat = frozenset(Participant.objects.filter(jws_compat=True).values_list("id", flat=True))
+    snapshot.recorded = recorder.now_recorded()
     return snapshot
 
 

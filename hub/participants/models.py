@@ -4,6 +4,8 @@ import pgtrigger
 from django.db import models
 from django.db.models.functions import Lower
 
+from hub.test_currency import TEST_CURRENCY
+
 
 class Participant(models.Model):
     """A participant: a DFSP or the hub itself. Two participants' names must not differ only in case, because the hub
@@ -192,6 +194,10 @@ class CurrencyPair(models.Model):
             ),
             models.CheckConstraint(
                 condition=~models.Q(source_currency=models.F("target_currency")), name="a_pair_is_of_two_currencies"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(source_currency=TEST_CURRENCY) & ~models.Q(target_currency=TEST_CURRENCY),
+                name="nobody_converts_test_money",
             ),
         ]
 

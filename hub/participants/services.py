@@ -9,6 +9,7 @@ from hub import egress
 from hub.audit import record
 from hub.participants import endpoint_types_and_urls
 from hub.participants.models import CurrencyPair, Endpoint, Participant
+from hub.test_currency import TEST_CURRENCY
 
 _NAMES_NOT_GIVEN = frozenset({"switch"})
 
@@ -122,6 +123,8 @@ def offer_pair(participant: Participant, *, source_currency: str, target_currenc
     for name, currency in (("sourceCurrency", source_currency), ("targetCurrency", target_currency)):
         if currency not in money.CURRENCIES:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: {currency} is not a currency")
+        if currency == TEST_CURRENCY:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: {currency} is for tests, and is never converted")
     if source_currency == target_currency:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "targetCurrency: must differ from the source currency")
     pair, is_new = CurrencyPair.objects.get_or_create(

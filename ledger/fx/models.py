@@ -6,6 +6,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from hub.participants.models import Participant
+from hub.test_currency import TEST_CURRENCY
 from ledger.fx.snapshot import Side
 from ledger.fx.states import FX_TERMINAL, LIVE, FxState
 
@@ -101,6 +102,10 @@ class FxTransfer(models.Model):
             ),
             models.CheckConstraint(
                 condition=~Q(source_currency=F("target_currency")), name="a_conversion_is_of_two_currencies"
+            ),
+            models.CheckConstraint(
+                condition=~Q(source_currency=TEST_CURRENCY) & ~Q(target_currency=TEST_CURRENCY),
+                name="test_money_is_never_converted",
             ),
             models.CheckConstraint(
                 condition=Q(state="ABORTED", debit_account__isnull=True)

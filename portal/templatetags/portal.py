@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from fspiop.money import CURRENCIES, SCALE
 from hub.participants.models import Credential, Participant
+from portal.certification.models import Certification, CertificationCase
 from portal.changes.credentials import EXPIRES_SOON, KIND_NAMES
 from portal.may_send_receive import Direction
 
@@ -24,6 +25,10 @@ _TONES = {
     "RUNNING": "info",
     "DONE": "success",
     "FAILED": "danger",
+    "PASSED": "success",
+    "INTERRUPTED": "warning",
+    "NOT_JUDGED": "warning",
+    "LEFT_OUT": "secondary",
     "RESERVED": "info",
     "ABORTED": "danger",
     "ACCEPTED": "success",
@@ -172,6 +177,16 @@ def state(name: Any) -> SafeString:
     return format_html(
         '<span class="state state-{}">{}</span>', _TONES.get(word, "secondary"), _SHOWN_AS.get(word, word)
     )
+
+
+@register.filter
+def result(row: Certification | CertificationCase) -> SafeString:
+    """Returns a badge for the state of a certification, or for the verdict of a case, in words."""
+    if isinstance(row, CertificationCase):
+        word, text = row.verdict, row.get_verdict_display()
+    else:
+        word, text = row.state, row.get_state_display()
+    return format_html('<span class="state state-{}">{}</span>', _TONES.get(word, "secondary"), text)
 
 
 @register.filter

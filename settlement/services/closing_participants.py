@@ -12,6 +12,7 @@ from django.db import transaction
 from fspiop.errors import ErrorCode, FspiopError
 from hub.participants import offboarding
 from hub.participants.models import Credential, Participant
+from hub.test_currency import TEST_CURRENCY
 from ledger import accounts_and_funds
 from ledger import queries as ledger
 from ledger.models import Account
@@ -39,7 +40,7 @@ def left_of(participant: Participant) -> Left:
     funds: list[tuple[str, int]] = []
     for account in ledger.accounts_of(participant):
         value = ledger.value_of(account)
-        if value:
+        if value and account.currency != TEST_CURRENCY:
             is_of_settlement = account.type in (Account.Type.SETTLEMENT, Account.Type.INTERCHANGE_FEE_SETTLEMENT)
             (funds if is_of_settlement else positions).append((account.currency, -value if is_of_settlement else value))
     windows = queries.windows(participant_id=participant.pk).exclude(state=WindowState.SETTLED)

@@ -8,6 +8,7 @@ from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import record
 from hub.sweeps.store import forget_all
+from hub.test_currency import TEST_CURRENCY
 from ledger import accounts_and_funds as ledger
 from ledger.locks import WINDOW_LOCK
 from ledger.models import Entry, SettlementWindow
@@ -46,6 +47,8 @@ def create_model(
         raise _refused(f"{delay} {granularity} {interchange} is not a supported settlement model")
     if currency is not None and currency not in money.CURRENCIES:
         raise _refused(f"currency: {currency} is not an ISO 4217 code")
+    if currency == TEST_CURRENCY:
+        raise _refused(f"currency: {TEST_CURRENCY} is for tests, and is never settled")
     _check_types(ledger_account_type, settlement_account_type)
     is_immediate = delay == SettlementModel.Delay.IMMEDIATE
     if is_immediate and (currency is None or ledger_account_type != "POSITION"):

@@ -35,7 +35,7 @@ def test_the_hubs_word_is_kept_where_the_connectors_own_step_comes_first(
         config = config_of(tmp_path, "nothing")
         config.state.mkdir()
         store = _Overtaken(config.state)
-        payee = Payee(config, store, cast(Any, None), Core(), cast(Any, None))
+        payee = Payee(config, store, cast(Any, None), Core(), cast(Any, None), cast(Any, None))
         goes_on_with: list[str] = []
         monkeypatch.setattr(payee, "carry_on", goes_on_with.append)
         sent = Incoming(transfer_id=TRANSFER, digest=b"", payer_fsp="blue", body=b"", expires_at=time.time() + 60)

@@ -1,0 +1,1 @@
+"""Records of the requests that a DFSP sends while the hub certifies it (`portal.certification`)."""

@@ -1,0 +1,18 @@
+"""The certifier's customers. Each payer case has its own payee, so a message shows to which case it belongs.
+
+The numbers begin with 999, which no country has.
+"""
+
+PAID = "999000000001"
+UNKNOWN = "999000000002"
+REJECTS = "999000000003"
+SILENT = "999000000004"
+TWICE = "999000000005"
+BADLY_SIGNED = "999000000006"
+REFUNDED = "999000000007"
+ASKED = "999000000008"
+PAYER = "999000000009"
+"""The customer who pays in the payee cases."""
+BULK = "999000000010"
+
+ALIASES = (PAID, UNKNOWN, REJECTS, SILENT, TWICE, BADLY_SIGNED, REFUNDED, ASKED, PAYER, BULK)

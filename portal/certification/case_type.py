@@ -1,0 +1,28 @@
+"""The form of a case."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from django.utils.functional import Promise
+
+from portal.certification.scene import Scene
+
+Side = Literal["payee", "payer", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case: what it tests, what it expects, and its script.
+
+    `side` is the DFSP's part in the payment. A DFSP may leave out an optional case and go live. A case begins after the
+    cases in `after` have ended.
+    """
+
+    name: str
+    side: Side
+    title: Promise
+    expected: Promise
+    script: Callable[[Scene], Awaitable[None]]
+    is_optional: bool = False
+    after: tuple[str, ...] = ()

@@ -1,0 +1,181 @@
+"""What the DFSP sent to the hub during a run: reads the recorded requests from the database."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from django.db import close_old_connections
+from django.utils import timezone
+
+from hub.recordings.models import RecordedRequest, Recording
+
+T = TypeVar("T")
+_LOOKS_EVERY_S = 0.1
+_MAY_BE_LATE = 200  # rows; a row can become visible after a row with a higher id
+_KEPT = timedelta(hours=1)
+PROCESSES_KNOW_AFTER_S = 2.5
+"""Every process of the hub records a new recording's messages after this time (`CREDENTIALS_REFRESH_S`)."""
+
+
+async def in_database(work: Callable[..., T], *arguments: Any) -> T:
+    """Runs work with the database in a thread."""
+    return await asyncio.to_thread(_with_connection, work, arguments)
+
+
+def _with_connection(work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+    close_old_connections()
+    return work(*arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A request as it arrived at the hub, and the hub's response."""
+
+    id: int
+    at: float
+    source: str
+    destination: str
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    status: int
+    answer: str
+
+    @property
+    def is_error(self) -> bool:
+        return self.path.endswith("/error")
+
+    @property
+    def is_taken(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """Returns the body, or {} if the body is no JSON object."""
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def error(self) -> tuple[str, str]:
+        """Returns the code and the text of an error that the DFSP reports."""
+        return _error_in(self.json)
+
+    @property
+    def refusal(self) -> tuple[str, str]:
+        """Returns the code and the text of the hub's refusal."""
+        try:
+            return _error_in(json.loads(self.answer))
+        except ValueError:
+            return str(self.status), self.answer
+
+    @property
+    def shown(self) -> str:
+        """Names the message in a fault."""
+        return f"{self.method} {self.path}"
+
+
+def _error_in(body: object) -> tuple[str, str]:
+    found = body.get("errorInformation") if isinstance(body, dict) else None
+    if not isinstance(found, dict):
+        return "", ""
+    return str(found.get("errorCode", "")), str(found.get("errorDescription", ""))
+
+
+class Door:
+    """Reads new recorded requests several times a second, while it is open."""
+
+    def __init__(self) -> None:
+        self.seen: list[Told] = []
+        self._after = self._first = 0
+        self._news = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Door":
+        self._after = self._first = await in_database(_latest)
+        self._task = asyncio.create_task(self._look())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _look(self) -> None:
+        while True:
+            rows = await in_database(_read, self._after - _MAY_BE_LATE)
+            known = {told.id for told in self.seen[-2 * _MAY_BE_LATE :]}
+            new = [told for told in rows if told.id not in known and told.id > self._first]
+            if new:
+                self._after = max(self._after, new[-1].id)
+                async with self._news:
+                    self.seen.extend(new)
+                    self._news.notify_all()
+            await asyncio.sleep(_LOOKS_EVERY_S)
+
+    async def wait(self, fits: Callable[[Told], bool], *, seconds: float, count: int = 1) -> list[Told]:
+        """Returns the fitting requests, when there are at least `count`, or after so many seconds."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        async with self._news:
+            while len(found := [told for told in self.seen if fits(told)]) < count:
+                left = end - loop.time()
+                if left <= 0 or not await self._has_news(left):
+                    break
+        return [told for told in self.seen if fits(told)] or found
+
+    async def _has_news(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._news.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+
+def _latest() -> int:
+    return RecordedRequest.objects.order_by("-id").values_list("id", flat=True).first() or 0
+
+
+def _read(after: int) -> list[Told]:
+    rows = RecordedRequest.objects.filter(id__gt=after).order_by("id")
+    return [
+        Told(
+            row.pk,
+            row.at.timestamp(),
+            row.source,
+            row.destination,
+            row.method,
+            row.path,
+            row.headers,
+            bytes(row.body),
+            row.status,
+            row.answer,
+        )
+        for row in rows
+    ]
+
+
+def open_recordings(dfsps: Iterable[str], counterpart: str, *, seconds: float) -> None:
+    """Begins to record these DFSPs' messages to the counterpart. The recordings end by themselves."""
+    until = timezone.now() + timedelta(seconds=seconds)
+    for dfsp in dfsps:
+        Recording.objects.create(dfsp=dfsp, counterpart=counterpart, until=until)
+
+
+def close_recordings(dfsps: Iterable[str]) -> None:
+    """Ends the recordings, and deletes them with what was recorded."""
+    Recording.objects.filter(dfsp__in=list(dfsps)).delete()
+    if not Recording.objects.filter(until__gt=timezone.now()).exists():
+        RecordedRequest.objects.all().delete()
+
+
+def forget_old() -> None:
+    """Deletes what an interrupted run has left."""
+    Recording.objects.filter(until__lt=timezone.now() - _KEPT).delete()
+    RecordedRequest.objects.filter(at__lt=timezone.now() - _KEPT).delete()

@@ -1,0 +1,41 @@
+"""The messages of a case, in the form that pages and reports show."""
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+_LONGEST_BODY = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One message and the response to it. `at` is in seconds since 1970. `way` says how the message travelled."""
+
+    at: float
+    sender: str
+    recipient: str
+    way: str  # "hub" through the hub, "direct" from the certifier to the DFSP, as the hub delivers it
+    method: str
+    path: str
+    status: int  # the HTTP status of the response; 0 if there was no response
+    is_signed: bool
+    body: str
+    answer: str = ""  # the error in the response
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def shown(body: bytes) -> str:
+    """Returns a body as indented JSON, or as text if it is no JSON. A long body is cut."""
+    text = body.decode(errors="replace").replace("\0", "\ufffd")
+    with suppress(ValueError):
+        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_BODY else f"{text[:_LONGEST_BODY]} …"
+
+
+def at(stored: dict[str, Any]) -> datetime:
+    """Returns the time of a stored message."""
+    return datetime.fromtimestamp(stored["at"], UTC)

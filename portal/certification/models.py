@@ -1,0 +1,90 @@
+"""The tables of certifications: the runs and their cases."""
+
+import pgtrigger
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from hub.participants.models import Participant
+
+
+class Certification(models.Model):
+    """One run of the cases against one DFSP. After its end, the row never changes."""
+
+    class State(models.TextChoices):
+        WAITING = "WAITING", _("Waiting")
+        RUNNING = "RUNNING", _("Running")
+        PASSED = "PASSED", _("Passed")
+        FAILED = "FAILED", _("Failed")
+        INTERRUPTED = "INTERRUPTED", _("Interrupted")
+
+    participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=11, choices=State, default=State.WAITING)
+    options = models.JSONField()  # `portal.certification.options.Options`
+    asked_by = models.CharField(max_length=320)
+    asked_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    told_at = models.DateTimeField(null=True)  # when the process last reported that it works
+    ended_at = models.DateTimeField(null=True)
+    report = models.TextField(blank=True)  # the JSON exactly as it is signed
+    signature = models.TextField(blank=True)  # a compact JWS with the report as its payload; empty without a hub key
+    fault = models.CharField(max_length=512, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["participant", "-ended_at"], name="certification_by_end")]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(state__in=["PASSED", "FAILED"]) | (~Q(report="") & Q(ended_at__isnull=False)),
+                name="a_judged_certification_has_its_report",
+            )
+        ]
+        triggers = [
+            pgtrigger.Protect(
+                name="an_ended_certification_never_changes",
+                operation=pgtrigger.Update | pgtrigger.Delete,
+                condition=pgtrigger.Condition("OLD.state IN ('PASSED', 'FAILED', 'INTERRUPTED')"),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"certification {self.pk} of {self.participant}: {self.state}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+
+OPEN = (Certification.State.WAITING, Certification.State.RUNNING)
+
+
+class CertificationCase(models.Model):
+    """One case of a run, with its messages and its faults."""
+
+    class Verdict(models.TextChoices):
+        WAITING = "WAITING", _("Waiting")
+        RUNNING = "RUNNING", _("Running")
+        PASSED = "PASSED", _("Passed")
+        FAILED = "FAILED", _("Failed")
+        NOT_JUDGED = "NOT_JUDGED", _("Not judged")
+        LEFT_OUT = "LEFT_OUT", _("Left out")
+
+    certification = models.ForeignKey(Certification, on_delete=models.PROTECT, related_name="cases")
+    number = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=40)  # `portal.certification.cases.Case.name`
+    verdict = models.CharField(max_length=10, choices=Verdict, default=Verdict.WAITING)
+    faults = models.JSONField(default=list)  # code and values of each fault: `portal.certification.faults`
+    exchanges = models.JSONField(default=list)  # the messages: `portal.certification.exchanges.Exchange`
+    instruction = models.JSONField(null=True)  # the payment that a person at the DFSP must make now
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["certification", "name"], name="a_case_runs_once_in_a_certification")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.verdict}"

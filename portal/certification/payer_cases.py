@@ -1,0 +1,228 @@
+"""The scripts in which a customer of the DFSP pays a customer of the certifier."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from fspiop import money
+from fspiop import time as fsptime
+from hub.test_currency import TEST_CURRENCY
+from portal.certification.aliases import (
+    BADLY_SIGNED,
+    BULK,
+    PAID,
+    PAYER,
+    REFUNDED,
+    REJECTS,
+    SILENT,
+    TWICE,
+    UNKNOWN,
+)
+from portal.certification.faults import NotJudged
+from portal.certification.moments import moment
+from portal.certification.plays import Play, Terms, fulfilment_of, keep_silent, reject
+from portal.certification.scene import Order, Scene
+
+if TYPE_CHECKING:
+    from portal.certification.counterpart import Received
+
+_SILENCE_S = 2.0
+_END_S = 20.0
+_COMMITTED, _ABORTED = "COMMITTED", "ABORTED"
+_REQUEST_S = 60.0
+
+
+async def transfer(scene: Scene) -> None:
+    play = scene.play(PAID)
+    order = await scene.order(PAID, "7.5")
+    received = await _transfer_of(scene, play, order)
+    _judge_transfer(scene, play, received)
+    await _judge_end(scene, order, received, _COMMITTED)
+    scene.values["transaction_id"] = next(iter(play.terms.values())).transaction_id
+
+
+async def lookup_unknown(scene: Scene) -> None:
+    play = scene.play(UNKNOWN, is_known=False)
+    order = await scene.order(UNKNOWN, "5")
+    await _first(scene, play, play.lookups, order, "GET /parties")
+    await _judge_outcome(scene, order, _ABORTED)
+    if await play.wait(play.quotes, seconds=_SILENCE_S):
+        scene.add("paid_in_spite", message="POST /quotes", why="the payee is unknown")
+
+
+async def rejection(scene: Scene) -> None:
+    play = scene.play(REJECTS, on_transfer=reject)
+    order = await scene.order(REJECTS, "5.5")
+    received = await _transfer_of(scene, play, order)
+    await _judge_end(scene, order, received, _ABORTED)
+    await _judge_single(scene, play)
+
+
+async def expired(scene: Scene) -> None:
+    play = scene.play(SILENT, on_transfer=keep_silent)
+    order = await scene.order(SILENT, "4.5")
+    received = await _transfer_of(scene, play, order)
+    scene.values |= {"play": play, "transfer": received, "order": order}
+    await _judge_end(scene, order, received, _ABORTED, seconds=_left(received) + _END_S)
+    await _judge_single(scene, play)
+
+
+async def late_callback(scene: Scene) -> None:
+    """After the hub has reported the expiry, the certifier's answer arrives late at the DFSP."""
+    play, received = scene.run.value("payer-timeout", "play"), scene.run.value("payer-timeout", "transfer")
+    if play is None or received is None:
+        raise NotJudged("step_failed", what="payer-timeout")
+    transfer_id = received.json["transferId"]
+    scene.ids.add(transfer_id)
+    terms = play.terms[received.json["condition"]]
+    answer = await scene.deliver(*scene.message("PUT", f"/transfers/{transfer_id}", fulfilment_of(terms)))
+    if answer.status == 0 or answer.status >= 500:
+        scene.add("not_accepted", message="a late PUT /transfers/{ID}", answer=str(answer))
+    order: Order = scene.run.value("payer-timeout", "order")
+    await asyncio.sleep(_SILENCE_S / 2)
+    state = await order.outcome()
+    if state not in (None, _ABORTED):
+        scene.add("outcome_differs", found=state, expected=_ABORTED)
+
+
+async def twice(scene: Scene) -> None:
+    """The same order is given twice, as a program does that got no response."""
+    play = scene.play(TWICE)
+    order = await scene.order(TWICE, "6.5")
+    received = await _transfer_of(scene, play, order)
+    await scene.transfer_state(received.json["transferId"], seconds=_END_S)
+    await order.again()
+    await _judge_single(scene, play)
+
+
+async def bad_signature(scene: Scene) -> None:
+    if settings.SIGNATURES == "ignored":
+        raise NotJudged("no_signatures")
+    statuses: list[int] = []
+
+    async def answer_badly(play: Play, received: "Received", terms: Terms) -> None:
+        path = f"/transfers/{received.json['transferId']}"
+        method, _, raw, headers = scene.message("PUT", path, fulfilment_of(terms))
+        changed = raw.replace(b"COMMITTED", b"RESERVED", 1)
+        statuses.append((await scene.deliver(method, path, changed, headers)).status)
+        await reject(play, received, terms)
+
+    play = scene.play(BADLY_SIGNED, on_transfer=answer_badly)
+    order = await scene.order(BADLY_SIGNED, "3.5")
+    received = await _transfer_of(scene, play, order)
+    await scene.transfer_state(received.json["transferId"], seconds=_END_S)
+    if any(200 <= status < 300 for status in statuses):
+        scene.add("bad_signature_accepted", message="PUT /transfers/{ID}")
+
+
+async def request_to_pay(scene: Scene) -> None:
+    """The certifier requests a payment from the DFSP's customer."""
+    request_id = scene.new_id()
+    body = {
+        "transactionRequestId": request_id,
+        "payee": {
+            "partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": PAYER, "fspId": scene.certifier},
+            "name": "Certification Payee",
+        },
+        "payer": {
+            "partyIdType": scene.options.payee_type,
+            "partyIdentifier": scene.options.payee,
+            "fspId": scene.dfsp.name,
+        },
+        "amount": {"amount": "8", "currency": TEST_CURRENCY},
+        "transactionType": {"scenario": "PAYMENT", "initiator": "PAYEE", "initiatorType": "BUSINESS"},
+        "expiration": moment(_REQUEST_S),
+        "note": f"certification: {scene.name}",
+    }
+    await scene.send("POST", "/transactionRequests", body)
+    told = await scene.answer("POST /transactionRequests", f"/transactionRequests/{request_id}")
+    if told.is_error:
+        code, text = told.error
+        raise scene.fail("request_refused", code=code, text=text)
+
+
+async def refund(scene: Scene) -> None:
+    """The DFSP refunds the payment that the certifier made in an earlier case."""
+    original = scene.run.value("payee-transfer", "transaction_id")
+    if original is None:
+        raise NotJudged("step_failed", what="payee-transfer")
+    play = scene.play(REFUNDED)
+    info = {"originalTransactionId": original, "refundReason": "certification"}
+    order = await scene.order(REFUNDED, "7", transactionType="REFUND", refundInfo=info)
+    quote = await _first(scene, play, play.quotes, order, "POST /quotes")
+    kind = quote.json["transactionType"]
+    found = (kind.get("refundInfo") or {}).get("originalTransactionId")
+    if kind["scenario"] != "REFUND":
+        scene.add("wrong_reference", field="transactionType.scenario", found=kind["scenario"], expected="REFUND")
+    elif found != original:
+        scene.add("wrong_reference", field="refundInfo.originalTransactionId", found=found, expected=original)
+    received = await _transfer_of(scene, play, order)
+    await _judge_end(scene, order, received, _COMMITTED)
+
+
+async def bulk(scene: Scene) -> None:
+    """A person at the DFSP pays a bulk. The connector's outbound API has no bulks."""
+    play = scene.play(BULK)
+    await scene.run.instruct(scene.name, "bulk", {"to": BULK, "amount": "1.5", "currency": TEST_CURRENCY})
+    received = await play.first(play.bulk_transfers, "POST /bulkTransfers")
+    for number, item in enumerate(received.json["individualTransfers"], 1):
+        terms = play.terms.get(item["condition"])
+        if terms is None or item["transferAmount"] != terms.amount:
+            scene.add("bulk_item", number=number, why="other terms than offered")
+
+
+# --- judgements -------------------------------------------------------------------------------------------------------
+
+
+async def _first(scene: Scene, play: Play, place: "list[Received]", order: Order, asked: str) -> "Received":
+    found = await play.wait(place, seconds=scene.patience_s)
+    if not found:
+        refused = scene.run.refused_by_hub(play.alias)
+        if refused:
+            scene.checked(refused[0])
+        if refusal := await order.refusal():
+            raise scene.fail("order_refused", answer=refusal)
+        raise scene.fail("no_request_from_dfsp", asked=asked, seconds=int(scene.patience_s))
+    return found[0]
+
+
+async def _transfer_of(scene: Scene, play: Play, order: Order) -> "Received":
+    return await _first(scene, play, play.transfers, order, "POST /transfers")
+
+
+def _judge_transfer(scene: Scene, play: Play, received: "Received") -> None:
+    body, terms = received.json, play.terms[received.json["condition"]]
+    if money.parse_amount(body["amount"]["amount"]) != money.parse_amount(terms.amount["amount"]):
+        found, expected = body["amount"]["amount"], terms.amount["amount"]
+        scene.add("wrong_terms_paid", field="amount", found=found, expected=expected)
+    if body["ilpPacket"].rstrip("=") != terms.packet.rstrip("="):
+        scene.add("wrong_terms_paid", field="ilpPacket", found="…", expected="…")
+
+
+async def _judge_end(
+    scene: Scene, order: Order, received: "Received", expected: str, *, seconds: float = _END_S
+) -> None:
+    state = await scene.transfer_state(received.json["transferId"], seconds=seconds)
+    if state != expected:
+        raise NotJudged("step_failed", what=f"{received.method} {received.path}: {state}")
+    await _judge_outcome(scene, order, expected)
+
+
+async def _judge_outcome(scene: Scene, order: Order, expected: str) -> None:
+    state = await order.outcome()
+    if state not in (None, expected):
+        scene.add("outcome_differs", found=state, expected=expected)
+
+
+async def _judge_single(scene: Scene, play: Play) -> None:
+    """Checks that the DFSP made one transfer, also some time after its end."""
+    await asyncio.sleep(_SILENCE_S)
+    ids = {received.json["transferId"] for received in play.transfers}
+    if len(ids) > 1:
+        scene.add("second_debit", count=len(ids), ids=", ".join(sorted(ids)))
+
+
+def _left(received: "Received") -> float:
+    expires = fsptime.parse_datetime(received.json["expiration"])
+    return max(0.0, (expires - fsptime.parse_datetime(moment(0))).total_seconds())

@@ -1,0 +1,89 @@
+"""The process that certifies: sets up the certifier, runs the cases, and stores the reports."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from django.conf import settings
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from fspiop.errors import FspiopError
+from portal.certification import door, report, runs, test_accounts
+from portal.certification.counterpart import Endpoint, Sender
+from portal.certification.models import Certification
+from portal.certification.run import GivenUp, Run, Tell
+
+log = structlog.get_logger("certification")
+
+State = Certification.State
+_RECORDED_S = 3600.0
+
+
+def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -> bool:
+    """Runs these certifications together. Returns False if another process certifies now.
+
+    Ends each certification: as passed or failed, or as interrupted if the process cannot continue.
+    """
+    with runs.only_process() as is_free:
+        if not is_free:
+            return False
+        door.forget_old()
+        runs.interrupt(Q())  # their process is dead, because this process has the lock
+        mine = [each for each in certifications if runs.take(each)]
+        if not mine:
+            return True
+        names = [each.participant.name for each in mine]
+        try:
+            door.open_recordings(names, settings.CERTIFIER_NAME, seconds=_RECORDED_S)
+            asyncio.run(_run(mine, tell))
+        except (OSError, FspiopError) as error:
+            _give_up(mine, f"the certifier cannot work: {error}")
+        except KeyboardInterrupt:
+            _give_up(mine, "a person ended the certification")
+            raise
+        except BaseException as error:
+            _give_up(mine, f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            door.close_recordings(names)
+            test_accounts.take_down()
+    return True
+
+
+def _give_up(certifications: Sequence[Certification], why: str) -> None:
+    log.error("certifications_given_up", why=why)
+    ids = [each.pk for each in certifications]
+    running = Certification.objects.filter(pk__in=ids, state=State.RUNNING)
+    running.update(state=State.INTERRUPTED, ended_at=Now(), fault=why[:512])
+
+
+async def _run(certifications: Sequence[Certification], tell: Tell) -> None:
+    async with Endpoint() as endpoint:
+        dfsps = [each.participant for each in certifications]
+        certifier = await door.in_database(lambda: test_accounts.set_up(dfsps, endpoint=endpoint.url))
+        for dfsp in dfsps:
+            await door.in_database(dfsp.refresh_from_db)
+        async with Sender(certifier) as sender, door.Door() as opened:
+            await asyncio.sleep(door.PROCESSES_KNOW_AFTER_S)
+            work = (_run_one(each, endpoint, sender, opened, tell) for each in certifications)
+            await asyncio.gather(*work)
+
+
+async def _run_one(
+    certification: Certification, endpoint: Endpoint, sender: Sender, opened: door.Door, tell: Tell
+) -> None:
+    name = certification.participant.name
+
+    def tell_of(case: str, verdict: str, values: dict[str, object]) -> None:
+        tell(case, verdict, {"dfsp": name, **values})
+
+    one = Run(certification, endpoint=endpoint, sender=sender, door=opened, tell=tell_of)
+    try:
+        await one.play_all()
+    except GivenUp:
+        log.warning("certification_given_up", dfsp=name)
+    except TimeoutError:
+        await door.in_database(_give_up, [certification], "the certification took too long")
+    else:
+        await door.in_database(report.finish, certification)

@@ -1,0 +1,272 @@
+"""Runs the cases against one DFSP, and stores each result as soon as it is known."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from hub.outbox.models import Delivery
+from portal.certification.case_type import Case
+from portal.certification.cases import CASES
+from portal.certification.counterpart import Endpoint, Received, Sender
+from portal.certification.door import Door, Told, in_database
+from portal.certification.exchanges import Exchange, shown
+from portal.certification.faults import NotJudged, fault
+from portal.certification.models import Certification, CertificationCase
+from portal.certification.options import Options, read
+from portal.certification.plays import Play
+from portal.certification.scene import CaseEnds, Scene
+
+log = structlog.get_logger("certification")
+
+Verdict = CertificationCase.Verdict
+Tell = Callable[[str, str, dict[str, Any]], None]
+"""Reports progress: the case's name, the verdict or "INSTRUCTION", and the values of the instruction."""
+
+_AT_ONCE = 5
+_MOST_S = 1800.0
+_TELLS_EVERY_S = 1.0
+NOT_APPLICABLE = frozenset({"no_signatures", "answers_committed", "left_out", "only_by_hand"})
+_ONLY_BY_HAND = frozenset({"payer-bulk"})
+
+
+class GivenUp(Exception):
+    """Another process has ended the run, because this process did not report in time."""
+
+
+class Run:
+    """One run. The certifier's endpoint, sender and door can serve several runs at once."""
+
+    def __init__(
+        self,
+        certification: Certification,
+        *,
+        endpoint: Endpoint,
+        sender: Sender,
+        door: Door,
+        tell: Tell = lambda *_: None,
+    ) -> None:
+        self.certification, self.sender, self.door, self._tell = certification, sender, door, tell
+        self.dfsp = certification.participant
+        self.options: Options = read(certification.options)
+        self.plays: dict[str, Play] = {}
+        self.conditions: dict[str, Play] = {}
+        self.scenes: dict[str, Scene] = {}
+        self.received: list[Received] = []
+        self._ended = {case.name: asyncio.Event() for case in CASES}
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._by_hand = asyncio.Lock()
+        endpoint.on(self.dfsp.name, self.receive)
+
+    @property
+    def ids(self) -> set[str]:
+        """All ids of the run."""
+        return {each for scene in self.scenes.values() for each in scene.ids}
+
+    def value(self, case: str, name: str) -> Any:
+        """Returns a value that an earlier case has left, or None."""
+        scene = self.scenes.get(case)
+        return None if scene is None else scene.values.get(name)
+
+    # --- the DFSP's messages ------------------------------------------------------------------------------------------
+
+    async def receive(self, received: Received) -> None:
+        """Passes a request of the DFSP to the customer of the certifier whom it concerns."""
+        self.received.append(received)
+        play = self._play_for(received)
+        if play is not None:
+            await play.take(received)
+
+    def _play_for(self, received: Received) -> Play | None:
+        if received.source != self.dfsp.name or received.method not in ("GET", "POST"):
+            return None
+        if received.method == "GET":
+            return self.plays.get(received.ids[1]) if len(received.ids) > 1 else None
+        body = received.json
+        if "individualQuotes" in body:
+            body = body["individualQuotes"][0]
+        elif "individualTransfers" in body:
+            body = body["individualTransfers"][0]
+        if "condition" in body:
+            return self.conditions.get(body["condition"])
+        party = body["payer"] if "transactionRequestId" in body and "quoteId" not in body else body["payee"]
+        return self.plays.get(str(party.get("partyIdInfo", party).get("partyIdentifier")))
+
+    def told_by_dfsp(self) -> list[Told]:
+        """Returns the DFSP's requests to the hub."""
+        return [told for told in self.door.seen if told.source == self.dfsp.name]
+
+    def told_about_ids(self) -> list[Told]:
+        """Returns the DFSP's requests, and requests of others about this run's ids."""
+        ids = self.ids
+        return [
+            told
+            for told in self.door.seen
+            if told.source == self.dfsp.name or any(each in told.path for each in ids if len(each) == 36)
+        ]
+
+    def refused_by_hub(self, alias: str) -> list[Told]:
+        """Returns the DFSP's requests about a customer of the certifier that the hub refused."""
+        text = alias.encode()
+        return [told for told in self.told_by_dfsp() if not told.is_taken and (alias in told.path or text in told.body)]
+
+    # --- the run ------------------------------------------------------------------------------------------------------
+
+    async def play_all(self) -> None:
+        """Runs all cases. Raises GivenUp if another process has ended the run."""
+        beat = asyncio.create_task(self._report_life())
+        try:
+            work = [self._play(case) for case in CASES if case.side != "all"]
+            async with asyncio.timeout(_MOST_S):
+                await self._unless_given_up(beat, asyncio.gather(*work))
+                await self._unless_given_up(beat, asyncio.gather(*(self._play(c) for c in CASES if c.side == "all")))
+        finally:
+            beat.cancel()
+            await asyncio.gather(beat, return_exceptions=True)
+
+    @staticmethod
+    async def _unless_given_up(beat: "asyncio.Task[None]", work: "asyncio.Future[list[None]]") -> None:
+        both: set[asyncio.Future[Any]] = {beat, work}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            raise GivenUp
+        work.result()
+
+    async def _report_life(self) -> None:
+        """Reports each second that the process works. Returns when another process has ended the run."""
+        is_alive = True
+        while is_alive:
+            is_alive, _ = await asyncio.gather(in_database(self._is_alive), asyncio.sleep(_TELLS_EVERY_S))
+
+    def _is_alive(self) -> bool:
+        running = Certification.objects.filter(pk=self.certification.pk, state=Certification.State.RUNNING)
+        try:
+            return bool(running.update(told_at=Now()))
+        except (DatabaseError, InterfaceError):
+            connection.close()
+            return True  # the next second tries again
+
+    async def _play(self, case: Case) -> None:
+        try:
+            await asyncio.gather(*(self._ended[name].wait() for name in case.after))
+            if case.side == "payer" and not self.options.outbound:
+                async with self._by_hand:  # a person makes one payment after the other
+                    await self._play_now(case)
+            else:
+                async with self._places:
+                    await self._play_now(case)
+        finally:
+            self._ended[case.name].set()
+
+    async def _play_now(self, case: Case) -> None:
+        scene = self.scenes[case.name] = Scene(self, case.name, self.dfsp, self.options)
+        await self._save(case, verdict=Verdict.RUNNING, started_at=timezone.now())
+        began, verdict = time.time(), Verdict.PASSED
+        try:
+            if case.name in self.options.left_out:
+                raise NotJudged("left_out")
+            if case.name in _ONLY_BY_HAND and self.options.outbound:
+                raise NotJudged("only_by_hand")
+            await case.script(scene)
+        except CaseEnds:
+            pass
+        except NotJudged as reason:
+            scene.faults = [reason.fault]
+            verdict = Verdict.LEFT_OUT if reason.fault.code in NOT_APPLICABLE else Verdict.NOT_JUDGED
+        except Exception as error:
+            log.exception("case_failed", case=case.name, dfsp=self.dfsp.name)
+            scene.faults = [fault("certifier_failed", why=f"{type(error).__name__}: {error}"[:200])]
+            verdict = Verdict.NOT_JUDGED
+        if scene.faults and verdict is Verdict.PASSED:
+            verdict = Verdict.FAILED
+        exchanges = await in_database(self._exchanges, scene, began)
+        await self._save(
+            case,
+            verdict=verdict,
+            faults=[each.as_json() for each in scene.faults],
+            exchanges=[each.as_json() for each in exchanges],
+            instruction=None,
+            ended_at=timezone.now(),
+        )
+        self._tell(case.name, verdict.value, {})
+
+    async def instruct(self, name: str, what: str, values: dict[str, Any]) -> None:
+        """Shows a person at the DFSP which payment to make."""
+        instruction = {"what": what, "values": values}
+        await in_database(self._store, name, {"instruction": instruction})
+        self._tell(name, "INSTRUCTION", instruction)
+
+    async def _save(self, case: Case, **values: Any) -> None:
+        await in_database(self._store, case.name, values)
+
+    def _store(self, name: str, values: dict[str, Any]) -> None:
+        CertificationCase.objects.filter(certification=self.certification, name=name).update(**values)
+
+    # --- what the page shows ------------------------------------------------------------------------------------------
+
+    def _exchanges(self, scene: Scene, began: float) -> list[Exchange]:
+        texts = [each.encode() for each in scene.ids]
+        told = [each for each in self.door.seen if each.at >= began - 1 and self._is_of(each, scene, texts)]
+        sent = {(each.method, each.path) for each in told}
+        ids = [each for each in scene.ids if len(each) == 36]
+        reports = Delivery.objects.filter(subject__in=ids, destination_id=self.dfsp.pk)
+        found = [self._of_told(each) for each in told] + scene.direct
+        found += [self._of_delivery(each) for each in reports if (each.method, each.path) not in sent]
+        # The hub does not record a lookup without a recipient, but the certifier has received it.
+        lookups = [each for each in self.received if each.method == "GET" and set(each.ids) & scene.ids]
+        found += [self._of_received(each) for each in lookups if (each.method, each.path) not in sent]
+        return sorted(found, key=lambda each: each.at)
+
+    def _is_of(self, told: Told, scene: Scene, texts: list[bytes]) -> bool:
+        """Returns whether a recorded request is about this case."""
+        if told.path.removesuffix("/error") in scene.paths:
+            return self.dfsp.name in (told.source, told.destination)
+        return any(each in told.path for each in scene.ids) or any(text in told.body for text in texts)
+
+    def _of_received(self, received: Received) -> Exchange:
+        return Exchange(
+            at=received.at,
+            sender=received.source,
+            recipient=self.sender.name,
+            way="hub",
+            method=received.method,
+            path=received.path,
+            status=202,
+            is_signed="fspiop-signature" in received.headers,
+            body=shown(received.body),
+        )
+
+    def _of_told(self, told: Told) -> Exchange:
+        recipient = self.dfsp.name if told.source == self.sender.name else self.sender.name
+        return Exchange(
+            at=told.at,
+            sender=told.source,
+            recipient=recipient,
+            way="hub",
+            method=told.method,
+            path=told.path,
+            status=told.status,
+            is_signed="fspiop-signature" in told.headers,
+            body=shown(told.body),
+            answer="" if told.is_taken else " ".join(told.refusal),
+        )
+
+    def _of_delivery(self, delivery: Delivery) -> Exchange:
+        return Exchange(
+            at=delivery.delivered_at.timestamp(),
+            sender="",  # the hub
+            recipient=self.dfsp.name,
+            way="hub",
+            method=delivery.method,
+            path=delivery.path,
+            status=delivery.status,
+            is_signed=True,
+            body="",
+        )

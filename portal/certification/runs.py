@@ -1,0 +1,139 @@
+"""Requests, starts and ends certifications. A person requests a run, and a worker starts a process for it.
+
+One process certifies at a time, because the certifier has one endpoint. The process holds an advisory lock of the
+database, so the lock ends with the process. Results are stored case by case. If the process dies, the worker or a later
+tick ends the run as interrupted.
+"""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from hub.audit import record
+from hub.participants.models import Participant
+from portal.certification.cases import CASES
+from portal.certification.models import OPEN, Certification, CertificationCase
+from portal.certification.options import Options
+
+log = structlog.get_logger("certification")
+
+State = Certification.State
+_LOCK = 7_301_201
+_STALE = timedelta(minutes=2)
+_INTERRUPTED = "the process of the certification ended before the certification"
+
+
+class NotStarted(Exception):
+    """The certification cannot be requested, with the reason."""
+
+
+@transaction.atomic
+def ask(participant: Participant, options: Options, *, asked_by: str) -> Certification:
+    """Requests a certification. If one of this DFSP is open already, returns that one."""
+    if participant.is_hub or participant.name == settings.CERTIFIER_NAME:
+        raise NotStarted(f"{participant.name} is no DFSP")
+    if participant.closed_at is not None or not participant.is_active:
+        raise NotStarted(f"{participant.name} is not active")
+    if not participant.endpoints.exists():
+        raise NotStarted(f"{participant.name} has no endpoint")
+    end_lost()
+    Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
+    known = Certification.objects.filter(participant=participant, state__in=OPEN).first()
+    if known is not None:
+        return known
+    made = Certification.objects.create(participant=participant, options=options.as_json(), asked_by=asked_by)
+    CertificationCase.objects.bulk_create(
+        CertificationCase(certification=made, number=number, name=case.name) for number, case in enumerate(CASES, 1)
+    )
+    record("certification_requested", subject=participant.name, actor=asked_by)
+    return made
+
+
+def of(participant: Participant | None = None) -> "QuerySet[Certification]":
+    """Returns the certifications of one DFSP or of all, with the latest first."""
+    found = Certification.objects.select_related("participant")
+    return found if participant is None else found.filter(participant=participant)
+
+
+# --- the process ------------------------------------------------------------------------------------------------------
+
+
+def start() -> bool:
+    """Starts a process for the certifications that wait. Returns whether a process was started.
+
+    First ends certifications whose process has died. Does not wait for the process.
+    """
+    end_stale()
+    with only_process() as is_free:
+        waiting = Certification.objects.filter(state=State.WAITING).order_by("pk").values_list("pk", flat=True)
+        ids = list(waiting) if is_free else []
+    if not ids:
+        return False
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "certify", "--waiting"]
+    try:
+        process = subprocess.Popen(command, cwd=settings.BASE_DIR, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    except OSError as error:
+        log.error("certification_not_started", error=str(error))
+        return False
+    threading.Thread(target=_watch, args=(process,), name="certification-process", daemon=True).start()
+    return True
+
+
+def _watch(process: "subprocess.Popen[bytes]") -> None:
+    process.wait()
+    try:
+        end_lost()
+    except (DatabaseError, InterfaceError):
+        log.warning("certifications_not_ended", exc_info=True)  # a later tick ends them
+    finally:
+        connection.close()
+
+
+def end_lost() -> None:
+    """Ends the certifications whose process has died: no process has the lock of the process that certifies."""
+    with only_process() as is_free:
+        if is_free:
+            interrupt(Q())
+
+
+def end_stale() -> int:
+    """Ends the certifications whose process has reported nothing for two minutes. Returns their number."""
+    return interrupt(Q(told_at__lt=timezone.now() - _STALE) | Q(told_at=None, started_at__lt=timezone.now() - _STALE))
+
+
+def interrupt(which: Q) -> int:
+    running = Certification.objects.filter(which, state=State.RUNNING)
+    return running.update(state=State.INTERRUPTED, ended_at=Now(), fault=_INTERRUPTED)
+
+
+@contextmanager
+def only_process() -> Iterator[bool]:
+    """Holds the lock of the process that certifies. Yields whether this process has the lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
+        row = cursor.fetchone()
+        has_lock = bool(row and row[0])
+        try:
+            yield has_lock
+        finally:
+            if has_lock:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+
+
+def take(certification: Certification) -> bool:
+    now = timezone.now()
+    waiting = Certification.objects.filter(pk=certification.pk, state=State.WAITING)
+    if not waiting.update(state=State.RUNNING, started_at=now, told_at=now):
+        return False
+    certification.refresh_from_db()
+    return True

@@ -1,0 +1,181 @@
+"""The pages of certifications: the list, the form that starts one, and the cases of a run with their messages."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import forms
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from directory.aliases import TYPES, Alias, check_form
+from fspiop.errors import FspiopError
+from hub import egress
+from hub.participants.models import Participant
+from portal import pagination
+from portal.certification import report, runs
+from portal.certification.cases import BY_NAME, CASES
+from portal.certification.exchanges import at
+from portal.certification.faults import texts
+from portal.certification.go_live import missing_certification
+from portal.certification.models import Certification, CertificationCase
+from portal.certification.options import UNKNOWN, Options
+from portal.visitor import visitor_of
+
+_LARGEST_NUMBER = 2**63 - 1
+
+
+class StartForm(forms.Form):
+    payee_type = forms.ChoiceField(
+        label=gettext_lazy("Type of the test customer's identifier"),
+        choices=[(each, each) for each in sorted(TYPES)],
+        initial="MSISDN",
+    )
+    payee = forms.CharField(
+        label=gettext_lazy("Identifier of the test customer"),
+        max_length=128,
+        help_text=gettext_lazy("A customer of the participant with an account in the test currency XTS."),
+    )
+    unknown = forms.CharField(
+        label=gettext_lazy("Unknown identifier"),
+        max_length=128,
+        initial=UNKNOWN,
+        help_text=gettext_lazy("An identifier of the same type that nobody has."),
+    )
+    outbound = forms.URLField(
+        label=gettext_lazy("URL of the outbound API"),
+        required=False,
+        assume_scheme="https",
+        max_length=256,
+        help_text=gettext_lazy(
+            "With the URL of the participant's connector, the test makes the payments itself. Without it, the page says"
+            " which payments a person at the participant must make."
+        ),
+    )
+    left_out = forms.MultipleChoiceField(
+        label=gettext_lazy("Cases to leave out"),
+        choices=[(case.name, case.title) for case in CASES if case.is_optional],
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+    )
+
+    def clean_outbound(self) -> str:
+        url: str = self.cleaned_data["outbound"]
+        if url and urlsplit(url).query:
+            raise forms.ValidationError(_("The URL must not have a query."))
+        if url:
+            try:
+                egress.check_url(url)
+            except ValueError:
+                raise forms.ValidationError(_("The hub may not call this address.")) from None
+        return url
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        for name in ("payee", "unknown"):
+            if said.get(name) and said.get("payee_type"):
+                try:
+                    check_form(Alias(said["payee_type"], said[name]))
+                except FspiopError:
+                    self.add_error(name, _("This identifier does not fit its type."))
+        return said
+
+
+def index(request: HttpRequest) -> HttpResponse:
+    page = pagination.by_id(request, runs.of())
+    return render(request, "portal/certifications.html", {"page": page})
+
+
+def of_participant(request: HttpRequest, name: str) -> HttpResponse:
+    """Shows the participant's certifications, and the form that starts one."""
+    participant = Participant.objects.filter(name=name, is_hub=False).first()
+    if participant is None:
+        raise Http404
+    form = StartForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        said = form.cleaned_data
+        options = Options(
+            payee=said["payee"],
+            payee_type=said["payee_type"],
+            unknown=said["unknown"],
+            outbound=said["outbound"],
+            left_out=tuple(said["left_out"]),
+        )
+        try:
+            made = runs.ask(participant, options, asked_by=visitor_of(request).name)
+        except runs.NotStarted:
+            form.add_error(None, _("Only an active participant with an endpoint can be certified."))
+        else:
+            return redirect("certification", made.pk)
+    context = {
+        "participant": participant,
+        "form": form,
+        "page": pagination.by_id(request, runs.of(participant)),
+        "missing": missing_certification(participant),
+    }
+    return render(request, "portal/certify.html", context, status=400 if form.errors else 200)
+
+
+def show(request: HttpRequest, number: int) -> HttpResponse:
+    return render(request, "portal/certification.html", _context(number))
+
+
+def live(request: HttpRequest, number: int) -> HttpResponse:
+    """Returns the part of the page that the browser reloads until the run has ended."""
+    return render(request, "portal/certification_live.html", _context(number))
+
+
+def download_json(request: HttpRequest, number: int) -> HttpResponse:
+    found = _judged(number)
+    return _file(report.file_of(found).encode(), "application/json", f"certification-{found.pk}.json")
+
+
+def download_pdf(request: HttpRequest, number: int) -> HttpResponse:
+    from portal.certification import pdf  # the library takes memory, and few requests need it
+
+    found = _judged(number)
+    return _file(pdf.document(found), "application/pdf", f"certification-{found.pk}.pdf")
+
+
+def _file(content: bytes, content_type: str, name: str) -> HttpResponse:
+    return HttpResponse(
+        content, content_type=content_type, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+def _found(number: int) -> Certification:
+    found = runs.of().filter(pk=min(number, _LARGEST_NUMBER)).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _judged(number: int) -> Certification:
+    found = _found(number)
+    if not found.report:
+        raise Http404
+    return found
+
+
+def _context(number: int) -> dict[str, Any]:
+    found = _found(number)
+    cases = [_case(case) for case in found.cases.all() if case.name in BY_NAME]
+    done = sum(case["row"].ended_at is not None for case in cases)
+    return {
+        "run": found,
+        "cases": cases,
+        "done": done,
+        "percent": 100 * done // len(cases) if cases else 0,
+        "payee": f"{found.options['payee_type']}/{found.options['payee']}",
+    }
+
+
+def _case(case: CertificationCase) -> dict[str, Any]:
+    return {
+        "row": case,
+        "case": BY_NAME[case.name],
+        "faults": [texts(each) for each in case.faults],
+        "messages": [each | {"moment": at(each)} for each in case.exchanges],
+        "is_open": case.verdict in (CertificationCase.Verdict.FAILED, CertificationCase.Verdict.NOT_JUDGED),
+    }

@@ -1,0 +1,74 @@
+"""The pages of a certification in light, dark and on a phone: a run with a payment to make, and a failed one."""
+
+import json
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.utils import timezone
+
+from hub.participants.models import Participant
+from portal.certification import report, runs
+from portal.certification.exchanges import Exchange
+from portal.certification.faults import fault
+from portal.certification.models import Certification, CertificationCase
+from portal.certification.options import Options
+from portal.permissions import Role
+from tests.browser import scheme
+from tests.browser.conftest import Open
+from tests.browser.looks import faults_of
+from tests.portal.people import person
+
+BANK = "kilele-sacco"
+TRANSFER = "b51ec534-ee48-4575-b6a9-ead2955b8069"
+SIZES = ("light", "dark", "phone")
+Verdict = CertificationCase.Verdict
+
+
+@pytest.fixture
+def operator(transactional_db: None) -> User:
+    cache.clear()
+    scheme.begin(payments=4)
+    return person(Role.OPERATOR, name="asha")
+
+
+def begun() -> Certification:
+    bank = Participant.objects.get(name=BANK)
+    made = runs.ask(bank, Options(payee="255770000001", outbound="http://127.0.0.1:4001"), asked_by="asha")
+    runs.take(made)
+    now = timezone.now()
+    made.cases.filter(number__lte=9).update(verdict=Verdict.PASSED, started_at=now, ended_at=now)
+    messages = [
+        message("certifier", BANK, "POST", "/transfers", 202, {"transferId": TRANSFER}),
+        message(BANK, "certifier", "PUT", f"/transfers/{TRANSFER}", 200, {"transferState": "RESERVED"}),
+    ]
+    found = [fault("wrong_fulfilment").as_json()]
+    made.cases.filter(name="payee-transfer").update(verdict=Verdict.FAILED, faults=found, exchanges=messages)
+    reason = [fault("no_signatures").as_json()]
+    made.cases.filter(name="payee-bad-signature").update(verdict=Verdict.LEFT_OUT, faults=reason)
+    return made
+
+
+def message(sender: str, recipient: str, method: str, path: str, status: int, body: object) -> dict[str, object]:
+    return Exchange(
+        at=timezone.now().timestamp(), sender=sender, recipient=recipient, way="hub", method=method, path=path,
+        status=status, is_signed=True, body=json.dumps(body, indent=2),
+    ).as_json()  # fmt: skip
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_pages_fit_and_are_accessible(open_window: Open, operator: User, size: str) -> None:
+    run = begun()
+    values = {"to": {"idType": "MSISDN", "idValue": "999000000001"}, "amount": "7.5", "currency": "XTS"}
+    instruction = {"what": "payments", "values": values}
+    run.cases.filter(name="payer-transfer").update(verdict=Verdict.RUNNING, instruction=instruction)
+    pages = {"certification-running": f"/portal/certifications/{run.pk}/"}
+    assert faults_of(open_window, operator, pages, size) == []
+    run.cases.filter(ended_at=None).update(verdict=Verdict.PASSED, ended_at=timezone.now(), instruction=None)
+    report.finish(run)
+    pages = {
+        "certification": f"/portal/certifications/{run.pk}/",
+        "certifications": "/portal/certifications/",
+        "certify": f"/portal/participants/{BANK}/certify/",
+    }
+    assert faults_of(open_window, operator, pages, size) == []

@@ -1,0 +1,61 @@
+"""The hub records a DFSP's messages while it is certified, and no others."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from hub.participants import credential_cache
+from hub.recordings import recorder
+from hub.recordings.models import RecordedRequest, Recording
+from hub.recordings.recorder import Recorded, is_recorded
+from tests.api.caller import dfsp
+from tests.world import World
+
+PAIR = (Recorded("green", "certifier"),)
+
+
+@pytest.mark.parametrize(
+    ("method", "source", "destination", "status", "is_it"),
+    [
+        ("PUT", "green", "certifier", 200, True),
+        ("GET", "certifier", "green", 202, True),
+        ("PUT", "stranger", "certifier", 400, True),  # FSPIOP-Source is wrong
+        ("PUT", "green", "", 200, True),  # the recipient of a callback is left out
+        ("GET", "green", "", 202, False),
+        ("GET", "green", "", 400, True),
+        ("PUT", "green", "blue", 200, False),
+        ("PUT", "blue", "", 200, False),
+    ],
+)
+def test_what_is_recorded(method: str, source: str, destination: str, status: int, is_it: bool) -> None:
+    assert is_recorded(PAIR, method=method, source=source, destination=destination, status=status) is is_it
+
+
+def begin(dfsp_name: str, counterpart: str) -> None:
+    until = timezone.now() + timedelta(minutes=1)
+    Recording.objects.create(dfsp=dfsp_name, counterpart=counterpart, until=until)
+    credential_cache.forget()
+    credential_cache.current()
+
+
+def test_a_refused_message_is_recorded_with_the_refusal(world: World) -> None:
+    begin("green", "blue")
+    answer = dfsp("PUT", "/quotes/7c2f5a9e-6a57-4f35-8a0e-1c7f0b1d9f01", {"nothing": "fits"}, destination="blue")
+    assert answer.status_code == 400
+    dfsp("GET", "/parties/MSISDN/1", source="red", destination="grey")
+    recorded = RecordedRequest.objects.get()
+    assert (recorded.method, recorded.source, recorded.destination) == ("PUT", "green", "blue")
+    assert bytes(recorded.body) == b'{"nothing": "fits"}'
+    assert recorded.status == 400
+    assert "errorCode" in recorded.answer
+    assert "fspiop-signature" not in recorded.headers
+
+
+def test_one_process_records_only_so_many_a_second(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin("green", "blue")
+    monkeypatch.setattr(recorder, "_MOST_PER_SECOND", 3)
+    monkeypatch.setattr(recorder.time, "monotonic", lambda: 1_000_000.5)
+    for number in range(8):
+        dfsp("GET", f"/parties/MSISDN/{number}", destination="blue")
+    assert RecordedRequest.objects.count() == 3

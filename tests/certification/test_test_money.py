@@ -1,0 +1,109 @@
+"""Test money (XTS) moves between accounts, and is never settled or converted, whatever operators do."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from fspiop.time import format_datetime
+from hub.participants import offboarding
+from hub.participants import services as participants
+from hub.participants.models import CurrencyPair, Participant
+from ledger import accounts_and_funds
+from ledger.models import Account, FxTransfer, SettlementWindow
+from settlement.models import SettlementModel, WindowContent
+from settlement.services import closing_participants
+from settlement.window_nets import of_window
+from tests.api.caller import admin, description_of, dfsp, error_of
+from tests.keys import CONDITION
+from tests.settlement.operator_steps import add_model, close, onboard_in, pay, settle, settle_all
+from tests.world import World
+
+
+def test_test_money_is_in_no_total_and_no_settlement(world: World) -> None:
+    onboard_in(world, "XTS")
+    assert add_model().status_code == 201  # settles all currencies without a model of their own
+    pay(world, "green", "blue", 5, "XTS")
+    pay(world, "green", "blue", 7)
+    window = SettlementWindow.objects.get(state="OPEN")
+    assert {net.currency for net in of_window(window)} == {"TZS"}
+    number = close()
+    assert [content.currency for content in WindowContent.objects.filter(window_id=number)] == ["TZS"]
+    assert {net.currency for net in of_window(SettlementWindow.objects.get(pk=number))} == {"TZS"}
+    settle_all(settle(number))
+    assert world.position("green", "XTS") == 50_000
+    assert world.position("green") == 0
+    assert world.breaks() == []
+
+
+def test_a_window_of_test_money_alone_is_settled_at_once(world: World) -> None:
+    onboard_in(world, "XTS")
+    pay(world, "green", "blue", 5, "XTS")
+    number = close()
+    assert SettlementWindow.objects.get(pk=number).state == "SETTLED"
+    assert world.breaks() == []
+
+
+def test_nobody_settles_or_converts_test_money(world: World) -> None:
+    onboard_in(world, "XTS")
+    refused = add_model("TESTS", currency="XTS")
+    assert error_of(refused) == (400, "3100")
+    assert "never settled" in description_of(refused)
+    pair = admin("POST", "/participants/blue/currencyPairs", {"sourceCurrency": "XTS", "targetCurrency": "TZS"})
+    assert error_of(pair) == (400, "3100")
+    body = {
+        "commitRequestId": str(uuid.uuid4()),
+        "determiningTransferId": str(uuid.uuid4()),
+        "initiatingFsp": "green",
+        "counterPartyFsp": "blue",
+        "sourceAmount": {"amount": "5", "currency": "XTS"},
+        "targetAmount": {"amount": "5", "currency": "TZS"},
+        "condition": CONDITION,
+        "expiration": format_datetime(datetime.now(UTC) + timedelta(seconds=60)),
+    }
+    answer = dfsp("POST", "/fxTransfers", body, version="2.0", headers={
+        "accept": "application/vnd.interoperability.fxTransfers+json;version=2"
+    })  # fmt: skip
+    assert error_of(answer) == (400, "3100")
+    assert not FxTransfer.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE settlement_settlementmodel SET currency = 'XTS'",
+        "INSERT INTO settlement_windowcontent (window_id, currency, ledger_account_type, state, is_gross)"
+        " SELECT id, 'XTS', 'POSITION', 'CLOSED', false FROM ledger_settlementwindow",
+        "UPDATE participants_currencypair SET source_currency = 'XTS'",
+    ],
+)
+def test_the_database_refuses_it_too(world: World, statement: str) -> None:
+    assert add_model("OF_TZS", currency="TZS").status_code == 201
+    blue = Participant.objects.get(name="blue")
+    participants.offer_pair(blue, source_currency="TZS", target_currency="KES", actor="test")
+    assert SettlementModel.objects.exists()
+    assert CurrencyPair.objects.exists()
+    with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def test_test_money_keeps_no_participant_open(world: World) -> None:
+    onboard_in(world, "XTS")
+    grey = world.onboard("brown", ndc=1000, cover=5000, currency="XTS")
+    pay(world, "brown", "blue", 5, "XTS")
+    close()
+    participants.set_directions(grey, may_send=False, may_receive=False, actor="test")
+    offboarding.begin(grey, actor="test")
+    grey.refresh_from_db()
+    left = closing_participants.left_of(grey)
+    assert (left.positions, left.funds) == ([], [])
+    closing_participants.revoke_all(grey, actor="test")
+    closing_participants.close(grey, actor="test")
+    grey.refresh_from_db()
+    assert grey.closed_at is not None
+    assert grey.closed_at <= timezone.now()
+    assert not Account.objects.filter(participant=grey, closed_at=None).exists()
+    assert world.breaks() == []
+    assert accounts_and_funds.reserved_for(grey) == 0
