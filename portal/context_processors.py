@@ -59,7 +59,7 @@ MENU = [
         "settlement",
         "settlement",
         Right.SEE_SETTLEMENT,
-        ("window", "settlement_of", "advance_settlement", "statement"),
+        ("settlements", "window", "settlement_of", "advance_settlement", "statement"),
     ),
     # The first page of a participant's users is their participant's page.
     Item(_("Participant"), "participants", "home", Right.SEE_OWN_SETTLEMENT, ("participant", "account_statement")),

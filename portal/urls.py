@@ -235,6 +235,7 @@ urlpatterns: list[URLPattern] = [
         post=Right.TEST_CONNECTIONS,
     ),
     page("settlement/", settlement.index, name="settlement", get=Right.SEE_SETTLEMENT),
+    page("settlement/all/", settlement.index_of_settlements, name="settlements", get=Right.SEE_SETTLEMENT),
     page("settlement/windows/<int:window_id>/", settlement.window, name="window", get=Right.SEE_SETTLEMENT),
     page("settlement/windows/<int:window_id>/close/", settlement.close, name="close_window", post=Right.CLOSE_WINDOWS),
     page(

@@ -19,7 +19,7 @@ from ledger.models import SettlementWindow, Transfer
 from portal import tasks, users
 from portal.models import LedgerCheck
 from portal.permissions import HUB_ROLES, Role
-from portal.templatetags.portal import age, money
+from portal.shown_values import age, money
 from settlement.models import Settlement, SettlementModel
 from tests import fx_world
 from tests.factories import LedgerCheckFactory
