@@ -31,6 +31,7 @@ class Item:
 
 MENU = [
     Item(_("Overview"), "overview", "overview", Right.SEE_OVERVIEW, ("skipped_rows",)),
+    Item(_("Find a payment"), "search", "payments", Right.SEE_TRANSFERS, ("quote", "request_to_pay")),
     Item(_("Transfers"), "transfers", "transfers", Right.SEE_TRANSFERS, ("transfer",)),
     Item(
         _("Conversions"),

@@ -1,7 +1,7 @@
 """The pages of transfers: search, export, and the history of one payment."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,15 +19,17 @@ from hub.audit import record
 from hub.downloads import Download
 from hub.outbox.messages import Recipient
 from ledger import accounts_and_funds as ledger
+from ledger.held_transfers.models import HeldTransfer
 from ledger.held_transfers.queries import hold_of
 from ledger.models import Transfer
-from portal import csv_export, pagination
+from portal import csv_export, pagination, payment_files
 from portal.fields import AmountField
 from portal.permissions import Right
-from portal.queries import keyset, transfers
+from portal.queries import keyset, transfers, verdicts
 from portal.queries.keyset import Found, Key
-from portal.queries.transfer_history import story_of
+from portal.queries.transfer_history import Story, story_of
 from portal.queries.transfers import Wish
+from portal.queries.verdicts import Verdict
 from portal.rules import decided
 from portal.search_forms import CurrencyField, DayField, IdentifierField, ParticipantField, Search, no_file
 from portal.visitor import Visitor, visitor_of
@@ -142,13 +144,64 @@ def _found(request: HttpRequest, transfer_id: str) -> Transfer:
 def show(request: HttpRequest, transfer_id: str) -> HttpResponse:
     transfer = _found(request, transfer_id)
     visitor = visitor_of(request)
-    context: dict[str, Any] = {"transfer": transfer, "story": story_of(transfer, dfsp_id=visitor.dfsp_id)}
-    # A DFSP must not learn which rule fired. The payee DFSP must not see a held transfer.
+    found = _judged(transfer, visitor)
+    context: dict[str, Any] = {
+        "transfer": transfer,
+        "story": found.story,
+        "hold": found.hold,
+        "verdict": found.verdict,
+        "for_the_bank": payment_files.text_for_the_bank(transfer, found.verdict),
+    }
     if visitor.may(Right.SEE_RULES):
-        quote = context["story"].quote
+        quote = found.story.quote
         subjects = [transfer.transfer_id, *([quote.quote_id] if quote is not None else [])]
-        context |= {"judgements": decided.judgements(subjects), "hold": hold_of(transfer.transfer_id)}
+        context["judgements"] = decided.judgements(subjects)
     return render(request, "portal/transfer.html", context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    story: Story
+    hold: HeldTransfer | None
+    verdict: Verdict
+
+
+def _judged(transfer: Transfer, visitor: Visitor) -> _Judged:
+    # A DFSP must not learn which rule fired, nor the limits of another DFSP. The payee DFSP must not see a held
+    # transfer.
+    hold = hold_of(transfer.transfer_id) if visitor.may(Right.SEE_RULES) else None
+    story = story_of(transfer, dfsp_id=visitor.dfsp_id)
+    verdict = verdicts.of_transfer(transfer, story, hold=hold, sees_limits=visitor.may_see(transfer.payer_id))
+    return _Judged(story, hold, verdict)
+
+
+def export_json(request: HttpRequest, transfer_id: str) -> HttpResponse:
+    """Returns all that the payment's page shows, signed with the hub's key."""
+    transfer, found = _exported(request, transfer_id, "json")
+    content = payment_files.document(transfer, found.story, found.verdict, by=visitor_of(request).name)
+    return _file(payment_files.json_file(content, payment_files.Signer.of_hub()), transfer, "json", "application/json")
+
+
+def export_pdf(request: HttpRequest, transfer_id: str) -> HttpResponse:
+    """Returns the payment's page as a PDF with the signed JSON file attached. The PDF is signed too."""
+    transfer, found = _exported(request, transfer_id, "pdf")
+    signer = payment_files.Signer.of_hub()
+    content = payment_files.document(transfer, found.story, found.verdict, by=visitor_of(request).name)
+    attachment = payment_files.json_file(content, signer)
+    pdf = payment_files.pdf_file(transfer, found.story, found.verdict, attachment, signer)
+    return _file(pdf, transfer, "pdf", "application/pdf")
+
+
+def _exported(request: HttpRequest, transfer_id: str, form: str) -> tuple[Transfer, _Judged]:
+    transfer, visitor = _found(request, transfer_id), visitor_of(request)
+    record("payment_exported", subject=transfer.transfer_id, actor=visitor.name, after={"form": form})
+    return transfer, _judged(transfer, visitor)
+
+
+def _file(octets: bytes, transfer: Transfer, ending: str, content_type: str) -> HttpResponse:
+    name = f"payment-{transfer.transfer_id}.{ending}"
+    disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(octets, content_type=content_type, headers=disposition)
 
 
 def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
