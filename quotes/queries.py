@@ -32,8 +32,7 @@ def named(ids: Collection[str]) -> list[Agreed]:
 
 
 # One index scan for each spelling and side, because an index yields the latest rows only of one identifier.
-_OF_ALIAS = """
-    SELECT DISTINCT found.created_at, found.quote_id, found.transaction_id, found.payer_id, found.condition
+_OF_ALIAS = """SELECT DISTINCT found.created_at, found.quote_id, found.transaction_id, found.payer_id, found.condition
     FROM unnest(%(spellings)s::text[]) AS s (alias) CROSS JOIN LATERAL (
         (SELECT {columns} FROM quotes_quote q WHERE quotes_alias(request, 'payer') = s.alias AND {condition}
          ORDER BY created_at DESC, quote_id DESC LIMIT %(size)s)

@@ -30,6 +30,7 @@ _MOST_QUOTES = 1000  # the most quotes that the search for one page reads
 _MOST_REQUESTS = 200
 _MOST_ITEMS = 1000  # the most transfers of a bulk
 _MOST_LOOKUPS = 500
+_MOST_PARSED = 2000  # the most messages whose currency is read for one page
 _MOST_OPEN = 5000  # the most quotes that are compared with transfers for one page
 _LONGEST_OPEN = timedelta(days=1)  # the longest time in which quotes without a transfer are searched without an amount
 _FAILED = ("REJECTED", "EXPIRED")
@@ -121,20 +122,21 @@ def _sources(sought: Sought) -> "Iterator[Source[Any]]":
         wish = _wish(sought)
         for rows in wish.sources():
             yield Source(rows if sought.amount is None else rows.filter(amount=sought.amount), wish.condition())
+    # A currency is read from each stored message, so fewer rows are read.
+    most = _MOST_PARSED if sought.currency else None
     if Kind.QUOTE in sought.kinds:
         failed = _within(_quotes().filter(state__in=_FAILED), sought)
-        if sought.amount is not None:
-            yield Source(failed.filter(asked=sought.amount), _sides(sought))
-        else:
-            for rows in _by_side(failed, sought):
-                yield Source(rows, _sides(sought))
+        found = _by_side(failed, sought) if sought.amount is None else [failed.filter(asked=sought.amount)]
+        for rows in found:
+            yield Source(rows, _sides(sought), most)
         if sought.reads_open_quotes:
             has_transfer = Q(Exists(Transfer.objects.filter(pk=OuterRef("transaction_id"))))
-            yield Source(_open_quotes(sought), _sides(sought) & ~has_transfer, _MOST_OPEN)
+            condition = _sides(sought, currency="transfer_currency") & ~has_transfer
+            yield Source(_open_quotes(sought), condition, _MOST_OPEN)
     if Kind.REQUEST in sought.kinds:
         requests = _within(_requests(), sought)
         rows = requests if sought.amount is None else requests.filter(asked=sought.amount)
-        yield Source(rows, _sides(sought))
+        yield Source(rows, _sides(sought), most)
 
 
 def _wish(sought: Sought) -> Wish:
@@ -153,9 +155,9 @@ def _either(sought: Sought) -> Q:
     return Q(payer_id=sought.dfsp) | Q(payee_id=sought.dfsp) if sought.dfsp is not None else Q()
 
 
-def _sides(sought: Sought) -> Q:
+def _sides(sought: Sought, *, currency: str = "asked_currency") -> Q:
     """Returns the conditions about the DFSPs of a quote or of a request to pay, and about the currency."""
-    sides = {"payer_id": sought.payer, "payee_id": sought.payee, "asked_currency": sought.currency}
+    sides = {"payer_id": sought.payer, "payee_id": sought.payee, currency: sought.currency}
     found = Q(**{name: value for name, value in sides.items() if value}) & _either(sought)
     return found if sought.own is None else found & (Q(payer_id=sought.own) | Q(payee_id=sought.own))
 

@@ -154,8 +154,7 @@ def _is_before(quoted_at: datetime, since: datetime | None) -> bool:
 
 # Some payer DFSPs give a transfer another id than its transaction. Its condition is the condition of the quote. The
 # payer's next transfers are read by the index of a payer's transfers, because no index has the conditions.
-_BY_CONDITION = """
-    SELECT q.quote_id, t.transfer_id
+_BY_CONDITION = """SELECT q.quote_id, t.transfer_id
     FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[]) AS q (quote_id, payer_id, condition, at)
     CROSS JOIN LATERAL (
         SELECT transfer_id FROM (
