@@ -1,5 +1,7 @@
 """The currencies of the API with their names, and first the currencies in which the scheme has accounts."""
 
+from typing import cast
+
 from babel.numbers import get_currency_name
 from django.core.cache import caches
 from django.utils.translation import get_language
@@ -12,10 +14,11 @@ _KEY, _FRESH_S = "portal:scheme-currencies", 60
 
 def _of_the_scheme() -> list[str]:
     """Returns the currencies of the accounts. Each process reads them once a minute."""
-    found: list[str] = caches["process"].get_or_set(
-        _KEY, lambda: sorted(Account.objects.order_by().values_list("currency", flat=True).distinct()), _FRESH_S
-    )
-    return found
+    return cast("list[str]", caches["process"].get_or_set(_KEY, _read, _FRESH_S))
+
+
+def _read() -> list[str]:
+    return sorted(Account.objects.order_by().values_list("currency", flat=True).distinct())
 
 
 def choices() -> list[tuple[str, str]]:

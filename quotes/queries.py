@@ -32,7 +32,7 @@ def named(ids: Collection[str]) -> list[Agreed]:
 
 
 # One index scan for each spelling and side, because an index yields the latest rows only of one identifier.
-_OF_ALIAS = """SELECT DISTINCT found.created_at, found.quote_id, found.transaction_id, found.payer_id, found.condition
+_OF_ALIAS = """SELECT DISTINCT found.quote_id, found.transaction_id, found.payer_id, found.condition, found.created_at
     FROM unnest(%(spellings)s::text[]) AS s (alias) CROSS JOIN LATERAL (
         (SELECT {columns} FROM quotes_quote q WHERE quotes_alias(request, 'payer') = s.alias AND {condition}
          ORDER BY created_at DESC, quote_id DESC LIMIT %(size)s)
@@ -69,7 +69,7 @@ def of_alias(
     statement = _OF_ALIAS.format(columns=_COLUMNS, condition=" AND ".join(conditions) or "true")
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
-        return [Agreed(*rest, created_at) for created_at, *rest in cursor.fetchall()]
+        return [Agreed(*row) for row in cursor.fetchall()]
 
 
 def transfers_converted_by(ids: Collection[str]) -> set[str]:

@@ -94,7 +94,8 @@ class Lookup:
 
 
 def kind_of(row: object) -> Kind:
-    return {Transfer: Kind.TRANSFER, Quote: Kind.QUOTE, TransactionRequest: Kind.REQUEST}.get(type(row), Kind.LOOKUP)
+    kinds: dict[type, Kind] = {Transfer: Kind.TRANSFER, Quote: Kind.QUOTE, TransactionRequest: Kind.REQUEST}
+    return kinds.get(type(row), Kind.LOOKUP)
 
 
 def latest(sought: Sought, *, before: Key | None, size: int) -> "Found[Any]":
@@ -269,10 +270,14 @@ def _requests_of(spellings: Collection[str], sought: Sought, *, before: Key | No
         rows = rows.filter(created_at__lte=before[0])
     if sought.amount is not None:
         rows = rows.filter(asked=sought.amount)
-    rows = rows.alias(payer_alias=alias_of_request("payer"), payee_alias=alias_of_request("payee"))
-    sides = (Q(payer_alias__in=spellings), Q(payee_alias__in=spellings))
-    found = {row.pk: row for side in sides for row in rows.filter(side).order_by("-created_at")[:_MOST_REQUESTS]}
-    return list(found.values())
+    aliased = rows.alias(payer_alias=alias_of_request("payer"), payee_alias=alias_of_request("payee"))
+    # One index scan for each spelling and side, because an index yields the latest rows only of one identifier.
+    first, *others = [
+        aliased.filter(**{side: spelling}).order_by("-created_at").values_list("pk", flat=True)[:_MOST_REQUESTS]
+        for side in ("payer_alias", "payee_alias")
+        for spelling in sorted(spellings)
+    ]
+    return list(_requests().filter(pk__in=list(first.union(*others, all=True))))
 
 
 def _lookups_of(
