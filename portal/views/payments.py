@@ -140,6 +140,7 @@ def save_view(request: HttpRequest) -> HttpResponse:
 
 
 def remove_view(request: HttpRequest, view_id: int) -> HttpResponse:
-    if view_id < 2**63:
-        SavedView.objects.filter(user=visitor_of(request).user, pk=view_id).delete()
+    views = SavedView.objects.filter(user=visitor_of(request).user, pk=view_id) if view_id < 2**63 else None
+    if views is None or not views.delete()[0]:
+        raise Http404
     return redirect("payments")
