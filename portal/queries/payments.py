@@ -341,7 +341,7 @@ def _lookups(
         elif message.subject in waiting:
             answered = waiting.pop(message.subject)
             answered.answered_at = at
-            answered.state = "REJECTED" if message.path.endswith("/error") else "ACCEPTED"
+            answered.state = "REJECTED" if message.path.endswith("/error") else "ANSWERED"
         elif name in asking and message.path.endswith("/error"):
             found.append(Lookup(at, name, "", at, "REJECTED", str(message.pk)))
     is_cut = len(messages) == _MOST_LOOKUPS
