@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("portal", "0006_rule_replays"),
+        ("portal", "0007_one_replay_runs"),
     ]
 
     operations = [
