@@ -12,6 +12,7 @@ from bench.hubs import PROJECT
 from bench.seed import QUIET, SILENT, Crowd, fill
 
 ROUNDS = 20
+_CUSTOMER = "255000004321"  # a payee of one payment in 100,000
 WITHIN_MS = 150
 
 
@@ -39,9 +40,24 @@ def main(crowd: Crowd) -> None:
 
     if not Transfer.objects.exists():
         fill(crowd, tell=lambda text: print(text, file=sys.stderr))
+    _tell_sizes()
     while balance_checkpoints.mark():  # a running hub does this every ten seconds
         pass
     print(json.dumps([_measure(*page) for page in _pages()]))
+
+
+def _tell_sizes() -> None:
+    """Prints the rows and the disk space of the largest tables, with their indexes."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT relname, reltuples::bigint, pg_size_pretty(pg_total_relation_size(oid)) FROM pg_class
+               WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+               ORDER BY pg_total_relation_size(oid) DESC LIMIT 8"""
+        )
+        for name, rows, size in cursor.fetchall():
+            print(f"{name}: {rows} rows, {size}", file=sys.stderr)
 
 
 Ask = Callable[[], Any]
@@ -70,6 +86,8 @@ def _pages() -> Iterator[tuple[str, Ask]]:
 
     paid = Transfer.objects.filter(state="COMMITTED").order_by("received_at")
     latest, old = paid.reverse()[1000], paid[5]
+    refused = Transfer.objects.filter(state="ABORTED", reason="NDC").latest("received_at")
+    hour = latest.received_at.strftime("%Y-%m-%dT%H")
     windows = list(SettlementWindow.objects.order_by("id").values_list("pk", flat=True))
     hub = browser("bench-hub", HUB_ROLES)
     deep = f"before={old.received_at.isoformat().replace('+', '%2B')}+{old.transfer_id}"
@@ -80,6 +98,16 @@ def _pages() -> Iterator[tuple[str, Ask]]:
     for name, path in {
         "overview": "overview/",
         "overview, refreshing itself": "overview/live/",
+        "payments of a number": f"payments/?alias={_CUSTOMER}",
+        "payments of a number and an amount": f"payments/?alias={_CUSTOMER}&amount=4321",
+        "payments of a number without payments": "payments/?alias=255655001001",
+        "payments of an amount": "payments/?amount=4321",
+        "payments of an amount of a busy DFSP": "payments/?amount=4321&payer=busy-03",
+        "payments of an unknown amount": "payments/?amount=99999",
+        "payments of an hour": f"payments/?since={hour}:00&until={hour}:59",
+        "payments of a DFSP in an hour": f"payments/?since={hour}:00&until={hour}:59&payee=busy-03",
+        "payments by id": f"payments/?q={latest.pk}",
+        "requests to pay of an amount": "payments/?amount=4&kind=request",
         "transfers": "transfers/",
         "transfers, the last page": f"transfers/?{deep}",
         "transfers by id": f"transfers/?id={latest.pk}",
@@ -98,7 +126,10 @@ def _pages() -> Iterator[tuple[str, Ask]]:
         "transfers of a day": f"transfers/?since={day}&until={day}",
         "transfers of an old window": f"transfers/?window={windows[0]}",
         "transfers of the open window": f"transfers/?window={windows[-1]}",
+        "transfers of a number of a day": f"transfers/?alias={_CUSTOMER}&since={day}&until={day}",
         "a transfer": f"transfers/{latest.pk}/",
+        "a transfer that a cap refused": f"transfers/{refused.pk}/",
+        "a transfer as a PDF": f"transfers/{latest.pk}/payment.pdf",
         "conversions": "conversions/",
         "conversions with an unknown error": "conversions/?error=3303",
         "terms of conversions": "conversions/terms/",
@@ -160,4 +191,4 @@ def _measure(name: str, ask: Ask) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(Crowd(int(sys.argv[1]), float(sys.argv[2])))
+    main(Crowd(int(sys.argv[1]), float(sys.argv[2]), are_payments=True))

@@ -62,7 +62,7 @@ _TRANSFERS = """
         error_code, error_description, condition, fulfilment, expires_at, version, digest, fulfil_digest,
         fulfil_version, wants_patch, payer_account_id, payee_account_id, received_at, completed_at)
     SELECT transfer_id, payer_id, payee_id, payee, %(currency)s, amount, state,
-           CASE WHEN is_refused THEN 'NET_DEBIT_CAP' WHEN state = 'ABORTED' THEN 'REJECTED_BY_PAYEE' END,
+           CASE WHEN is_refused THEN 'NDC' WHEN state = 'ABORTED' THEN 'REJECTED_BY_PAYEE' END,
            CASE WHEN is_refused THEN '4200' WHEN state = 'ABORTED' THEN '5104' END,
            CASE WHEN state = 'ABORTED' THEN 'no' END,
            %(condition)s, CASE state WHEN 'COMMITTED' THEN %(fulfilment)s END, received_at + interval '1 hour',
@@ -114,7 +114,7 @@ _DELIVERIES = """
 _QUOTES = """
     INSERT INTO quotes_quote (quote_id, transaction_id, payer_id, payee_id, state, request, request_headers,
         request_digest, response, response_headers, response_digest, expires_at, created_at, answered_at, condition,
-        packet_sha256)
+        packet_sha256, transfer_amount, transfer_currency)
     SELECT transfer_id, transfer_id, payer_id, payee_id, 'ACCEPTED',
            convert_to(json_build_object('quoteId', transfer_id, 'transactionId', transfer_id,
                'payee', json_build_object('partyIdInfo', json_build_object('partyIdType', 'MSISDN',
@@ -132,7 +132,7 @@ _QUOTES = """
            sha256(convert_to('response' || n, 'UTF8')), received_at + interval '1 hour',
            received_at - interval '200 ms', received_at - interval '100 ms',
            rtrim(translate(encode(sha256(convert_to('condition' || n, 'UTF8')), 'base64'), '+/', '-_'), '='),
-           sha256(convert_to('packet' || n, 'UTF8'))
+           sha256(convert_to('packet' || n, 'UTF8')), amount, %(currency)s
     FROM crowd ORDER BY n
 """
 _DELIVERIES_BEFORE_TRANSFERS = """
@@ -179,6 +179,33 @@ _DELIVERIES_OF_CONVERSIONS = """
            'fx-end-to-initiator', received_at, received_at, 1, 200
     FROM crowd WHERE n %% 10 = 3 ORDER BY n
 """
+# One payment in 50 has a further quote without a transfer (rejected, expired or accepted), one in 100 a request to pay.
+_ATTEMPTS = """
+    INSERT INTO quotes_quote (quote_id, transaction_id, payer_id, payee_id, state, request, request_headers,
+        request_digest, response, response_headers, response_digest, expires_at, created_at, answered_at,
+        transfer_amount, transfer_currency)
+    SELECT 'q' || substr(c.transfer_id, 2), 'q' || substr(c.transfer_id, 2), c.payer_id, c.payee_id, s.state, q.request,
+           q.request_headers, q.request_digest, CASE s.state WHEN 'EXPIRED' THEN NULL ELSE q.response END,
+           CASE s.state WHEN 'EXPIRED' THEN NULL ELSE q.response_headers END,
+           CASE s.state WHEN 'EXPIRED' THEN NULL ELSE q.response_digest END, q.expires_at, q.created_at, q.answered_at,
+           CASE s.state WHEN 'ACCEPTED' THEN c.amount END, CASE s.state WHEN 'ACCEPTED' THEN %(currency)s END
+    FROM crowd c JOIN quotes_quote q ON q.quote_id = c.transfer_id
+    CROSS JOIN LATERAL (SELECT (ARRAY['REJECTED', 'EXPIRED', 'ACCEPTED'])[1 + c.n / 50 %% 3] AS state) s
+    WHERE c.n %% 50 = 9 ORDER BY c.n
+"""
+_REQUESTS = """
+    INSERT INTO quotes_transactionrequest (transaction_request_id, payer_id, payee_id, state, request, request_headers,
+        request_digest, expires_at, created_at, answered_at)
+    SELECT transfer_id, payer_id, payee_id, 'FAILED',
+           convert_to(json_build_object('transactionRequestId', transfer_id,
+               'payee', json_build_object('partyIdInfo', json_build_object('partyIdType', 'MSISDN',
+                   'partyIdentifier', '255' || lpad((n %% 100000)::text, 9, '0'), 'fspId', payee)),
+               'payer', json_build_object('partyIdType', 'MSISDN',
+                   'partyIdentifier', '255' || lpad((n %% 99991)::text, 9, '1')),
+               'amount', json_build_object('amount', (amount / 10000)::text, 'currency', %(currency)s))::text, 'UTF8'),
+           '{}', sha256(convert_to('request to pay' || n, 'UTF8')), received_at, received_at, received_at
+    FROM crowd WHERE n %% 100 = 3 ORDER BY n
+"""
 _SUMS = """
     UPDATE ledger_account a SET
         posted_debits = posted_debits + coalesce((SELECT sum(amount) FROM crowd
@@ -202,7 +229,7 @@ _STATEMENTS = (
     _ENDS_OF_CONVERSIONS,
     _DELIVERIES_OF_CONVERSIONS,
 )
-_STATEMENTS_OF_PAYMENTS = (_QUOTES, _DELIVERIES_BEFORE_TRANSFERS)
+_STATEMENTS_OF_PAYMENTS = (_QUOTES, _DELIVERIES_BEFORE_TRANSFERS, _ATTEMPTS, _REQUESTS)
 
 
 def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:

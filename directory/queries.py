@@ -31,11 +31,11 @@ def registrations_of(identifier: str) -> QuerySet[PartyIdentifier]:
     return found.order_by("type", "identifier", "sub_id", "currency")
 
 
-def shared_identifiers(most: int = 500) -> list[tuple[str, str, int]]:
-    """Returns the identifiers that several DFSPs have registered, each as (type, identifier, number of DFSPs).
+def shared_identifiers() -> "QuerySet[PartyIdentifier, tuple[str, str, int]]":
+    """Returns a query for (type, identifier, number of DFSPs) of the identifiers that several DFSPs have registered.
 
     For example, two DFSPs have registered the identifier of a customer who has moved from one of them to the other.
     """
     rows = PartyIdentifier.objects.order_by("type", "identifier").values("type", "identifier")
     shared = rows.annotate(dfsps=Count("fsp", distinct=True)).filter(dfsps__gt=1)
-    return list(shared.values_list("type", "identifier", "dfsps")[:most])
+    return shared.values_list("type", "identifier", "dfsps")

@@ -9,6 +9,7 @@ With `PRODUCTION=true`, the hub refuses to start with a default secret, and also
 from pathlib import Path
 
 import environ
+import phonenumbers
 from csp.constants import NONE, SELF
 
 from hub import logs
@@ -30,6 +31,9 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["*"])
 
 # --- the scheme -----------------------------------------------------------------------------------------------------
 HUB_NAME = env.str("HUB_NAME", default="Hub")
+# The country of telephone numbers that people write without a country code, as two letters of ISO 3166, such as TZ. If
+# it is empty, people must write the country code.
+SCHEME_COUNTRY = one(env.str("SCHEME_COUNTRY", default="").upper(), of={"", *phonenumbers.SUPPORTED_REGIONS})
 # The credentials that a DFSP must have: "certificate", "token" or both. With "none", for demo and development, the hub
 # trusts FSPIOP-Source.
 PARTICIPANT_AUTH = one_or_more(env.list("PARTICIPANT_AUTH", default=["none"]), of={"certificate", "token"})

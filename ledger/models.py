@@ -208,6 +208,8 @@ class Transfer(models.Model):
             # slowly
             models.Index(fields=["payer", "received_at"], name="transfer_by_payer"),
             models.Index(fields=["payee", "received_at"], name="transfer_by_payee"),
+            # transfers of one amount, the latest first
+            models.Index(fields=["amount", "received_at"], name="transfer_by_amount"),
             # failed transfers
             models.Index(fields=["received_at"], condition=Q(state="ABORTED"), name="transfer_aborted_by_arrival"),
             # a bulk's items

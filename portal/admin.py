@@ -1,7 +1,16 @@
 from django.contrib import admin
 
 from hub.admin_base import ReadOnlyAdmin
-from portal.models import AccountMark, Confirmation, Invitation, LedgerBlock, LedgerCheck, Profile, RuleReplay
+from portal.models import (
+    AccountMark,
+    Confirmation,
+    Invitation,
+    LedgerBlock,
+    LedgerCheck,
+    Profile,
+    RuleReplay,
+    SavedView,
+)
 
 
 @admin.register(Profile)
@@ -38,6 +47,12 @@ class AccountMarkAdmin(ReadOnlyAdmin):
     list_display = ["account", "block", "debits", "credits", "entries"]
     list_select_related = ["account__participant"]
     list_filter = ["account__currency"]
+
+
+@admin.register(SavedView)
+class SavedViewAdmin(ReadOnlyAdmin):
+    list_display = ["user", "name", "query", "created_at"]
+    list_select_related = ["user"]
 
 
 @admin.register(RuleReplay)

@@ -31,6 +31,7 @@ class Item:
 
 MENU = [
     Item(_("Overview"), "overview", "overview", Right.SEE_OVERVIEW, ("skipped_rows",)),
+    Item(_("Find a payment"), "search", "payments", Right.SEE_TRANSFERS, ("quote", "request_to_pay")),
     Item(_("Transfers"), "transfers", "transfers", Right.SEE_TRANSFERS, ("transfer",)),
     Item(
         _("Conversions"),
@@ -59,7 +60,7 @@ MENU = [
         "settlement",
         "settlement",
         Right.SEE_SETTLEMENT,
-        ("window", "settlement_of", "advance_settlement", "statement"),
+        ("settlements", "window", "settlement_of", "advance_settlement", "statement"),
     ),
     # The first page of a participant's users is their participant's page.
     Item(_("Participant"), "participants", "home", Right.SEE_OWN_SETTLEMENT, ("participant", "account_statement")),

@@ -3,12 +3,13 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from hub import page_concurrency
 from hub.downloads import Download, each_within
@@ -31,6 +32,27 @@ def safe(value: Any) -> str:
     text = str(value)
     starts_one = text.lstrip().startswith(_STARTS_A_FORMULA) and not _NUMBER.match(text)
     return f"'{text}" if starts_one else text
+
+
+def limited(batches: Iterable[Sequence[Sequence[Any]]]) -> Iterator[Sequence[Sequence[Any]]]:
+    """Yields at most MOST_ROWS rows. If there are more rows, the last line of the file says that the file was cut."""
+    # The text is in the language of the request. The rows are read later, outside the request.
+    return _limited(batches, MOST_ROWS, cut_text(MOST_ROWS))
+
+
+def _limited(batches: Iterable[Sequence[Sequence[Any]]], left: int, text: str) -> Iterator[Sequence[Sequence[Any]]]:
+    for batch in batches:
+        if len(batch) > left:
+            yield [*batch[:left], (text,)]
+            return
+        left -= len(batch)
+        yield batch
+
+
+def cut_text(most: int) -> str:
+    """Returns the last line of a file that does not have all rows."""
+    text = _("This file ends here, after %(most)s rows, but there are more. Search a shorter time for the other rows.")
+    return text % {"most": most}
 
 
 def response(

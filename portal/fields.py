@@ -13,6 +13,7 @@ from fspiop import money
 from hub import egress, minor_unit_checks
 from hub.participants import endpoint_types_and_urls, profile
 from portal.invalid_value_texts import text_of
+from portal.written_values import read_amount
 
 CSR_HELP = gettext_lazy(
     "PKCS #10 in PEM, with the participant's name as its common name. The private key stays with the participant."
@@ -21,7 +22,7 @@ PHONE = re.compile(r"[+]?[0-9][0-9 ()/.-]{4,30}\Z")
 
 
 class AmountField(forms.CharField):
-    """Reads an amount such as "1500" or "12.50" as ten-thousandths."""
+    """Reads an amount such as "1500", "12.50" or "3,000,000" as ten-thousandths."""
 
     widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
 
@@ -30,18 +31,17 @@ class AmountField(forms.CharField):
         super().__init__(max_length=24, **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
-        return money.format_amount(value) if isinstance(value, int) else value
+        if not isinstance(value, int):
+            return value
+        text = money.format_amount(value)
+        # Three decimals could also be thousands.
+        return f"{text}0" if len(text.partition(".")[2]) == 3 else text
 
     def clean(self, value: Any) -> int | None:  # type: ignore[override]
         text = super().clean(value)
         if not text:
             return None
-        if "." in text:
-            text = text.rstrip("0").rstrip(".")
-        try:
-            amount = money.parse_amount(text)
-        except money.AmountError:
-            raise forms.ValidationError(_("Write an amount such as 1500 or 12.50, without separators.")) from None
+        amount = read_amount(text)
         if amount == 0 and not self.may_be_zero:
             raise forms.ValidationError(_("The amount must be above 0."))
         return amount

@@ -8,9 +8,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from directory import aliases
-from fspiop import money
 from hub.participants import certificate_authority, endpoint_types_and_urls
 from hub.participants.models import Credential, Participant
+from portal import scheme_currencies
 from portal.changes.credentials import KIND_NAMES
 from portal.changes.credentials import read as read_credential
 from portal.fields import (
@@ -29,11 +29,9 @@ from portal.views.request_change import AskForm
 from settlement.models import SettlementModel
 from settlement.states import State
 
-CURRENCIES = [(code, code) for code in sorted(money.CURRENCIES)]
-
 
 class NewCurrency(AskForm):
-    currency = forms.ChoiceField(label=gettext_lazy("Currency"), choices=CURRENCIES)
+    currency = forms.ChoiceField(label=gettext_lazy("Currency"), choices=scheme_currencies.choices)
     ndc = AmountField(label=gettext_lazy("Net debit cap"), may_be_zero=True)
 
     def __init__(self, *args: Any, participant: Participant, **kwargs: Any) -> None:
@@ -227,7 +225,7 @@ class OracleTerms(AskForm):
     currency = forms.ChoiceField(
         label=gettext_lazy("Currency"),
         required=False,
-        choices=[("", gettext_lazy("all")), *CURRENCIES],
+        choices=lambda: [("", gettext_lazy("all")), *scheme_currencies.choices()],
     )
     endpoint = forms.CharField(
         label=gettext_lazy("Address"),

@@ -222,6 +222,22 @@ class RuleReplay(models.Model):
         return f"replay {self.pk} of version {self.version_id}: {self.state}"
 
 
+class SavedView(models.Model):
+    """A search for payments that a user has given a name. Only this user sees the name."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views")
+    name = models.CharField(max_length=64)
+    query = models.CharField(max_length=1024)  # the query string of the page
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["user", "name"], name="a_users_views_have_different_names")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class LedgerBlock(models.Model):
     """A block of entry ids (`balance_checkpoints.SIZE`) in which no new entry can appear."""
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from hub.participants import certificate_authority
 from hub.participants.models import Credential, Participant
+from portal import scheme_currencies
 from portal.changes import Payload
 from portal.changes.credentials import read as read_credential
 from portal.fields import (
@@ -28,7 +29,6 @@ from portal.fields import (
     check_minor_unit,
     readable,
 )
-from portal.forms import CURRENCIES
 
 Said = Mapping[str, Mapping[str, Any]]  # the values of each step, by the step's name
 
@@ -71,7 +71,7 @@ class Money(StepForm):
         super().__init__(*args, **kwargs)
         for row in range(MOST_CURRENCIES):
             self.fields[f"currency_{row}"] = forms.ChoiceField(
-                label=_("Currency"), choices=[("", "–"), *CURRENCIES], required=row == 0
+                label=_("Currency"), choices=[("", "–"), *scheme_currencies.choices()], required=row == 0
             )
             self.fields[f"ndc_{row}"] = AmountField(label=_("Net debit cap"), may_be_zero=True, required=row == 0)
 

@@ -1,6 +1,6 @@
 """Pages of long tables. Each page begins after the previous page's last key, so all pages are equally fast."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -13,6 +13,27 @@ from portal.queries.keyset import Found, Key
 
 PAGE_SIZE = 50
 T = TypeVar("T", bound=Model)
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The first `most` rows of a longer list. The page shows `portal/cut.html` below the list."""
+
+    rows: Sequence[Any]
+    most: int
+    has_more: bool
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def latest(rows: "QuerySet[Any] | Sequence[Any]", most: int) -> Latest:
+    """Returns the first rows of this list, and whether the list has more rows."""
+    found = list(rows[: most + 1])
+    return Latest(found[:most], most, len(found) > most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +69,7 @@ def by_arrival(request: HttpRequest, read: Callable[[Key | None, int], Found[T]]
     rows = found.rows[:PAGE_SIZE]
     last = None
     if found.stopped_at is not None:
-        last = f"{found.stopped_at.isoformat()} "
+        last = f"{found.stopped_at.isoformat()} {found.stopped_id}"
     elif len(found.rows) > PAGE_SIZE:
         at, row_id = keyset.key_of(rows[-1])
         last = f"{at.isoformat()} {row_id}"

@@ -1,19 +1,30 @@
 """Search forms.
 
-An invalid value never causes an error page: the form ignores the value and shows an error at its field.
+An invalid value never causes an error page. The form shows an error at its field, and the search finds nothing, because
+a search without one of its conditions would find the wrong rows.
 """
 
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
+
+from hub.participants.models import Participant
+from portal import scheme_currencies
+from portal.fields import AmountField
+from portal.shown_values import money
+from portal.written_values import read_identifier
 
 # Days outside this range are refused, because a change of time zone or a step to the next day could exceed Python's
 # range.
 _FIRST, _LAST = date(1970, 1, 2), date(9999, 12, 29)
+_WITHOUT_DECIMALS = "XAF"  # shows an amount without a currency with the decimals that it has
 
 
 class DayField(forms.DateField):
@@ -37,6 +48,45 @@ class DayField(forms.DateField):
         return datetime(day.year, day.month, day.day, tzinfo=timezone.get_current_timezone())
 
 
+class ParticipantField(forms.CharField):
+    """Reads the name of a participant, and returns the participant's id."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(required=False, max_length=30, **kwargs)
+
+    def clean(self, value: Any) -> int | None:  # type: ignore[override]
+        name = super().clean(value)
+        if not name:
+            return None
+        found = dict(Participant.objects.filter(name__iexact=name).values_list("name", "pk"))
+        participant_id = found.get(name) or next(iter(found.values()), None)
+        if participant_id is None:
+            raise forms.ValidationError(_("No participant has this name."))
+        return participant_id
+
+
+class CurrencyField(forms.ChoiceField):
+    """Reads a currency in capital or small letters. The list begins with the scheme's currencies."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(required=False, choices=lambda: [("", "–"), *scheme_currencies.choices()], **kwargs)
+
+    def to_python(self, value: Any) -> str:
+        return str(super().to_python(value)).upper()
+
+
+class IdentifierField(forms.CharField):
+    """Reads the identifier of a party. People may write a telephone number in any usual form."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            max_length=128, required=False, widget=forms.TextInput(attrs={"autocomplete": "off"}), **kwargs
+        )
+
+    def clean(self, value: Any) -> str:
+        return read_identifier(super().clean(value))
+
+
 class Search(forms.Form):
     """A search form, which is submitted by GET."""
 
@@ -46,11 +96,37 @@ class Search(forms.Form):
             kind = "form-select" if isinstance(field.widget, forms.Select) else "form-control"
             field.widget.attrs.setdefault("class", f"{kind} {kind}-sm")
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """Returns the fields' values, without empty fields. A form with an error has no values."""
+        if not self.is_valid():
+            return {}
+        return {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
+
+    @property
+    def understood(self) -> str:
+        """Returns the identifiers and amounts of the search as the hub has read them, or an empty text."""
+        return ", ".join(self._understood())
+
+    def _understood(self) -> Iterator[str]:
+        for name, value in self.said.items():
+            field = self.fields[name]
+            if isinstance(field, AmountField):
+                yield f"{field.label} {money(value, self.said.get('currency') or _WITHOUT_DECIMALS)}"
+            elif isinstance(field, IdentifierField):
+                yield value
+
     def filtered(self, rows: "QuerySet[Any]", **lookups: str) -> "QuerySet[Any]":
-        """Filters `rows` by each field that has a valid value. `lookups` has the Django lookup for each field."""
-        self.is_valid()
-        for name, lookup in lookups.items():
-            value = self.cleaned_data.get(name)
-            if value not in (None, ""):
-                rows = rows.filter(**{lookup: value})
-        return rows
+        """Filters `rows` by each field with a value. `lookups` has the Django lookup for each field.
+
+        Returns no rows if a field has an error.
+        """
+        if not self.is_valid():
+            return rows.none()
+        said = self.said
+        return rows.filter(**{lookup: said[name] for name, lookup in lookups.items() if name in said})
+
+
+def no_file(request: HttpRequest, page: str) -> HttpResponse:
+    """Returns to the page of a search whose file cannot be made. The page shows the error at its field."""
+    return redirect(f"{page}?{request.GET.urlencode()}")

@@ -76,6 +76,23 @@ def alias_of(side: str) -> models.Func:
     )
 
 
+def alias_of_request(side: str) -> models.Func:
+    """Returns the identifier of the "payer" or "payee" of a request to pay (see the migration)."""
+    return models.Func(
+        models.F("request"), models.Value(side), function="quotes_request_alias", output_field=models.CharField()
+    )
+
+
+def requested_amount() -> models.Func:
+    """Returns the ten-thousandths that a quote or a request to pay asks for (see the migration)."""
+    return models.Func(models.F("request"), function="quotes_amount", output_field=models.BigIntegerField())
+
+
+def requested_currency() -> models.Func:
+    """Returns the currency of `requested_amount`."""
+    return models.Func(models.F("request"), function="quotes_currency", output_field=models.CharField())
+
+
 def _sweep(what: str) -> models.Index:
     """Returns an index with which a periodic task finds unanswered requests, payer by payer. Few requests are
     unanswered at any time."""
@@ -83,6 +100,7 @@ def _sweep(what: str) -> models.Index:
     return models.Index(fields=fields, condition=Q(state="PENDING"), name=f"{what}_pending_by_payer")
 
 
+_FAILED = Q(state__in=["REJECTED", "EXPIRED"])
 _HAS_TERMS = Q(packet_sha256__isnull=False)
 
 
@@ -110,8 +128,18 @@ class Quote(JudgedAgreement):
             models.Index(fields=["payer", "condition", "packet_sha256"], condition=_HAS_TERMS, name="quote_by_terms"),
             models.Index(fields=["payer", "packet_sha256"], condition=_HAS_TERMS, name="quote_by_packet"),
             # these indexes are for the portal's search for a customer's payments
-            models.Index(alias_of("payer"), name="quote_by_payers_alias"),
-            models.Index(alias_of("payee"), name="quote_by_payees_alias"),
+            models.Index(alias_of("payer"), F("created_at").desc(), name="quote_of_payers_alias"),
+            models.Index(alias_of("payee"), F("created_at").desc(), name="quote_of_payees_alias"),
+            # these indexes are for the portal's search for payments that failed at the quote, or that stopped after it
+            models.Index(fields=["created_at"], condition=_FAILED, name="quote_failed_by_arrival"),
+            models.Index(fields=["payer", "created_at"], condition=_FAILED, name="quote_failed_by_payer"),
+            models.Index(fields=["payee", "created_at"], condition=_FAILED, name="quote_failed_by_payee"),
+            models.Index(requested_amount(), F("created_at").desc(), condition=_FAILED, name="quote_failed_by_amount"),
+            models.Index(
+                fields=["transfer_amount", "created_at"],
+                condition=Q(transfer_amount__isnull=False),
+                name="quote_by_amount",
+            ),
         ]
         constraints = _guards("quote")
 
@@ -184,6 +212,10 @@ class TransactionRequest(Agreement):
         indexes = [
             # for the erasure of old messages
             models.Index(fields=["created_at"], name="request_to_pay_by_arrival"),
+            # these indexes are for the portal's search for a customer's requests to pay
+            models.Index(alias_of_request("payer"), F("created_at").desc(), name="request_of_payers_alias"),
+            models.Index(alias_of_request("payee"), F("created_at").desc(), name="request_of_payees_alias"),
+            models.Index(requested_amount(), F("created_at").desc(), name="request_by_amount"),
             # for the sweep of unanswered requests, payee by payee
             models.Index(fields=["payee", "expires_at"], condition=Q(state="SENT"), name="request_sent_by_payee"),
         ]

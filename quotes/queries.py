@@ -3,10 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db import connection
+from django.db.models import Q
 
-from quotes.models import FxQuote, Quote, alias_of
+from quotes.models import FxQuote, Quote
 
 _MOST = 200
 
@@ -15,29 +17,62 @@ _MOST = 200
 class Agreed:
     """The values of a quote with which its transfer can be found."""
 
+    quote_id: str
     transaction_id: str
     payer_id: int
     condition: str | None
     created_at: datetime
 
 
-def named(any_id: str) -> list[Agreed]:
-    """Returns the quotes with this id or with this transaction id."""
-    return _agreed(Quote.objects.filter(Q(pk=any_id) | Q(transaction_id=any_id)))
-
-
-def of_alias(spellings: Collection[str]) -> list[Agreed]:
-    """Returns the latest quotes that name a party by one of these identifiers."""
-    found = Quote.objects.alias(payer_alias=alias_of("payer"), payee_alias=alias_of("payee"))
-    return _agreed(found.filter(Q(payer_alias__in=spellings) | Q(payee_alias__in=spellings)))
-
-
-def _agreed(rows: "QuerySet[Quote]") -> list[Agreed]:
-    columns = rows.order_by("-created_at").values_list("transaction_id", "payer_id", "condition", "created_at")
+def named(ids: Collection[str]) -> list[Agreed]:
+    """Returns the quotes with one of these ids or transaction ids."""
+    rows = Quote.objects.filter(Q(pk__in=ids) | Q(transaction_id__in=ids)).order_by("-created_at", "-pk")
+    columns = rows.values_list("quote_id", "transaction_id", "payer_id", "condition", "created_at")
     return [Agreed(*row) for row in columns[:_MOST]]
 
 
-def transfers_converted_by(any_id: str) -> set[str]:
-    """Returns the determining transfers of the FX quotes with this request id or conversion id."""
-    found = FxQuote.objects.filter(Q(pk=any_id) | Q(conversion_id=any_id))
+# One index scan for each spelling and side, because an index yields the latest rows only of one identifier.
+_OF_ALIAS = """SELECT DISTINCT found.quote_id, found.transaction_id, found.payer_id, found.condition, found.created_at
+    FROM unnest(%(spellings)s::text[]) AS s (alias) CROSS JOIN LATERAL (
+        (SELECT {columns} FROM quotes_quote q WHERE quotes_alias(request, 'payer') = s.alias AND {condition}
+         ORDER BY created_at DESC, quote_id DESC LIMIT %(size)s)
+        UNION ALL
+        (SELECT {columns} FROM quotes_quote q WHERE quotes_alias(request, 'payee') = s.alias AND {condition}
+         ORDER BY created_at DESC, quote_id DESC LIMIT %(size)s)
+    ) AS found ORDER BY found.created_at DESC, found.quote_id DESC LIMIT %(size)s
+"""
+_COLUMNS = "created_at, quote_id, transaction_id, payer_id, condition"
+
+
+def of_alias(
+    spellings: Collection[str],
+    *,
+    own: int | None,
+    until: datetime | None,
+    before: tuple[datetime, str] | None,
+    size: int,
+) -> list[Agreed]:
+    """Returns the latest quotes that name a party by one of these identifiers, before a time and after a row's key.
+
+    With `own`, returns only quotes of this participant.
+    """
+    conditions, values = [], dict[str, Any](spellings=list(spellings), size=size)
+    if own is not None:
+        conditions.append("%(own)s IN (payer_id, payee_id)")
+        values["own"] = own
+    if until is not None:
+        conditions.append("created_at < %(until)s")
+        values["until"] = until
+    if before is not None:
+        conditions.append("created_at <= %(at)s AND (created_at < %(at)s OR quote_id < %(id)s)")
+        values |= {"at": before[0], "id": before[1]}
+    statement = _OF_ALIAS.format(columns=_COLUMNS, condition=" AND ".join(conditions) or "true")
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return [Agreed(*row) for row in cursor.fetchall()]
+
+
+def transfers_converted_by(ids: Collection[str]) -> set[str]:
+    """Returns the determining transfers of the FX quotes with one of these request ids or conversion ids."""
+    found = FxQuote.objects.filter(Q(pk__in=ids) | Q(conversion_id__in=ids))
     return {number for number in found.values_list("determining_transfer_id", flat=True)[:_MOST] if number}

@@ -14,6 +14,7 @@ from ledger.models import Entry, FxTransfer, FxTransferEvent, Transfer
 from portal.queries import keyset
 from portal.queries.keyset import Found, Key
 from portal.queries.transfer_history import Moment, quoted, text, told
+from portal.written_values import spellings_of_id
 from quotes.models import FxQuote
 
 T = TypeVar("T", bound=Model)
@@ -47,7 +48,8 @@ def latest(wish: Wish, *, before: Key | None, size: int) -> Found[FxTransfer]:
     """
     rows = FxTransfer.objects.select_related("initiator")
     if wish.any_id:
-        rows = rows.filter(Q(pk=wish.any_id) | Q(determining_transfer_id=wish.any_id))
+        ids = spellings_of_id(wish.any_id)
+        rows = rows.filter(Q(pk__in=ids) | Q(determining_transfer_id__in=ids))
     return _latest(rows, wish, ("initiator", "fxp"), before, size)
 
 
@@ -59,8 +61,8 @@ def latest_terms(wish: Wish, *, before: Key | None, size: int) -> Found[FxQuote]
     rows = FxQuote.objects.annotate(received_at=F("created_at")).select_related("payer", "payee")
     rows = rows.defer("request", "request_headers", "response", "response_headers", "rule_facts")
     if wish.any_id:
-        is_meant = Q(pk=wish.any_id) | Q(conversion_id=wish.any_id) | Q(determining_transfer_id=wish.any_id)
-        rows = rows.filter(is_meant)
+        ids = spellings_of_id(wish.any_id)
+        rows = rows.filter(Q(pk__in=ids) | Q(conversion_id__in=ids) | Q(determining_transfer_id__in=ids))
     return _latest(rows, wish, ("payer", "payee"), before, size)
 
 

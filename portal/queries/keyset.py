@@ -6,7 +6,7 @@ The table needs no additional index.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -23,15 +23,18 @@ Key = tuple[datetime, str]  # the time of a row's arrival, and its id
 class Found(Generic[T]):
     """The latest matching rows.
 
-    If the search stopped early, `stopped_at` is the arrival time of the last row that it read.
+    If the search stopped early, `stopped_at` and `stopped_id` are the key of the last row that it read.
     """
 
     rows: Sequence[T]
     stopped_at: datetime | None = None
+    stopped_id: str = ""
 
 
 def key_of(row: Model) -> Key:
-    return row.received_at, row.pk  # type: ignore[attr-defined]
+    """Returns the key of a row. A row that was found by a row of another table has the key of that other row."""
+    found: Key | None = getattr(row, "found_by", None)
+    return found or (row.received_at, row.pk)  # type: ignore[attr-defined]
 
 
 def read_key(text: str) -> Key | None:
@@ -49,10 +52,26 @@ def latest(sources: "Sequence[QuerySet[T]]", condition: Q, *, before: Key | None
 
     Reads each source separately, by an index.
     """
+    return merged([Source(source, condition) for source in sources], before=before, size=size)
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Generic[T]):
+    """Rows that an index finds, and a condition without an index. `most` is the most rows to read for the condition,
+    or None for MOST.
+    """
+
+    rows: "QuerySet[T]"
+    condition: Q = field(default_factory=Q)
+    most: int | None = None
+
+
+def merged(sources: "Sequence[Source[T]]", *, before: Key | None, size: int) -> Found[T]:
+    """Returns the same as `latest` for sources that have conditions of their own, or that are different tables."""
     found: list[T] = []
     stops: list[datetime] = []
     for source in sources:
-        rows, stop = _walk(_after(source, before), condition, size)
+        rows, stop = _walk(_after(source.rows, before), source.condition, size, source.most or MOST)
         found += rows
         stops += [stop] if stop else []
     stop = max(stops, default=None)
@@ -71,7 +90,7 @@ def _after(rows: "QuerySet[T]", before: Key | None) -> "QuerySet[T]":
     return rows.filter(received_at__lte=at).filter(Q(received_at__lt=at) | Q(pk__lt=row_id))
 
 
-def _walk(rows: "QuerySet[T]", condition: Q, size: int) -> tuple[list[T], datetime | None]:
+def _walk(rows: "QuerySet[T]", condition: Q, size: int, most: int) -> tuple[list[T], datetime | None]:
     """Returns the first matching rows.
 
     If the search did not find enough rows, also returns the time at which it stopped.
@@ -79,7 +98,7 @@ def _walk(rows: "QuerySet[T]", condition: Q, size: int) -> tuple[list[T], dateti
     edge = None
     if condition:
         moments = rows.order_by("-received_at").values_list("received_at", flat=True)
-        edge = next(iter(moments[MOST - 1 : MOST]), None)
+        edge = next(iter(moments[most - 1 : most]), None)
         rows = rows.filter(condition)
     if edge is not None:
         rows = rows.filter(received_at__gte=edge)
@@ -98,7 +117,7 @@ def all_of(read: Callable[[Key | None, int], Found[T]], *, most: int) -> Iterato
         yield batch.rows
         left -= len(batch.rows)
         if batch.stopped_at is not None:
-            before = (batch.stopped_at, "")
+            before = (batch.stopped_at, batch.stopped_id)
         elif len(batch.rows) < _BATCH:
             return
         else:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -19,10 +19,11 @@ from ledger.models import Entry, FxTransfer, Transfer, TransferEvent
 from ledger.states import TERMINAL, State
 from portal.queries import prepare_checks
 from portal.queries.prepare_checks import Applied
-from quotes.models import FxQuote, Quote
+from quotes.models import FxQuote, Quote, alias_of
 from settlement.models import Inclusion, Settlement
 
 _LOOKUP_BEFORE = timedelta(hours=1)
+_MOST_QUOTES = 1000
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class Moment:
     headers: dict[str, str] = field(default_factory=dict)
     message_id: int | None = None
     checks: Sequence[Applied] = ()
+    order: datetime | None = None  # the time by which the event is sorted, if not by `at`
 
     @property
     def is_signed(self) -> bool:
@@ -52,6 +54,8 @@ class Story:
     quote: Quote | None
     conversions: Sequence[FxTransfer]
     settlements: Sequence[Settlement]
+    deliveries: Sequence[Delivery]
+    lookup: "Lookup | None" = None
     were_signatures_checked: bool = False
 
 
@@ -68,20 +72,23 @@ def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
     converted = list(conversions.order_by("received_at"))
     subjects = [transfer.transfer_id, *(conversion.commit_request_id for conversion in converted)]
     parties = {transfer.payer_id, transfer.payee_id, *(side for c in converted for side in (c.initiator_id, c.fxp_id))}
+    lookup = lookup_of(quote) if quote is not None else None
+    deliveries = _delivered(subjects)
     moments = [
-        *_looked_up(quote),
+        *looked_up(quote, lookup),
         *quoted(quote),
         *_history_of(transfer),
-        *told(subjects, parties),
+        *_accepted(deliveries),
+        *_waiting(subjects, parties),
     ]
-    moments.sort(key=lambda moment: moment.at)
+    moments.sort(key=lambda moment: moment.order or moment.at)
     entries = list(
         Entry.objects.filter(transfer_id__in=subjects)
         .select_related("debit_account__participant", "credit_account__participant", "window")
         .order_by("id")
     )
     checked = settings.SIGNATURES != "ignored"
-    return Story(moments, entries, quote, converted, _settlements_of(entries), checked)
+    return Story(moments, entries, quote, converted, _settlements_of(entries), deliveries, lookup, checked)
 
 
 def _settlements_of(entries: Sequence[Entry]) -> list[Settlement]:
@@ -94,20 +101,75 @@ def _settlements_of(entries: Sequence[Entry]) -> list[Settlement]:
     return list(Settlement.objects.filter(pk__in=held.values("settlement_id")).order_by("id"))
 
 
-def _looked_up(quote: Quote | None) -> Iterator[Moment]:
+def looked_up(quote: Quote | None, lookup: "Lookup | None") -> Iterator[Moment]:
     """Yields the lookup of the payee and the lookup's result, if the lookup was shortly before the quote."""
-    subject = _subject_of_lookup(quote) if quote is not None else None
-    if quote is None or subject is None:
+    if quote is None or lookup is None:
         return
-    span = (quote.created_at - _LOOKUP_BEFORE, quote.created_at)
+    note = ""
+    if lookup.others:
+        note = _(
+            "At that time, %(name)s had %(count)s more lookups of this party without a quote. The hub cannot tell with "
+            "certainty which lookup belongs to this payment."
+        ) % {"name": quote.payer.name, "count": lookup.others}
+    if lookup.request is not None:
+        title = _("%(name)s received the lookup of the payee") % {"name": lookup.request.destination.name}
+        yield _of_lookup(lookup.request, title, note, quote)
+    title = _("%(name)s received the result of the lookup") % {"name": lookup.answer.destination.name}
+    yield _of_lookup(lookup.answer, title, note, quote)
+
+
+def _of_lookup(done: Delivery, title: str, note: str, quote: Quote) -> Moment:
+    # The payer DFSP can send the quote before the hub has recorded the delivery of the result.
+    order = min(done.delivered_at, quote.created_at - timedelta(microseconds=1))
+    return Moment(done.delivered_at, title, "", ". ".join(filter(None, [_delivery(done), note])), order=order)
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The lookup that a quote followed. `others` is the number of other lookups without a quote at that time."""
+
+    answer: Delivery
+    request: Delivery | None
+    others: int
+
+
+def lookup_of(quote: Quote) -> Lookup | None:
+    """Returns the lookup of the payee before this quote.
+
+    Messages of lookups have no id. So customers of one payer DFSP who pay the same payee at the same time are told
+    apart by the order of messages: each quote belongs to the latest earlier lookup that no other quote followed.
+    """
+    subject, span = _subject_of_lookup(quote), (quote.created_at - _LOOKUP_BEFORE, quote.created_at)
+    if subject is None:
+        return None
     subjects = [kept_subject(subject), subject]  # earlier versions of the hub stored the plain subject
-    for done in Delivery.objects.filter(subject__in=subjects, delivered_at__range=span).select_related("destination"):
-        title = (
-            _("%(name)s received the lookup of the payee")
-            if done.method == "GET"
-            else _("%(name)s received the result of the lookup")
-        )
-        yield Moment(done.delivered_at, title % {"name": done.destination.name}, "", _delivery(done))
+    messages = list(
+        Delivery.objects.filter(subject__in=subjects, created_at__range=span)
+        .select_related("destination")
+        .order_by("created_at", "message_id")
+    )
+    answers = [done for done in messages if done.method == "PUT" and not done.path.endswith("/error")]
+    open_ones: list[Delivery] = []
+    events = [(done.created_at, done) for done in answers] + [(at, None) for at in _quoted_before(quote)]
+    for _at, answer in sorted(events, key=lambda event: event[0]):
+        if answer is not None:
+            open_ones.append(answer)
+        elif open_ones:
+            open_ones.pop()
+    if not open_ones:
+        return None
+    own = open_ones.pop()
+    requests = [done for done in messages if done.method == "GET" and done.created_at <= own.created_at]
+    return Lookup(own, requests[-1] if requests else None, len(open_ones))
+
+
+def _quoted_before(quote: Quote) -> list[datetime]:
+    """Returns the times of the payer DFSP's other quotes for the same payee in the time of a lookup."""
+    span = (quote.created_at - _LOOKUP_BEFORE, quote.created_at)
+    same = Quote.objects.alias(alias=alias_of("payee")).filter(payer_id=quote.payer_id, created_at__range=span)
+    identifier = Quote.objects.filter(pk=quote.pk).values(alias=alias_of("payee"))
+    found = same.filter(alias=Subquery(identifier)).exclude(pk=quote.pk).order_by("-created_at")
+    return list(found.values_list("created_at", flat=True)[:_MOST_QUOTES])
 
 
 def _subject_of_lookup(quote: Quote) -> str | None:
@@ -181,9 +243,21 @@ def told(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[M
 
     Also yields callbacks to `parties` that wait, and callbacks whose delivery the hub has given up.
     """
-    for done in Delivery.objects.filter(subject__in=subjects).select_related("destination"):
+    yield from _accepted(_delivered(subjects))
+    yield from _waiting(subjects, parties)
+
+
+def _delivered(subjects: Sequence[str]) -> list[Delivery]:
+    return list(Delivery.objects.filter(subject__in=subjects).select_related("destination"))
+
+
+def _accepted(deliveries: Sequence[Delivery]) -> Iterator[Moment]:
+    for done in deliveries:
         title = _("%(name)s was notified") % {"name": done.destination.name}
         yield Moment(done.delivered_at, title, "", _delivery(done))
+
+
+def _waiting(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[Moment]:
     # The destinations are in the filter because the index begins with the destination.
     waiting_ones = Message.objects.filter(destination_id__in=parties, subject__in=subjects)
     for waiting in waiting_ones.select_related("destination"):

@@ -1,19 +1,24 @@
 """Searches transfers by an id, by an alias, or by other properties."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from ledger.models import Entry, FxTransfer, HeldTransfer, SettlementWindow, Transfer
 from portal.queries import keyset
 from portal.queries.keyset import Found, Key
+from portal.written_values import spellings_of_id, spellings_of_identifier
 from quotes import queries as quotes
 
-_MOST = 1000
-_MOST_QUOTES = 50
+_QUOTES_AT_ONCE = 200
+_MOST_QUOTES = 1000  # the most quotes that the search for one page reads
+_MOST_BY_CONDITION = 20  # the most quotes of a batch whose transfers are searched by condition
+_NEXT_TRANSFERS = 5000  # the most transfers that are read after such a quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,19 @@ class Wish:
         if whose is None:
             return [rows]
         return [rows.filter(payer_id=whose), rows.filter(payee_id=whose).exclude(payer_id=whose)]
+
+    def rows(self) -> "QuerySet[Transfer]":
+        """Returns one query for all matching transfers, for a search that knows which few rows to read."""
+        rows = visible(self.own).filter(self.condition())
+        if self.since is not None:
+            rows = rows.filter(received_at__gte=self.since)
+        if self.until is not None:
+            rows = rows.filter(received_at__lt=self.until)
+        if self.state or self.error:
+            rows = rows.filter(state=self.state or "ABORTED")
+        if self.dfsp is not None:
+            rows = rows.filter(Q(payer_id=self.dfsp) | Q(payee_id=self.dfsp))
+        return rows
 
     def condition(self) -> Q:
         """Returns the additional condition that the rows of `sources` must meet."""
@@ -85,11 +103,6 @@ def latest(wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
     return keyset.latest(wish.sources(), wish.condition(), before=before, size=size)
 
 
-def all_of(wish: Wish, *, most: int) -> Iterator[Sequence[Transfer]]:
-    """Yields every matching transfer in batches, with the latest first."""
-    return keyset.all_of(lambda before, size: latest(wish, before=before, size=size), most=most)
-
-
 def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
     """Returns a condition for transfers that were committed in this window.
 
@@ -103,34 +116,87 @@ def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
     return Q(Exists(entries)), earliest, window.closed_at
 
 
-def with_id(any_id: str, *, own: int | None) -> list[Transfer]:
-    """Returns the transfers for the id of a transfer, a bulk, a conversion or a quote."""
-    named = {any_id, *FxTransfer.objects.filter(pk=any_id).values_list("determining_transfer_id", flat=True)}
-    named |= quotes.transfers_converted_by(any_id)
-    found = list(visible(own).filter(Q(pk__in=named) | Q(bulk_id=any_id)).order_by("-received_at")[:_MOST])
-    return found or of_agreements(quotes.named(any_id), own=own)
+def with_id(any_id: str, wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
+    """Returns the matching transfers for the id of a transfer, a bulk, a conversion or a quote, in any case."""
+    ids = spellings_of_id(any_id)
+    named = ids | set(FxTransfer.objects.filter(pk__in=ids).values_list("determining_transfer_id", flat=True))
+    named |= quotes.transfers_converted_by(ids)
+    rows = wish.rows().filter(Q(pk__in=named) | Q(bulk_id__in=ids))
+    found = keyset.latest([rows], Q(), before=before, size=size)
+    if found.rows or before is not None:
+        return found
+    return Found(_of_agreements(quotes.named(ids), wish))
 
 
-def of_alias(identifier: str, *, own: int | None) -> list[Transfer]:
-    """Returns the latest transfers whose quotes have this alias as payer or payee."""
-    bare = identifier.removeprefix("+")
-    spellings = {identifier, identifier.lower(), identifier.upper(), bare, f"+{bare}"}
-    return of_agreements(quotes.of_alias(spellings), own=own)
+def of_identifier(identifier: str, wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
+    """Returns the matching transfers whose quotes have this identifier as payer or payee, with the latest quote first.
+
+    The search reads the identifier's quotes, and stops after `_MOST_QUOTES` quotes.
+    """
+    spellings, found, left = spellings_of_identifier(identifier), dict[str, Transfer](), _MOST_QUOTES
+    while True:
+        agreed = quotes.of_alias(spellings, own=wish.own, until=wish.until, before=before, size=_QUOTES_AT_ONCE)
+        found |= {row.pk: row for row in _of_agreements(agreed, wish) if row.pk not in found}
+        rows = list(found.values())
+        if len(rows) >= size:
+            return Found(rows[:size])
+        if len(agreed) < _QUOTES_AT_ONCE or _is_before(agreed[-1].created_at, wish.since):
+            return Found(rows)
+        before, left = (agreed[-1].created_at, agreed[-1].quote_id), left - len(agreed)
+        if left <= 0:
+            return Found(rows, *before)
 
 
-def of_agreements(agreed: Sequence[quotes.Agreed], *, own: int | None) -> list[Transfer]:
-    """Returns the transfers of these quotes. Finds a transfer by the transaction's id, or by payer and condition."""
-    found = {row.pk: row for row in visible(own).filter(pk__in={quote.transaction_id for quote in agreed})}
-    left = [quote for quote in agreed if quote.transaction_id not in found and quote.condition]
-    for quote in left[:_MOST_QUOTES]:
-        wish = Wish(
-            dfsp=quote.payer_id,
-            since=quote.created_at,
-            until=quote.created_at + timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S),
-            other=Q(payer_id=quote.payer_id, condition=quote.condition),
-        )
-        found |= {row.pk: row for row in latest(wish, before=None, size=2).rows}
-    if own is not None and left:
-        told = set(visible(own).filter(pk__in=found).values_list("pk", flat=True))
-        found = {pk: row for pk, row in found.items() if pk in told}
-    return sorted(found.values(), key=lambda row: row.received_at, reverse=True)
+def _is_before(quoted_at: datetime, since: datetime | None) -> bool:
+    """Returns whether no transfer of this quote or of an earlier quote can have arrived since this time."""
+    return since is not None and quoted_at < since - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
+
+
+# Some payer DFSPs give a transfer another id than its transaction. Its condition is the condition of the quote. The
+# payer's next transfers are read by the index of a payer's transfers, because no index has the conditions.
+_BY_CONDITION = """SELECT q.quote_id, t.transfer_id
+    FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[]) AS q (quote_id, payer_id, condition, at)
+    CROSS JOIN LATERAL (
+        SELECT transfer_id FROM (
+            SELECT transfer_id, condition FROM ledger_transfer
+            WHERE payer_id = q.payer_id AND received_at >= q.at AND received_at < q.at + interval '1 day'
+            ORDER BY received_at LIMIT %s) next
+        WHERE next.condition = q.condition LIMIT 2) t
+"""
+
+
+def transfers_of(agreed: Sequence[quotes.Agreed]) -> dict[str, list[str]]:
+    """Returns the ids of the transfers of these quotes, by the quotes' ids.
+
+    Finds a transfer by the transaction's id, or by payer and condition soon after the quote.
+    """
+    stored = set(
+        Transfer.objects.filter(pk__in={quote.transaction_id for quote in agreed}).values_list("pk", flat=True)
+    )
+    found = {quote.quote_id: [quote.transaction_id] for quote in agreed if quote.transaction_id in stored}
+    left = [quote for quote in agreed if quote.quote_id not in found and quote.condition][:_MOST_BY_CONDITION]
+    if left:
+        columns: list[list[Any]] = [
+            [quote.quote_id for quote in left],
+            [quote.payer_id for quote in left],
+            [quote.condition for quote in left],
+            [quote.created_at for quote in left],
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(_BY_CONDITION, [*columns, _NEXT_TRANSFERS])
+            for quote_id, transfer_id in cursor.fetchall():
+                found.setdefault(quote_id, []).append(transfer_id)
+    return found
+
+
+def _of_agreements(agreed: Sequence[quotes.Agreed], wish: Wish) -> list[Transfer]:
+    """Returns the matching transfers of these quotes, in the order of the quotes."""
+    ids = transfers_of(agreed)
+    rows = wish.rows().in_bulk({transfer_id for found in ids.values() for transfer_id in found})
+    found: dict[str, Transfer] = {}
+    for quote in agreed:
+        for transfer_id in ids.get(quote.quote_id, ()):
+            if transfer_id in rows and transfer_id not in found:
+                found[transfer_id] = rows[transfer_id]
+                rows[transfer_id].found_by = (quote.created_at, quote.quote_id)  # type: ignore[attr-defined]
+    return list(found.values())

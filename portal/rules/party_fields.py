@@ -1,11 +1,14 @@
 """Form fields that name a party by its identifier. The hub keeps only the party's key."""
 
+from collections.abc import Iterator
 from typing import Any, get_args
 
 from django import forms
 from django.utils.translation import gettext_lazy
 
 from fspiop.bodies.common import PartyIdType
+from portal.search_forms import Search
+from portal.written_values import read_identifier
 from rules.lists.party_files import line_of
 
 ID_TYPES = [(name, name) for name in get_args(PartyIdType)]
@@ -38,8 +41,28 @@ class PartyMixin(forms.Form):
         return said
 
 
+class PartySearch(Search):
+    """A search for a party. People may write a telephone number in any usual form."""
+
+    type = type_field(required=False)
+    identifier = identifier_field(required=False)
+
+    def clean_identifier(self) -> str:
+        text: str = self.cleaned_data["identifier"]
+        return read_identifier(text) if self.cleaned_data.get("type") in ("", "MSISDN") else text
+
+    def _understood(self) -> Iterator[str]:
+        yield from filter(None, [self.said.get("identifier")])
+
+
 def key_of(id_type: str, identifier: str, sub_id: str = "") -> int:
     """Returns the key of a party. Raises ValueError with the fault if the identifier is not valid for any party."""
-    key = line_of({"type": id_type, "identifier": identifier.strip(), "sub_id": sub_id.strip()}).key
+    identifier = identifier.strip()
+    if id_type == "MSISDN":
+        try:
+            identifier = read_identifier(identifier)
+        except forms.ValidationError as fault:
+            raise ValueError(fault.messages[0]) from None
+    key = line_of({"type": id_type, "identifier": identifier, "sub_id": sub_id.strip()}).key
     assert key is not None
     return key

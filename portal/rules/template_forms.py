@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from fspiop import money
 from hub.participants.models import Participant
 from ledger.models import Account
+from portal import scheme_currencies
 from portal.fields import AmountField
 from portal.rules import fault_texts
 from portal.rules.sentences import MODES, ON_MISSING
@@ -166,7 +167,7 @@ def _dfsps() -> list[tuple[str, str]]:
 def _currencies() -> list[tuple[str, str]]:
     """Returns the currencies of the hub's accounts, or all currencies if the hub has no account yet."""
     found = sorted(set(Account.objects.order_by().values_list("currency", flat=True).distinct()))
-    return [(code, code) for code in found or sorted(money.CURRENCIES)]
+    return [(code, scheme_currencies.name_of(code)) for code in found or sorted(money.CURRENCIES)]
 
 
 def _lists() -> list[tuple[str, str]]:

@@ -6,18 +6,20 @@ from typing import Any
 from django import template
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from fspiop.money import CURRENCIES, SCALE
 from hub.participants.models import Credential, Participant
 from portal.certification.models import Certification, CertificationCase
 from portal.changes.credentials import EXPIRES_SOON, KIND_NAMES
 from portal.may_send_receive import Direction
+from portal.shown_values import age, money
 
 register = template.Library()
+register.filter("money", money)
+register.filter("age", age)
 
 _TONES = {
     "COMMITTED": "success",
@@ -77,23 +79,6 @@ _TONES = {
 _SHOWN_AS = {"DEAD": "GIVEN_UP", "REFUSED": "REJECTED"}
 
 
-@register.filter
-def money(amount: Any, currency: str = "") -> str:
-    """Formats an amount in ten-thousandths: 125000 TZS as 12.50.
-
-    If the amount has more decimals than the currency, shows all decimals.
-    """
-    if amount is None:
-        return "–"
-    whole, fraction = divmod(abs(int(amount)), 10**SCALE)
-    decimals = f"{fraction:0{SCALE}}"
-    least = CURRENCIES.get(currency, 2)
-    kept = max(least, len(decimals.rstrip("0")))
-    grouped = formats.number_format(whole, use_l10n=True, force_grouping=True)
-    point = formats.get_format("DECIMAL_SEPARATOR") if kept else ""
-    return f"{'−' if int(amount) < 0 else ''}{grouped}{point}{decimals[:kept]}"
-
-
 # The names in the audit trail whose values are amounts in ten-thousandths.
 _AMOUNTS = frozenset({"amount", "ndc", "ndc_before"})
 
@@ -145,17 +130,6 @@ def moment(at: datetime | None) -> SafeString | str:
 def said(value: Any) -> Any:
     """Formats a time in the same way as `moment`. Leaves other values unchanged."""
     return moment(value) if isinstance(value, datetime) else value
-
-
-@register.filter
-def age(seconds: float | None) -> str:
-    """Formats a duration for reading: 4.2 s, 3 min, 5 h, 2 d."""
-    if seconds is None:
-        return "–"
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds)} s"
 
 
 @register.filter

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -18,7 +19,7 @@ from ledger.models import Account
 from portal import csv_export, pagination
 from portal.queries import account_statements
 from portal.queries.account_statements import Line, Span
-from portal.search_forms import DayField, Search
+from portal.search_forms import DayField, Search, no_file
 from portal.visitor import participant_of, visitor_of
 
 _USUAL_DAYS = 7
@@ -31,16 +32,18 @@ class Days(Search):
 
     @classmethod
     def asked(cls, request: HttpRequest) -> "Days":
-        """Returns the days in the page's address. If the address has no valid days, returns the last week."""
+        """Returns the days in the page's address. If the address has no days, returns the last week."""
         today = timezone.localdate()
         usual = {"since": str(today - timedelta(days=_USUAL_DAYS - 1)), "until": str(today)}
         return cls(usual | {name: text for name, text in request.GET.items() if name in usual and text})
 
     def span(self, account: Account) -> Span:
-        self.is_valid()
+        """Returns the entries of these days, or no entries if a day cannot be read."""
         now = timezone.now()
-        until: datetime = self.cleaned_data.get("until") or now
-        since: datetime = self.cleaned_data.get("since") or until - timedelta(days=_USUAL_DAYS)
+        if not self.is_valid():
+            return account_statements.span(account, since=now, until=now)
+        until: datetime = self.cleaned_data["until"]
+        since: datetime = self.cleaned_data["since"]
         return account_statements.span(account, since=since, until=until)
 
 
@@ -82,7 +85,10 @@ _text = money.format_amount
 
 def export(request: HttpRequest, name: str, account_id: int) -> HttpResponse | Download:
     account, visitor = _account(request, name, account_id), visitor_of(request)
-    span = Days.asked(request).span(account)
+    days = Days.asked(request)
+    if not days.is_valid():
+        return no_file(request, reverse("account_statement", args=[name, account_id]))
+    span = days.span(account)
     if span.entries > MOST_ROWS:
         messages.error(
             request, _("A file can contain at most %(most)s entries. Choose fewer days.") % {"most": MOST_ROWS}

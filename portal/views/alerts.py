@@ -20,7 +20,7 @@ from portal import changes, pagination
 from portal.changes import Line
 from portal.permissions import RIGHTS, Right
 from portal.rules import decided, party_fields
-from portal.search_forms import Search
+from portal.rules.party_fields import PartySearch
 from portal.views.held_transfers import Refusal
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
@@ -40,7 +40,7 @@ OUTCOMES = [
 ]
 
 
-class AlertSearch(Search):
+class AlertSearch(PartySearch):
     state = forms.ChoiceField(
         label=gettext_lazy("State"),
         required=False,
@@ -51,16 +51,16 @@ class AlertSearch(Search):
         required=False,
         choices=[("", "–"), ("me", gettext_lazy("me")), ("nobody", gettext_lazy("nobody"))],
     )
-    type = party_fields.type_field(required=False)
-    identifier = party_fields.identifier_field(required=False)
+    field_order = ("state", "assigned", "type", "identifier")
 
 
 def index(request: HttpRequest) -> HttpResponse:
     """Shows the queue, with the latest alert first. A search by identifier finds the party's alerts in every state."""
     visitor, search = visitor_of(request), AlertSearch(request.GET)
-    search.is_valid()
-    said = search.cleaned_data
+    said = search.said
     found = queries.queue(state=said.get("state") or Alert.State.OPEN)
+    if not search.is_valid():
+        found = found.none()
     if said.get("identifier"):
         found = _of_party(search)
         record("alias_looked_up", subject="alerts", actor=visitor.name, after={"found": found.count()})
@@ -99,8 +99,8 @@ def show(request: HttpRequest, alert_id: int) -> HttpResponse:
         "sightings": [(sighting, _readings(sighting.details)) for sighting in reversed(sightings)],
         "held": _held(subjects),
         "requests": [(changes.KINDS[approval.kind].title, approval) for approval in requests],
-        "earlier": queries.earlier(alert)[:20],
-        "markers": markers.of_party(alert.key)[:20] if not alert.dfsp else [],
+        "earlier": pagination.latest(queries.earlier(alert), 20),
+        "markers": pagination.latest(markers.of_party(alert.key), 20) if not alert.dfsp else [],
         "people": _people(),
         "outcomes": OUTCOMES,
     }
@@ -111,8 +111,8 @@ def _readings(details: Any) -> list[decided.Shown]:
     return decided.shown_readings(details.get("readings") or ()) if isinstance(details, dict) else []
 
 
-def _held(subjects: set[str]) -> list[HeldTransfer]:
-    return list(held_transfers.held().filter(pk__in=subjects, refusal_code__isnull=True)[:20]) if subjects else []
+def _held(subjects: set[str]) -> pagination.Latest:
+    return pagination.latest(held_transfers.held().filter(pk__in=subjects, refusal_code__isnull=True), 20)
 
 
 def _people() -> list[User]:

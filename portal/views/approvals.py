@@ -1,6 +1,7 @@
 """Pages of requests that wait for approval and of decided requests."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
@@ -26,7 +27,8 @@ def _visible(visitor: Visitor) -> "QuerySet[Approval]":
 def index(request: HttpRequest) -> HttpResponse:
     visitor = visitor_of(request)
     now = timezone.now()
-    pending = list(_visible(visitor).filter(state="PENDING", expires_at__gt=now).order_by("expires_at")[:200])
+    waiting = _visible(visitor).filter(state="PENDING", expires_at__gt=now).order_by("expires_at")
+    pending = pagination.latest(waiting, 200)
     ended = _visible(visitor).exclude(state="PENDING", expires_at__gt=now)
     page = pagination.by_id(request, ended)
     for found in page.rows:
@@ -34,7 +36,7 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "portal/approvals.html",
-        {"pending": [_shown(visitor, found) for found in pending], "page": page},
+        {"pending": replace(pending, rows=[_shown(visitor, found) for found in pending]), "page": page},
     )
 
 

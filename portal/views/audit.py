@@ -8,12 +8,13 @@ from django import forms
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from hub.audit.models import Entry
 from hub.downloads import Download
 from portal import csv_export, pagination
-from portal.search_forms import DayField, Search
+from portal.search_forms import DayField, Search, no_file
 
 _AT_ONCE = 200
 
@@ -45,18 +46,19 @@ def index(request: HttpRequest) -> HttpResponse:
 _HEADINGS = ["id", "at", "who", "from", "action", "about", "before", "after", "hash"]
 
 
-def export(request: HttpRequest) -> Download:
-    return csv_export.response(
-        request, "audit.csv", _HEADINGS, _batches(AuditSearch(request.GET).rows().order_by("-id"))
-    )
+def export(request: HttpRequest) -> Download | HttpResponse:
+    search = AuditSearch(request.GET)
+    if not search.is_valid():
+        return no_file(request, reverse("audit"))
+    rows = csv_export.limited(_batches(search.rows().order_by("-id")))
+    return csv_export.response(request, "audit.csv", _HEADINGS, rows)
 
 
 def _batches(rows: "QuerySet[Entry]") -> Iterator[list[tuple[Any, ...]]]:
     """Yields the entries, with the latest first. Batches are small, because the values before and after can be long."""
-    found, left = list(rows[:_AT_ONCE]), csv_export.MOST_ROWS
-    while found and left > 0:
-        yield [_row(entry) for entry in found[:left]]
-        left -= len(found)
+    found = list(rows[:_AT_ONCE])
+    while found:
+        yield [_row(entry) for entry in found]
         found = list(rows.filter(pk__lt=found[-1].pk)[:_AT_ONCE])
 
 

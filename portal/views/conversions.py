@@ -1,17 +1,22 @@
 """Pages of conversions, FX quotes, and the history of one conversion."""
 
+from collections.abc import Callable
+from typing import Any
+
 from django import forms
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy
 
-from hub.participants.models import Participant
 from portal import pagination
+from portal.pagination import Page
 from portal.queries import conversions
 from portal.queries.conversions import Wish
-from portal.search_forms import DayField, Search
+from portal.queries.keyset import Found
+from portal.search_forms import CurrencyField, DayField, ParticipantField, Search
 from portal.visitor import Visitor, visitor_of
+from portal.written_values import spellings_of_id
 
 _STATES = ("RESERVED", "AGREED", "COMMITTED", "ABORTED")
 _STATES_OF_TERMS = ("PENDING", "ACCEPTED", "REJECTED", "EXPIRED")
@@ -19,7 +24,7 @@ _STATES_OF_TERMS = ("PENDING", "ACCEPTED", "REJECTED", "EXPIRED")
 
 class TermsSearch(Search):
     id = forms.CharField(label=gettext_lazy("Any id"), required=False, max_length=36)
-    dfsp = forms.CharField(label=gettext_lazy("Participant"), required=False, max_length=30)
+    dfsp = ParticipantField(label=gettext_lazy("Participant"))
     state = forms.ChoiceField(
         label=gettext_lazy("State"),
         required=False,
@@ -29,16 +34,12 @@ class TermsSearch(Search):
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
     def wish(self, visitor: Visitor) -> Wish:
-        """Returns the conditions from all valid fields. Ignores invalid fields."""
-        self.is_valid()
-        said = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
-        dfsp = None
-        if "dfsp" in said:
-            dfsp = Participant.objects.filter(name=said["dfsp"]).values_list("pk", flat=True).first() or 0
+        """Returns the conditions from all fields."""
+        said = self.said
         return Wish(
             any_id=said.get("id", ""),
             own=visitor.dfsp_id,
-            dfsp=dfsp,
+            dfsp=said.get("dfsp"),
             since=said.get("since"),
             until=said.get("until"),
             other=self.other(said),
@@ -53,41 +54,41 @@ class ConversionSearch(TermsSearch):
         label=gettext_lazy("State"), required=False, choices=[("", "–"), *((state, state) for state in _STATES)]
     )
     error = forms.CharField(label=gettext_lazy("Error code"), required=False, max_length=4)
-    currency = forms.CharField(label=gettext_lazy("Currency"), required=False, max_length=3)
+    currency = CurrencyField(label=gettext_lazy("Currency"))
 
     def other(self, said: dict[str, str]) -> Q:
         found = super().other(said)
         if "error" in said:
             found &= Q(error_code=said["error"])
         if "currency" in said:
-            currency = said["currency"].upper()
-            found &= Q(source_currency=currency) | Q(target_currency=currency)
+            found &= Q(source_currency=said["currency"]) | Q(target_currency=said["currency"])
         return found
+
+
+def _page(request: HttpRequest, search: TermsSearch, latest: Callable[..., Found[Any]]) -> tuple[Page, Found[Any]]:
+    if not search.is_valid():
+        return pagination.by_arrival(request, lambda _before, _size: Found([]))
+    wish = search.wish(visitor_of(request))
+    return pagination.by_arrival(request, lambda before, size: latest(wish, before=before, size=size))
 
 
 def index(request: HttpRequest) -> HttpResponse:
     search = ConversionSearch(request.GET)
-    wish = search.wish(visitor_of(request))
-    page, found = pagination.by_arrival(
-        request, lambda before, size: conversions.latest(wish, before=before, size=size)
-    )
+    page, found = _page(request, search, conversions.latest)
     context = {"search": search, "page": page, "stopped_at": found.stopped_at}
     return render(request, "portal/conversions.html", context)
 
 
 def terms(request: HttpRequest) -> HttpResponse:
     search = TermsSearch(request.GET)
-    wish = search.wish(visitor_of(request))
-    page, found = pagination.by_arrival(
-        request, lambda before, size: conversions.latest_terms(wish, before=before, size=size)
-    )
+    page, found = _page(request, search, conversions.latest_terms)
     context = {"search": search, "page": page, "stopped_at": found.stopped_at}
     return render(request, "portal/terms.html", context)
 
 
 def show(request: HttpRequest, conversion_id: str) -> HttpResponse:
     visitor = visitor_of(request)
-    found = conversions.visible(visitor.dfsp_id).filter(pk=conversion_id[:40]).first()
+    found = conversions.visible(visitor.dfsp_id).filter(pk__in=spellings_of_id(conversion_id[:40])).first()
     if found is None:
         raise Http404
     story = conversions.story_of(found)

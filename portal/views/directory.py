@@ -16,29 +16,29 @@ from directory import oracles as scheme_oracles
 from directory import queries, remote_oracle
 from directory.models import Oracle, PartyIdentifier
 from hub.audit import record
-from portal import forms
+from portal import forms, pagination
 from portal.changes import Line
-from portal.search_forms import Search
+from portal.search_forms import IdentifierField, Search
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
 
 _FRESH_S = 15
 _MOST_SHARED = 200
+_MOST_FOUND = 50
 
 
 class AliasSearch(Search):
-    identifier = django_forms.CharField(label=gettext_lazy("Alias"), required=False, max_length=128)
+    identifier = IdentifierField(label=gettext_lazy("Alias"))
     type = django_forms.CharField(label=gettext_lazy("Type"), required=False, max_length=32)
 
 
 def index(request: HttpRequest) -> HttpResponse:
     """Finds an alias only if the visitor enters the whole alias. Nobody may browse a list of a country's customers."""
     search = AliasSearch(request.GET)
-    search.is_valid()
-    identifier = search.cleaned_data.get("identifier")
+    identifier = search.said.get("identifier")
     found = None
     if identifier:
-        found = list(search.filtered(queries.registrations_of(identifier), type="type")[:50])
+        found = pagination.latest(search.filtered(queries.registrations_of(identifier), type="type"), _MOST_FOUND)
         # The audit trail records the search and its user, but not the alias.
         record("alias_looked_up", subject="directory", actor=visitor_of(request).name, after={"found": len(found)})
     oracles = Oracle.objects.order_by("type", "currency")
@@ -52,9 +52,9 @@ def shared(request: HttpRequest) -> HttpResponse:
 
     Operators use the list to find registrations that should be withdrawn.
     """
-    found = queries.shared_identifiers(_MOST_SHARED)
+    found = pagination.latest(queries.shared_identifiers(), _MOST_SHARED)
     record("shared_aliases_listed", subject="directory", actor=visitor_of(request).name, after={"found": len(found)})
-    return render(request, "portal/shared_aliases.html", {"found": found, "most": _MOST_SHARED})
+    return render(request, "portal/shared_aliases.html", {"found": found})
 
 
 def _oracle(oracle_id: int) -> Oracle:

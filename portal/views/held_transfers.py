@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from ledger.held_transfers import queries
 from ledger.held_transfers.models import HeldTransfer
+from portal import pagination
 from portal.changes import Line
 from portal.rules import held
 from portal.views.request_change import AskForm, asking
@@ -24,7 +25,7 @@ def index(request: HttpRequest) -> HttpResponse:
     context = {
         "waiting": held.with_rules(waiting[:_MOST]),
         "has_more": len(waiting) > _MOST,
-        "ended": queries.ended().select_related(*related)[:50],
+        "ended": pagination.latest(queries.ended().select_related(*related), 50),
     }
     return render(request, "portal/held_transfers.html", context)
 

@@ -1,6 +1,7 @@
 """The pages of lists, matches of names, fraud markers and kill switches. Two people must approve each change."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -17,7 +18,7 @@ from portal import pagination
 from portal.changes import Line
 from portal.changes.fraud_control import SERVES, appellant, rules_about_list
 from portal.rules import party_fields
-from portal.rules.party_fields import PartyMixin
+from portal.rules.party_fields import PartyMixin, PartySearch
 from portal.search_forms import Search
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
@@ -85,9 +86,7 @@ def _list(name: str) -> PartyList:
     return found
 
 
-class EntrySearch(Search):
-    type = party_fields.type_field(required=False)
-    identifier = party_fields.identifier_field(required=False)
+class EntrySearch(PartySearch):
     sub_id = party_fields.sub_id_field()
 
 
@@ -95,21 +94,22 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
     party_list, search = _list(name), EntrySearch(request.GET)
     entries = queries.entries(name)
     key = _searched(request, search, f"list {name}")
-    if key is not None:
+    if search.errors:
+        entries = entries.none()
+    elif key is not None:
         entries = entries.filter(key=key)
     context = {
         "list": party_list,
         "search": search,
         "page": pagination.by_id(request, entries),
-        "versions": queries.versions(name)[:20],
+        "versions": pagination.latest(queries.versions(name), 20),
     }
     return render(request, "portal/list.html", context)
 
 
 def _searched(request: HttpRequest, search: Search, subject: str) -> int | None:
     """Returns the key of the searched party, or None if the search has no party. The audit trail records the search."""
-    search.is_valid()
-    said = search.cleaned_data
+    said = search.said
     if not said.get("identifier"):
         return None
     try:
@@ -248,10 +248,13 @@ def markers(request: HttpRequest) -> HttpResponse:
     search = EntrySearch(request.GET)
     key = _searched(request, search, "markers")
     found = filed.in_force() if key is None else filed.of_party(key)
+    if search.errors:
+        found = found.none()
+    appeals = pagination.latest(filed.open_appeals(), 100)
     context = {
         "search": search,
         "page": pagination.by_id(request, found),
-        "appeals": _with_serving(filed.open_appeals()[:100]),
+        "appeals": replace(appeals, rows=_with_serving(appeals)),
     }
     return render(request, "portal/markers.html", context)
 
@@ -329,7 +332,9 @@ def reject_appeal(request: HttpRequest, appeal_id: int) -> HttpResponse:
 
 def kill_switches(request: HttpRequest) -> HttpResponse:
     ended = KillSwitch.objects.filter(off_at__isnull=False)
-    return render(request, "portal/kill_switches.html", {"on": switches.are_on(), "ended": ended[:50]})
+    return render(
+        request, "portal/kill_switches.html", {"on": switches.are_on(), "ended": pagination.latest(ended, 50)}
+    )
 
 
 class NewSwitch(PartyMixin, AskForm):

@@ -34,7 +34,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "participant": participant,
         "page": page,
         "windows": own_settlement.of_windows(page.rows, participant),
-        "accounts": own_settlement.settlements_of(participant.pk)[:_LATEST],
+        "accounts": pagination.latest(own_settlement.settlements_of(participant.pk), _LATEST),
     }
     return render(request, "portal/own_settlement.html", context)
 
@@ -48,10 +48,11 @@ def _direction(net: int) -> str:
 
 def windows_csv(request: HttpRequest) -> Download:
     headings = ["window", "state", "opened", "closed", "currency", "sent", "received", "direction", "net"]
-    return csv_export.response(request, "windows.csv", headings, [_window_rows(_own(request))])
+    rows = _window_rows(_own(request), csv_export.cut_text(_MOST))
+    return csv_export.response(request, "windows.csv", headings, [rows])
 
 
-def _window_rows(participant: Participant) -> Iterator[tuple[Any, ...]]:
+def _window_rows(participant: Participant, cut_text: str) -> Iterator[tuple[Any, ...]]:
     for own in own_settlement.all_windows(participant, most=_MOST):
         closed = own.window.closed_at.isoformat() if own.window.closed_at else ""
         opened = own.window.created_at.isoformat()
@@ -59,12 +60,14 @@ def _window_rows(participant: Participant) -> Iterator[tuple[Any, ...]]:
             sent, received, left = (money.format_amount(abs(amount)) for amount in (net.sent, net.received, net.net))
             direction = _direction(net.net)
             yield (own.window.pk, own.window.state, opened, closed, net.currency, sent, received, direction, left)
+    if SettlementWindow.objects.order_by("-id")[_MOST : _MOST + 1].exists():
+        yield (cut_text,)
 
 
 def settlements_csv(request: HttpRequest) -> Download:
     headings = ["settlement", "state", "currency", "direction", "amount", "reference", "bankReference", "changed"]
-    accounts = own_settlement.settlements_of(_own(request).pk)[:_MOST]
-    rows = (
+    accounts = pagination.latest(own_settlement.settlements_of(_own(request).pk), _MOST)
+    rows: list[tuple[Any, ...]] = [
         (
             account.settlement_id,
             account.state,
@@ -76,5 +79,7 @@ def settlements_csv(request: HttpRequest) -> Download:
             account.settlement.changed_at.isoformat(),
         )
         for account in accounts
-    )
+    ]
+    if accounts.has_more:
+        rows.append((csv_export.cut_text(_MOST),))
     return csv_export.response(request, "settlements.csv", headings, [rows])

@@ -19,7 +19,7 @@ from hub.participants import queries
 from hub.participants.endpoint_types_and_urls import BASE
 from hub.participants.models import Credential, Participant
 from ledger.models import Account, FundsMovement
-from portal import connection_test, forms
+from portal import connection_test, forms, pagination
 from portal.changes import KINDS, Line
 from portal.changes.credentials import EXPIRES_SOON
 from portal.may_send_receive import Direction
@@ -35,7 +35,7 @@ def index(request: HttpRequest) -> HttpResponse:
     found = standings()
     with_accounts = {standing.participant.pk for standing in found}
     bare = Participant.objects.filter(is_hub=False).exclude(pk__in=with_accounts)
-    ending = queries.ending_credentials(EXPIRES_SOON)[:_LATEST]
+    ending = pagination.latest(queries.ending_credentials(EXPIRES_SOON), _LATEST)
     return render(request, "portal/participants.html", {"standings": found, "bare": bare, "ending": ending})
 
 
@@ -47,7 +47,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
     pending = Approval.objects.filter(subject=name, state="PENDING", expires_at__gt=timezone.now())
     history: Any = []
     if visitor.dfsp_id is None:
-        history = AuditEntry.objects.filter(subject=name).order_by("-id")[:_LATEST]
+        history = pagination.latest(AuditEntry.objects.filter(subject=name).order_by("-id"), _LATEST)
     else:
         pending = pending.filter(maker__profile__participant_id=visitor.dfsp_id)
     endpoints = list(participant.endpoints.all())
@@ -59,7 +59,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
             "participant": participant,
             "standings": found,
             "accounts": participant.accounts.order_by("currency", "id") if visitor.may(Right.SEE_STATEMENTS) else [],
-            "movements": movements.order_by("-created_at")[:_LATEST],
+            "movements": pagination.latest(movements.order_by("-created_at"), _LATEST),
             "endpoints": endpoints,
             "credentials": credentials,
             "ending": [found for found in credentials if is_ending(found)],

@@ -43,7 +43,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "active": active,
         "before": before,
         "planned": queries.planned(),
-        "exceptions": queries.exceptions()[:_MOST_EXCEPTIONS],
+        "exceptions": pagination.latest(queries.exceptions(), _MOST_EXCEPTIONS),
         "asked": [found for found in versions.open_requests() if found.payload["version"] is None],
     }
     return render(request, "portal/rules.html", context)
@@ -73,7 +73,7 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
         "time_zone": rule_set.time_zone if rule_set else "",
         "faults": _shown(faults),
         "costs": _costs(rule_set) if rule_set else [],
-        "activations": Activation.objects.filter(version=version).order_by("-id")[:50],
+        "activations": pagination.latest(Activation.objects.filter(version=version).order_by("-id"), 50),
         "live": live,
         "difference": versions.difference(live.content, version.content) if live and live.pk != version.pk else None,
         "modes": sentences.MODES.items(),

@@ -1,6 +1,7 @@
 """The pages of settlement: closing of windows, and settlements step by step."""
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -36,10 +37,19 @@ def index(request: HttpRequest) -> HttpResponse:
         {
             "open": SettlementWindow.objects.filter(state="OPEN").first(),
             "page": pagination.by_id(request, windows),
-            "settlements": Settlement.objects.select_related("model").order_by("-id")[:_LATEST],
+            "settlements": pagination.latest(_settlements(), _LATEST),
             "form": forms.Reason(),
         },
     )
+
+
+def index_of_settlements(request: HttpRequest) -> HttpResponse:
+    page = pagination.by_id(request, _settlements())
+    return render(request, "portal/settlements.html", {"page": page, "settlements": page.rows})
+
+
+def _settlements() -> "QuerySet[Settlement]":
+    return Settlement.objects.select_related("model").order_by("-id")
 
 
 def close(request: HttpRequest, window_id: int) -> HttpResponse:
@@ -125,7 +135,9 @@ def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
             "holds": CoverHold.objects.filter(settlement_number=found.pk, remaining__gt=0).select_related(
                 "account__participant"
             ),
-            "events": found.events.select_related("account__account__participant").order_by("-id")[:100],
+            "events": pagination.latest(
+                found.events.select_related("account__account__participant").order_by("-id"), 100
+            ),
             "may_go_on": found.state not in (State.SETTLED, State.ABORTED),
             "may_abort": State(found.state) in MAY_ABORT,
         },

@@ -1,5 +1,7 @@
 """The pages of transfers: search, export, and the history of one payment."""
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +10,7 @@ from django.contrib import messages
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -15,66 +18,70 @@ from fspiop import money
 from hub.audit import record
 from hub.downloads import Download
 from hub.outbox.messages import Recipient
-from hub.participants.models import Participant
 from ledger import accounts_and_funds as ledger
+from ledger.held_transfers.models import HeldTransfer
 from ledger.held_transfers.queries import hold_of
 from ledger.models import Transfer
-from portal import csv_export, pagination
+from portal import csv_export, pagination, payment_files
 from portal.fields import AmountField
 from portal.permissions import Right
-from portal.queries import transfers
-from portal.queries.transfer_history import story_of
+from portal.queries import keyset, transfers, verdicts
+from portal.queries.keyset import Found, Key
+from portal.queries.transfer_history import Story, story_of
 from portal.queries.transfers import Wish
+from portal.queries.verdicts import Verdict
 from portal.rules import decided
-from portal.search_forms import DayField, Search
+from portal.search_forms import CurrencyField, DayField, IdentifierField, ParticipantField, Search, no_file
 from portal.visitor import Visitor, visitor_of
+from portal.written_values import spellings_of_id
 
+Read = Callable[[Key | None, int], Found[Transfer]]
 _DEFAULT_SPAN = timedelta(days=7)
 _STATES = [("", "–"), ("RESERVED", "RESERVED"), ("COMMITTED", "COMMITTED"), ("ABORTED", "ABORTED")]
 
 
 class TransferSearch(Search):
     id = forms.CharField(label=gettext_lazy("Any id"), required=False, max_length=36)
-    alias = forms.CharField(label=gettext_lazy("Alias of a party"), required=False, max_length=128)
-    dfsp = forms.CharField(label=gettext_lazy("Participant"), required=False, max_length=30)
+    alias = IdentifierField(label=gettext_lazy("Alias of a party"))
+    dfsp = ParticipantField(label=gettext_lazy("Participant"))
     state = forms.ChoiceField(label=gettext_lazy("State"), required=False, choices=_STATES)
     error = forms.CharField(label=gettext_lazy("Error code"), required=False, max_length=4)
-    currency = forms.CharField(label=gettext_lazy("Currency"), required=False, max_length=3)
+    currency = CurrencyField(label=gettext_lazy("Currency"))
     least = AmountField(label=gettext_lazy("Amount from"), required=False, may_be_zero=True)
     most = AmountField(label=gettext_lazy("Amount to"), required=False, may_be_zero=True)
     window = forms.IntegerField(label=gettext_lazy("Window"), required=False, min_value=1, max_value=2**31 - 1)
     since = DayField(label=gettext_lazy("From"), required=False)
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
-    def found(self, visitor: Visitor) -> list[Transfer] | None:
-        """Returns the transfers with the id or alias in the form, or None if the form has no id and no alias."""
-        self.is_valid()
-        if any_id := self.cleaned_data.get("id"):
-            return transfers.with_id(any_id, own=visitor.dfsp_id)
-        if alias := self.cleaned_data.get("alias"):
-            found = transfers.of_alias(alias, own=visitor.dfsp_id)
+    def read(self, visitor: Visitor) -> Read:
+        """Returns the function that reads a page of this search. Reads no rows if a field has an error."""
+        if not self.is_valid():
+            return lambda _before, _size: Found([])
+        wish, said = self._wish(visitor), self.said
+        if "alias" in said:
             # The audit trail records the search and its user, but not the alias.
-            record("alias_looked_up", subject="transfers", actor=visitor.name, after={"found": len(found)})
-            return found
-        return None
+            record("alias_looked_up", subject="transfers", actor=visitor.name)
+            if "id" in said:
+                wish = replace(wish, other=wish.other & Q(pk__in=spellings_of_id(said["id"])))
+            return lambda before, size: transfers.of_identifier(said["alias"], wish, before=before, size=size)
+        if "id" in said:
+            return lambda before, size: transfers.with_id(said["id"], wish, before=before, size=size)
+        return lambda before, size: transfers.latest(wish, before=before, size=size)
 
-    def wish(self, visitor: Visitor) -> Wish:
-        """Returns the conditions from all other fields."""
-        self.is_valid()
-        said = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
+    def _wish(self, visitor: Visitor) -> Wish:
+        """Returns the conditions from all fields except ids and aliases."""
+        said = self.said
         other, since, until = Q(), said.get("since"), said.get("until")
         if "window" in said:
             other, earliest, latest = transfers.in_window(said["window"])
             since, until = since or earliest, min(filter(None, (until, latest)), default=None)
-        elif since is None:
+        elif since is None and "id" not in said and "alias" not in said:
             since = datetime.now(UTC) - _DEFAULT_SPAN
         lookups = {"currency": "currency", "least": "amount__gte", "most": "amount__lte"}
-        if "currency" in said:
-            said["currency"] = said["currency"].upper()
         narrowed = {lookup: said[name] for name, lookup in lookups.items() if name in said}
         return Wish(
             own=visitor.dfsp_id,
-            dfsp=_participant_id(said["dfsp"]) if "dfsp" in said else None,
+            dfsp=said.get("dfsp"),
             since=since,
             until=until,
             state=said.get("state", ""),
@@ -83,35 +90,33 @@ class TransferSearch(Search):
         )
 
 
-def _participant_id(name: str) -> int:
-    """Returns the id of the participant with this name, or 0 for an unknown name. No participant has the id 0."""
-    return Participant.objects.filter(name=name).values_list("pk", flat=True).first() or 0
-
-
 def index(request: HttpRequest) -> HttpResponse:
     search = TransferSearch(request.GET)
-    visitor = visitor_of(request)
-    named = search.found(visitor)
-    if named is not None:
-        page = pagination.page_of(request, named, None, is_first=True)
-        return render(request, "portal/transfers.html", {"search": search, "page": page})
-    wish = search.wish(visitor)
-    page, found = pagination.by_arrival(request, lambda before, size: transfers.latest(wish, before=before, size=size))
+    page, found = pagination.by_arrival(request, search.read(visitor_of(request)))
     context = {"search": search, "page": page, "stopped_at": found.stopped_at}
     return render(request, "portal/transfers.html", context)
 
 
-def export(request: HttpRequest) -> Download:
+def export(request: HttpRequest) -> Download | HttpResponse:
     search, visitor = TransferSearch(request.GET), visitor_of(request)
+    if not search.is_valid():
+        return no_file(request, reverse("transfers"))
     headings = ["transferId", "receivedAt", "payer", "payee", "amount", "currency", "state", "error", "completedAt"]
-    named = search.found(visitor)
-    found = transfers.all_of(search.wish(visitor), most=csv_export.MOST_ROWS) if named is None else iter([named])
+    found = keyset.all_of(search.read(visitor), most=csv_export.MOST_ROWS + 1)
+    lines = csv_export.limited([_line(each) for each in batch] for batch in _distinct(found))
+    answer = csv_export.response(request, "transfers.csv", headings, lines)
     asked = {name: text for name, text in request.GET.items() if name != "alias"}
-    answer = csv_export.response(
-        request, "transfers.csv", headings, ([_line(each) for each in batch] for batch in found)
-    )
     record("transfers_exported", subject="transfers", actor=visitor.name, after=asked)
     return answer
+
+
+def _distinct(batches: Iterable[Sequence[Transfer]]) -> Iterator[list[Transfer]]:
+    """Leaves out transfers that an earlier batch has, because a payer can request several quotes for one transfer."""
+    seen: set[str] = set()
+    for batch in batches:
+        found = [each for each in batch if each.pk not in seen]
+        seen |= {each.pk for each in found}
+        yield found
 
 
 def _line(transfer: Transfer) -> tuple[Any, ...]:
@@ -129,11 +134,8 @@ def _line(transfer: Transfer) -> tuple[Any, ...]:
 
 
 def _found(request: HttpRequest, transfer_id: str) -> Transfer:
-    found = (
-        transfers.visible(visitor_of(request).dfsp_id).filter(pk=transfer_id).first()
-        if len(transfer_id) <= 36
-        else None
-    )
+    ids = spellings_of_id(transfer_id) if len(transfer_id) <= 36 else ()
+    found = transfers.visible(visitor_of(request).dfsp_id).filter(pk__in=ids).first()
     if found is None:
         raise Http404
     return found
@@ -142,13 +144,64 @@ def _found(request: HttpRequest, transfer_id: str) -> Transfer:
 def show(request: HttpRequest, transfer_id: str) -> HttpResponse:
     transfer = _found(request, transfer_id)
     visitor = visitor_of(request)
-    context: dict[str, Any] = {"transfer": transfer, "story": story_of(transfer, dfsp_id=visitor.dfsp_id)}
-    # A DFSP must not learn which rule fired. The payee DFSP must not see a held transfer.
+    found = _judged(transfer, visitor)
+    context: dict[str, Any] = {
+        "transfer": transfer,
+        "story": found.story,
+        "hold": found.hold,
+        "verdict": found.verdict,
+        "for_the_bank": payment_files.text_for_the_bank(transfer, found.verdict),
+    }
     if visitor.may(Right.SEE_RULES):
-        quote = context["story"].quote
+        quote = found.story.quote
         subjects = [transfer.transfer_id, *([quote.quote_id] if quote is not None else [])]
-        context |= {"judgements": decided.judgements(subjects), "hold": hold_of(transfer.transfer_id)}
+        context["judgements"] = decided.judgements(subjects)
     return render(request, "portal/transfer.html", context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    story: Story
+    hold: HeldTransfer | None
+    verdict: Verdict
+
+
+def _judged(transfer: Transfer, visitor: Visitor) -> _Judged:
+    # A DFSP must not learn which rule fired, nor the limits of another DFSP. The payee DFSP must not see a held
+    # transfer.
+    hold = hold_of(transfer.transfer_id) if visitor.may(Right.SEE_RULES) else None
+    story = story_of(transfer, dfsp_id=visitor.dfsp_id)
+    verdict = verdicts.of_transfer(transfer, story, hold=hold, sees_limits=visitor.may_see(transfer.payer_id))
+    return _Judged(story, hold, verdict)
+
+
+def export_json(request: HttpRequest, transfer_id: str) -> HttpResponse:
+    """Returns all that the payment's page shows, signed with the hub's key."""
+    transfer, found = _exported(request, transfer_id, "json")
+    content = payment_files.document(transfer, found.story, found.verdict, by=visitor_of(request).name)
+    return _file(payment_files.json_file(content, payment_files.Signer.of_hub()), transfer, "json", "application/json")
+
+
+def export_pdf(request: HttpRequest, transfer_id: str) -> HttpResponse:
+    """Returns the payment's page as a PDF with the signed JSON file attached. The PDF is signed too."""
+    transfer, found = _exported(request, transfer_id, "pdf")
+    signer = payment_files.Signer.of_hub()
+    content = payment_files.document(transfer, found.story, found.verdict, by=visitor_of(request).name)
+    attachment = payment_files.json_file(content, signer)
+    pdf = payment_files.pdf_file(transfer, found.story, found.verdict, attachment, signer)
+    return _file(pdf, transfer, "pdf", "application/pdf")
+
+
+def _exported(request: HttpRequest, transfer_id: str, form: str) -> tuple[Transfer, _Judged]:
+    transfer, visitor = _found(request, transfer_id), visitor_of(request)
+    record("payment_exported", subject=transfer.transfer_id, actor=visitor.name, after={"form": form})
+    return transfer, _judged(transfer, visitor)
+
+
+def _file(octets: bytes, transfer: Transfer, ending: str, content_type: str) -> HttpResponse:
+    name = f"payment-{transfer.transfer_id}.{ending}"
+    disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(octets, content_type=content_type, headers=disposition)
 
 
 def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
@@ -157,6 +210,7 @@ def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
     to = request.POST.get("to", "")
     asked = {transfer.payer.name: transfer.payer_id, transfer.payee_name: transfer.payee_id}
     participant_id = asked.get(to)
+    transfer_id = transfer.transfer_id
     hold = hold_of(transfer_id) if participant_id == transfer.payee_id else None
     if participant_id is None or (hold is not None and hold.state != "RELEASED"):
         raise Http404  # the payee must not receive a held transfer's state

@@ -10,9 +10,11 @@ from hub.audit.models import Approval
 from hub.list_of_urls import urls_below
 from portal import changes
 from portal.access import Rule
+from portal.models import SavedView
 from portal.permissions import PARTICIPANT_ROLES, RIGHTS, Role
 from portal.urls import SIGN_IN_PAGES
 from portal.visitor import visitor_for
+from quotes.models import Quote, TransactionRequest
 from tests.portal.people import browser, browser_of, person
 from tests.world import World, amount, fulfil, prepare, run
 
@@ -32,6 +34,13 @@ def open_to_participants() -> set[str]:
 OTHERS = {
     "transfers": {},
     "transfers_csv": {},
+    "payments": {},
+    "save_view": {},
+    "remove_view": {"view_id": "theirs"},
+    "quote": {"quote_id": "theirs"},
+    "request_to_pay": {"request_id": "theirs"},
+    "payment_json": {"transfer_id": "theirs"},
+    "payment_pdf": {"transfer_id": "theirs"},
     "transfer": {"transfer_id": "theirs"},
     "participant": {"name": "blue"},
     "funds_out": {"name": "blue", "currency": "TZS"},
@@ -77,7 +86,13 @@ def test_a26_what_is_anothers_does_not_exist(world: World, role: Role) -> None:
     }
     approval = changes.ask(visitor_for(officer), "funds_out", subject="blue", payload=payload, reason="r")
     client = browser_of(person(role, participant="green"))
-    ids = {"transfer_id": theirs.transfer_id, "approval_id": approval.pk}
+    view = SavedView.objects.create(user=officer, name="theirs", query="amount=1")
+    sides = {"payer_id": world.ids["blue"], "payee_id": world.ids["red"]}
+    stored = sides | {"request": b"{}", "request_headers": {}, "request_digest": b"x" * 32}
+    quote = Quote.objects.create(quote_id=str(uuid.uuid4()), transaction_id=theirs.transfer_id, **stored)
+    asked = TransactionRequest.objects.create(transaction_request_id=str(uuid.uuid4()), **stored)
+    ids = {"transfer_id": theirs.transfer_id, "approval_id": approval.pk, "view_id": view.pk}
+    ids |= {"quote_id": quote.pk, "request_id": asked.pk}
     for name, arguments in OTHERS.items():
         kwargs = {key: ids.get(key, value) for key, value in arguments.items()}
         for method in ("get", "post"):
@@ -88,6 +103,7 @@ def test_a26_what_is_anothers_does_not_exist(world: World, role: Role) -> None:
             assert theirs.transfer_id.encode() not in body, name
             assert b"blue" not in body, name
     assert Approval.objects.get().state == "PENDING"
+    assert SavedView.objects.get() == view
 
 
 def test_a26_both_sides_of_a_payment_see_it_and_nobody_else(world: World) -> None:

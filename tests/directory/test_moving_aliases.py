@@ -32,7 +32,7 @@ def test_all_registrations_of_an_identifier_are_found_in_any_spelling() -> None:
             ("MSISDN", "HOME", "", "blue"),
         ]
     assert queries.registrations_of("255655001001").count() == 4
-    assert queries.shared_identifiers() == [("MSISDN", "255655001001", 2)]
+    assert list(queries.shared_identifiers()) == [("MSISDN", "255655001001", 2)]
 
 
 def test_a_ported_alias_belongs_to_the_new_dfsp_and_the_trail_says_who_did_it() -> None:

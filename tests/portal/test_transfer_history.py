@@ -14,9 +14,11 @@ from hub.outbox import store
 from hub.outbox.models import Message
 from hub.participants.models import Participant
 from ledger.decide import PREPARE_IS_REFUSED_BY
-from ledger.models import SettlementWindow
+from ledger.models import SettlementWindow, Transfer
 from portal.permissions import Role
 from portal.queries import prepare_checks
+from portal.queries.transfer_history import lookup_of
+from quotes.models import Quote
 from settlement import services
 from settlement.models import Settlement
 from settlement.states import State
@@ -139,6 +141,62 @@ def test_another_payments_lookup_is_not_in_the_story(paid: str, committed_world:
     run(other)
     page = page_of(browser_of(person(Role.PARTICIPANT_VIEWER, participant="green")), other.transfer_id)
     assert "received the lookup of the payee" not in page
+
+
+def look_up_and_quote(world: World, *, payer: str = "255712001001", late: bool = False) -> str:
+    """A payment of one of green's customers to NUMBER; `late`: the answer's delivery is recorded after the quote."""
+    assert dfsp("GET", f"/parties/MSISDN/{NUMBER}").status_code == 202
+    deliver()
+    who = {"party": messages.party("blue", NUMBER)}
+    assert dfsp("PUT", f"/parties/MSISDN/{NUMBER}", who, source="blue", destination="green").status_code == 200
+    if not late:
+        deliver()
+    quote = messages.quote(payee=messages.party("blue", NUMBER), payer=messages.party("green", payer))
+    assert dfsp("POST", "/quotes", quote, destination="blue").status_code == 202
+    deliver()
+    run(prepare(world, "green", "blue", 5, transfer_id=quote["transactionId"]))
+    return quote["transactionId"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_another_customers_lookup_of_the_same_payee_is_not_in_the_story(paid: str, committed_world: World) -> None:
+    second = look_up_and_quote(committed_world, payer="255712001002")
+    third = look_up_and_quote(committed_world, payer="255712001003")
+    viewer = browser(Role.VIEWER)
+    for transfer_id in (paid, second, third):
+        page = page_of(viewer, transfer_id)
+        assert page.count("blue received the lookup of the payee") == 1, transfer_id
+        assert page.count("green received the result of the lookup") == 1, transfer_id
+    assert "cannot tell" not in page_of(viewer, third)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_customers_whose_lookups_were_open_at_once_share_none(paid: str, committed_world: World) -> None:
+    """Messages of lookups have no id: each is in one story at most, and the page says so."""
+    who = {"party": messages.party("blue", NUMBER)}
+    for _ in range(2):
+        assert dfsp("GET", f"/parties/MSISDN/{NUMBER}").status_code == 202
+        deliver()
+        assert dfsp("PUT", f"/parties/MSISDN/{NUMBER}", who, source="blue", destination="green").status_code == 200
+        deliver()
+    stories = []
+    for _ in range(2):
+        quote = messages.quote(payee=messages.party("blue", NUMBER))
+        assert dfsp("POST", "/quotes", quote, destination="blue").status_code == 202
+        run(prepare(committed_world, "green", "blue", 5, transfer_id=quote["transactionId"]))
+        found = lookup_of(Quote.objects.select_related("payer").get(pk=quote["quoteId"]))
+        assert found is not None
+        stories.append((found.answer.pk, found.request.pk, found.others))
+    assert stories[0][:2] != stories[1][:2]
+    assert [others for *_, others in stories] == [1, 0]
+    assert "cannot tell" in page_of(browser(Role.VIEWER), Transfer.objects.order_by("received_at")[1].pk)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_whose_delivery_was_recorded_after_the_quote_is_in_the_story(committed_world: World) -> None:
+    builtin_oracle.register([Alias("MSISDN", NUMBER)], Participant.objects.get(name="blue"))
+    page = page_of(browser(Role.VIEWER), look_up_and_quote(committed_world, late=True))
+    assert 0 < page.find("green received the result of the lookup") < page.find("green requested terms from blue")
 
 
 @pytest.mark.django_db(transaction=True)

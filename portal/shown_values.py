@@ -1,0 +1,33 @@
+"""Formats amounts and durations for reading."""
+
+from typing import Any
+
+from django.utils import formats
+
+from fspiop.money import CURRENCIES, SCALE
+
+
+def money(amount: Any, currency: str = "") -> str:
+    """Formats an amount in ten-thousandths: 125000 TZS as 12.50.
+
+    If the amount has more decimals than the currency, shows all decimals.
+    """
+    if amount is None:
+        return "–"
+    whole, fraction = divmod(abs(int(amount)), 10**SCALE)
+    decimals = f"{fraction:0{SCALE}}"
+    least = CURRENCIES.get(currency, 2)
+    kept = max(least, len(decimals.rstrip("0")))
+    grouped = formats.number_format(whole, use_l10n=True, force_grouping=True)
+    point = formats.get_format("DECIMAL_SEPARATOR") if kept else ""
+    return f"{'−' if int(amount) < 0 else ''}{grouped}{point}{decimals[:kept]}"
+
+
+def age(seconds: float | None) -> str:
+    """Formats a duration for reading: 4.2 s, 3 min, 5 h, 2 d."""
+    if seconds is None:
+        return "–"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds)} s"

@@ -1,0 +1,127 @@
+"""Reads amounts, telephone numbers and ids as people write them. Raises ValidationError for a text that has no meaning,
+or more than one meaning.
+"""
+
+import re
+
+import phonenumbers
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils import formats
+from django.utils.translation import gettext as _
+
+from fspiop import money
+
+_SPACES = re.compile(r"[\s\u00a0\u202f']|\u2019")
+_PLAIN = re.compile(r"(0|[1-9][0-9]*)(?:[.,]([0-9]{1,4}))?\Z")
+_GROUPED = re.compile(r"([1-9][0-9]{0,2}(?:([., ])[0-9]{3})(?:\2[0-9]{3})*)(?:([.,])([0-9]{1,4}))?\Z")
+_MOST_WHOLE_DIGITS = 14
+# The characters of a telephone number. A text with any other character is an identifier of another type.
+_NUMBER = re.compile(r"[+]?[0-9 ()/.\u00a0-]+\Z")
+_NOT_DIGITS = re.compile(r"[^0-9]")
+
+
+def read_amount(text: str) -> int:
+    """Returns the ten-thousandths of an amount such as "1500", "12.50", "3,000,000" or "10.000.000,00"."""
+    written = _SPACES.sub(" ", text.strip())
+    grouped, plain = _GROUPED.match(written), _PLAIN.match(written)
+    if grouped is not None and grouped[3] != grouped[2]:
+        if _may_be_decimal(written, grouped):
+            raise ValidationError(
+                _("%(text)s can mean two amounts. Write %(whole)s or %(decimal)s.")
+                % {
+                    "text": text.strip(),
+                    "whole": _NOT_DIGITS.sub("", written),
+                    "decimal": written.replace(",", ".") + "0",
+                }
+            )
+        whole, decimals = _NOT_DIGITS.sub("", grouped[1]), grouped[4] or ""
+    elif plain is not None:
+        whole, decimals = plain[1], plain[2] or ""
+    else:
+        raise ValidationError(_("Write an amount such as 1500, 12.50 or 3,000,000."))
+    if len(whole) > _MOST_WHOLE_DIGITS:
+        raise ValidationError(_("An amount has at most %(most)s digits.") % {"most": _MOST_WHOLE_DIGITS})
+    return int(whole) * 10**money.SCALE + int(decimals.ljust(money.SCALE, "0"))
+
+
+def _may_be_decimal(written: str, grouped: re.Match[str]) -> bool:
+    """Returns whether the only separator of an amount such as "1.500" can also be its decimal separator."""
+    separator = grouped[2]
+    if grouped[4] or separator == " " or written.count(separator) > 1:
+        return False
+    return separator == "." or formats.get_format("DECIMAL_SEPARATOR") == ","
+
+
+def read_telephone_number(text: str) -> str | None:
+    """Returns a telephone number as digits with its country code, or None if the text is no telephone number.
+
+    A number without a country code belongs to the scheme's country.
+    """
+    written = text.strip()
+    if not _NUMBER.match(written):
+        return None
+    digits = _NOT_DIGITS.sub("", written)
+    if written.startswith("+") or digits.startswith("00"):
+        found = _international(written.removeprefix("+").removeprefix("00"))
+        if found is None:
+            raise ValidationError(_("%(text)s is not a telephone number.") % {"text": written})
+        return found
+    found = _with_country_code(digits) or _national(written)
+    if found is None and digits != written:
+        raise ValidationError(
+            _("%(text)s is not a telephone number. Write it with its country code, for example +255.")
+            % {"text": written}
+        )
+    return found
+
+
+def _with_country_code(digits: str) -> str | None:
+    """Reads a number that begins with a country code but without a plus. Other texts can be such digits too."""
+    country = settings.SCHEME_COUNTRY
+    if country and digits.startswith(str(phonenumbers.country_code_for_region(country))):
+        return _international(digits)
+    parsed = _parsed(f"+{digits}", None)
+    return _digits_of(parsed) if parsed is not None and phonenumbers.is_valid_number(parsed) else None
+
+
+def _international(number: str) -> str | None:
+    parsed = _parsed(f"+{number}", None)
+    if parsed is None or not phonenumbers.is_possible_number(parsed):
+        return None
+    if phonenumbers.is_valid_number(parsed):
+        return _digits_of(parsed)
+    return _NOT_DIGITS.sub("", number)  # no known operator has the number, so no digit may be left out
+
+
+def _national(number: str) -> str | None:
+    parsed = _parsed(number, settings.SCHEME_COUNTRY) if settings.SCHEME_COUNTRY else None
+    return _digits_of(parsed) if parsed is not None and phonenumbers.is_valid_number(parsed) else None
+
+
+def _parsed(number: str, region: str | None) -> phonenumbers.PhoneNumber | None:
+    try:
+        return phonenumbers.parse(number, region)
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def _digits_of(number: phonenumbers.PhoneNumber) -> str:
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
+
+
+def read_identifier(text: str) -> str:
+    """Returns the identifier of a party: a telephone number as digits, any other identifier as it is written."""
+    return read_telephone_number(text) or text.strip()
+
+
+def spellings_of_id(text: str) -> set[str]:
+    """Returns the spellings under which the hub may have stored an id. Ids are UUIDs or ULIDs."""
+    written = text.strip()
+    return {written, written.lower(), written.upper()}
+
+
+def spellings_of_identifier(identifier: str) -> set[str]:
+    """Returns the spellings under which a message may name this identifier."""
+    bare = identifier.removeprefix("+")
+    return {identifier, identifier.lower(), identifier.upper(), bare, f"+{bare}"}

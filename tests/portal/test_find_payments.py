@@ -1,0 +1,334 @@
+"""Finding a payment: by what a caller knows, over transfers and attempts that never became one; and its verdict."""
+
+import base64
+import hashlib
+import io
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from directory import builtin_oracle
+from directory.aliases import Alias
+from fspiop import keys
+from hub.audit.models import Entry as AuditEntry
+from hub.participants.models import Participant
+from ledger import accounts_and_funds
+from ledger.models import Transfer
+from portal.models import SavedView
+from portal.permissions import Role
+from quotes.models import Quote
+from tests.api import messages
+from tests.api.caller import dfsp
+from tests.portal.people import browser, browser_of, person
+from tests.portal.test_transfer_history import deliver
+from tests.world import World, fulfil, prepare, run
+
+NUMBER, PAYER = "255655001005", "255712001001"
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+
+def look_up(number: str = NUMBER, *, answered: bool = True) -> None:
+    assert dfsp("GET", f"/parties/MSISDN/{number}").status_code == 202
+    deliver()
+    if answered:
+        who = {"party": messages.party("blue", number)}
+        assert dfsp("PUT", f"/parties/MSISDN/{number}", who, source="blue", destination="green").status_code == 200
+        deliver()
+
+
+def ask(amount: str = "100", number: str = NUMBER, **more: Any) -> dict[str, Any]:
+    money = {"currency": "TZS", "amount": amount}
+    body = messages.quote(payee=messages.party("blue", number, **more), amount=money, note="solar lamp")
+    assert dfsp("POST", "/quotes", body, destination="blue").status_code == 202
+    deliver()
+    return body
+
+
+def answer(quote: dict[str, Any]) -> None:
+    terms = messages.terms(transferAmount=quote["amount"])
+    assert dfsp("PUT", f"/quotes/{quote['quoteId']}", terms, source="blue", destination="green").status_code == 200
+    deliver()
+
+
+def refuse(quote: dict[str, Any]) -> None:
+    path = f"/quotes/{quote['quoteId']}/error"
+    assert dfsp("PUT", path, messages.error("5103", "no"), source="blue", destination="green").status_code == 200
+    deliver()
+
+
+@pytest.fixture
+def found(committed_world: World) -> dict[str, str]:
+    """What happened to four customers: paid, refused at the quote, walked away after it, and only looked up."""
+    world = committed_world
+    builtin_oracle.register([Alias("MSISDN", NUMBER)], Participant.objects.get(name="blue"))
+    look_up()
+    paid = ask("3.5", personalInfo={"complexName": {"firstName": "Amina", "lastName": "Juma"}})
+    answer(paid)
+    run(prepare(world, "green", "blue", "3.5", transfer_id=paid["transactionId"]))
+    run(fulfil(world, "blue", paid["transactionId"]))
+    deliver()
+    refused, left = ask("7"), ask("9")
+    refuse(refused)
+    answer(left)
+    request = {
+        "transactionRequestId": "b51ec534-ee48-4575-b6a9-ead2955b8069",
+        "payee": messages.party("blue", NUMBER),
+        "payer": {"partyIdType": "MSISDN", "partyIdentifier": PAYER},
+        "amount": {"currency": "TZS", "amount": "11"},
+        "transactionType": messages.TRANSACTION_TYPE,
+    }
+    assert dfsp("POST", "/transactionRequests", request, source="blue", destination="green").status_code == 202
+    deliver()
+    look_up()
+    return {
+        "paid": paid["transactionId"],
+        "refused": refused["quoteId"],
+        "left": left["quoteId"],
+        "request": request["transactionRequestId"],
+    }
+
+
+def rows(client: Any, query: str = "", **fields: str) -> list[tuple[str, str]]:
+    page = client.get("/portal/payments/", {"q": query, **fields} if query else fields)
+    assert page.status_code == 200
+    assert not page.context["search"].errors, page.context["search"].errors
+    return [(kind, "" if kind == "lookup" else row.pk) for kind, row in page.context["rows"]]
+
+
+@override_settings(SCHEME_COUNTRY="TZ")
+def test_one_box_finds_transfers_and_attempts_by_number_amount_time_and_either_side(found: dict[str, str]) -> None:
+    client = browser(Role.VIEWER)
+    paid, refused = ("transfer", found["paid"]), ("quote", found["refused"])
+    left, request = ("quote", found["left"]), ("request", found["request"])
+    lookup = ("lookup", "")
+    now = timezone.localtime()
+    hour, day = (now - timedelta(minutes=1)).strftime("%H:%M"), now.date().isoformat()
+    old = (now - timedelta(days=2)).date().isoformat()
+    for query, expected in {
+        "0655 001 005": [lookup, request, left, refused, paid],
+        "+255 655 001 005": [lookup, request, left, refused, paid],
+        f"{NUMBER} 3.50": [paid],
+        f"{NUMBER} 7 TZS": [refused],
+        f"{PAYER}": [request, left, refused, paid],
+        "9.00": [left],
+        "11": [request],
+        "7 tzs blue": [refused],
+        "7 red": [],
+        "7 KES": [],
+        f"{day} {hour}": [request, left, refused, paid],
+        f"{old} {NUMBER}": [],
+        f"{hour} green": [request, left, refused, paid],
+        found["paid"].upper(): [paid],
+        found["refused"].upper(): [refused],
+        found["request"]: [request],
+    }.items():
+        assert rows(client, query) == expected, query
+    assert rows(client, alias="0655001005", kind="quote") == [left, refused]
+    assert rows(client, payer="green", amount="7") == [refused]
+    assert rows(client, payee="green", amount="7") == []
+    page = client.get("/portal/payments/", {"q": "0655 001 005 3,000"}).content.decode()
+    assert "Searching for 255655001005, amount 3,000" in page
+    assert AuditEntry.objects.filter(action="alias_looked_up").exists()
+    assert NUMBER not in json.dumps(list(AuditEntry.objects.values("subject", "after")))
+
+
+@override_settings(SCHEME_COUNTRY="TZ")
+def test_pages_of_a_number_lose_and_repeat_nothing(found: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portal.pagination.PAGE_SIZE", 2)
+    monkeypatch.setattr("portal.queries.payments.QUOTES_AT_ONCE", 2)
+    client, seen, query = browser(Role.VIEWER), [], f"q={NUMBER}"
+    for _page in range(9):
+        context = client.get(f"/portal/payments/?{query}").context
+        seen += [kind for kind, _row in context["rows"]]
+        query = context["page"].next_query
+        if not query:
+            break
+    assert seen == ["lookup", "request", "quote", "quote", "transfer"]
+
+
+def test_a_lookup_that_the_hub_refused_is_found_by_its_number(committed_world: World) -> None:
+    look_up("255655009999", answered=False)
+    deliver()
+    client = browser(Role.VIEWER)
+    assert rows(client, "+255655009999") == [("lookup", "")]
+    assert "The hub refused the lookup" in client.get("/portal/payments/?q=%2B255655009999").content.decode()
+
+
+def test_what_the_box_cannot_read_is_an_error(found: dict[str, str]) -> None:
+    client = browser(Role.VIEWER)
+    for text in ("hello", "3,00,0", "+255 6", "25:99", "2026-13-40"):
+        page = client.get("/portal/payments/", {"q": text})
+        assert page.context["search"].errors["q"], text
+        assert page.context["rows"] == []
+    page = client.get("/portal/payments/", {"q": "7", "amount": "8"})
+    assert page.context["search"].errors["amount"]
+
+
+def test_a_participant_finds_only_its_own(found: dict[str, str]) -> None:
+    for name, count in {"green": 5, "blue": 4, "red": 0}.items():
+        client = browser_of(person(Role.PARTICIPANT_VIEWER, name=f"of-{name}", participant=name))
+        assert len(rows(client, f"+{NUMBER}")) == count, name
+        for path in (f"quotes/{found['refused']}", f"requests/{found['request']}"):
+            status = client.get(f"/portal/payments/{path}/").status_code
+            assert status == (404 if name == "red" else 200), (name, path)
+
+
+def test_the_pages_of_attempts_say_their_verdict_first(found: dict[str, str]) -> None:
+    client = browser(Role.VIEWER)
+    for path, texts in {
+        f"quotes/{found['refused']}": ["Not paid: the quote was rejected.", "Error: 5103 no", NUMBER, "solar lamp"],
+        f"quotes/{found['left']}": ["blue returned its terms, but green sent no transfer.", "blue answered the quote"],
+        f"requests/{found['request']}": ["In progress: green has not decided yet.", PAYER],
+    }.items():
+        page = client.get(f"/portal/payments/{path}/").content.decode()
+        for text in texts:
+            assert text in page, (path, text)
+
+
+def test_a_payments_page_says_its_verdict_first_with_the_customers_and_each_steps_time(found: dict[str, str]) -> None:
+    page = browser(Role.VIEWER).get(f"/portal/transfers/{found['paid']}/").content.decode()
+    assert page.find("Paid: green paid 3.50 TZS to blue.") < page.find("History")
+    for text in (
+        "blue answered the lookup",
+        "blue answered the quote",
+        "blue received the transfer",
+        "blue answered the transfer",
+        "green was notified of the outcome",
+        "Amina Juma",
+        "solar lamp",
+        "Copy for the bank",
+    ):
+        assert text in page, text
+
+
+def test_a_refusal_says_which_cap_and_how_much_of_it_was_used(committed_world: World) -> None:
+    world = committed_world
+    run(prepare(world, "green", "blue", 100))
+    paid = prepare(world, "green", "blue", 150)
+    run(paid)
+    run(fulfil(world, "blue", paid.transfer_id))
+    refused = prepare(world, "green", "red", 800)
+    run(refused)
+    green = Participant.objects.get(name="green")
+    accounts_and_funds.change_ndc(green, currency="TZS", ndc=50_000_000, alarm_percentage=None, actor="test")
+    page = browser(Role.VIEWER).get(f"/portal/transfers/{refused.transfer_id}/").content.decode()
+    assert "Not paid: the net debit cap of green was too low." in page
+    assert (
+        "By the ledger, the net debit cap of green was 1,000.00 TZS at that time. 250.00 TZS of it was used: "
+        "150.00 TZS posted and 100.00 TZS reserved. 750.00 TZS was free. This payment needed 800.00 TZS."
+    ) in page
+    payee = browser_of(person(Role.PARTICIPANT_VIEWER, participant="red"))
+    page = payee.get(f"/portal/transfers/{refused.transfer_id}/").content.decode()
+    assert "250.00" not in page
+
+
+def test_views_are_saved_for_one_user(found: dict[str, str]) -> None:
+    owner, other = person(Role.VIEWER), person(Role.VIEWER, name="other")
+    client = browser_of(owner)
+    for _ in range(2):
+        client.post("/portal/payments/views/", {"name": "Agent line", "query": "amount=7&before=x&evil=1"})
+    (view,) = SavedView.objects.all()
+    assert (view.user, view.name, view.query) == (owner, "Agent line", "amount=7")
+    assert "?amount=7" in client.get("/portal/payments/").content.decode()
+    stranger = browser_of(other)
+    assert "Agent line" not in stranger.get("/portal/payments/").content.decode()
+    stranger.post(f"/portal/payments/views/{view.pk}/remove/")
+    assert SavedView.objects.exists()
+    client.post("/portal/payments/views/", {"name": "", "query": "amount=7"})
+    for query in ("amount=seven", f"q=%2B{NUMBER}", f"alias={NUMBER}", f"q={found['paid']}"):
+        client.post("/portal/payments/views/", {"name": "x", "query": query})
+    assert SavedView.objects.count() == 1
+    client.post(f"/portal/payments/views/{view.pk}/remove/")
+    assert not SavedView.objects.exists()
+
+
+def test_the_files_of_a_payment_are_signed_and_a_change_is_found(found: dict[str, str], tmp_path: Path) -> None:
+    key = tmp_path / "hub.pem"
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    client = browser(Role.VIEWER)
+    with override_settings(HUB_SIGNING_KEY_FILE=str(key)):
+        for ending in ("json", "pdf"):
+            answer = client.get(f"/portal/transfers/{found['paid']}/payment.{ending}")
+            assert answer.status_code == 200
+            file = tmp_path / f"payment.{ending}"
+            file.write_bytes(answer.content)
+            call_command("check_payment_file", str(file), stdout=io.StringIO())
+            for change in (
+                answer.content.replace(b"3.5", b"9.5", 1) if ending == "json" else answer.content[:-900] + b"x" * 900,
+                answer.content[:500] + answer.content[501:],
+                b"{}",
+            ):
+                file.write_bytes(change)
+                with pytest.raises(CommandError):
+                    call_command("check_payment_file", str(file))
+        signed = json.loads(client.get(f"/portal/transfers/{found['paid']}/payment.json").content)
+    content = json.loads(base64.urlsafe_b64decode(signed["payload"] + "=="))
+    assert content["transfer"]["amount"] == "3.5"
+    assert content["customers"][1]["name"] == "Amina Juma"
+    public = keys.public_pem(private.public_key())
+    assert signed["header"]["kid"] == hashlib.sha256(public.encode()).hexdigest()
+    assert AuditEntry.objects.filter(action="payment_exported", subject=found["paid"]).count() == 3
+    unsigned = client.get(f"/portal/transfers/{found['paid']}/payment.json")
+    assert set(json.loads(unsigned.content)) == {"readable"}
+
+
+PLANNED = [
+    ("q=%2B255655001005", ("quote_of_payees_alias", "quote_of_payers_alias", "request_of_payees_alias")),
+    ("q=%2B255655001005+7", ("quote_of_payees_alias",)),
+    ("amount=7", ("transfer_by_amount", "quote_failed_by_amount", "quote_by_amount", "request_by_amount")),
+    ("amount=7&payer=green", ("transfer_by_amount", "quote_failed_by_amount", "quote_by_amount")),
+    ("since=2026-01-01T10:00&payer=green", ("transfer_by_payer", "quote_failed_by_payer", "quote_failed_by_payee")),
+    ("since=2026-01-01T10:00", ("transfer_by_arrival", "quote_failed_by_arrival", "request_to_pay_by_arrival")),
+]
+
+
+def test_each_search_reads_an_index(found: dict[str, str]) -> None:
+    """The tables are made to look long, so the planner chooses as on a hub with ten million payments."""
+    client, faults = browser(Role.VIEWER), []
+    with connection.cursor() as cursor:
+        _let_tables_look_long(cursor)
+        for query, indexes in PLANNED:
+            with CaptureQueriesContext(connection) as captured:
+                assert client.get(f"/portal/payments/?{query}").status_code == 200
+            plans = []
+            for statement in captured:
+                if statement["sql"].lstrip().startswith("SELECT"):
+                    cursor.execute(f"EXPLAIN {statement['sql']}")
+                    plans.append("\n".join(row[0] for row in cursor.fetchall()))
+            faults += [(query, index) for index in indexes if not any(f" {index} " in plan for plan in plans)]
+            faults += [(query, plan) for plan in plans for table in LONG if f"Seq Scan on {table} " in plan]
+    assert faults == []
+
+
+LONG = ("ledger_transfer", "quotes_quote", "quotes_transactionrequest", "outbox_delivery")
+
+
+def _let_tables_look_long(cursor: Any) -> None:
+    """The planner multiplies the rows of a page by the pages of the file."""
+    cursor.execute("UPDATE pg_class SET reltuples = 10000000, relpages = 1 WHERE relname = ANY(%s)", [list(LONG)])
+
+
+def test_a_search_costs_the_same_whatever_there_is(found: dict[str, str], committed_world: World) -> None:
+    client, counts = browser(Role.VIEWER), []
+    for _round in range(2):
+        for query in (f"q=%2B{NUMBER}", "amount=7"):
+            client.get(f"/portal/payments/?{query}")
+            with CaptureQueriesContext(connection) as captured:
+                client.get(f"/portal/payments/?{query}")
+            counts.append(len(captured))
+        for _ in range(5):
+            refuse(ask("7"))
+    assert counts[:2] == counts[2:]
+    assert Quote.objects.count() == 13
+    assert Transfer.objects.count() == 1
