@@ -419,6 +419,7 @@ LANGUAGES = [("en", "English"), ("fr", "Français"), ("sw", "Kiswahili")]
 LOCALE_PATHS = [BASE_DIR / "portal" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = ["portal.formats"]
 STATIC_URL = "/static/"
 # The folder into which collectstatic copies files for production. Development serves them from their source folders.
 STATIC_ROOT = BASE_DIR / "staticfiles" if PRODUCTION else None

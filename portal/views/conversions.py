@@ -12,6 +12,7 @@ from portal.queries import conversions
 from portal.queries.conversions import Wish
 from portal.search_forms import DayField, Search
 from portal.visitor import Visitor, visitor_of
+from portal.words import states
 
 _STATES = ("RESERVED", "AGREED", "COMMITTED", "ABORTED")
 _STATES_OF_TERMS = ("PENDING", "ACCEPTED", "REJECTED", "EXPIRED")
@@ -23,7 +24,7 @@ class TermsSearch(Search):
     state = forms.ChoiceField(
         label=gettext_lazy("State"),
         required=False,
-        choices=[("", "–"), *((state, state) for state in _STATES_OF_TERMS)],
+        choices=states.choices(*_STATES_OF_TERMS),
     )
     since = DayField(label=gettext_lazy("From"), required=False)
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
@@ -49,9 +50,7 @@ class TermsSearch(Search):
 
 
 class ConversionSearch(TermsSearch):
-    state = forms.ChoiceField(
-        label=gettext_lazy("State"), required=False, choices=[("", "–"), *((state, state) for state in _STATES)]
-    )
+    state = forms.ChoiceField(label=gettext_lazy("State"), required=False, choices=states.choices(*_STATES))
     error = forms.CharField(label=gettext_lazy("Error code"), required=False, max_length=4)
     currency = forms.CharField(label=gettext_lazy("Currency"), required=False, max_length=3)
 

@@ -22,15 +22,17 @@ from ledger.models import Transfer
 from portal import csv_export, pagination
 from portal.fields import AmountField
 from portal.permissions import Right
+from portal.posted_text import posted
 from portal.queries import transfers
 from portal.queries.transfer_history import story_of
 from portal.queries.transfers import Wish
 from portal.rules import decided
 from portal.search_forms import DayField, Search
 from portal.visitor import Visitor, visitor_of
+from portal.words import states
 
 _DEFAULT_SPAN = timedelta(days=7)
-_STATES = [("", "–"), ("RESERVED", "RESERVED"), ("COMMITTED", "COMMITTED"), ("ABORTED", "ABORTED")]
+_STATES = states.choices("RESERVED", "COMMITTED", "ABORTED")
 
 
 class TransferSearch(Search):
@@ -154,7 +156,7 @@ def show(request: HttpRequest, transfer_id: str) -> HttpResponse:
 def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
     """Sends the transfer's state to one of its two DFSPs, as if the DFSP had sent GET /transfers/{ID}."""
     transfer = _found(request, transfer_id)
-    to = request.POST.get("to", "")
+    to = posted(request, "to")
     asked = {transfer.payer.name: transfer.payer_id, transfer.payee_name: transfer.payee_id}
     participant_id = asked.get(to)
     hold = hold_of(transfer_id) if participant_id == transfer.payee_id else None
