@@ -78,7 +78,7 @@ def drops() -> list[Drop]:
             normally_committed=normal[bank, side][1],
         )
     ]
-    names = dict(execute(_NAMES, [[bank for bank, *_rest in low]]).fetchall()) if low else {}
+    names: dict[int, str] = dict(execute(_NAMES, [[bank for bank, *_rest in low]]).fetchall()) if low else {}
     return [
         Drop(
             names[bank],

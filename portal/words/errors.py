@@ -3,6 +3,7 @@
 `fspiop.errors` has the same texts. A test compares both.
 """
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from fspiop.errors import FspiopError, text_of
@@ -83,7 +84,9 @@ def words_of(code: str, description: str = "") -> str:
     if code not in TEXTS:
         return description or text_of(code)
     added = description.removeprefix(text_of(code)).removeprefix(" - ").strip()
-    return f"{TEXTS[code]}: {added}" if added else str(TEXTS[code])
+    if not added:
+        return str(TEXTS[code])
+    return gettext("%(error)s: %(added)s") % {"error": TEXTS[code], "added": added}
 
 
 def words_for(error: FspiopError) -> str:

@@ -50,7 +50,7 @@ def test_a_half_filled_step_stays_when_onboarding_is_opened_again(open_window: O
     assert page.get_by_label("Name").input_value() == "kilele-bank"
     page.get_by_role("button", name="Next").click()
     page.get_by_label("Net debit cap").first.fill("5000")
-    page.get_by_role("link", name="Back").click()
+    page.get_by_role("link", name="Back", exact=True).click()
     window.go("/portal/participants/")
     page.get_by_role("link", name="Onboard a participant").click()
     page.get_by_role("link", name="Continue").click()
