@@ -48,7 +48,7 @@ class NewModel(AskForm):
         choices=[("", gettext_lazy("all other currencies")), *CURRENCIES],
         required=False,
     )
-    account_type = forms.ChoiceField(label=gettext_lazy("Account"))
+    account_type = forms.ChoiceField(label=gettext_lazy("Account"), initial="POSITION")
     require_liquidity_check = forms.BooleanField(
         label=gettext_lazy("Checks cap and cover"), required=False, initial=True
     )

@@ -224,7 +224,8 @@ def value_of(name: str) -> Any:
 def _shown(name: str) -> Shown:
     is_default = name not in os.environ
     if name in SECRETS:
-        return Shown(name, "", is_hidden=True, is_default=is_default)
+        is_set = bool(getattr(settings, name, "") or os.environ.get(name))
+        return Shown(name, "", is_hidden=is_set, is_default=is_default)
     return Shown(name, _text(name, value_of(name)), is_default=is_default)
 
 
