@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("ledger", "0022_postings_by_account"),
         ("participants", "0007_leaving"),
-        ("portal", "0006_rule_replays"),
+        ("portal", "0007_one_replay_runs"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
