@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("ledger", "0022_postings_by_account"),
         ("participants", "0007_leaving"),
-        ("portal", "0007_one_replay_runs"),
+        ("portal", "0008_certifications"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
