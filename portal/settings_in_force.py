@@ -97,6 +97,19 @@ SECTIONS: tuple[tuple[Promise, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        _("Certification of DFSPs"),
+        (
+            "GO_LIVE_CERTIFICATION_DAYS",
+            "CERTIFIER_NAME",
+            "CERTIFIER_HUB_URL",
+            "CERTIFIER_LISTEN",
+            "CERTIFIER_URL",
+            "CERTIFIER_CLIENT_CERT_FILE",
+            "CERTIFIER_CLIENT_KEY_FILE",
+            "CERTIFIER_SIGNING_KEY_FILE",
+        ),
+    ),
+    (
         _("Ledger and payments"),
         (
             "LEDGER_BATCH",
