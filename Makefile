@@ -89,5 +89,5 @@ stop: $(RUN_STAMP) ## stop the hub that uses STATE
 clean: $(RUN_STAMP) ## stop the hub and remove its data
 	@$(LOCAL) clean
 
-env: $(RUN_STAMP) ## print DATABASE_URL and REDIS_URL of STATE's hub, for manage.py
+env: $(RUN_STAMP) ## print DATABASE_URL, REDIS_URL and PATH for STATE's hub, for manage.py
 	@$(LOCAL) env

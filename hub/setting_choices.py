@@ -5,6 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from django.core.exceptions import ImproperlyConfigured
 
+from fspiop.money import CURRENCIES, parse_amount
+
 
 def one(word: str, *, of: Collection[str]) -> str:
     """Returns the word. Raises ImproperlyConfigured if the word is not one of the allowed words."""
@@ -43,3 +45,14 @@ def periods(days: Mapping[str, str], *, of: Collection[str]) -> dict[str, int]:
         if not (text.isascii() and text.isdecimal() and len(text) <= 5):
             raise ImproperlyConfigured(f"RETENTION_DAYS: {kind}={text} is not a number of days")
     return {one(kind, of=of): int(text) for kind, text in days.items()}
+
+
+def amounts(said: Mapping[str, str]) -> dict[str, int]:
+    """Returns an amount for each currency, in ten-thousandths. Raises ImproperlyConfigured for any other text."""
+    for currency in said:
+        if currency not in CURRENCIES:
+            raise ImproperlyConfigured(f"{currency!r} is not an ISO 4217 code")
+    try:
+        return {currency: parse_amount(text) for currency, text in said.items()}
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from None

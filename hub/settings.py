@@ -13,7 +13,7 @@ import phonenumbers
 from csp.constants import NONE, SELF
 
 from hub import logs
-from hub.setting_choices import RETENTION_KINDS, one, one_or_more, periods, yes_or_no
+from hub.setting_choices import RETENTION_KINDS, amounts, one, one_or_more, periods, yes_or_no
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -98,6 +98,13 @@ SIGNALS_AT_ONCE = env.int("SIGNALS_AT_ONCE", default=3000)
 MARKERS_PER_DAY = env.int("MARKERS_PER_DAY", default=500)
 # The e-mail addresses and URLs that receive a notification of new fraud alerts, in addition to NOTIFICATION_WEBHOOKS.
 ALERT_RECIPIENTS = env.list("ALERT_RECIPIENTS", default=[])
+# Alarms: the e-mail addresses and URLs that receive new alarms, in addition to NOTIFICATION_WEBHOOKS. How long a cause
+# must be gone before its alarm ends. After which time a request that waits for approval, and a window that is open or
+# not settled, raise an alarm (0: no alarm about windows).
+ALARM_RECIPIENTS = env.list("ALARM_RECIPIENTS", default=[])
+ALARM_CALM_S = env.int("ALARM_CALM_S", default=60)
+ALARM_APPROVAL_S = env.int("ALARM_APPROVAL_S", default=4 * 3600)
+ALARM_WINDOW_S = env.int("ALARM_WINDOW_S", default=26 * 3600)
 # Whether an amount with more decimals than its currency has is refused in every message.
 MINOR_UNITS_ONLY = env.bool("MINOR_UNITS_ONLY", default=True)
 # How far a payee's completedTimestamp may be ahead of the hub's clock, and how far it may be behind.
@@ -346,6 +353,10 @@ SESSION_IDLE_S = env.int("SESSION_IDLE_S", default=30 * 60)  # after this time w
 SESSION_COOKIE_NAME = "kitovu_session"
 # How long a request waits for another person's approval.
 APPROVAL_EXPIRES_S = env.int("APPROVAL_EXPIRES_S", default=3 * 24 * 3600)
+# From these amounts on, a change needs three people: the requester and two who approve. TZS=50000000,KES=2000000.
+THREE_PEOPLE_FROM = amounts(env.dict("THREE_PEOPLE_FROM", default={}))
+# Whether people get an e-mail about requests that they may approve.
+APPROVAL_MAIL = env.bool("APPROVAL_MAIL", default=True)
 INVITATION_EXPIRES_S = env.int("INVITATION_EXPIRES_S", default=24 * 3600)  # how long an invitation is valid
 CRISPY_ALLOWED_TEMPLATE_PACKS = CRISPY_TEMPLATE_PACK = "bootstrap5"
 CSRF_FAILURE_VIEW = "portal.views.errors.csrf_failed"
@@ -365,7 +376,7 @@ CONTENT_SECURITY_POLICY = {
 
 # In each serving process, the wait for a statement, a lock or an idle transaction ends after seconds
 # (docs/architecture.md).
-_STATEMENT_TIMEOUT_MS = env.int("DATABASE_STATEMENT_TIMEOUT_MS", default=5000)
+DATABASE_STATEMENT_TIMEOUT_MS = _STATEMENT_TIMEOUT_MS = env.int("DATABASE_STATEMENT_TIMEOUT_MS", default=5000)
 _POOL = env.int("DATABASE_POOL", default=0)
 DATABASE_POOL_OPTIONS = {
     "min_size": 1,
@@ -423,6 +434,7 @@ LANGUAGES = [("en", "English"), ("fr", "Français"), ("sw", "Kiswahili")]
 LOCALE_PATHS = [BASE_DIR / "portal" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = ["portal.formats"]
 STATIC_URL = "/static/"
 # The folder into which collectstatic copies files for production. Development serves them from their source folders.
 STATIC_ROOT = BASE_DIR / "staticfiles" if PRODUCTION else None
@@ -492,6 +504,7 @@ CELERY_BEAT_SCHEDULE = {
     "replay-rules": {"task": "portal.tasks.replay_rules", "schedule": 5.0, "options": {"expires": 5}},
     "certify": {"task": "portal.tasks.certify", "schedule": 5.0, "options": {"expires": 5}},
     "mark-entries": {"task": "portal.tasks.mark_entries", "schedule": 10.0, "options": {"expires": 10}},
+    "watch": {"task": "portal.tasks.watch", "schedule": 10.0, "options": {"expires": 10}},
     "heartbeat": {"task": "hub.tasks.heartbeat", "schedule": 2.0, "options": {"expires": 5}},
     "tidy-notifications": {
         "task": "hub.notifications.tasks.tidy",

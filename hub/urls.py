@@ -32,7 +32,7 @@ urlpatterns = [
     *own_api_urlpatterns,
 ]
 
-handler400 = "hub.api.errors.bad_request"
+handler400 = "portal.views.errors.bad_request"
 handler403 = "portal.views.errors.not_allowed"
 handler404 = "portal.views.errors.not_found"
 handler500 = "portal.views.errors.server_error"

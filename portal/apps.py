@@ -13,10 +13,13 @@ class PortalConfig(AppConfig):
     verbose_name = "Operators' portal"
 
     def ready(self) -> None:
+        from hub import metrics
         from ledger import invariants
         from portal import access_rule_check  # noqa: F401 (registers them)
+        from portal.alarms import queries as alarms
         from portal.balance_checkpoint_invariants import INVARIANTS
         from portal.changes import KINDS, try_out
 
+        metrics.READERS.append(alarms.show)
         invariants.register(INVARIANTS)
         try_out.register(KINDS.values())

@@ -5,15 +5,16 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Count, Q, QuerySet, Subquery, Value
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from hub.audit.models import Approval
+from hub.audit.models import Approval, Consent
 from portal import changes, first_sign_in
+from portal.alarms import queries as alarms
 from portal.permissions import Right
 from portal.visitor import Visitor, visitor_of
 
@@ -32,6 +33,7 @@ class Item:
 MENU = [
     Item(_("Overview"), "overview", "overview", Right.SEE_OVERVIEW, ("skipped_rows",)),
     Item(_("Find a payment"), "search", "payments", Right.SEE_TRANSFERS, ("quote", "request_to_pay")),
+    Item(_("Alarms"), "alarm", "alarms", Right.SEE_ALARMS, ("runbook",)),
     Item(_("Transfers"), "transfers", "transfers", Right.SEE_TRANSFERS, ("transfer",)),
     Item(
         _("Conversions"),
@@ -119,6 +121,23 @@ MENU = [
             "switch_off",
         ),
     ),
+    Item(
+        _("Hub"),
+        "hub",
+        "hub_accounts",
+        Right.SEE_HUB,
+        (
+            "open_hub_account",
+            "settlement_models",
+            "create_settlement_model",
+            "set_settlement_model_active",
+            "currency_pairs",
+            "offer_pair",
+            "withdraw_pair",
+            "hub_certificates",
+            "settings_in_force",
+        ),
+    ),
     Item(_("Approvals"), "approvals", "approvals", Right.SEE_APPROVALS, ("approval",)),
     Item(
         _("Users"),
@@ -161,13 +180,20 @@ def portal(request: HttpRequest) -> dict[str, Any]:
 def _counts(visitor: Visitor) -> dict[str, int]:
     """Returns the numbers of requests and sign-ins that wait for this visitor, by menu item. Runs one SQL statement."""
     kinds = [kind.name for kind in changes.KINDS.values() if visitor.may(kind.check)]
-    if not kinds or visitor.user is None:
+    if visitor.user is None:
         return {}
     waiting = Approval.objects.filter(state=Approval.State.PENDING, expires_at__gt=timezone.now(), kind__in=kinds)
     mine = Q(maker=visitor.user) | Q(holder=visitor.user)
-    counted = {"approvals": _count(waiting.exclude(mine))}
+    counted: dict[str, Subquery] = {}
+    if kinds:
+        agreed = Exists(Consent.objects.filter(approval=OuterRef("pk"), checker=visitor.user))
+        counted["approvals"] = _count(waiting.exclude(mine).exclude(agreed))
+    if visitor.may(Right.SEE_ALARMS):
+        counted["alarms"] = _count(alarms.new())
     if visitor.may(Right.CONFIRM_USERS):
         counted["users"] = _count(first_sign_in.waiting())
+    if not counted:
+        return {}
     found = User.objects.filter(pk=visitor.user.pk).values_list(*counted.values()).get()
     return {name: count or 0 for name, count in zip(counted, found, strict=True)}
 

@@ -276,3 +276,107 @@ class AccountMark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.block}"
+
+
+class Alarm(models.Model):
+    """Something that people who run the hub must look at. A tick raises alarms and ends them: `portal.alarms`.
+
+    A subject has at most one open alarm of a kind.
+    """
+
+    kind = models.CharField(max_length=32)
+    subject = models.CharField(max_length=128, blank=True)  # such as a participant and a currency; empty: the hub
+    details = models.JSONField(default=dict)  # the values of the alarm's sentence
+    raised_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())  # when a tick last found the cause
+    ended_at = models.DateTimeField(null=True)
+    acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_by = models.CharField(max_length=150, blank=True)
+    assigned_to = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
+    notified_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "subject"],
+                condition=Q(ended_at__isnull=True),
+                name="a_subject_has_one_open_alarm_of_a_kind",
+            ),
+            models.CheckConstraint(
+                condition=Q(acknowledged_at__isnull=True, acknowledged_by="")
+                | (Q(acknowledged_at__isnull=False) & ~Q(acknowledged_by="")),
+                name="an_acknowledged_alarm_has_its_person",
+            ),
+        ]
+        indexes = [
+            # open alarms that wait for a notification
+            models.Index(
+                fields=["id"], condition=Q(notified_at__isnull=True, ended_at__isnull=True), name="alarms_not_notified"
+            ),
+            # the time of the last notification
+            models.Index(fields=["notified_at"], name="alarms_by_notification"),
+            # removal of alarms that ended long ago
+            models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="alarms_ended"),
+        ]
+        triggers = [
+            pgtrigger.Protect(
+                name="an_alarm_ends_once",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Condition("OLD.ended_at IS NOT NULL"),
+            ),
+            pgtrigger.Protect(
+                name="an_open_alarm_is_not_deleted",
+                operation=pgtrigger.Delete,
+                condition=pgtrigger.Condition("OLD.ended_at IS NULL"),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"alarm {self.pk}"
+
+
+class BankHour(models.Model):
+    """How many payments of one bank ended in an hour, and how many of them were committed.
+
+    Alarms compare a bank's present success with its hours of the last week.
+    """
+
+    class Side(models.TextChoices):
+        PAYER = "PAYER"
+        PAYEE = "PAYEE"
+
+    participant = models.ForeignKey(Participant, on_delete=models.CASCADE, related_name="+", db_index=False)
+    side = models.CharField(max_length=5, choices=Side)
+    hour = models.DateTimeField()
+    ended = models.BigIntegerField()
+    committed = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["hour"]
+        constraints = [
+            models.UniqueConstraint(fields=["hour", "participant", "side"], name="a_bank_has_one_row_for_each_hour"),
+            models.CheckConstraint(
+                condition=Q(committed__gte=0, ended__gte=F("committed")), name="no_more_are_committed_than_ended"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.participant_id} {self.side} {self.hour:%Y-%m-%d %H}"
+
+
+class LimitUse(models.Model):
+    """How much of its limit a position used in a minute, in per cent, for the overview's chart."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+", db_index=False)
+    minute = models.DateTimeField()
+    percent = models.SmallIntegerField()
+
+    class Meta:
+        ordering = ["minute"]
+        constraints = [
+            models.UniqueConstraint(fields=["minute", "account"], name="a_position_has_one_use_for_each_minute"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.minute:%H:%M} {self.percent} %"

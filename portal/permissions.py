@@ -45,6 +45,9 @@ class Right(StrEnum):
     SEE_RULES = "see rules and what they decided about payments"
     SEE_FRAUD_CONTROL = "see held transfers, alerts, lists, markers and kill switches"
     WORK_ON_ALERTS = "assign, note and close alerts"
+    SEE_ALARMS = "see alarms"
+    WORK_ON_ALARMS = "acknowledge and assign alarms"
+    SEE_HUB = "see the hub's accounts, settlement models, currency pairs, certificates and settings"
     SEE_APPROVALS = "see approvals"
     ASK = "request changes that need two people"
     CHECK = "approve or reject requests of others"
@@ -95,6 +98,9 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.SEE_RULES: HUB_ROLES,
     Right.SEE_FRAUD_CONTROL: frozenset({Role.RISK, Role.OPERATOR, Role.ADMINISTRATOR, Role.AUDITOR}),
     Right.WORK_ON_ALERTS: frozenset({Role.RISK}),
+    Right.SEE_ALARMS: HUB_ROLES,
+    Right.WORK_ON_ALARMS: frozenset({Role.OPERATOR, Role.SETTLEMENT, Role.RISK, Role.ADMINISTRATOR}),
+    Right.SEE_HUB: HUB_ROLES,
     Right.SEE_APPROVALS: _EVERYONE,
     Right.ASK: frozenset(
         {

@@ -30,4 +30,4 @@ def age(seconds: float | None) -> str:
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{int(seconds // size)} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds)} s"
+    return f"{formats.number_format(seconds, 1)} s" if seconds < 10 else f"{int(seconds)} s"

@@ -5,12 +5,15 @@ import time
 
 from celery import shared_task
 
+from hub.sweeps import isolating_batches
 from hub.sweeps import store as skipped
 from ledger import invariants
-from portal import replays, retention
+from portal import approval_mail, replays, retention
+from portal.alarms import notifications
+from portal.alarms import services as alarms
 from portal.certification import runs
 from portal.models import LedgerCheck
-from portal.queries import balance_checkpoints
+from portal.queries import balance_checkpoints, limit_uses
 
 _KEPT = 1000
 _UNCHECKED = "invariants"
@@ -27,6 +30,14 @@ def check_ledger() -> None:
         if found.error:
             skipped.remember(_UNCHECKED, [found.invariant.name], found.error, attempts=1)
     LedgerCheck.objects.filter(pk__lte=done.pk - _KEPT).delete()
+
+
+@shared_task(name="portal.tasks.watch", ignore_result=True)
+def watch() -> None:
+    """Raises and ends alarms, sends new alarms, and writes to the people who may approve new requests."""
+    isolating_batches.each(
+        alarms.look, notifications.notify_new, alarms.count_hours, limit_uses.store, approval_mail.write_to_checkers
+    )
 
 
 @shared_task(name="portal.tasks.remove_old", ignore_result=True, time_limit=1800)

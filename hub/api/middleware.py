@@ -10,6 +10,7 @@ from functools import cache
 from importlib import import_module
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, URLPattern, URLResolver, resolve
 from django.urls.resolvers import RegexPattern
@@ -48,9 +49,21 @@ class DfspShortcut:
         if path == METRICS:
             scrape, args, kwargs = resolve(path)
             return scrape(request, *args, **kwargs)  # type: ignore[no-any-return]
-        if first not in DFSP_DOORS:
-            return self.get_response(request)
-        return answer(request, first)
+        if first in DFSP_DOORS:
+            return answer(request, first)
+        if _has_nul(request):
+            # PostgreSQL and the file system cannot look for such a text. Django's handler answers with 400.
+            raise SuspiciousOperation("the request contains a NUL")
+        return self.get_response(request)
+
+
+def _has_nul(request: HttpRequest) -> bool:
+    """Returns whether the path, the query or a cookie contains a NUL."""
+    if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+        return True
+    # A cookie's value may be in quotes, with octal numbers for characters.
+    cookies = request.META.get("HTTP_COOKIE", "")
+    return "\\000" in cookies or "\0" in cookies
 
 
 def door_of(path: str) -> str:

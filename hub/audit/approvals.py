@@ -16,8 +16,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from fspiop import strictjson
-from hub.audit import record
-from hub.audit.models import Approval
+from hub.audit import amount_rules, record
+from hub.audit.models import Approval, Consent
 from hub.sql_execution import execute
 
 _TIME = "SELECT clock_timestamp()"
@@ -51,6 +51,8 @@ def _hash(approval: Approval) -> bytes:
     }
     if approval.client:  # requests of earlier versions have no client, and their hash must not change
         content |= {"client": approval.client, "holder": approval.holder_id}
+    if approval.checkers_needed != 1:  # the same for requests that one person approves
+        content |= {"checkers": approval.checkers_needed}
     return hashlib.sha256(strictjson.canonical(content)).digest()
 
 
@@ -79,6 +81,7 @@ def is_waiting(*, kind: str, subject: str, payload: dict[str, Any]) -> bool:
 def _ask(approval: Approval) -> Approval:
     approval.asked_at = _now()
     approval.expires_at = approval.asked_at + timedelta(seconds=settings.APPROVAL_EXPIRES_S)
+    approval.checkers_needed = amount_rules.checkers_for(approval.payload)
     approval.payload_hash = _hash(approval)
     approval.save(force_insert=True)
     after = {
@@ -94,7 +97,10 @@ def _ask(approval: Approval) -> Approval:
 @transaction.atomic
 def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], None]) -> Approval:
     """Approves the request and makes the change in one transaction. If `perform` raises an exception, the request
-    continues to wait for approval."""
+    continues to wait for approval.
+
+    If the request needs more people, records this person's approval, and the request waits for the others.
+    """
     approval = _lock_open(approval_id)
     asker = approval.maker or approval.holder
     if asker is not None:
@@ -102,10 +108,15 @@ def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], No
             raise NotApproved(_("The requester of a change cannot approve it."))
         if is_one_person(asker, checker):
             raise NotApproved(_("Both accounts belong to one person."))
+    consents = list(approval.consents.select_related("checker"))  # type: ignore[attr-defined]
+    if any(is_one_person(consent.checker, checker) for consent in consents):
+        raise NotApproved(_("You have already approved this request. It waits for another person."))
     if approval.maker is not None and not approval.maker.is_active:
         raise NotApproved(_("The requester is no longer a user of this hub. Reject this request and submit a new one."))
     if not hmac.compare_digest(_hash(approval), bytes(approval.payload_hash)):
         raise NotApproved(_("This request was changed after it was submitted."))
+    if len(consents) + 1 < approval.checkers_needed:
+        return _consent(approval, checker)
     # The change is made before the audit entry is written. Writing the entry locks the audit trail, and `perform`
     # sometimes resolves a host name over the network.
     perform(approval)
@@ -131,6 +142,13 @@ def withdraw(approval_id: int, *, maker: User) -> Approval:
     if maker.pk not in (approval.maker_id, approval.holder_id):
         raise NotApproved(_("Only the requester of a change can withdraw it."))
     return _end(approval, Approval.State.WITHDRAWN, actor=maker)
+
+
+def _consent(approval: Approval, checker: User) -> Approval:
+    Consent.objects.create(approval=approval, checker=checker)
+    after = {"approval": approval.pk, "kind": approval.kind, "maker": approval.asked_by}
+    record("approval_consented", subject=approval.subject, actor=checker.get_username(), after=after)
+    return approval
 
 
 def _now() -> datetime:

@@ -63,6 +63,9 @@ class Approval(models.Model):
     checker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
     decided_at = models.DateTimeField(null=True)
     decision = models.CharField(max_length=512, blank=True)
+    # How many people must approve the request, in addition to the requester.
+    checkers_needed = models.PositiveSmallIntegerField(default=1, db_default=1)
+    mailed_at = models.DateTimeField(null=True)  # when the people who may approve the request were written to
 
     class Meta:
         ordering = ["-id"]
@@ -71,6 +74,9 @@ class Approval(models.Model):
             models.Index(fields=["expires_at"], condition=Q(state="PENDING"), name="approval_pending"),
         ]
         constraints = [
+            models.CheckConstraint(
+                condition=Q(checkers_needed__gte=1, checkers_needed__lte=5), name="a_request_needs_one_to_five_checkers"
+            ),
             models.CheckConstraint(condition=~Q(maker=F("checker")), name="nobody_checks_what_they_asked_for"),
             models.CheckConstraint(condition=~Q(holder=F("checker")), name="nobody_checks_what_their_client_asked_for"),
             models.CheckConstraint(
@@ -97,11 +103,16 @@ class Approval(models.Model):
                     IF OLD.state <> 'PENDING' THEN
                         RAISE EXCEPTION 'approval % was decided', OLD.id USING ERRCODE = 'check_violation';
                     ELSIF (NEW.id, NEW.kind, NEW.subject, NEW.payload, NEW.payload_hash, NEW.reason, NEW.maker_id,
-                           NEW.client, NEW.holder_id, NEW.asked_at, NEW.expires_at)
+                           NEW.client, NEW.holder_id, NEW.asked_at, NEW.expires_at, NEW.checkers_needed)
                         IS DISTINCT FROM
                           (OLD.id, OLD.kind, OLD.subject, OLD.payload, OLD.payload_hash, OLD.reason, OLD.maker_id,
-                           OLD.client, OLD.holder_id, OLD.asked_at, OLD.expires_at) THEN
+                           OLD.client, OLD.holder_id, OLD.asked_at, OLD.expires_at, OLD.checkers_needed) THEN
                         RAISE EXCEPTION 'the terms of approval % do not change', OLD.id
+                            USING ERRCODE = 'check_violation';
+                    ELSIF NEW.state = 'APPROVED' AND OLD.checkers_needed > 1 + (
+                        SELECT count(*) FROM audit_consent c
+                        WHERE c.approval_id = OLD.id AND c.checker_id <> NEW.checker_id) THEN
+                        RAISE EXCEPTION 'approval % needs % checkers', OLD.id, OLD.checkers_needed
                             USING ERRCODE = 'check_violation';
                     END IF;
                     RETURN NEW;
@@ -117,3 +128,38 @@ class Approval(models.Model):
     def asked_by(self) -> str:
         """The name of the person or program that requested the change."""
         return self.maker.get_username() if self.maker else self.client
+
+
+class Consent(models.Model):
+    """The approval of one person for a request that needs several people. The last person's approval makes the change
+    and is the request's `checker`."""
+
+    approval = models.ForeignKey(Approval, on_delete=models.PROTECT, related_name="consents", db_index=False)
+    checker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["approval", "checker"], name="a_person_consents_once_to_a_request"),
+        ]
+        triggers = [
+            pgtrigger.Protect(name="consents_are_only_added", operation=pgtrigger.Update | pgtrigger.Delete),
+            pgtrigger.Trigger(
+                name="a_consent_is_anothers_and_early",
+                operation=pgtrigger.Insert,
+                when=pgtrigger.Before,
+                func="""
+                    PERFORM FROM audit_approval a WHERE a.id = NEW.approval_id AND a.state = 'PENDING'
+                        AND a.maker_id IS DISTINCT FROM NEW.checker_id AND a.holder_id IS DISTINCT FROM NEW.checker_id;
+                    IF NOT FOUND THEN
+                        RAISE EXCEPTION 'approval % was decided, or its requester consents', NEW.approval_id
+                            USING ERRCODE = 'check_violation';
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.checker_id} to approval {self.approval_id}"

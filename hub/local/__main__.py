@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -34,7 +35,7 @@ def main() -> int:
     test.add_argument("arguments", nargs=argparse.REMAINDER, help="for pytest")
     commands.add_parser("stop", help="stop the hub that uses STATE")
     commands.add_parser("clean", help="stop the hub and remove STATE")
-    commands.add_parser("env", help="print DATABASE_URL and REDIS_URL of the hub that uses STATE")
+    commands.add_parser("env", help="print the shell variables with which manage.py reaches the hub that uses STATE")
     for command in (*commands.choices.values(),):
         command.add_argument("--state", help="folder for all data of this hub; STATE, or .local")
     asked = parser.parse_args()
@@ -95,16 +96,30 @@ def _run(asked: argparse.Namespace) -> int:
             f"\n[bold]The hub runs at {stack.base_url}[/bold]\n"
             f"  API documentation   {stack.base_url}/docs/\n"
             f"  operators' portal   {stack.base_url}/portal/\n"
-            f'                        make the first two users: eval "$(make -s env)"; .venv/bin/python manage.py'
-            f" create_administrator you --email you@example.org --url {stack.base_url}\n"
             f"  health, metrics     {stack.base_url}/health  {stack.base_url}/metrics\n"
             f"  logs                {stack.state.logs}\n"
             "Ctrl-C stops it; its data stays, `make clean` removes it.",
             soft_wrap=True,
         )
+        console.print("\nIn a second terminal, make the portal's first two users:")
+        console.print("\n".join(f"  {line}" for line in first_users(stack.base_url, stack.state.path)), soft_wrap=True)
         while True:
             time.sleep(1)
             stack.check()
+
+
+def first_users(base_url: str, state: Path) -> list[str]:
+    """Returns the lines that a person types in another terminal to make the portal's first two users.
+
+    The lines work in any folder and with any STATE, and one after the other.
+    """
+    program = f"{shlex.quote(sys.executable)} -m hub.local env --state {shlex.quote(str(state.absolute()))}"
+    env = f'eval "$(cd {shlex.quote(str(PROJECT))} && {program})"'
+    command = f"python {shlex.quote(str(PROJECT / 'manage.py'))} create_administrator"
+    return [
+        env,
+        *(f"{command} {name} --email {name}@example.org --url {shlex.quote(base_url)}" for name in ("asha", "juma")),
+    ]
 
 
 def _test(asked: argparse.Namespace) -> int:
@@ -162,7 +177,9 @@ def _stop(state: State) -> int:
 def _env(asked: argparse.Namespace) -> int:
     stack = Stack(asked.state)
     for name in ("DATABASE_URL", "REDIS_URL"):
-        print(f"export {name}={stack.env[name]}")
+        print(f"export {name}={shlex.quote(stack.env[name])}")
+    # So `python manage.py` finds Django, as the pages of documentation print it.
+    print(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
     return 0
 
 

@@ -34,6 +34,7 @@ from portal.changes import (
 from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, by_name
 from portal.users import Refused
 from portal.visitor import Visitor, visitor_for
+from portal.words.errors import words_for
 
 KINDS = by_name(
     *limits.KINDS,
@@ -75,7 +76,9 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
     def perform(approval: Approval) -> None:
         kind = KINDS[approval.kind]
         _check_asker(approval, kind)
-        kind.perform(approval.payload, f"{approval.asked_by}, approved by {checker.get_username()}")
+        checkers = [*_others_who_approved(approval, kind), checker]
+        names = " and ".join(each.get_username() for each in checkers)
+        kind.perform(approval.payload, f"{approval.asked_by}, approved by {names}")
         if kind.then is not None:
             kind.then(approval.payload, approval.maker or approval.holder, checker)
 
@@ -84,7 +87,17 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
     except (CanNotBeDone, Refused) as reason:
         raise NotApproved(str(reason)) from None
     except FspiopError as error:
-        raise NotApproved(error.description) from None
+        raise NotApproved(words_for(error)) from None
+
+
+def _others_who_approved(approval: Approval, kind: Kind) -> list[User]:
+    """Returns the people who approved before. Raises NotApproved if one of them could not approve any more."""
+    found = [consent.checker for consent in approval.consents.select_related("checker")]  # type: ignore[attr-defined]
+    for each in found:
+        if not visitor_for(each).may(kind.check):
+            text = _("%(name)s approved this request, but no longer has permission. Reject it and submit a new one.")
+            raise NotApproved(text % {"name": each.get_username()})
+    return found
 
 
 def _check_asker(approval: Approval, kind: Kind) -> None:

@@ -20,11 +20,15 @@ class CanNotBeDone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line in the description of a change. If `amount_in` is a currency, `text` is an amount in ten-thousandths."""
+    """One line in the description of a change. If `amount_in` is a currency, `text` is an amount in ten-thousandths.
+
+    A heading begins a group of lines about one thing, and has no text.
+    """
 
     label: str
-    text: Any
+    text: Any = ""
     amount_in: str = ""
+    is_heading: bool = False
 
 
 @dataclass(frozen=True, slots=True)

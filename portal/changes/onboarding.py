@@ -25,16 +25,27 @@ def _currencies(payload: Payload) -> list[dict[str, Any]]:
 def described(payload: Payload) -> list[Line]:
     """Returns lines with all settings of a new participant, for the requester and the approver."""
     name = payload["participant"]
-    lines = [Line(_("Participant"), name)]
+    lines = [Line(_("Participant"), name), _heading(_("Currencies and caps"))]
     for found in _currencies(payload):
         lines.append(Line(_("Net debit cap"), found["ndc"], found["currency"]))
-    lines.append(Line(_("Callback URL"), payload["endpoint"] or "–"))
+    lines += [
+        _heading(_("Connection")),
+        Line(_("Callback URL"), payload["endpoint"] or "–"),
+        Line(_("Allowed source addresses"), told_networks(payload.get("networks", []))),
+    ]
     if payload.get("csr"):
+        lines.append(_heading(_("Client certificate")))
         lines += described_request(payload["csr"], name=name, days=payload["days"])
     if payload.get("key"):
+        lines.append(_heading(_("Signing key")))
         lines += described_key(Credential.Kind.SIGNING_KEY, payload["key"])
-    lines.append(Line(_("Allowed source addresses"), told_networks(payload.get("networks", []))))
+    if payload.get("contacts"):
+        lines.append(_heading(_("Contacts")))
     return lines + [Line(_("Contact"), told_contact(contact)) for contact in payload.get("contacts", [])]
+
+
+def _heading(text: str) -> Line:
+    return Line(text, is_heading=True)
 
 
 def _onboard(payload: Payload, actor: str) -> None:

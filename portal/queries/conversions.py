@@ -14,6 +14,7 @@ from ledger.models import Entry, FxTransfer, FxTransferEvent, Transfer
 from portal.queries import keyset
 from portal.queries.keyset import Found, Key
 from portal.queries.transfer_history import Moment, quoted, text, told
+from portal.words.errors import words_of
 from portal.written_values import spellings_of_id
 from quotes.models import FxQuote
 
@@ -126,6 +127,7 @@ def story_of(conversion: FxTransfer) -> Story:
 def _moved(event: FxTransferEvent, conversion: FxTransfer) -> Moment:
     detail = event.reason or ""
     if event.state == "ABORTED" and conversion.error_code:
-        detail = f"{detail}: {conversion.error_code} {conversion.error_description or ''}".strip(": ")
+        words = words_of(conversion.error_code, conversion.error_description or "")
+        detail = f"{detail}: {conversion.error_code} {words}".strip(": ")
     tone = "bad" if event.state == "ABORTED" else ""
     return Moment(event.at, str(_TITLES[event.state]), tone, detail, text(event.body), event.headers or {})

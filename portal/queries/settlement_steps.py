@@ -7,7 +7,7 @@ from typing import Any
 from ledger.models import Account, Entry
 from settlement import services
 from settlement.models import Settlement
-from settlement.states import State
+from settlement.states import STEPS, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,24 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Step:
+    """A step of a settlement with its entries. `is_reached` says that the settlement is at this step or after it."""
+
     name: Any
     entries: Sequence[Planned]
+    is_reached: bool
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the step is reached and each of its entries is posted."""
+        return self.is_reached and all(entry.entry_id is not None for entry in self.entries)
+
+
+def steps_reached(settlement: Settlement) -> int:
+    """Returns the number of steps that the settlement has reached."""
+    state = State(settlement.state)
+    if state == State.SETTLING:
+        state = State.PS_TRANSFERS_COMMITTED
+    return STEPS.index(state) + 1 if state in STEPS else 0
 
 
 def planned(settlement: Settlement, names: Mapping[State, Any]) -> list[Step]:
@@ -34,6 +50,7 @@ def planned(settlement: Settlement, names: Mapping[State, Any]) -> list[Step]:
     ids = {account_id for posting in postings for account_id in (posting.debit_account_id, posting.credit_account_id)}
     accounts = Account.objects.select_related("participant").in_bulk(ids)
     entries = Entry.objects.filter(transfer_id__in=[posting.transfer_id for posting in postings])
+    reached = steps_reached(settlement)
     posted = {(entry.transfer_id, entry.kind): entry.pk for entry in entries}
     return [
         Step(
@@ -48,6 +65,7 @@ def planned(settlement: Settlement, names: Mapping[State, Any]) -> list[Step]:
                 )
                 for posting in found
             ],
+            STEPS.index(step) < reached,
         )
         for step, found in plan.items()
     ]

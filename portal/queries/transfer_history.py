@@ -19,6 +19,7 @@ from ledger.models import Entry, FxTransfer, Transfer, TransferEvent
 from ledger.states import TERMINAL, State
 from portal.queries import prepare_checks
 from portal.queries.prepare_checks import Applied
+from portal.words.errors import words_of
 from quotes.models import FxQuote, Quote, alias_of
 from settlement.models import Inclusion, Settlement
 
@@ -232,7 +233,11 @@ _TITLES = {
 def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
     detail = event.reason or ""
     if event.state == "ABORTED" and transfer.error_code:
-        detail = f"{detail}: {transfer.error_code} {transfer.error_description or ''}".strip(": ")
+        detail = (
+            f"{detail}: {transfer.error_code} {words_of(transfer.error_code, transfer.error_description or '')}".strip(
+                ": "
+            )
+        )
     tone = "bad" if event.state == "ABORTED" else ""
     title = str(_TITLES.get(event.state, event.state))
     return Moment(event.at, title, tone, detail, text(event.body), event.headers or {})

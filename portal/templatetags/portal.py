@@ -6,7 +6,7 @@ from typing import Any
 from django import template
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -16,6 +16,7 @@ from portal.certification.models import Certification, CertificationCase
 from portal.changes.credentials import EXPIRES_SOON, KIND_NAMES
 from portal.may_send_receive import Direction
 from portal.shown_values import age, money
+from portal.words import errors, records, states
 
 register = template.Library()
 register.filter("money", money)
@@ -75,25 +76,45 @@ _TONES = {
     "LIFTED": "secondary",
 }
 
-# Some states have different names in different tables. On the pages, each state has only one name.
-_SHOWN_AS = {"DEAD": "GIVEN_UP", "REFUSED": "REJECTED"}
-
-
-# The names in the audit trail whose values are amounts in ten-thousandths.
-_AMOUNTS = frozenset({"amount", "ndc", "ndc_before"})
+STATE_WORDS = states.WORDS
 
 
 @register.filter
-def recorded(value: Any, name: str) -> str:
+def recorded(value: Any, name: str) -> SafeString | str:
     """Formats a value of the audit trail for a page. The CSV file shows the value as it was recorded."""
-    if value is None:
+    if value is None or value == "" or value == []:
         return "–"
-    if name in _AMOUNTS and isinstance(value, int):
+    if isinstance(value, bool):
+        return records.yes_or_no(value)
+    if name in records.AMOUNTS and isinstance(value, int):
         return money(value)
     if isinstance(value, list):
         return ", ".join(str(part) for part in value)
     text = str(value)
+    at = records.time_in(text)
+    if at is not None:
+        return moment(at)
+    if text in STATE_WORDS:
+        return states.word_of(text)
     return text.split("\n", 1)[0] + "…" if text.startswith("-----BEGIN ") else text
+
+
+@register.filter
+def recorded_name(name: str) -> str:
+    """Returns the label of a name in the audit trail."""
+    return records.label_of(name)
+
+
+@register.filter
+def has_parts(value: Any) -> bool:
+    """Returns whether a value of the audit trail has values of its own."""
+    return records.is_complex(value)
+
+
+@register.simple_tag
+def error_words(code: str, description: str | None = "") -> str:
+    """Returns an error of the API in words of the visitor's language."""
+    return errors.words_of(code, description or "")
 
 
 @register.filter
@@ -133,6 +154,18 @@ def said(value: Any) -> Any:
 
 
 @register.filter
+def whole(number: Any) -> str:
+    """Formats a whole number with the marks between thousands of the visitor's language."""
+    return "–" if number is None else formats.number_format(int(number), use_l10n=True, force_grouping=True)
+
+
+@register.filter
+def as_percent(number: Any) -> str:
+    """Formats a percentage: 99.5 %."""
+    return "–" if number is None else f"{formats.number_format(number, use_l10n=True)} %"
+
+
+@register.filter
 def since(at: datetime | None) -> str:
     """Formats the time that has passed since this moment."""
     return "–" if at is None else age((timezone.now() - at).total_seconds())
@@ -146,10 +179,13 @@ def until(at: datetime) -> str:
 
 @register.filter
 def state(name: Any) -> SafeString:
-    """Returns a badge for a state, with the state's name as text. The colour of the badge adds no information."""
-    word = str(name)
+    """Returns a badge with the word for a state. The title is the state's name in the API. The colour adds nothing."""
+    known = str(name)
     return format_html(
-        '<span class="state state-{}">{}</span>', _TONES.get(word, "secondary"), _SHOWN_AS.get(word, word)
+        '<span class="state state-{}" title="{}">{}</span>',
+        _TONES.get(known, "secondary"),
+        known,
+        states.word_of(known),
     )
 
 
@@ -165,8 +201,13 @@ def result(row: Certification | CertificationCase) -> SafeString:
 
 @register.filter
 def yes_no(value: bool) -> SafeString:
-    tone, text = ("success", _("active")) if value else ("danger", _("inactive"))
+    tone, text = ("success", _("active")) if value else ("danger", _("paused"))
     return format_html('<span class="state state-{}">{}</span>', tone, text)
+
+
+@register.filter
+def yesno_word(value: bool) -> str:
+    return records.yes_or_no(value)
 
 
 @register.filter

@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,9 +15,10 @@ from hub.audit import record
 from hub.audit.models import Approval
 from ledger.held_transfers import queries as held_transfers
 from ledger.held_transfers.models import HeldTransfer
-from portal import changes, pagination
+from portal import changes, pagination, people
 from portal.changes import Line
-from portal.permissions import RIGHTS, Right
+from portal.permissions import Right
+from portal.posted_text import posted
 from portal.rules import decided, party_fields
 from portal.rules.party_fields import PartySearch
 from portal.views.held_transfers import Refusal
@@ -101,7 +101,7 @@ def show(request: HttpRequest, alert_id: int) -> HttpResponse:
         "requests": [(changes.KINDS[approval.kind].title, approval) for approval in requests],
         "earlier": pagination.latest(queries.earlier(alert), 20),
         "markers": pagination.latest(markers.of_party(alert.key), 20) if not alert.dfsp else [],
-        "people": _people(),
+        "people": people.with_right(Right.WORK_ON_ALERTS),
         "outcomes": OUTCOMES,
     }
     return render(request, "portal/alert.html", context)
@@ -115,16 +115,9 @@ def _held(subjects: set[str]) -> pagination.Latest:
     return pagination.latest(held_transfers.held().filter(pk__in=subjects, refusal_code__isnull=True), 20)
 
 
-def _people() -> list[User]:
-    """Returns the people to whom an alert can be assigned."""
-    roles = [role.value for role in RIGHTS[Right.WORK_ON_ALERTS]]
-    found = User.objects.filter(is_active=True, groups__name__in=roles, profile__participant__isnull=True)
-    return list(found.distinct().order_by("username"))
-
-
 def assign(request: HttpRequest, alert_id: int) -> HttpResponse:
-    name = request.POST.get("to", "")
-    to = next((person for person in _people() if person.get_username() == name), None)
+    name = posted(request, "to")
+    to = next((person for person in people.with_right(Right.WORK_ON_ALERTS) if person.get_username() == name), None)
     if name and to is None:
         raise Http404
     return _done(
@@ -133,14 +126,14 @@ def assign(request: HttpRequest, alert_id: int) -> HttpResponse:
 
 
 def add_note(request: HttpRequest, alert_id: int) -> HttpResponse:
-    text = request.POST.get("text", "")
+    text = posted(request, "text")
     return _done(
         request, alert_id, lambda actor: services.add_note(_number(alert_id), text=text, actor=actor), _("Note added.")
     )
 
 
 def close(request: HttpRequest, alert_id: int) -> HttpResponse:
-    outcome = request.POST.get("outcome", "")
+    outcome = posted(request, "outcome")
     if outcome not in Alert.Outcome.values:
         raise Http404
     return _done(

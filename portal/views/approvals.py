@@ -12,16 +12,21 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from hub.audit.amount_rules import amounts_in
 from hub.audit.models import Approval
-from portal import changes, pagination
+from portal import changes, next_steps, pagination
 from portal.first_sign_in import ACCOUNT_KINDS
+from portal.posted_text import posted
 from portal.visitor import Visitor, visitor_of
 
 
 def _visible(visitor: Visitor) -> "QuerySet[Approval]":
     """Returns the requests that the visitor may see. A participant's users see only requests of their participant."""
-    found = Approval.objects.select_related("maker", "holder", "checker")
+    found = Approval.objects.select_related("maker", "holder", "checker").prefetch_related("consents__checker")
     return found if visitor.dfsp_id is None else found.filter(maker__profile__participant_id=visitor.dfsp_id)
+
+
+_MOST_AT_ONCE = 50
 
 
 def index(request: HttpRequest) -> HttpResponse:
@@ -33,10 +38,15 @@ def index(request: HttpRequest) -> HttpResponse:
     page = pagination.by_id(request, ended)
     for found in page.rows:
         found.title = changes.KINDS[found.kind].title
+    shown = [_shown(visitor, found) for found in pending]
     return render(
         request,
         "portal/approvals.html",
-        {"pending": replace(pending, rows=[_shown(visitor, found) for found in pending]), "page": page},
+        {
+            "pending": replace(pending, rows=shown),
+            "may_approve_several": sum(each["may_approve"] for each in shown) > 1,
+            "page": page,
+        },
     )
 
 
@@ -47,13 +57,19 @@ def _shown(visitor: Visitor, approval: Approval) -> dict[str, Any]:
     is_open = approval.state == Approval.State.PENDING
     is_account = approval.kind in ACCOUNT_KINDS and (approval.kind != "create_user" or approval.state == "APPROVED")
     is_late = is_open and approval.expires_at <= timezone.now()
+    consents = list(approval.consents.all())  # type: ignore[attr-defined]
+    has_agreed = any(consent.checker_id == visitor.user.pk for consent in consents)
     return {
         "approval": approval,
         "title": kind.title,
         "lines": kind.describe(approval.payload),
         "account": approval.subject if is_account else "",
         "state": "EXPIRED" if is_late else approval.state,
-        "may_approve": is_open and not is_late and not is_own and visitor.may(kind.check),
+        "amounts": list(amounts_in(approval.payload)),
+        "consents": consents,
+        "left": max(0, approval.checkers_needed - len(consents)) if is_open else 0,
+        "next": next_steps.of(approval, visitor) if approval.state == Approval.State.APPROVED else [],
+        "may_approve": is_open and not is_late and not is_own and not has_agreed and visitor.may(kind.check),
         "may_refuse": is_open and not is_own and visitor.may(kind.check),
         "may_withdraw": is_open and is_own,
     }
@@ -66,14 +82,52 @@ def show(request: HttpRequest, approval_id: int) -> HttpResponse:
 
 def approve(request: HttpRequest, approval_id: int) -> HttpResponse:
     visitor = _checker(request, approval_id)
-    done = changes.KINDS[_found(visitor, approval_id).kind].done or _("Request approved. The change has taken effect.")
-    return _decide(request, approval_id, str(done), lambda: changes.approve(visitor, approval_id))
+    return _decide(request, approval_id, _said_of, lambda: changes.approve(visitor, approval_id))
+
+
+def _said_of(approval: Approval) -> str:
+    """Returns the text about an approval that was just given."""
+    if approval.state == Approval.State.PENDING:
+        return _("You have approved this request. It takes effect once another person approves it too.")
+    return str(changes.KINDS[approval.kind].done or _("Request approved. The change has taken effect."))
+
+
+def approve_several(request: HttpRequest) -> HttpResponse:
+    """Approves the chosen requests of the list one after the other, each in a transaction of its own.
+
+    A request that cannot be approved keeps waiting, and does not stop the others.
+    """
+    visitor = visitor_of(request)
+    chosen = [int(text) for text in request.POST.getlist("request") if _is_number(text)][:_MOST_AT_ONCE]
+    if not chosen:
+        messages.info(request, _("Choose the requests that you approve."))
+    done = []
+    for found in _visible(visitor).filter(pk__in=chosen).order_by("pk"):
+        title = f"{found.pk} {changes.KINDS[found.kind].title} {found.subject}"
+        try:
+            approval = changes.approve(visitor, found.pk)
+        except changes.NotApproved as reason:
+            messages.error(request, f"{title}: {reason}")
+        else:
+            done.append(
+                title if approval.state == Approval.State.APPROVED else f"{title} ({_('one more person needed')})"
+            )
+    if done:
+        messages.success(request, _("Approved: %(requests)s.") % {"requests": "; ".join(done)})
+    return redirect("approvals")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 19
 
 
 def refuse(request: HttpRequest, approval_id: int) -> HttpResponse:
-    visitor, reason = _checker(request, approval_id), request.POST.get("reason", "")[:512]
+    visitor, reason = _checker(request, approval_id), posted(request, "reason")[:512]
     return _decide(
-        request, approval_id, _("Request rejected."), lambda: changes.refuse(visitor, approval_id, reason=reason)
+        request,
+        approval_id,
+        lambda _a: _("Request rejected."),
+        lambda: changes.refuse(visitor, approval_id, reason=reason),
     )
 
 
@@ -82,7 +136,9 @@ def withdraw(request: HttpRequest, approval_id: int) -> HttpResponse:
     _found(visitor, approval_id)
     user = visitor.user
     assert user is not None
-    return _decide(request, approval_id, _("Request withdrawn."), lambda: changes.withdraw(user, approval_id))
+    return _decide(
+        request, approval_id, lambda _a: _("Request withdrawn."), lambda: changes.withdraw(user, approval_id)
+    )
 
 
 def _checker(request: HttpRequest, approval_id: int) -> Visitor:
@@ -96,9 +152,11 @@ def _checker(request: HttpRequest, approval_id: int) -> Visitor:
     return visitor
 
 
-def _decide(request: HttpRequest, approval_id: int, done: str, decide: Callable[[], Approval]) -> HttpResponse:
+def _decide(
+    request: HttpRequest, approval_id: int, said: Callable[[Approval], str], decide: Callable[[], Approval]
+) -> HttpResponse:
     try:
-        decide()
+        done = said(decide())
     except changes.NotApproved as reason:
         messages.error(request, str(reason))
     else:

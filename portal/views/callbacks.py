@@ -11,6 +11,7 @@ from hub.outbox import resend as outbox_resend
 from hub.outbox.models import Message
 from hub.participants.models import Participant
 from portal import pagination
+from portal.posted_text import posted
 from portal.visitor import visitor_of
 
 
@@ -53,7 +54,7 @@ def resend_all(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _back(request: HttpRequest) -> HttpResponse:
-    back = request.POST.get("back", "")
+    back = posted(request, "back")
     if url_has_allowed_host_and_scheme(back, allowed_hosts=None) and back.startswith("/portal/"):
         return redirect(back)
     return redirect("callbacks")

@@ -16,6 +16,7 @@ from portal.queries.conversions import Wish
 from portal.queries.keyset import Found
 from portal.search_forms import CurrencyField, DayField, ParticipantField, Search
 from portal.visitor import Visitor, visitor_of
+from portal.words import states
 from portal.written_values import spellings_of_id
 
 _STATES = ("RESERVED", "AGREED", "COMMITTED", "ABORTED")
@@ -28,7 +29,7 @@ class TermsSearch(Search):
     state = forms.ChoiceField(
         label=gettext_lazy("State"),
         required=False,
-        choices=[("", "–"), *((state, state) for state in _STATES_OF_TERMS)],
+        choices=states.choices(*_STATES_OF_TERMS),
     )
     since = DayField(label=gettext_lazy("From"), required=False)
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
@@ -50,9 +51,7 @@ class TermsSearch(Search):
 
 
 class ConversionSearch(TermsSearch):
-    state = forms.ChoiceField(
-        label=gettext_lazy("State"), required=False, choices=[("", "–"), *((state, state) for state in _STATES)]
-    )
+    state = forms.ChoiceField(label=gettext_lazy("State"), required=False, choices=states.choices(*_STATES))
     error = forms.CharField(label=gettext_lazy("Error code"), required=False, max_length=4)
     currency = CurrencyField(label=gettext_lazy("Currency"))
 

@@ -1,17 +1,28 @@
-"""Error pages. Paths below /portal/ get HTML. Paths outside /portal/ get the API's error form."""
+"""Error pages. Paths of pages get HTML. All other paths get the API's error form."""
 
+import secrets
+
+import structlog
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils import translation
 
 from hub.api import errors
 
+log = structlog.get_logger("portal")
+
+# Without letters and digits that people confuse, because people read a reference aloud.
+_SIGNS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAGES = ("/portal/", "/admin/")
+
 
 def _is_portal(request: HttpRequest) -> bool:
-    return request.path_info.startswith("/portal/")
+    return request.path_info.startswith(_PAGES)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    if not _is_portal(request):
+    if not request.path_info.startswith("/portal/"):
         return errors.not_found(request, exception)
     return render(request, "portal/error.html", {"status": 404}, status=404)
 
@@ -24,9 +35,38 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     return render(request, "portal/error.html", {"status": 403, "is_stale": True}, status=403)
 
 
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Shows that the request cannot be read. Reads neither session nor database, because the request is refused
+    before them."""
+    if not _is_portal(request):
+        return errors.bad_request(request, exception)
+    return _alone(request, {"status": 400}, status=400)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Shows an error page without details. Does not use the database, because the database can be down."""
+    """Shows an error page with a reference. The reference is also in the log, next to the details of the error.
+
+    Does not use the database, because the database can be down.
+    """
     if not _is_portal(request):
         return errors.server_error(request)
-    text = "The hub could not show this page. Nothing was changed. Try again. The hub's log has the details."
-    return HttpResponse(f"<!doctype html><title>Kitovu</title><h1>500</h1><p>{text}</p>", status=500)
+    reference = _new_reference()
+    match = request.resolver_match
+    log.error("page_failed", reference=reference, page=match.view_name if match else "", exc_info=True)
+    try:
+        return _alone(request, {"status": 500, "reference": reference}, status=500)
+    except Exception:  # the fault can be in what every page needs
+        log.exception("error_page_failed", reference=reference)
+        text = f"The hub could not show this page. Nothing was changed. Reference: {reference}"
+        return HttpResponse(f"<!doctype html><title>Kitovu</title><h1>500</h1><p>{text}</p>", status=500)
+
+
+def _new_reference() -> str:
+    signs = [secrets.choice(_SIGNS) for _place in range(8)]
+    return f"{''.join(signs[:4])}-{''.join(signs[4:])}"
+
+
+def _alone(request: HttpRequest, context: dict[str, object], *, status: int) -> HttpResponse:
+    """Renders a page without the context of signed-in people."""
+    with translation.override(translation.get_language_from_request(request)):
+        return HttpResponse(render_to_string("portal/fault.html", context), status=status)

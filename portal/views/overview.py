@@ -11,7 +11,7 @@ from django.shortcuts import render
 from hub.notifications import queries as notifications
 from hub.outbox import queries as outbox
 from hub.sweeps import queries as sweeps
-from portal.queries import overview, positions
+from portal.queries import limit_uses, overview, positions
 
 _FRESH_S = 4
 _OLD_CALLBACK_S = 60
@@ -39,6 +39,7 @@ def _make() -> dict[str, Any]:
     oldest = min((queue.oldest for queue in queues if queue.oldest), default=None)
     oldest_s = (now - oldest).total_seconds() if oldest else 0.0
     busiest = sorted(standings, key=lambda standing: -standing.used_percent)[:_MOST_LINES]
+    uses = limit_uses.latest([standing.position_account.pk for standing in busiest])
     _waiting, unsent, _oldest_s = notifications.counts()
     return {
         "figures": figures,
@@ -55,7 +56,14 @@ def _make() -> dict[str, Any]:
         "chart": json.dumps(
             {
                 "minutes": [[m.at, m.arrived, m.committed, m.aborted] for m in figures.minutes],
-                "used": {f"{s.participant.name} {s.currency}": s.used_percent for s in busiest},
+                "used": [
+                    {
+                        "label": f"{s.participant.name} {s.currency}",
+                        "minutes": [uses[s.position_account.pk].get(m.at) for m in figures.minutes[:-1]],
+                        "now": s.used_percent,
+                    }
+                    for s in busiest
+                ],
             }
         ),
     }

@@ -24,6 +24,7 @@ from portal.changes import KINDS, Line
 from portal.changes.credentials import EXPIRES_SOON
 from portal.may_send_receive import Direction
 from portal.permissions import Right
+from portal.posted_text import posted
 from portal.queries.positions import standings
 from portal.views.request_change import AskForm, asking
 from portal.visitor import participant_of, visitor_of
@@ -245,7 +246,7 @@ def change_directions(request: HttpRequest, name: str) -> HttpResponse:
 
 def test_connection(request: HttpRequest, name: str) -> HttpResponse:
     participant = participant_of(request, name)
-    chosen = request.POST.get("endpoint", "")
+    chosen = posted(request, "endpoint")
     endpoint = next((found for found in participant.endpoints.all() if str(found.pk) == chosen), None)
     if endpoint is None:
         raise Http404

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from hub.participants.models import Participant
 from portal import changes, pagination
 from portal.changes import Line
+from portal.posted_text import posted
 from portal.rules import fault_texts, sentences, versions
 from portal.rules.template_forms import NewRule
 from portal.rules.versions import Document
@@ -212,7 +213,7 @@ def _add(request: HttpRequest, form: NewRule, version: RuleSetVersion | None) ->
 
 def change_mode(request: HttpRequest, number: int, rule: str) -> HttpResponse:
     """Creates a version in which one rule has a different mode."""
-    mode = request.POST.get("mode", "")
+    mode = posted(request, "mode")
     if mode not in sentences.MODES:
         raise Http404
     return _with_rule(request, number, rule, {"mode": mode})

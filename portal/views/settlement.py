@@ -16,6 +16,7 @@ from portal.changes.settlement import hold_terms
 from portal.queries import settlement_steps
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
+from portal.words.errors import words_for
 from settlement import change_request_terms, queries, services, window_nets
 from settlement.models import Settlement
 from settlement.states import MAY_ABORT, STEPS, State
@@ -62,7 +63,7 @@ def close(request: HttpRequest, window_id: int) -> HttpResponse:
             reason=form.cleaned_data["reason"], actor=visitor_of(request).name, window_id=window_id
         )
     except FspiopError as error:
-        messages.error(request, error.description)
+        messages.error(request, words_for(error))
         return redirect("settlement")
     told = {"closed": done.closed.pk, "opened": done.opened.pk}
     messages.success(request, _("Window %(closed)s is closed. Window %(opened)s is open.") % told)
@@ -105,7 +106,7 @@ def create(request: HttpRequest, window_id: int) -> HttpResponse:
             actor=visitor_of(request).name,
         )
     except FspiopError as error:
-        messages.error(request, error.description)
+        messages.error(request, words_for(error))
         return redirect("window", window_id)
     return redirect("settlement_of", settlement.pk)
 
@@ -119,9 +120,7 @@ def _settlement(settlement_id: int) -> Settlement:
 
 def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
     found = _settlement(settlement_id)
-    done = STEPS.index(State(found.state)) + 1 if found.state in STEPS else 0
-    if found.state == State.SETTLING:
-        done = STEPS.index(State.PS_TRANSFERS_COMMITTED) + 1
+    done = settlement_steps.steps_reached(found)
     return render(
         request,
         "portal/settlement_of.html",

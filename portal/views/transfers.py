@@ -25,6 +25,7 @@ from ledger.models import Transfer
 from portal import csv_export, pagination, payment_files
 from portal.fields import AmountField
 from portal.permissions import Right
+from portal.posted_text import posted
 from portal.queries import keyset, transfers, verdicts
 from portal.queries.keyset import Found, Key
 from portal.queries.transfer_history import Story, story_of
@@ -33,11 +34,12 @@ from portal.queries.verdicts import Verdict
 from portal.rules import decided
 from portal.search_forms import CurrencyField, DayField, IdentifierField, ParticipantField, Search, no_file
 from portal.visitor import Visitor, visitor_of
+from portal.words import states
 from portal.written_values import spellings_of_id
 
 Read = Callable[[Key | None, int], Found[Transfer]]
 _DEFAULT_SPAN = timedelta(days=7)
-_STATES = [("", "–"), ("RESERVED", "RESERVED"), ("COMMITTED", "COMMITTED"), ("ABORTED", "ABORTED")]
+_STATES = states.choices("RESERVED", "COMMITTED", "ABORTED")
 
 
 class TransferSearch(Search):
@@ -207,7 +209,7 @@ def _file(octets: bytes, transfer: Transfer, ending: str, content_type: str) -> 
 def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
     """Sends the transfer's state to one of its two DFSPs, as if the DFSP had sent GET /transfers/{ID}."""
     transfer = _found(request, transfer_id)
-    to = request.POST.get("to", "")
+    to = posted(request, "to")
     asked = {transfer.payer.name: transfer.payer_id, transfer.payee_name: transfer.payee_id}
     participant_id = asked.get(to)
     transfer_id = transfer.transfer_id

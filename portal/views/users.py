@@ -18,6 +18,7 @@ from hub.participants.models import Participant
 from portal import first_sign_in, forms, invitations, users
 from portal.changes import Line
 from portal.permissions import Right, Role
+from portal.posted_text import posted
 from portal.views.request_change import AskForm, asking
 from portal.visitor import Visitor, visitor_of
 
@@ -96,7 +97,7 @@ def _judge(request: HttpRequest, username: str, do: Callable[[User, User, dateti
     user, administrator = _user(username), visitor_of(request).user
     assert administrator is not None
     try:
-        signed_in_at = datetime.fromisoformat(request.POST.get("signed_in_at", ""))
+        signed_in_at = datetime.fromisoformat(posted(request, "signed_in_at"))
         messages.success(request, do(user, administrator, signed_in_at))
     except (ValueError, first_sign_in.NotConfirmed) as reason:
         is_ours = isinstance(reason, first_sign_in.NotConfirmed)

@@ -26,6 +26,11 @@ _PERMITTED = {
 _SETTLED_INTO = {"POSITION": "SETTLEMENT", "INTERCHANGE_FEE": "INTERCHANGE_FEE_SETTLEMENT"}
 
 
+def settled_into(ledger_account_type: str) -> str:
+    """Returns the type of account to which settlement moves the amounts of a type of account."""
+    return _SETTLED_INTO.get(ledger_account_type, "SETTLEMENT")
+
+
 @transaction.atomic
 def create_model(
     *,

@@ -14,7 +14,9 @@ from hub.notifications import notify
 from hub.notifications.models import Notification
 from ledger.models import Account, SettlementWindow, Transfer
 from portal import changes, invitations, users
-from portal.models import Profile
+from portal.alarms import services
+from portal.alarms.checks import Cause
+from portal.models import Alarm, Profile
 from portal.permissions import HUB_ROLES, Role
 from portal.visitor import visitor_for
 from tests.browser import scheme
@@ -39,9 +41,18 @@ def everything(transactional_db: None) -> dict[str, str]:
     window = SettlementWindow.objects.get(state="OPEN").pk
     account = Account.objects.get(participant__name="kilele-sacco", type="POSITION").pk
     _somebody_new()
+    _alarms()
     scheme.spread()
     return {
         "overview": "/portal/overview/",
+        "alarms": "/portal/alarms/",
+        "runbook": "/portal/alarms/runbook/low_success/",
+        "hub-accounts": "/portal/hub/",
+        "settlement-models": "/portal/hub/models/",
+        "new-settlement-model": "/portal/hub/models/new/",
+        "currency-pairs": "/portal/hub/pairs/",
+        "hub-certificates": "/portal/hub/certificates/",
+        "settings": "/portal/hub/settings/",
         "transfers": "/portal/transfers/",
         "payment": f"/portal/transfers/{paid}/",
         "participants": "/portal/participants/",
@@ -66,6 +77,16 @@ def everything(transactional_db: None) -> dict[str, str]:
         "audit": "/portal/audit/",
         "account": "/portal/account/",
     }
+
+
+def _alarms() -> None:
+    """Some of different kinds, one of them acknowledged and assigned."""
+    bank = {"participant": "kilele-sacco"}
+    services.store("near_limit", [Cause("kilele-sacco TZS", {**bank, "currency": "TZS", "percent": 93})])
+    rates = {**bank, "side": "PAYEE", "now": 71.4, "normal": 98.2, "count": 412}
+    services.store("low_success", [Cause("kilele-sacco PAYEE", rates)])
+    services.store("given_up_callbacks", [Cause("kilele-sacco", {**bank, "count": 14})])
+    services.acknowledge(Alarm.objects.get(kind="given_up_callbacks").pk, actor="baraka")
 
 
 def _somebody_new() -> None:

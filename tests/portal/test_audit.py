@@ -38,7 +38,7 @@ def test_the_search_is_paged_by_key_and_forgives_bad_input(world: World) -> None
     assert (len(first), first[0]) == (50, "s119")
     second = client.get("/portal/audit/?" + page.context["page"].next_query).context["page"].rows
     assert second[0].subject == "s069"
-    for query in ("before=x", "before=99999999999999999999", "since=nonsense", "actor=%00", "before=-1"):
+    for query in ("before=x", "before=99999999999999999999", "since=nonsense", "before=-1"):
         assert client.get(f"/portal/audit/?{query}").status_code == 200, query
 
 

@@ -1,22 +1,23 @@
-// The overview's two charts: payments a minute, and how much of its limit each participant has used since we look.
+// The overview's two charts: payments a minute, and how much of its limit each participant used in the last half hour.
 (function () {
   "use strict";
-  const KEPT = 120;
   const TONES = ["#2a9d8f", "#e07a3f", "#5b7fd1", "#b85c9e", "#8a9a3b", "#c94f4f", "#5d6b75", "#d1a52a"];
   const volumeBox = document.getElementById("volume");
   const usedBox = document.getElementById("used");
   let volume = null;
   let used = null;
-  const seen = { at: [], lines: new Map() };
+  let usedNames = "";
 
   const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--ink-soft").trim();
   const line = () => getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
   const clock = (_chart, moments) => moments.map((at) => new Date(at * 1000).toTimeString().slice(0, 5));
+  const number = new Intl.NumberFormat(document.documentElement.lang);
+  const numbers = (_chart, values) => values.map((value) => (value === null ? "" : number.format(value)));
   const axis = () => ({ stroke: ink(), grid: { stroke: line(), width: 1 }, ticks: { stroke: line(), width: 1 } });
 
   function chart(box, series, rows, range) {
     const options = {
-      width: box.clientWidth, height: 220, series: [{}, ...series], axes: [{ ...axis(), values: clock }, axis()],
+      width: box.clientWidth, height: 220, series: [{}, ...series], axes: [{ ...axis(), values: clock }, { ...axis(), values: numbers }],
       scales: { y: { range } }, legend: { live: false }, cursor: { drag: { x: false, y: false } },
     };
     return new uPlot(options, rows, box);
@@ -31,16 +32,13 @@
     volume = chart(volumeBox, series, rows, (_chart, _low, high) => [0, Math.max(5, high * 1.1)]);
   }
 
-  function drawUsed(now) {
-    seen.at.push(Date.now() / 1000);
-    for (const name of Object.keys(now)) if (!seen.lines.has(name)) seen.lines.set(name, Array(seen.at.length - 1).fill(null));
-    for (const [name, values] of seen.lines) values.push(name in now ? now[name] : null);
-    if (seen.at.length > KEPT) { seen.at.shift(); for (const values of seen.lines.values()) values.shift(); }
-    const rows = [seen.at, ...seen.lines.values()];
-    if (used && used.series.length === rows.length) { used.setData(rows); return; }
+  function drawUsed(lines, minutes) {
+    const rows = [minutes.map((minute) => minute[0]), ...lines.map((each) => [...each.minutes, each.now])];
+    const names = lines.map((each) => each.label).join("|");
+    if (used && usedNames === names) { used.setData(rows); return; }
     used?.destroy();
-    const series = [...seen.lines.keys()].map((label, number) => (
-      { label, stroke: TONES[number % TONES.length], width: 2, points: { show: seen.at.length < 3 } }));
+    usedNames = names;
+    const series = lines.map((each, number) => ({ label: each.label, stroke: TONES[number % TONES.length], width: 2, spanGaps: true }));
     used = chart(usedBox, series, rows, () => [0, 100]);
   }
 
@@ -49,7 +47,7 @@
     if (!text || typeof uPlot === "undefined") return;
     const figures = JSON.parse(text);
     drawVolume(figures.minutes);
-    drawUsed(figures.used);
+    drawUsed(figures.used, figures.minutes);
   }
 
   function again() {

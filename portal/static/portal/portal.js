@@ -31,6 +31,53 @@
   document.addEventListener("htmx:responseError", () => stale?.removeAttribute("hidden"));
   document.addEventListener("htmx:afterOnLoad", () => stale?.setAttribute("hidden", ""));
 
+  // On a phone a row of a list becomes a card (portal.css), so each cell says what it is. The roles stay those of a table.
+  function labelCells() {
+    for (const table of document.querySelectorAll(".table-box > table.table")) {
+      const heads = [...table.querySelectorAll(":scope > thead th")].map((head) => head.textContent.trim());
+      if (!heads.length) continue;
+      table.classList.add("cards");
+      table.setAttribute("role", "table");
+      for (const part of table.querySelectorAll(":scope > thead, :scope > tbody, :scope > tfoot")) part.setAttribute("role", "rowgroup");
+      for (const row of table.rows) {
+        row.setAttribute("role", "row");
+        let column = 0;
+        for (const cell of row.cells) {
+          const isHead = cell.tagName === "TH";
+          cell.setAttribute("role", isHead ? (cell.scope === "row" ? "rowheader" : "columnheader") : "cell");
+          if (!isHead && heads[column] && cell.colSpan === 1 && cell.textContent.trim()) cell.dataset.label = heads[column];
+          if (cell.classList.contains("id") && !cell.title) cell.title = cell.textContent.trim();
+          column += cell.colSpan;
+        }
+      }
+    }
+  }
+  labelCells();
+  document.addEventListener("htmx:afterSettle", labelCells);
+
+  // What somebody typed into a step stays in this tab until the step is submitted, even if another page was opened.
+  const draft = document.querySelector("form[data-draft]");
+  if (draft) {
+    const key = `draft ${document.body.dataset.person} ${draft.dataset.draft}`;
+    const fields = () => [...draft.elements].filter((field) => field.name && field.type !== "hidden" && field.type !== "file");
+    try {
+      const kept = draft.dataset.answered ? null : sessionStorage.getItem(key);
+      for (const [name, value] of Object.entries(JSON.parse(kept) ?? {})) {
+        const field = draft.elements.namedItem(name);
+        if (field && "value" in field) field.value = value;
+      }
+      draft.addEventListener("input", () => sessionStorage.setItem(key, JSON.stringify(Object.fromEntries(fields().map((field) => [field.name, field.value])))));
+      draft.addEventListener("submit", () => sessionStorage.removeItem(key));
+    } catch { /* without a store nothing is kept */ }
+  }
+  for (const form of document.querySelectorAll("form[data-forgets]")) {
+    form.addEventListener("submit", () => {
+      try {
+        for (const key of Object.keys(sessionStorage)) if (key.startsWith("draft ")) sessionStorage.removeItem(key);
+      } catch { /* nothing is kept */ }
+    });
+  }
+
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copy]");
     if (button) navigator.clipboard?.writeText(button.dataset.copy);

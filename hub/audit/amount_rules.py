@@ -1,0 +1,35 @@
+"""How many people a change needs because of its amount. The setting THREE_PEOPLE_FROM names an amount per currency."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.conf import settings
+
+from fspiop.money import CURRENCIES
+
+_AMOUNTS = ("amount", "ndc")  # the names of amounts in payloads, in ten-thousandths
+
+
+def checkers_for(payload: Mapping[str, Any]) -> int:
+    """Returns how many people must approve a change, in addition to its requester."""
+    least: Mapping[str, int] = settings.THREE_PEOPLE_FROM
+    if any(currency in least and amount >= least[currency] for currency, amount in amounts_in(payload)):
+        return 2
+    return 1
+
+
+def amounts_in(payload: Any) -> Iterator[tuple[str, int]]:
+    """Yields each amount of a payload with its currency: (currency, amount in ten-thousandths)."""
+    if isinstance(payload, Mapping):
+        currency = payload.get("currency")
+        for name in _AMOUNTS:
+            amount = payload.get(name)
+            if isinstance(currency, str) and isinstance(amount, int) and not isinstance(amount, bool):
+                yield currency, amount
+        for part in payload.values():
+            yield from amounts_in(part)
+    elif isinstance(payload, list) and [type(part) for part in payload] == [str, int] and payload[0] in CURRENCIES:
+        yield payload[0], payload[1]  # a pair, as in the amounts that a settlement owes
+    elif isinstance(payload, list):
+        for part in payload:
+            yield from amounts_in(part)

@@ -1,0 +1,34 @@
+"""The sections of docs/operators.md about alarms, as HTML.
+
+The text of the section is in English, because it is the documentation itself.
+"""
+
+import re
+from functools import cache
+
+from django.conf import settings
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+
+_SECTION = re.compile(r"^### Alarm `(\w+)`: [^\n]*\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+
+
+@cache
+def _sections() -> dict[str, str]:
+    path = settings.BASE_DIR / "docs" / "operators.md"
+    return dict(_SECTION.findall(path.read_text())) if path.is_file() else {}
+
+
+def kinds() -> frozenset[str]:
+    """Returns the kinds of alarm that have a section."""
+    return frozenset(_sections())
+
+
+def html_of(kind: str) -> SafeString | None:
+    """Returns what to do about this kind of alarm, or None if the documentation has no section about it."""
+    text = _sections().get(kind)
+    if text is None:
+        return None
+    # Links lead to other pages of the documentation, which the portal does not have. HTML in the text is escaped.
+    return mark_safe(MarkdownIt("js-default").render(_LINK.sub(r"\1", text)))  # noqa: S308 (our own document)

@@ -1,0 +1,94 @@
+"""The texts of the API's error codes, for translation.
+
+`fspiop.errors` has the same texts. A test compares both.
+"""
+
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from fspiop.errors import FspiopError, text_of
+
+TEXTS = {
+    "1000": _("Communication error"),
+    "1001": _("Destination communication error"),
+    "2000": _("Generic server error"),
+    "2001": _("Internal server error"),
+    "2002": _("Not implemented"),
+    "2003": _("Service currently unavailable"),
+    "2004": _("Server timed out"),
+    "2005": _("Server busy"),
+    "2006": _("Temporary party resolution failed, try again"),
+    "3000": _("Generic client error"),
+    "3001": _("Unacceptable version requested"),
+    "3002": _("Unknown URI"),
+    "3003": _("Add Party information error"),
+    "3040": _("Delete Party information error"),
+    "3100": _("Generic validation error"),
+    "3101": _("Malformed syntax"),
+    "3102": _("Missing mandatory element"),
+    "3103": _("Too many elements"),
+    "3104": _("Too large payload"),
+    "3105": _("Invalid signature"),
+    "3106": _("Modified request"),
+    "3107": _("Missing mandatory extension parameter"),
+    "3200": _("Generic ID not found"),
+    "3201": _("Destination FSP Error"),
+    "3202": _("Payer FSP ID not found"),
+    "3203": _("Payee FSP ID not found"),
+    "3204": _("Party not found"),
+    "3205": _("Quote ID not found"),
+    "3206": _("Transaction request ID not found"),
+    "3207": _("Transaction ID not found"),
+    "3208": _("Transfer ID not found"),
+    "3209": _("Bulk quote ID not found"),
+    "3210": _("Bulk transfer ID not found"),
+    "3300": _("Generic expired error"),
+    "3301": _("Transaction request expired"),
+    "3302": _("Quote expired"),
+    "3303": _("Transfer expired"),
+    "4000": _("Generic Payer error"),
+    "4001": _("Payer FSP insufficient liquidity"),
+    "4100": _("Generic Payer rejection"),
+    "4101": _("Payer rejected transaction request"),
+    "4102": _("Payer FSP unsupported transaction type"),
+    "4103": _("Payer unsupported currency"),
+    "4200": _("Payer limit error"),
+    "4300": _("Payer permission error"),
+    "4400": _("Generic Payer blocked error"),
+    "5000": _("Generic Payee error"),
+    "5001": _("Payee FSP insufficient liquidity"),
+    "5100": _("Generic Payee rejection"),
+    "5101": _("Payee rejected quote"),
+    "5102": _("Payee FSP unsupported transaction type"),
+    "5103": _("Payee FSP rejected quote"),
+    "5104": _("Payee rejected transaction"),
+    "5105": _("Payee FSP rejected transaction"),
+    "5106": _("Payee unsupported currency"),
+    "5107": _("Payee identifier no longer valid"),
+    "5200": _("Payee limit error"),
+    "5300": _("Payee permission error"),
+    "5400": _("Generic Payee blocked error"),
+    "6000": _("Generic Settlement Error"),
+    "7000": _("Generic third-party error"),
+    "7100": _("Generic third-party transaction error"),
+    "7200": _("Generic account linking error"),
+    "7300": _("Generic third-party auth service error"),
+}
+
+
+def words_of(code: str, description: str = "") -> str:
+    """Returns the error of a code in words: the code's text in the reader's language, and what the sender added.
+
+    A description that only repeats the code's text adds nothing. A scheme's own code has only its description.
+    """
+    if code not in TEXTS:
+        return description or text_of(code)
+    added = description.removeprefix(text_of(code)).removeprefix(" - ").strip()
+    if not added:
+        return str(TEXTS[code])
+    return gettext("%(error)s: %(added)s") % {"error": TEXTS[code], "added": added}
+
+
+def words_for(error: FspiopError) -> str:
+    """Returns an error of the hub's own services in words."""
+    return words_of(error.code, error.description)

@@ -1,0 +1,57 @@
+"""On a phone a list shows what matters; what was typed into a step of onboarding stays; dots follow the postings."""
+
+import pytest
+from django.core.cache import cache
+
+from portal.permissions import Role
+from tests.browser.conftest import Open
+from tests.browser.looks import faults_for_who_can_not_see
+from tests.portal.people import person
+from tests.world import World, fulfil, prepare, run
+
+
+@pytest.fixture
+def world(transactional_db: None) -> World:
+    cache.clear()
+    return World.begin()
+
+
+def test_on_a_phone_a_list_shows_amount_payer_payee_and_state(open_window: Open, world: World) -> None:
+    payment = prepare(world, "green", "blue", "123.45")
+    run(payment)
+    run(fulfil(world, "blue", payment.transfer_id))
+    window = open_window(person(Role.VIEWER), width=390, height=844)
+    window.go("/portal/transfers/")
+    for text in ("123.45", "green", "blue", "COMMITTED"):
+        box = window.page.locator("tbody").get_by_text(text).first.bounding_box()
+        assert box is not None
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= 390, text
+    overflow = "document.querySelector('.table-box').scrollWidth - document.querySelector('.table-box').clientWidth"
+    assert window.page.evaluate(overflow) <= 0
+    assert faults_for_who_can_not_see(window) == []
+
+
+def test_ids_do_not_take_the_widest_column(open_window: Open, world: World) -> None:
+    run(prepare(world, "green", "blue", "123.45"))
+    window = open_window(person(Role.VIEWER), width=1440)
+    window.go("/portal/transfers/")
+    widths = window.page.evaluate("[...document.querySelectorAll('thead th')].map((head) => head.offsetWidth)")
+    assert widths[1] < max(widths)
+
+
+def test_a_half_filled_step_stays_when_onboarding_is_opened_again(open_window: Open, world: World) -> None:
+    window = open_window(person(Role.OPERATOR))
+    page = window.page
+    window.go("/portal/participants/")
+    page.get_by_role("link", name="Onboard a participant").click()
+    page.get_by_label("Name").fill("kilele-bank")
+    window.go("/portal/participants/")
+    page.get_by_role("link", name="Onboard a participant").click()
+    assert page.get_by_label("Name").input_value() == "kilele-bank"
+    page.get_by_role("button", name="Next").click()
+    page.get_by_label("Net debit cap").first.fill("5000")
+    page.get_by_role("link", name="Back", exact=True).click()
+    window.go("/portal/participants/")
+    page.get_by_role("link", name="Onboard a participant").click()
+    page.get_by_role("link", name="Continue").click()
+    assert page.get_by_label("Net debit cap").first.input_value() == "5000"
