@@ -341,6 +341,8 @@ SESSION_COOKIE_AGE = env.int("SESSION_AGE_S", default=12 * 3600)  # after this, 
 SESSION_IDLE_S = env.int("SESSION_IDLE_S", default=30 * 60)  # after this time without activity, a session ends
 SESSION_COOKIE_NAME = "kitovu_session"
 # How long a request waits for another person's approval.
+SETTLEMENT_LATE_S = env.int("SETTLEMENT_LATE_S", default=24 * 3600)
+DISABLE_WHILE_OWING = env.bool("DISABLE_WHILE_OWING", default=True)
 APPROVAL_EXPIRES_S = env.int("APPROVAL_EXPIRES_S", default=3 * 24 * 3600)
 INVITATION_EXPIRES_S = env.int("INVITATION_EXPIRES_S", default=24 * 3600)  # how long an invitation is valid
 CRISPY_ALLOWED_TEMPLATE_PACKS = CRISPY_TEMPLATE_PACK = "bootstrap5"
@@ -487,6 +489,7 @@ CELERY_BEAT_SCHEDULE = {
     "remove-old": {"task": "portal.tasks.remove_old", "schedule": 3600.0, "options": {"expires": 600}},
     "replay-rules": {"task": "portal.tasks.replay_rules", "schedule": 5.0, "options": {"expires": 5}},
     "certify": {"task": "portal.tasks.certify", "schedule": 5.0, "options": {"expires": 5}},
+    "withdraw-outdated": {"task": "portal.tasks.withdraw_outdated", "schedule": 60.0, "options": {"expires": 60}},
     "mark-entries": {"task": "portal.tasks.mark_entries", "schedule": 10.0, "options": {"expires": 10}},
     "heartbeat": {"task": "hub.tasks.heartbeat", "schedule": 2.0, "options": {"expires": 5}},
     "tidy-notifications": {
