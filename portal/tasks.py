@@ -7,7 +7,7 @@ from celery import shared_task
 
 from hub.sweeps import store as skipped
 from ledger import invariants
-from portal import replays, retention
+from portal import changes, replays, retention
 from portal.certification import runs
 from portal.models import LedgerCheck
 from portal.queries import balance_checkpoints
@@ -42,6 +42,12 @@ def mark_entries() -> None:
     A checkpoint has the sums of an account's entries, for account statements (`portal.queries.balance_checkpoints`).
     """
     balance_checkpoints.mark()
+
+
+@shared_task(name="portal.tasks.withdraw_outdated", ignore_result=True, time_limit=60)
+def withdraw_outdated() -> None:
+    """Withdraws the requests that can never be approved any more, because the data that they name has changed."""
+    changes.withdraw_outdated()
 
 
 @shared_task(name="portal.tasks.replay_rules", ignore_result=True)

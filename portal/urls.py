@@ -21,6 +21,7 @@ from portal.views import (
     conversions,
     credentials,
     directory,
+    go_live,
     held_transfers,
     home,
     invitation,
@@ -177,6 +178,11 @@ urlpatterns: list[URLPattern] = [
         name="certificate",
         get=Right.SEE_PARTICIPANT,
     ),
+    page("participants/<str:name>/go-live/", go_live.show, name="go_live", get=Right.SEE_PARTICIPANTS),
+    page("participants/<str:name>/go-live/lookup/", go_live.look_up, name="trial_lookup", post=Right.TEST_CONNECTIONS),
+    form_page(
+        "participants/<str:name>/go-live/request/", go_live.ask, name="ask_go_live", right=Right.ASK_PARTICIPANTS
+    ),
     page("participants/<str:name>/off-boarding/", offboarding.show, name="leaving", get=Right.SEE_PARTICIPANTS),
     form_page(
         "participants/<str:name>/off-boarding/<slug:change>/",
@@ -253,6 +259,9 @@ urlpatterns: list[URLPattern] = [
     ),
     form_page(
         "settlement/<int:settlement_id>/abort/", settlement.abort, name="abort_settlement", right=Right.ASK_SETTLEMENT
+    ),
+    form_page(
+        "settlement/<int:settlement_id>/pay/", settlement.pay, name="settle_with_payments", right=Right.ASK_SETTLEMENT
     ),
     form_page(
         "settlement/holds/<int:hold_id>/release/",
@@ -427,6 +436,7 @@ urlpatterns: list[URLPattern] = [
     form_page(
         "users/<str:username>/activity/", users.change_activity, name="change_user_activity", right=Right.ASK_ROLES
     ),
+    form_page("users/<str:username>/tables/", users.change_reading, name="change_reading", right=Right.ASK_ROLES),
     form_page(
         "users/<str:username>/second-factor/",
         users.reset_second_factor,
