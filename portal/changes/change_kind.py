@@ -9,6 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from fspiop.errors import FspiopError
 from hub.participants.models import Participant
 from portal.permissions import Right
 
@@ -16,7 +17,14 @@ Payload = dict[str, Any]
 
 
 class CanNotBeDone(Exception):
-    """The error with the reason why a change is not possible now. The approver reads this reason."""
+    """The error with the reason why a change is not possible now. The approver reads this reason.
+
+    `refusal` is the error that a program gets instead, with its code.
+    """
+
+    def __init__(self, reason: str = "", *, refusal: FspiopError | None = None) -> None:
+        super().__init__(reason)
+        self.refusal = refusal
 
 
 class Outdated(CanNotBeDone):

@@ -118,7 +118,8 @@ def _reserve_out(payload: Payload, actor: str) -> None:
             "amount": told_amount(payload["amount"], payload["currency"]),
         }
         raise CanNotBeDone(
-            _("At most %(most)s can be paid out: the rest is in use or on hold. The request is for %(amount)s.") % told
+            _("At most %(most)s can be paid out: the rest is in use or on hold. The request is for %(amount)s.") % told,
+            refusal=short,
         ) from None
 
 

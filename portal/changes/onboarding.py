@@ -86,7 +86,7 @@ def _describe_go_live(payload: Payload) -> list[Line]:
 
 def _checks_now(payload: Payload) -> list[Line]:
     found = go_live_checks.checks_of(participant_named(payload["participant"]))
-    return [Line(check.title, f"{check.word}: {check.text}") for check in found]
+    return [Line(str(check.title), f"{check.word}: {check.text}") for check in found]
 
 
 def _check_still_onboarding(payload: Payload) -> None:

@@ -22,13 +22,14 @@ def _set_active(payload: Payload, actor: str) -> None:
     participant = participant_named(payload["participant"])
     try:
         accounts_and_funds.set_participant_active(participant, is_active=payload["is_active"], actor=actor)
-    except accounts_and_funds.StillOwes:
+    except accounts_and_funds.StillOwes as refusal:
         raise CanNotBeDone(
             _(
                 "%(name)s still has reserved or owed amounts. This scheme disables a participant only when nothing "
                 "is reserved or owed."
             )
-            % {"name": participant.name}
+            % {"name": participant.name},
+            refusal=refusal,
         ) from None
 
 

@@ -30,7 +30,9 @@ def try_out(kind: Kind, payload: Payload) -> None:
     """Makes the change and rolls it back, so that the sender of a faulty request gets the error at once."""
     try:
         make_and_roll_back(kind, payload)
-    except (CanNotBeDone, Refused) as reason:
+    except CanNotBeDone as reason:
+        raise reason.refusal or FspiopError(ErrorCode.CLIENT_ERROR, str(reason)) from None
+    except Refused as reason:
         raise FspiopError(ErrorCode.CLIENT_ERROR, str(reason)) from None
 
 

@@ -60,7 +60,8 @@ _SETTLED_ENTRY = f"(SELECT id FROM ledger_entry WHERE kind = 'TRANSFER' AND tran
 _FUNDS_IN = f"""(SELECT min(m.transfer_id) FROM ledger_fundsmovement m WHERE m.kind = 'FUNDS_IN'
                  AND m.account_id = {_of("green", "SETTLEMENT")})"""
 _SETTLED = "(SELECT min(id) FROM ledger_settlementwindow WHERE state = 'SETTLED')"
-_WITHDRAWN = "(SELECT transfer_id FROM ledger_fundsmovement WHERE kind = 'FUNDS_OUT' AND state = '{}')"
+_WITHDRAWN = """(SELECT transfer_id FROM ledger_fundsmovement
+                 WHERE kind = 'FUNDS_OUT' AND state = '{}' AND hold_id IS NULL)"""
 _HUB_NET = _of("Hub", "HUB_MULTILATERAL_SETTLEMENT")
 _HUB_FUNDS = _of("Hub", "HUB_RECONCILIATION")
 
