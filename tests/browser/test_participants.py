@@ -127,7 +127,7 @@ def test_a_participant_is_onboarded_step_by_step(two: tuple[Window, Window]) -> 
     approve(checker, "Onboard a participant", told="Request approved. The participant exists, but it is not live")
     maker.go("/portal/participants/ziwa-bank/")
     page.get_by_role("link", name="Go-live").click()
-    page.get_by_role("row").filter(has_text="Funds in TZS").get_by_text("missing").wait_for()
+    page.get_by_role("listitem").filter(has_text="Funds in TZS").get_by_text("missing").wait_for()
     maker.picture("go-live")
     maker.go("/portal/participants/ziwa-bank/")
     page.get_by_role("code").filter(has_text="192.0.2.0/24").wait_for()
