@@ -81,6 +81,7 @@ def test_the_checks_say_what_is_missing_and_nobody_requests_it_before(
     world: World, two: tuple[Client, Client], accepted: list[str], settings: LazySettings
 ) -> None:
     operator, checker = two
+    usual = settings.PARTICIPANT_AUTH
     settings.PARTICIPANT_AUTH, settings.SIGNATURES = ["certificate"], "required"
     assert stops() == {"funds TZS", "lookup", "certificate", "signing key"}
     refused = operator.post(f"{PAGE}request/", {"reason": "ready"})
@@ -88,7 +89,7 @@ def test_the_checks_say_what_is_missing_and_nobody_requests_it_before(
     assert "newbank cannot go live yet. Funds in TZS" in refused.content.decode()
     world.funds_in("newbank", 1000)
     proofs.register_key("newbank")
-    settings.PARTICIPANT_AUTH = ["none"]
+    settings.PARTICIPANT_AUTH = usual
     assert stops() == {"lookup"}
     settings.SIGNATURES = "ignored"
 
