@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from directory import trial_lookups
 from directory.models import TrialLookup
 from hub.participants.models import Credential, Participant
+from hub.test_currency import TEST_CURRENCY
 from ledger import queries
 from ledger.models import Account
 
@@ -60,7 +61,9 @@ def _money(participant: Participant) -> Iterable[Check]:
     """Yields two checks for each currency: the net debit cap, and the funds at the settlement bank."""
     accounts = {
         (account.currency, account.type): account
-        for account in Account.objects.filter(participant=participant, closed_at=None).order_by("currency")
+        for account in Account.objects.filter(participant=participant, closed_at=None)
+        .exclude(currency=TEST_CURRENCY)
+        .order_by("currency")
     }
     for currency in dict.fromkeys(currency for currency, _type in accounts):
         position = accounts.get((currency, Account.Type.POSITION))

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('directory', '0005_canonical_sub_ids'),
-        ('participants', '0008_onboarding'),
+        ('participants', '0009_onboarding'),
     ]
 
     operations = [

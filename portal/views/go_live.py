@@ -55,7 +55,10 @@ def ask(request: HttpRequest, name: str) -> HttpResponse:
         subject=name,
         payload=lambda _said: {"participant": name},
         back=reverse("go_live", args=[name]),
-        facts=[Line(_("Participant"), name), *(Line(str(check.title), f"{check.word}: {check.text}") for check in checks)],
+        facts=[
+            Line(_("Participant"), name),
+            *(Line(str(check.title), f"{check.word}: {check.text}") for check in checks),
+        ],
     )
 
 

@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('ledger', '0022_postings_by_account'),
-        ('settlement', '0004_closing'),
+        ('settlement', '0005_test_money_never_settles'),
     ]
 
     operations = [

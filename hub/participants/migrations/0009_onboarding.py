@@ -15,7 +15,7 @@ _BEFORE = """
 
 
 class Migration(migrations.Migration):
-    dependencies = [("participants", "0007_leaving"), ("audit", "0001_initial")]
+    dependencies = [("participants", "0008_nobody_converts_test_money"), ("audit", "0001_initial")]
 
     operations = [
         migrations.AddField("participant", "could_send", models.BooleanField(blank=True, null=True)),
