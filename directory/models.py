@@ -98,3 +98,41 @@ class PartyLookup(models.Model):
 
     def __str__(self) -> str:
         return f"lookup by {self.requester_id} at {self.owner_id}"
+
+
+class TrialLookup(models.Model):
+    """A lookup of a test number by the hub itself, before a DFSP goes live.
+
+    `subject` is the digest of the number's path. `shown` has only the last characters of the number.
+    """
+
+    class Fault(models.TextChoices):
+        NOT_ACCEPTED = "NOT_ACCEPTED"  # the request, or its response, failed
+        OTHER_NUMBER = "OTHER_NUMBER"
+        OTHER_DFSP = "OTHER_DFSP"  # the answer's fspId is not the DFSP that was asked
+        ERROR = "ERROR"
+
+    participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+")
+    alias_type = models.CharField(max_length=32)
+    shown = models.CharField(max_length=8)
+    subject = models.CharField(max_length=64)
+    asked_by = models.CharField(max_length=320)
+    asked_at = models.DateTimeField(db_default=Now())
+    answered_at = models.DateTimeField(null=True)
+    is_right = models.BooleanField(null=True)
+    fault = models.CharField(max_length=12, choices=Fault, blank=True, default="")
+    detail = models.CharField(max_length=512, blank=True, default="")
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(answered_at__isnull=True, is_right__isnull=True)
+                | Q(answered_at__isnull=False, is_right__isnull=False),
+                name="an_answered_trial_is_right_or_wrong",
+            ),
+            models.CheckConstraint(condition=~Q(is_right=True) | Q(fault=""), name="a_right_answer_has_no_fault"),
+        ]
+
+    def __str__(self) -> str:
+        return f"trial lookup {self.pk} at {self.participant_id}"

@@ -8,7 +8,20 @@ from django.db.models import BinaryField, QuerySet
 from django.http import HttpRequest
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+class NoChanges(admin.ModelAdmin):
+    """A page of Django's admin without any button for a change."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ReadOnlyAdmin(NoChanges):
     show_full_result_count = False
     not_listed: Sequence[str] = ()  # columns that only the page of a single row loads
 
@@ -19,11 +32,9 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         unseen = [field.name for field in fields if isinstance(field, BinaryField)]
         return super().get_queryset(request).defer(*unseen, *self.not_listed)
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Everybody whom the site admits may read this table. The site admits only staff with two factors."""
+        return bool(self.admin_site.has_permission(request))
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)

@@ -352,6 +352,8 @@ SESSION_COOKIE_AGE = env.int("SESSION_AGE_S", default=12 * 3600)  # after this, 
 SESSION_IDLE_S = env.int("SESSION_IDLE_S", default=30 * 60)  # after this time without activity, a session ends
 SESSION_COOKIE_NAME = "kitovu_session"
 # How long a request waits for another person's approval.
+SETTLEMENT_LATE_S = env.int("SETTLEMENT_LATE_S", default=24 * 3600)
+DISABLE_WHILE_OWING = env.bool("DISABLE_WHILE_OWING", default=True)
 APPROVAL_EXPIRES_S = env.int("APPROVAL_EXPIRES_S", default=3 * 24 * 3600)
 # From these amounts on, a change needs three people: the requester and two who approve. TZS=50000000,KES=2000000.
 THREE_PEOPLE_FROM = amounts(env.dict("THREE_PEOPLE_FROM", default={}))
@@ -503,6 +505,7 @@ CELERY_BEAT_SCHEDULE = {
     "remove-old": {"task": "portal.tasks.remove_old", "schedule": 3600.0, "options": {"expires": 600}},
     "replay-rules": {"task": "portal.tasks.replay_rules", "schedule": 5.0, "options": {"expires": 5}},
     "certify": {"task": "portal.tasks.certify", "schedule": 5.0, "options": {"expires": 5}},
+    "withdraw-outdated": {"task": "portal.tasks.withdraw_outdated", "schedule": 60.0, "options": {"expires": 60}},
     "mark-entries": {"task": "portal.tasks.mark_entries", "schedule": 10.0, "options": {"expires": 10}},
     "watch": {"task": "portal.tasks.watch", "schedule": 10.0, "options": {"expires": 10}},
     "heartbeat": {"task": "hub.tasks.heartbeat", "schedule": 2.0, "options": {"expires": 5}},

@@ -7,6 +7,7 @@ POSITION account while the hub checks the reservation against the cover.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +33,21 @@ _HUB_TYPES = frozenset({Account.Type.HUB_RECONCILIATION, Account.Type.HUB_MULTIL
 _account_types_by_rule: list[Callable[[str], Iterable[str]]] = []
 
 
+class NotFree(FspiopError):
+    """Raised if a withdrawal is larger than the free part of the cover. `most` is the largest possible withdrawal."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY, f"at most {money.format_amount(most)} is free")
+        self.most = most
+
+
+class StillOwes(FspiopError):
+    """Raised if the scheme does not disable a participant, because it has reserved amounts or owes money."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(ErrorCode.CLIENT_ERROR, f"{name} has reserved amounts or owes money")
+
+
 def ensure_open_window() -> SettlementWindow:
     """Returns the open settlement window. Creates the scheme's first window if there is none."""
     window = SettlementWindow.objects.filter(state=SettlementWindow.State.OPEN).first()
@@ -49,10 +65,11 @@ def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account
 
 
 @transaction.atomic
-def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str) -> Participant:
+def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str, is_live: bool = True) -> Participant:
     """Creates a participant and its inactive accounts in a currency.
 
-    If the participant exists already, adds the currency to this participant.
+    If the participant exists already, adds the currency to this participant. A participant that is not live can
+    neither send nor receive payments before `hub.participants.services.go_live`.
     """
     participant = Participant.objects.filter(name=name, is_hub=False).first()
     if participant is not None and participant.closed_at is not None:
@@ -63,7 +80,7 @@ def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str
         )
     if participant is not None and participant.accounts.filter(currency=currency).exists():
         raise FspiopError(ErrorCode.CLIENT_ERROR, "Participant currency has already been registered")
-    participant = participant or participants.create(name=name, is_proxy=is_proxy, actor=actor)
+    participant = participant or participants.create(name=name, is_proxy=is_proxy, is_live=is_live, actor=actor)
     for account_type in _account_types(currency):
         _open(participant, currency, account_type, is_active=False)
     record("currency_added", subject=name, actor=actor, after={"currency": currency})
@@ -326,8 +343,7 @@ def prepare_funds_out(
     held, used = -queries.value_of(settlement), max(0, queries.value_of(position))
     free = max(0, queries.cover_of(settlement) - used)
     if amount - owed > free or amount > held:
-        most = min(held, free + (hold.remaining if hold else 0))
-        raise FspiopError(ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY, f"at most {money.format_amount(most)} is free")
+        raise NotFree(min(held, free + (hold.remaining if hold else 0)))
     FundsMovement.objects.create(
         transfer_id=transfer_id,
         account=settlement,
@@ -457,6 +473,52 @@ def reserved_for(participant: Participant) -> int:
     conversions = FxTransfer.objects.filter(fx_mine, state__in=[state.value for state in LIVE]).count()
     withdrawals = FundsMovement.objects.filter(account__participant=participant, state="RESERVED").count()
     return transfers + conversions + withdrawals
+
+
+@dataclass(frozen=True, slots=True)
+class Owing:
+    """What a participant has reserved and owes in one currency, in ten-thousandths.
+
+    `owed` is the position without reserved amounts, if it is a debt. `on_hold` is owed to the settlement bank.
+    """
+
+    currency: str
+    reserved: int
+    owed: int
+    on_hold: int
+
+    @property
+    def is_any(self) -> bool:
+        return bool(self.reserved or self.owed or self.on_hold)
+
+
+def owing_of(participant: Participant) -> list[Owing]:
+    """Returns what a participant has reserved and owes, by currency."""
+    return _owing(Account.objects.filter(participant=participant).order_by("currency", "id"))
+
+
+def _owing(accounts: Iterable[Account]) -> list[Owing]:
+    found: dict[str, list[int]] = {}
+    for account in accounts:
+        sums = found.setdefault(account.currency, [0, 0, 0])
+        sums[0] += int(account.pending_debits)
+        sums[2] += int(account.on_hold)
+        if account.type == Account.Type.POSITION:
+            sums[1] += max(0, int(account.posted_debits - account.posted_credits))
+    return [Owing(currency, *sums) for currency, sums in sorted(found.items())]
+
+
+@transaction.atomic
+def set_participant_active(participant: Participant, *, is_active: bool, actor: str) -> Participant:
+    """Enables or disables a participant.
+
+    With DISABLE_WHILE_OWING=false, refuses to disable a participant that has reserved amounts or owes money.
+    """
+    if not is_active and not settings.DISABLE_WHILE_OWING:
+        accounts = Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id")
+        if any(owing.is_any for owing in _owing(accounts)):
+            raise StillOwes(participant.name)
+    return participants.set_active(participant, is_active=is_active, actor=actor)
 
 
 @transaction.atomic

@@ -1,11 +1,18 @@
 """Django's admin with the portal's sign-in. The admin pages only show tables, because changes must use services."""
 
-from django.contrib.admin import AdminSite
+from functools import wraps
+from typing import Any
+
+from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from hub.admin_base import NoChanges, ReadOnlyAdmin
 from hub.api.administration.staff_authentication import has_second_factor
+
+_READING = ("GET", "HEAD")
 
 
 class Site(AdminSite):
@@ -14,8 +21,35 @@ class Site(AdminSite):
 
         Changes in Django's admin are not allowed, because no second person would check them.
         """
-        is_harmless = request.method in ("GET", "HEAD") or request.path == reverse("admin:logout")
+        is_harmless = request.method in _READING or request.path == reverse("admin:logout")
         return is_harmless and super().has_permission(request) and has_second_factor(request)
 
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Tells signed-in users without permission so, because the sign-in would only send them back."""
+        guarded = super().admin_view(view, cacheable)
+
+        @wraps(view)
+        def enter(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if request.user.is_authenticated and not self.has_permission(request):
+                return _refused(request)
+            return guarded(request, *args, **kwargs)
+
+        return enter
+
     def login(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
+        if self.has_permission(request):
+            return redirect("admin:index")
+        if request.user.is_authenticated:
+            return _refused(request)
         return redirect_to_login(request.GET.get("next", reverse("admin:index")), reverse("account_login"))
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """Registers tables, also those of libraries, without the buttons whose requests the site refuses."""
+        found = admin_class or ModelAdmin
+        if not issubclass(found, ReadOnlyAdmin):
+            found = type(found.__name__, (NoChanges, found), {})
+        super().register(model_or_iterable, found, **options)
+
+
+def _refused(request: HttpRequest) -> HttpResponse:
+    return render(request, "portal/error.html", {"status": 403, "is_admin": True}, status=403)

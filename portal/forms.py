@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from directory import aliases
+from fspiop.errors import FspiopError
 from hub.participants import certificate_authority, endpoint_types_and_urls
 from hub.participants.models import Credential, Participant
 from portal import scheme_currencies
@@ -236,6 +237,22 @@ class OracleTerms(AskForm):
 
     def clean_endpoint(self) -> str:
         return callback_url(self.cleaned_data["endpoint"])
+
+
+class TestNumber(forms.Form):
+    type = forms.ChoiceField(label=gettext_lazy("Type"), choices=[(name, name) for name in sorted(aliases.TYPES)])
+    identifier = forms.CharField(label=gettext_lazy("Test number"), max_length=128)
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        if not self.errors:
+            if said["type"] == "MSISDN":
+                said["identifier"] = "".join(said["identifier"].split())
+            try:
+                aliases.check_form(aliases.Alias(said["type"], said["identifier"]))
+            except FspiopError as error:
+                self.add_error("identifier", error.detail or error.description)
+        return said
 
 
 class Porting(AskForm):

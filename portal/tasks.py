@@ -8,7 +8,7 @@ from celery import shared_task
 from hub.sweeps import isolating_batches
 from hub.sweeps import store as skipped
 from ledger import invariants
-from portal import approval_mail, replays, retention
+from portal import approval_mail, changes, replays, retention
 from portal.alarms import notifications
 from portal.alarms import services as alarms
 from portal.certification import runs
@@ -53,6 +53,12 @@ def mark_entries() -> None:
     A checkpoint has the sums of an account's entries, for account statements (`portal.queries.balance_checkpoints`).
     """
     balance_checkpoints.mark()
+
+
+@shared_task(name="portal.tasks.withdraw_outdated", ignore_result=True, time_limit=60)
+def withdraw_outdated() -> None:
+    """Withdraws the requests that can never be approved any more, because the data that they name has changed."""
+    changes.withdraw_outdated()
 
 
 @shared_task(name="portal.tasks.replay_rules", ignore_result=True)

@@ -22,6 +22,7 @@ from portal.views import (
     conversions,
     credentials,
     directory,
+    go_live,
     held_transfers,
     home,
     hub,
@@ -213,6 +214,11 @@ urlpatterns: list[URLPattern] = [
         name="certificate",
         get=Right.SEE_PARTICIPANT,
     ),
+    page("participants/<str:name>/go-live/", go_live.show, name="go_live", get=Right.SEE_PARTICIPANTS),
+    page("participants/<str:name>/go-live/lookup/", go_live.look_up, name="trial_lookup", post=Right.TEST_CONNECTIONS),
+    form_page(
+        "participants/<str:name>/go-live/request/", go_live.ask, name="ask_go_live", right=Right.ASK_PARTICIPANTS
+    ),
     page("participants/<str:name>/off-boarding/", offboarding.show, name="leaving", get=Right.SEE_PARTICIPANTS),
     form_page(
         "participants/<str:name>/off-boarding/<slug:change>/",
@@ -290,6 +296,9 @@ urlpatterns: list[URLPattern] = [
     ),
     form_page(
         "settlement/<int:settlement_id>/abort/", settlement.abort, name="abort_settlement", right=Right.ASK_SETTLEMENT
+    ),
+    form_page(
+        "settlement/<int:settlement_id>/pay/", settlement.pay, name="settle_with_payments", right=Right.ASK_SETTLEMENT
     ),
     form_page(
         "settlement/holds/<int:hold_id>/release/",
@@ -465,6 +474,7 @@ urlpatterns: list[URLPattern] = [
     form_page(
         "users/<str:username>/activity/", users.change_activity, name="change_user_activity", right=Right.ASK_ROLES
     ),
+    form_page("users/<str:username>/tables/", users.change_reading, name="change_reading", right=Right.ASK_ROLES),
     form_page(
         "users/<str:username>/second-factor/",
         users.reset_second_factor,

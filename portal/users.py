@@ -129,6 +129,21 @@ def set_active(user: User, *, is_active: bool, actor: str) -> None:
 
 
 @transaction.atomic
+def set_admin_reader(user: User, *, may_read: bool, actor: str) -> None:
+    """Sets whether a user of the hub may read the database tables at /admin/. The pages allow no change."""
+    user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    profile = getattr(user, "profile", None)
+    if may_read and (profile is None or profile.participant_id is not None):
+        raise Refused(_("Only users of the hub may read the database tables, because they show all participants."))
+    if may_read and not user.is_active:
+        raise Refused(_("This account is inactive. Activate it first."))
+    before, user.is_staff = user.is_staff, may_read
+    user.save(update_fields=["is_staff"])
+    action = "admin_reading_allowed" if may_read else "admin_reading_ended"
+    record(action, subject=user.username, actor=actor, before={"isStaff": before}, after={"isStaff": may_read})
+
+
+@transaction.atomic
 def end_all_of(participant: Participant, *, actor: str) -> None:
     """Deactivates all users of a participant and ends their sessions. The audit trail has an entry for each user."""
     for user in User.objects.filter(profile__participant=participant, is_active=True).order_by("pk"):

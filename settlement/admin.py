@@ -6,6 +6,7 @@ from settlement.models import (
     ContentTotal,
     Inclusion,
     LedgerAccountType,
+    Payment,
     Settlement,
     SettlementAccount,
     SettlementEvent,
@@ -85,3 +86,9 @@ class StatementAdmin(ReadOnlyAdmin):
     list_select_related = ["settlement"]
     exclude = ["body"]
     inlines = [LineInline]
+
+
+@admin.register(Payment)
+class PaymentAdmin(ReadOnlyAdmin):
+    list_display = ["account", "movement", "otherwise", "at"]
+    list_select_related = ["account", "movement"]

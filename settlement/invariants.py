@@ -221,6 +221,34 @@ INVARIANTS = [
               OR sa.state NOT IN ('PS_TRANSFERS_COMMITTED', 'SETTLED')""",
     ),
     Invariant(
+        "what_the_bank_paid_is_recorded_once",
+        "If a settlement's payments were recorded with it, each of its accounts has one payment of its net amount, of"
+        " a matched line, and nothing of the settlement is on hold.",
+        """SELECT sa.settlement_id, sa.account_id, sa.net, m.kind, m.amount, p.otherwise, h.remaining
+           FROM settlement_settlementaccount sa
+           JOIN settlement_settlement s ON s.id = sa.settlement_id
+           JOIN ledger_account a ON a.id = sa.account_id
+           LEFT JOIN settlement_payment p ON p.account_id = sa.id
+           LEFT JOIN settlement_statementline l ON l.id = p.line_id
+           LEFT JOIN settlement_statement t ON t.id = l.statement_id
+           LEFT JOIN ledger_fundsmovement m ON m.transfer_id = p.movement_id
+           LEFT JOIN ledger_account held ON held.participant_id = a.participant_id AND held.currency = a.currency
+                                        AND held.type = 'SETTLEMENT'
+           LEFT JOIN ledger_coverhold h ON h.account_id = held.id AND h.settlement_number = s.id
+           WHERE EXISTS (SELECT FROM settlement_payment q JOIN settlement_settlementaccount x ON x.id = q.account_id
+                         WHERE x.settlement_id = s.id)
+             AND ((sa.net <> 0) <> (p.id IS NOT NULL)
+                  OR s.state <> 'SETTLED'
+                  OR h.remaining > 0
+                  OR (p.id IS NOT NULL AND (
+                      coalesce(m.amount, 0) + p.otherwise <> abs(sa.net)
+                      OR l.finding <> 'MATCHED' OR l.account_id IS DISTINCT FROM sa.id
+                      OR t.settlement_id <> s.id OR NOT t.is_exact
+                      OR (m.transfer_id IS NOT NULL AND (
+                          m.state <> 'COMMITTED' OR m.account_id <> held.id
+                          OR m.kind <> CASE WHEN sa.net > 0 THEN 'FUNDS_OUT' ELSE 'FUNDS_IN' END)))))""",
+    ),
+    Invariant(
         "positions_are_within_their_cover",
         "No position, including reserved amounts, is above its liquidity cover. An amount that a settlement without "
         "a liquidity check has paid to the position does not count.",

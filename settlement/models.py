@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from hub.test_currency import TEST_CURRENCY
-from ledger.models import Account, SettlementWindow
+from ledger.models import Account, FundsMovement, SettlementWindow
 from settlement.bank_statements.models import Statement, StatementLine
 from settlement.states import NEXT, State, WindowState
 
@@ -19,6 +19,7 @@ __all__ = [
     "ContentTotal",
     "Inclusion",
     "LedgerAccountType",
+    "Payment",
     "Settlement",
     "SettlementAccount",
     "SettlementEvent",
@@ -323,3 +324,59 @@ class SettlementEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.settlement_id} {self.state}"
+
+
+class Payment(models.Model):
+    """The settlement bank's payment of one account of a settlement, recorded together with the step SETTLED.
+
+    `movement` is empty if nothing was left to record. `otherwise` is the part of the account's net amount that was
+    recorded by hand before, or that two people have released from the hold on the cover.
+    """
+
+    account = models.OneToOneField(SettlementAccount, on_delete=models.PROTECT, related_name="payment")
+    movement = models.OneToOneField(FundsMovement, on_delete=models.PROTECT, related_name="+", null=True)
+    line = models.OneToOneField(StatementLine, on_delete=models.PROTECT, related_name="+")
+    otherwise = models.BigIntegerField()
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(otherwise__gte=0), name="a_payment_takes_nothing_back"),
+            models.CheckConstraint(
+                condition=Q(movement__isnull=False) | Q(otherwise__gt=0), name="a_payment_is_recorded_in_some_way"
+            ),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="a_payment_is_of_what_the_bank_moved",
+                operation=pgtrigger.Insert,
+                when=pgtrigger.Before,
+                func="""
+                    IF NOT EXISTS (
+                        SELECT FROM settlement_settlementaccount sa
+                        JOIN settlement_settlement s ON s.id = sa.settlement_id AND s.state = 'SETTLED'
+                        JOIN ledger_account a ON a.id = sa.account_id
+                        JOIN settlement_statementline l ON l.id = NEW.line_id AND l.account_id = sa.id
+                                                       AND l.finding = 'MATCHED'
+                        JOIN settlement_statement t ON t.id = l.statement_id AND t.settlement_id = s.id AND t.is_exact
+                        LEFT JOIN ledger_fundsmovement m ON m.transfer_id = NEW.movement_id
+                        LEFT JOIN ledger_account held ON held.id = m.account_id
+                        WHERE sa.id = NEW.account_id AND sa.net <> 0
+                          AND coalesce(m.amount, 0) + NEW.otherwise = abs(sa.net)
+                          AND (m.transfer_id IS NULL
+                               OR (m.state = 'COMMITTED'
+                                   AND m.kind = CASE WHEN sa.net > 0 THEN 'FUNDS_OUT' ELSE 'FUNDS_IN' END
+                                   AND held.type = 'SETTLEMENT' AND held.participant_id = a.participant_id
+                                   AND held.currency = a.currency))) THEN
+                        RAISE EXCEPTION 'the payment of account % is not what the bank moved', NEW.account_id
+                            USING ERRCODE = 'check_violation';
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
+            pgtrigger.Protect(name="payments_are_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"payment of {self.account_id}"

@@ -48,6 +48,15 @@ STEPS = (
 )
 
 
+def steps_left(now: str) -> tuple[State, ...]:
+    """Returns the steps that a settlement in this state has not completed yet, the next step first."""
+    if now == State.SETTLING:
+        return (State.SETTLED,)
+    if now == State.ABORTED:
+        return ()
+    return STEPS[STEPS.index(State(now)) + 1 :] if now in STEPS else STEPS
+
+
 def settlement_state(now: State, accounts: Collection[State]) -> State:
     """Returns the state of a settlement whose accounts have these states."""
     step = NEXT.get(now)

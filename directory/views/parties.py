@@ -2,15 +2,16 @@
 
 from dataclasses import replace
 
+from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from directory import alias_registry, party_lookups
+from directory import alias_registry, party_lookups, trial_lookups
 from directory.lookup_commands import AnswerParty, AskParty
 from directory.views.common import AliasView
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.parties import PartyPut
-from fspiop.errors import FspiopError
+from fspiop.errors import ErrorCode, FspiopError
 from hub import sql_execution
 from hub.agreement_outcomes import AtOracles
 from hub.api import forwarding
@@ -41,6 +42,9 @@ class PartyView(AliasView):
     @fspiop_schema("parties", request=PartyPut, answer=200, summary="Return the party of a lookup")
     def put(self, request: Request, **_: str) -> HttpResponse:
         body = self.read(PartyPut)
+        if self.fspiop.destination == settings.HUB_NAME:
+            is_asked = trial_lookups.take_answer(self.caller, self.fspiop.source, self.alias, body)
+            return _of_trial(is_asked)
         response = _bring_back(self, self.path)
         first_seen.screen(body.party, self.fspiop.source)
         return response
@@ -66,8 +70,18 @@ class PartyErrorView(AliasView):
 
     @fspiop_schema("parties", request=ErrorPut, answer=200, summary="Report an error about a lookup")
     def put(self, request: Request, **_: str) -> HttpResponse:
-        self.read(ErrorPut)
+        body = self.read(ErrorPut)
+        if self.fspiop.destination == settings.HUB_NAME:
+            code = body.error_information.error_code
+            return _of_trial(trial_lookups.take_error(self.caller, self.alias, code))
         return _bring_back(self, self.path + "/error")
+
+
+def _of_trial(is_asked: bool) -> HttpResponse:
+    """Responds to an answer that names the hub itself as its recipient."""
+    if not is_asked:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "the hub has not requested this party from the sender")
+    return taken()
 
 
 def _bring_back(view: AliasView, path: str) -> HttpResponse:

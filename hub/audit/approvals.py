@@ -21,6 +21,7 @@ from hub.audit.models import Approval, Consent
 from hub.sql_execution import execute
 
 _TIME = "SELECT clock_timestamp()"
+_MOST_WAITING = 1000
 # The hash of a secret cannot be used as a secret, but the hash should not be in an audit trail that many people read.
 _NOT_TOLD = frozenset({"secret_sha256"})
 
@@ -120,7 +121,7 @@ def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], No
     # The change is made before the audit entry is written. Writing the entry locks the audit trail, and `perform`
     # sometimes resolves a host name over the network.
     perform(approval)
-    return _end(approval, Approval.State.APPROVED, actor=checker, checker=checker)
+    return _end(approval, Approval.State.APPROVED, actor=checker.get_username(), checker=checker)
 
 
 @transaction.atomic
@@ -129,7 +130,7 @@ def refuse(approval_id: int, *, checker: User, reason: str) -> Approval:
     approval = _lock_open(approval_id, may_be_late=True)
     if checker.pk in (approval.maker_id, approval.holder_id):
         raise NotApproved(_("The requester of a change cannot reject it. Withdraw it instead."))
-    return _end(approval, Approval.State.REFUSED, actor=checker, checker=checker, decision=reason)
+    return _end(approval, Approval.State.REFUSED, actor=checker.get_username(), checker=checker, decision=reason)
 
 
 @transaction.atomic
@@ -141,7 +142,20 @@ def withdraw(approval_id: int, *, maker: User) -> Approval:
     approval = _lock_open(approval_id, may_be_late=True)
     if maker.pk not in (approval.maker_id, approval.holder_id):
         raise NotApproved(_("Only the requester of a change can withdraw it."))
-    return _end(approval, Approval.State.WITHDRAWN, actor=maker)
+    return _end(approval, Approval.State.WITHDRAWN, actor=maker.get_username())
+
+
+@transaction.atomic
+def withdraw_by_itself(approval_id: int, *, why: str) -> Approval:
+    """Withdraws a request that can never be approved any more. The hub itself is the actor."""
+    approval = _lock_open(approval_id, may_be_late=True)
+    return _end(approval, Approval.State.WITHDRAWN, actor=settings.HUB_NAME, decision=why)
+
+
+def waiting() -> list[Approval]:
+    """Returns the requests that wait for approval, the oldest first. At most `_MOST_WAITING` of them."""
+    found = Approval.objects.filter(state=Approval.State.PENDING, expires_at__gt=_now())
+    return list(found.order_by("id")[:_MOST_WAITING])
 
 
 def _consent(approval: Approval, checker: User) -> Approval:
@@ -175,7 +189,7 @@ def _lock_open(approval_id: int, *, may_be_late: bool = False) -> Approval:
 
 
 def _end(
-    approval: Approval, state: Approval.State, *, actor: User, checker: User | None = None, decision: str = ""
+    approval: Approval, state: Approval.State, *, actor: str, checker: User | None = None, decision: str = ""
 ) -> Approval:
     approval.state = state
     approval.checker = checker
@@ -185,7 +199,7 @@ def _end(
     record(
         f"approval_{state.value.lower()}",
         subject=approval.subject,
-        actor=actor.get_username(),
+        actor=actor,
         after={"approval": approval.pk, "kind": approval.kind, "maker": approval.asked_by},
     )
     return approval

@@ -36,6 +36,9 @@ class Message(models.Model):
     attempts = models.PositiveIntegerField(db_default=0)
     leased_until = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=512, db_default="")
+    # The time when an operator put a given-up request aside. The requester was notified, so the request is not sent
+    # again, and pages and figures no longer count it.
+    put_aside_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["id"]
@@ -51,6 +54,10 @@ class Message(models.Model):
             ),
             # given-up messages of a destination
             models.Index(fields=["destination", "id"], condition=Q(state="DEAD"), name="message_dead"),
+            # given-up messages that nobody has put aside, for the figures
+            models.Index(
+                fields=["destination"], condition=Q(state="DEAD", put_aside_at__isnull=True), name="message_given_up"
+            ),
             # overdue requests, the oldest of each requester first
             models.Index(
                 fields=["reply_to", "created_at"],
@@ -63,7 +70,11 @@ class Message(models.Model):
                 condition=Q(reply_to__isnull=True, error_path__isnull=True)
                 | Q(reply_to__isnull=False, error_path__isnull=False),
                 name="who_waits_for_a_request_can_be_told",
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(put_aside_at__isnull=True) | Q(state="DEAD", reply_to__isnull=False),
+                name="only_a_request_that_was_given_up_is_put_aside",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -52,7 +52,8 @@ _QUEUES = """
     ) waiting
     CROSS JOIN LATERAL (
         SELECT count(*) AS dead
-        FROM (SELECT FROM outbox_message WHERE destination_id = p.id AND state = 'DEAD' LIMIT %s) counted
+        FROM (SELECT FROM outbox_message WHERE destination_id = p.id AND state = 'DEAD' AND put_aside_at IS NULL
+              LIMIT %s) counted
     ) given_up
     WHERE (%s::bigint IS NULL OR p.id = %s::bigint) AND (waiting.pending > 0 OR given_up.dead > 0)
     ORDER BY p.name

@@ -1,5 +1,6 @@
 """Lets operators send given-up messages of the outbox again."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.db import transaction
@@ -44,14 +45,28 @@ def send_again(message_id: int, *, actor: str) -> Message:
     return message
 
 
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """The numbers of given-up messages that are sent again, and of given-up requests that were put aside."""
+
+    sent: int
+    put_aside: int
+
+
 @transaction.atomic
-def send_all_again(destination_id: int, *, actor: str) -> int:
-    """Sends all given-up messages to one participant again. Returns the number of messages that the hub sends again."""
-    dead = Message.objects.filter(destination_id=destination_id, state=Message.State.DEAD, reply_to__isnull=True)
+def send_all_again(destination_id: int, *, actor: str) -> Cleared:
+    """Sends all given-up callbacks to one participant again, and puts its given-up requests aside.
+
+    A request is not sent again, because its requester was notified of the failure. The answer to a late request would
+    reach a requester that does not wait for it any more.
+    """
+    dead = Message.objects.filter(destination_id=destination_id, state=Message.State.DEAD, put_aside_at__isnull=True)
     name = dead.values_list("destination__name", flat=True).first()
     if name is None:
-        return 0
-    count = dead.update(state=Message.State.PENDING, due_at=datetime.now(UTC))
-    record("callbacks_resent", subject=name, actor=actor, after={"messages": count})
+        return Cleared(0, 0)
+    now = datetime.now(UTC)
+    put_aside = dead.filter(reply_to__isnull=False).update(put_aside_at=now)
+    sent = dead.filter(reply_to__isnull=True).update(state=Message.State.PENDING, due_at=now)
+    record("callbacks_resent", subject=name, actor=actor, after={"messages": sent, "putAside": put_aside})
     transaction.on_commit(lambda: outbox.poke({destination_id}))
-    return count
+    return Cleared(sent, put_aside)

@@ -28,6 +28,11 @@ class Participant(models.Model):
     # permanently.
     leaving_since = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
+    # While the participant is leaving: whether it could send and receive before. This is restored if it stays.
+    could_send = models.BooleanField(null=True, blank=True)
+    could_receive = models.BooleanField(null=True, blank=True)
+    # The time since when a new participant is being onboarded. Empty once the participant is live.
+    onboarding_since = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["id"]
@@ -49,6 +54,10 @@ class Participant(models.Model):
             models.CheckConstraint(
                 condition=models.Q(closed_at__isnull=True) | models.Q(is_active=False, leaving_since__isnull=False),
                 name="who_is_closed_has_left",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(onboarding_since__isnull=True) | models.Q(may_send=False, may_receive=False),
+                name="who_is_not_live_begins_no_payment",
             ),
             models.UniqueConstraint(Lower("name"), name="participant_names_differ_in_more_than_case"),
             models.UniqueConstraint(

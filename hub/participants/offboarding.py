@@ -21,23 +21,27 @@ def begin(participant: Participant, *, actor: str) -> None:
     if participant.leaving_since is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving already")
     before = {"maySend": participant.may_send, "mayReceive": participant.may_receive}
+    participant.could_send, participant.could_receive = participant.may_send, participant.may_receive
     participant.may_send = participant.may_receive = False
     participant.leaving_since = timezone.now()
-    participant.save(update_fields=["may_send", "may_receive", "leaving_since"])
+    participant.save(update_fields=["may_send", "may_receive", "could_send", "could_receive", "leaving_since"])
     record("leaving_begun", subject=participant.name, actor=actor, before=before)
 
 
 @transaction.atomic
 def stay(participant: Participant, *, actor: str) -> None:
-    """Cancels the off-boarding, so that the participant may send and receive again. Credentials that were revoked
-    during the off-boarding stay revoked."""
+    """Cancels the off-boarding: the participant may do again what it could do before, and no more.
+
+    Revoked credentials stay revoked.
+    """
     participant = lock_open(participant)
     if participant.leaving_since is None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is not leaving")
-    participant.may_send = participant.may_receive = True
-    participant.leaving_since = None
-    participant.save(update_fields=["may_send", "may_receive", "leaving_since"])
-    record("leaving_taken_back", subject=participant.name, actor=actor)
+    participant.may_send, participant.may_receive = bool(participant.could_send), bool(participant.could_receive)
+    participant.could_send = participant.could_receive = participant.leaving_since = None
+    participant.save(update_fields=["may_send", "may_receive", "could_send", "could_receive", "leaving_since"])
+    after = {"maySend": participant.may_send, "mayReceive": participant.may_receive}
+    record("leaving_taken_back", subject=participant.name, actor=actor, after=after)
 
 
 @transaction.atomic

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
@@ -21,15 +22,39 @@ def hub() -> Participant:
 
 
 @transaction.atomic
-def create(*, name: str, is_proxy: bool = False, actor: str) -> Participant:
-    """Creates an active participant. Refuses a name that differs only in case from an existing name."""
+def create(*, name: str, is_proxy: bool = False, is_live: bool = True, actor: str) -> Participant:
+    """Creates an active participant. Refuses a name that differs only in case from an existing name.
+
+    A participant that is not live may connect to the hub, but can neither send nor receive payments before `go_live`.
+    """
     if name.lower() in _NAMES_NOT_GIVEN or name.lower() == settings.HUB_NAME.lower():
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"name {name!r} is reserved; choose another")
     if Participant.objects.filter(name__iexact=name).exists():
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"Participant {name} has already been registered")
-    participant = Participant.objects.create(name=name, is_proxy=is_proxy)
-    record("participant_created", subject=name, actor=actor, after={"name": name, "isProxy": is_proxy})
+    participant = Participant.objects.create(
+        name=name,
+        is_proxy=is_proxy,
+        may_send=is_live,
+        may_receive=is_live,
+        onboarding_since=None if is_live else timezone.now(),
+    )
+    after = {"name": name, "isProxy": is_proxy} | ({} if is_live else {"isLive": False})
+    record("participant_created", subject=name, actor=actor, after=after)
     return participant
+
+
+@transaction.atomic
+def go_live(participant: Participant, *, actor: str) -> None:
+    """Ends the onboarding: the participant may send and receive payments. The caller has checked that it is ready."""
+    participant = lock_open(participant)
+    if participant.onboarding_since is None:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is live already")
+    if participant.leaving_since is not None:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving; cancel the off-boarding first")
+    participant.may_send = participant.may_receive = True
+    participant.onboarding_since = None
+    participant.save(update_fields=["may_send", "may_receive", "onboarding_since"])
+    record("participant_went_live", subject=participant.name, actor=actor)
 
 
 def lock_open(participant: Participant) -> Participant:
@@ -65,6 +90,8 @@ def set_directions(participant: Participant, *, may_send: bool, may_receive: boo
     participant = lock_open(participant)
     if participant.leaving_since is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving; cancel the off-boarding first")
+    if participant.onboarding_since is not None:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is not live yet")
     before = {"maySend": participant.may_send, "mayReceive": participant.may_receive}
     participant.may_send, participant.may_receive = may_send, may_receive
     participant.save(update_fields=["may_send", "may_receive"])

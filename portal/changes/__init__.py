@@ -3,6 +3,9 @@
 `KINDS` lists the kinds of change.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -31,7 +34,7 @@ from portal.changes import (
     try_out,
     users,
 )
-from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, by_name
+from portal.changes.change_kind import CanNotBeDone, Kind, Line, Outdated, Payload, by_name
 from portal.users import Refused
 from portal.visitor import Visitor, visitor_for
 from portal.words.errors import words_for
@@ -58,18 +61,26 @@ KINDS = by_name(
 
 
 def ask(visitor: Visitor, kind: str, *, subject: str, payload: Payload, reason: str) -> Approval:
-    """Submits a request for a change. Raises NotApproved if this visitor has no right to request this change."""
+    """Submits a request for a change.
+
+    Raises NotApproved with the reason if this visitor may not request this change, or if the change is impossible now.
+    """
     if visitor.user is not None and not visitor.is_confirmed:
         raise NotApproved(_not_confirmed())
-    if not visitor.may(KINDS[kind].ask) or visitor.user is None:
+    found = KINDS[kind]
+    if not visitor.may(found.ask) or visitor.user is None:
         raise NotApproved(_("Your roles do not allow you to submit this request."))
+    if found.is_tried_out:
+        with _reasons_told():
+            try_out.make_and_roll_back(found, payload)
     return approvals.ask(kind=kind, subject=subject, payload=payload, reason=reason, maker=visitor.user)
 
 
 def approve(visitor: Visitor, approval_id: int) -> Approval:
     """Approves a request and makes the change.
 
-    If the change is not possible, raises NotApproved and changes nothing.
+    If the change is not possible, raises NotApproved and changes nothing. If the change can never be possible again,
+    the hub also withdraws the request.
     """
     checker = _checker(visitor, approval_id)
 
@@ -83,7 +94,21 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
             kind.then(approval.payload, approval.maker or approval.holder, checker)
 
     try:
-        return approvals.approve(approval_id, checker=checker, perform=perform)
+        with _reasons_told():
+            done = approvals.approve(approval_id, checker=checker, perform=perform)
+    except Outdated as reason:
+        _withdraw_by_itself(approval_id)
+        raise NotApproved(f"{reason} {_('The hub has withdrawn this request. Submit a new one.')}") from None
+    return done
+
+
+@contextmanager
+def _reasons_told() -> Iterator[None]:
+    """Turns the errors of a change, except Outdated, into the error that the pages show."""
+    try:
+        yield
+    except Outdated:
+        raise
     except (CanNotBeDone, Refused) as reason:
         raise NotApproved(str(reason)) from None
     except FspiopError as error:
@@ -98,6 +123,31 @@ def _others_who_approved(approval: Approval, kind: Kind) -> list[User]:
             text = _("%(name)s approved this request, but no longer has permission. Reject it and submit a new one.")
             raise NotApproved(text % {"name": each.get_username()})
     return found
+
+
+def withdraw_outdated() -> int:
+    """Withdraws the requests that can never be approved any more. Returns their number."""
+    count = 0
+    for approval in approvals.waiting():
+        check = KINDS[approval.kind].check_still
+        try:
+            if check is not None:
+                check(approval.payload)
+        except Outdated:
+            count += _withdraw_by_itself(approval.pk)
+        except CanNotBeDone:
+            continue  # a person reads the reason when they approve the request
+    return count
+
+
+@transaction.atomic
+def _withdraw_by_itself(approval_id: int) -> bool:
+    """Returns whether the request still waited."""
+    try:
+        _discarded(approvals.withdraw_by_itself(approval_id, why=Outdated.KEPT))
+    except NotApproved:
+        return False
+    return True
 
 
 def _check_asker(approval: Approval, kind: Kind) -> None:

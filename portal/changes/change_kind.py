@@ -7,7 +7,9 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
+from fspiop.errors import FspiopError
 from hub.participants.models import Participant
 from portal.permissions import Right
 
@@ -15,7 +17,23 @@ Payload = dict[str, Any]
 
 
 class CanNotBeDone(Exception):
-    """The error with the reason why a change is not possible now. The approver reads this reason."""
+    """The error with the reason why a change is not possible now. The approver reads this reason.
+
+    `refusal` is the error that a program gets instead, with its code.
+    """
+
+    def __init__(self, reason: str = "", *, refusal: FspiopError | None = None) -> None:
+        super().__init__(reason)
+        self.refusal = refusal
+
+
+class Outdated(CanNotBeDone):
+    """The error if a change can never be possible again, so that the hub withdraws its request."""
+
+    KEPT = gettext_noop("The data changed after the request was submitted.")  # stored as the reason of the withdrawal
+
+    def __init__(self) -> None:
+        super().__init__(_("The data has changed since this request was submitted."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +64,19 @@ class Kind:
     done: Promise | None = None
     # Runs in the transaction that rejects or withdraws the request, and deletes what waited for its approval.
     discard: Callable[[Payload], None] | None = None
+    # Returns the present limits and figures that the approver compares with the request, while the request waits.
+    circumstances: Callable[[Payload], list[Line]] | None = None
+    # Raises Outdated if the change can never be possible again. Takes no lock and changes nothing.
+    check_still: Callable[[Payload], None] | None = None
+    # False for changes for which even the attempt would make payments wait, because it takes a lock that they share.
+    is_tried_out: bool = True
+
+
+def told_amount(amount: int, currency: str) -> str:
+    """Returns an amount with its currency, as the pages show it."""
+    from portal.templatetags.portal import money  # the template tags import the changes
+
+    return f"{money(amount, currency)} {currency}"
 
 
 def by_name(*kinds: Kind) -> Mapping[str, Kind]:
@@ -60,8 +91,6 @@ def participant_named(name: str) -> Participant:
 
 
 def must_still_be(now: Any, asked: Any) -> None:
-    """Raises CanNotBeDone if the value has changed since the request was submitted."""
+    """Raises Outdated if the value has changed since the request was submitted."""
     if now != asked:
-        raise CanNotBeDone(
-            _("The data has changed since this request was submitted. Reject this request and submit a new one.")
-        )
+        raise Outdated

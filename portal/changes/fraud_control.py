@@ -128,7 +128,16 @@ def _kind(
         except NotChanged as reason:
             raise CanNotBeDone(str(reason)) from None
 
-    return Kind(name, title, Right.ASK_FRAUD_CONTROL, Right.CHECK_FRAUD_CONTROL, describe, perform, discard=discard)
+    return Kind(
+        name,
+        title,
+        Right.ASK_FRAUD_CONTROL,
+        Right.CHECK_FRAUD_CONTROL,
+        describe,
+        perform,
+        discard=discard,
+        is_tried_out=False,
+    )
 
 
 def _discard_file(payload: Payload) -> None:

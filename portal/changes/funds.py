@@ -4,9 +4,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ledger import accounts_and_funds, settlement_holds
-from ledger.models import Account
-from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, participant_named
+from ledger.models import Account, FundsMovement
+from portal.changes.change_kind import CanNotBeDone, Kind, Line, Outdated, Payload, participant_named, told_amount
 from portal.permissions import Right
+from portal.queries.positions import Standing, standings
 
 
 def _settlement_account(payload: Payload) -> Account:
@@ -44,6 +45,36 @@ def _describe_out(payload: Payload) -> list[Line]:
     return lines
 
 
+def _standing(payload: Payload) -> Standing | None:
+    found = standings(participant_named(payload["participant"]))
+    return next((standing for standing in found if standing.currency == payload["currency"]), None)
+
+
+def _circumstances(payload: Payload) -> list[Line]:
+    """Returns the cover, and the parts of the cover that are in use."""
+    standing, currency = _standing(payload), payload["currency"]
+    if standing is None:
+        return []
+    in_use = max(0, standing.used)
+    return [
+        Line(_("Cover now"), standing.cover, currency),
+        Line(_("On hold for settlements"), standing.on_hold, currency),
+        Line(_("Part of the cover in use"), in_use, currency),
+        Line(_("Free for a withdrawal"), max(0, standing.cover - in_use), currency),
+    ]
+
+
+def _circumstances_in(payload: Payload) -> list[Line]:
+    standing, currency = _standing(payload), payload["currency"]
+    if standing is None:
+        return []
+    return [
+        Line(_("Cover now"), standing.cover, currency),
+        Line(_("Cover after the change"), standing.cover + payload["amount"], currency),
+        Line(_("Part of the cover in use"), max(0, standing.used), currency),
+    ]
+
+
 def _describe_end(payload: Payload) -> list[Line]:
     paid = (
         _("The bank paid the money out")
@@ -71,18 +102,36 @@ def _extensions(payload: Payload) -> list[tuple[str, str]]:
 
 
 def _reserve_out(payload: Payload, actor: str) -> None:
-    accounts_and_funds.prepare_funds_out(
-        _settlement_account(payload),
-        transfer_id=payload["transfer_id"],
-        amount=payload["amount"],
-        reason=payload["reason"],
-        external_reference=payload["reference"],
-        actor=actor,
-        extensions=_extensions(payload),
-    )
+    try:
+        accounts_and_funds.prepare_funds_out(
+            _settlement_account(payload),
+            transfer_id=payload["transfer_id"],
+            amount=payload["amount"],
+            reason=payload["reason"],
+            external_reference=payload["reference"],
+            actor=actor,
+            extensions=_extensions(payload),
+        )
+    except accounts_and_funds.NotFree as short:
+        told = {
+            "most": told_amount(short.most, payload["currency"]),
+            "amount": told_amount(payload["amount"], payload["currency"]),
+        }
+        raise CanNotBeDone(
+            _("At most %(most)s can be paid out: the rest is in use or on hold. The request is for %(amount)s.") % told,
+            refusal=short,
+        ) from None
+
+
+def _check_still_reserved(payload: Payload) -> None:
+    """A withdrawal ends once. A request for the outcome that the withdrawal already has changes nothing."""
+    state = FundsMovement.objects.filter(pk=payload["transfer_id"]).values_list("state", flat=True).first()
+    if state is not None and state != "RESERVED":
+        raise Outdated
 
 
 def _end_out(payload: Payload, actor: str) -> None:
+    _check_still_reserved(payload)
     accounts_and_funds.end_funds_out(
         _settlement_account(payload),
         transfer_id=payload["transfer_id"],
@@ -95,7 +144,14 @@ def _end_out(payload: Payload, actor: str) -> None:
 
 _RIGHTS = (Right.ASK_FUNDS, Right.CHECK_FUNDS)
 KINDS = [
-    Kind("funds_in", gettext_lazy("Record funds in"), *_RIGHTS, _describe, _record_in),
+    Kind(
+        "funds_in",
+        gettext_lazy("Record funds in"),
+        *_RIGHTS,
+        _describe,
+        _record_in,
+        circumstances=_circumstances_in,
+    ),
     Kind(
         "funds_out",
         gettext_lazy("Reserve funds out"),
@@ -103,6 +159,15 @@ KINDS = [
         Right.CHECK_FUNDS,
         _describe_out,
         _reserve_out,
+        circumstances=_circumstances,
     ),
-    Kind("end_funds_out", gettext_lazy("Record the outcome of funds out"), *_RIGHTS, _describe_end, _end_out),
+    Kind(
+        "end_funds_out",
+        gettext_lazy("Record the outcome of funds out"),
+        *_RIGHTS,
+        _describe_end,
+        _end_out,
+        circumstances=_circumstances,
+        check_still=_check_still_reserved,
+    ),
 ]

@@ -3,10 +3,11 @@
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ledger import accounts_and_funds
+from ledger import accounts_and_funds, limits
 from ledger.models import Account
 from portal.changes.change_kind import Kind, Line, Payload, must_still_be, participant_named
 from portal.permissions import Right
+from portal.queries.positions import standings
 
 
 def _describe(payload: Payload) -> list[Line]:
@@ -34,8 +35,38 @@ def _perform(payload: Payload, actor: str) -> None:
     )
 
 
+def _circumstances(payload: Payload) -> list[Line]:
+    """Returns the figures that show the effect of the new cap."""
+    currency = payload["currency"]
+    found = standings(participant_named(payload["participant"]))
+    standing = next((standing for standing in found if standing.currency == currency), None)
+    if standing is None:
+        return []
+    limit = limits.limit_of(payload["ndc"], standing.cover)
+    return [
+        Line(_("Position with reserved amounts"), standing.used, currency),
+        Line(_("Cover now"), standing.cover, currency),
+        Line(_("Limit after the change: the lower of cap and cover"), limit, currency),
+        Line(_("Free after the change"), max(0, limit - standing.used), currency),
+    ]
+
+
+def _check_still(payload: Payload) -> None:
+    accounts = Account.objects.filter(
+        participant=participant_named(payload["participant"]), currency=payload["currency"], type=Account.Type.POSITION
+    )
+    must_still_be(accounts.values_list("net_debit_cap", flat=True).first(), payload["ndc_before"])
+
+
 KINDS = [
     Kind(
-        "change_cap", gettext_lazy("Change a net debit cap"), Right.ASK_LIMITS, Right.CHECK_LIMITS, _describe, _perform
+        "change_cap",
+        gettext_lazy("Change a net debit cap"),
+        Right.ASK_LIMITS,
+        Right.CHECK_LIMITS,
+        _describe,
+        _perform,
+        circumstances=_circumstances,
+        check_still=_check_still,
     )
 ]

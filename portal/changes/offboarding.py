@@ -15,7 +15,7 @@ from settlement.services import closing_participants
 
 AFTER = {
     "begin_leaving": gettext_lazy("no new payments; reserved payments are still fulfilled, rejected or expire"),
-    "stay": gettext_lazy("may send and receive again; revoked credentials stay revoked"),
+    "stay": gettext_lazy("may send and receive as before the off-boarding; revoked credentials stay revoked"),
     "revoke_all": gettext_lazy("all certificates, keys and clients are permanently revoked, and their tokens end"),
     "close_participant": gettext_lazy(
         "the participant and its accounts are permanently closed, and its users can no longer sign in"

@@ -11,7 +11,8 @@ from hub.participants.endpoint_types_and_urls import BASE
 from hub.participants.models import Credential, Participant
 from ledger import accounts_and_funds
 from ledger.models import Account
-from portal.changes.change_kind import Kind, Line, Payload, participant_named
+from portal import go_live_checks
+from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
 from portal.changes.credentials import described_key, described_request
 from portal.changes.profile import told_contact, told_networks
 from portal.permissions import Right
@@ -51,7 +52,7 @@ def _heading(text: str) -> Line:
 def _onboard(payload: Payload, actor: str) -> None:
     name = payload["participant"]
     for found in _currencies(payload):
-        participant = _open(name, found["currency"], found["ndc"], actor)
+        participant = _open(name, found["currency"], found["ndc"], actor, is_live=False)
     if payload["endpoint"]:
         participants.set_endpoint(participant, endpoint_type=BASE, value=payload["endpoint"], actor=actor)
     if payload.get("networks"):
@@ -64,12 +65,14 @@ def _onboard(payload: Payload, actor: str) -> None:
         credentials.add_signing_key(participant, key=payload["key"], actor=actor)
 
 
-def _open(name: str, currency: str, ndc: int, actor: str) -> Participant:
+def _open(name: str, currency: str, ndc: int, actor: str, *, is_live: bool) -> Participant:
     held = set(Account.objects.filter(participant__is_hub=True, currency=currency).values_list("type", flat=True))
     for account_type in (Account.Type.HUB_RECONCILIATION, Account.Type.HUB_MULTILATERAL_SETTLEMENT):
         if account_type not in held:
             accounts_and_funds.open_hub_account(account_type=account_type, currency=currency, actor=actor)
-    participant = accounts_and_funds.register_participant(name=name, currency=currency, is_proxy=False, actor=actor)
+    participant = accounts_and_funds.register_participant(
+        name=name, currency=currency, is_proxy=False, actor=actor, is_live=is_live
+    )
     accounts_and_funds.set_initial_limit(participant, currency=currency, ndc=ndc, actor=actor)
     return participant
 
@@ -82,11 +85,58 @@ def _describe_currency(payload: Payload) -> list[Line]:
 
 
 def _add_currency(payload: Payload, actor: str) -> None:
-    _open(participant_named(payload["participant"]).name, payload["currency"], payload["ndc"], actor)
+    _open(participant_named(payload["participant"]).name, payload["currency"], payload["ndc"], actor, is_live=True)
+
+
+def _describe_go_live(payload: Payload) -> list[Line]:
+    return [
+        Line(_("Participant"), payload["participant"]),
+        Line(_("After"), _("live: may send and receive payments")),
+    ]
+
+
+def _checks_now(payload: Payload) -> list[Line]:
+    found = go_live_checks.checks_of(participant_named(payload["participant"]))
+    return [Line(str(check.title), f"{check.word}: {check.text}") for check in found]
+
+
+def _check_still_onboarding(payload: Payload) -> None:
+    must_still_be(participant_named(payload["participant"]).onboarding_since is not None, True)
+
+
+def _go_live(payload: Payload, actor: str) -> None:
+    _check_still_onboarding(payload)
+    participant = participant_named(payload["participant"])
+    failed = next((check for check in go_live_checks.checks_of(participant) if check.stops), None)
+    if failed is not None:
+        raise CanNotBeDone(
+            _("%(name)s cannot go live yet. %(check)s: %(why)s")
+            % {"name": participant.name, "check": failed.title, "why": failed.text}
+        )
+    participants.go_live(participant, actor=actor)
 
 
 _RIGHTS = (Right.ASK_PARTICIPANTS, Right.CHECK_PARTICIPANTS)
 KINDS = [
-    Kind("onboard", gettext_lazy("Onboard a participant"), *_RIGHTS, described, _onboard),
+    Kind(
+        "onboard",
+        gettext_lazy("Onboard a participant"),
+        *_RIGHTS,
+        described,
+        _onboard,
+        done=gettext_lazy(
+            "Request approved. The participant exists, but it is not live: it cannot send or receive payments yet. The "
+            "page Go-live shows what is missing."
+        ),
+    ),
+    Kind(
+        "go_live",
+        gettext_lazy("Let a participant go live"),
+        *_RIGHTS,
+        _describe_go_live,
+        _go_live,
+        circumstances=_checks_now,
+        check_still=_check_still_onboarding,
+    ),
     Kind("add_currency", gettext_lazy("Add a currency"), *_RIGHTS, _describe_currency, _add_currency),
 ]

@@ -5,8 +5,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from hub.participants import services as participants
-from hub.participants.models import Endpoint
-from portal.changes.change_kind import Kind, Line, Payload, must_still_be, participant_named
+from hub.participants.models import Endpoint, Participant
+from ledger import accounts_and_funds
+from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
 from portal.may_send_receive import Direction
 from portal.permissions import Right
 
@@ -17,9 +18,42 @@ def _describe_activity(payload: Payload) -> list[Line]:
 
 
 def _set_active(payload: Payload, actor: str) -> None:
+    _check_activity_still(payload)
     participant = participant_named(payload["participant"])
-    must_still_be(participant.is_active, payload.get("before", not payload["is_active"]))
-    participants.set_active(participant, is_active=payload["is_active"], actor=actor)
+    try:
+        accounts_and_funds.set_participant_active(participant, is_active=payload["is_active"], actor=actor)
+    except accounts_and_funds.StillOwes as refusal:
+        raise CanNotBeDone(
+            _(
+                "%(name)s still has reserved or owed amounts. This scheme disables a participant only when nothing "
+                "is reserved or owed."
+            )
+            % {"name": participant.name},
+            refusal=refusal,
+        ) from None
+
+
+def owed_lines(participant: Participant) -> list[Line]:
+    """Returns what a participant has reserved and owes, for the people who decide to disable it."""
+    lines = []
+    for owing in accounts_and_funds.owing_of(participant):
+        for label, amount in (
+            (_("Reserved"), owing.reserved),
+            (_("Owed for payments"), owing.owed),
+            (_("Owed to the settlement bank"), owing.on_hold),
+        ):
+            if amount:
+                lines.append(Line(label, amount, owing.currency))
+    return lines or [Line(_("Reserved or owed"), _("nothing"))]
+
+
+def _activity_circumstances(payload: Payload) -> list[Line]:
+    return [] if payload["is_active"] else owed_lines(participant_named(payload["participant"]))
+
+
+def _check_activity_still(payload: Payload) -> None:
+    before = payload.get("before", not payload["is_active"])
+    must_still_be(participant_named(payload["participant"]).is_active, before)
 
 
 def _describe_directions(payload: Payload) -> list[Line]:
@@ -31,10 +65,15 @@ def _describe_directions(payload: Payload) -> list[Line]:
 
 
 def _set_directions(payload: Payload, actor: str) -> None:
+    _check_directions_still(payload)
     participant = participant_named(payload["participant"])
-    must_still_be([participant.may_send, participant.may_receive], payload["before"])
     may_send, may_receive = Direction(payload["direction"]).allows
     participants.set_directions(participant, may_send=may_send, may_receive=may_receive, actor=actor)
+
+
+def _check_directions_still(payload: Payload) -> None:
+    participant = participant_named(payload["participant"])
+    must_still_be([participant.may_send, participant.may_receive], payload["before"])
 
 
 def _describe_endpoint(payload: Payload) -> list[Line]:
@@ -47,23 +86,41 @@ def _describe_endpoint(payload: Payload) -> list[Line]:
 
 
 def _set_endpoint(payload: Payload, actor: str) -> None:
+    _check_endpoint_still(payload)
+    participants.set_endpoint(
+        _owner_of_endpoint(payload), endpoint_type=payload["type"], value=payload["value"], actor=actor
+    )
+
+
+def _owner_of_endpoint(payload: Payload) -> Participant:
     # Programs may also set endpoints of the hub itself: the addresses to which it sends its own e-mails.
     is_hubs = payload["participant"] == settings.HUB_NAME
-    participant = participants.hub() if is_hubs else participant_named(payload["participant"])
-    now = Endpoint.objects.filter(participant=participant, type=payload["type"]).values_list("value", flat=True).first()
-    must_still_be(now or "", payload["before"])
-    participants.set_endpoint(participant, endpoint_type=payload["type"], value=payload["value"], actor=actor)
+    return participants.hub() if is_hubs else participant_named(payload["participant"])
+
+
+def _check_endpoint_still(payload: Payload) -> None:
+    found = Endpoint.objects.filter(participant=_owner_of_endpoint(payload), type=payload["type"])
+    must_still_be(found.values_list("value", flat=True).first() or "", payload["before"])
 
 
 _RIGHTS = (Right.ASK_PARTICIPANTS, Right.CHECK_PARTICIPANTS)
 KINDS = [
-    Kind("set_active", gettext_lazy("Pause or resume a participant"), *_RIGHTS, _describe_activity, _set_active),
+    Kind(
+        "set_active",
+        gettext_lazy("Pause or resume a participant"),
+        *_RIGHTS,
+        _describe_activity,
+        _set_active,
+        circumstances=_activity_circumstances,
+        check_still=_check_activity_still,
+    ),
     Kind(
         "set_directions",
         gettext_lazy("Change whether a participant may send and receive"),
         *_RIGHTS,
         _describe_directions,
         _set_directions,
+        check_still=_check_directions_still,
     ),
     Kind(
         "set_endpoint",
@@ -72,5 +129,6 @@ KINDS = [
         Right.CHECK_PARTICIPANTS,
         _describe_endpoint,
         _set_endpoint,
+        check_still=_check_endpoint_still,
     ),
 ]

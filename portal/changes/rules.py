@@ -88,9 +88,44 @@ def _describe_held(payload: Payload) -> list[Line]:
 _RIGHTS = (Right.ASK_RULES, Right.CHECK_RULES)
 _DESK = (Right.ASK_FRAUD_CONTROL, Right.CHECK_FRAUD_CONTROL)
 KINDS = [
-    Kind("activate_rules", gettext_lazy("Activate a version of the rules"), *_RIGHTS, _describe_activation, _activate),
-    Kind("cancel_rules", gettext_lazy("Cancel an activation of rules"), *_RIGHTS, _describe_cancelling, _cancel),
-    Kind("grant_variance", gettext_lazy("Exempt a DFSP from a rule"), *_RIGHTS, _describe_variance, _grant),
-    Kind("release_held", gettext_lazy("Release a held transfer"), *_DESK, _describe_held, actions.release),
-    Kind("refuse_held", gettext_lazy("Refuse a held transfer"), *_DESK, _describe_held, actions.refuse),
+    Kind(
+        "activate_rules",
+        gettext_lazy("Activate a version of the rules"),
+        *_RIGHTS,
+        _describe_activation,
+        _activate,
+        is_tried_out=False,
+    ),
+    Kind(
+        "cancel_rules",
+        gettext_lazy("Cancel an activation of rules"),
+        *_RIGHTS,
+        _describe_cancelling,
+        _cancel,
+        is_tried_out=False,
+    ),
+    Kind(
+        "grant_variance",
+        gettext_lazy("Exempt a DFSP from a rule"),
+        *_RIGHTS,
+        _describe_variance,
+        _grant,
+        is_tried_out=False,
+    ),
+    Kind(
+        "release_held",
+        gettext_lazy("Release a held transfer"),
+        *_DESK,
+        _describe_held,
+        actions.release,
+        is_tried_out=False,
+    ),
+    Kind(
+        "refuse_held",
+        gettext_lazy("Refuse a held transfer"),
+        *_DESK,
+        _describe_held,
+        actions.refuse,
+        is_tried_out=False,
+    ),
 ]

@@ -1,19 +1,46 @@
 """Continues and aborts settlements, and releases cover on hold."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from hub.participants.models import Participant
 from ledger import accounts_and_funds as ledger
 from ledger.models import Account, CoverHold
-from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
+from ledger.settlement_payments import TooLittle
+from portal.changes.change_kind import (
+    CanNotBeDone,
+    Kind,
+    Line,
+    Outdated,
+    Payload,
+    must_still_be,
+    participant_named,
+    told_amount,
+)
 from portal.permissions import Right
+from portal.queries.positions import standings
 from settlement import services
-from settlement.change_request_terms import evidence_of, wishes_of
-from settlement.decide import Answer
-from settlement.models import Settlement, StatementLine
+from settlement.change_request_terms import evidence_of, terms, wishes_of
+from settlement.decide import Answer, Refusal
+from settlement.models import Settlement, SettlementAccount, Statement, StatementLine
+from settlement.services import payments
 from settlement.states import State
+
+_CAN_NOT = {
+    Refusal.NO_STEP: gettext_lazy("The accounts of this settlement cannot take this step in their present state."),
+    Refusal.ABOVE_CAP: gettext_lazy(
+        "The position of %(name)s would exceed its net debit cap, because it has already spent the amount that it is "
+        "owed. Raise its cap first."
+    ),
+    Refusal.ABOVE_COVER: gettext_lazy(
+        "The position of %(name)s would exceed its cover, because it has already spent the amount that it is owed. "
+        "Record its funds in first."
+    ),
+}
+_MOST_SHOWN = 20
 
 
 def _locked(payload: Payload) -> Settlement:
@@ -99,7 +126,88 @@ def _all_or_none(answers: list[Answer]) -> None:
     """Raises CanNotBeDone if one of the steps was refused, because the approver approved the change as a whole."""
     for answer in answers:
         if answer.refusal:
-            raise CanNotBeDone(answer.refusal.value[1])
+            name = Participant.objects.filter(pk=answer.wish.participant_id).values_list("name", flat=True).first()
+            raise CanNotBeDone(str(_CAN_NOT.get(answer.refusal, answer.refusal.value[1])) % {"name": name})
+
+
+def payment_terms(settlement: Settlement, statement: Statement, reason: str) -> Payload:
+    """Returns the payload of a request to settle and to record the bank's payments."""
+    proposals = payments.proposed(settlement, statement)
+    return terms(settlement, State.SETTLED.value, reason) | {"payments": [each.terms() for each in proposals]}
+
+
+def described_payments(said: Sequence[Sequence[Any]]) -> list[Line]:
+    """Returns one line for each payment, and the totals."""
+    lines: list[Line] = []
+    totals: dict[tuple[str, bool], int] = {}
+    for _account, name, currency, is_out, amount, otherwise in said:
+        totals[currency, is_out] = totals.get((currency, is_out), 0) + amount
+        label = _("%(name)s, funds out") if is_out else _("%(name)s, funds in")
+        lines.append(Line(label % {"name": name}, amount, currency))
+        if otherwise:
+            label = _("%(name)s, recorded or released before")
+            lines.append(Line(label % {"name": name}, otherwise, currency))
+    for (currency, is_out), amount in sorted(totals.items()):
+        lines.append(Line(_("Total of funds out") if is_out else _("Total of funds in"), amount, currency))
+    return lines
+
+
+def _describe_payments(payload: Payload) -> list[Line]:
+    return [*_describe(payload), *described_payments(payload["payments"])]
+
+
+def _settle(payload: Payload, actor: str) -> None:
+    settlement = _locked(payload)
+    references = _checked_references(payload, settlement)
+    try:
+        payments.settle(
+            settlement.pk,
+            statement_id=(payload["statement"] or {}).get("id", 0),
+            agreed=payload["payments"],
+            reason=payload["reason"],
+            actor=actor,
+            references=references,
+        )
+    except payments.NotPaid as reason:
+        raise CanNotBeDone(str(reason)) from None
+    except TooLittle as short:
+        told = {"name": short.name, "most": told_amount(short.most, short.currency)}
+        raise CanNotBeDone(
+            _("%(name)s has only %(most)s for its payment: the rest of its money is in use or on hold.") % told
+        ) from None
+    except payments.Differs:
+        raise Outdated from None
+
+
+def _check_still(payload: Payload) -> None:
+    found = Settlement.objects.filter(pk=payload["settlement"]).first()
+    must_still_be(found.state if found else None, payload["before"])
+    if found is not None and payload["to"] == State.SETTLED:
+        must_still_be(evidence_of(found), payload.get("statement"))
+
+
+def _circumstances(payload: Payload) -> list[Line]:
+    """Returns what each net receiver's position would be after its reset, and its limit. The least room comes first."""
+    if payload["before"] not in (State.PENDING_SETTLEMENT, State.PS_TRANSFERS_RECORDED) or payload["to"] in (
+        State.PS_TRANSFERS_RECORDED,
+        State.ABORTED,
+    ):
+        return []
+    rows = SettlementAccount.objects.filter(settlement_id=payload["settlement"], net__lt=0)
+    due = dict(rows.values_list("account_id", "net"))
+    shown = []
+    for standing in standings():
+        if standing.position_account.pk in due:
+            after = standing.used - int(due[standing.position_account.pk])
+            shown.append((standing.limit - after, standing, after))
+    shown.sort(key=lambda each: each[0])
+    return [
+        Line(
+            _("%(name)s: position after its reset, and limit") % {"name": standing.participant.name},
+            f"{told_amount(after, standing.currency)} / {told_amount(standing.limit, standing.currency)}",
+        )
+        for _room, standing, after in shown[:_MOST_SHOWN]
+    ]
 
 
 def _describe_steps(payload: Payload) -> list[Line]:
@@ -142,6 +250,15 @@ def _describe_hold(payload: Payload) -> list[Line]:
     ]
 
 
+def _check_hold_still(payload: Payload) -> None:
+    holds = CoverHold.objects.filter(
+        account__participant__name=payload["participant"],
+        account__currency=payload["currency"],
+        settlement_number=payload["settlement"],
+    )
+    must_still_be(holds.values_list("remaining", flat=True).first() or 0, payload["amount"])
+
+
 def _release(payload: Payload, actor: str) -> None:
     account = Account.objects.select_related("participant").get(
         participant=participant_named(payload["participant"]),
@@ -156,14 +273,46 @@ def _release(payload: Payload, actor: str) -> None:
 
 _RIGHTS = (Right.ASK_SETTLEMENT, Right.CHECK_SETTLEMENT)
 KINDS = [
-    Kind("advance_settlement", gettext_lazy("Continue a settlement"), *_RIGHTS, _describe, _advance),
+    Kind(
+        "advance_settlement",
+        gettext_lazy("Continue a settlement"),
+        *_RIGHTS,
+        _describe,
+        _advance,
+        circumstances=_circumstances,
+        check_still=_check_still,
+    ),
+    Kind(
+        "settle_with_payments",
+        gettext_lazy("Record the bank's payments and settle"),
+        *_RIGHTS,
+        _describe_payments,
+        _settle,
+        check_still=_check_still,
+    ),
     Kind(
         "move_settlement",
         gettext_lazy("Change the state of accounts in a settlement"),
         *_RIGHTS,
         _describe_steps,
         _move,
+        circumstances=_circumstances,
+        check_still=_check_still,
     ),
-    Kind("release_hold", gettext_lazy("Release cover on hold"), *_RIGHTS, _describe_hold, _release),
-    Kind("abort_settlement", gettext_lazy("Abort a settlement"), *_RIGHTS, _describe, _abort),
+    Kind(
+        "release_hold",
+        gettext_lazy("Release cover on hold"),
+        *_RIGHTS,
+        _describe_hold,
+        _release,
+        check_still=_check_hold_still,
+    ),
+    Kind(
+        "abort_settlement",
+        gettext_lazy("Abort a settlement"),
+        *_RIGHTS,
+        _describe,
+        _abort,
+        check_still=_check_still,
+    ),
 ]

@@ -1,6 +1,6 @@
-"""Tries out changes that programs request (TWO_PEOPLE=everywhere).
+"""Tries out changes when they are requested, so that nobody requests a change that is impossible.
 
-At the approval, checks again whether the requester may make the change.
+For programs (TWO_PEOPLE=everywhere), checks at the approval again whether the program may still request the change.
 """
 
 from collections.abc import Iterable
@@ -29,13 +29,21 @@ def register(kinds: Iterable[Kind]) -> None:
 def try_out(kind: Kind, payload: Payload) -> None:
     """Makes the change and rolls it back, so that the sender of a faulty request gets the error at once."""
     try:
+        make_and_roll_back(kind, payload)
+    except CanNotBeDone as reason:
+        raise reason.refusal or FspiopError(ErrorCode.CLIENT_ERROR, str(reason)) from None
+    except Refused as reason:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, str(reason)) from None
+
+
+def make_and_roll_back(kind: Kind, payload: Payload) -> None:
+    """Raises the error that the approval of this change would raise now. Changes nothing."""
+    try:
         with transaction.atomic():
             kind.perform(payload, "tried out")
             raise _TriedOut
     except _TriedOut:
         return
-    except (CanNotBeDone, Refused) as reason:
-        raise FspiopError(ErrorCode.CLIENT_ERROR, str(reason)) from None
 
 
 def may_still_ask(approval: Approval) -> bool:

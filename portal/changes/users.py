@@ -65,6 +65,19 @@ def _set_active(payload: Payload, actor: str) -> None:
     users.set_active(_user(payload), is_active=payload["is_active"], actor=actor)
 
 
+def _describe_reading(payload: Payload) -> list[Line]:
+    after = (
+        _("may read the database tables at /admin/")
+        if payload["may_read"]
+        else _("may not read the database tables at /admin/")
+    )
+    return [Line(_("User"), payload["username"]), Line(_("After"), after)]
+
+
+def _set_reading(payload: Payload, actor: str) -> None:
+    users.set_admin_reader(_user(payload), may_read=payload["may_read"], actor=actor)
+
+
 def _describe_reset(payload: Payload) -> list[Line]:
     return [Line(_("User"), payload["username"]), Line(_("After"), _after_a_reset())]
 
@@ -144,6 +157,13 @@ KINDS = [
     Kind("create_user", gettext_lazy("Create a user"), *_RIGHTS, _describe_user, _create, then=_invite),
     Kind("set_roles", gettext_lazy("Change a user's roles"), *_RIGHTS, _describe_roles, _set_roles),
     Kind("set_user_active", gettext_lazy("Activate or deactivate a user"), *_RIGHTS, _describe_activity, _set_active),
+    Kind(
+        "set_admin_reader",
+        gettext_lazy("Change who may read the database tables"),
+        *_RIGHTS,
+        _describe_reading,
+        _set_reading,
+    ),
     Kind(
         "reset_second_factor",
         gettext_lazy("Reset password and second factor"),

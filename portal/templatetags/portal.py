@@ -217,6 +217,8 @@ def direction(participant: Participant) -> SafeString | str:
     Returns an empty text if the participant may do both.
     """
     found = Direction.of(participant.may_send, participant.may_receive)
+    if participant.onboarding_since is not None:  # the badge of the state says it already
+        return ""
     return "" if found is Direction.BOTH else format_html('<span class="state state-warning">{}</span>', found.label)
 
 
@@ -255,6 +257,8 @@ def standing(participant: Participant) -> SafeString:
         tone, text = "warning", _("off-boarding")
     elif not participant.is_active:
         tone, text = "danger", _("paused")
+    elif participant.onboarding_since is not None:
+        tone, text = "warning", _("not live yet")
     else:
         tone, text = "success", _("active")
     return format_html('<span class="state state-{}">{}</span>', tone, text)

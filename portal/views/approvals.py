@@ -50,7 +50,8 @@ def index(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _shown(visitor: Visitor, approval: Approval) -> dict[str, Any]:
+def _shown(visitor: Visitor, approval: Approval, *, with_figures: bool = False) -> dict[str, Any]:
+    """Returns what the pages show. `with_figures` adds the present limits while the request waits."""
     kind = changes.KINDS[approval.kind]
     assert visitor.user is not None
     is_own = visitor.user.pk in (approval.maker_id, approval.holder_id)
@@ -59,10 +60,12 @@ def _shown(visitor: Visitor, approval: Approval) -> dict[str, Any]:
     is_late = is_open and approval.expires_at <= timezone.now()
     consents = list(approval.consents.all())  # type: ignore[attr-defined]
     has_agreed = any(consent.checker_id == visitor.user.pk for consent in consents)
+    with_figures = with_figures and is_open and not is_late
     return {
         "approval": approval,
         "title": kind.title,
         "lines": kind.describe(approval.payload),
+        "circumstances": kind.circumstances(approval.payload) if kind.circumstances and with_figures else [],
         "account": approval.subject if is_account else "",
         "state": "EXPIRED" if is_late else approval.state,
         "amounts": list(amounts_in(approval.payload)),
@@ -77,7 +80,8 @@ def _shown(visitor: Visitor, approval: Approval) -> dict[str, Any]:
 
 def show(request: HttpRequest, approval_id: int) -> HttpResponse:
     visitor = visitor_of(request)
-    return render(request, "portal/approval.html", _shown(visitor, _found(visitor, approval_id)))
+    found = _found(visitor, approval_id)
+    return render(request, "portal/approval.html", _shown(visitor, found, with_figures=True))
 
 
 def approve(request: HttpRequest, approval_id: int) -> HttpResponse:

@@ -5,6 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from hub.outbox import queries
 from hub.outbox import resend as outbox_resend
@@ -25,7 +26,7 @@ def index(request: HttpRequest) -> HttpResponse:
     if name and "\0" not in name:
         found = found.filter(destination__name=name)
     if request.GET.get("state") != "all":
-        found = found.filter(state=Message.State.DEAD)
+        found = found.filter(state=Message.State.DEAD, put_aside_at__isnull=True)
     crowds = [crowd for crowd in queries.crowds() if dfsp_id is None or visitor_of(request).dfsp_name == crowd.source]
     context = {
         "queues": queries.queues(dfsp_id),
@@ -48,8 +49,17 @@ def resend(request: HttpRequest, message_id: int) -> HttpResponse:
 
 def resend_all(request: HttpRequest, name: str) -> HttpResponse:
     participant = Participant.objects.filter(name=name).first()
-    count = outbox_resend.send_all_again(participant.pk, actor=visitor_of(request).name) if participant else 0
-    messages.success(request, _("%(count)s callbacks are now being sent again.") % {"count": count})
+    if participant is None:
+        return _back(request)
+    done = outbox_resend.send_all_again(participant.pk, actor=visitor_of(request).name)
+    messages.success(request, _("%(count)s callbacks are now being sent again.") % {"count": done.sent})
+    if done.put_aside:
+        told = ngettext(
+            "%(count)s request whose requester was notified was put aside.",
+            "%(count)s requests whose requesters were notified were put aside.",
+            done.put_aside,
+        )
+        messages.success(request, told % {"count": done.put_aside})
     return _back(request)
 
 

@@ -22,6 +22,7 @@ from ledger.models import Account, FundsMovement
 from portal import connection_test, forms, pagination
 from portal.changes import KINDS, Line
 from portal.changes.credentials import EXPIRES_SOON
+from portal.changes.participants import owed_lines
 from portal.may_send_receive import Direction
 from portal.permissions import Right
 from portal.posted_text import posted
@@ -68,7 +69,9 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
             "contacts": participant.contacts.all(),
             "pending": [(found, KINDS[found.kind].title) for found in pending.select_related("maker")],
             "history": history,
-            "steps": [] if participant.leaving_since else _steps(found, endpoints, credentials),
+            "steps": []
+            if participant.leaving_since or participant.onboarding_since
+            else _steps(found, endpoints, credentials),
         }
         | ({"may": {}} if participant.closed_at else {}),  # nobody can request changes of a closed participant
     )
@@ -222,6 +225,7 @@ def change_activity(request: HttpRequest, name: str) -> HttpResponse:
             Line(_("Participant"), name),
             Line(_("Now"), _("active") if participant.is_active else _("paused")),
             Line(_("After"), _("paused") if participant.is_active else _("active")),
+            *(owed_lines(participant) if participant.is_active else []),
         ],
     )
 

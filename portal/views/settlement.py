@@ -1,5 +1,8 @@
 """The pages of settlement: closing of windows, and settlements step by step."""
 
+from dataclasses import replace
+from typing import Any
+
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -12,14 +15,15 @@ from fspiop.errors import FspiopError
 from ledger.models import CoverHold, SettlementWindow
 from portal import forms, pagination
 from portal.changes import Line
-from portal.changes.settlement import hold_terms
-from portal.queries import settlement_steps
+from portal.changes.settlement import described_payments, hold_terms, payment_terms
+from portal.queries import settlement_next_step, settlement_steps
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
 from portal.words.errors import words_for
 from settlement import change_request_terms, queries, services, window_nets
-from settlement.models import Settlement
-from settlement.states import MAY_ABORT, STEPS, State
+from settlement.models import Payment, Settlement, Statement
+from settlement.services import payments
+from settlement.states import MAY_ABORT, STEPS, State, steps_left
 
 _LATEST = 20
 _NAMES = {
@@ -31,14 +35,17 @@ _NAMES = {
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    windows = SettlementWindow.objects.exclude(state="OPEN")
+    page = pagination.by_id(request, SettlementWindow.objects.exclude(state="OPEN"))
+    for window in page.rows:
+        window.is_late = settlement_next_step.is_window_late(window)
+    latest = pagination.latest(_settlements(), _LATEST)
     return render(
         request,
         "portal/settlement.html",
         {
             "open": SettlementWindow.objects.filter(state="OPEN").first(),
-            "page": pagination.by_id(request, windows),
-            "settlements": pagination.latest(_settlements(), _LATEST),
+            "page": page,
+            "settlements": replace(latest, rows=[_with_lateness(each) for each in latest]),
             "form": forms.Reason(),
         },
     )
@@ -46,7 +53,14 @@ def index(request: HttpRequest) -> HttpResponse:
 
 def index_of_settlements(request: HttpRequest) -> HttpResponse:
     page = pagination.by_id(request, _settlements())
-    return render(request, "portal/settlements.html", {"page": page, "settlements": page.rows})
+    rows = [_with_lateness(each) for each in page.rows]
+    return render(request, "portal/settlements.html", {"page": page, "settlements": rows})
+
+
+def _with_lateness(settlement: Any) -> Any:
+    """Adds to a settlement whether it has been in its state for too long."""
+    settlement.is_late = settlement_next_step.is_late(settlement)
+    return settlement
 
 
 def _settlements() -> "QuerySet[Settlement]":
@@ -121,6 +135,11 @@ def _settlement(settlement_id: int) -> Settlement:
 def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
     found = _settlement(settlement_id)
     done = settlement_steps.steps_reached(found)
+    statements = list(found.statements.defer("body").order_by("-id"))
+    latest = statements[0] if statements else None
+    holds = list(
+        CoverHold.objects.filter(settlement_number=found.pk, remaining__gt=0).select_related("account__participant")
+    )
     return render(
         request,
         "portal/settlement_of.html",
@@ -128,12 +147,15 @@ def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
             "settlement": found,
             "steps": [(_NAMES[step], number < done, number == done) for number, step in enumerate(STEPS)],
             "plan": settlement_steps.planned(found, _NAMES),
-            "statements": found.statements.defer("body").order_by("-id"),
+            "statements": statements,
+            "next": settlement_next_step.of(found, latest, is_held=bool(holds)),
+            "is_late": settlement_next_step.is_late(found),
+            "differences": settlement_next_step.differences(found, latest),
+            "proposals": _proposals(found, latest),
+            "payments": _payments(found),
             "form": forms.StatementFile(),
             "owed": change_request_terms.owed_of(found),
-            "holds": CoverHold.objects.filter(settlement_number=found.pk, remaining__gt=0).select_related(
-                "account__participant"
-            ),
+            "holds": holds,
             "events": pagination.latest(
                 found.events.select_related("account__account__participant").order_by("-id"), 100
             ),
@@ -143,13 +165,58 @@ def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
     )
 
 
+def _proposals(settlement: Settlement, latest: Statement | None) -> list[payments.Proposal]:
+    """Returns the payments that the latest statement proves, while they can be recorded."""
+    may_pay = settlement.state in payments.MAY_PAY and payments.is_for_funds(settlement)
+    if not may_pay or latest is None or not latest.is_exact:
+        return []
+    try:
+        return payments.proposed(settlement, latest)
+    except payments.NotPaid:
+        return []
+
+
+def _payments(settlement: Settlement) -> "QuerySet[Payment]":
+    """Returns the payments that were recorded together with the step SETTLED."""
+    found = Payment.objects.filter(account__settlement=settlement).order_by("id")
+    return found.select_related("account__account__participant", "movement")
+
+
+def pay(request: HttpRequest, settlement_id: int) -> HttpResponse:
+    """Requests that the bank's payments are recorded, and that the settlement is settled with them."""
+    found = _settlement(settlement_id)
+    statement = payments.evidence(found)
+    if statement is None or found.state not in payments.MAY_PAY or not payments.is_for_funds(found):
+        raise Http404
+    try:
+        proposals = payments.proposed(found, statement)
+    except payments.NotPaid as why:
+        messages.error(request, str(why))
+        return redirect("settlement_of", found.pk)
+    reason = _("Payments by statement %(number)s of the bank") % {"number": statement.pk}
+    return asking(
+        request,
+        "settle_with_payments",
+        form=AskForm(request.POST or None, initial={"reason": reason}),
+        subject=f"settlement {found.pk}",
+        payload=lambda said: payment_terms(found, statement, said["reason"]),
+        back=reverse("settlement_of", args=[found.pk]),
+        facts=[
+            Line(_("Settlement"), found.pk),
+            Line(_("Bank's statement"), _("statement %(number)s, and every line matches") % {"number": statement.pk}),
+            *described_payments([each.terms() for each in proposals]),
+        ],
+    )
+
+
 def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
     found = _settlement(settlement_id)
-    now = STEPS.index(State(found.state)) if found.state in STEPS else -1
-    left = [(step.value, _NAMES[step]) for step in STEPS[now + 1 :]]
+    left = [(step.value, _NAMES[step]) for step in steps_left(found.state)]
+    if not left:
+        raise Http404
     has_statement = change_request_terms.evidence_of(found) is not None
     form = forms.SettlementStep(
-        request.POST or None, steps=left, has_statement=has_statement, initial={"to": State.SETTLED.value}
+        request.POST or None, steps=left, has_statement=has_statement, initial={"to": left[0][0]}
     )
     none_yet = Line(_("Bank's statement"), _("none uploaded"))
     return asking(

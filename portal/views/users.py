@@ -183,6 +183,25 @@ def change_activity(request: HttpRequest, username: str) -> HttpResponse:
     )
 
 
+def change_reading(request: HttpRequest, username: str) -> HttpResponse:
+    """Requests that a user may read the database tables at /admin/, or that this right ends."""
+    user = _user(username)
+    after = (
+        _("may not read the database tables at /admin/")
+        if user.is_staff
+        else _("may read the database tables at /admin/")
+    )
+    return asking(
+        request,
+        "set_admin_reader",
+        form=AskForm(request.POST or None),
+        subject=username,
+        payload=lambda _said: {"username": username, "may_read": not user.is_staff},
+        back=reverse("user", args=[username]),
+        facts=[Line(_("User"), username), Line(_("After"), after)],
+    )
+
+
 def reset_second_factor(request: HttpRequest, username: str) -> HttpResponse:
     user = _another(request, username)
     return asking(

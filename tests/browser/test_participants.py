@@ -31,13 +31,13 @@ def two(open_window: Open) -> tuple[Window, Window]:
     return open_window(person(Role.OPERATOR, name="asha")), open_window(person(Role.RISK, name="juma"))
 
 
-def approve(checker: Window, title: str) -> None:
+def approve(checker: Window, title: str, *, told: str = "Request approved. The change has taken effect.") -> None:
     """Approves the only request that waits, finding it as a checker does."""
     checker.go("/portal/overview/")
     checker.page.get_by_role("link", name="Approvals").click()
     checker.page.get_by_role("link", name=title).click()
     checker.page.get_by_role("button", name="Approve").click()
-    checker.page.get_by_text("Request approved. The change has taken effect.").wait_for()
+    checker.page.get_by_text(told).wait_for()
 
 
 def expect_refusal(window: Window) -> None:
@@ -124,7 +124,11 @@ def test_a_participant_is_onboarded_step_by_step(two: tuple[Window, Window]) -> 
     maker.go("/portal/participants/new/review/")
     page.get_by_text("+255 22 211 3000").wait_for()
     ask(maker, "licensed last week")
-    approve(checker, "Onboard a participant")
+    approve(checker, "Onboard a participant", told="Request approved. The participant exists, but it is not live")
+    maker.go("/portal/participants/ziwa-bank/")
+    page.get_by_role("link", name="Go-live").click()
+    page.get_by_role("listitem").filter(has_text="Funds in TZS").get_by_text("missing").wait_for()
+    maker.picture("go-live")
     maker.go("/portal/participants/ziwa-bank/")
     page.get_by_role("code").filter(has_text="192.0.2.0/24").wait_for()
     assert Participant.objects.get(name="ziwa-bank").contacts.get().name == "Neema"

@@ -22,7 +22,8 @@ from tests.browser import scheme
 from tests.browser.conftest import Open, Window
 from tests.browser.looks import SIZES, faults_of
 from tests.portal.people import person
-from tests.settlement.operator_steps import add_model
+from tests.portal.test_requests_checked_when_made import take_in
+from tests.settlement.operator_steps import add_model, pay
 
 BANK, OTHER = "kilele-sacco", "simba-pesa"
 NUMBER = "255712000101"
@@ -100,10 +101,14 @@ def test_a_day_is_closed_settled_and_agreed_with_the_bank(two: tuple[Window, Win
     page.get_by_text(
         "The statement matches this settlement: every line is expected, and no line is missing."
     ).wait_for()
-    page.get_by_role("link", name="Continue settlement").click()
-    page.get_by_label("Settled: the bank has moved the money").check()
+    page.get_by_role("link", name="Go to the next step").click()
+    page.get_by_role("heading", name="Payments to record").wait_for()
+    maker.picture("settlement-payments-light")
+    page.get_by_role("link", name="Record payments and settle").click()
     ask(maker, "agreed with the bank")
-    approve(checker, "Continue a settlement", reads="every line matches")
+    approve(checker, "Record the bank's payments and settle", reads="every line matches")
+    page.goto(f"{maker.base_url}/portal/settlement/{settlement.pk}/")
+    page.get_by_role("heading", name="Payments of the bank").wait_for()
     settlement.refresh_from_db()
     assert settlement.state == "SETTLED"
 
@@ -139,6 +144,20 @@ def test_an_alias_moves_to_another_participant(two: tuple[Window, Window]) -> No
     assert PartyIdentifier.objects.get().fsp.name == OTHER
 
 
+def _with_matching_statement() -> Settlement:
+    """A second day's settlement, for which the bank has paid."""
+    world = scheme.World()
+    world.ids = dict(Participant.objects.values_list("name", "pk"))
+    pay(world, BANK, OTHER, 120)
+    pay(world, "uhuru-bank", OTHER, 75)
+    services.close_window(reason="end of day", actor="test")
+    window = SettlementWindow.objects.exclude(state="OPEN").latest("id")
+    made = services.create(model_name="DEFERREDNET", window_ids=[window.pk], reason="end of day", actor="test")
+    services.advance(made.pk, to=State.PS_TRANSFERS_COMMITTED, reason="end of day", actor="test")
+    take_in(made)
+    return made
+
+
 def _pages_of_the_hub() -> dict[str, str]:
     services.close_window(reason="end of day", actor="test")
     window = SettlementWindow.objects.exclude(state="OPEN").get()
@@ -153,7 +172,12 @@ def _pages_of_the_hub() -> dict[str, str]:
     statement = services.take_in(settlement.pk, name="bank-of-the-hub-2026-11-24.csv", octets=octets, actor="asha")
     builtin_oracle.register([Alias("MSISDN", NUMBER, currency="TZS")], Participant.objects.get(name=BANK))
     builtin_oracle.register([Alias("MSISDN", NUMBER, currency="KES")], Participant.objects.get(name=OTHER))
+    account = settlement.accounts.select_related("account__participant").first()
+    paid = _with_matching_statement()
     return {
+        "settlement-payments": f"/portal/settlement/{paid.pk}/",
+        "settlement-pay": f"/portal/settlement/{paid.pk}/pay/",
+        "pause": f"/portal/participants/{account.account.participant.name}/activity/",
         "settlement-of": f"/portal/settlement/{settlement.pk}/",
         "statement": f"/portal/settlement/statements/{statement.pk}/",
         "settlement-step": f"/portal/settlement/{settlement.pk}/advance/",

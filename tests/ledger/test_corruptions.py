@@ -16,9 +16,13 @@ from hub.audit import trail
 from hub.participants import credentials
 from hub.participants.models import Participant
 from ledger import accounts_and_funds, invariants
-from settlement import gross_settlement
+from settlement import gross_settlement, services
+from settlement.models import Settlement
+from settlement.services import payments
+from settlement.states import State
 from tests.bulks import bulk_fulfil, bulk_prepare, run_bulk
 from tests.fx_world import agreed, open_scheme
+from tests.portal.test_requests_checked_when_made import take_in
 from tests.proofs import key_of, public_pem
 from tests.settlement.operator_steps import add_model, close, pay, settle, settle_all
 from tests.settlement.test_gross_settlement import GROSS
@@ -56,7 +60,8 @@ _SETTLED_ENTRY = f"(SELECT id FROM ledger_entry WHERE kind = 'TRANSFER' AND tran
 _FUNDS_IN = f"""(SELECT min(m.transfer_id) FROM ledger_fundsmovement m WHERE m.kind = 'FUNDS_IN'
                  AND m.account_id = {_of("green", "SETTLEMENT")})"""
 _SETTLED = "(SELECT min(id) FROM ledger_settlementwindow WHERE state = 'SETTLED')"
-_WITHDRAWN = "(SELECT transfer_id FROM ledger_fundsmovement WHERE kind = 'FUNDS_OUT' AND state = '{}')"
+_WITHDRAWN = """(SELECT transfer_id FROM ledger_fundsmovement
+                 WHERE kind = 'FUNDS_OUT' AND state = '{}' AND hold_id IS NULL)"""
 _HUB_NET = _of("Hub", "HUB_MULTILATERAL_SETTLEMENT")
 _HUB_FUNDS = _of("Hub", "HUB_RECONCILIATION")
 
@@ -459,6 +464,22 @@ CORRUPTIONS = [
         "UPDATE settlement_inclusion SET is_released = true",
     ),
     Corruption(
+        "one payment of the bank is forgotten",
+        "what_the_bank_paid_is_recorded_once",
+        "DELETE FROM settlement_payment WHERE id = (SELECT min(id) FROM settlement_payment)",
+    ),
+    Corruption(
+        "a payment of the bank is said to be recorded in another way",
+        "what_the_bank_paid_is_recorded_once",
+        "UPDATE settlement_payment SET movement_id = NULL",
+    ),
+    Corruption(
+        "a payment of the bank is another participant's",
+        "what_the_bank_paid_is_recorded_once",
+        f"""UPDATE ledger_fundsmovement SET account_id = {_of("red", "SETTLEMENT")}
+            WHERE transfer_id = (SELECT min(movement_id) FROM settlement_payment)""",
+    ),
+    Corruption(
         "a model no longer resets positions",
         "a_settlement_is_posted_as_far_as_it_is",
         "UPDATE settlement_settlementmodel SET auto_position_reset = false WHERE delay = 'DEFERRED'",
@@ -573,6 +594,8 @@ def lived_in(world: World) -> World:
     agreed(world)
     gross_settlement.settle_new_commits()
     settle_all(settle(close()))
+    pay(world, "green", "blue", 15)
+    _settle_with_payments()
     pay(world, "blue", "red", 10)
     settle(close())
     _pay(world, _COMMITTED)
@@ -602,6 +625,18 @@ def _pay(world: World, quoted: str) -> None:
     transfer_id = quoted.strip("'")
     run(prepare(world, "green", "blue", 100, transfer_id=transfer_id))
     run(fulfil(world, "blue", transfer_id))
+
+
+def _settle_with_payments() -> None:
+    """The open window's settlement, settled with the bank's payments."""
+    made = services.create(model_name="DEFERREDNET", window_ids=[close()], reason="test", actor="test")
+    services.advance(made.pk, to=State.PS_TRANSFERS_COMMITTED, reason="test", actor="test")
+    settlement = Settlement.objects.select_related("model").get(pk=made.pk)
+    take_in(settlement)
+    statement = payments.evidence(settlement)
+    assert statement is not None
+    agreed = [each.terms() for each in payments.proposed(settlement, statement)]
+    payments.settle(settlement.pk, statement_id=statement.pk, agreed=agreed, reason="test", actor="test", references={})
 
 
 def _dfsp(name: str) -> Participant:

@@ -81,7 +81,7 @@ def test_a_request_for_what_changed_meanwhile_can_not_be_approved(world: World) 
     checker.post(f"/portal/approvals/{first.pk}/approve/")
     answer = checker.post(f"/portal/approvals/{second.pk}/approve/", follow=True)
     assert "has changed since" in answer.content.decode()
-    assert Approval.objects.get(pk=second.pk).state == "PENDING"
+    assert Approval.objects.get(pk=second.pk).state == "WITHDRAWN"
     assert world.account("green").net_debit_cap == amount(2000)
 
 
@@ -103,15 +103,6 @@ def test_money_goes_in_and_out_by_two_people_each_time(world: World) -> None:
     assert movement.state == "COMMITTED"
     assert world.account("green", "SETTLEMENT").posted_debits == amount("100.5")
     assert world.breaks() == []
-
-
-def test_what_the_ledger_refuses_stays_a_request(world: World) -> None:
-    officer, checker = browser(Role.SETTLEMENT), browser(Role.RISK)
-    officer.post("/portal/participants/green/TZS/funds-out/", {"amount": "9999", "reason": "too much"})
-    answer = checker.post(f"/portal/approvals/{latest().pk}/approve/", follow=True)
-    assert "at most 5000 is free" in answer.content.decode()
-    assert latest().state == "PENDING"
-    assert not FundsMovement.objects.filter(kind="FUNDS_OUT").exists()
 
 
 def test_a_participant_is_paused_and_called_elsewhere(world: World) -> None:

@@ -96,8 +96,8 @@ def test_an_oracle_is_added_changed_and_removed_by_two_people(world: World, orac
     assert "Request approved" in approved()
     made = Oracle.objects.get()
     assert (made.type, made.endpoint, made.is_default) == ("MSISDN", oracle.url, True)
-    operator.post("/portal/directory/oracles/new/", new)
-    assert "Duplicate oracle" in approved()
+    again = operator.post("/portal/directory/oracles/new/", new)
+    assert (again.status_code, "Duplicate oracle" in again.content.decode()) == (400, True)
     path = f"/portal/directory/oracles/{made.pk}/"
     operator.post(path, new | {"currency": "TZS", "is_default": ""})
     assert "Request approved" in approved()

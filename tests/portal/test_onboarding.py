@@ -52,7 +52,7 @@ def test_all_that_was_said_is_there_after_the_approval_and_nothing_before(
     for page in (told, text_of(checker, f"/portal/approvals/{latest().pk}/")):
         for part in ("10.00", "2.50", "https://new.example/fsp", "192.0.2.7/32", "CN=newbank", "neema@new.example"):
             assert part in page, part
-    assert "Request approved. The change has taken effect." in approve(checker)
+    assert "The participant exists, but it is not live" in approve(checker)
     caps = dict(new_bank().accounts.filter(type="POSITION").values_list("currency", "net_debit_cap"))
     assert caps == {"TZS": amount(10), "KES": amount("2.5")}
     assert set(new_bank().accounts.values_list("is_active", flat=True)) == {True}

@@ -105,7 +105,7 @@ class ParticipantView(LedgerAdministrationView):
             subject=name,
             payload=lambda: {"participant": name, "before": dfsp.is_active, "is_active": body.is_active},
         )
-        participant = participants.set_active(dfsp, is_active=body.is_active, actor=self.actor)
+        participant = accounts_and_funds.set_participant_active(dfsp, is_active=body.is_active, actor=self.actor)
         return Response(show_participant(participant))
 
 

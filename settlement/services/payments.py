@@ -1,0 +1,195 @@
+"""Proposes and records the payments that the settlement bank has made for a settlement.
+
+A statement of the bank that matches the settlement proves every payment. The hub records all payments as funds in and
+funds out in the transaction that makes the settlement SETTLED.
+"""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from ledger import settlement_payments
+from ledger.models import Account
+from settlement.models import Payment, Settlement, SettlementAccount, Statement, StatementLine
+from settlement.services import settlements
+from settlement.states import State
+
+_IDS = uuid.UUID("6b1f5f2e-6f0a-5d9e-9a57-0f2f5b0c8a11")  # the name space of the movements' ids
+MAY_PAY = frozenset({State.PS_TRANSFERS_COMMITTED, State.SETTLING})
+
+
+class NotPaid(Exception):
+    """Raised with the reason if the payments cannot be recorded. Nothing is changed."""
+
+
+class Differs(Exception):
+    """Raised if the payments are no longer the payments that two people agreed to. Nothing is changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The payment of one account of a settlement. `amount` is what the hub still has to record.
+
+    `otherwise` is the part that was recorded by hand, or that two people have released from the hold on the cover.
+    """
+
+    account_id: int
+    participant: str
+    currency: str
+    settlement_account_id: int
+    line_id: int
+    is_out: bool
+    due: int
+    otherwise: int
+    has_reserved: bool
+
+    @property
+    def amount(self) -> int:
+        return self.due - self.otherwise
+
+    def terms(self) -> list[object]:
+        """Returns the proposal as a request for approval stores it."""
+        return [self.account_id, self.participant, self.currency, self.is_out, self.amount, self.otherwise]
+
+
+def is_for_funds(settlement: Settlement) -> bool:
+    """Returns whether the bank moves the amounts on SETTLEMENT accounts, on which funds in and out are recorded."""
+    return settlement.model.settlement_account_type == Account.Type.SETTLEMENT
+
+
+def evidence(settlement: Settlement) -> Statement | None:
+    """Returns the latest statement of the bank, if this statement matches the settlement."""
+    found = settlement.statements.order_by("-id").defer("body").first()
+    return found if found is not None and found.is_exact else None
+
+
+def proposed(settlement: Settlement, statement: Statement) -> list[Proposal]:
+    """Returns the payments that this statement proves. The number of SQL statements is fixed. Changes nothing."""
+    rows = _with_net(settlement)
+    return _proposals(settlement, statement, rows, _covers(rows))
+
+
+@transaction.atomic
+def settle(
+    settlement_id: int,
+    *,
+    statement_id: int,
+    agreed: Sequence[Sequence[object]],
+    reason: str,
+    actor: str,
+    references: Mapping[int, str],
+) -> None:
+    """Makes a settlement SETTLED and records the payments of the bank, both or neither.
+
+    `agreed` has the terms of all proposals that two people have agreed to. Raises Differs if other payments are due
+    now. Locks the settlement and its windows first, and then the accounts.
+    """
+    settlement = (
+        Settlement.objects.select_for_update(no_key=True, of=("self",)).select_related("model").get(pk=settlement_id)
+    )
+    statement = evidence(settlement)
+    if statement is None or statement.pk != statement_id:
+        raise Differs
+    if settlement.state not in MAY_PAY or not is_for_funds(settlement):
+        raise NotPaid(_("The accounts of this settlement cannot take this step in their present state."))
+    refused = settlements.advance(settlement_id, to=State.SETTLED, reason=reason, actor=actor, references=references)
+    if refused:
+        raise NotPaid(_("The accounts of this settlement cannot take this step in their present state."))
+    rows = _with_net(settlement)
+    covers = _covers(rows)
+    settlement_payments.lock(covers.values())
+    proposals = _proposals(settlement, statement, rows, covers)
+    if [proposal.terms() for proposal in proposals] != [list(terms) for terms in agreed]:
+        raise Differs
+    check(proposals)
+    _pay(settlement, proposals, reason, actor)
+
+
+def check(proposals: Sequence[Proposal]) -> None:
+    """Raises NotPaid if a participant has a withdrawal that is reserved and that names this settlement."""
+    for proposal in proposals:
+        if proposal.has_reserved:
+            raise NotPaid(
+                _("%(name)s has a reserved withdrawal for this settlement. Record its outcome first.")
+                % {"name": proposal.participant}
+            )
+
+
+def _pay(settlement: Settlement, proposals: Sequence[Proposal], reason: str, actor: str) -> None:
+    movements = {each.account_id: _movement_id(each) for each in proposals if each.amount}
+    settlement_payments.post(
+        settlement.pk,
+        [
+            settlement_payments.Payment(
+                movements[each.account_id], each.settlement_account_id, each.amount, each.is_out
+            )
+            for each in proposals
+            if each.amount
+        ],
+        reason=reason,
+        actor=actor,
+    )
+    Payment.objects.bulk_create(
+        Payment(
+            account_id=each.account_id,
+            movement_id=movements.get(each.account_id),
+            line_id=each.line_id,
+            otherwise=each.otherwise,
+        )
+        for each in proposals
+    )
+
+
+def _movement_id(proposal: Proposal) -> str:
+    """Returns the id of the account's payment. The id is always the same, so a payment is recorded only once."""
+    return str(uuid.uuid5(_IDS, str(proposal.account_id)))
+
+
+def _with_net(settlement: Settlement) -> list[SettlementAccount]:
+    rows = SettlementAccount.objects.filter(settlement=settlement).exclude(net=0)
+    return list(rows.select_related("account__participant").order_by("id"))
+
+
+def _covers(rows: Collection[SettlementAccount]) -> dict[int, int]:
+    """Returns the SETTLEMENT account of each account of a settlement."""
+    found = Account.objects.filter(
+        type=Account.Type.SETTLEMENT,
+        participant__in={row.account.participant_id for row in rows},
+        currency__in={row.account.currency for row in rows},
+    )
+    covers = {(account.participant_id, account.currency): account.pk for account in found}
+    try:
+        return {row.pk: covers[row.account.participant_id, row.account.currency] for row in rows}
+    except KeyError:
+        raise NotPaid(_("A participant of this settlement has no SETTLEMENT account.")) from None
+
+
+def _proposals(
+    settlement: Settlement, statement: Statement, rows: Sequence[SettlementAccount], covers: Mapping[int, int]
+) -> list[Proposal]:
+    lines = {line.account_id: line for line in StatementLine.objects.filter(statement=statement)}
+    names = {covers[row.pk]: {str(settlement.pk), row.transfer_id, *_references(lines[row.pk])} - {""} for row in rows}
+    recorded = settlement_payments.recorded(
+        settlement.pk, settlement.created_at, {covers[row.pk]: int(row.net) for row in rows}, names
+    )
+    return [
+        Proposal(
+            account_id=row.pk,
+            participant=row.account.participant.name,
+            currency=row.account.currency,
+            settlement_account_id=covers[row.pk],
+            line_id=lines[row.pk].pk,
+            is_out=row.net > 0,
+            due=abs(int(row.net)),
+            otherwise=recorded[covers[row.pk]].amount,
+            has_reserved=recorded[covers[row.pk]].has_reserved,
+        )
+        for row in rows
+    ]
+
+
+def _references(line: StatementLine) -> set[str]:
+    return {line.reference, line.bank_reference}
