@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from directory.models import Oracle, PartyIdentifier, PartyLookup
+from directory.models import EndedLookup, Oracle, PartyIdentifier, PartyLookup
 from hub.admin_base import ReadOnlyAdmin
 
 
@@ -23,3 +23,9 @@ class PartyLookupAdmin(ReadOnlyAdmin):
     list_display = ["requester", "owner", "asked_at", "answer_by", "ended_at"]
     list_select_related = ["requester", "owner"]
     exclude = ["error_path"]
+
+
+@admin.register(EndedLookup)
+class EndedLookupAdmin(ReadOnlyAdmin):
+    list_display = ["requester", "owner", "asked_at", "ended_at", "is_answered"]
+    list_select_related = ["requester", "owner"]

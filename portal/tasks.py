@@ -1,5 +1,5 @@
-"""Periodic tasks of the portal: ledger checks, removal of old data, sums for account statements, replays of rules,
-certifications."""
+"""Periodic tasks of the portal: ledger checks, removal of old data, sums for account statements, the history of
+payments, replays of rules, certifications."""
 
 import time
 
@@ -7,7 +7,7 @@ from celery import shared_task
 
 from hub.sweeps import store as skipped
 from ledger import invariants
-from portal import replays, retention
+from portal import history, replays, retention
 from portal.certification import runs
 from portal.models import LedgerCheck
 from portal.queries import balance_checkpoints
@@ -54,3 +54,9 @@ def replay_rules() -> None:
 def certify() -> None:
     """Starts a process for the certifications that wait: `portal.certification.runs`."""
     runs.start()
+
+
+@shared_task(name="portal.tasks.fold_history", ignore_result=True, time_limit=300)
+def fold_history() -> None:
+    """Adds what ended since the last run to the history of payments (`portal.history`)."""
+    history.fold()
