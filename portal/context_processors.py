@@ -33,6 +33,7 @@ MENU = [
     Item(_("Overview"), "overview", "overview", Right.SEE_OVERVIEW, ("skipped_rows",)),
     Item(_("Find a payment"), "search", "payments", Right.SEE_TRANSFERS, ("quote", "request_to_pay")),
     Item(_("Transfers"), "transfers", "transfers", Right.SEE_TRANSFERS, ("transfer",)),
+    Item(_("History"), "history", "history", Right.SEE_TRANSFERS),
     Item(
         _("Conversions"),
         "conversions",

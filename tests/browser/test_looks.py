@@ -13,7 +13,7 @@ from django.test import override_settings
 from hub.notifications import notify
 from hub.notifications.models import Notification
 from ledger.models import Account, SettlementWindow, Transfer
-from portal import changes, invitations, users
+from portal import changes, history, invitations, users
 from portal.models import Profile
 from portal.permissions import HUB_ROLES, Role
 from portal.visitor import visitor_for
@@ -40,8 +40,11 @@ def everything(transactional_db: None) -> dict[str, str]:
     account = Account.objects.get(participant__name="kilele-sacco", type="POSITION").pk
     _somebody_new()
     scheme.spread()
+    history.fold()
     return {
         "overview": "/portal/overview/",
+        "history": "/portal/history/?grain=hour",
+        "api-documents": "/docs/",
         "transfers": "/portal/transfers/",
         "payment": f"/portal/transfers/{paid}/",
         "participants": "/portal/participants/",
