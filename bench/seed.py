@@ -261,7 +261,6 @@ def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
             "reserved": RESERVED,
             "currency": CURRENCY,
             "condition": _CONDITION,
-            "fulfilment": FULFILMENT,
             "windows": windows,
         }
         cursor.execute("SET session_replication_role = replica")

@@ -26,7 +26,8 @@ class Source:
     facts: str
 
 
-# The index quote_by_terms finds the quote of a transfer.
+# The index quote_by_terms finds the quote of a transfer. A payee DFSP can give one condition for many quotes, so the
+# statement reads only one quote.
 TRANSFERS = Source(
     name="transfer",
     table="ledger_transfer",
@@ -44,9 +45,7 @@ TRANSFERS = Source(
         LEFT JOIN ledger_heldtransfer h ON h.transfer_id = s.transfer_id AND h.state <> 'RELEASED'
         LEFT JOIN LATERAL (
             SELECT portal_use_case(q.request) AS use_case FROM quotes_quote q
-            WHERE q.payer_id = s.payer_id AND q.condition = s.condition AND q.packet_sha256 IS NOT NULL
-              AND q.created_at <= s.received_at
-            ORDER BY q.created_at LIMIT 1
+            WHERE q.payer_id = s.payer_id AND q.condition = s.condition AND q.packet_sha256 IS NOT NULL LIMIT 1
         ) q ON true
         GROUP BY 1, 2, 3, 4, 5, 6, 7
     """,
