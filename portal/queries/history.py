@@ -23,7 +23,8 @@ from portal.models import HistoryMark, HistoryRow
 LEGS = ("lookup", "quote", "transfer")
 PERIODS = {"hour": 48, "day": 31, "week": 26, "month": 24}
 """The number of periods that a page shows, by their length."""
-_MOST_LINES = 50
+MOST_LINES = 50
+"""The number of DFSPs, pairs or use cases that a page shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +152,12 @@ DIVISIONS: dict[str, tuple[tuple[str, ...], int]] = {
 }
 
 
-def _divided(columns: Sequence[str]) -> str:
+def _divided(columns: Sequence[str], most: int) -> str:
     keys = ", ".join(columns)
     return f"""
         WITH largest AS (
             SELECT {keys}, sum(ended) AS most FROM portal_historyrow WHERE {_WHICH} AND source = 'transfer'
-            GROUP BY {keys} ORDER BY most DESC, {keys} LIMIT {_MOST_LINES}),
+            GROUP BY {keys} ORDER BY most DESC, {keys} LIMIT {most:d}),
         chosen AS MATERIALIZED (
             SELECT h.* FROM portal_historyrow h JOIN largest USING ({keys}) WHERE {_WHICH}),
         buckets AS (
@@ -180,12 +181,15 @@ def series(wish: Wish) -> list[Period]:
     return list(found.values())
 
 
-def divided(wish: Wish, by: str) -> list[Line]:
-    """Returns the figures of all periods together by bank, pair, currency or use case. The most payments come first."""
+def divided(wish: Wish, by: str, *, most: int = MOST_LINES) -> list[Line]:
+    """Returns the figures of all periods together by bank, pair, currency or use case.
+
+    Returns at most `most` lines, with the most payments first.
+    """
     columns, scope = DIVISIONS[by]
     found: dict[tuple[Any, ...], Line] = {}
     for source, currency, ended, succeeded, value, durations, reasons, *key in _rows(
-        _divided(columns), wish, scope=wish.scope | scope
+        _divided(columns, most), wish, scope=wish.scope | scope
     ):
         line = found.setdefault(tuple(key), Line(key=tuple(key)))
         _add(line, source, currency, int(ended), int(succeeded), value, durations or "{}", reasons)

@@ -178,9 +178,9 @@ def _usual(visitor: Visitor, wish: Wish) -> str:
     return "payee" if wish.payer_id != ALL else "payer"
 
 
-def _lines(shown: _Shown, whole: Figures) -> list[Line]:
+def _lines(shown: _Shown, whole: Figures, *, most: int = history.MOST_LINES) -> list[Line]:
     if shown.by != "reason":
-        return history.divided(shown.wish, shown.by)
+        return history.divided(shown.wish, shown.by, most=most)
     return [Line(ended=number, key=(code,)) for code, number in whole.reasons.most_common()]
 
 
@@ -189,6 +189,7 @@ def index(request: HttpRequest) -> HttpResponse:
     periods = history.series(shown.wish)
     whole = history.total(periods)
     mark = HistoryMark.objects.filter(pk="transfer").first()
+    lines = [(shown.text(line.key), shown.link(line.key), line) for line in _lines(shown, whole)]
     context = {
         "search": shown.search,
         "charts": list(_charts(shown, periods)),
@@ -202,7 +203,8 @@ def index(request: HttpRequest) -> HttpResponse:
         ],
         "by": shown.by,
         "tabs": [(name, text, f"?{urlencode(shown.query | {'by': name})}") for name, text in _BY.items()],
-        "lines": [(shown.text(line.key), shown.link(line.key), line) for line in _lines(shown, whole)],
+        "lines": lines,
+        "most": history.MOST_LINES if len(lines) == history.MOST_LINES and shown.by != "reason" else 0,
         "payments": shown.payments(shown.wish.starts[0], shown.wish.starts[-1]),
         "failed": shown.payments(shown.wish.starts[0], shown.wish.starts[-1], state="ABORTED"),
         "zone": shown.zone.key,
@@ -235,13 +237,10 @@ def _charts(shown: _Shown, periods: Sequence[Period]) -> Iterator[Chart]:
     yield Chart(_("Payments"), charts.bars(map(stack, periods), top=top), [], count(int(top)), legend)
     for currency in sorted({name for period in periods for name, value in period.values.items() if value}):
         yield _value_chart(shown, periods, currency)
-    yield _line_chart(
-        _("Success"),
-        periods,
-        [("good", _("Success"), lambda period: period.success_percent)],
-        lambda top: "100 %",
-        100.0,
-    )
+    lowest = min((period.success_percent for period in periods if period.success_percent is not None), default=0.0)
+    bottom = min(90, int(lowest) // 10 * 10)
+    success = [("good", _("Success"), lambda period: period.success_percent)]
+    yield _line_chart(_("Success"), periods, success, lambda _top: f"{bottom}–100 %", 100.0, bottom)
     lines: list[tuple[str, str, Callable[[Period], float | None]]] = []
     for leg, text in _LEGS.items():
         for share, ending in ((0.5, ""), (0.99, "-99")):
@@ -271,10 +270,11 @@ def _line_chart(
     lines: Sequence[tuple[str, str, Callable[[Period], float | None]]],
     top_text: Callable[[float], str],
     top: float | None = None,
+    bottom: float = 0.0,
 ) -> Chart:
     rows = [(tone, text, [read(period) for period in periods]) for tone, text, read in lines]
     top = top or charts.nice_top(max((value for *_tone, values in rows for value in values if value), default=0.0))
-    paths = [charts.path(values, top=top, tone=tone, label=text) for tone, text, values in rows]
+    paths = [charts.path(values, top=top, bottom=bottom, tone=tone, label=text) for tone, text, values in rows]
     return Chart(
         label, [], paths, top_text(top), [(tone, text) for tone, text, _values in rows] if len(rows) > 1 else []
     )
@@ -304,7 +304,7 @@ def _tables(shown: _Shown) -> Iterator[tuple[str, list[str], list[list[Any]]]]:
     periods = history.series(shown.wish)
     rows = [[each.at.astimezone(shown.zone).isoformat(), *cells] for each in periods for cells in _cells(each)]
     yield "periods", ["periodStart", *_FIGURES, *_DURATIONS], rows
-    lines = _lines(shown, history.total(periods))
+    lines = _lines(shown, history.total(periods), most=csv_export.MOST_ROWS)
     if shown.by == "reason":
         yield "reasons", ["reason", "failed"], [[shown.text(line.key), line.ended] for line in lines]
     else:
