@@ -204,6 +204,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "by": shown.by,
         "tabs": [(name, text, f"?{urlencode(shown.query | {'by': name})}") for name, text in _BY.items()],
         "lines": lines,
+        "without_durations": not history.has_durations(shown.wish, shown.by),
         "most": history.MOST_LINES if len(lines) == history.MOST_LINES and shown.by != "reason" else 0,
         "payments": shown.payments(shown.wish.starts[0], shown.wish.starts[-1]),
         "failed": shown.payments(shown.wish.starts[0], shown.wish.starts[-1], state="ABORTED"),

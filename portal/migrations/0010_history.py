@@ -31,7 +31,7 @@ SOURCES = [("transfer", "Transfer"), ("quote", "Quote"), ("lookup", "Lookup")]
 class Migration(migrations.Migration):
     dependencies = [
         ("directory", "0006_ended_lookups"),
-        ("portal", "0007_one_replay_runs"),
+        ("portal", "0009_saved_views"),
     ]
 
     operations = [
