@@ -228,12 +228,20 @@ def _run_pairs(options: argparse.Namespace, state: str, console: Console) -> int
     return 1 if faults else 0
 
 
-def _end_pages(found: list[dict[str, Any]], console: Console) -> int:
-    for page in found:
+def _end_pages(found: dict[str, Any], console: Console) -> int:
+    for table, rows in found["rows"].items():
+        console.print(f"{rows:12,} rows  {table}", highlight=False)
+    size, transfers = found["bytes"], found["rows"]["ledger_transfer"]
+    console.print(
+        f"{size / 2**30:.2f} GiB of disk, {size / transfers:,.0f} bytes for each transfer;"
+        f" {found['bytes_of_history'] / 2**20:,.0f} MiB of it is the history",
+        highlight=False,
+    )
+    for page in found["pages"]:
         console.print(
             f"{page['median']:8.1f} ms, first {page['first']:8.1f}, slowest {page['slowest']:8.1f}  {page['page']}"
         )
-    slow = [page["page"] for page in found if page["median"] > pages.WITHIN_MS]
+    slow = [page["page"] for page in found["pages"] if page["median"] > pages.WITHIN_MS]
     for name in slow:
         print(f"bench: {name} takes longer than {pages.WITHIN_MS} ms")
     return 1 if slow else 0

@@ -1,11 +1,14 @@
 """Measures the portal's pages on a full ledger: `python -m bench --pages 1000000`."""
 
 import json
+import shutil
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bench.hubs import PROJECT
@@ -14,19 +17,47 @@ from bench.seed import QUIET, SILENT, Crowd, fill
 ROUNDS = 20
 _CUSTOMER = "255000004321"  # a payee of one payment in 100,000
 WITHIN_MS = 150
+# The disk that a transfer takes with its lookup, its quote, its messages' records and all indexes, and the write-ahead
+# log meanwhile.
+_BYTES_EACH = 12_000
+_LEFT_BYTES = 2 * 2**30  # stays free
+_SLICE = 200_000  # rows that the history counts in one transaction
+_COUNTED = (
+    "ledger_transfer",
+    "quotes_quote",
+    "quotes_transactionrequest",
+    "ledger_entry",
+    "outbox_delivery",
+    "ledger_fxtransfer",
+    "portal_historyrow",
+)
 
 
-def run(state: str, crowd: Crowd) -> list[dict[str, Any]]:
-    """Starts a hub's servers without the hub, and measures every page. Runs `main` in a separate process."""
+def that_fits(transfers: int, folder: Path) -> int:
+    """Returns the number of transfers for which the disk has room, at most `transfers`."""
+    free = shutil.disk_usage(folder).free - _LEFT_BYTES
+    return max(1000, min(transfers, free // _BYTES_EACH))
+
+
+def run(state: str, crowd: Crowd) -> dict[str, Any]:
+    """Starts a hub's servers without the hub, and measures every page. Runs `main` in a separate process.
+
+    Returns the figures of the pages, the rows of each table, and the bytes of the database.
+    """
     from hub.local.stack import Stack
 
+    Path(state).mkdir(parents=True, exist_ok=True)
+    if (fitting := that_fits(crowd.transfers, Path(state))) < crowd.transfers:
+        print(f"bench: the disk has room for {fitting:,} transfers only", file=sys.stderr)
+        crowd = replace(crowd, transfers=fitting)
     with Stack(state, programs=()) as stack:
         stack.manage("migrate", "--noinput")
         command = [sys.executable, "-m", "bench.pages", str(crowd.transfers), str(crowd.hours)]
         env = stack.env | {"DJANGO_SETTINGS_MODULE": "hub.settings", "LOG_LEVEL": "ERROR"}
         done = subprocess.run(command, cwd=PROJECT, env=env, stdout=subprocess.PIPE, text=True, check=True)
         stack.manage("check_ledger")
-    found: list[dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])
+        stack.manage("rebuild_history", "--check")
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
 
@@ -35,29 +66,40 @@ def main(crowd: Crowd) -> None:
     import django
 
     django.setup()
+    from django.db import connection
+
     from ledger.models import Transfer
+    from portal import history
     from portal.queries import balance_checkpoints
 
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
     if not Transfer.objects.exists():
         fill(crowd, tell=lambda text: print(text, file=sys.stderr))
-    _tell_sizes()
     while balance_checkpoints.mark():  # a running hub does this every ten seconds
         pass
-    print(json.dumps([_measure(*page) for page in _pages()]))
+    history.fold(for_s=3600, most=_SLICE)  # a running hub does this every half minute
+    sizes = _sizes()
+    connection.close()  # the pages have the usual time limits
+    print(json.dumps(sizes | {"pages": [_measure(*page) for page in _pages()]}))
 
 
-def _tell_sizes() -> None:
-    """Prints the rows and the disk space of the largest tables, with their indexes."""
+def _sizes() -> dict[str, Any]:
     from django.db import connection
 
     with connection.cursor() as cursor:
+        cursor.execute("VACUUM (ANALYZE) portal_historyrow")
+        rows = {}
+        for table in _COUNTED:
+            cursor.execute(f"SELECT count(*) FROM {table}")  # noqa: S608 (the constants above)
+            rows[table] = cursor.fetchone()[0]
         cursor.execute(
-            """SELECT relname, reltuples::bigint, pg_size_pretty(pg_total_relation_size(oid)) FROM pg_class
-               WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
-               ORDER BY pg_total_relation_size(oid) DESC LIMIT 8"""
+            "SELECT sum(ended) FROM portal_historyrow WHERE source = 'lookup' AND grain = 'month' AND scope = 0"
         )
-        for name, rows, size in cursor.fetchall():
-            print(f"{name}: {rows} rows, {size}", file=sys.stderr)
+        rows["lookups"] = int(cursor.fetchone()[0] or 0)
+        cursor.execute("SELECT pg_database_size(current_database()), pg_total_relation_size('portal_historyrow')")
+        size, of_history = cursor.fetchone()
+    return {"rows": rows, "bytes": size, "bytes_of_history": of_history}
 
 
 Ask = Callable[[], Any]
@@ -108,6 +150,15 @@ def _pages() -> Iterator[tuple[str, Ask]]:
         "payments of a DFSP in an hour": f"payments/?since={hour}:00&until={hour}:59&payee=busy-03",
         "payments by id": f"payments/?q={latest.pk}",
         "requests to pay of an amount": "payments/?amount=4&kind=request",
+        "history by day": "history/",
+        "history by hour": "history/?grain=hour",
+        "history by week": "history/?grain=week",
+        "history by month": "history/?grain=month",
+        "history by pair and hour": "history/?grain=hour&by=pair",
+        "history by use case": "history/?by=use_case",
+        "history by reason": "history/?by=reason",
+        "history of a busy DFSP": "history/?payer=busy-03",
+        "history of a pair": "history/?grain=hour&payer=busy-03&payee=busy-04&use_case=PAYMENT",
         "transfers": "transfers/",
         "transfers, the last page": f"transfers/?{deep}",
         "transfers by id": f"transfers/?id={latest.pk}",
@@ -155,6 +206,8 @@ def _pages() -> Iterator[tuple[str, Ask]]:
         client = browser(f"of-{participant}", viewer, participant)
         yield f"{whose} own page", page(client, f"participants/{participant}/")
         yield f"{whose} own transfers", page(client, "transfers/")
+        yield f"{whose} own history", page(client, "history/")
+        yield f"{whose} own history by hour", page(client, "history/?grain=hour&by=pair&side=received")
         yield f"{whose} own conversions", page(client, "conversions/")
         yield f"{whose} own settlement", page(client, "own-settlement/")
 
@@ -191,4 +244,4 @@ def _measure(name: str, ask: Ask) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(Crowd(int(sys.argv[1]), float(sys.argv[2]), are_payments=True))
+    main(Crowd(int(sys.argv[1]), float(sys.argv[2]), are_payments=True, with_lookups=True))

@@ -33,6 +33,7 @@ class Crowd:
     transfers: int
     hours: float
     are_payments: bool = False  # each transfer has a quote
+    with_lookups: bool = False  # each transfer has a lookup, for the portal's history
 
 
 PARTIES = """
@@ -52,6 +53,10 @@ ROWS = """
            CASE WHEN n > %(transfers)s - %(reserved)s THEN 'RESERVED'
                 WHEN n %% 40 = 7 OR n %% 200 = 11 THEN 'ABORTED' ELSE 'COMMITTED' END AS state,
            n %% 200 = 11 AS is_refused,
+           rtrim(translate(encode(sha256(convert_to('fulfilment' || n, 'UTF8')), 'base64'), '+/', '-_'), '=')
+               AS fulfilment,
+           rtrim(translate(encode(sha256(sha256(convert_to('fulfilment' || n, 'UTF8'))), 'base64'), '+/', '-_'), '=')
+               AS condition,
            now() - make_interval(secs => %(seconds)s * (%(transfers)s - n) / %(transfers)s) AS received_at
     FROM generate_series(%(first)s, %(last)s) n
     JOIN crowd_party payer ON payer.place = n::bigint * 7919 %% %(busy)s
@@ -65,7 +70,7 @@ _TRANSFERS = """
            CASE WHEN is_refused THEN 'NDC' WHEN state = 'ABORTED' THEN 'REJECTED_BY_PAYEE' END,
            CASE WHEN is_refused THEN '4200' WHEN state = 'ABORTED' THEN '5104' END,
            CASE WHEN state = 'ABORTED' THEN 'no' END,
-           %(condition)s, CASE state WHEN 'COMMITTED' THEN %(fulfilment)s END, received_at + interval '1 hour',
+           condition, CASE state WHEN 'COMMITTED' THEN fulfilment END, received_at + interval '1 hour',
            '1.1', sha256(transfer_id::bytea), CASE state WHEN 'COMMITTED' THEN sha256(transfer_id::bytea) END,
            CASE state WHEN 'COMMITTED' THEN '1.1' END, false,
            CASE WHEN NOT is_refused THEN payer_account_id END, CASE WHEN NOT is_refused THEN payee_account_id END,
@@ -78,7 +83,7 @@ _RESERVATIONS = """
     SELECT transfer_id, 'RESERVED', received_at,
            convert_to(json_build_object('transferId', transfer_id, 'payerFsp', payer, 'payeeFsp', payee,
                'amount', json_build_object('amount', (amount / 10000)::text, 'currency', %(currency)s),
-               'condition', %(condition)s, 'ilpPacket', repeat('A', 600))::text, 'UTF8'),
+               'condition', condition, 'ilpPacket', repeat('A', 600))::text, 'UTF8'),
            json_build_object('fspiop-source', payer)
     FROM crowd WHERE NOT is_refused ORDER BY n
 """
@@ -87,7 +92,7 @@ _ENDS = """
     SELECT transfer_id, state, received_at + interval '150 ms',
            convert_to(CASE WHEN is_refused THEN json_build_object('transferId', transfer_id, 'payerFsp', payer,
                'payeeFsp', payee, 'amount', json_build_object('amount', (amount / 10000)::text,
-               'currency', %(currency)s), 'condition', %(condition)s)::text ELSE '{}' END, 'UTF8'),
+               'currency', %(currency)s), 'condition', condition)::text ELSE '{}' END, 'UTF8'),
            json_build_object('fspiop-source', payee)
     FROM crowd WHERE state <> 'RESERVED' ORDER BY n
 """
@@ -122,17 +127,17 @@ _QUOTES = """
                'payer', json_build_object('partyIdInfo', json_build_object('partyIdType', 'MSISDN',
                    'partyIdentifier', '255' || lpad((n %% 99991)::text, 9, '1'), 'fspId', payer)),
                'amountType', 'SEND', 'amount', json_build_object('amount', (amount / 10000)::text,
-               'currency', %(currency)s), 'transactionType', json_build_object('scenario', 'TRANSFER',
+               'currency', %(currency)s), 'transactionType', json_build_object('scenario',
+                   (ARRAY['TRANSFER', 'TRANSFER', 'PAYMENT', 'WITHDRAWAL'])[1 + n %% 4],
                'initiator', 'PAYER', 'initiatorType', 'CONSUMER'))::text, 'UTF8'),
            json_build_object('fspiop-source', payer, 'fspiop-destination', payee),
            sha256(convert_to('request' || n, 'UTF8')),
            convert_to(json_build_object('transferAmount', json_build_object('amount', (amount / 10000)::text,
-               'currency', %(currency)s), 'condition', %(condition)s, 'ilpPacket', repeat('A', 600))::text, 'UTF8'),
+               'currency', %(currency)s), 'condition', condition, 'ilpPacket', repeat('A', 600))::text, 'UTF8'),
            json_build_object('fspiop-source', payee, 'fspiop-destination', payer),
            sha256(convert_to('response' || n, 'UTF8')), received_at + interval '1 hour',
            received_at - interval '200 ms', received_at - interval '100 ms',
-           rtrim(translate(encode(sha256(convert_to('condition' || n, 'UTF8')), 'base64'), '+/', '-_'), '='),
-           sha256(convert_to('packet' || n, 'UTF8')), amount, %(currency)s
+           condition, sha256(convert_to('packet' || n, 'UTF8')), amount, %(currency)s
     FROM crowd ORDER BY n
 """
 _DELIVERIES_BEFORE_TRANSFERS = """
@@ -150,6 +155,13 @@ _DELIVERIES_BEFORE_TRANSFERS = """
           UNION ALL
           SELECT n, received_at, payer_id, 'PUT', '/quotes/', transfer_id, 'quote-answer' FROM crowd
          ) told ORDER BY n
+"""
+# The portal's history counts lookups from these rows. One lookup in fifty was not answered.
+_LOOKUPS = """
+    INSERT INTO directory_endedlookup (requester_id, owner_id, asked_at, ended_at, is_answered)
+    SELECT payer_id, payee_id, received_at - interval '2 seconds',
+           received_at - interval '2 seconds' + make_interval(secs => 0.03 + n %% 50 / 1000.0), n %% 50 <> 7
+    FROM crowd ORDER BY n
 """
 # One transfer in ten had a conversion that was refused on arrival.
 _CONVERSIONS = """
@@ -249,7 +261,6 @@ def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
             "reserved": RESERVED,
             "currency": CURRENCY,
             "condition": _CONDITION,
-            "fulfilment": FULFILMENT,
             "windows": windows,
         }
         cursor.execute("SET session_replication_role = replica")
@@ -259,7 +270,11 @@ def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
                 cursor.execute(ROWS, fixed | {"first": first, "last": last})
                 if first == 1:
                     _let_the_quiet_one_pay(cursor)
-                for statement in _STATEMENTS + _STATEMENTS_OF_PAYMENTS * crowd.are_payments:
+                for statement in (
+                    *_STATEMENTS,
+                    *_STATEMENTS_OF_PAYMENTS * crowd.are_payments,
+                    *(_LOOKUPS,) * crowd.with_lookups,
+                ):
                     cursor.execute(statement, fixed)
                 cursor.execute("DROP TABLE crowd")
             tell(f"{last} transfers")

@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from directory.models import Oracle, PartyIdentifier, PartyLookup, TrialLookup
+from directory.models import EndedLookup, Oracle, PartyIdentifier, PartyLookup, TrialLookup
 from hub.admin_base import ReadOnlyAdmin
 
 
@@ -29,3 +29,9 @@ class PartyLookupAdmin(ReadOnlyAdmin):
 class TrialLookupAdmin(ReadOnlyAdmin):
     list_display = ["participant", "alias_type", "shown", "asked_at", "answered_at", "is_right", "fault"]
     list_select_related = ["participant"]
+
+
+@admin.register(EndedLookup)
+class EndedLookupAdmin(ReadOnlyAdmin):
+    list_display = ["requester", "owner", "asked_at", "ended_at", "is_answered"]
+    list_select_related = ["requester", "owner"]

@@ -136,3 +136,22 @@ class TrialLookup(models.Model):
 
     def __str__(self) -> str:
         return f"trial lookup {self.pk} at {self.participant_id}"
+
+
+class EndedLookup(models.Model):
+    """The times of a lookup whose row was removed. The row waits until the history of payments has counted the lookup.
+
+    The row has no alias.
+    """
+
+    requester = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    owner = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    asked_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    is_answered = models.BooleanField()  # answered in time
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"lookup by {self.requester_id} at {self.owner_id}, ended {self.ended_at:%Y-%m-%d %H:%M:%S}"

@@ -28,7 +28,9 @@ class Download(StreamingHttpResponse):
     Raises NoPlace if this caller, or all callers together, have too many open downloads.
     """
 
-    def __init__(self, parts: Iterator[str], *, name: str, content_type: str, caller: Hashable) -> None:
+    def __init__(
+        self, parts: Iterator[str] | Iterator[bytes], *, name: str, content_type: str, caller: Hashable
+    ) -> None:
         super().__init__(_Parts(parts, caller), content_type=content_type)
         self["Content-Disposition"] = f'attachment; filename="{name}"'
 
@@ -37,11 +39,11 @@ class _Parts:
     """The parts of a download's response. This object occupies the download's place until the response closes the
     object."""
 
-    def __init__(self, parts: Iterator[str], caller: Hashable) -> None:
+    def __init__(self, parts: Iterator[str] | Iterator[bytes], caller: Hashable) -> None:
         self._parts, self._held = parts, ExitStack()
         self._held.enter_context(_open.taken(caller, _SIZES))
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[str] | Iterator[bytes]:
         return self._parts
 
     def close(self) -> None:

@@ -1,17 +1,20 @@
-"""The URLs below /docs/: an OpenAPI document for each API, a document for all APIs together, and pages that show these
-documents."""
+"""The URLs below /docs/: the integrator's guide, an OpenAPI document for each API, a document for all APIs together,
+and pages that show these documents."""
 
 from typing import Any
 
 from csp.constants import SELF, UNSAFE_INLINE
 from csp.decorators import csp_update
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import URLPattern, include, path
 from django.utils import translation
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.request import Request
 
+from hub.api.fspiop_document import SCHEMES
+from hub.api.fspiop_guide import LANES, steps
 from hub.api.openapi import APIS
 from hub.dfsp_urls import own_api_urlpatterns
 from hub.dfsp_urls import urlpatterns as dfsp_urlpatterns
@@ -65,8 +68,16 @@ def _page(route: str, schema: str, name: str) -> URLPattern:
     return path(route, page, name=name)
 
 
+def guide(request: HttpRequest) -> HttpResponse:
+    """Returns the first page: the documents, and a guide with the sequence and the messages of a payment."""
+    return render(
+        request, "api/guide.html", {"apis": APIS, "lanes": LANES, "steps": steps(), "schemes": SCHEMES.values()}
+    )
+
+
 urlpatterns = [
     path("schema", SchemaView.as_view(), name="schema"),
-    _page("", "schema", "docs"),
+    path("", guide, name="docs"),
+    _page("all", "schema", "docs-all"),
     *(pattern for api in APIS for pattern in _of(api)),
 ]

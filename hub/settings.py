@@ -7,6 +7,7 @@ With `PRODUCTION=true`, the hub refuses to start with a default secret, and also
 """
 
 from pathlib import Path
+from zoneinfo import available_timezones
 
 import environ
 import phonenumbers
@@ -63,6 +64,9 @@ ADMINISTRATION_API_READ_ONLY = yes_or_no(
 # The number of days for which each kind of customers' data is kept. 0 or no entry means for ever. A production hub must
 # have an entry for each kind.
 RETENTION_DAYS = periods(env.dict("RETENTION_DAYS", default={}), of=RETENTION_KINDS)
+# The time zone in which the days, weeks and months of the history of payments begin. After a change, run
+# `manage.py rebuild_history`.
+HISTORY_TIME_ZONE = one(env.str("HISTORY_TIME_ZONE", default="UTC"), of=available_timezones())
 # The request header in which the TLS proxy forwards the client's certificate.
 CERTIFICATE_HEADER = env.str("CERTIFICATE_HEADER", default="X-SSL-Client-Cert")
 # Only a front proxy that proves itself with this secret may forward certificates.
@@ -508,6 +512,7 @@ CELERY_BEAT_SCHEDULE = {
     "withdraw-outdated": {"task": "portal.tasks.withdraw_outdated", "schedule": 60.0, "options": {"expires": 60}},
     "mark-entries": {"task": "portal.tasks.mark_entries", "schedule": 10.0, "options": {"expires": 10}},
     "watch": {"task": "portal.tasks.watch", "schedule": 10.0, "options": {"expires": 10}},
+    "fold-history": {"task": "portal.tasks.fold_history", "schedule": 30.0, "options": {"expires": 25}},
     "heartbeat": {"task": "hub.tasks.heartbeat", "schedule": 2.0, "options": {"expires": 5}},
     "tidy-notifications": {
         "task": "hub.notifications.tasks.tidy",
@@ -530,6 +535,10 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",  # the messages' schemas use JSON Schema 2020-12
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "hub.api.fspiop_document.complete",
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": [],
     "SERVE_AUTHENTICATION": [],

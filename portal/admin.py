@@ -4,6 +4,9 @@ from hub.admin_base import ReadOnlyAdmin
 from portal.models import (
     AccountMark,
     Confirmation,
+    HistoryMark,
+    HistoryOpen,
+    HistoryRow,
     Invitation,
     LedgerBlock,
     LedgerCheck,
@@ -60,3 +63,30 @@ class RuleReplayAdmin(ReadOnlyAdmin):
     list_display = ["id", "version", "state", "since", "until", "done", "asked_by", "asked_at", "ended_at"]
     list_select_related = ["version"]
     list_filter = ["state"]
+
+
+@admin.register(HistoryRow)
+class HistoryRowAdmin(ReadOnlyAdmin):
+    list_display = [
+        "source",
+        "grain",
+        "at",
+        "payer_id",
+        "payee_id",
+        "use_case",
+        "currency",
+        "ended",
+        "succeeded",
+        "value",
+    ]
+    list_filter = ["source", "grain"]
+
+
+@admin.register(HistoryMark)
+class HistoryMarkAdmin(ReadOnlyAdmin):
+    list_display = ["source", "up_to", "time_zone"]
+
+
+@admin.register(HistoryOpen)
+class HistoryOpenAdmin(ReadOnlyAdmin):
+    list_display = ["source", "row_id"]

@@ -35,6 +35,7 @@ MENU = [
     Item(_("Find a payment"), "search", "payments", Right.SEE_TRANSFERS, ("quote", "request_to_pay")),
     Item(_("Alarms"), "alarm", "alarms", Right.SEE_ALARMS, ("runbook",)),
     Item(_("Transfers"), "transfers", "transfers", Right.SEE_TRANSFERS, ("transfer",)),
+    Item(_("History"), "history", "history", Right.SEE_TRANSFERS),
     Item(
         _("Conversions"),
         "conversions",

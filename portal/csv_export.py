@@ -63,13 +63,13 @@ def response(
     Each batch of rows is read separately. Between two batches, no transaction or cursor is open in the database, even
     if the visitor reads the file slowly.
     """
-    caller = _holder(visitor_of(request))
+    caller = holder(visitor_of(request))
     read = each_within(partial(page_concurrency.reading, caller), map(_lines, batches))
     parts = chain([_lines([headings])], filter(None, read))
     return Download(parts, name=name, content_type="text/csv; charset=utf-8", caller=caller)
 
 
-def _holder(visitor: Visitor) -> tuple[str, int]:
+def holder(visitor: Visitor) -> tuple[str, int]:
     """Returns the key under which the hub counts the visitor's open files. All users of a participant share one key."""
     if visitor.dfsp_id is not None:
         return "participant", visitor.dfsp_id

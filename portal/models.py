@@ -1,4 +1,5 @@
-"""The portal's own tables: users, invitations, results of ledger checks, replays, and sums for account statements."""
+"""The portal's own tables: users, invitations, results of ledger checks, replays, sums for account statements, and the
+history of payments."""
 
 from zoneinfo import available_timezones
 
@@ -380,3 +381,79 @@ class LimitUse(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.minute:%H:%M} {self.percent} %"
+
+
+class HistoryRow(models.Model):
+    """The payments, quotes or lookups that arrived in one period: their number, value, outcomes and durations.
+
+    `portal.history` explains the columns and keeps the rows up to date.
+    """
+
+    class Source(models.TextChoices):
+        TRANSFER = "transfer"
+        QUOTE = "quote"
+        LOOKUP = "lookup"
+
+    class Grain(models.TextChoices):
+        HOUR = "hour"
+        DAY = "day"
+        WEEK = "week"
+        MONTH = "month"
+
+    source = models.CharField(max_length=8, choices=Source)
+    grain = models.CharField(max_length=5, choices=Grain)
+    scope = models.PositiveSmallIntegerField()  # the sum of 1 if the row is of one payer, 2: payee, 4: use case
+    at = models.DateTimeField()  # the beginning of the period
+    payer_id = models.BigIntegerField()
+    payee_id = models.BigIntegerField()
+    use_case = models.CharField(max_length=32)
+    currency = models.CharField(max_length=3)
+    ended = models.BigIntegerField()
+    succeeded = models.BigIntegerField()
+    value = models.DecimalField(max_digits=38, decimal_places=0)
+    durations = models.JSONField()  # the number of successes by bucket of the duration
+    reasons = models.JSONField()  # the number of failures by reason
+
+    class Meta:
+        ordering = ["at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "grain", "scope", "at", "payer_id", "payee_id", "use_case", "currency"],
+                name="one_row_of_history_per_period_and_scope",
+            ),
+            models.CheckConstraint(
+                condition=Q(succeeded__gte=0, value__gte=0, ended__gte=F("succeeded"), ended__gt=0),
+                name="a_row_of_history_counts_what_ended",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.grain} {self.at}"
+
+
+class HistoryMark(models.Model):
+    """How far the history has read one source. The history changes this row in the transaction that adds to its
+    rows."""
+
+    source = models.CharField(max_length=8, primary_key=True, choices=HistoryRow.Source)
+    # Every row of the source that arrived at or before this time is counted, or is in HistoryOpen.
+    up_to = models.DateTimeField()
+    open_position = models.CharField(max_length=36, blank=True, default="", db_default="")
+    time_zone = models.CharField(max_length=64)  # the time zone in which days, weeks and months begin
+
+    def __str__(self) -> str:
+        return f"{self.source} up to {self.up_to}"
+
+
+class HistoryOpen(models.Model):
+    """A transfer or a quote that had not ended when the history read it. The history counts the row after its end."""
+
+    source = models.CharField(max_length=8, choices=HistoryRow.Source)
+    row_id = models.CharField(max_length=36)
+
+    class Meta:
+        ordering = ["source", "row_id"]
+        constraints = [models.UniqueConstraint(fields=["source", "row_id"], name="a_row_waits_for_its_end_once")]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.row_id}"

@@ -1,5 +1,5 @@
-"""Periodic tasks of the portal: ledger checks, removal of old data, sums for account statements, replays of rules,
-certifications."""
+"""Periodic tasks of the portal: ledger checks, removal of old data, sums for account statements, the history of
+payments, replays of rules, certifications."""
 
 import time
 
@@ -8,7 +8,7 @@ from celery import shared_task
 from hub.sweeps import isolating_batches
 from hub.sweeps import store as skipped
 from ledger import invariants
-from portal import approval_mail, changes, replays, retention
+from portal import approval_mail, changes, history, replays, retention
 from portal.alarms import notifications
 from portal.alarms import services as alarms
 from portal.certification import runs
@@ -71,3 +71,9 @@ def replay_rules() -> None:
 def certify() -> None:
     """Starts a process for the certifications that wait: `portal.certification.runs`."""
     runs.start()
+
+
+@shared_task(name="portal.tasks.fold_history", ignore_result=True, time_limit=300)
+def fold_history() -> None:
+    """Adds what ended since the last run to the history of payments (`portal.history`)."""
+    history.fold()

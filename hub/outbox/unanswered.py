@@ -54,6 +54,8 @@ class Requests(Generic[M]):
     batch: str
     ended_batch: str
     read: Callable[[M], Late]
+    # An INSERT ... SELECT from the rows `gone`, which keeps a part of the removed requests.
+    keep: str = ""
 
     @property
     def table(self) -> str:
@@ -144,4 +146,6 @@ def _forget(requests: Requests, ids: list[str], *, keep_s: int) -> int:
                      WHERE id = ANY(%s::bigint[]) AND ended_at <= statement_timestamp() - make_interval(secs => %s)
                      FOR UPDATE SKIP LOCKED)
     """  # noqa: S608
+    if requests.keep:
+        statement = f"WITH gone AS ({statement} RETURNING *) {requests.keep}"
     return execute(statement, [ids, keep_s]).rowcount

@@ -166,6 +166,22 @@ def as_percent(number: Any) -> str:
 
 
 @register.filter
+def duration(seconds: float | None) -> str:
+    """Formats a short duration for reading: 4 ms, 180 ms, 1.4 s, 3 min."""
+    if seconds is None:
+        return "–"
+    if seconds >= 0.995:
+        return age(seconds)
+    return f"{formats.number_format(seconds * 1000, 0 if seconds >= 0.01 else 1)} ms"
+
+
+@register.filter
+def count(number: int) -> str:
+    """Formats a number with separators of thousands."""
+    return str(formats.number_format(number, use_l10n=True, force_grouping=True))
+
+
+@register.filter
 def since(at: datetime | None) -> str:
     """Formats the time that has passed since this moment."""
     return "–" if at is None else age((timezone.now() - at).total_seconds())

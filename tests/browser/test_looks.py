@@ -13,7 +13,7 @@ from django.test import override_settings
 from hub.notifications import notify
 from hub.notifications.models import Notification
 from ledger.models import Account, SettlementWindow, Transfer
-from portal import changes, invitations, users
+from portal import changes, history, invitations, users
 from portal.alarms import services
 from portal.alarms.checks import Cause
 from portal.models import Alarm, Profile
@@ -43,6 +43,7 @@ def everything(transactional_db: None) -> dict[str, str]:
     _somebody_new()
     _alarms()
     scheme.spread()
+    history.fold()
     return {
         "overview": "/portal/overview/",
         "alarms": "/portal/alarms/",
@@ -53,6 +54,8 @@ def everything(transactional_db: None) -> dict[str, str]:
         "currency-pairs": "/portal/hub/pairs/",
         "hub-certificates": "/portal/hub/certificates/",
         "settings": "/portal/hub/settings/",
+        "history": "/portal/history/?grain=hour",
+        "api-documents": "/docs/",
         "transfers": "/portal/transfers/",
         "payment": f"/portal/transfers/{paid}/",
         "participants": "/portal/participants/",

@@ -212,7 +212,7 @@ def test_the_api_documentation_and_djangos_admin_work_under_the_policy(open_wind
     root = person(Role.VIEWER, name="root")
     User.objects.filter(pk=root.pk).update(is_staff=True, is_superuser=True)
     window = open_window(User.objects.get(pk=root.pk))
-    window.go("/docs/")
+    window.go("/docs/fspiop")
     window.page.locator(".opblock").first.wait_for(timeout=60_000)
     window.go("/admin/")
     window.page.get_by_role("link", name="Transfers", exact=True).click()

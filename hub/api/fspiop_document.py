@@ -1,0 +1,124 @@
+"""Completes the OpenAPI document of the FSPIOP API: the order of a payment, callbacks beside requests, examples and
+security schemes."""
+
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Any
+
+from hub.api.fspiop_examples import ERROR, EXAMPLES
+
+_ORDER = (
+    "participants",
+    "parties",
+    "quotes",
+    "transfers",
+    "transactionRequests",
+    "authorizations",
+    "transactions",
+    "bulkQuotes",
+    "bulkTransfers",
+    "services",
+    "fxQuotes",
+    "fxTransfers",
+    "token",
+)
+"""The resources in the order in which a payment uses them."""
+
+SCHEMES: dict[str, Any] = {
+    "clientCertificate": {
+        "type": "mutualTLS",
+        "description": "The DFSP's client certificate, which the scheme's authority signed. Its subject is the DFSP.",
+    },
+    "participantToken": {
+        "type": "oauth2",
+        "description": "A token for the DFSP's client. FSPIOP-Source must be the client's DFSP.",
+        "flows": {"clientCredentials": {"tokenUrl": "/token", "scopes": {}}},
+    },
+    "messageSignature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "FSPIOP-Signature",
+        "description": "A JWS over the body and the protected headers (API Signature v1.1), by the DFSP's signing key.",
+    },
+}
+# The scheme requires a certificate or a token or both. It may also require signatures of bodies.
+_SECURITY: list[dict[str, list[str]]] = [
+    {"clientCertificate": [], "messageSignature": []},
+    {"participantToken": [], "messageSignature": []},
+    {"clientCertificate": []},
+    {"participantToken": []},
+]
+
+# The resource of a created object, and where its id is in the request.
+_CREATED: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
+    {
+        "/participants": ("/participants/{request_id}", "requestId"),
+        "/quotes": ("/quotes/{quote_id}", "quoteId"),
+        "/transfers": ("/transfers/{transfer_id}", "transferId"),
+        "/bulkQuotes": ("/bulkQuotes/{bulk_quote_id}", "bulkQuoteId"),
+        "/bulkTransfers": ("/bulkTransfers/{bulk_transfer_id}", "bulkTransferId"),
+        "/fxQuotes": ("/fxQuotes/{conversion_request_id}", "conversionRequestId"),
+        "/fxTransfers": ("/fxTransfers/{commit_request_id}", "commitRequestId"),
+        "/transactionRequests": ("/transactionRequests/{transaction_request_id}", "transactionRequestId"),
+    }
+)
+_TAKEN = {"200": {"description": "The receiver has stored the callback, and processes it afterwards"}}
+
+
+def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Completes a document after drf-spectacular has generated it. Documents of other APIs do not change."""
+    paths: dict[str, Any] = result["paths"]
+    result["paths"] = dict(sorted(paths.items(), key=lambda each: _place(each[0])))
+    ours = {path: methods for path, methods in paths.items() if is_fspiop(path)}
+    if not ours:
+        return result
+    result.setdefault("components", {}).setdefault("securitySchemes", {}).update(SCHEMES)
+    for path, methods in ours.items():
+        for method, operation in methods.items():
+            operation["security"] = [] if path == "/token" else _SECURITY
+            _add_example(operation, method, path)
+    for path, methods in ours.items():
+        for method in ("get", "post", "delete"):
+            if method in methods and (callbacks := dict(_callbacks(method, path, ours))):
+                methods[method]["callbacks"] = callbacks
+    return result
+
+
+def is_fspiop(path: str) -> bool:
+    return path.split("/")[1] in _ORDER
+
+
+def _place(path: str) -> tuple[int, str]:
+    first = path.split("/")[1]
+    return (_ORDER.index(first) if first in _ORDER else len(_ORDER), path)
+
+
+def _add_example(operation: dict[str, Any], method: str, path: str) -> None:
+    example = ERROR if path.endswith("/error") else EXAMPLES.get((method, path))
+    for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+        if example is not None and "iso20022" not in media_type:
+            content["example"] = example
+
+
+def _callbacks(method: str, path: str, ours: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yields the callbacks that the hub sends to the sender of a request: the answer, or an error."""
+    answered, place = _answered(method, path)
+    for name, ending in (("answer", ""), ("error", "/error")):
+        answer = ours.get(answered + ending, {}).get("put")
+        if answer is not None and "requestBody" in answer:
+            callback = {
+                "summary": f"The hub's {name} callback to the sender of the request",
+                "requestBody": answer["requestBody"],
+                "responses": _TAKEN,
+            }
+            yield name, {f"{{$request.header.FSPIOP-Source}}{place}{ending}": {"put": callback}}
+
+
+def _answered(method: str, path: str) -> tuple[str, str]:
+    """Returns the path of the answers to a request, and this path as an expression of OpenAPI."""
+    if method == "post" and path in _CREATED:
+        answered, name = _CREATED[path]
+        first = answered[: answered.index("{")]
+        return answered, f"{first}{{$request.body#/{name}}}"
+    parts = [part if not part.startswith("{") else f"{{$request.path.{part[1:-1]}}}" for part in path.split("/")]
+    return path, "/".join(parts)

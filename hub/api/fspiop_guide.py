@@ -1,0 +1,101 @@
+"""The steps of a payment, for the integrator's guide."""
+
+import json
+from dataclasses import dataclass
+
+from fspiop import versions
+from hub.api.fspiop_examples import DATE, EXAMPLES, PAYEE, PAYER, QUOTE_ID, TRANSFER_ID
+
+_PARTY = "/parties/MSISDN/255655001001"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A message that one DFSP sends to the other through the hub. `y` is its place in the drawing."""
+
+    title: str
+    text: str
+    method: str
+    path: str
+    is_from_payer: bool
+    message: str
+    y: int
+
+    @property
+    def short(self) -> str:
+        """The path without the rest of a long id."""
+        return self.path if len(self.path) < 34 else f"{self.path[:20]}…"
+
+    @property
+    def y_on(self) -> int:
+        """Where the hub's own message to the receiver is drawn."""
+        return self.y + 8
+
+
+_STEPS = (
+    (
+        "1. Who is the payee?",
+        "The payer DFSP looks up the alias. The hub finds the DFSP that serves the alias, and forwards the question.",
+        ("get", "/parties/{id_type}/{identifier}", _PARTY, True),
+    ),
+    (
+        "2. The payee DFSP answers",
+        "The payer shows the name to its customer. If the alias is unknown, PUT …/error comes instead.",
+        ("put", "/parties/{id_type}/{identifier}", _PARTY, False),
+    ),
+    (
+        "3. What are the terms?",
+        "The payer DFSP asks for fees and for the condition of the payment.",
+        ("post", "/quotes", "/quotes", True),
+    ),
+    (
+        "4. The payee DFSP gives its terms",
+        "The payer confirms the terms. The condition is the SHA-256 of a fulfilment that only the payee DFSP can make.",
+        ("put", "/quotes/{quote_id}", f"/quotes/{QUOTE_ID}", False),
+    ),
+    (
+        "5. Reserve",
+        "The hub reserves the amount on the payer DFSP's position, and then forwards the transfer. Amount, packet and "
+        "condition are those of the terms.",
+        ("post", "/transfers", "/transfers", True),
+    ),
+    (
+        "6. Commit",
+        "The payee DFSP credits its customer and sends the fulfilment. The hub commits, and tells the payer DFSP.",
+        ("put", "/transfers/{transfer_id}", f"/transfers/{TRANSFER_ID}", False),
+    ),
+)
+
+
+LANES = ((80, "Payer DFSP"), (380, "Hub"), (680, "Payee DFSP"))
+"""The places of the three sides in the drawing."""
+
+
+def steps() -> list[Step]:
+    return [
+        Step(
+            title,
+            text,
+            method.upper(),
+            path,
+            is_from_payer,
+            _message(method, template, path, is_from_payer),
+            70 + 42 * number,
+        )
+        for number, (title, text, (method, template, path, is_from_payer)) in enumerate(_STEPS)
+    ]
+
+
+def _message(method: str, template: str, path: str, is_from_payer: bool) -> str:
+    """Returns the message as the sender sends it."""
+    source, destination = (PAYER, PAYEE) if is_from_payer else (PAYEE, PAYER)
+    resource = path.split("/")[1]
+    media_type = versions.content_type(resource, versions.Version(1, 1))
+    lines = [f"{method.upper()} {path} HTTP/1.1", f"Content-Type: {media_type}"]
+    if method != "put":
+        lines.append(f"Accept: {media_type.partition(';')[0]};version=1")
+    lines += [f"Date: {DATE}", f"FSPIOP-Source: {source}"]
+    if template != "/parties/{id_type}/{identifier}" or method == "put":
+        lines.append(f"FSPIOP-Destination: {destination}")
+    body = EXAMPLES.get((method, template))
+    return "\n".join(lines + (["", json.dumps(body, indent=2, ensure_ascii=False)] if body else []))

@@ -1,0 +1,130 @@
+"""Adds what ended since the last run to the history."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from hub.sweeps import isolating_batches
+from portal.history import statements
+from portal.history.statements import LOOKUP, TABLES, Source
+from portal.models import HistoryMark
+
+_MOST = 5000  # rows in one transaction
+_FOR_S = 3.0  # the longest time that one run spends on one source; the next run continues at this place
+_TIMEOUT = "SET LOCAL statement_timeout = '60s'"  # the usual limit is for requests that somebody waits for
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+# A statement writes the time of arrival at most `DATABASE_STATEMENT_TIMEOUT_MS` before its transaction gets an id. From
+# then on, pg_stat_activity shows the beginning of the transaction until all its rows are visible.
+HORIZON_S = 60
+_HORIZON = """
+    SELECT least(clock_timestamp() - make_interval(secs => %s),
+                 (SELECT min(xact_start) FROM pg_stat_activity
+                  WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()))
+"""
+
+
+def fold(*, for_s: float = _FOR_S, most: int = _MOST) -> int:
+    """Counts the transfers, quotes and lookups that ended since the last run. Returns the number of transactions.
+
+    One transaction counts at most `most` rows.
+
+    An error about one source does not stop the others. Two runs at the same time do not count anything twice: the
+    second run leaves out a source that the first run is counting.
+    """
+    return isolating_batches.each(
+        *(_run(source, for_s=for_s, most=most) for source in TABLES),
+        lambda: _repeat(lambda: _fold_lookups(most), for_s=for_s),
+    )
+
+
+def _run(source: Source, *, for_s: float, most: int) -> Any:
+    def run() -> int:
+        arrived = _repeat(lambda: _fold_arrived(source, most), for_s=for_s)
+        return arrived + _repeat(lambda: _fold_open(source, most), for_s=for_s)
+
+    return run
+
+
+def _repeat(work: Any, *, for_s: float) -> int:
+    done, until = 0, time.monotonic() + for_s
+    while work():
+        done += 1
+        if time.monotonic() > until:
+            break
+    return done
+
+
+def horizon() -> datetime:
+    """Returns a time. Every row that arrived before this time is visible, or its transaction was rolled back."""
+    found: datetime = run(_HORIZON, [HORIZON_S])[0]
+    return found
+
+
+def locked_mark(source: str) -> HistoryMark | None:
+    """Locks and returns how far the history has read a source. Returns None if another process reads it now."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TIMEOUT)
+    HistoryMark.objects.bulk_create(
+        [HistoryMark(source=source, up_to=_BEGINNING, time_zone=settings.HISTORY_TIME_ZONE)], ignore_conflicts=True
+    )
+    return HistoryMark.objects.select_for_update(skip_locked=True).filter(pk=source).first()
+
+
+@transaction.atomic(durable=True)
+def _fold_arrived(source: Source, most: int) -> bool:
+    """Counts the next slice. Returns whether there may be another."""
+    mark = locked_mark(source.name)
+    if mark is None:
+        return False
+    span = {"since": mark.up_to, "horizon": horizon(), "most": most}
+    end = run(statements.END_OF_SLICE.format(source), span)[0]
+    if end is None:
+        return False
+    change(statements.count_slice(source), span | {"end": end, "source": source.name, "zone": mark.time_zone})
+    mark.up_to = end
+    mark.save(update_fields=["up_to"])
+    return True
+
+
+@transaction.atomic(durable=True)
+def _fold_open(source: Source, most: int) -> bool:
+    """Counts the rows that have ended since the history read them. Returns whether there are further rows."""
+    mark = locked_mark(source.name)
+    if mark is None:
+        return False
+    place: dict[str, Any] = {"source": source.name, "after": mark.open_position, "zone": mark.time_zone}
+    last, looked_at = run(statements.LOOKED_AT, place | {"most": most})
+    if looked_at:
+        change(statements.count_ended(source), place | {"last": last})
+    mark.open_position = last if looked_at == most else ""
+    mark.save(update_fields=["open_position"])
+    return looked_at == most
+
+
+@transaction.atomic(durable=True)
+def _fold_lookups(most: int) -> bool:
+    mark = locked_mark(LOOKUP)
+    if mark is None or run("SELECT 1 FROM directory_endedlookup LIMIT 1", {}) is None:
+        return False
+    change(statements.COUNT_LOOKUPS, {"most": most, "source": LOOKUP, "zone": mark.time_zone})
+    mark.up_to = datetime.now(UTC)
+    mark.save(update_fields=["up_to"])
+    return True
+
+
+def run(statement: str, parameters: Any) -> Any:
+    """Runs a statement and returns its first row."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchone()
+
+
+def change(statement: str, parameters: Any) -> int:
+    """Runs a statement and returns the number of rows that it changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.rowcount
