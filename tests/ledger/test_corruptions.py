@@ -471,7 +471,7 @@ CORRUPTIONS = [
     Corruption(
         "a payment of the bank is said to be recorded in another way",
         "what_the_bank_paid_is_recorded_once",
-        "UPDATE settlement_payment SET movement_id = NULL",
+        "UPDATE settlement_payment SET movement_id = NULL, otherwise = otherwise + 1",
     ),
     Corruption(
         "a payment of the bank is another participant's",
