@@ -189,7 +189,7 @@ def _check_obeyed(reply: Reply, code: ErrorCode) -> None:
 def _is_refusal(reply: Reply) -> bool:
     """Returns whether the oracle refused this alias, for example with 400.
 
-    A fault of the oracle does not count as a refusal.
+    A fault of the oracle is not a refusal.
     """
     return 400 <= reply.status < 500 and reply.status not in (401, 403, 404, 408, 429)
 
@@ -235,7 +235,7 @@ def _party(alias: Alias, fsp: Participant) -> OracleParty:
 def _refused_of(reply: Reply, aliases: Sequence[Alias]) -> set[Alias]:
     """Returns the aliases of a batch that the oracle refused.
 
-    An alias that is missing from the oracle's answer counts as accepted.
+    If an alias is missing from the oracle's answer, the oracle has accepted this alias.
     """
     try:
         answer = bodies.read(OracleBatchReply, reply.body)

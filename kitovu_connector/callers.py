@@ -37,7 +37,7 @@ class Callers:
     async def middleware(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Refuses a request of a caller that may not call. The outer middleware turns FspiopError into a response."""
+        """Refuses a request from a caller without access. The outer middleware turns FspiopError into a response."""
         if "Origin" in request.headers:
             raise FspiopError(ErrorCode.CLIENT_ERROR, "origin: a web page may not call the connector", http_status=403)
         check_encoding(request)
@@ -66,7 +66,7 @@ def tokens_in(file: str) -> list[str]:
 
 
 def check_encoding(request: web.Request) -> None:
-    """Raises FspiopError for a compressed body, because a small one can fill the memory."""
+    """Raises FspiopError for a compressed body, because a small compressed body can fill the memory."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-encoding: is not supported")
 

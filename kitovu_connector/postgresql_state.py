@@ -97,7 +97,7 @@ class _Link:
 class _LoopLink(_Link):
     """A connection for the thread of the event loop, which must not stand still while the database is away.
 
-    Another thread makes the connection. A read waits for it a moment only.
+    Another thread makes the connection. A read waits for this connection only a short time.
     """
 
     def __init__(self, url: str) -> None:

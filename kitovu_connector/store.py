@@ -251,7 +251,7 @@ class Store:
         return self._db.reader.execute(sql, conditions).fetchall()
 
     def unfinished_quotes(self) -> list[QuoteGiven]:
-        """Returns every quote whose answer the hub has not accepted, and that this instance continues."""
+        """Returns the quotes that this instance continues. The hub has not accepted their answers yet."""
         return self._unfinished("SELECT record FROM quote WHERE is_open = 1 AND owner = ?", QuoteGiven)
 
     async def delete_old_quotes(self, changed_before: float, at_most: int) -> int:

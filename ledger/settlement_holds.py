@@ -1,5 +1,5 @@
-"""Begins and ends holds on liquidity cover, for the amounts that participants owe for a settlement. Cover that is on
-hold does not count for the limit of a position.
+"""Begins and ends holds on liquidity cover, for the amounts that participants owe for a settlement. The limit of a
+position does not include cover that is on hold.
 
 A hold on cover ends when the settlement bank has moved the money. Before a call of any function in this module, the
 caller must lock the participant's POSITION account. Every change of a SETTLEMENT account needs this lock.

@@ -83,7 +83,7 @@ def _most_of_a_file(request: HttpRequest) -> int:
 
 
 def _end_if_idle(request: HttpRequest) -> None:
-    """Ends the session of a user who was idle too long. Automatic refreshes of pages do not count as activity."""
+    """Ends the session of a user who was idle too long. An automatic refresh of a page is not an activity."""
     if not request.user.is_authenticated:
         return
     now = int(time.time())

@@ -38,6 +38,6 @@ def _agreed(rows: "QuerySet[Quote]") -> list[Agreed]:
 
 
 def transfers_converted_by(any_id: str) -> set[str]:
-    """Returns the determining transfers of the FX quotes with this request id or conversion id."""
+    """Returns the determining transfers of FX quotes. The id is that of a request or of a conversion."""
     found = FxQuote.objects.filter(Q(pk=any_id) | Q(conversion_id=any_id))
     return {number for number in found.values_list("determining_transfer_id", flat=True)[:_MOST] if number}

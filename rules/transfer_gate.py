@@ -91,7 +91,8 @@ class RulesAtTransfers:
 def rules_at_transfer(
     facts: Facts, compiled: CompiledRules, without_quote: CompiledRules, judged_again: CompiledRules
 ) -> CompiledRules:
-    """Returns the rules that judge a transfer with these facts: the transfer's own, or those of the quote too."""
+    """Returns the rules that judge a transfer with these facts. These are the rules of the transfer gate, and in some
+    cases also the rules of the quote gate."""
     if facts.fx:
         return compiled
     if not facts.quoted:

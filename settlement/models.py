@@ -229,7 +229,7 @@ class Settlement(models.Model):
 
 
 class Inclusion(models.Model):
-    """A window's content that a settlement includes.
+    """Links a settlement to a content of a window that the settlement includes.
 
     An aborted settlement releases its contents, so that another settlement can include them.
     """

@@ -9,7 +9,7 @@ requests. So one participant's requests never use up the rate of another partici
 
 If a request exceeds a rate, the hub pauses for `DFSP_PAUSE_MS` before it sends the refusal. Without the pause, a sender
 that repeats its requests at once would use up the processor. A paused request occupies a thread, so a process limits
-the number of paused requests. A paused request counts as an open request of its DFSP.
+the number of paused requests. A paused request is one of its DFSP's open requests.
 
 Each web process counts the requests of each authenticated caller separately (docs/decisions/0034).
 
@@ -114,8 +114,8 @@ class Limits:
     def _exceeded(self, caller: int, *, is_state_query: bool, callback_to: int | None) -> str | None:
         """Returns the limit that this request exceeds, if there is one.
 
-        A request that exceeds a rate also counts as an open request. If a participant has too many open requests, a
-        further request is not counted.
+        A request that exceeds a rate still occupies a place among the open requests. If a participant has too many open
+        requests, a further request occupies no place.
         """
         with self._lock:
             count, now = self._open.get(caller, 0), self._clock()

@@ -1,8 +1,8 @@
 """One courier's record of its destinations: their open requests, and the pauses after missing responses. Pure.
 
 A destination is paused only because of missing responses: a refused connection, or a request without a response in
-time. Any response shows that the destination works. A message that the hub itself could not send does not count as a
-missing response.
+time. Any response shows that the destination works. If the hub itself could not send a message, the destination did not
+miss a response.
 
 If messages of one source and kind get no response, the courier pauses only messages of this source and kind. A DFSP's
 server can hang on one kind of message, or on messages of one participant, and still accept all other messages. The
@@ -145,7 +145,7 @@ class Destination:
         return {**self.open_by_source, **resting}
 
     def answered(self, message: Claimed) -> None:
-        """Records that the destination has responded. A response that refuses the message also counts as a response."""
+        """Records that the destination has responded. A refusal of the message is also a response."""
         if self._is_silent:
             self._streams.clear()  # all messages had no response for the same reason, and the reason has ended
         self._streams.pop((message.source_id, message.kind), None)

@@ -182,7 +182,7 @@ _NUMBER = """
 
 
 def number(*, with_quotes: bool = True) -> int:
-    """Returns the number of rows to read. Decisions without a stored payment do not count."""
+    """Returns the number of rows to read. Leaves out decisions without a stored payment."""
     row = execute(_NUMBER, [with_quotes]).fetchone()
     assert row is not None
     return int(row[0])

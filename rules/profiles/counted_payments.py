@@ -43,10 +43,7 @@ payment.
 
 
 class Keys(msgspec.Struct, frozen=True, gc=False):
-    """The keys of the profiles in which a payment counts.
-
-    If the payment does not count in a profile, the profile's key is None.
-    """
+    """The keys of the profiles that count a payment. The key of a profile that does not count the payment is None."""
 
     payer: int | None = None
     payee: int | None = None

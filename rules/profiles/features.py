@@ -101,9 +101,7 @@ class Distinct:
 
 
 def distinct(profile: Profile, direction: Direction, currency: str, since: int) -> Distinct:
-    """Returns the different counterparties of the subject's payments in this direction since this moment, without
-    refunds.
-    """
+    """Returns the subject's counterparties in this direction since this moment, each once. Refunds are left out."""
     parties: set[int] = set()
     kept = 0
     for event in reversed(profile.events):

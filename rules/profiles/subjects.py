@@ -57,7 +57,7 @@ def is_refund(facts: Facts) -> bool:
 
 
 def keys_to_count(facts: Facts, counted_too: Collection[Subject]) -> Keys:
-    """Returns the profiles in which the payment counts.
+    """Returns the profiles that count the payment.
 
     The result always includes the profiles of the parties. It includes other profiles only if a rule needs them.
     """
