@@ -1,8 +1,8 @@
 """Requests to pay that this bank's customers make, or that they receive from other banks' customers.
 
-A shop or an agent asks the payer for a one-time code. The payer's bank shows the code to the payer, and the payer tells
-it to the shop. The shop's bank sends the entered code to the payer's bank. The payer's bank compares the entered code
-with its own code. A wrong code ends the request.
+A shop or an agent asks the payer for a one-time code. The payer's bank shows the code to the payer, and the payer gives
+the code to the shop. The shop's bank sends the entered code to the payer's bank. The payer's bank compares the entered
+code with its own code. A wrong code ends the request.
 """
 
 import asyncio

@@ -83,8 +83,8 @@ class AtOracles:
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """The message repeats an earlier message that is too large for this group. The repeated message must be a group of
-    its own. The hub stores nothing about the message."""
+    """The message repeats an earlier message that is too large for this group. The repeated message must be a separate
+    group. The hub stores nothing about the message."""
 
 
 Outcome = Forwarded | Repeated | Refused | NotObeyed | NoRoom | AtOracles | Alone

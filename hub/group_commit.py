@@ -274,7 +274,7 @@ class Engine(ABC, Generic[C, R]):
             self._wary_until = None
 
     def _refusal(self, command: C, error: Exception) -> FspiopError:
-        """Returns the error for a command's sender if the command failed in a group of its own."""
+        """Returns the error for the sender of a command that failed although no other command was in its group."""
         if isinstance(error, DataError):
             # This error occurs, for example, if a header contains a NUL. Nothing was stored, and the sender is at
             # fault.

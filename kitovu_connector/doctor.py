@@ -196,7 +196,7 @@ async def _core(config: Config) -> Finding:
 
 
 async def _webhook(config: Config) -> Finding:
-    """Sends events of a type of its own to the core. They report nothing."""
+    """Sends events of a special type to the core. They report nothing."""
     url = config.webhook_url
     try:
         right, wrong = await webhook_check.statuses(config)

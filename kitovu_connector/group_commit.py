@@ -89,7 +89,7 @@ class Database(ABC):
         """Returns one more connection for reads, in any thread. `disconnect` closes it."""
 
     async def read(self, job: Job[T]) -> T:
-        """Runs a job that only reads, in a thread of its own."""
+        """Runs a job that only reads, in a separate thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, job)
 
     def _read(self, job: Job[T]) -> T:

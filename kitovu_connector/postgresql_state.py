@@ -249,7 +249,7 @@ class _Listener:
                 self._is_stopped.wait(_RETRY_S)
 
     def _take(self, payload: str) -> None:
-        """Passes a notification on. Ignores other forms, because each user of the database may notify."""
+        """Passes a notification on. Ignores other forms, because each user of the database can send notifications."""
         instance, _, rest = payload.partition(" ")
         topic, is_complete, key = rest.partition(" ")
         if is_complete and topic and instance != self._instance:

@@ -1,8 +1,8 @@
 """The tables of the connector's state, and their upgrades. The tables are the same in SQLite and in PostgreSQL.
 
-A record is JSON. The other columns contain the values by which statements select records. Each new version of the
-tables is a new entry of UPGRADES. An entry only adds columns or tables, so that a connector of the previous version can
-still read and write.
+A record is JSON. The other columns contain values that statements use to select records. Each new version of the tables
+is a new entry of UPGRADES. An entry only adds columns or tables, so that a connector of the previous version can still
+read and write.
 """
 
 import re

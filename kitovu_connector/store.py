@@ -86,7 +86,7 @@ Record = TypeVar("Record")
 class Store:
     """Typed access to the three tables. A write returns when the data is durable. Records are immutable values.
 
-    Several instances may share a state. One instance, the owner, continues each open record. The reports of the hub may
+    Several instances can share a state. One instance, the owner, continues each open record. The reports of the hub can
     arrive at any instance.
     """
 
@@ -100,7 +100,7 @@ class Store:
 
     @property
     def is_shared(self) -> bool:
-        """Whether another instance may change a record."""
+        """Whether another instance can change a record."""
         return self._db.is_shared
 
     async def close(self) -> None:

@@ -67,7 +67,7 @@ class LedgerAccountType(models.Model):
 class SettlementModel(models.Model):
     """The rule for settling one account type in one currency.
 
-    The default settlement model has no currency, and settles all currencies that have no model of their own.
+    The default settlement model has no currency, and settles all currencies without their own model.
     """
 
     class Granularity(models.TextChoices):

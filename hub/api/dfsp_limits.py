@@ -4,8 +4,8 @@
 `DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). A request beyond a limit
 gets 429, before the hub reads the body, checks the signature or sends a statement.
 
-Callbacks (PUT, PATCH) to each participant have a rate of their own, as large as the rate of that participant's
-requests. So one participant's requests never use up the rate of another participant that must answer these requests.
+Callbacks (PUT, PATCH) to each participant have a separate rate, as large as the rate of that participant's requests. So
+one participant's requests never use up the rate of another participant that must answer these requests.
 
 If a request exceeds a rate, the hub pauses for `DFSP_PAUSE_MS` before it sends the refusal. Without the pause, a sender
 that repeats its requests at once would use up the processor. A paused request occupies a thread, so a process limits

@@ -1,5 +1,5 @@
-"""The SQL statements on skipped rows. Each statement has lists as parameters, and must run in a transaction of its
-own."""
+"""The SQL statements on skipped rows. Each statement has lists as parameters, and must run in a separate
+transaction."""
 
 from collections.abc import Collection
 

@@ -163,7 +163,7 @@ _DECISIONS_ONLY = f"""
 
 @contextmanager
 def one_snapshot() -> Iterator[None]:
-    """All reads inside this context use one snapshot of the database. The hub may process payments at the same time.
+    """All reads inside this context use one snapshot of the database. The hub can process payments at the same time.
 
     Inside this context, only open `StoredRows`. Read their rows after the context has ended.
     """

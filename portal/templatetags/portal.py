@@ -184,7 +184,7 @@ def yes_no(value: bool) -> SafeString:
 def direction(participant: Participant) -> SafeString | str:
     """Returns a badge if the participant may not send or may not receive.
 
-    Returns an empty text if the participant may do both.
+    Returns an empty text if the participant may send and receive.
     """
     found = Direction.of(participant.may_send, participant.may_receive)
     return "" if found is Direction.BOTH else format_html('<span class="state state-warning">{}</span>', found.label)

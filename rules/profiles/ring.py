@@ -266,7 +266,7 @@ def of_events(events: Iterable[Event]) -> Profile:
 def differences(profile: Profile, events: Iterable[Event]) -> Iterator[str]:
     """Yields each difference between a stored profile and the payments that the profile should contain.
 
-    The choice of single events may differ, because it depends on the order of additions and removals. A profile must
+    The choice of single events can differ, because it depends on the order of additions and removals. A profile must
     contain each event, either as a single event or in the event's bucket.
     """
     expected = set(events)
