@@ -87,7 +87,7 @@ class RequestMade:
 
     @property
     def needs_code(self) -> bool:
-        """Whether the payer tells a one-time code to this customer."""
+        """Whether the payer gives a one-time code to this customer."""
         return self.kind != "transfer"
 
 
@@ -97,7 +97,7 @@ class RequestReceived:
 
     The customer approves the request with a code that the bank sends to the customer.
 
-    Each request of a shop or an agent has its own code. The payer tells this code to the shop or the agent.
+    Each request of a shop or an agent has its own code. The payer gives this code to the shop or the agent.
     """
 
     request_id: str

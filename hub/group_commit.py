@@ -194,9 +194,9 @@ class Engine(ABC, Generic[C, R]):
         """Returns the shortest permitted time from the beginning of the previous group to the beginning of the next
         group.
 
-        A commit takes the same work for few commands and for many. So the engine waits for more commands if many
-        commands arrive. If only some commands arrive, the engine waits longer while the processors are busy. If a
-        single command arrives, the engine does not wait for more commands.
+        A commit takes the same work for any number of commands. So the engine waits for more commands if many commands
+        arrive. If only some commands arrive, the engine waits longer while the processors are busy. If a single command
+        arrives, the engine does not wait for more commands.
         """
         pace_s = self._pace_s()
         if self._last_size >= _CROWD:

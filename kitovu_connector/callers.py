@@ -1,4 +1,5 @@
-"""Checks the callers of the servers for the core: no web page, no compressed body, and a token if the setting has one.
+"""Checks the callers of the servers for the core: no web page, no compressed body, and a token if the setting contains
+tokens.
 
 A web page of any site can send requests to a server on the reader's own machine. A browser names the site in such a
 request.

@@ -35,7 +35,7 @@ _LONGEST_NAMES = 5
 
 
 class Verdict(StrEnum):
-    """The result of one check. With a fault, payments do not work. A warning will become a fault."""
+    """The result of one check. FAULT means that payments do not work. WARNING means that a fault will follow."""
 
     OK = "OK"
     WARNING = "WARNING"

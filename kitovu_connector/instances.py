@@ -164,7 +164,8 @@ def _tells_events(database: Database) -> bool:
 
 
 def _orphans(table: str, columns: str) -> str:
-    """Returns a statement for the owners, without a lease, of open records. It reads one record of each owner."""
+    """Returns a statement that finds the owners of open records if these owners have no lease. The statement reads one
+    record of each owner."""
     step = f"SELECT {columns} FROM {table} WHERE is_open = 1"  # noqa: S608
     previous = ", ".join(f"found.{column}" for column in columns.split(", "))
     return (

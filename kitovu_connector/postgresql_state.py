@@ -48,7 +48,7 @@ SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('sync
 
 
 class _Link:
-    """A connection to the database. If the connection is lost, the next statement opens a new one."""
+    """A connection to the database. If the connection is lost, the next statement opens a new connection."""
 
     def __init__(self, url: str, statement_s: float = 10.0) -> None:
         self._url, self._statement_s = url, statement_s

@@ -20,6 +20,6 @@ def come_from(read: Read) -> None:
 def of(pairs: Collection[Pair]) -> set[Pair]:
     """Returns the pairs (payer, payee) with a committed payment that is no refund.
 
-    Runs no SQL statement without pairs.
+    Runs no SQL statement if there are no pairs.
     """
     return _readers[0](pairs) if pairs else set()

@@ -7,7 +7,8 @@ Answers to bulks have separate counts, because the payer DFSP decides how many b
 pair of payee DFSP and payer DFSP has its own limit on the time for answers to bulks. So a payer's bulks never delay the
 payee's own bulks or the payee's answers to other payers. Each pair has more time for answers than its payer has for
 requests. So an answer to a request always gets its turn. The limits for answers also apply to a payee's progress
-reports about a bulk. An answer that the hub cannot read, or whose bulk does not exist, counts only for its payee.
+reports about a bulk. An answer that the hub cannot read, or whose bulk does not exist, uses up only the limits of its
+payee.
 """
 
 import threading
@@ -151,7 +152,7 @@ class Bulks:
 
 
 def _sizes() -> Sizes:
-    """Returns the largest number of answers in progress, for one participant and for all. Requests have the same
-    limits."""
+    """Returns two limits on the answers in progress: for one participant, and for all participants. Requests have the
+    same limits."""
     own, of_all = max(settings.DFSP_OPEN_BULKS, 1), max(settings.WEB_BULKS, 1)
     return Sizes(of_all, shared=of_all, share=own - 1, waiting=2 * of_all, waiting_share=of_all)

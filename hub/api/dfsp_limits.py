@@ -151,7 +151,7 @@ class Limits:
 
 
 def _is_within(rate: float, spent_until: dict[K, float], caller: K, now: float, burst_s: float) -> bool:
-    """Returns whether one more request is within the caller's rate, and counts the request if so.
+    """Returns whether one more request is within the caller's rate. If it is, counts the request.
 
     A rate of 0 means that there is no limit. A caller that has sent nothing for a while may send the requests of
     `burst_s` seconds at once, but always at least one request.

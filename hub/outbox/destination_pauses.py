@@ -9,12 +9,12 @@ server can hang on one kind of message, or on messages of one participant, and s
 courier pauses the whole destination only if messages of several sources get no response, and no other message gets a
 response. Each process has its own record of destinations, and this record is only a hint.
 
-The courier first claims a message. Only then does it find that it must postpone the message because of a pause, or
-because an earlier message of the same subject is not delivered. If a source has a million waiting messages, a courier
-that postponed them one after the other would use a whole processor. So between two regular checks, the courier
-postpones only some of each source's messages. After that, the courier claims no more messages of this source to this
-destination until the next regular check. At the regular check, one SQL statement postpones many more messages of the
-source's paused kinds. So the source's other messages do not wait behind the paused messages.
+The courier must claim a message before it can find that the message must wait. The reason is a pause, or an earlier
+message of the same subject that is not delivered. If a source has a million waiting messages, a courier that postponed
+them one after the other would use a whole processor. So between two regular checks, the courier postpones only some of
+each source's messages. After that, the courier claims no more messages of this source to this destination until the
+next regular check. At the regular check, one SQL statement postpones many more messages of the source's paused kinds.
+So the source's other messages do not wait behind the paused messages.
 """
 
 from collections import Counter

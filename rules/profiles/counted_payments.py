@@ -105,7 +105,7 @@ class CountedPayment(msgspec.Struct, frozen=True, gc=False):
             profile.note_dfsp(self.served_by, event.moment)
 
     def count_in(self, profiles: Mapping[int, Profile]) -> int:
-        """Counts the payment in those of its profiles that are in `profiles`. Returns the number of these profiles."""
+        """Counts the payment in each of its profiles that `profiles` contains. Returns the number of these profiles."""
         moment, ref, counted = microseconds(self.reserved_at), reference(self.transfer_id), 0
         for role, key in zip(_ROLES, self.keys.in_order(), strict=True):
             if key is None:

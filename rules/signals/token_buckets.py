@@ -13,7 +13,8 @@ _TAKE = f"""
 
 
 def take(participant_id: int, kind: str, *, cost: float, most: float, per_s: float, least: float | None = None) -> bool:
-    """Takes tokens from this DFSP's bucket of this kind. Returns False and takes no tokens if the bucket has too few.
+    """Takes tokens from this DFSP's bucket of this kind. Returns False and takes no tokens if the bucket has too few
+    tokens.
 
     A new bucket is full, with `most` tokens. The bucket gets `per_s` tokens each second. If the bucket has `least`
     tokens, the request is accepted, and its full cost is subtracted. The number of tokens can become negative, so the
