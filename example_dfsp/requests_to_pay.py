@@ -394,7 +394,7 @@ class RequestsToPay:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     def try_approval(self, request_id: str, code: str) -> int:
-        """Returns 0 if the code is correct. If the code is wrong, counts it, and returns the number of wrong codes.
+        """Returns 0 if the code is correct, and otherwise the number of wrong codes until now.
 
         After MOST_WRONG_CODES wrong codes, the bank accepts no code.
         """

@@ -1,4 +1,5 @@
-"""The states of a conversion or a bulk that the front end itself submits: state + event -> next state. Pure.
+"""The states of a submission (a conversion or a bulk that the front end itself sends): state + event -> next state.
+Pure.
 
 Submissions follow the rules of a payment's transfer. The connector stores a request before it sends the request, and
 repeats identical bytes. Only the hub's report ends the submission. The submission of a conversion ends with the FXP's

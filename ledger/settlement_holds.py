@@ -84,7 +84,7 @@ def take(hold: CoverHold, amount: int) -> int:
 
 def give_back(movement: FundsMovement) -> None:
     """Adds to a hold the amount that a withdrawal took from the hold. Does nothing if two people have released the hold
-    meanwhile."""
+    since then."""
     if movement.hold_id is None:
         return
     hold = CoverHold.objects.select_for_update(no_key=True).get(pk=movement.hold_id)

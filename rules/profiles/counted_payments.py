@@ -73,7 +73,7 @@ class Keys(msgspec.Struct, frozen=True, gc=False):
 
 
 class CountedPayment(msgspec.Struct, frozen=True, gc=False):
-    """One transfer that counts in these profiles."""
+    """One transfer that these profiles count."""
 
     transfer_id: str
     keys: Keys

@@ -1,4 +1,4 @@
-"""Finds the profiles of a payment: the profiles that rules read, and the profiles in which the payment counts."""
+"""Finds the profiles of a payment: the profiles that rules read, and the profiles that count the payment."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Token buckets of DFSPs in the database, so that all processes of the hub count together."""
+"""Token buckets of DFSPs. The buckets are in the database, so all processes of the hub share them."""
 
 from hub.sql_execution import execute
 
