@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS incoming (          -- by the hub's transfer id
 ) STRICT;
 """
 _ADDED = {
-    # `own`: between two customers of this bank, so the scheme knows nothing of it
+    # `own`: between two customers of this bank, so the scheme has no record of the payment
     "payment": {
         "payee": "TEXT",
         "currency": "TEXT",

@@ -96,7 +96,7 @@ CREATE INDEX IF NOT EXISTS incoming_due ON incoming (owner, transfer_id) WHERE i
 OPEN_TABLES = {"payment": "home_id", "quote": "quote_id", "incoming": "transfer_id", "exchange": "id"}
 """The tables whose open records an instance continues, with their keys. A record of `exchange` also has a kind."""
 
-# An end is never left, whatever the program thinks.
+# A record that has ended stays ended, even if the program has a fault.
 SQLITE_ONLY = """
 CREATE TRIGGER IF NOT EXISTS exchange_end_is_final BEFORE UPDATE ON exchange
     WHEN OLD.is_open = 0 AND NEW.state <> OLD.state BEGIN SELECT RAISE(ABORT, 'the exchange has ended'); END;
