@@ -431,7 +431,7 @@ def _counts(conn: Connection) -> list[tuple[str, str, int]]:
 
 
 def readable(stored: Iterable[bytes], kind: type[Record]) -> list[Record]:
-    """Returns the records, without those that cannot be read. One such record must not keep the others from going on.
+    """Returns the records, without those that cannot be read. One unreadable record must not stop the other records.
 
     An example is the record of a newer connector, in a state that this version does not have.
     """
