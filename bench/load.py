@@ -46,7 +46,7 @@ class Load:
     results: str
     keys: str = ""  # a folder with the DFSPs' private keys; without a folder, nothing is signed
     iso20022: bool = False
-    packets: int = 0  # for each payer and payee, if each transfer has a quote of its own; 0: a few, used in turn
+    packets: int = 0  # for each payer and payee, if each transfer has its own quote; 0: a few, used in turn
     biller: bool = False  # everybody pays the first DFSP
 
     @classmethod

@@ -76,8 +76,8 @@ class AnswerParty:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredOracle:
-    """The data of a registered oracle that a decision needs. The hub uses this data to decide whether to send a request
-    to the oracle."""
+    """A registered oracle, with the data that a decision needs. The hub uses this data to decide whether to send a
+    request to the oracle."""
 
     currency: str
     is_default: bool

@@ -6,8 +6,8 @@ uses only the outcomes of its own requests.
   five aliases in a row fail, the oracle is paused for their caller. The oracle is paused for all callers if requests of
   three or more callers fail, and no caller gets an answer meanwhile.
 - After a pause each caller may have one open request to the oracle. When a caller gets an answer, this limit ends for
-  that caller, and every other caller may immediately send a request. So a caller whose requests get no answer delays
-  only itself.
+  that caller, and every other caller can send a request at once. So a caller whose requests get no answer delays only
+  itself.
 """
 
 import threading

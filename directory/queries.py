@@ -34,7 +34,7 @@ def registrations_of(identifier: str) -> QuerySet[PartyIdentifier]:
 def shared_identifiers() -> "QuerySet[PartyIdentifier, tuple[str, str, int]]":
     """Returns a query for (type, identifier, number of DFSPs) of the identifiers that several DFSPs have registered.
 
-    For example, two DFSPs have registered the identifier of a customer who has moved from one of them to the other.
+    For example, a customer has moved to another DFSP, and both DFSPs have registered the customer's identifier.
     """
     rows = PartyIdentifier.objects.order_by("type", "identifier").values("type", "identifier")
     shared = rows.annotate(dfsps=Count("fsp", distinct=True)).filter(dfsps__gt=1)

@@ -189,7 +189,7 @@ def _check_obeyed(reply: Reply, code: ErrorCode) -> None:
 def _is_refusal(reply: Reply) -> bool:
     """Returns whether the oracle refused this alias, for example with 400.
 
-    A fault of the oracle does not count as a refusal.
+    A fault of the oracle is not a refusal.
     """
     return 400 <= reply.status < 500 and reply.status not in (401, 403, 404, 408, 429)
 
@@ -201,8 +201,8 @@ def _unavailable(oracle: Oracle) -> FspiopError:
 def _others(shown: Sequence[Registration], alias: Alias, fsp: Participant) -> bool:
     """Returns whether another DFSP holds this alias for the alias's currency.
 
-    Another DFSP's registration for all currencies also counts, except if this DFSP has a registration for the alias's
-    currency.
+    Also returns True for another DFSP's registration for all currencies, unless this DFSP has a registration for the
+    alias's currency.
     """
     held = _holders(shown, alias)
     in_all = {registration.fsp for registration in fitting(shown, alias) if not registration.currency}
@@ -235,7 +235,7 @@ def _party(alias: Alias, fsp: Participant) -> OracleParty:
 def _refused_of(reply: Reply, aliases: Sequence[Alias]) -> set[Alias]:
     """Returns the aliases of a batch that the oracle refused.
 
-    An alias that is missing from the oracle's answer counts as accepted.
+    If an alias is missing from the oracle's answer, the oracle has accepted this alias.
     """
     try:
         answer = bodies.read(OracleBatchReply, reply.body)

@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS incoming (          -- by the hub's transfer id
 ) STRICT;
 """
 _ADDED = {
-    # `own`: between two customers of this bank, so the scheme knows nothing of it
+    # `own`: between two customers of this bank, so the scheme has no record of the payment
     "payment": {
         "payee": "TEXT",
         "currency": "TEXT",
@@ -284,12 +284,12 @@ class Books:
             self._post(reference, "cash", customer, self._cash_of(customer), amount)
 
     def balance_of(self, account: str) -> int:
-        """Returns the balance of an account, or 0 if there is no such account."""
+        """Returns the balance of an account, or 0 if the account does not exist."""
         found = self.row("SELECT balance FROM account WHERE name = ?", account)
         return int(found[0]) if found else 0
 
     def currency_of(self, account: str) -> str | None:
-        """Returns the currency of an account, or None if there is no such account."""
+        """Returns the currency of an account, or None if the account does not exist."""
         found = self.row("SELECT currency FROM account WHERE name = ?", account)
         return str(found[0]) if found else None
 

@@ -1,8 +1,8 @@
 """python -m example_dfsp.fxp NAME --state DIR --hub-url URL --inbound-port PORT: an example FXP, in one process.
 
 An FXP converts one currency into another as a part of other DFSPs' payments. A core in Python can run the connector in
-its own process, and this FXP does so. The FXP's own books record the amounts that it receives in one currency and pays
-in the other currency.
+its own process, as this FXP shows. The FXP's own books record the amounts that it receives in one currency and pays in
+the other currency.
 """
 
 import argparse

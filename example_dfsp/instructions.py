@@ -50,7 +50,7 @@ BEGIN SELECT RAISE(ABORT, 'the refunds are above the payment'); END;
 
 
 class AboveThePayment(Exception):
-    """The error for a refund with which a payment's refunds would exceed the payment."""
+    """The error for a refund that would make the sum of a payment's refunds larger than the payment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Requests to pay that this bank's customers make, or that they receive from other banks' customers.
 
-A shop or an agent asks the payer for a one-time code. The payer's bank shows the code to the payer, and the payer tells
-it to the shop. The shop's bank sends the entered code to the payer's bank. The payer's bank compares the entered code
-with its own code. A wrong code ends the request.
+A shop or an agent asks the payer for a one-time code. The payer's bank shows the code to the payer, and the payer gives
+the code to the shop. The shop's bank sends the entered code to the payer's bank. The payer's bank compares the entered
+code with its own code. A wrong code ends the request.
 """
 
 import asyncio
@@ -87,7 +87,7 @@ class RequestMade:
 
     @property
     def needs_code(self) -> bool:
-        """Whether the payer tells a one-time code to this customer."""
+        """Whether the payer gives a one-time code to this customer."""
         return self.kind != "transfer"
 
 
@@ -97,7 +97,7 @@ class RequestReceived:
 
     The customer approves the request with a code that the bank sends to the customer.
 
-    Each request of a shop or an agent has its own code. The payer tells this code to the shop or the agent.
+    Each request of a shop or an agent has its own code. The payer gives this code to the shop or the agent.
     """
 
     request_id: str
@@ -402,7 +402,7 @@ class RequestsToPay:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     def try_approval(self, request_id: str, code: str) -> int:
-        """Returns 0 if the code is correct. If the code is wrong, counts it, and returns the number of wrong codes.
+        """Returns 0 if the code is correct, and otherwise the number of wrong codes until now.
 
         After MOST_WRONG_CODES wrong codes, the bank accepts no code.
         """

@@ -255,7 +255,7 @@ def _octets(text: str, what: str) -> bytes:
 
 
 def check_strength(key: RSAPublicKey, most_bits: int = _MOST_KEY_BITS) -> None:
-    """Raises ValueError for a weak key, and for a key with which checks would take too long."""
+    """Raises ValueError for a weak key, and for a key that would make checks too slow."""
     if not _FEWEST_KEY_BITS <= key.key_size <= most_bits:
         raise InvalidValue(KeyFault.RSA_LENGTH, fewest=_FEWEST_KEY_BITS, most=most_bits, bits=key.key_size)
     exponent = key.public_numbers().e

@@ -36,8 +36,8 @@ class _Jwk(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class PublicPart:
-    """The public part of a key or certificate, as the registry stores it. Only a certificate has a period of validity.
-    A key without a certificate has none."""
+    """The public part of a key or certificate, as the registry stores it. Only a certificate has a period of
+    validity."""
 
     sha256: str
     pem: str

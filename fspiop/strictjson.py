@@ -52,8 +52,8 @@ class Structure:
     """Checks the structure of a body piece by piece, while the body arrives.
 
     The check counts JSON's punctuation marks in the bytes before any object is created. So the amount of work for each
-    byte of the body is limited. An empty array or object counts twice. In one call for five megabytes, other threads
-    would have to wait for a hundred milliseconds.
+    byte of the body is limited. An empty array or object is counted as two values. In one call for five megabytes,
+    other threads would have to wait for a hundred milliseconds.
     """
 
     __slots__ = ("_commas", "_depth", "_is_escaping", "_is_in_text", "_max_depth", "_most_values", "_opens", "_quotes")

@@ -3,7 +3,7 @@
 
 Each resource of the API has its own versions. The reference hub accepts the versions 1.0, 1.1 and 2.0 of each resource.
 For five resources, version 2.0 has a second form. Its bodies are ISO 20022 messages, and its media types name ISO
-20022. For a sixth resource (/participants), the media type may name ISO 20022, but the bodies are in the plain form.
+20022. For a sixth resource (/participants), the media type can name ISO 20022, but the bodies are in the plain form.
 """
 
 import re

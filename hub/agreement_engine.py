@@ -147,8 +147,8 @@ _engine = Engine()
 def submit(command: Command) -> Outcome:
     """Returns the command's outcome after its transaction is durable.
 
-    A large message is a group of its own, because it can be as large as five groups. If a large message were in a group
-    with other messages, other senders would wait for it.
+    A large message is a separate group, because a large message can be as large as five groups. If a large message were
+    in a group with other messages, other senders would wait for it.
     """
     if len(command.message.body) <= settings.MAX_BODY_BYTES:
         return _engine.submit(command)
@@ -156,7 +156,7 @@ def submit(command: Command) -> Outcome:
 
 
 def submit_alone(command: Command) -> Outcome:
-    """Decides and commits the command in a group of its own, in the thread of the request."""
+    """Decides and commits the command in a separate group, in the thread of the request."""
     try:
         (outcome,) = run([command], is_alone=True)
     except group_commit.LostRace:

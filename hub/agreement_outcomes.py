@@ -83,8 +83,8 @@ class AtOracles:
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """The message repeats an earlier message that is too large for this group. The repeated message must be a group of
-    its own. The hub stores nothing about the message."""
+    """The message repeats an earlier message that is too large for this group. The repeated message must be a separate
+    group. The hub stores nothing about the message."""
 
 
 Outcome = Forwarded | Repeated | Refused | NotObeyed | NoRoom | AtOracles | Alone
@@ -98,8 +98,8 @@ def message_of(outcome: Outcome) -> Outgoing | None:
 def refused(
     scene: Scene, to: Recipient, error: FspiopError, *, path: str, subject: str, kind: str, if_pending: IfPending
 ) -> Refused:
-    """Returns the outcome for a message that the hub refuses by a callback. The sender of the refused message counts as
-    the cause of the callback."""
+    """Returns the outcome for a message that the hub refuses by a callback. The outbox counts the callback among the
+    messages that the refused message's sender has caused."""
     body = error.body()
     message = scene.hub.callback(
         to, path + "/error", body, subject=subject, kind=kind, source_id=to.id, if_pending=if_pending

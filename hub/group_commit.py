@@ -194,9 +194,9 @@ class Engine(ABC, Generic[C, R]):
         """Returns the shortest permitted time from the beginning of the previous group to the beginning of the next
         group.
 
-        A commit takes the same work for few commands and for many. So the engine waits for more commands if many
-        commands arrive. If only some commands arrive, the engine waits longer while the processors are busy. If a
-        single command arrives, the engine does not wait for more commands.
+        A commit takes the same work for any number of commands. So the engine waits for more commands if many commands
+        arrive. If only some commands arrive, the engine waits longer while the processors are busy. If a single command
+        arrives, the engine does not wait for more commands.
         """
         pace_s = self._pace_s()
         if self._last_size >= _CROWD:
@@ -274,7 +274,7 @@ class Engine(ABC, Generic[C, R]):
             self._wary_until = None
 
     def _refusal(self, command: C, error: Exception) -> FspiopError:
-        """Returns the error for a command's sender if the command failed in a group of its own."""
+        """Returns the error for the sender of a command that failed although no other command was in its group."""
         if isinstance(error, DataError):
             # This error occurs, for example, if a header contains a NUL. Nothing was stored, and the sender is at
             # fault.

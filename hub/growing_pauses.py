@@ -2,8 +2,8 @@
 server responds. Pure.
 
 The pauses of callback destinations (`hub.outbox.destination_pauses`) and of oracles (`directory.oracle_pauses`) use
-this module. Each of these two modules decides which failures count, which requests a pause stops, and which requests
-are sent after a pause.
+this module. Each of these two modules decides which failures cause a pause, which requests a pause stops, and which
+requests are sent after a pause.
 """
 
 from dataclasses import dataclass

@@ -40,9 +40,9 @@ class Gauges:
 
     If the database does not respond, the response of /metrics contains no gauges of this class.
 
-    This class reads the values when the metrics are requested, and is no `Gauge` of the Prometheus library. If
-    processes share their counters, a `Gauge` stores its value in a file of its process. Other processes would report
-    the value in this file long after the true value has changed.
+    This class is not a `Gauge` of the Prometheus library, because the class reads the values when the metrics are
+    requested. If processes share their counters, a `Gauge` stores its value in a file of its process. Other processes
+    would report the value in this file long after the true value has changed.
     """
 
     def collect(self) -> Iterable[Metric]:

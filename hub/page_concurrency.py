@@ -7,7 +7,7 @@ the places for page requests. The same limit applies to all requests of one addr
 no place is free, a page request waits for some seconds and then gets 503.
 
 Anybody can invent a session cookie. So the cookie names a user only after a request has shown that the session is real.
-Until the session is shown to be real, its requests count for their address.
+Until then, the session's requests share the limit of their address.
 
 A response in several parts occupies a thread of the web server until the client has read all parts except the last two.
 Therefore the hub sends a response in memory, or from a small file, as one part. A process sends only a few responses in
@@ -80,8 +80,8 @@ def sizes() -> Sizes:
 def reading(caller: Hashable) -> Iterator[None]:
     """Occupies a place while a batch of a long response is read. Then returns the database connection to the pool.
 
-    A process reads one batch at a time. If the process also serves DFSPs, it then pauses for as long as the batch took,
-    because batches of several megabytes would keep a processor busy for seconds.
+    A process reads one batch at a time. A process that also serves DFSPs pauses after each batch for as long as the
+    batch took. Otherwise batches of several megabytes would keep a processor busy for seconds.
     """
     with ExitStack() as held:
         _wait_long(held, _batches, caller, _ONE_BATCH)

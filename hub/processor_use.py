@@ -25,7 +25,7 @@ def _read() -> tuple[int, int]:
 class Processors:
     """Measures how much all programs together use this machine's processors.
 
-    If the machine does not report the use of its processors, they count as idle.
+    If the machine does not report the use of its processors, the function treats the processors as idle.
     """
 
     def __init__(

@@ -130,7 +130,7 @@ class IncomingMoney:
 
 
 class Backend(Protocol):
-    """The interface of a core. The connector may repeat any call with equal arguments.
+    """The interface of a core. The connector can repeat any call with equal arguments.
 
     The core must return an equal result for a repeated call.
     """

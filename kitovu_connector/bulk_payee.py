@@ -110,7 +110,8 @@ class BulkPayee:
         return 202
 
     async def _send_rejection(self, bulk: IncomingBulk, body: BulkTransferPost) -> None:
-        """Rejects a bulk without usable terms. Such a bulk is never stored, because anybody can send many."""
+        """Rejects a bulk without usable terms. Never stores this bulk, because any DFSP can send many bulks without
+        usable terms."""
         log.info("bulk_rejected", bulk=bulk.id)
         information = error_of(No(_REJECTED, "no terms were given with this condition"))
         results = [

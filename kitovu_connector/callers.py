@@ -1,4 +1,5 @@
-"""Checks the callers of the servers for the core: no web page, no compressed body, and a token if the setting has one.
+"""Checks the callers of the servers for the core: no web page, no compressed body, and a token if the setting contains
+tokens.
 
 A web page of any site can send requests to a server on the reader's own machine. A browser names the site in such a
 request.
@@ -37,7 +38,7 @@ class Callers:
     async def middleware(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Refuses a request of a caller that may not call. The outer middleware turns FspiopError into a response."""
+        """Refuses a request from a caller without access. The outer middleware turns FspiopError into a response."""
         if "Origin" in request.headers:
             raise FspiopError(ErrorCode.CLIENT_ERROR, "origin: a web page may not call the connector", http_status=403)
         check_encoding(request)
@@ -66,7 +67,7 @@ def tokens_in(file: str) -> list[str]:
 
 
 def check_encoding(request: web.Request) -> None:
-    """Raises FspiopError for a compressed body, because a small one can fill the memory."""
+    """Raises FspiopError for a compressed body, because a small compressed body can fill the memory."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-encoding: is not supported")
 

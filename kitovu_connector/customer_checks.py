@@ -43,7 +43,7 @@ class CustomerChecks:
         keep: Callable[[], Awaitable[None]],
         refuse: Callable[[No], None],
     ) -> None:
-        """Looks the customer up and calls `keep`, or `refuse` if there is no such customer.
+        """Looks the customer up. Calls `keep` if the customer exists, and otherwise `refuse`.
 
         Calls `keep` at once if the core has just answered a lookup of this customer. Raises Conflict if a different
         request with this id waits. Raises FspiopError 2005 if the core takes too long. After this error, the hub sends

@@ -35,7 +35,7 @@ _LONGEST_NAMES = 5
 
 
 class Verdict(StrEnum):
-    """The result of one check. With a fault, payments do not work. A warning will become a fault."""
+    """The result of one check. FAULT means that payments do not work. WARNING means that a fault will follow."""
 
     OK = "OK"
     WARNING = "WARNING"
@@ -196,7 +196,7 @@ async def _core(config: Config) -> Finding:
 
 
 async def _webhook(config: Config) -> Finding:
-    """Sends events of a type of its own to the core. They report nothing."""
+    """Sends events of a special type to the core. They report nothing."""
     url = config.webhook_url
     try:
         right, wrong = await webhook_check.statuses(config)

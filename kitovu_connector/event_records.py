@@ -44,7 +44,7 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 def describe(kind: str, record: Any) -> EventRecord | None:
-    """Returns the event of a record's new state, or None if this state is no event."""
+    """Returns the event of a record's new state, or None if this state causes no event."""
     make = _OF.get(kind)
     try:
         return None if make is None else make(record)

@@ -42,7 +42,7 @@ _ASK_AT_MOST_EVERY_S = 30.0
 
 @runtime_checkable
 class FxBackend(Protocol):
-    """The core of an FXP. The connector may repeat each call."""
+    """The core of an FXP. The connector can repeat each call."""
 
     async def give_conversion_terms(self, asked: FxQuotePost) -> FxConversion:
         """Returns the terms with the source amount and the target amount, or raises Refused."""

@@ -62,7 +62,7 @@ class Database(ABC):
     """One writer, which commits in groups, and several readers.
 
     A read sees every write that has been awaited. `reader` is for the reads of single records, in the thread of the
-    event loop. `read` is for lists and counts, in threads of their own, because they can take long.
+    event loop. `read` is for lists and counts, and uses separate threads, because these queries can take long.
     """
 
     is_shared = False
@@ -89,7 +89,7 @@ class Database(ABC):
         """Returns one more connection for reads, in any thread. `disconnect` closes it."""
 
     async def read(self, job: Job[T]) -> T:
-        """Runs a job that only reads, in a thread of its own."""
+        """Runs a job that only reads, in a separate thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, job)
 
     def _read(self, job: Job[T]) -> T:

@@ -27,7 +27,7 @@ class Report:
 
 
 class Health:
-    """Sends at most one request to the hub in some seconds.
+    """Checks the connector. Reuses the hub's response for some seconds, so that probes do not flood the hub.
 
     Derives the core's state from its earlier answers, and calls the core only after a fault.
     """

@@ -57,7 +57,8 @@ class IdleConnections:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     def _look(self, connections: list[Connection]) -> None:
-        """Closes the connections whose time is over, and the longest idle ones of too many."""
+        """Closes the connections whose time is over. If too many connections are open, also closes those that have been
+        idle for the longest time."""
         now = time.monotonic()
         self._idle_from = {each: self._idle_from.get(each, now) for each in connections}
         self._has_asked.intersection_update(connections)

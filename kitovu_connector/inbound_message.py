@@ -59,8 +59,9 @@ class Message:
     def ends_without_payment(self, expires_at: float, margin_s: float) -> bool:
         """Returns whether this error of the hub means that a request of another DFSP has ended, or can never begin.
 
-        A DFSP can send its request to the connector and not to the hub. The hub can receive the request until
-        `expires_at`, so only an error that the hub wrote later proves that the request never begins.
+        A DFSP can send its request to the connector and not to the hub. The hub can still receive the request until
+        `expires_at`. So an error proves that the request never begins only if the hub wrote the error after
+        `expires_at`.
         """
         code = str(self.error.error_code)
         return code == ErrorCode.TRANSFER_EXPIRED.code or (code in NOT_FOUND and self.sent_at >= expires_at + margin_s)

@@ -1,11 +1,11 @@
 """The instances of a connector that share a state: leases, takeovers, and notifications of changes.
 
-Each open record has an owner, the instance that continues it. An instance has a lease, by the database's clock, which
-it renews each second. When a lease has ended, another instance becomes the owner of the open records, and continues
-them as after a restart. An instance that was only slow finds that it is no longer the owner, and stops.
+Each open record has an owner: the instance that continues the record. An instance has a lease, by the database's clock,
+which it renews each second. When a lease has ended, another instance becomes the owner of the open records, and
+continues them as after a restart. An instance that was only slow finds that it is no longer the owner, and stops.
 
 Events have an owner too, which sends them to the core. An instance without a webhook and without a handler for events
-sends none, so it never becomes the owner of an event.
+sends no events, so the instance never becomes the owner of an event.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class Instances:
 
         `changed` are the functions to call with the key of a record that another instance has changed, by topic.
 
-        Raises StartError if another instance sends events to the core, and this one could not.
+        Raises StartError if another instance sends events to the core, and this instance could not.
         """
         self._parts, self._changed = parts, changed
         await self._db.write(partial(_join, self._db))
@@ -116,7 +116,8 @@ class Instances:
 
 
 def _join(database: Database, conn: Connection) -> None:
-    """Raises StartError if events would be lost at this instance: another one sends events, and this one does not."""
+    """Raises StartError if events would be lost at this instance: another instance sends events, and this instance does
+    not."""
     others = conn.execute(f"SELECT DISTINCT tells_events FROM instance WHERE {_LIVES}").fetchall()  # noqa: S608
     tells = {bool(row["tells_events"]) for row in others}
     if True in tells and not _tells_events(database):
@@ -163,7 +164,8 @@ def _tells_events(database: Database) -> bool:
 
 
 def _orphans(table: str, columns: str) -> str:
-    """Returns a statement for the owners, without a lease, of open records. It reads one record of each owner."""
+    """Returns a statement that finds the owners of open records if these owners have no lease. The statement reads one
+    record of each owner."""
     step = f"SELECT {columns} FROM {table} WHERE is_open = 1"  # noqa: S608
     previous = ", ".join(f"found.{column}" for column in columns.split(", "))
     return (

@@ -68,7 +68,7 @@ class Outbound:
 
     async def _confirm(self, request: web.Request) -> web.Response:
         """Accepts the terms, or the one-time password that the body names. Answers when the payment has ended or waits
-        again.
+        for the core again.
         """
         home_id = request.match_info["id"]
         accepted = bodies.read(PaymentConfirmed, (await request.read()).strip() or b"{}")

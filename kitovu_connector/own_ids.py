@@ -2,7 +2,7 @@
 
 A request of another DFSP must not have such an id. A DFSP can send a request to the connector and not to the hub, under
 the id of a transfer that it receives from this DFSP. The hub would report its own transfer as committed, and this DFSP
-would credit the other one.
+would credit the other DFSP's transfer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ def check_is_free(conn: Connection, ids: Sequence[str]) -> None:
 
 
 def check_is_not_own(conn: Connection, ids: Sequence[str]) -> None:
-    """Raises Conflict if one of the ids is an own one."""
+    """Raises Conflict if one of the ids belongs to this DFSP's own requests."""
     for part in _parts(ids):
         places = ", ".join("?" * len(part))
         own = conn.execute(

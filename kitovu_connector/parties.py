@@ -78,7 +78,7 @@ class Parties:
         return self._known.get(identifiers.same(alias), 0.0) > time.monotonic()
 
     async def find(self, alias: Alias, asker: str) -> PartyDetails | No:
-        """Returns the customer at the core, or the reason why there is no such customer."""
+        """Returns the customer at the core, or the reason why the core has no customer with this alias."""
         id_type, id_value, sub_id = alias
         value = identifiers.spelling(id_type, id_value)
         found = await self._ask_core(asker, lambda: self._backend.find_party(id_type, value, sub_id))

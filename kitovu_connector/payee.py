@@ -197,7 +197,7 @@ class Payee:
     async def take_transfer(self, incoming: Incoming) -> None:
         """Stores a transfer and processes it in the background. Raises Conflict if the id belongs to other content.
 
-        A transfer that does not fit any usable terms is rejected, but never stored, because anybody can send many.
+        Rejects a transfer without usable terms, and never stores this transfer, because any DFSP can send many of them.
         """
         is_on_us = incoming.payer_fsp == self._config.dfsp
         if self._store.incoming(incoming.transfer_id) is None:

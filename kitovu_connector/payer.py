@@ -276,7 +276,7 @@ class Payer:
     def _current(self, home_id: str, *, is_overtaken: bool = False) -> Payment:
         """Returns the stored payment.
 
-        The payment in memory is equal, unless another instance has perhaps changed the payment.
+        The payment in memory equals the stored payment, unless another instance has changed the stored payment.
         """
         current = self._open.get(home_id)
         if current is None or is_overtaken or self._store.is_shared:

@@ -142,7 +142,7 @@ def soon(payment: Payment) -> float:
 
 
 def agree_until(payment: Payment, policy: Policy) -> float:
-    """Returns the time by which lookup and terms must be complete. The time of calls to the core does not count."""
+    """Returns the time by which lookup and terms must be complete. Leaves out the time of calls to the core."""
     seconds = policy.password_s if payment.state is State.AUTHORIZATION else policy.agree_s
     return (payment.agreeing_since or payment.created_at) + seconds
 

@@ -48,7 +48,7 @@ SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('sync
 
 
 class _Link:
-    """A connection to the database. If the connection is lost, the next statement opens a new one."""
+    """A connection to the database. If the connection is lost, the next statement opens a new connection."""
 
     def __init__(self, url: str, statement_s: float = 10.0) -> None:
         self._url, self._statement_s = url, statement_s
@@ -97,7 +97,7 @@ class _Link:
 class _LoopLink(_Link):
     """A connection for the thread of the event loop, which must not stand still while the database is away.
 
-    Another thread makes the connection. A read waits for it a moment only.
+    Another thread makes the connection. A read waits for this connection only a short time.
     """
 
     def __init__(self, url: str) -> None:
@@ -249,7 +249,7 @@ class _Listener:
                 self._is_stopped.wait(_RETRY_S)
 
     def _take(self, payload: str) -> None:
-        """Passes a notification on. Ignores other forms, because each user of the database may notify."""
+        """Passes a notification on. Ignores other forms, because each user of the database can send notifications."""
         instance, _, rest = payload.partition(" ")
         topic, is_complete, key = rest.partition(" ")
         if is_complete and topic and instance != self._instance:

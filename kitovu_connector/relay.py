@@ -68,7 +68,7 @@ class Relay:
     async def publish(self, route: str, message: Message) -> None:
         """Stores a callback for the other instances. Raises FspiopError 2005 if its sender sends too much.
 
-        The hub itself may send as many as it has requests of this DFSP to answer.
+        The hub itself can send one callback for each request of this DFSP that waits for an answer.
         """
         if not message.is_from_hub:
             self._check_rate(message.source, len(message.raw))

@@ -90,7 +90,7 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class RequestTransfers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The transfers by which payer DFSPs answer a request of this DFSP. After a failed transfer, another transfer can
+    """The transfers with which payer DFSPs pay a request of this DFSP. After a failed transfer, another transfer can
     answer the request.
     """
 

@@ -300,7 +300,7 @@ class RequestsToPay:
     async def enter_password(self, request_id: str, password: str) -> RequestMade | None:
         """Stores the one-time password that the payer entered, and sends it if the payer's DFSP has requested it.
 
-        Returns None if there is no such request.
+        Returns None if this request does not exist.
         """
         request = await self._made.amend(
             request_id, lambda now: msgspec.structs.replace(now, password=password, password_try=now.asked_try)
@@ -369,7 +369,7 @@ class RequestsToPay:
         await self._send(path, core_answers.error_put(no), new.payee_fsp, self._config.request_s)
 
     async def reject(self, request_id: str) -> bool:
-        """Reports to the payee's DFSP that the payer will not pay. Returns False if there is no such request."""
+        """Reports to the payee's DFSP that the payer will not pay. Returns False if this request does not exist."""
         received = self._received.get(request_id)
         if received is not None:
             body = bodies.write(TransactionRequestPut(transaction_request_state="REJECTED"))

@@ -1,8 +1,8 @@
 """The tables of the connector's state, and their upgrades. The tables are the same in SQLite and in PostgreSQL.
 
-A record is JSON. The other columns contain the values by which statements select records. Each new version of the
-tables is a new entry of UPGRADES. An entry only adds columns or tables, so that a connector of the previous version can
-still read and write.
+A record is JSON. The other columns contain values that statements use to select records. Each new version of the tables
+is a new entry of UPGRADES. An entry only adds columns or tables, so that a connector of the previous version can still
+read and write.
 """
 
 import re
@@ -96,7 +96,7 @@ CREATE INDEX IF NOT EXISTS incoming_due ON incoming (owner, transfer_id) WHERE i
 OPEN_TABLES = {"payment": "home_id", "quote": "quote_id", "incoming": "transfer_id", "exchange": "id"}
 """The tables whose open records an instance continues, with their keys. A record of `exchange` also has a kind."""
 
-# An end is never left, whatever the program thinks.
+# A record that has ended stays ended, even if the program has a fault.
 SQLITE_ONLY = """
 CREATE TRIGGER IF NOT EXISTS exchange_end_is_final BEFORE UPDATE ON exchange
     WHEN OLD.is_open = 0 AND NEW.state <> OLD.state BEGIN SELECT RAISE(ABORT, 'the exchange has ended'); END;

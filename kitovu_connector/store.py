@@ -86,7 +86,7 @@ Record = TypeVar("Record")
 class Store:
     """Typed access to the three tables. A write returns when the data is durable. Records are immutable values.
 
-    Several instances may share a state. One instance, the owner, continues each open record. The reports of the hub may
+    Several instances can share a state. One instance, the owner, continues each open record. The reports of the hub can
     arrive at any instance.
     """
 
@@ -100,7 +100,7 @@ class Store:
 
     @property
     def is_shared(self) -> bool:
-        """Whether another instance may change a record."""
+        """Whether another instance can change a record."""
         return self._db.is_shared
 
     async def close(self) -> None:
@@ -251,7 +251,7 @@ class Store:
         return self._db.reader.execute(sql, conditions).fetchall()
 
     def unfinished_quotes(self) -> list[QuoteGiven]:
-        """Returns every quote whose answer the hub has not accepted, and that this instance continues."""
+        """Returns the quotes that this instance continues. The hub has not accepted their answers yet."""
         return self._unfinished("SELECT record FROM quote WHERE is_open = 1 AND owner = ?", QuoteGiven)
 
     async def delete_old_quotes(self, changed_before: float, at_most: int) -> int:
@@ -431,7 +431,7 @@ def _counts(conn: Connection) -> list[tuple[str, str, int]]:
 
 
 def readable(stored: Iterable[bytes], kind: type[Record]) -> list[Record]:
-    """Returns the records, without those that cannot be read. One such record must not keep the others from going on.
+    """Returns the records, without those that cannot be read. One unreadable record must not stop the other records.
 
     An example is the record of a newer connector, in a state that this version does not have.
     """

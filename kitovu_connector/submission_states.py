@@ -1,4 +1,4 @@
-"""The states of a submission, a conversion or a bulk that the front end sends itself: state + event -> next state.
+"""The states of a submission (a conversion or a bulk that the front end itself sends): state + event -> next state.
 Pure.
 
 Submissions follow the rules of a payment's transfer. The connector stores a request before it sends the request, and

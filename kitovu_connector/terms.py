@@ -49,8 +49,8 @@ def check_amount(name: str, value: Money) -> None:
 def check_expiration(expires_at: float, *, now: float) -> None:
     """Raises FspiopError if a transfer or a conversion is valid for longer than a hub allows.
 
-    A DFSP can send its request to the connector and not to the hub. The connector asks the hub about such a request
-    until the request has expired, so it must expire.
+    A DFSP can send its request to the connector and not to the hub. The connector asks the hub about the request until
+    the request has expired, so the request must have an expiration.
     """
     if expires_at > now + _LONGEST_VALIDITY_S:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "expiration: more than eight days ahead")

@@ -19,7 +19,7 @@ class Unreachable(Exception):
 
 
 async def statuses(config: Config) -> tuple[int, int]:
-    """Returns the statuses of the core's responses: to the right signature, and to the wrong one.
+    """Returns the statuses of the core's two responses: to a right signature, and to a wrong signature.
 
     Raises ConfigError for a faulty secret, and Unreachable.
     """

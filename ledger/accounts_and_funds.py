@@ -422,7 +422,7 @@ def end_funds_out(
 @transaction.atomic
 def release_hold(account: Account, *, settlement_number: int, reason: str, actor: str) -> None:
     """Releases the amount that is on hold for a settlement, because the participant settles in another way. The amount
-    then counts as cover again."""
+    is then part of the cover again."""
     check_takes_funds(account)
     _, settlement = _lock_pair(account.participant, account.currency)
     hold = CoverHold.objects.select_for_update(no_key=True)

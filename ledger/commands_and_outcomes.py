@@ -93,7 +93,7 @@ class Reject:
 
 @dataclass(slots=True)
 class Expire:
-    """The command by which a periodic task expires a reserved transfer whose expiration has passed."""
+    """The command of a periodic task: expire a reserved transfer whose expiration has passed."""
 
     transfer_id: str
     bulk_id: str | None = None  # set if the whole bulk of this transfer expires

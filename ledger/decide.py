@@ -86,8 +86,8 @@ stored refused transfer has one of these refusals.
 
 
 def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
-    """Reserves or refuses a transfer (FSPIOP API v1.1, section 6.7.1). The id of a transfer is its idempotency key for
-    ever.
+    """Reserves or refuses a transfer (FSPIOP API v1.1, section 6.7.1). The id of a transfer is permanently the
+    transfer's idempotency key.
 
     If the payer converts, the amount is reserved on the FXP's position instead of the payer's position. The payer's
     debt to the FXP is already reserved by the conversion.

@@ -11,7 +11,7 @@ from ledger.states import State
 class CoverHold(models.Model):
     """The amount that a net sender still owes the settlement bank for a settlement.
 
-    An amount on hold does not count as cover.
+    An amount on hold is not part of the cover.
     """
 
     account = models.ForeignKey("ledger.Account", on_delete=models.PROTECT, related_name="holds")

@@ -1,6 +1,6 @@
 """Reads a transfer's ILP packet and compares it with the transfer. Pure.
 
-In the API's text, only the payee must check a transfer's ILP packet. A scheme may let the hub check the packet as well
+In the API's text, only the payee must check a transfer's ILP packet. A scheme can let the hub check the packet as well
 (setting CHECK_ILP_PACKETS).
 """
 

@@ -1,4 +1,4 @@
-"""Reads the parties and the quote that a transfer's ILP packet names, if the hub knows no such quote. Pure.
+"""Reads the parties and the quote that a transfer's ILP packet names, if the hub does not have this quote. Pure.
 
 The payee DFSP wrote the packet, and the payer DFSP sends it with its transfer. Some DFSPs write other data than parties
 into the packet.

@@ -157,7 +157,7 @@ _PAID = """
 
 
 def paid_before(pairs: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Returns the pairs (payer, payee) with a committed payment that is no refund."""
+    """Returns the pairs (payer, payee) with a committed payment that is not a refund."""
     ordered = sorted(pairs)
     columns = [[payer for payer, _ in ordered], [payee for _, payee in ordered]]
     return {(payer, payee) for payer, payee in execute(_PAID, columns)}

@@ -1,5 +1,5 @@
-"""Begins and ends holds on liquidity cover, for the amounts that participants owe for a settlement. Cover that is on
-hold does not count for the limit of a position.
+"""Begins and ends holds on liquidity cover, for the amounts that participants owe for a settlement. The limit of a
+position does not include cover that is on hold.
 
 A hold on cover ends when the settlement bank has moved the money. Before a call of any function in this module, the
 caller must lock the participant's POSITION account. Every change of a SETTLEMENT account needs this lock.
@@ -83,7 +83,8 @@ def take(hold: CoverHold, amount: int) -> int:
 
 
 def give_back(movement: FundsMovement) -> None:
-    """Restores the amount by which a withdrawal reduced a hold, unless two people have released the hold meanwhile."""
+    """Adds to a hold the amount that a withdrawal took from the hold. Does nothing if two people have released the hold
+    since then."""
     if movement.hold_id is None:
         return
     hold = CoverHold.objects.select_for_update(no_key=True).get(pk=movement.hold_id)

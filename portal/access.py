@@ -47,7 +47,7 @@ def page(
 ) -> URLPattern:
     """Returns the route of a page.
 
-    With `with_password`, a user who signed in without a second factor may open the page too.
+    With `with_password`, a user who signed in without a second factor can open the page too.
     """
     return path(route, _guarded(view, Rule(get, post), with_password=with_password), name=name)
 

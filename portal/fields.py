@@ -1,4 +1,4 @@
-"""Form fields for values that have a format of their own: amounts, networks, keys and URLs."""
+"""Form fields for values with a special format: amounts, networks, keys and URLs."""
 
 import re
 from collections.abc import Callable

@@ -98,7 +98,7 @@ class Confirmation(models.Model):
 
 
 class Invitation(models.Model):
-    """An invitation with which the owner of an account can set the account's password once (`portal.invitations`).
+    """An invitation to the owner of an account to set the account's password once (`portal.invitations`).
 
     The hub sends the link by e-mail to the owner. Without e-mail, one person hands over the link, and another person
     hands over the code. Each of the two people sees only their own half of the invitation, and only once. The hub

@@ -24,7 +24,7 @@ class _Counted(BaseAuthenticateForm):
 
 
 class Code(_Counted, AuthenticateForm):
-    """The form for the code at the sign-in."""
+    """The sign-in form for the one-time code."""
 
 
 class CodeAgain(_Counted, ReauthenticateForm):

@@ -1,6 +1,6 @@
 """Roles and rights of the portal, and the table that assigns rights to roles.
 
-A role is a Django group with the name of the role. A user may have several roles. A superuser has no additional rights.
+A role is a Django group with the name of the role. A user can have several roles. A superuser has no additional rights.
 If a kind of change needs two people, even an administrator's request needs a second person.
 """
 

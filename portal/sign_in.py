@@ -33,7 +33,8 @@ _LONGEST_NAME = 64  # users may type anything as a name
 
 
 class Backend(AuthenticationBackend):
-    """Reads a user with all data for a request of the portal. Runs two SQL statements for any number of roles."""
+    """Reads a user, with all data about the user that a request to the portal needs. Runs two SQL statements for any
+    number of roles."""
 
     def get_user(self, user_id: Any) -> User | None:
         user = User.objects.select_related("profile__participant").prefetch_related("groups").filter(pk=user_id).first()

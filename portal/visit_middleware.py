@@ -52,7 +52,7 @@ class Visit:
 
 
 def _note_user(request: HttpRequest) -> None:
-    """Stores the signed-in user for `hub.page_concurrency`. Does not read a session that the page has not read."""
+    """Stores the signed-in user for `hub.page_concurrency`. Reads the session only if the page has read the session."""
     user = request.user if request.session.accessed else None  # an API's own authentication may also leave None
     if user is not None and user.is_authenticated:
         request.META[page_concurrency.USER] = user.pk
@@ -83,7 +83,7 @@ def _most_of_a_file(request: HttpRequest) -> int:
 
 
 def _end_if_idle(request: HttpRequest) -> None:
-    """Ends the session of a user who was idle too long. Automatic refreshes of pages do not count as activity."""
+    """Ends the session of a user who was idle too long. An automatic refresh of a page is not an activity."""
     if not request.user.is_authenticated:
         return
     now = int(time.time())

@@ -1,4 +1,4 @@
-"""The visitor of a page, with the roles and rights of the signed-in user and the DFSP of a participant's user."""
+"""The visitor of a page: the roles and rights of the signed-in user and, for a user of a DFSP, this DFSP."""
 
 from dataclasses import dataclass, replace
 

@@ -38,7 +38,8 @@ def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
     for a group.
 
     The size of a group is computed from the messages that senders send, and not from stored messages. A stored message
-    can be much larger than the request that repeats it, because messages that differ only in spaces count as equal.
+    can be much larger than the request that repeats it, because two messages are equal for the hub if they differ only
+    in spaces.
     """
     return not scene.is_alone and seen.octets > max(_SHORT, len(command.message.body))
 

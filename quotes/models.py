@@ -94,8 +94,8 @@ def requested_currency() -> models.Func:
 
 
 def _sweep(what: str) -> models.Index:
-    """Returns an index with which a periodic task finds unanswered requests, payer by payer. Few requests are
-    unanswered at any time."""
+    """Returns an index for the periodic task that finds unanswered requests payer by payer. Few requests are unanswered
+    at any time."""
     fields = ["payer", "expires_at", "created_at"]
     return models.Index(fields=fields, condition=Q(state="PENDING"), name=f"{what}_pending_by_payer")
 

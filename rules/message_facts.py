@@ -153,7 +153,7 @@ def of_lookup(
 
 
 def present_in(message: Struct) -> Iterator[str]:
-    """Yields the paths of a message's elements, with the API's names, such as payee.partyIdInfo.fspId."""
+    """Yields the path of each element of a message, in the API's names, such as payee.partyIdInfo.fspId."""
     return _paths(message, "")
 
 

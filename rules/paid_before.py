@@ -1,6 +1,6 @@
 """Finds the payees that a payer has paid before. The ledger provides the function that reads committed payments.
 
-A payment that is only reserved does not count: it may be held because its payee is new, or may be aborted.
+Ignores a payment that is only reserved: the payment can be held because its payee is new, or can be aborted later.
 """
 
 from collections.abc import Callable, Collection
@@ -20,6 +20,6 @@ def come_from(read: Read) -> None:
 def of(pairs: Collection[Pair]) -> set[Pair]:
     """Returns the pairs (payer, payee) with a committed payment that is no refund.
 
-    Runs no SQL statement without pairs.
+    Runs no SQL statement if there are no pairs.
     """
     return _readers[0](pairs) if pairs else set()

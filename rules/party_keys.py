@@ -18,7 +18,7 @@ _MASK = (1 << 63) - 1
 def key_of(id_type: str, id_value: str, sub_id: str | None = None) -> int:
     """Returns the key of a party. All spellings of the party's identifier, type and sub-id have the same key.
 
-    A payee DFSP may understand more spellings than the hub's directory does, such as digits of another script. These
+    A payee DFSP can understand more spellings than the hub's directory does, such as digits of another script. These
     spellings have the same key too. Otherwise a party could be paid beyond its limit, or in spite of a block.
     """
     parts = [id_type, alias_spellings.identifier_key(id_type, _folded(id_type, id_value))]
@@ -55,7 +55,7 @@ def pair_key(payer: int, payee: int) -> int:
 
 
 def transaction_key(transaction_id: str) -> int:
-    """Returns the key of a transaction, under which its refunds are counted."""
+    """Returns a transaction's key. The hub counts the transaction's refunds under this key."""
     return _hash(b"transaction", transaction_id)
 
 

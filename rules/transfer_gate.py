@@ -2,8 +2,8 @@
 
 The ledger opens the gate for the group's new transfers. Before the gate opens, the ledger has locked the transfers that
 end in this group. The ledger locks accounts only later. When it opens, the gate reads and locks profiles. The gate
-judges and counts one transfer after another. It changes only its copies of the profiles, so each verdict includes the
-earlier transfers of the group. The method `save` writes the changes in the ledger's transaction.
+judges and counts one transfer after another. The gate changes only its own copies of the profiles, so each verdict
+includes the earlier transfers of the group. The method `save` writes the changes in the ledger's transaction.
 
 The gate locks a profile only if a live rule reads this profile and can refuse the transfer. For all other profiles, the
 gate inserts rows, and a task later adds these payments (`rules.profiles.folding`). So payments to a popular payee do
@@ -91,7 +91,8 @@ class RulesAtTransfers:
 def rules_at_transfer(
     facts: Facts, compiled: CompiledRules, without_quote: CompiledRules, judged_again: CompiledRules
 ) -> CompiledRules:
-    """Returns the rules that judge a transfer with these facts: the transfer's own, or those of the quote too."""
+    """Returns the rules that judge a transfer with these facts. These are the rules of the transfer gate, and in some
+    cases also the rules of the quote gate."""
     if facts.fx:
         return compiled
     if not facts.quoted:

@@ -69,7 +69,7 @@ class LedgerAccountType(models.Model):
 class SettlementModel(models.Model):
     """The rule for settling one account type in one currency.
 
-    The default settlement model has no currency, and settles all currencies that have no model of their own.
+    The default settlement model has no currency, and settles all currencies without their own model.
     """
 
     class Granularity(models.TextChoices):
@@ -235,7 +235,7 @@ class Settlement(models.Model):
 
 
 class Inclusion(models.Model):
-    """A window's content that a settlement includes.
+    """Links a settlement to a content of a window that the settlement includes.
 
     An aborted settlement releases its contents, so that another settlement can include them.
     """

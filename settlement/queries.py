@@ -22,7 +22,7 @@ def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
     """Returns the contents of windows that a settlement model settles.
 
     A settlement model settles contents in the model's own currency. The default settlement model settles all currencies
-    that have no model of their own.
+    without their own model.
     """
     contents = WindowContent.objects.filter(ledger_account_type=model.ledger_account_type)
     if model.currency is not None:

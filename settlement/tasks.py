@@ -1,4 +1,4 @@
-"""The periodic task of settlement. The task has no arguments, because it reads from the database what it must do."""
+"""The periodic task of settlement. The task has no arguments, because the task reads its work from the database."""
 
 from celery import shared_task
 

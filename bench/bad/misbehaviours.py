@@ -154,7 +154,7 @@ class Brackets(Misbehaviour):
 class OddBytes(Misbehaviour):
     """Sends requests that the hub cannot forward, and requests from a participant without an endpoint for the answers.
 
-    Sends as many of them as each of the other participants sends. More would only show the load of more requests.
+    Sends as many requests as each of the other participants sends. More would only show the load of more requests.
     """
 
     mate_endpoint_type = "FSPIOP_CALLBACK_URL_QUOTES"

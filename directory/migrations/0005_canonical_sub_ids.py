@@ -3,8 +3,8 @@
 Since this version, the hub finds sub-ids only in this spelling.
 
 If two registrations would become the same alias, only one of them has the new spelling. If a registration already had
-the new spelling, that registration has it afterwards. If none had the new spelling, the oldest registration has it
-afterwards. The other registrations do not change, and the hub does not find them any more.
+the new spelling, this registration keeps the new spelling. If no registration had the new spelling, the oldest
+registration gets the new spelling. The other registrations do not change, and the hub does not find them any more.
 """
 
 import unicodedata

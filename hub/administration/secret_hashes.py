@@ -23,7 +23,7 @@ class _Hashes:
     def of(self, key: str) -> str | None:
         """Returns the hash of this client's secret from a copy that is at most one second old.
 
-        Returns None if there is no such client.
+        Returns None if the client does not exist.
         """
         with self._guard:
             if time.monotonic() - self._read_at >= _READ_EVERY_S:

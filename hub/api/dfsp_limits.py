@@ -4,12 +4,12 @@
 `DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). A request beyond a limit
 gets 429, before the hub reads the body, checks the signature or sends a statement.
 
-Callbacks (PUT, PATCH) to each participant have a rate of their own, as large as the rate of that participant's
-requests. So one participant's requests never use up the rate of another participant that must answer these requests.
+Callbacks (PUT, PATCH) to each participant have a separate rate, as large as the rate of that participant's requests. So
+one participant's requests never use up the rate of another participant that must answer these requests.
 
 If a request exceeds a rate, the hub pauses for `DFSP_PAUSE_MS` before it sends the refusal. Without the pause, a sender
 that repeats its requests at once would use up the processor. A paused request occupies a thread, so a process limits
-the number of paused requests. A paused request counts as an open request of its DFSP.
+the number of paused requests. A paused request is one of its DFSP's open requests.
 
 Each web process counts the requests of each authenticated caller separately (docs/decisions/0034).
 
@@ -114,8 +114,8 @@ class Limits:
     def _exceeded(self, caller: int, *, is_state_query: bool, callback_to: int | None) -> str | None:
         """Returns the limit that this request exceeds, if there is one.
 
-        A request that exceeds a rate also counts as an open request. If a participant has too many open requests, a
-        further request is not counted.
+        A request that exceeds a rate still occupies a place among the open requests. If a participant has too many open
+        requests, a further request occupies no place.
         """
         with self._lock:
             count, now = self._open.get(caller, 0), self._clock()
@@ -151,7 +151,7 @@ class Limits:
 
 
 def _is_within(rate: float, spent_until: dict[K, float], caller: K, now: float, burst_s: float) -> bool:
-    """Returns whether one more request is within the caller's rate, and counts the request if so.
+    """Returns whether one more request is within the caller's rate. If it is, counts the request.
 
     A rate of 0 means that there is no limit. A caller that has sent nothing for a while may send the requests of
     `burst_s` seconds at once, but always at least one request.

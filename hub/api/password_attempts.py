@@ -1,6 +1,6 @@
 """Limits password attempts. The limits prevent an attacker from guessing passwords, and from locking people out.
 
-Each failed attempt to sign in counts for a quarter of an hour. A failed attempt counts for up to three subjects:
+Counts each failed attempt to sign in for a quarter of an hour. Each failed attempt increases up to three counts:
 - attempts with this name from this address
 - attempts with any name from this address
 - attempts with this name from all addresses where nobody has signed in with this name

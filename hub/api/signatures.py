@@ -90,9 +90,8 @@ def _verify(
 def _uri_of(request: HttpRequest, resource: str, told: str) -> str:
     """Returns FSPIOP-URI if it is exactly the URI to which the hub forwards the message.
 
-    A WSGI server provides only the decoded path, so the hub cannot see how the sender encoded the path. The hub
-    forwards all paths without an alias in the same percent-encoding. Only in a path with an alias does the hub keep the
-    sender's encoding.
+    A WSGI server provides only the decoded path, so the hub cannot see how the sender encoded the path. The hub writes
+    a path without an alias in its own percent-encoding. In a path with an alias, the hub keeps the sender's encoding.
     """
     path, question_mark, query = told.partition("?")
     real_query: str = request.META.get("QUERY_STRING", "")

@@ -101,8 +101,8 @@ class Connection:
 
 
 class Waits:
-    """All threads that wait for bodies and all connections without a response. For each of them, the object stores when
-    the wait began."""
+    """All threads that wait for bodies and all connections without a response. For each thread and each connection, the
+    object stores when the wait began."""
 
     def __init__(self, *, is_watching: bool = True) -> None:
         self._is_watching = is_watching and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.exists()

@@ -1,5 +1,5 @@
-"""Sends a test message to a DFSP's endpoint like a courier, and reports the response. The test message changes nothing
-at the DFSP.
+"""Like a courier, sends a test message to a DFSP's endpoint. Reports the response. The test message changes nothing at
+the DFSP.
 
 The test message is an error about the registration of an alias that nobody has registered. Every FSPIOP implementation
 accepts such an error. The hub signs the test message, so a DFSP that checks signatures also checks the hub's key.

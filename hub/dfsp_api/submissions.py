@@ -28,7 +28,7 @@ _CHANGES = {"sign_certificate": "signCertificate", "add_credential": "addSigning
 
 
 def program_of(participant: Participant) -> Program:
-    """Returns the name under which a participant submits certificates and keys in the audit trail."""
+    """Returns the name that the audit trail shows for a participant that submits certificates and keys."""
     return Program(f"DFSP {participant.name}")
 
 

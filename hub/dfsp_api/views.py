@@ -139,7 +139,7 @@ class SigningKeysView(DfspView):
 
 
 class CallbackChecksView(DfspView):
-    is_bulk = False  # the check has limits of its own, and waits for the DFSP
+    is_bulk = False  # the check has separate limits, and waits for the DFSP
 
     @dfsp_schema(
         TAG,

@@ -5,7 +5,7 @@ class LocalError(Exception):
     """A problem that a person must solve, in three parts: the problem, the place to look, and the remedy."""
 
     def __init__(self, what: str, *, where: object = "", do: str = "") -> None:
-        """Stores the three parts. str() shows each part on a line of its own."""
+        """Stores the three parts. str() shows each part on a separate line."""
         self.what, self.where, self.do = what, str(where), do
         super().__init__(what)
 

@@ -23,8 +23,7 @@ class Account:
     drop: bool
 
     def popen(self) -> dict[str, Any]:
-        """Returns arguments for `subprocess` by which a program starts as this user, in a folder that the user can
-        read."""
+        """Returns arguments for `subprocess`. They start a program as this user, in a folder that the user can read."""
         as_user = {"user": self.uid, "group": self.gid, "extra_groups": []} if self.drop else {}
         return {**as_user, "cwd": "/", "env": server_environment()}
 

@@ -46,8 +46,8 @@ class Adopted:
         self.pid, self._born = pid, proc.born(pid)
 
     def poll(self) -> int | None:
-        """Returns None while the process exists, and a number after its end. The number says nothing about the exit
-        status, which the supervisor cannot read."""
+        """Returns None while the process exists, and a number after its end. The number is not the exit status, which
+        the supervisor cannot read."""
         return None if proc.is_alive(self.pid) and proc.born(self.pid) == self._born else 0
 
     def send_signal(self, number: int) -> None:

@@ -1,7 +1,7 @@
 """E-mails and signed webhooks. Other modules call `notify` in the transaction of an event. A worker then sends the
 notification.
 
-Each recipient has a row of its own, so a failing recipient does not delay other recipients. The worker tries to send a
+Each recipient has a separate row, so a failing recipient does not delay other recipients. The worker tries to send a
 notification until the notification is sent or expires. The portal shows expired notifications as "given up".
 """
 

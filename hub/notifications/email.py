@@ -34,7 +34,7 @@ def send(message: Claimed, text: str) -> Outcome:
 def _is_refusal(error: Exception) -> bool:
     """Returns whether the server permanently refused this recipient or text.
 
-    An error about the hub itself does not count, because it can be temporary.
+    Returns False for an error about the hub itself, because the error can be temporary.
     """
     return isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and _code(error) >= 500
 

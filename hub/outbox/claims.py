@@ -158,7 +158,7 @@ _NO_WAIT = "SET LOCAL synchronous_commit TO off"
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The number of messages that the hub may send to a destination now, and the limit for all their bodies in
+    """The number of messages that the hub may send to a destination now, and the largest total size of their bodies in
     bytes."""
 
     messages: int
@@ -225,7 +225,7 @@ def claim(
 ) -> Claim:
     """Claims due messages for `lease_s` seconds.
 
-    For each destination, claims as many messages as the hub may send now, and each source has its share of this number.
+    For each destination, claims as many messages as the hub may send now. Each source has a share of this number.
     `open_requests` has the number of open requests by (destination, source), and `most_of_one_source` is its limit.
     Leaves out the messages whose ids the caller wants to skip. While messages are claimed, no other worker claims them.
     Claims all these messages in one transaction. `each_alone` claims each message in a separate statement, for a

@@ -1,8 +1,8 @@
 """Delivers the outbox: claims due messages, sends them concurrently, and stores the results.
 
-Each worker process has one courier, an event loop in a thread of its own. A courier checks for messages when it
-receives a notification (`hub.outbox.wakeup`), and also once a second. If a notification is lost or Redis fails,
-messages are delayed by at most a second, and no message is lost.
+Each worker process has one courier: an event loop in its own thread. A courier checks for messages when it receives a
+notification (`hub.outbox.wakeup`), and also once a second. If a notification is lost or Redis fails, messages are
+delayed by at most a second, and no message is lost.
 
 A courier claims messages for all destinations in one transaction, and stores all results in a second transaction. Each
 destination has limits on open requests and bytes, and one source may use only a part of these limits. A courier pauses

@@ -8,8 +8,8 @@ delays:
   messages for this DFSP wait. If a DFSP floods the hub with requests, only the messages that this DFSP has caused wait.
   If the messages of most sources wait at every destination, the hub itself is too slow.
 - A source's delay is the wait at the destination where the source's own messages wait least. The source's own endpoint
-  is one of these destinations. So while the hub is quick, other participants cannot make a source's delay long, even if
-  several act together.
+  is one of these destinations. So while the hub is quick, other participants cannot raise a source's delay, even if
+  several participants act together.
 
 The hub refuses new work of a source only if the hub's delay and the source's delay are both long. Couriers publish the
 delays in Redis for two seconds. Web processes read the delays twice a second in a separate thread, so no request waits

@@ -1,20 +1,20 @@
 """One courier's record of its destinations: their open requests, and the pauses after missing responses. Pure.
 
 A destination is paused only because of missing responses: a refused connection, or a request without a response in
-time. Any response shows that the destination works. A message that the hub itself could not send does not count as a
-missing response.
+time. Any response shows that the destination works. If the hub itself could not send a message, the destination did not
+miss a response.
 
 If messages of one source and kind get no response, the courier pauses only messages of this source and kind. A DFSP's
 server can hang on one kind of message, or on messages of one participant, and still accept all other messages. The
 courier pauses the whole destination only if messages of several sources get no response, and no other message gets a
 response. Each process has its own record of destinations, and this record is only a hint.
 
-The courier first claims a message. Only then does it find that it must postpone the message because of a pause, or
-because an earlier message of the same subject is not delivered. If a source has a million waiting messages, a courier
-that postponed them one after the other would use a whole processor. So between two regular checks, the courier
-postpones only some of each source's messages. After that, the courier claims no more messages of this source to this
-destination until the next regular check. At the regular check, one SQL statement postpones many more messages of the
-source's paused kinds. So the source's other messages do not wait behind the paused messages.
+The courier must claim a message before it can find that the message must wait. The reason is a pause, or an earlier
+message of the same subject that is not delivered. If a source has a million waiting messages, a courier that postponed
+them one after the other would use a whole processor. So between two regular checks, the courier postpones only some of
+each source's messages. After that, the courier claims no more messages of this source to this destination until the
+next regular check. At the regular check, one SQL statement postpones many more messages of the source's paused kinds.
+So the source's other messages do not wait behind the paused messages.
 """
 
 from collections import Counter
@@ -145,7 +145,7 @@ class Destination:
         return {**self.open_by_source, **resting}
 
     def answered(self, message: Claimed) -> None:
-        """Records that the destination has responded. A response that refuses the message also counts as a response."""
+        """Records that the destination has responded. A refusal of the message is also a response."""
         if self._is_silent:
             self._streams.clear()  # all messages had no response for the same reason, and the reason has ended
         self._streams.pop((message.source_id, message.kind), None)

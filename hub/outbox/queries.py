@@ -71,7 +71,7 @@ def queues(destination_id: int | None = None) -> list[Queue]:
 class Crowd:
     """A participant that has caused too many waiting messages at a destination.
 
-    The hub refuses such a participant's requests to the destination with 429.
+    The hub refuses this participant's requests to the destination with 429.
     """
 
     source: str

@@ -46,7 +46,7 @@ class Late:
 class Requests(Generic[M]):
     """A model of stored requests, and the names of the batches that process its rows.
 
-    Such a model has the columns `asked_at`, `answer_by` and `ended_at`.
+    The model has the columns `asked_at`, `answer_by` and `ended_at`.
     """
 
     model: type[M]

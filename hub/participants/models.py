@@ -153,7 +153,7 @@ class Credential(models.Model):
 
 
 class AllowedNetwork(models.Model):
-    """A network from which a participant calls. A participant without networks may call from anywhere."""
+    """A network from which a participant calls. A participant without networks can call from any address."""
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="networks")
     network = models.CharField(max_length=43)  # in the spelling of `ipaddress`, such as 192.0.2.0/24

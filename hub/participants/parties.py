@@ -19,7 +19,7 @@ class Party:
 
 
 def recipient_of(name: str | None, parties: Mapping[str, Party]) -> Party:
-    """Returns the active participant with this name. Raises FspiopError 3201 if there is no such participant."""
+    """Returns the active participant with this name. Raises FspiopError 3201 if the participant does not exist."""
     found = parties.get(name) if name else None
     if found is None:
         raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {name!r}")

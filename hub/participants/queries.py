@@ -87,8 +87,8 @@ def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
 
 
 def ending_credentials(within: timedelta, participant_id: int | None = None) -> QuerySet[Credential]:
-    """Returns credentials that expire within this time, of one participant or of all. The credential that expires first
-    is the first in the list."""
+    """Returns credentials of one participant, or of all participants, that expire within this time. The credential that
+    expires first is the first in the list."""
     found = Credential.objects.filter(
         revoked_at__isnull=True, valid_until__gt=Now(), valid_until__lte=Now() + within
     ).select_related("participant")

@@ -1,5 +1,5 @@
-"""The SQL statements on skipped rows. Each statement has lists as parameters, and must run in a transaction of its
-own."""
+"""The SQL statements on skipped rows. Each statement has lists as parameters, and must run in a separate
+transaction."""
 
 from collections.abc import Collection
 
@@ -46,8 +46,8 @@ def claim(batch: str, most: int) -> list[str]:
 
 
 def forget(batch: str, rows: Collection[str]) -> None:
-    """Deletes the records of skipped rows that the batch has processed by now. If a row has no record of being skipped,
-    this causes no error."""
+    """Deletes the records of skipped rows that the batch has processed by now. A row without such a record causes no
+    error."""
     execute("DELETE FROM sweeps_skippedrow WHERE batch = %s AND row = ANY(%s::text[])", [batch, list(rows)])
 
 

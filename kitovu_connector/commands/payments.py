@@ -65,7 +65,7 @@ def _send(asked: argparse.Namespace) -> int:
 
 def _refund(asked: argparse.Namespace) -> int:
     if asked.amount and not asked.id:
-        raise Misused("--amount needs --id: each part of a refund is a payment of its own")
+        raise Misused("--amount needs --id: each part of a refund is a separate payment")
 
     async def run(connector: CoreRequests) -> int:
         found = await connector.incoming(asked.transfer)

@@ -67,7 +67,7 @@ class BulkReject:
 
 @dataclass(slots=True)
 class BulkExpire:
-    """The command by which a periodic task expires a bulk whose expiration has passed."""
+    """The command of a periodic task: expire a bulk whose expiration has passed."""
 
     bulk_id: str
 

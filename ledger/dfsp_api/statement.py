@@ -82,7 +82,7 @@ class Conversion(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=Tru
 
 
 class Posting(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """One posting that neither a transfer nor a conversion caused: funds in, funds out, or a settlement.
+    """One posting of funds in, funds out or a settlement.
 
     `debitAccount` and `creditAccount` are types of the caller's own accounts, or HUB. `transferId` is the id of the
     movement of funds, of the caller's part in a settlement, or of the transfer that was settled at once. `reference` is

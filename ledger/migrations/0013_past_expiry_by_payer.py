@@ -1,4 +1,4 @@
-"""Adds indexes with which the periodic tasks find expired rows, payer by payer."""
+"""Adds indexes, so that the periodic tasks find expired rows payer by payer."""
 
 from django.db import migrations, models
 from django.db.models import Q

@@ -1,4 +1,4 @@
-"""Adds the indexes by which a DFSP's statement finds its funds in and out and its settlements."""
+"""Adds indexes, so that a DFSP's statement finds its funds in and out and its settlements."""
 
 from django.db import migrations, models
 from django.db.models import Q

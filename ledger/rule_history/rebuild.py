@@ -50,7 +50,7 @@ class Compared:
 
 
 def compare() -> Compared:
-    """Compares all profiles with all transfers in one snapshot of the database. The hub may process payments during the
+    """Compares all profiles with all transfers in one snapshot of the database. The hub can process payments during the
     comparison."""
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
@@ -121,7 +121,7 @@ def _stream(name: str, sql: str) -> Iterator[Sequence[Any]]:
 def rebuild() -> int:
     """Rebuilds the profiles that differ from the transfers. Returns the number of rebuilt profiles.
 
-    The hub may process payments during the rebuild.
+    The hub can process payments during the rebuild.
     """
     with transaction.atomic(durable=True):
         execute(_END_ABORTED)

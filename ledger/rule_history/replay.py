@@ -1,7 +1,7 @@
 """Replays rules over the stored history in the order of time, with the same code and counters as for live payments.
 
 A replay of the live version reproduces its stored decisions. A replay of other rules shows the decisions that the other
-rules would have made. A replay changes nothing in the database. The hub may process payments during a replay. The
+rules would have made. A replay changes nothing in the database. The hub can process payments during a replay. The
 memory use of a replay does not grow with the length of the history.
 
 A replay computes the counters from the stored payments. A replay does not judge a payment without stored facts. For

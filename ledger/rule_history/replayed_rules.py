@@ -118,8 +118,8 @@ class ActiveThen:
 
 
 class VariancesThen:
-    """The exceptions to rules that applied at each moment of the past. Callers of this class request moments roughly in
-    ascending order."""
+    """For each moment of the past, the exceptions to rules that were in force. Callers of this class request moments
+    roughly in ascending order."""
 
     def __init__(self) -> None:
         rows = Variance.objects.order_by("-id").values_list("created_at", "rule", "dfsp", "until")

@@ -163,7 +163,7 @@ _DECISIONS_ONLY = f"""
 
 @contextmanager
 def one_snapshot() -> Iterator[None]:
-    """All reads inside this context use one snapshot of the database. The hub may process payments at the same time.
+    """All reads inside this context use one snapshot of the database. The hub can process payments at the same time.
 
     Inside this context, only open `StoredRows`. Read their rows after the context has ended.
     """
@@ -182,7 +182,7 @@ _NUMBER = """
 
 
 def number(*, with_quotes: bool = True) -> int:
-    """Returns the number of rows to read. Decisions without a stored payment do not count."""
+    """Returns the number of rows to read. Leaves out decisions without a stored payment."""
     row = execute(_NUMBER, [with_quotes]).fetchone()
     assert row is not None
     return int(row[0])

@@ -34,8 +34,8 @@ class _BulkTransferView(LedgerView):
     resource = "bulkTransfers"
 
     def _obey(self, outcome: BulkOutcome) -> None:
-        """Raises an error if the HTTP response to a payee's answer must report the outcome. The hub reports all other
-        outcomes by callbacks."""
+        """Raises the error that the payee gets as the HTTP response to its answer. The hub reports all other outcomes
+        by callbacks."""
         if isinstance(outcome, BulkUnknown):
             # A sender that is not the bulk's payee gets the same answer as for an unknown bulk. Other participants must
             # not find out that the bulk exists.

@@ -246,7 +246,7 @@ def _describe_hold(payload: Payload) -> list[Line]:
         Line(_("Settlement"), payload["settlement"]),
         Line(_("Participant"), payload["participant"]),
         Line(_("On hold until the bank has moved the money"), payload["amount"], payload["currency"]),
-        Line(_("After"), _("the money counts as cover again, although the hub has no report from the bank")),
+        Line(_("After"), _("the money is part of the cover again, although the hub has no report from the bank")),
     ]
 
 

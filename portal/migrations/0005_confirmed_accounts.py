@@ -9,7 +9,7 @@ import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
-# Existing accounts count as confirmed, including accounts with a role but without a profile.
+# Existing accounts are treated as confirmed, including accounts with a role but without a profile.
 CONFIRM = """
     INSERT INTO portal_profile (user_id, time_zone, language)
     SELECT DISTINCT g.user_id, 'UTC', '' FROM auth_user_groups g

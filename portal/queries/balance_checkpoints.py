@@ -29,7 +29,8 @@ LAST = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums of an account's entries with ids below `before`. For all entries, `before` is the last id + 1."""
+    """The sums of an account's entries with ids below `before`. To include all entries, pass the last id + 1 as
+    `before`."""
 
     debits: int
     credits: int

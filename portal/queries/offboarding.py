@@ -13,7 +13,7 @@ from settlement.services.closing_participants import Left, left_of
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """An obstacle to a step. `amount_in` is the currency of `amount`.
+    """A reason why a step of the off-boarding is not possible now. `amount_in` is the currency of `amount`.
 
     `url` is the page on which users can remove the obstacle.
     """

@@ -1,4 +1,4 @@
-"""Lists the checks of the hub that a prepare passed, and the check by which the hub refused the prepare.
+"""Lists the hub's checks that a prepare passed, and the check that failed.
 
 The stored rows are the only source.
 

@@ -1,4 +1,4 @@
-"""Held transfers with the rules that hold them and the open requests about them."""
+"""Held transfers. Each has the rules that hold the transfer, and the open requests about the transfer."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -230,7 +230,7 @@ def yesno_word(value: bool) -> str:
 def direction(participant: Participant) -> SafeString | str:
     """Returns a badge if the participant may not send or may not receive.
 
-    Returns an empty text if the participant may do both.
+    Returns an empty text if the participant may send and receive.
     """
     found = Direction.of(participant.may_send, participant.may_receive)
     if participant.onboarding_since is not None:  # the badge of the state says it already

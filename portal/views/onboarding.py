@@ -96,7 +96,7 @@ def _url(found: Step) -> str:
 
 
 def _usual_currency() -> str | None:
-    """Returns the scheme's first currency, since most schemes have only one."""
+    """Returns the scheme's first currency, because most schemes have only one currency."""
     accounts = Account.objects.filter(participant__is_hub=True).order_by("id")
     return accounts.values_list("currency", flat=True).first()
 

@@ -59,7 +59,7 @@ def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) ->
 def end(resource: str, subject: str, *, asker_id: int, asked_id: int) -> bool:
     """Ends the stored question that one DFSP sent to another DFSP about this id.
 
-    Returns False if no such question is waiting, and none has ended in the last PARTY_ANSWER_S seconds.
+    Returns False if this question neither waits for an answer nor ended in the last PARTY_ANSWER_S seconds.
     """
     return store.end(
         resource=resource, subject=subject, asked_id=asked_id, asker_id=asker_id, keep_s=settings.PARTY_ANSWER_S

@@ -1,4 +1,4 @@
-"""Adds indexes with which the periodic tasks find unanswered requests, requester by requester."""
+"""Adds indexes, so that the periodic tasks find unanswered requests requester by requester."""
 
 from django.db import migrations, models
 from django.db.models import Q

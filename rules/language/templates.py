@@ -271,7 +271,7 @@ def _marked(values: Values) -> list[RuleJson]:
 
 
 def _gates_for(party: str) -> tuple[tuple[str, str], ...]:
-    """Returns the gates that know the lists and markers of a party. The lookup does not know the payer."""
+    """Returns the gates at which a rule can read the lists and markers of a party. A lookup does not name the payer."""
     return (*_QUOTE_AND_TRANSFER, ("lookup", "-lookup")) if party == "payee" else _QUOTE_AND_TRANSFER
 
 

@@ -197,7 +197,8 @@ class NamedParty(models.Model):
 
 
 class NameMatch(models.Model):
-    """A party whose name is similar to a listed name. The party counts as listed until two people clear the match."""
+    """A party whose name is similar to a listed name. The rules treat the party as listed until two people clear the
+    match."""
 
     key = models.BigIntegerField()  # the same key as in NamedParty
     entry = models.ForeignKey(Entry, on_delete=models.PROTECT, related_name="matches")

@@ -93,7 +93,7 @@ class NameIndex:
         return sorted(similar, key=lambda each: (-each.score, each.entry_id))
 
     def _shared_words(self, words: list[str]) -> Counter[int]:
-        """Returns for each listed name how many of these words sound like a word of the listed name."""
+        """For each listed name, returns the number of these words that sound like a word of the listed name."""
         shared: Counter[int] = Counter()
         for word in words:
             alike: set[int] = set()

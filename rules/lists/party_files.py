@@ -62,7 +62,7 @@ class Line:
 
     @property
     def identity(self) -> object:
-        """The properties by which two lines of a file are equal. A list cannot have two equal lines."""
+        """Two lines of a file are equal if these properties are equal. A list cannot have two equal lines."""
         return self.key if self.key is not None else (self.folded, self.reference)
 
 

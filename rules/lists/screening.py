@@ -45,8 +45,8 @@ class Named:
 
 
 def named(party: Party, dfsp: str) -> Named | None:
-    """Returns a party of a message from the party's serving DFSP, or None if the message does not have the party's
-    name.
+    """Returns the party with its name, or None if the message does not contain the name. The party's serving DFSP sent
+    the message.
 
     The words of `name` and `personalInfo` are screened together, so that neither of the two fields hides the other
     field.

@@ -39,7 +39,7 @@ def open_appeals() -> "QuerySet[Appeal]":
 def serves(appeals: Collection[Appeal]) -> Mapping[int, Serves]:
     """Returns for each appeal, by its id, whether the DFSP that appeals has served the party at its latest payment.
 
-    The party may have moved to this DFSP since then, so the answer is only a hint for the people who decide. Runs one
+    The party can have moved to this DFSP since then, so the answer is only a hint for the people who decide. Runs one
     statement.
     """
     found = profiles.read({appeal.marker.key for appeal in appeals}) if appeals else {}

@@ -43,10 +43,7 @@ payment.
 
 
 class Keys(msgspec.Struct, frozen=True, gc=False):
-    """The keys of the profiles in which a payment counts.
-
-    If the payment does not count in a profile, the profile's key is None.
-    """
+    """The keys of the profiles that count a payment. The key of a profile that does not count the payment is None."""
 
     payer: int | None = None
     payee: int | None = None
@@ -76,7 +73,7 @@ class Keys(msgspec.Struct, frozen=True, gc=False):
 
 
 class CountedPayment(msgspec.Struct, frozen=True, gc=False):
-    """One transfer that counts in these profiles."""
+    """One transfer that these profiles count."""
 
     transfer_id: str
     keys: Keys
@@ -108,7 +105,7 @@ class CountedPayment(msgspec.Struct, frozen=True, gc=False):
             profile.note_dfsp(self.served_by, event.moment)
 
     def count_in(self, profiles: Mapping[int, Profile]) -> int:
-        """Counts the payment in those of its profiles that are in `profiles`. Returns the number of these profiles."""
+        """Counts the payment in each of its profiles that `profiles` contains. Returns the number of these profiles."""
         moment, ref, counted = microseconds(self.reserved_at), reference(self.transfer_id), 0
         for role, key in zip(_ROLES, self.keys.in_order(), strict=True):
             if key is None:

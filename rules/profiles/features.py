@@ -35,7 +35,8 @@ class Series(msgspec.Struct, frozen=True, gc=False):
     folded: list[tuple[int, int, int, int]]  # for each bucket: its start, its latest payment, number, sum
 
     def number_since(self, moment: int) -> int:
-        """Counts the payments since this moment. May be called only for profiles that keep all payments one by one."""
+        """Counts the payments since this moment. Call this function only for profiles that keep every payment
+        separately."""
         return len(self.moments) - bisect_left(self.moments, moment)
 
     def since(self, moment: int) -> Tally:
@@ -101,9 +102,7 @@ class Distinct:
 
 
 def distinct(profile: Profile, direction: Direction, currency: str, since: int) -> Distinct:
-    """Returns the different counterparties of the subject's payments in this direction since this moment, without
-    refunds.
-    """
+    """Returns the subject's counterparties in this direction since this moment, each once. Refunds are left out."""
     parties: set[int] = set()
     kept = 0
     for event in reversed(profile.events):

@@ -16,7 +16,7 @@ _MOST_PROFILES = 1_000
 def fold() -> int:
     """Adds waiting rows to their profiles. Returns the number of changed profiles.
 
-    Two processes may run this function at once.
+    Two processes can run this function at once.
     """
     return isolating_batches.in_groups(BATCH, find=_find, work=_fold, most=_MOST_PROFILES)
 

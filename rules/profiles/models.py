@@ -34,7 +34,7 @@ class Profile(models.Model):
 
 
 class CountedTransfer(models.Model):
-    """A transfer that the hub counted at its reservation, and the keys of the profiles in which the transfer counts.
+    """A transfer that the hub counted at its reservation, and the keys of the profiles that count the transfer.
 
     The hub inserts the row and the transfer in one transaction. The row changes only if the transfer is aborted.
     """

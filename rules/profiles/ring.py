@@ -1,12 +1,12 @@
 """The profile of a party: its latest payments one by one, and sums of its earlier payments by hour, day and month.
 Pure.
 
-An event is one payment in which the profile's subject took part. A profile keeps the latest `KEPT` events of each class
-(direction, currency, refund or not) one by one. Older events are added to buckets. A bucket keeps the time of its
-latest event, so a reader can see whether the bucket has events inside a window.
+An event is one payment in which the profile's subject took part. For each class (direction, currency, refund or not), a
+profile keeps each of the latest `KEPT` events separately. Older events are added to buckets. A bucket keeps the time of
+its latest event, so a reader can see whether the bucket has events inside a window.
 
 The bucket of an event depends only on the event's time and on two boundaries of the profile. So the order of additions
-and removals never changes a sum. The order changes only which events the profile keeps one by one.
+and removals never changes a sum. The order changes only which events the profile keeps separately.
 """
 
 from bisect import bisect_left, insort
@@ -266,7 +266,7 @@ def of_events(events: Iterable[Event]) -> Profile:
 def differences(profile: Profile, events: Iterable[Event]) -> Iterator[str]:
     """Yields each difference between a stored profile and the payments that the profile should contain.
 
-    The choice of single events may differ, because it depends on the order of additions and removals. A profile must
+    The choice of single events can differ, because it depends on the order of additions and removals. A profile must
     contain each event, either as a single event or in the event's bucket.
     """
     expected = set(events)

@@ -1,4 +1,4 @@
-"""Finds the profiles of a payment: the profiles that rules read, and the profiles in which the payment counts."""
+"""Finds the profiles of a payment: the profiles that rules read, and the profiles that count the payment."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -50,16 +50,17 @@ def key_of_subject(subject: Subject, facts: Facts) -> int | None:
 def is_refund(facts: Facts) -> bool:
     """Returns whether the payment is a refund. Refunds are counted separately from other payments.
 
-    Only the use case decides. A payment of another use case that names an original would otherwise pass all limits,
-    and the rules about refunds do not look at it.
+    Only the use case decides. Otherwise a payment of another use case could name an original and pass all limits,
+    because the rules about refunds judge only refunds.
     """
     return facts.scenario == REFUND
 
 
 def keys_to_count(facts: Facts, counted_too: Collection[Subject]) -> Keys:
-    """Returns the profiles in which the payment counts.
+    """Returns the profiles that count the payment.
 
-    The result always includes the profiles of the parties. It includes other profiles only if a rule needs them.
+    The result always includes the profiles of the parties. The result includes other profiles only if a rule needs
+    these profiles.
     """
     assert facts.payee_dfsp is not None
     return Keys(

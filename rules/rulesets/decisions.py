@@ -55,7 +55,7 @@ def raises_alert(hit: Hit) -> bool:
 
 
 def _sightings(version: int | None, judged: Judged) -> Iterator[Sighting]:
-    """Yields the reports about a payment. The skipped checks of a party are one report.
+    """Yields the reports about a payment. All skipped checks of one party form one report.
 
     Otherwise a DFSP could cause as many reports with each transfer without a quote as there are rules.
     """

@@ -1,4 +1,4 @@
-"""Token buckets of DFSPs in the database, so that all processes of the hub count together."""
+"""Token buckets of DFSPs. The buckets are in the database, so all processes of the hub share them."""
 
 from hub.sql_execution import execute
 
@@ -13,7 +13,8 @@ _TAKE = f"""
 
 
 def take(participant_id: int, kind: str, *, cost: float, most: float, per_s: float, least: float | None = None) -> bool:
-    """Takes tokens from this DFSP's bucket of this kind. Returns False and takes no tokens if the bucket has too few.
+    """Takes tokens from this DFSP's bucket of this kind. Returns False and takes no tokens if the bucket has too few
+    tokens.
 
     A new bucket is full, with `most` tokens. The bucket gets `per_s` tokens each second. If the bucket has `least`
     tokens, the request is accepted, and its full cost is subtracted. The number of tokens can become negative, so the

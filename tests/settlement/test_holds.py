@@ -1,4 +1,4 @@
-"""An amount that a net sender owes the settlement bank does not count as cover.
+"""An amount that a net sender owes the settlement bank is not part of the cover.
 
 It is on hold from the reset of the position until the bank has moved it.
 """

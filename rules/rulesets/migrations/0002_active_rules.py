@@ -1,4 +1,4 @@
-"""Creates the SQL function by which a group of messages reads the active rules, in one statement.
+"""Creates the SQL function that reads the active rules for a group of messages in one statement.
 
 A volatile function takes a new snapshot for each of its statements. So the function's second statement sees an
 activation for which the first statement has waited.
