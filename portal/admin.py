@@ -3,6 +3,10 @@ from django.contrib import admin
 from hub.admin_base import ReadOnlyAdmin
 from portal.models import (
     AccountMark,
+    Alarm,
+    BankHour,
+    Certification,
+    CertificationCase,
     Confirmation,
     HistoryMark,
     HistoryOpen,
@@ -10,6 +14,7 @@ from portal.models import (
     Invitation,
     LedgerBlock,
     LedgerCheck,
+    LimitUse,
     Profile,
     RuleReplay,
     SavedView,
@@ -90,3 +95,37 @@ class HistoryMarkAdmin(ReadOnlyAdmin):
 @admin.register(HistoryOpen)
 class HistoryOpenAdmin(ReadOnlyAdmin):
     list_display = ["source", "row_id"]
+
+
+@admin.register(Certification)
+class CertificationAdmin(ReadOnlyAdmin):
+    list_display = ["id", "participant", "state", "asked_by", "asked_at", "started_at", "ended_at", "fault"]
+    list_filter = ["state"]
+    list_select_related = ["participant"]
+
+
+@admin.register(CertificationCase)
+class CertificationCaseAdmin(ReadOnlyAdmin):
+    list_display = ["certification", "number", "name", "verdict", "started_at", "ended_at"]
+    list_filter = ["verdict"]
+    list_select_related = ["certification"]
+
+
+@admin.register(Alarm)
+class AlarmAdmin(ReadOnlyAdmin):
+    list_display = ["kind", "subject", "raised_at", "ended_at", "acknowledged_by", "assigned_to", "notified_at"]
+    list_filter = ["kind"]
+    list_select_related = ["assigned_to"]
+
+
+@admin.register(BankHour)
+class BankHourAdmin(ReadOnlyAdmin):
+    list_display = ["participant", "side", "hour", "ended", "committed"]
+    list_filter = ["side"]
+    list_select_related = ["participant"]
+
+
+@admin.register(LimitUse)
+class LimitUseAdmin(ReadOnlyAdmin):
+    list_display = ["account", "minute", "percent"]
+    list_select_related = ["account"]

@@ -17,6 +17,7 @@ from ledger.models import Transfer
 from portal.queries import limits_then, prepare_checks
 from portal.queries.transfer_history import Lookup, Story
 from portal.shown_values import age, money
+from portal.words.errors import words_of
 from quotes.models import Quote, TransactionRequest
 
 
@@ -105,7 +106,8 @@ def _cause(transfer: Transfer) -> str:
 
 def _causes(transfer: Transfer, amount: str, *, sees_limits: bool) -> Iterator[str]:
     """Yields the error, the check that failed, and the figures of the cap."""
-    error = f"{transfer.error_code} {transfer.error_description or ''}".strip()
+    code = transfer.error_code or ""
+    error = f"{code} {words_of(code, transfer.error_description or '')}".strip()
     yield _("Error: %(error)s") % {"error": error}
     checks = prepare_checks.to_prepare(transfer, was_reserved=False)
     check = next((found for found in checks if found.rule == transfer.reason), None)

@@ -69,7 +69,7 @@ def test_credentials_are_registered_and_revoked_once_a_person_approves(
     approve(said, officer)
     assert live("signingKey") == 0
     assert "revoked" in run("credentials", "revoke", "green", str(number))  # nothing is left to ask for
-    with pytest.raises(CommandError, match="registered already"):
+    with pytest.raises(CommandError, match="was registered before"):
         run("credentials", "key", "green", str(key))
     with pytest.raises(CommandError, match="no such credential"):
         run("credentials", "revoke", "green", "999999")

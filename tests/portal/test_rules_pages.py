@@ -195,7 +195,7 @@ def test_a_fault_is_shown_beside_its_field(rita: Client) -> None:
     said = tzs("most", "5") | {"id": "cap-10", "title": "x", "mode": "live", "on_missing": "open"}
     answer = rita.post(f"/portal/rules/{version.pk}/add/amount-cap/", said)
     assert answer.context["form"].errors == {"id": ["another rule has the id cap-10"]}
-    said |= {"id": "other", "most": "1,000"}
+    said |= {"id": "other", "most": "a thousand"}
     answer = rita.post(f"/portal/rules/{version.pk}/add/amount-cap/", said)
     assert set(answer.context["form"].errors) == {"most"}
     said = {"id": "x", "title": "x", "mode": "live", "on_missing": "open", "gate": "transfer"}

@@ -193,10 +193,10 @@ def test_nobody_signs_up_and_no_mail_resets_a_password(world: World) -> None:
 
 def test_django_admin_asks_for_two_factors_and_changes_nothing(world: World) -> None:
     root = UserFactory.create(username="root", is_root=True)
-    assert browser_of(root, has_second_factor=False).get("/admin/").status_code == 302
+    assert browser_of(root, has_second_factor=False).get("/admin/").status_code == 403
     client = browser_of(root)
     assert client.get("/admin/ledger/transfer/").status_code == 200
-    assert client.post("/admin/auth/user/add/", {"username": "x"}).status_code == 302
+    assert client.post("/admin/auth/user/add/", {"username": "x"}).status_code == 403
     assert not User.objects.filter(username="x").exists()
     assert client.post(f"/admin/auth/user/{root.pk}/change/", {"username": "y"}).status_code == 302
     assert User.objects.get(pk=root.pk).username == "root"
