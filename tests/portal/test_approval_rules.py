@@ -104,7 +104,7 @@ def test_several_requests_are_approved_from_the_list_and_one_that_fails_stops_no
     assert "4,000.00 TZS" in page
     numbers = list(Approval.objects.order_by("pk").values_list("pk", flat=True))
     answer = checker.post("/portal/approvals/several/", {"request": [*numbers, "x", "999999"]}, follow=True)
-    assert "at most 1000 is free" in answer.content.decode()
+    assert "At most 1,000.00 TZS can be paid out" in answer.content.decode()
     assert sorted(Approval.objects.values_list("state", flat=True)) == ["APPROVED", "APPROVED", "APPROVED", "PENDING"]
     assert sorted(FundsMovement.objects.filter(kind="FUNDS_OUT").values_list("amount", flat=True)) == [
         amount(10),
