@@ -85,8 +85,8 @@ def join(
 def recovery(sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], since: float) -> float | None:
     """Returns the whole seconds from `since` until the recovery of the hub, or None if the hub has not recovered.
 
-    A hub has recovered when it commits nearly all transfers of each second within `GOAL_S`. If the hub does not commit
-    enough transfers of the last second, the hub has not recovered.
+    A hub has recovered when it commits nearly all transfers of each second within `GOAL_S`. A hub
+    has not recovered if it commits too few of the transfers that were sent in the last second.
     """
     ends = _all(notes, "ends")
     due_in: Counter[int] = Counter()

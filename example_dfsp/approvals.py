@@ -60,7 +60,7 @@ class Approvals:
             await asyncio.to_thread(self._reject_unless_paid, found)
 
     def _reject_unless_paid(self, found: RequestReceived) -> None:
-        """In the meantime, the customer can have confirmed another payment of the request on another page."""
+        """Rejects the request, unless the customer has confirmed a payment for it on another page in the meantime."""
         with self._instructions.books.transaction():
             begun = self.begun(found)
             if begun is None or begun.state not in ("SENT", "PAID"):

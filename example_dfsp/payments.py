@@ -229,9 +229,10 @@ class Payments:
     async def _send(self, found: Instruction) -> Answer:
         """Performs the next step of a payment at the connector. Returns the connector's answer.
 
-        The bank first reads the state of the payment, because a confirmation accepts the terms or the one-time code,
-        depending on this state. Without this check, a confirmation of the terms after a lost response or a restart
-        would accept a code that the bank has not compared.
+        The bank first reads the state of the payment. In one state, the customer's confirmation means that the customer
+        accepts the terms. In another state, the confirmation means that the one-time code is right. Without this check,
+        a confirmation of the terms after a lost response or a restart would confirm a code that the bank has not
+        compared.
         """
         if not found.asks_first:
             return await self._calls.call("POST", "/payments", self._body(found))

@@ -199,7 +199,7 @@ class HttpBackend(CoreHttp):
 
     2xx is a success. 4xx with `{statusCode, message}` is a refusal. After 3xx and 5xx, the outcome is unknown.
 
-    If the connector cannot read the answer, the connector refuses the request in the core's name.
+    If the connector cannot read the core's answer, the connector refuses the request, as the core could have done.
     """
 
     async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:

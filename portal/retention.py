@@ -273,7 +273,7 @@ _DELETE_REPORTS = """
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Old rows that are deleted completely, with the oldest rows first, a slice at a time."""
+    """A kind of old rows. The hub deletes such rows completely, the oldest first, and some rows at a time."""
 
     kind: str
     statement: str

@@ -1,4 +1,4 @@
-"""The command request, which asks a payer for money, passes on a one-time password, and waits for the money."""
+"""The command `request`. It asks a payer for money, forwards the one-time password, and waits for the money."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""Continues and aborts settlements, and releases cover on hold."""
+"""Continues settlements, aborts settlements, and ends holds on liquidity cover."""
 
 from collections.abc import Sequence
 from typing import Any

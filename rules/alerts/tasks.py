@@ -10,7 +10,7 @@ _AT_ONCE = 50
 
 @shared_task(name="rules.alerts.tasks.merge", ignore_result=True)
 def merge() -> int:
-    """Adds new reports to the alerts of their parties. Notifies the fraud desk of new alerts."""
+    """Adds each new report to the alert of the same party. Notifies the fraud desk of new alerts."""
     return isolating_batches.each(_merge, notifications.notify_new)
 
 
