@@ -10,8 +10,10 @@ _INK, _GRID, _BLUE, _RED, _GREEN = "#1f2933", "#d9e2ec", "#2b6cb0", "#c53030", "
 
 
 def of_run(figures: Mapping[str, Any]) -> str:
-    """Returns two bar charts. The first shows p50, p95 and p99 of each hop. The second shows the CPU milliseconds that each process
-    uses for a transfer."""
+    """Returns two bar charts. The first shows p50, p95 and p99 of each hop.
+
+    The second shows the CPU milliseconds that each process uses for a transfer.
+    """
     bars: list[tuple[str, float, str, str]] = []
     for hop, times in figures["hops_ms"].items():
         for name, colour in (("p50", _GREEN), ("p95", _BLUE), ("p99", _RED)):

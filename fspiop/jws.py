@@ -129,7 +129,7 @@ def verify_compat(
     Returns the signed text. Raises the same errors as `verify`.
 
     The reference's Node libraries do not sign the bytes that they send. The reference's Node libraries parse the body,
-    serialise it again and sign the result. Since 2026, the reference hub's Node libraries sort the keys of JSON objects.
+    serialise it again and sign the result. Since 2026, the reference hub's libraries sort the keys of JSON objects.
     Before 2026, the libraries did not change the order of the keys.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)

@@ -313,7 +313,7 @@ class Payer:
             self._background.start(self.move(payment, Waited()))
 
     async def _ask(self, payment: Payment, ask: Ask) -> None:
-        """Sends one request about a payment once, without retries. Sends nothing if the payment has changed its state."""
+        """Sends one request about a payment once. Sends nothing if the payment has changed its state."""
         current = self._open.get(payment.order.home_id)
         if current is None or not (
             current.state is payment.state or (ask is Ask.TRANSFER and {current.state, payment.state} <= SENT)
