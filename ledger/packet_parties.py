@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from fspiop import correlation_ids
 from fspiop.bodies.common import PartyIdInfo
 from ledger import ilp_packets
 from rules.party_keys import key_of
@@ -27,7 +28,6 @@ class PacketParties:
     """The quote that the packet names."""
 
 
-_LONGEST_ID = 36
 NOBODY = PacketParties(None, None, None)
 
 
@@ -39,12 +39,13 @@ def read(ilp_packet: str, *, payer_dfsp: str, payee_dfsp: str) -> PacketParties:
     payer = _identifier(packet.transaction, "payer", payer_dfsp)
     payee = _identifier(packet.transaction, "payee", payee_dfsp)
     quote_id = packet.transaction.get("quoteId")
+    is_an_id = isinstance(quote_id, str) and correlation_ids.is_correlation_id(quote_id)
     return PacketParties(
         None if payer is None else key_of(payer.party_id_type, payer.party_identifier),
         None if payee is None else key_of(payee.party_id_type, payee.party_identifier),
         None if payee is None else key_of(payee.party_id_type, payee.party_identifier, payee.party_sub_id_or_type),
         payer_alias=None if payer is None or not payer.party_sub_id_or_type else _alias(payer),
-        quote_id=quote_id if isinstance(quote_id, str) and len(quote_id) <= _LONGEST_ID else None,
+        quote_id=quote_id if is_an_id else None,
     )
 
 

@@ -56,8 +56,13 @@ class Proposal:
 
 
 def is_for_funds(settlement: Settlement) -> bool:
-    """Returns whether the bank moves the amounts on SETTLEMENT accounts, on which funds in and out are recorded."""
-    return settlement.model.settlement_account_type == Account.Type.SETTLEMENT
+    """Returns whether the bank moves the amounts on SETTLEMENT accounts, on which funds in and out are recorded.
+
+    If the model does not reset positions, the net amounts stay in the positions. Funds in would then count a second
+    time.
+    """
+    model = settlement.model
+    return model.auto_position_reset and model.settlement_account_type == Account.Type.SETTLEMENT
 
 
 def evidence(settlement: Settlement) -> Statement | None:

@@ -262,6 +262,14 @@ def test_transfers_without_quotes_cause_one_report_each_however_many_rules_there
     assert {each.rule for each in reports} | {*reports[0].details["also"]} == {f"skipped-{n}" for n in range(30)}
 
 
+@pytest.mark.parametrize("quote_id", ["\0", "\ud800", "x" * 36, 7, {}])
+def test_an_odd_quote_id_in_a_packet_is_no_quote_and_harms_no_group(committed_world: World, quote_id: object) -> None:
+    activate(limit(above=50))
+    body = messages.transfer(ilpPacket=packet(quoteId=quote_id))
+    assert dfsp("POST", "/transfers", body).status_code == 202
+    assert Transfer.objects.get(pk=body["transferId"]).state == "RESERVED"
+
+
 def packet(minor_units: int = 10_000, **parties: Any) -> str:
     data = base64url.encode(json.dumps(parties).encode()).encode()
     return ilp.encode_payment(ilp.IlpPayment(minor_units, "g.red.msisdn.1", data))

@@ -2,6 +2,7 @@
 
 import uuid
 from functools import partial
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -29,9 +30,9 @@ from tests.settlement.operator_steps import add_model, close, pay
 from tests.world import World, amount
 
 
-def settlement_with_statement(world: World) -> Settlement:
+def settlement_with_statement(world: World, **model: Any) -> Settlement:
     """green owes 100 and red owes 30 to blue; all are reset in the hub, and the bank's statement matches."""
-    add_model()
+    add_model(**model)
     pay(world, "green", "blue", 100)
     pay(world, "red", "blue", 30)
     made = services.create(model_name="DEFERREDNET", window_ids=[close()], reason="test", actor="test")
@@ -196,6 +197,15 @@ def test_funds_recorded_by_hand_meanwhile_withdraw_the_request(world: World, two
     assert "The hub has withdrawn this request" in approve(checker)
     assert latest().state == "WITHDRAWN"
     assert held(world, "green") == 4940
+
+
+@pytest.mark.django_db
+def test_a_model_that_leaves_the_positions_gets_no_payments_which_would_count_twice(world: World) -> None:
+    settlement = settlement_with_statement(world, autoPositionReset=False)
+    assert not payments.is_for_funds(settlement)
+    with pytest.raises(payments.NotPaid):
+        settle(settlement)
+    assert held(world, "blue") == 5000
 
 
 @pytest.mark.django_db
