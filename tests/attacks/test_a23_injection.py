@@ -90,7 +90,9 @@ def test_a23_a_page_of_the_portal_binds_what_it_is_asked(world: World, text: str
                 answer = client.get(f"/portal/{path}", {name: text})
                 if answer.streaming:
                     list(answer.streaming_content)
-            assert answer.status_code == 200, (path, name)
+            # no file is made of a condition that cannot be read: its page says so
+            unread = path == "transfers.csv" and answer.status_code == 302
+            assert unread or answer.status_code == 200, (path, name)
             # where it reaches a statement it is a literal, with its quotes doubled
             for sql in (query["sql"] for query in captured if text in query["sql"]):
                 assert text.replace("'", "''") in sql, sql

@@ -179,15 +179,16 @@ def test_a39_totals_that_do_not_match_exactly_are_shown_and_settle_nothing(
     assert page.count("OTHER_AMOUNT") == 2
     assert "99.99" in page
     ask = {"to": "SETTLED", "reason": "the bank says so"}
-    officer.post(f"/portal/settlement/{settlement.pk}/advance/", ask)
-    checker = browser(Role.RISK)
-    answer = checker.post(f"/portal/approvals/{Approval.objects.get().pk}/approve/", follow=True)
-    assert "last statement does not match" in answer.content.decode()
+    assert officer.post(f"/portal/settlement/{settlement.pk}/advance/", ask).status_code == 400
+    assert not Approval.objects.exists()
     assert Settlement.objects.get().state == "PS_TRANSFERS_COMMITTED"
     # An approval that was asked for on other evidence does not settle it either.
     send(officer, settlement, file_of(rows))
+    assert officer.post(f"/portal/settlement/{settlement.pk}/advance/", ask).status_code == 302
+    send(officer, settlement, file_of(wrong[::-1]))
+    checker = browser(Role.RISK)
     answer = checker.post(f"/portal/approvals/{Approval.objects.get().pk}/approve/", follow=True)
-    assert "has changed since" in answer.content.decode()
+    assert "The hub has withdrawn this request" in answer.content.decode()
     assert Settlement.objects.get().state == "PS_TRANSFERS_COMMITTED"
 
 
