@@ -529,6 +529,7 @@ def close_accounts(participant: Participant, *, actor: str) -> None:
     Accounts of test money may have a balance, because test money is never settled.
     """
     accounts = list(Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id"))
+    participants.lock_open(participant)  # the caller closes the participant too, and the audit trail is locked last
     left = [
         account
         for account in accounts

@@ -1,7 +1,7 @@
 """Records the settlement bank's payments of a settlement as funds in and funds out, all in the caller's transaction.
 
 Works like `accounts_and_funds.record_funds_in`, `prepare_funds_out` and `end_funds_out`, but for many participants: the
-number of SQL statements depends on the number of participants only for the entries of the audit trail.
+number of SQL statements does not depend on the number of participants.
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
-from hub.audit import record
+from hub.audit import Change, record_all
 from hub.sql_execution import execute
 from ledger import queries, settlement_postings
 from ledger.models import Account, CoverHold, Entry, FundsMovement
@@ -118,13 +118,20 @@ def recorded(
     }
 
 
+def check(settlement_number: int, payments: Sequence[Payment]) -> None:
+    """Raises the error that `post` would raise now. Changes nothing, and takes no lock."""
+    accounts = _accounts_of(payments)
+    _reconciliation(accounts.values())
+    _check(payments, accounts, _unpaid_holds(settlement_number, accounts))
+
+
 def post(settlement_number: int, payments: Sequence[Payment], *, reason: str, actor: str) -> None:
     """Records these payments. The caller has called `lock` for all their accounts, and has computed their amounts."""
     if not payments:
         return
-    accounts = Account.objects.select_related("participant").in_bulk([payment.account_id for payment in payments])
+    accounts = _accounts_of(payments)
     hub = _reconciliation(accounts.values())
-    holds = {hold.account_id: hold for hold in _holds(settlement_number, accounts) if hold.remaining}
+    holds = _unpaid_holds(settlement_number, accounts)
     _check(payments, accounts, holds)
     reference, now = str(settlement_number), datetime.now(UTC)
     FundsMovement.objects.bulk_create(
@@ -158,6 +165,14 @@ def post(settlement_number: int, payments: Sequence[Payment], *, reason: str, ac
     )
     settlement_postings.post([_posting(payment, accounts[payment.account_id], hub) for payment in payments])
     _record(payments, accounts, reason, reference, actor)
+
+
+def _accounts_of(payments: Iterable[Payment]) -> dict[int, Account]:
+    return Account.objects.select_related("participant").in_bulk([payment.account_id for payment in payments])
+
+
+def _unpaid_holds(settlement_number: int, accounts: Iterable[int]) -> dict[int, CoverHold]:
+    return {hold.account_id: hold for hold in _holds(settlement_number, accounts) if hold.remaining}
 
 
 def _holds(settlement_number: int, accounts: Iterable[int]) -> list[CoverHold]:
@@ -211,6 +226,7 @@ def _record(
     payments: Sequence[Payment], accounts: Mapping[int, Account], reason: str, reference: str, actor: str
 ) -> None:
     """Adds the entries to the audit trail that the single movements of funds would add."""
+    changes = []
     for payment in payments:
         account = accounts[payment.account_id]
         said = {
@@ -221,13 +237,14 @@ def _record(
         }
         subject = account.participant.name
         if not payment.is_out:
-            record("funds_in", subject=subject, actor=actor, after=said)
+            changes.append(Change("funds_in", subject, after=said))
             continue
-        record("funds_out_reserved", subject=subject, actor=actor, after=said)
+        changes.append(Change("funds_out_reserved", subject, after=said))
         paid = {
             "transferId": payment.movement_id,
             "amount": payment.amount,
             "reason": reason,
             "externalReference": reference,
         }
-        record("funds_out_committed", subject=subject, actor=actor, after=paid)
+        changes.append(Change("funds_out_committed", subject, after=paid))
+    record_all(changes, actor=actor)

@@ -1,10 +1,13 @@
 """A migration passes on a hub at work: payments wait for it no longer than they may be late."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.contrib.postgres.operations import AddConstraintNotValid, AddIndexConcurrently, RemoveIndexConcurrently
@@ -12,8 +15,11 @@ from django.core.management import call_command
 from django.db import OperationalError, connection, connections, migrations, transaction
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
+from django.utils import timezone
 
 from hub import concurrent_indexes, migration_locks
+from hub.audit import record
+from hub.participants.models import Participant
 from hub.sql_execution import execute
 
 RELEASED = {
@@ -49,9 +55,20 @@ def since_the_release() -> dict[str, migrations.Migration]:
 def faults_of(migration: migrations.Migration) -> Iterator[str]:
     """What would keep a hub at work waiting for longer than the lock of a moment."""
     made = {each.name.lower() for each in migration.operations if isinstance(each, migrations.CreateModel)}
+    if migration.atomic and any(not isinstance(each, migrations.RunSQL) for each in migration.operations):
+        yield from _long_reads(migration)
     large = LARGE.get(migration.app_label, set()) - made
     for operation in migration.operations:
         yield from _faults_of(operation, migration, large)
+
+
+def _long_reads(migration: migrations.Migration) -> Iterator[str]:
+    """Reads of a large table, while the migration's transaction holds the locks of its other operations."""
+    tables = [f"{app}_{model}" for app, models in LARGE.items() for model in models]
+    for operation in migration.operations:
+        if isinstance(operation, migrations.RunSQL):
+            words = set(re.findall(r"\w+", str(operation.sql)))
+            yield from (f"RunSQL reads {table} beside other operations" for table in tables if table in words)
 
 
 def _faults_of(operation: Operation, migration: migrations.Migration, large: set[str]) -> Iterator[str]:
@@ -83,6 +100,26 @@ def test_what_makes_others_wait_is_seen() -> None:
     found = MigrationLoader(None).disk_migrations
     assert list(faults_of(found["ledger", "0009_what_people_look_at"]))
     assert list(faults_of(found["ledger", "0012_ids_are_sought_whole"]))
+
+
+@pytest.mark.django_db
+def test_participants_that_were_leaving_get_what_they_could_do_from_the_audit_trail() -> None:
+    taken = import_module("hub.participants.migrations.0010_leaving_participants_before").BEFORE
+    said = [("leaving_begun", True), ("leaving_taken_back", True), ("leaving_begun", False)]
+    for name in ("ash", "elm", "oak"):
+        for action, may_send in said:
+            record(action, subject=name, actor="test", before={"maySend": may_send, "mayReceive": not may_send})
+    leaving: dict[str, Any] = {"may_send": False, "may_receive": False, "leaving_since": timezone.now()}
+    Participant.objects.create(name="ash", **leaving)
+    Participant.objects.create(name="elm")
+    Participant.objects.create(name="oak", could_send=True, could_receive=True, **leaving)
+    execute(taken)
+    found = Participant.objects.filter(name__in=["ash", "elm", "oak"]).order_by("name")
+    assert list(found.values_list("name", "could_send", "could_receive")) == [
+        ("ash", False, True),
+        ("elm", None, None),
+        ("oak", True, True),
+    ]
 
 
 @contextmanager

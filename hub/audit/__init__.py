@@ -1,11 +1,22 @@
 """The audit trail: call `record(...)` in the transaction of the change."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 _address: ContextVar[str] = ContextVar("address", default="")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One of several changes that `record_all` adds to the audit trail."""
+
+    action: str
+    subject: str
+    before: Any = None
+    after: Any = None
 
 
 @contextmanager
@@ -28,3 +39,10 @@ def record(action: str, *, subject: str, actor: str, before: Any = None, after: 
     from hub.audit import trail  # models cannot be imported before the apps are ready
 
     trail.record(action, subject=subject, actor=actor, before=before, after=after, address=_address.get())
+
+
+def record_all(changes: Sequence[Change], *, actor: str) -> None:
+    """Adds one entry for each change to the audit trail; see `hub.audit.trail.record_all`."""
+    from hub.audit import trail  # models cannot be imported before the apps are ready
+
+    trail.record_all(changes, actor=actor, address=_address.get())

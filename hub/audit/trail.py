@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from django.db.models import TextField
 from django.db.models.functions import Cast
 
 from fspiop import strictjson
+from hub.audit import Change
 from hub.audit.models import Entry
 
 _CHAIN_LOCK = 0x4B49_0002  # only one writer at a time, so that two entries never have the same predecessor
@@ -31,25 +32,41 @@ def _hash(entry: Entry) -> bytes:
     return hashlib.sha256(bytes(entry.previous_hash) + strictjson.canonical(content)).digest()
 
 
-@transaction.atomic
 def record(action: str, *, subject: str, actor: str, before: Any = None, after: Any = None, address: str = "") -> Entry:
     """Adds one entry in the caller's transaction. So an audit entry exists only if its change was committed."""
+    return record_all([Change(action, subject, before, after)], actor=actor, address=address)[0]
+
+
+@transaction.atomic
+def record_all(changes: Sequence[Change], *, actor: str, address: str = "") -> list[Entry]:
+    """Adds one entry for each change, in this order. The number of SQL statements does not depend on their number.
+
+    Locks the audit trail until the end of the transaction. So the caller acquires all its other locks before.
+    """
+    if not changes:
+        return []
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
     last = Entry.objects.order_by("-id").values_list("hash", flat=True).first()
-    entry = Entry(
-        at=datetime.now(UTC),
-        actor=actor,
-        address=address or None,
-        action=action,
-        subject=subject,
-        before=before,
-        after=after,
-        previous_hash=bytes(last) if last is not None else _GENESIS,
-    )
-    entry.hash = _hash(entry)
-    entry.save(force_insert=True)
-    return entry
+    previous = bytes(last) if last is not None else _GENESIS
+    entries = []
+    for change in changes:
+        entry = Entry(
+            at=datetime.now(UTC),
+            actor=actor,
+            address=address or None,
+            action=change.action,
+            subject=change.subject,
+            before=change.before,
+            after=change.after,
+            previous_hash=previous,
+        )
+        entry.hash = previous = _hash(entry)
+        entries.append(entry)
+    Entry.objects.bulk_create(entries)
+    ids = [entry.pk for entry in entries]
+    assert ids == sorted(ids), "the ids of audit entries do not follow their chain"
+    return entries
 
 
 def broken_links() -> Iterator[Entry]:

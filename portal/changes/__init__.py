@@ -70,8 +70,10 @@ def ask(visitor: Visitor, kind: str, *, subject: str, payload: Payload, reason: 
     found = KINDS[kind]
     if not visitor.may(found.ask) or visitor.user is None:
         raise NotApproved(_("Your roles do not allow you to submit this request."))
-    if found.is_tried_out:
-        with _reasons_told():
+    with _reasons_told():
+        if found.check_asked is not None:
+            found.check_asked(payload)
+        elif found.is_tried_out:
             try_out.make_and_roll_back(found, payload)
     return approvals.ask(kind=kind, subject=subject, payload=payload, reason=reason, maker=visitor.user)
 

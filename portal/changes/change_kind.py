@@ -70,6 +70,9 @@ class Kind:
     check_still: Callable[[Payload], None] | None = None
     # False for changes for which even the attempt would make payments wait, because it takes a lock that they share.
     is_tried_out: bool = True
+    # For a change that is not tried out: raises the error that `perform` would raise now. Takes no lock and changes
+    # nothing.
+    check_asked: Callable[[Payload], None] | None = None
 
 
 def told_amount(amount: int, currency: str) -> str:

@@ -1,6 +1,7 @@
 """Continues settlements, aborts settlements, and ends holds on liquidity cover."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -159,15 +160,37 @@ def _describe_payments(payload: Payload) -> list[Line]:
 def _settle(payload: Payload, actor: str) -> None:
     settlement = _locked(payload)
     references = _checked_references(payload, settlement)
-    try:
+    with _payment_reasons():
         payments.settle(
             settlement.pk,
-            statement_id=(payload["statement"] or {}).get("id", 0),
+            statement_id=_statement_id(payload),
             agreed=payload["payments"],
             reason=payload["reason"],
             actor=actor,
             references=references,
         )
+
+
+def _check_payments(payload: Payload) -> None:
+    settlement = Settlement.objects.select_related("model").filter(pk=payload["settlement"]).first()
+    if settlement is None:
+        raise CanNotBeDone(_("This settlement does not exist."))
+    must_still_be(settlement.state, payload["before"])
+    _checked_references(payload, settlement)
+    with _payment_reasons():
+        payments.check_agreed(settlement, statement_id=_statement_id(payload), agreed=payload["payments"])
+
+
+def _statement_id(payload: Payload) -> int:
+    found: int = (payload["statement"] or {}).get("id", 0)
+    return found
+
+
+@contextmanager
+def _payment_reasons() -> Iterator[None]:
+    """Turns the errors of the settlement's payments into the errors of a change."""
+    try:
+        yield
     except payments.NotPaid as reason:
         raise CanNotBeDone(str(reason)) from None
     except TooLittle as short:
@@ -289,6 +312,8 @@ KINDS = [
         _describe_payments,
         _settle,
         check_still=_check_still,
+        is_tried_out=False,
+        check_asked=_check_payments,
     ),
     Kind(
         "move_settlement",

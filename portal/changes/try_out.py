@@ -27,9 +27,12 @@ def register(kinds: Iterable[Kind]) -> None:
 
 
 def try_out(kind: Kind, payload: Payload) -> None:
-    """Makes the change and rolls it back, so that the sender of a faulty request gets the error at once."""
+    """Makes the change and rolls it back, or only checks it. So a faulty request is refused at once."""
     try:
-        make_and_roll_back(kind, payload)
+        if kind.check_asked is not None:
+            kind.check_asked(payload)
+        else:
+            make_and_roll_back(kind, payload)
     except CanNotBeDone as reason:
         raise reason.refusal or FspiopError(ErrorCode.CLIENT_ERROR, str(reason)) from None
     except Refused as reason:

@@ -5,7 +5,7 @@ funds out in the transaction that makes the settlement SETTLED.
 """
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -90,27 +90,52 @@ def settle(
     """Makes a settlement SETTLED and records the payments of the bank, both or neither.
 
     `agreed` has the terms of all proposals that two people have agreed to. Raises Differs if other payments are due
-    now. Locks the settlement and its windows first, and then the accounts.
+    now. Locks the settlement and its windows first, then the accounts, and the audit trail last.
     """
     settlement = (
         Settlement.objects.select_for_update(no_key=True, of=("self",)).select_related("model").get(pk=settlement_id)
     )
+    statement = _agreed_statement(settlement, statement_id)
+    rows = _with_net(settlement)
+    covers = _covers(rows)
+    settlements.lock_contents(settlement)
+    settlement_payments.lock(covers.values())
+    proposals = _agreed_proposals(settlement, statement, agreed, rows, covers)
+    refused = settlements.advance(settlement_id, to=State.SETTLED, reason=reason, actor=actor, references=references)
+    if refused:
+        raise NotPaid(_("The accounts of this settlement cannot take this step in their present state."))
+    _pay(settlement, proposals, reason, actor)
+
+
+def check_agreed(settlement: Settlement, *, statement_id: int, agreed: Sequence[Sequence[object]]) -> None:
+    """Raises the error that `settle` would raise now. Changes nothing, and takes no lock, so that no payment waits."""
+    statement = _agreed_statement(settlement, statement_id)
+    rows = _with_net(settlement)
+    proposals = _agreed_proposals(settlement, statement, agreed, rows, _covers(rows))
+    settlement_payments.check(settlement.pk, list(_payments_of(proposals).values()))
+
+
+def _agreed_statement(settlement: Settlement, statement_id: int) -> Statement:
     statement = evidence(settlement)
     if statement is None or statement.pk != statement_id:
         raise Differs
     if settlement.state not in MAY_PAY or not is_for_funds(settlement):
         raise NotPaid(_("The accounts of this settlement cannot take this step in their present state."))
-    refused = settlements.advance(settlement_id, to=State.SETTLED, reason=reason, actor=actor, references=references)
-    if refused:
-        raise NotPaid(_("The accounts of this settlement cannot take this step in their present state."))
-    rows = _with_net(settlement)
-    covers = _covers(rows)
-    settlement_payments.lock(covers.values())
+    return statement
+
+
+def _agreed_proposals(
+    settlement: Settlement,
+    statement: Statement,
+    agreed: Sequence[Sequence[object]],
+    rows: Sequence[SettlementAccount],
+    covers: Mapping[int, int],
+) -> list[Proposal]:
     proposals = _proposals(settlement, statement, rows, covers)
     if [proposal.terms() for proposal in proposals] != [list(terms) for terms in agreed]:
         raise Differs
     check(proposals)
-    _pay(settlement, proposals, reason, actor)
+    return proposals
 
 
 def check(proposals: Sequence[Proposal]) -> None:
@@ -124,28 +149,28 @@ def check(proposals: Sequence[Proposal]) -> None:
 
 
 def _pay(settlement: Settlement, proposals: Sequence[Proposal], reason: str, actor: str) -> None:
-    movements = {each.account_id: _movement_id(each) for each in proposals if each.amount}
-    settlement_payments.post(
-        settlement.pk,
-        [
-            settlement_payments.Payment(
-                movements[each.account_id], each.settlement_account_id, each.amount, each.is_out
-            )
-            for each in proposals
-            if each.amount
-        ],
-        reason=reason,
-        actor=actor,
-    )
+    payments = _payments_of(proposals)
+    settlement_payments.post(settlement.pk, list(payments.values()), reason=reason, actor=actor)
     Payment.objects.bulk_create(
         Payment(
             account_id=each.account_id,
-            movement_id=movements.get(each.account_id),
+            movement_id=payments[each.account_id].movement_id if each.account_id in payments else None,
             line_id=each.line_id,
             otherwise=each.otherwise,
         )
         for each in proposals
     )
+
+
+def _payments_of(proposals: Iterable[Proposal]) -> dict[int, settlement_payments.Payment]:
+    """Returns the payment of each account of the settlement of which the hub still has to record an amount."""
+    return {
+        each.account_id: settlement_payments.Payment(
+            _movement_id(each), each.settlement_account_id, each.amount, each.is_out
+        )
+        for each in proposals
+        if each.amount
+    }
 
 
 def _movement_id(proposal: Proposal) -> str:

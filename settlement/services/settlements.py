@@ -2,7 +2,7 @@
 is one database transaction.
 
 The functions lock the settlement, then its windows by id, then accounts by id (ledger.settlement_postings). A function
-acquires all these locks before the ledger's own locks.
+acquires all these locks before the ledger's own locks, and locks the audit trail last (hub.audit.trail.record).
 """
 
 import uuid
@@ -108,7 +108,7 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
     """
     settlement = _lock(settlement_id)
     ends = any(wish.state == State.SETTLED for wish in wishes)
-    contents, windows = _lock_contents(settlement) if ends else ([], [])
+    contents, windows = lock_contents(settlement) if ends else ([], [])
     accounts = {account.account_id: account for account in _accounts_of(settlement)}
     asked = [accounts[wish.account_id] for wish in wishes if wish.account_id in accounts]
     posts = any(wish.state in _POSTING_STEPS for wish in wishes)
@@ -151,6 +151,7 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
     return answers
 
 
+@transaction.atomic
 def advance(
     settlement_id: int, *, to: State, reason: str, actor: str, references: Mapping[int, str] = NO_REFERENCES
 ) -> list[Answer]:
@@ -160,8 +161,7 @@ def advance(
     `references` has the settlement bank's reference for each account of the settlement. The last step stores the
     settlement bank's references.
     """
-    if not Settlement.objects.filter(pk=settlement_id).exists():
-        raise _refused("Settlement not found")
+    _lock_for_steps(_lock(settlement_id), to)
     for step in STEPS[: STEPS.index(to) + 1]:
         rows = SettlementAccount.objects.filter(settlement_id=settlement_id).order_by("account_id")
         wishes = [
@@ -175,6 +175,16 @@ def advance(
         if refused := [answer for answer in answers if answer.refusal]:
             return refused
     return []
+
+
+def _lock_for_steps(settlement: Settlement, to: State) -> None:
+    """Acquires the locks of all steps to this state. The first step locks the audit trail until the end of the
+    transaction. Whoever has a lock that a later step needs may already wait for the audit trail."""
+    if to == State.SETTLED:
+        lock_contents(settlement)
+    posting = max((STEPS.index(step) for step in _POSTING_STEPS if STEPS.index(step) <= STEPS.index(to)), default=-1)
+    if behind := [account for account in _accounts_of(settlement) if _step_of(account.state) < posting]:
+        _lock_accounts(behind)
 
 
 def plan(settlement: Settlement) -> dict[State, list[Posting]]:
@@ -209,7 +219,7 @@ def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
     """Aborts a settlement with all its accounts, and reverses the settlement's postings. After the abort, another
     settlement can include the same windows."""
     settlement = _lock(settlement_id)
-    contents, windows = _lock_contents(settlement)
+    contents, windows = lock_contents(settlement)
     if settlement.state == State.ABORTED:
         settlement.reason = reason
         settlement.save(update_fields=["reason"])
@@ -259,7 +269,8 @@ def _lock_windows(window_ids: Collection[int]) -> list[SettlementWindow]:
     return list(SettlementWindow.objects.select_for_update(no_key=True).filter(pk__in=window_ids).order_by("id"))
 
 
-def _lock_contents(settlement: Settlement) -> tuple[list[WindowContent], list[SettlementWindow]]:
+def lock_contents(settlement: Settlement) -> tuple[list[WindowContent], list[SettlementWindow]]:
+    """Locks the windows of a settlement that the caller has locked. Returns its contents and the windows."""
     contents = list(settlement.contents.all())
     return contents, _lock_windows({content.window_id for content in contents})
 

@@ -1,6 +1,7 @@
 """The bank's payments are recorded as funds in and out in the transaction that settles, once, and never in part."""
 
 import uuid
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -8,12 +9,16 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
-from hub.audit.models import Approval
-from ledger import accounts_and_funds, queries
-from ledger.models import CoverHold, FundsMovement
+from hub.audit.models import Approval, Entry
+from hub.audit.trail import broken_links
+from hub.sql_execution import execute
+from ledger import accounts_and_funds, queries, settlement_payments, settlement_postings
+from ledger.models import Account, CoverHold, FundsMovement
 from portal import changes
 from portal.changes import NotApproved
+from portal.changes.change_kind import Outdated
 from portal.changes.settlement import payment_terms
 from portal.permissions import Role
 from portal.visitor import visitor_for
@@ -149,14 +154,78 @@ def test_a_reserved_withdrawal_or_a_change_meanwhile_settles_nothing(world: Worl
 
 
 @pytest.mark.django_db
-def test_the_number_of_statements_does_not_depend_on_the_accounts_beside_the_audit_trail(
-    world: World, django_assert_max_num_queries: object
-) -> None:
+def test_the_number_of_statements_of_a_proposal_is_fixed(world: World, django_assert_max_num_queries: object) -> None:
     settlement = settlement_with_statement(world)
     statement = payments.evidence(settlement)
     assert statement is not None
     with django_assert_max_num_queries(8):  # type: ignore[operator]
         payments.proposed(settlement, statement)
+
+
+def _statements(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> list[str]:
+    """Every statement that the work sends to PostgreSQL. The ledger's own statements go past what Django counts."""
+    sent: list[str] = []
+
+    def counted(statement: str, parameters: Any = ()) -> Any:
+        sent.append(statement)
+        return execute(statement, parameters)
+
+    with monkeypatch.context() as patched, CaptureQueriesContext(connection) as captured:
+        for module in (settlement_payments, settlement_postings):
+            patched.setattr(module, "execute", counted)
+        work()
+    return sent + [query["sql"] for query in captured.captured_queries]
+
+
+@pytest.mark.django_db
+def test_the_number_of_statements_that_settle_does_not_depend_on_the_participants(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three = settlement_with_statement(world)
+    for_three = _statements(monkeypatch, lambda: settle(three))
+    pay(world, "green", "blue", 100)
+    made = services.create(model_name="DEFERREDNET", window_ids=[close()], reason="test", actor="test")
+    services.advance(made.pk, to=State.PS_TRANSFERS_COMMITTED, reason="test", actor="test")
+    two = Settlement.objects.select_related("model").get(pk=made.pk)
+    take_in(two)
+    for_two = _statements(monkeypatch, lambda: settle(two))
+    assert (three.accounts.count(), two.accounts.count()) == (3, 2)
+    assert len(for_three) == len(for_two), (len(for_three), len(for_two))
+    assert [
+        (entry.subject, entry.action) for entry in Entry.objects.filter(action__startswith="funds_").order_by("id")
+    ][-3:] == [("green", "funds_out_reserved"), ("green", "funds_out_committed"), ("blue", "funds_in")]
+    assert list(broken_links()) == []
+
+
+@pytest.mark.django_db
+def test_a_request_to_record_payments_is_checked_and_locks_no_row(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settlement = settlement_with_statement(world)
+    maker = visitor_for(person(Role.SETTLEMENT, name="asha"))
+    statement = payments.evidence(settlement)
+    assert statement is not None
+    payload = payment_terms(settlement, statement, "paid")
+
+    def ask() -> Approval:
+        subject = f"settlement {settlement.pk}"
+        return changes.ask(maker, "settle_with_payments", subject=subject, payload=payload, reason="paid")
+
+    sent = _statements(monkeypatch, ask)
+    assert [each for each in sent if "UPDATE" in each] == []
+    transfer_id = withdraw(world, "green", 60, str(settlement.pk), ends=False)
+    payload = payment_terms(settlement, statement, "paid")
+    with pytest.raises(NotApproved, match="green has a reserved withdrawal"):
+        ask()
+    said = {"transfer_id": transfer_id, "commits": False, "reason": "no", "actor": "test"}
+    accounts_and_funds.end_funds_out(world.account("green", "SETTLEMENT"), **said)
+    with pytest.raises(Outdated):
+        ask()
+    payload = payment_terms(settlement, statement, "paid")
+    Account.objects.filter(pk=world.account("green", "SETTLEMENT").pk).update(is_active=False)
+    with pytest.raises(NotApproved, match="not active"):
+        ask()
+    assert Approval.objects.count() == 1
 
 
 @pytest.fixture
