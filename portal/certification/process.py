@@ -60,14 +60,26 @@ def _give_up(certifications: Sequence[Certification], why: str) -> None:
 
 async def _run(certifications: Sequence[Certification], tell: Tell) -> None:
     async with Endpoint() as endpoint:
-        dfsps = [each.participant for each in certifications]
-        certifier = await door.in_database(lambda: test_accounts.set_up(dfsps, endpoint=endpoint.url))
-        for dfsp in dfsps:
-            await door.in_database(dfsp.refresh_from_db)
+        certifier = await door.in_database(lambda: test_accounts.set_up(endpoint=endpoint.url))
+        ready = await _with_accounts(certifications)
         async with Sender(certifier) as sender, door.Door() as opened:
             await asyncio.sleep(door.PROCESSES_KNOW_AFTER_S)
-            work = (_run_one(each, endpoint, sender, opened, tell) for each in certifications)
+            work = (_run_one(each, endpoint, sender, opened, tell) for each in ready)
             await asyncio.gather(*work)
+
+
+async def _with_accounts(certifications: Sequence[Certification]) -> list[Certification]:
+    """Opens the DFSPs' test accounts. Returns the certifications that can run, and ends the others."""
+    ready: list[Certification] = []
+    for each in certifications:
+        try:
+            await door.in_database(test_accounts.open_accounts, each.participant)
+            await door.in_database(each.participant.refresh_from_db)
+        except FspiopError as error:
+            await door.in_database(_give_up, [each], f"the DFSP's test accounts cannot be opened: {error}")
+        else:
+            ready.append(each)
+    return ready
 
 
 async def _run_one(

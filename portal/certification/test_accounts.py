@@ -4,7 +4,6 @@ The accounts are in the test currency, which is never settled and never converte
 """
 
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from directory import alias_registry
+from directory import alias_registry, builtin_oracle
 from directory.aliases import Alias
 from fspiop import jws
 from fspiop.errors import FspiopError
@@ -47,16 +46,15 @@ class Certifier:
     secret: str
 
 
-def set_up(dfsps: Iterable[Participant], *, endpoint: str) -> Certifier:
-    """Prepares the certifier and the DFSPs' test accounts. A repeated call changes only what is missing."""
+def set_up(*, endpoint: str) -> Certifier:
+    """Prepares the certifier. A repeated call changes only what is missing."""
     _open_hub_accounts()
     certifier = _certifier()
-    _open_accounts(certifier)
-    for dfsp in dfsps:
-        _open_accounts(dfsp)
+    open_accounts(certifier)
     if not certifier.is_active:
         certifier = participants.set_active(certifier, is_active=True, actor=ACTOR)
     participants.set_endpoint(certifier, endpoint_type="FSPIOP_CALLBACK_URL", value=endpoint, actor=ACTOR)
+    builtin_oracle.take_back("MSISDN", ALIASES, to=certifier)
     for identifier in ALIASES:
         alias_registry.register(Alias("MSISDN", identifier), certifier)
     key = _signing_key(certifier)
@@ -90,7 +88,8 @@ def _certifier() -> Participant:
 
 
 @transaction.atomic
-def _open_accounts(participant: Participant) -> None:
+def open_accounts(participant: Participant) -> None:
+    """Prepares the test accounts of the certifier or of a DFSP. A repeated call changes only what is missing."""
     if not queries.accounts_of(participant, TEST_CURRENCY).exists():
         ledger.register_participant(name=participant.name, currency=TEST_CURRENCY, is_proxy=False, actor=ACTOR)
     position = queries.positions_of(participant, TEST_CURRENCY).get()
