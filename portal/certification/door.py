@@ -36,7 +36,7 @@ class Told:
 
     id: int
     at: float
-    source: str
+    source: str  # the participant that the credentials prove
     destination: str
     method: str
     path: str
@@ -44,6 +44,11 @@ class Told:
     body: bytes
     status: int
     answer: str
+
+    @property
+    def claimed(self) -> str:
+        """Returns FSPIOP-Source as it arrived. It differs from `source` if it does not fit the credentials."""
+        return self.headers.get("fspiop-source", "")
 
     @property
     def is_error(self) -> bool:
@@ -58,7 +63,7 @@ class Told:
         """Returns the body, or {} if the body is no JSON object."""
         try:
             found = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 
