@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from fspiop.errors import FspiopError
 from portal.certification import door, report, runs, test_accounts
 from portal.certification.counterpart import Endpoint, Sender
+from portal.certification.exchanges import storable
 from portal.certification.models import Certification
 from portal.certification.run import GivenUp, Run, Tell
 
@@ -55,7 +56,7 @@ def _give_up(certifications: Sequence[Certification], why: str) -> None:
     log.error("certifications_given_up", why=why)
     ids = [each.pk for each in certifications]
     running = Certification.objects.filter(pk__in=ids, state=State.RUNNING)
-    running.update(state=State.INTERRUPTED, ended_at=Now(), fault=why[:512])
+    running.update(state=State.INTERRUPTED, ended_at=Now(), fault=storable(why)[:512])
 
 
 async def _run(certifications: Sequence[Certification], tell: Tell) -> None:
@@ -93,9 +94,11 @@ async def _run_one(
     one = Run(certification, endpoint=endpoint, sender=sender, door=opened, tell=tell_of)
     try:
         await one.play_all()
+        await door.in_database(report.finish, certification)
     except GivenUp:
         log.warning("certification_given_up", dfsp=name)
     except TimeoutError:
         await door.in_database(_give_up, [certification], "the certification took too long")
-    else:
-        await door.in_database(report.finish, certification)
+    except Exception as error:  # the certifications of other DFSPs continue
+        log.exception("certification_failed", dfsp=name)
+        await door.in_database(_give_up, [certification], f"{type(error).__name__}: {error}")
