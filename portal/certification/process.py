@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import structlog
 from django.conf import settings
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from fspiop.errors import FspiopError
@@ -29,8 +28,7 @@ def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -
     with runs.only_process() as is_free:
         if not is_free:
             return False
-        door.forget_old()
-        runs.interrupt(Q())  # their process is dead, because this process has the lock
+        runs.clear_after_the_dead()
         mine = [each for each in certifications if runs.take(each)]
         if not mine:
             return True
@@ -47,7 +45,7 @@ def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -
             _give_up(mine, f"{type(error).__name__}: {error}")
             raise
         finally:
-            door.close_recordings(names)
+            door.forget_recordings()
             test_accounts.take_down()
     return True
 
