@@ -18,8 +18,9 @@ from django.utils import timezone
 from directory import alias_registry, builtin_oracle
 from directory.aliases import Alias
 from fspiop import jws
-from fspiop.errors import FspiopError
+from fspiop.errors import ErrorCode, FspiopError
 from hub.api.authentication import TOKEN
+from hub.audit.models import Entry
 from hub.participants import credentials
 from hub.participants import services as participants
 from hub.participants.models import Credential, Participant
@@ -65,7 +66,7 @@ def set_up(*, endpoint: str) -> Certifier:
 def take_down() -> None:
     """Disables the certifier, so that nobody can pay it outside of a test."""
     certifier = Participant.objects.filter(name=settings.CERTIFIER_NAME).first()
-    if certifier is None:
+    if certifier is None or not _is_made_here(certifier):
         return
     _revoke(certifier, Credential.Kind.CLIENT)
     if not settings.CERTIFIER_SIGNING_KEY_FILE:
@@ -84,7 +85,17 @@ def _open_hub_accounts() -> None:
 def _certifier() -> Participant:
     name = settings.CERTIFIER_NAME
     found = Participant.objects.filter(name=name).first()
-    return found or participants.create(name=name, actor=ACTOR)
+    if found is None:
+        return participants.create(name=name, is_certifier=True, actor=ACTOR)
+    if not _is_made_here(found):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"CERTIFIER_NAME: {name} is a DFSP; choose another name")
+    return found
+
+
+def _is_made_here(participant: Participant) -> bool:
+    """Returns whether the certification created this participant. A DFSP can have its name from before."""
+    created = Entry.objects.filter(subject=participant.name, action="participant_created", actor=ACTOR)
+    return created.exists()
 
 
 @transaction.atomic
