@@ -45,6 +45,8 @@ def ask(participant: Participant, options: Options, *, asked_by: str) -> Certifi
         raise NotStarted(f"{participant.name} is no DFSP")
     if participant.closed_at is not None or not participant.is_active:
         raise NotStarted(f"{participant.name} is not active")
+    if participant.onboarding_since is not None:
+        raise NotStarted(f"{participant.name} is not live, so it can neither send nor receive payments")
     if not participant.endpoints.exists():
         raise NotStarted(f"{participant.name} has no endpoint")
     with only_process() as is_free:
