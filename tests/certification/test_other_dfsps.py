@@ -147,7 +147,8 @@ def test_the_end_of_a_dfsps_accounts_ends_only_its_own_certification(green: Part
     participants.create(name="brown", actor="test")
     closed, other = begun("brown"), begun("blue")
     now = timezone.now()
-    Participant.objects.filter(name="brown").update(is_active=False, leaving_since=now, closed_at=now)
+    left = {"is_active": False, "may_send": False, "may_receive": False, "leaving_since": now, "closed_at": now}
+    Participant.objects.filter(name="brown").update(**left)
     test_accounts.set_up(endpoint=ENDPOINT)
     assert asyncio.run(process._with_accounts([closed, other])) == [other]
     closed.refresh_from_db()
