@@ -10,6 +10,7 @@ from django.conf import settings
 
 from directory import builtin_oracle, queries, remote_oracle
 from directory.aliases import Alias, check_form, fitting
+from directory.certifier_numbers import check_not_reserved
 from directory.lookup_decisions import not_found
 from directory.models import Oracle
 from fspiop.errors import ErrorCode, FspiopError
@@ -44,8 +45,10 @@ def owner_of(alias: Alias, *, caller: int) -> Party:
 
 
 def register(alias: Alias, fsp: Participant) -> None:
-    """Registers an alias for this DFSP, or confirms the registration. Raises 3003 if another DFSP holds the alias."""
+    """Registers an alias for this DFSP, or confirms the registration. Raises 3003 if another DFSP holds the alias,
+    or if the alias is reserved for the certifier."""
     check_form(alias)
+    check_not_reserved(alias, fsp)
     oracle = queries.oracles_for(alias)[0]
     if oracle is None:
         is_ours = not builtin_oracle.register([alias], fsp)
@@ -66,6 +69,7 @@ def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, Fsp
     for alias in aliases:
         try:
             check_form(alias)
+            check_not_reserved(alias, fsp)
         except FspiopError as error:
             refused[alias] = error
         else:

@@ -35,6 +35,11 @@ def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
     return {alias for alias in aliases if alias.identity in held}
 
 
+def take_back(alias_type: str, identifiers: Sequence[str], *, to: Participant) -> None:
+    """Deletes other DFSPs' registrations of these identifiers, which are reserved for one participant."""
+    PartyIdentifier.objects.filter(type=alias_type, identifier__in=identifiers).exclude(fsp=to).delete()
+
+
 @transaction.atomic
 def port(registration_id: int, *, to: Participant, actor: str) -> PartyIdentifier:
     """Moves a registration to another DFSP. Operators use this function if the old DFSP does not withdraw the

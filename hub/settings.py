@@ -205,8 +205,6 @@ CERTIFIER_URL = env.str("CERTIFIER_URL", default="")
 CERTIFIER_CLIENT_CERT_FILE = env.str("CERTIFIER_CLIENT_CERT_FILE", default="")
 CERTIFIER_CLIENT_KEY_FILE = env.str("CERTIFIER_CLIENT_KEY_FILE", default="")
 CERTIFIER_SIGNING_KEY_FILE = env.str("CERTIFIER_SIGNING_KEY_FILE", default="")
-# The age in days of the oldest passed certification with which a DFSP may go live. 0 requires no certification.
-GO_LIVE_CERTIFICATION_DAYS = env.int("GO_LIVE_CERTIFICATION_DAYS", default=0)
 
 # --- the ledger's engine --------------------------------------------------------------------------------------------
 LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # the most commands in one transaction

@@ -99,7 +99,6 @@ SECTIONS: tuple[tuple[Promise, tuple[str, ...]], ...] = (
     (
         _("Certification of DFSPs"),
         (
-            "GO_LIVE_CERTIFICATION_DAYS",
             "CERTIFIER_NAME",
             "CERTIFIER_HUB_URL",
             "CERTIFIER_LISTEN",

@@ -75,39 +75,66 @@ def address_of(request: HttpRequest) -> credential_cache.Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+class _Unproven(Exception):
+    """The credentials of a request do not prove any participant, with the reason."""
+
+
+def proven_name(request: HttpRequest) -> str | None:
+    """Returns the name of the participant to which all credentials of a request belong, whatever FSPIOP-Source names.
+
+    Returns None if the credentials prove no participant.
+    """
+    try:
+        owners = _owners(request)
+    except _Unproven:
+        return None
+    names = {queries.name_of(participant_id) for participant_id in owners}
+    is_proven = len(names) == 1 and calls_from_its_network(request, owners[0])
+    return names.pop() if is_proven else None
+
+
 def _proven(request: HttpRequest, source: str) -> int:
-    proven: list[int] = []
-    certificate = presented_certificate(request)
-    if CERTIFICATE in settings.PARTICIPANT_AUTH:
-        known = credential_cache.current().by_certificate(certificate) if certificate is not None else None
-        if known is None:
-            _refuse(401, source, "no certificate that is registered and valid")
-        proven.append(known.participant_id)
-    if TOKEN in settings.PARTICIPANT_AUTH:
-        proven.append(_client_of(request, source, certificate))
+    try:
+        proven = _owners(request)
+    except _Unproven as reason:
+        _refuse(401, source, str(reason))
     # All credentials must agree, so that a stolen certificate, token or name alone is useless.
     if {queries.name_of(participant_id) for participant_id in proven} != {source}:
         _refuse(403, source, "FSPIOP-Source does not match the credentials")
     return proven[0]
 
 
-def _client_of(request: HttpRequest, source: str, certificate: str | None) -> int:
+def _owners(request: HttpRequest) -> list[int]:
+    """Returns the id of each required credential's participant."""
+    proven: list[int] = []
+    certificate = presented_certificate(request)
+    if CERTIFICATE in settings.PARTICIPANT_AUTH:
+        known = credential_cache.current().by_certificate(certificate) if certificate is not None else None
+        if known is None:
+            raise _Unproven("no certificate that is registered and valid")
+        proven.append(known.participant_id)
+    if TOKEN in settings.PARTICIPANT_AUTH:
+        proven.append(_client_of(request, certificate))
+    return proven
+
+
+def _client_of(request: HttpRequest, certificate: str | None) -> int:
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
-        _refuse(401, source, "no bearer token")
+        raise _Unproven("no bearer token")
     try:
         token = tokens.read(text.strip())
     except tokens.BadToken:
-        _refuse(401, source, "not a token of this hub's")
+        raise _Unproven("not a token of this hub's") from None
     if token.expires_at <= time.time():
-        _refuse(401, source, "the token has expired")
+        raise _Unproven("the token has expired")
     known = credential_cache.current().by_client(token.client_key)
     if known is None:
-        _refuse(401, source, "the token's client has been revoked or has expired")
+        raise _Unproven("the token's client has been revoked or has expired")
     if CERTIFICATE in settings.PARTICIPANT_AUTH and token.certificate_sha256 is None:
-        _refuse(401, source, "the token is not bound to a certificate")
+        raise _Unproven("the token is not bound to a certificate")
     if token.certificate_sha256 not in (None, certificate):
-        _refuse(401, source, "the token is bound to another certificate")
+        raise _Unproven("the token is bound to another certificate")
     return known.participant_id
 
 

@@ -143,8 +143,18 @@ class FspiopView(PlainView):
                 dfsp_limits.leave(self.caller)
         recordings = credential_cache.recorded()
         if recordings and self.sends_messages:
-            recorder.record(recordings, request, response, self.__dict__.get("raw_body", b""))
+            body = self.__dict__.get("raw_body", b"")
+            recorder.record(recordings, request, response, body, lambda: self._sender(request))
         return response
+
+    def _sender(self, request: HttpRequest) -> str | None:
+        """Returns the participant that has proved to be the sender, also if the hub refused the request for another
+        reason. Returns None for a stranger."""
+        if "caller" in self.__dict__:
+            return self.fspiop.source
+        if settings.PARTICIPANT_AUTH:
+            return authentication.proven_name(request)
+        return request.META.get("HTTP_FSPIOP_SOURCE", "")  # without credentials, the hub believes every sender
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         http: HttpRequest = request._request

@@ -22,12 +22,17 @@ def hub() -> Participant:
 
 
 @transaction.atomic
-def create(*, name: str, is_proxy: bool = False, is_live: bool = True, actor: str) -> Participant:
+def create(
+    *, name: str, is_proxy: bool = False, is_live: bool = True, is_certifier: bool = False, actor: str
+) -> Participant:
     """Creates an active participant. Refuses a name that differs only in case from an existing name.
+
+    Only the certification creates the certifier, because it disables the participant with this name after each run.
 
     A participant that is not live may connect to the hub, but can neither send nor receive payments before `go_live`.
     """
-    if name.lower() in _NAMES_NOT_GIVEN or name.lower() == settings.HUB_NAME.lower():
+    is_reserved = name.lower() in _NAMES_NOT_GIVEN or name.lower() == settings.HUB_NAME.lower()
+    if is_reserved or (name.lower() == settings.CERTIFIER_NAME.lower() and not is_certifier):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"name {name!r} is reserved; choose another")
     if Participant.objects.filter(name__iexact=name).exists():
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"Participant {name} has already been registered")

@@ -2,14 +2,19 @@
 
 Only messages between the DFSP and its counterpart are recorded, and messages of the DFSP that name no recipient. A
 message to another participant is never recorded. Without a recording, a request costs one comparison.
+
+A request is recorded as a message of the participant that its credentials prove. FSPIOP-Source, which can be wrong, is
+only one of the recorded headers. A stranger's request is not recorded.
 """
 
 import threading
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.db.models.functions import Now
 from django.http import HttpRequest
@@ -20,7 +25,7 @@ from hub.recordings.models import LONGEST_ANSWER, LONGEST_BODY, RecordedRequest,
 
 log = structlog.get_logger("recordings")
 
-_MOST_PER_SECOND = 100  # for each recording
+_MOST_PER_SECOND = 100  # for each recording of the sender
 _LONGEST_NAME = 200
 
 
@@ -50,31 +55,52 @@ def is_recorded(recordings: Collection[Recorded], *, method: str, source: str, d
     return False
 
 
-def record(recordings: Collection[Recorded], request: HttpRequest, response: HttpResponseBase, body: bytes) -> None:
-    """Stores a request and its response, if one of these recordings includes the request. Raises no error."""
+def record(
+    recordings: Collection[Recorded],
+    request: HttpRequest,
+    response: HttpResponseBase,
+    body: bytes,
+    sender: Callable[[], str | None],
+) -> None:
+    """Stores a request and its response, if one of these recordings includes the request. Raises no error.
+
+    `sender` returns the participant that has proved to be the sender, or None.
+    """
+    try:
+        proven = sender()
+        if proven is not None and (_is_part(recordings, proven) or not settings.PARTICIPANT_AUTH):
+            _record(recordings, request, response, body, proven[:_LONGEST_NAME])
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("request_not_recorded", error=str(error)[:200])  # the request itself has its response already
+
+
+def _record(
+    recordings: Collection[Recorded], request: HttpRequest, response: HttpResponseBase, body: bytes, source: str
+) -> None:
     meta = request.META
-    source = meta.get("HTTP_FSPIOP_SOURCE", "")[:_LONGEST_NAME]
     destination = meta.get("HTTP_FSPIOP_DESTINATION", "")[:_LONGEST_NAME]
     method, status = request.method or "", response.status_code
     if not is_recorded(recordings, method=method, source=source, destination=destination, status=status):
         return
-    if not _room.take(_MOST_PER_SECOND * len(recordings)):
-        log.warning("request_not_recorded", error="too many requests in this second")
+    runs = sum(source in (each.dfsp, each.counterpart) for each in recordings)
+    if not _room.take(source, _MOST_PER_SECOND * max(runs, 1)):
+        log.warning("request_not_recorded", error="too many requests in this second", source=source)
         return
     query = meta.get("QUERY_STRING", "")
-    try:
-        RecordedRequest.objects.create(
-            source=_text(source),
-            destination=_text(destination),
-            method=method[:8],
-            path=_text(request.path_info + (f"?{query}" if query else ""))[:1024],
-            headers={name: _text(value) for name in FORWARDED if (value := _header(meta, name))},
-            body=body[:LONGEST_BODY],
-            status=status,
-            answer=_text(getattr(response, "content", b"")[:LONGEST_ANSWER].decode(errors="replace")),
-        )
-    except (DatabaseError, InterfaceError) as error:
-        log.warning("request_not_recorded", error=str(error)[:200])  # the request itself has its response already
+    RecordedRequest.objects.create(
+        source=_text(source),
+        destination=_text(destination),
+        method=method[:8],
+        path=_text(request.path_info + (f"?{query}" if query else ""))[:1024],
+        headers={name: _text(value) for name in FORWARDED if (value := _header(meta, name))},
+        body=body[:LONGEST_BODY],
+        status=status,
+        answer=_text(getattr(response, "content", b"")[:LONGEST_ANSWER].decode(errors="replace")),
+    )
+
+
+def _is_part(recordings: Collection[Recorded], name: str) -> bool:
+    return any(name in (each.dfsp, each.counterpart) for each in recordings)
 
 
 def _header(meta: dict[str, str], name: str) -> str:
@@ -86,20 +112,25 @@ def _text(value: str) -> str:
 
 
 class _Room:
-    """The number of requests that this process has recorded in this second, so that a flood fills no table."""
+    """The number of each sender's requests that this process has recorded in this second.
+
+    A flood fills no table, and a flood of one DFSP does not keep the messages of another from being recorded.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._second, self._taken = 0, 0
+        self._second = 0
+        self._taken: Counter[str] = Counter()
 
-    def take(self, most: int) -> bool:
-        """Returns whether one more of `most` requests may be recorded in this second."""
+    def take(self, sender: str, most: int) -> bool:
+        """Returns whether one more of `most` requests of this sender may be recorded in this second."""
         with self._lock:
             second = int(time.monotonic())
             if second != self._second:
-                self._second, self._taken = second, 0
-            self._taken += 1
-            return self._taken <= most
+                self._second = second
+                self._taken.clear()
+            self._taken[sender] += 1
+            return self._taken[sender] <= most
 
 
 _room = _Room()

@@ -1,6 +1,6 @@
 """The certifier's customers. Each payer case has its own payee, so a message shows to which case it belongs.
 
-The numbers begin with 999, which no country has.
+The numbers begin with 999, which no country has. No DFSP can register them (`directory.certifier_numbers`).
 """
 
 PAID = "999000000001"

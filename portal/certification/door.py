@@ -15,7 +15,6 @@ from hub.recordings.models import RecordedRequest, Recording
 T = TypeVar("T")
 _LOOKS_EVERY_S = 0.1
 _MAY_BE_LATE = 200  # rows; a row can become visible after a row with a higher id
-_KEPT = timedelta(hours=1)
 PROCESSES_KNOW_AFTER_S = 2.5
 """Every process of the hub records a new recording's messages after this time (`CREDENTIALS_REFRESH_S`)."""
 
@@ -36,7 +35,7 @@ class Told:
 
     id: int
     at: float
-    source: str
+    source: str  # the participant that the credentials prove
     destination: str
     method: str
     path: str
@@ -44,6 +43,11 @@ class Told:
     body: bytes
     status: int
     answer: str
+
+    @property
+    def claimed(self) -> str:
+        """Returns FSPIOP-Source as it arrived. It differs from `source` if it does not fit the credentials."""
+        return self.headers.get("fspiop-source", "")
 
     @property
     def is_error(self) -> bool:
@@ -58,7 +62,7 @@ class Told:
         """Returns the body, or {} if the body is no JSON object."""
         try:
             found = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -168,14 +172,8 @@ def open_recordings(dfsps: Iterable[str], counterpart: str, *, seconds: float) -
         Recording.objects.create(dfsp=dfsp, counterpart=counterpart, until=until)
 
 
-def close_recordings(dfsps: Iterable[str]) -> None:
-    """Ends the recordings, and deletes them with what was recorded."""
-    Recording.objects.filter(dfsp__in=list(dfsps)).delete()
-    if not Recording.objects.filter(until__gt=timezone.now()).exists():
+def forget_recordings() -> None:
+    """Ends all recordings, and deletes what was recorded. One process certifies at a time, so it began all of them."""
+    if Recording.objects.exists() or RecordedRequest.objects.exists():
+        Recording.objects.all().delete()
         RecordedRequest.objects.all().delete()
-
-
-def forget_old() -> None:
-    """Deletes what an interrupted run has left."""
-    Recording.objects.filter(until__lt=timezone.now() - _KEPT).delete()
-    RecordedRequest.objects.filter(at__lt=timezone.now() - _KEPT).delete()

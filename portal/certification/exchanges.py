@@ -1,12 +1,15 @@
 """The messages of a case, in the form that pages and reports show."""
 
 import json
+import math
+import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 _LONGEST_BODY = 4_000
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +33,24 @@ class Exchange:
 
 def shown(body: bytes) -> str:
     """Returns a body as indented JSON, or as text if it is no JSON. A long body is cut."""
-    text = body.decode(errors="replace").replace("\0", "\ufffd")
-    with suppress(ValueError):
+    text = body.decode(errors="replace")
+    with suppress(ValueError, RecursionError):
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     return text if len(text) <= _LONGEST_BODY else f"{text[:_LONGEST_BODY]} …"
+
+
+def storable(value: Any) -> Any:
+    """Returns a copy of JSON data that the database can store: PostgreSQL refuses NUL, half surrogates and NaN."""
+    match value:
+        case str():
+            return _UNSTORABLE.sub("\ufffd", value)
+        case dict():
+            return {storable(name): storable(each) for name, each in value.items()}
+        case list() | tuple():
+            return [storable(each) for each in value]
+        case float() if not math.isfinite(value):
+            return str(value)
+    return value
 
 
 def at(stored: dict[str, Any]) -> datetime:

@@ -42,8 +42,8 @@ async def names_in_parties(scene: Scene) -> None:
 async def source(scene: Scene) -> None:
     """Checks that each message about the certifier's requests names the DFSP as its sender."""
     for told in scene.run.told_about_ids():
-        if told.source not in (scene.dfsp.name, scene.certifier):
-            scene.add("wrong_source", message=told.shown, found=told.source or "-", expected=scene.dfsp.name)
+        if told.claimed not in (scene.dfsp.name, scene.certifier):
+            scene.add("wrong_source", message=told.shown, found=told.claimed or "-", expected=scene.dfsp.name)
             return
 
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import structlog
 from django.conf import settings
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from fspiop.errors import FspiopError
 from portal.certification import door, report, runs, test_accounts
 from portal.certification.counterpart import Endpoint, Sender
+from portal.certification.exchanges import storable
 from portal.certification.models import Certification
 from portal.certification.run import GivenUp, Run, Tell
 
@@ -28,8 +28,7 @@ def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -
     with runs.only_process() as is_free:
         if not is_free:
             return False
-        door.forget_old()
-        runs.interrupt(Q())  # their process is dead, because this process has the lock
+        runs.clear_after_the_dead()
         mine = [each for each in certifications if runs.take(each)]
         if not mine:
             return True
@@ -46,7 +45,7 @@ def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -
             _give_up(mine, f"{type(error).__name__}: {error}")
             raise
         finally:
-            door.close_recordings(names)
+            door.forget_recordings()
             test_accounts.take_down()
     return True
 
@@ -55,19 +54,31 @@ def _give_up(certifications: Sequence[Certification], why: str) -> None:
     log.error("certifications_given_up", why=why)
     ids = [each.pk for each in certifications]
     running = Certification.objects.filter(pk__in=ids, state=State.RUNNING)
-    running.update(state=State.INTERRUPTED, ended_at=Now(), fault=why[:512])
+    running.update(state=State.INTERRUPTED, ended_at=Now(), fault=storable(why)[:512])
 
 
 async def _run(certifications: Sequence[Certification], tell: Tell) -> None:
     async with Endpoint() as endpoint:
-        dfsps = [each.participant for each in certifications]
-        certifier = await door.in_database(lambda: test_accounts.set_up(dfsps, endpoint=endpoint.url))
-        for dfsp in dfsps:
-            await door.in_database(dfsp.refresh_from_db)
+        certifier = await door.in_database(lambda: test_accounts.set_up(endpoint=endpoint.url))
+        ready = await _with_accounts(certifications)
         async with Sender(certifier) as sender, door.Door() as opened:
             await asyncio.sleep(door.PROCESSES_KNOW_AFTER_S)
-            work = (_run_one(each, endpoint, sender, opened, tell) for each in certifications)
+            work = (_run_one(each, endpoint, sender, opened, tell) for each in ready)
             await asyncio.gather(*work)
+
+
+async def _with_accounts(certifications: Sequence[Certification]) -> list[Certification]:
+    """Opens the DFSPs' test accounts. Returns the certifications that can run, and ends the others."""
+    ready: list[Certification] = []
+    for each in certifications:
+        try:
+            await door.in_database(test_accounts.open_accounts, each.participant)
+            await door.in_database(each.participant.refresh_from_db)
+        except FspiopError as error:
+            await door.in_database(_give_up, [each], f"the DFSP's test accounts cannot be opened: {error}")
+        else:
+            ready.append(each)
+    return ready
 
 
 async def _run_one(
@@ -81,9 +92,11 @@ async def _run_one(
     one = Run(certification, endpoint=endpoint, sender=sender, door=opened, tell=tell_of)
     try:
         await one.play_all()
+        await door.in_database(report.finish, certification)
     except GivenUp:
         log.warning("certification_given_up", dfsp=name)
     except TimeoutError:
         await door.in_database(_give_up, [certification], "the certification took too long")
-    else:
-        await door.in_database(report.finish, certification)
+    except Exception as error:  # the certifications of other DFSPs continue
+        log.exception("certification_failed", dfsp=name)
+        await door.in_database(_give_up, [certification], f"{type(error).__name__}: {error}")

@@ -15,7 +15,7 @@ from portal.certification.case_type import Case
 from portal.certification.cases import CASES
 from portal.certification.counterpart import Endpoint, Received, Sender
 from portal.certification.door import Door, Told, in_database
-from portal.certification.exchanges import Exchange, shown
+from portal.certification.exchanges import Exchange, shown, storable
 from portal.certification.faults import NotJudged, fault
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import Options, read
@@ -207,7 +207,8 @@ class Run:
         await in_database(self._store, case.name, values)
 
     def _store(self, name: str, values: dict[str, Any]) -> None:
-        CertificationCase.objects.filter(certification=self.certification, name=name).update(**values)
+        """Stores values of a case. Texts of the DFSP can be in them, also in keys."""
+        CertificationCase.objects.filter(certification=self.certification, name=name).update(**storable(values))
 
     # --- what the page shows ------------------------------------------------------------------------------------------
 

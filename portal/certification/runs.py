@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from hub.audit import record
 from hub.participants.models import Participant
+from portal.certification import door, test_accounts
 from portal.certification.cases import CASES
 from portal.certification.models import OPEN, Certification, CertificationCase
 from portal.certification.options import Options
@@ -44,9 +45,13 @@ def ask(participant: Participant, options: Options, *, asked_by: str) -> Certifi
         raise NotStarted(f"{participant.name} is no DFSP")
     if participant.closed_at is not None or not participant.is_active:
         raise NotStarted(f"{participant.name} is not active")
+    if participant.onboarding_since is not None:
+        raise NotStarted(f"{participant.name} is not live, so it can neither send nor receive payments")
     if not participant.endpoints.exists():
         raise NotStarted(f"{participant.name} has no endpoint")
-    end_lost()
+    with only_process() as is_free:
+        if is_free:
+            interrupt(Q())
     Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
     known = Certification.objects.filter(participant=participant, state__in=OPEN).first()
     if known is not None:
@@ -71,10 +76,12 @@ def of(participant: Participant | None = None) -> "QuerySet[Certification]":
 def start() -> bool:
     """Starts a process for the certifications that wait. Returns whether a process was started.
 
-    First ends certifications whose process has died. Does not wait for the process.
+    First ends certifications whose process has died, and deletes what they have left. Does not wait for the process.
     """
     end_stale()
     with only_process() as is_free:
+        if is_free:
+            clear_after_the_dead()
         waiting = Certification.objects.filter(state=State.WAITING).order_by("pk").values_list("pk", flat=True)
         ids = list(waiting) if is_free else []
     if not ids:
@@ -103,7 +110,15 @@ def end_lost() -> None:
     """Ends the certifications whose process has died: no process has the lock of the process that certifies."""
     with only_process() as is_free:
         if is_free:
-            interrupt(Q())
+            clear_after_the_dead()
+
+
+def clear_after_the_dead() -> None:
+    """Ends the certifications whose process has died, and what the process has left: an enabled certifier and
+    recordings. The caller has the lock, so no process certifies."""
+    interrupt(Q())
+    door.forget_recordings()
+    test_accounts.take_down()
 
 
 def end_stale() -> int:

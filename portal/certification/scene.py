@@ -139,7 +139,7 @@ class Scene:
         code, text = told.refusal
         if code == _BAD_SIGNATURE:
             raise NotJudged("hidden_by_signature", message=told.shown)
-        if told.source != self.dfsp.name:
+        if told.claimed != self.dfsp.name:
             raise NotJudged("hidden_by_source", message=told.shown)
         raise self.fail("refused_by_hub", message=told.shown, code=code, text=text)
 

@@ -4,7 +4,6 @@ The accounts are in the test currency, which is never settled and never converte
 """
 
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,11 +15,12 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from directory import alias_registry
+from directory import alias_registry, builtin_oracle
 from directory.aliases import Alias
 from fspiop import jws
-from fspiop.errors import FspiopError
+from fspiop.errors import ErrorCode, FspiopError
 from hub.api.authentication import TOKEN
+from hub.audit.models import Entry
 from hub.participants import credentials
 from hub.participants import services as participants
 from hub.participants.models import Credential, Participant
@@ -47,16 +47,15 @@ class Certifier:
     secret: str
 
 
-def set_up(dfsps: Iterable[Participant], *, endpoint: str) -> Certifier:
-    """Prepares the certifier and the DFSPs' test accounts. A repeated call changes only what is missing."""
+def set_up(*, endpoint: str) -> Certifier:
+    """Prepares the certifier. A repeated call changes only what is missing."""
     _open_hub_accounts()
     certifier = _certifier()
-    _open_accounts(certifier)
-    for dfsp in dfsps:
-        _open_accounts(dfsp)
+    open_accounts(certifier)
     if not certifier.is_active:
         certifier = participants.set_active(certifier, is_active=True, actor=ACTOR)
     participants.set_endpoint(certifier, endpoint_type="FSPIOP_CALLBACK_URL", value=endpoint, actor=ACTOR)
+    builtin_oracle.take_back("MSISDN", ALIASES, to=certifier)
     for identifier in ALIASES:
         alias_registry.register(Alias("MSISDN", identifier), certifier)
     key = _signing_key(certifier)
@@ -67,7 +66,7 @@ def set_up(dfsps: Iterable[Participant], *, endpoint: str) -> Certifier:
 def take_down() -> None:
     """Disables the certifier, so that nobody can pay it outside of a test."""
     certifier = Participant.objects.filter(name=settings.CERTIFIER_NAME).first()
-    if certifier is None:
+    if certifier is None or not _is_made_here(certifier):
         return
     _revoke(certifier, Credential.Kind.CLIENT)
     if not settings.CERTIFIER_SIGNING_KEY_FILE:
@@ -86,11 +85,22 @@ def _open_hub_accounts() -> None:
 def _certifier() -> Participant:
     name = settings.CERTIFIER_NAME
     found = Participant.objects.filter(name=name).first()
-    return found or participants.create(name=name, actor=ACTOR)
+    if found is None:
+        return participants.create(name=name, is_certifier=True, actor=ACTOR)
+    if not _is_made_here(found):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"CERTIFIER_NAME: {name} is a DFSP; choose another name")
+    return found
+
+
+def _is_made_here(participant: Participant) -> bool:
+    """Returns whether the certification created this participant. A DFSP can have its name from before."""
+    created = Entry.objects.filter(subject=participant.name, action="participant_created", actor=ACTOR)
+    return created.exists()
 
 
 @transaction.atomic
-def _open_accounts(participant: Participant) -> None:
+def open_accounts(participant: Participant) -> None:
+    """Prepares the test accounts of the certifier or of a DFSP. A repeated call changes only what is missing."""
     if not queries.accounts_of(participant, TEST_CURRENCY).exists():
         ledger.register_participant(name=participant.name, currency=TEST_CURRENCY, is_proxy=False, actor=ACTOR)
     position = queries.positions_of(participant, TEST_CURRENCY).get()

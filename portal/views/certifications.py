@@ -18,7 +18,6 @@ from portal.certification import report, runs
 from portal.certification.cases import BY_NAME, CASES
 from portal.certification.exchanges import at
 from portal.certification.faults import texts
-from portal.certification.go_live import missing_certification
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import UNKNOWN, Options
 from portal.visitor import visitor_of
@@ -112,7 +111,6 @@ def of_participant(request: HttpRequest, name: str) -> HttpResponse:
         "participant": participant,
         "form": form,
         "page": pagination.by_id(request, runs.of(participant)),
-        "missing": missing_certification(participant),
     }
     return render(request, "portal/certify.html", context, status=400 if form.errors else 200)
 

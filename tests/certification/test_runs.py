@@ -1,4 +1,4 @@
-"""The check before go-live, the life of a run without its process, and the pages."""
+"""The life of a run without its process, and the pages."""
 
 import json
 import threading
@@ -16,7 +16,6 @@ from portal.certification import report, runs
 from portal.certification.cases import CASES
 from portal.certification.exchanges import Exchange
 from portal.certification.faults import TEXTS, fault, texts
-from portal.certification.go_live import missing_certification
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import Options, read
 from portal.permissions import Role
@@ -52,25 +51,15 @@ def judged(dfsp: Participant, **verdicts: Any) -> Certification:
     return made
 
 
-def test_go_live_requires_what_the_scheme_says(green: Participant, settings: Any) -> None:
-    assert missing_certification(green) is None
-    settings.GO_LIVE_CERTIFICATION_DAYS = 30
-    assert "no certification" in str(missing_certification(green))
-    failed = judged(green, payee_quote=(Verdict.FAILED, [fault("wrong_packet", why="x")]))
-    assert failed.state == "FAILED"
-    assert "failed" in str(missing_certification(green))
-    judged(green, payee_transfer=(Verdict.LEFT_OUT, [fault("left_out")]))
-    assert "Incoming transfer" in str(missing_certification(green))
-    judged(green, payee_bulk=(Verdict.LEFT_OUT, [fault("left_out")]))  # an optional case
-    assert missing_certification(green) is None
-    judged(green, signatures=(Verdict.LEFT_OUT, [fault("no_signatures")]))  # cannot apply
-    assert missing_certification(green) is None
-    settings.GO_LIVE_CERTIFICATION_DAYS = 1
-    with pytest.MonkeyPatch.context() as patch:
-        later = timezone.now() + timedelta(days=2)
-        patch.setattr("portal.certification.go_live.timezone.now", lambda: later)
-        assert "older" in str(missing_certification(green))
+def test_a_run_with_an_unjudged_case_fails(green: Participant) -> None:
     assert judged(green, names=(Verdict.NOT_JUDGED, [fault("step_failed", what="x")])).state == "FAILED"
+    assert judged(green, payee_bulk=(Verdict.LEFT_OUT, [fault("left_out")])).state == "PASSED"
+
+
+def test_a_dfsp_that_is_not_live_is_not_certified(green: Participant) -> None:
+    green.onboarding_since = timezone.now()
+    with pytest.raises(runs.NotStarted, match="not live"):
+        runs.ask(green, OPTIONS, asked_by="asha")
 
 
 def test_a_judged_certification_never_changes(green: Participant) -> None:
