@@ -16,6 +16,11 @@ _AT_ONCE = 100
 def claim(conn: Connection, ids: Sequence[str], owner: str) -> None:
     """Stores ids of a request of this DFSP. Raises Conflict if another DFSP has used one of them."""
     check_is_free(conn, ids)
+    store(conn, ids, owner)
+
+
+def store(conn: Connection, ids: Sequence[str], owner: str) -> None:
+    """Stores ids of stored requests of this DFSP."""
     for part in _parts(ids):
         rows = ", ".join(["('own_id', ?, ?, '', 0, ?, seconds_now(), ?)"] * len(part))
         conn.execute(

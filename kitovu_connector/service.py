@@ -18,7 +18,7 @@ import structlog
 from aiohttp import web
 
 from fspiop.bodies.common import PartyIdType
-from kitovu_connector import identifiers, key_files, tls
+from kitovu_connector import earlier_ids, identifiers, key_files, tls
 from kitovu_connector.agreement_callbacks import AgreementCallbacks
 from kitovu_connector.aliases import Aliases
 from kitovu_connector.backend import Backend
@@ -95,6 +95,7 @@ class Connector:
         async with AsyncExitStack() as opened:
             self._store = Store(_state_of(config))
             opened.push_async_callback(self._store.close)
+            await earlier_ids.claim_all(self._store.database)
             self._events = Events(config, self._store, self._handlers)
             relay = Relay(self._store.database) if self._store.is_shared else None
             self._hub = await opened.enter_async_context(HubClient(config))

@@ -25,6 +25,7 @@ from kitovu_connector import (
     Order,
     PartyRef,
     StartError,
+    earlier_ids,
     event_records,
     instances,
     records,
@@ -37,6 +38,7 @@ from kitovu_connector.conflicts import Conflict
 from kitovu_connector.doctor import Verdict, _state
 from kitovu_connector.event_records import EventRecord
 from kitovu_connector.fxp import Conversion, Offer, OfferState
+from kitovu_connector.payment_conversion import commit_id
 from kitovu_connector.payment_record import Payment, State
 from kitovu_connector.postgresql_state import PostgresqlDatabase
 from kitovu_connector.records import Records
@@ -45,6 +47,7 @@ from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, R
 from kitovu_connector.service import Connector
 from kitovu_connector.sqlite_state import SqliteDatabase
 from kitovu_connector.store import Incoming, QuoteGiven, Stage, Store
+from kitovu_connector.submission_states import Submission
 from tests.connector import odd_requests
 from tests.connector.hub_stub import PAYEE, Scheme, error, logged, quote, scheme, terms, told, transfer
 
@@ -208,6 +211,95 @@ def test_a_state_that_an_earlier_connector_has_left_is_upgraded_and_continued(tm
         assert found.version == 1
 
     asyncio.run(main())
+
+
+def bulk_sent(items: list[str]) -> Submission:
+    return Submission(
+        id=str(uuid.uuid4()),
+        resource="bulkTransfers",
+        body=b"",
+        digest=b"",
+        destination="blue",
+        expires_at=0.0,
+        conditions=dict.fromkeys(items, "condition"),
+        created_at=0.0,
+    )
+
+
+@both
+def test_another_dfsp_cannot_use_the_ids_of_a_bulk_that_an_earlier_connector_has_sent(
+    tmp_path: Path, url: str, kind: str
+) -> None:
+    async def main() -> None:
+        async with scheme(tmp_path, "signatures", **({} if kind == "sqlite" else {"state": url})) as world:
+            item = str(uuid.uuid4())
+            database = world.connector._store.database
+            await Records(database, "bulkTransfers", Submission).add(bulk_sent([item]))
+            await database.write(lambda conn: conn.execute("DELETE FROM exchange WHERE kind IN ('own_id', 'own_ids')"))
+            await world.stop()
+            await world.start()
+            assert await world.straight("POST", "/transfers", transfer(terms(), transferId=item), "blue") == 400
+
+    asyncio.run(main())
+
+
+@both
+def test_the_ids_of_earlier_requests_are_stored_once_in_pages(
+    tmp_path: Path, url: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an interruption, the next start continues. Later starts read none of the requests again."""
+    items = [str(uuid.uuid4()) for _ in range(25)]
+    bulks = [bulk_sent(items[begin : begin + 2]) for begin in range(0, 25, 2)]
+    conversion = msgspec.structs.replace(bulk_sent([]), resource="fxTransfers")
+    paid = payment()
+    order = msgspec.structs.replace(paid.order, home_id="P2", may_convert=True)
+    converted = payment("P2", order=order)
+
+    async def left_by_an_earlier_connector(store: Store) -> None:
+        for sent in (*bulks, conversion):
+            await Records(store.database, sent.resource, Submission).add(sent)
+        for each in (paid, converted):
+            await store.add_payment(each)
+        on_us = incoming(transfer_id=items[0], payer_fsp="green")
+        assert await store.add_incoming(on_us, may_be_own=True) == (on_us, True)
+
+    run(tmp_path, url, kind, left_by_an_earlier_connector)
+    pages: list[int] = []
+
+    def stopped_after(most: int) -> Callable[..., None]:
+        kept = earlier_ids._store
+
+        def store(conn: Any, **page: Any) -> None:
+            if len(pages) == most:
+                raise OSError("stopped")
+            pages.append(1)
+            kept(conn, **page)
+
+        return store
+
+    async def interrupted(store: Store) -> None:
+        with pytest.raises(OSError, match="stopped"):
+            await earlier_ids.claim_all(store.database)
+
+    async def started(store: Store) -> None:
+        await earlier_ids.claim_all(store.database)
+        own = [each.id for each in (*bulks, conversion)] + items + [commit_id(converted)]
+        for one in own:
+            with pytest.raises(Conflict):
+                store.check_is_not_own(one)
+        store.check_is_not_own(commit_id(paid), str(uuid.uuid4()))
+        with pytest.raises(Conflict):
+            await store.add_incoming(incoming(transfer_id=items[-1]))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(earlier_ids, "_store", stopped_after(1))
+        run(tmp_path, url, kind, interrupted)
+    with monkeypatch.context() as patched:
+        patched.setattr(earlier_ids, "_store", stopped_after(1000))
+        run(tmp_path, url, kind, started)
+        assert len(pages) == 7  # two pages of bulks, one of conversions, one of payments, and the three ends
+        run(tmp_path, url, kind, started)
+        assert len(pages) == 7
 
 
 @both

@@ -1,0 +1,95 @@
+"""The ids of bulks and conversions that an earlier version of the connector has sent.
+
+An earlier version did not store these ids as its own (see `own_ids`). The first start of this version stores them,
+before the connector accepts messages.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Protocol
+
+import msgspec
+
+from kitovu_connector import own_ids
+from kitovu_connector import payment_conversion as conversion
+from kitovu_connector.group_commit import Connection, Database, Row
+from kitovu_connector.payment_record import Payment
+from kitovu_connector.store import readable
+from kitovu_connector.submission_states import Submission
+
+_BULKS_AT_ONCE = 10  # each has up to a thousand items
+_AT_ONCE = 1000
+_MARK = ("own_ids", "earlier")
+_MAY_CONVERT = b'"may_convert":true'  # few payments are converted, and reading all others would delay the start
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    """The last record of which the ids are stored."""
+
+    part: int = 0
+    after: str = ""
+
+
+class _Part(Protocol):
+    """Records of one kind."""
+
+    def page(self, conn: Connection, after: str) -> tuple[str | None, list[str]]:
+        """Returns the key of a page's last record, or None after the last page, and the ids of the page's requests."""
+
+
+class _Submissions:
+    def __init__(self, kind: str, at_once: int) -> None:
+        self._kind, self._at_once = kind, at_once
+
+    def page(self, conn: Connection, after: str) -> tuple[str | None, list[str]]:
+        sql = "SELECT id, record FROM exchange WHERE kind = ? AND id > ? ORDER BY id LIMIT ?"
+        rows = conn.execute(sql, (self._kind, after, self._at_once)).fetchall()
+        found = readable([row["record"] for row in rows], Submission)
+        return _last(rows, "id"), [each for one in found for each in (one.id, *one.conditions)]
+
+
+class _Payments:
+    def page(self, conn: Connection, after: str) -> tuple[str | None, list[str]]:
+        sql = "SELECT home_id, record FROM payment WHERE home_id > ? ORDER BY home_id LIMIT ?"
+        rows = conn.execute(sql, (after, _AT_ONCE)).fetchall()
+        found = readable([row["record"] for row in rows if _MAY_CONVERT in row["record"]], Payment)
+        return _last(rows, "home_id"), [conversion.commit_id(one) for one in found]
+
+
+_PARTS: Sequence[_Part] = (
+    _Submissions("bulkTransfers", _BULKS_AT_ONCE),
+    _Submissions("fxTransfers", _AT_ONCE),
+    _Payments(),
+)
+
+
+async def claim_all(database: Database) -> None:
+    """Stores the ids of all stored requests as this DFSP's own, once for a state.
+
+    Reads and writes the records in pages. After an interruption, the next start continues with the next page. Does
+    nothing if all pages were read before.
+    """
+    mark = await database.read(_mark)
+    while mark.part < len(_PARTS):
+        last, ids = await database.read(partial(_PARTS[mark.part].page, after=mark.after))
+        mark = _Mark(mark.part + 1) if last is None else _Mark(mark.part, last)
+        await database.write(partial(_store, ids=ids, mark=mark, owner=database.instance))
+
+
+def _mark(conn: Connection) -> _Mark:
+    row = conn.execute("SELECT record FROM exchange WHERE kind = ? AND id = ?", _MARK).fetchone()
+    return _Mark() if row is None else msgspec.json.decode(row["record"], type=_Mark)
+
+
+def _store(conn: Connection, ids: Sequence[str], mark: _Mark, owner: str) -> None:
+    own_ids.store(conn, list(dict.fromkeys(ids)), owner)
+    conn.execute(
+        "INSERT INTO exchange (kind, id, digest, state, is_open, record, changed_at, owner)"
+        " VALUES (?, ?, ?, '', 0, ?, seconds_now(), ?)"
+        " ON CONFLICT (kind, id) DO UPDATE SET record = excluded.record, changed_at = excluded.changed_at",
+        (*_MARK, b"", msgspec.json.encode(mark), owner),
+    )
+
+
+def _last(rows: Sequence[Row], key: str) -> str | None:
+    return str(rows[-1][key]) if rows else None
