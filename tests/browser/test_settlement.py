@@ -93,7 +93,7 @@ def test_a_day_is_closed_settled_and_agreed_with_the_bank(two: tuple[Window, Win
     page.get_by_label("The bank's statement").set_input_files(wrong)
     page.get_by_role("button", name="Upload statement").click()
     page.get_by_text("The statement does not match this settlement.").wait_for()
-    page.get_by_text("OTHER_DIRECTION").wait_for()
+    page.get_by_text("OTHER DIRECTION").wait_for()
     maker.picture("statement-wrong-light")
     maker.go(f"/portal/settlement/{settlement.pk}/")
     page.get_by_label("The bank's statement").set_input_files(right)
