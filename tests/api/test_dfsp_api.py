@@ -356,7 +356,7 @@ def test_the_number_of_statements_does_not_depend_on_how_many_rows_there_are(
 ) -> None:
     def all_of_it() -> None:
         for path in ("positions", "statement", "signingKeys", "submissions", "certificates", "participant"):
-            with django_assert_max_num_queries(5):
+            with django_assert_max_num_queries(6):
                 told("GET", path)
 
     all_of_it()

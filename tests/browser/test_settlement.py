@@ -90,13 +90,13 @@ def test_a_day_is_closed_settled_and_agreed_with_the_bank(two: tuple[Window, Win
     wrong.write_text(said.replace("DEBIT", "CREDIT", 1))
     right = tmp_path / "right.csv"
     right.write_text(said)
-    page.get_by_label("The bank's statement").set_input_files(wrong)
+    page.locator("input[type=file]").set_input_files(wrong)
     page.get_by_role("button", name="Upload statement").click()
     page.get_by_text("The statement does not match this settlement.").wait_for()
     page.get_by_text("OTHER DIRECTION").wait_for()
     maker.picture("statement-wrong-light")
     maker.go(f"/portal/settlement/{settlement.pk}/")
-    page.get_by_label("The bank's statement").set_input_files(right)
+    page.locator("input[type=file]").set_input_files(right)
     page.get_by_role("button", name="Upload statement").click()
     page.get_by_text(
         "The statement matches this settlement: every line is expected, and no line is missing."
