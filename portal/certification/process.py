@@ -1,6 +1,7 @@
 """The process that certifies: sets up the certifier, runs the cases, and stores the reports."""
 
 import asyncio
+import traceback
 from collections.abc import Sequence
 
 import structlog
@@ -51,10 +52,11 @@ def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -
 
 
 def _give_up(certifications: Sequence[Certification], why: str) -> None:
+    why = storable(why)  # a log, too, cannot take half surrogates
     log.error("certifications_given_up", why=why)
     ids = [each.pk for each in certifications]
     running = Certification.objects.filter(pk__in=ids, state=State.RUNNING)
-    running.update(state=State.INTERRUPTED, ended_at=Now(), fault=storable(why)[:512])
+    running.update(state=State.INTERRUPTED, ended_at=Now(), fault=why[:512])
 
 
 async def _run(certifications: Sequence[Certification], tell: Tell) -> None:
@@ -98,5 +100,5 @@ async def _run_one(
     except TimeoutError:
         await door.in_database(_give_up, [certification], "the certification took too long")
     except Exception as error:  # the certifications of other DFSPs continue
-        log.exception("certification_failed", dfsp=name)
+        log.error("certification_failed", dfsp=name, exception=storable(traceback.format_exc()))
         await door.in_database(_give_up, [certification], f"{type(error).__name__}: {error}")
