@@ -216,6 +216,8 @@ class TransactionRequest(Agreement):
             models.Index(alias_of_request("payer"), F("created_at").desc(), name="request_of_payers_alias"),
             models.Index(alias_of_request("payee"), F("created_at").desc(), name="request_of_payees_alias"),
             models.Index(requested_amount(), F("created_at").desc(), name="request_by_amount"),
+            models.Index(fields=["payer", "created_at"], name="request_by_payer"),
+            models.Index(fields=["payee", "created_at"], name="request_by_payee"),
             # for the sweep of unanswered requests, payee by payee
             models.Index(fields=["payee", "expires_at"], condition=Q(state="SENT"), name="request_sent_by_payee"),
         ]

@@ -1,11 +1,12 @@
 """A process's cache of participants' credentials.
 
-The process refreshes the cache every two seconds. A process reads this cache without a database query.
+The process refreshes the cache within `CREDENTIALS_REFRESH_S`. A process reads this cache without a database query.
 
 The hub checks each request against a snapshot of the credentials. A revocation takes effect in every process within
 `CREDENTIALS_REFRESH_S`.
 """
 
+import math
 import threading
 import time
 from collections import defaultdict
@@ -27,7 +28,8 @@ log = structlog.get_logger("security")
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-_TOO_OLD = 5  # if a snapshot is older than so many refresh times, requests wait for a new one
+_REFRESHED_AT = 0.75  # one request refreshes a snapshot that is older than this part of the refresh time
+_TOO_OLD = 5  # if the database is down, requests use a snapshot until it is older than so many refresh times
 _TRY_AGAIN_S = 1.0  # pause after a failed read
 
 
@@ -86,22 +88,22 @@ _down_until = 0.0
 
 
 def current() -> Snapshot:
-    """Returns a snapshot of all credentials that is at most a few seconds old. Raises DatabaseError if the database has
-    been down for longer than a few seconds."""
+    """Returns a snapshot of all credentials that is at most `CREDENTIALS_REFRESH_S` old. If the database is down, the
+    snapshot can be a few times older. Raises DatabaseError if the database has been down for longer."""
     global _snapshot, _down_until
     found, now = _snapshot, time.monotonic()
     refresh: float = settings.CREDENTIALS_REFRESH_S
-    if found is not None and now - found.taken_at < refresh:
+    age = now - found.taken_at if found is not None else math.inf
+    if found is not None and age < refresh * _REFRESHED_AT:
         return found
-    may_be_used = found is not None and now - found.taken_at < refresh * _TOO_OLD
-    # One request refreshes the snapshot of credentials. Meanwhile, other requests use the old snapshot if it is recent
-    # enough.
-    if not _lock.acquire(blocking=not may_be_used):
+    # One request refreshes the snapshot. Other requests use the old snapshot until its time ends, and then wait.
+    if not _lock.acquire(blocking=age >= refresh):
         assert found is not None
         return found
     try:
         if _snapshot is not None and _snapshot is not found:
             return _snapshot  # another thread has already refreshed it
+        may_be_used = age < refresh * _TOO_OLD
         if time.monotonic() >= _down_until:
             try:
                 _snapshot = _load()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db import close_old_connections
 from django.utils import timezone
 
@@ -15,8 +16,11 @@ from hub.recordings.models import RecordedRequest, Recording
 T = TypeVar("T")
 _LOOKS_EVERY_S = 0.1
 _MAY_BE_LATE = 200  # rows; a row can become visible after a row with a higher id
-PROCESSES_KNOW_AFTER_S = 2.5
-"""Every process of the hub records a new recording's messages after this time (`CREDENTIALS_REFRESH_S`)."""
+
+
+def processes_know_after_s() -> float:
+    """Returns the time after which every process of the hub records a new recording's messages."""
+    return float(settings.CREDENTIALS_REFRESH_S) + 0.5
 
 
 async def in_database(work: Callable[..., T], *arguments: Any) -> T:

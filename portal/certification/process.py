@@ -64,7 +64,7 @@ async def _run(certifications: Sequence[Certification], tell: Tell) -> None:
         certifier = await door.in_database(lambda: test_accounts.set_up(endpoint=endpoint.url))
         ready = await _with_accounts(certifications)
         async with Sender(certifier) as sender, door.Door() as opened:
-            await asyncio.sleep(door.PROCESSES_KNOW_AFTER_S)
+            await asyncio.sleep(door.processes_know_after_s())
             work = (_run_one(each, endpoint, sender, opened, tell) for each in ready)
             await asyncio.gather(*work)
 

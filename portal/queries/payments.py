@@ -136,8 +136,9 @@ def _sources(sought: Sought) -> "Iterator[Source[Any]]":
             yield Source(_open_quotes(sought), condition, _MOST_OPEN)
     if Kind.REQUEST in sought.kinds:
         requests = _within(_requests(), sought)
-        rows = requests if sought.amount is None else requests.filter(asked=sought.amount)
-        yield Source(rows, _sides(sought), most)
+        found = _by_side(requests, sought) if sought.amount is None else [requests.filter(asked=sought.amount)]
+        for rows in found:
+            yield Source(rows, _sides(sought), most)
 
 
 def _wish(sought: Sought) -> Wish:

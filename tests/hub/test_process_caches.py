@@ -1,6 +1,8 @@
 """What a process remembers is as old as its time says, however often somebody asks for it."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.conf import settings
@@ -38,6 +40,53 @@ def test_a_key_that_ended_is_forgotten_while_it_is_asked_for(world: World) -> No
             found = credential_cache.current().keys_of(green.pk)
             time.sleep(0.02)
     assert found == []
+
+
+def test_no_request_uses_credentials_of_before_the_refresh_while_another_reads_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a quiet time, several requests arrive together: one reads, the others wait for what it reads."""
+    snapshot = credential_cache.current()
+    snapshot.taken_at -= 1.1 * settings.CREDENTIALS_REFRESH_S
+    reads, goes_on = threading.Event(), threading.Event()
+    newer = credential_cache.Snapshot(time.monotonic())
+
+    def slowly() -> credential_cache.Snapshot:
+        reads.set()
+        assert goes_on.wait(10)
+        return newer
+
+    monkeypatch.setattr(credential_cache, "_load", slowly)
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(credential_cache.current)
+        assert reads.wait(10)
+        others = [pool.submit(credential_cache.current) for _ in range(2)]
+        time.sleep(0.2)
+        assert not any(other.done() for other in others)
+        goes_on.set()
+        assert all(each.result(10) is newer for each in (first, *others))
+
+
+def test_a_request_does_not_wait_while_credentials_are_refreshed_in_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = credential_cache.current()
+    snapshot.taken_at -= 0.8 * settings.CREDENTIALS_REFRESH_S
+    reads, goes_on = threading.Event(), threading.Event()
+    newer = credential_cache.Snapshot(time.monotonic())
+
+    def slowly() -> credential_cache.Snapshot:
+        reads.set()
+        assert goes_on.wait(10)
+        return newer
+
+    monkeypatch.setattr(credential_cache, "_load", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(credential_cache.current)
+        assert reads.wait(10)
+        assert credential_cache.current() is snapshot
+        goes_on.set()
+        assert first.result(10) is newer
 
 
 def test_a_figure_is_made_anew_while_it_is_asked_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,10 @@ def books(sent: dict[str, int], received: dict[str, int], **changes: Any) -> dic
 def differences(monkeypatch: pytest.MonkeyPatch, at_hub: list[tuple[str, int]], green: Any, blue: Any) -> list[str]:
     by_name = {"green": green, "blue": blue}
     monkeypatch.setattr(compare, "books_of", lambda bank: by_name[bank.name])
-    rows = [{"transferId": name, "payer": "green", "payee": "blue", "amount": amount} for name, amount in at_hub]
+    rows = [
+        {"transferId": name, "payer": "green", "payee": "blue", "amount": amount, "currency": "TZS"}
+        for name, amount in at_hub
+    ]
     return compare.compare(Hub(rows), BANKS).faults  # type: ignore[arg-type]
 
 

@@ -289,6 +289,7 @@ PLANNED = [
     ("amount=7", ("transfer_by_amount", "quote_failed_by_amount", "quote_by_amount", "request_by_amount")),
     ("amount=7&payer=green", ("transfer_by_amount", "quote_failed_by_amount", "quote_by_amount")),
     ("since=2026-01-01T10:00&payer=green", ("transfer_by_payer", "quote_failed_by_payer", "quote_failed_by_payee")),
+    ("since=2026-01-01T10:00&payer=green&kind=request", ("request_by_payer", "request_by_payee")),
     ("since=2026-01-01T10:00", ("transfer_by_arrival", "quote_failed_by_arrival", "request_to_pay_by_arrival")),
 ]
 
