@@ -316,8 +316,8 @@ LONG = ("ledger_transfer", "quotes_quote", "quotes_transactionrequest", "outbox_
 
 
 def _let_tables_look_long(cursor: Any) -> None:
-    """The planner multiplies the rows of a page by the pages of the file. Statistics of the few rows of this test, which
-    autovacuum may have made, would mislead the planner."""
+    """The planner multiplies the rows of a page by the pages of the file. Autovacuum may have made statistics of this
+    test's few rows, which would mislead the planner."""
     cursor.execute("UPDATE pg_class SET reltuples = 10000000, relpages = 1 WHERE relname = ANY(%s)", [list(LONG)])
     cursor.execute("DELETE FROM pg_statistic WHERE starelid = ANY(%s::regclass[])", [list(LONG)])
 
