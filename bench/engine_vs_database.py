@@ -15,7 +15,7 @@ _MEASURED = {"limit": "bench.database_ceiling", "engine": "bench.engine"}
 
 
 def measure(steps: Sequence[Callable[[], None]], transfers: int, postgres_pid: int) -> None:
-    """Runs the steps, and prints rate and CPU as JSON. The first steps are not measured."""
+    """Runs the steps, and prints rate and CPU as JSON. The figures leave out the first steps."""
     for step in steps[:_WARM_UP]:
         step()
     counted = transfers * (len(steps) - _WARM_UP) / len(steps)

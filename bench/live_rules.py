@@ -30,7 +30,7 @@ _ALERT = {
 
 
 def document(number: int, dfsps: Sequence[str]) -> dict[str, Any]:
-    """Returns a rule set in which this number of live rules check each transfer.
+    """Returns a rule set with this number of live rules, all of which check each transfer.
 
     Each limit locks the payer's profile and the payee's profile. Limits on received payments do not apply to payments
     to a biller.

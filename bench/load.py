@@ -1,7 +1,7 @@
 """The load generator (`python -m bench.load`): begins a transfer or payment at each tick of a fixed rate.
 
-The load is an open loop: the rate does not change when the hub slows down. A transfer's time is measured from its due
-time, not from the time of its sending.
+The load is an open loop: the rate does not change when the hub slows down. The time of a transfer begins when the
+transfer is due, not when the generator sends the transfer.
 """
 
 import asyncio
@@ -68,8 +68,8 @@ class Load:
 def pairs(dfsps: list[str], hot: float, *, biller: bool = False) -> Iterator[tuple[str, str]]:
     """Yields payer and payee of each transfer, without end.
 
-    The generator uses all pairs one after the other. In addition, the first DFSP is the payer of a share of all
-    transfers. The parameter `hot` sets this share. With `biller`, all other DFSPs pay the first DFSP.
+    The generator uses all pairs one after the other. In addition, the first DFSP pays a share of all transfers. The
+    parameter `hot` sets this share. With `biller`, all other DFSPs pay the first DFSP.
     """
     if biller:
         yield from cycle([(payer, dfsps[0]) for payer in dfsps[1:]])

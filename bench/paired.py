@@ -17,7 +17,8 @@ Figures = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The medians of three differences over all pairs: the hub's CPU for each transfer, the p99, and the rate."""
+    """Three medians over all pairs of runs: the difference in the hub's CPU for each transfer, in the p99, and in the
+    rate."""
 
     cpu_share: float  # 0.05: 5 % more CPU with rules
     p99_ms: float

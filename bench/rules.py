@@ -1,6 +1,7 @@
 """`python -m bench.rules`: measures the cost of the evaluation of a rule set, compiled and interpreted.
 
-Counters return numbers from memory, so the figures do not include the time of profiles and the database.
+In this measurement, counters return numbers from memory. So the figures do not include the time of profiles and the
+database.
 """
 
 import argparse

@@ -26,8 +26,8 @@ def owner_of(alias: Alias, *, caller: int) -> Party:
 
     Raises 3204 if no participant serves the alias, and 3200 if the alias's sub-id is unknown. `caller` is the
     requesting participant, because the number of each caller's requests to an oracle is limited. Raises 2003 if an
-    oracle does not answer. The search does not continue at the next oracle, because that oracle might name another
-    DFSP.
+    oracle does not answer. If an oracle does not answer, the search does not continue at the next oracle, because the
+    next oracle might name another DFSP.
     """
     until = time.monotonic() + settings.ORACLE_TIMEOUT_S
     for oracle in queries.oracles_for(alias):

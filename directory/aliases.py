@@ -27,8 +27,8 @@ _FORMS = {
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """The alias of a party: FSPIOP API v1.1, section 7.4.13 (PartyIdInfo). Parts of the alias that the path omits are
-    empty."""
+    """The alias of a party: FSPIOP API v1.1, section 7.4.13 (PartyIdInfo). If the path omits a part of the alias, this
+    part is empty."""
 
     type: str
     identifier: str

@@ -63,9 +63,9 @@ class AnswerParty:
         """Returns the key of an answer. This key differs from the lookup's key, and from the keys of other senders'
         answers.
 
-        Answers and lookups have different keys. Otherwise a DFSP could send unrequested answers to delay another DFSP's
-        lookup.
-        An answer never belongs to a lookup in the same group, because no DFSP has received that lookup yet.
+        Answers and lookups have different keys. If they had equal keys, a DFSP could send unrequested answers to delay
+        another DFSP's lookup. An answer never belongs to a lookup in the same group, because no DFSP has received that
+        lookup yet.
         """
         return f"{self.subject} by {self.sender_id}"
 

@@ -75,7 +75,7 @@ def sizes_of(shared: int) -> Sizes:
 
 @dataclass(slots=True)
 class _Oracle:
-    """The observations of one oracle by this process. Each process observes the oracle separately."""
+    """This process's observations of one oracle. Each process observes the oracle separately."""
 
     places: Places = field(default_factory=Places)
     pauses: OraclePauses = field(default_factory=OraclePauses)
@@ -129,7 +129,7 @@ class OracleClient:
 
     @contextmanager
     def batch(self, caller: Caller, *, until: float) -> Iterator[None]:
-        """Occupies one of the places for batches while the block runs. All oracles share the places for batches.
+        """Occupies one place for a batch while the `with` block runs. All oracles share the places for batches.
 
         Raises BatchRefused if no place for a batch is free.
         """

@@ -14,7 +14,8 @@ from hub.participants import endpoint_types_and_urls
 
 
 def add(*, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
-    """Registers an oracle. After this, the new oracle serves this type and currency instead of the hub's own oracle."""
+    """Registers an oracle. From now on, the new oracle serves this type and currency instead of the hub's own
+    oracle."""
     check_endpoint(endpoint)
     oracle = Oracle(type=alias_type, endpoint=endpoint, currency=currency, is_default=is_default)
     return _save(oracle, "oracle_added", before=None, actor=actor)

@@ -32,7 +32,7 @@ def registrations_of(identifier: str) -> QuerySet[PartyIdentifier]:
 
 
 def shared_identifiers() -> "QuerySet[PartyIdentifier, tuple[str, str, int]]":
-    """Returns a query for (type, identifier, number of DFSPs) of the identifiers that several DFSPs have registered.
+    """Returns a query for the identifiers that several DFSPs have registered, as (type, identifier, number of DFSPs).
 
     For example, a customer has moved to another DFSP, and both DFSPs have registered the customer's identifier.
     """

@@ -39,7 +39,7 @@ def latest(participant: Participant) -> TrialLookup | None:
 def ask(participant: Participant, alias: Alias, *, actor: str) -> TrialLookup:
     """Sends GET /parties for a test number. Stores the trial before it is sent, because the answer can be quick.
 
-    The response of the DFSP only shows that it accepted the request. Its answer comes later, by PUT /parties.
+    The DFSP's response only shows that the DFSP accepted the request. The DFSP's answer comes later, by PUT /parties.
     """
     path = _path(alias)
     with transaction.atomic():
@@ -118,7 +118,8 @@ def take_answer(sender_id: int, sender: str, alias: Alias, body: PartyPut) -> bo
 
 
 def take_error(sender_id: int, alias: Alias, code: str) -> bool:
-    """Stores a DFSP's error as the answer to its open trial. Returns False if there is no such trial."""
+    """Stores a DFSP's error as the answer to its open trial. Returns False if this DFSP has no open trial for this
+    number."""
     return _end(sender_id, alias, TrialLookup.Fault.ERROR, code)
 
 

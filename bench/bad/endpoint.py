@@ -14,7 +14,7 @@ _NOT_IMPLEMENTED = b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n"
 
 
 class Manner(StrEnum):
-    """The way an endpoint treats the requests that it receives."""
+    """How an endpoint treats the requests that it receives."""
 
     TAKES = "takes"
     SILENT = "silent"  # accepts connections and never reads

@@ -154,7 +154,8 @@ class Brackets(Misbehaviour):
 class OddBytes(Misbehaviour):
     """Sends requests that the hub cannot forward, and requests from a participant without an endpoint for the answers.
 
-    Sends as many requests as each of the other participants sends. More would only show the load of more requests.
+    Sends as many requests as each of the other participants sends. A higher rate would only measure the load of
+    additional requests.
     """
 
     mate_endpoint_type = "FSPIOP_CALLBACK_URL_QUOTES"

@@ -1,7 +1,7 @@
 """/services/FXP (FSPIOP API v2.0): the participants that convert currencies.
 
-The answer comes from the operators' data about participants. A participant may also send a PUT. The hub ignores the
-content of a PUT, so no participant can make itself a provider.
+The answer comes from the operators' data about participants. A participant may also send PUT /services/FXP. The hub
+ignores the content of this PUT, so no participant can make itself a provider.
 """
 
 from django.http import HttpResponse

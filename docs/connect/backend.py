@@ -1,6 +1,6 @@
 """A complete bank core for the connector, in Python's standard library: python3 backend.py PORT
 
-A real core keeps `transfers` and the balances in its database, and does each step in one transaction.
+A real core keeps `transfers` and the balances in its database, and does each step of a payment in one transaction.
 """
 
 import json
@@ -32,7 +32,8 @@ def terms(wanted):
 
 
 def reserve(wanted):
-    """POST /transfers: money will come. Answer 2xx only if the bank can credit the money later in any case."""
+    """POST /transfers: the connector announces money for a customer. Answer 2xx only if the bank can certainly credit
+    the money later."""
     number = wanted["to"]["idValue"]
     if number not in CUSTOMERS:
         return 404, {"statusCode": "5107", "message": "no such customer"}
@@ -43,7 +44,8 @@ def reserve(wanted):
 
 
 def end(transfer_id, said):
-    """PUT /transfers/{id}: the hub has decided. The connector repeats the PUT until the answer is 2xx."""
+    """PUT /transfers/{id}: the hub has decided about the transfer. The connector repeats the PUT until the answer is
+    2xx."""
     known = transfers.setdefault(transfer_id, {"to": said.get("to", {}).get("idValue"), "state": "RESERVED"})
     if said["transferState"] == "COMMITTED" and known["state"] != "COMMITTED":  # a message may come twice
         CUSTOMERS[known["to"]]["balance"] += Decimal(said["payeeReceiveAmount"])
@@ -53,7 +55,7 @@ def end(transfer_id, said):
 
 
 class Core(BaseHTTPRequestHandler):
-    """Finds the function for each call of the connector."""
+    """Returns the function that answers a call of the connector."""
 
     protocol_version = "HTTP/1.1"
 
