@@ -1,4 +1,4 @@
-"""The history of a customer's account, with the latest line first: payments, arrivals, and cash at the counter."""
+"""The history of a customer's account, the latest line first: payments, arrivals, and cash at the counter."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Activity:
 
     @property
     def initials(self) -> str:
-        """One or two letters of the other person's name, for the picture of this person."""
+        """One or two letters of the other person's name. The page shows them in place of a picture of this person."""
         words = [word for word in self.name.split() if word[:1].isalpha()]
         return "".join(word[0].upper() for word in (words[:1] + words[-1:] if len(words) > 1 else words)) or "#"
 

@@ -1,6 +1,6 @@
 """Answers requests to pay: a customer approves a request by a payment, or rejects the request.
 
-Customers with the manner "approves" approve every request at once. Scripts test requests to pay with these customers.
+Customers with the manner "approves" approve every request at once. Scripts use these customers to test requests to pay.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Approvals:
         return begun[0] if begun else None
 
     def payment_for(self, found: RequestReceived) -> Instruction:
-        """Returns the payment that answers a request. Begins a new payment if no payment has begun."""
+        """Returns the payment that answers a request. If no payment has begun, the function begins a new payment."""
         return self.begun(found) or Instruction(
             reference=uuid.uuid4().hex,
             kind=found.kind,  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
-"""The transfers to customers of this bank, each with its payer and its purpose.
+"""The transfers that customers of this bank receive, each with its payer and its purpose.
 
-The money itself is recorded in the books.
+The books, and not this table, record the money itself.
 """
 
 import time
@@ -68,7 +68,7 @@ class Arrivals:
     def expect(self, announced: Arrival) -> None:
         """Records that money will arrive.
 
-        Raises Conflict if the id already has different content, or if its transfer was aborted.
+        Raises Conflict if the id already has different content, or if the transfer with this id was aborted.
         """
         with self._books.transaction():
             self._books.expect(_money(announced))
@@ -77,7 +77,7 @@ class Arrivals:
     def credit(self, committed: Arrival) -> None:
         """Credits the customer.
 
-        Raises Conflict if the id already has different content, or if its transfer was aborted.
+        Raises Conflict if the id already has different content, or if the transfer with this id was aborted.
         """
         with self._books.transaction():
             self._books.credit(_money(committed))
@@ -89,7 +89,7 @@ class Arrivals:
             )
 
     def credit_own(self, arrival: Arrival, reference: str, fee: int) -> None:
-        """Credits a customer with the held money of another customer's payment."""
+        """Credits a customer of this bank with the held money of another customer's payment."""
         with self._books.transaction():
             self._books.settle_own(reference, _money(arrival), fee)
             self._add(arrival)

@@ -86,7 +86,7 @@ class Bank:
     async def _pay(self, request: web.Request) -> web.Response:
         """Makes the payment of a body with {reference, payer, payee, amount, currency, note}.
 
-        If a request is repeated with its reference, the bank pays only once.
+        If a request with the same reference is repeated, the bank pays only once.
 
         The response is 409 if the reference was already used with different content.
         """
@@ -151,8 +151,7 @@ class Bank:
 
 
 def _own_shown(found: Instruction) -> dict[str, Any]:
-    """Returns the answer about a payment to another customer of this bank, in the form of the connector's answers to
-    the bank.
+    """Returns the answer about a payment to another customer of this bank, in the form of the connector's answers.
     """
     states = {"PAID": "COMMITTED", "FAILED": "ABORTED"}
     return {

@@ -1,7 +1,7 @@
 """Stores batches of payments, such as salaries. Pays several lines of a batch at a time, and reports the progress.
 
-Each line is a separate instruction. So the bank pays each line once or not at all, even if other lines fail or the bank
-crashes.
+Each line is a separate instruction. So the bank pays each line once or not at all, even if other lines fail or the
+bank's process crashes.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ class Batches:
         books.define(_SCHEMA)
 
     def resume(self) -> None:
-        """After a start of the bank, continues with every interrupted batch."""
+        """When the bank starts, continues with every interrupted batch."""
         for found in self.find("state = 'RUNNING'"):
             self._start(found.id)
 
@@ -135,7 +135,7 @@ class Batches:
         )
 
     def begin(self, batch_id: str) -> None:
-        """Has a batch paid. A second call does nothing."""
+        """Has a batch paid. If the batch is already being paid, a second call does nothing."""
         self._books.run(
             "UPDATE batch SET state = 'RUNNING', begun_at = ? WHERE id = ? AND state = 'CHECKED'",
             time.time(),

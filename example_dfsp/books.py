@@ -110,7 +110,7 @@ class Standing:
 
     @property
     def was_never_sent(self) -> bool:
-        """Whether the payment ended before the bank sent a request for the payment."""
+        """Whether the payment ended before the bank sent any request for the payment."""
         return self.state == "ABORTED" and self.transfer_id is None
 
 
@@ -158,7 +158,8 @@ class Books:
                 self._post(f"opening {customer}", "open", self._own("capital", currency), customer, balance)
 
     def hold(self, reference: str, wanted: Outgoing) -> Standing:
-        """Reserves the money of an outgoing payment before anything is sent. Returns the state of the payment."""
+        """Reserves the money of an outgoing payment before the bank sends any request. Returns the state of the
+        payment."""
         with self.transaction():
             known = self._db.execute(
                 "SELECT payer, payee, amount, currency, note, state, transfer_id, error_code"
@@ -177,7 +178,7 @@ class Books:
             return Standing("HELD")
 
     def settle(self, reference: str, transfer_id: str, amount: int, fee: int = 0) -> None:
-        """Moves the committed amount to the scheme and the bank's fee to `fees`.
+        """Moves the committed amount to `scheme`, and the bank's fee to `fees`.
 
         Returns the rest of the reserved money to the payer.
         """
@@ -197,7 +198,7 @@ class Books:
             )
 
     def settle_own(self, reference: str, credited: Incoming, fee: int = 0) -> None:
-        """Moves held money to another customer of this bank, and the fees of both sides to `fees`."""
+        """Moves held money to another customer of this bank. The fees of both sides go to `fees`."""
         with self.transaction():
             payer, held, state, known_id, _, currency = self._payment(reference)
             if state == "COMMITTED" and known_id == credited.transfer_id:
@@ -256,7 +257,7 @@ class Books:
     def forget(self, transfer_id: str) -> None:
         """Records that the hub has aborted a transfer.
 
-        After an abort, the books never credit the transfer, and they refuse its later announcement.
+        After an abort, the books never credit the transfer. They also refuse a later announcement of the transfer.
         """
         with self.transaction():
             known = self._db.execute("SELECT state FROM incoming WHERE transfer_id = ?", (transfer_id,)).fetchone()
@@ -359,15 +360,15 @@ class Books:
             self._db.executescript(schema)
 
     def run(self, statement: str, *values: object) -> int:
-        """Runs a statement in the present transaction. Without a present transaction, the statement has its own
+        """Runs a statement in the present transaction. If there is no present transaction, the statement has its own
         transaction. Returns the number of changed rows.
         """
         with self.transaction():
             return self._db.execute(statement, values).rowcount
 
     def run_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """Runs a statement for each row, in the present transaction. Without a present transaction, all rows have one
-        transaction.
+        """Runs a statement for each row, in the present transaction. If there is no present transaction, all rows
+        together have one transaction.
         """
         with self.transaction():
             self._db.executemany(statement, rows)
@@ -384,7 +385,7 @@ class Books:
             return found
 
     def _own(self, name: str, currency: str) -> str:
-        """Returns the name of one of the bank's own accounts, and opens the account if there is none."""
+        """Returns the name of one of the bank's own accounts, and opens the account if it does not exist."""
         account = name if currency == self.currency else f"{name} {currency}"
         self.run("INSERT OR IGNORE INTO account (name, currency) VALUES (?, ?)", account, currency)
         return account

@@ -77,7 +77,7 @@ class Bulk:
     async def _example(self, request: web.Request) -> web.StreamResponse:
         """Returns a file with payments to people of all banks.
 
-        A person without a payroll can try the page with this file.
+        A visitor without a payroll file can try the page with this file.
         """
         customer = self._site.customer(request)
         lines = request.match_info["lines"]
@@ -108,7 +108,7 @@ class Bulk:
         )
 
     def _speed(self, batch: Batch) -> float:
-        """Returns the average number of lines that ended per second."""
+        """Returns how many lines ended per second, on average."""
         if batch.begun_at is None:
             return 0.0
         seconds = (batch.ended_at or time.time()) - batch.begun_at

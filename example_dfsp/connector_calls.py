@@ -14,7 +14,7 @@ Answer = tuple[int, dict[str, Any]]
 
 
 class ConnectorCalls:
-    """The bank's only link to the scheme."""
+    """These requests are the bank's only link to the scheme."""
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
@@ -32,7 +32,7 @@ class ConnectorCalls:
             await self._session.close()
 
     async def call(self, method: str, path: str, body: object = None) -> Answer:
-        """Calls the connector. Returns status and body: 503 if there was no response."""
+        """Calls the connector. Returns status and body of the response, or 503 if there was no response."""
         assert self._session is not None, "the bank has not started"
         try:
             async with self._session.request(method, self._url + path, json=body) as response:
@@ -49,7 +49,7 @@ class ConnectorCalls:
     async def was_never_begun(self, home_id: str) -> bool:
         """Returns whether the connector reports that it does not have this payment.
 
-        Unless the connector reports this, it perhaps still makes the payment.
+        If the connector does not report this, it perhaps still makes the payment.
         """
         status, said = await self.payment(home_id)
         return status == 404 and code_of(said) == NO_SUCH_PAYMENT

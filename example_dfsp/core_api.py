@@ -1,6 +1,6 @@
 """The API for the bank's connector: customers, terms, transfers and requests to pay.
 
-No program except the connector and the staff's scripts may have access to this application, because it credits
+Only the connector and the staff's scripts may have access to this application, because the application credits
 customers.
 """
 

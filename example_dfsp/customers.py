@@ -2,8 +2,8 @@
 
 Columns: dfsp, msisdn, name, balance, manner, kind, place, till, currency. `kind` is one of KINDS. `till` is the number
 of a shop in QR codes, and its second alias in the scheme. `manner` is empty for most customers. Three manners make
-payments fail: "rejects" (the account accepts no payments), "silent" (the core never answers about the account) and
-"limit" (no payment may exceed LIMIT). A customer with the manner "approves" approves every request to pay at once.
+payments fail. "rejects": the account accepts no payments. "silent": the core never answers about the account. "limit":
+no payment may exceed LIMIT. A customer with the manner "approves" approves every request to pay at once.
 """
 
 import csv

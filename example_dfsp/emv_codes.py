@@ -23,7 +23,8 @@ _TEMPLATES = frozenset(f"{number:02}" for number in (*range(26, 52), 62, 64, *ra
 
 
 class CodeError(ValueError):
-    """The error for a text that is not a payment code, or that nobody can pay. The error's text gives the reason."""
+    """The error for a text that is not a payment code, or for a code that nobody can pay. The error's text gives the
+    reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

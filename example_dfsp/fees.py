@@ -1,5 +1,5 @@
-"""The bank's fees, in ten-thousandths. A payer pays the fee in addition to the amount. A shop pays the fee from the
-received amount.
+"""The bank's fees, in ten-thousandths. A payer pays the fee in addition to the amount. A shop pays the fee out of the
+amount that it receives.
 """
 
 from kitovu_connector.amounts import parse_amount

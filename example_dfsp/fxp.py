@@ -54,7 +54,8 @@ BEGIN SELECT RAISE(ABORT, 'the end of a conversion is final'); END;
 
 
 class Converter:
-    """The FXP's core: `kitovu_connector.FxBackend`. The FXP has no customers, so it gets no transfers to customers."""
+    """The FXP's core: `kitovu_connector.FxBackend`. The FXP has no customers, so it receives no transfers for
+    customers."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
@@ -87,7 +88,7 @@ class Converter:
         )
 
     async def reserve_conversion(self, asked: FxTransferPost, *, is_repeated: bool) -> None:
-        """Records the conversion durably. A repeated request is the same conversion."""
+        """Records the conversion durably. A repeated request belongs to the same conversion."""
         source, target = asked.source_amount, asked.target_amount
         content = (source.currency, parse_amount(source.amount), target.currency, parse_amount(target.amount))
         await asyncio.to_thread(self._reserve, asked.commit_request_id, content)
@@ -109,7 +110,7 @@ class Converter:
             raise Refused(_OTHER_CONTENT, "the conversion has other content or was aborted")
 
     async def end_conversion(self, commit_request_id: str, end: ConversionEnd) -> None:
-        """Posts a conversion that the hub has committed. A repeated call posts nothing more."""
+        """Posts a conversion that the hub has committed. If a call is repeated, the books post nothing more."""
         await asyncio.to_thread(self._end, commit_request_id, end.state)
 
     def _end(self, conversion_id: str, state: str) -> None:
@@ -134,7 +135,7 @@ class Converter:
     # --- an FXP is paid by no customer --------------------------------------------------------------------------------
 
     async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
-        """Returns None: there are no customers."""
+        """Returns None, because the FXP has no customers."""
         return None
 
     async def give_terms(self, wanted: TermsWanted) -> Terms:
@@ -146,10 +147,10 @@ class Converter:
         raise Refused("5104", "this DFSP has no customers")
 
     async def commit(self, incoming: IncomingMoney) -> None:
-        """Never called, because nothing was reserved."""
+        """The connector never calls this method, because this core reserves nothing."""
 
     async def release(self, transfer_id: str) -> None:
-        """Does nothing, because nothing was reserved."""
+        """Does nothing, because this core reserves nothing."""
 
 
 def _in(time: timedelta) -> str:

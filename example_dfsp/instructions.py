@@ -1,6 +1,7 @@
 """The payments that customers order: parties, terms and state, from the order to the receipt.
 
-The money itself is recorded in the books. One transaction contains each change of a state and the posting of its money:
+The books, and not this table, record the money itself. One transaction contains each change of a state and the posting
+of its money:
 
     NEW -> OFFERED -> SENT -> PAID | FAILED         (asks first: the customer confirms the terms)
     NEW ------------> SENT -> PAID | FAILED         (paid directly: salaries, refunds)
@@ -50,7 +51,7 @@ BEGIN SELECT RAISE(ABORT, 'the refunds are above the payment'); END;
 
 
 class AboveThePayment(Exception):
-    """The error for a refund that would make the sum of a payment's refunds larger than the payment."""
+    """The error for a refund that would make the refunds of a payment larger than the payment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ class Instruction:
 
     @property
     def is_converted(self) -> bool:
-        """Whether the payee receives another currency."""
+        """Whether the payee receives another currency than the payer pays."""
         return self.receive_currency not in (None, self.currency)
 
 
@@ -195,7 +196,7 @@ class Instructions:
     def refused(self, reference: str, code: str, text: str) -> Instruction:
         """Ends a payment that was not sent.
 
-        Does nothing if the payment's money is held, because only the scheme's report can then end the payment.
+        Does nothing if the money of the payment is held, because only the scheme's report can then end the payment.
         """
         with self.books.transaction():
             if self._known(reference).state in ("NEW", "OFFERED"):

@@ -1,8 +1,9 @@
-"""A stream of payments of all kinds, with refusals, so that a demo looks alive. The same seed makes the same choices.
+"""A stream of payments of all kinds, with refusals, so that a demo looks alive. If the seed is the same, the choices
+are the same.
 
 Each bank acts for its own customers, with the same functions as its web site. The customers send money, buy, request
-money, refund, pay in cash, take out cash, and get salaries. Some payments fail: the account accepts no payments, nobody
-has the number, or the amount is above a limit.
+money, refund, pay in cash, take out cash, and get salaries. Some payments fail: an account accepts no payments, no
+customer has the number, or the amount is above a limit.
 """
 
 import asyncio
@@ -43,7 +44,7 @@ _ELSEWHERE = 0.8  # of the payments go to another bank
 
 
 class Life:
-    """One bank's part of the stream. `everybody` are the customers of all banks."""
+    """The part of the stream that one bank makes. `everybody` are the customers of all banks."""
 
     def __init__(self, bank: Bank, everybody: Sequence[Customer], *, rate: float, seed: int) -> None:
         self._bank, self._rate = bank, rate

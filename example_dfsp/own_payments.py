@@ -62,7 +62,7 @@ class OwnPayments:
     def attempt(self, found: Instruction) -> bool:
         """Makes a payment whose money is held.
 
-        Returns whether the payment has ended. While a one-time code is missing, the payment has not ended.
+        Returns whether the payment has ended. While the one-time code is missing, the payment has not ended.
         """
         payee = self._payee(found)
         refusal = self._refusal(found, payee) or self._refusal_of_code(found)
@@ -84,7 +84,7 @@ class OwnPayments:
     def _refusal(self, found: Instruction, payee: Customer) -> tuple[str, str] | None:
         """Returns an error code and a text if the payee's account refuses the payment, and otherwise None.
 
-        Payments from other banks get the same errors.
+        The bank returns the same errors for payments from other banks.
         """
         if payee.currency != found.currency:
             return "5106", f"the customer's account is in {payee.currency}"
@@ -95,8 +95,8 @@ class OwnPayments:
         return None
 
     def _refusal_of_code(self, found: Instruction) -> tuple[str, str] | None:
-        """Returns an error code and a text if the one-time code is wrong or late, and ("", "") if nobody has entered
-        the code yet.
+        """If the one-time code is wrong or late, returns an error code and a text. If nobody has entered the code yet,
+        returns ("", "").
         """
         wanted = self._requests.code_of(found.request_id) if found.request_id is not None else None
         if wanted is None:

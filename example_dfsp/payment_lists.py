@@ -39,7 +39,7 @@ class Fault:
 
 
 def read(raw: bytes, currency: str, own_number: str) -> tuple[list[Line], list[Fault]]:
-    """Returns the payments of a file, or its faults. A file with a fault has no payments."""
+    """Returns the payments of a file, or its faults. If the file has a fault, no payments are returned."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -102,7 +102,7 @@ def _line(number: int, row: dict[str, str], currency: str, own_number: str, seen
 
 
 def written(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Returns a CSV file, in which no cell is a formula."""
+    """Returns a CSV file. No cell of the file is a formula."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow(header)
@@ -116,7 +116,8 @@ def _cell(value: object) -> str:
 
 
 def example(numbers: Iterable[tuple[str, str]], currency: str, lines: int, note: str) -> str:
-    """Returns a file with this number of payments to these people. Each person is a pair (number, name)."""
+    """Returns a file with this number of payments. The payees are these people. Each person is a pair (number,
+    name)."""
     people = list(numbers)
     # The total of a long file stays below the demo's net debit cap, so that the scheme accepts all of it.
     least = 1_000 if lines <= _FEW_LINES else 100

@@ -52,14 +52,14 @@ class Payments:
         self.reject_request: Callable[[str], None] = lambda request_id: None
 
     def resume(self) -> None:
-        """After a start of the bank, continues with every payment whose money is held."""
+        """When the bank starts, continues with every payment whose money is held."""
         for found in self._instructions.open():
             self._start(found.reference, self._drive(found.reference))
         for found in self._instructions.find("state = 'NEW' AND asks_first"):
             self._start(found.reference, self._ask_terms(found.reference))
 
     async def close(self) -> None:
-        """Stops all tasks. The books record every step."""
+        """Stops all tasks. The books record every step of a payment."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -78,7 +78,8 @@ class Payments:
         return await self._patiently(found.reference, PATIENCE_S)
 
     async def confirm(self, reference: str) -> Instruction:
-        """Pays on the offered terms. Raises Overdrawn and changes nothing if the balance is too low."""
+        """Pays on the terms that the payee's DFSP has offered. Raises Overdrawn and changes nothing if the balance is
+        too low."""
         found = await self.get(reference)
         if found is None or found.state != "OFFERED":  # a second click, or a form without terms
             return await self._patiently(reference, PATIENCE_S)
@@ -97,7 +98,7 @@ class Payments:
     async def pay(self, new: Instruction) -> Instruction:
         """Pays without asking the customer.
 
-        Returns the payment after the connector's first answer, even if the payment has not ended.
+        Returns the payment after the connector's first answer. The payment perhaps has not ended then.
 
         Raises Overdrawn if the balance is too low, and AboveThePayment if a refund is too high. Raises Conflict if the
         reference already has different content.
@@ -140,8 +141,8 @@ class Payments:
         return found
 
     async def _ask_terms(self, reference: str) -> None:
-        """Requests the terms until they are known or refused. No money is held yet, so the bank can give up without
-        risk.
+        """Requests the terms of a payment again and again, until the terms are known or refused. The bank holds no
+        money for the payment yet, so it can give up without risk.
         """
         await self._repeat(reference, "NEW", self._ask_once)
 
@@ -176,7 +177,8 @@ class Payments:
         return True
 
     async def _drive(self, reference: str) -> None:
-        """Sends a payment whose money is held. Repeats the request until the connector reports the end."""
+        """Sends a payment whose money is held. Repeats the request until the connector reports the end of the
+        payment."""
         await self._repeat(reference, "SENT", self._attempt)
 
     async def _repeat(
@@ -184,8 +186,8 @@ class Payments:
     ) -> None:
         """Repeats a step while the payment has this state, until the step returns True.
 
-        An unexpected error, such as a full disk or an odd response, is logged, and the step is repeated. Only Conflict
-        ends the repetition: people have to examine the payment.
+        If an unexpected error occurs, such as a full disk or an odd response, the bank logs the error and repeats the
+        step. Only Conflict ends the repetition, because people must examine the payment.
         """
         pause, longest = 0.5, _LONGEST_PAUSE_S
         while True:
@@ -231,8 +233,8 @@ class Payments:
 
         The bank first reads the state of the payment. In one state, the customer's confirmation means that the customer
         accepts the terms. In another state, the confirmation means that the one-time code is right. Without this check,
-        a confirmation of the terms after a lost response or a restart would confirm a code that the bank has not
-        compared.
+        a repeated confirmation of the terms could confirm a one-time code that the bank has not compared. This could
+        happen after a lost response or a restart.
         """
         if not found.asks_first:
             return await self._calls.call("POST", "/payments", self._body(found))
@@ -319,7 +321,8 @@ class Payments:
 
 
 def terms_of(found: Instruction, said: dict[str, Any]) -> dict[str, Any]:
-    """Returns the terms of a payment that waits for confirmation, by the names of an instruction's columns."""
+    """Returns the terms of a payment that waits for confirmation. The keys are the names of an instruction's
+    columns."""
     moved, receive_currency = parse_amount(said["transferAmount"]), said["currency"]
     if (conversion := said.get("conversion")) is not None:
         if conversion["sourceCurrency"] != found.currency:

@@ -10,8 +10,8 @@ _QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 
 
 def svg_of(text: str) -> str:
-    """Returns a QR code as an SVG picture. The code is black on white in both themes, so that every camera recognises
-    it.
+    """Returns a QR code as an SVG picture. The code is black on white in both colour themes, so that every camera
+    recognises it.
     """
     code = qrcode.QRCode(border=_BORDER, error_correction=qrcode.constants.ERROR_CORRECT_M)
     code.add_data(text)

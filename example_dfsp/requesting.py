@@ -122,7 +122,7 @@ class Requesting:
         return self._site.page(request, "asked.html", customer=self._site.customer(request), asked=found, status=status)
 
     async def _review(self, request: web.Request) -> web.StreamResponse:
-        """Asks for the terms. The customer approves or rejects on the page of the payment."""
+        """Asks for the terms. The customer approves or rejects the request on the page of the payment."""
         found = self._own_received(request)
         begun = self._bank.approvals.begun(found)
         if begun is not None and begun.state in ("SENT", "PAID"):

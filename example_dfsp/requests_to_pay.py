@@ -2,7 +2,7 @@
 
 A shop or an agent asks the payer for a one-time code. The payer's bank shows the code to the payer, and the payer gives
 the code to the shop. The shop's bank sends the entered code to the payer's bank. The payer's bank compares the entered
-code with its own code. A wrong code ends the request.
+code with its own code. If the code is wrong, the request ends.
 """
 
 import asyncio
@@ -87,7 +87,7 @@ class RequestMade:
 
     @property
     def needs_code(self) -> bool:
-        """Whether the payer gives a one-time code to this customer."""
+        """Whether the payer gives this customer a one-time code."""
         return self.kind != "transfer"
 
 
@@ -95,7 +95,7 @@ class RequestMade:
 class RequestReceived:
     """A request to a customer of this bank.
 
-    The customer approves the request with a code that the bank sends to the customer.
+    The customer approves the request with a one-time code that the bank sends to the customer.
 
     Each request of a shop or an agent has its own code. The payer gives this code to the shop or the agent.
     """
@@ -135,7 +135,7 @@ class RequestsToPay:
         books.define(_SCHEMA)
 
     def resume(self) -> None:
-        """After a start of the bank, continues with every request that was perhaps not sent."""
+        """When the bank starts, continues with every request that was perhaps not sent."""
         self._loop = asyncio.get_running_loop()
         for made in self.find_made("state IN ('NEW', 'ASKED') AND created_at > ?", time.time() - OPEN_FOR_S):
             if self._customers.get(made.payer) is None:
@@ -253,7 +253,8 @@ class RequestsToPay:
         self._loop.call_soon_threadsafe(self._start, work)
 
     async def _follow(self, home_id: str) -> None:
-        """Repeats a request until the payer's bank has answered, and then waits for the payer's later answer.
+        """Sends a request again and again, until the payer's bank has answered. Then waits for the payer's later
+        answer.
 
         After an unexpected error, such as a full disk or an odd response, the bank tries again.
         """
@@ -402,7 +403,7 @@ class RequestsToPay:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     def try_approval(self, request_id: str, code: str) -> int:
-        """Returns 0 if the code is correct, and otherwise the number of wrong codes until now.
+        """Returns 0 if the code is correct. Otherwise returns how many wrong codes have been entered until now.
 
         After MOST_WRONG_CODES wrong codes, the bank accepts no code.
         """
@@ -420,7 +421,7 @@ class RequestsToPay:
             return tries + 1
 
     def unanswered(self, payer: str) -> list[RequestReceived]:
-        """Returns a customer's received requests that no payment has answered yet, with the latest request first."""
+        """Returns the requests that a customer has received and that no payment has answered yet, the latest first."""
         return self.find_received(
             "payer = ? AND created_at > ? AND state = 'OPEN' AND NOT EXISTS (SELECT 1 FROM instruction i WHERE"
             " i.request_id = request_received.request_id AND i.state IN ('SENT', 'PAID'))"

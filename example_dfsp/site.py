@@ -53,7 +53,7 @@ class Wrong(Exception):
 
 
 class Entries(dict[str, str]):
-    """The entries of a form. The value of a missing entry is an empty text."""
+    """The entries of a form. If an entry is missing, its value is an empty text."""
 
     def __missing__(self, name: str) -> str:
         return ""
@@ -132,7 +132,7 @@ class Site:
     # --- who, and what was entered ------------------------------------------------------------------------------------
 
     def only(self, *roles: str) -> Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Handler]:
-        """Returns a decorator that admits the people with these roles, and sends all others to the sign-in page."""
+        """Returns a decorator that admits people with these roles, and sends all other people to the sign-in page."""
 
         def decorate(handler: Handler) -> Handler:
             async def admitted(request: web.Request) -> web.StreamResponse:
@@ -189,7 +189,8 @@ class Site:
         return raw
 
     def other_number(self, request: web.Request, form: dict[str, str], own: str) -> str:
-        """Returns the phone number of another person than the customer, or raises Wrong."""
+        """Returns the phone number of another person than the customer. Raises Wrong if the number is the customer's
+        own."""
         found = self.number(request, form)
         if found == own:
             _ = self.text(request)
@@ -228,7 +229,7 @@ class Site:
 
     @web.middleware
     async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Returns a page for each error. The page says what the user can do."""
+        """Returns a page for each error. The page explains what the user can do about the error."""
         try:
             return await handler(request)
         except web.HTTPException as error:
@@ -269,7 +270,7 @@ def _templates(language: str) -> jinja2.Environment:
 def _is_same_site(request: web.Request, host: str) -> bool:
     """Returns whether a page of this site sent the request.
 
-    Browsers send the site of the form's page with every form.
+    With every form, browsers send the site of the page that has the form.
     """
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         return False

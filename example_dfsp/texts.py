@@ -77,7 +77,7 @@ def moment_shown(timestamp: float | None) -> str:
 
 
 def when_shown(timestamp: float, now: float) -> str:
-    """Returns the time of day if the moment is today, and otherwise the date."""
+    """Returns the time of day if the time is today, and otherwise the date."""
     if timestamp >= start_of_day(now):
         return clock_shown(timestamp)
     return datetime.fromtimestamp(timestamp, UTC).astimezone(_EAST_AFRICA).strftime("%d.%m.%Y")
@@ -89,6 +89,6 @@ def clock_shown(timestamp: float) -> str:
 
 
 def start_of_day(timestamp: float) -> float:
-    """Returns the time at which this day began in East Africa."""
+    """Returns the time at which today began in East Africa."""
     moment = datetime.fromtimestamp(timestamp, UTC).astimezone(_EAST_AFRICA)
     return moment.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()

@@ -48,7 +48,7 @@ class Sales:
         books.define(_SCHEMA)
 
     def add(self, reference: str, shop: str, amount: int, currency: str) -> Sale:
-        """Stores and returns the sale of this form. A form that is sent twice makes only one sale."""
+        """Stores and returns the sale of this form. If a form is sent twice, only one sale is made."""
         label = "".join(secrets.choice(_LETTERS) for _ in range(8))
         self._books.run(
             "INSERT OR IGNORE INTO sale VALUES (?, ?, ?, ?, ?, ?)",
@@ -249,7 +249,7 @@ class Till:
         raise self._site.go(f"/payments/{found.reference}")
 
     async def _end_refund(self, new: Instruction, code: str, form: Entries) -> None:
-        """Ends a refund that was stored but not sent.
+        """Ends a refund that was stored but not sent to the connector.
 
         The next form gets a new reference, because it can have a different amount.
         """

@@ -79,7 +79,7 @@ class Treasury:
         )
 
     def _positions(self, said: dict[str, Any]) -> list[dict[str, Any]]:
-        """Returns the positions. The position in the bank's own currency is the first."""
+        """Returns the positions. The first position is the position in the bank's own currency."""
         found = [_figures(position) for position in said.get("positions", [])]
         return sorted(found, key=lambda position: position["currency"] != self._bank.books.currency)
 
@@ -112,8 +112,8 @@ class Treasury:
 async def statement_of(
     bank: Bank, since: float, *, until: float | None = None, limit: int = 20_000
 ) -> tuple[list[dict[str, Any]] | None, bool]:
-    """Returns the lines of the hub's statement, and whether they are complete. If the hub does not answer, returns None
-    instead of lines.
+    """Returns the lines of the hub's statement, and whether the lines are complete. If the hub does not answer, returns
+    None instead of lines.
     """
     lines: list[dict[str, Any]] = []
     query = {"since": _date(since), "until": _date(until or time.time()), "limit": "1000"}
@@ -132,9 +132,9 @@ async def statement_of(
 def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float) -> Reconciliation:
     """Compares the hub's lines with the books, transfer by transfer and in both directions.
 
-    The lines are those between `since` and `until`. A payment that is only in the books is a difference if it clearly
-    began and ended within this period. The hub records a transfer after the books record its begin, and before the
-    books record its end.
+    Compares the lines between `since` and `until`. A payment that is only in the books is a difference if it clearly
+    began and ended within this period. The books record the begin of a transfer before the hub does, and the end of a
+    transfer after the hub does.
     """
     books = _books_of(bank)
     equal = under_way = 0
@@ -169,7 +169,7 @@ def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float)
 
 
 def _latest(lines: list[dict[str, Any]], since: float) -> float:
-    """Returns the time of the latest line. The statement begins with the earliest line."""
+    """Returns the time of the latest line. The earliest line of the statement is the first line."""
     return datetime.fromisoformat(lines[-1]["receivedDate"]).timestamp() if lines else since
 
 

@@ -259,7 +259,7 @@ class Wallet:
     # --- QR codes -----------------------------------------------------------------------------------------------------
 
     async def _code(self, request: web.Request) -> web.StreamResponse:
-        """Shows the customer's own code. With an amount in the query, the code is for this amount."""
+        """Shows the customer's own code. If the query has an amount, the code is for this amount."""
         customer = self._site.customer(request)
         wrong, amount = None, None
         if request.query.get("amount"):
@@ -276,7 +276,7 @@ class Wallet:
         return self._site.page(request, "scan.html", customer=self._site.customer(request), wrong=None, text="")
 
     async def _picture(self, request: web.Request) -> web.StreamResponse:
-        """Reads the code in a picture, which the browser sends as grey pixels."""
+        """Reads the code in a picture. The browser sends the picture as grey pixels."""
         self._site.customer(request)
         _ = self._site.text(request)
         width = request.query.get("width", "")
@@ -294,7 +294,7 @@ class Wallet:
         return web.json_response({"text": text})
 
     async def _scanned(self, request: web.Request) -> web.StreamResponse:
-        """Begins the payment of a code, or asks for its amount first."""
+        """Begins the payment of a code. If the code has no amount, asks for the amount first."""
         customer = self._site.customer(request)
         form = await self._site.form(request)
         _ = self._site.text(request)
@@ -353,7 +353,7 @@ def code_of(customer: Customer, amount: int | None = None, reference: str = "") 
 
 
 def reference_of(form: dict[str, str]) -> str:
-    """Returns the payment's id in the form. With this id, a form that is sent twice pays only once."""
+    """Returns the payment's id in the form. With this id, the bank pays only once if a form is sent twice."""
     try:
         return uuid.UUID(form.get("reference", "")).hex
     except ValueError:

@@ -17,7 +17,7 @@ _STATUS_OF_CATEGORY = {"1": 503, "2": 500}
 
 
 class ErrorCode(Enum):
-    """The text of every error code: the API's codes, and the codes that the reference hub adds."""
+    """The text of every error code: the API's own codes, and the codes that the reference hub adds."""
 
     COMMUNICATION_ERROR = ("1000", "Communication error")
     DESTINATION_COMMUNICATION_ERROR = ("1001", "Destination communication error")

@@ -48,8 +48,8 @@ class EncodingFault(Fault):
 
 
 class InvalidValue(ValueError):
-    """Raised for a value that cannot be registered. One of the error's parameters can be another exception: the cause
-    of the error."""
+    """Raised for a value that the hub cannot register. One of the error's parameters can be another exception: the
+    cause of the error."""
 
     def __init__(self, fault: Fault, **parameters: object) -> None:
         super().__init__((fault.value % parameters)[:_LONGEST_TEXT])

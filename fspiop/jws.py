@@ -1,7 +1,8 @@
 """FSPIOP-Signature: a JSON Web Signature in a header, separate from the signed body (API Signature v1.1, RFC 7515).
 
-This module uses RSA directly. A general JOSE library reads the algorithm, keys and extensions from the message. An
-attacker can abuse all three. In this module, a message can only choose one of three hash algorithms.
+This module uses RSA directly. A general JOSE library takes the algorithm, the keys and the extensions from the message.
+An attacker could abuse the algorithm, the keys and the extensions in a message. With this module, a message can only
+choose one of three hash algorithms.
 """
 
 import json
@@ -124,13 +125,13 @@ def verify_compat(
     uri: str,
     headers: Mapping[str, str],
 ) -> Form:
-    """Checks the signature of a sender that parses and serialises its JSON again before it signs.
+    """Checks the signature of a sender that parses its JSON and serialises it again before it signs.
 
     Returns the signed text. Raises the same errors as `verify`.
 
-    The reference's Node libraries do not sign the bytes that they send. The reference's Node libraries parse the body,
+    The Node libraries of the reference hub do not sign the bytes that they send. These libraries parse the body,
     serialise it again and sign the result. Since 2026, the reference hub's libraries sort the keys of JSON objects.
-    Before 2026, the libraries did not change the order of the keys.
+    Before 2026, these libraries did not change the order of the keys.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     for form, octets in _forms(body):
@@ -206,8 +207,8 @@ def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers
 def _is_signed(
     header_text: str, body: bytes, signature: bytes, keys: Sequence[RSAPublicKey], algorithm: hashes.HashAlgorithm
 ) -> bool:
-    """Returns whether any of the keys made the signature. A participant has two valid keys while it replaces a signing
-    key."""
+    """Returns whether any of the keys made the signature. A participant has two valid keys while it replaces its
+    signing key."""
     signing_input = _signing_input(header_text, body)
     for key in keys:
         try:
@@ -237,7 +238,8 @@ def _compact(value: object) -> bytes:
 
 
 def _json(raw: bytes, what: str) -> dict[str, str]:
-    """Reads a JSON object whose values are strings, because every parameter of a signed request must be a string."""
+    """Reads a JSON object whose values are all strings, because every parameter of a signed request must be a
+    string."""
     try:
         value = strictjson.loads(raw)
     except FspiopError:
@@ -255,7 +257,7 @@ def _octets(text: str, what: str) -> bytes:
 
 
 def check_strength(key: RSAPublicKey, most_bits: int = _MOST_KEY_BITS) -> None:
-    """Raises ValueError for a weak key, and for a key that would make checks too slow."""
+    """Raises ValueError for a weak key. Also raises ValueError for a key that would make checks too slow."""
     if not _FEWEST_KEY_BITS <= key.key_size <= most_bits:
         raise InvalidValue(KeyFault.RSA_LENGTH, fewest=_FEWEST_KEY_BITS, most=most_bits, bits=key.key_size)
     exponent = key.public_numbers().e

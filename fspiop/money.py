@@ -1,7 +1,7 @@
 """Converts money between the API's text in messages and whole ten-thousandths (FSPIOP API v1.1, section 7.2.13).
 
-The API allows 18 digits before the point. This module accepts 14 digits, like the reference hub, so that an amount is a
-64-bit integer. This module refuses larger amounts and never rounds.
+The API allows 18 digits before the decimal point. This module accepts 14 digits, like the reference hub, so that an
+amount is a 64-bit integer. This module refuses larger amounts and never rounds.
 """
 
 import re
@@ -61,7 +61,7 @@ def format_amount(amount: int) -> str:
 
 
 def decimals_fault(text: str, currency: str) -> str | None:
-    """Returns an error text if the text of an amount has more decimals than the currency allows, otherwise None."""
+    """Returns an error text if an amount has more decimals than the currency allows, and otherwise None."""
     decimals = CURRENCIES[currency]
     return None if len(text.partition(".")[2]) <= decimals else f"{currency} has {decimals} decimals"
 

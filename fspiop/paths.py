@@ -18,10 +18,10 @@ def is_sendable(written: str) -> bool:
 
 
 def encodes(written: str, path: str) -> bool:
-    """Returns whether the path `written`, if it is decoded, equals the given decoded path.
+    """Returns whether the path `written`, after decoding, equals the given decoded path.
 
-    The function compares the two paths segment by segment. The text %2F is part of a segment, but looks like a
-    separator of segments after decoding.
+    The function compares the two paths segment by segment. The text %2F belongs to a segment, but after decoding it
+    looks like a separator of segments.
     """
     if _WRITTEN.match(written) is None:
         return False
@@ -33,6 +33,6 @@ def encodes(written: str, path: str) -> bool:
 
 
 def is_query(text: str) -> bool:
-    """Returns whether the text is a valid query string. The text must not contain the question mark before the
+    """Returns whether the text is a valid query string. The text must not contain the question mark that comes before a
     query."""
     return _QUERY.match(text) is not None

@@ -52,8 +52,8 @@ class Structure:
     """Checks the structure of a body piece by piece, while the body arrives.
 
     The check counts JSON's punctuation marks in the bytes before any object is created. So the amount of work for each
-    byte of the body is limited. An empty array or object is counted as two values. In one call for five megabytes,
-    other threads would have to wait for a hundred milliseconds.
+    byte of the body is limited. An empty array or object is counted as two values. A single call for five megabytes
+    would let other threads wait for a hundred milliseconds.
     """
 
     __slots__ = ("_commas", "_depth", "_is_escaping", "_is_in_text", "_max_depth", "_most_values", "_opens", "_quotes")
@@ -64,8 +64,8 @@ class Structure:
         self._depth = self._opens = self._commas = self._quotes = 0
 
     def check(self, piece: bytes) -> None:
-        """Raises FspiopError 3101 if the body up to the end of this piece is nested too deeply, and 3104 if the body
-        would create too many objects."""
+        """Checks the body up to the end of this piece. Raises FspiopError 3101 if the body is nested too deeply, and
+        3104 if the body would create too many objects."""
         for start in range(0, len(piece), _PIECE):
             self._check(piece[start : start + _PIECE])
 
@@ -90,8 +90,8 @@ class Structure:
     def _without_texts(self, piece: bytes) -> bytes:
         """Returns the bytes of the piece that are outside of texts.
 
-        Removes the escape sequences first. A backslash outside of a text ends the reading of JSON there, so the marks
-        after this backslash need no count.
+        First removes the escape sequences from the piece. A backslash outside of a text makes the JSON invalid at this
+        place. So marks after this backslash need not be counted.
         """
         if self._is_escaping:
             piece = b"\\" + piece

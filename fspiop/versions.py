@@ -2,8 +2,9 @@
 3.3.4).
 
 Each resource of the API has its own versions. The reference hub accepts the versions 1.0, 1.1 and 2.0 of each resource.
-For five resources, version 2.0 has a second form. Its bodies are ISO 20022 messages, and its media types name ISO
-20022. For a sixth resource (/participants), the media type can name ISO 20022, but the bodies are in the plain form.
+For five resources, version 2.0 has a second form. The bodies of the second form are ISO 20022 messages, and the media
+types name ISO 20022. For a sixth resource (/participants), the media type can name ISO 20022, but the bodies are in the
+plain form.
 """
 
 import re
@@ -99,8 +100,8 @@ def content_type(resource: str, version: Version | str) -> str:
 
 
 def accept(resource: str, version: Version | int) -> str:
-    """Returns the Accept header of a request. A version that is an int is a major version, and allows all its minor
-    versions."""
+    """Returns the Accept header of a request. If a version is an int, it is a major version, and all its minor versions
+    are allowed."""
     if isinstance(version, Version) and version.is_iso20022:
         return f"application/vnd.interoperability.iso20022.{resource}+json;version={version.major}"
     return f"application/vnd.interoperability.{resource}+json;version={version}"

@@ -26,14 +26,14 @@ class ReadOnlyAdmin(NoChanges):
     not_listed: Sequence[str] = ()  # columns that only the page of a single row loads
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        """Returns the rows, but loads only the columns that lists show. With all columns, a list of messages could load
-        hundreds of megabytes."""
+        """Returns the rows, but loads only the columns that lists show. If lists loaded all columns, a list of messages
+        could load hundreds of megabytes."""
         fields = self.model._meta.get_fields()
         unseen = [field.name for field in fields if isinstance(field, BinaryField)]
         return super().get_queryset(request).defer(*unseen, *self.not_listed)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Everybody whom the site admits may read this table. The site admits only staff with two factors."""
+        """Every person whom the site admits may read this table. The site admits only staff with two factors."""
         return bool(self.admin_site.has_permission(request))
 
     def has_module_permission(self, request: HttpRequest) -> bool:

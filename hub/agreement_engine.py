@@ -41,7 +41,7 @@ class Command(Protocol):
     def key(self) -> str:
         """Returns the key of the object that the message is about.
 
-        If any participant may send messages about this object, the returned key also contains the sender.
+        If any participant may send messages about this object, the key also contains the sender.
 
         If two messages have the same key, the second message waits for the next group.
         """
@@ -58,7 +58,7 @@ _work: dict[type, Work] = {}
 
 
 def register(work: Work, *commands: type) -> None:
-    """Sets the function that processes any number of commands of these types.
+    """Sets the function that processes commands of these types. The function gets any number of commands.
 
     The function loads, decides and saves the commands in the caller's transaction.
     """
@@ -69,7 +69,7 @@ def run(batch: Sequence[Command], *, is_alone: bool = False, waits_again: bool =
     """Decides and commits these commands as one transaction. Returns the commands' outcomes in the order of the
     commands. Repeats the transaction if another transaction changed the rows first.
 
-    If `waits_again` is false, the engine does not repeat a transaction that waited too long for a lock.
+    If `waits_again` is false and a transaction waited too long for a lock, the engine does not repeat the transaction.
     """
     crowded = backlog.crowded()  # before the transaction, because a failure of this call must not fail the group
     return group_commit.retried(
@@ -147,7 +147,7 @@ _engine = Engine()
 def submit(command: Command) -> Outcome:
     """Returns the command's outcome after its transaction is durable.
 
-    A large message is a separate group, because a large message can be as large as five groups. If a large message were
+    A large message is a separate group, because it can be as large as five usual groups. If a large message were
     in a group with other messages, other senders would wait for it.
     """
     if len(command.message.body) <= settings.MAX_BODY_BYTES:

@@ -41,7 +41,7 @@ class Forwarded:
 class Repeated:
     """The message repeats an earlier message. The hub stores nothing about the message.
 
-    The hub forwards a repeated request again, or sends the stored answer to the requester.
+    If the message is a repeated request, the hub forwards it again, or sends the stored answer to the requester.
     """
 
     message: Outgoing | None
@@ -59,8 +59,8 @@ class NotObeyed:
     """The hub refuses the message in the HTTP response, because its sender gets no callback. The hub stores nothing
     about the message.
 
-    The outcome of a message contains no exception. An exception would keep its stack frames in memory, and the frames
-    would keep the message.
+    The outcome of a refused message contains no exception. An exception would keep its stack frames in memory, and the
+    frames would keep the message.
     """
 
     error: ErrorCode

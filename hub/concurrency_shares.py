@@ -1,9 +1,9 @@
 """Limits the number of simultaneous requests, for each caller and for all callers. The requests run in plain threads.
 
 Each running request occupies one place. Each caller's first request has a reserved place, which does not belong to the
-shared places. So a caller's first request is admitted even while other callers occupy all shared places. Further
-requests of a caller need shared places, and one caller can occupy only some of the shared places. Requests without a
-place wait. When a place becomes free, the waiting caller with the fewest places gets it.
+shared places. So a caller's first request is admitted even while other callers occupy all shared places. If a caller
+sends more requests, they need shared places, and one caller can occupy only some of the shared places. If a request
+gets no place, it waits. When a place becomes free, the waiting caller with the fewest places gets it.
 """
 
 import threading
@@ -16,8 +16,7 @@ Caller = Hashable
 
 
 class NoPlace(Exception):
-    """Raised if the caller already has its largest permitted number of open requests, or if no place becomes free in
-    time."""
+    """Raised if the caller already has as many open requests as it may have, or if no place becomes free in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ class Places:
         return not held or (held <= sizes.share and beyond_the_first < sizes.shared)
 
     def _let_wait(self, newcomer: _Waiting, sizes: Sizes) -> None:
-        """Adds a waiting request. Raises NoPlace if the caller has too many waiting requests already.
+        """Adds a waiting request. Raises NoPlace if the caller already has too many waiting requests.
 
         If the queue of requests is full, removes the last request of the caller that has the most waiting requests.
         """
@@ -98,8 +97,8 @@ class Places:
     def _admit(self, sizes: Sizes) -> None:
         """Assigns free places to waiting requests.
 
-        The caller with the fewest places comes first. Among callers with equally many places, the longest-waiting
-        request comes first.
+        The caller with the fewest places comes first. If callers have equally many places, the request that has waited
+        longest comes first.
         """
         for waiting in sorted(self._waiting, key=lambda waiting: self._held[waiting.caller]):
             if self._may_have_one(waiting.caller, sizes):

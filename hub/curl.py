@@ -53,7 +53,7 @@ class Reply:
 
 
 class _Exchange:
-    """A libcurl handle. A libcurl handle sends one request at a time, and later requests use the same handle."""
+    """A libcurl handle. A libcurl handle. It sends one request at a time, and later requests use it again."""
 
     def __init__(self) -> None:
         self.handle = handle = pycurl.Curl()
@@ -110,7 +110,7 @@ class _Exchange:
         return Reply(handle.getinfo(pycurl.RESPONSE_CODE), b"".join(self._parts), self._room >= 0, retry_after or None)
 
     def failure(self, number: int, text: str) -> OSError:
-        """Returns an exception with the reason why there is no response."""
+        """Returns an exception that states why there is no response."""
         if number == pycurl.E_OPERATION_TIMEDOUT:
             is_connected = self.handle.getinfo(pycurl.PRETRANSFER_TIME) > 0
             return TimeoutError(text) if is_connected else NotConnectedInTime(text)
@@ -185,8 +185,8 @@ class Curl:
     ) -> Reply:
         """Sends one request. Returns the response with its body cut at `most` bytes.
 
-        Raises OSError if there was no response: TimeoutError if the time is over, NotPermitted if the hub may not
-        connect to the address. Raises ValueError if a header of the request contains a line break.
+        Raises OSError if there was no response. The exception is TimeoutError if the time is over, and NotPermitted if
+        the hub may not connect to the address. Raises ValueError if a header of the request contains a line break.
         """
         exchange = self._idle.pop() if self._idle else _Exchange()
         try:

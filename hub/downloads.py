@@ -2,8 +2,8 @@
 limit.
 
 A download occupies a thread of the web server until the client has read the whole download. A download reads its
-database rows in batches. Between two batches, a download occupies no place among the running requests and no database
-connection, even if the client reads slowly.
+database rows in batches. Between two batches, a download occupies no place among the running requests, and no database
+connection. This is so even if the client reads slowly.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -36,7 +36,7 @@ class Download(StreamingHttpResponse):
 
 
 class _Parts:
-    """The parts of a download's response. This object occupies the download's place until the response closes the
+    """The parts of a download's response. This object occupies the download's place until the response closes this
     object."""
 
     def __init__(self, parts: Iterator[str] | Iterator[bytes], caller: Hashable) -> None:

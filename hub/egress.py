@@ -96,7 +96,7 @@ def _is_public(address: Address) -> bool:
 
 
 def check_url(url: str) -> None:
-    """Raises ValueError if the hub would refuse to connect to the addresses that the URL's host has now."""
+    """Resolves the URL's host now, and raises ValueError if the hub would refuse to connect to its addresses."""
     if not settings.CALLBACK_PUBLIC_ONLY:
         return
     parts = urlsplit(url)
@@ -112,7 +112,7 @@ def check_url(url: str) -> None:
 
 
 def _may_use(port: int) -> bool:
-    """Returns whether the hub may connect to this port of at least one address."""
+    """Returns whether the hub may connect to at least one of the given addresses at this port."""
     listed = allowed(tuple(settings.CALLBACK_ALLOW))
     return _is_web_port(port) or any(entry.port in (None, port) for entry in listed)
 

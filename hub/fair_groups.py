@@ -35,7 +35,7 @@ def fair_share(
     """Chooses as many commands as fit into a group, and returns them in the order of their arrival.
 
     The function always adds the oldest command of the sender that has the fewest bytes in the group. So a sender of
-    many or large messages does not delay other senders. The group always contains the oldest of all waiting commands.
+    many or large messages does not delay other senders. The group always contains the command that has waited longest.
     """
     sizes = [octets_of(item.command) for item in waiting]
     if len(waiting) <= most and sum(sizes) <= most_octets:

@@ -50,7 +50,7 @@ def write(message: Any) -> bytes:
 
 
 def convert(kind: type[T], value: object, *, strict: bool = True, decode: Decode | None = None) -> T:
-    """Converts a JSON value that `strictjson.loads` returned into the expected typed message."""
+    """Converts a JSON value from `strictjson.loads` into the expected typed message."""
     try:
         return msgspec.convert(value, kind, strict=strict, dec_hook=decode)
     except msgspec.ValidationError as error:
@@ -84,8 +84,8 @@ def _path_to_null(value: object) -> str | None:
 
 
 def _refuse(message: str) -> NoReturn:
-    """Raises the API's error for an error of msgspec. An error of msgspec is only a text. A test checks the forms of
-    this text."""
+    """Raises the API's error for an error that msgspec has raised. An error of msgspec has only a text, and no code. A
+    test checks the forms that this text can have."""
     place = _PLACE.match(message)
     assert place is not None
     fault, path = place["fault"], (place["path"] or "").lstrip(".")

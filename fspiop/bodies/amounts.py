@@ -20,7 +20,7 @@ def finer_than_a_minor_unit(message: Struct) -> str | None:
 
 
 def _amounts_in(message: Any, where: str) -> Iterator[tuple[str, str, str]]:
-    """Finds each object in the message that has an amount and a currency, and yields it as (path, amount, currency)."""
+    """Finds each object in the message that has an amount and a currency, and yields (path, amount, currency)."""
     kind: Any = type(message)
     if _is_money(kind):
         if message.amount is not None:
@@ -46,7 +46,8 @@ def _is_money(kind: type[Struct]) -> bool:
 def _ways_to_money(kind: type[Struct]) -> tuple[tuple[str, str], ...]:
     """Returns the fields of a message type that are amounts or objects with amounts, each as (name, name in JSON).
 
-    The function caches its result for each type. So a check of a message does not search all fields of its type.
+    The function caches its result for each message type. So the check of a message does not search all fields of the
+    message's type.
     """
     hints = get_type_hints(kind)
     names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)

@@ -53,8 +53,8 @@ class IndividualTransferResult(Message):
 
 
 class BulkTransferPut(Message):
-    """PUT /bulkTransfers/{ID} (section 6.10.4.1): the payee DFSP's only answer, or the outcomes in the hub's
-    database."""
+    """PUT /bulkTransfers/{ID} (section 6.10.4.1): the payee DFSP's only answer, or the outcomes that the hub's database
+    has."""
 
     bulk_transfer_state: BulkTransferState
     completed_timestamp: DateTime | None = None

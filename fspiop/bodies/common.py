@@ -1,7 +1,7 @@
 """The types and parts that several messages of the API use (FSPIOP API v1.1, sections 7.2 to 7.4).
 
-The lengths, patterns and lists in this module apply to all versions of the API from 1.0 to 2.0. If the API's versions
-have different limits, this module applies the widest limit. So the hub can read messages of every version. The hub
+The lengths, patterns and lists in this module apply to all versions of the API from 1.0 to 2.0. If the versions of the
+API have different limits, this module applies the widest limit. So the hub can read messages of every version. The hub
 ignores unknown fields of a message.
 """
 
@@ -14,7 +14,7 @@ from fspiop.bodies import names
 
 
 class Message(Struct, rename="camel", omit_defaults=True):
-    """A JSON object in a message. Fields that are None are not written."""
+    """A JSON object in a message. Fields with the value None are not written."""
 
 
 Amount = Annotated[str, Meta(pattern=money.AMOUNT)]  # section 7.2.13

@@ -36,7 +36,7 @@ class ParticipantsPost(Message):
 class ParticipantPut(Message):
     """PUT /participants/{Type}/{ID} (section 6.2.4.1): the result of a request about one party.
 
-    By the API's text, the answer has the field `fsp_id`. The reference hub's answers to GET and DELETE also have the
+    According to the API, the answer has the field `fsp_id`. The reference hub's answers to GET and DELETE also have the
     field `fsp_id`. The reference hub's answers to POST and PUT have a list instead.
     """
 

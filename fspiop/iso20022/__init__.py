@@ -1,11 +1,12 @@
-"""The ISO 20022 form of FSPIOP 2.0. In the ISO 20022 form, only the bodies differ from the plain form.
+"""The ISO 20022 form of FSPIOP 2.0. The bodies of the ISO 20022 form differ from the bodies of the plain form.
 
-The ISO 20022 form and the plain form have the same resources, paths and headers.
+The resources, the paths and the headers are the same in both forms.
 
 The hub translates bodies only when it reads or writes messages. `read` translates received messages, and `write`
 translates the hub's own messages. The hub never translates or changes a message that it forwards.
 
-The connector uses the same two functions, and `payment_messages.write` for the requests and answers of a DFSP.
+The connector uses the same two functions. For the requests and answers of a DFSP, it also uses
+`payment_messages.write`.
 """
 
 from fspiop.iso20022.reading import content, read, wire_of

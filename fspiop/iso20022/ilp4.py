@@ -79,13 +79,14 @@ def is_prepare(text: str) -> bool:
 
 
 def with_condition(prepare: IlpPrepare, secret: bytes) -> str:
-    """Writes a prepare packet as text, with the condition of the payee's fulfilment for it."""
+    """Writes a prepare packet as text. The packet contains the condition that fits the payee's fulfilment of this
+    packet."""
     fulfilment = _fulfilment_of(prepare, secret)
     return encode_prepare(replace(prepare, condition=base64url.decode(condition_for(fulfilment))))
 
 
 def fulfilment_for(packet_text: str, secret: bytes) -> str:
-    """Returns the fulfilment of a packet: the HMAC-SHA256 of everything in the packet but the condition.
+    """Returns the fulfilment of a packet: the HMAC-SHA256 of all parts of the packet except the condition.
 
     Raises ValueError if the text is not a prepare packet.
     """

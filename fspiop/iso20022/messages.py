@@ -87,7 +87,7 @@ class InstructedAmount(Struct, rename={"currency": "Ccy", "amount": "ActiveOrHis
 
 
 class Lock(Struct, rename={"packet": "IlpV4PrepPacket", "condition": "Sh256Sgntr"}):
-    """The condition that the fulfilment must meet. A message contains the condition inside of a packet, or without a
+    """The condition that the fulfilment must meet. A message contains the condition either inside a packet or without a
     packet."""
 
     packet: IlpPacket | None = None
@@ -313,7 +313,8 @@ class CauseCode(Struct, rename={"proprietary": "Prtry", "code": "Cd"}):
 
 
 class Cause(Struct, rename={"reason": "Rsn", "text": "AddtlInf"}):
-    """The reason of an abort, beside the state. Any text is allowed, because only the hub's own reason is used."""
+    """The reason for an abort, which the message has beside the state. Any text is allowed, because only the hub's own
+    reason is used."""
 
     reason: CauseCode
     text: str | None = None

@@ -1,5 +1,5 @@
-"""The names of a party in ISO 20022 messages: one text with the first name, middle name, last name and display name,
-divided by semicolons, as Mojaloop's connectors write it.
+"""The names of a party in ISO 20022 messages. One text has the first name, the middle name, the last name and the
+display name, divided by semicolons, as in the messages of Mojaloop's connectors.
 """
 
 import re
@@ -16,7 +16,8 @@ _IS_NAME = re.compile(NAME)
 
 
 def with_names(party: Party, text: str | None) -> Party:
-    """Returns the party with the names in this text. Ignores a part that the API does not allow as a name."""
+    """Returns the party with the names in this text. If the API does not allow a part of the text as a name, this part
+    is ignored."""
     if not text:
         return party
     parts = [part.strip()[:_MOST_NAME] for part in text.split(_DIVIDER)]

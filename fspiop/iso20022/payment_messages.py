@@ -1,7 +1,8 @@
 """Writes a DFSP's own requests and answers in ISO 20022: parties, quotes, conversions and transfers.
 
 States and errors are in `fspiop.iso20022.writing`. ISO 20022 has no elements for fees in a request, extensions,
-geographic codes, charges of an FXP, and sub-ids of parties, so these fields of the plain form are not sent.
+geographic codes, charges of an FXP, and sub-ids of parties. So the messages do not contain these fields of the plain
+form.
 """
 
 import json
@@ -28,7 +29,7 @@ _MOST_ID = 35  # Max35Text
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The data of a message beside its body."""
+    """The data that a message needs in addition to its body."""
 
     path: str
     date: datetime
@@ -153,7 +154,7 @@ def _sides(payer: Party, payee: Party, payer_fsp: str, payee_fsp: str) -> dict[s
 
 
 def _sides_in(packet: str, payer_fsp: str, payee_fsp: str) -> dict[str, Any]:
-    """Returns the parties in a packet, or the DFSPs themselves if the packet does not contain a transaction."""
+    """Returns the parties that a packet names. If the packet contains no transaction, returns the DFSPs themselves."""
     try:
         data = base64url.decode(ilp4.decode_prepare(packet).data.decode("ascii"))
         found = bodies.convert(Transaction, json.loads(data))

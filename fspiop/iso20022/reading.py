@@ -53,7 +53,7 @@ def wire_of(kind: type[Any], resource: str) -> type[Any]:
 
 
 def content(raw: bytes) -> object:
-    """Returns a message without its id and time, because a sender changes both when it repeats the message."""
+    """Returns a message without its id and its time, because both change when a sender repeats the message."""
     value = strictjson.loads(raw)
     if isinstance(value, dict) and isinstance(header := value.get("GrpHdr"), dict):
         return value | {"GrpHdr": {name: part for name, part in header.items() if name not in ("MsgId", "CreDtTm")}}
@@ -110,13 +110,14 @@ def _quote_put(m: messages.QuoteAnswer) -> QuotePut:
 
 
 def _same_currency(amount: messages.InstructedAmount | None, transfer: messages.SettledAmount) -> Money | None:
-    """Returns an amount of the terms. Ignores an amount in another currency, which a conversion can cause."""
+    """Returns an amount of the terms. Ignores an amount in another currency, which a payment with a conversion can
+    have."""
     return _money(amount) if amount is not None and amount.currency == transfer.currency else None
 
 
 def _commission(transfer: Money, received: Money | None, fee: Money | None) -> Money | None:
-    """Returns the payee DFSP's commission. ISO 20022 has no element for it, so it is what the other amounts leave
-    (FSPIOP API v1.1, section 5.1).
+    """Returns the payee DFSP's commission. ISO 20022 has no element for the commission, so it is computed from the
+    other amounts (FSPIOP API v1.1, section 5.1).
     """
     if received is None:
         return None

@@ -1,7 +1,8 @@
-"""The details of a payment's type for which a request for a quote (pacs.081) has no element of its own.
+"""The details about the type of a payment. A request for a quote (pacs.081) has no element for these details.
 
-The details are in the instruction for the payee's agent, whose text a community of users may agree on:
-"initiator=PAYER;initiatorType=AGENT;subScenario=SALARY;refundOf=01J...". A reader ignores what it does not know.
+The details are in the instruction for the payee's agent. A community of users may agree on the text of this
+instruction: "initiator=PAYER;initiatorType=AGENT;subScenario=SALARY;refundOf=01J...". A reader ignores details that it
+does not know.
 """
 
 from typing import get_args

@@ -1,5 +1,5 @@
-"""Writes states and errors in ISO 20022, for the hub and for DFSPs: as pacs.002, and errors about parties as
-acmt.024.
+"""Writes states and errors in ISO 20022, for the hub and for DFSPs. Most of them are pacs.002, and errors about parties
+are acmt.024.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """Keeps the hashes of the administration clients' secrets in a process.
 
-Anybody can send wrong secrets to `/token`. The process compares each secret with this copy, so wrong secrets cost the
-database at most one statement a second. If a secret is right, the process then checks the secret in the database too.
+Anybody can send wrong secrets to `/token`. The process compares each secret with its copy of the hashes. So wrong
+secrets cost the database at most one statement a second. If a secret is right, the process also checks the secret in
+the database.
 """
 
 import threading
@@ -32,7 +33,7 @@ class _Hashes:
             return self._by_key.get(key)
 
     def forget(self) -> None:
-        """Makes the next call read the database, because this process has issued a secret."""
+        """Makes the next call read the database, because this process has just issued a secret."""
         with self._guard:
             self._read_at = float("-inf")
 

@@ -1,5 +1,5 @@
-"""Creates and revokes administration clients, issues their secrets, and records their use. The audit trail records all
-these changes."""
+"""Creates and revokes administration clients, issues their secrets, and records their use. The audit trail records each
+of these changes and uses."""
 
 import secrets
 from datetime import timedelta
@@ -71,7 +71,7 @@ def may_be_fetched(client: AdministrationClient) -> bool:
 
 @transaction.atomic
 def revoke(key: str, *, actor: str) -> AdministrationClient:
-    """Revokes a client and its tokens permanently. Does nothing if the client is revoked already."""
+    """Revokes a client and its tokens permanently. Does nothing if the client has already been revoked."""
     client = AdministrationClient.objects.select_for_update(no_key=True).filter(key=key).first()
     if client is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "there is no such administration client", http_status=404)

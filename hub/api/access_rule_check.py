@@ -28,7 +28,8 @@ def methods_of(view: type[Any]) -> list[str]:
 
 @register()
 def every_view_has_a_rule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Returns an error for each view that does not state both its permissions and the methods that need two people."""
+    """Returns an error for each view that does not state its permissions, or does not state the methods that need two
+    people."""
     found: list[CheckMessage] = []
     for route, pattern in urls_below("api/"):
         view = view_of(pattern)

@@ -1,9 +1,9 @@
-"""Authenticates callers. Every credential of a request must belong to the participant that FSPIOP-Source names.
+"""Authenticates callers. All credentials of a request must belong to the participant that FSPIOP-Source names.
 
 `PARTICIPANT_AUTH` sets the required credentials: a client certificate that the TLS proxy forwards, an access token, or
-both. The demo requires no credentials. Credentials are checked against the process's copy of the registry, never in the
-database. The log records which check of a credential failed. The response to a refused caller does not name the failed
-check.
+both. The demo requires no credentials. The hub compares credentials with the process's copy of the registry, never with
+the database. The log records which check of a credential failed. The response to a refused caller does not name the
+failed check.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ def calls_from_its_network(request: HttpRequest, participant_id: int) -> bool:
 def address_of(request: HttpRequest) -> credential_cache.Address | None:
     """Returns the caller's address: the last address in X-Forwarded-For that does not belong to this hub's proxies.
 
-    Returns None if the address is unknown, or if the request's proxy did not send the required secret.
+    Returns None if the address is unknown, or if the proxy of the request did not send the required secret.
     """
     text = request.META.get("REMOTE_ADDR", "")
     if settings.TRUSTED_PROXY_COUNT:
@@ -76,11 +76,12 @@ def address_of(request: HttpRequest) -> credential_cache.Address | None:
 
 
 class _Unproven(Exception):
-    """The credentials of a request do not prove any participant, with the reason."""
+    """The error if the credentials of a request do not prove any participant, with the reason."""
 
 
 def proven_name(request: HttpRequest) -> str | None:
-    """Returns the name of the participant to which all credentials of a request belong, whatever FSPIOP-Source names.
+    """Returns the name of the participant to which all credentials of a request belong. The name in FSPIOP-Source does
+    not matter.
 
     Returns None if the credentials prove no participant.
     """
@@ -105,7 +106,7 @@ def _proven(request: HttpRequest, source: str) -> int:
 
 
 def _owners(request: HttpRequest) -> list[int]:
-    """Returns the id of each required credential's participant."""
+    """Returns, for each required credential, the id of its participant."""
     proven: list[int] = []
     certificate = presented_certificate(request)
     if CERTIFICATE in settings.PARTICIPANT_AUTH:
@@ -141,13 +142,13 @@ def _client_of(request: HttpRequest, certificate: str | None) -> int:
 def presented_certificate(request: HttpRequest) -> str | None:
     """Returns the SHA-256 of the client certificate that the TLS proxy has verified, or None without a certificate.
 
-    Only the proxy may forward a certificate, and the proxy proves itself by a shared secret. If the hub has no secret
+    Only the proxy may forward a certificate. The proxy proves its identity by a shared secret. If the hub has no secret
     for its proxy, it accepts no certificate in production. The hub identifies a certificate by its bytes, and never
     compares names in certificates.
 
-    If the proxy's proof names the client certificate, the hub ignores every other certificate. Otherwise a client could
-    send another certificate in the header X_SSL_Client_Cert. If the proxy does not remove the header X_SSL_Client_Cert,
-    WSGI reads this header as X-SSL-Client-Cert.
+    If the proof of the proxy names the client certificate, the hub ignores every other certificate. Otherwise a client
+    could send a different certificate in the header X_SSL_Client_Cert. If the proxy does not remove this header, WSGI
+    reads X_SSL_Client_Cert as X-SSL-Client-Cert.
     """
     sha1 = None
     if settings.PROXY_SECRET:
@@ -169,11 +170,12 @@ def _is_by_proxy(request: HttpRequest) -> bool:
 
 
 def _proof_of(request: HttpRequest) -> tuple[bool, str | None]:
-    """Returns whether the proxy proves itself, and the SHA-1 of the certificate that the proxy received.
+    """Returns whether the proxy proves its identity, and the SHA-1 of the certificate that the proxy received.
 
     The SHA-1 is "" if the proxy received no certificate, and None if the proof contains no SHA-1.
 
-    The proxy's header contains only the secret, or the secret followed by ";sha1=" and nginx's $ssl_client_fingerprint.
+    The header of the proxy contains only the secret, or the secret followed by ";sha1=" and nginx's
+    $ssl_client_fingerprint.
     """
     proof = request.META.get("HTTP_X_PROXY_SECRET", "")
     if _is_secret(proof):

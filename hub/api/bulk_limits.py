@@ -5,10 +5,10 @@ bulk waits up to a few seconds for its turn, before its body is read (`DFSP_OPEN
 
 Answers to bulks have separate counts, because the payer DFSP decides how many bulks the payee DFSP must answer. Each
 pair of payee DFSP and payer DFSP has its own limit on the time for answers to bulks. So a payer's bulks never delay the
-payee's own bulks or the payee's answers to other payers. Each pair has more time for answers than its payer has for
-requests. So an answer to a request always gets its turn. The limits for answers also apply to a payee's progress
-reports about a bulk. An answer that the hub cannot read, or whose bulk does not exist, uses up only the limits of its
-payee.
+payee's own bulks or the payee's answers to other payers. Each pair has more time for answers than its payer DFSP has
+for requests. So an answer to a request always gets its turn. The limits for answers also apply to a payee's progress
+reports about a bulk. If the hub cannot read an answer, or if the answer's bulk does not exist, the answer uses up only
+the limits of its payee DFSP.
 """
 
 import threading
@@ -91,10 +91,10 @@ class Bulks:
     def enter_answer(self, caller: int, name: str, payer: int | None) -> Ended:
         """Counts an open answer to a bulk, until the returned function is called. `payer` is the named recipient.
 
-        First waits until the participant may use the process for an answer, and fewer answers are open than the limit
-        allows. Raises FspiopError 2005 with 429 if the participant has sent too many answers without a matching bulk,
-        or too many late or repeated answers to this payer. Raises FspiopError 2005 with 503 if too many answers to
-        bulks stay open.
+        First waits until two conditions are true: the participant may use the process for an answer, and fewer answers
+        are open than the limit allows. Raises FspiopError 2005 with 429 in two cases: the participant has sent too many
+        answers without a matching bulk, or too many late or repeated answers to this payer. Raises FspiopError 2005
+        with 503 if too many answers to bulks stay open.
         """
         pair = (caller, payer)
         with self._guard:
@@ -128,8 +128,7 @@ class Bulks:
     def _leave(self, caller: int, took_s: float) -> None:
         """Counts the time that the process has spent on a participant's bulk.
 
-        If a bulk took long, only a part of its time is counted, because the bulk can have waited for an oracle or a
-        lock.
+        If a bulk took long, only a part of its time counts, because the bulk perhaps waited for an oracle or a lock.
         """
         with self._guard:
             self._open[caller] -= 1
@@ -152,7 +151,7 @@ class Bulks:
 
 
 def _sizes() -> Sizes:
-    """Returns two limits on the answers in progress: for one participant, and for all participants. Requests have the
-    same limits."""
+    """Returns two limits on the number of answers in progress: for one participant, and for all participants together.
+    For requests, the limits are the same."""
     own, of_all = max(settings.DFSP_OPEN_BULKS, 1), max(settings.WEB_BULKS, 1)
     return Sizes(of_all, shared=of_all, share=own - 1, waiting=2 * of_all, waiting_share=of_all)

@@ -1,11 +1,12 @@
 """Limits each DFSP's use of a web process.
 
 `DFSP_RATE` limits requests per second. `DFSP_STATE_RATE` limits requests per second for the state of a payment.
-`DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). A request beyond a limit
-gets 429, before the hub reads the body, checks the signature or sends a statement.
+`DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). If a request exceeds a
+limit, it gets 429 before the hub reads the body, checks the signature or sends an SQL statement.
 
-Callbacks (PUT, PATCH) to each participant have a separate rate, as large as the rate of that participant's requests. So
-one participant's requests never use up the rate of another participant that must answer these requests.
+Callbacks (PUT, PATCH) to each participant have a separate rate. This rate is as large as the rate of that participant's
+requests. So if one participant sends many requests, it does not use up the rate of another participant that must answer
+these requests.
 
 If a request exceeds a rate, the hub pauses for `DFSP_PAUSE_MS` before it sends the refusal. Without the pause, a sender
 that repeats its requests at once would use up the processor. A paused request occupies a thread, so a process limits
@@ -13,10 +14,10 @@ the number of paused requests. A paused request is one of its DFSP's open reques
 
 Each web process counts the requests of each authenticated caller separately (docs/decisions/0034).
 
-For each destination, the number of outbox messages that a DFSP has caused is also limited
-(`OUTBOX_PENDING_PER_SOURCE`). If too many of a DFSP's messages wait for a destination, the hub refuses the DFSP's
-further requests to this destination. If too many messages wait for the DFSP itself, the hub refuses all requests of the
-DFSP. But the hub never refuses a callback (PUT, PATCH) because of the limit on messages.
+For each destination, there is also a limit on the outbox messages that a DFSP has caused (`OUTBOX_PENDING_PER_SOURCE`).
+If too many of a DFSP's messages wait for a destination, the hub refuses the DFSP's further requests to this
+destination. If too many messages wait for the DFSP itself, the hub refuses all requests of the DFSP. But the hub never
+refuses a callback (PUT, PATCH) because of the limit on messages.
 """
 
 import random
@@ -114,8 +115,8 @@ class Limits:
     def _exceeded(self, caller: int, *, is_state_query: bool, callback_to: int | None) -> str | None:
         """Returns the limit that this request exceeds, if there is one.
 
-        A request that exceeds a rate still occupies a place among the open requests. If a participant has too many open
-        requests, a further request occupies no place.
+        If a request exceeds a rate, it still occupies a place among the open requests. If a participant has too many
+        open requests, its next request occupies no place.
         """
         with self._lock:
             count, now = self._open.get(caller, 0), self._clock()
@@ -151,9 +152,10 @@ class Limits:
 
 
 def _is_within(rate: float, spent_until: dict[K, float], caller: K, now: float, burst_s: float) -> bool:
-    """Returns whether one more request is within the caller's rate. If it is, counts the request.
+    """Returns whether one more request is within the caller's rate. If the request is within the rate, counts the
+    request.
 
-    A rate of 0 means that there is no limit. A caller that has sent nothing for a while may send the requests of
+    A rate of 0 means that there is no limit. If a caller has sent nothing for a while, it may send the requests of
     `burst_s` seconds at once, but always at least one request.
     """
     if not rate:

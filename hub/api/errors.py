@@ -1,7 +1,7 @@
-"""Turns every error into the API's own error body. One class holds the API's error code, and one handler makes the
+"""Turns every error into the API's own error body. One class holds the API's error code, and one function makes the
 error response.
 
-HTTP statuses by code: FSPIOP API v1.1, section 7.6, as the reference hub maps them.
+Each error code has one HTTP status: FSPIOP API v1.1, section 7.6, as the reference hub applies it.
 """
 
 from typing import Any
@@ -81,5 +81,5 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Responds as Django's handler400, when Django itself refuses a path or header."""
+    """Makes the response if Django itself refuses a path or a header (Django's handler400)."""
     return response_for(FspiopError(ErrorCode.MALFORMED_SYNTAX))

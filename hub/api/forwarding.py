@@ -1,7 +1,7 @@
 """Makes messages from views: a DFSP's message for another DFSP, or the hub's own callback.
 
 This module has no payment rules. Most functions of this module make a message from the view's request. `send` stores
-messages by one statement. A view may respond after `send` has returned.
+messages by one statement. A view may respond once `send` has returned.
 """
 
 import hashlib
@@ -66,10 +66,11 @@ def pass_on(
 ) -> Outgoing:
     """Returns the view's message for the recipient `to`.
 
-    If `error_path` is set, the message is a request, and the hub reports a failed delivery to this path.
+    If `error_path` is set, the message is a request. The hub then reports a failed delivery to this path.
 
-    The outbox counts the message for the participant that sent the original request, even if the message is an answer.
-    Raises FspiopError 2005 (429) if the caller has caused too many messages that wait for the recipient `to`.
+    The outbox counts the message for the participant that sent the original request. This is so even if the message is
+    an answer. Raises FspiopError 2005 (429) if the caller has caused too many messages that wait for the recipient
+    `to`.
     """
     check_destination(view.fspiop.destination, to.name)
     view.check_room_at(to.name)
@@ -95,7 +96,7 @@ def _if_pending(view: FspiopView) -> IfPending:
 
 
 def tell_caller(view: FspiopView, *, path: str, body: Mapping[str, object], subject: str, kind: str) -> Outgoing:
-    """Returns the hub's own callback to the view's caller, in the version that the caller requested."""
+    """Returns the hub's own callback to the view's caller, in the API version that the caller requested."""
     hub, if_pending = HubMessages(settings.HUB_NAME, datetime.now(UTC)), _if_pending(view)
     return hub.callback(
         view.requester, path, body, subject=subject, kind=kind, source_id=view.caller, if_pending=if_pending
@@ -117,7 +118,7 @@ def send(messages: Sequence[Outgoing]) -> None:
 
 
 def check_obeyed(view: FspiopView, outcome: Outcome) -> None:
-    """Raises FspiopError if the hub refused the view's message, and the sender gets no callback about the refusal."""
+    """Raises FspiopError if the hub refused the view's message and sends no callback about the refusal."""
     match outcome:
         case NotObeyed(error, detail):
             raise FspiopError(error, detail)

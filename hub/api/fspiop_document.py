@@ -115,7 +115,7 @@ def _callbacks(method: str, path: str, ours: dict[str, Any]) -> Iterator[tuple[s
 
 
 def _answered(method: str, path: str) -> tuple[str, str]:
-    """Returns the path of the answers to a request, and this path as an expression of OpenAPI."""
+    """Returns the path of the answers to a request, both as text and as an expression of OpenAPI."""
     if method == "post" and path in _CREATED:
         answered, name = _CREATED[path]
         first = answered[: answered.index("{")]

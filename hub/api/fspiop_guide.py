@@ -23,12 +23,12 @@ class Step:
 
     @property
     def short(self) -> str:
-        """The path without the rest of a long id."""
+        """Returns the path, but shortens a long id."""
         return self.path if len(self.path) < 34 else f"{self.path[:20]}…"
 
     @property
     def y_on(self) -> int:
-        """Where the hub's own message to the receiver is drawn."""
+        """The place at which the picture shows the hub's own message to the receiver."""
         return self.y + 8
 
 

@@ -1,11 +1,12 @@
 """Limits the number of DFSP requests that one web process handles at once.
 
-A web process refuses further requests before it does any work for them.
+If there are more requests, the web process refuses them before it does any work for them.
 
-Work in progress has priority: callbacks (PUT, PATCH) are still accepted when new work (POST, GET) is already refused.
-New work of a DFSP is also refused while the hub's messages and the DFSP's own messages both wait long for couriers
-(`hub.outbox.delivery_delay`). Under load, the hub refuses lookups first, then requests for terms, then transfers. So
-payments that have begun end before other payments begin. A refused request writes no row.
+Work in progress has priority: the hub still accepts callbacks (PUT, PATCH) when it already refuses new work (POST,
+GET). The hub also refuses new work of a DFSP while two kinds of messages wait long for couriers: the messages of the
+whole hub, and the DFSP's own messages (`hub.outbox.delivery_delay`). Under load, the hub refuses lookups first, then
+requests for terms, then transfers. So payments that have begun end before other payments begin. A refused request
+writes no row.
 """
 
 import threading

@@ -106,7 +106,7 @@ def dfsp_routes() -> list[URLPattern | URLResolver]:
 def resolver_of(first: str) -> URLResolver:
     """Returns the routes of one FSPIOP resource.
 
-    Django tries routes one after the other, and all FSPIOP resources together have forty routes.
+    Django tries routes one after the other, and the FSPIOP resources together have forty routes.
     """
     return URLResolver(RegexPattern(r"^/"), [each for each in dfsp_routes() if _first_of(each) == first])
 

@@ -5,8 +5,8 @@ to this certificate. The hub's operators have separate clients (`hub.administrat
 contain permissions (`scope`). A process issues tokens only for the APIs that it serves.
 
 Wrong secrets do not lock a client. A secret cannot be guessed, and a stranger must not be able to lock a client.
-The process compares secrets with copies in its memory. However many wrong secrets arrive, the process reloads the copy
-for operators' clients at most once a second. The process reloads the copy for DFSPs' clients at most once in
+The process compares secrets with copies in its memory. However many wrong secrets arrive, the process reads the hashes
+of operators' clients at most once a second. It reads the hashes of DFSPs' clients at most once in
 `CREDENTIALS_REFRESH_S`.
 """
 
@@ -97,7 +97,7 @@ def _check_head(request: HttpRequest) -> None:
 def _scopes_asked_for(request: HttpRequest) -> list[str]:
     """Reads and checks the form of a token request. Returns the scopes that the client requests, if it requests any.
 
-    Call this function only after the client is authenticated, because an incomplete form occupies a thread.
+    Call this function only after the authentication of the client, because an incomplete form occupies a thread.
     """
     try:
         form = parse_qs(request.body.decode("ascii"), strict_parsing=True, max_num_fields=20)

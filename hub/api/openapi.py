@@ -59,10 +59,11 @@ class StaffScheme(OpenApiAuthenticationExtension):
 
 class Schema(AutoSchema):
     """Names each OpenAPI operation by its method and path, because some resources have operations for one object and
-    for a bulk."""
+    for many objects."""
 
     def get_description(self) -> str:  # type: ignore[override]
-        """Returns no description: the views' docstrings are about the hub's code. The summary is for integrators."""
+        """Returns no description, because the docstrings of views are about the hub's code. The summary is for
+        integrators."""
         return ""
 
     def get_operation_id(self) -> str:
@@ -109,7 +110,7 @@ _NULL = {"type": "null"}
 
 
 def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
-    """Returns the JSON schema of a typed message. The schemas of the message's parts are inline.
+    """Returns the JSON schema of a typed message. The schemas of the message's parts are included in it.
 
     In FSPIOP messages, no field is nullable.
     """
@@ -235,8 +236,8 @@ def administration_schema(
 ) -> Callable[[F], F]:
     """Describes one HTTP method of an administration API. `query` names the method's filters.
 
-    `two_people` has the method's kinds of change for which TWO_PEOPLE may require a second person. The set `two_people`
-    is empty if one person may make the change alone, also in the portal. Every method that makes changes must state
+    `two_people` has the method's kinds of change for which TWO_PEOPLE may require a second person. If one person may
+    make the change alone, also in the portal, the set `two_people` is empty. Every method that makes changes must state
     `two_people` (`hub.api.access_rule_check`).
     """
     waits = {202: OpenApiResponse(APPROVAL_SCHEMA, description="Waits for a second person")} if two_people else {}

@@ -5,9 +5,10 @@ Counts each failed attempt to sign in for a quarter of an hour. Each failed atte
 - attempts with any name from this address
 - attempts with this name from all addresses where nobody has signed in with this name
 
-An attacker whose address differs from a person's address can reach only the third limit for this person. The third
-limit does not apply to a person who has signed in from this address before. If a person has signed in with a browser
-before, this browser has a separate count. Attempts with other browsers do not change this count.
+If an attacker's address differs from a person's address, the attacker can reach only the third limit for this person.
+The third limit does not apply to a person who has signed in from this address before. If a person has signed in with a
+browser before, the failed attempts with this browser have a separate count. Attempts with other browsers do not change
+this count.
 """
 
 import hashlib
@@ -57,11 +58,11 @@ class Attempt:
     most_elsewhere: int
 
     def begin(self) -> bool:
-        """Counts an attempt as failed before the password is checked, so that parallel attempts cannot evade the limit.
+        """Counts an attempt as failed before the password is checked. So parallel attempts cannot evade the limit.
         `succeed` removes the failure.
 
         Returns False if too many attempts have failed. If the method returns False, the caller must not check the
-        password. This method is for people, who make one attempt at a time.
+        password. This method is for people, because a person makes one attempt at a time.
         """
         try:
             return self._count_failure()
@@ -81,7 +82,7 @@ class Attempt:
     def is_open(self) -> bool:
         """Returns whether an attempt is allowed. The method `end` records the attempt's result.
 
-        This method is for programs, which can make many attempts at once.
+        This method is for programs, because a program can make many attempts at once.
         """
         try:
             return all(int(cache.get(key, 0)) < most for key, most in self._places())
@@ -100,8 +101,8 @@ class Attempt:
     def _count_failure(self) -> bool:
         """Counts a failed attempt to sign in.
 
-        After one of the three limits is reached, the later subjects are not counted. So one address cannot reach the
-        third limit.
+        If one of the three limits is reached, the attempt does not count for the remaining limits. So one address
+        cannot reach the third limit.
         """
         return all(_count(key) <= most for key, most in self._places())
 

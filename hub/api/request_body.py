@@ -1,6 +1,6 @@
 """Checks the size and encoding of a request, before its body is parsed (FSPIOP API v1.1, section 3.2.1).
 
-This module reads the web server's own stream, because Django would keep the bytes in its request object.
+This module reads the stream of the web server, because Django would keep the bytes in its request object.
 """
 
 import threading
@@ -72,10 +72,10 @@ def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
 
 
 def pass_over(request: HttpRequest, most: int) -> None:
-    """Reads and discards a refused body, because a sender that still sends might not see the response.
+    """Reads and discards a refused body. Otherwise a sender that is still sending might not see the response.
 
-    Only a few refused bodies are read at a time, because a body can be slow and its sender is not authenticated. The
-    connections of other refused requests are closed at once.
+    The hub reads only a few refused bodies at a time, because a body can be slow and its sender is not authenticated.
+    It closes the connections of other refused requests at once.
     """
     if not _passing_over.acquire(blocking=False):
         return

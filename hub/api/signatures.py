@@ -1,11 +1,12 @@
 """Checks FSPIOP-Signature over the received bytes, the method, the path and the headers that the hub forwards.
 
-The message's receiver verifies the signature again, so the hub refuses a signature that would fail at the receiver.
+The receiver of the message verifies the signature again. So the hub refuses a signature that would fail at the
+receiver.
 
 `SIGNATURES` is "required", "checked" (a present signature must be valid) or "ignored". GET and DELETE have no body and
-are not signed (API Signature v1.1, section 3). The reference's libraries cannot sign GET and DELETE. A DELETE changes
-data, although the reference's libraries do not sign it. If neither a certificate nor a token proves who sent a DELETE,
-the DELETE must be signed with an empty body.
+are not signed (API Signature v1.1, section 3). The libraries of the reference hub cannot sign GET and DELETE. A DELETE
+changes data, although the libraries of the reference hub do not sign it. If neither a certificate nor a token proves
+who sent a DELETE, the DELETE must be signed with an empty body.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,8 +39,8 @@ def check(
 ) -> str | None:
     """Raises FspiopError 3105 if a required signature is missing, or if a signature does not fit this request.
 
-    Returns the signed URI, or None if the request has no signature. The argument `forwarded` returns the headers that
-    the hub forwards with the message.
+    Returns the signed URI, or None if the request has no signature. The argument `forwarded` is a function that returns
+    the headers that the hub forwards with the message.
     """
     if settings.SIGNATURES == "ignored":
         return None

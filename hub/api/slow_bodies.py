@@ -1,14 +1,14 @@
-"""Ends a thread's wait for a slow request body. After `BODY_DEADLINE_S`, shuts the connection for reading, so that the
-thread can serve other requests.
+"""Ends the wait of a thread for a slow request body. After `BODY_DEADLINE_S`, shuts the connection for reading, so that
+the thread can serve other requests.
 
 granian does not limit how slowly a body arrives, and a WSGI thread waits for the body. A WSGI request does not name its
 connection, because REMOTE_ADDR has no port. So this module searches for the connection in the kernel's list of the
 process's connections.
 
-While a body is overdue, this module examines the connections from the sender's address. This module shuts each
-connection on which the process has sent nothing for longer than any request takes. The waiting thread then receives the
-incomplete body and responds, and granian closes the connection. No other request is disturbed: requests in progress get
-their responses earlier, and on an idle connection no client waits for a response.
+While a body is overdue, this module examines the connections that come from the sender's address. This module shuts
+each connection on which the process has sent nothing for longer than any request takes. The waiting thread then
+receives the incomplete body and responds, and granian closes the connection. This disturbs no other request. Requests
+in progress get their responses earlier, and on an idle connection no client waits for a response.
 
 This module works only on Linux (TCP_INFO), and does not work with a Unix socket. This module works only with HTTP/1. In
 HTTP/1, a server sends no data before the response.
@@ -50,8 +50,8 @@ _TCP_INFO = struct.Struct("44xI4xI96xII")
 class Input:
     """A request's `wsgi.input`.
 
-    This object contains the time at which a thread began to wait for a body. When a piece of the body arrives, the
-    recorded time does not change.
+    An object with the time at which a thread began to wait for a body. When a piece of the body arrives, this time does
+    not change.
     """
 
     __slots__ = ("_address", "_began", "_input", "_port")
@@ -101,8 +101,8 @@ class Connection:
 
 
 class Waits:
-    """All threads that wait for bodies and all connections without a response. For each thread and each connection, the
-    object stores when the wait began."""
+    """All threads that wait for bodies, and all connections without a response. For each thread and each connection,
+    the object stores when the wait began."""
 
     def __init__(self, *, is_watching: bool = True) -> None:
         self._is_watching = is_watching and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.exists()
@@ -212,7 +212,7 @@ def connections_to(ports: set[int]) -> Iterator[list[Connection]]:
 def _channel_of(descriptor: int) -> socket.socket | None:
     """Returns a copy of a file descriptor.
 
-    The original file descriptor can refer to another file a moment later, but a copy always refers to the same file.
+    A moment later, the original file descriptor can refer to another file. The copy always refers to the same file.
     """
     try:
         copy = os.dup(descriptor)
@@ -248,7 +248,7 @@ def _connection_of(channel: socket.socket, ports: set[int]) -> Connection | None
 
 
 def _plain(address: str) -> str:
-    """Returns an address in one spelling, because the socket and the web server spell addresses differently."""
+    """Returns an address in one spelling, because the socket and the web server use different spellings."""
     try:
         found = ip_address(address)
     except ValueError:

@@ -2,10 +2,11 @@
 key.
 
 A token contains the name of its client. If the client presented a certificate, the token also contains the
-certificate's SHA-256 (RFC 8705). The hub does not store tokens. Whenever a token is used, the hub checks the client's
-credential. So the tokens of a revoked credential become invalid within seconds.
+certificate's SHA-256 (RFC 8705). The hub does not store tokens. Whenever a caller uses a token, the hub checks the
+credential of the token's client. So the tokens of a revoked credential become invalid within seconds.
 
-Tokens of DFSPs and tokens of the hub's operators have different keys, so the hub cannot confuse the two kinds.
+Tokens of DFSPs and tokens of the hub's operators are signed with different keys. So the hub cannot confuse the two
+kinds.
 """
 
 import base64
@@ -47,7 +48,7 @@ class OperatorsToken:
 
 
 class BadToken(Exception):
-    """Raised for a token that this hub did not issue, or that it issued for another purpose."""
+    """Raised for a token that this hub did not issue, or that this hub issued for another purpose."""
 
 
 def issue(*, client_key: str, participant: str, certificate_sha256: str | None) -> str:

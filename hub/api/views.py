@@ -1,8 +1,8 @@
 """The base class of every FSPIOP view.
 
-First the view checks the declared size, then the headers and versions, then the caller, and then the limits. After the
-checks of headers, caller and limits, the view receives the body and checks the signature over the body's bytes. A view
-parses the body only after all other checks.
+First the view checks the declared size of the body, then the headers and versions, then the caller, and then the
+limits. After the checks of headers, caller and limits, the view receives the body and checks the signature over the
+body's bytes. A view parses the body only after all other checks.
 """
 
 import time
@@ -40,8 +40,8 @@ participants."""
 
 
 class NoNegotiation(BaseContentNegotiation):
-    """A response is always JSON, whatever the Accept header contains. In FSPIOP, a requester negotiates only the
-    version (`fspiop.versions`)."""
+    """A response is always JSON, even if the Accept header names another format. In FSPIOP, a requester negotiates only
+    the version (`fspiop.versions`)."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return None
@@ -62,9 +62,9 @@ def _key_of(name: str) -> str:
 class PlainView(APIView):
     """An API view that is freed as soon as its request has ended.
 
-    DRF's request refers to its view for parsers. A DRF view refers to its request, to its response, and to its own
-    method `head`. Reference cycles keep a body in memory until Python's garbage collector runs. The hub lets the
-    garbage collector run rarely (`hub.process_tuning`).
+    The request object of DRF refers to its view, to find the parsers. The view object of DRF refers to its request, to
+    its response, and to its own method `head`. Such reference cycles keep a body in memory until Python's garbage
+    collector runs. The hub lets the garbage collector run rarely (`hub.process_tuning`).
     """
 
     content_negotiation_class = NoNegotiation
@@ -148,8 +148,8 @@ class FspiopView(PlainView):
         return response
 
     def _sender(self, request: HttpRequest) -> str | None:
-        """Returns the participant that has proved to be the sender, also if the hub refused the request for another
-        reason. Returns None for a stranger."""
+        """Returns the participant that has proved to be the sender. This works even if the hub refused the request for
+        another reason. Returns None if the sender is a stranger."""
         if "caller" in self.__dict__:
             return self.fspiop.source
         if settings.PARTICIPANT_AUTH:
@@ -242,7 +242,7 @@ class FspiopView(PlainView):
         return message
 
     def digest(self) -> bytes:
-        """Returns a digest of the message. Two texts of one message have equal digests, for example two JSON texts that
+        """Returns a digest of the message. Two texts of one message have equal digests. For example, two JSON texts
         differ only in spaces."""
         content = iso20022.content(self.raw_body) if self._is_iso20022 else self._json
         return strictjson.digest(content)

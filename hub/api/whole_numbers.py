@@ -31,7 +31,7 @@ def whole_number(value: object) -> int | None:
 
 
 def decode(kind: type, value: object) -> Any:
-    """Reads a `WholeNumber`. msgspec cannot read this type itself."""
+    """Reads a `WholeNumber`. The library msgspec cannot read this type without help."""
     if not issubclass(kind, WholeNumber):
         # With this error, a hook reports that it does not know the type.
         raise NotImplementedError(f"no element is a {kind}")

@@ -1,7 +1,7 @@
 """A WSGI handler and a request class that leave out the parts of Django's work that a hub does not need.
 
-Django's usual work for a request takes more CPU time than the hub's set-based transaction for the message.
-docs/decisions/0014 has the figures. The hub handles each request as it would with Django's own handler.
+For each request, Django's usual work takes more CPU time than the hub's own transaction for the message.
+docs/decisions/0014 has the figures. The result of a request is the same as with Django's own handler.
 """
 
 from collections.abc import Callable, Iterable
@@ -60,7 +60,7 @@ class LeanHandler(WSGIHandler):
     """Django's handler. A DFSP's request and its response pass directly between the web server and the view, without
     middleware.
 
-    The handler returns a complete response, so it has no work after the server has sent this response.
+    The handler returns a complete response, so it has no work left after the server has sent the response.
     """
 
     request_class = LeanRequest

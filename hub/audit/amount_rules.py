@@ -1,4 +1,5 @@
-"""How many people a change needs because of its amount. The setting THREE_PEOPLE_FROM names an amount per currency."""
+"""Decides how many people a change needs because of its amount. The setting THREE_PEOPLE_FROM names an amount per
+currency."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +12,7 @@ _AMOUNTS = ("amount", "ndc")  # the names of amounts in payloads, in ten-thousan
 
 
 def checkers_for(payload: Mapping[str, Any]) -> int:
-    """Returns how many people must approve a change, in addition to its requester."""
+    """Returns how many people, besides the requester, must approve a change."""
     least: Mapping[str, int] = settings.THREE_PEOPLE_FROM
     if any(currency in least and amount >= least[currency] for currency, amount in amounts_in(payload)):
         return 2

@@ -100,7 +100,7 @@ def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], No
     """Approves the request and makes the change in one transaction. If `perform` raises an exception, the request
     continues to wait for approval.
 
-    If the request needs more people, records this person's approval, and the request waits for the others.
+    If the request needs more people, records only this person's approval, and the request waits for the other people.
     """
     approval = _lock_open(approval_id)
     asker = approval.maker or approval.holder
@@ -153,7 +153,7 @@ def withdraw_by_itself(approval_id: int, *, why: str) -> Approval:
 
 
 def waiting() -> list[Approval]:
-    """Returns the requests that wait for approval, the oldest first. At most `_MOST_WAITING` of them."""
+    """Returns the requests that wait for approval, the oldest first. Returns at most `_MOST_WAITING` requests."""
     found = Approval.objects.filter(state=Approval.State.PENDING, expires_at__gt=_now())
     return list(found.order_by("id")[:_MOST_WAITING])
 

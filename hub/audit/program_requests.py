@@ -25,7 +25,7 @@ _kinds: dict[str, TryOut] = {}
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """An API client or a command: its name in the audit trail, and the person who has its secret."""
+    """An API client or a command, with its name in the audit trail and the person who has its secret."""
 
     name: str
     holder_id: int | None = None
@@ -62,8 +62,8 @@ def ask_where_needed(
     raises `Waits`.
 
     If the change is impossible now, raises the same FspiopError as the change itself. If `has_own_id` is true, the
-    payload has an id that is used only once. So a repeated call finds the earlier change request by this id, even after
-    its approval.
+    payload has an id that is used only once. So if the call is repeated, the hub finds the earlier change request by
+    this id, even after the approval of that request.
     """
     if settings.TWO_PEOPLE == EVERYWHERE:
         raise Waits(
@@ -82,12 +82,12 @@ def ask(
     most_waiting: int | None = None,
     is_checked: bool = False,
 ) -> Approval:
-    """Requests the change whatever value the setting TWO_PEOPLE has. Raises the errors of `ask_where_needed` except
+    """Requests the change, regardless of the setting TWO_PEOPLE. Raises the errors of `ask_where_needed` except
     `Waits`.
 
     Raises FspiopError 2005 (429) if MOST_WAITING or `most_waiting` requests of this program already wait for approval.
-    If `is_checked` is true, the caller has checked that the change is possible. The function `ask` then does not check
-    the change again.
+    If `is_checked` is true, the caller has checked that the change is possible. In this case, the function `ask` does
+    not check the change again.
     """
     most_waiting = MOST_WAITING if most_waiting is None else most_waiting
     mine = Approval.objects.filter(client=program.name)

@@ -39,9 +39,11 @@ def record(action: str, *, subject: str, actor: str, before: Any = None, after: 
 
 @transaction.atomic
 def record_all(changes: Sequence[Change], *, actor: str, address: str = "") -> list[Entry]:
-    """Adds one entry for each change, in this order. The number of SQL statements does not depend on their number.
+    """Adds one entry for each change, in this order. The number of SQL statements does not depend on the number of
+    changes.
 
-    Locks the audit trail until the end of the transaction. So the caller acquires all its other locks before.
+    Locks the audit trail until the end of the transaction. So the caller must acquire all its other locks before this
+    call.
     """
     if not changes:
         return []
@@ -70,7 +72,8 @@ def record_all(changes: Sequence[Change], *, actor: str, address: str = "") -> l
 
 
 def broken_links() -> Iterator[Entry]:
-    """Finds entries that were changed after they were written, or whose hash does not fit the previous entry."""
+    """Finds entries that were changed after they were written. Also finds entries whose hash does not fit the previous
+    entry."""
     previous = _GENESIS
     # The entries' values are read as text. If `record` did not write a value, Python perhaps cannot parse it, but the
     # other entries must still be checked.

@@ -1,8 +1,8 @@
-"""Like a courier, sends a test message to a DFSP's endpoint. Reports the response. The test message changes nothing at
-the DFSP.
+"""Sends a test message to a DFSP's endpoint, in the same way as a courier. Reports the response. The test message
+changes nothing at the DFSP.
 
 The test message is an error about the registration of an alias that nobody has registered. Every FSPIOP implementation
-accepts such an error. The hub signs the test message, so a DFSP that checks signatures also checks the hub's key.
+accepts such an error. The hub signs the test message. So a DFSP that checks signatures also checks the hub's key.
 """
 
 import asyncio
@@ -43,8 +43,8 @@ _last: dict[int, float] = {}
 
 
 def check(participant: Participant) -> CallbackCheck:
-    """Calls the participant's endpoint. Raises FspiopError 2005 if this participant requests too many checks, or if all
-    participants together do."""
+    """Calls the participant's endpoint. Raises FspiopError 2005 if this participant, or all participants together,
+    request too many checks."""
     path = f"/participants/ALIAS/callback-check-{secrets.token_hex(8)}/error"
     url = url_for(queries.endpoints_of([participant.pk])[participant.pk], _METHOD, path)
     if url is None:
@@ -61,7 +61,8 @@ def check(participant: Participant) -> CallbackCheck:
 
 
 def _count(participant_id: int) -> None:
-    """Raises FspiopError 2005 if the participant requested another check too recently, at any process of the hub."""
+    """Raises FspiopError 2005 if the participant requested another check too recently, even at another process of the
+    hub."""
     now = time.monotonic()
     is_early = now - _last.get(participant_id, -EVERY_S) < EVERY_S
     if not is_early:
@@ -128,7 +129,7 @@ async def _request(key: HubKey, message: Claimed, url: str) -> Reply:
 
 
 def _error_in(reply: Reply) -> tuple[str | None, str | None]:
-    """Returns the code and text of an error of the API. Does not return any other body, because the body can come from
+    """Returns code and text from a body that is an error of the API. Ignores any other body, because it can come from
     any server."""
     if 200 <= reply.status < 300:
         return None, None

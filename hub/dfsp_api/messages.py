@@ -65,7 +65,7 @@ class Certificates(_Response, kw_only=True):
 
 
 class SigningKey(_Response, kw_only=True):
-    """`keyId` is the SHA-256 of the key's SubjectPublicKeyInfo. The validity of the hub's own key has no end."""
+    """`keyId` is the SHA-256 of the key's SubjectPublicKeyInfo. The hub's own key is valid without an end."""
 
     participant: str
     key_id: str

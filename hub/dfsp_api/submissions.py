@@ -28,13 +28,13 @@ _CHANGES = {"sign_certificate": "signCertificate", "add_credential": "addSigning
 
 
 def program_of(participant: Participant) -> Program:
-    """Returns the name that the audit trail shows for a participant that submits certificates and keys."""
+    """Returns the participant's name in the audit trail for its own submissions."""
     return Program(f"DFSP {participant.name}")
 
 
 def submit(participant: Participant, change: str, payload: dict[str, Any], *, reason: str) -> Submission:
-    """Stores a DFSP's submission, which the caller of this function must have checked. If the same submission already
-    waits for approval, returns the waiting submission.
+    """Stores a DFSP's submission. The caller of this function must have checked the submission. If the same submission
+    already waits for approval, returns the waiting submission.
 
     Raises FspiopError 2005 (429) if too many submissions of this participant wait for approval.
     """

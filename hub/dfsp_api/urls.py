@@ -1,4 +1,4 @@
-"""The URLs below /dfsp/v1 that do not use the ledger."""
+"""The URLs below /dfsp/v1 whose views do not use the ledger."""
 
 from django.urls import path
 

@@ -93,8 +93,8 @@ class SigningRequestsView(DfspView):
 class CertificatesView(DfspView):
     @dfsp_schema(TAG, summary="List the caller's certificates, and the hub's authority", answer=messages.Certificates)
     def get(self, request: Request) -> HttpResponse:
-        """Returns the certificates. The response lacks the certificate of the authority if this process has no setting
-        for the certificate's file."""
+        """Returns the certificates. If this process has no setting for the file of the authority's certificate, the
+        response lacks this certificate."""
         rows = Credential.objects.filter(participant_id=self.caller, kind=Credential.Kind.CERTIFICATE)
         found = [submissions.certificate_shown(credential) for credential in rows.order_by("pk")]
         return answer(messages.Certificates(certificates=found, authority=_authority()))

@@ -1,6 +1,6 @@
 """/participants/{name}/credentials: lists, registers and revokes a participant's credentials.
 
-The Mojaloop API has no requests for credentials.
+The Mojaloop API has no requests about credentials.
 
 Only the response to the POST that creates a client contains the client's secret.
 """
@@ -67,7 +67,7 @@ def _show(credential: Credential) -> dict[str, Any]:
 
 
 def _not_kept(response: HttpResponse) -> HttpResponse:
-    """Forbids caches to store the response, because it contains a secret."""
+    """Forbids caches to store the response, because the response contains a secret."""
     response["Cache-Control"] = "no-store"
     return response
 

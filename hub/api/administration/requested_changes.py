@@ -1,6 +1,6 @@
 """/approvals: reports the state of changes that programs have requested (only if TWO_PEOPLE is everywhere).
 
-People approve or reject the changes that programs request only in the portal.
+Only in the portal can people approve or reject the changes that programs request.
 """
 
 from django.db.models import QuerySet
@@ -18,8 +18,8 @@ _LARGEST_ID = 2**63 - 1
 
 
 def _of_programs() -> "QuerySet[Approval]":
-    """Returns only the change requests that programs made. Only the portal shows the change requests that people
-    made."""
+    """Returns only the change requests that programs made. The change requests that people made are shown only in the
+    portal."""
     return Approval.objects.exclude(client="").select_related("maker")
 
 

@@ -1,7 +1,7 @@
 """Authenticates Django's staff at the administration APIs in development, by a two-factor session or a password.
 
-In production a password alone must not change balances, so administration clients authenticate instead
-(`hub.api.administration.client_authentication`).
+In production a password alone must not be enough to change balances. So in production administration clients
+authenticate instead (`hub.api.administration.client_authentication`).
 """
 
 from typing import Any

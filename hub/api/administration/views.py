@@ -1,7 +1,7 @@
 """The base class of the hub's administration APIs: permissions, strict JSON, errors in the API's own form.
 
-If TWO_PEOPLE is everywhere, these APIs only create a request for a change that needs two people in the portal
-(`needs_two`).
+If TWO_PEOPLE is everywhere, and a change needs two people in the portal, these APIs only create a request for the
+change (`needs_two`).
 """
 
 from collections.abc import Callable
