@@ -2,8 +2,8 @@
 participant, and so on.
 
 So one participant's long backlog does not delay the rows of other participants. If only one participant has overdue
-rows, the tick processes only this participant's rows. For each participant, the SQL statement reads at most as many
-rows as the tick may process. The SQL statement uses an index that begins with the participant.
+rows, the tick processes only this participant's rows. For each participant, the SQL statement reads no more rows than
+the tick may process. The SQL statement uses an index that begins with the participant.
 """
 
 from collections.abc import Sequence
@@ -29,11 +29,11 @@ def overdue(
 ) -> list[str]:
     """Returns the keys of up to `most` overdue rows.
 
-    Selects a row of each participant in turn, and each participant's oldest row first.
+    Takes one row of each participant in turn. Of each participant's rows, takes the oldest first.
 
     The SQL statement locks no row.
 
-    Leaves out rows that the batch skips at present. `of` is the name of the column that contains a row's participant.
+    Leaves out rows that the batch skips now. `of` is the name of the column that contains a row's participant.
     `parameters` are the parameters of all conditions, in the order of `ways`.
     """
     is_tried = not_skipped(batch, f"{table}.{key}")

@@ -2,8 +2,8 @@
 delivers nothing.
 
 Without this module, a reservation is released on time only if beat, broker and worker all work. So each worker process
-runs the ticks itself when no worker process has received a tick for a while. A tick only looks for due work, so two
-ticks at the same time do no harm. A tick without due work costs a few reads.
+runs the ticks itself when no worker process has received a tick for a while. A tick only looks for due work. So if two
+ticks run at the same time, they do no harm. A tick without due work costs a few reads.
 """
 
 import random
@@ -60,7 +60,7 @@ def run_all(ticks: Sequence[Callable[[], object]], *, before_each: Callable[[], 
     """Runs the given ticks one after the other, and calls `before_each` before each tick.
 
     Each run begins with a different tick, and begins no further tick after `_MOST_S` seconds. The next run begins with
-    a tick that this run did not reach. So a tick that takes long, or fails, does not stop the other ticks.
+    a tick that this run did not reach. So if a tick takes long or fails, it does not stop the other ticks.
     """
     until = time.monotonic() + _MOST_S
     first = random.randrange(len(ticks)) if ticks else 0  # noqa: S311 (no secret)

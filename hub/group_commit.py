@@ -1,8 +1,8 @@
 """Commits commands in groups: commands that arrive while one group commits form the next group.
 
-An engine processes one group at a time, in its own thread and on its own database connection. Each group of commands is
-one database transaction. `submit` returns after the commit, so every outcome that a caller receives is durable. A group
-of one command runs through the same code as a large group.
+An engine has its own thread and its own database connection. It processes one group at a time. Each group of commands
+is one database transaction. `submit` returns after the commit, so every outcome that a caller receives is durable. A
+group of one command runs through the same code as a large group.
 """
 
 import threading
@@ -47,8 +47,8 @@ _SHORTER = "SELECT set_config(%s, least(nullif(setting::int, 0), %s)::text, fals
 
 
 class LostRace(Exception):
-    """Raised if the database refused a decision because the rows had changed since the engine read them. The refused
-    decision was not stored.
+    """Raised if the database refused a decision, because the rows had changed after the engine read them. The database
+    has not stored the refused decision.
 
     The engine must repeat the decision.
     """
@@ -58,7 +58,7 @@ def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], N
     """Runs a whole transaction and returns its result.
 
     Repeats the transaction if another transaction changed its rows, up to `attempts` runs in total. If `waits_again` is
-    false, a transaction that waited too long for a lock is not repeated.
+    false and the transaction waited too long for a lock, it is not repeated.
 
     `lost` is called with the name of each lost race.
     """
@@ -78,8 +78,8 @@ def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], N
 def _race_lost(error: BaseException) -> str | None:
     """Returns the name of the conflict with another transaction, or None if the error is of another kind.
 
-    The caller keeps this name instead of the error. An error keeps its stack frames in memory, and the frames keep the
-    group's messages.
+    The caller keeps this name instead of the error. An error would keep its stack frames in memory, and the frames
+    would keep the messages of the group.
     """
     reason = error if isinstance(error, LostRace) else error.__cause__
     is_lost = isinstance(reason, (LostRace, *_LOST_IN_POSTGRESQL)) or is_outdated(error)
@@ -127,7 +127,7 @@ class Engine(ABC, Generic[C, R]):
         """Returns the command's outcome after its transaction is durable.
 
         Raises FspiopError 2003 or 2004 if the database did not respond. After these errors, the requester does not know
-        the outcome, and repeats its message or sends a GET request.
+        the outcome. It repeats its message, or sends a GET request.
         """
         waiting: Waiting[C, R] = Waiting(command, Future())
         with self._arrived:
@@ -168,9 +168,9 @@ class Engine(ABC, Generic[C, R]):
         self._last_ended = time.monotonic()
 
     def _check_connection(self) -> None:
-        """Lets Django check an idle connection, because PostgreSQL was perhaps restarted while the connection was idle.
+        """Lets Django check an idle connection, because PostgreSQL was perhaps restarted in the meantime.
 
-        Without the check, the first command after a restart of PostgreSQL would fail, even long after the restart.
+        Without this check, the first command after a restart of PostgreSQL would fail, even long after the restart.
         """
         if time.monotonic() - self._last_ended > _IDLE_S:
             connection.close_if_unusable_or_obsolete()
@@ -194,9 +194,9 @@ class Engine(ABC, Generic[C, R]):
         """Returns the shortest permitted time from the beginning of the previous group to the beginning of the next
         group.
 
-        A commit takes the same work for any number of commands. So the engine waits for more commands if many commands
-        arrive. If only some commands arrive, the engine waits longer while the processors are busy. If a single command
-        arrives, the engine does not wait for more commands.
+        A commit takes the same work for one command as for many commands. So the engine waits for more commands if many
+        commands arrive. If a few commands arrive, the engine waits longer while the processors are busy. If a
+        single command arrives, the engine does not wait for more commands.
         """
         pace_s = self._pace_s()
         if self._last_size >= _CROWD:
@@ -235,13 +235,13 @@ class Engine(ABC, Generic[C, R]):
         self._settle(group[half:], until=until)
 
     def _part(self, group: list[Waiting[C, R]], error: Exception, *, until: float | None) -> None:
-        """Divides a group in which some rows were locked or made a statement slow. No change of the failed group was
-        stored.
+        """Divides a group in which some rows were locked, or some rows made a statement slow. The database has stored
+        no change of the failed group.
 
-        If the short timeouts caused the failure, perhaps no row is locked, and only the machine is slow. So the engine
-        first repeats the group with the usual timeouts. While a row stays locked, this repetition delays other
-        messages, so the engine makes it at most once in `_WARY_S` seconds. The engine shortens the timeouts again only
-        after a failure with the usual timeouts.
+        If the failure came from the short timeouts, perhaps no row is locked, and only the machine is slow. So the
+        engine first repeats the group with the usual timeouts. While a row stays locked, this repetition delays other
+        messages. So the engine repeats a group in this way at most once in `_WARY_S` seconds. The engine shortens the
+        timeouts again only after a failure with the usual timeouts.
         """
         now, is_whole = time.monotonic(), until is None
         until = now + _PARTING_S if until is None else until
@@ -261,8 +261,8 @@ class Engine(ABC, Generic[C, R]):
         _refuse(group, "this object is busy; send the message again")
 
     def _set_timeouts(self) -> None:
-        """Shortens the timeouts of this thread's connection while a row is perhaps still locked or a statement still
-        slow."""
+        """Shortens the timeouts of this thread's connection for a while, because a row is perhaps still locked or a
+        statement is still slow."""
         if self._wary_until is None:
             return
         if time.monotonic() < self._wary_until:

@@ -1,9 +1,9 @@
 """Pauses requests to a server that does not respond. Each pause is twice as long as the previous pause, until the
 server responds. Pure.
 
-The pauses of callback destinations (`hub.outbox.destination_pauses`) and of oracles (`directory.oracle_pauses`) use
-this module. Each of these two modules decides which failures cause a pause, which requests a pause stops, and which
-requests are sent after a pause.
+Two modules use this module: `hub.outbox.destination_pauses` for callback destinations, and `directory.oracle_pauses`
+for oracles. Each of these two modules decides three things: the failures that cause a pause, the requests that wait
+during a pause, and the requests that are sent after a pause.
 """
 
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ class GrowingPause:
         """Begins the next pause, which is twice as long as the previous pause. Returns the new pause's length in
         seconds.
 
-        If a pause is in progress, begins no pause and returns 0. A request that fails during a pause was sent before
-        the pause, and does not make the pause longer.
+        If a pause is in progress, begins no pause and returns 0. If a request fails during a pause, it was sent before
+        the pause, so it does not make the pause longer.
         """
         if self.is_on(now):
             return 0.0

@@ -44,7 +44,7 @@ _ask_database = _Database().ask
 
 
 def health(request: HttpRequest) -> JsonResponse:
-    """Responds with 200 if every part of the hub works, otherwise with 503. The body has the form of the reference
+    """Responds with 200 if every part of the hub works, and otherwise with 503. The body has the form of the reference
     hub's /health.
 
     To accept payments, the hub needs only the database. If the broker is down, callbacks are delayed by at most a
@@ -74,13 +74,13 @@ def _report(parts: Mapping[str, Callable[[], bool]]) -> JsonResponse:
 
 
 def live(request: HttpRequest) -> JsonResponse:
-    """Returns 200 as long as this process can respond. Systems that restart failed processes request /health/live."""
+    """Returns 200 as long as this process can respond. Programs that restart failed processes request /health/live."""
     return JsonResponse({"status": "OK"})
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """Returns 200 if this process can accept payments, otherwise 503. Systems that route requests to processes request
-    /health/ready.
+    """Returns 200 if this process can accept payments, and otherwise 503. Programs that route requests to processes
+    request /health/ready.
 
     Checks only the database, because a hub without its broker still accepts and delivers payments.
     """

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """An invariant: a sentence that must be true of all rows, and the SQL that finds the rows for which the sentence is
-    false."""
+    """An invariant: a sentence that must be true for all rows, and the SQL that finds the rows for which the sentence
+    is false."""
 
     name: str
     sentence: str
@@ -14,7 +14,7 @@ class Invariant:
 
 
 def fits(fulfilment: str, condition: str) -> str:
-    """Returns SQL that is true if the fulfilment's SHA-256 is the condition, and false if the fulfilment cannot be
+    """Returns SQL that is true if the condition is the SHA-256 of the fulfilment, and false if the fulfilment cannot be
     decoded."""
     octets = f"decode(translate({fulfilment}, '-_', '+/') || '=', 'base64')"
     hashed = f"rtrim(translate(encode(sha256({octets}), 'base64'), '+/', '-_'), '=')"

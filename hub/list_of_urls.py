@@ -1,4 +1,5 @@
-"""Lists the project's URLs. The checks of access rules use this list, because each URL must have an access rule."""
+"""Lists the project's URLs. The checks of access rules use this list of URLs, because each URL must have an access
+rule."""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,7 @@
 """The view of /metrics.
 
-When Prometheus requests the metrics, the hub reads the gauges from the database, because one process has only a part of
-these values.
+When Prometheus requests the metrics, the hub reads the gauges from the database, because a single process knows only a
+part of the values.
 """
 
 import os
@@ -38,11 +38,11 @@ def is_shared() -> bool:
 class Gauges:
     """The metrics about the present state of the outbox and the reservations.
 
-    If the database does not respond, the response of /metrics contains no gauges of this class.
+    If the database does not respond, the response of /metrics contains none of these metrics.
 
     This class is not a `Gauge` of the Prometheus library, because the class reads the values when the metrics are
-    requested. If processes share their counters, a `Gauge` stores its value in a file of its process. Other processes
-    would report the value in this file long after the true value has changed.
+    requested. If processes share their counters, a `Gauge` stores its value in a file. Other processes would then
+    report the old value from this file, long after the true value has changed.
     """
 
     def collect(self) -> Iterable[Metric]:

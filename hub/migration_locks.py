@@ -2,9 +2,9 @@
 
 A migration waits only briefly for a lock, and tries again after a pause.
 
-While a statement waits for a table lock, all later statements on the table wait behind it. So a migration may wait only
-briefly for a lock, because payments wait behind the migration's statement. During the pause before the migration's next
-attempt, the waiting statements proceed.
+While a statement waits for a lock on a table, all later statements on the table wait behind this statement. So a
+migration may wait only briefly for a lock, because payments wait behind the migration. While the migration pauses
+before its next attempt, the waiting statements proceed.
 """
 
 import random
@@ -44,7 +44,7 @@ def again(work: Callable[[], T], *, tell: Callable[[str], object] = lambda text:
 
 @contextmanager
 def short_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Limits the lock waits of this session's statements to `LOCK_TIMEOUT_MS`, until the end of the block."""
+    """Until the end of the `with` block, limits the lock waits of this session's statements to `LOCK_TIMEOUT_MS`."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('lock_timeout')")
         before = cursor.fetchone()[0]

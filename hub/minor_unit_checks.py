@@ -1,4 +1,4 @@
-"""Checks that amounts are whole minor units of their currency (MINOR_UNITS_ONLY), because no bank settles fractions of
+"""Checks that amounts are whole minor units of their currency (MINOR_UNITS_ONLY), because no bank settles a fraction of
 a cent.
 
 Amounts in currencies for which ISO 4217 has no minor unit (XXX, XTS, XDR) may have the API's four decimals.

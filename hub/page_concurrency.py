@@ -3,15 +3,15 @@ files.
 
 Only a few page requests run at once (`WEB_PAGES`), with at most half of the pooled database connections. So even if
 page requests are slow, threads and connections are left for DFSPs' requests. One signed-in user can use only half of
-the places for page requests. The same limit applies to all requests of one address for which no user is signed in. If
-no place is free, a page request waits for some seconds and then gets 503.
+the places for page requests. The same limit applies to all requests from one address that belong to no signed-in user.
+If no place is free, a page request waits for some seconds and then gets 503.
 
-Anybody can invent a session cookie. So the cookie names a user only after a request has shown that the session is real.
-Until then, the session's requests share the limit of their address.
+Anybody can invent a session cookie. So a cookie counts as a user only after a request has shown that the session is
+real. Until then, the requests with this cookie share the limit of their address.
 
-A response in several parts occupies a thread of the web server until the client has read all parts except the last two.
-Therefore the hub sends a response in memory, or from a small file, as one part. A process sends only a few responses in
-several parts at once.
+If a response has several parts, it occupies a thread of the web server until the client has read all parts except the
+last two. So if a response is in memory or from a small file, the hub sends it as one part. A process sends only a few
+responses in several parts at once.
 """
 
 import hashlib
@@ -67,7 +67,7 @@ _large_files = Places()
 def sizes() -> Sizes:
     """Returns the number of places for page requests.
 
-    The number is at most half of the connection pool if this process also serves DFSPs.
+    If this process also serves DFSPs, the number is at most half of the connection pool.
     """
     most: int = settings.WEB_PAGES
     pool: int = settings.DATABASE_POOL_OPTIONS["max_size"]
@@ -78,7 +78,8 @@ def sizes() -> Sizes:
 
 @contextmanager
 def reading(caller: Hashable) -> Iterator[None]:
-    """Occupies a place while a batch of a long response is read. Then returns the database connection to the pool.
+    """Occupies a place while the process reads a batch of a long response. Then returns the database connection to the
+    pool.
 
     A process reads one batch at a time. A process that also serves DFSPs pauses after each batch for as long as the
     batch took. Otherwise batches of several megabytes would keep a processor busy for seconds.
@@ -97,7 +98,7 @@ def reading(caller: Hashable) -> Iterator[None]:
 
 
 def _wait_long(held: ExitStack, places: Places, caller: Hashable, limits: Sizes) -> None:
-    """Waits longer for a place than a new request does, so that a response that has begun can continue."""
+    """Waits longer for a place than a new request waits. So a response that has begun can continue."""
     for _again in range(round(_PATIENCE_S / _WAIT_S)):
         try:
             held.enter_context(places.taken(caller, limits, wait_s=_WAIT_S))
@@ -220,7 +221,7 @@ def _hash(session: str) -> bytes:
 def _network_of(request: HttpRequest) -> Hashable:
     """Returns the address.
 
-    For IPv6, returns the customer's network, because a customer has very many addresses in one network.
+    For an IPv6 address, returns the customer's network, because one customer has very many addresses in a network.
     """
     address = address_of(request)
     return IPv6Network((address, _IPV6_PREFIX), strict=False) if isinstance(address, IPv6Address) else address

@@ -1,6 +1,6 @@
 """Reads how much of the machine's processors is in use. While the processors are busy, the hub makes larger groups.
 
-In a larger group, each message needs less processor time, but waits some milliseconds longer. While processors are
+In a larger group, each message needs less processor time but waits some milliseconds longer. While processors are
 idle, it is useless to let messages wait for a larger group.
 """
 
@@ -16,7 +16,7 @@ _SHORT = 0.9  # the share of the processors' time from which they are short: bel
 
 
 def _read() -> tuple[int, int]:
-    """Returns the time of all processors since the machine's start, and how much of this time they were idle."""
+    """Returns the time of all processors since the start of the machine, and how much of this time they were idle."""
     with _STATISTICS.open() as lines:
         user, nice, system, idle, waiting, *interrupts_and_stolen = map(int, lines.readline().split()[1:9])
     return user + nice + system + idle + waiting + sum(interrupts_and_stolen), idle + waiting

@@ -1,4 +1,4 @@
-"""Reads settings that allow only certain values. A misspelt value of a setting must not mean "no credentials are
+"""Reads settings that allow only certain values. If a setting's value is misspelt, it must not mean "no credentials are
 required"."""
 
 from collections.abc import Collection, Mapping, Sequence
@@ -26,7 +26,7 @@ def one_or_more(words: Sequence[str], *, of: Collection[str]) -> frozenset[str]:
 
 
 def yes_or_no(word: str, *, unsaid: bool | None) -> bool | None:
-    """Returns whether the word means true or false, or `unsaid` if the word is empty."""
+    """Returns True or False for a word that means true or false. Returns `unsaid` if the word is empty."""
     if not word:
         return unsaid
     if word.lower() not in _WORDS:
@@ -40,7 +40,7 @@ RETENTION_KINDS = ("bodies", "quotes", "lookups", "deliveries", "sessions", "fac
 
 
 def periods(days: Mapping[str, str], *, of: Collection[str]) -> dict[str, int]:
-    """Returns the number of days for which the hub keeps each kind of data; 0 means for ever."""
+    """Returns the number of days for which the hub keeps each kind of data. The number 0 means for ever."""
     for kind, text in days.items():
         if not (text.isascii() and text.isdecimal() and len(text) <= 5):
             raise ImproperlyConfigured(f"RETENTION_DAYS: {kind}={text} is not a number of days")

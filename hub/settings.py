@@ -2,7 +2,7 @@
 
 If no environment variable is set, the settings are for a development hub.
 
-With `PRODUCTION=true`, the hub refuses to start with a default secret, and also without authentication (see
+With `PRODUCTION=true`, the hub refuses to start with a default secret or without authentication (see
 `hub.production_checks`).
 """
 

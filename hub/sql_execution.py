@@ -1,4 +1,4 @@
-"""Sends set-based statements to PostgreSQL. Code without set-based statements uses Django's ORM."""
+"""Sends set-based statements to PostgreSQL. Code that needs no such statements uses Django's ORM."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Tu
 
     PostgreSQL itself binds the statement's parameters. A parameter that is a list becomes an array. The statement must
     cast the array to its type. A connection that `work_by_keys` opened prepares each statement only once. Raises
-    Django's database errors. The cause of each of these errors is an error of psycopg. If the connection is lost, the
+    Django's database errors. Each of these errors has an error of psycopg as its cause. If the connection is lost, the
     next statement opens a new connection.
     """
     bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
@@ -58,15 +58,15 @@ _BY_KEYS_NOW = "SELECT " + ", ".join(
 
 
 def work_by_keys() -> None:
-    """Opens a connection only for this thread. PostgreSQL uses indexes for all statements on this connection.
+    """Opens a connection that only this thread uses. PostgreSQL uses indexes for all statements on this connection.
 
     Use this function only in threads where each statement can use an index, such as the threads that decide transfers.
-    The connection does not belong to the pool. Other threads occupy the pool's connections while they wait for the
-    deciding thread. If the deciding thread waited for a pooled connection, there would be a deadlock.
+    The connection does not belong to the pool. While other threads wait for the deciding thread, they occupy the pool's
+    connections. If the deciding thread waited for a pooled connection, there would be a deadlock.
 
     Only connections that `work_by_keys` opened prepare statements. A prepared statement keeps its query plan. On other
     connections, PostgreSQL could have made this plan while the tables were empty. The portal's queries need query plans
-    that these connections disable.
+    that `work_by_keys` disables.
     """
     ours = connections[DEFAULT_DB_ALIAS]
     options = {name: value for name, value in ours.settings_dict["OPTIONS"].items() if name != "pool"}
@@ -100,7 +100,7 @@ def give_back() -> None:
 def is_away(error: BaseException) -> bool:
     """Returns whether the database was unreachable or ended the connection.
 
-    If the result is True, the caller does not know whether a write was done.
+    If the result is True, the caller does not know whether a write has happened.
     """
     if isinstance(error, InternalError):
         # PostgreSQL has closed the connection, because the process was stopped for longer than a transaction may be
@@ -114,9 +114,9 @@ _OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.
 
 
 def is_of_some_rows(error: BaseException) -> bool:
-    """Returns whether PostgreSQL ended a transaction because of single rows, and not because of a general failure.
+    """Returns whether PostgreSQL ended a transaction because of single rows. A general failure does not count.
 
-    If the result is True, no change was stored.
+    If the result is True, PostgreSQL has stored no change.
     """
     return isinstance(error.__cause__, _OF_SOME_ROWS)
 

@@ -1,4 +1,4 @@
-"""Helps management commands: finds the user who runs a command, and writes rich output to the command's stream."""
+"""Helps management commands. Finds the user who runs a command, and writes rich output to the command's stream."""
 
 import getpass
 import os

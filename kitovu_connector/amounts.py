@@ -16,7 +16,7 @@ _WITH_ZEROS = re.compile(r"([0-9]+)[.]([0-9]*?)0*\Z")
 def parse_amount(text: object) -> int:
     """Returns an amount as ten-thousandths.
 
-    A core can write an amount with zeros at the end, such as "10.00". Amounts in the API's messages must not have these
+    A core can write an amount with zeros at the end, such as "10.00". An amount in the API's messages must not end in
     zeros.
     """
     if isinstance(text, str) and (found := _WITH_ZEROS.match(text)):

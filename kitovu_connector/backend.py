@@ -1,7 +1,7 @@
 """The five methods that a bank implements. `HttpBackend` implements these methods by HTTP requests to an existing core.
 
-The paths and names come from Mojaloop's SDK (backend API 2.1), which DFSPs know: GET /parties,
-POST /quoterequests, POST /transfers (reserve), PUT /transfers/{id} (commit or release).
+The paths and names are those of Mojaloop's SDK (backend API 2.1), which DFSPs know: GET /parties, POST /quoterequests,
+POST /transfers (reserve), PUT /transfers/{id} (commit or release).
 """
 
 from dataclasses import dataclass
@@ -164,7 +164,7 @@ class Backend(Protocol):
 
 @runtime_checkable
 class OwnerBackend(Protocol):
-    """The interface of a core that can itself name a customer's DFSP."""
+    """The interface of a core that can itself name the DFSP of a customer."""
 
     async def find_owner(self, id_type: str, id_value: str, sub_id: str | None) -> str | None:
         """Returns the DFSP of the customer with this alias, or None."""
@@ -197,9 +197,10 @@ _HAS_NOT = frozenset({404, 405, 501})
 class HttpBackend(CoreHttp):
     """Calls an existing core by HTTP.
 
-    2xx is a success. 4xx with `{statusCode, message}` is a refusal. After 3xx and 5xx, the outcome is unknown.
+    2xx is a success. A response of 4xx with `{statusCode, message}` is a refusal. After a response of 3xx or 5xx, the
+    outcome is unknown.
 
-    If the connector cannot read the core's answer, the connector refuses the request, as the core could have done.
+    If the connector cannot read the core's answer, the connector itself refuses the request.
     """
 
     async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
@@ -280,7 +281,7 @@ class HttpBackend(CoreHttp):
         await self._end(transfer_id, {"transferState": "ABORTED"})
 
     async def take_request(self, asked: TransactionRequestPost, payee_fsp: str) -> TransactionRequestPut:
-        """Sends POST /transactionrequests. A core without this call cannot receive requests to pay."""
+        """Sends POST /transactionrequests. If a core does not have this call, it cannot receive requests to pay."""
         payee = msgspec.structs.replace(ref_of(asked.payee), fsp_id=payee_fsp)
         kind = asked.transaction_type
         body = {
@@ -315,7 +316,7 @@ class HttpBackend(CoreHttp):
 def _wanted(wanted: TermsWanted) -> dict[str, Any]:
     """Returns the common fields of terms and transfer, with the names of Mojaloop's SDK.
 
-    The SDK does not have the last two fields.
+    Mojaloop's SDK does not have the last two of these fields.
     """
     kind = wanted.transaction_type
     return {

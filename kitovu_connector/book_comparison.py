@@ -1,6 +1,7 @@
 """Reads both sides of a comparison.
 
-The hub's side is its statement and its settlements. The DFSP's side is this connector's records and a list of funds.
+The hub's side of the comparison is the hub's statement and settlements. The DFSP's side of the comparison is this
+connector's records and a list of funds.
 """
 
 import csv
@@ -20,7 +21,7 @@ _OPEN_AT_HUB = frozenset({"RESERVED", "AGREED", "RECEIVED"})
 
 
 class FaultyFunds(Exception):
-    """The error for an unreadable list of funds. The text names the wrong line."""
+    """The error for an unreadable list of funds. The text of the error names the wrong line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,8 @@ def _compare_funds(postings: list[Posting], funds: list[dict[str, str]] | None) 
 
 
 def _numbered(rows: Iterable[tuple[Key, Side]]) -> dict[Key, Side]:
-    """Returns the rows by key. Rows with equal references are numbered in the order of their amounts."""
+    """Returns the rows by key. If several rows have the same reference, they are numbered in the order of their
+    amounts."""
     found: dict[Key, Side] = {}
     seen: Counter[Key] = Counter()
     for (reference, direction), side in sorted(rows, key=lambda row: (row[0], parse_amount(row[1].amount))):
@@ -237,8 +239,8 @@ def _compare_settlement(part: SettlementPart, hub: AtHub, here: Here, begin: str
 
 
 def _owed_for(at_hub: ConversionLine, own: Mapping[str, Any], currency: str) -> int:
-    """Returns what this DFSP owes for a committed conversion in this currency. A result below 0 is an amount that this
-    DFSP receives.
+    """Returns the amount in this currency that this DFSP owes for a committed conversion. If the result is below 0,
+    this DFSP receives the amount.
     """
     is_fxp, is_payers = at_hub.role == "FXP", at_hub.side == "PAYER"
     owed = 0

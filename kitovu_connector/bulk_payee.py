@@ -1,8 +1,8 @@
 """The receiving side of bulk transfers: many transfers at once, each for one customer.
 
 The store has a separate transfer for each item of a bulk, exactly as for a single payment. So the same rules apply to
-items and to single payments, and the module `payee` processes the end of each item. The connector answers a bulk once,
-for all its items.
+items and to single payments, and the module `payee` processes the end of each item. The connector sends one answer to a
+bulk, for all its items.
 """
 
 import asyncio
@@ -110,8 +110,8 @@ class BulkPayee:
         return 202
 
     async def _send_rejection(self, bulk: IncomingBulk, body: BulkTransferPost) -> None:
-        """Rejects a bulk without usable terms. Never stores this bulk, because any DFSP can send many bulks without
-        usable terms."""
+        """Rejects a bulk for which there are no usable terms. Never stores this bulk, because any DFSP can send many
+        bulks without usable terms."""
         log.info("bulk_rejected", bulk=bulk.id)
         information = error_of(No(_REJECTED, "no terms were given with this condition"))
         results = [
@@ -175,7 +175,7 @@ class BulkPayee:
         await self._bulks.save(bulk, decided)
 
     async def _item(self, bulk: IncomingBulk, body: BulkTransferPost, sent: IndividualTransfer) -> _Item:
-        """Stores an item as a transfer. Returns the reason if the item must not be fulfilled."""
+        """Stores an item as a transfer. Returns a reason if the connector must not fulfil the item."""
         transfer = TransferPost(
             transfer_id=sent.transfer_id,
             payer_fsp=body.payer_fsp,
@@ -298,7 +298,8 @@ class BulkPayee:
     async def failed(self, message: Message) -> int:
         """Handles PUT /bulkTransfers/{id}/error from the hub.
 
-        Two errors end the bulk without a payment: 3303, and "not found" if the hub wrote it after the expiration.
+        Two errors end the bulk without a payment: error 3303, and the error "not found" if the hub wrote it after the
+        expiration.
         """
         bulk = self._bulk_of(message)
         is_over = message.ends_without_payment(bulk.expires_at, self._config.clock_margin_s)
@@ -326,7 +327,7 @@ class BulkPayee:
 
 
 def _committed(bulk: IncomingBulk, told: BulkTransferPut) -> set[str]:
-    """Returns the ids of the committed items. Raises FspiopError if a fulfilment is not that of its item."""
+    """Returns the ids of the committed items. Raises FspiopError if a fulfilment does not fit its item."""
     conditions = {
         item.transfer_id: item.condition for item in bodies.read(BulkTransferPost, bulk.body).individual_transfers
     }

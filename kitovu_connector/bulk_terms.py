@@ -1,7 +1,7 @@
 """Answers requests for the terms of many payments at once, as the payee's DFSP.
 
-The store has separate terms for each item, exactly as for a single payment. The connector answers a bulk once, for all
-its items.
+The store has separate terms for each item, exactly as for a single payment. The connector sends one answer to a bulk,
+for all its items.
 """
 
 import asyncio

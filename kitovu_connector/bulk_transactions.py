@@ -1,9 +1,9 @@
 """/bulkTransactions: many payments that the core orders at once. Each ordered payment is a separate payment of the
 connector.
 
-So each payment is paid once or not at all, independently of the other payments. A stop is a point at which all payments
-have ended or wait for the core. The record of a bulk contains its payments, its stops, and the stops that the core has
-received.
+So the connector makes each payment once or not at all, independently of the other payments. At a stop, each payment of
+a bulk has ended or waits for the core. The record of a bulk contains its payments, its stops, and the stops that the
+core has received.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ class BulkTransaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
     @property
     def is_open(self) -> bool:
-        """Whether payments are open, or the core has not yet received the latest stop."""
+        """Whether payments are open, or the core has not yet received the latest stop of the bulk."""
         return self.state is not Progress.ENDED or self.told < self.stops
 
 
@@ -89,7 +89,8 @@ class BulkTransactions:
             self._begin_run(bulk.id)
 
     def changed(self, bulk_id: str) -> None:
-        """Continues with a bulk that another instance has changed. Wakes the callers that wait for the bulk's stop."""
+        """Continues with a bulk that another instance has changed. Wakes the callers that wait for a stop of the
+        bulk."""
         if bulk_id in self._wakes:
             self._wakes[bulk_id].set()
         if bulk_id in self._stopped:
@@ -132,7 +133,7 @@ class BulkTransactions:
         return [payment for payment in found if payment is not None]
 
     async def answer(self, bulk: BulkTransaction, answers: dict[str, tuple[str, bool]]) -> None:
-        """Passes the front end's answers to payments.
+        """Passes the front end's answers to the payments for which they are meant.
 
         Each answer has the transfer's id, its subject, and True or False.
         """
@@ -196,7 +197,7 @@ class BulkTransactions:
                     return payment
 
     async def _wait_for_core(self, bulk: BulkTransaction, event: asyncio.Event) -> None:
-        """Waits for the front end's answer. A payment ends without an answer if the answer takes too long."""
+        """Waits for the front end's answer. If the answer takes too long, the payment ends without an answer."""
         try:
             await asyncio.wait_for(event.wait(), _LOOK_AGAIN_S)
         except TimeoutError:

@@ -1,8 +1,8 @@
-"""Checks the callers of the servers for the core: no web page, no compressed body, and a token if the setting contains
-tokens.
+"""Checks the callers of the servers for the core. A caller must not be a web page, must not send a compressed body, and
+must have a token if the settings contain tokens.
 
-A web page of any site can send requests to a server on the reader's own machine. A browser names the site in such a
-request.
+A web page of any site can send requests to a server on the machine of the page's reader. In such a request, the browser
+names the site.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ class Callers:
         self.use_file()
 
     def use_file(self) -> None:
-        """Uses the present content of `outbound_token_file`. Raises ConfigError for a faulty file."""
+        """Reads the content that `outbound_token_file` has now. Raises ConfigError for a faulty file."""
         if self._file:
             self._digests = [_digest(token) for token in tokens_in(self._file)]
 
@@ -38,7 +38,8 @@ class Callers:
     async def middleware(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Refuses a request from a caller without access. The outer middleware turns FspiopError into a response."""
+        """Refuses a request from a caller that has no access. The outer middleware turns FspiopError into a
+        response."""
         if "Origin" in request.headers:
             raise FspiopError(ErrorCode.CLIENT_ERROR, "origin: a web page may not call the connector", http_status=403)
         check_encoding(request)
@@ -55,7 +56,8 @@ class Callers:
 
 
 def tokens_in(file: str) -> list[str]:
-    """Returns the tokens of a file, one on each line. The first is the newest. Raises ConfigError for a faulty file."""
+    """Returns the tokens of a file, one on each line. The first token is the newest token. Raises ConfigError for a
+    faulty file."""
     try:
         tokens = Path(file).read_text("utf-8").split()
     except (OSError, UnicodeDecodeError) as error:

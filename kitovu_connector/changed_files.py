@@ -15,7 +15,7 @@ LOOK_EVERY_S = 5.0
 
 
 class ChangedFiles:
-    """Calls a function again when one of the function's files has changed.
+    """If one of a function's files has changed, calls the function again.
 
     If the new files cannot be used, the old content stays in use. For example, a new certificate cannot be used without
     its new key.
@@ -43,7 +43,7 @@ class ChangedFiles:
         await self._background.close()
 
     def look(self) -> None:
-        """Uses every file that has changed since the last check."""
+        """Reads every file that has changed since the last check."""
         for paths, use in self._watched:
             now = {path: _stamp(path) for path in paths}
             if all(self._seen[path] == stamp for path, stamp in now.items()):

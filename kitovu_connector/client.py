@@ -1,4 +1,5 @@
-"""Sends requests to the hub: FSPIOP headers, signature, one connection pool, a total deadline, no redirects."""
+"""Sends requests to the hub. Each request has FSPIOP headers, a signature and a total deadline. There is one connection
+pool, and no redirects."""
 
 import asyncio
 import random
@@ -105,7 +106,8 @@ class HubClient:
         self._signing.shutdown(wait=False, cancel_futures=True)
 
     def use_files(self) -> None:
-        """Uses the present content of signing_key, client_cert and client_key. Raises ConfigError for a faulty file."""
+        """Reads the content that the files signing_key, client_cert and client_key have now. Raises ConfigError for a
+        faulty file."""
         key = key_files.signing_key(self._config)
         if isinstance(self._tls, ssl.SSLContext):
             tls.use_client_certificate(self._tls, self._config)
@@ -160,7 +162,7 @@ class HubClient:
     ) -> Reply:
         """Sends one request to the hub's own API for DFSPs, with the same credentials and signature as a message.
 
-        Raises NoToken or an error of aiohttp if the request could not be sent or had no response.
+        If the request could not be sent or had no response, raises NoToken or an error of aiohttp.
         """
         assert self._session is not None, "use as a context manager"
         headers = {"Accept": "application/json", "Date": self.clock.date(), "FSPIOP-Source": self._config.dfsp}
@@ -268,9 +270,9 @@ def _turned_away(status: int, text: str) -> Answer:
 
 
 def _is_wrong(status: int) -> bool:
-    """Returns whether people must correct the cause.
+    """Returns whether people must correct the cause of this status.
 
-    All other statuses in NOT_A_WORD have temporary causes.
+    All other statuses in NOT_A_WORD have a temporary cause.
     """
     return 400 <= status < 500 and status not in NOT_A_WORD - {401, 403}
 

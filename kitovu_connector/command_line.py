@@ -16,7 +16,8 @@ _COMMANDS = (set_up, serving, payments, payrolls, requests, lists, reconcile, hu
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line. Returns the exit status: 0, 1 if the command failed, 2 if it was misused."""
+    """Runs the command line. Returns the exit status: 0 for success, 1 if the command failed, and 2 if the command was
+    misused."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0].startswith("-") and given[0] not in ("-h", "--help"):
         given.insert(0, "serve")  # the earlier form of the command line, without a subcommand

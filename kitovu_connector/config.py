@@ -138,7 +138,7 @@ class Config:
     def check_callers_are_proven(self) -> None:
         """Raises ConfigError if a caller of the inbound port could pose as the hub.
 
-        With inbound_is_private, only the hub can reach the inbound port, so no other proof is required.
+        With inbound_is_private, only the hub can reach the inbound port, so the hub needs no other proof.
         """
         if not (self.verify_jws or self.is_pinned or self.inbound_is_private):
             raise ConfigError(
@@ -153,7 +153,7 @@ class Config:
 
     @property
     def is_iso20022(self) -> bool:
-        """Whether messages of the resources with two forms are ISO 20022 messages."""
+        """Whether the connector sends ISO 20022 messages for the resources that have two forms."""
         return self.message_form == "iso20022"
 
     @property
@@ -258,8 +258,8 @@ def _is_url(text: str) -> bool:
 
 
 def _is_safe(url: str) -> bool:
-    """Returns True if nobody on the network path can change an answer: the connection uses TLS, or both ends are on
-    this machine.
+    """Returns True if nobody on the network path can change an answer. This is so if the connection uses TLS, or if
+    both ends are on this machine.
     """
     found = urlsplit(url)
     return found.scheme == "https" or found.hostname in ("127.0.0.1", "::1", "localhost")
@@ -307,7 +307,7 @@ def _table_of(path: Path) -> dict[str, Any]:
 def _keys_in(value: object, base: Path) -> object:
     """Returns the paths of the key files, relative to `base`.
 
-    Does not change a value of a wrong type, because Config refuses this value.
+    Does not change a value of a wrong type, because Config later refuses this value.
     """
     if not isinstance(value, Mapping):
         return value
@@ -320,7 +320,7 @@ def _keys_in(value: object, base: Path) -> object:
 
 
 def with_ports(config: Config, *, inbound: int, outbound: int) -> Config:
-    """Returns the settings with the ports that the system has assigned (port 0 means any free port)."""
+    """Returns the settings with the ports that the operating system has assigned (port 0 means any free port)."""
     return replace(config, inbound_port=inbound, outbound_port=outbound)
 
 

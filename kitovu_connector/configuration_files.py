@@ -1,6 +1,6 @@
 """Writes the files of a new connector: a commented configuration, keys, a signing request and secrets.
 
-The module never changes an existing file, because an accidentally replaced key cannot be restored.
+The module never changes an existing file, because nobody can restore a key that was replaced by accident.
 """
 
 import hashlib
@@ -69,9 +69,9 @@ def signing_request(name: str, key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def key_id_of_request(text: str) -> str:
-    """Returns the SHA-256 of a signing request's key, which is the hub's name for the request.
+    """Returns the SHA-256 of a signing request's key. The hub names the request by this SHA-256.
 
-    Raises ValueError for other texts.
+    Raises ValueError if the text is not a signing request.
     """
     key = x509.load_pem_x509_csr(text.encode()).public_key()
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
@@ -148,7 +148,8 @@ _LATER = """
 
 
 def configuration(answers: Answers) -> str:
-    """Returns the text of connector.toml. Each used setting has a comment. Further settings are commented out."""
+    """Returns the text of connector.toml. Each setting that is in use has a comment. The text also has other settings,
+    as comments."""
     values: dict[str, object] = {
         field.name: getattr(answers, field.name)
         for field in fields(Answers)

@@ -1,4 +1,5 @@
-"""Chooses the backend API for the core: the connector's own backend API, or the backend API of Mojaloop's SDK."""
+"""Chooses the API by which the connector calls the core: the connector's own backend API, or the backend API of
+Mojaloop's SDK."""
 
 from kitovu_connector.backend import HttpBackend
 from kitovu_connector.config import Config

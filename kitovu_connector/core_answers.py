@@ -26,7 +26,7 @@ _LONGEST_PAUSE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """An error as the answer to the requesting DFSP, with its code and its text."""
+    """An error, with its code and its text, as the answer to the requesting DFSP."""
 
     code: str
     text: str = ""
@@ -62,7 +62,7 @@ def allowed(no: Refused, otherwise: ErrorCode) -> No:
 
 
 def not_understood(error: Exception) -> No:
-    """Returns the answer that replaces an unreadable answer of the core. Logs the reason for the bank's developers."""
+    """Returns the answer to the DFSP if the core's answer is unreadable. Logs the reason for the bank's developers."""
     log.error("core_not_understood", why=logs.without_numbers(str(error)))
     return No(ErrorCode.INTERNAL_SERVER_ERROR.code, "the payee DFSP's core gave an answer that cannot be used")
 
@@ -83,7 +83,7 @@ async def timely(call: Callable[[], Awaitable[T]], seconds: float) -> T:
 
     Raises Unavailable if the call takes too long, because its outcome is then unknown.
 
-    A call that is cut off is cancelled. A core in Python that ignores the cancellation delays only itself.
+    If a call is cut off, it is cancelled. If a core in Python ignores the cancellation, it delays only itself.
     """
     task = asyncio.ensure_future(_awaited(call))
     try:

@@ -21,7 +21,7 @@ class _Answer(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class CoreHttp:
-    """Sends HTTP requests to an existing core. Must be used as a context manager."""
+    """Sends HTTP requests to an existing core. An object of this class must be used as a context manager."""
 
     def __init__(self, url: str, *, timeout_s: float = 8.0, connections: int = 32) -> None:
         self._base = url.rstrip("/")
@@ -48,7 +48,7 @@ class CoreHttp:
             await self._session.close()
 
     async def call(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
-        """Returns status and body of the core's answer. Raises Unavailable if the core does not answer."""
+        """Returns the status and the body of the core's answer. Raises Unavailable if the core does not answer."""
         assert self._session is not None, "use as a context manager"
         try:
             async with self._session.request(
@@ -98,7 +98,7 @@ def present(**fields: Any) -> dict[str, Any]:
 
 
 def check(status: int, raw: bytes) -> None:
-    """Raises the error that the core's answer requires. A success raises no error."""
+    """Raises the error that follows from the core's answer. If the call was successful, raises no error."""
     if 200 <= status < 300:
         return
     if not 400 <= status < 500 or status in (408, 425, 429):
@@ -130,7 +130,7 @@ def read(kind: type[Any], status: int, raw: bytes) -> Any:
 
 
 def amount_of(name: str, text: str) -> int:
-    """Returns an amount of the core as ten-thousandths. Raises NotUnderstood with the field's name."""
+    """Returns an amount of the core as ten-thousandths. Raises NotUnderstood with the name of the field."""
     try:
         return parse_amount(text)
     except ValueError as error:

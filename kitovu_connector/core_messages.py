@@ -30,7 +30,7 @@ HomeId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """A request of the core.
 
-    An unknown field is refused, because the connector could not forward this field to the payee.
+    The connector refuses an unknown field, because it could not forward this field to the payee.
     """
 
 
@@ -157,8 +157,8 @@ class PaymentShown(Shown, kw_only=True):
     """A payment in its present state. With a `conversion`, the other amounts are in its target currency.
 
     `waits_for` is the subject that POST /payments/{id}/confirm accepts: the terms, or the one-time password `otp` that
-    the payer has entered. To accept the password, the core sends `otp` back in the body. The core can confirm the
-    payment until `expiration_date`.
+    the payer has entered. To accept the one-time password, the core sends `otp` back in the body. The core can confirm
+    the payment until `expiration_date`.
     """
 
     home_transaction_id: str
@@ -325,7 +325,7 @@ class Positions(Shown, kw_only=True):
 
 
 class RegisteredAlias(Shown, kw_only=True):
-    """The DFSP of the registered alias, which is your DFSP."""
+    """The DFSP of the registered alias. It is the connector's own DFSP."""
 
     fsp_id: str
 

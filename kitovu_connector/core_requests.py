@@ -75,7 +75,7 @@ class CoreRequests:
             yield found
 
     async def transfers(self, **wanted: str | int | None) -> AsyncIterator[Mapping[str, Any]]:
-        """Yields the outgoing and incoming transfers of a list, page by page, like `payments`."""
+        """Yields the outgoing and incoming transfers, page by page, like `payments`."""
         async for found in self._list("/transfers", "transfers", wanted):
             yield found
 

@@ -1,7 +1,7 @@
 """Looks a customer up at the core before the connector stores a request about this customer.
 
-The connector answers a request about an unknown customer, but never stores the request, because anybody can send many
-of them.
+If a request is about an unknown customer, the connector answers the request but never stores it. Otherwise anybody
+could fill the store with such requests.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class _Check:
 
 
 class CustomerChecks:
-    """The requests that wait for the lookup of their customer."""
+    """The requests that wait until the core has looked up their customer."""
 
     def __init__(self, parties: Parties, background: Background) -> None:
         self._parties, self._background = parties, background

@@ -1,4 +1,4 @@
-"""Examines a connector's settings, keys, hub, callback and core. Each finding is OK, or has a fault with its remedy.
+"""Examines a connector's settings, keys, hub, callback and core. Each finding is either OK or a fault with its remedy.
 
 The examination sends no payment. The examination may run while the connector runs, or before the connector's first
 start.
@@ -45,7 +45,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check, with the remedy for a fault."""
+    """The result of one check. For a fault, the result has the remedy."""
 
     check: str
     verdict: Verdict
@@ -179,7 +179,7 @@ def _state_in_postgresql(url: str) -> Finding:
 
 
 async def _core(config: Config) -> Finding:
-    """Looks up a customer at the core by a number that no customer has."""
+    """Sends the core a lookup of a number that no customer has."""
     path = f"{config.backend_url.rstrip('/')}/parties/{'/'.join(NOBODY)}"
     try:
         async with core_of(config) as core:

@@ -24,7 +24,7 @@ _MAY_CONVERT = b'"may_convert":true'  # few payments are converted, and reading 
 
 
 class _Mark(msgspec.Struct, frozen=True):
-    """The last record of which the ids are stored."""
+    """The last record whose ids are stored."""
 
     part: int = 0
     after: str = ""
@@ -34,7 +34,8 @@ class _Part(Protocol):
     """Records of one kind."""
 
     def page(self, conn: Connection, after: str) -> tuple[str | None, list[str]]:
-        """Returns the key of a page's last record, or None after the last page, and the ids of the page's requests."""
+        """Returns the key of a page's last record, and the ids of the page's requests. The key is None after the last
+        page."""
 
 
 class _Submissions:
@@ -64,7 +65,7 @@ _PARTS: Sequence[_Part] = (
 
 
 async def claim_all(database: Database) -> None:
-    """Stores the ids of all stored requests as this DFSP's own, once for a state.
+    """Stores the ids of all stored requests as this DFSP's own ids. Does so only once for each state.
 
     Reads and writes the records in pages. After an interruption, the next start continues with the next page. Does
     nothing if all pages were read before.

@@ -1,5 +1,5 @@
-"""The events that the connector sends to the core, as types of the API. Each event reports an end, such as a payment's
-end. Only the event of the doctor reports nothing.
+"""The events that the connector sends to the core, as types of the API. Each event reports the end of something, such
+as a payment. Only the doctor's event reports nothing.
 """
 
 from typing import Any, Literal
@@ -38,8 +38,8 @@ class BulkTold(Shown, kw_only=True):
 class ConversionTold(Shown, kw_only=True):
     """A conversion. `role` is FXP if you convert, and INITIATOR if another DFSP converts for you.
 
-    For an initiator, RESERVED means that the FXP is bound to its promise. The conversion is committed or aborted with
-    its transfer.
+    If this DFSP is the initiator, RESERVED means that the FXP must keep its promise. The conversion is committed or
+    aborted with its transfer.
     """
 
     commit_request_id: str
@@ -56,7 +56,7 @@ class ConversionTold(Shown, kw_only=True):
 
 class Checked(Shown, kw_only=True):
     """`kitovu-connector doctor` checks your core's address for events: once with a signature that is right, and once
-    with a signature that is wrong. Nothing has happened to a payment.
+    with a signature that is wrong. This event reports nothing about a payment.
     """
 
     dfsp: str

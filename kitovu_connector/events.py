@@ -1,7 +1,8 @@
 """Reports each end of a payment to the core: by a signed webhook, and by handlers in the connector's own process.
 
-Each event is stored in the same transaction as the reported change, so no event is lost. The connector repeats an event
-until the core has accepted it, even after a restart. The signature follows the Standard Webhooks specification.
+The connector stores each event in the same transaction as the reported change, so no event is lost. The connector
+repeats an event until the core has accepted it, even after a restart. The signature follows the Standard Webhooks
+specification.
 """
 
 import asyncio
@@ -56,7 +57,7 @@ class Events:
         return bool(self._config.webhook_url or self._handlers)
 
     async def resume(self) -> None:
-        """Begins to send events to the core. The first events are those that an earlier run did not send.
+        """Begins to send events to the core. It first sends the events that an earlier run did not send.
 
         After a takeover, also sends the events of the other instance.
         """

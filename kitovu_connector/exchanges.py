@@ -2,7 +2,7 @@
 
 One call sends the request and waits for the callback.
 
-The module stores nothing. If the connector ends, the caller repeats its request with the same id.
+The module stores nothing. If the connector ends during a call, the caller repeats its request with the same id.
 """
 
 import asyncio
@@ -55,7 +55,8 @@ class Exchanges:
         return len(self._waiting)
 
     async def ask(self, key: Key, method: str, path: str, body: bytes = b"", destination: str | None = None) -> Reply:
-        """Sends a request, repeats it if necessary, and returns its callback. Raises NoAnswer if no callback arrives.
+        """Sends a request, repeats it if necessary, and returns the callback to it. Raises NoAnswer if no callback
+        arrives.
 
         The destination or the hub may send the callback.
         """

@@ -1,4 +1,4 @@
-"""Makes texts of other parties harmless: in a spreadsheet, and on a terminal."""
+"""Makes texts from other parties harmless, both in a spreadsheet and on a terminal."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ def in_spreadsheet(text: str) -> str:
 
 
 def on_terminal(found: Any) -> Any:
-    """Returns JSON whose texts have no control characters, because a terminal can read them as commands."""
+    """Returns JSON whose texts have no control characters, because a terminal could execute them as commands."""
     if isinstance(found, str):
         return found if found.isprintable() else "".join(each if each.isprintable() else " " for each in found)
     if isinstance(found, list):

@@ -1,8 +1,8 @@
 """The connector of an FXP: answers requests for the terms of a conversion, and promises conversions on these terms.
 
-A conversion is a part of another DFSP's payment. The FXP's customer is the initiating DFSP. This DFSP pays the source
-amount, and the FXP pays the target amount, if the hub reports COMMITTED. The connector stores every answer durably
-before it sends the answer.
+A conversion is a part of another DFSP's payment. The FXP's customer is the initiating DFSP. If the hub reports
+COMMITTED, the initiating DFSP pays the source amount, and the FXP pays the target amount. The connector stores every
+answer durably before it sends the answer.
 """
 
 import asyncio

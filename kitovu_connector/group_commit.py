@@ -1,6 +1,6 @@
 """The state's database.
 
-One writer thread commits jobs in groups. A group is all jobs that arrived during the previous commit.
+One writer thread commits jobs in groups. A group consists of all jobs that arrived during the previous commit.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Result(Protocol):
 
 
 class Connection(Protocol):
-    """A connection. Each statement has `?` for its values. The function seconds_now() is the database's time."""
+    """A connection. Each statement has `?` for its values. The function seconds_now() returns the database's time."""
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> Result:
         """Runs a statement. Raises Duplicate if a value must be unique but is already in the table."""
@@ -61,8 +61,8 @@ Job = Callable[[Connection], T]
 class Database(ABC):
     """One writer, which commits in groups, and several readers.
 
-    A read sees every write that has been awaited. `reader` is for the reads of single records, in the thread of the
-    event loop. `read` is for lists and counts, and uses separate threads, because these queries can take long.
+    A read sees every write whose end the caller has awaited. `reader` is for the reads of single records, in the thread
+    of the event loop. `read` is for lists and counts, and uses separate threads, because these queries can take long.
     """
 
     is_shared = False
@@ -115,12 +115,13 @@ class Database(ABC):
         """Closes all connections."""
 
     def tell(self, conn: Connection, topic: str, key: str) -> None:  # noqa: B027 - one instance tells nobody
-        """Notifies the other instances of a change, once the transaction is durable."""
+        """Notifies the other instances of a change when the transaction is durable."""
 
     def listen(self, told: Callable[[str, str], None]) -> None:  # noqa: B027
-        """Calls `told` in a separate thread, with the topic and the key of each change by another instance.
+        """When another instance has made a change, calls `told` with the topic and the key of the change, in a separate
+        thread.
 
-        Topic and key are empty if notifications were perhaps lost.
+        If notifications were perhaps lost, topic and key are empty.
         """
 
     async def write(self, job: Job[T]) -> T:
@@ -135,9 +136,9 @@ class Database(ABC):
         return await future
 
     def note(self, conn: Connection, kind: str, record: object) -> None:
-        """Stores the event of a record's new state, in the transaction that stores this state.
+        """Stores the event of a record's new state in the same transaction as the state.
 
-        This instance will report the event.
+        This instance will send the event to the core.
         """
         event = None if self.describe is None else self.describe(kind, record)
         if event is not None:

@@ -29,7 +29,7 @@ class Report:
 class Health:
     """Checks the connector. Reuses the hub's response for some seconds, so that probes do not flood the hub.
 
-    Derives the core's state from its earlier answers, and calls the core only after a fault.
+    Derives the core's state from its earlier answers. Calls the core only if the last answer was a fault.
     """
 
     def __init__(self, config: Config, hub: HubClient, backend: Backend, database: Database | None = None) -> None:

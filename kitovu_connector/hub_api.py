@@ -22,7 +22,7 @@ _TRIES, _PAUSE_S = 4, 1.0
 
 
 class HubUnreachable(Exception):
-    """The error for a request that could not be sent or had no response. The text has the reason.
+    """The error if a request could not be sent, or if it had no response. The text has the reason.
 
     `is_insecure` is True if the connection failed because of TLS or because of an untrusted certificate of the hub.
     """
@@ -128,7 +128,7 @@ class Position(_Response, kw_only=True):
 class Line(_Response, kw_only=True):
     """One transfer of a statement. `direction` is OUT if this DFSP pays.
 
-    If `is_converted`, the conversion changes this DFSP's position instead of the transfer.
+    If `is_converted`, the conversion changes this DFSP's position, and the transfer does not.
     """
 
     transfer_id: str
@@ -183,7 +183,7 @@ class StatementPage(_Response, kw_only=True):
 
 
 class SettlementPart(_Response, kw_only=True):
-    """This DFSP's part of a settlement in one currency. A positive `net` is an amount that the DFSP owes."""
+    """This DFSP's part of a settlement in one currency. If `net` is positive, the DFSP owes the amount."""
 
     settlement_id: int
     transfer_id: str
@@ -231,7 +231,7 @@ class HubApi:
         self._hub = hub
 
     async def time(self) -> str:
-        """Returns the hub's time. HubClient measures the difference between the two clocks by this response."""
+        """Returns the hub's time. HubClient uses this response to measure the difference between the two clocks."""
         return _read(await self._call("GET", "/clock"), _Clock).time  # sent once, because health probes wait for it
 
     async def participant(self) -> Participant:
@@ -248,7 +248,7 @@ class HubApi:
     async def signing_keys(self, tag: str = "") -> tuple[list[SigningKey], str] | None:
         """Returns the keys of all participants and the hub, with their ETag.
 
-        Returns None if the ETag still equals `tag`.
+        Returns None if the ETag is still equal to `tag`.
         """
         reply = await self._call("GET", "/signingKeys", further={"If-None-Match": tag} if tag else {})
         if reply.status == 304:

@@ -20,8 +20,8 @@ _DATE_IS_CUT_TO_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The seconds by which the hub's clock is ahead of this machine's clock (negative if behind), and the possible
-    error.
+    """How many seconds the hub's clock is ahead of this machine's clock (negative if it is behind), and the possible
+    error of this number.
     """
 
     ahead_s: float
@@ -31,7 +31,7 @@ class Measured:
 class HubClock:
     """Keeps an interval that contains the difference of the clocks. Each response of the hub narrows the interval.
 
-    A response that contradicts the interval starts a new interval, because one of the clocks was set or has drifted.
+    If a response contradicts the interval, a new interval begins, because one of the clocks was set or has drifted.
     """
 
     def __init__(self, margin_s: float) -> None:
@@ -68,7 +68,7 @@ class HubClock:
 
     @property
     def ahead_s(self) -> float:
-        """The difference used in calculations: at most `clock_margin_s`, and 0 before the first measurement."""
+        """The difference that calculations use: at most `clock_margin_s`, and 0 before the first measurement."""
         found = self.measured
         return 0.0 if found is None else max(-self._margin_s, min(found.ahead_s, self._margin_s))
 
@@ -77,13 +77,13 @@ class HubClock:
         return time.time() + self.ahead_s
 
     def date(self) -> str:
-        """Returns a request's Date header by the hub's clock, because the hub can refuse the date of another clock."""
+        """Returns a request's Date header by the hub's clock, because the hub can refuse a date from another clock."""
         return fsptime.http_date(datetime.fromtimestamp(self.at_hub(), UTC))
 
     def _report(self) -> None:
         """Logs the first measurement.
 
-        Logs a later measurement only when the difference has left or re-entered the margin.
+        Logs later measurements only if the difference has left the margin or is back in the margin.
         """
         found, is_within = self.measured, self.is_within_margin
         if found is None or is_within is self._is_within_margin:

@@ -1,4 +1,4 @@
-"""Checks that a path can contain the identifiers of a party, and finds different spellings of one party."""
+"""Checks that a path can contain the identifiers of a party. Finds different spellings of one party."""
 
 from urllib.parse import unquote
 
@@ -29,7 +29,7 @@ def same(alias: Alias) -> Alias:
 
 
 def is_segment(text: str) -> bool:
-    """Returns whether this text can be one segment of a path at any server.
+    """Returns whether every server reads this text as one segment of a path.
 
     A server decodes a path once, and the next server can decode the path again. In every decoded form, the text must be
     one segment, and must not lead to the parent path ("..").

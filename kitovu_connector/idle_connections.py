@@ -1,4 +1,5 @@
-"""Closes connections to a server that send no request. A program that only connects could use up all connections."""
+"""Closes connections to a server if they send no request. Otherwise a program that only connects could use up all
+connections."""
 
 import asyncio
 import time
@@ -57,8 +58,8 @@ class IdleConnections:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     def _look(self, connections: list[Connection]) -> None:
-        """Closes the connections whose time is over. If too many connections are open, also closes those that have been
-        idle for the longest time."""
+        """Closes the connections that have been idle for too long. If too many connections are open, also closes the
+        connections that have been idle for the longest time."""
         now = time.monotonic()
         self._idle_from = {each: self._idle_from.get(each, now) for each in connections}
         self._has_asked.intersection_update(connections)

@@ -1,6 +1,6 @@
 """The server for the hub's requests. Checks size, headers and signature of each message, and passes it to its handler.
 
-A handler stores what it needs, and only then the server responds.
+A handler stores the data that it needs. Only then does the server respond.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ _UNSIGNED = frozenset({"GET", "DELETE"})
 
 
 class Inbound:
-    """The door for the requests and callbacks that the hub may send to this DFSP. `parts` handle them."""
+    """The server's entry for the requests and callbacks that the hub may send to this DFSP. `parts` handle them."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Inbound:
     async def _handle(self, route: str, handler: Handler, message: Message) -> int:
         """Returns the handler's status.
 
-        Relays a callback to the other instances if no caller in this instance waits for it.
+        If no caller in this instance waits for a callback, relays the callback to the other instances.
         """
         try:
             status = await handler(message)
@@ -150,7 +150,7 @@ class Inbound:
         )
 
     async def _body_of(self, request: web.Request, resource: str) -> bytes:
-        """Returns the body if it is not too large for the resource and arrives within `request_s`."""
+        """Returns the body. The body must not be too large for the resource, and must arrive within `request_s`."""
         most = _most_bytes(request, resource)
         if (request.content_length or 0) > most:
             raise _too_large(most)
@@ -215,7 +215,7 @@ class Inbound:
 
 
 def _check_identifiers(request: web.Request) -> None:
-    """Raises FspiopError unless each identifier in the path is one segment at every server."""
+    """Raises FspiopError unless every server reads each identifier in the path as one segment."""
     found = request.match_info
     if not all(identifiers.is_segment(found[name]) for name in ("id_value", "sub_id") if name in found):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "the identifier in the path is not one of a party")

@@ -73,7 +73,7 @@ class Message:
     def met(self, found: bool) -> None:
         """Records whether a caller in this instance waits for this callback.
 
-        If no caller in this instance waits, a caller in another instance can wait for the callback.
+        If no caller in this instance waits, perhaps a caller in another instance waits for the callback.
         """
         self.is_awaited = bool(self.is_awaited) or found
 
@@ -89,9 +89,9 @@ class Message:
 
 
 def check_fulfilment(fulfilment: str, condition: str, subject: str) -> None:
-    """Raises FspiopError if the hub reports a request of another DFSP as committed, but with a wrong fulfilment.
+    """Raises FspiopError if the hub reports another DFSP's request as committed, but the fulfilment is wrong.
 
-    Such a report is about another request.
+    A report with a wrong fulfilment is about another request.
     """
     if not ilp.fulfils(fulfilment, condition):
         reason = "the fulfilment does not fit the condition"

@@ -1,11 +1,11 @@
 """The instances of a connector that share a state: leases, takeovers, and notifications of changes.
 
-Each open record has an owner: the instance that continues the record. An instance has a lease, by the database's clock,
-which it renews each second. When a lease has ended, another instance becomes the owner of the open records, and
-continues them as after a restart. An instance that was only slow finds that it is no longer the owner, and stops.
+Each open record has an owner: the instance that continues the record. An instance has a lease by the database's clock.
+It renews the lease each second. When a lease has ended, another instance becomes the owner of the open records, and
+continues them as after a restart. If an instance was only slow, it finds that it is no longer the owner, and stops.
 
-Events have an owner too, which sends them to the core. An instance without a webhook and without a handler for events
-sends no events, so the instance never becomes the owner of an event.
+Each event also has an owner: the instance that sends the event to the core. If an instance has no webhook and no
+handler for events, it sends no events, and never becomes the owner of an event.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Instances:
         self._renewing: asyncio.Task[None] | None = None
 
     async def start(self, parts: Sequence[Continued], changed: Mapping[str, Callable[[str], None]]) -> None:
-        """Begins a lease, and makes this instance the owner of all open records that no instance continues.
+        """Raises StartError if another instance sends events to the core, and this instance could not send them.
 
         `changed` are the functions to call with the key of a record that another instance has changed, by topic.
 
@@ -70,7 +70,7 @@ class Instances:
         self._renewing = asyncio.create_task(self._renew_for_ever())
 
     async def close(self) -> None:
-        """Ends the lease, so that other instances take over at once."""
+        """Ends the lease, so that other instances take over the records at once."""
         if self._renewing is None:
             return
         self._renewing.cancel()
@@ -116,8 +116,8 @@ class Instances:
 
 
 def _join(database: Database, conn: Connection) -> None:
-    """Raises StartError if events would be lost at this instance: another instance sends events, and this instance does
-    not."""
+    """Raises StartError if another instance sends events and this instance does not, because events would then be
+    lost."""
     others = conn.execute(f"SELECT DISTINCT tells_events FROM instance WHERE {_LIVES}").fetchall()  # noqa: S608
     tells = {bool(row["tells_events"]) for row in others}
     if True in tells and not _tells_events(database):
@@ -128,7 +128,8 @@ def _join(database: Database, conn: Connection) -> None:
 
 
 def _renew(database: Database, conn: Connection) -> int:
-    """Renews the lease of this instance, and makes it the owner of what has no living owner. Returns how much.
+    """Renews the lease of this instance, and makes this instance the owner of records without a living owner. Returns
+    how much.
 
     Takes at most TAKEN_AT_ONCE records, because the other instances cannot renew their leases meanwhile.
     """

@@ -25,7 +25,7 @@ def check_files(config: Config) -> None:
 
 
 def signing_key(config: Config) -> RSAPrivateKey | None:
-    """Returns the key that signs each sent body, or None without this setting."""
+    """Returns the key that signs each body that is sent. Returns None if the setting is empty."""
     return private_key("signing_key", config.signing_key) if config.signing_key else None
 
 
@@ -36,7 +36,7 @@ def private_key(setting: str, file: str) -> RSAPrivateKey:
 
 
 def public_keys(config: Config) -> dict[str, list[RSAPublicKey]]:
-    """Returns the keys of each sender. A sender has two keys while it changes its key."""
+    """Returns the keys of each sender. While a sender changes its key, it has two keys."""
     return {sender: [_public_key(sender, file) for file in files] for sender, files in config.jws_keys.items()}
 
 

@@ -1,7 +1,7 @@
 """The public keys of the hub and of other DFSPs, from files (`jws_keys`), and with `fetch_keys` also from the hub.
 
-The hub publishes a key before the key's first use, and does not publish revoked keys. Fetched keys are stored in the
-state directory. So a connector that starts while the hub is down can verify messages.
+The hub publishes a key before a participant uses it for the first time, and does not publish revoked keys. Fetched keys
+are stored in the state directory. So a connector that starts while the hub is down can verify messages.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class _Fetched:
 
 
 class KnownKeys:
-    """The keys of each sender. Changed keys at the hub take effect without a restart."""
+    """The keys of each sender. If the keys at the hub change, the change takes effect without a restart."""
 
     def __init__(self, config: Config, hub: HubClient) -> None:
         self._config, self._api = config, HubApi(hub)
@@ -63,7 +63,7 @@ class KnownKeys:
         await self._background.close()
 
     def of(self, sender: str) -> list[RSAPublicKey]:
-        """Returns the sender's keys that are valid now, by the hub's clock with the margin."""
+        """Returns the keys of the sender that are valid now, by the hub's clock with the margin."""
         now, margin = time.time(), self._config.clock_margin_s
         fetched = [
             found.key
@@ -73,7 +73,7 @@ class KnownKeys:
         return [*self._files.get(sender, ()), *fetched]
 
     async def fetch(self) -> bool:
-        """Fetches the keys, unless the keys were fetched just before. Returns whether the keys have changed."""
+        """Fetches the keys, unless the connector has just fetched them. Returns whether the keys have changed."""
         if not self._config.fetch_keys:
             return False
         async with self._fetching:

@@ -1,6 +1,6 @@
 """Looks up a payee without a payment.
 
-A lookup exists only in memory, and follows the rules for the first part of a payment.
+A lookup exists only in memory. It follows the rules for the first part of a payment.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ class Lookups:
     def told(self, alias: Alias, event: Event) -> str | None:
         """Passes a message of the hub about this alias to the lookups.
 
-        Returns the reason if the message is not proven, otherwise None.
+        Returns the reason if nothing proves the message, and otherwise None.
         """
         refusal = None
         for lookup in self._waiting.get(identifiers.same(alias), []):

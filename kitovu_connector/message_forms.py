@@ -1,4 +1,5 @@
-"""Translates the messages of five resources between the plain form and ISO 20022, as they leave and as they arrive.
+"""Translates the messages of five resources between the plain form and ISO 20022, when the connector sends or receives
+them.
 
 The connector itself uses only the plain form. A DFSP sends one of the two forms (`message_form`).
 """
@@ -85,8 +86,8 @@ class MessageForms:
     def received(self, method: str, resource: str, headers: Headers, raw: bytes, *, is_error: bool) -> bytes:
         """Returns a received body in the plain form.
 
-        Raises FspiopError 3001 if another DFSP uses the form that this DFSP does not use: that DFSP could not read the
-        answer. The hub may use both forms.
+        Raises FspiopError 3001 if another DFSP uses the form that this DFSP does not use, because that DFSP could not
+        read the answer. The hub may use both forms.
         """
         if not resources.has_iso20022_bodies(resource):
             return raw
@@ -105,5 +106,5 @@ def _kind_of(method: str, resource: str, *, is_error: bool) -> type[Any]:
 
 
 def _is_error(segments: list[str]) -> bool:
-    """Returns whether a path ends in /error. An id may be "error" too."""
+    """Returns whether a path ends in /error. An id may also be "error"."""
     return segments[-1] == "error" and len(segments) > _SEGMENTS_BEFORE_ERROR.get(segments[0], 2)

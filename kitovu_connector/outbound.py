@@ -67,8 +67,8 @@ class Outbound:
         return _answer(await self._payer.wait_for_core(order.home_id, self._config.answer_s))
 
     async def _confirm(self, request: web.Request) -> web.Response:
-        """Accepts the terms, or the one-time password that the body names. Answers when the payment has ended or waits
-        for the core again.
+        """Accepts the terms. If the body has a one-time password, accepts this password. Responds when the payment has
+        ended or waits for the core again.
         """
         home_id = request.match_info["id"]
         accepted = bodies.read(PaymentConfirmed, (await request.read()).strip() or b"{}")
@@ -78,7 +78,7 @@ class Outbound:
     async def _cancel(self, request: web.Request) -> web.Response:
         """Ends a payment whose transfer was not sent.
 
-        Responds with 409 if the transfer was sent, because the payment can then still be paid.
+        Responds with 409 if the transfer was already sent, because the payment can then still succeed.
         """
         home_id = await _without_body(request)
         payment = await self._payer.tell(home_id, Cancelled())

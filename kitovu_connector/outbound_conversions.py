@@ -1,4 +1,5 @@
-"""Lists conversions for the core: conversions of payments, conversions sent by the core, and an FXP's conversions."""
+"""Lists conversions for the core: conversions of payments, conversions that the core has sent, and conversions of an
+FXP."""
 
 from typing import Literal
 

@@ -30,8 +30,8 @@ class OutboundHub:
             raise _failure(error) from None
 
     async def _statement(self, request: web.Request) -> web.Response:
-        """Returns one page of the hub's statement, which covers everything that arrived at the hub between `since` and
-        `until`.
+        """Returns one page of the hub's statement. The statement covers everything that arrived at the hub between
+        `since` and `until`.
         """
         unknown = sorted(set(request.query) - set(_QUERY))
         missing = [name for name in ("since", "until") if name not in request.query]
@@ -46,7 +46,7 @@ class OutboundHub:
 
 
 def _failure(error: HubRefused | HubUnreachable) -> FspiopError:
-    """Returns the error for the core: 400 if the hub refused the core's values, and otherwise 502."""
+    """Returns the error for the core: 400 if the hub refused values from the core, and otherwise 502."""
     if isinstance(error, HubRefused) and error.status == 400:
         return FspiopError(ErrorCode.VALIDATION_ERROR, error.text[:128])
     text = str(error)[:128] or "the hub does not answer"

@@ -1,4 +1,4 @@
-"""The core's requests to pay: asks a payer at another DFSP, passes on a one-time password, and shows the outcome."""
+"""The core's requests to pay: asks a payer at another DFSP, forwards a one-time password, and shows the outcome."""
 
 from aiohttp import web
 
@@ -30,7 +30,7 @@ class OutboundRequests:
         app.router.add_post("/receivedRequests/{id}/reject", self._reject)
 
     async def _make(self, request: web.Request) -> web.Response:
-        """Answers when the payer's DFSP has answered. The payer pays in a later step, and GET shows the payment."""
+        """Responds when the payer's DFSP has answered. The payer pays later, and GET shows the payment."""
         order = order_of(bodies.read(RequestWanted, await request.read()))
         try:
             made = await self._requests.make(order, needs_confirmation=False)

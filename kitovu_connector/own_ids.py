@@ -1,8 +1,8 @@
 """The ids of transfers, bulks and conversions that this DFSP has sent.
 
-A request of another DFSP must not have such an id. A DFSP can send a request to the connector and not to the hub, under
-the id of a transfer that it receives from this DFSP. The hub would report its own transfer as committed, and this DFSP
-would credit the other DFSP's transfer.
+A request of another DFSP must not have such an id. A dishonest DFSP could send a request only to the connector and not
+to the hub, with the id of a transfer that it receives from this DFSP. When the hub reports that transfer as committed,
+this DFSP would credit the dishonest DFSP's transfer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ _AT_ONCE = 100
 
 
 def claim(conn: Connection, ids: Sequence[str], owner: str) -> None:
-    """Stores ids of a request of this DFSP. Raises Conflict if another DFSP has used one of them."""
+    """Stores ids of a request of this DFSP. Raises Conflict if another DFSP has used one of these ids."""
     check_is_free(conn, ids)
     store(conn, ids, owner)
 

@@ -57,7 +57,8 @@ class Parties:
         self._background.start(self._answer(asker, id_type, id_value, sub_id))
 
     def answer_owner(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
-        """Reports by PUT /participants/… whether this DFSP has the customer. Sends the report in the background.
+        """Sends PUT /participants/…, which reports whether this DFSP has the customer. Sends the report in the
+        background.
 
         Raises FspiopError 2005 if too many lookups wait.
         """
@@ -78,7 +79,7 @@ class Parties:
         return self._known.get(identifiers.same(alias), 0.0) > time.monotonic()
 
     async def find(self, alias: Alias, asker: str) -> PartyDetails | No:
-        """Returns the customer at the core, or the reason why the core has no customer with this alias."""
+        """Returns the customer at the core, or the reason why there is no customer with this alias."""
         id_type, id_value, sub_id = alias
         value = identifiers.spelling(id_type, id_value)
         found = await self._ask_core(asker, lambda: self._backend.find_party(id_type, value, sub_id))

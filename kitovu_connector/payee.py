@@ -2,8 +2,8 @@
 the answer.
 
 The connector sends a fulfilment only for a transfer that matches terms of this DFSP. The core credits the customer only
-after the hub has reported COMMITTED. If the fulfilment had RESERVED, the hub reports COMMITTED by PATCH, and otherwise
-in the answer to GET /transfers/{ID}.
+after the hub has reported COMMITTED. If the fulfilment has the state RESERVED, the hub reports COMMITTED by PATCH.
+Otherwise the hub reports COMMITTED in the answer to GET /transfers/{ID}.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Ending:
 
 
 class Payee:
-    """All quotes that one DFSP has given, and all its incoming transfers."""
+    """All quotes that one DFSP has answered, and all its incoming transfers."""
 
     def __init__(
         self,
@@ -104,8 +104,8 @@ class Payee:
 
         Raises Conflict if the id belongs to different content.
 
-        A request about an unknown customer gets an answer, but is never stored. Raises FspiopError 2005 if the lookup
-        of the customer takes too long.
+        If a request is about an unknown customer, the connector answers the request but never stores it. Raises
+        FspiopError 2005 if the lookup of the customer takes too long.
         """
         if self._store.quote(quote.quote_id) is not None:
             await self._store_quote(quote)
@@ -197,7 +197,8 @@ class Payee:
     async def take_transfer(self, incoming: Incoming) -> None:
         """Stores a transfer and processes it in the background. Raises Conflict if the id belongs to other content.
 
-        Rejects a transfer without usable terms, and never stores this transfer, because any DFSP can send many of them.
+        Rejects a transfer without usable terms. Never stores this transfer, because any DFSP can send many such
+        transfers.
         """
         is_on_us = incoming.payer_fsp == self._config.dfsp
         if self._store.incoming(incoming.transfer_id) is None:
@@ -358,9 +359,9 @@ class Payee:
             await self._move(incoming, stage=Stage.REJECTED)
 
     async def _withdraw_fulfilment(self, incoming: Incoming, refused: Answer) -> None:
-        """Sends an error after the hub refused the fulfilment, so that the payer DFSP does not wait for the expiration.
+        """After the hub has refused the fulfilment, sends an error. So the payer DFSP does not wait for the expiration.
 
-        The error does not end the transfer. The hub perhaps accepted an earlier copy of the fulfilment, so the transfer
+        The error does not end the transfer. Perhaps the hub accepted an earlier copy of the fulfilment. So the transfer
         stays FULFILLED until the hub reports the outcome.
         """
         no = _rejected(f"the hub refused the fulfilment: {refused.text}")
@@ -375,7 +376,7 @@ class Payee:
         )
 
     async def _await_ending(self, incoming: Incoming) -> None:
-        """Waits for the hub's report. Requests an overdue report from the hub."""
+        """Waits for the hub's report. If the report is overdue, requests it from the hub."""
         event = self._told.setdefault(incoming.transfer_id, asyncio.Event())
         pause = self._config.callback_s if self._config.fulfil_state == "RESERVED" else _ASK_FIRST_S
         try:
@@ -411,8 +412,8 @@ class Payee:
 
         Raises TimeoutError if the call has not returned before `until`, by the hub's clock.
 
-        If `until` is given, the core may refuse. Without `until`, the hub has already decided, so a refusal is a fault
-        that the core's operators must correct.
+        If `until` is given, the core may refuse. Without `until`, the hub has already decided. A refusal is then a
+        fault that the core's operators must correct.
         """
         pause = 0.2
         while True:

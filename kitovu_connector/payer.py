@@ -1,6 +1,8 @@
-"""Runs outgoing payments by the rules of `kitovu_connector.payment_states`. Stores each step, then sends its requests.
+"""Runs outgoing payments by the rules of `kitovu_connector.payment_states`. Stores each step, and then sends the
+requests of the step.
 
-A step is durable before its requests are sent. After any crash, a restart continues with the stored ids and bytes.
+A step is durable before the connector sends its requests. After a crash, the connector continues with the stored ids
+and bytes.
 """
 
 import asyncio
@@ -101,10 +103,10 @@ class Payer:
     async def confirm(self, home_id: str, password: str | None = None) -> None:
         """Records that the core accepts the terms, or the one-time password that the payer has entered.
 
-        The core sends the password that it has compared. So a repeated acceptance of the terms never accepts a
-        password. A repeated acceptance changes nothing.
+        The core must send the password that it has compared. So if the core repeats its acceptance of the terms, it
+        does not accept a password. If the core repeats an acceptance, nothing changes.
 
-        Raises FspiopError and changes nothing if the payment has no terms yet, no password, or another password.
+        If the payment has no terms yet, no password, or another password, raises FspiopError and changes nothing.
         """
         if password is not None:
             await self._confirm_password(home_id, password)
@@ -129,7 +131,7 @@ class Payer:
     async def cancel(self, home_id: str) -> None:
         """Ends a payment whose transfer was not sent.
 
-        If the transfer was sent, raises FspiopError and changes nothing, because the payment can still be paid.
+        If the transfer was sent, raises FspiopError and changes nothing, because the payment can then still succeed.
         """
         payment = await self.tell(home_id, Cancelled())
         if payment.state is not State.ABORTED:
@@ -152,7 +154,7 @@ class Payer:
         return await self._wait(home_id, seconds, lambda payment: payment.state in PAUSES | ENDS)
 
     async def wait_for_report(self, home_id: str, seconds: float) -> Payment | None:
-        """Requests the state of a transfer from the hub. Returns the payment as soon as the payment changes."""
+        """Requests the state of a transfer from the hub. Returns the payment as soon as it changes."""
         before = self._store.payment(home_id)
         if before is None or before.state not in SENT:
             return before
@@ -229,7 +231,7 @@ class Payer:
         return next((payment for payment in waiting if id_of(payment) == subject_id), None)
 
     async def move(self, payment: Payment, event: Event) -> str | None:
-        """Applies an event to a payment. Returns the reason if the message is not proven, otherwise None."""
+        """Applies an event to a payment. Returns the reason if nothing proves the message, and otherwise None."""
         home_id = payment.order.home_id
         async with self._turns.hold(home_id):
             try:
@@ -243,8 +245,8 @@ class Payer:
     async def _step(self, home_id: str, event: Event) -> str | None:
         """Stores the result of the event, and then sends the requests of this result.
 
-        An instance that sends a request also becomes the payment's owner, because the request's timer runs in this
-        instance.
+        If an instance sends a request, it also becomes the owner of the payment, because the timer of the request runs
+        in this instance.
         """
         current = self._current(home_id)
         while True:
@@ -276,7 +278,7 @@ class Payer:
     def _current(self, home_id: str, *, is_overtaken: bool = False) -> Payment:
         """Returns the stored payment.
 
-        The payment in memory equals the stored payment, unless another instance has changed the stored payment.
+        The payment in memory is equal to the stored payment, unless another instance has changed the stored payment.
         """
         current = self._open.get(home_id)
         if current is None or is_overtaken or self._store.is_shared:
@@ -313,7 +315,7 @@ class Payer:
             self._background.start(self.move(payment, Waited()))
 
     async def _ask(self, payment: Payment, ask: Ask) -> None:
-        """Sends one request about a payment once. Sends nothing if the payment has changed its state."""
+        """Sends one request about a payment, without repetition. Sends nothing if the payment has changed its state."""
         current = self._open.get(payment.order.home_id)
         if current is None or not (
             current.state is payment.state or (ask is Ask.TRANSFER and {current.state, payment.state} <= SENT)

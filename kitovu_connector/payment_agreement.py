@@ -104,9 +104,9 @@ def _wants_owner(payment: Payment, policy: Policy) -> bool:
 
 
 def _is_unknown(fsp_id: str, policy: Policy) -> bool:
-    """Returns True if the connector cannot verify this DFSP's answers.
+    """Returns True if the connector cannot verify answers of this DFSP.
 
-    A payment to this DFSP would wait in vain for a verified answer.
+    A payment to such a DFSP would wait in vain for an answer that can be verified.
     """
     return policy.known_signers is not None and fsp_id not in policy.known_signers
 
@@ -188,8 +188,8 @@ def _after_conversion_terms(payment: Payment, now: float, policy: Policy) -> Ste
 def in_fx_transfer(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
     """The state in which the hub reserves the payer's money for the FXP, and the FXP promises the target currency.
 
-    The transfer does not exist yet. If the payment ends in this state, no transfer arrives, so the hub releases the
-    money.
+    The payment's transfer does not exist yet. If the payment ends in this state, no transfer comes to the hub, so the
+    hub releases the money.
     """
     match event:
         case ConversionReported("RESERVED", None):
@@ -251,8 +251,8 @@ def _after_conversion_and_terms(payment: Payment, now: float, policy: Policy) ->
 def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tuple[ErrorCode, str] | None:
     """Returns the reason why the payer must not accept these terms, or None.
 
-    The time on the payee's clock is now `no_later_than` or later. Terms that seem to have expired are perhaps still
-    valid by the payee's clock. The payee decides whether terms with a past expiration are valid.
+    On the payee's clock, the time is now `no_later_than` or later. Terms that seem to have expired are perhaps still
+    valid on the payee's clock. The payee decides whether terms with a past expiration are still valid.
     """
     order, (asked, currency) = payment.order, _asked(payment)
     if quote.transfer_amount.currency != currency:
@@ -354,7 +354,7 @@ def in_authorization(payment: Payment, event: Event, now: float, policy: Policy)
 
 
 def when_authorized(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The state in which the core compares the entered password with the core's own password."""
+    """The state in which the core compares the entered password with its own password."""
     match event:
         case Confirmed("password") if _are_valid(payment, now, policy):
             return _pay(change(payment, agreeing_since=now, tries=0), now, policy)
@@ -409,7 +409,7 @@ def _prepared(payment: Payment, now: float, policy: Policy) -> Payment:
 
 
 def _send_agreed(payment: Payment, policy: Policy) -> Step:
-    """Sends a transfer whose terms were agreed without the connector."""
+    """Sends a transfer for which the front end, and not the connector, has agreed on the terms."""
     body = read(TransferPost, payment.order.agreed_transfer)
     prepared = change(
         payment,

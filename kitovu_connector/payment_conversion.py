@@ -1,4 +1,4 @@
-"""The messages and checks of a payment that an FXP converts. Pure.
+"""The messages and the checks of a payment whose currency an FXP converts. Pure.
 
 With a SEND amount, the connector first requests the FXP's terms for this amount, and then the payee DFSP's terms for
 the converted amount. With a RECEIVE amount, the connector first requests the payee DFSP's terms, and then the FXP's
@@ -27,7 +27,7 @@ def is_needed(payment: Payment) -> bool:
 
 
 def currencies(payment: Payment) -> tuple[str, str]:
-    """Returns two currencies: the payer spends the first, and the payee receives the second."""
+    """Returns two currencies: first the currency that the payer spends, then the currency that the payee receives."""
     order = payment.order
     assert payment.payee is not None
     if order.amount_type == "SEND":
@@ -38,7 +38,7 @@ def currencies(payment: Payment) -> tuple[str, str]:
 def id_of(payment: Payment, what: str) -> str:
     """Returns the id of a part of the conversion.
 
-    All calls for one payment return the same id, which no other payment has.
+    For one payment, all calls return the same id. No other payment has this id.
     """
     return str(uuid.uuid5(uuid.UUID(payment.transfer_id), what))
 
@@ -49,8 +49,8 @@ def request_id(payment: Payment) -> str:
 
 
 def commit_id(payment: Payment) -> str:
-    """Returns the id of POST /fxTransfers. A record of an earlier version does not have this value, so the value
-    follows from the transfer."""
+    """Returns the id of POST /fxTransfers. A record of an earlier version does not have this value. So the value is
+    derived from the transfer."""
     return payment.fx_commit_id or id_of(payment, "commitRequest")
 
 

@@ -20,12 +20,13 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The connector has restarted and found the payment unfinished. It is unknown which request was sent last."""
+    """The connector has restarted and found the payment unfinished. The connector does not know which request it sent
+    last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """The waiting time of the latest action Wait is over."""
+    """The waiting time of the latest Wait is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The hub answered the present state's request with a definite refusal (4xx)."""
+    """The hub definitely refused the request of the present state (4xx)."""
 
     code: str
     text: str
@@ -43,7 +44,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class TurnedAway:
-    """The hub did not accept the credentials, the signature or the URL of the present state's request."""
+    """The hub did not accept the credentials, the signature or the URL of the request in the present state."""
 
     code: str
     text: str
@@ -51,7 +52,7 @@ class TurnedAway:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """The present state's request had no clear response: no connection, time-out, or 5xx."""
+    """The request of the present state had no clear response: no connection, time-out, or 5xx."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class PartyFound:
 class PartyFailed:
     """PUT /parties/…/error or PUT /participants/…/error arrived.
 
-    If the error is from the hub itself, its source is proven.
+    If the hub itself wrote the error, its source is proven.
     """
 
     code: str
@@ -142,11 +143,10 @@ class AgreementFailed:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The core accepts the subject for which the payment waits: the payee, a conversion, the terms, or a one-time
-    password.
+    """The core accepts one of four subjects: the payee, a conversion, the terms, or a one-time password. The payment
+    waits for this acceptance.
 
-    The terms are the last subject, unless a password is needed. After the last subject, the connector sends the
-    transfer.
+    The terms come last, unless a password is needed. After the last acceptance, the connector sends the transfer.
     """
 
     accepts: Accepts = "terms"
@@ -216,7 +216,7 @@ Event = (
 class Ask(StrEnum):
     """A request.
 
-    The connector sends the request after the step is durable, if the payment is still in the step's state.
+    The connector sends the request when the step is durable, if the payment is then still in the state of the step.
     """
 
     OWNER = "GET /participants"
@@ -232,7 +232,7 @@ class Ask(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Sends the event Waited to the payment after this time. Replaces an earlier Wait."""
+    """After this time, the payment gets the event Waited. Replaces an earlier Wait."""
 
     seconds: float
 

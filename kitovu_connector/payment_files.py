@@ -1,6 +1,6 @@
 """Makes the payments of a CSV file, several at a time, and writes the result of each payment.
 
-Every line has the core's own id of the payment. So an interrupted file can be sent again, and no line is paid twice.
+Every line has the core's own id for the payment. So an interrupted file can be sent again, and no line is paid twice.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ async def pay(
 ) -> list[Result]:
     """Makes the payments, and writes each result as soon as the result is known.
 
-    Raises NotRunning if the connector does not answer for a minute. After this error, the file can be sent again.
+    Raises NotRunning if the connector does not answer for a minute. If this happens, the file can be sent again.
     """
     left, found = iter(payments), []
     with results.open("w", newline="", encoding="utf-8") as file:

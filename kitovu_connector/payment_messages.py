@@ -24,7 +24,7 @@ from kitovu_connector.store import Incoming, QuoteGiven, Store
 
 
 class PaymentMessages:
-    """Passes each message to the payment, the incoming transfer or the call of the front end that it is about."""
+    """Passes each message to its payment, its incoming transfer, or the call of the front end that waits for it."""
 
     def __init__(
         self, config: Config, store: Store, clock: HubClock, payer: Payer, payee: Payee, exchanges: Exchanges
@@ -158,18 +158,18 @@ class PaymentMessages:
         return 200
 
     def _concerns_only(self, message: Message, incoming: Incoming | None) -> bool:
-        """Returns whether a report concerns only an incoming transfer.
+        """Returns whether a report is only about an incoming transfer.
 
         All instances share the records of incoming transfers.
 
-        A core that uses the reference API perhaps waits at another instance for the hub's report.
+        A core that uses the reference API perhaps waits for the hub's report at another instance.
         """
         return incoming is not None and not (self._config.reference_api and message.is_from_hub)
 
     def _is_confirmed_by_hub(self, message: Message, payment: Payment) -> bool:
         """Returns whether the hub sent or forwarded this message about an outgoing transfer.
 
-        Any other message is only a claim of its sender.
+        If neither is proven, the message is only a claim of its sender.
 
         Raises FspiopError unless the sender is the hub or the payee DFSP.
         """
@@ -180,7 +180,8 @@ class PaymentMessages:
         return message.came_via_hub
 
     def _check_is_about_incoming(self, message: Message, body: TransferPut) -> None:
-        """Raises FspiopError if the hub reports another transfer under this id as committed, or a movement of funds."""
+        """Raises FspiopError if the hub reports something else under this id: another committed transfer, or a movement
+        of funds."""
         incoming = self._incoming_of_hubs_message(message)
         if body.transfer_state == "COMMITTED":
             condition = bodies.read(TransferPost, incoming.body).condition

@@ -26,7 +26,7 @@ Extensions = tuple[tuple[str, str], ...]  # key and value
 
 
 class PartyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A party: type of alias, alias, and every party field of the API."""
+    """A party, with the type of its alias, the alias, and every party field of the API."""
 
     id_type: PartyIdType
     id_value: str
@@ -49,7 +49,8 @@ class PartyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A core's order: the core's own id of the payment, payer, payee, amount, and the kind of payment."""
+    """A core's order, with the core's own id for the payment, the payer, the payee, the amount, and the kind of
+    payment."""
 
     home_id: str
     payer: PartyRef
@@ -87,7 +88,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def spelled(order: Order) -> Order:
-    """Returns the order with one standard spelling of each identifier, so a repeated order can use a different
+    """Returns the order with one standard spelling of each identifier. So a repeated order may use a different
     spelling.
     """
     return msgspec.structs.replace(order, payer=_spelled(order.payer), payee=_spelled(order.payee))

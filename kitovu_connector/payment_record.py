@@ -1,4 +1,4 @@
-"""The record of an outgoing payment: its states, its fields, and the small steps that all states share. Pure."""
+"""The record of an outgoing payment, with its states, its fields, and the small steps that all states share. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -122,7 +122,7 @@ def change(payment: Payment, **changes: object) -> Payment:
 
 
 def abort(payment: Payment, code: str, text: str) -> Step:
-    """Ends a payment without a sent transfer, or a payment whose transfer the hub reports as aborted."""
+    """Ends a payment whose transfer was not sent, or whose transfer the hub reports as aborted."""
     return Step(change(payment, state=State.ABORTED, error_code=code, error_text=text[:128], tries=0))
 
 
@@ -142,13 +142,13 @@ def soon(payment: Payment) -> float:
 
 
 def agree_until(payment: Payment, policy: Policy) -> float:
-    """Returns the time by which lookup and terms must be complete. Leaves out the time of calls to the core."""
+    """Returns the time by which lookup and terms must be complete. The time does not include calls to the core."""
     seconds = policy.password_s if payment.state is State.AUTHORIZATION else policy.agree_s
     return (payment.agreeing_since or payment.created_at) + seconds
 
 
 def ask_again(payment: Payment, ask: Ask, now: float, policy: Policy) -> Step:
-    """Repeats a request before the transfer, with growing pauses. Ends the payment when the time is over."""
+    """Repeats a request that comes before the transfer, with growing pauses. Ends the payment when the time is over."""
     left = agree_until(payment, policy) - now
     if left <= 0:
         return abort_for(payment, ErrorCode.SERVER_TIMED_OUT, f"no response to {ask} in time")

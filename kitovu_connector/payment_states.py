@@ -1,4 +1,4 @@
-"""The states of an outgoing payment: state + event -> next state + actions.
+"""The states of an outgoing payment. A state and an event result in the next state and in actions.
 
 The functions do no I/O, and the caller passes the time.
 
@@ -7,11 +7,11 @@ The functions do no I/O, and the caller passes the time.
                                       v  |        v
                                       DOUBT <-----+    (GET /transfers/{id}, or send the identical bytes again)
 
-`payment_agreement` has the states before PREPARED. Only some payments have the states for the core's acceptance of the
-payee, a conversion, or a one-time password. Before PREPARED no money can have been transferred, so the payment can end
-without risk. In PREPARED and all later states, only the hub's report ends the payment (API Definition 6.7.2: a payer
-never decides alone that a transfer did not happen). A payee DFSP can report an end of the transfer without proof that
-the hub forwarded the report. After an unproven report, the connector only requests the state from the hub.
+`payment_agreement` has the states before PREPARED. Some states exist only for some payments: the core's acceptance of
+the payee, of a conversion, or of a one-time password. Before PREPARED no money can have moved, so the payment can end
+without risk. In PREPARED and all later states, only the hub's report ends the payment (API Definition 6.7.2). A payer
+never decides alone that a transfer did not happen. A payee DFSP can report an end of the transfer without proof that
+the hub forwarded the report. After such a report, the connector only requests the state from the hub.
 """
 
 from fspiop import ilp
@@ -56,9 +56,9 @@ _ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # even if many claims arrive
 def proves_abort(code: str) -> bool:
     """Returns whether an error about a transfer means that the transfer has ended.
 
-    The codes 1xxx and 2xxx report a fault of the transmission. The codes 30xx and 3101-3107 report a fault of a message
-    (3106: the original transfer continues). The code 3208 reports that the hub does not have the id. None of these
-    error codes decides whether the transfer commits.
+    The codes 1xxx and 2xxx report a fault of the transmission. The codes 30xx and 3101 to 3107 report a fault of a
+    message (3106: the original transfer continues). The code 3208 reports that the hub does not know the id. These
+    error codes do not decide whether the transfer commits.
     """
     if code == ErrorCode.TRANSFER_ID_NOT_FOUND.code:
         return False
@@ -171,12 +171,13 @@ def _on_error(payment: Payment, code: str, text: str, written_at: float, now: fl
 
 
 def _noting(payment: Payment, cause: tuple[str, str] | None) -> Payment:
-    """Stores a reported error. If the hub later reports ABORTED without a reason, this error is the reason."""
+    """Stores a reported error. If the hub later reports ABORTED without a reason, the payment keeps this error as the
+    reason."""
     return payment if cause is None else change(payment, reported_code=cause[0], reported_text=cause[1][:128])
 
 
 def _ask_at_once(payment: Payment, now: float) -> Step:
-    """Requests GET /transfers, at most once a second, even if many reports arrive."""
+    """Requests GET /transfers. Even if many reports arrive, does so at most once a second."""
     again_in = payment.asked_at + _ASK_ABOUT_CLAIMS_EVERY_S - now
     if again_in > 0:
         return Step(payment, [Wait(again_in)])
@@ -211,6 +212,6 @@ def _after_the_end(payment: Payment, event: Event) -> Step:
 def _until_overdue(payment: Payment, policy: Policy) -> float:
     """Returns the time until the outcome is overdue.
 
-    The hub reports an expiration without a request, so a request before `callback_s` would only add load.
+    The hub reports an expiration by itself, so a request before `callback_s` would only add load.
     """
     return policy.callback_s

@@ -1,9 +1,9 @@
 """The state in PostgreSQL, for several instances of the connector. Needs kitovu-connector[postgresql].
 
 One instance writes at a time, as with SQLite, because each group of jobs first acquires the same lock of the database.
-So no two jobs can wait for each other. The values of `changed_at` have the order of the commits, and the lists need
-this order. The transaction of a group takes some milliseconds. The database ends the transaction of an instance that
-stops in the middle of a group.
+So two jobs can never wait for each other. The values of `changed_at` follow the order of the commits, and the lists
+need this order. The transaction of a group takes some milliseconds. The database ends the transaction of an instance
+that stops in the middle of a group.
 """
 
 import functools
@@ -95,7 +95,7 @@ class _Link:
 
 
 class _LoopLink(_Link):
-    """A connection for the thread of the event loop, which must not stand still while the database is away.
+    """A connection for the thread of the event loop. This thread must not stop while the database is unreachable.
 
     Another thread makes the connection. A read waits for this connection only a short time.
     """
@@ -249,7 +249,8 @@ class _Listener:
                 self._is_stopped.wait(_RETRY_S)
 
     def _take(self, payload: str) -> None:
-        """Passes a notification on. Ignores other forms, because each user of the database can send notifications."""
+        """Passes a notification on. Ignores notifications of any other form, because each user of the database can send
+        notifications."""
         instance, _, rest = payload.partition(" ")
         topic, is_complete, key = rest.partition(" ")
         if is_complete and topic and instance != self._instance:

@@ -75,7 +75,7 @@ def compare(at_hub: Mapping[Key, Side], here: Mapping[Key, Side], *, since: str,
 
 
 def committed_at_hub(found: Iterable[Compared]) -> dict[tuple[str, str], list[str]]:
-    """Returns the amounts that the hub has committed, by direction and currency."""
+    """Returns the total amounts that the hub has committed, by direction and currency."""
     amounts: dict[tuple[str, str], list[str]] = {}
     for compared in found:
         side = compared.at_hub

@@ -67,8 +67,8 @@ class Records(Generic[R]):
     async def add(self, new: R, also: Callable[[Connection], None] | None = None) -> tuple[R, bool]:
         """Stores a record. Returns the stored record, and whether it is new.
 
-        Raises Conflict if the record's id or alias belongs to other content. A new record is stored only if `also`
-        raises no error in the same transaction.
+        Raises Conflict if the record's id or alias belongs to other content. A new record is stored only if the
+        function `also` raises no error in the same transaction.
         """
         raw = msgspec.json.encode(new)
 
@@ -94,7 +94,7 @@ class Records(Generic[R]):
         return await self._db.write(job)
 
     async def save(self, before: R, after: R) -> bool:
-        """Stores a new state. The record's owner does not change, and is notified.
+        """Stores a new state. The owner of the record does not change, and gets a notification.
 
         Returns False, and changes nothing, if another task or instance has changed the state first.
         """
@@ -118,7 +118,7 @@ class Records(Generic[R]):
             raise Conflict from None
 
     async def update(self, record_id: str, change: Callable[[R], R | None]) -> R | None:
-        """Calls `change` with the stored record, stores the returned record as `save` does, and returns it.
+        """Calls `change` with the stored record. Stores the returned record as `save` does, and returns it.
 
         No other change of the record can happen between the read and the write. If `change` returns None, returns the
         stored record and changes nothing. Returns None if there is no record.
@@ -218,7 +218,7 @@ class Records(Generic[R]):
         return await self._db.read(job)
 
     async def delete_old(self, retention_s: float) -> None:
-        """Deletes records that ended longer ago than a given age, a hundred records at a time. Runs as long as the
+        """Deletes records whose end is older than a given age, a hundred records at a time. Runs as long as the
         connector runs.
         """
 

@@ -1,9 +1,9 @@
 """Relays callbacks between the instances of a connector that share a state.
 
-The hub sends its callbacks to any instance. A callback for which one instance waits only in memory, such as the answer
-to a lookup, can arrive at another instance. The receiving instance stores the callback, and the other instances read
-the callback within milliseconds. A lost callback does no harm, because the connector repeats the request, as after a
-lost callback of the hub.
+The hub sends its callbacks to any instance. If an instance waits for a callback only in memory (for example for the
+answer to a lookup), the callback can arrive at another instance. The receiving instance stores the callback, and the
+other instances read the callback within milliseconds. If a callback is lost, this does no harm, because the connector
+repeats the request.
 """
 
 import time
@@ -66,7 +66,8 @@ class Relay:
         await self._background.close()
 
     async def publish(self, route: str, message: Message) -> None:
-        """Stores a callback for the other instances. Raises FspiopError 2005 if its sender sends too much.
+        """Stores a callback for the other instances. Raises FspiopError 2005 if the sender of the callback sends too
+        much.
 
         The hub itself can send one callback for each request of this DFSP that waits for an answer.
         """

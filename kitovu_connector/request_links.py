@@ -1,5 +1,5 @@
-"""Finds the transfers that answer a request to pay of this DFSP. The payer DFSP names the request when it asks for
-terms.
+"""Finds the transfers that answer a request to pay of this DFSP. The payer DFSP names the request to pay when it asks
+for terms.
 """
 
 import msgspec
@@ -23,7 +23,7 @@ class RequestLinks:
     def answered_by(self, quote: QuoteGiven) -> str | None:
         """Returns the id of this DFSP's request that a transfer on these terms pays, or None.
 
-        Only a transfer of the requested payer DFSP can answer the request. The transfer must have the requested money
+        Only a transfer of the requested payer DFSP can answer the request. The transfer must have the requested amount
         and the requested payee. A transfer without these properties credits its payee, but does not pay the request.
         """
         asked = bodies.read(QuotePost, quote.request)
@@ -39,7 +39,7 @@ class RequestLinks:
         return None if made is None else made.order.home_id
 
     async def add(self, request_id: str, transfer_id: str) -> None:
-        """Records a transfer that answers a request. Returns when the record is durable."""
+        """Records a transfer that answers a request. Returns once the record is durable."""
 
         def more(known: RequestTransfers) -> RequestTransfers:
             return msgspec.structs.replace(known, transfer_ids=(*known.transfer_ids, transfer_id))
@@ -55,11 +55,11 @@ class RequestLinks:
 
 
 def _pays(order: RequestOrder, quote: QuoteGiven, asked: QuotePost) -> bool:
-    """Returns whether the requested payee gets at least the requested amount.
+    """Returns whether the payee of the request gets at least the requested amount.
 
     A request for an amount to RECEIVE is paid if the payee receives this amount after this DFSP's fee. A request for an
-    amount to SEND is paid if the payer DFSP transfers this amount. Before the terms are known, the payer DFSP's own
-    amount decides.
+    amount to SEND is paid if the payer DFSP transfers this amount. Before the terms are known, the amount that the
+    payer DFSP names decides.
     """
     amount = money.parse_amount(asked.amount.amount)
     if quote.condition is not None:

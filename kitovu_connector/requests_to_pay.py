@@ -1,7 +1,7 @@
 """Requests to pay (FSPIOP API v1.1, section 6.4). A payee requests a payment from a payer at another DFSP.
 
 A request to pay moves no money. The payer DFSP pays by a separate payment that contains the request's id. The connector
-stores each request before it sends or acknowledges the request, so each request is made only once.
+stores each request before it sends or acknowledges it. So each request is made only once.
 """
 
 import asyncio
@@ -210,8 +210,7 @@ class RequestsToPay:
     async def _change(self, request: RequestMade, **changes: object) -> RequestMade:
         """Changes fields if the stored request is still in the state of `request`. Returns the stored request.
 
-        All fields outside `changes` keep values that were stored meanwhile, such as the payer DFSP's request for a
-        password.
+        Other fields keep values that were stored meanwhile, such as the payer DFSP's request for a password.
         """
 
         def change(now: RequestMade) -> RequestMade | None:
@@ -271,7 +270,7 @@ class RequestsToPay:
                 pause = min(pause * 2, 30.0)
 
     async def _password_asked(self, message: Message) -> int:
-        """Handles GET /authorizations: sends to the payer's DFSP the password that the payer entered at the payee's
+        """Handles GET /authorizations: sends the payer's DFSP the password that the payer entered at the payee's
         device.
         """
         request = self._made.get(message.id)
@@ -298,7 +297,8 @@ class RequestsToPay:
         return 202
 
     async def enter_password(self, request_id: str, password: str) -> RequestMade | None:
-        """Stores the one-time password that the payer entered, and sends it if the payer's DFSP has requested it.
+        """Stores the one-time password that the payer entered. If the payer's DFSP has requested the password, sends
+        it.
 
         Returns None if this request does not exist.
         """
@@ -411,5 +411,5 @@ class RequestsToPay:
 
 
 def _told_of(answer: str | None, now: RequestMade) -> RequestMade | None:
-    """Returns the request after the core's notification, unless the payer DFSP has changed its answer meanwhile."""
+    """Returns the request after the core was notified, unless the payer DFSP has changed its answer meanwhile."""
     return msgspec.structs.replace(now, is_told=True) if now.answer == answer else None

@@ -199,7 +199,7 @@ class Connector:
         await self._opened.aclose()
 
     def _changed_by_others(self) -> dict[str, Callable[[str], None]]:
-        """Returns for each topic the function that handles a record changed by another instance."""
+        """Returns, for each topic, the function that handles a record after another instance has changed it."""
         return {
             "payment": self._payer.changed,
             "incoming": self._payee.changed,
@@ -223,8 +223,8 @@ class Connector:
         """Registers `handler` for every event, including events of an earlier run. Must be called before the connector
         starts.
 
-        The handler can receive an event twice. If the handler raises an error, the connector sends the event to the
-        handler again later.
+        The handler can receive an event twice. If the handler raises an error, the connector calls the handler with the
+        same event again later.
         """
         self._handlers.append(handler)
         return handler
@@ -250,8 +250,8 @@ class Connector:
     async def pay(self, order: Order) -> Payment:
         """Makes a payment. Returns the payment when it has ended, but after `answer_s` seconds at the latest.
 
-        A repeated order does not begin a second payment. If this method raises FspiopError or Conflict, no payment has
-        begun.
+        If the order is repeated, no second payment begins. If this method raises FspiopError or Conflict, no payment
+        has begun.
         """
         payment = await self._payer.send(order)
         return await self._payer.wait_for_end(order.home_id, self._config.answer_s) or payment
@@ -276,9 +276,9 @@ class Connector:
         return await self._payer.wait_for_terms(order.home_id, self._config.answer_s) or payment
 
     async def confirm(self, home_id: str, otp: str | None = None) -> Payment:
-        """Pays on the agreed terms. Returns the payment like `pay`, but also when the payment waits for the core.
+        """Pays on the agreed terms. Returns the payment like `pay`, but also returns it when it waits for the core.
 
-        In the state AUTHORIZED the payer has entered a one-time password. `otp` accepts this password, which the core
+        In the state AUTHORIZED, the payer has entered a one-time password. `otp` accepts this password, which the core
         has compared with its own password.
 
         Raises FspiopError if the payment does not exist or has no terms yet. Raises FspiopError if `otp` is not the

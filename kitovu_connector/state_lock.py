@@ -1,6 +1,6 @@
 """Ensures that at most one connector uses a state directory.
 
-Two connectors with one state directory would each continue all payments, and send requests twice.
+With one state directory, two connectors would each continue all payments, and would send requests twice.
 """
 
 import sqlite3

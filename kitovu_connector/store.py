@@ -42,7 +42,7 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Stage(StrEnum):
-    """The stage that an incoming transfer has reached."""
+    """The stage of an incoming transfer."""
 
     IN_BULK = "IN_BULK"  # stored as an item of a bulk; next: reserve the bulk at the core
     RECEIVED = "RECEIVED"  # stored, and the hub has received the 202; next: reserve at the core
@@ -100,7 +100,7 @@ class Store:
 
     @property
     def is_shared(self) -> bool:
-        """Whether another instance can change a record."""
+        """Whether another instance could change a record."""
         return self._db.is_shared
 
     async def close(self) -> None:
@@ -237,7 +237,8 @@ class Store:
         return self._one("SELECT record FROM quote WHERE condition = ?", condition, QuoteGiven)
 
     def has_usable_terms(self, conditions: Sequence[str], payer_fsp: str) -> bool:
-        """Returns whether this DFSP was given terms with one of these conditions, and no transfer has used them."""
+        """Returns whether the DFSP `payer_fsp` got terms with one of these conditions, and no transfer has used these
+        terms."""
         return any(
             _decode(row["record"], QuoteGiven).payer_fsp == payer_fsp
             for begin in range(0, len(conditions), _CONDITIONS_AT_ONCE)
@@ -251,7 +252,7 @@ class Store:
         return self._db.reader.execute(sql, conditions).fetchall()
 
     def unfinished_quotes(self) -> list[QuoteGiven]:
-        """Returns the quotes that this instance continues. The hub has not accepted their answers yet."""
+        """Returns the quotes that this instance continues. The hub has not accepted the answers to these quotes yet."""
         return self._unfinished("SELECT record FROM quote WHERE is_open = 1 AND owner = ?", QuoteGiven)
 
     async def delete_old_quotes(self, changed_before: float, at_most: int) -> int:
@@ -314,7 +315,7 @@ class Store:
         return True
 
     async def save_incoming(self, before: Incoming, after: Incoming) -> bool:
-        """Stores a transfer's new stage. The transfer's owner does not change, and is notified.
+        """Stores a transfer's new stage. The owner of the transfer does not change, and gets a notification.
 
         Returns False, and changes nothing, if another task or instance has changed the stage first.
         """
@@ -343,7 +344,7 @@ class Store:
         return self._own("SELECT record FROM incoming WHERE transfer_id = ? AND owner = ?", transfer_id, Incoming)
 
     def unfinished_incoming(self) -> list[Incoming]:
-        """Returns every transfer of this instance that needs an action of this DFSP or of the hub."""
+        """Returns every transfer of this instance for which this DFSP or the hub must still act."""
         return self._unfinished("SELECT record FROM incoming WHERE is_open = 1 AND owner = ?", Incoming)
 
     # ---- lists: in the order of the last change, after a place in this order
@@ -356,7 +357,7 @@ class Store:
         )
 
     async def sent_payments(self, since: float, after: str, *, limit: int) -> list[tuple[float, Payment]]:
-        """Returns payments that have ended or have a prepared transfer.
+        """Returns only payments that have ended or have a prepared transfer.
 
         `after` is a time, a transfer id and a direction.
         """
@@ -372,7 +373,7 @@ class Store:
         )
 
     async def counts(self) -> list[tuple[str, str, int]]:
-        """Returns the number of payments and of incoming transfers in each state: direction, state, number."""
+        """Returns how many payments and incoming transfers are in each state: direction, state, number."""
         return await self._db.read(_counts)
 
     async def waiting_events(self) -> int:
@@ -431,9 +432,10 @@ def _counts(conn: Connection) -> list[tuple[str, str, int]]:
 
 
 def readable(stored: Iterable[bytes], kind: type[Record]) -> list[Record]:
-    """Returns the records, without those that cannot be read. One unreadable record must not stop the other records.
+    """Returns the records, but leaves out records that cannot be read. One unreadable record must not stop the other
+    records.
 
-    An example is the record of a newer connector, in a state that this version does not have.
+    An example is a record of a newer connector, with a state that this version does not have.
     """
     found = []
     for raw in stored:

@@ -1,9 +1,9 @@
-"""The states of a submission (a conversion or a bulk that the front end itself sends): state + event -> next state.
-Pure.
+"""The states of a submission: a conversion or a bulk that the front end itself sends. A state and an event result in
+the next state. Pure.
 
-Submissions follow the rules of a payment's transfer. The connector stores a request before it sends the request, and
-repeats identical bytes. Only the hub's report ends the submission. The submission of a conversion ends with the FXP's
-answer. The conversion itself ends later with its transfer.
+Submissions follow the same rules as the transfer of a payment. The connector stores a request before it sends the
+request, and repeats identical bytes. Only the hub's report ends a submission. The submission of a conversion ends
+with the FXP's answer. The conversion itself ends later, together with its transfer.
 """
 
 from dataclasses import dataclass
@@ -107,12 +107,12 @@ def refused(found: Submission, code: str, text: str) -> Next:
 
 
 def unclear(found: Submission) -> Next:
-    """Processes a POST without a clear response."""
+    """Processes a POST that had no clear response."""
     return Next(_with(found, state=Sent.DOUBT), again_in_s=backoff(found.tries, 4.0))
 
 
 def waited(found: Submission) -> Next:
-    """Processes the end of the waiting time, or a restart of the connector: requests the state from the hub."""
+    """Processes the end of the waiting time or a restart of the connector: requests the state from the hub."""
     doubted = _with(found, state=Sent.DOUBT, tries=found.tries + 1)
     return Next(doubted, asks=True, again_in_s=backoff(found.tries, _ASK_AT_MOST_EVERY_S))
 

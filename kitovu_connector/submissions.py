@@ -124,9 +124,9 @@ class Submissions:
                 await self._move(now, states.waited)
 
     async def _move(self, found: Submission, decide: Callable[[Submission], Next]) -> None:
-        """Calls `decide` with the present state, and stores the result. Decides again if another instance was faster.
+        """Calls `decide` with the present state, and stores the result. If another instance was faster, decides again.
 
-        Raises FspiopError if nothing proves the event.
+        Raises FspiopError if the event is not proven.
         """
         records = self._records[found.resource]
         while (now := records.get(found.id)) is not None and now.state not in OVER:

@@ -1,5 +1,5 @@
-"""The terms of a payment to a customer: reads requests for terms, makes offers, and compares transfers with offers.
-Pure.
+"""The terms of a payment to a customer: reads requests for terms, offers terms, and compares transfers with the offered
+terms. Pure.
 
 The ILP packet contains the transaction. The fulfilment is an HMAC of the packet, and the key is this DFSP's secret. So
 the connector does not have to store the fulfilment (FSPIOP API v1.1, section 6.5.2.3).
@@ -49,8 +49,8 @@ def check_amount(name: str, value: Money) -> None:
 def check_expiration(expires_at: float, *, now: float) -> None:
     """Raises FspiopError if a transfer or a conversion is valid for longer than a hub allows.
 
-    A DFSP can send its request to the connector and not to the hub. The connector asks the hub about the request until
-    the request has expired, so the request must have an expiration.
+    A dishonest DFSP could send its request only to the connector, and not to the hub. The connector asks the hub about
+    such a request until it expires. So the request must have an expiration.
     """
     if expires_at > now + _LONGEST_VALIDITY_S:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "expiration: more than eight days ahead")
@@ -151,7 +151,7 @@ def problem_of(
 ) -> str | None:
     """Returns the reason why this transfer must not be fulfilled, or None (FSPIOP API v1.1, section 6.7.2.8, step 2).
 
-    Only the hub decides whether a fulfilment is in time. The hub's clock can be behind `now` by up to the margin.
+    Only the hub decides whether a fulfilment came in time. The hub's clock can be behind `now` by up to the margin.
     """
     if quote is None:
         return "no terms were given with this condition"
@@ -203,7 +203,8 @@ def _data_of(transaction: Transaction) -> bytes:
 
 
 def _fulfilment_for(packet: str, config: Config) -> str:
-    """Returns the fulfilment of a packet of this DFSP. The packet shows its form, so `message_form` may change."""
+    """Returns the fulfilment of a packet of this DFSP. The packet itself shows which form it has, so the setting
+    `message_form` may change."""
     if ilp4.is_prepare(packet):
         return ilp4.fulfilment_for(packet, config.ilp_key)
     return ilp.fulfilment_for(packet, config.ilp_key)
@@ -221,7 +222,7 @@ def _moment(timestamp: float) -> str:
 
 
 def _checked(answer: QuotePut) -> bytes:
-    """Returns the answer as bytes, if every receiver can read the answer."""
+    """Returns the answer as bytes. Raises ValueError if a receiver could not read the answer."""
     raw = bodies.write(answer)
     try:
         bodies.read(QuotePut, raw)

@@ -9,7 +9,8 @@ from kitovu_connector.config import Config, ConfigError
 
 
 def outward(config: Config) -> ssl.SSLContext | bool:
-    """Returns the TLS settings for requests to the hub, with the connector's client certificate if it has one."""
+    """Returns the TLS settings for requests to the hub. They include the connector's client certificate, if it has
+    one."""
     if not (config.hub_ca or config.client_cert):
         return True
     with _naming("hub_ca"):
@@ -57,7 +58,7 @@ def inward(config: Config) -> ssl.SSLContext | None:
 
 @contextmanager
 def _naming(settings: str) -> Iterator[None]:
-    """Raises ConfigError with the names of the settings instead of OpenSSL's error, which has no file name."""
+    """Raises ConfigError with the names of the settings, because OpenSSL's own error has no file name."""
     try:
         yield
     except OSError as error:  # ssl.SSLError is an OSError
@@ -65,7 +66,7 @@ def _naming(settings: str) -> Iterator[None]:
 
 
 def _no_password() -> str:
-    """Replaces OpenSSL's question for a password, because a service would wait for an answer for ever."""
+    """Replaces OpenSSL's prompt for a password, because a service would wait for the input for ever."""
     raise ConfigError("client_key or inbound_key is encrypted: give a key without a password")
 
 

@@ -31,7 +31,7 @@ class _Granted(msgspec.Struct):
 class NoToken(Exception):
     """The error if the hub returned no token.
 
-    A later attempt can succeed. If `is_refused`, people must correct the credentials first.
+    A later attempt can be successful. If `is_refused`, people must correct the credentials first.
     """
 
     def __init__(self, text: str, *, is_refused: bool = False) -> None:
@@ -40,7 +40,7 @@ class NoToken(Exception):
 
 
 class Tokens:
-    """One token for all requests. A renewal is only one request, even if many callers wait for the token."""
+    """One token for all requests. Even if many callers wait for a new token, the connector sends only one request."""
 
     def __init__(self, config: Config) -> None:
         self._config = config

@@ -27,7 +27,7 @@ _STATES: dict[Stage, TransactionState] = {
 
 
 class TransactionTransfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The transfer that pays a transaction."""
+    """The transfer with which a transaction is paid."""
 
     id: str  # of the transaction
     transfer_id: str
@@ -51,7 +51,8 @@ class TransactionStates:
         return [("GET", "/transactions/{id}", self._asked)]
 
     async def resume(self) -> None:
-        """Begins to delete old records. A transaction is known as long as the terms of its payment."""
+        """Begins to delete old records. The connector knows a transaction for as long as it stores the terms of the
+        payment."""
         kept_s = self._config.quote_retention_s
         self._background.start_once("delete old transactions", lambda: self._transfers.delete_old(kept_s))
 

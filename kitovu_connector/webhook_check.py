@@ -1,4 +1,4 @@
-"""Checks a core's address for events. Sends one event with a right signature, and one with a wrong signature."""
+"""Checks a core's address for events. Sends one event with a right signature, and one event with a wrong signature."""
 
 import os
 import time
@@ -21,7 +21,7 @@ class Unreachable(Exception):
 async def statuses(config: Config) -> tuple[int, int]:
     """Returns the statuses of the core's two responses: to a right signature, and to a wrong signature.
 
-    Raises ConfigError for a faulty secret, and Unreachable.
+    Raises ConfigError if the secret is faulty, and Unreachable if the address does not respond.
     """
     key = events.key_of(config)
     timeout = aiohttp.ClientTimeout(total=config.request_s, sock_connect=3)

@@ -1,6 +1,6 @@
 """Changes accounts, net debit caps and funds. These changes are rare, compared with transfers.
 
-The functions of this module use Django's ORM, and lock rows in the order of the ledger.
+The functions of this module use Django's ORM, and lock rows in the order that the ledger uses.
 
 Every change of a SETTLEMENT account first locks the participant's POSITION account. A reservation also locks the
 POSITION account while the hub checks the reservation against the cover.
@@ -42,7 +42,7 @@ class NotFree(FspiopError):
 
 
 class StillOwes(FspiopError):
-    """Raised if the scheme does not disable a participant, because it has reserved amounts or owes money."""
+    """Raised if the scheme does not allow disabling a participant that has reserved amounts or owes money."""
 
     def __init__(self, name: str) -> None:
         super().__init__(ErrorCode.CLIENT_ERROR, f"{name} has reserved amounts or owes money")
@@ -68,7 +68,7 @@ def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account
 def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str, is_live: bool = True) -> Participant:
     """Creates a participant and its inactive accounts in a currency.
 
-    If the participant exists already, adds the currency to this participant. A participant that is not live can
+    If the participant already exists, only adds the currency. A participant that is not live can
     neither send nor receive payments before `hub.participants.services.go_live`.
     """
     participant = Participant.objects.filter(name=name, is_hub=False).first()

@@ -111,7 +111,7 @@ def _run(asked: argparse.Namespace) -> int:
 def first_users(base_url: str, state: Path) -> list[str]:
     """Returns the lines that a person types in another terminal to make the portal's first two users.
 
-    The lines work in any folder and with any STATE, and one after the other.
+    The lines work in any folder and with any STATE. A person types them one after the other.
     """
     program = f"{shlex.quote(sys.executable)} -m hub.local env --state {shlex.quote(str(state.absolute()))}"
     env = f'eval "$(cd {shlex.quote(str(PROJECT))} && {program})"'
@@ -125,11 +125,12 @@ def first_users(base_url: str, state: Path) -> list[str]:
 def _test(asked: argparse.Namespace) -> int:
     """First runs the tests that are not live tests, in three processes.
 
-    After all other tests, runs the live tests, two files at a time.
+    After these tests, runs the live tests, two files at a time.
 
-    Three processes keep two cores busy, because tests wait a third of their time for a server, a browser or the clock.
+    Three processes keep two cores busy, because tests wait for a server, a browser or the clock during a third of their
+    time.
 
-    Leaves out tests marked as thorough, because these tests take long and have their own command.
+    Leaves out tests that are marked as thorough, because they take long and have their own command.
     """
     home = Path(asked.state or os.environ.get("STATE") or ".local") / f"test-{os.getpid()}"
     stack = Stack(home, programs=(), throwaway=True, tell=_tell)
@@ -154,7 +155,7 @@ def _test(asked: argparse.Namespace) -> int:
 
 
 def _files_of_live_tests() -> list[str]:
-    """Returns the test files that use this pytest mark. Collecting all tests would take longer than running some live
+    """Returns the test files that use this pytest mark. To collect all tests would take longer than to run some live
     tests."""
     files = sorted((PROJECT / "tests").rglob("test_*.py"))
     return [str(file.relative_to(PROJECT)) for file in files if "pytest.mark.live" in file.read_text()]

@@ -25,7 +25,7 @@ def is_free(port: int, host: str = HOST) -> bool:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """Returns the preferred port if this port is free, otherwise another free port."""
+    """Returns the preferred port if it is free, and otherwise another free port."""
     if preferred is not None and is_free(preferred):
         return preferred
     for _ in range(200):

@@ -14,7 +14,7 @@ from hub.local.errors import LocalError
 
 @dataclass(frozen=True)
 class Account:
-    """A user of this machine. If `drop` is true, the calling program runs as root, and starts the servers as this
+    """A user of this machine. If `drop` is true, the calling program runs as root but starts the servers as this
     user."""
 
     name: str
@@ -23,14 +23,16 @@ class Account:
     drop: bool
 
     def popen(self) -> dict[str, Any]:
-        """Returns arguments for `subprocess`. They start a program as this user, in a folder that the user can read."""
+        """Returns arguments for `subprocess`. With these arguments, a program runs as this user, in a folder that this
+        user can read."""
         as_user = {"user": self.uid, "group": self.gid, "extra_groups": []} if self.drop else {}
         return {**as_user, "cwd": "/", "env": server_environment()}
 
     def can(self, test: str, path: Path) -> bool:
         """Runs test(1) as this user with `-r`, `-w`, `-x` or `-d`, and returns whether the test succeeds.
 
-        To find what a user may do with a file, test(1) is more reliable than the file's mode bits.
+        The command test(1) finds out what a user may do with a file. It is more reliable than the mode bits of the
+        file.
         """
         return subprocess.run(["/bin/sh", "-c", f'test {test} "$1"', "sh", str(path)], **self.popen()).returncode == 0
 
@@ -62,5 +64,6 @@ def server_environment() -> dict[str, str]:
 
 
 def without_pg(environment: dict[str, str]) -> dict[str, str]:
-    """Returns the environment without libpq's variables, because they would silently change every connection."""
+    """Returns the environment without libpq's variables, because these variables would silently change every
+    connection."""
     return {name: value for name, value in environment.items() if not re.fullmatch("PG[A-Z]+", name)}

@@ -39,7 +39,8 @@ COMMON = {
 
 
 class Postgres:
-    """One PostgreSQL cluster. Call `prepare`, start `argv()`, wait for `is_ready`, then call `ensure_database`."""
+    """One PostgreSQL cluster. First call `prepare`, start the command `argv()`, and wait for `is_ready`. Then call
+    `ensure_database`."""
 
     name = "postgres"
     stop_signals = (signal.SIGINT, signal.SIGQUIT)  # fast, then immediate shutdown. After TERM it waits for clients
@@ -74,8 +75,8 @@ class Postgres:
         self.sockets = self._socket_folder()
 
     def running(self) -> int | None:
-        """Returns the pid of the postmaster that serves this data, or None. A killed program perhaps started this
-        postmaster."""
+        """Returns the pid of the postmaster that serves this data, or None. Perhaps a program that was killed has
+        started this postmaster."""
         pid, lines = self._postmaster()
         if pid is None or not proc.is_alive(pid):
             return None
@@ -86,7 +87,7 @@ class Postgres:
         return pid
 
     def argv(self) -> list[str]:
-        """Removes files that a killed PostgreSQL left, then returns the command that starts PostgreSQL."""
+        """Removes files that a killed PostgreSQL has left. Then returns the command that starts PostgreSQL."""
         self._await_predecessor()
         if not self.settled:
             self.port = net.free_port(self.port)
@@ -128,8 +129,8 @@ class Postgres:
         return f"postgres://{USER}@{net.HOST}:{self.port}/{DATABASE}"
 
     def forget(self) -> None:
-        """Removes PostgreSQL's socket folder after a clean stop. The recorded port is not removed, because the next
-        start uses it."""
+        """Removes PostgreSQL's socket folder after a clean stop. Keeps the recorded port, because the next start uses
+        it."""
         if self.sockets.name.startswith("kitovu-"):
             shutil.rmtree(self.sockets, ignore_errors=True)
 
@@ -165,10 +166,10 @@ class Postgres:
     def _await_predecessor(self) -> None:
         """Waits until no process uses the data any more, then removes the orphaned lock file.
 
-        PostgreSQL refuses to start if any process has the pid that the lock file contains. After a reboot, another
+        PostgreSQL refuses to start if the lock file contains the pid of any running process. After a reboot, another
         program can have the pid in the lock file. In a container, the pid in the lock file can belong to a zombie that
-        the first process never collects. This function counts only processes whose title contains the cluster's name.
-        The caller holds the lock on STATE, so no process of the cluster can start meanwhile.
+        the first process never collects. This function counts only processes whose title contains the name of the
+        cluster. The caller holds the lock on STATE, so no process of the cluster can start meanwhile.
         """
         if not proc.PROC.is_dir():
             return  # without /proc (macOS), only PostgreSQL's own check is possible
@@ -206,7 +207,7 @@ class Postgres:
 
     def _socket_folder(self) -> Path:
         """Returns a folder with a short path, for PostgreSQL's socket. The path of STATE can be too long for a socket,
-        whose path has at most 107 bytes."""
+        because a socket's path has at most 107 bytes."""
         known = Path(self.state.read(RECORD).get("sockets") or "/nowhere")
         try:
             found = known.lstat()

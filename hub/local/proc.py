@@ -35,7 +35,7 @@ def exists(pid: int) -> bool:
 
 
 def is_zombie(pid: int) -> bool:
-    """Returns whether the process has ended, but its parent has not collected it yet."""
+    """Returns whether the process has ended without being collected by its parent."""
     fields = _stat(pid)
     return fields is not None and fields[0] in "ZX"
 
@@ -71,10 +71,10 @@ def group_members(pgid: int) -> list[int]:
 
 
 class Crowd:
-    """Counts a group's processes. Counts the processes again only when the machine's number of tasks has changed.
+    """Counts a group's processes. Counts the processes again only if the machine's number of tasks has changed.
 
-    Each count of processes reads all of /proc. If a few processes counted every second, they would use a twentieth of a
-    core, and most counts would not change.
+    To count the processes, the function reads all of /proc. If a few programs counted the processes every second, they
+    would use a twentieth of a core. Most of these counts would be the same.
     """
 
     def __init__(self, pgid: int) -> None:
@@ -117,7 +117,7 @@ class Death:
             os.close(self._pidfd)
 
     def wait(self, stopping: threading.Event, seconds: float) -> None:
-        """Waits until the process has ended, `stopping` is set, or the time is over."""
+        """Waits until the process has ended, until `stopping` is set, or until the time is over."""
         if self._pidfd is None:
             stopping.wait(min(seconds, _STEP_S))
             return
@@ -150,8 +150,8 @@ def marked(mark: str) -> list[int]:
 def titled(program: str, word: str) -> list[int]:
     """Returns the living processes of a program with this word in their command line or title.
 
-    Command line and title can be read without special rights even for another user's process. A program needs special
-    rights to read the working directory and the environment of another user's process.
+    Without special rights, a program can read the command line and the title even of another user's process. To read
+    the working directory and the environment of another user's process, a program needs special rights.
     """
     found = []
     for pid in pids():
@@ -176,7 +176,8 @@ def send(pid: int, signal: int, *, group: bool = False) -> bool:
 
 
 def wait_for(condition: Callable[[], object], seconds: float, *, step: float = 0.02) -> bool:
-    """Repeats a check until it returns true. Returns False if the check still returns false when the time is over."""
+    """Repeats a check until it returns true. Returns False if the check has not returned true before the time is
+    over."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

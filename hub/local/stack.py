@@ -1,4 +1,4 @@
-"""The whole hub on one machine: both servers, the database's tables, and the hub's three processes."""
+"""The whole hub on one machine: the two servers, the tables of the database, and the three processes of the hub."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ class Stack:
         limit: int = 16,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Stores the values. Creating this object does not start the hub: call `start` for this.
+        """Stores the values. To create this object does not start the hub: call `start`.
 
         `environ` replaces os.environ. If `programs` is empty, only PostgreSQL and Valkey run, and no process of the
         hub. `postgres_settings` override the settings of PostgreSQL.
@@ -106,8 +106,8 @@ class Stack:
             raise
 
     def start_servers(self) -> None:
-        """Starts PostgreSQL and Valkey. If the settings contain the URL of a running PostgreSQL or Valkey, does not
-        start this server."""
+        """Starts PostgreSQL and Valkey. If the settings have the URL of a running PostgreSQL or Valkey, does not start
+        a second one."""
         assert self.supervisor is not None
         servers: list[Postgres | Valkey] = [server for server in (self.postgres, self.valkey) if server]
         for server in servers:
@@ -142,7 +142,7 @@ class Stack:
     # -- while it runs -------------------------------------------------------------------------------------------
 
     def wait_ready(self, names: Sequence[str] | None = None, seconds: float = 60.0) -> None:
-        """Waits until the named processes are ready. Without names, waits for all processes."""
+        """Waits until the named processes are ready. If no name is given, waits for all processes."""
         self._running.wait_ready(names, seconds)
 
     def add_process(
@@ -155,7 +155,7 @@ class Stack:
         cwd: Path | None = None,
         most_processes: int = 64,
     ) -> None:
-        """Starts and supervises another process, without waiting until the process is ready. `env` overrides variables
+        """Starts and supervises another process. Does not wait until this process is ready. `env` overrides variables
         of the hub's environment."""
         self._running.add(
             Program(

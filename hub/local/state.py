@@ -23,10 +23,10 @@ def hash_of(*parts: object) -> str:
 
 
 class State:
-    """One STATE folder. Two STATE folders have no server, port or file in common."""
+    """One STATE folder. Two STATE folders share no server, port or file."""
 
     def __init__(self, path: str | Path = ".local") -> None:
-        """Stores the path. Creating this object does not create the folder STATE: call `open` for this."""
+        """Stores the path. To create this object does not create the folder STATE: call `open`."""
         self.path = Path(os.path.abspath(Path(path).expanduser()))
         self.account: Account = server_account()
         self.logs = self.path / "logs"
@@ -85,7 +85,7 @@ class State:
         """Locks STATE for this process and for processes that inherit the descriptor.
 
         The lock on STATE ends when all processes with the descriptor have ended. If the previous owner of the lock has
-        died, the owner's watchdog is perhaps still stopping processes. This function waits until the watchdog has
+        died, its watchdog is perhaps still stopping processes. In this case the function waits until the watchdog has
         ended.
         """
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -200,7 +200,7 @@ class State:
 
 
 def private_folder(wanted_by: object) -> Path:
-    """Returns a folder under /var/tmp that this user made, and in which only this user can write."""
+    """Returns a folder under /var/tmp that this user has made and in which only this user can write."""
     folder = Path("/var/tmp") / f"kitovu-{os.geteuid()}"  # noqa: S108 - owner and mode are checked below
     folder.mkdir(mode=0o755, exist_ok=True)
     found = folder.lstat()

@@ -38,7 +38,7 @@ class Program:
 class Adopted:
     """A process that another program started.
 
-    The supervisor can watch and signal this process, but cannot collect its status.
+    The supervisor can watch this process and send it signals, but cannot collect its exit status.
     """
 
     def __init__(self, pid: int) -> None:
@@ -46,8 +46,8 @@ class Adopted:
         self.pid, self._born = pid, proc.born(pid)
 
     def poll(self) -> int | None:
-        """Returns None while the process exists, and a number after its end. The number is not the exit status, which
-        the supervisor cannot read."""
+        """Returns None while the process exists, and a number after its end. The number is not the exit status, because
+        the supervisor cannot read the exit status."""
         return None if proc.is_alive(self.pid) and proc.born(self.pid) == self._born else 0
 
     def send_signal(self, number: int) -> None:
@@ -183,7 +183,7 @@ class Child:
             proc.wait_for(lambda: process.poll() is not None, 2)
 
     def _clear(self, process: "subprocess.Popen[bytes] | Adopted") -> None:
-        """Kills the other processes of the process's group, and collects the process."""
+        """Kills the other processes in the group of the process, and collects the process."""
         if process.poll() is None or proc.group_members(process.pid):
             proc.send(process.pid, signal.SIGKILL, group=True)
         proc.wait_for(lambda: process.poll() is not None, 5)

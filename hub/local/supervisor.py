@@ -56,7 +56,7 @@ class Supervisor:
                 )
 
     def wait_ready(self, names: Iterable[str] | None = None, seconds: float = 60.0) -> None:
-        """Waits until the named processes are ready. Without names, waits for all supervised processes.
+        """Waits until the named processes are ready. If no name is given, waits for all supervised processes.
 
         Raises an error if the time is over, or if the supervisor no longer restarts one of these processes.
         """
@@ -75,8 +75,8 @@ class Supervisor:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Ends all supervised processes in reverse order. After that, ends every other process whose environment
-        contains the mark of this STATE."""
+        """Ends all supervised processes in reverse order. Then ends every other process that has the mark of this STATE
+        in its environment."""
         for child in reversed(list(self.children.values())):
             child.stop()
         self.watchdog.close()
@@ -89,7 +89,8 @@ class Supervisor:
 
 
 def sweep(state: State) -> list[int]:
-    """Kills processes that an earlier supervisor of this STATE left because its watchdog was killed too."""
+    """Kills processes of an earlier supervisor of this STATE. They still run if the watchdog of that supervisor was
+    killed too."""
     left = proc.marked(state.mark)
     for pid in left:
         proc.send(pid, 9)

@@ -1,4 +1,4 @@
-"""Runs Valkey from a wheel. The hub stores only hints and caches in Valkey, so Valkey writes nothing to disk."""
+"""Runs Valkey from a wheel. Valkey has only the hub's hints and caches, so it writes nothing to disk."""
 
 import signal
 import socket
@@ -30,7 +30,7 @@ class Valkey:
         self.folder = self.state.server_folder(self.name)
 
     def running(self) -> int | None:
-        """Returns the pid of a Valkey server that an earlier start of this STATE left, or None."""
+        """Returns the pid of a Valkey server that still runs after an earlier start of this STATE, or None."""
         try:
             pid = int((self.folder / "pid").read_text())
         except (OSError, ValueError):

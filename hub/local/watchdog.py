@@ -1,9 +1,9 @@
 """Stops the processes of a supervisor that was killed.
 
 `python -m hub.local.watchdog` reads its list of processes from standard input: "+ pid signals" adds a process, and "-
-pid" removes a process. When the watchdog's input is closed, the supervisor has ended. After a clean stop, the
-watchdog's list of processes is empty, and the watchdog does nothing. The watchdog inherits the supervisor's lock on
-STATE. So STATE stays locked until the watchdog has stopped the last process.
+pid" removes a process. If the watchdog's input is closed, the supervisor has ended. If the supervisor has stopped
+cleanly, the watchdog's list of processes is empty, and the watchdog does nothing. The watchdog inherits the
+supervisor's lock on STATE. So STATE stays locked until the watchdog has stopped the last process.
 """
 
 import os
@@ -30,7 +30,7 @@ class Watchdog:
         self._process: subprocess.Popen[str] | None = None
 
     def add(self, pid: int, signals: Iterable[int]) -> None:
-        """Adds this process to the watchdog's list: if the supervisor dies, the watchdog stops the process and its
+        """Adds this process to the watchdog's list. If the supervisor dies, the watchdog stops the process and its
         group."""
         with self._guard:
             self._known[pid] = f"+ {pid} {','.join(str(int(number)) for number in signals)}\n"

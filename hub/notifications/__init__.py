@@ -23,13 +23,13 @@ def notify(
     """Stores one notification for each of these e-mail addresses and URLs, in the caller's transaction.
 
     A notification to an e-mail address contains the subject and the text. A notification to a URL is signed JSON:
-    {"type": kind, "timestamp": ..., "data": webhook}. If `webhook` is not given, the element `data` contains the
-    subject and the text. `is_secret`: the text contains a link or a code. A secret text is encrypted in the database,
-    shown on no page, and sent only by e-mail. A secret text is deleted when its notification is sent, given up or
-    expired. `expires_at`: the time until which the notification may be sent, at most NOTIFICATION_EXPIRES_S from now.
+    {"type": kind, "timestamp": ..., "data": webhook}. If no `webhook` is given, the element `data` contains the subject
+    and the text. `is_secret`: the text contains a link or a code. A secret text is encrypted in the database, shown on
+    no page, and sent only by e-mail. A secret text is deleted when its notification is sent, given up or expired.
+    `expires_at`: the time until which the notification may be sent, at most NOTIFICATION_EXPIRES_S from now.
 
-    If this hub sends no e-mail (EMAIL_URL, EMAIL_HOST), e-mail addresses are ignored. Returns the ids of the new
-    notifications.
+    If this hub sends no e-mail (EMAIL_URL, EMAIL_HOST), the function ignores e-mail addresses. Returns the ids of the
+    new notifications.
     """
     from hub.notifications import services  # models cannot be imported before the apps are ready
 
@@ -56,7 +56,7 @@ def is_recipient(text: str) -> bool:
 
 
 def withdraw(notification_ids: Iterable[int]) -> None:
-    """Withdraws unsent notifications that are no longer true, in the caller's transaction."""
+    """In the caller's transaction, withdraws unsent notifications that are no longer true."""
     from hub.notifications import services
 
     services.withdraw(notification_ids)

@@ -9,5 +9,5 @@ ATTEMPTS = Counter("kitovu_notifications_attempts_total", "E-mails and webhooks 
 
 
 def count(message: Claimed, outcome: Outcome) -> None:
-    """Counts one attempt to send a notification, by the attempt's result."""
+    """Counts one attempt to send a notification. There is one counter for each result."""
     ATTEMPTS.labels(message.channel.lower(), outcome.result).inc()

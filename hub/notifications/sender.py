@@ -1,8 +1,8 @@
 """Sends notifications: checks once a second for due notifications, sends them, and stores the results.
 
-Each worker process has one sender, an event loop in a separate thread. So a hanging mail server or webhook receiver
-does not block a task. E-mails and webhooks have separate limits on simultaneous sending. Only one message at a time is
-sent to each recipient.
+Each worker process has one sender, an event loop in a separate thread. So if a mail server or webhook receiver hangs,
+it does not block a task. E-mails and webhooks have separate limits on simultaneous sending. The sender sends only one
+message at a time to each recipient.
 """
 
 import asyncio
@@ -77,8 +77,8 @@ class Sender:
             await asyncio.gather(*self._at_work[EMAIL], *self._at_work[WEBHOOK])
 
     async def _look(self, curl: Curl) -> int:
-        """Starts to send due messages, as many as the limits allow. Returns the number of messages that the sender has
-        started to send."""
+        """Starts to send as many due messages as the limits allow. Returns how many messages the sender has started to
+        send."""
         room = {channel: most - len(self._at_work[channel]) for channel, most in PLACES.items()}
         if time.monotonic() - self._expired_at > _EXPIRE_EVERY_S:
             self._expired_at = time.monotonic()

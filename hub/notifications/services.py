@@ -96,7 +96,8 @@ def _webhook_body(kind: str, at: datetime, content: Mapping[str, Any]) -> str:
 
 
 def withdraw(notification_ids: Iterable[int]) -> None:
-    """Withdraws unsent notifications. A withdrawn notification can still arrive if a worker is sending it now."""
+    """Withdraws unsent notifications. If a worker is just sending the notification, the notification can still
+    arrive."""
     not_sent = Notification.objects.filter(state__in=[_State.PENDING, _State.GIVEN_UP])
     not_sent.filter(pk__in=list(notification_ids)).update(
         state=_State.WITHDRAWN, ended_at=Now(), leased_until=None, text="", sealed=None
@@ -106,7 +107,7 @@ def withdraw(notification_ids: Iterable[int]) -> None:
 @transaction.atomic
 def send_again(notification_id: int, *, actor: str) -> Notification:
     """Makes a given-up notification due now, so that a worker sends it again. Refuses a notification with a secret
-    text, because this text was deleted."""
+    text, because the hub has deleted this text."""
     found = Notification.objects.select_for_update(no_key=True).filter(pk=notification_id).first()
     if found is None or found.state != _State.GIVEN_UP:
         raise NotSent(_("This notification does not exist, or the hub still tries to send it."))
@@ -127,7 +128,7 @@ def send_again(notification_id: int, *, actor: str) -> Notification:
 
 @transaction.atomic
 def put_aside(notification_id: int, *, actor: str) -> None:
-    """Removes a given-up notification from the list of notifications that operators should check."""
+    """Removes a given-up notification from the list that operators should check."""
     found = Notification.objects.select_for_update(no_key=True).filter(pk=notification_id).first()
     if found is None or found.state != _State.GIVEN_UP:
         raise NotSent(_("This notification does not exist, or the hub still tries to send it."))

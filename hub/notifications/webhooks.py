@@ -36,8 +36,8 @@ def signature(key: bytes, *, identity: str, timestamp: int, body: bytes) -> str:
 
 
 def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
-    """Returns the headers of a webhook. All attempts to send one webhook have the same id, so that a receiver can
-    detect repetitions."""
+    """Returns the headers of a webhook. All attempts to send one webhook have the same id, so that the receiver can
+    detect a repetition."""
     identity = f"notification-{message.id}"
     signed = signature(key_of(message.recipient), identity=identity, timestamp=at, body=message.text.encode())
     return {
@@ -49,8 +49,8 @@ def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
 
 
 async def send(curl: Curl, message: Claimed) -> Outcome:
-    """Sends one webhook. If the network or the receiver fails, the function raises no error, but returns the result of
-    the attempt."""
+    """Sends one webhook. If the network or the receiver fails, the function does not raise an error. It returns the
+    result of the attempt."""
     timeout_s = settings.WEBHOOK_TIMEOUT_S
     try:
         headers = headers_for(message, at=int(time.time()))

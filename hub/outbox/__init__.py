@@ -1,7 +1,7 @@
 """The transactional outbox: call `append` in the transaction of an event, and `poke` after its commit.
 
-The outbox's table is the queue of messages. A poke is a hint through Redis that some destinations have waiting
-messages. If a poke is lost, the messages are only delayed.
+The outbox's table is the queue of messages. A poke is a hint through Redis: some destinations have waiting messages. If
+a poke is lost, the messages are only delayed.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -18,7 +18,8 @@ def append(messages: Iterable[Outgoing]) -> None:
 
 
 def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
-    """Makes a change and adds the messages about this change, in one statement; see `hub.outbox.store.append_about`."""
+    """Makes a change and adds the messages about this change, all in one statement; see
+    `hub.outbox.store.append_about`."""
     from hub.outbox import store
 
     return store.append_about(changed, parameters, messages)

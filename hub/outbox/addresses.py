@@ -13,7 +13,8 @@ class Addresses:
         self._known: dict[int, tuple[int, dict[str, str]]] = {}  # endpoints, and their version, which is read first
 
     def urls_for(self, messages: Sequence[Claimed]) -> list[str | None]:
-        """Returns the URL for each message, or None if the message's destination has registered no fitting endpoint."""
+        """Returns the URL for each message. The URL is None if the message's destination has registered no endpoint
+        that fits."""
         self._read({message.destination_id: message.endpoints_version for message in messages})
         return [
             endpoint_types_and_urls.url_for(self._known[message.destination_id][1], message.method, message.path)

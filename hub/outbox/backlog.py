@@ -1,6 +1,6 @@
 """Finds participants that have caused too many waiting messages at a destination.
 
-The hub refuses the next requests of a participant with too many waiting messages.
+If a participant has too many waiting messages, the hub refuses its next requests.
 
 While requests arrive, each process counts the messages in the outbox's table once a second. So a participant can exceed
 its limit only by the messages of one second.
@@ -26,14 +26,14 @@ _read_at = float("-inf")
 
 
 def is_crowded(source: str, destination: str) -> bool:
-    """Returns whether the messages that `source` has caused and that wait at `destination` have reached their limit.
-    The arguments are two participants' names."""
+    """Returns whether too many messages that `source` has caused wait at `destination`. The arguments are two
+    participants' names."""
     return (source, destination) in crowded()
 
 
 def crowded() -> frozenset[tuple[str, str]]:
-    """Returns pairs of names (source, destination): the source's messages at the destination have reached their
-    limit."""
+    """Returns pairs of names (source, destination) for which the source's waiting messages at the destination have
+    reached the limit."""
     global _crowded, _read_at
     if time.monotonic() - _read_at > _REFRESH_S and _reading.acquire(blocking=False):
         try:

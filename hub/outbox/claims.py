@@ -1,6 +1,7 @@
 """The SQL statements by which couriers find and claim waiting messages.
 
-The hub divides the number of messages that it may send to a destination among the sources with messages there.
+If several sources have messages for a destination, the hub divides among them the number of messages that it may send
+there.
 """
 
 from collections import Counter
@@ -158,8 +159,8 @@ _NO_WAIT = "SET LOCAL synchronous_commit TO off"
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The number of messages that the hub may send to a destination now, and the largest total size of their bodies in
-    bytes."""
+    """How many messages the hub may send to a destination now, and how many bytes the bodies of these messages may have
+    together."""
 
     messages: int
     octets: int
@@ -191,10 +192,9 @@ class Paused:
 
 
 def put_off_paused(paused: Sequence[Paused], *, most: int) -> int:
-    """Postpones at most `most` due messages of paused streams, so that claims find the other messages of the same
-    sources.
+    """Postpones at most `most` due messages of paused streams. So claims find the other messages of the same sources.
 
-    Each destination has the same share of `most`, and each paused stream of a destination has the same part of this
+    Each destination has the same share of `most`. Within a destination, each paused stream has the same part of this
     share. Returns the number of postponed messages.
     """
     if not paused:
@@ -227,9 +227,9 @@ def claim(
 
     For each destination, claims as many messages as the hub may send now. Each source has a share of this number.
     `open_requests` has the number of open requests by (destination, source), and `most_of_one_source` is its limit.
-    Leaves out the messages whose ids the caller wants to skip. While messages are claimed, no other worker claims them.
-    Claims all these messages in one transaction. `each_alone` claims each message in a separate statement, for a
-    destination where one message makes the statement fail.
+    Leaves out the messages with the ids that the caller wants to skip. While messages are claimed, no other worker
+    claims them. Claims all these messages in one transaction. `each_alone` claims each message in a separate statement,
+    for a destination where one message makes the statement fail.
     """
     with transaction.atomic():
         execute(_NO_WAIT)
@@ -277,7 +277,7 @@ def _lease_each(ids: Sequence[int], lease_s: int) -> tuple[list[TupleRow], list[
 
 
 def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, int]]) -> tuple[list[int], set[int]]:
-    """Returns the ids of as many messages as each destination's byte limit allows. The function also returns the
+    """Returns the ids of as many messages as the byte limit of each destination allows. The function also returns the
     destinations that perhaps have more messages."""
     ranked: list[tuple[int, int, int, int]] = []
     has_more: set[int] = set()

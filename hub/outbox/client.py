@@ -1,6 +1,6 @@
 """Sends one HTTP request to a participant, and interprets the response.
 
-`hub.curl` sends the request. Connections to participants stay open for later requests, and lead only to addresses that
+`hub.curl` sends the request. Connections to participants stay open for later requests. They lead only to addresses that
 `hub.egress` allows.
 """
 
@@ -35,7 +35,7 @@ class Answer:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the participant has read and refused the message. An early retry would then not help."""
+        """Whether the participant has read the message and refused it. In this case, an early retry would not help."""
         return (300 <= self.status < 500 and self.status not in (408, 425, 429)) or self.status == NOT_IMPLEMENTED
 
     @property
@@ -45,7 +45,7 @@ class Answer:
 
 
 class HubKey:
-    """The hub's signing key, read once, or None if this deployment does not sign."""
+    """The hub's signing key, which is read only once, or None if this deployment does not sign."""
 
     def __init__(self) -> None:
         path = settings.HUB_SIGNING_KEY_FILE
@@ -71,8 +71,8 @@ class HubKey:
 
 
 async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) -> Answer:
-    """Sends one message. If the network or the recipient fails, the function raises no error, but returns this failure
-    as its result."""
+    """Sends one message. If the network or the recipient fails, the function does not raise an error. It returns this
+    failure as its result."""
     timeout_s = settings.OUTBOX_TIMEOUT_S
     try:
         reply = await curl.request(

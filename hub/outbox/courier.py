@@ -1,8 +1,8 @@
 """Delivers the outbox: claims due messages, sends them concurrently, and stores the results.
 
 Each worker process has one courier: an event loop in its own thread. A courier checks for messages when it receives a
-notification (`hub.outbox.wakeup`), and also once a second. If a notification is lost or Redis fails, messages are
-delayed by at most a second, and no message is lost.
+notification (`hub.outbox.wakeup`), and also once a second. If a notification is lost or Redis fails, messages are late
+by at most a second, and no message is lost.
 
 A courier claims messages for all destinations in one transaction, and stores all results in a second transaction. Each
 destination has limits on open requests and bytes, and one source may use only a part of these limits. A courier pauses
@@ -127,7 +127,7 @@ class Courier:
             await asyncio.sleep(_LOOK_EVERY_S * random.uniform(0.7, 1.0))  # noqa: S311 (no secret)
 
     async def _look(self, find: Callable[[], Iterable[int]]) -> None:
-        """Makes the courier check for messages to the destinations that `find` returns from the database."""
+        """Makes the courier check the destinations that `find` returns from the database."""
         try:
             self._look_at(await self._in_database(find))
         except DatabaseError as error:
@@ -166,8 +166,8 @@ class Courier:
             await self._claim_later(errors)
 
     async def _claim_later(self, errors: Mapping[int, BaseException]) -> None:
-        """Makes the courier check these destinations again after a pause, because a claim failed although their
-        messages have no fault."""
+        """Makes the courier check these destinations again after a pause. A claim failed, although the fault is not in
+        their messages."""
         for error in {id(error): error for error in errors.values()}.values():
             if isinstance(error, DatabaseError) and _is_connection_lost(error):
                 log.warning("outbox_can_not_be_claimed", error=str(error)[:200])
@@ -336,8 +336,8 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
 def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
     """Stores the results of these messages. Returns the participants whose messages may be sent now.
 
-    The result contains the destinations of messages that waited for a delivered message, and of failed messages.
-    The result also contains the requesters that must be notified of a failure.
+    The result has two parts. First, it has the destinations of messages that waited for a delivered message, and of
+    failed messages. Second, it has the requesters that must be notified of a failure.
     """
     try:
         found = _settle_together(results, left_alone)
@@ -360,11 +360,11 @@ def _settle_together(
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores the result of each message in a separate transaction. So if the database refuses one message's result, the
-    hub does not send the other messages again.
+    """Stores the result of each message in a separate transaction. So if the database refuses the result of one
+    message, the hub does not send the other messages again.
 
-    Returns the destinations of all results. Some deliveries are perhaps stored already, and the repetition finds no
-    messages that waited for these deliveries.
+    Returns the destinations of all results. Perhaps some deliveries were stored before. The repetition does not find
+    the messages that waited for these deliveries.
     """
     found = {message.destination_id for message, _ in results}
     for message, answer in results:

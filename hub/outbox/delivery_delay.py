@@ -4,11 +4,11 @@ couriers.
 Couriers measure how long messages wait, for each destination and each source. From these waits, couriers compute two
 delays:
 
-- The hub's delay is the wait at the destination whose messages wait least. If a DFSP is slow or was down, only the
-  messages for this DFSP wait. If a DFSP floods the hub with requests, only the messages that this DFSP has caused wait.
+- The hub's delay is the wait at the destination with the shortest wait. If a DFSP is slow or was down, only the
+  messages for this DFSP wait. If a DFSP floods the hub with requests, only messages that this DFSP has caused wait.
   If the messages of most sources wait at every destination, the hub itself is too slow.
-- A source's delay is the wait at the destination where the source's own messages wait least. The source's own endpoint
-  is one of these destinations. So while the hub is quick, other participants cannot raise a source's delay, even if
+- A source's delay is the shortest wait of the source's own messages at any destination. The source's own endpoint
+  is one of these destinations. So other participants cannot raise a source's delay while the hub is quick, even if
   several participants act together.
 
 The hub refuses new work of a source only if the hub's delay and the source's delay are both long. Couriers publish the
@@ -46,8 +46,8 @@ def delay_of(ages: Iterable[Age]) -> float:
     """Returns the delay of the hub in seconds.
 
     The wait at a destination is the median of its sources' waits, so one source alone cannot change it. Returns 0 if
-    fewer than two destinations get messages, or if fewer than two participants cause messages. With fewer than two
-    destinations or sources, the function cannot decide whether the hub or a participant is slow.
+    fewer than two destinations get messages, or if fewer than two participants cause messages. With only one
+    destination or source, the function cannot decide whether the hub or a participant is slow.
     """
     by_destination: dict[int, dict[int, list[float]]] = {}
     sources: set[int] = set()
@@ -74,15 +74,15 @@ class Delays:
         return min(self.of_hub, self.of_sources.get(source_id, 0.0)) if source_id is not None else 0.0
 
     def write(self) -> bytes:
-        """Returns the delays as the text that Redis stores. If the hub is quick, the text omits the delays of sources,
-        because they then have no effect."""
+        """Returns the delays as the text that Redis stores. If the hub is quick, the text leaves out the delays of
+        sources, because these delays have no effect then."""
         sources = {str(source_id): round(delay_s, 3) for source_id, delay_s in self.of_sources.items()}
         return orjson.dumps({"hub": round(self.of_hub, 3), "sources": sources if self.of_hub else {}})
 
     @classmethod
     def read(cls, text: bytes) -> "Delays":
-        """Raises ValueError if the text does not have the expected form, for example because another program has
-        written it."""
+        """Raises ValueError if the text does not have the expected form. Perhaps another program has written the
+        text."""
         try:
             found = orjson.loads(text)
             return cls(float(found["hub"]), {int(id): float(each) for id, each in found["sources"].items()})
@@ -134,7 +134,7 @@ class Publisher:
             self._arrived.notify()
 
     def delays(self) -> Delays:
-        """Returns the delays that the messages of the last second show."""
+        """Returns the delays that result from the messages of the last second."""
         since = self._clock() - _WINDOW_S
         return delays_of(age for at, age in self._seen if at > since)
 

@@ -1,20 +1,20 @@
 """One courier's record of its destinations: their open requests, and the pauses after missing responses. Pure.
 
 A destination is paused only because of missing responses: a refused connection, or a request without a response in
-time. Any response shows that the destination works. If the hub itself could not send a message, the destination did not
-miss a response.
+time. Any response shows that the destination works. If the hub itself could not send a message, this is not the
+destination's fault.
 
 If messages of one source and kind get no response, the courier pauses only messages of this source and kind. A DFSP's
 server can hang on one kind of message, or on messages of one participant, and still accept all other messages. The
 courier pauses the whole destination only if messages of several sources get no response, and no other message gets a
 response. Each process has its own record of destinations, and this record is only a hint.
 
-The courier must claim a message before it can find that the message must wait. The reason is a pause, or an earlier
-message of the same subject that is not delivered. If a source has a million waiting messages, a courier that postponed
-them one after the other would use a whole processor. So between two regular checks, the courier postpones only some of
-each source's messages. After that, the courier claims no more messages of this source to this destination until the
-next regular check. At the regular check, one SQL statement postpones many more messages of the source's paused kinds.
-So the source's other messages do not wait behind the paused messages.
+The courier must claim a message before it can find out that the message must wait. A message must wait because of a
+pause, or because an earlier message of the same subject is not delivered. If a source has a million waiting messages, a
+courier that postponed them one after the other would use a whole processor. So between two regular checks, the courier
+postpones only some of each source's messages. After that, the courier claims no more messages of this source to this
+destination until the next regular check. At the regular check, one SQL statement postpones many more messages of the
+source's paused kinds. So the source's other messages do not wait behind the paused messages.
 """
 
 from collections import Counter
@@ -84,7 +84,7 @@ class Destination:
     def room(self, now: float, *, most: int, most_at_once: int, most_octets: int) -> Room | None:
         """Returns how many messages and bytes the courier may send to this destination now.
 
-        Returns None if the courier may send no message.
+        Returns None if the courier may not send any message.
         """
         if self._silence.pause.is_on(now):
             return None
@@ -106,13 +106,13 @@ class Destination:
         return seconds
 
     def begins(self, message: Claimed) -> None:
-        """Counts a request to the destination that begins."""
+        """Counts a request to the destination when it begins."""
         self.open_requests += 1
         self.open_octets += len(message.body)
         self.open_by_source[message.source_id] += 1
 
     def ends(self, message: Claimed) -> None:
-        """Counts a request to the destination that has ended."""
+        """Counts a request to the destination when it has ended."""
         self.open_requests -= 1
         self.open_octets -= len(message.body)
         self.open_by_source[message.source_id] -= 1
@@ -124,8 +124,7 @@ class Destination:
         self._postponed.update(counts)
 
     def crowded(self, now: float, *, probe_s: float) -> list[Paused]:
-        """Returns the paused streams of each source for which the courier has postponed the permitted number of
-        messages."""
+        """Returns the paused streams of each source for which the courier has postponed as many messages as it may."""
         if self._is_silent:
             return []
         return [
@@ -136,11 +135,11 @@ class Destination:
         ]
 
     def checked(self) -> None:
-        """Lets the courier postpone messages again, after a regular check."""
+        """After a regular check, lets the courier postpone messages again."""
         self._postponed.clear()
 
     def taken_by_source(self) -> dict[int, int]:
-        """Returns the number of open requests of each source, if this number limits the next claim."""
+        """Returns the number of open requests of each source, but only if this number limits the next claim."""
         resting = {source: _NONE_FREE for source, count in self._postponed.items() if count >= _POSTPONED_AT_MOST}
         return {**self.open_by_source, **resting}
 
@@ -161,7 +160,7 @@ class Destination:
     def was_silent(self, message: Claimed, now: float) -> float:
         """Records a request without a response.
 
-        If the whole destination is paused now, returns the pause's length in seconds, otherwise 0.
+        Returns the pause's length in seconds if the whole destination pauses now, and otherwise 0.
         """
         stream = self._streams.setdefault((message.source_id, message.kind), _Stream())
         stream.has_probe = False
@@ -172,7 +171,7 @@ class Destination:
         return self._silence.goes_on(now)
 
     def could_not_be_claimed(self, now: float) -> float:
-        """Records that the database failed only on this destination's messages.
+        """Records that the database failed only for the messages of this destination.
 
         Returns the pause's length in seconds.
         """
@@ -186,7 +185,7 @@ class Destination:
 
 
 def open_by_source(destinations: Mapping[int, Destination]) -> dict[tuple[int, int], int]:
-    """Returns the number of open requests for each pair (destination, source), for a claim."""
+    """Returns, for a claim, the number of open requests for each pair (destination, source)."""
     return {
         (destination.id, source_id): count
         for destination in destinations.values()

@@ -34,7 +34,7 @@ The hub repeats such a message after any refusal, and always accepts it into the
 
 
 class IfPending(StrEnum):
-    """What happens to a new message if a message with the same path, subject, kind and destination already waits."""
+    """What to do with a new message if a message with the same path, subject, kind and destination already waits."""
 
     ADD = "add"  # both are delivered, in order
     RENEW = "renew"  # the new message replaces the waiting one, because the reported state may have changed
@@ -50,8 +50,8 @@ class Outgoing:
     - `kind` names the message's purpose ("prepare", "end-to-payer", ...).
     - `reply_to_id` is set for requests, and is the participant that waits for the answer. If the request cannot be
       delivered, this participant receives PUT `error_path` with code 1001.
-    - `source_id` is the participant whose request caused the message. The number of waiting messages of each source has
-      a limit. The hub divides its connections to a destination fairly among the sources.
+    - `source_id` is the participant whose request caused the message. For each source, the number of waiting messages
+      has a limit. The hub divides its connections to a destination fairly among the sources.
     """
 
     destination_id: int
@@ -112,8 +112,8 @@ def forward(
     """Returns the message that forwards a participant's message byte for byte, with its headers and signature.
 
     The hub adds FSPIOP-Destination if the sender could not know the recipient (FSPIOP API v1.1, section 3.2.3.5). The
-    hub adds no FSPIOP-Destination to a signed message, because recipients refuse a destination that the signature does
-    not protect (API Signature v1.1, 3.2).
+    hub adds no FSPIOP-Destination to a signed message, because a recipient refuses a destination that the signature
+    does not protect (API Signature v1.1, 3.2).
     """
     headers = message.headers
     is_signed = "fspiop-signature" in headers
@@ -134,10 +134,9 @@ def forward(
 
 
 class HubMessages:
-    """Makes the callbacks that the hub sends in its own name. All callbacks that one object of this class makes have
-    the same date.
+    """Makes the callbacks that the hub sends in its own name. All callbacks of one such object have the same date.
 
-    The hub signs each callback when it sends the callback.
+    The hub signs a callback only when it sends the callback.
     """
 
     def __init__(self, hub_name: str, now: datetime) -> None:
@@ -196,8 +195,8 @@ def as_answer(message: Outgoing) -> Outgoing:
 
     A newer answer replaces a waiting answer.
 
-    If a report of a payment's end already waits, the hub keeps the report and drops the new answer. The waiting report
-    has the same content as the dropped answer, but is the message of the DFSP that ended the payment.
+    If a report of a payment's end already waits, the hub keeps this report and drops the new answer. The waiting report
+    has the same content as the dropped answer. But it is the message of the DFSP that ended the payment.
     """
     is_end = message.kind in END_KINDS
     message.source_id = HUB if is_end else message.destination_id

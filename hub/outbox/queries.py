@@ -13,11 +13,10 @@ from hub.sql_execution import execute
 
 
 def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int, int, str, str], datetime]:
-    """Returns the time of the newest request about each of these subjects, if a request about the subject waits or was
-    given up.
+    """For each of these subjects, returns the time of the newest request that waits or was given up.
 
     The keys of the result are (requester, destination, subject, state). Each key contains the requester, because
-    several participants can send requests about the same id.
+    several participants can send requests with the same id.
     """
     rows = Message.objects.filter(destination_id__in=to, subject__in=about, reply_to__isnull=False).order_by()
     found = rows.values_list("reply_to_id", "destination_id", "subject", "state").annotate(since=Max("created_at"))
@@ -79,6 +78,6 @@ class Crowd:
 
 
 def crowds() -> list[Crowd]:
-    """Returns pairs of names (participant, destination): too many messages that this participant caused wait for this
+    """Returns pairs of names (participant, destination) for which too many messages of this participant wait for this
     destination."""
     return [Crowd(*names) for names in sorted(claims.crowded(settings.OUTBOX_PENDING_PER_SOURCE))]

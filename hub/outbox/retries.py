@@ -61,7 +61,7 @@ def left_alone(message: Claimed, seconds: float) -> Failure:
 
 
 def settle(failures: Sequence[Failure]) -> set[int]:
-    """Postpones failed messages or marks them as dead, and notifies the requesters of dead messages.
+    """Postpones failed messages or marks them as dead. Notifies the requesters of dead messages.
 
     Returns the notified requesters. The function uses one transaction.
     """
@@ -78,8 +78,8 @@ def settle(failures: Sequence[Failure]) -> set[int]:
 
 
 def give_up_overdue() -> set[int]:
-    """Gives up requests that the hub has not delivered in time, even requests that no courier has tried to send.
-    Returns the requesters that the hub must notify of these failures.
+    """Gives up requests that the hub has not delivered in time. This includes requests that no courier has tried to
+    send. Returns the requesters that the hub must notify of these failures.
 
     Without this function, a requester would get no answer while the destination is paused or has thousands of waiting
     messages. One call gives up at most a hundred requests of each requester.
@@ -105,7 +105,7 @@ def give_up_overdue() -> set[int]:
 
 
 def _undeliverable(message: Claimed | GivenUp) -> Outgoing:
-    """Returns the report to the requester that its request was not delivered (FSPIOP API v1.1, section 7.6)."""
+    """Returns the report that tells the requester that its request was not delivered (FSPIOP API v1.1, section 7.6)."""
     assert message.reply_to_id is not None
     assert message.error_path is not None
     error, hub = ErrorCode.DESTINATION_COMMUNICATION_ERROR, HubMessages(settings.HUB_NAME, datetime.now(UTC))

@@ -77,9 +77,9 @@ def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Out
     """Changes rows and adds the messages about the changed rows, in one SQL statement. The statement is atomic even
     without a transaction.
 
-    The argument `changed` is the text of a WITH clause, whose last table has the name `changed` and a column `subject`.
-    A message is added only if its subject is in the column `subject` of `changed`. Returns the subjects in the column
-    `subject` of `changed`. Adds the messages as `IfPending.ADD` describes.
+    The argument `changed` is the text of a WITH clause. The last table of this clause has the name `changed` and a
+    column `subject`. A message is added only if its subject is in the column `subject` of `changed`. Returns the
+    subjects in the column `subject` of `changed`. Adds the messages as `IfPending.ADD` describes.
     """
     statement = f"""
         WITH {changed}, told AS ({_APPEND} WHERE m.subject IN (SELECT subject FROM changed))
@@ -166,14 +166,14 @@ def delivered(outcomes: Collection[tuple[int, int]]) -> set[int]:
 def _digest_key() -> bytes:
     """Returns the secret key for digests of subjects.
 
-    A person who has a copy of the table, but not the digests' key, cannot find telephone numbers by trying all numbers.
+    Without this key, a person who has a copy of the table cannot find telephone numbers by trying all numbers.
     """
     return salted_hmac("outbox.delivery", "alias", algorithm="sha256").digest()
 
 
 def kept_subject(subject: str) -> str:
-    """Returns the text that replaces a subject after its message is delivered, if the subject contains a party's
-    identifier."""
+    """If a subject contains a party's identifier, returns the text that replaces the subject after the delivery of its
+    message."""
     return hashlib.sha256(_digest_key() + subject.encode()).hexdigest()
 
 
@@ -202,7 +202,7 @@ class Failure:
     """A message that its recipient did not accept. The record contains the time of the next attempt, or the decision to
     give up.
 
-    If `is_attempt` is false, the courier has not sent the message, and only postpones it.
+    If `is_attempt` is false, the courier has not sent the message and only postpones it.
     """
 
     message: Claimed
@@ -213,8 +213,8 @@ class Failure:
 
 
 def postpone(failures: Sequence[Failure]) -> set[int]:
-    """Postpones failed messages or marks them as dead. Returns the ids of the messages that this worker still had
-    claimed."""
+    """Postpones failed messages or marks them as dead. Returns the ids of the messages that were still claimed by this
+    worker."""
     if not failures:
         return set()
     ids = [failure.message.id for failure in failures]
@@ -286,8 +286,8 @@ class GivenUp:
 
 
 def overdue(*, older_than_s: float, most_of_one: int, most: int) -> list[str]:
-    """Returns requests that have waited too long, even if no delivery was attempted. Leaves out requests that the batch
-    skips at present."""
+    """Returns requests that have waited too long, even if no courier has tried to deliver them. Leaves out requests
+    that the batch skips now."""
     return [str(row[0]) for row in execute(_OVERDUE, [older_than_s, most_of_one, most])]
 
 

@@ -1,7 +1,7 @@
 """Ends forwarded GET requests that got no answer in time, and notifies the requesters (2004).
 
-The destinations of these GET requests have accepted the requests. If a request could not be delivered, the outbox
-itself notifies the requester.
+The destinations of these GET requests have accepted the requests, but sent no answer. If a request could not be
+delivered, the outbox itself notifies the requester.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Requests(Generic[M]):
-    """A model of stored requests, and the names of the batches that process its rows.
+    """A model of stored requests, and the names of the batches that process the rows of this model.
 
     The model has the columns `asked_at`, `answer_by` and `ended_at`.
     """
@@ -63,8 +63,8 @@ class Requests(Generic[M]):
 
 
 def report(requests: Requests) -> int:
-    """Ends overdue requests, one of each requester in turn, and notifies the requesters. Returns the number of ended
-    requests.
+    """Ends overdue requests and notifies the requesters. Takes one request of each requester in turn. Returns the
+    number of ended requests.
 
     Two sweeps can run at the same time, because a sweep skips rows that another sweep has locked.
     """

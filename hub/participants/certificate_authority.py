@@ -38,8 +38,8 @@ class NotReady(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A DFSP's signing request. People at the hub compare a signing request with the values that the DFSP sent to them
-    separately."""
+    """A DFSP's signing request. People at the hub compare a signing request with the values that the DFSP has sent to
+    them in another way."""
 
     csr: x509.CertificateSigningRequest
     subject: str

@@ -89,7 +89,7 @@ _down_until = 0.0
 
 def current() -> Snapshot:
     """Returns a snapshot of all credentials that is at most `CREDENTIALS_REFRESH_S` old. If the database is down, the
-    snapshot can be a few times older. Raises DatabaseError if the database has been down for longer."""
+    snapshot can be several times as old. Raises DatabaseError if the database has been down for longer."""
     global _snapshot, _down_until
     found, now = _snapshot, time.monotonic()
     refresh: float = settings.CREDENTIALS_REFRESH_S

@@ -86,8 +86,8 @@ def _is_in_anothers_certificate(key_sha256: str, participant: Participant) -> bo
 def _read_signing_key(participant: Participant, key: str) -> PublicPart:
     """Returns the public key. Raises FspiopError if the key belongs to another participant's certificate.
 
-    Every certificate shows its public key to everybody. If this participant registered the key of another participant's
-    certificate, the other participant could not renew the certificate.
+    Every certificate shows its public key to everybody. If this participant could register the key of another
+    participant's certificate, the other participant could not renew its certificate.
     """
     part = _read(keys.read_signing_key, key)
     if _is_in_anothers_certificate(part.sha256, participant):

@@ -1,7 +1,7 @@
 """Determines a message's endpoint type and URL. The functions use no database: their arguments are a participant's
 endpoints and a path, and the result is a URL.
 
-The endpoint types have the names that the reference hub's administration API uses. So scripts for the reference hub
+The names of the endpoint types are those of the reference hub's administration API. So scripts for the reference hub
 work unchanged. The endpoint type `BASE` exists only in Kitovu. An endpoint of type `BASE` is one base URL for all
 messages.
 """
@@ -156,7 +156,8 @@ def _ascii_host(parts: SplitResult) -> str | None:
 def _as_sent(registered: str, *, is_template_type: bool) -> str | None:
     """Returns the URL that the hub calls, with its host in ASCII.
 
-    Returns None for an old endpoint that today's checks would refuse, because its URL would lose the message's path.
+    Returns None for an old endpoint that today's checks would refuse, because its URL would lose the path of the
+    message.
     """
     if not (is_template(registered) if is_template_type else is_base(registered)):
         return None

@@ -106,8 +106,8 @@ class Credential(models.Model):
     While a participant replaces a credential, several credentials of one kind can be valid.
 
     `sha256` identifies the credential. `sha256` is the hash of a certificate's DER, of a signing key's
-    SubjectPublicKeyInfo, or of a client's secret. A certificate, key or client can be registered only once, even after
-    its revocation. `label` is a certificate's subject or a client's key. `pem` is the public part of a certificate or a
+    SubjectPublicKeyInfo, or of a client's secret. A certificate, a key or a client can be registered only once, even if
+    it was revoked. `label` is a certificate's subject or a client's key. `pem` is the public part of a certificate or a
     signing key. The hub never stores a client's secret, but only a hash.
     """
 

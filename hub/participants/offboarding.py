@@ -30,7 +30,7 @@ def begin(participant: Participant, *, actor: str) -> None:
 
 @transaction.atomic
 def stay(participant: Participant, *, actor: str) -> None:
-    """Cancels the off-boarding: the participant may do again what it could do before, and no more.
+    """Cancels the off-boarding. The participant may do again what it could do before, but no more.
 
     Revoked credentials stay revoked.
     """
@@ -47,7 +47,7 @@ def stay(participant: Participant, *, actor: str) -> None:
 @transaction.atomic
 def revoke_all(participant: Participant, *, actor: str) -> None:
     """Revokes every certificate, signing key and OAuth2 client of the participant. The tokens of the revoked clients
-    become invalid too."""
+    also become invalid."""
     live = Credential.objects.filter(participant=participant, revoked_at__isnull=True).order_by("id")
     for credential_id in live.values_list("id", flat=True):
         credentials.revoke(participant, credential_id=credential_id, actor=actor)

@@ -1,4 +1,5 @@
-"""The participants' data for decisions about messages, and the rules that all these decisions share. Pure."""
+"""The data about participants that decisions about messages need, and the rules that all these decisions share.
+Pure."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ def sender_of(name: str, parties: Mapping[str, Party]) -> Party:
 def check_payment(*, payer: Party, payee: Party) -> None:
     """Raises FspiopError if the payer may not send or the payee may not receive.
 
-    If this check were missing, the hub would refuse the payment between the two participants later.
+    Without this check, the hub would refuse the payment between the two participants later.
     """
     if not payer.may_send:
         raise FspiopError(ErrorCode.PAYER_PERMISSION_ERROR, f"Participant {payer.name} may not send")
@@ -66,7 +67,7 @@ def check_named(named: Mapping[str, str | None], to: str) -> None:
 
     `named` has these elements by their paths.
 
-    The named participant would not get the message, and the recipient would refuse the message.
+    The participant that the element names would not get the message, and the recipient would refuse the message.
     """
     for where, name in named.items():
         if name not in (None, to):

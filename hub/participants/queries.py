@@ -27,7 +27,7 @@ def id_of(name: str) -> int | None:
 
 
 def known_id(name: str) -> int | None:
-    """Returns the participant's id if it is cached in this process, otherwise None. Makes no query."""
+    """Returns the participant's id if this process has cached the id, and otherwise None. Makes no query."""
     return _ids_by_name.get(name)
 
 
@@ -41,7 +41,7 @@ def name_of(participant_id: int) -> str:
 
 
 def known_name(participant_id: int) -> str:
-    """Returns the participant's name if this process has cached the name, otherwise the id. The function runs no
+    """Returns the participant's name if this process has cached the name, and otherwise the id. The function runs no
     database query, so log calls can use it."""
     return _names_by_id.get(participant_id, f"#{participant_id}")
 
@@ -66,7 +66,7 @@ _statements = {"active": _ACTIVE.format(currencies="SELECT NULL::text WHERE fals
 
 
 def currencies_come_from(select: str) -> None:
-    """Sets the SQL expression that returns the currencies of the participant `p`. The ledger calls this function,
+    """Sets the SQL expression for the currencies of the participant `p`. The ledger calls this function,
     because the accounts are in the ledger's tables."""
     _statements["active"] = _ACTIVE.format(currencies=select)
 
@@ -87,8 +87,8 @@ def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
 
 
 def ending_credentials(within: timedelta, participant_id: int | None = None) -> QuerySet[Credential]:
-    """Returns credentials of one participant, or of all participants, that expire within this time. The credential that
-    expires first is the first in the list."""
+    """Returns the credentials that expire within this time, for one participant or for all participants. The credential
+    that expires first is the first in the list."""
     found = Credential.objects.filter(
         revoked_at__isnull=True, valid_until__gt=Now(), valid_until__lte=Now() + within
     ).select_related("participant")

@@ -27,7 +27,8 @@ def create(
 ) -> Participant:
     """Creates an active participant. Refuses a name that differs only in case from an existing name.
 
-    Only the certification creates the certifier, because it disables the participant with this name after each run.
+    Only the certification creates the certifier, because the certification disables the participant with this name
+    after each run.
 
     A participant that is not live may connect to the hub, but can neither send nor receive payments before `go_live`.
     """
@@ -50,7 +51,8 @@ def create(
 
 @transaction.atomic
 def go_live(participant: Participant, *, actor: str) -> None:
-    """Ends the onboarding: the participant may send and receive payments. The caller has checked that it is ready."""
+    """Ends the onboarding: the participant may send and receive payments. The caller must have checked that the
+    participant is ready."""
     participant = lock_open(participant)
     if participant.onboarding_since is None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is live already")

@@ -1,10 +1,10 @@
 """Records requests of a DFSP that is being certified.
 
-Only messages between the DFSP and its counterpart are recorded, and messages of the DFSP that name no recipient. A
-message to another participant is never recorded. Without a recording, a request costs one comparison.
+The hub records only messages between the DFSP and its counterpart, and messages of the DFSP that name no recipient. The
+hub never records a message to another participant. While no recording runs, a request costs only one comparison.
 
-A request is recorded as a message of the participant that its credentials prove. FSPIOP-Source, which can be wrong, is
-only one of the recorded headers. A stranger's request is not recorded.
+The hub records a request as a message of the participant to which its credentials belong. The FSPIOP-Source of a
+request can be wrong, so it is only one of the recorded headers. The hub does not record a stranger's request.
 """
 
 import threading
@@ -112,9 +112,9 @@ def _text(value: str) -> str:
 
 
 class _Room:
-    """The number of each sender's requests that this process has recorded in this second.
+    """How many requests of each sender this process has recorded in the present second.
 
-    A flood fills no table, and a flood of one DFSP does not keep the messages of another from being recorded.
+    So a flood fills no table, and a flood by one DFSP does not stop the recording of another DFSP's messages.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class _Room:
         self._taken: Counter[str] = Counter()
 
     def take(self, sender: str, most: int) -> bool:
-        """Returns whether one more of `most` requests of this sender may be recorded in this second."""
+        """Returns whether one more request of this sender may be recorded in this second. The limit is `most`."""
         with self._lock:
             second = int(time.monotonic())
             if second != self._second:

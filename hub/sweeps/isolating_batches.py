@@ -1,10 +1,10 @@
 """Runs a periodic batch: many rows in one transaction.
 
-If the transaction of a batch fails, this module separates faulty rows from the other rows. This module divides a failed
-group into halves, again and again, until each faulty row is alone. This module skips and logs faulty rows, and records
-them in a table (`hub.sweeps.models`). This module tries faulty rows again after a growing pause. A tick has a time
-limit. If the time is over before a failed group is separated, this module records all rows of the group as skipped. So
-the next tick begins with rows that were not tried yet.
+If the transaction of a batch fails, this module separates faulty rows from the other rows. It divides a failed group
+into halves, again and again, until each faulty row is alone. It skips and logs faulty rows, and records them in a table
+(`hub.sweeps.models`). After a pause, it tries faulty rows again. The pause becomes longer with each failure. A tick has
+a time limit. If the time is over before a failed group is separated, this module records all rows of the group as
+skipped. So the next tick begins with rows that were not tried yet.
 """
 
 import time
@@ -56,7 +56,7 @@ def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
 
 
 def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> int:
-    """Processes rows like `in_groups`, but stops at a row that fails, because the later rows depend on the earlier
+    """Processes rows like `in_groups`. But if a row fails, stops there, because the later rows depend on the earlier
     rows."""
     skipped, until = store.standing(batch), time.monotonic() + for_s
     done, size = 0, most
@@ -85,7 +85,7 @@ def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> 
 def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *, are_all: bool = True) -> None:
     """Processes a few rows one by one. The arguments are the rows' keys. Leaves out rows that failed a short while ago.
 
-    If `are_all` is True, `rows` contains all existing rows, and the function deletes the stored failures of rows that
+    If `are_all` is True, `rows` contains all existing rows. The function then deletes the stored failures of rows that
     no longer exist.
     """
     skipped = store.standing(batch)
@@ -212,8 +212,8 @@ def why(error: BaseException) -> str:
 
 
 def is_about_all(error: BaseException) -> bool:
-    """Returns whether this error would occur for every row: a server is down, a migration ran, or another process runs
-    the batch."""
+    """Returns whether this error would occur for every row. Examples: a server is down, a migration ran, or another
+    process runs the batch."""
     if isinstance(error, RedisError | Busy) or is_outdated(error):
         return True
     return is_away(error) and not is_of_some_rows(error)

@@ -33,7 +33,7 @@ class SkippedRow(models.Model):
 
 
 class Erasure(models.Model):
-    """The progress of erasure for one kind of rows: all texts before this time were erased, because their retention has
+    """The progress of erasure for one kind of rows. All texts before this time are erased, because their retention has
     ended.
 
     If the erasure finds rows by number instead of time, it continues at the number in `position`.

@@ -15,8 +15,8 @@ _COUNTS = "SELECT batch, count(*) FROM sweeps_skippedrow GROUP BY batch ORDER BY
 
 
 def is_skipped(batch: str) -> Exists:
-    """Returns a Django query condition that selects the rows that this batch skips. `hub.sweeps.store.not_skipped`
-    returns SQL for all other rows."""
+    """Returns a condition for Django queries that selects the rows that this batch skips.
+    `hub.sweeps.store.not_skipped` returns SQL for all other rows."""
     return Exists(SkippedRow.objects.filter(batch=batch, row=Cast(OuterRef("pk"), CharField())))
 
 

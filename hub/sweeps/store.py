@@ -22,8 +22,8 @@ _REMEMBER = f"""
 
 
 def remember(batch: str, rows: Collection[str], why: str, *, attempts: int) -> None:
-    """Makes the batch skip these rows for a while. With each failure of a row, this time becomes longer. Adds
-    `attempts` to each row's stored number of attempts."""
+    """Makes the batch skip these rows for a while. The time becomes longer with each failure of a row. Adds `attempts`
+    to the stored number of attempts of each row."""
     execute(_REMEMBER, [batch, why, attempts, attempts, list(rows)])
 
 
@@ -46,7 +46,7 @@ def claim(batch: str, most: int) -> list[str]:
 
 
 def forget(batch: str, rows: Collection[str]) -> None:
-    """Deletes the records of skipped rows that the batch has processed by now. A row without such a record causes no
+    """Deletes the records of skipped rows that the batch has now processed. If a row has no such record, this causes no
     error."""
     execute("DELETE FROM sweeps_skippedrow WHERE batch = %s AND row = ANY(%s::text[])", [batch, list(rows)])
 
@@ -63,7 +63,8 @@ def standing(batch: str) -> dict[str, bool]:
 
 
 def skips_any(batch: str) -> bool:
-    """Returns whether this batch skips any row. This check is fast, because most batches skip no row."""
+    """Returns whether this batch skips any row. This check is fast, because most batches skip no row and need no
+    more."""
     row = execute("SELECT EXISTS (SELECT FROM sweeps_skippedrow WHERE batch = %s)", [batch]).fetchone()
     return bool(row and row[0])
 

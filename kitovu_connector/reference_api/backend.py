@@ -1,8 +1,8 @@
 """Uses a core with the backend API of Mojaloop's SDK (version 2.1) as the connector's backend.
 
 If a response has a status of 400 or more and a `statusCode`, the SDK and the connector read the response as the core's
-refusal. The connector answers RESERVED to the hub for every transfer. The connector sends the end of the transfer to
-the core by PUT /transfers/{id}. The SDK also sends this PUT if the core answers RESERVED.
+refusal. The connector answers RESERVED to the hub for every transfer. It sends the end of the transfer to the core by
+PUT /transfers/{id}. The SDK also sends this PUT if the core answers RESERVED.
 """
 
 from collections.abc import Sequence
@@ -139,7 +139,7 @@ class ReferenceBackend(CoreHttp):
         )
 
     async def reserve(self, incoming: IncomingMoney) -> None:
-        """Sends POST /transfers. If the core perhaps has the transfer already, first sends GET /transfers/{id}.
+        """Sends POST /transfers. If the core perhaps already has the transfer, first sends GET /transfers/{id}.
 
         The SDK never repeats POST /transfers. A core that was written for the SDK can therefore credit a repeated
         transfer twice.
@@ -183,7 +183,7 @@ class ReferenceBackend(CoreHttp):
     async def give_bulk_terms(
         self, bulk: BulkQuotePost, wanted: Sequence[TermsWanted], *, is_repeated: bool
     ) -> list[Terms | Refused]:
-        """Sends POST /bulkQuotes. If the core perhaps gave terms already, first sends GET /bulkQuotes/{id}."""
+        """Sends POST /bulkQuotes. If the core perhaps has already given terms, first sends GET /bulkQuotes/{id}."""
         answer = await self._known(f"/bulkQuotes/{bulk.bulk_quote_id}", _BulkTerms) if is_repeated else None
         if answer is None:
             status, raw = await self.call("POST", "/bulkQuotes", core_forms.bulk_quote_request(bulk, wanted))
@@ -195,7 +195,7 @@ class ReferenceBackend(CoreHttp):
     async def reserve_bulk(
         self, bulk: BulkTransferPost, incoming: Sequence[IncomingMoney], *, is_repeated: bool
     ) -> list[Refused | None]:
-        """Sends POST /bulkTransfers. If the core perhaps has the bulk already, first sends GET /bulkTransfers/{id}."""
+        """Sends POST /bulkTransfers. If the core perhaps already has the bulk, first sends GET /bulkTransfers/{id}."""
         answer = await self._known(f"/bulkTransfers/{bulk.bulk_transfer_id}", _BulkTransfer) if is_repeated else None
         if answer is None:
             status, raw = await self.call("POST", "/bulkTransfers", core_forms.bulk_transfer_request(bulk, incoming))
@@ -251,7 +251,7 @@ class ReferenceBackend(CoreHttp):
         _check_fulfilment(found.fulfilment, asked.condition)
 
     async def end_conversion(self, commit_request_id: str, end: ConversionEnd) -> None:
-        """Sends PATCH /fxTransfers/{commitRequestId}, or PUT if the hub reported the end as an answer."""
+        """Sends PATCH /fxTransfers/{commitRequestId}. If the hub reported the end as an answer, sends PUT instead."""
         path = f"/fxTransfers/{commit_request_id}"
         completed_at = end.completed_at or fsptime.format_datetime(datetime.now(UTC))
         if end.was_pushed:
@@ -266,14 +266,14 @@ class ReferenceBackend(CoreHttp):
     async def tell(self, path: str, body: dict[str, Any], method: str = "PUT") -> None:
         """Sends a notification.
 
-        Raises Unavailable unless the core answers 2xx, because a core cannot refuse a notification.
+        Raises Unavailable if the core does not answer 2xx, because a core cannot refuse a notification.
         """
         status, _ = await self.call(method, path, body)
         if not 200 <= status < 300:
             raise Unavailable(f"HTTP {status} to {method} {path.split('/')[1]}")
 
     def check(self, status: int, raw: bytes) -> None:
-        """Raises the error that the core's answer requires. A success raises no error."""
+        """Raises the error that follows from the core's answer. If the call was successful, raises no error."""
         if 200 <= status < 300:
             return
         if status < 400 or status in _NO_DECISION:
@@ -378,7 +378,7 @@ def _all_of(incoming: IncomingMoney) -> dict[str, Any]:
 
 
 def _item_refusal(error: _Error | None, fulfilment: str | None, condition: str) -> Refused | None:
-    """Returns the refusal of one item of a bulk, or None if its money is reserved."""
+    """Returns the refusal of one item of a bulk, or None if the core has reserved the item's money."""
     if error is not None:
         return Refused(str(error.status_code), error.message or "")
     try:
@@ -389,7 +389,8 @@ def _item_refusal(error: _Error | None, fulfilment: str | None, condition: str) 
 
 
 def _own_fulfilment(raw: bytes) -> str | None:
-    """Returns the fulfilment in the core's answer to POST /transfers. Returns None if the body has another form."""
+    """Returns the fulfilment in the core's answer to POST /transfers. Returns None if the body of the answer has
+    another form."""
     try:
         return msgspec.json.decode(raw, type=_Reservation).fulfilment
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -399,8 +400,9 @@ def _own_fulfilment(raw: bytes) -> str | None:
 def _check_fulfilment(given: str | None, condition: str) -> None:
     """Raises NotUnderstood if the core's own fulfilment does not fit the condition.
 
-    The hub would refuse a wrong fulfilment, and the core would have reserved money for a transfer that never commits.
-    Only one fulfilment fits a condition, so a fitting fulfilment is equal to the connector's own.
+    With a wrong fulfilment, the hub would refuse the transfer, and the core would have reserved money for a transfer
+    that never commits. Only one fulfilment fits a condition. So a fulfilment that fits is equal to the connector's own
+    fulfilment.
     """
     if given is not None and not ilp.fulfils(given, condition):
         raise NotUnderstood("fulfilment: does not fit the condition")

@@ -1,4 +1,4 @@
-"""The requests of the SDK's outbound API for single payments, as types. Like the SDK, refuses unknown fields."""
+"""The requests of the SDK's outbound API for single payments, as types. Refuses unknown fields, as the SDK does."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""/bulkTransactions of the SDK's outbound API, and its callbacks to the core."""
+"""The calls /bulkTransactions of the SDK's outbound API, and the callbacks to the core."""
 
 from typing import Any
 

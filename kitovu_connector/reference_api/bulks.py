@@ -1,9 +1,9 @@
-"""/bulkQuotes, /bulkTransfers and /fxTransfers of the SDK's outbound API.
+"""The calls /bulkQuotes, /bulkTransfers and /fxTransfers of the SDK's outbound API.
 
 The front end decides the content of bulks and conversions.
 
-The connector only forwards requests for terms, because they move no money. Transfers and conversions are submissions:
-the connector stores each submission before it sends the submission.
+The connector only forwards requests for terms, because they move no money. Transfers and conversions are submissions,
+which the connector stores before it sends them.
 """
 
 import time
@@ -46,7 +46,7 @@ _NOT_KNOWN = "the outcome is not known yet: the money may move; repeat the reque
 
 
 class Made(StrEnum):
-    """The only state of a bulk quote. The connector has no further work with a bulk quote."""
+    """The only state that a bulk quote has. The connector has no further work with a bulk quote."""
 
     SENT = "SENT"
 

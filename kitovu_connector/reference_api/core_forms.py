@@ -67,7 +67,7 @@ class QuoteAnswer(msgspec.Struct, rename="camel", kw_only=True):
     payee_fsp_commission_amount_currency: str | None = None
 
     def amounts(self, currency: str) -> tuple[int, int, int]:
-        """Returns the amount for the customer, the fee and the commission.
+        """Returns the amount that the customer receives, the fee and the commission.
 
         Raises NotUnderstood if the amounts do not add up.
         """
@@ -89,7 +89,7 @@ class QuoteAnswer(msgspec.Struct, rename="camel", kw_only=True):
 
 
 def parties_of(wanted: TermsWanted) -> dict[str, Any]:
-    """Returns the payer and the payee."""
+    """Returns the payer and the payee of a request."""
     return {"from": party_shown(wanted.payer), "to": party_shown(wanted.payee)}
 
 

@@ -1,4 +1,4 @@
-"""/requestToPay and /requestToPayTransfer of the SDK's outbound API."""
+"""The calls /requestToPay and /requestToPayTransfer of the SDK's outbound API."""
 
 from typing import Any
 

@@ -24,7 +24,7 @@ ENDED = {State.COMMITTED: COMPLETED, State.ABORTED: ERROR_OCCURRED}
 
 
 def state_shown(payment: Payment) -> str | None:
-    """Returns `currentState`, or None while the outcome is unknown, because the SDK has no name for this state."""
+    """Returns `currentState`. Returns None while the outcome is unknown, because the SDK has no name for this state."""
     return (WAITING | ENDED).get(payment.state)
 
 
@@ -43,7 +43,7 @@ def payment_shown(payment: Payment) -> dict[str, Any]:
 
 
 def common(payment: Payment) -> dict[str, Any]:
-    """Returns the fields that every payment has, independently of the call that began it."""
+    """Returns the fields that every payment has, whichever call began the payment."""
     order = payment.order
     payee = payment.payee.fsp_id if payment.payee is not None else None
     return {
@@ -83,7 +83,7 @@ def error_shown(payment: Payment) -> dict[str, Any] | None:
 
 
 def _merged(asked: PartyRef, found: PartyRef | None) -> PartyRef:
-    """Returns the payee of the request, with the data that the payee's DFSP added."""
+    """Returns the payee of the request, together with the data that the payee's DFSP added."""
     if found is None:
         return asked
     known = {name: value for name in found.__struct_fields__ if (value := getattr(found, name)) not in (None, ())}

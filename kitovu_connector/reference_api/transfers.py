@@ -1,4 +1,4 @@
-"""Single payments of the SDK's outbound API: /transfers and /simpleTransfers.
+"""Single payments in the SDK's outbound API: /transfers and /simpleTransfers.
 
 The connector stores each of these payments as its own payment.
 """
@@ -76,7 +76,7 @@ class Transfers:
         return await self.go_on(payment, answers)
 
     async def go_on(self, payment: Payment, answers: dict[str, bool]) -> web.Response:
-        """Passes the front end's answer to the waiting payment, and returns the payment at its next stop."""
+        """Passes the front end's answer to the waiting payment. Returns the payment when it stops the next time."""
         wants = _ACCEPTED.get(payment.state)
         home_id = payment.order.home_id
         if wants is not None and answers.get(wants) is False:
@@ -176,7 +176,7 @@ def order_of(wanted: TransferRequest, config: Config) -> Order:
 
 
 def agreed_order_of(wanted: SimpleTransfer, config: Config) -> Order:
-    """Returns a payment for terms that the front end itself agreed on.
+    """Returns a payment on terms that the front end itself has agreed on.
 
     The payer and the payee of this payment are the two DFSPs.
     """
@@ -197,7 +197,7 @@ def agreed_order_of(wanted: SimpleTransfer, config: Config) -> Order:
 
 
 def _were_given(payment: Payment, answers: dict[str, bool]) -> bool:
-    """Returns whether the front end has sent an answer that the payment already has."""
+    """Returns whether the front end has sent an answer that the payment has already received."""
     had = {"payee": payment.state is not State.PAYEE_FOUND, "terms": bool(payment.quote_answer)}
     had["conversion"] = bool(payment.fx_quote_answer)
     return all(had[name] for name in answers)

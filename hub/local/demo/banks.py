@@ -82,7 +82,7 @@ def start_fxp(stack: Stack) -> Fxp:
 def start(stack: Stack, life: float = 0.0) -> list[Bank]:
     """Starts the banks' processes that are not running yet. A bank has the same ports and books at each start.
 
-    The banks automatically make `life` payments per second.
+    The banks make `life` payments per second without further commands.
     """
     known = stack.state.read("banks.json")
     banks = []

@@ -13,7 +13,7 @@ _CURRENCY = "TZS"  # of the banks' own accounts
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The result of the comparison: the number of transfers that are equal in all three books, and a sentence about
-    each other transfer."""
+    each transfer that is not."""
 
     agreed: int
     faults: list[str]

@@ -69,8 +69,8 @@ def read_payments(path: Path) -> list[Wanted]:
 def pay_all(
     wanted: list[Wanted], run_id: str, bank_of: Callable[[str], Bank], told: Callable[[Result], None]
 ) -> list[Result]:
-    """Makes all payments of the CSV file, each at the payer's bank. After a crash, repeats the request for a payment
-    until the payment has ended."""
+    """Makes all payments of the CSV file, each at the payer's bank. If a bank crashes, repeats the request for a
+    payment until the payment has ended."""
     results = []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pay") as pool:
         waiting = [pool.submit(_pay, payment, run_id, bank_of(payment.payer)) for payment in wanted]

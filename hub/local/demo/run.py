@@ -23,8 +23,8 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def bring_up(stack: Stack, *, tell: Callable[[str], None], life: float = 0.0) -> list[Bank]:
-    """Starts the two banks next to a running hub and onboards them. The banks automatically make `life` payments per
-    second."""
+    """Starts the two banks next to a running hub and onboards them. The banks make `life` payments per second without
+    further commands."""
     tell(f"Starting {' and '.join(demo_banks.NAMES)}, each behind its connector")
     banks = demo_banks.start(stack, life)
     tell("Onboarding them with the administration API; registering their customers' phone numbers")

@@ -1,4 +1,5 @@
-"""Django's migrate for a running hub: waits only briefly for each lock, and retries. See `hub.migration_locks`."""
+"""Django's command migrate for a running hub. It waits only briefly for each lock, and then tries again. See
+`hub.migration_locks`."""
 
 from typing import Any
 
