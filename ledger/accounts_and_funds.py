@@ -188,7 +188,7 @@ def change_ndc(
 ) -> Account:
     """Sets a new net debit cap.
 
-    If the new cap is below the present position, the participant can make no new reservation.
+    If the new cap is below the present position, the participant cannot make any new reservation.
     """
     position, _ = _lock_pair(participant, currency)
     minor_unit_checks.check(ndc, currency)
@@ -260,7 +260,7 @@ def _post(kind: str, transfer_id: str, debit: Account, credit: Account, amount: 
 def _same_movement(transfer_id: str, account: Account, kind: str, amount: int) -> bool:
     """Returns whether the ledger contains a movement of funds with this id.
 
-    Raises an error if the movement with this id has a different content.
+    Raises an error if the movement with this id has different content.
     """
     before = FundsMovement.objects.filter(pk=transfer_id).first()
     if before is None:
@@ -288,10 +288,9 @@ def record_funds_in(
     actor: str,
     extensions: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Records money that arrived at the settlement bank, and increases the liquidity cover by `amount`
-    (ten-thousandths).
+    """Records money that arrived at the settlement bank. The liquidity cover increases by `amount` (ten-thousandths).
 
-    A repeated call with the same id does not change the cover a second time.
+    If a call with the same id is repeated, the cover does not change again.
     """
     settlement, reconciliation = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_IN, amount):
@@ -379,10 +378,10 @@ def withdrawal_of(account: Account, transfer_id: str, *, locks: bool = False) ->
 def end_funds_out(
     account: Account, *, transfer_id: str, commits: bool, reason: str, actor: str, external_reference: str = ""
 ) -> None:
-    """Commits or aborts a withdrawal. A committed withdrawal means that the money has left the settlement bank.
+    """Commits or aborts a withdrawal. If a withdrawal is committed, the money has left the settlement bank.
 
     `external_reference` is the bank's own reference, which the first step often does not have yet. If
-    `external_reference` is empty, the withdrawal keeps the reference from its first step.
+    `external_reference` is empty, the withdrawal keeps the reference that it got in its first step.
     """
     settlement, reconciliation = _settlement_pair(account)
     movement = withdrawal_of(settlement, transfer_id, locks=True)
@@ -421,8 +420,8 @@ def end_funds_out(
 
 @transaction.atomic
 def release_hold(account: Account, *, settlement_number: int, reason: str, actor: str) -> None:
-    """Releases the amount that is on hold for a settlement, because the participant settles in another way. The amount
-    is then part of the cover again."""
+    """Releases the amount that is on hold for a settlement, because the participant settles in another way. After the
+    release, the amount is part of the cover again."""
     check_takes_funds(account)
     _, settlement = _lock_pair(account.participant, account.currency)
     hold = CoverHold.objects.select_for_update(no_key=True)
@@ -523,7 +522,7 @@ def set_participant_active(participant: Participant, *, is_active: bool, actor: 
 
 @transaction.atomic
 def close_accounts(participant: Participant, *, actor: str) -> None:
-    """Closes all of a participant's accounts for good. Raises an error if any of these accounts has a balance or a
+    """Closes all accounts of a participant for good. Raises an error if one of these accounts has a balance or a
     reservation.
 
     Accounts of test money may have a balance, because test money is never settled.

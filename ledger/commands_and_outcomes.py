@@ -276,8 +276,8 @@ def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
 
 
 def words_of_rule(verdict: Verdict) -> tuple[str, str]:
-    """Returns the error code and description of a refusal by a scheme's rule. The description of the refusal never
-    names the rule."""
+    """Returns the error code and description for a refusal by a rule of the scheme. The description of the refusal
+    never names the rule."""
     code, description = words_of(Refusal.REFUSED_BY_RULE)
     return verdict.code or code, (verdict.text or description)[:MAX_DESCRIPTION]
 
@@ -318,7 +318,7 @@ class Refused:
 @dataclass(slots=True)
 class Committed:
     """The transfer is committed, and its two legs are posted. When a transfer commits, the legs of its conversions are
-    posted too."""
+    posted as well."""
 
     command: Fulfil
     transfer: "TransferState"
@@ -346,8 +346,8 @@ class NotObeyed:
 
     The sender of the message receives an error callback.
 
-    If another participant has already used the ID of the payer's transfer, the hub can never accept the payer's
-    transfer. `conversions` has the conversions that waited for a transfer with this ID.
+    If another participant has already used the payer's transfer ID, the hub can never accept the payer's transfer.
+    `conversions` has the conversions that waited for a transfer with this ID.
     """
 
     command: Prepare | Fulfil | Reject

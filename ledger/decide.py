@@ -89,8 +89,8 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
     """Reserves or refuses a transfer (FSPIOP API v1.1, section 6.7.1). The id of a transfer is permanently the
     transfer's idempotency key.
 
-    If the payer converts, the amount is reserved on the FXP's position instead of the payer's position. The payer's
-    debt to the FXP is already reserved by the conversion.
+    If the payer's side converts, the amount is reserved on the FXP's position instead of the payer's position. The
+    conversion has already reserved the payer's debt to the FXP.
     """
     seen = s.transfers.get(p.transfer_id)
     if seen is not None:
@@ -155,8 +155,8 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
     """Commits a transfer (FSPIOP API v1.1, section 6.7.4). Only the payee may fulfil a transfer. A late fulfilment
     never commits a transfer.
 
-    A fulfilment must have exactly the payer's name as its FSPIOP-Destination. If a fulfilment has any other
-    destination, the payer would have to refuse it, so the hub does not commit the transfer.
+    If a fulfilment has an FSPIOP-Destination, it must be exactly the payer's name. If the destination is another name,
+    the payer would have to refuse the fulfilment. So the hub does not commit the transfer.
     """
     t = s.transfers.get(f.transfer_id)
     if t is None or t.payee_id != f.source_id or t.is_held:
@@ -221,8 +221,8 @@ def decide_expire(e: Expire, s: Snapshot) -> Outcome:
 
 
 def decide_refuse_held(r: RefuseHeld, s: Snapshot) -> Outcome:
-    """Aborts a held transfer that a person has refused. If the hold of the transfer was released meanwhile, the
-    function does not abort the transfer."""
+    """Aborts a held transfer that a person has refused. If the hold of the transfer has ended by a release meanwhile,
+    the function does not abort the transfer."""
     t = s.transfers.get(r.transfer_id)
     if t is None or t.state is not State.RESERVED or not t.is_held:
         return Ignored(r)

@@ -31,8 +31,8 @@ AnyOutcome = Outcome | FxOutcome
 def run(batch: Sequence[AnyCommand], *, attempts: int = ATTEMPTS, waits_again: bool = True) -> list[AnyOutcome]:
     """Decides and commits these commands as one transaction. Returns the outcomes in the order of the commands.
 
-    Repeats the transaction if another transaction changed the rows first. If `waits_again` is false, a transaction that
-    waited too long for a lock is not repeated.
+    Repeats the transaction if another transaction changed the rows first. If `waits_again` is false and the transaction
+    waited too long for a lock, it is not repeated.
     """
     return retried(lambda: _run_once(batch), attempts=attempts, waits_again=waits_again)
 
@@ -62,7 +62,8 @@ def _run_once(batch: Sequence[AnyCommand]) -> list[AnyOutcome]:
 
 
 def _tell_logs(outcomes: Sequence[AnyOutcome]) -> None:
-    """Logs one line for each refused or aborted transfer, with its reason, and one line for all other transfers."""
+    """Logs one line for each refused or aborted transfer, with its reason. Logs one line for all other transfers
+    together."""
     metrics.BATCH_SIZE.observe(len(outcomes))
     well: dict[str, list[str]] = {}
     for outcome in outcomes:

@@ -20,7 +20,7 @@ def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting
 
 
 def _in_order(chosen: list[Waiting]) -> list[Waiting]:
-    """Returns the group's commands in order, without the commands that can depend on a prepare of the same group.
+    """Returns the group's commands in order. Leaves out the commands that can depend on a prepare of the same group.
 
     `load` locks only stored rows, so a command that may depend on such a prepare waits for the next group.
 

@@ -14,8 +14,8 @@ HOLD_IS_REFUSED_BY: Sequence[Refusal] = (Refusal.LIQUIDITY, Refusal.NDC)
 
 
 def hold(account: AccountState, amount: int) -> Refusal | None:
-    """Reserves the amount on the account. If the amount would exceed a limit, returns the refusal for this limit
-    instead."""
+    """Reserves the amount on the account. If the amount would exceed a limit, returns the refusal for this limit and
+    reserves nothing."""
     above = passed(account.position + account.reserved + amount, account.ndc or 0, account.cover)
     if above:
         return Refusal.LIQUIDITY if Bound.COVER in above else Refusal.NDC

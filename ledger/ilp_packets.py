@@ -1,7 +1,7 @@
 """Reads a transfer's ILP packet and compares it with the transfer. Pure.
 
-In the API's text, only the payee must check a transfer's ILP packet. A scheme can let the hub check the packet as well
-(setting CHECK_ILP_PACKETS).
+According to the API, only the payee must check a transfer's ILP packet. A scheme can let the hub check the packet as
+well (setting CHECK_ILP_PACKETS).
 """
 
 import json
@@ -42,8 +42,7 @@ def read(text: str) -> Packet | None:
 
 
 def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -> str | None:
-    """Returns the difference between a packet and a transfer, or None if they agree (FSPIOP API v1.1, sections 4 and
-    6.7.2.8)."""
+    """Returns how a packet differs from a transfer, or None if they agree (FSPIOP API v1.1, sections 4 and 6.7.2.8)."""
     if packet is None:
         return "is no ILP packet"
     try:

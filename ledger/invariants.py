@@ -2,7 +2,7 @@
 """The invariants of the ledger as named SQL statements. Each statement must return no row. The command `manage.py
 check_ledger` runs these statements.
 
-The statements run in one read-only REPEATABLE READ transaction, so the invariants can be checked while the hub works.
+All statements run in one read-only REPEATABLE READ transaction, so the hub can work during the check.
 """
 
 from collections.abc import Iterable
@@ -24,9 +24,9 @@ from ledger.rule_history import invariants as rule_history
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """An invariant that is not true, with the first rows that break the invariant.
+    """An invariant that is not true, with the first rows that break it.
 
-    If the check of the invariant failed, `error` has the reason.
+    If the hub could not check the invariant, `error` has the reason.
     """
 
     invariant: Invariant

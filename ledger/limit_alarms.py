@@ -32,7 +32,7 @@ _USES = f"""
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How much of its limit a participant uses in one currency, in ten-thousandths, including reserved amounts."""
+    """How much of its limit a participant uses in one currency, in ten-thousandths. Reserved amounts are included."""
 
     account_id: int
     participant: str
@@ -74,7 +74,7 @@ def is_due(used: int, limit: int, alarm_percentage: int) -> bool:
 
 def uses() -> list[Use]:
     """Returns how much each active participant uses of its limits, by participant's name and currency. The function
-    runs one SQL statement."""
+    runs only one SQL statement."""
     # Sums are numeric, so one account with a sum beyond 64 bits does not make the statement fail for all other
     # accounts.
     return [
@@ -86,7 +86,7 @@ def uses() -> list[Use]:
 def watch() -> None:
     """Logs each position that has come near its limit since the last check.
 
-    Also logs each position that was near its limit earlier and is now well below the limit.
+    If a position was near its limit earlier and is now well below the limit, logs this too.
     """
     now = uses()
     said = cache.get_many([_key(use) for use in now])

@@ -19,10 +19,10 @@ def limit_of(cap: int, cover: int) -> int:
 
 
 def passed(position: int, cap: int | None, cover: int | None) -> Collection[Bound]:
-    """Returns which bounds a position exceeds: its net debit cap, its liquidity cover, or both. A position that exceeds
-    any bound exceeds its limit.
+    """Returns the bounds that a position exceeds: its net debit cap, its liquidity cover, both or none. If a position
+    exceeds any bound, it exceeds its limit.
 
-    A bound that is None is never exceeded.
+    If a bound is None, no position exceeds it.
     """
     if (cap is None or position <= cap) and (cover is None or position <= cover):
         return ()  # nearly all calls end here, because no bound is exceeded

@@ -1,8 +1,8 @@
 """The ledger's tables. The models have columns and constraints, but no behaviour. The SQL statements that run for every
 transfer are in `ledger.store`.
 
-Amounts are whole ten-thousandths of a currency unit. Columns of sums have the type numeric, because the sum of nine of
-the largest amounts overflows a bigint.
+Amounts are whole ten-thousandths of a currency unit. Columns of sums have the type numeric, because the sum of only
+nine of the largest amounts is too large for a bigint.
 """
 
 from decimal import Decimal
@@ -156,7 +156,7 @@ class Account(models.Model):
 class Transfer(models.Model):
     """A transfer. The hub decides about a transfer when the request arrives.
 
-    Refused transfers are stored too, so that the hub also refuses a repeated request.
+    The hub also stores refused transfers, so that it refuses a repeated request in the same way.
     """
 
     transfer_id = models.CharField(max_length=36, primary_key=True)

@@ -1,8 +1,8 @@
 """The callbacks that the hub sends after each outcome of a transfer. Pure.
 
-The hub forwards a DFSP's message byte for byte with its signature. This module creates the messages that the hub sends
-in its own name. The hub signs its own messages when it sends them (`signed_by_hub`). FSPIOP API v1.1, sections 6.7.2 to
-6.7.5, defines the states, codes and recipients.
+The hub forwards a DFSP's message byte for byte, together with its signature. This module creates the messages that the
+hub sends in its own name. The hub signs its own messages when it sends them (`signed_by_hub`). FSPIOP API v1.1,
+sections 6.7.2 to 6.7.5, defines the states, codes and recipients.
 """
 
 from collections.abc import Iterable
@@ -109,7 +109,7 @@ def _error_to_payer(hub: HubMessages, t: TransferState) -> Outgoing:
 
 
 def _end_to_payee(hub: HubMessages, t: TransferState) -> Outgoing:
-    """Returns the message that reports a transfer's end to the payee.
+    """Returns the message that tells the payee the end of a transfer.
 
     A payee that answered RESERVED receives a PATCH request. Any other payee receives a PUT request with the state, or
     PUT .../error.
@@ -148,7 +148,7 @@ def state_body(t: TransferState) -> dict[str, object]:
 def state_answer(hub: HubMessages, t: TransferState, requester: Recipient) -> Outgoing:
     """Returns the hub's answer to a payer or payee that sent GET /transfers/{ID}.
 
-    The answer to the payee contains the fulfilment too, because the payee itself created the fulfilment.
+    The answer to the payee also contains the fulfilment, because the payee itself has made it.
     """
     return as_answer(hub.callback(requester, _path(t), state_body(t), subject=t.transfer_id, kind="state"))
 
@@ -156,7 +156,7 @@ def state_answer(hub: HubMessages, t: TransferState, requester: Recipient) -> Ou
 def funds_answer(
     hub: HubMessages, transfer_id: str, state: State, completed_at: datetime | None, requester: Recipient
 ) -> Outgoing:
-    """Returns the answer to a GET /transfers/{ID} whose id is that of a movement of the requester's own funds."""
+    """Returns the answer to GET /transfers/{ID} if the ID belongs to a movement of the requester's own funds."""
     body: dict[str, object] = {"transferState": state.value}
     if completed_at is not None:
         body["completedTimestamp"] = time.format_datetime(completed_at)

@@ -1,7 +1,7 @@
 """Reads the parties and the quote that a transfer's ILP packet names, if the hub does not have this quote. Pure.
 
-The payee DFSP wrote the packet, and the payer DFSP sends it with its transfer. Some DFSPs write other data than parties
-into the packet.
+The payee DFSP wrote the packet, and the payer DFSP sends it with its transfer. Some DFSPs write other data than the
+parties into the packet.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from rules.party_keys import key_of
 
 @dataclass(frozen=True, slots=True)
 class PacketParties:
-    """The keys of the parties that the packet names. With a sub-identifier, a party has a second key."""
+    """The keys of the parties that the packet names. If a party has a sub-identifier, it has a second key."""
 
     payer: int | None
     payee: int | None
@@ -32,7 +32,7 @@ NOBODY = PacketParties(None, None, None)
 
 
 def read(ilp_packet: str, *, payer_dfsp: str, payee_dfsp: str) -> PacketParties:
-    """Returns the parties. Leaves out a party if the packet and the transfer name different DFSPs for this party."""
+    """Returns the parties. If the packet and the transfer name different DFSPs for a party, leaves out this party."""
     packet = ilp_packets.read(ilp_packet) if ilp_packet else None
     if packet is None:
         return NOBODY

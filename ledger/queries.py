@@ -18,16 +18,16 @@ CURRENCIES_OF_A_PARTICIPANT = """
 
 
 def value_of(account: Account) -> int:
-    """Returns an account's value as the administration API defines it: debits less credits, plus reserved amounts.
+    """Returns an account's value as the administration API defines it: debits minus credits, plus reserved amounts.
 
-    A positive POSITION is a debt to the scheme. A negative SETTLEMENT value is the participant's money at the
-    settlement bank.
+    A positive value of a POSITION account is a debt to the scheme. A negative value of a SETTLEMENT account is the
+    participant's money at the settlement bank.
     """
     return int(account.posted_debits - account.posted_credits + account.pending_debits)
 
 
 def cover_of(settlement: Account) -> int:
-    """Returns the liquidity cover: the money in the SETTLEMENT account, less the amounts on hold."""
+    """Returns the liquidity cover: the money in the SETTLEMENT account, minus the amounts on hold."""
     return -value_of(settlement) - int(settlement.on_hold)
 
 

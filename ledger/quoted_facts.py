@@ -33,7 +33,7 @@ def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
     """Returns the facts of these prepares' quotes, by the digests of the prepares.
 
     Leaves out unknown quotes. A batch contains either the items of one bulk transfer, or no items of bulks. Runs one
-    SQL statement for a batch, and at most two SQL statements for a bulk.
+    SQL statement for a batch without bulks, and at most two SQL statements for a bulk.
     """
     claims = [
         Claim(each.digest, each.source_id, each.payee, each.condition, packet_digest(each.ilp_packet))
@@ -60,8 +60,8 @@ def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
 def refused(quote_ids: Mapping[bytes, tuple[str, str]]) -> Mapping[bytes, QuotedFacts]:
     """Returns the facts of quotes that the rules refused, by the digests of the prepares.
 
-    A payee has given terms for such a quote only if it was a payment of a bulk quote. `quote_ids`: the payer DFSP of
-    each prepare, and the quote that its packet names. Runs one SQL statement.
+    A payee has given terms for such a quote only if the quote was one payment of a bulk quote. `quote_ids`: the payer
+    DFSP of each prepare, and the quote that its packet names. Runs one SQL statement.
     """
     if not quote_ids:
         return {}

@@ -27,7 +27,8 @@ from rules.transfer_gate import open_gate as open_with
 
 @dataclass(frozen=True, slots=True)
 class AtGate:
-    """The transfers of one group that rules can judge, and the facts that the hub reads before it locks any row."""
+    """The transfers of one group that rules can judge. It also has the facts that the hub reads before it locks any
+    row."""
 
     rules: RulesAtTransfers | None
     transfers: Sequence[TransferToJudge]
@@ -39,8 +40,8 @@ class AtGate:
 
 
 def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate | None:
-    """Returns the group's new transfers and conversions for the rules, or None if no rules are active and payments are
-    not counted.
+    """Returns the group's new transfers and conversions for the rules. Returns None if no rules are active and the hub
+    counts no payments.
     """
     if not prepares and not fx_prepares:
         return None

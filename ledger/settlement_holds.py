@@ -19,7 +19,7 @@ _MOST_DIGITS = 18  # the most digits of a settlement's number
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """The amount that a POSITION account's owner owes the settlement bank."""
+    """The amount that the owner of a POSITION account owes the settlement bank."""
 
     position_account_id: int
     amount: int
@@ -44,10 +44,10 @@ _PLACE = """
 
 
 def place(settlement_number: int, made_at: datetime, owed: Sequence[Owed]) -> None:
-    """Puts the owed amounts of a settlement on hold, less the amounts that the bank has already moved for this
-    settlement.
+    """Puts on hold the amounts that are owed for a settlement, minus the amounts that the bank has already moved for
+    this settlement.
 
-    A withdrawal before the settlement does not reduce the hold, even if the withdrawal's reference is the settlement's
+    If a withdrawal came before the settlement, it does not reduce the hold, even if its reference is the settlement's
     number.
     """
     if owed:
@@ -75,16 +75,16 @@ def _named(reference: str) -> Q:
 
 
 def take(hold: CoverHold, amount: int) -> int:
-    """Reduces a hold by the amount of a withdrawal, but not below zero. Returns the amount by which the hold was
-    reduced."""
+    """Reduces a hold by the amount of a withdrawal, but not below zero. Returns the amount by which this call has
+    reduced the hold."""
     taken = min(amount, hold.remaining)
     _change(hold, -taken)
     return taken
 
 
 def give_back(movement: FundsMovement) -> None:
-    """Adds to a hold the amount that a withdrawal took from the hold. Does nothing if two people have released the hold
-    since then."""
+    """Adds to a hold the amount by which a withdrawal had reduced the hold. If two people have released the hold
+    meanwhile, does nothing."""
     if movement.hold_id is None:
         return
     hold = CoverHold.objects.select_for_update(no_key=True).get(pk=movement.hold_id)

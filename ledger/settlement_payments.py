@@ -1,6 +1,6 @@
 """Records the settlement bank's payments of a settlement as funds in and funds out, all in the caller's transaction.
 
-Works like `accounts_and_funds.record_funds_in`, `prepare_funds_out` and `end_funds_out`, but for many participants: the
+Works like `accounts_and_funds.record_funds_in`, `prepare_funds_out` and `end_funds_out`, but for many participants. The
 number of SQL statements does not depend on the number of participants.
 """
 
@@ -24,7 +24,8 @@ _COMMITTED, _RESERVED = "COMMITTED", "RESERVED"
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One payment of the bank, out of or into a participant's SETTLEMENT account. `movement_id` is used only once."""
+    """One payment of the settlement bank, out of or into a participant's SETTLEMENT account. `movement_id` is used only
+    once."""
 
     movement_id: str
     account_id: int
@@ -34,7 +35,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The part of a settlement's amount that needs no payment any more, and whether a withdrawal is still reserved."""
+    """The part of a settlement's amount that no longer needs a payment, and whether a withdrawal is still reserved."""
 
     amount: int
     has_reserved: bool = False
@@ -74,7 +75,8 @@ _TAKE = """
 def lock(account_ids: Collection[int]) -> Mapping[int, Account]:
     """Locks these SETTLEMENT accounts with their POSITION accounts, and then the hub's reconciliation accounts.
 
-    Returns the SETTLEMENT accounts as they are under the locks. This is the order of `accounts_and_funds`.
+    Returns the SETTLEMENT accounts as they are after the locks were acquired. The order of these locks is the same as
+    in `accounts_and_funds`.
     """
     ids = sorted(account_ids)
     execute(_LOCK_PAIRS, [ids])
@@ -86,11 +88,12 @@ def lock(account_ids: Collection[int]) -> Mapping[int, Account]:
 def recorded(
     settlement_number: int, made_at: datetime, owed: Mapping[int, int], references: Mapping[int, Collection[str]]
 ) -> dict[int, Recorded]:
-    """Returns for each SETTLEMENT account the part of its amount that needs no payment any more.
+    """Returns, for each SETTLEMENT account, the part of its amount that no longer needs a payment.
 
-    `owed` has the amount by account: above 0 for a payment out of the account, below 0 for a payment into it. A hold
-    says what of a payment out is left. Without a hold, the withdrawals that name the settlement count. Of the payments
-    in, the funds in with one of the account's `references` count.
+    `owed` has the amount by account: above 0 for a payment out of the account, below 0 for a payment into it. If there
+    is a hold, the hold shows how much of a payment out is left. If there is no hold, withdrawals that name the
+    settlement reduce the payment out. Funds in reduce a payment in if their reference is one of the account's
+    `references`.
     """
     holds = {hold.account_id: hold for hold in _holds(settlement_number, owed)}
     sums: dict[int, int] = defaultdict(int)
@@ -119,14 +122,15 @@ def recorded(
 
 
 def check(settlement_number: int, payments: Sequence[Payment]) -> None:
-    """Raises the error that `post` would raise now. Changes nothing, and takes no lock."""
+    """If `post` would raise an error now, raises this error. This function changes nothing and takes no lock."""
     accounts = _accounts_of(payments)
     _reconciliation(accounts.values())
     _check(payments, accounts, _unpaid_holds(settlement_number, accounts))
 
 
 def post(settlement_number: int, payments: Sequence[Payment], *, reason: str, actor: str) -> None:
-    """Records these payments. The caller has called `lock` for all their accounts, and has computed their amounts."""
+    """Records these payments. The caller must have called `lock` for all accounts of the payments, and must have
+    computed their amounts."""
     if not payments:
         return
     accounts = _accounts_of(payments)
@@ -225,7 +229,7 @@ def _posting(payment: Payment, account: Account, hub: Mapping[str, int]) -> Post
 def _record(
     payments: Sequence[Payment], accounts: Mapping[int, Account], reason: str, reference: str, actor: str
 ) -> None:
-    """Adds the entries to the audit trail that the single movements of funds would add."""
+    """Adds the same entries to the audit trail as the single movements of funds would add."""
     changes = []
     for payment in payments:
         account = accounts[payment.account_id]

@@ -1,4 +1,4 @@
-"""Posts the entries of settlements. The entries of settlements are not caused by any DFSP's message.
+"""Posts the entries of settlements. No message of a DFSP causes the entries of settlements.
 
 Each function runs the same number of SQL statements for any number of entries.
 """

@@ -1,4 +1,4 @@
-"""The locked rows that the ledger's decisions depend on. `decide` changes these records while it decides a batch."""
+"""The locked rows on which the ledger's decisions depend. `decide` changes these records while it decides a batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,8 +70,8 @@ class TransferState:
 
 @dataclass(slots=True)
 class Posting:
-    """A ledger entry that the batch will write. The database allows only one entry with the same `transfer_id` and
-    `kind`."""
+    """A ledger entry that the batch will write. The database allows only one entry with the same `transfer_id` and the
+    same `kind`."""
 
     kind: str
     transfer_id: str
@@ -83,7 +83,8 @@ class Posting:
 
 @dataclass(slots=True)
 class ParticipantState:
-    """A payer or payee. For each currency, it has a POSITION account: (account id, whether the account is active)."""
+    """A payer or payee. For each currency, the payer or payee has a POSITION account: (account id, whether the account
+    is active)."""
 
     id: int
     name: str
@@ -101,8 +102,8 @@ class Gate(Protocol):
         have passed all other checks."""
 
     def overrule(self, verdict: Verdict) -> None:
-        """Replaces the verdict about the last judged transfer request by a refusal, because this transfer cannot be
-        held."""
+        """Replaces the verdict about the last judged transfer request. The new verdict is a refusal, because this
+        transfer cannot be held."""
 
     def count(self, digest: bytes, now: datetime) -> None:
         """Counts this transfer in the profiles of its parties. The ledger calls this method after the transfer's amount

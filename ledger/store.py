@@ -1,6 +1,6 @@
 """All SQL statements that run for every transfer.
 
-Each statement takes lists, so the number of statements does not depend on the lengths of the lists.
+Each statement takes lists. So the number of statements does not depend on the lengths of these lists.
 
 If a transaction needs several of the following locks, it acquires them in this order:
 
@@ -12,8 +12,8 @@ If a transaction needs several of the following locks, it acquires them in this 
   4. inserts, in the order of transfer ids
 
 The hub first locks the rows of a decision, and then reads the rows with a separate statement. Under READ COMMITTED, a
-statement that has waited for a row's lock reads the new version of only this row. A statement that has waited for a
-lock reads all other rows as they were before the wait.
+statement that has waited for the lock of a row reads the new version of this row only. This statement reads all other
+rows as they were before the wait.
 """
 
 from collections.abc import Iterable, Sequence
@@ -448,10 +448,10 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired reservations, except reservations that the batch skips at present.
+    """Returns expired reservations, except reservations that the batch skips now.
 
-    Selects a reservation of each payer in turn, and each payer's earliest expiration first. Leaves out the items of
-    bulks, because an item expires with its bulk.
+    Takes one reservation of each payer in turn. Of each payer's reservations, takes the earliest expiration first.
+    Leaves out the items of bulks, because an item expires with its bulk.
     """
     table, key = "ledger_transfer", "transfer_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

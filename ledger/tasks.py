@@ -30,7 +30,7 @@ def expire_transfers() -> int:
 
 @shared_task(name="ledger.tasks.release_held_transfers", ignore_result=True)
 def release_held_transfers() -> int:
-    """Sends the held transfers whose hold has expired, and aborts the transfers that people refused.
+    """Sends the held transfers whose hold has expired, and aborts the transfers that people have refused.
 
     Returns the number of transfers that the task has sent or aborted.
     """

@@ -1,8 +1,8 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""The invariants of stored messages: each decision used the values of the sender's message.
+"""The invariants of stored messages: each decision used the values that the sender's message has.
 
 To check these invariants, the database compares the rows with the stored messages. A message is stored as it arrived,
-in the FSPIOP API's format or in ISO 20022. The SQL function `ledger_message` returns NULL for unreadable text.
+in the FSPIOP API's format or in ISO 20022. If a text is unreadable, the SQL function `ledger_message` returns NULL.
 """
 
 from hub.invariant_type import Invariant

@@ -23,7 +23,7 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The right that each method of a page needs. A method without a right is not allowed."""
+    """The right that each method of a page needs. If a method has no right, it is not allowed."""
 
     get: Right | None
     post: Right | None
@@ -47,13 +47,13 @@ def page(
 ) -> URLPattern:
     """Returns the route of a page.
 
-    With `with_password`, a user who signed in without a second factor can open the page too.
+    With `with_password`, a user who signed in without a second factor can also open the page.
     """
     return path(route, _guarded(view, Rule(get, post), with_password=with_password), name=name)
 
 
 def form_page(route: str, view: View, *, name: str, right: Right, with_password: bool = False) -> URLPattern:
-    """Returns the route of a page with a form. Reading the page and submitting the form need the same right."""
+    """Returns the route of a page with a form. A user needs the same right to read the page and to submit the form."""
     return page(route, view, name=name, get=right, post=right, with_password=with_password)
 
 

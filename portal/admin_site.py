@@ -25,7 +25,8 @@ class Site(AdminSite):
         return is_harmless and super().has_permission(request) and has_second_factor(request)
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """Tells signed-in users without permission so, because the sign-in would only send them back."""
+        """Shows signed-in users without permission a page that states this. The sign-in page would only send them
+        back."""
         guarded = super().admin_view(view, cacheable)
 
         @wraps(view)
@@ -44,7 +45,7 @@ class Site(AdminSite):
         return redirect_to_login(request.GET.get("next", reverse("admin:index")), reverse("account_login"))
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
-        """Registers tables, also those of libraries, without the buttons whose requests the site refuses."""
+        """Registers tables, including tables of libraries. Leaves out the buttons whose requests the site refuses."""
         found = admin_class or ModelAdmin
         if not issubclass(found, ReadOnlyAdmin):
             found = type(found.__name__, (NoChanges, found), {})

@@ -1,6 +1,7 @@
-"""Writes to the people who may approve new requests: one e-mail for all new requests, at most one each minute.
+"""Writes to the people who may approve new requests. There is one e-mail for all new requests, and at most one e-mail
+each minute.
 
-A program can make many requests at once, so a request causes no e-mail of its own.
+A program can make many requests at once, so there is no separate e-mail for each request.
 """
 
 from django.conf import settings
@@ -37,7 +38,7 @@ _NEW = """
 
 @transaction.atomic
 def write_to_checkers() -> int:
-    """Writes to everybody who may approve a new request. Returns the number of new requests."""
+    """Writes to all people who may approve a new request. Returns the number of new requests."""
     new = [approval_id for (approval_id,) in execute(_NEW, [EVERY_S, _MOST_AT_ONCE])]
     if not new:
         return 0
@@ -50,7 +51,7 @@ def write_to_checkers() -> int:
 
 
 def _people(approvals: list[Approval]) -> list[Visitor]:
-    """Returns the people of the hub with a role that may approve one of these requests."""
+    """Returns the people of the hub whose role allows them to approve one of these requests."""
     rights = {changes.KINDS[approval.kind].check for approval in approvals if approval.kind in changes.KINDS}
     roles = {role.value for right in rights for role in RIGHTS[right]}
     found = User.objects.filter(is_active=True, groups__name__in=roles).exclude(email="").distinct()

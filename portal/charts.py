@@ -1,6 +1,6 @@
 """Charts as SVG shapes, which a template draws (`portal/chart.html`).
 
-The shapes fill a box of WIDTH by HEIGHT, which the page stretches to its own width. So a chart contains no text: the
+The shapes fill a box of WIDTH by HEIGHT. The page stretches this box to its own width. So a chart contains no text. The
 page writes the labels beside the chart.
 """
 
@@ -43,7 +43,8 @@ class Chart:
 
 
 def bars(parts: Iterable[Sequence[tuple[float, str, str, str]]], *, top: float) -> list[Bar]:
-    """Returns stacked bars. Each bar is a list of its parts from the bottom: value, tone, title and link."""
+    """Returns stacked bars. Each bar is a list of parts, from the bottom to the top. Each part has a value, tone, title
+    and link."""
     stacks = list(parts)
     place = WIDTH / max(1, len(stacks))
     found = []
@@ -78,7 +79,7 @@ def path(values: Sequence[float | None], *, top: float, tone: str, label: str, b
 
 
 def nice_top(value: float) -> float:
-    """Returns the next larger number of the form 1, 2 or 5 times a power of ten."""
+    """Returns the next larger number of the series 1, 2, 5, 10, 20, 50 and so on."""
     if value <= 0:
         return 1.0
     power = 1.0

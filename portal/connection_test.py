@@ -1,4 +1,4 @@
-"""Calls a participant's endpoint with the deadline and limits of a callback. The call changes nothing."""
+"""Calls a participant's endpoint with the same deadline and limits as for a callback. The call changes nothing."""
 
 import asyncio
 from datetime import UTC, datetime

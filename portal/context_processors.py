@@ -1,4 +1,4 @@
-"""The context of every page of the portal: the menu with the pages that this visitor may open."""
+"""The context that every page of the portal has: the menu with the pages that this visitor may open."""
 
 from dataclasses import dataclass
 from typing import Any

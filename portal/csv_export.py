@@ -35,7 +35,7 @@ def safe(value: Any) -> str:
 
 
 def limited(batches: Iterable[Sequence[Sequence[Any]]]) -> Iterator[Sequence[Sequence[Any]]]:
-    """Yields at most MOST_ROWS rows. If there are more rows, the last line of the file says that the file was cut."""
+    """Yields at most MOST_ROWS rows. If there are more rows, the last line of the file states that rows are missing."""
     # The text is in the language of the request. The rows are read later, outside the request.
     return _limited(batches, MOST_ROWS, cut_text(MOST_ROWS))
 
@@ -60,8 +60,8 @@ def response(
 ) -> Download:
     """Streams the rows as a file. Raises NoPlace if the visitor has too many open downloads.
 
-    Each batch of rows is read separately. Between two batches, no transaction or cursor is open in the database, even
-    if the visitor reads the file slowly.
+    The function reads each batch of rows separately. Between two batches, no transaction or cursor is open in the
+    database, even if the visitor reads the file slowly.
     """
     caller = holder(visitor_of(request))
     read = each_within(partial(page_concurrency.reading, caller), map(_lines, batches))

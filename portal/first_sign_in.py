@@ -1,8 +1,8 @@
-"""Confirms first sign-ins. Other administrators check that the owner of the account has signed in.
+"""Confirms first sign-ins. Administrators check that the owner of a new account, and no other person, has signed in.
 
 A user of an account that is not confirmed yet can only read. One administrator is enough if this administrator has
-neither requested nor approved a change of the account since the last confirmation. If the hub has no administrator of
-this kind, two other administrators must confirm the sign-in separately. So one person alone can never use another
+neither requested nor approved a change of the account since the last confirmation. If the hub has no such
+administrator, two other administrators must confirm the sign-in separately. So one person alone can never use another
 person's account.
 """
 
@@ -48,7 +48,7 @@ class Standing:
 
 
 def note_sign_in(user: User, *, browser: str) -> None:
-    """Records the first sign-in with both factors of an unconfirmed account, and notifies the administrators."""
+    """Records the first sign-in, with both factors, of an unconfirmed account. Notifies the administrators."""
     with transaction.atomic():
         unconfirmed = Profile.objects.filter(user=user, confirmed_at=None, signed_in_at=None)
         noted = unconfirmed.update(
@@ -79,7 +79,7 @@ def standing(user: User) -> Standing:
 
 @transaction.atomic
 def confirm(user: User, *, signed_in_at: datetime, confirmed_by: User) -> bool:
-    """Confirms the sign-in that the administrator checked. Returns whether the account is now confirmed."""
+    """Confirms the sign-in that the administrator has checked. Returns whether the account is now confirmed."""
     profile = lock_unconfirmed(user, signed_in_at)
     found = standing(user)
     if is_one_person(user, confirmed_by):
@@ -114,7 +114,7 @@ def confirm(user: User, *, signed_in_at: datetime, confirmed_by: User) -> bool:
 
 
 def unconfirm(user: User) -> None:
-    """Allows the account's user only to read until a new first sign-in is confirmed."""
+    """Lets the account's user only read until a new first sign-in is confirmed."""
     Profile.objects.filter(user=user).update(signed_in_at=None, signed_in_from=None, signed_in_with="")
     Profile.objects.filter(user=user, confirmed_at__isnull=False).update(confirmed_at=None, unconfirmed_since=Now())
 

@@ -31,7 +31,8 @@ _LOOKUP_COUNTS_FOR = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: its name, its result, and the reason. A check that the scheme does not require stops nobody.
+    """One check: its name, its result, and the reason. If the scheme does not require a check, the check stops no
+    participant.
 
     `url` is the page on which people can do what is missing: its name and its arguments.
     """
@@ -147,7 +148,7 @@ _checks: list[CheckOf] = [_money, _lookup, _certificate, _signing_key]
 
 
 def join(check: CheckOf) -> None:
-    """Adds a check of another module. Every check decides whether a new participant may go live."""
+    """Adds a check of another module. The decision whether a new participant may go live depends on every check."""
     if check not in _checks:
         _checks.append(check)
 

@@ -78,7 +78,7 @@ BulkCommand = BulkPrepare | BulkFulfil | BulkReject | BulkExpire
 
 @dataclass(slots=True)
 class Bulk:
-    """The present state of a bulk. The bulk's items are among the snapshot's transfers."""
+    """The present state of a bulk. The items of the bulk are among the transfers in the snapshot."""
 
     bulk_id: str
     quote_id: str
@@ -151,7 +151,7 @@ class BulkRepeated:
 
 @dataclass(slots=True)
 class BulkNotObeyed:
-    """The message does not change the bulk. The sender of the message receives the reason in an error callback."""
+    """The message does not change the bulk. The sender of the message gets the reason in an error callback."""
 
     command: BulkPrepare | BulkFulfil | BulkReject
     bulk: Bulk

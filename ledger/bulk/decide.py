@@ -1,6 +1,6 @@
 """Decides each message about a bulk. Pure. `ledger.decide` decides each item by the rules of single transfers.
 
-The items of a bulk are decided one after the other, and each decision changes the snapshot that the next decision uses.
+The items of a bulk are decided one after the other. Each decision changes the snapshot that the next decision uses.
 So all items of a bulk together cannot exceed a limit.
 """
 

@@ -1,8 +1,8 @@
 """Runs one transaction for one bulk: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
 
-For a bulk, the engine runs the same SQL statements as for a group of single transfers, and a few more for the bulk
-itself. The number of SQL statements does not depend on the number of items. A bulk never belongs to a group with other
-commands, so the thread of the bulk's request decides the bulk at once.
+For a bulk, the engine runs the same SQL statements as for a group of single transfers, and a few more for the row of
+the bulk. The number of SQL statements does not depend on the number of items. A bulk never belongs to a group with
+other commands. So the thread of the bulk's request decides the bulk at once.
 """
 
 from collections.abc import Sequence

@@ -60,7 +60,7 @@ _INSERT = """
 
 
 def insert(bulk: Bulk, command: BulkPrepare) -> None:
-    """Stores a new bulk. Raises LostRace if another process has stored a bulk with this id first."""
+    """Stores a new bulk. Raises LostRace if another process has already stored a bulk with this id."""
     values = [
         *(bulk.bulk_id, bulk.quote_id, bulk.payer_id, bulk.payee_id, bulk.payee, bulk.state.value),
         *(bulk.reason, bulk.error_code, bulk.error_description, bulk.expires_at),
@@ -80,7 +80,7 @@ _END = """
 
 
 def end(bulk: Bulk, answer: PaymentMessage | None) -> None:
-    """Ends a bulk, and stores the payee's answer as evidence. Raises LostRace if the bulk has ended already."""
+    """Ends a bulk, and stores the payee's answer as evidence. Raises LostRace if the bulk has already ended."""
     headers = orjson.dumps(answer.headers).decode() if answer else None
     values = [
         *(bulk.state.value, bulk.reason, bulk.error_code, bulk.error_description, bulk.completed_at),
@@ -98,7 +98,7 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired bulks, except bulks that the batch skips at present. Selects a bulk of each payer in turn, and
-    each payer's earliest bulk first."""
+    """Returns expired bulks, except bulks that the batch skips now. Takes one bulk of each payer in turn. Of each
+    payer's bulks, takes the earliest first."""
     table, key = "ledger_bulktransfer", "bulk_transfer_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -12,7 +12,7 @@ class Position(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True)
     amount `reserved`.
 
     `limit` is the lower of `netDebitCap` and `cover`. `free` is the amount that further transfers may reserve: `limit`
-    less `position`. Without a `netDebitCap`, the DFSP cannot send transfers, and the fields `limit` and `free` are
+    less `position`. If there is no `netDebitCap`, the DFSP cannot send transfers, and the fields `limit` and `free` are
     missing.
     """
 

@@ -23,7 +23,8 @@ _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The query of a request for a DFSP's statement, with everything that arrived at or after `from` and before `to`.
+    """The query of a request for a DFSP's statement. The statement has everything that arrived at or after `from` and
+    before `to`.
 
     `after` is the value `next` of the previous page.
     """
@@ -60,8 +61,8 @@ class Line(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
 class Conversion(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One conversion. `role` is FXP if the caller converts, and INITIATOR if another DFSP converts for it.
 
-    `side` is PAYER for a conversion by the payer, and PAYEE for a conversion by the payee. The initiator of a PAYER's
-    conversion pays the source amount, and the initiator of a PAYEE's conversion receives the target amount.
+    `side` is PAYER for a conversion by the payer, and PAYEE for a conversion by the payee. If `side` is PAYER, the
+    initiator pays the source amount. If `side` is PAYEE, the initiator receives the target amount.
     """
 
     commit_request_id: str
@@ -132,7 +133,8 @@ _LAST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def _after(at: str, key: str) -> str:
-    """Returns the SQL condition, order and limit of a page, for rows that have these columns for time and key."""
+    """Returns the SQL condition, the order and the limit of a page. The rows must have these columns for time and
+    key."""
     order = f'{at}, {key} COLLATE "C"'
     return f"""{at} >= %(at)s AND ({order}) > (%(at)s, %(key)s COLLATE "C") AND {at} < %(to)s
                ORDER BY {order} LIMIT %(size)s"""
@@ -180,7 +182,7 @@ _E_OTHER = "NOT (e.kind IN ('TRANSFER', 'FX_TRANSFER'))"
 
 
 def _own_entries(account: str) -> str:
-    """Returns the query for a page's ledger entries whose account in this column belongs to the DFSP.
+    """Returns the query for the ledger entries of a page. The account in this column must belong to the DFSP.
 
     An index contains the entries of each account in the order of time. The query has a limit for each account. Without
     this limit, each page would read and sort all later entries of the period.
@@ -315,7 +317,7 @@ def as_csv(found: Statement) -> bytes:
     """Returns a page as CSV, with one line for each transfer, conversion and posting, in the order of arrival.
 
     In a conversion's line, the column `transferId` contains the `commitRequestId`, and the column `amount` contains the
-    source amount. If a spreadsheet would read a text as a formula, the function adds an apostrophe before the text.
+    source amount. If a spreadsheet would read a text as a formula, the function writes an apostrophe before the text.
     """
     lines: list[dict[str, Any]] = [{"kind": "TRANSFER"} | _shown(line) for line in found.transfers]
     lines += [{"kind": "CONVERSION"} | _renamed(_shown(line)) for line in found.conversions]

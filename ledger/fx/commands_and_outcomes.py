@@ -57,7 +57,7 @@ class FxReject:
 
 @dataclass(slots=True)
 class FxExpire:
-    """The command of a periodic task: expire a conversion whose reservation has lasted too long."""
+    """The command of a periodic task: expire a conversion whose reservation has lasted for too long."""
 
     commit_request_id: str
 

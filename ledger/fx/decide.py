@@ -138,7 +138,7 @@ def decide_fx_fulfil(f: FxFulfil, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_reject(r: FxReject, s: Snapshot) -> FxOutcome:
-    """Aborts a conversion that the FXP rejects. Only the FXP may reject a conversion."""
+    """Aborts a conversion that the FXP has rejected. Only the FXP may reject a conversion."""
     c = s.conversions.get(r.commit_request_id)
     if c is None or c.fxp_id != r.source_id:
         return FxUnknown(r)
@@ -183,7 +183,7 @@ def _is_converted(p: FxPrepare, s: Snapshot) -> bool:
 
 
 def _debtor_id(t: TransferState, s: Snapshot) -> int | None:
-    """Returns the participant that the transfer debits: the payer, or the FXP if the payer converts."""
+    """Returns the participant that the transfer debits: the payer, or the FXP if the payer's side converts."""
     conversion = s.conversions.get(t.payer_conversion_id or "")
     return conversion.fxp_id if conversion else t.payer_id
 
@@ -280,8 +280,7 @@ def _conversion(p: FxPrepare, side: Side) -> ConversionState:
 def conversion_for(p: Prepare, s: Snapshot) -> ConversionState | None:
     """Returns the conversion that the payer has requested for this transfer, or None.
 
-    If the payer has several conversions for the transfer, the function prefers an open conversion to an ended
-    conversion.
+    If the payer has several conversions for the transfer, an open conversion comes before an ended conversion.
 
     Returns None for an item of a bulk, because the payer never converts items of a bulk.
     """
@@ -309,8 +308,8 @@ CONVERSION_IS_REFUSED_BY: Sequence[Refusal] = (
 def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refusal | None:
     """Returns the reason why the transfer cannot use this conversion, or None if it can.
 
-    The hub refuses a transfer if the transfer's conversion has ended. The payer intended to pay in another currency, so
-    the hub must not debit the payer in the target currency.
+    If a transfer's conversion has ended, the hub refuses the transfer. The payer intended to pay in another currency,
+    so the hub must not debit the payer in the target currency.
     """
     if c.state not in LIVE:
         return Refusal.CONVERSION_HAS_ENDED
@@ -336,7 +335,7 @@ def why_not_yet(t: TransferState, s: Snapshot) -> Refusal | None:
 
 
 def bridge_of(t: TransferState, s: Snapshot) -> int | None:
-    """Returns the FXP's account that the transfer credits, or None if the payee does not convert."""
+    """Returns the FXP's account that the transfer credits, or None if the payee's side does not convert."""
     c = s.conversions.get(t.payee_conversion_id or "")
     return c.bridge_account_id if c is not None and c.state is FxState.AGREED else None
 
@@ -356,7 +355,7 @@ def commit_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
 
 
 def abort_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """Aborts the conversions of an aborted transfer, with the transfer's own error code."""
+    """Aborts the conversions of an aborted transfer, with the error code of the transfer."""
     aborted = [c for c in _conversions_of(t, s) if c.state in LIVE]
     for c in aborted:
         _abort(c, s, Refusal.TRANSFER_WAS_ABORTED)
@@ -365,12 +364,12 @@ def abort_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
 
 
 def abort_without(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """Aborts the payer's conversion of a transfer that was refused on arrival."""
+    """If a transfer was refused on arrival, aborts the payer's conversion for this transfer."""
     return _abort_own(p, s, t.error_code, t.error_description)
 
 
 def abort_for_taken_id(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """Aborts the payer's conversion if another participant's transfer has the ID of the determining transfer."""
+    """If another participant's transfer has the ID of the determining transfer, aborts the payer's conversion."""
     if t.payer_id == p.source_id:
         return []
     return _abort_own(p, s, *words_of(Refusal.ID_WAS_USED_WITH_OTHER_CONTENT))

@@ -16,7 +16,7 @@ _LIVE = sorted(state.value for state in LIVE)
 def only_erased(of: str) -> str:
     """Returns a trigger's body.
 
-    A database trigger allows only one change of a history row: the erasure of a message that is older than a day.
+    A database trigger allows only one change of a history row: to erase a message that is older than a day.
     """
     kept = f"id {of} state reason at headers".split()
     new, old = (", ".join(f"{row}.{column}" for column in kept) for row in ("NEW", "OLD"))

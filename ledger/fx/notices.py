@@ -90,8 +90,8 @@ def _error_to_initiator(hub: HubMessages, c: ConversionState) -> Outgoing:
 
 
 def _end_to_fxp(hub: HubMessages, c: ConversionState) -> Outgoing:
-    """Returns a PATCH request if the FXP had fulfilled the conversion. If the FXP had not fulfilled the conversion,
-    returns an error callback."""
+    """If the FXP had fulfilled the conversion, returns a PATCH request. If the FXP had not fulfilled it, returns an
+    error callback."""
     if c.agreed_at is not None or c.fulfil_digest is not None:
         return _patch(hub, c)
     return _error(hub, c, _fxp(c), *error_of(c), kind="fx-end-to-fxp")
@@ -112,7 +112,7 @@ def _error(hub: HubMessages, c: ConversionState, to: Recipient, code: str, text:
 
 
 def state_answer(hub: HubMessages, c: ConversionState, requester: Recipient) -> Outgoing:
-    """Returns the answer to GET /fxTransfers/{ID} from the conversion's initiator or FXP."""
+    """Returns the answer to GET /fxTransfers/{ID}, if the requester is the conversion's initiator or FXP."""
     return as_answer(_state(hub, c, requester, kind="state"))
 
 

@@ -1,4 +1,5 @@
-"""The records of conversions that the hub read and locked. `decide` changes these records while it decides a batch."""
+"""The records of conversions that the hub has read and locked. `decide` changes these records while it decides a
+batch."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,8 +9,8 @@ from ledger.fx.states import FxState
 
 
 class Side(StrEnum):
-    """The party of the payment that converts: payer or payee. A payer converts the amount that it pays. A payee
-    converts the received amount."""
+    """The side of the payment that converts: payer or payee. A payer converts the amount that it pays. A payee converts
+    the amount that it receives."""
 
     PAYER = "PAYER"
     PAYEE = "PAYEE"

@@ -87,8 +87,8 @@ def account_ids(
     participants: dict[str, ParticipantState],
     transfers: dict[str, TransferState],
 ) -> set[int]:
-    """Returns the accounts that can change: the accounts of known conversions, and the debited accounts of new
-    conversions."""
+    """Returns the accounts that can change: the accounts of known conversions, and the accounts that new conversions
+    debit."""
     ids: set[int | None] = set()
     for conversion in conversions:
         ids |= {conversion.debit_account_id, conversion.credit_account_id, conversion.bridge_account_id}
@@ -304,10 +304,10 @@ _PAST_END = fair_overdue_rows.Way(
 
 
 def past_end(limit: int) -> list[str]:
-    """Returns conversions whose reservations have lasted too long, except conversions that the batch skips at present.
+    """Returns conversions whose reservations have lasted too long, except conversions that the batch skips now.
 
-    Selects a conversion of each initiator in turn, and each initiator's oldest conversion first. Leaves out a
-    conversion whose determining transfer is reserved, because the conversion ends with this transfer.
+    Takes one conversion of each initiator in turn. Of each initiator's conversions, takes the oldest first. Leaves out
+    a conversion whose determining transfer is reserved, because the conversion ends with this transfer.
     """
     table, key = "ledger_fxtransfer", "commit_request_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="initiator_id", ways=[_PAST_END], most=limit)

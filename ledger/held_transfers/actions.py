@@ -12,14 +12,14 @@ Payload = dict[str, Any]
 
 
 def release(payload: Payload, actor: str) -> None:
-    """Sends the held transfer to its payee now. Raises FspiopError if the transfer is not held any more."""
+    """Sends the held transfer to its payee now. Raises FspiopError if the transfer is no longer held."""
     services.release(payload["transfer"], reason=payload["reason"], actor=actor)
 
 
 def refuse(payload: Payload, actor: str) -> None:
     """Aborts the held transfer with one of the scheme's error codes.
 
-    Raises FspiopError if the transfer is not held any more.
+    Raises FspiopError if the transfer is no longer held.
     """
     services.refuse(payload["transfer"], code=payload["code"], reason=payload["reason"], actor=actor)
 

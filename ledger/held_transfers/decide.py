@@ -12,11 +12,12 @@ from rules.language.refusal_codes import NOT_ALLOWED, OUT_OF_TIME
 
 
 def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | None]:
-    """Returns the verdict of the scheme's rules about a prepare. If the rules hold the transfer, also returns the hold.
+    """Returns the verdict of the scheme's rules about a prepare. If the rules hold the transfer, also returns the hold
+    of the transfer.
 
     The verdict about the quote also applies to the transfer. If a held transfer or its terms would expire before the
-    payee can answer, the transfer is refused at once. The refusal contains the time until which the scheme delays the
-    payment. A held item of a bulk is refused too, because the payee answers all items of a bulk at once.
+    payee can answer, the hub refuses the transfer at once. The refusal states the time until which the scheme delays
+    the payment. The hub also refuses a held item of a bulk, because the payee answers all items of a bulk at once.
     """
     if s.gate is None:
         return None, None

@@ -1,8 +1,8 @@
 """Decides how long a transfer is held before the hub sends it to the payee. Pure.
 
 A held transfer is reserved like any other transfer. The hub sends a held transfer's POST to the payee when the hold's
-time ends, or when a person releases the transfer. The hub aborts a held transfer that expires first, or that a person
-refuses. The payee of an aborted held transfer receives nothing.
+time ends, or when a person releases the transfer. If a held transfer expires during its hold, or if a person refuses
+it, the hub aborts the transfer. In this case, the payee of the transfer receives nothing.
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,12 @@ TIME_TO_ANSWER = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The hold of a transfer: the time when the hold ends, and the version of the scheme's rules that requires the
-    hold."""
+    """The hold of a transfer, with the time when it ends and the version of the scheme's rules that requires it."""
 
     until: datetime
     rules_version: int
 
 
 def ends_in_time(until: datetime, expires_at: datetime) -> bool:
-    """Returns whether the payee has enough time to answer a transfer that is released at `until`."""
+    """Returns whether the payee would have enough time to answer a transfer that is released at `until`."""
     return until + TIME_TO_ANSWER <= expires_at

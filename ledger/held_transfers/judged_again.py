@@ -3,9 +3,9 @@
 For held transfers, this module applies the kill switches and the live rules that refuse payments because of lists and
 markers.
 
-Since a held transfer arrived, one of its parties was perhaps blocked or marked. Rules about counters and amounts are
-not applied again to a held transfer. If one of these rules also reads counters, the counters do not include the held
-transfer itself.
+Since the arrival of a held transfer, one of its parties was perhaps blocked or marked. Rules about counters and amounts
+are not applied to a held transfer a second time. If one of the applied rules also reads counters, the counters do not
+include the held transfer itself.
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 
 class HeldTransfer(models.Model):
-    """A reserved transfer whose POST to the payee waits, or has waited, for the end of a hold."""
+    """A reserved transfer that is or was held: its POST to the payee waits until the end of the hold."""
 
     class State(models.TextChoices):
         HELD = "HELD"

@@ -1,4 +1,4 @@
-"""Releases and refuses held transfers. A periodic task ends the holds whose time has passed.
+"""Releases and refuses held transfers. A periodic task ends the holds whose time is over.
 
 A person's decision about a held transfer takes effect in the transaction of its approval.
 """
@@ -49,7 +49,7 @@ def _release(transfer_ids: list[str]) -> int:
 
 
 def _refuse_by_rules(transfer_id: str, verdict: Verdict) -> None:
-    """Decides that the hub never sends a held transfer to its payee, because a party was blocked or marked
+    """Decides that the hub never sends a held transfer to its payee, because one of its parties was blocked or marked
     meanwhile."""
     code = verdict.code or ""
     rules = ", ".join(hit.rule for hit in verdict.hits if hit.counts and hit.action == "refuse") or "a kill switch"
@@ -85,7 +85,7 @@ def _abort(transfer_ids: list[str]) -> int:
 def release(transfer_id: str, *, reason: str, actor: str) -> None:
     """Sends a held transfer to its payee now.
 
-    Raises FspiopError if the transfer is not held any more, or if its parties were blocked or marked meanwhile.
+    Raises FspiopError if the transfer is no longer held, or if its parties were blocked or marked meanwhile.
     """
     active = active_rules.current_at()
     locked_ids = store.lock([transfer_id])
@@ -103,7 +103,7 @@ def refuse(transfer_id: str, *, code: str, reason: str, actor: str) -> None:
     """Refuses a held transfer. Records that the periodic task must abort the transfer with this error code at its next
     run.
 
-    Raises FspiopError if the transfer is not held any more.
+    Raises FspiopError if the transfer is no longer held.
     """
     if not is_scheme_code(code):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{code} is no error code of a scheme")

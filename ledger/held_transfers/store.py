@@ -68,8 +68,8 @@ _DUE = f"""
 
 
 def due(most: int) -> list[str]:
-    """Returns held transfers whose hold has expired, the earliest first. Leaves out transfers that the batch skips at
-    present."""
+    """Returns held transfers whose hold has expired, the earliest first. Leaves out transfers that the batch skips
+    now."""
     return [row[0] for row in execute(_DUE, [most])]
 
 
@@ -81,7 +81,7 @@ _REFUSED = f"""
 
 
 def refused(most: int) -> list[str]:
-    """Returns held transfers that people have refused. Leaves out transfers that the batch skips at present."""
+    """Returns held transfers that people have refused. Leaves out transfers that the batch skips now."""
     return [row[0] for row in execute(_REFUSED, [most])]
 
 
@@ -125,7 +125,7 @@ class Released:
 def lock(transfer_ids: Sequence[str]) -> list[str]:
     """Locks the rows of these transfers, ordered by id. Returns the transfers that can still be sent or refused.
 
-    Call this function inside a transaction, before any statement that changes the hold of one of these transfers.
+    Call this function in a transaction, before any statement that changes the hold of one of these transfers.
     """
     return [row[0] for row in execute(_LOCK, [sorted(transfer_ids)])]
 

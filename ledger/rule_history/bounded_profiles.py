@@ -1,4 +1,5 @@
-"""Keeps the profiles of a replay in bounded memory. The least recently used profiles are moved to a file."""
+"""Keeps the profiles of a replay in bounded memory. It moves the profiles that were not used for the longest time to a
+file."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ _TABLES = """
 class BoundedProfiles(Mapping[int, Profile]):
     """All profiles of a replay by their keys. A profile that a replay has never used is empty.
 
-    A caller may change a profile that this method has returned. The change can be lost if the caller first requests
+    A caller may change a profile that this method has returned. The change can be lost if the caller then requests
     other profiles with `MOST_EVENTS` events in total.
     """
 
@@ -60,7 +61,7 @@ class BoundedProfiles(Mapping[int, Profile]):
         return profile
 
     def get(self, key: int, default: object = None) -> Profile:  # type: ignore[override]
-        """Returns the profile with this key. Creates an empty profile if there is no profile with this key."""
+        """Returns the profile with this key. If there is no profile with this key, creates an empty profile."""
         return self._new.get(key) or self[key]
 
     def __iter__(self) -> Iterator[int]:
@@ -89,7 +90,7 @@ class BoundedProfiles(Mapping[int, Profile]):
 
 
 class PaidBefore:
-    """The pairs (payer, payee) with a committed payment. Most pairs are stored in the file."""
+    """The pairs (payer, payee) that have a committed payment. Most pairs are stored in the file."""
 
     def __init__(self, file: sqlite3.Connection, most_pairs: int) -> None:
         self._file, self._most = file, most_pairs

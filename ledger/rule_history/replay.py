@@ -1,8 +1,8 @@
 """Replays rules over the stored history in the order of time, with the same code and counters as for live payments.
 
-A replay of the live version reproduces its stored decisions. A replay of other rules shows the decisions that the other
-rules would have made. A replay changes nothing in the database. The hub can process payments during a replay. The
-memory use of a replay does not grow with the length of the history.
+A replay of the live version must give the same decisions as the stored ones. A replay of other rules shows the
+decisions that the other rules would have made. A replay changes nothing in the database. The hub can process payments
+during a replay. The memory use of a replay does not grow with the length of the history.
 
 A replay computes the counters from the stored payments. A replay does not judge a payment without stored facts. For
 example, a quote has no stored facts if no rules were active and RULES_COUNT was off when the quote arrived. A replay
@@ -85,7 +85,7 @@ def run(
 def without_cycles() -> Iterator[None]:
     """Switches off Python's cyclic garbage collector in the whole process. The process must do nothing except a replay.
 
-    A replay creates no reference cycles, and the collector would need much time to search all profiles.
+    A replay creates no reference cycles. The garbage collector would need much time to search all profiles.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -263,11 +263,10 @@ class _Replay:
     def _compare(
         self, subject: str, facts: Facts, then: Verdict | None, now: Verdict, decision: StoredDecision
     ) -> None:
-        """Compares a stored decision with two new decisions of the replay.
+        """Compares a stored decision with two decisions of the replay.
 
         The decision `then` uses the counters that the stored decision read. The decision `now` uses counters that the
-        replay computed from the payments. If an earlier release did not store the counters of its decision, `then` is
-        None.
+        replay computed from the payments. If an earlier release stored a decision without its counters, `then` is None.
         """
         report, stored = self.report, [_essence(hit) for hit in msgspec.convert(decision.hits, tuple[Hit, ...])]
         told = f"{decision.outcome} {decision.code or ''}".strip()
@@ -320,7 +319,7 @@ def _essence(hit: Hit) -> tuple[Any, ...]:
 
 
 def _in_time(verdict: Verdict, kept: Kept, facts: Facts) -> Verdict:
-    """Returns a refusal if the held transfer would expire before a payee could answer.
+    """If the held transfer would expire before the payee could answer, returns a refusal.
 
     `quotes.rules_gate` has the same check.
     """

@@ -30,7 +30,7 @@ class OfRule:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A hit: one payment for which rules fired."""
+    """A hit: one payment that some rules have hit."""
 
     gate: str
     subject: str
@@ -126,7 +126,7 @@ class Report:
 
     def worst_hit(self) -> Sequence[tuple[str, int, int]]:
         """Returns the DFSPs with the highest percentage of payments for which rules fired. Each tuple contains the
-        name, the number of these payments, and the number of judged payments.
+        DFSP's name, the number of these payments, and the number of judged payments.
         """
         shares = [(name, hit, self.of_dfsps[name]) for name, hit in self.hits_of_dfsps.items()]
         return sorted(shares, key=lambda each: (-each[1] / each[2], each[0]))[:5]

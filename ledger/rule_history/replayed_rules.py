@@ -46,7 +46,7 @@ class ReplayedRules:
     def may_be_late(self, facts: Facts, rule_id: str) -> bool:
         """Returns whether the rule read a profile, or the payees that were paid before, without a lock.
 
-        A rule that reads a profile without a lock perhaps misses the latest payments.
+        If a rule reads a profile without a lock, it perhaps does not see the latest payments.
         """
         at_transfer = facts.gate == "transfer"
         compiled = self.without_quote if at_transfer else self.by_gate[facts.gate]
@@ -68,7 +68,7 @@ def live() -> int | None:
 
 
 def of_version(number: int) -> ReplayedRules:
-    """Returns a stored version. Raises RuleSetRefused if this release of the hub interprets that version
+    """Returns a stored version. Raises RuleSetRefused if this release of the hub understands that version
     differently."""
     return _compiled(accept_text(store.content(number)), number, follows_history=number == live())
 
@@ -118,7 +118,7 @@ class ActiveThen:
 
 
 class VariancesThen:
-    """For each moment of the past, the exceptions to rules that were in force. Callers of this class request moments
+    """The exceptions to rules that were in force at each moment of the past. Callers of this class ask for moments
     roughly in ascending order."""
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """Reads the judged transfers, the aborts of transfers, the quotes and the lookups, each with its stored decision.
 
 The rows come from one snapshot of the database, in the order in which the hub decided about them. A short transaction
-opens cursors, and its COMMIT makes PostgreSQL copy the cursors' rows to temporary files. So no snapshot stays open
-while a caller uses the rows. An open snapshot would prevent VACUUM in all tables, also in the outbox.
+opens cursors. At its COMMIT, PostgreSQL copies the rows of the cursors to temporary files. So no snapshot stays open
+while a caller reads the rows. An open snapshot would prevent VACUUM in all tables, including the outbox.
 
 Reads a fixed number of rows at once, so the memory use is bounded. A separate thread reads the next rows while the
 caller uses the present rows.
@@ -45,7 +45,8 @@ class StoredDecision(msgspec.Struct, frozen=True, gc=False):
 
 
 class StoredTransfer(msgspec.Struct, frozen=True, gc=False):
-    """A row of `_TRANSFERS`: the arrival of a transfer, or, if `is_end` is true, the abort of a reserved transfer."""
+    """A row of `_TRANSFERS`. It is the arrival of a transfer or, if `is_end` is true, the abort of a reserved
+    transfer."""
 
     at: datetime
     is_end: bool
@@ -103,7 +104,7 @@ class StoredTransfer(msgspec.Struct, frozen=True, gc=False):
 
 
 class StoredQuote(msgspec.Struct, frozen=True, gc=False):
-    """A quote that the rules allowed, or a quote that was counted while no rules were active."""
+    """A quote that the rules allowed, or a quote that the hub counted while no rules were active."""
 
     at: datetime
     quote_id: str
@@ -182,15 +183,15 @@ _NUMBER = """
 
 
 def number(*, with_quotes: bool = True) -> int:
-    """Returns the number of rows to read. Leaves out decisions without a stored payment."""
+    """Returns the number of rows to read. The number does not include decisions without a stored payment."""
     row = execute(_NUMBER, [with_quotes]).fetchone()
     assert row is not None
     return int(row[0])
 
 
 class StoredRows:
-    """All stored rows in the order of their decisions. An object of this class must be opened inside the context
-    `one_snapshot`, and read after this context has ended."""
+    """All stored rows in the order of their decisions. Open an object of this class inside the context `one_snapshot`,
+    and read it after this context has ended."""
 
     def __init__(self, *, with_quotes: bool = True) -> None:
         self._transfers = _cursor("transfers", _ALL_TRANSFERS)

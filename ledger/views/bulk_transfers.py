@@ -34,7 +34,7 @@ class _BulkTransferView(LedgerView):
     resource = "bulkTransfers"
 
     def _obey(self, outcome: BulkOutcome) -> None:
-        """Raises the error that the payee gets as the HTTP response to its answer. The hub reports all other outcomes
+        """Raises the error that the payee gets in the HTTP response to its answer. The hub reports all other outcomes
         by callbacks."""
         if isinstance(outcome, BulkUnknown):
             # A sender that is not the bulk's payee gets the same answer as for an unknown bulk. Other participants must
@@ -148,8 +148,8 @@ class BulkTransferView(_BulkTransferView):
         return taken()
 
     def _reported_on(self, bulk_id: str) -> Answered:
-        """Returns whether a progress report is about an open bulk, an ended bulk or no bulk from the named payer to the
-        caller."""
+        """Returns whether a progress report is about an open bulk, an ended bulk or no bulk. The bulk must be from the
+        named payer to the caller."""
         bulk = state_answers_and_expiry.find(bulk_id)
         if bulk is None or (bulk.payer_id, bulk.payee_id) != (self._payer(), self.caller):
             return Answered.NOTHING

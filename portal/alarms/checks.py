@@ -1,6 +1,6 @@
 """The checks that find the causes of alarms. A check returns all causes that exist now, and changes nothing.
 
-The number of statements of a check does not depend on the number of rows.
+The number of SQL statements of a check does not depend on the number of rows.
 """
 
 import json
@@ -33,7 +33,7 @@ _ORACLES_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What an alarm is about. `details` has the values of the alarm's sentence."""
+    """The subject of an alarm. `details` has the values of the alarm's sentence."""
 
     subject: str = ""
     details: dict[str, Any] = field(default_factory=dict)
@@ -93,7 +93,7 @@ def _ending_certificates() -> list[Cause]:
 
 
 def _own_certificates() -> list[Cause]:
-    """Returns the hub's own certificates that expire soon. Only the files that this process has are read."""
+    """Returns the hub's own certificates that expire soon. It reads only the files that this process has."""
     found = []
     for name in ("HUB_CA_CERTIFICATE_FILE", "CALLBACK_CLIENT_CERT_FILE", "CALLBACK_CA_FILE"):
         path = Path(getattr(settings, name) or "/nowhere")
@@ -221,7 +221,7 @@ def _unsent_notifications() -> list[Cause]:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check, and how often it runs at most."""
+    """A check, and the shortest time between two runs of the check."""
 
     kind: str
     find: Callable[[], Sequence[Cause]]

@@ -1,6 +1,6 @@
-"""The kinds of alarm: title, sentence, page and seriousness.
+"""The kinds of alarm. Each kind has a title, a sentence, a page and a degree of seriousness.
 
-docs/operators.md has a section for each kind, with what to do.
+For each kind, docs/operators.md has a section that explains what to do.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Sends new alarms once, by e-mail and signed webhook. One notification has all new alarms of a minute."""
+"""Sends new alarms once, by e-mail and signed webhook. One notification has all new alarms of the last minute."""
 
 from typing import Any
 
@@ -32,7 +32,8 @@ def recipients() -> list[str]:
 
 @transaction.atomic
 def notify_new() -> int:
-    """Sends the new alarms, if no notification was written in the last minute. Returns the number of alarms."""
+    """If no notification was written in the last minute, sends the new alarms. Returns the number of alarms in the
+    notification."""
     new = [alarm_id for (alarm_id,) in execute(_NEW, [EVERY_S, _MOST_AT_ONCE])]
     if not new:
         return 0

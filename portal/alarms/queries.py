@@ -47,12 +47,13 @@ def page_of(alarm: Alarm) -> str:
 
 
 def runbook_of(alarm: Alarm) -> str:
-    """Returns the path of the page with what to do."""
+    """Returns the path of the page that explains what to do."""
     return reverse("runbook", args=[alarm.kind])
 
 
 def show() -> Iterable[Metric]:
-    """Returns the numbers of open alarms as metrics for Prometheus. Every kind has a figure, also without alarms."""
+    """Returns the numbers of open alarms as metrics for Prometheus. Every kind of alarm has a figure, even if it has no
+    alarms."""
     counts = {kind: (count, new) for kind, count, new in execute(_COUNTS, [])}
     metrics = []
     for place, (name, text) in enumerate(

@@ -1,6 +1,6 @@
 """The sections of docs/operators.md about alarms, as HTML.
 
-The text of the section is in English, because it is the documentation itself.
+The section's text is in English, because it is the documentation itself.
 """
 
 import re
@@ -26,7 +26,8 @@ def kinds() -> frozenset[str]:
 
 
 def html_of(kind: str) -> SafeString | None:
-    """Returns what to do about this kind of alarm, or None if the documentation has no section about it."""
+    """Returns the text that explains what to do about this kind of alarm, or None if the documentation has no section
+    for it."""
     text = _sections().get(kind)
     if text is None:
         return None

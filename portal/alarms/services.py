@@ -1,7 +1,7 @@
 """Raises and ends alarms, and lets people acknowledge and assign them.
 
-A tick runs all checks. Each check's causes are stored in a transaction of their own, so a check that fails does not
-stop the others, and does not end the alarms that it raised before.
+A tick runs all checks. For each check, a separate transaction stores the causes that the check has found. So if a check
+fails, it does not stop the other checks, and does not end its earlier alarms.
 """
 
 from collections.abc import Sequence
@@ -76,7 +76,8 @@ def _causes_of(check: Check) -> Sequence[Cause]:
 
 
 def _is_due(key: str, every_s: int) -> bool:
-    """Returns whether no other tick ran this check in the last seconds. Without the cache, every check is due."""
+    """Returns whether this check is due, because no other tick has run it in the last seconds. If the cache is not
+    available, every check is due."""
     if not every_s:
         return True
     try:
@@ -87,7 +88,7 @@ def _is_due(key: str, every_s: int) -> bool:
 
 @transaction.atomic
 def store(kind: str, causes: Sequence[Cause], *, calm_s: float | None = None) -> None:
-    """Raises an alarm for each new cause, and ends the alarms of this kind whose causes are gone for long enough."""
+    """Raises an alarm for each new cause. Ends the alarms of this kind whose causes have been gone for long enough."""
     calm_s = settings.ALARM_CALM_S if calm_s is None else calm_s
     execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
     by_subject = {cause.subject[:128]: cause for cause in causes}
@@ -106,7 +107,8 @@ def _json(cause: Cause) -> str:
 
 @transaction.atomic
 def count_hours() -> int:
-    """Counts the banks' success of one hour, and removes alarms that ended long ago. Returns the number of hours."""
+    """Counts the banks' success in one hour, and removes alarms that ended long ago. Returns the number of counted
+    hours."""
     if not _is_due("alarms:hours", 60):
         return 0
     execute(_FORGET, [_KEPT_DAYS])

@@ -1,4 +1,4 @@
-"""Compares each bank's success of the last minutes with its own success of the last week."""
+"""Compares each bank's success in the last minutes with its own success in the last week."""
 
 import math
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ _FORGET = "DELETE FROM portal_bankhour WHERE hour < clock_timestamp() - interval
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A bank whose success is below its own normal. The rates are percentages."""
+    """A bank whose success is below its own normal level. The rates are percentages."""
 
     participant: str
     side: str
@@ -54,7 +54,7 @@ class Drop:
 
 
 def is_below_normal(*, ended: int, committed: int, normally_ended: int, normally_committed: int) -> bool:
-    """Returns whether a success rate is lower than chance explains, and by at least five points."""
+    """Returns whether a success rate is lower than chance can explain, and lower by at least five points."""
     if ended < LEAST_NOW or normally_ended < LEAST_NORMAL:
         return False
     now, normal = committed / ended, normally_committed / normally_ended
@@ -63,7 +63,7 @@ def is_below_normal(*, ended: int, committed: int, normally_ended: int, normally
 
 
 def drops() -> list[Drop]:
-    """Returns the banks whose success is below their normal. Runs at most three statements."""
+    """Returns the banks whose success is below their normal level. Runs at most three SQL statements."""
     normal = {(bank, side): (ended, committed) for bank, side, ended, committed in execute(_NORMAL, [])}
     if not normal:
         return []
@@ -93,7 +93,7 @@ def drops() -> list[Drop]:
 
 
 def count_hour() -> bool:
-    """Counts one whole hour that is not counted yet. Returns whether there was such an hour."""
+    """Counts one whole hour that has not been counted yet. Returns whether there was such an hour."""
     row = execute(_MISSING, []).fetchone()
     if row is None:
         return False

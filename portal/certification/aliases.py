@@ -1,6 +1,8 @@
-"""The certifier's customers. Each payer case has its own payee, so a message shows to which case it belongs.
+"""The certifier's customers. Each case in which the DFSP pays has its own payee. So a message shows the case to which
+it belongs.
 
-The numbers begin with 999, which no country has. No DFSP can register them (`directory.certifier_numbers`).
+The numbers of these payees begin with 999, which is no country's code. No DFSP can register these numbers
+(`directory.certifier_numbers`).
 """
 
 PAID = "999000000001"

@@ -1,4 +1,4 @@
-"""The form of a case."""
+"""The type of a case."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ Side = Literal["payee", "payer", "all"]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case: what it tests, what it expects, and its script.
+    """One case, with its purpose, its expected result, and its script.
 
-    `side` is the DFSP's part in the payment. A DFSP may leave out an optional case and go live. A case begins after the
-    cases in `after` have ended.
+    `side` is the DFSP's part in the payment. A DFSP may leave out an optional case and still go live. A case begins
+    only after the cases in `after` have ended.
     """
 
     name: str

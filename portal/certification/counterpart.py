@@ -1,7 +1,7 @@
 """The certifier's side of the FSPIOP API: sends messages to the hub, and accepts the hub's callbacks.
 
-A message can also go directly to the DFSP's endpoint, exactly as a courier delivers it. The certifier uses this for
-messages that a hub never forwards in this form, such as a repeated request or a wrong signature.
+A message can also go directly to the DFSP's endpoint, exactly as a courier delivers it. In this way, the certifier
+sends messages that a hub never forwards in this form, such as a repeated request or a wrong signature.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response to a message of the certifier. The status is 0 if there was no response."""
+    """The response to a message of the certifier. If there was no response, the status is 0."""
 
     status: int
     text: str
@@ -81,7 +81,7 @@ Handler = Callable[[Received], Awaitable[None]]
 
 
 class Endpoint:
-    """The HTTP server for the hub's callbacks. Its path has a secret, so only the hub can call it."""
+    """The HTTP server for the hub's callbacks. The path of this server has a secret, so only the hub can call it."""
 
     def __init__(self) -> None:
         self._secret = secrets.token_urlsafe(24)
@@ -109,7 +109,7 @@ class Endpoint:
             await self._runner.cleanup()
 
     def on(self, dfsp: str, handler: Handler) -> None:
-        """Passes the messages of this DFSP, and those of the hub itself, to a handler."""
+        """Passes the messages of this DFSP, and the messages of the hub itself, to a handler."""
         self._handlers[dfsp] = handler
 
     async def _take(self, request: web.Request) -> web.Response:
@@ -208,7 +208,8 @@ class Sender:
             return self._token
 
     async def call(self, method: str, url: str, body: dict[str, Any] | None, *, timeout_s: float) -> tuple[int, Any]:
-        """Calls the DFSP's outbound API, if the hub may call this address. Returns the status and the JSON."""
+        """Calls the DFSP's outbound API, if the hub may connect to this address. Returns the status and the JSON of the
+        response."""
         raw = b"" if body is None else json.dumps(body).encode()
         headers = {"accept": "application/json", "content-type": "application/json"}
         try:
@@ -218,7 +219,7 @@ class Sender:
             return 0, f"{type(error).__name__}: {error}"
 
     async def deliver(self, dfsp: Participant, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
-        """Delivers a message to the DFSP's endpoint, like a courier. Returns the DFSP's response."""
+        """Delivers a message to the DFSP's endpoint, in the same way as a courier. Returns the DFSP's response."""
         message = Claimed(
             id=0,
             destination_id=dfsp.pk,

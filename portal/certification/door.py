@@ -1,4 +1,5 @@
-"""What the DFSP sent to the hub during a run: reads the recorded requests from the database."""
+"""The messages that the DFSP sent to the hub during a run. This module reads the recorded requests from the
+database."""
 
 import asyncio
 import json
@@ -19,12 +20,12 @@ _MAY_BE_LATE = 200  # rows; a row can become visible after a row with a higher i
 
 
 def processes_know_after_s() -> float:
-    """Returns the time after which every process of the hub records a new recording's messages."""
+    """Returns the time from which every process of the hub records the messages of a new recording."""
     return float(settings.CREDENTIALS_REFRESH_S) + 0.5
 
 
 async def in_database(work: Callable[..., T], *arguments: Any) -> T:
-    """Runs work with the database in a thread."""
+    """Does work with the database in a thread."""
     return await asyncio.to_thread(_with_connection, work, arguments)
 
 
@@ -50,7 +51,8 @@ class Told:
 
     @property
     def claimed(self) -> str:
-        """Returns FSPIOP-Source as it arrived. It differs from `source` if it does not fit the credentials."""
+        """Returns FSPIOP-Source as it was in the request. It differs from `source` if it does not fit the
+        credentials."""
         return self.headers.get("fspiop-source", "")
 
     @property
@@ -63,7 +65,7 @@ class Told:
 
     @property
     def json(self) -> dict[str, Any]:
-        """Returns the body, or {} if the body is no JSON object."""
+        """Returns the body, or {} if the body is not a JSON object."""
         try:
             found = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -85,7 +87,7 @@ class Told:
 
     @property
     def shown(self) -> str:
-        """Names the message in a fault."""
+        """Returns a name for the message, for the text of a fault."""
         return f"{self.method} {self.path}"
 
 
@@ -97,7 +99,7 @@ def _error_in(body: object) -> tuple[str, str]:
 
 
 class Door:
-    """Reads new recorded requests several times a second, while it is open."""
+    """While it is open, reads new recorded requests several times a second."""
 
     def __init__(self) -> None:
         self.seen: list[Told] = []
@@ -128,7 +130,7 @@ class Door:
             await asyncio.sleep(_LOOKS_EVERY_S)
 
     async def wait(self, fits: Callable[[Told], bool], *, seconds: float, count: int = 1) -> list[Told]:
-        """Returns the fitting requests, when there are at least `count`, or after so many seconds."""
+        """Returns the requests that fit, as soon as there are at least `count` of them, or after so many seconds."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         async with self._news:
@@ -177,7 +179,8 @@ def open_recordings(dfsps: Iterable[str], counterpart: str, *, seconds: float) -
 
 
 def forget_recordings() -> None:
-    """Ends all recordings, and deletes what was recorded. One process certifies at a time, so it began all of them."""
+    """Ends all recordings, and deletes the recorded requests. Only one process certifies at a time, so this process has
+    begun all recordings."""
     if Recording.objects.exists() or RecordedRequest.objects.exists():
         Recording.objects.all().delete()
         RecordedRequest.objects.all().delete()

@@ -1,4 +1,4 @@
-"""The faults that a case can find: what is wrong, and what the DFSP must change.
+"""The faults that a case can find. Each fault explains the error, and the change that the DFSP must make.
 
 A stored fault has a code and values.
 """
@@ -27,7 +27,7 @@ def fault(code: str, /, **values: Any) -> Fault:
 
 
 class NotJudged(Exception):
-    """The case cannot be judged, because of a fault that another case reports, or of a circumstance."""
+    """The case cannot be judged, because of a fault that another case reports, or because of another circumstance."""
 
     def __init__(self, code: str, /, **values: Any) -> None:
         super().__init__(code)
@@ -35,7 +35,8 @@ class NotJudged(Exception):
 
 
 def texts(stored: dict[str, Any]) -> tuple[str, str]:
-    """Returns what is wrong and what to change, for a stored fault. Its code may be of an earlier version."""
+    """Returns, for a stored fault, the error and the change that the DFSP must make. The code of the fault can be from
+    an earlier version."""
     found = TEXTS.get(stored["code"])
     if found is None:
         return str(stored["code"]), ""

@@ -10,7 +10,7 @@ from hub.participants.models import Participant
 
 
 class Certification(models.Model):
-    """One run of the cases against one DFSP. After its end, the row never changes."""
+    """One run of the cases for one DFSP. After the end of the run, the row never changes."""
 
     class State(models.TextChoices):
         WAITING = "WAITING", _("Waiting")

@@ -1,4 +1,4 @@
-"""Times in the form of the API."""
+"""Times in the form that the API uses."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The scripts that judge all messages of a run, after the other cases."""
+"""The scripts that judge all messages of a run, after all other cases."""
 
 import re
 from typing import Any
@@ -66,7 +66,8 @@ async def signatures(scene: Scene) -> None:
 
 
 async def errors(scene: Scene) -> None:
-    """Checks that the DFSP's endpoint accepts error callbacks: about a request of the certifier, and all others."""
+    """Checks that the DFSP's endpoint accepts error callbacks, both about a request of the certifier and about anything
+    else."""
     body = error_body("5000", "certification: the payer does not accept the terms")
     direct = await scene.deliver(*scene.message("PUT", f"/quotes/{scene.new_id()}/error", body))
     if direct.status == 0 or direct.status >= 500:
@@ -80,7 +81,7 @@ async def errors(scene: Scene) -> None:
 
 
 async def _withdraw(scene: Scene, body: dict[str, Any]) -> None:
-    """Requests terms, and withdraws the request. If there are no terms, another case reports the fault."""
+    """Requests terms, and then withdraws the request. If the DFSP gives no terms, another case reports this fault."""
     try:
         agreed = await agree(scene, "1")
     except (CaseEnds, NotJudged):

@@ -101,7 +101,7 @@ async def rejection(scene: Scene) -> None:
 
 
 async def expired(scene: Scene) -> None:
-    """The certifier delivers a transfer that has expired on its way."""
+    """The certifier delivers a transfer that has expired on its way to the DFSP."""
     agreed = await agree(scene, "4")
     transfer_id = scene.new_id()
     body = transfer_body(scene, agreed, transfer_id, expires_in=-_LATE_S)
@@ -161,9 +161,9 @@ async def bad_signature(scene: Scene) -> None:
 
 
 async def reserved(scene: Scene) -> None:
-    """The certifier asks for the state of the payment while the hub's PATCH is held back, and after the PATCH.
+    """The certifier asks for the state of the payment twice: while the hub's PATCH is held back, and after the PATCH.
 
-    Messages about one transfer are delivered in order. So a message that waits before them holds back the PATCH.
+    The hub delivers messages about one transfer in order. So an earlier message that still waits holds back the PATCH.
     """
     agreed = await agree(scene, "9")
     transfer_id, path = scene.new_id(), f"/transactions/{agreed.transaction_id}"
@@ -208,9 +208,10 @@ async def _state_in(scene: Scene, path: str, *, count: int) -> str:
 
 
 def _hold_back(dfsp_id: int, certifier: str, transfer_id: str) -> int:
-    """Adds a message to the outbox before the messages of a transfer, and marks it as one that is being sent.
+    """Adds a message to the outbox before the messages of a transfer, and marks it as being sent.
 
-    If this process dies, the mark ends by itself, and the message is delivered. It is a lookup without effect.
+    If this process dies, the mark ends by itself, and the hub delivers the message. The message is a lookup that has no
+    effect.
     """
     path = paths.path_of("parties", "MSISDN", PAYER)
     with transaction.atomic(), connection.cursor() as cursor:
@@ -319,7 +320,7 @@ async def _pay_bulk(scene: Scene, bulk_quote_id: str, transfers: dict[str, Indiv
 
 
 async def request_to_pay(scene: Scene) -> None:
-    """The DFSP requests a payment from a customer of the certifier, who pays."""
+    """The DFSP requests a payment from a customer of the certifier. This customer pays."""
     play = scene.play(ASKED)
     order = await scene.request("11", ASKED)
     asked = await _request_of(scene, play, order)
@@ -432,7 +433,7 @@ async def agree(scene: Scene, amount: str, *, transaction_id: str = "", **more: 
 
 
 def judge_terms(scene: Scene, terms: QuotePut, *, receive: str) -> None:
-    """Checks that the amounts of the terms fit the request, each other and the packet."""
+    """Checks that the amounts of the terms fit the request, fit each other and fit the packet."""
     wanted = money.parse_amount(receive)
     amounts = {
         "payeeReceiveAmount": terms.payee_receive_amount,
@@ -468,7 +469,7 @@ def judge_terms(scene: Scene, terms: QuotePut, *, receive: str) -> None:
 
 
 async def judge_fulfilment(scene: Scene, agreed: Agreed, transfer_id: str) -> None:
-    """Checks the DFSP's answer to a transfer, and the transfer's end at the hub."""
+    """Checks the DFSP's answer to a transfer, and the end of the transfer at the hub."""
     told = await scene.answer("POST /transfers", f"/transfers/{transfer_id}")
     if told.is_error:
         code, text = told.error

@@ -87,7 +87,7 @@ async def late_callback(scene: Scene) -> None:
 
 
 async def twice(scene: Scene) -> None:
-    """The same order is given twice, as a program does that got no response."""
+    """The same order is given twice, as by a program that got no response."""
     play = scene.play(TWICE)
     order = await scene.order(TWICE, "6.5")
     received = await _transfer_of(scene, play, order)
@@ -162,7 +162,7 @@ async def refund(scene: Scene) -> None:
 
 
 async def bulk(scene: Scene) -> None:
-    """A person at the DFSP pays a bulk. The connector's outbound API has no bulks."""
+    """A person at the DFSP pays a bulk. The connector's outbound API has no call for bulks."""
     play = scene.play(BULK)
     await scene.run.instruct(scene.name, "bulk", {"to": BULK, "amount": "1.5", "currency": TEST_CURRENCY})
     received = await play.first(play.bulk_transfers, "POST /bulkTransfers")
@@ -216,7 +216,7 @@ async def _judge_outcome(scene: Scene, order: Order, expected: str) -> None:
 
 
 async def _judge_single(scene: Scene, play: Play) -> None:
-    """Checks that the DFSP made one transfer, also some time after its end."""
+    """Checks that the DFSP made exactly one transfer. Checks this again some time after the end of the transfer."""
     await asyncio.sleep(_SILENCE_S)
     ids = {received.json["transferId"] for received in play.transfers}
     if len(ids) > 1:

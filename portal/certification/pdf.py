@@ -1,4 +1,5 @@
-"""The report of a certification as PDF, for people. The signed JSON is the proof, and the PDF has its JWS."""
+"""The report of a certification as PDF, for people. The signed JSON is the proof, and the PDF contains the JWS of this
+JSON."""
 
 import hashlib
 import json
@@ -47,12 +48,12 @@ class _Document(FPDF):
 
 
 def _plain(text: str) -> str:
-    """Returns the text in the characters of the PDF's own fonts (Windows-1252). Others become "?"."""
+    """Returns the text in the characters that the PDF's own fonts have (Windows-1252). Others become "?"."""
     return text.replace("\t", "    ").encode("cp1252", "replace").decode("latin-1").replace("\x85", "...")
 
 
 def document(certification: Certification) -> bytes:
-    """Returns the PDF of a judged certification. The same certification always gives the same content."""
+    """Returns the PDF of a judged certification. The content is always the same for the same certification."""
     report: dict[str, Any] = json.loads(certification.report)
     digest = hashlib.sha256(certification.report.encode()).hexdigest()
     page = _Document(f"{report['hub']}: certification {report['certification']} of {report['dfsp']}")

@@ -1,4 +1,4 @@
-"""A customer of the certifier whom the DFSP pays: answers the DFSP's lookup, its request for terms and its transfer."""
+"""A customer of the certifier whom the DFSP pays. It answers the DFSP's lookup, request for terms and transfer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ _SECRET = b"the certifier pays nobody, so its secret protects nothing"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Terms that the certifier offered."""
+    """The terms that the certifier offered."""
 
     quote_id: str
     transaction_id: str
@@ -38,7 +38,7 @@ class Terms:
 
 @dataclass
 class Play:
-    """One customer in one case. `on_transfer` replaces the answer to POST /transfers."""
+    """One customer of the certifier in one case. `on_transfer` replaces the answer to POST /transfers."""
 
     scene: "Scene"
     alias: str
@@ -81,7 +81,7 @@ class Play:
             self.news.notify_all()
 
     async def wait(self, place: "list[Received]", *, seconds: float, count: int = 1) -> "list[Received]":
-        """Returns the messages in one of the lists, when there are `count`, or after a time."""
+        """Returns the messages in one of the lists, as soon as there are `count` of them, or after a time."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         async with self.news:
@@ -93,7 +93,7 @@ class Play:
         return list(place)
 
     async def first(self, place: "list[Received]", asked: str) -> "Received":
-        """Returns the first message in a list. Ends the case if none comes."""
+        """Returns the first message in a list. If no message comes, ends the case."""
         found = await self.wait(place, seconds=self.scene.patience_s)
         if not found:
             raise self.scene.fail("no_request_from_dfsp", asked=asked, seconds=int(self.scene.patience_s))
@@ -175,7 +175,7 @@ class Play:
 
 
 async def fulfil(play: Play, received: "Received", terms: Terms) -> None:
-    """The usual answer to a transfer."""
+    """Gives the usual answer to a transfer."""
     await play.scene.send("PUT", f"/transfers/{received.json['transferId']}", fulfilment_of(terms))
 
 
@@ -186,7 +186,7 @@ async def reject(play: Play, received: "Received", _: Terms) -> None:
 
 
 async def keep_silent(_: Play, __: "Received", ___: Terms) -> None:
-    """Leaves a transfer without an answer, so that it expires."""
+    """Gives no answer to a transfer, so that the transfer expires."""
 
 
 def fulfilment_of(terms: Terms) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The process that certifies: sets up the certifier, runs the cases, and stores the reports."""
+"""The process that certifies DFSPs. It sets up the certifier, runs the cases, and stores the reports."""
 
 import asyncio
 import traceback
@@ -24,7 +24,7 @@ _RECORDED_S = 3600.0
 def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -> bool:
     """Runs these certifications together. Returns False if another process certifies now.
 
-    Ends each certification: as passed or failed, or as interrupted if the process cannot continue.
+    Ends each certification as passed or failed, or as interrupted if the process cannot continue.
     """
     with runs.only_process() as is_free:
         if not is_free:
@@ -70,7 +70,7 @@ async def _run(certifications: Sequence[Certification], tell: Tell) -> None:
 
 
 async def _with_accounts(certifications: Sequence[Certification]) -> list[Certification]:
-    """Opens the DFSPs' test accounts. Returns the certifications that can run, and ends the others."""
+    """Opens the DFSPs' test accounts. Returns the certifications that can run, and ends all other certifications."""
     ready: list[Certification] = []
     for each in certifications:
         try:

@@ -1,4 +1,4 @@
-"""The signed report of a certification: JSON in a JWS with the hub's key, and the same content as PDF."""
+"""The signed report of a certification: JSON in a JWS with the hub's key, and the same content as a PDF."""
 
 import json
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ _GOOD = frozenset({Verdict.PASSED.value, Verdict.LEFT_OUT.value})
 
 
 def finish(certification: Certification) -> None:
-    """Judges the cases together, and stores the signed report. Does nothing if the run was ended meanwhile."""
+    """Judges all cases together, and stores the signed report. If the run has ended meanwhile, does nothing."""
     cases = list(certification.cases.all())
     is_passed = all(case.verdict in _GOOD for case in cases)
     state = Certification.State.PASSED if is_passed else Certification.State.FAILED
@@ -70,7 +70,7 @@ def _moment(moment: datetime | None) -> str | None:
 
 
 def sign(text: str) -> str:
-    """Returns a compact JWS (RFC 7515) with the hub's key and the text as payload, or "" if the hub has no key."""
+    """Returns a compact JWS (RFC 7515) of the text, signed with the hub's key. Returns "" if the hub has no key."""
     file = settings.HUB_SIGNING_KEY_FILE
     if not file:
         return ""
@@ -84,7 +84,7 @@ def _encoded(text: str) -> str:
 
 
 def verify(signature: str, key: RSAPublicKey) -> dict[str, Any]:
-    """Returns the report in a JWS. Raises ValueError if the key has not signed it."""
+    """Returns the report that is in a JWS. Raises ValueError if the JWS does not have a signature by this key."""
     signed, _, mark = signature.rpartition(".")
     header, _, payload = signed.partition(".")
     try:

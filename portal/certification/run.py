@@ -1,4 +1,4 @@
-"""Runs the cases against one DFSP, and stores each result as soon as it is known."""
+"""Runs the cases for one DFSP, and stores each result as soon as it is known."""
 
 import asyncio
 import time
@@ -69,14 +69,14 @@ class Run:
         return {each for scene in self.scenes.values() for each in scene.ids}
 
     def value(self, case: str, name: str) -> Any:
-        """Returns a value that an earlier case has left, or None."""
+        """Returns a value that an earlier case has stored, or None."""
         scene = self.scenes.get(case)
         return None if scene is None else scene.values.get(name)
 
     # --- the DFSP's messages ------------------------------------------------------------------------------------------
 
     async def receive(self, received: Received) -> None:
-        """Passes a request of the DFSP to the customer of the certifier whom it concerns."""
+        """Passes a request of the DFSP to the certifier's customer whom the request concerns."""
         self.received.append(received)
         play = self._play_for(received)
         if play is not None:
@@ -98,11 +98,11 @@ class Run:
         return self.plays.get(str(party.get("partyIdInfo", party).get("partyIdentifier")))
 
     def told_by_dfsp(self) -> list[Told]:
-        """Returns the DFSP's requests to the hub."""
+        """Returns the requests that the DFSP sent to the hub."""
         return [told for told in self.door.seen if told.source == self.dfsp.name]
 
     def told_about_ids(self) -> list[Told]:
-        """Returns the DFSP's requests, and requests of others about this run's ids."""
+        """Returns the DFSP's requests, and other participants' requests about ids of this run."""
         ids = self.ids
         return [
             told
@@ -111,7 +111,7 @@ class Run:
         ]
 
     def refused_by_hub(self, alias: str) -> list[Told]:
-        """Returns the DFSP's requests about a customer of the certifier that the hub refused."""
+        """Returns those of the DFSP's requests about a customer of the certifier that the hub refused."""
         text = alias.encode()
         return [told for told in self.told_by_dfsp() if not told.is_taken and (alias in told.path or text in told.body)]
 
@@ -140,7 +140,7 @@ class Run:
         work.result()
 
     async def _report_life(self) -> None:
-        """Reports each second that the process works. Returns when another process has ended the run."""
+        """Reports every second that the process still works. Returns when another process has ended the run."""
         is_alive = True
         while is_alive:
             is_alive, _ = await asyncio.gather(in_database(self._is_alive), asyncio.sleep(_TELLS_EVERY_S))
@@ -198,7 +198,7 @@ class Run:
         self._tell(case.name, verdict.value, {})
 
     async def instruct(self, name: str, what: str, values: dict[str, Any]) -> None:
-        """Shows a person at the DFSP which payment to make."""
+        """Shows a person at the DFSP the payment to make."""
         instruction = {"what": what, "values": values}
         await in_database(self._store, name, {"instruction": instruction})
         self._tell(name, "INSTRUCTION", instruction)
@@ -207,7 +207,7 @@ class Run:
         await in_database(self._store, case.name, values)
 
     def _store(self, name: str, values: dict[str, Any]) -> None:
-        """Stores values of a case. Texts of the DFSP can be in them, also in keys."""
+        """Stores values of a case. The values can contain texts of the DFSP, also in their keys."""
         CertificationCase.objects.filter(certification=self.certification, name=name).update(**storable(values))
 
     # --- what the page shows ------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""Requests, starts and ends certifications. A person requests a run, and a worker starts a process for it.
+"""Requests, starts and ends certifications. A person requests a run, and then a worker starts a process for the run.
 
-One process certifies at a time, because the certifier has one endpoint. The process holds an advisory lock of the
-database, so the lock ends with the process. Results are stored case by case. If the process dies, the worker or a later
-tick ends the run as interrupted.
+Only one process certifies at a time, because the certifier has only one endpoint. The process holds an advisory lock of
+the database. So the lock ends when the process ends. The process stores the results case by case. If the process dies,
+the worker or a later tick ends the run as interrupted.
 """
 
 import subprocess
@@ -35,12 +35,12 @@ _INTERRUPTED = "the process of the certification ended before the certification"
 
 
 class NotStarted(Exception):
-    """The certification cannot be requested, with the reason."""
+    """The error if a certification cannot be requested, with the reason."""
 
 
 @transaction.atomic
 def ask(participant: Participant, options: Options, *, asked_by: str) -> Certification:
-    """Requests a certification. If one of this DFSP is open already, returns that one."""
+    """Requests a certification. If this DFSP has an open certification, returns this certification."""
     if participant.is_hub or participant.name == settings.CERTIFIER_NAME:
         raise NotStarted(f"{participant.name} is no DFSP")
     if participant.closed_at is not None or not participant.is_active:
@@ -65,7 +65,7 @@ def ask(participant: Participant, options: Options, *, asked_by: str) -> Certifi
 
 
 def of(participant: Participant | None = None) -> "QuerySet[Certification]":
-    """Returns the certifications of one DFSP or of all, with the latest first."""
+    """Returns the certifications of one DFSP or of all DFSPs, the latest first."""
     found = Certification.objects.select_related("participant")
     return found if participant is None else found.filter(participant=participant)
 
@@ -76,7 +76,8 @@ def of(participant: Participant | None = None) -> "QuerySet[Certification]":
 def start() -> bool:
     """Starts a process for the certifications that wait. Returns whether a process was started.
 
-    First ends certifications whose process has died, and deletes what they have left. Does not wait for the process.
+    First ends certifications whose process has died, and deletes the data that they have left. Does not wait for the
+    process.
     """
     end_stale()
     with only_process() as is_free:
@@ -107,22 +108,22 @@ def _watch(process: "subprocess.Popen[bytes]") -> None:
 
 
 def end_lost() -> None:
-    """Ends the certifications whose process has died: no process has the lock of the process that certifies."""
+    """If no process holds the lock of certifications, ends the certifications whose process has died."""
     with only_process() as is_free:
         if is_free:
             clear_after_the_dead()
 
 
 def clear_after_the_dead() -> None:
-    """Ends the certifications whose process has died, and what the process has left: an enabled certifier and
-    recordings. The caller has the lock, so no process certifies."""
+    """Ends the certifications whose process has died. Also disables the certifier and ends the recordings that the
+    process has left. The caller holds the lock, so no process certifies now."""
     interrupt(Q())
     door.forget_recordings()
     test_accounts.take_down()
 
 
 def end_stale() -> int:
-    """Ends the certifications whose process has reported nothing for two minutes. Returns their number."""
+    """Ends the certifications whose process has not reported for two minutes. Returns their number."""
     return interrupt(Q(told_at__lt=timezone.now() - _STALE) | Q(told_at=None, started_at__lt=timezone.now() - _STALE))
 
 
@@ -133,7 +134,7 @@ def interrupt(which: Q) -> int:
 
 @contextmanager
 def only_process() -> Iterator[bool]:
-    """Holds the lock of the process that certifies. Yields whether this process has the lock."""
+    """Holds the lock of certifications during the `with` block. Yields whether this process has the lock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
         row = cursor.fetchone()

@@ -1,4 +1,4 @@
-"""The stage of one case: sends and awaits messages, and collects the messages and faults of the case."""
+"""The stage of one case. It sends messages, waits for messages, and collects the messages and faults of the case."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ _BAD_SIGNATURE = ErrorCode.INVALID_SIGNATURE.code
 
 
 class CaseEnds(Exception):
-    """The case has found a fault and does not continue."""
+    """Raised if the case has found a fault and does not continue."""
 
 
 @dataclass
@@ -75,12 +75,13 @@ class Scene:
     def message(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, to: str = ""
     ) -> tuple[str, str, bytes, dict[str, str]]:
-        """Returns a signed message of the certifier: method, path, body and headers."""
+        """Returns a signed message of the certifier: its method, path, body and headers."""
         raw = json.dumps(body).encode() if body is not None else b""
         return method, path, raw, self.run.sender.headers(method, path, raw, to or self.dfsp.name)
 
     async def send(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[bytes, dict[str, str]]:
-        """Sends a message through the hub. Returns the sent bytes and headers, which can be delivered again."""
+        """Sends a message through the hub. Returns the sent bytes and headers, so that the same message can be
+        delivered again."""
         _, _, raw, headers = self.message(method, path, body)
         answer = await self.run.sender.send(method, path, raw, headers)
         if not answer.is_taken:
@@ -110,7 +111,8 @@ class Scene:
     # --- messages of the DFSP -----------------------------------------------------------------------------------------
 
     async def answers(self, path: str, *, method: str = "PUT", count: int = 1, seconds: float = 0.0) -> list[Told]:
-        """Returns the DFSP's callbacks with this path or its error path, when there are `count`, or after a time."""
+        """Returns the DFSP's callbacks with this path or its error path, as soon as there are `count` of them, or after
+        a time."""
         plain = unquote(path)  # the hub records decoded paths
         wanted = {plain, plain + "/error"}
         return await self.run.door.wait(
@@ -120,20 +122,20 @@ class Scene:
         )
 
     def _is_by_dfsp(self, told: Told) -> bool:
-        """Returns whether the DFSP sent a message about this case. Its FSPIOP-Source can be wrong."""
+        """Returns whether the DFSP sent a message about this case. The FSPIOP-Source of this message can be wrong."""
         if told.source == self.dfsp.name:
             return True
         return told.source != self.certifier and any(each in told.path for each in self.ids)
 
     async def answer(self, asked: str, path: str, *, seconds: float = 0.0) -> Told:
-        """Returns the DFSP's first callback. Ends the case if none comes, or if the hub refused it."""
+        """Returns the DFSP's first callback. If no callback comes, or if the hub refused it, ends the case."""
         found = await self.answers(path, seconds=seconds)
         if not found:
             raise self.fail("no_answer", asked=asked, seconds=int(seconds or self.options.answer_s))
         return self.checked(found[0])
 
     def checked(self, told: Told) -> Told:
-        """Returns the message, if the hub accepted it."""
+        """If the hub accepted the message, returns the message."""
         if told.is_taken:
             return told
         code, text = told.refusal
@@ -146,7 +148,7 @@ class Scene:
     # --- the hub ------------------------------------------------------------------------------------------------------
 
     async def transfer_state(self, transfer_id: str, *, seconds: float) -> str:
-        """Returns the state of a transfer at the hub, when it has ended, or after a time."""
+        """Returns the state of a transfer at the hub, as soon as the transfer has ended, or after a time."""
         end = time.monotonic() + seconds
         while True:
             state = await in_database(_state_of, transfer_id)
@@ -155,7 +157,8 @@ class Scene:
             await asyncio.sleep(_LOOKS_EVERY_S)
 
     async def is_delivered(self, method: str, path: str, *, seconds: float) -> bool:
-        """Returns whether the DFSP accepted a message of the hub with this path, when it did, or after a time."""
+        """Returns whether the DFSP accepted a message of the hub with this path. Waits for this, but only for some
+        time."""
         end = time.monotonic() + seconds
         while not await in_database(_is_delivered, self.dfsp.pk, method, path):
             if time.monotonic() > end:
@@ -166,7 +169,7 @@ class Scene:
     # --- the DFSP's orders --------------------------------------------------------------------------------------------
 
     def play(self, alias: str, **behaviour: Any) -> Play:
-        """Puts a customer of the certifier on the stage: the payee of the DFSP's payment in this case."""
+        """Adds a customer of the certifier to the case: the payee of the DFSP's payment."""
         made = Play(self, alias, **behaviour)
         self.ids.add(alias)
         self.run.plays[alias] = made
@@ -209,7 +212,7 @@ class Scene:
 
 @dataclass
 class Order:
-    """An order to the DFSP: by its outbound API, or by a person who reads the instruction."""
+    """An order to the DFSP to pay. The order goes to its outbound API, or to a person who reads the instruction."""
 
     scene: Scene
     path: str
@@ -223,7 +226,7 @@ class Order:
             await self.scene.run.instruct(self.scene.name, self.path.strip("/"), self.body)
 
     async def outcome(self) -> str | None:
-        """Returns the state that the DFSP's outbound API shows now, or None if a person gave the order."""
+        """Returns the state that the DFSP's outbound API shows now. Returns None if a person has the order."""
         if self.answer is None:
             return None
         status, said = await self.answer
@@ -246,7 +249,7 @@ class Order:
             await self._call("POST", self.path, self.body)
 
     async def refusal(self) -> str:
-        """Returns the outbound API's refusal of the order, or ""."""
+        """Returns the refusal of the order by the outbound API, or ""."""
         if self.answer is None or not self.answer.done():
             return ""
         status, said = self.answer.result()
@@ -268,9 +271,9 @@ def _is_delivered(dfsp_id: int, method: str, path: str) -> bool:
 
 
 def error_deliveries(dfsp_id: int, ids: set[str]) -> tuple[int, list[tuple[str, str]]]:
-    """Returns how many error callbacks the DFSP answered, and those that it did not take, with its responses.
+    """Returns how many error callbacks the DFSP answered, and the callbacks that it did not accept, with its responses.
 
-    A DFSP that does not know an id may answer with 4xx.
+    If a DFSP does not know an id, it may answer with 4xx.
     """
     errors = {"destination_id": dfsp_id, "path__endswith": "/error"}
     answered = Delivery.objects.filter(subject__in=ids, **errors).count()

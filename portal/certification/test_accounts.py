@@ -48,7 +48,7 @@ class Certifier:
 
 
 def set_up(*, endpoint: str) -> Certifier:
-    """Prepares the certifier. A repeated call changes only what is missing."""
+    """Prepares the certifier. If the call is repeated, it adds only what is still missing."""
     _open_hub_accounts()
     certifier = _certifier()
     open_accounts(certifier)
@@ -64,7 +64,7 @@ def set_up(*, endpoint: str) -> Certifier:
 
 
 def take_down() -> None:
-    """Disables the certifier, so that nobody can pay it outside of a test."""
+    """Disables the certifier, so that no participant can pay it outside of a test."""
     certifier = Participant.objects.filter(name=settings.CERTIFIER_NAME).first()
     if certifier is None or not _is_made_here(certifier):
         return
@@ -93,14 +93,15 @@ def _certifier() -> Participant:
 
 
 def _is_made_here(participant: Participant) -> bool:
-    """Returns whether the certification created this participant. A DFSP can have its name from before."""
+    """Returns whether the certification created this participant. A DFSP can have had this name before."""
     created = Entry.objects.filter(subject=participant.name, action="participant_created", actor=ACTOR)
     return created.exists()
 
 
 @transaction.atomic
 def open_accounts(participant: Participant) -> None:
-    """Prepares the test accounts of the certifier or of a DFSP. A repeated call changes only what is missing."""
+    """Prepares the test accounts of the certifier or of a DFSP. If the call is repeated, it adds only what is still
+    missing."""
     if not queries.accounts_of(participant, TEST_CURRENCY).exists():
         ledger.register_participant(name=participant.name, currency=TEST_CURRENCY, is_proxy=False, actor=ACTOR)
     position = queries.positions_of(participant, TEST_CURRENCY).get()

@@ -79,7 +79,7 @@ def ask(visitor: Visitor, kind: str, *, subject: str, payload: Payload, reason: 
 
 
 def approve(visitor: Visitor, approval_id: int) -> Approval:
-    """Approves a request and makes the change.
+    """Approves a request and makes the requested change.
 
     If the change is not possible, raises NotApproved and changes nothing. If the change can never be possible again,
     the hub also withdraws the request.
@@ -106,7 +106,7 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
 
 @contextmanager
 def _reasons_told() -> Iterator[None]:
-    """Turns the errors of a change, except Outdated, into the error that the pages show."""
+    """Turns the errors of a change into the error that the pages show. Only Outdated stays as it is."""
     try:
         yield
     except Outdated:
@@ -118,7 +118,8 @@ def _reasons_told() -> Iterator[None]:
 
 
 def _others_who_approved(approval: Approval, kind: Kind) -> list[User]:
-    """Returns the people who approved before. Raises NotApproved if one of them could not approve any more."""
+    """Returns the people who have approved the request before. Raises NotApproved if one of these people could not
+    approve the request any more."""
     found = [consent.checker for consent in approval.consents.select_related("checker")]  # type: ignore[attr-defined]
     for each in found:
         if not visitor_for(each).may(kind.check):
@@ -144,7 +145,7 @@ def withdraw_outdated() -> int:
 
 @transaction.atomic
 def _withdraw_by_itself(approval_id: int) -> bool:
-    """Returns whether the request still waited."""
+    """Returns whether the request was still waiting."""
     try:
         _discarded(approvals.withdraw_by_itself(approval_id, why=Outdated.KEPT))
     except NotApproved:
@@ -174,7 +175,7 @@ def withdraw(user: User, approval_id: int) -> Approval:
 
 
 def _discarded(approval: Approval) -> Approval:
-    """Deletes the data that waited for the approval of this request."""
+    """Deletes the data that the hub kept until the approval of this request."""
     discard = KINDS[approval.kind].discard
     if discard is not None:
         discard(approval.payload)

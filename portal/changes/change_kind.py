@@ -28,7 +28,7 @@ class CanNotBeDone(Exception):
 
 
 class Outdated(CanNotBeDone):
-    """The error if a change can never be possible again, so that the hub withdraws its request."""
+    """The error if a change can never be possible again. The hub then withdraws the request for the change."""
 
     KEPT = gettext_noop("The data changed after the request was submitted.")  # stored as the reason of the withdrawal
 

@@ -23,7 +23,7 @@ KIND_NAMES = {
 def described_request(csr: str, *, name: str, days: int) -> list[Line]:
     """Returns the lines that describe the change.
 
-    The lines show the data in the signing request, because the authority will sign this request.
+    The lines show the data in the signing request that the authority will sign.
     """
     try:
         request = certificate_authority.read_request(csr, name=name)
@@ -48,7 +48,7 @@ def _sign(payload: Payload, actor: str) -> None:
 
 
 def read(kind: str, text: str) -> keys.PublicPart:
-    """Reads a certificate or a signing key. Raises ValueError with the fault if the text cannot be registered."""
+    """Reads a certificate or a signing key. If the text cannot be registered, raises ValueError with the fault."""
     return keys.read_certificate(text) if kind == Credential.Kind.CERTIFICATE else keys.read_signing_key(text)
 
 

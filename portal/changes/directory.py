@@ -57,7 +57,8 @@ def _remove(payload: Payload, actor: str) -> None:
 
 
 def _describe_port(payload: Payload) -> list[Line]:
-    """Reads the alias from its registration. The hub keeps requests for ever, so requests do not contain the alias."""
+    """Reads the alias from its registration. The hub keeps requests for ever, so a request does not contain the alias
+    itself."""
     found = PartyIdentifier.objects.filter(pk=payload["registration"]).first()
     return [
         Line(_("Type"), payload["type"]),

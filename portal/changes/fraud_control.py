@@ -1,7 +1,7 @@
 """The kinds of change for lists, fraud markers and kill switches. Two people of the hub must agree on each change.
 
-`rules.alerts.actions` makes the changes. A request contains a party's key, because the hub keeps no identifier of a
-party.
+`rules.alerts.actions` makes the changes. A request contains the key of a party, because the hub keeps no identifier of
+a party.
 """
 
 from collections.abc import Callable, Mapping

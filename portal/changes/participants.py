@@ -34,7 +34,7 @@ def _set_active(payload: Payload, actor: str) -> None:
 
 
 def owed_lines(participant: Participant) -> list[Line]:
-    """Returns what a participant has reserved and owes, for the people who decide to disable it."""
+    """Returns the amounts that a participant has reserved and owes, for the people who decide whether to disable it."""
     lines = []
     for owing in accounts_and_funds.owing_of(participant):
         for label, amount in (

@@ -124,7 +124,7 @@ def _advance(payload: Payload, actor: str) -> None:
 
 
 def _all_or_none(answers: list[Answer]) -> None:
-    """Raises CanNotBeDone if one of the steps was refused, because the approver approved the change as a whole."""
+    """Raises CanNotBeDone if the hub refused one of the steps, because the approver has approved all steps together."""
     for answer in answers:
         if answer.refusal:
             name = Participant.objects.filter(pk=answer.wish.participant_id).values_list("name", flat=True).first()
@@ -138,7 +138,7 @@ def payment_terms(settlement: Settlement, statement: Statement, reason: str) -> 
 
 
 def described_payments(said: Sequence[Sequence[Any]]) -> list[Line]:
-    """Returns one line for each payment, and the totals."""
+    """Returns one line for each payment, and lines with the totals."""
     lines: list[Line] = []
     totals: dict[tuple[str, bool], int] = {}
     for _account, name, currency, is_out, amount, otherwise in said:
@@ -210,7 +210,8 @@ def _check_still(payload: Payload) -> None:
 
 
 def _circumstances(payload: Payload) -> list[Line]:
-    """Returns what each net receiver's position would be after its reset, and its limit. The least room comes first."""
+    """Returns, for each net receiver, the position after the reset and its limit. The receiver with the least room
+    below its limit comes first."""
     if payload["before"] not in (State.PENDING_SETTLEMENT, State.PS_TRANSFERS_RECORDED) or payload["to"] in (
         State.PS_TRANSFERS_RECORDED,
         State.ABORTED,

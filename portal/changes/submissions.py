@@ -1,6 +1,6 @@
 """The kind of change for certificates and keys that DFSPs submit through the hub's API.
 
-The approval of a submission does not make the change. The approval submits a request in the approver's name, so that a
+The approval of a submission does not make the change. The approval only submits a request in the approver's name. So a
 second person at the hub must approve the change.
 """
 

@@ -1,6 +1,6 @@
-"""Tries out changes when they are requested, so that nobody requests a change that is impossible.
+"""Tries out changes when people request them. So nobody can request a change that is impossible.
 
-For programs (TWO_PEOPLE=everywhere), checks at the approval again whether the program may still request the change.
+For programs (TWO_PEOPLE=everywhere), checks again at the approval whether the program may still request the change.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ def register(kinds: Iterable[Kind]) -> None:
 
 
 def try_out(kind: Kind, payload: Payload) -> None:
-    """Makes the change and rolls it back, or only checks it. So a faulty request is refused at once."""
+    """Makes the change and rolls it back, or only checks the change. So the hub refuses a faulty request at once."""
     try:
         if kind.check_asked is not None:
             kind.check_asked(payload)
@@ -52,7 +52,7 @@ def make_and_roll_back(kind: Kind, payload: Payload) -> None:
 def may_still_ask(approval: Approval) -> bool:
     """Returns whether the requesting program is still allowed to submit this request.
 
-    A revoked client is not allowed.
+    If the client is revoked, it is not allowed.
     """
     if approval.client.startswith(administration.KEY_PREFIX):
         client = administration.valid(approval.client)

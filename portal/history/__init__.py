@@ -1,21 +1,21 @@
 """The history of payments by hour, day, week and month, in rows of sums (`portal.models.HistoryRow`).
 
-The pages of the history read only these rows, so a page costs the same after ten thousand and after ten million
-payments. A periodic task adds the transfers, quotes and lookups that ended since its last run (`portal.history.fold`).
+The pages of the history read only these rows. So a page costs as much after ten thousand payments as after ten million.
+A periodic task adds the transfers, quotes and lookups that ended since its last run (`portal.history.fold`).
 
-**Exactly once.** The task reads transfers and quotes in the order of their arrival. One transaction counts a slice and
-moves the mark behind the slice. A row of the slice that has not ended goes to `HistoryOpen`, and a later run counts it
-after its end. The transaction that removes a lookup leaves its times in `EndedLookup`, and the transaction that counts
-these times deletes them.
+**Exactly once.** The task reads transfers and quotes in the order of their arrival. One transaction counts a slice of
+rows, and moves the mark to the end of the slice. If a row of the slice has not ended, it goes to `HistoryOpen`, and a
+later run counts it after its end. The transaction that removes a lookup stores the lookup's times in `EndedLookup`. The
+transaction that counts these times deletes them.
 
-**Late commits.** A row can appear in the table after rows with a later time of arrival, because its transaction commits
-later. So the task reads only rows that arrived before every transaction that still writes has begun, and at least
-HORIZON_S ago.
+**Late commits.** A row can appear in the table after rows with a later time of arrival, if its transaction commits
+later. So the task reads only rows that arrived at least HORIZON_S ago, and before the beginning of every transaction
+that still writes.
 
-**Scopes.** Each payment is counted in eight rows of each period: for all payments, and for each combination of payer,
-payee and use case. In a row of all payers, `payer_id` is ALL. Rows are always of one currency. Lookups, and quotes
-without terms, have no currency. `payee_id` is NOBODY if the transfer was held and never released, so a payee DFSP does
-not see payments that it never got.
+**Scopes.** Each payment is counted in eight rows of each period. A row is about one payer or all payers, about one
+payee or all payees, and about one use case or all use cases. In a row of all payers, `payer_id` is ALL. Each row is
+about one currency. Lookups, and quotes without terms, have no currency. `payee_id` is NOBODY if the transfer was held
+and never released, so a payee DFSP does not see payments that it never got.
 
 **Durations.** A histogram has four buckets for each doubling of the duration: bucket b counts the durations from
 2^(b/4) to 2^((b+1)/4) milliseconds. A percentile is the geometric middle of its bucket, so it is wrong by at most 9.1

@@ -1,4 +1,4 @@
-"""Adds what ended since the last run to the history."""
+"""Adds the payments that have ended since the last run to the history."""
 
 import time
 from datetime import UTC, datetime

@@ -1,7 +1,7 @@
 """Shared code for the views of /api/ledger/v1: reads path parameters and amounts, and refuses faulty bodies.
 
-The administration API accepts amounts as strings or numbers. The administration API returns amounts as JSON numbers,
-because clients of this API expect numbers. Inside the hub, an amount is a whole number of ten-thousandths.
+The administration API accepts amounts as strings or numbers. It returns amounts as JSON numbers, because clients of
+this API expect numbers. Inside the hub, an amount is a whole number of ten-thousandths.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -34,7 +34,7 @@ class LedgerAdministrationView(AdministrationView):
     def read(self, kind: type[T]) -> T:
         """Returns the body as a typed message.
 
-        Like the reference hub's ledger, reports a value that does not belong to an enumeration as malformed.
+        If a value does not belong to an enumeration, reports the value as malformed, like the reference hub's ledger.
         """
         try:
             return super().read(kind)
@@ -46,7 +46,7 @@ class LedgerAdministrationView(AdministrationView):
 
 
 def currency_asked_for(request: Request) -> str | None:
-    """Returns the currency in the request's query, or None if the query has no currency."""
+    """Returns the currency in the query of the request, or None if the query has no currency."""
     currency = request.query_params.get("currency")
     if currency and currency not in money.CURRENCIES:
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "currency: is not an ISO 4217 code of this scheme")
