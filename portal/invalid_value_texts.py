@@ -1,4 +1,5 @@
-"""Texts about invalid keys, certificates, networks and addresses, in the visitor's language, by the error's code."""
+"""Texts about invalid keys, certificates, networks and addresses, in the visitor's language. The code of the error
+selects the text."""
 
 from collections.abc import Mapping
 

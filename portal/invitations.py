@@ -2,8 +2,8 @@
 
 If the hub can send e-mail, it sends the link to the account's address, and no page shows the link. If the hub cannot
 send e-mail, the requester of the account hands over the link, and the approver hands over the code. The link and the
-code are the two halves of the invitation. Each of the two people sees only one half, and only once. The owner needs the
-two halves. If a half was lost, was seen by another person or has expired, the account needs a new invitation. One
+code are the two halves of the invitation. Each of the two people sees only one half, and only once. The owner needs
+both halves. If a half was lost, was seen by another person or has expired, the account needs a new invitation. One
 person requests the new invitation, and another person approves the request.
 """
 
@@ -38,11 +38,11 @@ class Half(StrEnum):
 
 
 class NotShown(Exception):
-    """The error with the reason why the hub does not show a half of an invitation."""
+    """The error if the hub does not show a half of an invitation, with the reason."""
 
 
 class NotOpened(Exception):
-    """The error with the reason why an invitation cannot be used. The invited person reads this reason."""
+    """The error if an invitation cannot be used, with the reason. The invited person reads this reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
 def make_for_console(user: User) -> str:
     """Creates an invitation without a code, and returns the path of its link.
 
-    Only shell users can call this function. Shell users can change the database even without this function.
+    Only people with access to a shell can call this function. Such people could change the database even without this
+    function.
     """
     end_open(user)
     token = secrets.token_urlsafe(32)
@@ -106,7 +107,7 @@ def make_for_console(user: User) -> str:
 def path_of(token: str) -> str:
     """Returns the path of the link.
 
-    The token is after the # of the link, so no server, proxy log or Referer ever contains the token.
+    The token comes after the # of the link, so no server, proxy log or Referer ever contains it.
     """
     return f"{reverse('invitation')}#{token}"
 
@@ -125,7 +126,8 @@ def latest(user: User) -> Invitation | None:
 
 
 def half_of(invitation: Invitation | None, holder: User | None) -> Half | None:
-    """Returns the half that this person may see now, or None. Nobody sees two halves, and nobody sees a half twice."""
+    """Returns the half that this person may see now, or None. No person sees both halves, and no person sees a half
+    twice."""
     if invitation is None or holder is None or invitation.ended_at or invitation.is_late:
         return None
     if invitation.link_holder_id == holder.pk and invitation.link_hash is None:
@@ -164,7 +166,8 @@ def find(token: str) -> Invitation:
 
 
 def set_password(invitation: Invitation, *, code: str, password: str) -> User:
-    """Sets the account's password and ends the invitation. If the code is wrong, only counts the attempt."""
+    """Sets the account's password and ends the invitation. If the code is wrong, the function only counts the
+    attempt."""
     hashed = make_password(password)  # hashing is slow on purpose, so it runs before the rows are locked
     with transaction.atomic():
         user = User.objects.select_for_update(no_key=True).get(pk=invitation.user_id)

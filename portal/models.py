@@ -74,7 +74,7 @@ class Profile(models.Model):
 
 
 class Confirmation(models.Model):
-    """An administrator's confirmation that an account's owner made the first sign-in of the account."""
+    """An administrator's confirmation that the owner of an account made its first sign-in."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
     signed_in_at = models.DateTimeField()
@@ -98,7 +98,7 @@ class Confirmation(models.Model):
 
 
 class Invitation(models.Model):
-    """An invitation to the owner of an account to set the account's password once (`portal.invitations`).
+    """An invitation with which the owner of an account sets the password of the account once (`portal.invitations`).
 
     The hub sends the link by e-mail to the owner. Without e-mail, one person hands over the link, and another person
     hands over the code. Each of the two people sees only their own half of the invitation, and only once. The hub
@@ -224,7 +224,7 @@ class RuleReplay(models.Model):
 
 
 class SavedView(models.Model):
-    """A search for payments that a user has given a name. Only this user sees the name."""
+    """A search for payments, under a name that a user has given it. Only this user sees the name."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views")
     name = models.CharField(max_length=64)
@@ -259,8 +259,8 @@ class LedgerBlock(models.Model):
 class AccountMark(models.Model):
     """The sums of an account's entries up to the end of a block that contains entries of the account.
 
-    Account statements use these sums. The sums are computed from the entries, and `manage.py check_ledger` compares
-    sums and entries.
+    Account statements use these sums. The sums are computed from the entries. `manage.py check_ledger` compares the
+    sums with the entries.
     """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -280,7 +280,7 @@ class AccountMark(models.Model):
 
 
 class Alarm(models.Model):
-    """Something that people who run the hub must look at. A tick raises alarms and ends them: `portal.alarms`.
+    """Something that the people who run the hub must look at. A tick raises alarms and ends them: `portal.alarms`.
 
     A subject has at most one open alarm of a kind.
     """
@@ -338,7 +338,7 @@ class Alarm(models.Model):
 
 
 class BankHour(models.Model):
-    """How many payments of one bank ended in an hour, and how many of them were committed.
+    """How many payments of one bank ended in an hour, and how many of these payments were committed.
 
     Alarms compare a bank's present success with its hours of the last week.
     """
@@ -367,7 +367,7 @@ class BankHour(models.Model):
 
 
 class LimitUse(models.Model):
-    """How much of its limit a position used in a minute, in per cent, for the overview's chart."""
+    """How much of its limit a position used in one minute, in per cent. The overview's chart shows these values."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+", db_index=False)
     minute = models.DateTimeField()
@@ -432,8 +432,8 @@ class HistoryRow(models.Model):
 
 
 class HistoryMark(models.Model):
-    """How far the history has read one source. The history changes this row in the transaction that adds to its
-    rows."""
+    """How far the history has read one source. The transaction that adds to the history's rows also changes this
+    row."""
 
     source = models.CharField(max_length=8, primary_key=True, choices=HistoryRow.Source)
     # Every row of the source that arrived at or before this time is counted, or is in HistoryOpen.
@@ -446,7 +446,8 @@ class HistoryMark(models.Model):
 
 
 class HistoryOpen(models.Model):
-    """A transfer or a quote that had not ended when the history read it. The history counts the row after its end."""
+    """A transfer or a quote that had not ended yet when the history read it. The history counts the row after its
+    end."""
 
     source = models.CharField(max_length=8, choices=HistoryRow.Source)
     row_id = models.CharField(max_length=36)

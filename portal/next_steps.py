@@ -1,4 +1,4 @@
-"""What people do next after a request was approved, as links for the request's page."""
+"""The next things that people do after a request was approved, as links for the page of the request."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ T = TypeVar("T", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """The first `most` rows of a longer list. The page shows `portal/cut.html` below the list."""
+    """The first `most` rows of a list that has more rows. The page shows `portal/cut.html` below the list."""
 
     rows: Sequence[Any]
     most: int

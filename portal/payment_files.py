@@ -1,8 +1,8 @@
 """Makes the files of one payment: a JSON document and a PDF, both signed with the hub's key.
 
-The JSON file is a JSON Web Signature in the flattened form of RFC 7515, with the same data once more in readable form.
-The PDF contains this JSON file as an attachment. After its end, it has one line with a signature of all bytes before
-this line. `manage.py check_payment_file` checks both.
+The JSON file is a JSON Web Signature in the flattened form of RFC 7515. It also has the same data in readable form.
+The PDF contains this JSON file as an attachment. After the end of the PDF, the file has one line with a signature of
+all bytes before this line. `manage.py check_payment_file` checks both.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ class Signer:
         return cls(jws.load_private_key(Path(path).read_bytes()) if path else None)
 
     def sign(self, octets: bytes) -> dict[str, Any]:
-        """Returns the members of a flattened JWS over these bytes, or nothing without a key."""
+        """Returns the members of a flattened JWS over these bytes. Returns no members if there is no key."""
         if self.key is None:
             return {}
         protected = base64url.encode(json.dumps({"alg": "RS256"}).encode())
@@ -128,7 +128,7 @@ def _terms(transfer: Transfer) -> dict[str, Any]:
 
 
 def json_file(content: dict[str, Any], signer: Signer) -> bytes:
-    """Returns the JSON file of this content. Without a key, the file has only the readable form."""
+    """Returns the JSON file of this content. If there is no key, the file has only the readable form."""
     octets = json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
     return json.dumps({"readable": content, **signer.sign(octets)}, indent=2, ensure_ascii=False).encode()
 
@@ -162,7 +162,7 @@ def _people(verdict: Verdict) -> Iterable[tuple[str, str]]:
 
 
 def _moment(at: datetime) -> str:
-    """Returns a time with the offset of its time zone, because the reader may be in another one."""
+    """Returns a time with the offset of its time zone, because the reader may be in another time zone."""
     return timezone.localtime(at).isoformat(sep=" ", timespec="milliseconds")
 
 
@@ -234,12 +234,12 @@ def _line(pdf: FPDF, text: str, *, size: int = 10, bold: bool = False) -> None:
 
 
 def _printable(text: str) -> str:
-    """Returns the text in the characters of the PDF's own fonts. The attached JSON file has every character."""
+    """Returns the text in the characters that the PDF's own fonts have. The attached JSON file has every character."""
     return text.translate(_PLAIN).encode("latin-1", errors="replace").decode("latin-1")
 
 
 class NotSigned(ValueError):
-    """A file without a signature, or with a signature that does not fit."""
+    """The error if a file has no signature, or a signature that does not fit."""
 
 
 def check(file: bytes, public_keys: Sequence[RSAPublicKey]) -> dict[str, Any] | None:

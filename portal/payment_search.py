@@ -1,4 +1,5 @@
-"""The search for payments: one box that takes whatever people know of a payment, and the same by fields."""
+"""The search for payments. One box takes everything that people know about a payment, and fields take the same values
+one by one."""
 
 import re
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ class Words:
 def read_words(text: str, dfsps: dict[str, str], currencies: frozenset[str]) -> Words:
     """Reads the text of the box. `dfsps` has the participants' names by their spelling in small letters.
 
-    A telephone number and an amount may contain spaces, so the longest group of words with a meaning counts. Raises
+    A telephone number and an amount may contain spaces. So the longest group of words that has a meaning counts. Raises
     ValidationError with the first word that has no meaning.
     """
     words, found, place = text.split(), Words(), 0
@@ -57,7 +58,7 @@ def read_words(text: str, dfsps: dict[str, str], currencies: frozenset[str]) -> 
 
 
 def _read_one(word: str, found: Words, dfsps: dict[str, str], currencies: frozenset[str]) -> int:
-    """Reads a word that has its meaning alone. Returns the number of words that were read: 1 or 0."""
+    """Reads a word that has a meaning without its neighbours. Returns how many words were read: 1 or 0."""
     if _ID.match(word):
         found.ids.append(word)
     elif hours := _TIME.match(word):
@@ -89,7 +90,7 @@ def _day(word: str) -> date | None:
 
 
 def _read_numbers(words: list[str], found: Words) -> int:
-    """Reads a telephone number or an amount from the longest group of words. Returns the number of these words."""
+    """Reads a telephone number or an amount from the longest group of words. Returns how many words the group has."""
     for count in range(len(words), 0, -1):
         text = " ".join(words[:count])
         number = _or_none(read_telephone_number, text)
@@ -190,7 +191,8 @@ class PaymentSearch(Search):
         return said
 
     def times(self, said: dict[str, Any]) -> tuple[datetime | None, datetime | None]:
-        """Returns the begin and the end of the searched time. The fields count before the words in the box."""
+        """Returns the begin and the end of the period to search. If a field and the box name different values, the
+        field counts."""
         since, until = said.get("since"), said.get("until")
         words = said.get("q")
         if words is None or not (words.day or words.hours):
@@ -219,7 +221,7 @@ class PaymentSearch(Search):
 
     @property
     def has_fields(self) -> bool:
-        """Returns whether a field other than the box was filled in."""
+        """Returns whether any field except the box was filled in."""
         return any(self.data.get(name) for name in self.fields if name != "q")
 
     @property

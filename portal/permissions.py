@@ -1,7 +1,7 @@
 """Roles and rights of the portal, and the table that assigns rights to roles.
 
 A role is a Django group with the name of the role. A user can have several roles. A superuser has no additional rights.
-If a kind of change needs two people, even an administrator's request needs a second person.
+If a kind of change needs two people, even a request of an administrator needs a second person.
 """
 
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Reads a field of a submitted form that is not read by a form class."""
+"""Reads a field of a submitted form, if no form class reads it."""
 
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest
@@ -7,7 +7,7 @@ from django.http import HttpRequest
 def posted(request: HttpRequest, name: str) -> str:
     """Returns the text of a field, or "" if the field is missing.
 
-    PostgreSQL cannot store a NUL, so the request gets 400 if the text contains one.
+    If the text contains a NUL, the request gets 400, because PostgreSQL cannot store a NUL.
     """
     text: str = request.POST.get(name, "")
     if "\0" in text:

@@ -2,8 +2,8 @@
 runs the replay.
 
 One replay runs at a time in the whole hub. A replay changes no payment. Payments and VACUUM continue during a replay,
-because the replay holds no snapshot of the database. The worker does not run the replay itself, because a replay takes
-long and switches off garbage collection in its process. The worker also sends messages.
+because the replay holds no snapshot of the database. The worker does not run the replay in its own process, because a
+replay takes long and switches off garbage collection. The worker also sends messages.
 """
 
 import subprocess
@@ -51,14 +51,14 @@ def of_version(version: RuleSetVersion) -> "QuerySet[RuleReplay]":
 
 
 class Ended(Exception):
-    """The replay has reached its time limit, or the hub has given up the replay."""
+    """The error if the replay has reached its time limit, or if the hub has given it up."""
 
 
 def start() -> bool:
     """Starts a process for the replay that waits longest. Returns whether a process was started.
 
-    First, the function ends each replay whose process has died. Starts no process while another replay runs. Does not
-    wait for the process, so that the worker can do other work.
+    The function first ends each replay whose process has died. If another replay is running, starts no process. Does
+    not wait for the process, so that the worker can do other work.
     """
     job = take()
     if job is None:
@@ -74,7 +74,7 @@ def start() -> bool:
 
 
 def _watch(job_id: int, process: "subprocess.Popen[bytes]") -> None:
-    """Waits for the end of a replay's process. Kills the process some time after the limit."""
+    """Waits for the end of a replay's process. Some time after the limit, kills the process."""
     try:
         code = process.wait(MOST_S + _TIME_TO_END_S)
     except subprocess.TimeoutExpired:
@@ -90,7 +90,7 @@ def _watch(job_id: int, process: "subprocess.Popen[bytes]") -> None:
 
 
 def run(job_id: int) -> None:
-    """Runs a replay that `take` has returned. Does nothing if the replay was ended meanwhile."""
+    """Runs a replay that `take` has returned. If the replay was ended meanwhile, does nothing."""
     job = RuleReplay.objects.filter(pk=job_id, state=RuleReplay.State.RUNNING).first()
     if job is None:
         return
@@ -139,8 +139,8 @@ def _end(job_id: int, state: str, **values: object) -> None:
 
 
 class _Progress:
-    """Writes a replay's progress once a second. Uses a separate connection, because the replay's connection waits for
-    PostgreSQL while PostgreSQL copies the rows.
+    """Writes a replay's progress once a second. Uses its own connection. The connection of the replay is busy while
+    PostgreSQL copies the rows.
     """
 
     def __init__(self, job: RuleReplay) -> None:

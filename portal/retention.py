@@ -3,8 +3,8 @@
 
 The hub keeps ids, amounts, parties, states, times and digests. The hub also keeps all data that a repeated request or a
 payment's page needs. The hub erases texts, but keeps the rows of the texts. One transaction erases a slice of a
-thousand rows. The table `sweeps_erasure` records the progress, so that `check_ledger` does not report an erased text as
-missing.
+thousand rows. The table `sweeps_erasure` records how far the hub has erased texts. So `check_ledger` does not report an
+erased text as missing.
 """
 
 import time
@@ -109,7 +109,7 @@ FACTS = tuple(
 
 
 def remove_old() -> int:
-    """Removes expired data, and stops at a time limit. Returns the number of rows.
+    """Removes expired data. Stops at a time limit. Returns the number of removed rows.
 
     An error about one kind of data does not stop the removal of other kinds.
     """
@@ -228,7 +228,8 @@ _FORGET_LOOKUPS = """
 
 
 def _forget_lookups(before: datetime) -> int:
-    """Removes deliveries of lookups, because they have customers' identifiers. Other code soon removes open lookups."""
+    """Removes deliveries of lookups, because they have customers' identifiers. Other code removes open lookups soon
+    after they end."""
     if not _begins("lookups", before):
         return 0
     done, until, seen = 0, time.monotonic() + _FOR_S, _LOOKED_AT
@@ -241,7 +242,7 @@ def _forget_lookups(before: datetime) -> int:
 
 @transaction.atomic(durable=True)
 def _forget_some(before: datetime) -> tuple[int, int]:
-    """Returns the number of removed deliveries and the number of read deliveries."""
+    """Returns two numbers: of removed deliveries, and of deliveries that were read."""
     mark = _mark("lookups")
     row = execute(_OLD, [mark.position, _LOOKED_AT, before]).fetchone()
     assert row is not None

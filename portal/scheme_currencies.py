@@ -1,4 +1,4 @@
-"""The currencies of the API with their names, and first the currencies in which the scheme has accounts."""
+"""The currencies of the API, with their names. The currencies in which the scheme has accounts come first."""
 
 from typing import cast
 
@@ -13,7 +13,7 @@ _KEY, _FRESH_S = "portal:scheme-currencies", 60
 
 
 def _of_the_scheme() -> list[str]:
-    """Returns the currencies of the accounts. Each process reads them once a minute."""
+    """Returns the currencies of the accounts. Each process reads these currencies once a minute."""
     return cast("list[str]", caches["process"].get_or_set(_KEY, _read, _FRESH_S))
 
 

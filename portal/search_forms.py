@@ -1,7 +1,7 @@
 """Search forms.
 
-An invalid value never causes an error page. The form shows an error at its field, and the search finds nothing, because
-a search without one of its conditions would find the wrong rows.
+An invalid value in a search never causes an error page. The form shows the error at the field, and the search finds
+nothing. Without one of its conditions, a search would find the wrong rows.
 """
 
 from collections.abc import Iterator
@@ -128,5 +128,6 @@ class Search(forms.Form):
 
 
 def no_file(request: HttpRequest, page: str) -> HttpResponse:
-    """Returns to the page of a search whose file cannot be made. The page shows the error at its field."""
+    """If the file of a search cannot be made, returns to the page of the search. This page shows the error at the
+    field."""
     return redirect(f"{page}?{request.GET.urlencode()}")

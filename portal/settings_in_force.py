@@ -1,7 +1,7 @@
 """The settings with which this process runs, in the order of docs/settings.md. Secrets are hidden.
 
-The list of settings is that of the documentation. A test compares both. A setting that is not listed is not shown, so a
-new secret cannot appear by mistake.
+The list of settings is the same as in the documentation. A test compares both. A setting that is not in the list is not
+shown. So a new secret can never appear by mistake.
 """
 
 import os

@@ -10,7 +10,7 @@ from fspiop.money import CURRENCIES, SCALE
 def money(amount: Any, currency: str = "") -> str:
     """Formats an amount in ten-thousandths: 125000 TZS as 12.50.
 
-    If the amount has more decimals than the currency, shows all decimals.
+    If the amount has more decimals than the currency, all decimals are shown.
     """
     if amount is None:
         return "–"

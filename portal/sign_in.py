@@ -55,13 +55,13 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Skips allauth's own count of attempts, because a stranger could use this count to lock a user out.
+        """Skips the count of attempts by allauth, because a stranger could use this count to lock a user out.
 
         `authenticate` counts the attempts.
         """
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
-        """Checks the password. Refuses if there were too many attempts (`hub.api.password_attempts`)."""
+        """Checks the password. Refuses the attempt if there were too many before (`hub.api.password_attempts`)."""
         name = str(credentials.get("username", ""))
         attempt = attempt_of(request, name, browser=known_browsers.known_as(request, name))
         if not attempt.begin():
@@ -95,7 +95,7 @@ class AccountAdapter(DefaultAccountAdapter):
         record("password_set", subject=user.get_username(), actor=user.get_username())
 
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
-        """Returns whether the user must enter a password or code again before the change.
+        """Returns whether the user must enter a password or a code again before a change.
 
         A user without a second factor does not have to enter the password again.
         """
@@ -108,12 +108,12 @@ class AccountAdapter(DefaultAccountAdapter):
         context: dict[str, Any] | None = None,
         email: str | None = None,
     ) -> None:
-        """Records the event in the audit trail instead of sending an e-mail. "mfa/email/x" is recorded as "x"."""
+        """Records the event in the audit trail, and sends no e-mail. "mfa/email/x" is recorded as "x"."""
         record(template_prefix.rpartition("/")[2], subject=user.get_username(), actor=user.get_username())
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):
-    """Encrypts the secrets of authenticator apps at rest. A second factor can only be replaced, not removed."""
+    """Encrypts the secrets of authenticator apps at rest. A second factor cannot be removed, but only replaced."""
 
     def encrypt(self, text: str) -> str:
         return fernet("second factor").encrypt(text.encode()).decode()

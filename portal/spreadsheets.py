@@ -52,7 +52,7 @@ def _write(sheet: Any, row: int, column: int, value: Any) -> None:
 def _number(value: Any) -> float | None:
     """Returns the number that a cell can hold exactly, or None for a text.
 
-    An amount with more digits becomes a text, because the program would round it.
+    If an amount has more digits, it becomes a text, because the spreadsheet program would round it.
     """
     if isinstance(value, int | float):
         return value

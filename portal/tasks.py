@@ -1,5 +1,5 @@
-"""Periodic tasks of the portal: ledger checks, removal of old data, sums for account statements, the history of
-payments, replays of rules, certifications."""
+"""The periodic tasks of the portal: ledger checks, removal of old data, sums for account statements, the history of
+payments, replays of rules, and certifications."""
 
 import time
 
@@ -48,7 +48,7 @@ def remove_old() -> None:
 
 @shared_task(name="portal.tasks.mark_entries", ignore_result=True, time_limit=300)
 def mark_entries() -> None:
-    """Adds checkpoints for the entries since the last run.
+    """Adds checkpoints for the entries that were posted since the last run.
 
     A checkpoint has the sums of an account's entries, for account statements (`portal.queries.balance_checkpoints`).
     """
@@ -75,5 +75,5 @@ def certify() -> None:
 
 @shared_task(name="portal.tasks.fold_history", ignore_result=True, time_limit=300)
 def fold_history() -> None:
-    """Adds what ended since the last run to the history of payments (`portal.history`)."""
+    """Adds the payments that have ended since the last run to the history of payments (`portal.history`)."""
     history.fold()

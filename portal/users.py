@@ -28,7 +28,8 @@ _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,39}\Z")
 
 
 class Refused(Exception):
-    """The error with the reason why a user was not created or changed. The requester reads this reason."""
+    """The error with the reason why a user was not created or changed. The requester of the change reads this
+    reason."""
 
 
 def check(*, username: str, email: str, roles: frozenset[Role], participant: Participant | None) -> None:
@@ -46,7 +47,7 @@ def check(*, username: str, email: str, roles: frozenset[Role], participant: Par
 def check_email(email: str) -> None:
     """Raises Refused if another account's e-mail address belongs to the same mailbox.
 
-    With two accounts, one person could request a change and also approve it.
+    With two accounts, one person could both request and approve a change.
     """
     try:
         validate_email(email)
@@ -100,7 +101,7 @@ def administrators() -> int:
 
 @transaction.atomic
 def set_roles(user: User, *, roles: frozenset[Role], actor: str) -> None:
-    """Sets a user's roles to exactly these roles. The user's next request already has the new roles."""
+    """Sets a user's roles to exactly these roles. The new roles apply from the user's next request on."""
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     profile = Profile.objects.select_related("participant").get(user=user)
     check_roles(roles=roles, participant=profile.participant)
@@ -113,7 +114,8 @@ def set_roles(user: User, *, roles: frozenset[Role], actor: str) -> None:
 def set_active(user: User, *, is_active: bool, actor: str) -> None:
     """Activates or deactivates a user. Deactivation ends the user's sessions and invitation.
 
-    A reactivated user must be confirmed again, because another person perhaps knows the password by now.
+    If a user is activated again, the account must be confirmed again, because another person perhaps knows the
+    password.
     """
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     if is_active and is_of_closed(user):
@@ -130,7 +132,7 @@ def set_active(user: User, *, is_active: bool, actor: str) -> None:
 
 @transaction.atomic
 def set_admin_reader(user: User, *, may_read: bool, actor: str) -> None:
-    """Sets whether a user of the hub may read the database tables at /admin/. The pages allow no change."""
+    """Sets whether a user of the hub may read the database tables at /admin/. The pages at /admin/ allow no change."""
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     profile = getattr(user, "profile", None)
     if may_read and (profile is None or profile.participant_id is not None):
@@ -161,7 +163,7 @@ def is_of_closed(user: User) -> bool:
 def reset_second_factor(user: User, *, actor: str) -> None:
     """Removes the user's password and second factor.
 
-    After this, the user needs an invitation, and a new first sign-in that is confirmed.
+    After that, the user needs an invitation, and must make a new first sign-in that is confirmed.
     """
     end_access(user)
     record("second_factor_reset", subject=user.username, actor=actor)
@@ -181,7 +183,7 @@ def change_email(user: User, *, email: str, actor: str) -> None:
 def reject_sign_in(user: User, *, signed_in_at: datetime, rejected_by: User) -> None:
     """Rejects a first sign-in that another person made, and ends all access.
 
-    One administrator is enough to reject a sign-in.
+    One administrator alone may reject a sign-in.
     """
     profile = first_sign_in.lock_unconfirmed(user, signed_in_at)
     if is_one_person(user, rejected_by):

@@ -27,7 +27,8 @@ _MOST_OF_A_FORM = 65_536
 
 
 class Visit:
-    """Handles all requests except those of the DFSP API. An earlier middleware responds to requests of the DFSP API."""
+    """Handles all requests except requests to the DFSP API. An earlier middleware responds to requests of the DFSP
+    API."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -52,7 +53,7 @@ class Visit:
 
 
 def _note_user(request: HttpRequest) -> None:
-    """Stores the signed-in user for `hub.page_concurrency`. Reads the session only if the page has read the session."""
+    """Stores the signed-in user for `hub.page_concurrency`. If the page has not read the session, does not read it."""
     user = request.user if request.session.accessed else None  # an API's own authentication may also leave None
     if user is not None and user.is_authenticated:
         request.META[page_concurrency.USER] = user.pk
@@ -61,7 +62,7 @@ def _note_user(request: HttpRequest) -> None:
 def _is_too_large(request: HttpRequest) -> bool:
     """Returns whether the body is too large.
 
-    This check runs first, because reading the form's token reads the whole body.
+    This check comes first, because to read the form's token means to read the whole body.
 
     The administration APIs have their own check.
     """
@@ -83,7 +84,8 @@ def _most_of_a_file(request: HttpRequest) -> int:
 
 
 def _end_if_idle(request: HttpRequest) -> None:
-    """Ends the session of a user who was idle too long. An automatic refresh of a page is not an activity."""
+    """Ends the session of a user who was idle for too long. An automatic refresh of a page does not count as
+    activity."""
     if not request.user.is_authenticated:
         return
     now = int(time.time())

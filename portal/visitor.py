@@ -72,7 +72,7 @@ def visitor_for(user: User) -> Visitor:
 
 
 def visitor_of(request: HttpRequest) -> Visitor:
-    """Returns the visitor of this request. Reads the database once per request."""
+    """Returns the visitor of this request. Reads the database only once for each request."""
     found: Visitor | None = getattr(request, "_visitor", None)
     if found is None:
         found = _read(request)

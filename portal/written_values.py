@@ -1,5 +1,5 @@
-"""Reads amounts, telephone numbers and ids as people write them. Raises ValidationError for a text that has no meaning,
-or more than one meaning.
+"""Reads amounts, telephone numbers and ids as people write them. Raises ValidationError if a text has no meaning, or
+more than one meaning.
 """
 
 import re
@@ -46,7 +46,7 @@ def read_amount(text: str) -> int:
 
 
 def _may_be_decimal(written: str, grouped: re.Match[str]) -> bool:
-    """Returns whether the only separator of an amount such as "1.500" can also be its decimal separator."""
+    """Returns whether the only separator in an amount such as "1.500" could also be a decimal separator."""
     separator = grouped[2]
     if grouped[4] or separator == " " or written.count(separator) > 1:
         return False
@@ -54,9 +54,9 @@ def _may_be_decimal(written: str, grouped: re.Match[str]) -> bool:
 
 
 def read_telephone_number(text: str) -> str | None:
-    """Returns a telephone number as digits with its country code, or None if the text is no telephone number.
+    """Returns a telephone number as digits with its country code, or None if the text is not a telephone number.
 
-    A number without a country code belongs to the scheme's country.
+    If a number has no country code, it belongs to the scheme's country.
     """
     written = text.strip()
     if not _NUMBER.match(written):
@@ -77,7 +77,7 @@ def read_telephone_number(text: str) -> str | None:
 
 
 def _with_country_code(digits: str) -> str | None:
-    """Reads a number that begins with a country code but without a plus. Other texts can be such digits too."""
+    """Reads a number that begins with a country code but without a plus. Other texts can consist of such digits too."""
     country = settings.SCHEME_COUNTRY
     if country and digits.startswith(str(phonenumbers.country_code_for_region(country))):
         return _international(digits)
@@ -111,17 +111,18 @@ def _digits_of(number: phonenumbers.PhoneNumber) -> str:
 
 
 def read_identifier(text: str) -> str:
-    """Returns the identifier of a party: a telephone number as digits, any other identifier as it is written."""
+    """Returns the identifier of a party. A telephone number becomes digits, and any other identifier stays as it is
+    written."""
     return read_telephone_number(text) or text.strip()
 
 
 def spellings_of_id(text: str) -> set[str]:
-    """Returns the spellings under which the hub may have stored an id. Ids are UUIDs or ULIDs."""
+    """Returns the spellings in which the hub may have stored an id. Ids are UUIDs or ULIDs."""
     written = text.strip()
     return {written, written.lower(), written.upper()}
 
 
 def spellings_of_identifier(identifier: str) -> set[str]:
-    """Returns the spellings under which a message may name this identifier."""
+    """Returns the spellings in which a message may name this identifier."""
     bare = identifier.removeprefix("+")
     return {identifier, identifier.lower(), identifier.upper(), bare, f"+{bare}"}

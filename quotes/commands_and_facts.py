@@ -145,12 +145,12 @@ class Gate(Protocol):
         an error if the rules refuse the request for terms."""
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
-        """Returns an error if the payee's terms end before the payee could answer a transfer that is held."""
+        """If the payee could not answer a held transfer before its terms end, returns an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The database rows for the decisions about a group's messages, by the commands' keys."""
+    """The database rows for the decisions about the messages of a group, by the commands' keys."""
 
     standing: Mapping[str, Standing]
     stored: Mapping[str, Stored]  # the agreements whose request was repeated with the same content

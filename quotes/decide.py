@@ -37,9 +37,8 @@ def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
     """To decide a repeated request, the hub must load a stored message. Returns whether the stored message is too large
     for a group.
 
-    The size of a group is computed from the messages that senders send, and not from stored messages. A stored message
-    can be much larger than the request that repeats it, because two messages are equal for the hub if they differ only
-    in spaces.
+    The size of a group depends on the messages that senders send, and not on stored messages. For the hub, two messages
+    are equal if they differ only in spaces. So a stored message can be much larger than the request that repeats it.
     """
     return not scene.is_alone and seen.octets > max(_SHORT, len(command.message.body))
 
@@ -158,7 +157,7 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
 
 
 def _refuse_terms(command: GiveTerms, seen: Standing, scene: Scene, refusal: FspiopError) -> Forwarded:
-    """Ends the agreement with the hub's own error. The hub stores the error as the agreement's answer. The hub sends
+    """Ends the agreement with the hub's own error. The hub stores this error as the agreement's answer. The hub sends
     the error to the payer."""
     payer = Recipient(seen.payer.id, seen.payer.name, command.sender.version)
     path = path_of(command.resource, command.agreement_id) + "/error"
@@ -172,7 +171,7 @@ def _refuse_terms(command: GiveTerms, seen: Standing, scene: Scene, refusal: Fsp
 def _is_news(seen: Standing, command: GiveTerms) -> bool:
     """Returns whether this answer changes the agreement.
 
-    Returns False if the answer repeats the stored answer. Raises FspiopError if this answer is not allowed.
+    If the answer repeats the stored answer, returns False. Raises FspiopError if this answer is not allowed.
     """
     is_by_payee = command.sender_id == seen.payee.id
     if command.state is State.ACCEPTED and not is_by_payee:

@@ -84,18 +84,18 @@ def alias_of_request(side: str) -> models.Func:
 
 
 def requested_amount() -> models.Func:
-    """Returns the ten-thousandths that a quote or a request to pay asks for (see the migration)."""
+    """Returns the amount, in ten-thousandths, that a quote or a request to pay asks for (see the migration)."""
     return models.Func(models.F("request"), function="quotes_amount", output_field=models.BigIntegerField())
 
 
 def requested_currency() -> models.Func:
-    """Returns the currency of `requested_amount`."""
+    """Returns the currency of the requested amount."""
     return models.Func(models.F("request"), function="quotes_currency", output_field=models.CharField())
 
 
 def _sweep(what: str) -> models.Index:
-    """Returns an index for the periodic task that finds unanswered requests payer by payer. Few requests are unanswered
-    at any time."""
+    """Returns an index for the periodic task that finds unanswered requests payer by payer. At any time, only few
+    requests are unanswered."""
     fields = ["payer", "expires_at", "created_at"]
     return models.Index(fields=fields, condition=Q(state="PENDING"), name=f"{what}_pending_by_payer")
 
@@ -165,7 +165,7 @@ class BulkQuote(JudgedAgreement):
 
 
 class FxQuote(JudgedAgreement):
-    """An FX quote: a request for the terms of a conversion. In an FX quote, the columns `payer` and `payee` contain the
+    """An FX quote: a request for the terms of a conversion. In this table, the columns `payer` and `payee` contain the
     initiating DFSP and the FXP."""
 
     resource = "fxQuotes"
@@ -190,7 +190,7 @@ class FxQuote(JudgedAgreement):
 
 
 class TransactionRequest(Agreement):
-    """A request to pay, from a payee DFSP to a payer DFSP. The row contains the payer DFSP's latest answer to the
+    """A request to pay, from a payee DFSP to a payer DFSP. The row also contains the payer DFSP's latest answer to the
     request to pay."""
 
     class State(models.TextChoices):
@@ -235,13 +235,13 @@ class TransactionRequest(Agreement):
     def order_of(cls, transaction_request_id: str) -> str:
         """Returns the subject of the messages about a request to pay.
 
-        Messages about a request to pay never wait for messages about a transfer with an equal id.
+        Messages about a request to pay never wait for messages about a transfer with the same id.
         """
         return f"{cls.resource}/{transaction_request_id}"
 
 
 class Question(models.Model):
-    """A GET that one DFSP sent to another DFSP through the hub. Such a question waits until its answer arrives or is
+    """A GET that one DFSP sent to another DFSP through the hub. A question waits until its answer arrives or is
     overdue.
 
     The hub keeps a question for some time after its end, because the answer can be late or repeated.

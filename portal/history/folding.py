@@ -32,8 +32,8 @@ def fold(*, for_s: float = _FOR_S, most: int = _MOST) -> int:
 
     One transaction counts at most `most` rows.
 
-    An error about one source does not stop the others. Two runs at the same time do not count anything twice: the
-    second run leaves out a source that the first run is counting.
+    If an error occurs for one source, the other sources continue. If two runs happen at the same time, they count
+    nothing twice: the second run leaves out a source that the first run is counting.
     """
     return isolating_batches.each(
         *(_run(source, for_s=for_s, most=most) for source in TABLES),
@@ -59,13 +59,15 @@ def _repeat(work: Any, *, for_s: float) -> int:
 
 
 def horizon() -> datetime:
-    """Returns a time. Every row that arrived before this time is visible, or its transaction was rolled back."""
+    """Returns a time. Every row that arrived before the returned time is visible, or its transaction was rolled
+    back."""
     found: datetime = run(_HORIZON, [HORIZON_S])[0]
     return found
 
 
 def locked_mark(source: str) -> HistoryMark | None:
-    """Locks and returns how far the history has read a source. Returns None if another process reads it now."""
+    """Locks a source, and returns how far the history has read it. Returns None if another process is reading the
+    source."""
     with connection.cursor() as cursor:
         cursor.execute(_TIMEOUT)
     HistoryMark.objects.bulk_create(
@@ -76,7 +78,7 @@ def locked_mark(source: str) -> HistoryMark | None:
 
 @transaction.atomic(durable=True)
 def _fold_arrived(source: Source, most: int) -> bool:
-    """Counts the next slice. Returns whether there may be another."""
+    """Counts the next slice. Returns whether there may be another slice."""
     mark = locked_mark(source.name)
     if mark is None:
         return False
@@ -92,7 +94,8 @@ def _fold_arrived(source: Source, most: int) -> bool:
 
 @transaction.atomic(durable=True)
 def _fold_open(source: Source, most: int) -> bool:
-    """Counts the rows that have ended since the history read them. Returns whether there are further rows."""
+    """Counts the rows that had not ended when the history read them, and have ended since then. Returns whether there
+    are more rows."""
     mark = locked_mark(source.name)
     if mark is None:
         return False

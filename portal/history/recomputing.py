@@ -1,4 +1,4 @@
-"""Computes the history once more from the ledger, to compare it with the stored rows or to replace them."""
+"""Computes the history again from the ledger, to compare it with the stored rows or to replace these rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Busy(Exception):
-    """Raised if another process changes the history now."""
+    """Raised if another process is changing the history."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A period in which the stored row and the ledger differ. A figure is None if there is no row."""
+    """A period in which the stored row and the ledger differ. A figure is None if its row does not exist."""
 
     source: str
     period: str
@@ -33,7 +33,7 @@ class Difference:
 
 
 def compare(*, most: int = 1000) -> tuple[int, list[Difference]]:
-    """Returns the number of stored rows, and the differences between these rows and the ledger."""
+    """Returns how many rows are stored, and how these rows differ from the ledger."""
     found: list[Difference] = []
     for source in TABLES:
         with transaction.atomic():
@@ -48,9 +48,9 @@ def compare(*, most: int = 1000) -> tuple[int, list[Difference]]:
 
 
 def rebuild() -> int:
-    """Replaces the rows of the history. Returns the number of rows.
+    """Replaces the rows of the history. Returns the number of new rows.
 
-    Days, weeks and months begin in the time zone of the settings from then on.
+    From then on, days, weeks and months begin in the time zone of the settings.
     """
     zone = settings.HISTORY_TIME_ZONE
     for source in (*TABLES, None):
@@ -78,7 +78,7 @@ def _prepared(source: str) -> HistoryMark:
 
 
 def _recompute(source: Source, mark: HistoryMark, zone: str) -> None:
-    """Counts every row up to the mark. The mark is locked, so no other process counts a row meanwhile."""
+    """Counts every row up to the mark. The mark is locked, so no other process counts a row at the same time."""
     horizon = mark.up_to + timedelta(microseconds=1)
     span: dict[str, Any] = {"since": _BEGINNING, "horizon": horizon, "most": _SLICE}
     while (end := run(statements.END_OF_SLICE.format(source), span)[0]) is not None:

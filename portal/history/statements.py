@@ -1,5 +1,5 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""The SQL of the history: which rows of each source count as what, and how they become rows of sums."""
+"""The SQL of the history: how the rows of each source are counted, and how they become rows of sums."""
 
 from dataclasses import dataclass
 
@@ -170,7 +170,7 @@ MAKE_RECOMPUTED = (
 
 
 def recompute_slice(source: Source) -> str:
-    """Returns the SQL that counts a slice once more. It leaves out the rows that still wait in `HistoryOpen`."""
+    """Returns the SQL that counts a slice again. It leaves out the rows that still wait in `HistoryOpen`."""
     return f"""
         WITH slice AS (SELECT * FROM {source.table} t
                        WHERE {source.arrived} > %(since)s AND {source.arrived} <= %(end)s AND state <> '{source.live}'

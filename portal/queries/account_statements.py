@@ -67,8 +67,8 @@ class Span:
 
 
 def is_held(account: Account) -> bool:
-    """Returns True if the balance is the participant's money, and False if the balance is money that the participant
-    owes.
+    """Returns True if the balance is the participant's money. Returns False if the balance is money that the
+    participant owes.
     """
     return account.type in _HELD
 
@@ -101,7 +101,7 @@ def span(account: Account, *, since: datetime, until: datetime) -> Span:
 
 
 def latest(found: Span, *, before: int | None, size: int, own: int | None) -> list[Line]:
-    """Returns the span's entries with ids below `before`, with the latest first.
+    """Returns the entries of the span with ids below `before`, the latest first.
 
     Each entry contains the balance after this entry.
     """

@@ -29,7 +29,7 @@ LAST = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums of an account's entries with ids below `before`. To include all entries, pass the last id + 1 as
+    """The sums of an account's entries with ids below `before`. To include all entries, pass the last id plus 1 as
     `before`."""
 
     debits: int
@@ -191,9 +191,9 @@ _CLOSE = f"""
 def mark(*, most: int = 500) -> int:
     """Stores the sums of at most `most` blocks in which no new entry can appear. Returns the number of blocks.
 
-    The sums of a block include the sums of all earlier blocks, so the function stops at a failing block. Until a later
-    run succeeds, the hub reads the entries of the failing block and of all later blocks directly. Two concurrent calls
-    compute equal sums, so the second call writes nothing.
+    The sums of a block include the sums of all earlier blocks. So if a block fails, the function stops. Until a later
+    run is successful, the hub reads the entries of the failing block and of all later blocks directly. If two calls run
+    at the same time, they compute equal sums, so the second call writes nothing.
     """
     end = min((store.surely_seen() + 1) // SIZE, _first_unmarked() + most)
     find = partial(_unmarked, end)

@@ -57,7 +57,7 @@ def latest(wish: Wish, *, before: Key | None, size: int) -> Found[FxTransfer]:
 def latest_terms(wish: Wish, *, before: Key | None, size: int) -> Found[FxQuote]:
     """Returns matching FX quotes, with the latest first.
 
-    A searched id can be the id of a quote, a conversion or a transfer.
+    The id in a search is the id of a quote, a conversion or a transfer.
     """
     rows = FxQuote.objects.annotate(received_at=F("created_at")).select_related("payer", "payee")
     rows = rows.defer("request", "request_headers", "response", "response_headers", "rule_facts")
@@ -84,7 +84,8 @@ def _latest(rows: "QuerySet[T]", wish: Wish, sides: tuple[str, str], before: Key
 
 
 def visible(dfsp_id: int | None) -> "QuerySet[FxTransfer]":
-    """Returns all conversions. For a participant, returns only the conversions that it requested or carries out."""
+    """Returns all conversions. For a participant, returns only the conversions that the participant requested or
+    carries out."""
     found = FxTransfer.objects.select_related("initiator")
     return found if dfsp_id is None else found.filter(Q(initiator_id=dfsp_id) | Q(fxp_id=dfsp_id))
 

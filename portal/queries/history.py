@@ -1,8 +1,8 @@
 # ruff: noqa: S608 (statements are put together from constants)
 """Reads the history of payments: figures by period, and their division by bank, pair, currency, use case or reason.
 
-Reads only the rows of sums (`portal.history`), so the cost of a page depends on the periods and the banks shown, and
-not on the number of payments.
+Reads only the rows of sums (`portal.history`). So the cost of a page depends on how many periods and banks it shows,
+and not on the number of payments.
 """
 
 from collections import Counter
@@ -59,7 +59,7 @@ class Figures:
 
     @property
     def amounts(self) -> list[tuple[str, int]]:
-        """Returns the currencies with a value, and the values."""
+        """Returns the currencies that have a value, with these values."""
         return sorted((currency, value) for currency, value in self.values.items() if value)
 
     @property
@@ -67,7 +67,7 @@ class Figures:
         return round(100 * self.succeeded / self.ended, 2) if self.ended else None
 
     def percentile(self, leg: str, share: float) -> float | None:
-        """Returns a percentile of the leg's durations in seconds. It is wrong by at most 9.1 per cent."""
+        """Returns a percentile of the leg's durations in seconds. The percentile is wrong by at most 9.1 per cent."""
         return percentile(self.buckets.get(leg, {}), share)
 
     @property
@@ -105,7 +105,8 @@ def time_zone() -> ZoneInfo:
 
 
 def starts(grain: str, *, until: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Returns the beginnings of the periods up to the one that contains `until`, and the end of the last one."""
+    """Returns the beginnings of the periods, up to the period that contains `until`. Also returns the end of the last
+    period."""
     begin = _beginning(grain, until.astimezone(zone))
     found = [_after(grain, begin, zone), begin]
     while len(found) <= PERIODS[grain]:
@@ -173,9 +174,9 @@ def _divided(columns: Sequence[str], most: int) -> str:
 
 
 def _sums(columns: Sequence[str], most: int) -> str:
-    """Returns the SQL of the figures without durations, which reads each row once.
+    """Returns the SQL for the figures without durations. This SQL reads each row once.
 
-    A scheme has far more pairs than DFSPs, so reading the durations of all pairs would take too long.
+    A scheme has far more pairs than DFSPs, so it would take too long to read the durations of all pairs.
     """
     keys = ", ".join(columns)
     return f"""
@@ -189,12 +190,12 @@ def _sums(columns: Sequence[str], most: int) -> str:
 
 
 def has_durations(wish: Wish, by: str) -> bool:
-    """Returns whether `divided` reads durations: for pairs only of a chosen DFSP."""
+    """Returns whether `divided` reads durations. For pairs, it reads them only if a DFSP is chosen."""
     return by != "pair" or wish.payer_id != ALL or wish.payee_id != ALL
 
 
 def series(wish: Wish) -> list[Period]:
-    """Returns the figures of each period, with the oldest first. Periods without payments have zeros."""
+    """Returns the figures of each period, the oldest first. Periods without payments have zeros."""
     found = {at: Period(at=at, end=end) for at, end in zip(wish.starts, wish.starts[1:], strict=False)}
     for source, at, *figures in _rows(_SERIES, wish, scope=wish.scope):
         if at in found:
@@ -205,7 +206,7 @@ def series(wish: Wish) -> list[Period]:
 def divided(wish: Wish, by: str, *, most: int = MOST_LINES) -> list[Line]:
     """Returns the figures of all periods together by bank, pair, currency or use case.
 
-    Returns at most `most` lines, with the most payments first.
+    Returns at most `most` lines. The line with the most payments comes first.
     """
     columns, scope = DIVISIONS[by]
     found: dict[tuple[Any, ...], Line] = {}
@@ -218,7 +219,8 @@ def divided(wish: Wish, by: str, *, most: int = MOST_LINES) -> list[Line]:
 
 
 def counterparties(participant_id: int) -> set[int]:
-    """Returns the ids of the participants that this participant has sent payments to or received payments from."""
+    """Returns the ids of the participants to which this participant has sent payments, or from which it has received
+    payments."""
     pairs = HistoryRow.objects.filter(source="transfer", grain="month", scope=PAYER + PAYEE)
     sides = [("payer_id", "payee_id"), ("payee_id", "payer_id")]
     found = (pairs.filter(**{own: participant_id}).values_list(other, flat=True).distinct() for own, other in sides)

@@ -1,6 +1,6 @@
 """Reads pages of long tables in the order of arrival, by an index and with a limit.
 
-Some conditions have no index (an amount, a rare error). With a condition without an index, a search reads at most MOST
+Some conditions have no index, such as an amount or a rare error. With such a condition, a search reads at most MOST
 rows, and returns the arrival time at which it stopped. The cost of a page does not depend on the length of the table.
 The table needs no additional index.
 """
@@ -32,7 +32,7 @@ class Found(Generic[T]):
 
 
 def key_of(row: Model) -> Key:
-    """Returns the key of a row. A row that was found by a row of another table has the key of that other row."""
+    """Returns the key of a row. If a row was found by a row of another table, it has the key of that other row."""
     found: Key | None = getattr(row, "found_by", None)
     return found or (row.received_at, row.pk)  # type: ignore[attr-defined]
 
@@ -67,7 +67,7 @@ class Source(Generic[T]):
 
 
 def merged(sources: "Sequence[Source[T]]", *, before: Key | None, size: int) -> Found[T]:
-    """Returns the same as `latest` for sources that have conditions of their own, or that are different tables."""
+    """Returns the same as `latest`, for sources that have their own conditions or are different tables."""
     found: list[T] = []
     stops: list[datetime] = []
     for source in sources:

@@ -1,4 +1,4 @@
-"""How much of its limit each position used in each of the last minutes. A tick stores the figures."""
+"""How much of its limit each position used in each of the last minutes. A tick stores these figures each minute."""
 
 from hub.sql_execution import execute
 from portal.queries import positions
@@ -27,7 +27,7 @@ def store() -> int:
 
 
 def latest(account_ids: list[int]) -> dict[int, dict[int, int]]:
-    """Returns the percentages of these accounts, by account and by the minute's start in seconds."""
+    """Returns the percentages for these accounts, by account and by the start of the minute in seconds."""
     found: dict[int, dict[int, int]] = {account_id: {} for account_id in account_ids}
     for account_id, minute, percent in execute(_READ, [MINUTES, account_ids]):
         found[account_id][minute] = percent

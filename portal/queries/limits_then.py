@@ -1,7 +1,7 @@
 """Computes a payer DFSP's position and cap at the time of a refused transfer, from the stored entries and transfers.
 
-The hub does not store these figures with a refusal. Requests of one moment can be in another order than the stored
-times show, so the figures can differ by payments of the same moment.
+The hub does not store these figures with a refusal. Perhaps the hub decided requests of one moment in another order
+than the stored times show. So the figures can be wrong by payments of the same moment.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,8 @@ class LimitsThen:
 
 
 def at_refusal(transfer: Transfer) -> LimitsThen | None:
-    """Returns the payer DFSP's figures, or None if another participant pays (an FXP) or there is no account."""
+    """Returns the payer DFSP's figures. Returns None if another participant (an FXP) pays, or if there is no
+    account."""
     if transfer.payer_conversion_id is not None:
         return None
     accounts = {
@@ -74,7 +75,8 @@ def _reserved(account: Account, transfer: Transfer) -> int:
 
 
 def _cap(account: Account, name: str, at: datetime) -> int | None:
-    """Returns the cap at this time: the value before the next change, or the present cap."""
+    """Returns the cap that applied at this time: the value before the next change, or the present cap if no change came
+    later."""
     changes = AuditEntry.objects.filter(
         subject=name, action="ndc_changed", at__gt=at, after__currency=account.currency
     ).order_by("id")
@@ -83,7 +85,7 @@ def _cap(account: Account, name: str, at: datetime) -> int | None:
 
 
 def _cover(account: Account | None, at: datetime) -> int | None:
-    """Returns the money in the settlement account, or None if an amount of it was ever on hold for a settlement."""
+    """Returns the money in the settlement account. Returns None if a part of it was ever on hold for a settlement."""
     if account is None or CoverHold.objects.filter(account=account, created_at__lte=at).exists():
         return None
     return -_posted(account, at)

@@ -100,5 +100,5 @@ def _unsettled(left: Left) -> list[Obstacle]:
 
 
 def current_of(steps: list[Step]) -> int:
-    """Returns the index of the first open step, or the number of steps if all steps are done."""
+    """Returns the index of the first step that is not done, or the number of steps if all steps are done."""
     return next((number for number, step in enumerate(steps) if not step.is_done), len(steps))

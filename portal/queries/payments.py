@@ -1,7 +1,7 @@
 """Finds payments and attempts at payments by what people know: a number, an amount, a time, a DFSP, an id.
 
-An attempt is a lookup, a quote or a request to pay without a transfer. The search by a number reads the number's
-quotes. Every other search reads several tables, each by an index, and merges their rows by time.
+An attempt is a lookup, a quote or a request to pay that has no transfer. A search by a number reads the quotes with
+this number. Every other search reads several tables, each by an index, and merges their rows by time.
 """
 
 import hashlib
@@ -63,7 +63,8 @@ class Sought:
     def reads_open_quotes(self) -> bool:
         """Returns whether the search also reads accepted quotes without a transfer.
 
-        Without a number or an amount, it reads them only for a short time, because no index finds them.
+        If the search has no number and no amount, it reads these quotes only for a short period, because no index finds
+        them.
         """
         if self.identifier or self.amount is not None:
             return True
@@ -72,7 +73,7 @@ class Sought:
 
 @dataclass(slots=True)
 class Lookup:
-    """A lookup of a number: the message to the DFSP that was asked, and the answer.
+    """A lookup of a number: the message to the DFSP to which the hub sent the lookup, and the answer.
 
     `asked` is empty if the hub refused the lookup, or could not deliver it.
     """
@@ -106,7 +107,8 @@ def latest(sought: Sought, *, before: Key | None, size: int) -> "Found[Any]":
 
 
 def with_id(any_id: str, *, own: int | None) -> list[Any]:
-    """Returns the transfers, the quotes without a transfer and the requests to pay with this id, in any case."""
+    """Returns the transfers, the quotes without a transfer and the requests to pay with this id. Capital and small
+    letters are equal."""
     ids = spellings_of_id(any_id)
     found: list[Any] = list(transfers.with_id(any_id, Wish(own=own), before=None, size=_MOST_ITEMS).rows)
     if not found:
@@ -118,7 +120,7 @@ def with_id(any_id: str, *, own: int | None) -> list[Any]:
 
 
 def _sources(sought: Sought) -> "Iterator[Source[Any]]":
-    """Yields the tables to read. Each has the conditions that an index finds, and the other conditions."""
+    """Yields the tables to read. Each table has the conditions that an index serves, and the other conditions."""
     if Kind.TRANSFER in sought.kinds:
         wish = _wish(sought)
         for rows in wish.sources():
@@ -191,7 +193,7 @@ def _requests() -> "QuerySet[Any]":
 
 
 def _asked(rows: "QuerySet[Any]") -> "QuerySet[Any]":
-    """Adds the requested amount and its currency, and the time under the name of a transfer's time."""
+    """Adds the requested amount and its currency. Also adds the time, under the same name as the time of a transfer."""
     return rows.select_related("payer", "payee").annotate(
         received_at=F("created_at"), asked=requested_amount(), asked_currency=requested_currency()
     )
@@ -207,8 +209,8 @@ def _own(rows: "QuerySet[Any]", own: int | None) -> "QuerySet[Any]":
 def _of_identifier(sought: Sought, *, before: Key | None, size: int) -> "Found[Any]":
     """Returns the payments and attempts of a party.
 
-    The rows of quotes and their transfers decide where a page ends. Requests to pay and lookups of the same time are
-    added.
+    The rows of quotes and their transfers decide where the page ends. The page also has the requests to pay and the
+    lookups of the same time.
     """
     spellings = spellings_of_identifier(sought.identifier)
     first, found, left = before, list[Any](), _MOST_QUOTES
@@ -263,7 +265,7 @@ def _matching(agreed: Sequence[quote_queries.Agreed], sought: Sought) -> list[An
 
 
 def _requests_of(spellings: Collection[str], sought: Sought, *, before: Key | None) -> list[Any]:
-    """Returns the latest requests to pay of a party, which are more than a page has."""
+    """Returns the latest requests to pay of a party: more of them than a page has rows."""
     if Kind.REQUEST not in sought.kinds:
         return []
     rows = _within(_requests().filter(_sides(sought)), sought)
@@ -284,9 +286,9 @@ def _requests_of(spellings: Collection[str], sought: Sought, *, before: Key | No
 def _lookups_of(
     spellings: Collection[str], sought: Sought, agreed: Sequence[quote_queries.Agreed], *, before: Key | None
 ) -> tuple[list[Lookup], Key | None]:
-    """Returns the lookups of a number that no quote of the same DFSP followed.
+    """Returns the lookups of a number after which the same DFSP sent no quote.
 
-    If there are earlier lookups that were not read, also returns the key at which the reading stopped.
+    If some earlier lookups were not read, also returns the key at which the reading stopped.
     """
     if Kind.LOOKUP not in sought.kinds or sought.amount is not None or sought.payee is not None:
         return [], None
@@ -313,7 +315,7 @@ def _lookups(
 ) -> tuple[list[Lookup], Key | None]:
     """Returns the lookups of a number by these DFSPs.
 
-    The hub stores only a digest of the number and the DFSP's name, so the search computes the digest for each DFSP.
+    The hub stores only a digest of the number and the DFSP's name. So the search computes this digest for each DFSP.
     """
     paths = [
         path_of("parties", id_type, identifier)

@@ -55,7 +55,7 @@ class Minute:
 
     @property
     def has_ended(self) -> bool:
-        """Whether all payments of this minute have ended, so that its figures cannot change any more."""
+        """Whether all payments of this minute have ended, so that the figures of the minute cannot change any more."""
         return self.arrived == self.committed + self.aborted
 
 

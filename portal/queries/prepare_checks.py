@@ -1,11 +1,11 @@
 """Lists the hub's checks that a prepare passed, and the check that failed.
 
-The stored rows are the only source.
+The list uses only the stored rows.
 
 The hub stores the rule that refused a transfer. A reserved transfer passed all checks. The hub always makes the checks
 in the same order (`ledger.decide.PREPARE_IS_REFUSED_BY`). So a refused transfer passed all checks before the check that
-refused it. The hub did not make the later checks. The list does not show the position and the limits at that time,
-because the hub does not store these values.
+refused it. The hub did not make the checks after that check. The list does not show the position and the limits at that
+time, because the hub does not store these values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,9 +31,9 @@ class _Told(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Check:
-    """A condition of a prepare. One rule checks this condition, or several successive rules check it.
+    """A condition of a prepare. One rule or several successive rules check this condition.
 
-    Two different checks are never equal.
+    Two different checks never compare as equal.
     """
 
     text: Promise
@@ -95,7 +95,7 @@ class Applied:
 def to_prepare(transfer: Transfer, *, was_reserved: bool) -> list[Applied]:
     """Returns the checks of a prepare in order, up to the check that refused the prepare.
 
-    Returns no checks for an item of a bulk, because the hub checks the bulk instead.
+    For an item of a bulk, returns no checks, because the hub checks the bulk instead.
     """
     if transfer.bulk_id is not None:
         return []

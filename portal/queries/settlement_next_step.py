@@ -1,4 +1,4 @@
-"""Finds the next step of a settlement, whether the step is late, and what differs from the bank's statement."""
+"""Finds the next step of a settlement. Also finds whether this step is late, and how the bank's statement differs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Reads the entries of each step of a settlement, and whether each entry is posted already."""
+"""Reads the entries of each step of a settlement. For each entry, reads whether it has been posted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

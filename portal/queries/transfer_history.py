@@ -103,7 +103,7 @@ def _settlements_of(entries: Sequence[Entry]) -> list[Settlement]:
 
 
 def looked_up(quote: Quote | None, lookup: "Lookup | None") -> Iterator[Moment]:
-    """Yields the lookup of the payee and the lookup's result, if the lookup was shortly before the quote."""
+    """If the lookup of the payee was shortly before the quote, yields the lookup and its result."""
     if quote is None or lookup is None:
         return
     note = ""
@@ -127,7 +127,8 @@ def _of_lookup(done: Delivery, title: str, note: str, quote: Quote) -> Moment:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """The lookup that a quote followed. `others` is the number of other lookups without a quote at that time."""
+    """The lookup after which the payer DFSP sent a quote. `others` is the number of other lookups without a quote at
+    that time."""
 
     answer: Delivery
     request: Delivery | None
@@ -137,8 +138,9 @@ class Lookup:
 def lookup_of(quote: Quote) -> Lookup | None:
     """Returns the lookup of the payee before this quote.
 
-    Messages of lookups have no id. So customers of one payer DFSP who pay the same payee at the same time are told
-    apart by the order of messages: each quote belongs to the latest earlier lookup that no other quote followed.
+    Messages of lookups have no id. Several customers of one payer DFSP can pay the same payee at the same time. So the
+    order of the messages tells them apart: each quote belongs to the latest earlier lookup that no other quote
+    followed.
     """
     subject, span = _subject_of_lookup(quote), (quote.created_at - _LOOKUP_BEFORE, quote.created_at)
     if subject is None:
@@ -165,7 +167,8 @@ def lookup_of(quote: Quote) -> Lookup | None:
 
 
 def _quoted_before(quote: Quote) -> list[datetime]:
-    """Returns the times of the payer DFSP's other quotes for the same payee in the time of a lookup."""
+    """Returns the times of the payer DFSP's other quotes for the same payee, in the period in which a lookup can belong
+    to this quote."""
     span = (quote.created_at - _LOOKUP_BEFORE, quote.created_at)
     same = Quote.objects.alias(alias=alias_of("payee")).filter(payer_id=quote.payer_id, created_at__range=span)
     identifier = Quote.objects.filter(pk=quote.pk).values(alias=alias_of("payee"))
@@ -183,7 +186,7 @@ def _subject_of_lookup(quote: Quote) -> str | None:
 
 
 def _quote_of(transfer: Transfer) -> Quote | None:
-    """Returns the quote named in the ILP packet.
+    """Returns the quote that the ILP packet names.
 
     If the packet names no quote, returns the quote whose transaction has the packet's transaction ID.
     """
@@ -246,7 +249,7 @@ def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
 def told(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[Moment]:
     """Yields the delivered callbacks about these subjects.
 
-    Also yields callbacks to `parties` that wait, and callbacks whose delivery the hub has given up.
+    Also yields callbacks to `parties` that still wait, and callbacks that the hub has given up.
     """
     yield from _accepted(_delivered(subjects))
     yield from _waiting(subjects, parties)

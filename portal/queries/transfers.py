@@ -54,7 +54,7 @@ class Wish:
         return [rows.filter(payer_id=whose), rows.filter(payee_id=whose).exclude(payer_id=whose)]
 
     def rows(self) -> "QuerySet[Transfer]":
-        """Returns one query for all matching transfers, for a search that knows which few rows to read."""
+        """Returns one query for all matching transfers. It is for a search that already knows the few rows to read."""
         rows = visible(self.own).filter(self.condition())
         if self.since is not None:
             rows = rows.filter(received_at__gte=self.since)
@@ -117,7 +117,8 @@ def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
 
 
 def with_id(any_id: str, wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
-    """Returns the matching transfers for the id of a transfer, a bulk, a conversion or a quote, in any case."""
+    """Returns the matching transfers for the id of a transfer, a bulk, a conversion or a quote. Capital and small
+    letters are equal."""
     ids = spellings_of_id(any_id)
     named = ids | set(FxTransfer.objects.filter(pk__in=ids).values_list("determining_transfer_id", flat=True))
     named |= quotes.transfers_converted_by(ids)
@@ -129,7 +130,7 @@ def with_id(any_id: str, wish: Wish, *, before: Key | None, size: int) -> Found[
 
 
 def of_identifier(identifier: str, wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
-    """Returns the matching transfers whose quotes have this identifier as payer or payee, with the latest quote first.
+    """Returns the matching transfers whose quotes have this identifier as payer or payee. The latest quote comes first.
 
     The search reads the identifier's quotes, and stops after `_MOST_QUOTES` quotes.
     """

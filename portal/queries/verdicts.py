@@ -1,5 +1,5 @@
-"""The verdict about a payment or an attempt, in words and numbers: the outcome, its cause, the time of each step, and
-the customers.
+"""The verdict about a payment or an attempt, in words and numbers. It has the outcome, its cause, the time of each
+step, and the customers.
 """
 
 import json
@@ -67,7 +67,7 @@ _ENDS = {
 
 
 def of_transfer(transfer: Transfer, story: Story, *, hold: HeldTransfer | None, sees_limits: bool) -> Verdict:
-    """Returns the verdict about a transfer. With `sees_limits`, it has the payer DFSP's cap and position."""
+    """Returns the verdict about a transfer. With `sees_limits`, the verdict has the payer DFSP's cap and position."""
     names = {"payer": transfer.payer.name, "payee": transfer.payee_name}
     amount = f"{money(transfer.amount, transfer.currency)} {transfer.currency}"
     if transfer.state == "COMMITTED":
@@ -254,7 +254,8 @@ def _add_people(found: Verdict, agreement: Quote | TransactionRequest | None) ->
 
 
 def _customer(body: Mapping[str, Any], side: str, dfsp: str) -> Customer | None:
-    """Reads a customer from a message of either form. A request to pay names its payer without `partyIdInfo`."""
+    """Reads a customer from a message in the plain form or in ISO 20022. A request to pay names its payer without
+    `partyIdInfo`."""
     is_payer = side == "payer"
     party = body.get(side)
     if isinstance(party, dict):

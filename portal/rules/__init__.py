@@ -1,1 +1,1 @@
-"""Shows the language of rules to people: sentences, forms, faults and decisions."""
+"""Shows the rules, and the language in which they are written, to people: sentences, forms, faults and decisions."""

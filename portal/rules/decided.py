@@ -46,7 +46,7 @@ class JudgedRule:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A decision at one gate. The rules that fired come first."""
+    """A decision at one of the gates. The rules that fired come first."""
 
     decision: Decision
     gate: Any
@@ -107,7 +107,8 @@ def shown_readings(readings: Iterable[Mapping[str, Any]]) -> list[Shown]:
 def _not_fired(decision: Decision, fired: set[str]) -> list[JudgedRule]:
     """Returns the rules that did not fire. Evaluates these rules again with the stored facts and the stored counters.
 
-    If a cheaper condition decided first, the decision did not read the counter, and the counter's value is unknown.
+    If a cheaper condition decided the rule first, the decision did not read the counter, so the value of the counter is
+    unknown.
     """
     if decision.facts is None or decision.version is None or decision.gate not in sentences.GATES:
         return []

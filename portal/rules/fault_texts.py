@@ -1,4 +1,4 @@
-"""The faults of a rule set in the visitor's language, by their code."""
+"""The faults of a rule set, in the visitor's language. The code of the fault selects the text."""
 
 from collections.abc import Mapping
 

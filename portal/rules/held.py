@@ -1,4 +1,4 @@
-"""Held transfers. Each has the rules that hold the transfer, and the open requests about the transfer."""
+"""Held transfers. Each held transfer has the rules that hold it, and the open requests about it."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

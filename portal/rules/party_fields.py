@@ -56,7 +56,7 @@ class PartySearch(Search):
 
 
 def key_of(id_type: str, identifier: str, sub_id: str = "") -> int:
-    """Returns the key of a party. Raises ValueError with the fault if the identifier is not valid for any party."""
+    """Returns the key of a party. If the identifier is not valid for any party, raises ValueError with the fault."""
     identifier = identifier.strip()
     if id_type == "MSISDN":
         try:

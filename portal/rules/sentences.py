@@ -199,7 +199,7 @@ def fact_text(fact: str, *, window_s: int = 0, key: str = "") -> str:
 
 
 def operator_text(unit: str, operator: str, threshold: Any, *, currency: str = "") -> str:
-    """Returns the comparison of a condition in words, for a fact of this unit."""
+    """Returns the comparison of a condition in words. The fact has this unit."""
     return str(_OPERATORS[operator]) % {"value": value_text(unit, threshold, currency=currency)}
 
 
@@ -227,7 +227,7 @@ def _clock(minutes: int) -> str:
 
 
 def duration(seconds: int) -> str:
-    """Returns an exact duration in the largest possible unit: 24 h, 90 min, 7 d."""
+    """Returns an exact duration in the largest unit that fits: 24 h, 90 min, 7 d."""
     if seconds == 0:
         return "0 s"
     sizes = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))

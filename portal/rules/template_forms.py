@@ -1,4 +1,4 @@
-"""The forms for common rules, built from the templates of the language."""
+"""The forms for common rules. They are built from the templates of the language of rules."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -86,7 +86,8 @@ class NewRule(forms.Form):
         self.order_fields([*common, *(name for name in self.fields if name not in {*common, "mode", "on_missing"})])
 
     def rules(self) -> list[dict[str, Any]] | None:
-        """Returns the rules of a valid form. If the template refuses the values, adds the error and returns None."""
+        """Returns the rules of a valid form. If the template refuses the values, the function adds the error and
+        returns None."""
         said = self.cleaned_data
         values = {name: said[name] for name in ("id", "title", "mode", "on_missing")}
         for parameter in self.template.parameters:

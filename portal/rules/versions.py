@@ -18,7 +18,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A version with its state. The state comes from an activation or from an open request."""
+    """A version, with its state. The state comes from an activation or from an open request."""
 
     version: RuleSetVersion
     state: str
@@ -56,7 +56,7 @@ def _listed(
 
 
 def open_requests() -> list[Approval]:
-    """Returns the open requests for activations, with the latest last."""
+    """Returns the open requests for activations, the latest last."""
     found = Approval.objects.filter(kind="activate_rules", state=Approval.State.PENDING, expires_at__gt=timezone.now())
     return list(found.select_related("maker", "holder").order_by("pk"))
 
@@ -92,7 +92,7 @@ def _by_id(rules: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
 
 
 def with_rules(content: Document, rules: Sequence[Document]) -> Document:
-    """Returns the document with these rules after the document's own rules."""
+    """Returns the document with its own rules and then these rules."""
     return {**content, "rules": [*content["rules"], *rules]}
 
 
@@ -103,7 +103,7 @@ def with_rule(content: Document, rule_id: str, change: Callable[[Document], Docu
 
 
 def save(content: Document, *, actor: str) -> RuleSetVersion:
-    """Stores the document as a version. Raises RuleSetRefused with every fault."""
+    """Stores the document as a version. If the document has faults, raises RuleSetRefused with every fault."""
     return services.create(content, actor=actor)
 
 

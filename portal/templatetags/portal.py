@@ -101,13 +101,13 @@ def recorded(value: Any, name: str) -> SafeString | str:
 
 @register.filter
 def recorded_name(name: str) -> str:
-    """Returns the label of a name in the audit trail."""
+    """Returns the label for a name in the audit trail."""
     return records.label_of(name)
 
 
 @register.filter
 def has_parts(value: Any) -> bool:
-    """Returns whether a value of the audit trail has values of its own."""
+    """Returns whether a value in the audit trail consists of further values."""
     return records.is_complex(value)
 
 
@@ -155,7 +155,7 @@ def said(value: Any) -> Any:
 
 @register.filter
 def whole(number: Any) -> str:
-    """Formats a whole number with the marks between thousands of the visitor's language."""
+    """Formats a whole number. The marks between thousands follow the visitor's language."""
     return "–" if number is None else formats.number_format(int(number), use_l10n=True, force_grouping=True)
 
 
@@ -247,7 +247,7 @@ def credential_kind(credential: Credential) -> str:
 def validity(credential: Credential) -> SafeString:
     """Returns a badge for a credential's validity.
 
-    Warns before the end of the validity, while the credential can still be replaced.
+    The badge warns before the end of the validity, while the credential can still be replaced.
     """
     now = timezone.now()
     left = credential.valid_until - now
@@ -297,7 +297,7 @@ def icon(name: str) -> SafeString:
 
 @register.filter
 def percent(part: Any, whole: Any) -> int:
-    """Returns the part as a percentage of the whole, from 0 to 100."""
+    """Returns a part as a percentage of the whole, from 0 to 100."""
     if not whole or part is None:
         return 0
     return max(0, min(100, int(int(part) * 100 // int(whole))))

@@ -32,7 +32,7 @@ class Days(Search):
 
     @classmethod
     def asked(cls, request: HttpRequest) -> "Days":
-        """Returns the days in the page's address. If the address has no days, returns the last week."""
+        """Returns the days that the page's address names. If the address has no days, returns the last week."""
         today = timezone.localdate()
         usual = {"since": str(today - timedelta(days=_USUAL_DAYS - 1)), "until": str(today)}
         return cls(usual | {name: text for name, text in request.GET.items() if name in usual and text})
@@ -106,7 +106,8 @@ def export(request: HttpRequest, name: str, account_id: int) -> HttpResponse | D
 
 
 def _rows(span: Span, *, own: int | None) -> Iterator[list[tuple[Any, ...]]]:
-    """Yields the opening balance, each entry and the closing balance. A file without a closing balance was cut off."""
+    """Yields the opening balance, each entry and the closing balance. If a file has no closing balance, it was cut
+    off."""
     currency = span.account.currency
     yield [("", "", "OPENING", "", "", "", "", "", _text(span.opening_balance), currency)]
     for lines in account_statements.earliest(span, own=own):

@@ -55,7 +55,8 @@ class AlertSearch(PartySearch):
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Shows the queue, with the latest alert first. A search by identifier finds the party's alerts in every state."""
+    """Shows the queue, with the latest alert first. If the visitor searches by identifier, the page finds the party's
+    alerts in every state."""
     visitor, search = visitor_of(request), AlertSearch(request.GET)
     said = search.said
     found = queries.queue(state=said.get("state") or Alert.State.OPEN)
@@ -197,7 +198,8 @@ def mark(request: HttpRequest, alert_id: int) -> HttpResponse:
 
 
 def stop(request: HttpRequest, alert_id: int) -> HttpResponse:
-    """Requests a kill switch for the alert's party, or for the alert's DFSP if no party is known."""
+    """Requests a kill switch for the party of the alert. If no party is known, requests a kill switch for the DFSP of
+    the alert."""
     alert = _alert(alert_id)
     named: dict[str, Any] = (
         {"kind": KillSwitch.Kind.DFSP.value, "payer_dfsp": alert.dfsp}

@@ -21,7 +21,8 @@ from portal.visitor import Visitor, visitor_of
 
 
 def _visible(visitor: Visitor) -> "QuerySet[Approval]":
-    """Returns the requests that the visitor may see. A participant's users see only requests of their participant."""
+    """Returns the requests that the visitor may see. A participant's users see only the requests of their own
+    participant."""
     found = Approval.objects.select_related("maker", "holder", "checker").prefetch_related("consents__checker")
     return found if visitor.dfsp_id is None else found.filter(maker__profile__participant_id=visitor.dfsp_id)
 
@@ -51,7 +52,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def _shown(visitor: Visitor, approval: Approval, *, with_figures: bool = False) -> dict[str, Any]:
-    """Returns what the pages show. `with_figures` adds the present limits while the request waits."""
+    """Returns the data that the pages show. `with_figures` adds the present limits while the request waits."""
     kind = changes.KINDS[approval.kind]
     assert visitor.user is not None
     is_own = visitor.user.pk in (approval.maker_id, approval.holder_id)
@@ -90,16 +91,16 @@ def approve(request: HttpRequest, approval_id: int) -> HttpResponse:
 
 
 def _said_of(approval: Approval) -> str:
-    """Returns the text about an approval that was just given."""
+    """Returns the text about an approval that a person has just given."""
     if approval.state == Approval.State.PENDING:
         return _("You have approved this request. It takes effect once another person approves it too.")
     return str(changes.KINDS[approval.kind].done or _("Request approved. The change has taken effect."))
 
 
 def approve_several(request: HttpRequest) -> HttpResponse:
-    """Approves the chosen requests of the list one after the other, each in a transaction of its own.
+    """Approves the chosen requests of the list one after the other. Each approval is a separate transaction.
 
-    A request that cannot be approved keeps waiting, and does not stop the others.
+    If a request cannot be approved, it keeps waiting and does not stop the other requests.
     """
     visitor = visitor_of(request)
     chosen = [int(text) for text in request.POST.getlist("request") if _is_number(text)][:_MOST_AT_ONCE]

@@ -55,7 +55,8 @@ def export(request: HttpRequest) -> Download | HttpResponse:
 
 
 def _batches(rows: "QuerySet[Entry]") -> Iterator[list[tuple[Any, ...]]]:
-    """Yields the entries, with the latest first. Batches are small, because the values before and after can be long."""
+    """Yields the entries, with the latest first. The batches are small, because the values before and after can be
+    long."""
     found = list(rows[:_AT_ONCE])
     while found:
         yield [_row(entry) for entry in found]

@@ -1,4 +1,5 @@
-"""The pages of certifications: the list, the form that starts one, and the cases of a run with their messages."""
+"""The pages of certifications: the list, the form that starts a certification, and the cases of a run with their
+messages."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,7 +88,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def of_participant(request: HttpRequest, name: str) -> HttpResponse:
-    """Shows the participant's certifications, and the form that starts one."""
+    """Shows the participant's certifications, and the form that starts another one."""
     participant = Participant.objects.filter(name=name, is_hub=False).first()
     if participant is None:
         raise Http404

@@ -54,7 +54,8 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def create(request: HttpRequest) -> HttpResponse:
-    """Requests a client. The requester receives the client's secret, and can never approve the client's requests."""
+    """Requests a client. The requester receives the client's secret, so the requester can never approve the client's
+    requests."""
     holder = visitor_of(request).name
     return asking(
         request,

@@ -35,7 +35,7 @@ class TermsSearch(Search):
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
     def wish(self, visitor: Visitor) -> Wish:
-        """Returns the conditions from all fields."""
+        """Returns the search conditions from all fields."""
         said = self.said
         return Wish(
             any_id=said.get("id", ""),

@@ -33,7 +33,8 @@ class AliasSearch(Search):
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Finds an alias only if the visitor enters the whole alias. Nobody may browse a list of a country's customers."""
+    """Finds an alias only if the visitor enters the alias completely. Nobody may look through a list of a country's
+    customers."""
     search = AliasSearch(request.GET)
     identifier = search.said.get("identifier")
     found = None
@@ -67,7 +68,7 @@ def _oracle(oracle_id: int) -> Oracle:
 def health(request: HttpRequest, oracle_id: int) -> HttpResponse:
     """Returns the part of the page that shows whether this oracle responds.
 
-    Each process checks an oracle at most once in some seconds.
+    In some seconds, each process checks an oracle at most once.
     """
     oracle = _oracle(oracle_id)
     probe = partial(remote_oracle.probe, oracle)

@@ -1,4 +1,5 @@
-"""Error pages. Paths of pages get HTML. All other paths get the API's error form."""
+"""Error pages. If a path belongs to a page, the error is HTML. For all other paths, the error has the form of the
+API."""
 
 import secrets
 
@@ -36,8 +37,8 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Shows that the request cannot be read. Reads neither session nor database, because the request is refused
-    before them."""
+    """Reports that the request cannot be read. Does not read the session or the database, because the hub refuses the
+    request before them."""
     if not _is_portal(request):
         return errors.bad_request(request, exception)
     return _alone(request, {"status": 400}, status=400)

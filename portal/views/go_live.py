@@ -29,7 +29,8 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def look_up(request: HttpRequest, name: str) -> HttpResponse:
-    """Asks the participant for a test number. Its answer comes a moment later, so the page must be loaded again."""
+    """Sends the participant a lookup of a test number. The participant's answer comes a moment later, so the visitor
+    must load the page again."""
     participant = _onboarding(request, name)
     form = forms.TestNumber(request.POST)
     if not form.is_valid():
@@ -63,7 +64,7 @@ def ask(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _onboarding(request: HttpRequest, name: str) -> Participant:
-    """Returns a participant that is not live yet. Raises 404 for all others."""
+    """Returns a participant that is not live yet. Raises 404 for any other participant."""
     participant = participant_of(request, name)
     if participant.onboarding_since is None:
         raise Http404

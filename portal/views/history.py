@@ -106,7 +106,7 @@ class HistorySearch(Search):
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """The choices of a visitor, and what the page needs to name and link the figures."""
+    """The choices of a visitor, and the data that the page needs to name the figures and to link them."""
 
     search: HistorySearch
     wish: Wish
@@ -117,7 +117,7 @@ class _Shown:
     query: dict[str, str]
 
     def text(self, key: tuple[Any, ...]) -> str:
-        """Returns the name of a bank, a pair, a currency, a use case or a reason."""
+        """Returns the name to show for a bank, a pair, a currency, a use case or a reason."""
         if self.by in ("payer", "payee", "pair"):
             return " → ".join(self._bank(number) for number in key)
         if self.by == "reason":
@@ -128,7 +128,7 @@ class _Shown:
         return _("not sent to a payee") if number == NOBODY else self.names.get(number, str(number))
 
     def payments(self, since: datetime, until: datetime, **further: str) -> str:
-        """Returns the link to the list of these payments. The list's days are in the visitor's time zone."""
+        """Returns the link to the list of these payments. The days of this list are in the visitor's time zone."""
         banks = [self.names.get(number, "") for number in (self.wish.payer_id, self.wish.payee_id) if number > 0]
         others = [name for name in banks if name != self.names.get(self.own or 0)]
         asked = {
@@ -140,7 +140,8 @@ class _Shown:
         return f"{reverse('transfers')}?{urlencode({name: text for name, text in (asked | further).items() if text})}"
 
     def link(self, key: tuple[Any, ...]) -> str:
-        """Returns the link of a line: to its payments for a reason, and otherwise to its own history."""
+        """Returns the link for a line. For a reason, the link leads to its payments, and otherwise to the line's own
+        history."""
         if self.by == "reason":
             return self.payments(self.wish.starts[0], self.wish.starts[-1], error=str(key[0]), state="ABORTED")
         chosen = {self.by: str(key[0])}
@@ -174,7 +175,7 @@ def _shown(request: HttpRequest) -> _Shown:
 
 
 def _usual(visitor: Visitor, wish: Wish) -> str:
-    """Returns the division that a page shows first: the DFSPs on the side that the visitor has not chosen."""
+    """Returns the division that a page shows at first: by the DFSPs on the side that the visitor has not chosen."""
     return "payee" if wish.payer_id != ALL else "payer"
 
 
@@ -286,7 +287,8 @@ _DURATIONS = [f"{leg}{name}Seconds" for leg in history.LEGS for name in ("P50", 
 
 
 def _cells(figures: Figures) -> Iterator[list[Any]]:
-    """Yields the cells of a row of figures, one row for each currency. Durations are of all currencies together."""
+    """Yields the cells for a row of figures. Each currency has its own row. The durations are those of all currencies
+    together."""
     spans = [None if each is None else round(each, 4) for _leg, *both in figures.durations for each in both]
     for currency, value in sorted(figures.values.items()) or [("", 0)]:
         yield [
@@ -314,7 +316,7 @@ def _tables(shown: _Shown) -> Iterator[tuple[str, list[str], list[list[Any]]]]:
 
 
 def export_csv(request: HttpRequest) -> Download:
-    """Returns the table of periods, or with `?table=lines` the table of lines."""
+    """Returns the table of periods, or the table of lines if the address has `?table=lines`."""
     shown = _shown(request)
     name, headings, rows = list(_tables(shown))[request.GET.get("table") == "lines"]
     answer = csv_export.response(request, f"history-{name}.csv", headings, [rows])

@@ -66,7 +66,7 @@ class NewList(forms.Form):
 
 
 def create(request: HttpRequest) -> HttpResponse:
-    """Creates an empty list. Two people decide about the list's content."""
+    """Creates an empty list. Two people decide about the content of the list."""
     form = NewList(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -108,7 +108,8 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _searched(request: HttpRequest, search: Search, subject: str) -> int | None:
-    """Returns the key of the searched party, or None if the search has no party. The audit trail records the search."""
+    """Returns the key of the searched party, or None if the search has no party. The audit trail records each
+    search."""
     said = search.said
     if not said.get("identifier"):
         return None
@@ -134,7 +135,7 @@ class ListFile(AskForm):
     raw = b""
 
     def clean_file(self) -> Any:
-        """Reads the whole file. If the file has a bad line, refuses the file and stores nothing."""
+        """Reads the whole file. If the file has a bad line, the hub refuses the file and stores nothing."""
         file = self.cleaned_data["file"]
         if file.size > party_files.MOST_BYTES:
             raise forms.ValidationError(_("The file is too large."))
@@ -244,7 +245,8 @@ def _facts_of_match(match: NameMatch) -> list[Line]:
 
 
 def markers(request: HttpRequest) -> HttpResponse:
-    """Shows the open appeals and the markers in force. A search by identifier finds all markers of a party."""
+    """Shows the open appeals and the markers in force. If the visitor searches by identifier, the page finds all
+    markers of a party."""
     search = EntrySearch(request.GET)
     key = _searched(request, search, "markers")
     found = filed.in_force() if key is None else filed.of_party(key)
@@ -260,7 +262,7 @@ def markers(request: HttpRequest) -> HttpResponse:
 
 
 def _with_serving(appeals: Iterable[Appeal]) -> list[tuple[Appeal, str]]:
-    """Returns each appeal with the text whether the hub knows that its DFSP serves the party."""
+    """Returns each appeal with a text that states whether the hub knows that the appealing DFSP serves the party."""
     listed = list(appeals)
     serves = filed.serves(listed)
     return [(appeal, str(SERVES[serves[appeal.pk]])) for appeal in listed]
@@ -374,7 +376,7 @@ class NewSwitch(PartyMixin, AskForm):
         return said
 
     def named(self) -> dict[str, Any]:
-        """Returns the object of the kill switch, as the form's fields describe the object."""
+        """Returns the object of the kill switch, as the fields of the form describe it."""
         said = self.cleaned_data
         names = {name: said[name].name for name in ("payer_dfsp", "payee_dfsp") if said.get(name) is not None}
         return names if said.get("party") is None else {**names, "party": said["party"]}

@@ -22,7 +22,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
 def ask(request: HttpRequest, name: str, change: str) -> HttpResponse:
     """Requests the change of the current step, or requests that the off-boarding ends.
 
-    Returns 404 for all other steps.
+    For all other steps, returns 404.
     """
     participant = participant_of(request, name)
     if change == "stay":

@@ -19,7 +19,7 @@ _SAID = "onboarding"
 
 
 def begin(request: HttpRequest) -> HttpResponse:
-    """Begins with an empty form. If an unsubmitted form exists, only a POST discards this form."""
+    """Begins with an empty form. If there is an unsubmitted form, only a POST discards this form."""
     said: dict[str, Any] = request.session.get(_SAID, {})
     if said and request.method != "POST":
         context = {"name": said[STEPS[0].name]["name"], "steps": _shown(said, ""), "next": _next(said)}
@@ -29,7 +29,7 @@ def begin(request: HttpRequest) -> HttpResponse:
 
 
 def _next(said: dict[str, Any]) -> str:
-    """Returns the URL of the first step without values, or the URL of the review."""
+    """Returns the URL of the first step that has no values. If all steps have values, returns the URL of the review."""
     missing = next((found.name for found in STEPS if found.name not in said), REVIEW)
     return reverse("onboard", args=[missing])
 

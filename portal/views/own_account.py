@@ -1,4 +1,4 @@
-"""The pages of a user's own account: language, time zone, password, second factor, sessions."""
+"""The pages of a user's own account: language, time zone, password, second factor, and sessions."""
 
 from allauth.account.internal.flows.login import record_authentication
 from allauth.mfa.models import Authenticator
@@ -33,7 +33,8 @@ class ProfileForm(forms.ModelForm):
 
 
 class ActivateTotp(ActivateTOTPView):
-    """Activates an authenticator app and completes the sign-in with two factors. The user's other sessions end."""
+    """Activates an authenticator app and completes the sign-in with two factors. This ends the user's other
+    sessions."""
 
     def form_valid(self, form: Form) -> HttpResponse:
         response: HttpResponse = super().form_valid(form)

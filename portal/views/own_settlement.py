@@ -40,7 +40,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def _direction(net: int) -> str:
-    """Returns the direction in the settlement bank's words, because a spreadsheet program could read a sign as a
+    """Returns the direction in the words of the settlement bank, because a spreadsheet program could read a sign as a
     formula.
     """
     return "DEBIT" if net > 0 else "CREDIT" if net < 0 else ""

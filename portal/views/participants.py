@@ -84,9 +84,9 @@ def is_ending(credential: Credential) -> bool:
 
 
 def _steps(found: list[Any], endpoints: list[Any], credentials: list[Any]) -> list[tuple[str, bool]]:
-    """Returns the steps before a new participant's first payment, and whether each is done.
+    """Returns the steps before a new participant's first payment. Each step shows whether it is done.
 
-    Returns no steps if all steps are done.
+    If all steps are done, returns no steps.
     """
     steps = [
         (_("Accounts and net debit cap"), any(standing.cap is not None for standing in found)),

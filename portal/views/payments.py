@@ -26,7 +26,7 @@ _MOST_VIEWS = 30
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Shows the search, and the payments and attempts that it finds. A search by number is recorded."""
+    """Shows the search, and the payments and attempts that it finds. The audit trail records each search by number."""
     visitor, search = visitor_of(request), PaymentSearch(request.GET)
     page, found = pagination.by_arrival(request, lambda before, size: _found(search, visitor, before, size))
     if search.said.get("alias"):
@@ -52,7 +52,7 @@ def _found(search: PaymentSearch, visitor: Visitor, before: Any, size: int) -> F
 
 
 def show_quote(request: HttpRequest, quote_id: str) -> HttpResponse:
-    """Shows a quote without a transfer: the verdict, the messages, and what the rules decided."""
+    """Shows a quote without a transfer: the verdict, the messages, and the decisions of the rules."""
     visitor = visitor_of(request)
     rows = Quote.objects.select_related("payer", "payee").filter(pk__in=_ids(quote_id))
     quote = rows.first()
@@ -115,9 +115,9 @@ def _sorted(moments: list[Moment]) -> list[Moment]:
 
 
 def save_view(request: HttpRequest) -> HttpResponse:
-    """Saves the search of the page under a name. A name that exists gets the new search.
+    """Saves the search of the page under a name. If the name exists already, it gets the new search.
 
-    A saved search names no customer, because customers' numbers are erased after `RETENTION_DAYS`.
+    A saved search names no customer, because the hub erases customers' numbers after `RETENTION_DAYS`.
     """
     visitor, name = visitor_of(request), request.POST.get("name", "").strip()
     asked = {key: value for key, value in parse_qsl(request.POST.get("query", "")) if key in PaymentSearch.base_fields}

@@ -1,4 +1,5 @@
-"""The pages of replays: they show what a version of the rules would have done with the stored payments."""
+"""The pages of replays. They show the decisions that a version of the rules would have made about the stored
+payments."""
 
 from typing import Any
 

@@ -91,7 +91,7 @@ def _shown(faults: tuple[Fault, ...]) -> list[tuple[str, str]]:
 
 
 def export(request: HttpRequest, number: int) -> HttpResponse:
-    """Returns the version as a JSON file. The file can be imported again."""
+    """Returns the version as a JSON file. A person can import this file again."""
     version = _version(number)
     text = json.dumps(version.content, indent=2, ensure_ascii=False)
     answer = HttpResponse(text, content_type="application/json")
@@ -167,7 +167,7 @@ def _made(version: RuleSetVersion) -> str:
 
 
 def templates(request: HttpRequest, number: int) -> HttpResponse:
-    """Lists the forms that add a rule to a version. The number 0 means that there is no version yet."""
+    """Lists the forms that add a rule to a version. The number 0 means that no version exists yet."""
     version = _version(number) if number else None
     return render(request, "portal/rule_templates.html", {"version": version, "templates": _offered()})
 
@@ -278,7 +278,7 @@ def activate(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def _facts(version: RuleSetVersion) -> list[Line]:
-    """Returns the changes that an activation makes. The requester reads these changes."""
+    """Returns the changes that an activation would make. The requester reads these changes before the request."""
     active = _active_content()
     facts = [Line(_("Version"), str(version))]
     holds = [rule["id"] for rule in version.content["rules"] if rule["then"]["action"] == "hold"]
@@ -319,7 +319,7 @@ def _activation(request: HttpRequest, number: int | None, *, back: str, facts: l
 
 
 def roll_back(request: HttpRequest) -> HttpResponse:
-    """Requests the activation of the previously active version. The user needs only one click."""
+    """Requests the activation of the version that was active before. The user needs only one click for this."""
     before = queries.before_active()
     if before is None:
         messages.error(request, _("There is no earlier version for a roll-back."))
@@ -406,7 +406,7 @@ def add_exception(request: HttpRequest) -> HttpResponse:
 
 
 def end_exception(request: HttpRequest, variance_id: int) -> HttpResponse:
-    """Requests the end of an exception. The request has a date in the past, so the exception ends at the approval."""
+    """Requests the end of an exception. The request has a date in the past. So the exception ends at the approval."""
     found = Variance.objects.filter(pk=min(variance_id, _LARGEST_NUMBER)).first()
     if found is None:
         raise Http404

@@ -58,7 +58,7 @@ def index_of_settlements(request: HttpRequest) -> HttpResponse:
 
 
 def _with_lateness(settlement: Any) -> Any:
-    """Adds to a settlement whether it has been in its state for too long."""
+    """Marks a settlement that has been in its state for too long."""
     settlement.is_late = settlement_next_step.is_late(settlement)
     return settlement
 
@@ -166,7 +166,7 @@ def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
 
 
 def _proposals(settlement: Settlement, latest: Statement | None) -> list[payments.Proposal]:
-    """Returns the payments that the latest statement proves, while they can be recorded."""
+    """Returns the payments that the latest bank statement proves, as long as they can be recorded."""
     may_pay = settlement.state in payments.MAY_PAY and payments.is_for_funds(settlement)
     if not may_pay or latest is None or not latest.is_exact:
         return []
@@ -177,13 +177,13 @@ def _proposals(settlement: Settlement, latest: Statement | None) -> list[payment
 
 
 def _payments(settlement: Settlement) -> "QuerySet[Payment]":
-    """Returns the payments that were recorded together with the step SETTLED."""
+    """Returns the payments that the hub recorded together with the step SETTLED."""
     found = Payment.objects.filter(account__settlement=settlement).order_by("id")
     return found.select_related("account__account__participant", "movement")
 
 
 def pay(request: HttpRequest, settlement_id: int) -> HttpResponse:
-    """Requests that the bank's payments are recorded, and that the settlement is settled with them."""
+    """Requests to record the bank's payments and to settle the settlement with these payments."""
     found = _settlement(settlement_id)
     statement = payments.evidence(found)
     if statement is None or found.state not in payments.MAY_PAY or not payments.is_for_funds(found):

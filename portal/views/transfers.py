@@ -56,7 +56,7 @@ class TransferSearch(Search):
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
     def read(self, visitor: Visitor) -> Read:
-        """Returns the function that reads a page of this search. Reads no rows if a field has an error."""
+        """Returns the function that reads one page of this search. If a field has an error, reads no rows."""
         if not self.is_valid():
             return lambda _before, _size: Found([])
         wish, said = self._wish(visitor), self.said
@@ -113,7 +113,8 @@ def export(request: HttpRequest) -> Download | HttpResponse:
 
 
 def _distinct(batches: Iterable[Sequence[Transfer]]) -> Iterator[list[Transfer]]:
-    """Leaves out transfers that an earlier batch has, because a payer can request several quotes for one transfer."""
+    """Leaves out transfers that an earlier batch has already had, because a payer can request several quotes for one
+    transfer."""
     seen: set[str] = set()
     for batch in batches:
         found = [each for each in batch if each.pk not in seen]
@@ -178,7 +179,7 @@ def _judged(transfer: Transfer, visitor: Visitor) -> _Judged:
 
 
 def export_json(request: HttpRequest, transfer_id: str) -> HttpResponse:
-    """Returns all that the payment's page shows, signed with the hub's key."""
+    """Returns everything that the payment's page shows, signed with the hub's key."""
     transfer, found = _exported(request, transfer_id, "json")
     content = payment_files.document(transfer, found.story, found.verdict, by=visitor_of(request).name)
     return _file(payment_files.json_file(content, payment_files.Signer.of_hub()), transfer, "json", "application/json")

@@ -62,7 +62,8 @@ def _shown(visitor: Visitor, user: User) -> dict[str, Any]:
 
 
 def hand_over(request: HttpRequest, username: str) -> HttpResponse:
-    """Shows the visitor's half of the account's invitation. No other response contains this half."""
+    """Shows the half of the account's invitation that is meant for this visitor. Only this response contains the
+    half."""
     visitor, user = visitor_of(request), _user(username)
     assert visitor.user is not None
     try:
@@ -231,7 +232,7 @@ def change_email(request: HttpRequest, username: str) -> HttpResponse:
 def _another(request: HttpRequest, username: str) -> User:
     """Returns the user.
 
-    Raises PermissionDenied for the visitor's own account, because this action would end the visitor's sessions.
+    Raises PermissionDenied if the account is the visitor's own, because this action would end the visitor's sessions.
     """
     user = _user(username)
     visitor = visitor_of(request).user

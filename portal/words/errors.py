@@ -77,9 +77,11 @@ TEXTS = {
 
 
 def words_of(code: str, description: str = "") -> str:
-    """Returns the error of a code in words: the code's text in the reader's language, and what the sender added.
+    """Returns the error of a code in words: the code's text in the reader's language, and the text that the sender
+    added.
 
-    A description that only repeats the code's text adds nothing. A scheme's own code has only its description.
+    If a description only repeats the code's text, it is not shown. If the code is a scheme's own code, only its
+    description is shown.
     """
     if code not in TEXTS:
         return description or text_of(code)

@@ -1,6 +1,6 @@
-"""The words for names and values that histories recorded: labels, amounts, times, yes and no.
+"""The words for names and values in recorded histories: labels, amounts, times, yes and no.
 
-A value keeps the form in which it was recorded in the file of the audit trail. Only pages show words.
+In the file of the audit trail, a value keeps the form in which it was recorded. Only pages show words.
 """
 
 import re
@@ -93,13 +93,13 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d
 
 
 def label_of(name: str) -> str:
-    """Returns the label of a recorded name. A name without a label of its own is split into its words."""
+    """Returns the label of a recorded name. If a name has no label, it is split into its words."""
     known = LABELS.get(name)
     return str(known) if known is not None else " ".join(_WORDS.split(name)).strip().capitalize()
 
 
 def time_in(text: str) -> datetime | None:
-    """Returns the time that a recorded text has, or None if the text is no time."""
+    """Returns the time that a recorded text contains, or None if the text is not a time."""
     if not _TIME.match(text):
         return None
     try:
@@ -114,5 +114,5 @@ def yes_or_no(value: bool) -> str:
 
 
 def is_complex(value: Any) -> bool:
-    """Returns whether a value has values of its own, which a page shows one below the other."""
+    """Returns whether a value consists of further values. A page shows these values one below the other."""
     return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(part, dict | list) for part in value))

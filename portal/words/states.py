@@ -65,10 +65,10 @@ WORDS: dict[str, Promise] = {
 
 
 def word_of(name: str) -> str:
-    """Returns the word for a state. A state that this module does not know keeps its name."""
+    """Returns the word for a state. If this module does not know a state, the state keeps its name."""
     return str(WORDS.get(name) or name.replace("_", " "))
 
 
 def choices(*names: str) -> list[tuple[str, Promise | str]]:
-    """Returns the choices of a search form for these states. The first choice is any state."""
+    """Returns the choices of a search form for these states. The first choice is "any state"."""
     return [("", "–"), *((name, WORDS.get(name, name)) for name in names)]

@@ -18,8 +18,8 @@ def remember(question: Outgoing, *, resource: str, subject: str, version: str, w
 
     If a question is repeated, its waiting time begins again.
 
-    The caller must add the question's message to the outbox after this call. The periodic task assumes that a message
-    older than a question belongs to an earlier question.
+    The caller must add the question's message to the outbox after this call. The periodic task assumes that if a
+    message is older than a question, it belongs to an earlier question.
     """
     parameters = [resource, subject, question.reply_to_id, question.destination_id, version, wait_s]
     execute(_REMEMBER, parameters)
@@ -38,8 +38,8 @@ def answer(reply: Outgoing, *, resource: str, subject: str, asked_id: int, keep_
     """Adds a reply to the outbox and ends the reply's question, in one SQL statement. Returns False if the reply
     belongs to no question.
 
-    The reply's destination must have sent the question to this participant. The question must wait for an answer, or
-    have ended in the last `keep_s` seconds.
+    The destination of the reply must have sent the question to this participant. The question must still wait for an
+    answer, or must have ended in the last `keep_s` seconds.
     """
     parameters = [subject, resource, asked_id, reply.destination_id, keep_s, reply.subject]
     return bool(outbox.append_about(f"changed AS ({_END})", parameters, [reply]))

@@ -1,10 +1,9 @@
-"""/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8): forwards requests and answers between two
-DFSPs.
+"""/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8). The hub forwards the requests and the
+answers between two DFSPs.
 
 The path of a GET contains the id of a transaction request or of a transaction. If the hub has stored the transaction
-request, or a quote of the transaction, it forwards the GET to the other party. If the hub has stored neither the
-transaction request nor a quote, it forwards the GET to FSPIOP-Destination. The hub forwards a PUT only to the DFSP that
-sent the GET.
+request, or a quote of the transaction, it forwards the GET to the other party. If the hub has stored neither of them,
+it forwards the GET to FSPIOP-Destination. The hub forwards a PUT only to the DFSP that sent the GET.
 """
 
 from abc import ABC, abstractmethod
@@ -58,7 +57,7 @@ class _RelayView(FspiopView, ABC):
     def answer(self, subject_id: str, ending: str = "") -> HttpResponse:
         """Forwards a callback from one DFSP to another DFSP.
 
-        The HTTP response reports a failure, because the sender of a callback gets no callback itself.
+        The HTTP response reports a failure, because the sender of a callback gets no callback.
         """
         path = forwarding.path_of(self.resource, subject_id) + ending
         to = self._asker(subject_id)

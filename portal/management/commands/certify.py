@@ -116,7 +116,8 @@ class Command(BaseCommand):
 
     @staticmethod
     def _wait(certification: Certification) -> None:
-        """Waits until the certification has ended. A worker can have started it at the same moment."""
+        """Waits until the certification has ended. A worker has perhaps started the certification at the same
+        moment."""
         certification.refresh_from_db()
         while certification.is_open:
             time.sleep(1)

@@ -30,7 +30,7 @@ class Command(BaseCommand):
     def _needs_two(self, username: str, email: str, roles: frozenset[Role]) -> None:
         """Raises the error Waits if a second person must approve the new user.
 
-        The first two administrators need no approval, because nobody could approve them.
+        The first two administrators need no approval, because there is nobody who could approve them.
         """
         if settings.TWO_PEOPLE == program_requests.EVERYWHERE and users.administrators() < _FEWEST:
             if roles != {Role.ADMINISTRATOR}:

@@ -1,4 +1,4 @@
-"""manage.py rebuild_history [--check]: rebuilds the history of payments, or compares it with the ledger."""
+"""manage.py rebuild_history [--check]: rebuilds the history of payments, or compares the history with the ledger."""
 
 import sys
 from typing import Any
