@@ -87,7 +87,7 @@ def answer_of(
 
 
 def answer_again(agreement: AnAgreement, hub: HubMessages) -> Outgoing:
-    """Returns the message that sends the stored answer to the payer: the payee's answer, or a report that no answer
+    """Returns the message that sends the payer the stored answer: the payee's answer, or a report that no answer
     arrived."""
     if agreement.response is None:
         return unanswered(agreement, hub, content_type=agreement.request_headers["content-type"])

@@ -17,7 +17,7 @@ from rules.kept_verdicts import Kept
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A transfer's parties, its condition, and the digest of its packet. The hub uses this claim to find the transfer's
+    """A transfer's parties, its condition, and the digest of its packet. By this claim, the hub finds the transfer's
     quote."""
 
     key: bytes
@@ -89,7 +89,7 @@ _OF_FX_QUOTES = """
 
 @dataclass(frozen=True, slots=True)
 class ConversionClaim:
-    """A conversion's id, parties and condition. The hub uses these values to find the conversion's quote."""
+    """A conversion's id, parties and condition. By these values, the hub finds the conversion's quote."""
 
     key: bytes
     initiator_id: int

@@ -75,7 +75,7 @@ class QuoteGate:
         return None
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
-        """Returns an error if the payee's terms end before the payee could answer a transfer that is held."""
+        """If the payee could not answer a held transfer before its terms end, returns an error."""
         if self.rules is None or self.rules.version is None or kept is None or command.expires_at is None:
             return None
         found = kept_verdicts.from_bytes(kept).get(command.agreement_id)
@@ -90,7 +90,7 @@ class QuoteGate:
         return scheme_error(OUT_OF_TIME, text)
 
     def _keep_facts(self, command: AskTerms) -> None:
-        """Stores the facts of a quote, so that rules that become active later can count the quote's transfer."""
+        """Stores the facts of a quote. So rules that become active later can count the transfer of the quote."""
         payments = self.payments.get(command.key)
         if payments:
             found = {quote_id: Kept(facts, NO_VERSION) for quote_id, (facts, _) in payments.items()}
@@ -128,7 +128,7 @@ def _is_too_late(command: AskTerms, facts: Facts, until: datetime | None) -> boo
 def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate | None:
     """Returns the object that applies the rules to these requests for terms.
 
-    Returns None if there are no requests, or if no rules are active and nothing is counted.
+    Returns None if there are no requests, or if no rules are active and the hub counts no payments.
 
     `delays` is true if the group contains terms for a payment whose facts are stored, because rules can delay such a
     payment.

@@ -111,7 +111,7 @@ def _of(participant_id: int, kind: type[A], rows: QuerySet[A]) -> A:
 
 
 def answer_again(agreement: Agreement) -> Outgoing:
-    """Returns the message that sends the stored answer to the payer: the payee's answer, or a report that no answer
+    """Returns the message that sends the payer the stored answer: the payee's answer, or a report that no answer
     arrived."""
     return notices.answer_again(agreement, _hub())
 

@@ -2,7 +2,7 @@
 
 Each statement takes any number of agreements of one kind.
 
-All kinds of agreements have most columns in common. Each kind of agreement also has a few further columns.
+All kinds of agreements have most columns in common. In addition, each kind of agreement has a few columns of its own.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -53,7 +53,7 @@ def standing(kind: type[Agreement], ids: Collection[str]) -> dict[str, Standing]
 
 
 def stored(kind: type[Agreement], ids: Collection[str]) -> dict[str, Stored]:
-    """Returns these agreements. Each agreement contains the message that the hub sends if the request is repeated: the
+    """Returns these agreements. Each agreement has the message that the hub sends if the request is repeated: the
     request or its answer."""
     found = {}
     for row in execute(_select_messages(kind), [sorted(ids)]):
@@ -75,8 +75,8 @@ def stored(kind: type[Agreement], ids: Collection[str]) -> dict[str, Stored]:
 
 
 def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: Mapping[str, bytes]) -> None:
-    """Stores these requests for terms. Each request is given together with the payee's id. Raises LostRace if one of
-    the requests' ids was used already.
+    """Stores these requests for terms. Each request is given together with the payee's id. Raises LostRace if the id of
+    one of the requests was already used.
 
     `kept` contains the facts and verdicts of the scheme's rules, by the keys of the requests.
     """
@@ -98,11 +98,11 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: M
 
 
 def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> None:
-    """Stores these answers to requests for terms. Each answer is given together with the state that its agreement had
-    when the hub read it.
+    """Stores these answers to requests for terms. Each answer is given together with the state that the hub read before
+    for the agreement.
 
-    Raises LostRace if an agreement's state has changed since the hub read it. An agreement never returns to an earlier
-    state. So if its state is the same, the agreement has not changed at all.
+    Raises LostRace if the state of an agreement has changed since then. An agreement never returns to an earlier
+    state. So if the state of an agreement is the same as before, the agreement has not changed at all.
     """
     ordered = sorted(answers, key=lambda each: each[0].agreement_id)
     columns: list[list[Any]] = [
@@ -119,8 +119,8 @@ def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> N
 
 
 def _element(value: Any) -> Any:
-    """Returns a value as an element of a PostgreSQL array. A list becomes the text of an array literal, because inner
-    arrays in PostgreSQL must have equal lengths."""
+    """Returns a value as an element of a PostgreSQL array. A list becomes the text of an array literal, because
+    PostgreSQL requires inner arrays of equal lengths."""
     return arrays.literal(value) if isinstance(value, list) else value
 
 

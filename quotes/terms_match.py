@@ -60,7 +60,8 @@ _NOT_AS_QUOTED = """
 
 
 def not_as_quoted(claims: Sequence[Claim]) -> frozenset[bytes]:
-    """Compares each claim with its quote's answer. Returns the keys of the claims whose terms or payee differ.
+    """Compares each claim with its quote's answer. Returns the keys of the claims whose terms or payee differ from the
+    answer.
 
     The comparison uses only answers that this hub has forwarded.
 

@@ -1,4 +1,4 @@
-"""Judges one payment at one gate. Combines the results of the rules that fire into one verdict. Pure."""
+"""Judges one payment at one gate. It combines the results of the rules that fire into one verdict. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -62,7 +62,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def alerts(self) -> tuple[Hit, ...]:
-        """Returns the hits that raise an alert, independently of the outcome."""
+        """Returns the hits that raise an alert, whatever the outcome is."""
         return tuple(hit for hit in self.hits if hit.counts and (hit.action == "alert" or hit.skipped))
 
 
@@ -70,7 +70,7 @@ ALLOW = Verdict(outcome="ALLOW")
 
 
 def judge(facts: Facts, compiled: CompiledRules, counters: Counters, variances: Variances | None = None) -> list[Hit]:
-    """Returns the rules that fire for this payment, in the order of the rule set.
+    """Returns the rules that fire for this payment, in the order in which the rule set has them.
 
     The facts must come from the gate for which the rules were compiled.
     """

@@ -1,8 +1,8 @@
 """The facts of one payment at one gate, for the rules. Pure.
 
-The gate that judges a payment sets the facts. The hub stores the facts of a quote with the quote, and uses the facts
-again at the transfer. Facts contain no counters, because counters change between quote and transfer. `rules.profiles`
-provides the counters.
+The gate that judges a payment sets the facts. The hub stores the facts of a quote together with the quote, and uses
+these facts again at the transfer. Facts contain no counters, because counters change between quote and transfer.
+`rules.profiles` provides the counters.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Screens the name of a party when a message from its own DFSP names the party for the first time."""
+"""Screens a party's name when a message from the party's own DFSP names the party for the first time."""
 
 from fspiop.bodies.common import Party
 from hub import sql_execution
@@ -9,8 +9,8 @@ from rules.rulesets import active_rules
 def screen(party: Party, dfsp: str) -> None:
     """If a name is new to the hub, compares it with the listed names, outside a transaction.
 
-    Does nothing for a known name, or if no version of the rules was ever active. So only the first payment with a name
-    waits for the comparison.
+    Does nothing if the name is known, or if no version of the rules was ever active. So only the first payment with a
+    name waits for the comparison.
     """
     if not active_rules.was_ever_active():
         return

@@ -28,7 +28,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     def held_until(self, now: datetime) -> datetime | None:
-        """Returns the time until which a transfer is held if it is reserved now, or None."""
+        """Returns the time until which a transfer would be held if it were reserved now, or None."""
         ends = [self.hold_until] if self.hold_until is not None else []
         if self.hold_for_s is not None:
             ends.append(now + timedelta(seconds=self.hold_for_s))
@@ -36,7 +36,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def kept(facts: Facts, verdict: Verdict, version: int, rules: tuple[Rule, ...]) -> Kept:
-    """Returns the part of a verdict that the hub stores with the quote."""
+    """Returns the part of a verdict that the hub stores together with the quote."""
     by_id = {rule.id: rule for rule in rules}
     for_s: int | None = None
     until: datetime | None = None
@@ -54,7 +54,7 @@ def kept(facts: Facts, verdict: Verdict, version: int, rules: tuple[Rule, ...]) 
 
 
 def may_hold(stored: bytes | None) -> bool:
-    """Returns whether a payment of the quote must be held according to a stored verdict."""
+    """Returns whether a stored verdict requires that a payment of the quote is held."""
     if not stored:
         return False
     return any(each.hold_for_s is not None or each.hold_until is not None for each in from_bytes(stored).values())
@@ -66,7 +66,8 @@ def to_bytes(found: dict[str, Kept]) -> bytes:
 
 
 def from_bytes(stored: bytes) -> dict[str, Kept]:
-    """Decodes the stored verdicts about the payments of one quote. Raises msgspec.ValidationError for invalid bytes."""
+    """Decodes the stored verdicts about the payments of one quote. Raises msgspec.ValidationError if the bytes are
+    invalid."""
     return _DECODER.decode(stored)
 
 

@@ -1,4 +1,4 @@
-"""Sets of names for many keys, with twelve bytes of memory per key. Pure: no Django, no database."""
+"""Sets of names for many keys. The memory is twelve bytes per key. This module uses no Django and no database."""
 
 from array import array
 from bisect import bisect_left
@@ -54,7 +54,7 @@ _Parts = tuple["array[int]", "array[int]", list[frozenset[str]]]
 
 
 def _arrays_of(rows: list[tuple[int, frozenset[str]]]) -> _Parts:
-    """Returns the keys, the index of each key's set, and the different sets."""
+    """Returns three values: the keys, the index of each key's set, and the different sets."""
     numbers: dict[frozenset[str], int] = {}
     keys, places = array("q"), array("I")
     for key, names in rows:

@@ -42,7 +42,7 @@ def of_quote(body: QuotePost, *, payer_dfsp: str, payee_dfsp: str, now: datetime
 def of_bulk_quote(body: BulkQuotePost, *, payer_dfsp: str, payee_dfsp: str, now: datetime) -> list[tuple[str, Facts]]:
     """Returns the facts of each payment in POST /bulkQuotes, with the id of its quote.
 
-    Each payment also has the elements of the whole bulk.
+    Each payment also gets the elements that the bulk has for all payments.
     """
     shared = (body.payer.party_id_info.extension_list, body.extension_list)
     outer = tuple(path for path in present_in(body) if not path.startswith("individualQuotes"))
@@ -109,7 +109,8 @@ def _facts(
 
 
 def of_fx_quote(body: FxQuotePost, *, now: datetime) -> Facts:
-    """Returns the facts of POST /fxQuotes, in which the initiator pays the FXP. The message contains no parties."""
+    """Returns the facts of POST /fxQuotes. In these facts, the initiator pays the FXP. The message contains no
+    parties."""
     terms = body.conversion_terms
     money = terms.source_amount if terms.source_amount.amount is not None else terms.target_amount
     extensions = _extensions((terms.extension_list,))

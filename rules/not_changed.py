@@ -2,4 +2,4 @@
 
 
 class NotChanged(Exception):
-    """The error has the reason as a text for people. Nothing has changed."""
+    """The error has a text with the reason, for people. Nothing has changed."""

@@ -20,7 +20,7 @@ def come_from(read: Read) -> None:
 def of(facts: Iterable[Facts], needs: Collection[Need]) -> Mapping[str, Original]:
     """Returns the original transactions of the refunds among these payments.
 
-    Runs no SQL statement if no rule needs originals.
+    If no rule needs originals, runs no SQL statement.
     """
     if not asks_for(needs, "found", "parties_swapped", "within_original", "since_original"):
         return {}

@@ -1,7 +1,8 @@
-"""Computes the keys of profiles: keyed hashes of 63 bits. So no table of the rules stores a customer's identifier.
+"""Computes the keys of profiles: keyed hashes of 63 bits. With these keys, no table of the rules stores a customer's
+identifier.
 
-The key of the hash is the setting RULES_PARTY_KEY. Nobody can find a party's key from a phone number without
-RULES_PARTY_KEY.
+The key of the hash is the setting RULES_PARTY_KEY. Without RULES_PARTY_KEY, nobody can find a party's key from a phone
+number.
 """
 
 import hashlib
@@ -18,8 +19,8 @@ _MASK = (1 << 63) - 1
 def key_of(id_type: str, id_value: str, sub_id: str | None = None) -> int:
     """Returns the key of a party. All spellings of the party's identifier, type and sub-id have the same key.
 
-    A payee DFSP can understand more spellings than the hub's directory does, such as digits of another script. These
-    spellings have the same key too. Otherwise a party could be paid beyond its limit, or in spite of a block.
+    A payee DFSP can understand more spellings than the hub's directory, such as digits of another script. All these
+    spellings have the same key. Otherwise a party could be paid above its limit, or although it is blocked.
     """
     parts = [id_type, alias_spellings.identifier_key(id_type, _folded(id_type, id_value))]
     if sub_id:
@@ -30,7 +31,7 @@ def key_of(id_type: str, id_value: str, sub_id: str | None = None) -> int:
 def _folded(id_type: str, text: str) -> str:
     """Returns the text with ASCII digits, and without characters that cannot be seen.
 
-    Phone numbers and IBANs have no punctuation, so all punctuation is left out.
+    In phone numbers and IBANs, all punctuation is left out.
     """
     folded = text
     if not (text.isascii() and text.isprintable()):
@@ -55,7 +56,7 @@ def pair_key(payer: int, payee: int) -> int:
 
 
 def transaction_key(transaction_id: str) -> int:
-    """Returns a transaction's key. The hub counts the transaction's refunds under this key."""
+    """Returns a transaction's key. Under this key, the hub counts the refunds of the transaction."""
     return _hash(b"transaction", transaction_id)
 
 

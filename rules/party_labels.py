@@ -1,7 +1,7 @@
 """Finds the lists, markers and kill switches of the parties of payments, for every gate.
 
 The process keeps copies of lists, markers and kill switches that are at most half a second old. So in most cases, a
-group needs no SQL statement for lists, markers and kill switches.
+group needs no SQL statement to find lists, markers and kill switches.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,9 +26,10 @@ _CODES: Mapping[Stopped, str] = {
 
 
 def labelled(facts: Sequence[Facts], *, lists: bool, markers: bool) -> list[Facts]:
-    """Returns these facts together with the lists and markers of their parties, as far as the rules need them.
+    """Returns these facts together with the lists and markers of their parties. Adds only the lists and markers that
+    the rules need.
 
-    An entry of a list is either the party's identifier, or the party's name at its serving DFSP.
+    An entry of a list is either a party's identifier, or a party's name at the DFSP that serves the party.
     """
     if not lists and not markers:
         return list(facts)
@@ -41,7 +42,7 @@ def labelled(facts: Sequence[Facts], *, lists: bool, markers: bool) -> list[Fact
 
 
 def stopped(facts: Sequence[Facts]) -> list[Verdict | None]:
-    """Returns the refusals of the payments that kill switches stop."""
+    """Returns a refusal for each payment that a kill switch stops."""
     found = kill_switches.stopped(
         Payment(each.payer_dfsp, each.payee_dfsp or "", each.payer, each.payee, each.payer_alias, each.payee_alias)
         for each in facts

@@ -1,4 +1,4 @@
-"""Stores a decision's counters together with the decision's facts, so that a replay can repeat the decision. Pure."""
+"""Stores the counters of a decision together with its facts. So a replay can repeat the decision. Pure."""
 
 from rules.decide import Variances, judge
 from rules.facts import Facts
@@ -18,7 +18,7 @@ def read_by(
 ) -> dict[str, int | bool | str | None]:
     """Returns the counters that the rules read when they judge this payment.
 
-    The hub must count no payment between the decision and this call.
+    Between the decision and this call, the hub must count no payment.
     """
     recording = _Recording(counters)
     judge(facts, compiled, recording, variances)
@@ -43,7 +43,7 @@ class RecordedCounters:
         """False once a counter was asked for that is not kept: decisions of an earlier release kept none."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns the value that the decision read."""
+        """Returns the value that the decision has read."""
         try:
             value = facts.counters[name_of(need)]
         except KeyError:

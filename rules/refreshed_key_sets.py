@@ -2,7 +2,7 @@
 in most cases.
 
 The writers of the table number their changes (`rules.lists.changes`) in the order of their commits. A process reads
-this number at most twice a second. If the number has grown, the process also reads the changed keys. So a group of
+this number at most twice a second. If the number has increased, the process also reads the changed keys. So a group of
 payments needs no SQL statement to find the names of its keys.
 
 The copy has at most `MOST_KEYS` keys, about 12 MB. If the table has more keys, each call runs one SQL statement
@@ -32,9 +32,9 @@ _NUMBER = """
 class RefreshedKeySets:
     """The names that belong to each key of a table.
 
-    `pages` are SQL statements. Each statement returns a page of sorted rows (key, name, id). The page begins after a
-    given key and id, and has at most a given number of rows. `changed` returns the keys that changed after a number,
-    each with all of its names. `found` returns the names of given keys.
+    `pages` are SQL statements. Each statement returns a page of rows (key, name, id), sorted by key and id. The page
+    begins after a given key and id, and has at most a given number of rows. `changed` returns the keys that changed
+    after a number, each with all of its names. `found` returns the names of given keys.
     """
 
     def __init__(self, change: str, *, pages: Sequence[str], changed: str, found: str) -> None:

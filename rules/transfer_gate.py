@@ -1,13 +1,13 @@
-"""The gate at the transfer: judges and counts a group's transfers inside the transaction that reserves them.
+"""The gate at the transfer. It judges and counts a group's transfers in the transaction that reserves them.
 
 The ledger opens the gate for the group's new transfers. Before the gate opens, the ledger has locked the transfers that
-end in this group. The ledger locks accounts only later. When it opens, the gate reads and locks profiles. The gate
+end in this group. The ledger locks accounts only later. When the gate opens, it reads and locks profiles. The gate
 judges and counts one transfer after another. The gate changes only its own copies of the profiles, so each verdict
 includes the earlier transfers of the group. The method `save` writes the changes in the ledger's transaction.
 
-The gate locks a profile only if a live rule reads this profile and can refuse the transfer. For all other profiles, the
-gate inserts rows, and a task later adds these payments (`rules.profiles.folding`). So payments to a popular payee do
-not wait for each other, unless a rule sets an exact limit for this payee.
+The gate locks a profile only if a live rule reads this profile and could refuse the transfer. For all other profiles,
+the gate only inserts rows. A task adds these payments to the profiles later (`rules.profiles.folding`). So payments to
+a popular payee do not wait for each other, unless a rule sets an exact limit for this payee.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -46,7 +46,7 @@ _COUNTED_IF_NEEDED: frozenset[Subject] = frozenset({"payer_dfsp", "payee_dfsp", 
 
 
 class TransferToJudge(msgspec.Struct, frozen=True):
-    """A new transfer or conversion, with the facts of its quote if the quote passed through this hub."""
+    """A new transfer or conversion. If its quote passed through this hub, it has the facts of the quote."""
 
     digest: bytes  # the digest of the message, because two messages of one group may have the same transfer id
     transfer_id: str
@@ -91,8 +91,8 @@ class RulesAtTransfers:
 def rules_at_transfer(
     facts: Facts, compiled: CompiledRules, without_quote: CompiledRules, judged_again: CompiledRules
 ) -> CompiledRules:
-    """Returns the rules that judge a transfer with these facts. These are the rules of the transfer gate, and in some
-    cases also the rules of the quote gate."""
+    """Returns the rules that judge a transfer with these facts. These are the rules of the transfer gate. In some
+    cases, they also include the rules of the quote gate."""
     if facts.fx:
         return compiled
     if not facts.quoted:
@@ -146,7 +146,7 @@ class TransferGate:
         return verdict
 
     def _as_stored(self, transfer: TransferToJudge, facts: Facts, verdict: Verdict) -> Facts:
-        """Returns the facts with the counters that were read, if the verdict is stored."""
+        """If the verdict is stored, returns the facts with the counters that were read."""
         if self._rules is None or facts.counters or not decisions.is_kept(transfer.transfer_id, verdict):
             return facts
         compiled = self._rules.of(facts)
@@ -154,13 +154,14 @@ class TransferGate:
         return replace(facts, counters=read)
 
     def overrule(self, verdict: Verdict) -> None:
-        """Replaces the verdict about the latest judged transfer, because this transfer cannot be held."""
+        """Replaces the verdict about the transfer that was judged last. The new verdict is a refusal, because this
+        transfer cannot be held."""
         last = self.judged.pop()
         facts = self._as_stored(last.transfer, last.facts, verdict)  # nothing was counted since
         self.judged.append(Judged(last.transfer, facts, verdict))
 
     def count(self, digest: bytes, now: datetime) -> None:
-        """Counts a transfer. Called when the transfer is reserved."""
+        """Counts a transfer. The ledger calls this method when the transfer is reserved."""
         transfer, facts, _ = self._transfers[digest]
         if transfer.fx or (self._rules is not None and not self._rules.counts):
             return
@@ -184,10 +185,10 @@ class TransferGate:
                 self._unfolded.append((key, role, payment.transfer_id))
 
     def uncount(self, transfer_id: str) -> None:
-        """Stops counting a transfer. Called when the transfer is aborted.
+        """Stops counting a transfer. The ledger calls this method when the transfer is aborted.
 
-        A trigger of the transfers' table inserts the rows that change the profiles of an aborted transfer. This method
-        changes only the gate's copies, for the next transfers of the group.
+        A trigger of the transfers' table inserts the rows that later change the profiles of an aborted transfer. This
+        method changes only the gate's copies, for the next transfers of the group.
         """
         payment = self._ending.get(transfer_id)
         if payment is None:
@@ -198,7 +199,7 @@ class TransferGate:
                 self._removed.append((key, transfer_id, role))
 
     def save(self) -> None:
-        """Writes the counted transfers. Must run after the ledger has written the transfers themselves."""
+        """Writes the counted transfers. This method must run after the ledger has written the transfers themselves."""
         changed = {key: profile for key, profile in self._locked.items() if profile.is_changed}
         if changed:
             store.save(changed)
@@ -225,7 +226,8 @@ def open_gate(
     rules: RulesAtTransfers | None,
     originals: Mapping[str, Original],
 ) -> TransferGate:
-    """Reads and locks the rows for judging and counting these transfers. `ending` has transfers that can be aborted."""
+    """Reads and locks the rows that are needed to judge and count these transfers. `ending` has transfers that can be
+    aborted."""
     facts = [facts_of(transfer, version=None if rules is None else rules.version) for transfer in transfers]
     stopped: Sequence[Verdict | None] = [None] * len(facts)
     needs: Collection[Need] = ()
@@ -256,14 +258,14 @@ def open_gate(
 def counters_unlocked(
     facts: Sequence[Facts], needs: Collection[Need], originals: Mapping[str, Original] | None = None
 ) -> ProfileCounters:
-    """Returns the counters for payments at another gate. Reads the latest profiles without a lock."""
+    """Returns the counters for payments at another gate. It reads the latest profiles without a lock."""
     keys = keys_to_read(facts, needs)
     pairs = _pairs(facts) if asks_for(needs, "paid_before") else set()
     return ProfileCounters(store.read(keys) if keys else {}, paid_before.of(pairs), originals or {})
 
 
 def keys_to_read(facts: Iterable[Facts], needs: Collection[Need]) -> set[int]:
-    """Returns the profiles from which the counters of these payments are read."""
+    """Returns the profiles that contain the counters of these payments."""
     subjects = subjects_read(needs)
     keys = {key_of_subject(subject, each) for each in facts for subject in subjects}
     return {key for key in keys if key is not None}
@@ -274,8 +276,8 @@ def _pairs(facts: Iterable[Facts]) -> set[tuple[int, int]]:
 
 
 def facts_of(transfer: TransferToJudge, *, version: int | None, now: datetime = _NOT_READ, **known: Any) -> Facts:
-    """Returns the facts of the quote with the transfer's amount. Without a quote, returns the few facts that the
-    transfer contains.
+    """Returns the facts of the quote, but with the transfer's amount. If there is no quote, returns the few facts that
+    the transfer contains.
 
     `version`: the rules that judge the transfer. `known`: further facts.
     """
@@ -318,7 +320,7 @@ _limits: tuple[CompiledRules | None, Sequence[Limit]] = (None, ())
 
 
 def limits_known(compiled: CompiledRules) -> Sequence[Limit]:
-    """Returns the limits among these rules. Finds the limits of a version only once."""
+    """Returns those of these rules that are limits. The function searches the limits of a version only once."""
     global _limits
     known = _limits
     if known[0] is not compiled:
@@ -327,5 +329,5 @@ def limits_known(compiled: CompiledRules) -> Sequence[Limit]:
 
 
 def counted_too(compiled: Iterable[CompiledRules]) -> frozenset[Subject]:
-    """Returns the subjects that the rules of these gates read, without the parties."""
+    """Returns the subjects that the rules of these gates read. Leaves out the parties."""
     return frozenset(need.subject for rules in compiled for need in rules.needs) & _COUNTED_IF_NEEDED

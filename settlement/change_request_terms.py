@@ -10,13 +10,13 @@ from settlement.states import State
 
 
 def evidence_of(settlement: Settlement) -> dict[str, Any] | None:
-    """Returns the bank's latest statement. The bank's latest statement is the evidence that a settlement is settled."""
+    """Returns the bank's latest statement. This statement is the evidence that a settlement is settled."""
     found = settlement.statements.order_by("-id").values("id", "sha256", "is_exact").first()
     return dict(found) if found else None
 
 
 def owed_of(settlement: Settlement) -> list[tuple[str, int]]:
-    """Returns the total that net senders owe, by currency."""
+    """Returns the total amount that net senders owe, by currency."""
     owed: dict[str, int] = defaultdict(int)
     for account in settlement.accounts.all():
         owed[account.account.currency] += max(0, int(account.net))

@@ -12,7 +12,7 @@ from settlement.states import NEXT, State
 
 
 class Refusal(Enum):
-    """The reason why a step is refused: a code and a text. The response contains each refusal together with its
+    """The reason why a step is refused, as a code and a text. The response contains each refusal together with its
     account."""
 
     NO_PARTICIPANT = (ErrorCode.CLIENT_ERROR, "Participant not found")
@@ -63,7 +63,7 @@ class Answer:
 def decide(wishes: Sequence[Wish], now: State, accounts: Mapping[int, Standing]) -> list[Answer]:
     """Returns a decision for each requested step, in the order of the requests.
 
-    The state of the settlement determines the next step, not the state of the account.
+    The next step follows from the state of the settlement, and not from the state of the account.
     """
     participants = {standing.participant_id for standing in accounts.values()}
     seen: set[int] = set()

@@ -1,11 +1,11 @@
-"""Immediate gross settlement: soon after a commit, two entries post the commit's amount from positions to SETTLEMENT
+"""Immediate gross settlement. Soon after a commit, two entries move its amount from the positions to the SETTLEMENT
 accounts.
 
 Two entries settle a commit. The first entry posts the amount from the payer's SETTLEMENT account to the payer's
 POSITION account. The second entry posts the amount from the payee's POSITION account to the payee's SETTLEMENT account.
 One transaction settles many commits in the order of the commits, so no cover is ever overdrawn. If a commit cannot be
-settled, the hub skips this commit, and skips the commits that depend on it. The hub tries the skipped commits again
-later. The database guarantees that no cover becomes negative.
+settled, the hub skips it, and also skips the commits that depend on it. The hub tries the skipped commits again later.
+The database guarantees that no cover becomes negative.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def immediate_models() -> list[SettlementModel]:
 
 
 def batch_of(model: SettlementModel) -> str:
-    """Returns the name under which the hub records skipped commits of this settlement model."""
+    """Returns the name under which the hub records the skipped commits of this settlement model."""
     return f"gross-settlement {model.currency}"
 
 

@@ -38,7 +38,7 @@ _ABORT_PAIRS = ", ".join(
 def _moves(pairs: str, kept: str, what: str) -> str:
     """Returns a trigger's body.
 
-    The database trigger allows only the changes of state in `pairs`, and no change of the columns in `kept`.
+    The database trigger allows only the changes of state in `pairs`. It allows no change of the columns in `kept`.
     """
     new, old = (", ".join(f"{row}.{column}" for column in kept.split()) for row in ("NEW", "OLD"))
     return f"""
@@ -69,7 +69,7 @@ class LedgerAccountType(models.Model):
 class SettlementModel(models.Model):
     """The rule for settling one account type in one currency.
 
-    The default settlement model has no currency, and settles all currencies without their own model.
+    The default settlement model has no currency. It settles all currencies that have no model of their own.
     """
 
     class Granularity(models.TextChoices):
@@ -132,8 +132,8 @@ class SettlementModel(models.Model):
 
 
 class WindowContent(models.Model):
-    """The part of a closed window for one currency and one type of account. The hub settles all amounts of such a
-    content together."""
+    """The part of a closed window for one currency and one type of account. The hub settles all amounts of a content
+    together."""
 
     window = models.ForeignKey(SettlementWindow, on_delete=models.PROTECT, related_name="contents")
     currency = models.CharField(max_length=3)
@@ -260,7 +260,7 @@ class Inclusion(models.Model):
 class SettlementAccount(models.Model):
     """An account in a settlement, with its state and its net amount.
 
-    The account owes a net amount above 0, and receives a net amount below 0.
+    If the net amount is above 0, the account owes it. If the net amount is below 0, the account receives it.
     """
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="accounts", db_index=False)
@@ -301,7 +301,7 @@ class SettlementAccount(models.Model):
 
 
 class SettlementEvent(models.Model):
-    """The history of a settlement (if `account` is empty) or of one of its accounts.
+    """The history of a settlement (if `account` is empty), or the history of one of its accounts.
 
     The database allows no change of history rows.
     """
@@ -327,7 +327,8 @@ class SettlementEvent(models.Model):
 
 
 class Payment(models.Model):
-    """The settlement bank's payment of one account of a settlement, recorded together with the step SETTLED.
+    """The settlement bank's payment for one account of a settlement. The hub has recorded it together with the step
+    SETTLED.
 
     `movement` is empty if nothing was left to record. `otherwise` is the part of the account's net amount that was
     recorded by hand before, or that two people have released from the hold on the cover.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The total debits and credits that one window's commits posted to one account."""
+    """The total debits and credits that the commits of one window posted to one account."""
 
     account_id: int
     currency: str

@@ -12,8 +12,8 @@ from settlement.states import WindowState
 
 
 def account_types_settled(currency: str) -> list[str]:
-    """Returns the account types of this currency's settlement models: the settled types, and the types that receive the
-    settled amounts."""
+    """Returns the account types that this currency's settlement models settle, and the types to which they move the
+    amounts."""
     models = SettlementModel.objects.filter(Q(currency=currency) | Q(currency=None), is_active=True)
     return [name for pair in models.values_list("ledger_account_type", "settlement_account_type") for name in pair]
 
@@ -22,7 +22,7 @@ def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
     """Returns the contents of windows that a settlement model settles.
 
     A settlement model settles contents in the model's own currency. The default settlement model settles all currencies
-    without their own model.
+    that have no model of their own.
     """
     contents = WindowContent.objects.filter(ledger_account_type=model.ledger_account_type)
     if model.currency is not None:
@@ -34,7 +34,7 @@ def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
 
 
 def windows_waiting_for(model_name: str) -> list[int]:
-    """Returns the closed windows with contents that this model settles and that no settlement includes."""
+    """Returns the closed windows with contents that this model settles and that no settlement includes yet."""
     model = SettlementModel.objects.filter(name=model_name).first()
     if model is None:
         return []
@@ -105,7 +105,7 @@ def _given(**filters: Any) -> dict[str, Any]:
 
 
 def _end_of(moment: datetime | None) -> datetime | None:
-    """Returns the end of the millisecond that contains this time. The API shows all times within a millisecond as the
+    """Returns the end of the millisecond that contains this time. The API shows all times of one millisecond as the
     same time."""
     if moment is None or moment.microsecond % 1000:
         return moment

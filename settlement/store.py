@@ -44,7 +44,7 @@ _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
 
 def allow_time_for_totals() -> None:
-    """Sets longer time limits than those of requests for this transaction's statements and lock waits."""
+    """For this transaction's statements and lock waits, sets longer time limits than requests have."""
     execute(f"SET LOCAL statement_timeout = {_TOTALLING_MS}")
     execute(f"SET LOCAL lock_timeout = {_TOTALLING_MS}")
 
@@ -55,9 +55,9 @@ def window_totals(window_id: int) -> list[tuple[str, str, Total]]:
 
 
 def totals_between(window_id: int, *, after: int, up_to: int) -> list[tuple[str, Total]]:
-    """Returns (participant, total) for each account that a part of a window's commits debits or credits.
+    """Returns (participant, total) for each account that a part of the window's commits debits or credits.
 
-    The part of the window contains the commits whose ids are above `after` and at most `up_to`.
+    This part has the commits whose ids are above `after` and at most `up_to`.
     """
     return [(row[2], _total(row)) for row in execute(_TOTALS_BETWEEN, [window_id, after, up_to])]
 
@@ -80,7 +80,7 @@ class Commit:
 
 
 class CanNotSettle(FspiopError):
-    """Raised if a commit cannot be settled gross. The error contains the reason."""
+    """Raised if a commit cannot be settled by gross settlement. The error contains the reason."""
 
     def __init__(self, why: str) -> None:
         super().__init__(ErrorCode.VALIDATION_ERROR, why)
@@ -110,9 +110,9 @@ _OF_WINDOW = f"{_ACCOUNTS} WHERE e.window_id = %s AND {_IS_UNSETTLED} ORDER BY e
 
 
 def unsettled(window_id: int, currency: str, *, batch: str, after: int, limit: int) -> list[int]:
-    """Returns the unsettled entries of a window's commits in a currency, with the oldest first.
+    """Returns the unsettled entries of a window's commits in a currency, the oldest first.
 
-    Leaves out entries that the batch skips at present.
+    Leaves out entries that the batch skips now.
     """
     return [row[0] for row in execute(_UNSETTLED, [window_id, after, currency, batch, limit])]
 

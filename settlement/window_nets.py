@@ -1,7 +1,7 @@
 """Computes the net amount of each participant for a window's commits.
 
-The totals of a closed window are stored in the database. For the open window, each process stores the totals that it
-has computed, and adds only later commits. So a query reads only the commits of the last minutes, and not those of a
+The database stores the totals of a closed window. For the open window, each process stores the totals that it has
+computed. It then adds only later commits. So a query reads only the commits of the last minutes, and not those of a
 whole day.
 """
 
@@ -41,9 +41,9 @@ class NetPosition:
 
 
 def of_window(window: SettlementWindow, *, participant: str = "") -> list[NetPosition]:
-    """Returns the net positions of all participants or of one, by currency and name.
+    """Returns the net positions of one participant or of all participants, by currency and name.
 
-    The net positions of all participants add up to zero in each currency.
+    In each currency, the net positions of all participants add up to zero.
     """
     return of_windows([window], participant=participant)[window.pk]
 

@@ -16,7 +16,7 @@ class MessageView(FspiopView):
         return AgreementMessage(self.raw_body, self.forwarded_headers(), self.caller, self.digest())
 
     def refuse(self, error: FspiopError, subject_id: str) -> None:
-        """Sends PUT .../{ID}/error with the reason for a refusal to the caller."""
+        """Sends PUT .../{ID}/error to the caller, with the reason for the refusal."""
         path = forwarding.path_of(self.resource, subject_id)
         forwarding.send([forwarding.refuse_caller(self, error, path=path, subject=subject_id)])
 

@@ -44,7 +44,7 @@ class QuotesView(_QuoteView):
 def _currencies(body: QuotePost) -> Iterator[Currencies]:
     """Yields sets of currencies. The payee of a quote must have an account in one currency of each of these sets.
 
-    A payee that converts the money can have an account in another currency.
+    If a payee converts the money, it can have an account in another currency.
     """
     if body.converter != "PAYEE":
         yield (body.amount.currency,)

@@ -2,7 +2,7 @@
 (`hub.audit.approvals`).
 
 `PERFORM` maps each kind of change to the function that makes an approved change. Other apps add their own kinds of
-change, such as the release of a held transfer. A payload has keys of parties and never an identifier.
+change, such as the release of a held transfer. A payload has the keys of parties, and never an identifier.
 """
 
 from collections.abc import Callable
@@ -77,7 +77,8 @@ PERFORM: dict[str, Perform] = {
 
 
 def subject_of(kind: str, payload: Payload) -> str:
-    """Returns the subject of a request of this kind. The database compares the subjects of some kinds."""
+    """Returns the subject that a request of this kind has. For some kinds of request, the database compares the
+    subjects."""
     if kind == name_matches.KIND:
         return name_matches.subject_of(payload["match"])
     if kind == kill_switches.KIND:

@@ -1,6 +1,6 @@
 """Alerts for the fraud desk.
 
-An alert collects the reports of rules and screening about a party until a person closes the alert.
+An alert collects the reports about a party, from rules and from screening, until a person closes the alert.
 """
 
 import pgtrigger

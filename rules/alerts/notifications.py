@@ -1,4 +1,4 @@
-"""Notifies the fraud desk of new alerts, with one e-mail and one signed webhook for all alerts of a minute."""
+"""Notifies the fraud desk of new alerts. There is one e-mail and one signed webhook for all alerts of a minute."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def recipients() -> list[str]:
 
 @transaction.atomic
 def notify_new() -> int:
-    """Notifies the fraud desk of new alerts, if no notification was written in the last minute.
+    """If no notification was written in the last minute, notifies the fraud desk of new alerts.
 
     Returns the number of alerts.
     """

@@ -8,7 +8,7 @@ from rules.alerts.models import Alert
 def queue(*, state: str = Alert.State.OPEN, assigned_to: int | None = None) -> "QuerySet[Alert]":
     """Returns the alerts in this state, with the latest first.
 
-    With a person, returns only alerts assigned to this person.
+    With a person, returns only the alerts that are assigned to this person.
     """
     found = Alert.objects.filter(state=state).select_related("assigned_to").order_by("-last_at", "-id")
     return found if assigned_to is None else found.filter(assigned_to=assigned_to)

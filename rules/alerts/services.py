@@ -34,7 +34,7 @@ MOST_KEPT = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """A report about a party, or about a DFSP (`dfsp`) if no party is known."""
+    """A report about a party. If no party is known, it is about a DFSP (`dfsp`)."""
 
     kind: str
     party: int | None = None
@@ -63,7 +63,8 @@ _INSERT = """
 
 
 def raise_alerts(sightings: Iterable[Sighting]) -> None:
-    """Inserts these reports by one statement. If the caller has a transaction, the statement is a part of it."""
+    """Inserts these reports by one statement. If the caller has a transaction, the statement runs in this
+    transaction."""
     rows = [
         (
             each.key,
@@ -124,7 +125,7 @@ _DROP = "DELETE FROM rules_alerts_sightingrow WHERE id = ANY(%s::bigint[])"
 
 
 def waiting(most: int) -> list[str]:
-    """Returns the keys of parties with reports that do not belong to an alert yet."""
+    """Returns the keys of parties with reports that do not yet belong to an alert."""
     return [str(key) for (key,) in execute(_WAITING, [most])]
 
 

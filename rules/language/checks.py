@@ -49,7 +49,7 @@ def check(rule_set: RuleSet) -> list[Fault]:
 
 
 def costs_ns(rule_set: RuleSet, gate: Gate) -> list[int]:
-    """Returns for each rule of the gate the total cost of this rule and all earlier rules.
+    """Returns, for each rule of the gate, the total cost of this rule and of all earlier rules.
 
     Each counter is read only once for a payment.
     """

@@ -1,11 +1,11 @@
 """Compiles the rules of one gate to one plain Python function. Pure.
 
-The module builds the function as a Python syntax tree. No text of a document becomes a name or code in the function.
-Texts and numbers are constants, and this module creates all names.
+The module builds the function as a Python syntax tree. No text of a document becomes a name or a piece of code in the
+function. Texts and numbers are constants, and this module creates all names.
 
-A condition is true, false, or not known because a fact is missing. The module creates two expressions for each
-condition, because a condition has three possible results. `maybe` is false only if the condition is certainly false.
-`sure` is true only if the condition is certainly true. `maybe` and `sure` are one expression if no fact of the
+A condition is true or false, or its result is not known because a fact is missing. A condition has three possible
+results. So the module creates two expressions for each condition. `maybe` is false only if the condition is certainly
+false. `sure` is true only if the condition is certainly true. `maybe` and `sure` are one expression if no fact of the
 condition can be missing at this gate.
 """
 
@@ -229,7 +229,8 @@ class _Builder:
         return names[0] if len(names) == 1 else (spec.name, *names)
 
     def _read_once(self, key: Hashable, read: ast.expr) -> ast.expr:
-        """Returns the value of a local variable. The function reads this value when a rule first needs it."""
+        """Returns the value of a local variable. The function reads this value only when a rule needs it for the first
+        time."""
         local = self._local(key)
         unread = _compare(_name(local), ast.Is, _UNREAD)
         return ast.IfExp(unread, ast.NamedExpr(ast.Name(local, ast.Store()), read), _name(local))
@@ -315,7 +316,7 @@ def _is_disjoint(value: ast.expr, texts: Any) -> ast.expr:
 
 
 def _cheapest_first(conditions: Iterable[Condition]) -> list[Condition]:
-    """Sorts conditions by cost, so that a counter is read only if the cheaper conditions do not decide the result."""
+    """Sorts conditions by cost. So a counter is read only if the cheaper conditions do not decide the result."""
     return sorted(conditions, key=lambda each: sum(FACTS[part.fact].cost_ns for part in comparisons(each)))
 
 

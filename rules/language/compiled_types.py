@@ -34,5 +34,5 @@ class CompiledRules(msgspec.Struct, frozen=True):
     """The kinds of markers that the rules look for."""
 
     def exact_subjects(self, currency: str) -> frozenset[Subject]:
-        """Returns the subjects whose profiles must be locked before a payment in this currency is judged."""
+        """Returns the subjects whose profiles must be locked before the hub judges a payment in this currency."""
         return frozenset(need.subject for need in self.needs if need.exact and need.currency in ("", currency))

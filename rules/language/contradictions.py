@@ -1,9 +1,9 @@
 """Finds conditions of one rule that can never be true at the same time. Pure.
 
 A condition narrows the values that a fact can have. If no value is left, the conditions contradict each other. Each
-branch of an `any` is checked together with the conditions around the `any`.
+branch of an `any` is checked together with the conditions that surround the `any`.
 
-Counters of different windows and facts limit each other's values. Every event in a window is also in every longer
+Counters of different windows and facts limit the values of each other. Every event in a window is also in every longer
 window. The number of paid parties is at most the number of payments. The number of a payer's payments is at least the
 number of its payments to one payee.
 """
@@ -127,7 +127,8 @@ def _check(condition: Condition, negated: bool, path: str, context: _Context) ->
 
 
 def _agrees_with_others(context: _Context, comparison: Comparison) -> bool:
-    """Returns False if the values of the comparison's counter contradict the values of other windows and counters."""
+    """Returns False if the values of the comparison's counter contradict the values of other counters, or of the same
+    counter in other windows."""
     if not comparison.window_s:
         return True
     own = context[_name_of(comparison)]
@@ -164,7 +165,7 @@ def _parts(
 ) -> Iterator[tuple[Comparison, bool, str]]:
     """Yields the comparisons that must all be true.
 
-    Appends each list of branches in which at least one branch must be true.
+    Appends lists of branches. In each list, at least one branch must be true.
     """
     match condition:
         case Comparison():

@@ -102,10 +102,11 @@ class Counters(Protocol):
     """The interface of counters. Compiled and interpreted rules read counters only by the method `get`."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns the measure at `facts.now`, or None if the measure is not known, for example without a party key.
+        """Returns the measure at the time `facts.now`. Returns None if the measure is not known, for example if there
+        is no party key.
 
-        The result must not change during one evaluation. All evaluations of one compiled rule set pass the same `Need`
-        objects, so an implementation may use a need's identity or hash.
+        The result must stay the same during one evaluation. All evaluations of one compiled rule set pass the same
+        `Need` objects, so an implementation may use a need's identity or hash.
         """
         ...
 
@@ -114,5 +115,5 @@ class NoCounters:
     """Counters without values, for the gate at the lookup and for rule sets that need no counters."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns None, so that the hub reports the rule's check as skipped."""
+        """Returns None, so that the hub reports that the check of the rule was skipped."""
         return None

@@ -1,11 +1,11 @@
 """Interprets rules, one node of a rule at a time.
 
-Tests compare compiled rules with this module. The hub uses this module to read the conditions of rules that fired.
-Pure.
+Tests compare compiled rules with this module. The hub itself uses this module to read the conditions of rules that
+fired. Pure.
 
-A condition is true, false, or not known (None) because a fact is missing. An optional fact that the message omits is
-absent, not missing. Each comparison with an absent fact is false, except comparisons with the operators `absent` and
-`not_in`.
+A condition is true or false, or its result is not known (None) because a fact is missing. An optional fact that the
+message omits is absent. It is not missing. Each comparison with an absent fact is false, except a comparison with the
+operator `absent` or `not_in`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -167,7 +167,7 @@ def applies(trigger: Trigger, facts: Facts, reader: Reader) -> bool | None:
 
 
 def interpret_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[Gate] = ()) -> CompiledRules:
-    """Returns the same result as `compile.compile_rules`, but interprets the rules. For tests."""
+    """Returns the same result as `compile.compile_rules`, but by interpreting the rules. For tests."""
     rules = rules_of_gates(rule_set.rules, (gate, *with_rules_of))
     needs = needed_counters(rules)
 

@@ -27,7 +27,7 @@ def seconds_until(minute: int, now: datetime, time_zone: str) -> int:
     """Returns the whole seconds until the local clock next shows this minute of the day. Returns a full day if the
     clock shows this minute now.
 
-    If a clock change skips the minute, returns the seconds until an unchanged clock would show the minute.
+    If a clock change skips this minute, returns the seconds until a clock without the change would show the minute.
     """
     zone = ZoneInfo(time_zone)
     local = now.astimezone(zone)

@@ -1,10 +1,10 @@
 """Finds the counters that a rule set needs, and the counters that must be exact. Pure.
 
-A limit is a live rule of the transfer's gate. A limit refuses payments because of a counter. A profile keeps each of
-its latest events separately. A count is exact if it includes only these events. A sum, or a number of different
-parties, can include any number of events. For a limit on a sum or on different parties, the rule set must also have a
-rule that limits the count of the same payments. The rule with the count refuses a payment before the window has more
-events than the profile keeps.
+A limit is a live rule of the transfer's gate. A limit refuses payments because of a counter. A profile keeps only its
+latest events separately. A count is exact if it includes only events that the profile keeps separately. A sum, or a
+number of different parties, can include any number of events. For a limit on a sum or on different parties, the rule
+set must also have a rule that limits the count of the same payments. This rule refuses a payment before the window has
+more events than the profile keeps.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -65,7 +65,7 @@ def is_limit(rule: Rule) -> bool:
 
 
 def limits_that_refunds_pass(rules: Collection[Rule]) -> list[str]:
-    """Returns the ids of the limits on counts and values, if no live rule refuses refunds without an original.
+    """Returns the ids of the limits on counts and values if no live rule refuses refunds without an original payment.
 
     Counters count no refunds. So a payer DFSP could call each payment a refund, and pass these limits.
     """
@@ -138,14 +138,14 @@ def _covers(wide: Trigger, narrow: Trigger) -> bool:
 
 
 def _certain(rule: Rule) -> tuple[Condition, ...]:
-    """Returns the conditions that are true whenever the rule fires, except conditions with counters."""
+    """Returns the conditions that are true whenever the rule fires. Leaves out conditions with counters."""
     condition = rule.condition
     parts = condition.conditions if isinstance(condition, All) else (condition,)
     return tuple(part for part in parts if not any(FACTS[each.fact].counters for each in comparisons(part)))
 
 
 def _is_true_with(condition: Condition, count: Comparison, certain: tuple[Condition, ...]) -> bool:
-    """Returns whether a condition is true in every case in which `count` and all `certain` conditions are true."""
+    """Returns whether a condition is true whenever `count` and all `certain` conditions are true."""
     if condition == count or condition in certain:
         return True
     match condition:

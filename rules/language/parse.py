@@ -1,7 +1,7 @@
 """Reads a rule set from JSON. Reports every fault with its place. Pure.
 
-This module checks the form: members, types, names, units (`rules.language.value_readers`). `rules.language.checks`
-finds the faults of well-formed rules.
+This module checks the form of the rules: members, types, names, units (`rules.language.value_readers`).
+`rules.language.checks` finds the faults of well-formed rules.
 """
 
 from collections.abc import Callable
@@ -92,7 +92,7 @@ class _Parser:
         self.faults: list[Fault] = []
 
     def attempt(self, read: Callable[..., T], *arguments: Any) -> T | None:
-        """Returns the result of `read`. If `read` refuses the value, stores the fault and returns None."""
+        """Returns the result of the function `read`. If `read` refuses the value, stores the fault and returns None."""
         try:
             return read(*arguments)
         except WrongValue as wrong:
@@ -175,7 +175,7 @@ class _Conditions:
         self._comparisons = 0
 
     def trigger_with_currency(self) -> Trigger:
-        """Returns the trigger. If the rule has amounts, the trigger contains only the currency of the amounts."""
+        """Returns the trigger. If the rule has amounts, the trigger contains only the currency of these amounts."""
         if not self._currency:
             return self._trigger
         return Trigger(

@@ -16,7 +16,7 @@ from rules.language.rule_types import Operator, Rule
 class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
     """One condition with the value that the payment had.
 
-    Amounts are in ten-thousandths, durations in seconds, and times in minutes.
+    Amounts are in ten-thousandths, durations in seconds, and times of day in minutes.
     """
 
     fact: str

@@ -55,19 +55,19 @@ class Comparison(_Node, frozen=True):
 
 
 class All(_Node, frozen=True):
-    """True if each of the conditions is true."""
+    """This condition is true if all inner conditions are true."""
 
     conditions: tuple["Condition", ...]
 
 
 class AnyOf(_Node, frozen=True):
-    """True if one of the conditions is true."""
+    """This condition is true if one of the inner conditions is true."""
 
     conditions: tuple["Condition", ...]
 
 
 class Not(_Node, frozen=True):
-    """True if the condition is false."""
+    """This condition is true if the inner condition is false."""
 
     condition: "Condition"
 
@@ -128,9 +128,9 @@ class Rule(_Node, frozen=True):
 
     @property
     def whole_condition(self) -> Condition:
-        """Returns the rule's condition without the trigger.
+        """Returns the condition of the rule without its trigger.
 
-        For a hold, the result includes the condition that bypasses the hold.
+        For a hold, the result includes the condition for the bypass of the hold.
         """
         if isinstance(self.action, Hold) and self.action.unless_paid_before:
             return All((self.condition, NOT_PAID_BEFORE))
@@ -138,7 +138,8 @@ class Rule(_Node, frozen=True):
 
 
 class RuleSet(_Node, frozen=True):
-    """A whole rule set. The order of the rules decides which of several refusals a DFSP receives."""
+    """A whole rule set. If several rules refuse a payment, the order of the rules decides which refusal a DFSP
+    receives."""
 
     name: str
     rules: tuple[Rule, ...]

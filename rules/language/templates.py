@@ -1,4 +1,4 @@
-"""The forms for the rules that schemes commonly have. Each form creates rules of the language from a few values. Pure.
+"""The forms for rules that most schemes have. Each form creates rules of the language from a few values. Pure.
 
 A template returns rules as JSON values, so that a person can read and change the rules of a form.
 `rules.language.checks` checks the rules of a template like all other rules.
@@ -19,7 +19,7 @@ RuleJson = dict[str, Any]
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """One input value of a form, as a JSON value."""
+    """One input value of a form. It is a JSON value."""
 
     name: str
     title: str
@@ -52,7 +52,7 @@ def make_rules(name: str, values: Values) -> list[RuleJson]:
     """Returns the rules of the template. Raises TemplateError if a value is missing or unknown.
 
     Every template also has the inputs `id`, `title`, `mode` and `on_missing`. If a template creates several rules, the
-    ids of the second and later rules have a suffix.
+    ids of all rules except the first have a suffix.
     """
     template = TEMPLATES[name]
     known = {parameter.name for parameter in (*template.parameters, *_COMMON)}

@@ -46,7 +46,7 @@ class Payment:
 def stopped(payments: Iterable[Payment]) -> list[Stopped | None]:
     """Returns the kill switch that stops each payment, or None.
 
-    Runs no SQL statement in most cases (`rules.lists.matches`).
+    In most cases, the function runs no SQL statement (`rules.lists.matches`).
     """
     found = [_keys_of(payment) for payment in payments]
     on = matches([key for each in found for key in each])
@@ -88,7 +88,7 @@ def switch_on(
 ) -> KillSwitch:
     """Switches a kill switch on, in the transaction of the approved request.
 
-    Raises NotChanged if the kill switch is on already.
+    Raises NotChanged if the kill switch is already on.
     """
     key = key_of(kind, party=party, payer_dfsp=payer_dfsp, payee_dfsp=payee_dfsp)
     if KillSwitch.objects.filter(key=key, off_at=None).exists():

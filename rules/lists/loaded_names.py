@@ -1,8 +1,8 @@
 """A process's index of the listed names.
 
-Building an index takes a second for 100,000 names. After a change, a separate thread builds a new index, and the
-process uses the earlier index meanwhile. The hub stores with each name the number of the change for which the name was
-screened. If a name was screened with an earlier index, the periodic task (`rules.lists.tasks`) screens the name again.
+To build an index takes a second for 100,000 names. After a change, a separate thread builds a new index. Meanwhile, the
+process uses the earlier index. With each screened name, the hub stores the number of the last change that the screening
+included. If a name was screened with an earlier index, the periodic task (`rules.lists.tasks`) screens the name again.
 """
 
 import threading
@@ -30,7 +30,7 @@ _is_building = False
 
 
 def current(number: int) -> NameIndex:
-    """Returns the index. If the index does not contain this change, a thread builds a new index."""
+    """Returns the index. If the index does not contain this change yet, a thread builds a new index."""
     global _is_building
     if _index.number < number:
         with _lock:
@@ -49,7 +49,7 @@ def latest() -> NameIndex:
 
 
 def forget() -> None:
-    """Empties the index. Used by tests that replace the database."""
+    """Empties the index. Only tests that replace the database use this function."""
     global _index
     _index = NameIndex((), number=0)
 

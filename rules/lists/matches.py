@@ -1,8 +1,8 @@
-"""The gates call `matches(keys)`, which returns the lists that contain given parties.
+"""The gates call `matches(keys)`, which returns the lists that contain the given parties.
 
-A gate passes two keys of each party. Entries with an identifier have the party's key (`rules.party_keys.key_of`).
-Matches of names have the key of party and DFSP together (`rules.lists.keys.served`). The keys of kill switches have the
-name `KILL_SWITCH` (`rules.lists.kill_switches`).
+For each party, a gate passes two keys. If a list entry has an identifier, its key is the party's key
+(`rules.party_keys.key_of`). If a party's name matches, the key is that of party and DFSP together
+(`rules.lists.keys.served`). The keys of kill switches have the name `KILL_SWITCH` (`rules.lists.kill_switches`).
 """
 
 from collections.abc import Collection, Mapping

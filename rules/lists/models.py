@@ -13,7 +13,7 @@ from rules.lists.guards import needs_approval
 
 
 class ChangeNumber(models.Model):
-    """The number of committed changes. Processes compare this number to recognise that their copy is old."""
+    """The number of committed changes. Processes compare this number to find out whether their copy is old."""
 
     name = models.CharField(max_length=16, primary_key=True)
     number = models.BigIntegerField()
@@ -163,7 +163,7 @@ class StagedLine(models.Model):
 
 
 class SeenName(models.Model):
-    """The keyed hash of a party's name, and the last change of listed names for which the name was screened."""
+    """The keyed hash of a party's name, and the last change of listed names that the screening of the name included."""
 
     hash = models.BigIntegerField(primary_key=True)
     sealed = models.TextField()  # the folded name, encrypted
@@ -177,7 +177,7 @@ class SeenName(models.Model):
 
 
 class NamedParty(models.Model):
-    """A party at its serving DFSP, and the latest name of the party from this DFSP.
+    """A party at its serving DFSP, with the latest name of the party from this DFSP.
 
     The key is a hash of party and DFSP together: see `rules.lists.keys.served`.
     """

@@ -1,4 +1,5 @@
-"""Finds listed names with a spelling or a sound similar to a party's name. Pure: no Django, no database."""
+"""Finds listed names with a spelling or a sound similar to a party's name. This module uses no Django and no
+database."""
 
 from array import array
 from collections import Counter, defaultdict
@@ -37,8 +38,8 @@ class Similar(NamedTuple):
 class NameIndex:
     """An index of the listed names by the sounds of their words.
 
-    A search compares only listed names with a word that sounds like a word of the party's name. So the cost of a search
-    depends on the number of similar names, not on the length of the lists.
+    A search compares only listed names that have a word with the same sound as a word of the party's name. So the cost
+    of a search depends on the number of similar names, not on the length of the lists.
     """
 
     def __init__(self, names: Iterable[ListedName], *, number: int) -> None:
@@ -67,7 +68,7 @@ class NameIndex:
         return self._newer[number]
 
     def find(self, folded: str) -> list[Similar]:
-        """Returns the listed names that reach their list's score, with the most similar first."""
+        """Returns the listed names that reach the score of their list, the most similar first."""
         words = folded.split()
         shared = self._shared_words(words)
         if not shared:
@@ -93,7 +94,7 @@ class NameIndex:
         return sorted(similar, key=lambda each: (-each.score, each.entry_id))
 
     def _shared_words(self, words: list[str]) -> Counter[int]:
-        """For each listed name, returns the number of these words that sound like a word of the listed name."""
+        """Returns, for each listed name, how many of these words sound like a word of the listed name."""
         shared: Counter[int] = Counter()
         for word in words:
             alike: set[int] = set()

@@ -1,6 +1,6 @@
 """Clears matches of names. Two people must confirm that a party is not the listed person.
 
-The database accepts a clearing only with the approved request (`clear_name_match`).
+The database accepts the clearing of a match only with the approved request (`clear_name_match`).
 """
 
 from django.db import transaction
@@ -23,7 +23,7 @@ def subject_of(match_id: int) -> str:
 
 
 def open_matches() -> "QuerySet[NameMatch]":
-    """Returns the matches that are not cleared, with their entries and lists. The latest match is first."""
+    """Returns the matches that are not cleared, with their entries and lists. The latest match comes first."""
     found = NameMatch.objects.filter(cleared_at=None, entry__removed_by=None)
     return found.select_related("entry__party_list").order_by("-id")
 

@@ -14,9 +14,9 @@ MOST_WORDS = 12
 
 
 def folded(name: str) -> str:
-    """Returns the words of a name in Latin capitals, in alphabetical order: "Çelik, Ömer" is "CELIK OMER".
+    """Returns the words of a name in Latin capitals and in alphabetical order: "Çelik, Ömer" is "CELIK OMER".
 
-    Returns "" if the name has no letter or digit. Words after the twelfth are left out.
+    Returns "" if the name has no letter or digit. If a name has more than twelve words, the further words are left out.
     """
     latin = _NO_WORD.sub("", anyascii(_BETWEEN_WORDS.sub(" ", name)).upper())
     return " ".join(sorted(latin.split()[:MOST_WORDS]))

@@ -1,7 +1,7 @@
 """Reads a file of a list: CSV in UTF-8 with the columns type, identifier, sub_id, name and reference.
 
 Each line has a party's identifier with its type, or a name. If any line has a fault, the hub refuses the whole file,
-and reports each fault with its line. The module reads only one setting, which is the key of the hash.
+and reports each fault with its line. The module reads only one setting: the key of the hash.
 """
 
 import csv
@@ -62,7 +62,7 @@ class Line:
 
     @property
     def identity(self) -> object:
-        """Two lines of a file are equal if these properties are equal. A list cannot have two equal lines."""
+        """Two lines of a file are equal if these properties of them are equal. A list cannot have two equal lines."""
         return self.key if self.key is not None else (self.folded, self.reference)
 
 
@@ -85,7 +85,7 @@ def read(raw: bytes) -> PartyFile:
 
 
 def line_of(row: dict[str, str]) -> Line:
-    """Returns the entry with these column values. Raises ValueError with the fault."""
+    """Returns the entry that has these column values. If a value has a fault, raises ValueError with the fault."""
     for column, most in _LONGEST.items():
         value = row.get(column, "")
         if len(value) > most:
@@ -168,7 +168,8 @@ def _columns_of(fields: list[str]) -> list[str]:
 
 
 def _physical_lines(raw: bytes) -> Iterator[tuple[int, str | None]]:
-    """Yields each line with its number, or None if its bytes are not UTF-8. A field cannot have a line break."""
+    """Yields each line with its number. If the bytes of a line are not UTF-8, yields None instead of the line. A field
+    cannot have a line break."""
     for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         try:
             yield number, line.removesuffix(b"\r").decode()

@@ -8,7 +8,7 @@ from rules.lists.models import Entry, ListVersion, PartyList
 
 
 class Length(NamedTuple):
-    """The numbers of parties and names on a list."""
+    """How many parties and how many names a list has."""
 
     parties: int
     names: int

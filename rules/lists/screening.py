@@ -1,8 +1,8 @@
 """Screens the names of parties against the listed names, when the hub first sees a party and when a list changes.
 
-Payments are not screened. The hub stores a name's verdict under the name's hash, with the number of the change of the
-listed names. `see` screens names that are new to the hub. The periodic task `screen_again` screens names after a
-change.
+Payments are not screened. The hub stores a name's verdict under the hash of the name, together with the number of the
+last change of listed names. `see` screens names that are new to the hub. The periodic task `screen_again` screens names
+after a change.
 """
 
 import base64
@@ -36,7 +36,7 @@ _REMEMBERED_FOR_S = 24 * 3600
 class Named:
     """A party, with the name that its serving DFSP has sent.
 
-    The hub ignores names from other DFSPs, so a payer DFSP cannot give its payee a name from a sanctions list.
+    The hub ignores names from other DFSPs. So a payer DFSP cannot give its payee a name from a sanctions list.
     """
 
     party: int
@@ -45,11 +45,10 @@ class Named:
 
 
 def named(party: Party, dfsp: str) -> Named | None:
-    """Returns the party with its name, or None if the message does not contain the name. The party's serving DFSP sent
-    the message.
+    """Returns the party with its name, or None if the message does not contain the name. The DFSP that serves the party
+    has sent the message.
 
-    The words of `name` and `personalInfo` are screened together, so that neither of the two fields hides the other
-    field.
+    The words of `name` and `personalInfo` are screened together. So neither of the two fields can hide the other field.
     """
     parts = party.personal_info.complex_name if party.personal_info is not None else None
     texts = [party.name]
@@ -64,7 +63,8 @@ def named(party: Party, dfsp: str) -> Named | None:
 
 
 class _Remembered:
-    """The parties and names that this process has stored in the last day. A remembered name needs no SQL statement."""
+    """The parties and names that this process has stored during the last day. A remembered name needs no SQL
+    statement."""
 
     def __init__(self) -> None:
         self._new: set[int] = set()
@@ -90,8 +90,9 @@ forget = _remembered.clear
 def see(parties: Sequence[Named]) -> None:
     """Stores and screens the names that are new to the hub, in separate transactions.
 
-    Must be called outside a transaction. `rules.lists.matches` finds the stored matches by the key `keys.served`. Runs
-    no SQL statement if there is no new name. The number of SQL statements does not depend on the number of parties.
+    The caller must not have a transaction. `rules.lists.matches` finds the stored matches by the key `keys.served`.
+    Runs no SQL statement if there is no new name. The number of SQL statements does not depend on the number of
+    parties.
     """
     found: dict[int, Named] = {}
     hashes: dict[int, int] = {}
@@ -170,7 +171,7 @@ def _store(parties: Mapping[int, Named], hashes: Mapping[int, int], texts: Mappi
 def _cipher() -> Fernet:
     """Returns the cipher of names. The cipher's key changes together with the key of the hashes.
 
-    After a change of the key, the stored names and hashes are useless.
+    After a change of this key, the stored names and hashes are useless.
     """
     digest = hashlib.sha256(b"kitovu names of parties\0" + settings.RULES_PARTY_KEY.encode()).digest()
     return Fernet(base64.urlsafe_b64encode(digest))
@@ -179,7 +180,8 @@ def _cipher() -> Fernet:
 def _screen(
     texts: Mapping[int, str], index: NameIndex, *, until: float
 ) -> tuple[dict[int, int], list[tuple[int, Similar]]]:
-    """Returns for each name the number of the change for which the name was screened, and the similar listed names.
+    """Returns two values for each name: the number of the last change that the screening included, and the similar
+    listed names.
 
     Stops at the time limit.
     """
@@ -305,7 +307,7 @@ _FORGET_NAMES = """
 
 @transaction.atomic
 def forget_unseen(*, days: int, most: int) -> int:
-    """Deletes the names of parties that were not seen for this number of days. Keeps the matches of these parties."""
+    """Deletes the names of parties that did not appear for this number of days. Keeps the matches of these parties."""
     forgotten = execute(_FORGET_PARTIES, [days, most]).rowcount
     execute(_FORGET_NAMES, [most])
     return forgotten

@@ -27,7 +27,7 @@ _USUAL_STATEMENTS = "SET LOCAL enable_nestloop = on"
 
 @transaction.atomic
 def create(*, name: str, kind: str, title: str = "", least_score: int = 88, actor: str) -> PartyList:
-    """Creates an empty list. Raises NotChanged if the name is taken or a value is not valid."""
+    """Creates an empty list. Raises NotChanged if the name is already used, or if a value is not valid."""
     if kind not in PartyList.Kind.values:
         raise NotChanged(f"kind must be one of {', '.join(PartyList.Kind.values)}")
     if not 70 <= least_score <= 100:
@@ -103,7 +103,7 @@ _ADD = """
 
 
 def discard(staged_file_id: int, *, sha256: str) -> None:
-    """Deletes a staged file with its lines, which nobody will approve any more."""
+    """Deletes a staged file and its lines, because nobody will approve the file any more."""
     StagedFile.objects.filter(pk=staged_file_id, sha256=sha256).delete()
 
 
@@ -189,7 +189,7 @@ def _begin(list_id: int, *, actor: str, file_name: str = "", sha256: str = "") -
 def _finish(version: ListVersion, *, added: int, removed: int, has_names: bool, actor: str) -> ListVersion:
     """Checks that the lists are not too long.
 
-    Numbers the change as the last step, because the lock of this number lasts until the commit.
+    Numbers the change in the last step, because the lock for this number lasts until the commit.
     """
     _check_lengths()
     version.added, version.removed = added, removed

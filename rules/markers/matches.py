@@ -1,4 +1,4 @@
-"""The gates call `markers(keys)`, which returns the fraud markers of parties.
+"""The gates call `markers(keys)`, which returns the fraud markers of the given parties.
 
 The result is at most half a second old, so every gate sees a new marker within a second.
 """
@@ -41,7 +41,7 @@ def markers(keys: Collection[int]) -> Mapping[int, frozenset[str]]:
     """Returns the kinds of the markers of these parties, including `CONFIRMED` for confirmed markers. Leaves out
     parties without markers.
 
-    Runs no SQL statement in most cases.
+    In most cases, the function runs no SQL statement.
     """
     return {key: _kinds_of(names) for key, names in _keys.of(keys).items()}
 

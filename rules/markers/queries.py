@@ -13,7 +13,7 @@ Serves = Literal["yes", "no", "not known"]
 
 
 def filed_by(participant_id: int, number: int) -> Marker | None:
-    """Returns this marker if this DFSP has filed the marker."""
+    """Returns this marker if this DFSP has filed it."""
     return Marker.objects.filter(filed_by=participant_id, pk=number).first()
 
 
@@ -37,9 +37,9 @@ def open_appeals() -> "QuerySet[Appeal]":
 
 
 def serves(appeals: Collection[Appeal]) -> Mapping[int, Serves]:
-    """Returns for each appeal, by its id, whether the DFSP that appeals has served the party at its latest payment.
+    """Returns, for each appeal by its id, whether the appealing DFSP served the party at the party's latest payment.
 
-    The party can have moved to this DFSP since then, so the answer is only a hint for the people who decide. Runs one
+    The party can have moved to this DFSP since then. So the answer is only a hint for the people who decide. Runs one
     statement.
     """
     found = profiles.read({appeal.marker.key for appeal in appeals}) if appeals else {}

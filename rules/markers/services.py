@@ -1,7 +1,7 @@
 """Files fraud markers, lifts fraud markers, and stores appeals.
 
 A DFSP needs no approval to file a marker, and a new marker is in force at once. Only two people of the hub can lift a
-marker. The database accepts a lifting only with the approved request (`lift_marker`).
+marker. The database accepts the lifting of a marker only with the approved request (`lift_marker`).
 """
 
 import uuid
@@ -59,7 +59,8 @@ _NUMBER = "UPDATE rules_markers_marker SET change = %s WHERE id = %s"
 
 @transaction.atomic
 def file(report: Report) -> tuple[Marker, bool]:
-    """Files a DFSP's marker. Returns the marker, and whether it is new. A repeated request returns the earlier marker.
+    """Files a DFSP's marker. Returns the marker, and whether it is new. If the request is repeated, returns the earlier
+    marker.
 
     Raises FspiopError 3106 if the id belongs to a different marker. Raises FspiopError 2005 (429) if the DFSP exceeds
     its daily limit.
@@ -123,7 +124,7 @@ def file_by_operators(key: int, *, kind: str, reason: str, actor: str) -> Marker
 def _count(marker: Marker) -> Marker:
     """Raises an alert about a new marker.
 
-    Numbers the change as the last step, because the lock of this number lasts until the commit.
+    Numbers the change in the last step, because the lock for this number lasts until the commit.
     """
     filer = marker.filed_by.name if marker.filed_by is not None else ""
     details = {"kind": marker.kind, "filed by": filer or settings.HUB_NAME}
@@ -155,9 +156,9 @@ def lift(marker: int, *, reason: str, actor: str) -> Marker:
 def appeal(marker: int, *, key: int, participant_id: int, dfsp: str, reason: str) -> tuple[Appeal, bool]:
     """Stores a DFSP's appeal against a marker in force. Returns the appeal, and whether it is new.
 
-    A DFSP can have only one open appeal against a marker. A second appeal returns the first appeal. Raises FspiopError
-    3200 if the marker is not in force, or if the marker is about another party than `key`. Raises FspiopError 2005
-    (429) if the DFSP exceeds its daily limit.
+    A DFSP can have only one open appeal against a marker. If the DFSP appeals a second time, returns the first appeal.
+    Raises FspiopError 3200 if the marker is not in force, or if the marker is about a party other than `key`. Raises
+    FspiopError 2005 (429) if the DFSP exceeds its daily limit.
     """
     found = Marker.objects.select_for_update(no_key=True).filter(pk=marker, key=key, lifted_at=None).first()
     if found is None:

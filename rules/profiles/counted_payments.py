@@ -15,7 +15,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Role(IntEnum):
-    """The role of a profile's subject in a payment. The numbers are stored."""
+    """The role that the subject of a profile has in a payment. The numbers are stored."""
 
     PAYER = 0
     PAYEE = 1
@@ -43,7 +43,7 @@ payment.
 
 
 class Keys(msgspec.Struct, frozen=True, gc=False):
-    """The keys of the profiles that count a payment. The key of a profile that does not count the payment is None."""
+    """The keys of the profiles that count a payment. If a profile does not count the payment, its key is None."""
 
     payer: int | None = None
     payee: int | None = None
@@ -96,7 +96,7 @@ class CountedPayment(msgspec.Struct, frozen=True, gc=False):
         return Event(moment, ref, direction, self.is_refund, self.currency, self.amount, counterparty or 0)
 
     def add_to(self, profile: Profile, role: Role) -> None:
-        """Counts the payment in the profile of this role."""
+        """Counts the payment in the profile that has this role."""
         self._add(profile, role, self.event(role))
 
     def _add(self, profile: Profile, role: Role, event: Event) -> None:
@@ -105,7 +105,8 @@ class CountedPayment(msgspec.Struct, frozen=True, gc=False):
             profile.note_dfsp(self.served_by, event.moment)
 
     def count_in(self, profiles: Mapping[int, Profile]) -> int:
-        """Counts the payment in each of its profiles that `profiles` contains. Returns the number of these profiles."""
+        """Counts the payment in each of its profiles that is in `profiles`. Returns in how many profiles the payment
+        was counted."""
         moment, ref, counted = microseconds(self.reserved_at), reference(self.transfer_id), 0
         for role, key in zip(_ROLES, self.keys.in_order(), strict=True):
             if key is None:

@@ -39,8 +39,9 @@ class PaidBefore(Protocol):
 class ProfileCounters:
     """Reads counters from the profiles that were loaded for a group of payments.
 
-    A window begins `window_s` seconds ago and ends now. A payment at exactly the beginning of the window is not part of
-    the window. An inexact counter can also count all payments of the hour or day in which the window begins.
+    A window begins `window_s` seconds ago and ends now. A payment at exactly the beginning of a window does not belong
+    to the window. If a counter is inexact, it can also count all payments of the hour or day in which its window
+    begins.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class ProfileCounters:
         self._received: dict[Subject, Series | None] = {}
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns the measure, or None if the measure is not known."""
+        """Returns the measure, or None if it is not known."""
         if facts is not self._facts:
             self._facts, self._now, self._is_refund = facts, microseconds(facts.now), is_refund(facts)
             self._profiles, self._sent, self._received = {}, {}, {}

@@ -35,7 +35,7 @@ class Series(msgspec.Struct, frozen=True, gc=False):
     folded: list[tuple[int, int, int, int]]  # for each bucket: its start, its latest payment, number, sum
 
     def number_since(self, moment: int) -> int:
-        """Counts the payments since this moment. Call this function only for profiles that keep every payment
+        """Counts the payments since this moment. Call this function only for a profile that keeps every payment
         separately."""
         return len(self.moments) - bisect_left(self.moments, moment)
 
@@ -53,9 +53,9 @@ class Series(msgspec.Struct, frozen=True, gc=False):
 
 
 def series(profile: Profile, direction: Direction, currency: str, *, refunds: bool = False) -> Series:
-    """Returns the payments of this direction and currency.
+    """Returns the payments that have this direction and currency.
 
-    The result is only the refunds, or only the other payments.
+    The result has either only refunds, or only other payments.
     """
     wanted = int(direction)
     events = [

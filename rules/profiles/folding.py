@@ -1,6 +1,6 @@
 """Adds payments to profiles in a periodic batch, profile by profile.
 
-The batch adds the payments that no gate has added.
+The batch adds payments that no gate has added to the profile.
 """
 
 from django.db import transaction
@@ -31,7 +31,7 @@ def _fold(keys: list[str]) -> int:
 
 
 def fold_profiles(keys: list[int]) -> int:
-    """Changes these profiles inside the caller's transaction. Returns the number of profiles with waiting rows."""
+    """Changes these profiles inside the caller's transaction. Returns how many profiles have waiting rows."""
     profiles = store.lock(keys)
     rows = store.unfolded(keys)
     for row in rows:

@@ -10,9 +10,9 @@ from django.db.models import Q
 class Profile(models.Model):
     """The payments of one subject: a party, a participant, a payer with its payee, or a transaction with its refunds.
 
-    A change needs the row's lock. The columns repeat the totals of `ring`, so that one SQL statement can compare the
-    totals with the transfers. The table has free space in each page and only the index of its key, so an update changes
-    no index.
+    A transaction may change the row only under the row's lock. The columns repeat the totals in `ring`. So one SQL
+    statement can compare the totals with the transfers. Each page of the table has free space, and the only index is
+    that of the key. So an update changes no index.
     """
 
     key = models.BigIntegerField(primary_key=True)

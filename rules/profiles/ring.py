@@ -1,12 +1,14 @@
-"""The profile of a party: its latest payments one by one, and sums of its earlier payments by hour, day and month.
-Pure.
+"""The profile of a party. It has the latest payments one by one, and sums of the earlier payments by hour, day and
+month. Pure.
 
-An event is one payment in which the profile's subject took part. For each class (direction, currency, refund or not), a
-profile keeps each of the latest `KEPT` events separately. Older events are added to buckets. A bucket keeps the time of
-its latest event, so a reader can see whether the bucket has events inside a window.
+An event is one payment in which the profile's subject took part. Payments of one class have the same direction and
+currency, and are all refunds or all not. For each class, a profile keeps the latest `KEPT` events separately. Older
+events are added to buckets. A bucket keeps the time of its latest event. So a reader can see whether the bucket has
+events in a window.
 
-The bucket of an event depends only on the event's time and on two boundaries of the profile. So the order of additions
-and removals never changes a sum. The order changes only which events the profile keeps separately.
+The bucket of an event depends only on the time of the event and on two boundaries of the profile. So the order of
+additions and removals never changes a sum. The order changes only the choice of the events that the profile keeps
+separately.
 """
 
 from bisect import bisect_left, insort
@@ -103,7 +105,7 @@ class Profile:
         self.is_changed = False
 
     def note_dfsp(self, dfsp: int, moment: int) -> None:
-        """Stores the participant that served the subject when the subject received a payment."""
+        """Stores which participant served the subject when the subject received a payment."""
         if dfsp != self.served_by:
             if self.served_by:
                 self.moved_at = max(self.moved_at, moment)
@@ -123,7 +125,7 @@ class Profile:
             self._fold_oldest_like(event)
 
     def remove(self, event: Event) -> bool:
-        """Removes a payment. Returns False and changes nothing if the profile cannot contain this payment."""
+        """Removes a payment. If the profile cannot contain this payment, returns False and changes nothing."""
         place = bisect_left(self.events, event)
         if place < len(self.events) and self.events[place] == event:
             del self.events[place]
@@ -267,7 +269,7 @@ def differences(profile: Profile, events: Iterable[Event]) -> Iterator[str]:
     """Yields each difference between a stored profile and the payments that the profile should contain.
 
     The choice of single events can differ, because it depends on the order of additions and removals. A profile must
-    contain each event, either as a single event or in the event's bucket.
+    contain each event, either as a single event or in a bucket.
     """
     expected = set(events)
     kept = set(profile.events)

@@ -15,7 +15,7 @@ def of_party(key: int, hours: Sequence[int]) -> Iterable[Count]:
     """Returns the numbers of payments that the party sent and received in these hours, in all currencies, without
     refunds.
 
-    For a long period, the numbers can include all payments of the day or month in which the period begins.
+    If the period is long, the numbers can include all payments of the day or month in which the period begins.
     """
     profile, now = store.read([key])[key], datetime.now(UTC)
     for direction, name in _NAMES.items():

@@ -2,9 +2,9 @@
 
 The parameters of each statement are lists, so the number of statements does not depend on the lengths of the lists.
 
-The ledger's lock order (`ledger.store`) applies. Profiles are locked after transfers and conversions, before accounts,
-and in the ascending order of their keys. A transaction deletes a row of `UnfoldedCount` only under the lock of the
-row's profile. So each row changes its profile only once.
+The order of the ledger's locks (`ledger.store`) applies. Profiles are locked after transfers and conversions, and
+before accounts. Several profiles are locked in the ascending order of their keys. A transaction deletes a row of
+`UnfoldedCount` only under the lock of the row's profile. So each row changes its profile only once.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,8 +29,8 @@ _LOCK = """
 def lock(keys: Collection[int]) -> dict[int, Profile]:
     """Locks these profiles until the end of the transaction. Creates the missing profiles.
 
-    Creates the missing profiles in the order of their keys, before it locks any profile. So a transaction that waits to
-    create a profile holds no lock that blocks another transaction of this kind.
+    First creates the missing profiles in the order of their keys, and then locks the profiles. So while a transaction
+    waits to create a profile, it holds no lock that blocks another such transaction.
     """
     ordered = sorted(keys)
     execute(_CREATE, [ordered])
@@ -43,7 +43,7 @@ _READ = "SELECT key, ring FROM rules_profiles_profile WHERE key = ANY(%s::bigint
 def read(keys: Collection[int]) -> dict[int, Profile]:
     """Returns these profiles in their present state, without a lock.
 
-    Returns an empty profile for a key without a profile.
+    If there is no profile with a key, returns an empty profile for this key.
     """
     found = {key: ring.from_bytes(stored) for key, stored in execute(_READ, [sorted(keys)])}
     return {key: found.get(key) or Profile() for key in keys}
@@ -134,7 +134,7 @@ _DELETE_REMOVALS = """
 def delete_removals(removed: Sequence[tuple[int, str, Role]]) -> None:
     """Deletes the rows that the aborts of these transfers have added for these profiles.
 
-    The profiles have already changed.
+    The caller has already changed these profiles.
     """
     execute(
         _DELETE_REMOVALS,
@@ -188,7 +188,7 @@ _COUNTED = f"""
 
 
 def counted(transfer_ids: Collection[str]) -> dict[str, CountedPayment]:
-    """Returns the counted transfers among these transfers."""
+    """Returns those of these transfers that are counted."""
     return {row[0]: payment_of(row) for row in execute(_COUNTED, [sorted(transfer_ids)])}
 
 
@@ -200,5 +200,5 @@ _WAITING = f"""
 
 
 def waiting(most_rows: int, most: int) -> list[int]:
-    """Returns profiles with waiting rows that are not skipped. The profile that has waited longest is first."""
+    """Returns profiles with waiting rows that are not skipped. The profile that has waited longest comes first."""
     return [row[0] for row in execute(_WAITING, [most_rows, most])]

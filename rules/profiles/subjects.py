@@ -50,8 +50,8 @@ def key_of_subject(subject: Subject, facts: Facts) -> int | None:
 def is_refund(facts: Facts) -> bool:
     """Returns whether the payment is a refund. Refunds are counted separately from other payments.
 
-    Only the use case decides. Otherwise a payment of another use case could name an original and pass all limits,
-    because the rules about refunds judge only refunds.
+    Only the use case decides whether a payment is a refund. Otherwise a payment with another use case could name an
+    original payment and so pass all limits, because rules about refunds judge only refunds.
     """
     return facts.scenario == REFUND
 
@@ -59,8 +59,7 @@ def is_refund(facts: Facts) -> bool:
 def keys_to_count(facts: Facts, counted_too: Collection[Subject]) -> Keys:
     """Returns the profiles that count the payment.
 
-    The result always includes the profiles of the parties. The result includes other profiles only if a rule needs
-    these profiles.
+    The result always includes the profiles of the parties. The result includes another profile only if a rule needs it.
     """
     assert facts.payee_dfsp is not None
     return Keys(
@@ -86,8 +85,8 @@ def asks_for(needs: Collection[Need], *measures: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A live rule that refuses payments by exact counters: the subjects of these counters, and the payments to which
-    the rule applies.
+    """A live rule that refuses payments by exact counters. It has the subjects of these counters, and the payments to
+    which the rule applies.
     """
 
     when: Trigger
@@ -95,7 +94,7 @@ class Limit:
 
 
 def limits_of(compiled: CompiledRules) -> Sequence[Limit]:
-    """Returns the limits among these rules."""
+    """Returns those of these rules that are limits."""
     found = []
     for rule in compiled.rules:
         if not is_limit(rule):
@@ -110,7 +109,7 @@ def limits_of(compiled: CompiledRules) -> Sequence[Limit]:
 def may_look_at(when: Trigger, facts: Facts) -> bool:
     """Returns whether a rule with this trigger applies to the payment.
 
-    Also returns True if a deciding fact is missing.
+    If a fact that decides this is missing, returns True.
     """
     return (
         (not when.currencies or facts.currency in when.currencies)
@@ -121,10 +120,10 @@ def may_look_at(when: Trigger, facts: Facts) -> bool:
 
 
 def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
-    """Returns the profiles that must not change while the payment is judged.
+    """Returns the profiles that must not change while the hub judges the payment.
 
-    A payment without an applicable limit locks no profile. If limits on other payments read this payment's profiles,
-    the hub may count this payment before or after the other payments.
+    If no limit applies to a payment, it locks no profile. Limits on other payments perhaps read this payment's
+    profiles. In this case, the hub may count this payment before or after the other payments.
     """
     subjects: set[Subject] = set()
     for limit in limits:

@@ -1,13 +1,14 @@
 """The rules that judge payments now. The hub reads the active rules once for each group of messages, at the group's
 beginning.
 
-If no version was ever active and no kill switch is on, groups run no statement, and a process reads the database once a
-second. In all other cases, each group runs one statement. The statement acquires a lock that conflicts with the
-activation of another version, and then reads the active version. So one group is never judged by two versions. After
-the commit of an activation, no process judges a group by the earlier version.
+If no version was ever active and no kill switch is on, groups run no statement. The process then reads the database
+once a second. In all other cases, each group runs one statement. The statement acquires a lock that conflicts with the
+activation of another version. Then it reads the active version. So the hub never judges one group by two versions.
+After the commit of an activation, no process judges a group by the earlier version.
 
-A thread compiles a new version as soon as a process finds the version in the database. Two people activate the version
-only later. So a payment waits for a compilation only if a version is activated within a second after its creation.
+A thread compiles a new version as soon as a process finds the version in the database. Two people can activate the
+version only later. So a payment waits for a compilation only if a version is activated within a second after it was
+created.
 """
 
 import contextlib
@@ -46,10 +47,10 @@ _REFRESH_S = 1.0
 
 
 class CannotBeRead(Exception):
-    """The error for an active version that this release cannot read, because the release reads the language of rules
-    differently.
+    """The error for an active version that this release cannot read, because this release understands the language of
+    rules differently.
 
-    The hub cannot judge payments until people activate another version, so the hub refuses payments with 2001.
+    Until people activate another version, the hub cannot judge payments and refuses them with 2001.
     """
 
 
@@ -68,7 +69,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class ActiveRules:
-    """One version of the rules, with the exceptions from its rules.
+    """One version of the rules, with the exceptions from them.
 
     The object does not change while a group uses it.
     """
@@ -80,7 +81,7 @@ class ActiveRules:
 
     @property
     def version(self) -> int | None:
-        """The number of the version. None if no rules are active, but a kill switch is on."""
+        """The number of the version. The result is None if no rules are active but a kill switch is on."""
         return self.rules.number
 
     def compiled(self, gate: str) -> CompiledRules:
@@ -89,14 +90,15 @@ class ActiveRules:
 
     @property
     def for_transfers_without_quote(self) -> CompiledRules:
-        """The rules for a transfer whose quote did not pass through this hub: the rules of both gates, quote and
-        transfer.
+        """The rules for a transfer whose quote did not pass through this hub. They are the rules of both gates, quote
+        and transfer.
         """
         return self.rules.without_quote
 
     @property
     def for_transfers_judged_again(self) -> CompiledRules:
-        """The same rules without those about the quote's expiration, for a transfer that differs from its quote."""
+        """The same rules, but without rules about the expiration of the quote. They are for a transfer that differs
+        from its quote."""
         return self.rules.judged_again
 
 
@@ -117,13 +119,13 @@ _process = _Process()
 
 
 def current() -> ActiveRules | None:
-    """Returns the rules that are active now, or None. Each group must call this once, in its transaction."""
+    """Returns the rules that are active now, or None. Each group must call this function once, in its transaction."""
     found = current_at()
     return None if found is None else found[0]
 
 
 def current_at() -> tuple[ActiveRules, datetime] | None:
-    """Returns the active rules or None, together with the time of the database's clock."""
+    """Returns the active rules or None. Also returns the time of the database's clock."""
     process = _process
     asked_at = time.monotonic()
     if not process.was_ever_active and asked_at - process.asked_at < _REFRESH_S:
@@ -183,7 +185,7 @@ _MOST_EXPECTED = 4
 
 
 def read(number: int) -> Version:
-    """Returns a compiled version. Raises CannotBeRead if this release would read the version in a different way."""
+    """Returns a compiled version. Raises CannotBeRead if this release would understand the version differently."""
     return _version(number, store.content(number))
 
 
@@ -207,7 +209,8 @@ def _of(number: int | None, rule_set: RuleSet) -> Version:
 
 
 def for_judging_again(rule_set: RuleSet) -> RuleSet:
-    """Returns the rules without those of the quote that read the expiration, because a transfer has its own."""
+    """Returns the rules without those rules of the quote that read the expiration, because a transfer has its own
+    expiration."""
     rules = rule_set.rules
     found = [
         each
@@ -255,11 +258,12 @@ def was_ever_active() -> bool:
 
 
 def notice() -> None:
-    """Ensures that this process reads the database for the next group. Called after a change of the active rules."""
+    """Ensures that this process reads the database for the next group. The function is called after a change of the
+    active rules."""
     _process.was_ever_active = True
 
 
 def forget() -> None:
-    """Ensures that the next group reads the database. Used by tests that replace the database."""
+    """Ensures that the next group reads the database. Only tests that replace the database use this function."""
     global _process
     _process = _Process()

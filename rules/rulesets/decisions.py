@@ -38,8 +38,9 @@ class Judged:
 def save(version: int | None, judged: Sequence[Judged]) -> None:
     """Stores the verdicts that the hub keeps, and raises their alerts.
 
-    Runs one statement for all decisions, and one statement for all alerts. Runs no statement for an empty list of
-    decisions or alerts. If there is no version, only kill switches judged the payments, and the hub stores no sample.
+    Runs one statement for all decisions, and one statement for all alerts. If there are no decisions or no alerts, runs
+    no statement for them. If there is no version, only kill switches have judged the payments, and the hub stores no
+    sample.
     """
     if version is None:
         judged = [each for each in judged if each.verdict.outcome != "ALLOW"]
@@ -57,7 +58,7 @@ def raises_alert(hit: Hit) -> bool:
 def _sightings(version: int | None, judged: Judged) -> Iterator[Sighting]:
     """Yields the reports about a payment. All skipped checks of one party form one report.
 
-    Otherwise a DFSP could cause as many reports with each transfer without a quote as there are rules.
+    Otherwise each transfer without a quote could cause as many reports as there are rules.
     """
     skipped: dict[int, list[Sighting]] = {}
     for hit in judged.verdict.hits:
@@ -112,9 +113,9 @@ def is_kept(subject: str, verdict: Verdict) -> bool:
 
 
 def is_sampled(subject: str) -> bool:
-    """Returns whether the hub stores the verdict about this payment although no rule fired.
+    """Returns whether the hub stores the verdict about this payment even though no rule fired.
 
-    The result for one payment never changes.
+    For one payment, the result never changes.
     """
     return zlib.crc32(subject.encode()) % _ONE_IN == 0
 

@@ -30,7 +30,8 @@ class RuleSetVersion(models.Model):
 
 
 class Activation(models.Model):
-    """The period in which a version judges payments. If a period has no version, no rules judge payments in the period.
+    """The period in which a version judges payments. If a period has no version, no rules judge payments in this
+    period.
 
     If several periods contain a moment, the period that began last applies. When a limited period ends, the version of
     the earlier period is active again.
@@ -75,7 +76,7 @@ class Activation(models.Model):
 class Variance(models.Model):
     """An exception from one rule for one DFSP, until a date.
 
-    If a rule and a DFSP have several rows, the latest row applies.
+    If there are several rows for a rule and a DFSP, the latest row applies.
     """
 
     rule = models.CharField(max_length=64)  # the rule's id, which the rule has in every version
@@ -94,10 +95,10 @@ class Variance(models.Model):
 
 
 class Decision(models.Model):
-    """The verdict of one version about one payment at one gate. The table has every verdict with a hit, and a sample of
+    """The verdict of one version about one payment at one gate. The table has all verdicts with a hit, and a sample of
     the other verdicts.
 
-    A party's key is a keyed hash (`rules.party_keys`). The facts have the counters that the decision read, so that a
+    A party's key is a keyed hash (`rules.party_keys`). The facts include the counters that the decision has read. So a
     replay can make the same decision again. The hub erases the facts when their retention period is over
     (`RETENTION_DAYS`).
     """

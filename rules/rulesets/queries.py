@@ -18,7 +18,7 @@ def active() -> Activation | None:
 
 
 def before_active() -> Activation | None:
-    """Returns the activation for a roll-back: the latest activation of a version that is not active now."""
+    """Returns the activation that a roll-back uses: the latest activation of a version that is not active now."""
     now = active()
     if now is None:
         return None
@@ -34,13 +34,13 @@ def _began(*, may_have_ended: bool = False) -> "QuerySet[Activation]":
 
 
 def planned() -> "QuerySet[Activation]":
-    """Returns the activations that will begin, with the next activation first."""
+    """Returns the activations that have not begun, the next activation first."""
     found = Activation.objects.filter(valid_from__gt=Now(), cancelled_at__isnull=True).select_related("version")
     return found.order_by("valid_from", "id")
 
 
 def limits_that_refunds_pass(version: RuleSetVersion) -> list[str]:
-    """Returns the ids of the version's limits that a payment passes if its payer DFSP calls it a refund."""
+    """Returns the ids of the version's limits that a payment could pass because its payer DFSP calls it a refund."""
     try:
         return limits_of_a_set(accept(version.content).rules)
     except RuleSetRefused:
@@ -73,7 +73,7 @@ def exceptions() -> list[Variance]:
 def decisions_about(subjects: Collection[str]) -> "QuerySet[Decision]":
     """Returns the stored decisions about these quotes, transfers and lookups, with the earliest first.
 
-    Each decision lists every rule that fired, with the rule's conditions, the values in the payment, and the
+    Each decision lists every rule that fired. It also has the rule's conditions, the values in the payment, and the
     thresholds.
     """
     return Decision.objects.filter(subject__in=list(subjects)).order_by("id")

@@ -1,7 +1,7 @@
 """Changes the scheme's rules. Each change needs two people: see `portal.changes.rules`.
 
-A new version does not judge payments yet. After its activation, a version judges payments from now on or from a later
-time on.
+A new version does not judge payments yet. After its activation, a version judges payments, either from now on or from a
+later time on.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ def create_from_text(raw: bytes, *, actor: str) -> RuleSetVersion:
 
 @transaction.atomic
 def create(document: Any, *, actor: str) -> RuleSetVersion:
-    """Stores a rule set as a new version. If equal rules are stored already, returns their version.
+    """Stores a rule set as a new version. If equal rules are already stored, returns the version of these rules.
 
     Raises RuleSetRefused with every fault.
     """
@@ -78,7 +78,7 @@ def activation_terms(
 
 
 def digest_of(number: int | None) -> str | None:
-    """Returns the SHA-256 of a version's rules in hexadecimal digits, or None if the version does not exist."""
+    """Returns the SHA-256 of a version's rules as hexadecimal digits, or None if the version does not exist."""
     version = queries.version(number) if number is not None else None
     return bytes(version.digest).hex() if version else None
 
@@ -92,7 +92,7 @@ def activate(
     valid_from: datetime | None = None,
     valid_until: datetime | None = None,
 ) -> Activation:
-    """Activates a version, from now on or from a later time on, with or without an end.
+    """Activates a version from now on or from a later time on. The activation may have an end.
 
     If no version number is given, switches the rules off. Raises FspiopError if the activation is not possible.
     """
@@ -146,9 +146,9 @@ def cancel(activation_id: int, *, reason: str, actor: str) -> Activation:
 
 @transaction.atomic
 def grant_variance(rule: str, dfsp: str, *, until: datetime, reason: str, actor: str) -> Variance:
-    """Exempts a DFSP's payments from a rule until a date. A date in the past ends an existing exception now.
+    """Exempts a DFSP's payments from a rule until a date. If the date is in the past, an existing exception ends now.
 
-    Raises FspiopError if the DFSP does not exist, no version has the rule, or the exception would be too long.
+    Raises FspiopError if the DFSP does not exist, if no version has the rule, or if the exception would be too long.
     """
     if not Participant.objects.filter(name=dfsp, is_hub=False).exists():
         raise FspiopError(ErrorCode.ID_NOT_FOUND, f"{dfsp} is not a DFSP of this hub")

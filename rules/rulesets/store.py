@@ -15,7 +15,7 @@ from hub.sql_execution import execute
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """The active version at a moment, the latest exception, and whether any version was ever active.
+    """The version that is active at a moment, the latest exception, and whether any version was ever active.
 
     `expected` are the versions that can be active soon: the newest version, and the versions of the latest activations.
     """
@@ -33,7 +33,7 @@ _ACTIVE = "SELECT version, variances, was_ever, now, is_any_switch_on, expected 
 
 
 def active() -> Active:
-    """Returns the active version, and blocks activations until the end of the transaction."""
+    """Returns the active version. Blocks activations until the end of the transaction."""
     row = execute(_ACTIVE).fetchone()
     assert row is not None
     return Active(*row)
@@ -43,10 +43,10 @@ _EXCLUDE = "SELECT pg_advisory_xact_lock(%s)"
 
 
 def exclude_groups() -> None:
-    """Waits for the groups that have read the active version. Makes other groups wait for this transaction.
+    """Waits for the groups that have already read the active version. Makes other groups wait for this transaction.
 
-    Raises FspiopError 2005 if a group holds the lock for longer than a statement may wait. After this error, the caller
-    must end the transaction.
+    If a group holds the lock for longer than a statement may wait, raises FspiopError 2005. After this error, the
+    caller must end the transaction.
     """
     try:
         execute(_EXCLUDE, [RULES_LOCK])
@@ -78,7 +78,7 @@ _VARIANCES = """
 def variances(revision: int) -> dict[str, dict[str, datetime]]:
     """Returns the end of each exception, by rule and DFSP.
 
-    Reads only the rows of exceptions whose id is at most this number.
+    Reads only rows of exceptions whose ids are not above this number.
     """
     found: dict[str, dict[str, datetime]] = {}
     for rule, dfsp, until in execute(_VARIANCES, [revision]):
@@ -94,7 +94,7 @@ _REFUSED = """
 
 
 def refused_quotes(quote_ids: Sequence[str]) -> dict[str, tuple[str, str, bytes]]:
-    """Returns the refused quotes among these quotes: the payer DFSP, the code, and the facts."""
+    """Returns those of these quotes that were refused, with the payer DFSP, the code, and the facts."""
     return {row[0]: (row[1], row[2], bytes(row[3])) for row in execute(_REFUSED, [list(quote_ids)])}
 
 

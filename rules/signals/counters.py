@@ -1,4 +1,4 @@
-"""The counters of a payee. The counters are rounded so that they do not reveal single payments.
+"""The counters of a payee. The counters are rounded, so that they do not reveal single payments.
 
 This module counts the reports of DFSPs. The app `rules.profiles` adds the counters of payments (`payments_come_from`).
 """
@@ -40,7 +40,7 @@ def payments_come_from(payments: Payments) -> None:
 
 
 def of_party(key: int) -> list[Count]:
-    """Returns the counters of a party: the reporting DFSPs, and the party's payments."""
+    """Returns the counters of a party: how many DFSPs have reported it, and its payments."""
     found = [Count("REPORTS", hours, number) for hours, number in execute(_REPORTS, [list(HOURS), key])]
     return found + [count for payments in _payments for count in payments(key, HOURS)]
 

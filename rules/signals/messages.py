@@ -28,7 +28,7 @@ class MarkerPost(Message):
 class AppealPost(Message):
     """A DFSP's request to lift a marker of its customer.
 
-    The message contains the customer's identifier, so that nobody can appeal by trying out the numbers of markers.
+    The message contains the customer's identifier. So nobody can appeal by trying out the numbers of markers.
     """
 
     party_id_type: PartyIdType
@@ -66,7 +66,7 @@ class PayeeMarker(Message):
 
 
 class Counter(Message):
-    """The approximate number of payments or reports: rounded down to 0, 1, 2, 5, 10, 20, 50 and so on."""
+    """The approximate number of payments or reports. It is rounded down to 0, 1, 2, 5, 10, 20, 50 and so on."""
 
     name: str
     hours: int

@@ -8,7 +8,7 @@ from hub.participants.models import Participant
 
 
 class TokenBucket(models.Model):
-    """The number of requests of one kind that a DFSP may still send.
+    """How many requests of one kind a DFSP may still send.
 
     The bucket gets new tokens over time, up to a maximum.
     """

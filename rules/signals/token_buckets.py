@@ -13,12 +13,12 @@ _TAKE = f"""
 
 
 def take(participant_id: int, kind: str, *, cost: float, most: float, per_s: float, least: float | None = None) -> bool:
-    """Takes tokens from this DFSP's bucket of this kind. Returns False and takes no tokens if the bucket has too few
+    """Takes tokens from this DFSP's bucket of this kind. If the bucket has too few tokens, returns False and takes no
     tokens.
 
     A new bucket is full, with `most` tokens. The bucket gets `per_s` tokens each second. If the bucket has `least`
-    tokens, the request is accepted, and its full cost is subtracted. The number of tokens can become negative, so the
-    DFSP waits longer. Only requests of the same DFSP wait for each other.
+    tokens, the request is accepted, and its full cost is subtracted. The number of tokens can become negative, so that
+    the DFSP waits longer. Only requests of the same DFSP wait for each other.
     """
     needed = cost if least is None else least
     now = [most, per_s]

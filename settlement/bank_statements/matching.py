@@ -24,7 +24,8 @@ class Finding(StrEnum):
 class Expected:
     """The payment that a settlement expects for one account.
 
-    The account pays an amount above 0 through the bank, and receives an amount below 0.
+    If an account's amount is above 0, the account pays it through the bank. If the amount is below 0, the account
+    receives it.
     """
 
     account_id: int

@@ -1,7 +1,7 @@
 """Reads the lines of a settlement bank's file. Refuses the whole file if any cell has an unexpected form.
 
-For safety, this module decompresses no file, evaluates no cell, and allows no XML entities. This module uses neither a
-database nor the network.
+For safety, this module does not decompress files, does not evaluate cells, and does not allow XML entities. This module
+uses neither a database nor the network.
 """
 
 import csv
@@ -26,11 +26,11 @@ _PACKED = (b"PK", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"\x28\xb5\x2
 
 
 class Unreadable(Exception):
-    """The reason why a file is refused, as a text for the file's sender."""
+    """The reason why the hub refuses a file, as a text for the person who sent the file."""
 
 
 class Direction(StrEnum):
-    """The direction of a movement of money on the participant's account at the bank.
+    """The direction in which money moves on the participant's account at the bank.
 
     The bank debits the account of a participant that owes money.
     """

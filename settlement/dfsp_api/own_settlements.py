@@ -1,5 +1,5 @@
-"""Returns a DFSP's own parts in net settlements, page by page: the amounts that it owes or receives, and the
-windows."""
+"""Returns a DFSP's own parts in net settlements, page by page. Each part has the amounts that the DFSP owes or
+receives, and the windows."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -17,7 +17,8 @@ _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UT
 
 
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The query of a request for the settlements that were created at or after `from` and before `to`.
+    """The query of a request for settlements. It selects the settlements that were created at or after `from` and
+    before `to`.
 
     `after` is `next` of the page before.
     """
@@ -31,7 +32,7 @@ class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 class Part(msgspec.Struct, rename="camel", kw_only=True):
     """The caller's part in one currency of one settlement.
 
-    The caller owes a positive `net`, and receives a negative `net`.
+    If `net` is positive, the caller owes the amount. If `net` is negative, the caller receives the amount.
 
     `transferId` is the id of the postings. `windowIds` are the settled windows, the first of which was opened at
     `windowsFrom`.

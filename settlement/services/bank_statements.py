@@ -18,12 +18,12 @@ _ENDED = frozenset({State.SETTLED, State.ABORTED})
 
 
 class NotTaken(Exception):
-    """Raised if a bank statement is refused. The error contains the reason. The hub does not store a refused
-    statement."""
+    """Raised if a bank statement is refused. The error contains the reason. The hub does not store a statement that it
+    refuses."""
 
 
 def expected_of(settlement: Settlement) -> list[Expected]:
-    """For each account of a settlement, returns the amount that the bank must move."""
+    """Returns, for each account of a settlement, the amount that the bank must move."""
     return [
         Expected(
             account.pk,
@@ -93,7 +93,7 @@ def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Stat
 
 
 def _must_be_about(settlement: Settlement, lines: list[Line], expected: list[Expected]) -> None:
-    """Refuses a file for another settlement or currency, because such a file is a mistake and no evidence."""
+    """Refuses a file for another settlement or currency. Such a file is a mistake and proves nothing."""
     for line in lines:
         if line.settlement and line.settlement != str(settlement.pk):
             told = {"number": line.number, "other": line.settlement, "this": settlement.pk}

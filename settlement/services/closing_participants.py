@@ -1,8 +1,7 @@
 """Closes a participant permanently, step by step. Each step is possible only after the previous step is complete.
 
-The database itself checks the conditions of the last steps. The database allows closing an account only if the account
-is empty and has no unsettled window. The database allows closing a participant only if all accounts are closed and
-nothing is reserved for the participant.
+The database itself checks the conditions of the last steps. An account can be closed only if it is empty and has no
+unsettled window. A participant can be closed only if all its accounts are closed and nothing is reserved for it.
 """
 
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from settlement.states import WindowState
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The amounts that a participant still has in the scheme, by currency, in ten-thousandths."""
+    """The amounts that a participant still has in the scheme, by currency and in ten-thousandths."""
 
     reserved: int
     positions: list[tuple[str, int]]

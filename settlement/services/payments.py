@@ -1,7 +1,7 @@
 """Proposes and records the payments that the settlement bank has made for a settlement.
 
-A statement of the bank that matches the settlement proves every payment. The hub records all payments as funds in and
-funds out in the transaction that makes the settlement SETTLED.
+If a statement of the bank matches the settlement, it proves every payment. The transaction that sets the settlement to
+SETTLED also records all payments as funds in and funds out.
 """
 
 import uuid
@@ -26,12 +26,12 @@ class NotPaid(Exception):
 
 
 class Differs(Exception):
-    """Raised if the payments are no longer the payments that two people agreed to. Nothing is changed."""
+    """Raised if the payments are no longer those on which two people have agreed. Nothing is changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The payment of one account of a settlement. `amount` is what the hub still has to record.
+    """The bank's payment for one account of the settlement. `amount` is what the hub still has to record.
 
     `otherwise` is the part that was recorded by hand, or that two people have released from the hold on the cover.
     """
@@ -51,22 +51,23 @@ class Proposal:
         return self.due - self.otherwise
 
     def terms(self) -> list[object]:
-        """Returns the proposal as a request for approval stores it."""
+        """Returns the proposal in the form in which a request for approval stores it."""
         return [self.account_id, self.participant, self.currency, self.is_out, self.amount, self.otherwise]
 
 
 def is_for_funds(settlement: Settlement) -> bool:
-    """Returns whether the bank moves the amounts on SETTLEMENT accounts, on which funds in and out are recorded.
+    """Returns whether the bank moves the amounts on SETTLEMENT accounts, because funds in and out are recorded on these
+    accounts.
 
-    If the model does not reset positions, the net amounts stay in the positions. Funds in would then count a second
-    time.
+    If the model does not reset positions, the net amounts stay in the positions. In this case, recorded funds in would
+    count a second time.
     """
     model = settlement.model
     return model.auto_position_reset and model.settlement_account_type == Account.Type.SETTLEMENT
 
 
 def evidence(settlement: Settlement) -> Statement | None:
-    """Returns the latest statement of the bank, if this statement matches the settlement."""
+    """Returns the bank's latest statement if it matches the settlement."""
     found = settlement.statements.order_by("-id").defer("body").first()
     return found if found is not None and found.is_exact else None
 
@@ -87,10 +88,11 @@ def settle(
     actor: str,
     references: Mapping[int, str],
 ) -> None:
-    """Makes a settlement SETTLED and records the payments of the bank, both or neither.
+    """Sets a settlement to SETTLED and records the payments of the bank. Does both or neither.
 
-    `agreed` has the terms of all proposals that two people have agreed to. Raises Differs if other payments are due
-    now. Locks the settlement and its windows first, then the accounts, and the audit trail last.
+    `agreed` has the terms of all proposals that two people have agreed to. Raises Differs if the payments that are due
+    now are not the same any more. Locks the settlement and its windows first, then the accounts, and the audit trail
+    last.
     """
     settlement = (
         Settlement.objects.select_for_update(no_key=True, of=("self",)).select_related("model").get(pk=settlement_id)
@@ -108,7 +110,8 @@ def settle(
 
 
 def check_agreed(settlement: Settlement, *, statement_id: int, agreed: Sequence[Sequence[object]]) -> None:
-    """Raises the error that `settle` would raise now. Changes nothing, and takes no lock, so that no payment waits."""
+    """If `settle` would raise an error now, raises this error. This function changes nothing and takes no lock, so that
+    no payment waits."""
     statement = _agreed_statement(settlement, statement_id)
     rows = _with_net(settlement)
     proposals = _agreed_proposals(settlement, statement, agreed, rows, _covers(rows))
@@ -139,7 +142,7 @@ def _agreed_proposals(
 
 
 def check(proposals: Sequence[Proposal]) -> None:
-    """Raises NotPaid if a participant has a withdrawal that is reserved and that names this settlement."""
+    """Raises NotPaid if a participant has a reserved withdrawal that names this settlement."""
     for proposal in proposals:
         if proposal.has_reserved:
             raise NotPaid(
@@ -163,7 +166,7 @@ def _pay(settlement: Settlement, proposals: Sequence[Proposal], reason: str, act
 
 
 def _payments_of(proposals: Iterable[Proposal]) -> dict[int, settlement_payments.Payment]:
-    """Returns the payment of each account of the settlement of which the hub still has to record an amount."""
+    """Returns the bank's payment for each account of the settlement for which the hub must still record an amount."""
     return {
         each.account_id: settlement_payments.Payment(
             _movement_id(each), each.settlement_account_id, each.amount, each.is_out
@@ -174,7 +177,8 @@ def _payments_of(proposals: Iterable[Proposal]) -> dict[int, settlement_payments
 
 
 def _movement_id(proposal: Proposal) -> str:
-    """Returns the id of the account's payment. The id is always the same, so a payment is recorded only once."""
+    """Returns the id of the payment for this account. This id is always the same, so the hub records a payment only
+    once."""
     return str(uuid.uuid5(_IDS, str(proposal.account_id)))
 
 
@@ -184,7 +188,7 @@ def _with_net(settlement: Settlement) -> list[SettlementAccount]:
 
 
 def _covers(rows: Collection[SettlementAccount]) -> dict[int, int]:
-    """Returns the SETTLEMENT account of each account of a settlement."""
+    """Returns the SETTLEMENT account that belongs to each account of a settlement."""
     found = Account.objects.filter(
         type=Account.Type.SETTLEMENT,
         participant__in={row.account.participant_id for row in rows},

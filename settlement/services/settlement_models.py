@@ -27,7 +27,7 @@ _SETTLED_INTO = {"POSITION": "SETTLEMENT", "INTERCHANGE_FEE": "INTERCHANGE_FEE_S
 
 
 def settled_into(ledger_account_type: str) -> str:
-    """Returns the type of account to which settlement moves the amounts of a type of account."""
+    """Returns the type of account to which settlement moves the amounts from a type of account."""
     return _SETTLED_INTO.get(ledger_account_type, "SETTLEMENT")
 
 
@@ -84,7 +84,7 @@ def create_model(
 
 @transaction.atomic
 def set_model_active(name: str, *, is_active: bool, actor: str) -> SettlementModel:
-    """Enables or disables a settlement model. Refuses to change an immediate model while a window is unsettled."""
+    """Enables or disables a settlement model. If a window is unsettled, refuses to change an immediate model."""
     model = SettlementModel.objects.select_for_update().filter(name=name).first()
     if model is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "Settlement Model does not exist", http_status=400)
@@ -110,7 +110,7 @@ def set_model_active(name: str, *, is_active: bool, actor: str) -> SettlementMod
 def create_account_type(
     *, name: str, description: str, is_active: bool, is_settleable: bool, actor: str
 ) -> LedgerAccountType:
-    """Adds an account type that models may use. The hub opens accounts of a new type when a settlement model uses this
+    """Adds an account type that models may use. When a settlement model uses a new type, the hub opens accounts of this
     type."""
     terms = {"description": description, "is_active": is_active, "is_settleable": is_settleable}
     made, is_new = LedgerAccountType.objects.get_or_create(name=name, defaults=terms)

@@ -2,7 +2,7 @@
 is one database transaction.
 
 The functions lock the settlement, then its windows by id, then accounts by id (ledger.settlement_postings). A function
-acquires all these locks before the ledger's own locks, and locks the audit trail last (hub.audit.trail.record).
+acquires all these locks before the ledger's own locks. It locks the audit trail last (hub.audit.trail.record).
 """
 
 import uuid
@@ -102,9 +102,9 @@ def _create(model_name: str, window_ids: Sequence[int], reason: str, actor: str)
 
 @transaction.atomic
 def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answer]:
-    """Changes the state of each account to the requested state, if this is the account's next state.
+    """Changes each account to the requested state, if this is the next state of the account.
 
-    Once all accounts of the settlement have reached a state, the settlement enters that state too.
+    When all accounts of the settlement have reached a state, the settlement enters this state too.
     """
     settlement = _lock(settlement_id)
     ends = any(wish.state == State.SETTLED for wish in wishes)
@@ -155,7 +155,7 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
 def advance(
     settlement_id: int, *, to: State, reason: str, actor: str, references: Mapping[int, str] = NO_REFERENCES
 ) -> list[Answer]:
-    """Changes the states of all accounts step by step, until they reach this state. Stops at the first refused step,
+    """Changes the states of all accounts step by step, until they reach this state. If a step is refused, stops there
     and returns the reasons for the refusal.
 
     `references` has the settlement bank's reference for each account of the settlement. The last step stores the
@@ -179,7 +179,7 @@ def advance(
 
 def _lock_for_steps(settlement: Settlement, to: State) -> None:
     """Acquires the locks of all steps to this state. The first step locks the audit trail until the end of the
-    transaction. Whoever has a lock that a later step needs may already wait for the audit trail."""
+    transaction. Another transaction with a lock that a later step needs perhaps already waits for the audit trail."""
     if to == State.SETTLED:
         lock_contents(settlement)
     posting = max((STEPS.index(step) for step in _POSTING_STEPS if STEPS.index(step) <= STEPS.index(to)), default=-1)
@@ -188,7 +188,7 @@ def _lock_for_steps(settlement: Settlement, to: State) -> None:
 
 
 def plan(settlement: Settlement) -> dict[State, list[Posting]]:
-    """Returns the postings of each step of a settlement, including the steps that are already done.
+    """Returns the postings of each step of a settlement. This includes steps that are already done.
 
     The caller must have loaded the settlement's accounts. The function changes no row.
     """
@@ -270,7 +270,8 @@ def _lock_windows(window_ids: Collection[int]) -> list[SettlementWindow]:
 
 
 def lock_contents(settlement: Settlement) -> tuple[list[WindowContent], list[SettlementWindow]]:
-    """Locks the windows of a settlement that the caller has locked. Returns its contents and the windows."""
+    """Locks the windows of a settlement that the caller has locked. Returns the contents of the settlement and the
+    windows."""
     contents = list(settlement.contents.all())
     return contents, _lock_windows({content.window_id for content in contents})
 
@@ -295,7 +296,7 @@ def _gives_up(account: SettlementAccount) -> bool:
 
 
 def _covers_of(accounts: Iterable[SettlementAccount]) -> list[int]:
-    """Returns the SETTLEMENT accounts of the net senders among these accounts."""
+    """Returns the SETTLEMENT accounts of those of these accounts that belong to net senders."""
     senders = [account.account.participant_id for account in accounts if _gives_up(account)]
     currencies = {account.account.currency for account in accounts}
     covers = Account.objects.filter(participant__in=senders, currency__in=currencies, type=Account.Type.SETTLEMENT)
@@ -305,7 +306,8 @@ def _covers_of(accounts: Iterable[SettlementAccount]) -> list[int]:
 def _postings(step: State, account: SettlementAccount, hub: Mapping[str, int]) -> list[Posting]:
     """Returns the postings of one step of a settlement.
 
-    The positions of net recipients are reset before those of net senders, so the hub's account always has enough money.
+    The positions of net receivers are reset before the positions of net senders. So the hub's account always has enough
+    money.
     """
     if step == State.PS_TRANSFERS_RESERVED and account.net < 0:
         return [_to_hub(Entry.Kind.NET_RECIPIENT, account, hub)]
@@ -325,7 +327,7 @@ def _from_hub(kind: str, account: SettlementAccount, hub: Mapping[str, int]) -> 
 
 
 def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor: str) -> State | None:
-    """Changes the settlement's state if the accounts' states require it.
+    """Changes the state of the settlement if the states of its accounts require this.
 
     Returns the new state, or None if the state does not change.
     """
@@ -341,7 +343,7 @@ def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor
 def _move_contents(
     contents: Collection[WindowContent], state: WindowState, windows: Iterable[SettlementWindow]
 ) -> None:
-    """First sets the state of each content of the locked windows, then the state of each window.
+    """First sets the state of each content of the locked windows, and then the state of each window.
 
     A window's state follows from the states of its contents.
     """

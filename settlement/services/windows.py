@@ -23,7 +23,7 @@ _BATCH = "windows"
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A closed window, and the window that was opened in the same transaction."""
+    """A closed window, and the next window, which the same transaction has opened."""
 
     closed: SettlementWindow
     opened: SettlementWindow
@@ -32,7 +32,7 @@ class Closed:
 def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Closed:
     """Closes the open settlement window, opens the next window, and computes the totals of the closed window.
 
-    Meanwhile, commits wait only a few milliseconds until the next window is open. Raises FspiopError 3100 if
+    Meanwhile, commits wait for the next window, but only for a few milliseconds. Raises FspiopError 3100 if
     `window_id` is not the open window, or if the window has no commits.
     """
     done = _close(reason=reason, actor=actor, window_id=window_id)
@@ -70,7 +70,7 @@ def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
 
 @transaction.atomic(durable=True)
 def total_up(window_id: int) -> SettlementWindow:
-    """Computes a closed window's totals. If the totals exist already, the call does nothing, because no entries are
+    """Computes a closed window's totals. If the totals already exist, the call does nothing, because no entry is ever
     added to a closed window."""
     store.allow_time_for_totals()
     return _total_up(SettlementWindow.objects.select_for_update(no_key=True).get(pk=window_id))
@@ -108,7 +108,7 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
 
 
 def total_up_what_is_left() -> int:
-    """Computes the missing totals of closed windows. Returns the number of windows whose totals it has computed."""
+    """Computes the missing totals of closed windows. Returns for how many windows it has computed totals."""
     return isolating_batches.in_groups(_BATCH, find=_find_left, work=_total_up_some, most=1)
 
 

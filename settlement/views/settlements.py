@@ -126,8 +126,8 @@ def _show_participants(accounts: Iterable[SettlementAccount]) -> list[dict[str, 
 
 
 def _show_answers(settlement: Settlement, answers: list[Answer]) -> list[dict[str, Any]]:
-    """Returns the accounts in the order in which the request names them. Each returned account contains its new state,
-    or the reason why the change was refused."""
+    """Returns the accounts in the order in which the request names them. For each account, the response has the new
+    state, or the reason why the change was refused."""
     accounts = {account.account_id: account for account in settlement.accounts.all()}
     by_participant = groupby(answers, key=lambda answer: answer.wish.participant_id)
     return [

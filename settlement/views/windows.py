@@ -30,8 +30,8 @@ class WindowEnd(msgspec.Struct):
 
 
 def show(window: SettlementWindow) -> dict[str, Any]:
-    """Returns a settlement window and its contents in the form of the Settlement API. The caller must have prefetched
-    the window's contents."""
+    """Returns a settlement window and its contents in the form of the Settlement API. The caller must have loaded the
+    window's contents in advance."""
     return {
         "settlementWindowId": window.pk,
         "id": window.pk,

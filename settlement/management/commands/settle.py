@@ -67,7 +67,7 @@ class Command(BaseCommand):
         return number
 
     def _needs_two(self, number: int, to: State, reason: str, because: str) -> None:
-        """Raises Waits if the change or abort of a settlement needs a second person's approval."""
+        """Raises Waits if a second person must approve the change or abort of a settlement."""
         kind = "abort_settlement" if to == State.ABORTED else "advance_settlement"
         try:
             program_requests.ask_where_needed(

@@ -137,6 +137,6 @@ def _period(activation: Activation) -> str:
 
 
 def _costs(rule_set: RuleSet) -> str:
-    """Returns for each gate the largest possible cost of its rules, according to the published table of costs."""
+    """Returns, for each gate, the highest cost that its rules can have, according to the published table of costs."""
     costs = {gate: max(costs_ns(rule_set, gate), default=0) for gate in GATES}
     return ", ".join(f"{gate} {cost / 1000:.1f} us" for gate, cost in costs.items())
