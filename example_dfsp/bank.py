@@ -151,8 +151,7 @@ class Bank:
 
 
 def _own_shown(found: Instruction) -> dict[str, Any]:
-    """Returns the answer about a payment to another customer of this bank, in the form of the connector's answers.
-    """
+    """Returns the answer about a payment to another customer of this bank, in the form of the connector's answers."""
     states = {"PAID": "COMMITTED", "FAILED": "ABORTED"}
     return {
         "homeTransactionId": found.reference,
