@@ -60,7 +60,7 @@ class RuleWork:
 
 
 class Database:
-    """The bench's own connection to the database. This connection adds only a few statements to a run."""
+    """The bench's own connection to the database. The bench's own connection adds only a few statements to a run."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)

@@ -1,6 +1,6 @@
 """`python -m bench.rules`: measures the cost of the evaluation of a rule set, compiled and interpreted.
 
-In this measurement, counters return numbers from memory. So the figures do not include the time of profiles and the
+In `bench.rules`, counters return numbers from memory. So the figures do not include the time of profiles and the
 database.
 """
 

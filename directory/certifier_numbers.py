@@ -1,4 +1,5 @@
-"""The telephone numbers that only the certifier may register. These numbers begin with 999, which is no country's code.
+"""The telephone numbers that only the certifier may register. The certifier's numbers begin with 999, which is no
+country's code.
 
 A DFSP that held one of these numbers would stop the certification of every DFSP.
 """

@@ -18,7 +18,7 @@ received the lookup."""
 class AskParty:
     """GET /parties: a requester's question to the DFSP of an alias.
 
-    FSPIOP-Destination names the DFSP of the alias. Without this header, the hub finds the DFSP.
+    FSPIOP-Destination names the DFSP of the alias. Without the header FSPIOP-Destination, the hub finds the DFSP.
     """
 
     requester: Recipient
@@ -60,12 +60,12 @@ class AnswerParty:
 
     @property
     def key(self) -> str:
-        """Returns the key of an answer. This key differs from the lookup's key, and from the keys of other senders'
-        answers.
+        """Returns the key of an answer. The key of an answer differs from the lookup's key, and from the keys of other
+        senders' answers.
 
-        Answers and lookups have different keys. If they had equal keys, a DFSP could send unrequested answers to delay
-        another DFSP's lookup. An answer never belongs to a lookup in the same group, because no DFSP has received that
-        lookup yet.
+        Answers and lookups have different keys. If answers and lookups had equal keys, a DFSP could send unrequested
+        answers to delay another DFSP's lookup. An answer never belongs to a lookup in the same group, because no DFSP
+        has received that lookup yet.
         """
         return f"{self.subject} by {self.sender_id}"
 

@@ -5,7 +5,7 @@ uses only the outcomes of its own requests.
 - A server error or a missing answer is perhaps the fault of only one alias, which the caller chose. If requests for
   five aliases in a row fail, the oracle is paused for their caller. If requests of three or more callers fail, and no
   caller gets an answer meanwhile, the oracle is paused for all callers.
-- After a pause each caller may have one open request to the oracle. When a caller gets an answer, this limit ends for
+- After a pause each caller may have one open request to the oracle. When a caller gets an answer, the limit ends for
   that caller, and every other caller can send a request at once. So a caller whose requests get no answer delays only
   itself.
 """

@@ -257,7 +257,7 @@ class Books:
     def forget(self, transfer_id: str) -> None:
         """Records that the hub has aborted a transfer.
 
-        After an abort, the books never credit the transfer. They also refuse a later announcement of the transfer.
+        After an abort, the books never credit the transfer. The books also refuse a later announcement of the transfer.
         """
         with self.transaction():
             known = self._db.execute("SELECT state FROM incoming WHERE transfer_id = ?", (transfer_id,)).fetchone()

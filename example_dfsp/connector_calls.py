@@ -14,7 +14,7 @@ Answer = tuple[int, dict[str, Any]]
 
 
 class ConnectorCalls:
-    """These requests are the bank's only link to the scheme."""
+    """The requests to the connector are the bank's only link to the scheme."""
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")

@@ -2,7 +2,7 @@
 
 The text is a list of data objects: two digits of an id, two digits of a length in characters, and a value. The last
 object is a checksum of all earlier objects. One of the objects 26 to 51 (account information) has SCHEME as its
-globally unique identifier. This object contains the payee's alias and the alias's type.
+globally unique identifier. The object with SCHEME contains the payee's alias and the alias's type.
 """
 
 from collections.abc import Iterable

@@ -156,7 +156,7 @@ class Instructions:
             return self._known(reference)
 
     def send(self, reference: str) -> Instruction:
-        """Holds the payer's money. The bank may send the payment only after this step.
+        """Holds the payer's money. The bank may send the payment only after the money is held.
 
         Raises Overdrawn if the balance is too low, and AboveThePayment if a refund is too high. Raises Conflict if the
         payment answers a request to pay that was already paid or rejected.

@@ -232,9 +232,9 @@ class Payments:
         """Performs the next step of a payment at the connector. Returns the connector's answer.
 
         The bank first reads the state of the payment. In one state, the customer's confirmation means that the customer
-        accepts the terms. In another state, the confirmation means that the one-time code is right. Without this check,
-        a repeated confirmation of the terms could confirm a one-time code that the bank has not compared. This could
-        happen after a lost response or a restart.
+        accepts the terms. In another state, the confirmation means that the one-time code is right. If the bank did not
+        read the state first, a repeated confirmation of the terms could confirm a one-time code that the bank has not
+        compared. A confirmation can be repeated after a lost response or a restart.
         """
         if not found.asks_first:
             return await self._calls.call("POST", "/payments", self._body(found))

@@ -253,8 +253,8 @@ class RequestsToPay:
         self._loop.call_soon_threadsafe(self._start, work)
 
     async def _follow(self, home_id: str) -> None:
-        """Sends a request again and again, until the payer's bank has answered. Then waits for the payer's later
-        answer.
+        """Sends a request again and again, until the payer's bank has answered. After the bank's answer, waits for the
+        payer's later answer.
 
         After an unexpected error, such as a full disk or an odd response, the bank tries again.
         """
@@ -403,7 +403,8 @@ class RequestsToPay:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     def try_approval(self, request_id: str, code: str) -> int:
-        """Returns 0 if the code is correct. Otherwise returns how many wrong codes have been entered until now.
+        """Returns 0 if the code is correct. If the code is wrong, returns how many wrong codes have been entered until
+        now.
 
         After MOST_WRONG_CODES wrong codes, the bank accepts no code.
         """

@@ -353,7 +353,8 @@ def code_of(customer: Customer, amount: int | None = None, reference: str = "") 
 
 
 def reference_of(form: dict[str, str]) -> str:
-    """Returns the payment's id in the form. With this id, the bank pays only once if a form is sent twice."""
+    """Returns the payment's id in the form. With the payment's id in a form, the bank pays only once if the form is
+    sent twice."""
     try:
         return uuid.UUID(form.get("reference", "")).hex
     except ValueError:

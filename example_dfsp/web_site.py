@@ -15,7 +15,7 @@ from example_dfsp.wallet import Wallet
 
 
 def web_site(bank: Bank, hosts: frozenset[str] = frozenset()) -> web.Application:
-    """Returns the application. This application needs the bank's other application, which opens the connections."""
+    """Returns the application. The web site needs the bank's other application, which opens the connections."""
     site = Site(bank, hosts=hosts)
     app = site.application()
     wallet = Wallet(site)

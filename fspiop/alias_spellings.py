@@ -1,6 +1,6 @@
 """Converts identifiers and sub-ids to the one spelling under which the hub stores an alias. Pure.
 
-Otherwise one customer could be registered or counted twice, under two spellings of one identifier.
+With two spellings, one customer could be registered or counted twice.
 """
 
 import re

@@ -129,7 +129,7 @@ def verify_compat(
 
     Returns the signed text. Raises the same errors as `verify`.
 
-    The Node libraries of the reference hub do not sign the bytes that they send. These libraries parse the body,
+    The Node libraries of the reference hub do not sign the bytes that they send. The Node libraries parse the body,
     serialise it again and sign the result. Since 2026, the reference hub's libraries sort the keys of JSON objects.
     Before 2026, these libraries did not change the order of the keys.
     """
@@ -257,7 +257,7 @@ def _octets(text: str, what: str) -> bytes:
 
 
 def check_strength(key: RSAPublicKey, most_bits: int = _MOST_KEY_BITS) -> None:
-    """Raises ValueError for a weak key. Also raises ValueError for a key that would make checks too slow."""
+    """Raises ValueError for a weak key. A key that would make checks too slow also raises ValueError."""
     if not _FEWEST_KEY_BITS <= key.key_size <= most_bits:
         raise InvalidValue(KeyFault.RSA_LENGTH, fewest=_FEWEST_KEY_BITS, most=most_bits, bits=key.key_size)
     exponent = key.public_numbers().e

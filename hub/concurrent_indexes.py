@@ -1,7 +1,7 @@
 """Adds indexes in a migration of a running hub without blocking any request, even if the table is large.
 
-A migration that adds such an index must have `atomic = False`. After an interruption, the migration can be run again.
-The repeated migration rebuilds the invalid index.
+A migration that adds an index in this way must have `atomic = False`. After an interruption, the migration can be run
+again. The repeated migration rebuilds the invalid index.
 """
 
 from typing import Any

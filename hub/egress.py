@@ -4,8 +4,8 @@ The hub may connect to DFSPs and oracles, but to no address in the hub's own net
 
 With `CALLBACK_PUBLIC_ONLY` (the default in production), the hub connects only to public addresses and to addresses in
 `CALLBACK_ALLOW`. Schemes with private networks need `CALLBACK_ALLOW`. The hub checks the resolved address when it
-creates the socket. So a host name whose address changes later cannot evade this check. The hub never follows an HTTP
-redirect.
+creates the socket. So if the address of a host name changes later, the host name cannot evade the check. The hub never
+follows an HTTP redirect.
 """
 
 import functools

@@ -1,8 +1,8 @@
 """Commits commands in groups: commands that arrive while one group commits form the next group.
 
-An engine has its own thread and its own database connection. It processes one group at a time. Each group of commands
-is one database transaction. `submit` returns after the commit, so every outcome that a caller receives is durable. A
-group of one command runs through the same code as a large group.
+An engine has its own thread and its own database connection. An engine processes one group at a time. Each group of
+commands is one database transaction. `submit` returns after the commit, so every outcome that a caller receives is
+durable. A group of one command runs through the same code as a large group.
 """
 
 import threading
@@ -127,7 +127,7 @@ class Engine(ABC, Generic[C, R]):
         """Returns the command's outcome after its transaction is durable.
 
         Raises FspiopError 2003 or 2004 if the database did not respond. After these errors, the requester does not know
-        the outcome. It repeats its message, or sends a GET request.
+        the outcome. The requester repeats its message, or sends a GET request.
         """
         waiting: Waiting[C, R] = Waiting(command, Future())
         with self._arrived:
@@ -170,7 +170,8 @@ class Engine(ABC, Generic[C, R]):
     def _check_connection(self) -> None:
         """Lets Django check an idle connection, because PostgreSQL was perhaps restarted in the meantime.
 
-        Without this check, the first command after a restart of PostgreSQL would fail, even long after the restart.
+        Without this check of the connection, the first command after a restart of PostgreSQL would fail, even long
+        after the restart.
         """
         if time.monotonic() - self._last_ended > _IDLE_S:
             connection.close_if_unusable_or_obsolete()

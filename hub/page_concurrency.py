@@ -3,8 +3,8 @@ files.
 
 Only a few page requests run at once (`WEB_PAGES`), with at most half of the pooled database connections. So even if
 page requests are slow, threads and connections are left for DFSPs' requests. One signed-in user can use only half of
-the places for page requests. The same limit applies to all requests from one address that belong to no signed-in user.
-If no place is free, a page request waits for some seconds and then gets 503.
+the places for page requests. The limit for a signed-in user also applies to all requests from one address that belong
+to no signed-in user. If no place is free, a page request waits for some seconds and then gets 503.
 
 Anybody can invent a session cookie. So a cookie counts as a user only after a request has shown that the session is
 real. Until then, the requests with this cookie share the limit of their address.
@@ -78,11 +78,11 @@ def sizes() -> Sizes:
 
 @contextmanager
 def reading(caller: Hashable) -> Iterator[None]:
-    """Occupies a place while the process reads a batch of a long response. Then returns the database connection to the
-    pool.
+    """Occupies a place while the process reads a batch of a long response. After that, returns the database connection
+    to the pool.
 
     A process reads one batch at a time. A process that also serves DFSPs pauses after each batch for as long as the
-    batch took. Otherwise batches of several megabytes would keep a processor busy for seconds.
+    batch took. Without the pauses, batches of several megabytes would keep a processor busy for seconds.
     """
     with ExitStack() as held:
         _wait_long(held, _batches, caller, _ONE_BATCH)

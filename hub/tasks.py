@@ -1,5 +1,5 @@
-"""The periodic tasks that belong to no Django app. It also starts the thread that runs the periodic tasks while Celery
-does not run them."""
+"""The periodic tasks that belong to no Django app. The module also starts the thread that runs the periodic tasks while
+Celery does not run them."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,8 +29,9 @@ def heartbeat() -> None:
 def each_second() -> None:
     """Does all periodic work that is due now.
 
-    Before each part of the work, records again that the work is in progress. Without these records, the standby threads
-    would begin the same work while the database is slow. The database would then become even slower.
+    Before each part of the work, records again that the work is in progress. Without the records of work in progress,
+    the standby threads would begin the same work while the database is slow. The database would then become even
+    slower.
     """
     run_all(of_each_second(), before_each=_note_the_work)
 
@@ -44,8 +45,8 @@ def _note_the_work() -> None:
 
 
 def of_each_second() -> list[Callable[[], object]]:
-    """Returns the functions that Celery's beat runs each second. They run so often because DFSPs wait for their
-    results."""
+    """Returns the functions that Celery's beat runs each second. The functions run so often because DFSPs wait for
+    their results."""
     app: Celery = current_app
     return [app.tasks[name].run for name in settings.EACH_SECOND]
 

@@ -1,8 +1,8 @@
 """Checks the callers of the servers for the core. A caller must not be a web page, must not send a compressed body, and
 must have a token if the settings contain tokens.
 
-A web page of any site can send requests to a server on the machine of the page's reader. In such a request, the browser
-names the site.
+A web page of any site can send requests to a server on the machine of the page's reader. In a request from a web page,
+the browser names the site.
 """
 
 import hashlib

@@ -1,5 +1,5 @@
-"""Sends requests to the hub. Each request has FSPIOP headers, a signature and a total deadline. There is one connection
-pool, and no redirects."""
+"""Sends requests to the hub. Each request has FSPIOP headers, a signature and a total deadline. The client has one
+connection pool, and follows no redirects."""
 
 import asyncio
 import random

@@ -258,8 +258,8 @@ def _is_url(text: str) -> bool:
 
 
 def _is_safe(url: str) -> bool:
-    """Returns True if nobody on the network path can change an answer. This is so if the connection uses TLS, or if
-    both ends are on this machine.
+    """Returns True if nobody on the network path can change an answer. Nobody can change an answer if the connection
+    uses TLS, or if both ends are on this machine.
     """
     found = urlsplit(url)
     return found.scheme == "https" or found.hostname in ("127.0.0.1", "::1", "localhost")

@@ -325,7 +325,7 @@ class Positions(Shown, kw_only=True):
 
 
 class RegisteredAlias(Shown, kw_only=True):
-    """The DFSP of the registered alias. It is the connector's own DFSP."""
+    """The DFSP of the registered alias. The DFSP is the connector's own DFSP."""
 
     fsp_id: str
 

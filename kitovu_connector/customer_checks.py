@@ -1,7 +1,7 @@
 """Looks a customer up at the core before the connector stores a request about this customer.
 
-If a request is about an unknown customer, the connector answers the request but never stores it. Otherwise anybody
-could fill the store with such requests.
+If a request is about an unknown customer, the connector answers the request but never stores it. If the connector
+stored such requests, anybody could fill the store.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class CustomerChecks:
         """Looks the customer up. Calls `keep` if the customer exists, and otherwise `refuse`.
 
         Calls `keep` at once if the core has just answered a lookup of this customer. Raises Conflict if a different
-        request with this id waits. Raises FspiopError 2005 if the core takes too long. After this error, the hub sends
+        request with this id waits. Raises FspiopError 2005 if the core takes too long. After error 2005, the hub sends
         the request again, because the connector acknowledges only durable requests.
         """
         if self._parties.is_known(customer):

@@ -56,7 +56,7 @@ class ConversionTold(Shown, kw_only=True):
 
 class Checked(Shown, kw_only=True):
     """`kitovu-connector doctor` checks your core's address for events: once with a signature that is right, and once
-    with a signature that is wrong. This event reports nothing about a payment.
+    with a signature that is wrong. The doctor's event reports nothing about a payment.
     """
 
     dfsp: str

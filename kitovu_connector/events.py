@@ -57,7 +57,7 @@ class Events:
         return bool(self._config.webhook_url or self._handlers)
 
     async def resume(self) -> None:
-        """Begins to send events to the core. It first sends the events that an earlier run did not send.
+        """Begins to send events to the core. The connector first sends the events that an earlier run did not send.
 
         After a takeover, also sends the events of the other instance.
         """

@@ -138,7 +138,7 @@ class Database(ABC):
     def note(self, conn: Connection, kind: str, record: object) -> None:
         """Stores the event of a record's new state in the same transaction as the state.
 
-        This instance will send the event to the core.
+        The instance that stores the event will send the event to the core.
         """
         event = None if self.describe is None else self.describe(kind, record)
         if event is not None:

@@ -1,5 +1,5 @@
-"""Closes connections to a server if they send no request. Otherwise a program that only connects could use up all
-connections."""
+"""Closes connections to a server if they send no request. Without a time limit, a program that only connects could use
+up all connections."""
 
 import asyncio
 import time

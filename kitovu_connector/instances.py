@@ -1,8 +1,9 @@
 """The instances of a connector that share a state: leases, takeovers, and notifications of changes.
 
 Each open record has an owner: the instance that continues the record. An instance has a lease by the database's clock.
-It renews the lease each second. When a lease has ended, another instance becomes the owner of the open records, and
-continues them as after a restart. If an instance was only slow, it finds that it is no longer the owner, and stops.
+The instance renews its lease each second. When a lease has ended, another instance becomes the owner of the open
+records, and continues them as after a restart. If an instance was only slow, it finds that it is no longer the owner,
+and stops.
 
 Each event also has an owner: the instance that sends the event to the core. If an instance has no webhook and no
 handler for events, it sends no events, and never becomes the owner of an event.

@@ -1,6 +1,6 @@
 """Looks up a payee without a payment.
 
-A lookup exists only in memory. It follows the rules for the first part of a payment.
+A lookup exists only in memory. A lookup follows the rules for the first part of a payment.
 """
 
 import asyncio

@@ -3,7 +3,7 @@ the answer.
 
 The connector sends a fulfilment only for a transfer that matches terms of this DFSP. The core credits the customer only
 after the hub has reported COMMITTED. If the fulfilment has the state RESERVED, the hub reports COMMITTED by PATCH.
-Otherwise the hub reports COMMITTED in the answer to GET /transfers/{ID}.
+If the fulfilment does not have the state RESERVED, the hub reports COMMITTED in the answer to GET /transfers/{ID}.
 """
 
 import asyncio

@@ -106,7 +106,7 @@ def _wants_owner(payment: Payment, policy: Policy) -> bool:
 def _is_unknown(fsp_id: str, policy: Policy) -> bool:
     """Returns True if the connector cannot verify answers of this DFSP.
 
-    A payment to such a DFSP would wait in vain for an answer that can be verified.
+    A payment to a DFSP whose answers cannot be verified would wait in vain.
     """
     return policy.known_signers is not None and fsp_id not in policy.known_signers
 

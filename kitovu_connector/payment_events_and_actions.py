@@ -232,7 +232,7 @@ class Ask(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """After this time, the payment gets the event Waited. Replaces an earlier Wait."""
+    """When the time is over, the payment gets the event Waited. Replaces an earlier Wait."""
 
     seconds: float
 

@@ -75,7 +75,8 @@ async def pay(
 ) -> list[Result]:
     """Makes the payments, and writes each result as soon as the result is known.
 
-    Raises NotRunning if the connector does not answer for a minute. If this happens, the file can be sent again.
+    Raises NotRunning if the connector does not answer for a minute. After the error NotRunning, the file can be sent
+    again.
     """
     left, found = iter(payments), []
     with results.open("w", newline="", encoding="utf-8") as file:

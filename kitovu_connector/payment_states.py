@@ -11,7 +11,7 @@ The functions do no I/O, and the caller passes the time.
 the payee, of a conversion, or of a one-time password. Before PREPARED no money can have moved, so the payment can end
 without risk. In PREPARED and all later states, only the hub's report ends the payment (API Definition 6.7.2). A payer
 never decides alone that a transfer did not happen. A payee DFSP can report an end of the transfer without proof that
-the hub forwarded the report. After such a report, the connector only requests the state from the hub.
+the hub forwarded the report. After an unproven report, the connector only requests the state from the hub.
 """
 
 from fspiop import ilp

@@ -95,7 +95,8 @@ class _Link:
 
 
 class _LoopLink(_Link):
-    """A connection for the thread of the event loop. This thread must not stop while the database is unreachable.
+    """A connection for the thread of the event loop. The thread of the event loop must not stop while the database is
+    unreachable.
 
     Another thread makes the connection. A read waits for this connection only a short time.
     """

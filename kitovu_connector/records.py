@@ -118,7 +118,8 @@ class Records(Generic[R]):
             raise Conflict from None
 
     async def update(self, record_id: str, change: Callable[[R], R | None]) -> R | None:
-        """Calls `change` with the stored record. Stores the returned record as `save` does, and returns it.
+        """Calls `change` with the stored record. Stores the record that `change` returns in the same way as `save`, and
+        returns this record.
 
         No other change of the record can happen between the read and the write. If `change` returns None, returns the
         stored record and changes nothing. Returns None if there is no record.

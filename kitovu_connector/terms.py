@@ -50,7 +50,7 @@ def check_expiration(expires_at: float, *, now: float) -> None:
     """Raises FspiopError if a transfer or a conversion is valid for longer than a hub allows.
 
     A dishonest DFSP could send its request only to the connector, and not to the hub. The connector asks the hub about
-    such a request until it expires. So the request must have an expiration.
+    such a request until the request expires. So the request must have an expiration.
     """
     if expires_at > now + _LONGEST_VALIDITY_S:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "expiration: more than eight days ahead")

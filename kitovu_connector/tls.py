@@ -9,8 +9,8 @@ from kitovu_connector.config import Config, ConfigError
 
 
 def outward(config: Config) -> ssl.SSLContext | bool:
-    """Returns the TLS settings for requests to the hub. They include the connector's client certificate, if it has
-    one."""
+    """Returns the TLS settings for requests to the hub. The settings include the connector's client certificate, if the
+    connector has one."""
     if not (config.hub_ca or config.client_cert):
         return True
     with _naming("hub_ca"):

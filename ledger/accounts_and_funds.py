@@ -1,4 +1,4 @@
-"""Changes accounts, net debit caps and funds. These changes are rare, compared with transfers.
+"""Changes accounts, net debit caps and funds. Changes of accounts, caps and funds are rare, compared with transfers.
 
 The functions of this module use Django's ORM, and lock rows in the order that the ledger uses.
 

@@ -12,8 +12,8 @@ If a transaction needs several of the following locks, it acquires them in this 
   4. inserts, in the order of transfer ids
 
 The hub first locks the rows of a decision, and then reads the rows with a separate statement. Under READ COMMITTED, a
-statement that has waited for the lock of a row reads the new version of this row only. This statement reads all other
-rows as they were before the wait.
+statement that has waited for the lock of a row reads the new version of this row only. A statement that has waited
+reads all other rows as they were before the wait.
 """
 
 from collections.abc import Iterable, Sequence
@@ -450,7 +450,7 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 def past_expiry(limit: int) -> list[str]:
     """Returns expired reservations, except reservations that the batch skips now.
 
-    Takes one reservation of each payer in turn. Of each payer's reservations, takes the earliest expiration first.
+    Takes one reservation of each payer in turn. Takes the reservation with the earliest expiration of each payer first.
     Leaves out the items of bulks, because an item expires with its bulk.
     """
     table, key = "ledger_transfer", "transfer_id"

@@ -1,4 +1,4 @@
-"""Writes to the people who may approve new requests. There is one e-mail for all new requests, and at most one e-mail
+"""Writes to the people who may approve new requests. One e-mail has all new requests, and there is at most one e-mail
 each minute.
 
 A program can make many requests at once, so there is no separate e-mail for each request.

@@ -42,7 +42,7 @@ class NotShown(Exception):
 
 
 class NotOpened(Exception):
-    """The error if an invitation cannot be used, with the reason. The invited person reads this reason."""
+    """The error if an invitation cannot be used, with the reason. The invited person reads the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
 def make_for_console(user: User) -> str:
     """Creates an invitation without a code, and returns the path of its link.
 
-    Only people with access to a shell can call this function. Such people could change the database even without this
-    function.
+    Only people with access to a shell can call this function. People with access to a shell could change the database
+    even without this function.
     """
     end_open(user)
     token = secrets.token_urlsafe(32)

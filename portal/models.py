@@ -224,7 +224,8 @@ class RuleReplay(models.Model):
 
 
 class SavedView(models.Model):
-    """A search for payments, under a name that a user has given it. Only this user sees the name."""
+    """A search for payments, under a name that a user has given it. Only the user who saved the search sees the
+    name."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views")
     name = models.CharField(max_length=64)
@@ -367,7 +368,8 @@ class BankHour(models.Model):
 
 
 class LimitUse(models.Model):
-    """How much of its limit a position used in one minute, in per cent. The overview's chart shows these values."""
+    """How much of its limit a position used in one minute, in per cent. The overview's chart shows these
+    percentages."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+", db_index=False)
     minute = models.DateTimeField()

@@ -1,8 +1,8 @@
 """Makes the files of one payment: a JSON document and a PDF, both signed with the hub's key.
 
-The JSON file is a JSON Web Signature in the flattened form of RFC 7515. It also has the same data in readable form.
-The PDF contains this JSON file as an attachment. After the end of the PDF, the file has one line with a signature of
-all bytes before this line. `manage.py check_payment_file` checks both.
+The JSON file is a JSON Web Signature in the flattened form of RFC 7515. The JSON file also has the same data in
+readable form. The PDF contains this JSON file as an attachment. After the end of the PDF, the file has one line with a
+signature of all bytes before this line. `manage.py check_payment_file` checks both.
 """
 
 import hashlib

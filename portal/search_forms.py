@@ -128,6 +128,6 @@ class Search(forms.Form):
 
 
 def no_file(request: HttpRequest, page: str) -> HttpResponse:
-    """If the file of a search cannot be made, returns to the page of the search. This page shows the error at the
-    field."""
+    """If the file of a search cannot be made, returns to the page of the search. The page of the search shows the error
+    at the field."""
     return redirect(f"{page}?{request.GET.urlencode()}")

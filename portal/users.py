@@ -28,8 +28,7 @@ _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,39}\Z")
 
 
 class Refused(Exception):
-    """The error with the reason why a user was not created or changed. The requester of the change reads this
-    reason."""
+    """The error with the reason why a user was not created or changed. The requester of the change reads the reason."""
 
 
 def check(*, username: str, email: str, roles: frozenset[Role], participant: Participant | None) -> None:
@@ -163,7 +162,7 @@ def is_of_closed(user: User) -> bool:
 def reset_second_factor(user: User, *, actor: str) -> None:
     """Removes the user's password and second factor.
 
-    After that, the user needs an invitation, and must make a new first sign-in that is confirmed.
+    After the removal, the user needs an invitation, and must make a new first sign-in that is confirmed.
     """
     end_access(user)
     record("second_factor_reset", subject=user.username, actor=actor)

@@ -17,8 +17,8 @@ from rules.kept_verdicts import Kept
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A transfer's parties, its condition, and the digest of its packet. By this claim, the hub finds the transfer's
-    quote."""
+    """A transfer's parties, its condition, and the digest of its packet. By the parties, the condition and the packet's
+    digest, the hub finds the transfer's quote."""
 
     key: bytes
     payer_id: int
@@ -89,7 +89,8 @@ _OF_FX_QUOTES = """
 
 @dataclass(frozen=True, slots=True)
 class ConversionClaim:
-    """A conversion's id, parties and condition. By these values, the hub finds the conversion's quote."""
+    """A conversion's id, parties and condition. By the id, the parties and the condition, the hub finds the
+    conversion's quote."""
 
     key: bytes
     initiator_id: int

@@ -2,7 +2,7 @@
 
 Each statement takes any number of agreements of one kind.
 
-All kinds of agreements have most columns in common. In addition, each kind of agreement has a few columns of its own.
+All kinds of agreements have most columns in common. Each kind of agreement also has a few columns of its own.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Judges one payment at one gate. It combines the results of the rules that fire into one verdict. Pure."""
+"""Judges one payment at one gate. The module combines the results of the rules that fire into one verdict. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Computes the keys of profiles: keyed hashes of 63 bits. With these keys, no table of the rules stores a customer's
+"""Computes the keys of profiles: keyed hashes of 63 bits. With keyed hashes, no table of the rules stores a customer's
 identifier.
 
 The key of the hash is the setting RULES_PARTY_KEY. Without RULES_PARTY_KEY, nobody can find a party's key from a phone
@@ -20,7 +20,8 @@ def key_of(id_type: str, id_value: str, sub_id: str | None = None) -> int:
     """Returns the key of a party. All spellings of the party's identifier, type and sub-id have the same key.
 
     A payee DFSP can understand more spellings than the hub's directory, such as digits of another script. All these
-    spellings have the same key. Otherwise a party could be paid above its limit, or although it is blocked.
+    spellings have the same key. If spellings had different keys, a party could be paid above its limit, or although it
+    is blocked.
     """
     parts = [id_type, alias_spellings.identifier_key(id_type, _folded(id_type, id_value))]
     if sub_id:
@@ -56,7 +57,7 @@ def pair_key(payer: int, payee: int) -> int:
 
 
 def transaction_key(transaction_id: str) -> int:
-    """Returns a transaction's key. Under this key, the hub counts the refunds of the transaction."""
+    """Returns a transaction's key. Under the key of a transaction, the hub counts the refunds of the transaction."""
     return _hash(b"transaction", transaction_id)
 
 

@@ -1,4 +1,4 @@
-"""The gate at the transfer. It judges and counts a group's transfers in the transaction that reserves them.
+"""The gate at the transfer. The gate judges and counts a group's transfers in the transaction that reserves them.
 
 The ledger opens the gate for the group's new transfers. Before the gate opens, the ledger has locked the transfers that
 end in this group. The ledger locks accounts only later. When the gate opens, it reads and locks profiles. The gate
@@ -91,7 +91,7 @@ class RulesAtTransfers:
 def rules_at_transfer(
     facts: Facts, compiled: CompiledRules, without_quote: CompiledRules, judged_again: CompiledRules
 ) -> CompiledRules:
-    """Returns the rules that judge a transfer with these facts. These are the rules of the transfer gate. In some
+    """Returns the rules that judge a transfer with these facts. The result has the rules of the transfer gate. In some
     cases, they also include the rules of the quote gate."""
     if facts.fx:
         return compiled
@@ -258,7 +258,7 @@ def open_gate(
 def counters_unlocked(
     facts: Sequence[Facts], needs: Collection[Need], originals: Mapping[str, Original] | None = None
 ) -> ProfileCounters:
-    """Returns the counters for payments at another gate. It reads the latest profiles without a lock."""
+    """Returns the counters for payments at another gate. The function reads the latest profiles without a lock."""
     keys = keys_to_read(facts, needs)
     pairs = _pairs(facts) if asks_for(needs, "paid_before") else set()
     return ProfileCounters(store.read(keys) if keys else {}, paid_before.of(pairs), originals or {})

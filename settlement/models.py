@@ -38,7 +38,8 @@ _ABORT_PAIRS = ", ".join(
 def _moves(pairs: str, kept: str, what: str) -> str:
     """Returns a trigger's body.
 
-    The database trigger allows only the changes of state in `pairs`. It allows no change of the columns in `kept`.
+    The database trigger allows only the changes of state in `pairs`. The trigger allows no change of the columns in
+    `kept`.
     """
     new, old = (", ".join(f"{row}.{column}" for column in kept.split()) for row in ("NEW", "OLD"))
     return f"""
@@ -69,7 +70,8 @@ class LedgerAccountType(models.Model):
 class SettlementModel(models.Model):
     """The rule for settling one account type in one currency.
 
-    The default settlement model has no currency. It settles all currencies that have no model of their own.
+    The default settlement model has no currency. The default model settles all currencies that have no model of their
+    own.
     """
 
     class Granularity(models.TextChoices):
@@ -260,7 +262,8 @@ class Inclusion(models.Model):
 class SettlementAccount(models.Model):
     """An account in a settlement, with its state and its net amount.
 
-    If the net amount is above 0, the account owes it. If the net amount is below 0, the account receives it.
+    If the net amount is above 0, the account owes the amount. If the net amount is below 0, the account receives the
+    amount.
     """
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="accounts", db_index=False)

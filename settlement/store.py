@@ -57,7 +57,7 @@ def window_totals(window_id: int) -> list[tuple[str, str, Total]]:
 def totals_between(window_id: int, *, after: int, up_to: int) -> list[tuple[str, Total]]:
     """Returns (participant, total) for each account that a part of the window's commits debits or credits.
 
-    This part has the commits whose ids are above `after` and at most `up_to`.
+    The part of the window has the commits whose ids are above `after` and at most `up_to`.
     """
     return [(row[2], _total(row)) for row in execute(_TOTALS_BETWEEN, [window_id, after, up_to])]
 

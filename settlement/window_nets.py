@@ -1,8 +1,8 @@
 """Computes the net amount of each participant for a window's commits.
 
 The database stores the totals of a closed window. For the open window, each process stores the totals that it has
-computed. It then adds only later commits. So a query reads only the commits of the last minutes, and not those of a
-whole day.
+computed. For the open window, each process then adds only later commits. So a query reads only the commits of the last
+minutes, and not those of a whole day.
 """
 
 from collections import defaultdict

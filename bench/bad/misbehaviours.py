@@ -63,8 +63,8 @@ class Polls(Misbehaviour):
 
 
 class _BadEndpoint(Misbehaviour):
-    """Takes part in payments and lookups that need its endpoint. This participant sends some of the requests, and other
-    participants send the rest.
+    """Takes part in payments and lookups that need its endpoint. The misbehaving participant sends some of the
+    requests, and other participants send the rest.
 
     The requests are equal in all intervals. Only the behaviour of the endpoint changes.
     """

@@ -19,8 +19,8 @@ _LONGEST_PATH = 1000  # a character beyond ASCII becomes up to twelve characters
 
 
 class AliasView(FspiopView):
-    """The base class of a view whose path contains an alias. Every handler of such a view can use `self.alias` and
-    `self.path`."""
+    """The base class of a view whose path contains an alias. Every handler of a view with an alias can use `self.alias`
+    and `self.path`."""
 
     alias: Alias
     path: str  # the path in the encoding of path_of

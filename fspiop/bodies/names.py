@@ -1,6 +1,6 @@
 """The characters that a person's name may have (FSPIOP API v1.1, sections 7.2.4 and 7.3.15).
 
-Python's regular expressions have no Unicode categories. Their `\\w` does not match the combining marks of Burmese,
+Python's regular expressions have no Unicode categories. Python's `\\w` does not match the combining marks of Burmese,
 Hindi and Thai names. This module collects the combining marks from Python's own tables.
 """
 

@@ -1,5 +1,5 @@
-"""Writes states and errors in ISO 20022, for the hub and for DFSPs. Most of them are pacs.002, and errors about parties
-are acmt.024.
+"""Writes states and errors in ISO 20022, for the hub and for DFSPs. Most messages are pacs.002, and errors about
+parties are acmt.024.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, de
 def _not_before(date: datetime, reported: str | None) -> datetime:
     """Compares the message's time with the reported time, and returns the later time.
 
-    The Date header of a message has whole seconds, so this time can be earlier than the reported time.
+    The Date header of a message has whole seconds, so its time can be earlier than the reported time.
     """
     return date if reported is None else max(date, time.parse_datetime(reported))
 

@@ -4,9 +4,9 @@
 `DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). If a request exceeds a
 limit, it gets 429 before the hub reads the body, checks the signature or sends an SQL statement.
 
-Callbacks (PUT, PATCH) to each participant have a separate rate. This rate is as large as the rate of that participant's
-requests. So if one participant sends many requests, it does not use up the rate of another participant that must answer
-these requests.
+Callbacks (PUT, PATCH) to each participant have a separate rate. The rate of callbacks to a participant is as large as
+the rate of that participant's requests. So if one participant sends many requests, it does not use up the rate of
+another participant that must answer these requests.
 
 If a request exceeds a rate, the hub pauses for `DFSP_PAUSE_MS` before it sends the refusal. Without the pause, a sender
 that repeats its requests at once would use up the processor. A paused request occupies a thread, so a process limits

@@ -6,7 +6,7 @@ contain permissions (`scope`). A process issues tokens only for the APIs that it
 
 Wrong secrets do not lock a client. A secret cannot be guessed, and a stranger must not be able to lock a client.
 The process compares secrets with copies in its memory. However many wrong secrets arrive, the process reads the hashes
-of operators' clients at most once a second. It reads the hashes of DFSPs' clients at most once in
+of operators' clients at most once a second. The process reads the hashes of DFSPs' clients at most once in
 `CREDENTIALS_REFRESH_S`.
 """
 

@@ -110,7 +110,7 @@ _NULL = {"type": "null"}
 
 
 def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
-    """Returns the JSON schema of a typed message. The schemas of the message's parts are included in it.
+    """Returns the JSON schema of a typed message. The schema of a message includes the schemas of its parts.
 
     In FSPIOP messages, no field is nullable.
     """

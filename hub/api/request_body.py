@@ -72,10 +72,11 @@ def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
 
 
 def pass_over(request: HttpRequest, most: int) -> None:
-    """Reads and discards a refused body. Otherwise a sender that is still sending might not see the response.
+    """Reads and discards a refused body. If the body stayed unread, a sender that is still sending might not see the
+    response.
 
     The hub reads only a few refused bodies at a time, because a body can be slow and its sender is not authenticated.
-    It closes the connections of other refused requests at once.
+    The hub closes the connections of other refused requests at once.
     """
     if not _passing_over.acquire(blocking=False):
         return

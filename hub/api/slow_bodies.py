@@ -7,8 +7,8 @@ process's connections.
 
 While a body is overdue, this module examines the connections that come from the sender's address. This module shuts
 each connection on which the process has sent nothing for longer than any request takes. The waiting thread then
-receives the incomplete body and responds, and granian closes the connection. This disturbs no other request. Requests
-in progress get their responses earlier, and on an idle connection no client waits for a response.
+receives the incomplete body and responds, and granian closes the connection. Shutting a connection disturbs no other
+request. Requests in progress get their responses earlier, and on an idle connection no client waits for a response.
 
 This module works only on Linux (TCP_INFO), and does not work with a Unix socket. This module works only with HTTP/1. In
 HTTP/1, a server sends no data before the response.
@@ -50,8 +50,8 @@ _TCP_INFO = struct.Struct("44xI4xI96xII")
 class Input:
     """A request's `wsgi.input`.
 
-    An object with the time at which a thread began to wait for a body. When a piece of the body arrives, this time does
-    not change.
+    An object with the time at which a thread began to wait for a body. When a piece of the body arrives, the recorded
+    time does not change.
     """
 
     __slots__ = ("_address", "_began", "_input", "_port")
@@ -165,7 +165,7 @@ class Waits:
     def _unanswered_too_long(self, found: list[Connection], now: float) -> list[Connection]:
         """Returns the connections that have waited for a response for longer than a body may take.
 
-        Only a request with an overdue body waits longer than this time.
+        Only a request with an overdue body waits longer than a body may take.
         """
         since: dict[tuple[str, int], float] = {}
         late = []

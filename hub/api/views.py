@@ -63,8 +63,8 @@ class PlainView(APIView):
     """An API view that is freed as soon as its request has ended.
 
     The request object of DRF refers to its view, to find the parsers. The view object of DRF refers to its request, to
-    its response, and to its own method `head`. Such reference cycles keep a body in memory until Python's garbage
-    collector runs. The hub lets the garbage collector run rarely (`hub.process_tuning`).
+    its response, and to its own method `head`. Reference cycles keep a body in memory until Python's garbage collector
+    runs. The hub lets the garbage collector run rarely (`hub.process_tuning`).
     """
 
     content_negotiation_class = NoNegotiation
@@ -148,8 +148,8 @@ class FspiopView(PlainView):
         return response
 
     def _sender(self, request: HttpRequest) -> str | None:
-        """Returns the participant that has proved to be the sender. This works even if the hub refused the request for
-        another reason. Returns None if the sender is a stranger."""
+        """Returns the participant that has proved to be the sender. The method works even if the hub refused the
+        request for another reason. Returns None if the sender is a stranger."""
         if "caller" in self.__dict__:
             return self.fspiop.source
         if settings.PARTICIPANT_AUTH:

@@ -86,8 +86,8 @@ def ask(
     `Waits`.
 
     Raises FspiopError 2005 (429) if MOST_WAITING or `most_waiting` requests of this program already wait for approval.
-    If `is_checked` is true, the caller has checked that the change is possible. In this case, the function `ask` does
-    not check the change again.
+    If `is_checked` is true, the caller has checked that the change is possible. If `is_checked` is true, the function
+    `ask` does not check the change again.
     """
     most_waiting = MOST_WAITING if most_waiting is None else most_waiting
     mine = Approval.objects.filter(client=program.name)

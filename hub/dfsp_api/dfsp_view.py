@@ -35,8 +35,8 @@ class DfspView(FspiopView):
     """The base class of a view for a resource of the hub's own API for DFSPs. `caller` is the id of the participant
     whose data the response contains.
 
-    If `is_bulk` is true, only a few requests of one DFSP run at once. These requests together have a limited share of
-    the process's time.
+    If `is_bulk` is true, only a few requests of one DFSP run at once. Requests with `is_bulk` together have a limited
+    share of the process's time.
     """
 
     resource: ClassVar[str] = "dfsp"

@@ -87,7 +87,7 @@ class Postgres:
         return pid
 
     def argv(self) -> list[str]:
-        """Removes files that a killed PostgreSQL has left. Then returns the command that starts PostgreSQL."""
+        """Removes files that a killed PostgreSQL has left. After that, returns the command that starts PostgreSQL."""
         self._await_predecessor()
         if not self.settled:
             self.port = net.free_port(self.port)

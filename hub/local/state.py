@@ -85,8 +85,8 @@ class State:
         """Locks STATE for this process and for processes that inherit the descriptor.
 
         The lock on STATE ends when all processes with the descriptor have ended. If the previous owner of the lock has
-        died, its watchdog is perhaps still stopping processes. In this case the function waits until the watchdog has
-        ended.
+        died, its watchdog is perhaps still stopping processes. If the watchdog is still stopping processes, the
+        function waits until it has ended.
         """
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
 

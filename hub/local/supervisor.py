@@ -75,8 +75,8 @@ class Supervisor:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Ends all supervised processes in reverse order. Then ends every other process that has the mark of this STATE
-        in its environment."""
+        """Ends all supervised processes in reverse order. After that, ends every other process that has the mark of
+        this STATE in its environment."""
         for child in reversed(list(self.children.values())):
             child.stop()
         self.watchdog.close()
@@ -89,8 +89,8 @@ class Supervisor:
 
 
 def sweep(state: State) -> list[int]:
-    """Kills processes of an earlier supervisor of this STATE. They still run if the watchdog of that supervisor was
-    killed too."""
+    """Kills processes of an earlier supervisor of this STATE. The processes still run if the watchdog of the earlier
+    supervisor was killed too."""
     left = proc.marked(state.mark)
     for pid in left:
         proc.send(pid, 9)

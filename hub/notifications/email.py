@@ -14,8 +14,8 @@ log = structlog.get_logger("notifications")
 
 
 def send(message: Claimed, text: str) -> Outcome:
-    """Sends one e-mail. If the mail server fails, the function does not raise an error. It returns the result of the
-    attempt. Each step of the exchange with the mail server takes at most EMAIL_TIMEOUT."""
+    """Sends one e-mail. If the mail server fails, the function does not raise an error. The function returns the result
+    of the attempt. Each step of the exchange with the mail server takes at most EMAIL_TIMEOUT."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
     # The message id is the same in each attempt. If a crash makes the hub send a message twice, mail programs show it
     # only once.

@@ -9,5 +9,5 @@ ATTEMPTS = Counter("kitovu_notifications_attempts_total", "E-mails and webhooks 
 
 
 def count(message: Claimed, outcome: Outcome) -> None:
-    """Counts one attempt to send a notification. There is one counter for each result."""
+    """Counts one attempt to send a notification. Each result has its own counter."""
     ATTEMPTS.labels(message.channel.lower(), outcome.result).inc()

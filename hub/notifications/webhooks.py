@@ -49,8 +49,8 @@ def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
 
 
 async def send(curl: Curl, message: Claimed) -> Outcome:
-    """Sends one webhook. If the network or the receiver fails, the function does not raise an error. It returns the
-    result of the attempt."""
+    """Sends one webhook. If the network or the receiver fails, the function does not raise an error. The function
+    returns the result of the attempt."""
     timeout_s = settings.WEBHOOK_TIMEOUT_S
     try:
         headers = headers_for(message, at=int(time.time()))

@@ -225,11 +225,11 @@ def claim(
 ) -> Claim:
     """Claims due messages for `lease_s` seconds.
 
-    For each destination, claims as many messages as the hub may send now. Each source has a share of this number.
-    `open_requests` has the number of open requests by (destination, source), and `most_of_one_source` is its limit.
-    Leaves out the messages with the ids that the caller wants to skip. While messages are claimed, no other worker
-    claims them. Claims all these messages in one transaction. `each_alone` claims each message in a separate statement,
-    for a destination where one message makes the statement fail.
+    For each destination, claims as many messages as the hub may send now. Each source has a share of this number of
+    messages. `open_requests` has the number of open requests by (destination, source), and `most_of_one_source` is its
+    limit. Leaves out the messages with the ids that the caller wants to skip. While messages are claimed, no other
+    worker claims them. Claims all these messages in one transaction. `each_alone` claims each message in a separate
+    statement, for a destination where one message makes the statement fail.
     """
     with transaction.atomic():
         execute(_NO_WAIT)

@@ -1,7 +1,7 @@
 """Sends one HTTP request to a participant, and interprets the response.
 
-`hub.curl` sends the request. Connections to participants stay open for later requests. They lead only to addresses that
-`hub.egress` allows.
+`hub.curl` sends the request. Connections to participants stay open for later requests. Connections lead only to
+addresses that `hub.egress` allows.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,8 @@ class Answer:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the participant has read the message and refused it. In this case, an early retry would not help."""
+        """Whether the participant has read the message and refused it. After a refusal, an early retry would not
+        help."""
         return (300 <= self.status < 500 and self.status not in (408, 425, 429)) or self.status == NOT_IMPLEMENTED
 
     @property
@@ -71,8 +72,8 @@ class HubKey:
 
 
 async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) -> Answer:
-    """Sends one message. If the network or the recipient fails, the function does not raise an error. It returns this
-    failure as its result."""
+    """Sends one message. If the network or the recipient fails, the function does not raise an error. The function
+    returns the failure as its result."""
     timeout_s = settings.OUTBOX_TIMEOUT_S
     try:
         reply = await curl.request(

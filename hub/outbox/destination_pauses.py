@@ -12,9 +12,9 @@ response. Each process has its own record of destinations, and this record is on
 The courier must claim a message before it can find out that the message must wait. A message must wait because of a
 pause, or because an earlier message of the same subject is not delivered. If a source has a million waiting messages, a
 courier that postponed them one after the other would use a whole processor. So between two regular checks, the courier
-postpones only some of each source's messages. After that, the courier claims no more messages of this source to this
-destination until the next regular check. At the regular check, one SQL statement postpones many more messages of the
-source's paused kinds. So the source's other messages do not wait behind the paused messages.
+postpones only some of each source's messages. Once the courier has postponed these messages, it claims no more messages
+of this source to this destination until the next regular check. At the regular check, one SQL statement postpones many
+more messages of the source's paused kinds. So the source's other messages do not wait behind the paused messages.
 """
 
 from collections import Counter

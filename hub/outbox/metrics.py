@@ -19,7 +19,7 @@ AGE = Histogram(
 
 
 def count(message: Claimed, answer: Answer) -> None:
-    """Counts one attempt to deliver a message. There is one counter for each result."""
+    """Counts one attempt to deliver a message. Each result has its own counter."""
     result = "taken" if answer.is_taken else "no_answer" if answer.status == 0 else f"{answer.status // 100}xx"
     ATTEMPTS.labels(message.kind, result).inc()
     if answer.is_taken:

@@ -78,8 +78,8 @@ def settle(failures: Sequence[Failure]) -> set[int]:
 
 
 def give_up_overdue() -> set[int]:
-    """Gives up requests that the hub has not delivered in time. This includes requests that no courier has tried to
-    send. Returns the requesters that the hub must notify of these failures.
+    """Gives up requests that the hub has not delivered in time. The function also gives up requests that no courier has
+    tried to send. Returns the requesters that the hub must notify of these failures.
 
     Without this function, a requester would get no answer while the destination is paused or has thousands of waiting
     messages. One call gives up at most a hundred requests of each requester.

@@ -166,7 +166,7 @@ def delivered(outcomes: Collection[tuple[int, int]]) -> set[int]:
 def _digest_key() -> bytes:
     """Returns the secret key for digests of subjects.
 
-    Without this key, a person who has a copy of the table cannot find telephone numbers by trying all numbers.
+    Without the secret key, a person who has a copy of the table cannot find telephone numbers by trying all numbers.
     """
     return salted_hmac("outbox.delivery", "alias", algorithm="sha256").digest()
 

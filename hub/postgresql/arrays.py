@@ -1,8 +1,8 @@
 """Writes a list as PostgreSQL's array literal. A few operations work on the whole text, so no work is needed for each
 element.
 
-The library psycopg chooses and calls a dumper for each element. These calls for each element were a quarter of the
-Python work of the ledger's engine. The statement must cast the literal to its type (`%s::text[]`).
+The library psycopg chooses and calls a dumper for each element. The calls of psycopg for each element were a quarter of
+the Python work of the ledger's engine. The statement must cast the literal to its type (`%s::text[]`).
 """
 
 from collections.abc import Callable, Sequence

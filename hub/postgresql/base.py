@@ -30,8 +30,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
         The pool's own check pauses 1, 2 and 4 s after each closed connection. After PostgreSQL was down, all
         connections in the pool are closed. So this method requests a connection from the pool again after each
-        `timeout`. The pool then opens connections on demand. If PostgreSQL is down, such a request for a connection
-        soon fails.
+        `timeout`. The pool then opens connections on demand. If PostgreSQL is down, the request for a connection soon
+        fails.
         """
         if self.pool is None:
             return super().get_new_connection(conn_params)

@@ -63,7 +63,7 @@ def standing(batch: str) -> dict[str, bool]:
 
 
 def skips_any(batch: str) -> bool:
-    """Returns whether this batch skips any row. This check is fast, because most batches skip no row and need no
+    """Returns whether this batch skips any row. The check is fast, because most batches skip no row and need no
     more."""
     row = execute("SELECT EXISTS (SELECT FROM sweeps_skippedrow WHERE batch = %s)", [batch]).fetchone()
     return bool(row and row[0])

@@ -1,4 +1,5 @@
-"""The command `request`. It asks a payer for money, forwards the one-time password, and waits for the money."""
+"""The command `request`. The command `request` asks a payer for money, forwards the one-time password, and waits for
+the money."""
 
 import argparse
 import asyncio

@@ -98,7 +98,7 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired bulks, except bulks that the batch skips now. Takes one bulk of each payer in turn. Of each
-    payer's bulks, takes the earliest first."""
+    """Returns expired bulks, except bulks that the batch skips now. Takes one bulk of each payer in turn. Takes the
+    earliest bulk of each payer first."""
     table, key = "ledger_bulktransfer", "bulk_transfer_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -39,8 +39,8 @@ class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 class Line(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One transfer. `direction` is OUT if the caller is the payer DFSP, and IN if it is the payee DFSP.
 
-    If `isConverted` is true, the transfer does not change the caller's position. In this case, the transfer's
-    conversion changes the caller's position. `windowId` is the settlement window of a committed transfer.
+    If `isConverted` is true, the transfer does not change the caller's position. If `isConverted` is true, the
+    transfer's conversion changes the caller's position. `windowId` is the settlement window of a committed transfer.
     """
 
     transfer_id: str
@@ -185,7 +185,7 @@ def _own_entries(account: str) -> str:
     """Returns the query for the ledger entries of a page. The account in this column must belong to the DFSP.
 
     An index contains the entries of each account in the order of time. The query has a limit for each account. Without
-    this limit, each page would read and sort all later entries of the period.
+    the limit for each account, each page would read and sort all later entries of the period.
     """
     return f"""SELECT e.* FROM ledger_account a
                CROSS JOIN LATERAL (SELECT e.* FROM ledger_entry e

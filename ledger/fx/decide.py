@@ -164,7 +164,7 @@ def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
 def _is_awaited(c: ConversionState, s: Snapshot) -> bool:
     """Returns whether the conversion is agreed and its determining transfer is reserved.
 
-    Such a conversion does not expire, but ends together with its transfer.
+    An agreed conversion with a reserved transfer does not expire, but ends together with its transfer.
     """
     t = s.transfers.get(c.determining_transfer_id)
     return (

@@ -306,7 +306,7 @@ _PAST_END = fair_overdue_rows.Way(
 def past_end(limit: int) -> list[str]:
     """Returns conversions whose reservations have lasted too long, except conversions that the batch skips now.
 
-    Takes one conversion of each initiator in turn. Of each initiator's conversions, takes the oldest first. Leaves out
+    Takes one conversion of each initiator in turn. Takes the oldest conversion of each initiator first. Leaves out
     a conversion whose determining transfer is reserved, because the conversion ends with this transfer.
     """
     table, key = "ledger_fxtransfer", "commit_request_id"

@@ -2,7 +2,7 @@
 
 A held transfer is reserved like any other transfer. The hub sends a held transfer's POST to the payee when the hold's
 time ends, or when a person releases the transfer. If a held transfer expires during its hold, or if a person refuses
-it, the hub aborts the transfer. In this case, the payee of the transfer receives nothing.
+it, the hub aborts the transfer. If the hub aborts a held transfer, the payee receives nothing.
 """
 
 from dataclasses import dataclass

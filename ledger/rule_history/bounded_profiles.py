@@ -1,5 +1,5 @@
-"""Keeps the profiles of a replay in bounded memory. It moves the profiles that were not used for the longest time to a
-file."""
+"""Keeps the profiles of a replay in bounded memory. The module moves the profiles that were not used for the longest
+time to a file."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping

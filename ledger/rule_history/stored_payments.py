@@ -45,7 +45,7 @@ class StoredDecision(msgspec.Struct, frozen=True, gc=False):
 
 
 class StoredTransfer(msgspec.Struct, frozen=True, gc=False):
-    """A row of `_TRANSFERS`. It is the arrival of a transfer or, if `is_end` is true, the abort of a reserved
+    """A row of `_TRANSFERS`. A row is the arrival of a transfer or, if `is_end` is true, the abort of a reserved
     transfer."""
 
     at: datetime

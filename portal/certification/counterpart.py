@@ -1,7 +1,7 @@
 """The certifier's side of the FSPIOP API: sends messages to the hub, and accepts the hub's callbacks.
 
-A message can also go directly to the DFSP's endpoint, exactly as a courier delivers it. In this way, the certifier
-sends messages that a hub never forwards in this form, such as a repeated request or a wrong signature.
+A message can also go directly to the DFSP's endpoint, exactly as a courier delivers it. By direct delivery, the
+certifier sends messages that a hub never forwards in this form, such as a repeated request or a wrong signature.
 """
 
 import asyncio

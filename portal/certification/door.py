@@ -51,8 +51,8 @@ class Told:
 
     @property
     def claimed(self) -> str:
-        """Returns FSPIOP-Source as it was in the request. It differs from `source` if it does not fit the
-        credentials."""
+        """Returns FSPIOP-Source as it was in the request. The recorded FSPIOP-Source differs from `source` if it does
+        not fit the credentials."""
         return self.headers.get("fspiop-source", "")
 
     @property

@@ -11,8 +11,8 @@ UNKNOWN = "999000000099"
 class Options:
     """`payee` is the DFSP's test customer, which has an account in the test currency.
 
-    `outbound` is the URL of the DFSP's connector (its outbound API). If this URL is set, the certifier itself orders
-    the DFSP's payments. If it is not set, a person at the DFSP makes the payments within `patience_s`.
+    `outbound` is the URL of the DFSP's connector (its outbound API). If a URL of an outbound API is set, the certifier
+    itself orders the DFSP's payments. If no URL is set, a person at the DFSP makes the payments within `patience_s`.
     """
 
     payee: str

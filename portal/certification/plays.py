@@ -1,4 +1,5 @@
-"""A customer of the certifier whom the DFSP pays. It answers the DFSP's lookup, request for terms and transfer."""
+"""A customer of the certifier whom the DFSP pays. The customer answers the DFSP's lookup, request for terms and
+transfer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

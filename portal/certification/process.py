@@ -1,4 +1,4 @@
-"""The process that certifies DFSPs. It sets up the certifier, runs the cases, and stores the reports."""
+"""The process that certifies DFSPs. The process sets up the certifier, runs the cases, and stores the reports."""
 
 import asyncio
 import traceback

@@ -115,8 +115,8 @@ def end_lost() -> None:
 
 
 def clear_after_the_dead() -> None:
-    """Ends the certifications whose process has died. Also disables the certifier and ends the recordings that the
-    process has left. The caller holds the lock, so no process certifies now."""
+    """Ends the certifications whose process has died. The function also disables the certifier and ends the recordings
+    that the process has left. The caller holds the lock, so no process certifies now."""
     interrupt(Q())
     door.forget_recordings()
     test_accounts.take_down()

@@ -1,4 +1,5 @@
-"""The stage of one case. It sends messages, waits for messages, and collects the messages and faults of the case."""
+"""The stage of one case. A scene sends messages, waits for messages, and collects the messages and faults of the
+case."""
 
 import asyncio
 import json

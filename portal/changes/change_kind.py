@@ -17,7 +17,7 @@ Payload = dict[str, Any]
 
 
 class CanNotBeDone(Exception):
-    """The error with the reason why a change is not possible now. The approver reads this reason.
+    """The error with the reason why a change is not possible now. The approver reads the reason.
 
     `refusal` is the error that a program gets instead, with its code.
     """

@@ -170,7 +170,7 @@ MAKE_RECOMPUTED = (
 
 
 def recompute_slice(source: Source) -> str:
-    """Returns the SQL that counts a slice again. It leaves out the rows that still wait in `HistoryOpen`."""
+    """Returns the SQL that counts a slice again. The SQL leaves out the rows that still wait in `HistoryOpen`."""
     return f"""
         WITH slice AS (SELECT * FROM {source.table} t
                        WHERE {source.arrived} > %(since)s AND {source.arrived} <= %(end)s AND state <> '{source.live}'

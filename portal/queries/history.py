@@ -105,8 +105,8 @@ def time_zone() -> ZoneInfo:
 
 
 def starts(grain: str, *, until: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Returns the beginnings of the periods, up to the period that contains `until`. Also returns the end of the last
-    period."""
+    """Returns the beginnings of the periods, up to the period that contains `until`. The function also returns the end
+    of the last period."""
     begin = _beginning(grain, until.astimezone(zone))
     found = [_after(grain, begin, zone), begin]
     while len(found) <= PERIODS[grain]:
@@ -174,7 +174,7 @@ def _divided(columns: Sequence[str], most: int) -> str:
 
 
 def _sums(columns: Sequence[str], most: int) -> str:
-    """Returns the SQL for the figures without durations. This SQL reads each row once.
+    """Returns the SQL for the figures without durations. The SQL for the figures reads each row once.
 
     A scheme has far more pairs than DFSPs, so it would take too long to read the durations of all pairs.
     """

@@ -1,4 +1,5 @@
-"""How much of its limit each position used in each of the last minutes. A tick stores these figures each minute."""
+"""How much of its limit each position used in each of the last minutes. A tick stores the used part of each limit each
+minute."""
 
 from hub.sql_execution import execute
 from portal.queries import positions

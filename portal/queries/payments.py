@@ -63,8 +63,8 @@ class Sought:
     def reads_open_quotes(self) -> bool:
         """Returns whether the search also reads accepted quotes without a transfer.
 
-        If the search has no number and no amount, it reads these quotes only for a short period, because no index finds
-        them.
+        If the search has no number and no amount, it reads accepted quotes only for a short period, because no index
+        finds them.
         """
         if self.identifier or self.amount is not None:
             return True
@@ -193,7 +193,8 @@ def _requests() -> "QuerySet[Any]":
 
 
 def _asked(rows: "QuerySet[Any]") -> "QuerySet[Any]":
-    """Adds the requested amount and its currency. Also adds the time, under the same name as the time of a transfer."""
+    """Adds the requested amount and its currency. The function also adds the time, under the same name as the time of a
+    transfer."""
     return rows.select_related("payer", "payee").annotate(
         received_at=F("created_at"), asked=requested_amount(), asked_currency=requested_currency()
     )

@@ -1,4 +1,5 @@
-"""Finds the next step of a settlement. Also finds whether this step is late, and how the bank's statement differs."""
+"""Finds the next step of a settlement. The module also finds whether the next step is late, and how the bank's
+statement differs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -54,7 +54,8 @@ class Wish:
         return [rows.filter(payer_id=whose), rows.filter(payee_id=whose).exclude(payer_id=whose)]
 
     def rows(self) -> "QuerySet[Transfer]":
-        """Returns one query for all matching transfers. It is for a search that already knows the few rows to read."""
+        """Returns one query for all matching transfers. The query is for a search that already knows the few rows to
+        read."""
         rows = visible(self.own).filter(self.condition())
         if self.since is not None:
             rows = rows.filter(received_at__gte=self.since)

@@ -1,5 +1,5 @@
-"""The verdict about a payment or an attempt, in words and numbers. It has the outcome, its cause, the time of each
-step, and the customers.
+"""The verdict about a payment or an attempt, in words and numbers. The verdict has the outcome, its cause, the time of
+each step, and the customers.
 """
 
 import json

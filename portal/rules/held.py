@@ -1,4 +1,4 @@
-"""Held transfers. Each held transfer has the rules that hold it, and the open requests about it."""
+"""Held transfers. Each held transfer has the rules that hold the transfer, and the open requests about the transfer."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The forms for common rules. They are built from the templates of the language of rules."""
+"""The forms for common rules. The forms are built from the templates of the language of rules."""
 
 import re
 from collections.abc import Mapping, Sequence

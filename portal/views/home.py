@@ -1,4 +1,5 @@
-"""The start page. It redirects the hub's users to the overview, and a participant's users to their participant."""
+"""The start page. The start page redirects the hub's users to the overview, and a participant's users to their
+participant."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect

@@ -33,7 +33,7 @@ class ProfileForm(forms.ModelForm):
 
 
 class ActivateTotp(ActivateTOTPView):
-    """Activates an authenticator app and completes the sign-in with two factors. This ends the user's other
+    """Activates an authenticator app and completes the sign-in with two factors. The activation ends the user's other
     sessions."""
 
     def form_valid(self, form: Form) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""The pages of replays. They show the decisions that a version of the rules would have made about the stored
+"""The pages of replays. The pages show the decisions that a version of the rules would have made about the stored
 payments."""
 
 from typing import Any

@@ -62,8 +62,8 @@ def _shown(visitor: Visitor, user: User) -> dict[str, Any]:
 
 
 def hand_over(request: HttpRequest, username: str) -> HttpResponse:
-    """Shows the half of the account's invitation that is meant for this visitor. Only this response contains the
-    half."""
+    """Shows the half of the account's invitation that is meant for this visitor. No other response contains the
+    visitor's half of the invitation."""
     visitor, user = visitor_of(request), _user(username)
     assert visitor.user is not None
     try:

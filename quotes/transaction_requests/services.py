@@ -124,8 +124,8 @@ def find(transaction_request_id: str, *, asker_id: int) -> TransactionRequest:
 
 
 def ending(found: TransactionRequest) -> Outgoing:
-    """Returns the message that reports the end of a transaction request to its payee. It is the answer of the payer's
-    DFSP, or the hub's own error."""
+    """Returns the message that reports the end of a transaction request to its payee. The message is the answer of the
+    payer's DFSP, or the hub's own error."""
     if found.response:
         assert found.response_headers is not None
         response = ReceivedMessage(bytes(found.response), found.response_headers)

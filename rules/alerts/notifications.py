@@ -1,4 +1,4 @@
-"""Notifies the fraud desk of new alerts. There is one e-mail and one signed webhook for all alerts of a minute."""
+"""Notifies the fraud desk of new alerts. One e-mail and one signed webhook have all alerts of a minute."""
 
 from typing import Any
 

@@ -48,8 +48,8 @@ def compile_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[Ga
     """Returns one function for the live and shadow rules of a gate. The rule set must have passed the checks.
 
     `with_rules_of` adds rules of other gates. If a quote did not pass through this hub, the hub has not judged the
-    quote. In this case, `compile_rules(rule_set, "transfer", with_rules_of=["quote"])` judges the transfer by the rules
-    of both gates.
+    quote. If the hub has not judged the quote, `compile_rules(rule_set, "transfer", with_rules_of=["quote"])` judges
+    the transfer by the rules of both gates.
     """
     rules = rules_of_gates(rule_set.rules, (gate, *with_rules_of))
     needs = needed_counters(rules)
@@ -229,8 +229,8 @@ class _Builder:
         return names[0] if len(names) == 1 else (spec.name, *names)
 
     def _read_once(self, key: Hashable, read: ast.expr) -> ast.expr:
-        """Returns the value of a local variable. The function reads this value only when a rule needs it for the first
-        time."""
+        """Returns the value of a local variable. The function reads the value of a local variable only when a rule
+        needs it for the first time."""
         local = self._local(key)
         unread = _compare(_name(local), ast.Is, _UNREAD)
         return ast.IfExp(unread, ast.NamedExpr(ast.Name(local, ast.Store()), read), _name(local))

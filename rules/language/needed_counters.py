@@ -3,8 +3,8 @@
 A limit is a live rule of the transfer's gate. A limit refuses payments because of a counter. A profile keeps only its
 latest events separately. A count is exact if it includes only events that the profile keeps separately. A sum, or a
 number of different parties, can include any number of events. For a limit on a sum or on different parties, the rule
-set must also have a rule that limits the count of the same payments. This rule refuses a payment before the window has
-more events than the profile keeps.
+set must also have a rule that limits the count of the same payments. The rule with the count refuses a payment before
+the window has more events than the profile keeps.
 """
 
 from collections.abc import Collection, Iterator, Mapping

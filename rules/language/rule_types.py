@@ -55,19 +55,19 @@ class Comparison(_Node, frozen=True):
 
 
 class All(_Node, frozen=True):
-    """This condition is true if all inner conditions are true."""
+    """The condition `all` is true if all inner conditions are true."""
 
     conditions: tuple["Condition", ...]
 
 
 class AnyOf(_Node, frozen=True):
-    """This condition is true if one of the inner conditions is true."""
+    """The condition `any` is true if one of the inner conditions is true."""
 
     conditions: tuple["Condition", ...]
 
 
 class Not(_Node, frozen=True):
-    """This condition is true if the inner condition is false."""
+    """The condition `not` is true if the inner condition is false."""
 
     condition: "Condition"
 

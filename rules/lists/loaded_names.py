@@ -1,8 +1,9 @@
 """A process's index of the listed names.
 
-To build an index takes a second for 100,000 names. After a change, a separate thread builds a new index. Meanwhile, the
-process uses the earlier index. With each screened name, the hub stores the number of the last change that the screening
-included. If a name was screened with an earlier index, the periodic task (`rules.lists.tasks`) screens the name again.
+To build an index takes a second for 100,000 names. After a change, a separate thread builds a new index. While the
+thread works, the process uses the earlier index. With each screened name, the hub stores the number of the last change
+that the screening included. If a name was screened with an earlier index, the periodic task (`rules.lists.tasks`)
+screens the name again.
 """
 
 import threading

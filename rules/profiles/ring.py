@@ -1,5 +1,5 @@
-"""The profile of a party. It has the latest payments one by one, and sums of the earlier payments by hour, day and
-month. Pure.
+"""The profile of a party. A profile has the latest payments one by one, and sums of the earlier payments by hour, day
+and month. Pure.
 
 An event is one payment in which the profile's subject took part. Payments of one class have the same direction and
 currency, and are all refunds or all not. For each class, a profile keeps the latest `KEPT` events separately. Older

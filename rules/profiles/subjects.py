@@ -50,8 +50,8 @@ def key_of_subject(subject: Subject, facts: Facts) -> int | None:
 def is_refund(facts: Facts) -> bool:
     """Returns whether the payment is a refund. Refunds are counted separately from other payments.
 
-    Only the use case decides whether a payment is a refund. Otherwise a payment with another use case could name an
-    original payment and so pass all limits, because rules about refunds judge only refunds.
+    Only the use case decides whether a payment is a refund. If other facts decided, a payment with another use case
+    could name an original payment and so pass all limits, because rules about refunds judge only refunds.
     """
     return facts.scenario == REFUND
 
@@ -85,8 +85,8 @@ def asks_for(needs: Collection[Need], *measures: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A live rule that refuses payments by exact counters. It has the subjects of these counters, and the payments to
-    which the rule applies.
+    """A live rule that refuses payments by exact counters. A limit has the subjects of these counters, and the payments
+    to which the rule applies.
     """
 
     when: Trigger
@@ -123,7 +123,8 @@ def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
     """Returns the profiles that must not change while the hub judges the payment.
 
     If no limit applies to a payment, it locks no profile. Limits on other payments perhaps read this payment's
-    profiles. In this case, the hub may count this payment before or after the other payments.
+    profiles. If limits on other payments read this payment's profiles, the hub may count this payment before or after
+    the other payments.
     """
     subjects: set[Subject] = set()
     for limit in limits:

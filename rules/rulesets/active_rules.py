@@ -3,12 +3,12 @@ beginning.
 
 If no version was ever active and no kill switch is on, groups run no statement. The process then reads the database
 once a second. In all other cases, each group runs one statement. The statement acquires a lock that conflicts with the
-activation of another version. Then it reads the active version. So the hub never judges one group by two versions.
-After the commit of an activation, no process judges a group by the earlier version.
+activation of another version. After acquiring the lock, the statement reads the active version. So the hub never judges
+one group by two versions. After the commit of an activation, no process judges a group by the earlier version.
 
-A thread compiles a new version as soon as a process finds the version in the database. Two people can activate the
-version only later. So a payment waits for a compilation only if a version is activated within a second after it was
-created.
+A thread compiles a new version as soon as a process finds the version in the database. Two people can activate a
+version only after it is in the database. So a payment waits for a compilation only if a version is activated within a
+second after it was created.
 """
 
 import contextlib
@@ -90,15 +90,15 @@ class ActiveRules:
 
     @property
     def for_transfers_without_quote(self) -> CompiledRules:
-        """The rules for a transfer whose quote did not pass through this hub. They are the rules of both gates, quote
-        and transfer.
+        """The rules for a transfer whose quote did not pass through this hub. The result has the rules of both gates,
+        quote and transfer.
         """
         return self.rules.without_quote
 
     @property
     def for_transfers_judged_again(self) -> CompiledRules:
-        """The same rules, but without rules about the expiration of the quote. They are for a transfer that differs
-        from its quote."""
+        """The same rules, but without rules about the expiration of the quote. These rules are for a transfer that
+        differs from its quote."""
         return self.rules.judged_again
 
 
@@ -125,7 +125,7 @@ def current() -> ActiveRules | None:
 
 
 def current_at() -> tuple[ActiveRules, datetime] | None:
-    """Returns the active rules or None. Also returns the time of the database's clock."""
+    """Returns the active rules or None. The result also has the time of the database's clock."""
     process = _process
     asked_at = time.monotonic()
     if not process.was_ever_active and asked_at - process.asked_at < _REFRESH_S:

@@ -58,7 +58,7 @@ def raises_alert(hit: Hit) -> bool:
 def _sightings(version: int | None, judged: Judged) -> Iterator[Sighting]:
     """Yields the reports about a payment. All skipped checks of one party form one report.
 
-    Otherwise each transfer without a quote could cause as many reports as there are rules.
+    If each skipped check were a report, each transfer without a quote could cause as many reports as there are rules.
     """
     skipped: dict[int, list[Sighting]] = {}
     for hit in judged.verdict.hits:

@@ -73,7 +73,7 @@ def exceptions() -> list[Variance]:
 def decisions_about(subjects: Collection[str]) -> "QuerySet[Decision]":
     """Returns the stored decisions about these quotes, transfers and lookups, with the earliest first.
 
-    Each decision lists every rule that fired. It also has the rule's conditions, the values in the payment, and the
-    thresholds.
+    Each decision lists every rule that fired. A decision also has the rule's conditions, the values in the payment, and
+    the thresholds.
     """
     return Decision.objects.filter(subject__in=list(subjects)).order_by("id")

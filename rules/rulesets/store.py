@@ -45,7 +45,7 @@ _EXCLUDE = "SELECT pg_advisory_xact_lock(%s)"
 def exclude_groups() -> None:
     """Waits for the groups that have already read the active version. Makes other groups wait for this transaction.
 
-    If a group holds the lock for longer than a statement may wait, raises FspiopError 2005. After this error, the
+    If a group holds the lock for longer than a statement may wait, raises FspiopError 2005. After error 2005, the
     caller must end the transaction.
     """
     try:

@@ -66,7 +66,7 @@ class PayeeMarker(Message):
 
 
 class Counter(Message):
-    """The approximate number of payments or reports. It is rounded down to 0, 1, 2, 5, 10, 20, 50 and so on."""
+    """The approximate number of payments or reports. The number is rounded down to 0, 1, 2, 5, 10, 20, 50 and so on."""
 
     name: str
     hours: int

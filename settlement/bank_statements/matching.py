@@ -25,7 +25,7 @@ class Expected:
     """The payment that a settlement expects for one account.
 
     If an account's amount is above 0, the account pays it through the bank. If the amount is below 0, the account
-    receives it.
+    receives the amount.
     """
 
     account_id: int

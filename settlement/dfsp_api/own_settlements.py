@@ -17,8 +17,8 @@ _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UT
 
 
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The query of a request for settlements. It selects the settlements that were created at or after `from` and
-    before `to`.
+    """The query of a request for settlements. The query selects the settlements that were created at or after `from`
+    and before `to`.
 
     `after` is `next` of the page before.
     """

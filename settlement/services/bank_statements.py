@@ -93,7 +93,8 @@ def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Stat
 
 
 def _must_be_about(settlement: Settlement, lines: list[Line], expected: list[Expected]) -> None:
-    """Refuses a file for another settlement or currency. Such a file is a mistake and proves nothing."""
+    """Refuses a file for another settlement or currency. A file for another settlement or currency is a mistake and
+    proves nothing."""
     for line in lines:
         if line.settlement and line.settlement != str(settlement.pk):
             told = {"number": line.number, "other": line.settlement, "this": settlement.pk}

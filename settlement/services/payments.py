@@ -59,8 +59,8 @@ def is_for_funds(settlement: Settlement) -> bool:
     """Returns whether the bank moves the amounts on SETTLEMENT accounts, because funds in and out are recorded on these
     accounts.
 
-    If the model does not reset positions, the net amounts stay in the positions. In this case, recorded funds in would
-    count a second time.
+    If the model does not reset positions, the net amounts stay in the positions. If positions are not reset, recorded
+    funds in would count a second time.
     """
     model = settlement.model
     return model.auto_position_reset and model.settlement_account_type == Account.Type.SETTLEMENT
@@ -177,8 +177,8 @@ def _payments_of(proposals: Iterable[Proposal]) -> dict[int, settlement_payments
 
 
 def _movement_id(proposal: Proposal) -> str:
-    """Returns the id of the payment for this account. This id is always the same, so the hub records a payment only
-    once."""
+    """Returns the id of the payment for this account. The payment's id is always the same, so the hub records a payment
+    only once."""
     return str(uuid.uuid5(_IDS, str(proposal.account_id)))
 
 

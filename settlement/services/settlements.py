@@ -2,7 +2,8 @@
 is one database transaction.
 
 The functions lock the settlement, then its windows by id, then accounts by id (ledger.settlement_postings). A function
-acquires all these locks before the ledger's own locks. It locks the audit trail last (hub.audit.trail.record).
+acquires all these locks before the ledger's own locks. The function locks the audit trail last
+(hub.audit.trail.record).
 """
 
 import uuid
@@ -188,7 +189,7 @@ def _lock_for_steps(settlement: Settlement, to: State) -> None:
 
 
 def plan(settlement: Settlement) -> dict[State, list[Posting]]:
-    """Returns the postings of each step of a settlement. This includes steps that are already done.
+    """Returns the postings of each step of a settlement. The result includes steps that are already done.
 
     The caller must have loaded the settlement's accounts. The function changes no row.
     """

@@ -32,7 +32,7 @@ class Closed:
 def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Closed:
     """Closes the open settlement window, opens the next window, and computes the totals of the closed window.
 
-    Meanwhile, commits wait for the next window, but only for a few milliseconds. Raises FspiopError 3100 if
+    During the closing, commits wait for the next window, but only for a few milliseconds. Raises FspiopError 3100 if
     `window_id` is not the open window, or if the window has no commits.
     """
     done = _close(reason=reason, actor=actor, window_id=window_id)

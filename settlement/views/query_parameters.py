@@ -31,7 +31,7 @@ def moment(text: str, name: str) -> datetime:
 
 
 def one_of(*names: str) -> Callable[[str, str], str]:
-    """Returns a function that reads a word. It refuses each word that is not one of these names."""
+    """Returns a function that reads a word. The function refuses each word that is not one of these names."""
 
     def read(text: str, name: str) -> str:
         if text not in names:

@@ -1,4 +1,4 @@
-"""Django's command migrate for a running hub. It waits only briefly for each lock, and then tries again. See
+"""Django's command migrate for a running hub. The command waits only briefly for each lock, and then tries again. See
 `hub.migration_locks`."""
 
 from typing import Any

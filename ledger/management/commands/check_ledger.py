@@ -1,5 +1,5 @@
-"""manage.py check_ledger: reports whether every invariant of the ledger is true. It also reports whether each profile
-agrees with the stored transfers.
+"""manage.py check_ledger: reports whether every invariant of the ledger is true. The command also reports whether each
+profile agrees with the stored transfers.
 
 If an invariant is not true, the command prints rows that break the invariant, and exits with 1.
 """

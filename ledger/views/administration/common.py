@@ -1,7 +1,7 @@
 """Shared code for the views of /api/ledger/v1: reads path parameters and amounts, and refuses faulty bodies.
 
-The administration API accepts amounts as strings or numbers. It returns amounts as JSON numbers, because clients of
-this API expect numbers. Inside the hub, an amount is a whole number of ten-thousandths.
+The administration API accepts amounts as strings or numbers. The API returns amounts as JSON numbers, because its
+clients expect numbers. Inside the hub, an amount is a whole number of ten-thousandths.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
