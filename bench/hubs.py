@@ -39,7 +39,8 @@ class Hub(Protocol):
         ...
 
     def check_ledger(self) -> tuple[bool | None, str]:
-        """Returns whether all the ledger's invariants are true (None if not checked), and the command's output."""
+        """Returns whether all invariants of the ledger are true (None if not checked). Also returns the output of the
+        command."""
         ...
 
 

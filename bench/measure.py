@@ -48,8 +48,8 @@ def join(
     Measures the transfers (or payments) that were due from `since` to `until`.
 
     A transfer is lost if the hub perhaps accepted it (status 202, or no status) and the payer never received the
-    outcome. A payment is not lost if the hub refused its quote or its transfer at every try, because the payer then
-    gives up the payment.
+    outcome. If the hub refused a payment's quote or transfer at every try, the payer gives up the payment. Such a
+    payment is not lost.
     """
     names = ("prepares", "ends", "found", "quoted", "given_up")
     prepares, ends, found, quoted, given_up = (_all(notes, what) for what in names)
@@ -114,7 +114,8 @@ def _add(hops: dict[str, list[float]], names: Sequence[str], starts: Sequence[fl
 
 
 def cpu_seconds(pid: int) -> float:
-    """Returns the CPU seconds of a process, of its living descendants, and of the ended children of these processes."""
+    """Returns the CPU seconds of a process and its living descendants. The seconds of their ended children are
+    included."""
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:

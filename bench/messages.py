@@ -156,7 +156,7 @@ def fulfilment_body(fulfilment: bytes, when: bytes) -> bytes:
 
 
 class Form(NamedTuple):
-    """One of the API's two forms of messages: its media types, its bodies, and the keys of the values that a DFSP
+    """One of the two forms of the API's messages. It has media types, bodies, and the keys of the values that a DFSP
     reads.
     """
 

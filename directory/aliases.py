@@ -64,8 +64,8 @@ class Registration:
 
 
 def check_readable(alias: Alias) -> None:
-    """Refuses an alias that a path cannot contain, an alias that looks like another alias, and an alias whose stored
-    form is too long."""
+    """Refuses three kinds of alias: an alias that a path cannot contain, an alias that looks like another one, and an
+    alias whose stored form is too long."""
     for name, value, key in (
         ("partyIdentifier", alias.identifier, alias.key),
         ("partySubIdOrType", alias.sub_id, alias.sub_key),

@@ -39,7 +39,7 @@ def _no_pause() -> GrowingPause:
 
 @dataclass(slots=True)
 class _Own:
-    """One caller's failed requests to an oracle since the caller's last answer."""
+    """How many requests of one caller to an oracle have failed since the caller's last answer."""
 
     aliases: set[str] = field(default_factory=set)
     pause: GrowingPause = field(default_factory=_no_pause)

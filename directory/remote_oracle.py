@@ -201,8 +201,8 @@ def _unavailable(oracle: Oracle) -> FspiopError:
 def _others(shown: Sequence[Registration], alias: Alias, fsp: Participant) -> bool:
     """Returns whether another DFSP holds this alias for the alias's currency.
 
-    Another DFSP's registration for all currencies counts too, unless this DFSP has a registration for the alias's
-    currency.
+    If another DFSP has a registration for all currencies, it holds the alias too, unless this DFSP has a registration
+    for the alias's currency.
     """
     held = _holders(shown, alias)
     in_all = {registration.fsp for registration in fitting(shown, alias) if not registration.currency}

@@ -50,12 +50,12 @@ class LookupGate:
         return scheme_error(verdict.code or "", verdict.text) if verdict.outcome == "REFUSE" else None
 
     def save(self) -> None:
-        """Stores the rules' decisions about the group's lookups."""
+        """Stores the decisions of the rules about the lookups of the group."""
         decisions.save(self.rules.version, self.judged)
 
 
 def open_gate(asked: Collection[AskParty]) -> LookupGate | None:
-    """Returns the object that checks these lookups, or None if there are no lookups or no active rules."""
+    """Returns the object that checks these lookups. Returns None if there are no lookups or no active rules."""
     if not asked:
         return None
     active = active_rules.current_at()

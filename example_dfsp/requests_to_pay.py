@@ -194,7 +194,7 @@ class RequestsToPay:
         )
 
     def _ask_own(self, made: RequestMade, payer: Customer) -> None:
-        """Stores a request whose payer is also a customer of this bank. The request's id is the bank's own id."""
+        """Stores a request whose payer is also a customer of this bank. The request has the bank's own id as its id."""
         payee = self._customers.get(made.payee)
         assert payee is not None
         told = {

@@ -1,4 +1,4 @@
-"""A shop's till: a QR code or a request to the customer's phone for each sale, the day's takings, and refunds."""
+"""A shop's till: a QR code or a request to the customer's phone for each sale, the takings of the day, and refunds."""
 
 import asyncio
 import secrets

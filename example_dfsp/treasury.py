@@ -1,4 +1,5 @@
-"""The bank's treasury: position and liquidity at the hub, the hub's statement, and its comparison with the books."""
+"""The bank's treasury: its position and liquidity at the hub, the hub's statement, and the comparison of this statement
+with the books."""
 
 import asyncio
 import time

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """An invariant: a sentence that must be true for all rows, and the SQL that finds the rows for which the sentence
-    is false."""
+    """An invariant: a sentence that must be true for all rows, and the SQL that finds the rows that break it."""
 
     name: str
     sentence: str

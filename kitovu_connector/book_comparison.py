@@ -1,7 +1,7 @@
 """Reads both sides of a comparison.
 
-The hub's side of the comparison is the hub's statement and settlements. The DFSP's side of the comparison is this
-connector's records and a list of funds.
+The hub's side of the comparison is the hub's statement and settlements. The DFSP's side of the comparison is the
+records of this connector and a list of funds.
 """
 
 import csv
@@ -220,7 +220,8 @@ def _compare_gross(postings: list[Posting], here: Here) -> Iterable[Compared]:
 
 
 def _compare_settlement(part: SettlementPart, hub: AtHub, here: Here, begin: str) -> Compared:
-    """Compares a settlement's net amount with the sum of this connector's own amounts in the settlement's windows."""
+    """Compares the net amount of a settlement with the sum of this connector's own amounts in the windows of the
+    settlement."""
     name, windows = f"settlement {part.settlement_id}", frozenset(part.window_ids)
     at_hub = Side(part.state, part.net, part.currency, part.created_date)
     if part.windows_from < begin:  # transfers of the first window are not in this statement

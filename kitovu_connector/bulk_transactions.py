@@ -2,8 +2,8 @@
 connector.
 
 So the connector makes each payment once or not at all, independently of the other payments. At a stop, each payment of
-a bulk has ended or waits for the core. The record of a bulk contains its payments, its stops, and the stops that the
-core has received.
+a bulk has ended or waits for the core. The record of a bulk has the payments of the bulk, its stops, and the stops that
+the core has received.
 """
 
 import asyncio

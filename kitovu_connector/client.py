@@ -60,7 +60,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The hub's whole response to a request to the hub's own API for DFSPs."""
+    """The hub's whole response to a request in the hub's own API for DFSPs."""
 
     status: int
     headers: Mapping[str, str]

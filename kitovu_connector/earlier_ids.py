@@ -34,8 +34,8 @@ class _Part(Protocol):
     """Records of one kind."""
 
     def page(self, conn: Connection, after: str) -> tuple[str | None, list[str]]:
-        """Returns the key of a page's last record, and the ids of the page's requests. The key is None after the last
-        page."""
+        """Returns the key of the last record on a page, and the ids of the requests on this page. The key is None after
+        the last page."""
 
 
 class _Submissions:

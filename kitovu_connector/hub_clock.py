@@ -1,4 +1,5 @@
-"""Measures the difference between the hub's clock and this machine's clock by the Date header of the hub's responses.
+"""Measures the difference between the hub's clock and this machine's clock. The hub's time is in the Date header of the
+hub's responses.
 
 The hub decides by its own clock whether a transfer or a quote has expired. A DFSP's clock can differ from the hub's
 clock.

@@ -107,7 +107,7 @@ Route = tuple[str, str, Handler]
 
 
 class HasRoutes(Protocol):
-    """The interface of a class that accepts messages of the hub for one part of the connector."""
+    """The interface of a class that accepts messages from the hub for one part of the connector."""
 
     def routes(self) -> list[Route]:
         """Returns the routes for the messages that this part receives."""

@@ -1,8 +1,8 @@
 """The messages and the checks of a payment whose currency an FXP converts. Pure.
 
-With a SEND amount, the connector first requests the FXP's terms for this amount, and then the payee DFSP's terms for
-the converted amount. With a RECEIVE amount, the connector first requests the payee DFSP's terms, and then the FXP's
-price for the transfer amount.
+With a SEND amount, the connector first requests the FXP's terms for this amount. It then requests the payee DFSP's
+terms for the converted amount. With a RECEIVE amount, the connector first requests the payee DFSP's terms. It then
+requests the FXP's price for the transfer amount.
 """
 
 import uuid

@@ -43,8 +43,8 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The two records of one transfer, conversion, movement of funds or settlement: the hub's record and this
-    connector's record.
+    """Two records of one transfer, conversion, movement of funds or settlement: the record of the hub, and the record
+    of this connector.
 
     `direction` is OUT if this DFSP pays, and IN if it is paid. For a conversion, `direction` is this DFSP's role.
     """

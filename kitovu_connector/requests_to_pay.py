@@ -270,8 +270,8 @@ class RequestsToPay:
                 pause = min(pause * 2, 30.0)
 
     async def _password_asked(self, message: Message) -> int:
-        """Handles GET /authorizations: sends the payer's DFSP the password that the payer entered at the payee's
-        device.
+        """Handles GET /authorizations: sends the payer's DFSP the one-time password that the payer entered at the
+        payee's device.
         """
         request = self._made.get(message.id)
         if request is None or request.payer is None or request.payer.fsp_id != message.source:

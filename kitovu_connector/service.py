@@ -276,7 +276,7 @@ class Connector:
         return await self._payer.wait_for_terms(order.home_id, self._config.answer_s) or payment
 
     async def confirm(self, home_id: str, otp: str | None = None) -> Payment:
-        """Pays on the agreed terms. Returns the payment like `pay`, but also returns it when it waits for the core.
+        """Pays on the agreed terms. Returns the payment when it has ended, like `pay`, or when it waits for the core.
 
         In the state AUTHORIZED, the payer has entered a one-time password. `otp` accepts this password, which the core
         has compared with its own password.

@@ -71,7 +71,8 @@ def _no_password() -> str:
 
 
 def names_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:
-    """Returns the names in a verified client certificate: its DNS names, or its common name if it has no DNS names.
+    """Returns the names in a verified client certificate. These are its DNS names, or its common name if it has no DNS
+    names.
 
     `certificate` is the result of ssl.SSLSocket.getpeercert.
     """

@@ -30,7 +30,8 @@ class PaymentMessage(ReceivedMessage):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The terms by which the hub finds a transfer's quote: the ids in the ILP packet, and the packet's digest."""
+    """The terms by which the hub finds the quote of a transfer: the ids in the ILP packet, and the digest of the
+    packet."""
 
     packet_sha256: bytes
     quote_id: str | None = None

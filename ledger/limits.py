@@ -19,7 +19,7 @@ def limit_of(cap: int, cover: int) -> int:
 
 
 def passed(position: int, cap: int | None, cover: int | None) -> Collection[Bound]:
-    """Returns the bounds that a position exceeds: its net debit cap, its liquidity cover, both or none. If a position
+    """Returns the bounds that a position exceeds: the net debit cap, the liquidity cover, both, or none. If a position
     exceeds any bound, it exceeds its limit.
 
     If a bound is None, no position exceeds it.

@@ -21,7 +21,7 @@ from rules.rulesets import store
 
 @dataclass(frozen=True, slots=True)
 class QuotedFacts:
-    """The facts of a quote: the amount in its terms, the content of the rules' verdict, and the transaction's id."""
+    """The facts of a quote: the amount in the terms, the verdict of the rules, and the id of the transaction."""
 
     facts: Facts
     kept: Kept
@@ -76,7 +76,8 @@ def refused(quote_ids: Mapping[bytes, tuple[str, str]]) -> Mapping[bytes, Quoted
 
 
 def of_conversions(prepares: Sequence[FxPrepare]) -> Mapping[bytes, Facts]:
-    """Returns the facts of the quotes of these conversions, by the digests of the prepares. Runs one statement.
+    """Returns the facts of the quotes for these conversions. The keys are the digests of the prepares. Runs one
+    statement.
 
     Leaves out conversions whose quotes are unknown.
     """

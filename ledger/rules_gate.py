@@ -1,4 +1,4 @@
-"""Applies the scheme's rules to a group's transfers and conversions, by the functions of `rules.transfer_gate`.
+"""Applies the scheme's rules to the transfers and conversions of a group, with the functions of `rules.transfer_gate`.
 
 If no rules are active, this module runs no SQL statement. `of` reads before the group locks any row. `open_gate` reads
 after the group has locked transfers and conversions, and before the group locks accounts.

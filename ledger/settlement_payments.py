@@ -1,4 +1,4 @@
-"""Records the settlement bank's payments of a settlement as funds in and funds out, all in the caller's transaction.
+"""Records the bank's payments for a settlement as funds in and funds out, all in the caller's transaction.
 
 Works like `accounts_and_funds.record_funds_in`, `prepare_funds_out` and `end_funds_out`, but for many participants. The
 number of SQL statements does not depend on the number of participants.

@@ -58,7 +58,8 @@ def check_email(email: str) -> None:
 
 
 def check_roles(*, roles: frozenset[Role], participant: Participant | None) -> None:
-    """Raises Refused if a participant's user has a hub user's role, or if a hub user has a participant's role."""
+    """Raises Refused if a participant's user has a role for the hub, or if a user of the hub has a role for
+    participants."""
     if not roles:
         raise Refused(_("A user must have at least one role."))
     if participant is None and roles & PARTICIPANT_ROLES:

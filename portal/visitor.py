@@ -1,4 +1,4 @@
-"""The visitor of a page: the roles and rights of the signed-in user and, for a user of a DFSP, this DFSP."""
+"""The visitor of a page. It has the roles and rights of the signed-in user and, for a user of a DFSP, the DFSP."""
 
 from dataclasses import dataclass, replace
 

@@ -138,7 +138,7 @@ class Stored:
 
 
 class Gate(Protocol):
-    """The scheme's rules, and the data that they need for a group's new requests (`quotes.rules_gate`)."""
+    """The scheme's rules, and the data that they need for the new requests of a group (`quotes.rules_gate`)."""
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
         """Checks a request for terms against the scheme's rules, after the request has passed all other checks. Returns

@@ -119,7 +119,7 @@ def _refused(command: AskTerms, scene: Scene, error: FspiopError) -> Refused:
 
 
 def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
-    """Forwards the payee's terms or either party's refusal to the other party.
+    """Forwards the payee's terms to the payer, or a refusal by either party to the other party.
 
     Only the payee may send terms for an agreement. If the payee repeats its answer, the hub accepts the answer and
     changes nothing. If the payee sends a second answer with different content, the hub refuses this answer (3106).

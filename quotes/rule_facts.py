@@ -1,4 +1,4 @@
-"""For a transfer, finds the facts and verdict that the scheme's rules stored with the transfer's quote
+"""For a transfer, finds the facts and the verdict that the hub stored with the quote of the transfer
 (`rules.kept_verdicts`).
 
 This module has three SQL statements. Each statement processes any number of transfers or conversions.
@@ -17,8 +17,8 @@ from rules.kept_verdicts import Kept
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A transfer's parties, its condition, and the digest of its packet. By the parties, the condition and the packet's
-    digest, the hub finds the transfer's quote."""
+    """The parties of a transfer, its condition, and the digest of its packet. By the parties, the condition and the
+    packet's digest, the hub finds the transfer's quote."""
 
     key: bytes
     payer_id: int

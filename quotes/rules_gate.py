@@ -112,7 +112,7 @@ class QuoteGate:
         return kept, None if until is None else until + TIME_TO_ANSWER
 
     def save(self) -> None:
-        """Stores the rules' decisions about the group's requests."""
+        """Stores the decisions of the rules about the requests of the group."""
         if self.rules is not None:
             decisions.save(self.rules.version, self.judged)
 

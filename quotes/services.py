@@ -34,7 +34,7 @@ def ask(command: AskTerms) -> Outcome:
 
 
 def answer(command: GiveTerms) -> Outcome:
-    """Stores and forwards the payee's terms or either party's refusal, in the transaction of a group."""
+    """In the transaction of a group, stores and forwards the payee's terms or a refusal by either party."""
     return agreement_engine.submit(command)
 
 
@@ -117,7 +117,7 @@ def answer_again(agreement: Agreement) -> Outgoing:
 
 
 def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
-    """Notifies the payer that no answer arrived before the request's expiration (3302) or within the hub's own time
+    """Notifies the payer that no answer arrived: until the request's expiration (3302), or within the hub's own time
     limit (2004)."""
     return notices.unanswered(agreement, _hub(), content_type=content_type)
 

@@ -1,4 +1,4 @@
-"""Screens a party's name when a message from the party's own DFSP names the party for the first time."""
+"""When a DFSP names its own customer for the first time, screens the name of this party."""
 
 from fspiop.bodies.common import Party
 from hub import sql_execution

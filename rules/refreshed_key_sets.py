@@ -1,9 +1,9 @@
 """A process's copy of a table of keys. The copy is at most half a second old. A read of the copy runs no SQL statement
 in most cases.
 
-The writers of the table number their changes (`rules.lists.changes`) in the order of their commits. A process reads the
-number of the latest change at most twice a second. If the number has increased, the process also reads the changed
-keys. So a group of payments needs no SQL statement to find the names of its keys.
+Programs that write the table number their changes (`rules.lists.changes`) in the order of their commits. A process
+reads the number of the latest change at most twice a second. If the number has increased, the process also reads the
+changed keys. So a group of payments needs no SQL statement to find the names of its keys.
 
 The copy has at most `MOST_KEYS` keys, about 12 MB. If the table has more keys, each call runs one SQL statement
 instead.

@@ -304,7 +304,7 @@ class SettlementAccount(models.Model):
 
 
 class SettlementEvent(models.Model):
-    """The history of a settlement (if `account` is empty), or the history of one of its accounts.
+    """The history of a settlement (if `account` is empty), or of one of its accounts.
 
     The database allows no change of history rows.
     """

@@ -1,4 +1,4 @@
-"""The state transitions of settlements, their accounts and their windows: tables and pure functions."""
+"""The state transitions of settlements, of their accounts and of their windows: tables and pure functions."""
 
 from collections.abc import Collection, Iterable
 from enum import StrEnum

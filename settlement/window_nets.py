@@ -24,8 +24,8 @@ _Sums = Mapping[tuple[str, str], tuple[int, int]]  # by participant and currency
 
 @dataclass(frozen=True, slots=True)
 class NetPosition:
-    """A participant's net amount for a window's commits. If the net amount is above 0, the participant owes this
-    amount.
+    """The net amount of one participant for the commits of a window. If the net amount is above 0, the participant owes
+    this amount.
 
     If the net amount is below 0, the scheme owes the participant.
     """

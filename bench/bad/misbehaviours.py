@@ -1,6 +1,6 @@
 """The ways to misbehave, by name.
 
-Each class defines how a participant misbehaves, at its endpoints and by its requests.
+Each class defines one kind of misbehaviour: at the participant's endpoints, and by the participant's requests.
 """
 
 import asyncio

@@ -68,7 +68,7 @@ class World:
     async def flood(self, connections: int, make: Callable[[], bytes]) -> None:
         """Sends requests without end.
 
-        Each connection sends a new request as soon as it has received the response to its previous request.
+        When a connection has received the response to a request, it sends the next request at once.
         """
 
         async def one_after_the_other() -> None:

@@ -56,7 +56,7 @@ def calls_from_its_network(request: HttpRequest, participant_id: int) -> bool:
 
 
 def address_of(request: HttpRequest) -> credential_cache.Address | None:
-    """Returns the caller's address: the last address in X-Forwarded-For that does not belong to this hub's proxies.
+    """Returns the caller's address: the last address in X-Forwarded-For that is not a proxy of this hub.
 
     Returns None if the address is unknown, or if the proxy of the request did not send the required secret.
     """
@@ -172,7 +172,7 @@ def _is_by_proxy(request: HttpRequest) -> bool:
 def _proof_of(request: HttpRequest) -> tuple[bool, str | None]:
     """Returns whether the proxy proves its identity, and the SHA-1 of the certificate that the proxy received.
 
-    The SHA-1 is "" if the proxy received no certificate, and None if the proof contains no SHA-1.
+    If the proxy received no certificate, the SHA-1 is "". If the proof contains no SHA-1, it is None.
 
     The header of the proxy contains only the secret, or the secret followed by ";sha1=" and nginx's
     $ssl_client_fingerprint.

@@ -1,4 +1,5 @@
-"""Limits each DFSP's bulks in a web process: the number of bulks in progress, and their share of the process's time.
+"""Limits each DFSP's bulks in a web process: how many bulks are in progress, and how much of the process's time they
+use.
 
 A bulk can have megabytes, holds a lock for each item, and is processed in the thread of its request. A request with a
 bulk waits up to a few seconds for its turn, before its body is read (`DFSP_OPEN_BULKS`, `DFSP_BULK_SHARE`).

@@ -3,10 +3,9 @@
 If there are more requests, the web process refuses them before it does any work for them.
 
 Work in progress has priority: the hub still accepts callbacks (PUT, PATCH) when it already refuses new work (POST,
-GET). The hub also refuses new work of a DFSP while two kinds of messages wait long for couriers: the messages of the
-whole hub, and the DFSP's own messages (`hub.outbox.delivery_delay`). Under load, the hub refuses lookups first, then
-requests for terms, then transfers. So payments that have begun end before other payments begin. A refused request
-writes no row.
+GET). The hub also refuses new work of a DFSP if messages wait too long for couriers: the messages of the whole hub, and
+also the DFSP's own messages (`hub.outbox.delivery_delay`). Under load, the hub refuses lookups first, then requests for
+terms, then transfers. So payments that have begun end before other payments begin. A refused request writes no row.
 """
 
 import threading

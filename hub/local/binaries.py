@@ -1,4 +1,4 @@
-"""Finds the servers that are installed as wheels, and copies them to a folder where the servers' user can run them."""
+"""Finds the servers that are installed as wheels. Copies them to a folder in which the servers' user can run them."""
 
 import importlib.metadata
 import importlib.util

@@ -38,7 +38,7 @@ class Program:
 class Adopted:
     """A process that another program started.
 
-    The supervisor can watch this process and send it signals, but cannot collect its exit status.
+    The supervisor can watch this process and send it signals. It cannot collect its exit status.
     """
 
     def __init__(self, pid: int) -> None:

@@ -7,7 +7,8 @@ from hub.participants import endpoint_types_and_urls, queries
 
 
 class Addresses:
-    """One courier's cache of its destinations' endpoints. Only one thread may use this cache of endpoints at a time."""
+    """One courier's cache of the endpoints of its destinations. Only one thread may use this cache of endpoints at a
+    time."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[int, dict[str, str]]] = {}  # endpoints, and their version, which is read first

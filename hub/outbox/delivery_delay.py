@@ -11,9 +11,9 @@ delays:
   is one of these destinations. So other participants cannot raise a source's delay while the hub is quick, even if
   several participants act together.
 
-The hub refuses new work of a source only if the hub's delay and the source's delay are both long. Couriers publish the
-delays in Redis for two seconds. Web processes read the delays twice a second in a separate thread, so no request waits
-for Redis. If Redis contains no delays, web processes refuse no request because of a delay.
+The hub refuses new work of a source only if both delays are long: the hub's delay and the source's delay. Couriers
+publish the delays in Redis for two seconds. Web processes read the delays twice a second in a separate thread, so no
+request waits for Redis. If Redis contains no delays, web processes refuse no request because of a delay.
 """
 
 import threading

@@ -44,7 +44,7 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Requests(Generic[M]):
-    """A model of stored requests, and the names of the batches that process the rows of this model.
+    """A model of stored requests, and the names of the batches for the rows of this model.
 
     The model has the columns `asked_at`, `answer_by` and `ended_at`.
     """

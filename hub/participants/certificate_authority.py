@@ -118,8 +118,8 @@ def revocations(revoked: Iterable[tuple[str, datetime]], *, days: int) -> str:
 
 
 def create(name: str, *, certificate_file: Path, key_file: Path) -> None:
-    """Creates a certificate authority in two new files: its key and its certificate. Only the file's owner can read the
-    file with the authority's key."""
+    """Creates a certificate authority. Writes its key and its certificate to two new files. Only the owner of the file
+    can read the authority's key."""
     key = ec.generate_private_key(ec.SECP384R1())
     now = datetime.now(UTC)
     certificate = (

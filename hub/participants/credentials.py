@@ -37,7 +37,8 @@ def add_certificate(participant: Participant, *, pem: str, actor: str) -> Creden
 
 
 def issue_certificate(participant: Participant, *, csr: str, days: int, actor: str) -> Credential:
-    """Signs a participant's request with the scheme's authority, and registers the certificate."""
+    """The scheme's authority signs a certificate for a participant's request, and the hub registers this
+    certificate."""
     request = check_signing_request(participant, csr=csr)
     try:
         pem = certificate_authority.sign(request, name=participant.name, days=days)

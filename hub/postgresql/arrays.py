@@ -2,7 +2,7 @@
 element.
 
 The library psycopg chooses and calls a dumper for each element. The calls of psycopg for each element were a quarter of
-the Python work of the ledger's engine. The statement must cast the literal to its type (`%s::text[]`).
+the Python work in the ledger's engine. The statement must cast the literal to its type (`%s::text[]`).
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The data of periodic batches: the rows that failed, and the progress of the erasure of old texts."""
+"""The data of periodic batches: the rows that failed, and how far the erasure of old texts has come."""
 
 import pgtrigger
 from django.db import models

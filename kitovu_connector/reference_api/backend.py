@@ -1,4 +1,4 @@
-"""Uses a core with the backend API of Mojaloop's SDK (version 2.1) as the connector's backend.
+"""With this module, a core with the backend API of Mojaloop's SDK (version 2.1) is the connector's backend.
 
 If a response has a status of 400 or more and a `statusCode`, the SDK and the connector read the response as the core's
 refusal. The connector answers RESERVED to the hub for every transfer. The connector sends the end of the transfer to

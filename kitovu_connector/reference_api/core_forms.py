@@ -1,4 +1,4 @@
-"""Converts parties and terms between the connector's forms and the forms of the SDK's backend API. Pure."""
+"""Converts parties and terms between two forms: the connector's form, and the form of the SDK's backend API. Pure."""
 
 from collections.abc import Sequence
 from typing import Any

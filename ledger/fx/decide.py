@@ -369,7 +369,8 @@ def abort_without(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionS
 
 
 def abort_for_taken_id(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """If another participant's transfer has the ID of the determining transfer, aborts the payer's conversion."""
+    """If another participant has sent a transfer with the ID of the determining transfer, aborts the payer's
+    conversion."""
     if t.payer_id == p.source_id:
         return []
     return _abort_own(p, s, *words_of(Refusal.ID_WAS_USED_WITH_OTHER_CONTENT))

@@ -1,7 +1,7 @@
 """Raises and ends alarms, and lets people acknowledge and assign them.
 
 A tick runs all checks. For each check, a separate transaction stores the causes that the check has found. So if a check
-fails, it does not stop the other checks, and does not end its earlier alarms.
+fails, the other checks still run, and the earlier alarms of the failed check do not end.
 """
 
 from collections.abc import Sequence

@@ -60,7 +60,7 @@ OPEN = (Certification.State.WAITING, Certification.State.RUNNING)
 
 
 class CertificationCase(models.Model):
-    """One case of a run, with its messages and its faults."""
+    """One case of a run, with the messages and the faults of the case."""
 
     class Verdict(models.TextChoices):
         WAITING = "WAITING", _("Waiting")

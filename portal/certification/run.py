@@ -102,7 +102,7 @@ class Run:
         return [told for told in self.door.seen if told.source == self.dfsp.name]
 
     def told_about_ids(self) -> list[Told]:
-        """Returns the DFSP's requests, and other participants' requests about ids of this run."""
+        """Returns the DFSP's requests, and the requests of other participants that name ids of this run."""
         ids = self.ids
         return [
             told

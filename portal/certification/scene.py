@@ -112,8 +112,8 @@ class Scene:
     # --- messages of the DFSP -----------------------------------------------------------------------------------------
 
     async def answers(self, path: str, *, method: str = "PUT", count: int = 1, seconds: float = 0.0) -> list[Told]:
-        """Returns the DFSP's callbacks with this path or its error path, as soon as there are `count` of them, or after
-        a time."""
+        """Returns the DFSP's callbacks with this path or its error path. Waits until there are `count` of them, but
+        only for some time."""
         plain = unquote(path)  # the hub records decoded paths
         wanted = {plain, plain + "/error"}
         return await self.run.door.wait(
@@ -272,7 +272,8 @@ def _is_delivered(dfsp_id: int, method: str, path: str) -> bool:
 
 
 def error_deliveries(dfsp_id: int, ids: set[str]) -> tuple[int, list[tuple[str, str]]]:
-    """Returns how many error callbacks the DFSP answered, and the callbacks that it did not accept, with its responses.
+    """Returns how many error callbacks the DFSP answered. Also returns the callbacks that the DFSP did not accept, with
+    its responses.
 
     If a DFSP does not know an id, it may answer with 4xx.
     """

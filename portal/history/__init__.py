@@ -18,8 +18,8 @@ about one currency. Lookups, and quotes without terms, have no currency. `payee_
 and never released, so a payee DFSP does not see payments that it never got.
 
 **Durations.** A histogram has four buckets for each doubling of the duration: bucket b counts the durations from
-2^(b/4) to 2^((b+1)/4) milliseconds. A percentile is the geometric middle of its bucket, so it is wrong by at most 9.1
-per cent. The durations of successful transfers, answered quotes and answered lookups are counted.
+2^(b/4) to 2^((b+1)/4) milliseconds. A percentile is the geometric middle of its bucket. So a percentile is wrong by at
+most 9.1 per cent. The durations of successful transfers, answered quotes and answered lookups are counted.
 """
 
 from portal.history.folding import fold, horizon

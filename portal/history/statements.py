@@ -1,5 +1,5 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""The SQL of the history: how the rows of each source are counted, and how they become rows of sums."""
+"""The SQL of the history: how the rows of each source are counted, and how they become sums."""
 
 from dataclasses import dataclass
 

@@ -40,7 +40,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """One entry, as the owner of one of its two accounts sees it. `other_id` is the id of the contra account."""
+    """One entry of an account, from the side of this account's owner. `other_id` is the id of the contra account."""
 
     id: int
     kind: str

@@ -190,7 +190,7 @@ def _sums(columns: Sequence[str], most: int) -> str:
 
 
 def has_durations(wish: Wish, by: str) -> bool:
-    """Returns whether `divided` reads durations. For pairs, it reads them only if a DFSP is chosen."""
+    """Returns whether `divided` reads durations. For pairs, the function reads durations only if a DFSP is chosen."""
     return by != "pair" or wish.payer_id != ALL or wish.payee_id != ALL
 
 

@@ -93,7 +93,8 @@ def _is_told(dfsp_id: int) -> Q:
 
 
 def visible(dfsp_id: int | None) -> "QuerySet[Transfer]":
-    """Returns a query for all transfers. For a participant, returns only its own transfers that it may see."""
+    """Returns a query for all transfers. For a participant, returns only transfers of this participant that it may
+    see."""
     if dfsp_id is None:
         return all_rows()
     return all_rows().filter(Q(payer_id=dfsp_id) | Q(payee_id=dfsp_id), _is_told(dfsp_id))

@@ -21,7 +21,8 @@ class Held:
 
 
 def with_rules(holds: Sequence[HeldTransfer]) -> list[Held]:
-    """Returns these held transfers, each with the ids of its rules and its open requests. Runs three SQL statements."""
+    """Returns these held transfers, each with the ids of the rules that hold it and its open requests. Runs three SQL
+    statements."""
     ids = [hold.pk for hold in holds]
     rules = _rules_by_transfer(holds)
     requests = {approval.subject: approval for approval in _open_requests(ids)}
@@ -29,7 +30,8 @@ def with_rules(holds: Sequence[HeldTransfer]) -> list[Held]:
 
 
 def _rules_by_transfer(holds: Sequence[HeldTransfer]) -> dict[str, set[str]]:
-    """Returns the rules that hold each transfer. The rules belong to the transfer's gate or to the quote's gate."""
+    """Returns the rules that hold each transfer. The rules belong either to the transfer's gate or to the quote's
+    gate."""
     payers = {hold.pk: hold.transfer.payer_id for hold in holds}
     # The payer DFSP writes the ids of a quote, so a quote of another DFSP must not be found.
     quotes = {

@@ -1,9 +1,9 @@
 """/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8). The hub forwards the requests and the
 answers between two DFSPs.
 
-The path of a GET contains the id of a transaction request or of a transaction. If the hub has stored the transaction
-request, or a quote of the transaction, it forwards the GET to the other party. If the hub has stored neither of them,
-it forwards the GET to FSPIOP-Destination. The hub forwards a PUT only to the DFSP that sent the GET.
+The path of a GET contains an id, either of a transaction request or of a transaction. If the hub has stored the
+transaction request, or a quote of the transaction, it forwards the GET to the other party. If the hub has stored
+neither of them, it forwards the GET to FSPIOP-Destination. The hub forwards a PUT only to the DFSP that sent the GET.
 """
 
 from abc import ABC, abstractmethod

@@ -81,7 +81,7 @@ class AgreementView(MessageView):
     def answer(
         self, agreement_id: str, state: Agreement.State, *, expires_at: datetime | None = None, **columns: Any
     ) -> HttpResponse:
-        """PUT: stores and forwards the payee's terms, or either party's refusal."""
+        """PUT: stores and forwards the payee's terms, or a refusal by either party."""
         self.check_id(agreement_id)
         command = GiveTerms(
             resource=self.resource,

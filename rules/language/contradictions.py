@@ -127,8 +127,8 @@ def _check(condition: Condition, negated: bool, path: str, context: _Context) ->
 
 
 def _agrees_with_others(context: _Context, comparison: Comparison) -> bool:
-    """Returns False if the values of the comparison's counter contradict the values of other counters, or of the same
-    counter in other windows."""
+    """Returns False if the values of the comparison's counter contradict those of another counter, or of the same
+    counter in another window."""
     if not comparison.window_s:
         return True
     own = context[_name_of(comparison)]

@@ -1,4 +1,4 @@
-"""Numbers the changes of lists, of listed names and of markers, in the order of their commits."""
+"""Numbers the changes of lists, listed names and markers, in the order of their commits."""
 
 from hub.sql_execution import execute
 

@@ -163,7 +163,8 @@ class StagedLine(models.Model):
 
 
 class SeenName(models.Model):
-    """The keyed hash of a party's name, and the last change of listed names that the screening of the name included."""
+    """The keyed hash of a party's name. Also the last change of listed names that the screening of this name
+    included."""
 
     hash = models.BigIntegerField(primary_key=True)
     sealed = models.TextField()  # the folded name, encrypted

@@ -39,7 +39,7 @@ class NameIndex:
     """An index of the listed names by the sounds of their words.
 
     A search compares only listed names that have a word with the same sound as a word of the party's name. So the cost
-    of a search depends on the number of similar names, not on the length of the lists.
+    of a search depends on how many names are similar, and not on the length of the lists.
     """
 
     def __init__(self, names: Iterable[ListedName], *, number: int) -> None:

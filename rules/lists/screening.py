@@ -1,8 +1,8 @@
 """Screens the names of parties against the listed names, when the hub first sees a party and when a list changes.
 
-Payments are not screened. The hub stores a name's verdict under the hash of the name, together with the number of the
-last change of listed names. `see` screens names that are new to the hub. The periodic task `screen_again` screens names
-after a change.
+Payments are not screened. With the hash of a name, the hub stores its verdict and the number of the last change of
+listed names. `see` screens names that are new to the hub. The periodic task `screen_again` screens names after a
+change.
 """
 
 import base64

@@ -38,9 +38,9 @@ class Judged:
 def save(version: int | None, judged: Sequence[Judged]) -> None:
     """Stores the verdicts that the hub keeps, and raises their alerts.
 
-    Runs one statement for all decisions, and one statement for all alerts. If there are no decisions or no alerts, runs
-    no statement for them. If there is no version, only kill switches have judged the payments, and the hub stores no
-    sample.
+    Runs one statement for all decisions, and one statement for all alerts. Runs no statement for decisions if there are
+    none, and no statement for alerts if there are none. If there is no version, only kill switches have judged the
+    payments, and the hub stores no sample.
     """
     if version is None:
         judged = [each for each in judged if each.verdict.outcome != "ALLOW"]

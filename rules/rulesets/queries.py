@@ -40,7 +40,7 @@ def planned() -> "QuerySet[Activation]":
 
 
 def limits_that_refunds_pass(version: RuleSetVersion) -> list[str]:
-    """Returns the ids of the version's limits that a payment could pass because its payer DFSP calls it a refund."""
+    """Returns the ids of the version's limits that a payer DFSP could avoid by calling a payment a refund."""
     try:
         return limits_of_a_set(accept(version.content).rules)
     except RuleSetRefused:

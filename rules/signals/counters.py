@@ -40,7 +40,7 @@ def payments_come_from(payments: Payments) -> None:
 
 
 def of_party(key: int) -> list[Count]:
-    """Returns the counters of a party: how many DFSPs have reported it, and its payments."""
+    """Returns the counters of a party: how many DFSPs have reported the party, and how many payments it has."""
     found = [Count("REPORTS", hours, number) for hours, number in execute(_REPORTS, [list(HOURS), key])]
     return found + [count for payments in _payments for count in payments(key, HOURS)]
 

@@ -18,7 +18,7 @@ log = structlog.get_logger("security")
 class ClientToken(BaseAuthentication):
     """Sets `request.auth` to the token's client.
 
-    A request has only the scopes that both its token and its client have.
+    A request has a scope only if both its token and its client have this scope.
     """
 
     def authenticate(self, request: Request) -> tuple[None, "Granted"] | None:
