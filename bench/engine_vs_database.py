@@ -15,7 +15,7 @@ _MEASURED = {"limit": "bench.database_ceiling", "engine": "bench.engine"}
 
 
 def measure(steps: Sequence[Callable[[], None]], transfers: int, postgres_pid: int) -> None:
-    """Runs the steps, and prints rate and CPU as JSON. The figures leave out the first steps."""
+    """Runs the steps, and prints rate and CPU as JSON. The figures do not include the first steps."""
     for step in steps[:_WARM_UP]:
         step()
     counted = transfers * (len(steps) - _WARM_UP) / len(steps)
@@ -33,7 +33,7 @@ def measure(steps: Sequence[Callable[[], None]], transfers: int, postgres_pid: i
 
 
 def run(state: str, *, transfers: int = 4000, size: int = 100) -> dict[str, Any]:
-    """Starts a hub's servers without the hub. Measures first the engine and then the database.
+    """Starts PostgreSQL and Valkey without the processes of a hub. Measures first the engine and then the database.
 
     Returns the engine's speed as a percentage of the database's speed, by time and by CPU. On a machine with other
     load, only the CPU figures can be compared.

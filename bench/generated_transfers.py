@@ -24,7 +24,7 @@ class Row:
 
 
 def rows(count: int) -> list[Row]:
-    """Creates new rows. Must be called before the measurement starts."""
+    """Creates new rows. Call this function before the measurement starts."""
     clock = messages.Clock()
     clock.tick()
     pool = messages.pool(PAYER, PAYEE)

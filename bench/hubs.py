@@ -35,12 +35,12 @@ class Hub(Protocol):
         ...
 
     def use_rules(self, document: Mapping[str, Any]) -> None:
-        """Makes these rules the active rules."""
+        """Makes the given rules the active rules."""
         ...
 
     def check_ledger(self) -> tuple[bool | None, str]:
         """Returns whether all invariants of the ledger are true (None if not checked). Also returns the output of the
-        command."""
+        command that checks the invariants."""
         ...
 
 
@@ -115,8 +115,8 @@ def own_hub(
     settings: Mapping[str, str] | None = None,
     stored: Crowd | None = None,
 ) -> Iterator[Hub]:
-    """Starts a hub with its own database and broker, and stops this hub at the end of the run. All files are in one
-    folder.
+    """Starts a hub with its own database and broker, and stops this hub at the end of the run. All files of the hub are
+    in one folder.
 
     With `signed`, the hub checks every signature and signs its own messages. Without `signed`, the hub checks no
     signatures and signs no messages. `settings` override the environment. `stored` is the data that the database

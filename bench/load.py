@@ -69,7 +69,7 @@ def pairs(dfsps: list[str], hot: float, *, biller: bool = False) -> Iterator[tup
     """Yields payer and payee of each transfer, without end.
 
     The generator uses all pairs one after the other. In addition, the first DFSP pays a share of all transfers. The
-    parameter `hot` sets this share. With `biller`, all other DFSPs pay the first DFSP.
+    parameter `hot` is the size of this share. With `biller`, all other DFSPs pay the first DFSP.
     """
     if biller:
         yield from cycle([(payer, dfsps[0]) for payer in dfsps[1:]])

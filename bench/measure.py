@@ -27,7 +27,8 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 @dataclass
 class Outcome:
-    """The counts of a run. `hops` has the seconds of the transfers that were due during the measurement."""
+    """The numbers that a run has counted. `hops` has the seconds of the transfers that were due during the
+    measurement."""
 
     sent: int = 0
     accepted: int = 0

@@ -31,7 +31,7 @@ class Packet(NamedTuple):
 
 @cache
 def pool(payer: str, payee: str, size: int = _POOL) -> list[Packet]:
-    """Returns the packets for this payer's transfers to this payee. The transfers use the packets in turn.
+    """Returns the packets for this payer's transfers to this payee. The transfers use the packets one after the other.
 
     The packets are identical in every process.
     """
@@ -60,14 +60,14 @@ def _transaction(payer: str, payee: str, number: int) -> dict[str, object]:
 
 
 class Clock:
-    """The current time as text for headers and bodies. The text is written once per second."""
+    """The current time as text for headers and bodies. The text is computed only once per second."""
 
     def __init__(self) -> None:
         self._second = 0
         self.date = self.now = self.expiration = b""
 
     def tick(self) -> None:
-        """Updates `date`, `now` and `expiration`."""
+        """Updates the times `date`, `now` and `expiration`."""
         second = int(time.time())
         if second != self._second:
             self._second = second

@@ -213,7 +213,7 @@ def _pages() -> Iterator[tuple[str, Ask]]:
 
 
 def signed_in(users: Any, name: str, roles: Any, participant: Any) -> Any:
-    """Returns a test client with a signed-in session. Creates the session without the sign-in page."""
+    """Returns a test client with a signed-in session. Creates the session directly, without the sign-in page."""
     from django.test import Client
 
     from portal.users import create

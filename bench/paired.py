@@ -41,7 +41,7 @@ class Difference:
 
 
 def run(pairs: int, rules: int, measure: Callable[[int], Figures]) -> list[tuple[Figures, Figures]]:
-    """Measures this number of pairs.
+    """Measures as many pairs of runs as the argument states.
 
     Each pair is one run without rules and one run with rules. `measure` measures a new hub with this number of rules.
 
@@ -60,7 +60,8 @@ def run(pairs: int, rules: int, measure: Callable[[int], Figures]) -> list[tuple
 
 
 def difference(pairs: Sequence[tuple[Figures, Figures]]) -> Difference:
-    """Returns the median differences within the pairs. Each pair is one run without rules and one run with rules."""
+    """Returns the medians of the differences within the pairs of runs. Each pair is one run without rules and one run
+    with rules."""
     return Difference(
         median(_cpu_ms(having) / _cpu_ms(without) - 1 for without, having in pairs),
         median(report.p99(having) - report.p99(without) for without, having in pairs),

@@ -39,7 +39,7 @@ class CountersInMemory:
         self._answers = answers
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns the fixed number of this counter."""
+        """Returns the fixed number that belongs to this counter."""
         return self._answers[need]
 
 

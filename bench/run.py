@@ -34,7 +34,7 @@ _KEYS_KNOWN_S = 3  # the hub's processes read new credentials every two seconds
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a run. The first `warmup` seconds are not measured, because caches are not full yet."""
+    """The settings of one run. The first `warmup` seconds are not measured, because caches are not full yet."""
 
     rate: float
     seconds: float
@@ -216,7 +216,8 @@ class Run:
             time.sleep(_KEYS_KNOWN_S)
 
     def _begin_rules(self, number: int) -> None:
-        """Activates this number of rules. Stores the quotes of transfers that have no request for a quote."""
+        """Activates as many rules as the argument states. Stores the quotes of transfers that have no request for a
+        quote."""
         names = list(self._ports)
         if not self._plan.payments:
             assert self._hub.database_url is not None

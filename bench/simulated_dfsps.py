@@ -53,7 +53,7 @@ class Dfsps:
 
 @dataclass
 class Notes:
-    """The records of one DFSP. Times come from time.monotonic."""
+    """The records that one simulated DFSP keeps. Times come from time.monotonic."""
 
     prepares: dict[str, tuple[float, float, int]] = field(default_factory=dict)  # received, fulfilled, HTTP status
     ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # outgoing transfers: time, outcome
@@ -175,7 +175,8 @@ class Dfsp:
             self._say(request, self._give_up(key))
 
     def _is_new(self, key: str, seen: dict[str, float], path: bytes) -> bool:
-        """Returns whether the payment continues. A payment does not continue after an error or a repeated answer."""
+        """Returns whether the payment continues after this message. A payment does not continue after an error or a
+        repeated answer."""
         if path.endswith(b"/error"):
             self.notes.ends.setdefault(key, (time.monotonic(), f"error at {path.split(b'/', 2)[1].decode()}"))
             return False

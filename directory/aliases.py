@@ -1,4 +1,5 @@
-"""The aliases of parties, and the registrations that name the DFSP of an alias. Plain data: no database, no network."""
+"""The aliases of parties, and the registrations that name the DFSP of an alias. This module contains only plain data:
+no database, no network."""
 
 import re
 from collections.abc import Iterable
@@ -47,7 +48,7 @@ class Alias:
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
-        """Returns the key of the alias. All spellings of one alias have one key."""
+        """Returns the key by which an alias is stored. All spellings of one alias have one key."""
         return self.type, self.key, self.sub_key, self.currency
 
 

@@ -25,7 +25,7 @@ def find(alias: Alias) -> list[Registration]:
 
 
 def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
-    """Registers or confirms aliases with two statements. Returns the aliases that another DFSP holds.
+    """Registers or confirms aliases by two SQL statements. Returns the aliases that another DFSP holds.
 
     No DFSP takes over another DFSP's customer: an alias stays with its DFSP until this DFSP withdraws the alias.
     """

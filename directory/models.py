@@ -141,7 +141,7 @@ class TrialLookup(models.Model):
 class EndedLookup(models.Model):
     """The times of a lookup whose row was removed. The row waits until the history of payments has counted the lookup.
 
-    The row has no alias.
+    The row of a removed lookup has no alias.
     """
 
     requester = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)

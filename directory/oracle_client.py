@@ -75,7 +75,7 @@ def sizes_of(shared: int) -> Sizes:
 
 @dataclass(slots=True)
 class _Oracle:
-    """This process's observations of one oracle. Each process observes the oracle separately."""
+    """What this process has seen of one oracle's behaviour. Each process observes the oracle separately."""
 
     places: Places = field(default_factory=Places)
     pauses: OraclePauses = field(default_factory=OraclePauses)
@@ -129,7 +129,8 @@ class OracleClient:
 
     @contextmanager
     def batch(self, caller: Caller, *, until: float) -> Iterator[None]:
-        """Occupies one place for a batch while the `with` block runs. All oracles share the places for batches.
+        """Occupies one place for a batch while the `with` block runs. All oracles together share the places for
+        batches.
 
         Raises BatchRefused if no place for a batch is free.
         """

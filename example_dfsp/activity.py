@@ -13,7 +13,7 @@ _ARRIVING = {"TRANSFER": "transfer", "PAYMENT": "merchant", "REFUND": "refund", 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One line of the history. `amount` is negative if money leaves the account."""
+    """One line in the history of an account. `amount` is negative if money leaves the account."""
 
     at: float
     name: str

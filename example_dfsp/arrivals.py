@@ -24,7 +24,7 @@ CREATE INDEX IF NOT EXISTS arrival_of_payee ON arrival (payee, arrived_at);
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One transfer to a customer.
+    """One transfer to a customer of this bank.
 
     `amount` is the amount that the scheme pays to the bank. The bank keeps `fee` of the transfer's amount.
     """

@@ -20,7 +20,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell th
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One payment of a list. `number` is the number of the line in the file."""
+    """One payment in a list of payments. `number` is the number of the line in the file."""
 
     number: int
     id: str
@@ -116,8 +116,8 @@ def _cell(value: object) -> str:
 
 
 def example(numbers: Iterable[tuple[str, str]], currency: str, lines: int, note: str) -> str:
-    """Returns a file with this number of payments. The payees are these people. Each person is a pair (number,
-    name)."""
+    """Returns a file with this number of payments. The payees of the payments are these people. Each person is a pair
+    (number, name)."""
     people = list(numbers)
     # The total of a long file stays below the demo's net debit cap, so that the scheme accepts all of it.
     least = 1_000 if lines <= _FEW_LINES else 100

@@ -98,7 +98,7 @@ class Payments:
     async def pay(self, new: Instruction) -> Instruction:
         """Pays without asking the customer.
 
-        Returns the payment after the connector's first answer. The payment perhaps has not ended then.
+        Returns the payment after the connector's first answer. The payment perhaps has not ended at this time.
 
         Raises Overdrawn if the balance is too low, and AboveThePayment if a refund is too high. Raises Conflict if the
         reference already has different content.
@@ -205,7 +205,7 @@ class Payments:
 
     async def _attempt_or_log(self, found: Instruction) -> bool:
         """Sends a payment once. After an unexpected error, returns False, and the payment continues in the background.
-        Raises Conflict as `_attempt` does.
+        Raises Conflict in the same cases as `_attempt`.
         """
         try:
             return await self._attempt(found)

@@ -70,7 +70,7 @@ def money_shown(amount: int, currency: str, language: str) -> str:
 
 
 def moment_shown(timestamp: float | None) -> str:
-    """Returns a time in East Africa."""
+    """Returns a time in the time zone of East Africa."""
     if timestamp is None:
         return ""
     return datetime.fromtimestamp(timestamp, UTC).astimezone(_EAST_AFRICA).strftime("%d.%m.%Y %H:%M")

@@ -170,7 +170,7 @@ def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float)
 
 
 def _latest(lines: list[dict[str, Any]], since: float) -> float:
-    """Returns the time of the latest line. The earliest line of the statement is the first line."""
+    """Returns the time of the latest line in a statement. The earliest line of the statement is the first line."""
     return datetime.fromisoformat(lines[-1]["receivedDate"]).timestamp() if lines else since
 
 

@@ -259,7 +259,7 @@ class Wallet:
     # --- QR codes -----------------------------------------------------------------------------------------------------
 
     async def _code(self, request: web.Request) -> web.StreamResponse:
-        """Shows the customer's own code. If the query has an amount, the code is for this amount."""
+        """Shows the QR code of the signed-in customer. If the query has an amount, the code is for this amount."""
         customer = self._site.customer(request)
         wrong, amount = None, None
         if request.query.get("amount"):
@@ -294,7 +294,7 @@ class Wallet:
         return web.json_response({"text": text})
 
     async def _scanned(self, request: web.Request) -> web.StreamResponse:
-        """Begins the payment of a code. If the code has no amount, asks for the amount first."""
+        """Begins the payment that a QR code describes. If the code has no amount, asks for the amount first."""
         customer = self._site.customer(request)
         form = await self._site.form(request)
         _ = self._site.text(request)
@@ -353,8 +353,8 @@ def code_of(customer: Customer, amount: int | None = None, reference: str = "") 
 
 
 def reference_of(form: dict[str, str]) -> str:
-    """Returns the payment's id in the form. With the payment's id in a form, the bank pays only once if the form is
-    sent twice."""
+    """Returns the payment's id that the form contains. With the payment's id in a form, the bank pays only once if the
+    form is sent twice."""
     try:
         return uuid.UUID(form.get("reference", "")).hex
     except ValueError:

@@ -114,7 +114,8 @@ _OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.
 
 
 def is_of_some_rows(error: BaseException) -> bool:
-    """Returns whether PostgreSQL ended a transaction because of single rows. A general failure does not count.
+    """Returns whether PostgreSQL ended a transaction because of single rows. A general failure does not count as a
+    failure of rows.
 
     If the result is True, PostgreSQL has stored no change.
     """

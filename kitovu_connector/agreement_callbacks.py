@@ -1,4 +1,4 @@
-"""Receives callbacks about conversions and one-time passwords.
+"""Receives the hub's callbacks about conversions and one-time passwords.
 
 Passes each callback to the payment or the call that waits for it.
 """

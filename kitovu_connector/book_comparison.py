@@ -1,4 +1,4 @@
-"""Reads both sides of a comparison.
+"""Reads both sides of a comparison of books.
 
 The hub's side of the comparison is the hub's statement and settlements. The DFSP's side of the comparison is the
 records of this connector and a list of funds.
@@ -148,7 +148,8 @@ def _conversion_here(own: Mapping[str, Any]) -> Side:
 
 
 def _began(own: Mapping[str, Any]) -> str:
-    """Returns the time at which this connector began or received a transfer. An old record has only its expiration."""
+    """Returns the time at which this connector began or received a transfer. An old record has no other time than its
+    expiration."""
     began: str = own.get("createdDate") or own["expirationDate"]
     return began
 

@@ -30,7 +30,7 @@ class Callers:
         self.use_file()
 
     def use_file(self) -> None:
-        """Reads the content that `outbound_token_file` has now. Raises ConfigError for a faulty file."""
+        """Reads the present content of the file `outbound_token_file`. Raises ConfigError for a faulty file."""
         if self._file:
             self._digests = [_digest(token) for token in tokens_in(self._file)]
 

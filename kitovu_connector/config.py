@@ -18,7 +18,7 @@ class ConfigError(ValueError):
 
 
 class StartError(RuntimeError):
-    """The error for a port or a state folder that cannot be used. The text has one line."""
+    """The error for a port or a state folder that cannot be used. The text of the error has one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class Config:
 
     @property
     def ilp_key(self) -> bytes:
-        """The secret as bytes, for fspiop.ilp."""
+        """The secret as bytes, in the form for fspiop.ilp."""
         return self.ilp_secret.encode()
 
 

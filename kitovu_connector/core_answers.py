@@ -62,7 +62,7 @@ def allowed(no: Refused, otherwise: ErrorCode) -> No:
 
 
 def not_understood(error: Exception) -> No:
-    """Returns the answer to the DFSP if the core's answer is unreadable. Logs the reason for the bank's developers."""
+    """Returns the answer to the DFSP if the core's answer is unreadable. Logs the reason, for the bank's developers."""
     log.error("core_not_understood", why=logs.without_numbers(str(error)))
     return No(ErrorCode.INTERNAL_SERVER_ERROR.code, "the payee DFSP's core gave an answer that cannot be used")
 

@@ -180,7 +180,7 @@ class PaymentShown(Shown, kw_only=True):
 
 
 class PartyShown(Shown, omit_defaults=True, kw_only=True):
-    """A party, as its DFSP describes it."""
+    """A party, in the form in which its DFSP describes it."""
 
     id_type: PartyIdType
     id_value: str
@@ -194,7 +194,7 @@ class PartyShown(Shown, omit_defaults=True, kw_only=True):
 
 
 class AliasShown(Shown, kw_only=True):
-    """An alias in a list."""
+    """An alias as one line of a list."""
 
     id_type: PartyIdType
     id_value: str
@@ -325,7 +325,7 @@ class Positions(Shown, kw_only=True):
 
 
 class RegisteredAlias(Shown, kw_only=True):
-    """The DFSP of the registered alias. The DFSP is the connector's own DFSP."""
+    """The DFSP to which the registered alias belongs. The DFSP is the connector's own DFSP."""
 
     fsp_id: str
 

@@ -65,7 +65,7 @@ _PARTS: Sequence[_Part] = (
 
 
 async def claim_all(database: Database) -> None:
-    """Stores the ids of all stored requests as this DFSP's own ids. Does so only once for each state.
+    """Stores the ids of all stored requests as this DFSP's own ids. Does this only once for each state.
 
     Reads and writes the records in pages. After an interruption, the next start continues with the next page. Does
     nothing if all pages were read before.

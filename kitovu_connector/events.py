@@ -89,7 +89,7 @@ class Events:
                 await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def _tell_due(self) -> int:
-        """Sends the events that are due. Returns the number of events that the core accepted."""
+        """Sends the events that are due now. Returns the number of events that the core accepted."""
         due = [event for age, event in await self._records.oldest_open(_PAGE) if age >= _pause(event.tries)]
         places = asyncio.Semaphore(_AT_ONCE)
 

@@ -22,7 +22,7 @@ _TRIES, _PAUSE_S = 4, 1.0
 
 
 class HubUnreachable(Exception):
-    """The error if a request could not be sent, or if it had no response. The text has the reason.
+    """The error if a request could not be sent, or if it had no response. The text of the error has the reason.
 
     `is_insecure` is True if the connection failed because of TLS or because of an untrusted certificate of the hub.
     """

@@ -40,7 +40,7 @@ class IdleConnections:
     async def middleware(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Notes that a connection has a request."""
+        """Records that a connection has sent a request."""
         connection = request.protocol
         self._busy[connection] += 1
         self._has_asked.add(connection)

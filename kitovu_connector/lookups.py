@@ -1,4 +1,4 @@
-"""Looks up a payee without a payment.
+"""Looks up a payee without beginning a payment.
 
 A lookup exists only in memory. A lookup follows the rules for the first part of a payment.
 """

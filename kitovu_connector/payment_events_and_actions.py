@@ -144,7 +144,7 @@ class AgreementFailed:
 @dataclass(frozen=True, slots=True)
 class Confirmed:
     """The core accepts one of four subjects: the payee, a conversion, the terms, or a one-time password. The payment
-    waits for this acceptance.
+    waits until the core accepts the subject.
 
     The terms come last, unless a password is needed. After the last acceptance, the connector sends the transfer.
     """

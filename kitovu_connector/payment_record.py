@@ -87,7 +87,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings that affect the decisions."""
+    """The settings on which the decisions about payments depend."""
 
     dfsp: str
     asks_owner: bool = False  # look up the payee's DFSP at the hub first, because PUT /parties alone proves nothing

@@ -28,7 +28,7 @@ _ENDS = frozenset({"COMMITTED", "ABORTED"})
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side's record of a transfer. `state` is RESERVED, COMMITTED or ABORTED.
+    """The record of a transfer on one of the two sides. `state` is RESERVED, COMMITTED or ABORTED.
 
     In the hub's record, `at` is the time at which the hub received the transfer. In this connector's record, `at` is
     the beginning of an outgoing payment, or the time at which the connector received an incoming transfer. The two

@@ -32,7 +32,7 @@ def show(out: Console, books: Books, since: str, until: str) -> None:
 
 
 def write(path: Path, books: Books) -> None:
-    """Writes every result with both sides."""
+    """Writes every result, with the records of both sides."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         columns = ["transferId", "direction", "result", "hubState", "hubAmount", "state", "amount", "currency", "part"]

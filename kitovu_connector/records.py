@@ -33,7 +33,7 @@ class Record(Protocol):
 
     @property
     def id(self) -> str:
-        """The id in the messages."""
+        """The id that the record has in messages."""
 
     @property
     def alias(self) -> str | None:

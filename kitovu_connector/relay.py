@@ -58,7 +58,7 @@ class Relay:
         self._is_behind = False  # a notification has come since the last read
 
     def add(self, route: str, handler: Handler) -> None:
-        """Adds the handler of a route."""
+        """Adds the function that handles the callbacks of a route."""
         self._handlers[route] = handler
 
     async def close(self) -> None:

@@ -220,8 +220,8 @@ class Connector:
         ]
 
     def on_event(self, handler: Handler) -> Handler:
-        """Registers `handler` for every event, including events of an earlier run. Must be called before the connector
-        starts.
+        """Registers `handler` for every event, including events of an earlier run. Call this method before the
+        connector starts.
 
         The handler can receive an event twice. If the handler raises an error, the connector calls the handler with the
         same event again later.
@@ -328,7 +328,7 @@ class Connector:
 
 
 def _state_of(config: Config) -> Database:
-    """Returns the database of the state. Raises StartError if the database cannot be used."""
+    """Returns the database that contains the state. Raises StartError if the database cannot be used."""
     if isinstance(config.state, Path):
         return SqliteDatabase(config.state)
     try:

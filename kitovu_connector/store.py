@@ -84,7 +84,8 @@ Record = TypeVar("Record")
 
 
 class Store:
-    """Typed access to the three tables. A write returns when the data is durable. Records are immutable values.
+    """Typed access to the three tables of the state. A write returns when the data is durable. Records are immutable
+    values.
 
     Several instances can share a state. One instance, the owner, continues each open record. The reports of the hub can
     arrive at any instance.
@@ -315,7 +316,7 @@ class Store:
         return True
 
     async def save_incoming(self, before: Incoming, after: Incoming) -> bool:
-        """Stores a transfer's new stage. The owner of the transfer does not change, and gets a notification.
+        """Stores the new stage of a transfer. The owner of the transfer does not change, and gets a notification.
 
         Returns False, and changes nothing, if another task or instance has changed the stage first.
         """

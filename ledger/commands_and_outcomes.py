@@ -305,8 +305,8 @@ class Reserved:
 
 @dataclass(slots=True)
 class Refused:
-    """The hub refused the transfer request (prepare). The hub stores the refusal, and refuses a repeated prepare in the
-    same way.
+    """The hub refused the transfer request (the prepare). The hub stores the refusal, and refuses a repeated prepare in
+    the same way.
 
     When the hub refuses a transfer, it also ends the transfer's conversions.
     """

@@ -175,6 +175,6 @@ _ORIGINALS = """
 
 
 def originals(transaction_ids: Sequence[str]) -> dict[str, Original]:
-    """Returns which of these transactions are committed. No lock is needed, because a committed transfer never
+    """Returns those of these transactions that are committed. No lock is needed, because a committed transfer never
     changes."""
     return {row[0]: Original(*row[1:]) for row in execute(_ORIGINALS, [list(transaction_ids)])}

@@ -13,7 +13,7 @@ _GAP = 0.2  # of a bar's place
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A part of a bar. `tone` is the number of its colour."""
+    """One part of a bar in a chart. `tone` is the number of its colour."""
 
     x: float
     y: float

@@ -148,7 +148,8 @@ _checks: list[CheckOf] = [_money, _lookup, _certificate, _signing_key]
 
 
 def join(check: CheckOf) -> None:
-    """Adds a check of another module. The decision whether a new participant may go live depends on every check."""
+    """Adds a check that belongs to another module. The decision whether a new participant may go live depends on every
+    check."""
     if check not in _checks:
         _checks.append(check)
 

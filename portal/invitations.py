@@ -47,7 +47,7 @@ class NotOpened(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A half of an invitation.
+    """One of the two halves of an invitation.
 
     The hub shows the half only once, and only to the person who gives it to the account's owner.
     """

@@ -258,7 +258,8 @@ class LedgerBlock(models.Model):
 
 
 class AccountMark(models.Model):
-    """The sums of the entries of one account, up to the end of a block. The block contains entries of this account.
+    """The sums of the entries of one account, up to the end of a block. The block contains at least one entry of this
+    account.
 
     Account statements use these sums. The sums are computed from the entries. `manage.py check_ledger` compares the
     sums with the entries.

@@ -128,7 +128,7 @@ def _terms(transfer: Transfer) -> dict[str, Any]:
 
 
 def json_file(content: dict[str, Any], signer: Signer) -> bytes:
-    """Returns the JSON file of this content. If there is no key, the file has only the readable form."""
+    """Returns the JSON file that has this content. If there is no key, the file has only the readable form."""
     octets = json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
     return json.dumps({"readable": content, **signer.sign(octets)}, indent=2, ensure_ascii=False).encode()
 

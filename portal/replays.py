@@ -3,7 +3,7 @@ runs the replay.
 
 One replay runs at a time in the whole hub. A replay changes no payment. Payments and VACUUM continue during a replay,
 because the replay holds no snapshot of the database. The worker does not run the replay in its own process, because a
-replay takes long and switches off garbage collection. The worker also sends messages.
+replay takes long and switches off garbage collection. The same worker also sends messages.
 """
 
 import subprocess
@@ -108,7 +108,7 @@ def run(job_id: int) -> None:
 
 
 def take() -> RuleReplay | None:
-    """Returns the replay that waits longest, and sets its state to running. Returns None while another replay runs.
+    """Returns the replay that waits longest, and sets its state to running. Returns None if another replay is running.
 
     Ends each replay whose process has reported no progress for two minutes.
     """

@@ -274,7 +274,8 @@ _DELETE_REPORTS = """
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A kind of old rows. The hub deletes such rows completely, the oldest first, and some rows at a time."""
+    """One kind of old rows that the hub deletes. The hub deletes such rows completely, the oldest first, and some rows
+    at a time."""
 
     kind: str
     statement: str

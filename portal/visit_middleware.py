@@ -64,7 +64,7 @@ def _is_too_large(request: HttpRequest) -> bool:
 
     The check of the size comes first, because to read the form's token means to read the whole body.
 
-    The administration APIs have their own check.
+    The administration APIs have their own check of the size.
     """
     length = request.META.get("CONTENT_LENGTH") or "0"
     if request.path_info.startswith("/api/"):

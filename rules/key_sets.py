@@ -1,4 +1,4 @@
-"""Sets of names for many keys. The memory is twelve bytes per key. This module uses no Django and no database."""
+"""Sets of names for many keys. Each key takes twelve bytes of memory. This module uses no Django and no database."""
 
 from array import array
 from bisect import bisect_left

@@ -1,9 +1,10 @@
 """The gate at the transfer. The gate judges and counts a group's transfers in the transaction that reserves them.
 
 The ledger opens the gate for the group's new transfers. Before the gate opens, the ledger has locked the transfers that
-end in this group. The ledger locks accounts only later. When the gate opens, it reads and locks profiles. The gate
-judges and counts one transfer after another. The gate changes only its own copies of the profiles, so each verdict
-includes the earlier transfers of the group. The method `save` writes the changes in the ledger's transaction.
+end in this group. The ledger locks accounts only after the gate has opened. When the gate opens, it reads and locks
+profiles. The gate judges and counts one transfer after another. The gate changes only its own copies of the profiles,
+so each verdict includes the earlier transfers of the group. The method `save` writes the changes in the ledger's
+transaction.
 
 The gate locks a profile only if a live rule reads this profile and could refuse the transfer. For all other profiles,
 the gate only inserts rows. A task adds these payments to the profiles later (`rules.profiles.folding`). So payments to

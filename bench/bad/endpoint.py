@@ -76,5 +76,5 @@ class Endpoint:
         self._manner = self._bad
 
     def behave(self) -> None:
-        """Accepts requests again. Does not respond to earlier requests."""
+        """Accepts requests again. The endpoint does not respond to earlier requests."""
         self._manner = Manner.TAKES

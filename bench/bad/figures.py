@@ -18,7 +18,7 @@ _LAST_S = 3.0  # the memory afterwards is measured in this number of seconds at 
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval between two times of time.monotonic."""
+    """An interval between two values of time.monotonic."""
 
     since: float
     until: float

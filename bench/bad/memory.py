@@ -22,7 +22,8 @@ class Sample:
 
 
 class Watch:
-    """Reads the memory use of processes until `close` is called. Can be used as a context manager."""
+    """Reads the memory use of processes until `close` is called. An object of this class can be used as a context
+    manager."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._pids = dict(pids)

@@ -1,4 +1,4 @@
-"""The ways to misbehave, by name.
+"""The kinds of misbehaviour, by name.
 
 Each class defines one kind of misbehaviour: at the participant's endpoints, and by the participant's requests.
 """
@@ -37,20 +37,20 @@ class Misbehaviour:
         self.world = world
 
     async def prepare(self) -> None:
-        """Runs before the load begins."""
+        """This method runs before the load begins."""
 
     async def take_part(self) -> None:
         """Sends equal requests from the beginning of the load until its end, in all intervals."""
 
     async def begin(self) -> None:
-        """Runs after the first interval. The duration of this method is not measured."""
+        """This method runs after the first interval. The duration of this method is not measured."""
 
     async def misbehave(self) -> None:
         """Runs the misbehaviour until the task is cancelled."""
         await asyncio.Event().wait()
 
     async def end(self) -> None:
-        """Runs before the last interval. The duration of this method is not measured."""
+        """This method runs before the last interval. The duration of this method is not measured."""
 
 
 class Polls(Misbehaviour):
@@ -66,7 +66,7 @@ class _BadEndpoint(Misbehaviour):
     """Takes part in payments and lookups that need its endpoint. The misbehaving participant sends some of the
     requests, and other participants send the rest.
 
-    The requests are equal in all intervals. Only the behaviour of the endpoint changes.
+    The participant sends equal requests in all intervals. The intervals differ only in the behaviour of the endpoint.
     """
 
     async def take_part(self) -> None:

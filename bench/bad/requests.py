@@ -153,8 +153,8 @@ def unasked(world: World) -> Iterator[bytes]:
 def odd(world: World) -> Iterator[bytes]:
     """Yields requests to the other participants.
 
-    The path, query or header of each request has bytes above 127. The hub must not forward these bytes. The bytes are
-    valid UTF-8, because the web server refuses all other bytes.
+    The path, query or header of each request has bytes above 127. The hub must not forward bytes above 127. The bytes
+    are valid UTF-8, because the web server refuses all other bytes.
     """
     question = "authenticationType=OTP&retriesLeft=2&amount=1&currency=USD"
     for to in cycle(world.good):

@@ -16,7 +16,8 @@ _LATE_S = 1.0  # if a fixed rate is late by more than this, it does not send the
 
 @dataclass(frozen=True)
 class Scene:
-    """The participants and the hub's address. The scene is in a file, because it is too long for a command line."""
+    """The other participants and the hub's address. The scene is in a file, because it is too long for a command
+    line."""
 
     name: str  # name of the misbehaviour
     bad: str  # the misbehaving participant
@@ -40,7 +41,7 @@ class Scene:
 
 
 class World:
-    """The scene with a client for requests."""
+    """The data of a participant, with a client for requests."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene

@@ -38,7 +38,7 @@ _WATCHED = ("web", "worker")
 
 @dataclass(frozen=True)
 class BadPlan:
-    """The plan of a trial."""
+    """The settings of one trial."""
 
     name: str
     rate: float

@@ -11,7 +11,7 @@ from fspiop import money
 
 def finer_than_a_minor_unit(message: Struct) -> str | None:
     """Returns an error text for the first amount that has more decimals than its currency. Returns None if all amounts
-    fit."""
+    fit their currencies."""
     for where, text, currency in _amounts_in(message, ""):
         fault = money.decimals_fault(text, currency)
         if fault is not None:

@@ -70,7 +70,7 @@ class ExtensionList(Message):
 
 
 class Money(Message):
-    """An amount in a currency (section 7.4.10)."""
+    """An amount of money in a currency (section 7.4.10)."""
 
     currency: Currency
     amount: Amount

@@ -1,4 +1,4 @@
-"""Computes the ids of ISO 20022 messages."""
+"""Computes the ids that ISO 20022 messages have."""
 
 import hashlib
 from datetime import datetime

@@ -110,8 +110,8 @@ def _quote_put(m: messages.QuoteAnswer) -> QuotePut:
 
 
 def _same_currency(amount: messages.InstructedAmount | None, transfer: messages.SettledAmount) -> Money | None:
-    """Returns an amount of the terms. Ignores an amount in another currency, which a payment with a conversion can
-    have."""
+    """Returns one of the amounts in the terms. Ignores an amount in another currency, which a payment with a conversion
+    can have."""
     return _money(amount) if amount is not None and amount.currency == transfer.currency else None
 
 

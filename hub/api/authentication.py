@@ -1,9 +1,9 @@
 """Authenticates callers. All credentials of a request must belong to the participant that FSPIOP-Source names.
 
 `PARTICIPANT_AUTH` sets the required credentials: a client certificate that the TLS proxy forwards, an access token, or
-both. The demo requires no credentials. The hub compares credentials with the process's copy of the registry, never with
-the database. The log records which check of a credential failed. The response to a refused caller does not name the
-failed check.
+both. The demo hub requires no credentials. The hub compares credentials with the process's copy of the registry, never
+with the database. The log records which check of a credential failed. The response to a refused caller does not name
+the failed check.
 """
 
 import hashlib

@@ -153,6 +153,6 @@ class Bulks:
 
 def _sizes() -> Sizes:
     """Returns two limits on the number of answers in progress: for one participant, and for all participants together.
-    For requests, the limits are the same."""
+    The limits on requests are the same."""
     own, of_all = max(settings.DFSP_OPEN_BULKS, 1), max(settings.WEB_BULKS, 1)
     return Sizes(of_all, shared=of_all, share=own - 1, waiting=2 * of_all, waiting_share=of_all)

@@ -66,7 +66,7 @@ _TAKEN = {"200": {"description": "The receiver has stored the callback, and proc
 
 
 def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Completes a document after drf-spectacular has generated it. Documents of other APIs do not change."""
+    """Completes a document after drf-spectacular has generated it. Documents of other APIs stay unchanged."""
     paths: dict[str, Any] = result["paths"]
     result["paths"] = dict(sorted(paths.items(), key=lambda each: _place(each[0])))
     ours = {path: methods for path, methods in paths.items() if is_fspiop(path)}

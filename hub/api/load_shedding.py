@@ -5,7 +5,8 @@ If there are more requests, the web process refuses them before it does any work
 Work in progress has priority: the hub still accepts callbacks (PUT, PATCH) when it already refuses new work (POST,
 GET). The hub also refuses new work of a DFSP if messages wait too long for couriers: the messages of the whole hub, and
 also the DFSP's own messages (`hub.outbox.delivery_delay`). Under load, the hub refuses lookups first, then requests for
-terms, then transfers. So payments that have begun end before other payments begin. A refused request writes no row.
+terms, then transfers. So payments that have begun end before other payments begin. If a request is refused, no row is
+written.
 """
 
 import threading

@@ -16,8 +16,8 @@ from hub.participants.models import Credential
 
 
 def signing_keys(*, caller: int, participant: str | None = None) -> list[SigningKey]:
-    """Returns every key of active participants and of the caller that is valid now or later. The function runs one SQL
-    statement."""
+    """Returns every key of active participants and of the caller that is valid now or later. The function runs only one
+    SQL statement."""
     found = [] if participant not in (None, settings.HUB_NAME) else _of_hub()
     rows = Credential.objects.filter(
         Q(participant__is_active=True) | Q(participant_id=caller),

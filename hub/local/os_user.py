@@ -14,8 +14,8 @@ from hub.local.errors import LocalError
 
 @dataclass(frozen=True)
 class Account:
-    """A user of this machine. If `drop` is true, the calling program runs as root but starts the servers as this
-    user."""
+    """A user of the operating system. If `drop` is true, the calling program runs as root but starts the servers as
+    this user."""
 
     name: str
     uid: int

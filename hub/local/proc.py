@@ -1,4 +1,4 @@
-"""Reads the kernel's information about processes. If the machine has no /proc, each function returns the answer that
+"""Reads information about processes from the kernel. If the machine has no /proc, each function returns the answer that
 does no harm."""
 
 import os
@@ -176,7 +176,7 @@ def send(pid: int, signal: int, *, group: bool = False) -> bool:
 
 
 def wait_for(condition: Callable[[], object], seconds: float, *, step: float = 0.02) -> bool:
-    """Repeats a check until it returns true. Returns False if the check has not returned true before the time is
+    """Repeats a check until the check returns true. Returns False if the check has not returned true before the time is
     over."""
     end = time.monotonic() + seconds
     while not condition():

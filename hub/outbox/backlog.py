@@ -26,8 +26,8 @@ _read_at = float("-inf")
 
 
 def is_crowded(source: str, destination: str) -> bool:
-    """Returns whether too many messages that `source` has caused wait at `destination`. The arguments are two
-    participants' names."""
+    """Returns whether too many messages that `source` has caused wait at `destination`. The arguments are the names of
+    two participants."""
     return (source, destination) in crowded()
 
 

@@ -363,8 +363,8 @@ def _settle_alone(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequenc
     """Stores the result of each message in a separate transaction. So if the database refuses the result of one
     message, the hub does not send the other messages again.
 
-    Returns the destinations of all results. Perhaps some deliveries were stored before. The repetition does not find
-    the messages that waited for these deliveries.
+    Returns the destinations of all results. Some of these deliveries were perhaps stored before. The repetition does
+    not find the messages that waited for these deliveries.
     """
     found = {message.destination_id for message, _ in results}
     for message, answer in results:

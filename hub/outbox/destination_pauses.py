@@ -43,8 +43,8 @@ class _Silence:
         return self.count >= FAILURES
 
     def goes_on(self, now: float) -> float:
-        """Counts one more request without a response. Returns the length in seconds of the pause that begins now, or 0
-        if no pause begins."""
+        """Counts one more request that got no response. Returns the length in seconds of the pause that begins now, or
+        0 if no pause begins."""
         if self.pause.is_on(now):
             return 0.0  # the request was sent before the pause, and failed for the same reason
         self.count += 1

@@ -78,7 +78,7 @@ class ReceivedMessage:
 
 
 class Destination(Protocol):
-    """A participant that receives a message."""
+    """A participant to which the hub sends a message."""
 
     @property
     def id(self) -> int: ...

@@ -63,7 +63,7 @@ def left_alone(message: Claimed, seconds: float) -> Failure:
 def settle(failures: Sequence[Failure]) -> set[int]:
     """Postpones failed messages or marks them as dead. Notifies the requesters of dead messages.
 
-    Returns the notified requesters. The function uses one transaction.
+    Returns the notified requesters. The function uses only one transaction.
     """
     if not failures:
         return set()

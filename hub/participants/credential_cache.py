@@ -1,6 +1,6 @@
 """A process's cache of participants' credentials.
 
-The process refreshes the cache within `CREDENTIALS_REFRESH_S`. A process reads this cache without a database query.
+The process refreshes this cache within `CREDENTIALS_REFRESH_S`. A process reads this cache without a database query.
 
 The hub checks each request against a snapshot of the credentials. A revocation takes effect in every process within
 `CREDENTIALS_REFRESH_S`.
@@ -35,7 +35,7 @@ _TRY_AGAIN_S = 1.0  # pause after a failed read
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One credential in the cache. The credential has not been revoked."""
+    """One credential in the cache. This credential has not been revoked."""
 
     participant_id: int
     sha256: str

@@ -3,8 +3,8 @@
 If the transaction of a batch fails, this module separates faulty rows from the other rows. The module divides a failed
 group into halves, again and again, until each faulty row is alone. The module skips and logs faulty rows, and records
 them in a table (`hub.sweeps.models`). After a pause, it tries faulty rows again. The pause becomes longer with each
-failure. A tick has a time limit. If the time is over before a failed group is separated, this module records all rows
-of the group as skipped. So the next tick begins with rows that were not tried yet.
+failure of the row. A tick has a time limit. If the time is over before a failed group is separated, this module records
+all rows of the group as skipped. So the next tick begins with rows that were not tried yet.
 """
 
 import time

@@ -43,7 +43,7 @@ Pairs = Annotated[tuple[Pair, ...], Meta(max_length=16)]
 
 
 class PairList(Wanted, kw_only=True):
-    """The API's form of extensions."""
+    """The form that extensions have in the API."""
 
     extension: Annotated[tuple[Pair, ...], Meta(min_length=1, max_length=16)]
 

@@ -39,7 +39,7 @@ _NOT_KNOWN = "the outcome is not known yet: the transfer may be paid; repeat the
 
 
 class RequestCalls:
-    """Begins and continues requests to pay. Pays requests to pay from other DFSPs."""
+    """Begins and continues requests to pay. Pays the requests to pay that come from other DFSPs."""
 
     def __init__(self, config: Config, store: Store, payer: Payer, requests: RequestsToPay) -> None:
         self._config, self._store, self._payer, self._requests = config, store, payer, requests

@@ -47,7 +47,7 @@ class Example:
 
 @dataclass(slots=True)
 class Report:
-    """The numbers that a replay reports. Hits of shadow rules have no effect on payments."""
+    """The numbers that a replay counts and reports. Hits of shadow rules have no effect on payments."""
 
     judged: Counter[str] = field(default_factory=Counter)  # by gate
     not_judged: int = 0  # payments whose facts the hub has erased or never stored

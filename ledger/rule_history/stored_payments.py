@@ -1,8 +1,8 @@
 """Reads the judged transfers, the aborts of transfers, the quotes and the lookups, each with its stored decision.
 
 The rows come from one snapshot of the database, in the order in which the hub decided about them. A short transaction
-opens cursors. At its COMMIT, PostgreSQL copies the rows of the cursors to temporary files. So no snapshot stays open
-while a caller reads the rows. An open snapshot would prevent VACUUM in all tables, including the outbox.
+opens cursors for the rows. At its COMMIT, PostgreSQL copies the rows of the cursors to temporary files. So no snapshot
+stays open while a caller reads the rows. An open snapshot would prevent VACUUM in all tables, including the outbox.
 
 Reads a fixed number of rows at once, so the memory use is bounded. A separate thread reads the next rows while the
 caller uses the present rows.
@@ -166,7 +166,7 @@ _DECISIONS_ONLY = f"""
 def one_snapshot() -> Iterator[None]:
     """All reads inside this context use one snapshot of the database. The hub can process payments at the same time.
 
-    Inside this context, only open `StoredRows`. Read their rows after the context has ended.
+    Inside this context, a caller may only open `StoredRows`. Read their rows after the context has ended.
     """
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
@@ -183,7 +183,7 @@ _NUMBER = """
 
 
 def number(*, with_quotes: bool = True) -> int:
-    """Returns the number of rows to read. The number does not include decisions without a stored payment."""
+    """Returns how many rows there are to read. The number does not include decisions without a stored payment."""
     row = execute(_NUMBER, [with_quotes]).fetchone()
     assert row is not None
     return int(row[0])

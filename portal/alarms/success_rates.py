@@ -93,7 +93,7 @@ def drops() -> list[Drop]:
 
 
 def count_hour() -> bool:
-    """Counts one whole hour that has not been counted yet. Returns whether an hour was counted."""
+    """Counts one whole hour that has not been counted yet. Returns whether the function has counted an hour."""
     row = execute(_MISSING, []).fetchone()
     if row is None:
         return False

@@ -14,7 +14,8 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One message and the response to it. `at` is in seconds since 1970. `way` says how the message travelled."""
+    """One message, with the response to this message. `at` is in seconds since 1970. `way` says how the message
+    travelled."""
 
     at: float
     sender: str

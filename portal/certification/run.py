@@ -65,7 +65,7 @@ class Run:
 
     @property
     def ids(self) -> set[str]:
-        """All ids of the run."""
+        """All ids that the messages of the run use."""
         return {each for scene in self.scenes.values() for each in scene.ids}
 
     def value(self, case: str, name: str) -> Any:
@@ -207,7 +207,7 @@ class Run:
         await in_database(self._store, case.name, values)
 
     def _store(self, name: str, values: dict[str, Any]) -> None:
-        """Stores values of a case. The values can contain texts of the DFSP, also in their keys."""
+        """Stores values in the row of a case. The values can contain texts of the DFSP, also in their keys."""
         CertificationCase.objects.filter(certification=self.certification, name=name).update(**storable(values))
 
     # --- what the page shows ------------------------------------------------------------------------------------------

@@ -213,7 +213,8 @@ class Scene:
 
 @dataclass
 class Order:
-    """An order to the DFSP to pay. The order goes to its outbound API, or to a person who reads the instruction."""
+    """An order to the DFSP to make a payment. The order goes to its outbound API, or to a person who reads the
+    instruction."""
 
     scene: Scene
     path: str

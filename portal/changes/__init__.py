@@ -106,7 +106,7 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
 
 @contextmanager
 def _reasons_told() -> Iterator[None]:
-    """Turns the errors of a change into the error that the pages show. Only Outdated stays as it is."""
+    """Turns the errors of a change into the error that the pages show. Only the error Outdated stays as it is."""
     try:
         yield
     except Outdated:

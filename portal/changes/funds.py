@@ -97,7 +97,7 @@ def _record_in(payload: Payload, actor: str) -> None:
 
 
 def _extensions(payload: Payload) -> list[tuple[str, str]]:
-    """Returns the extensions in a program's request. Requests from the portal have no extensions."""
+    """Returns the extensions that a program's request contains. Requests from the portal have no extensions."""
     return [(key, value) for key, value in payload.get("extensions", [])]
 
 

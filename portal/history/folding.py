@@ -28,7 +28,7 @@ _HORIZON = """
 
 
 def fold(*, for_s: float = _FOR_S, most: int = _MOST) -> int:
-    """Counts the transfers, quotes and lookups that ended since the last run. Returns the number of transactions.
+    """Counts the transfers, quotes and lookups that ended since the last run. Returns how many transactions have run.
 
     One transaction counts at most `most` rows.
 

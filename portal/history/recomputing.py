@@ -78,7 +78,8 @@ def _prepared(source: str) -> HistoryMark:
 
 
 def _recompute(source: Source, mark: HistoryMark, zone: str) -> None:
-    """Counts every row up to the mark. The mark is locked, so no other process counts a row at the same time."""
+    """Counts every row that arrived before the mark. The mark is locked, so no other process counts a row at the same
+    time."""
     horizon = mark.up_to + timedelta(microseconds=1)
     span: dict[str, Any] = {"since": _BEGINNING, "horizon": horizon, "most": _SLICE}
     while (end := run(statements.END_OF_SLICE.format(source), span)[0]) is not None:

@@ -45,7 +45,8 @@ class Wish:
 
 @dataclass(slots=True)
 class Figures:
-    """The sums of some rows. `buckets` has the durations of each leg, as numbers of durations by bucket."""
+    """The sums over some rows of the history. `buckets` has the durations of each leg, as numbers of durations by
+    bucket."""
 
     ended: int = 0
     succeeded: int = 0

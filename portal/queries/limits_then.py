@@ -41,8 +41,8 @@ class LimitsThen:
 
 
 def at_refusal(transfer: Transfer) -> LimitsThen | None:
-    """Returns the payer DFSP's figures. Returns None if another participant (an FXP) pays, or if there is no
-    account."""
+    """Returns the position and the cap of the payer DFSP. Returns None if another participant (an FXP) pays, or if
+    there is no account."""
     if transfer.payer_conversion_id is not None:
         return None
     accounts = {

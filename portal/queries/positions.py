@@ -26,7 +26,7 @@ class Standing:
 
     @property
     def used(self) -> int:
-        """The position, including reserved amounts."""
+        """The participant's position, including reserved amounts."""
         return queries.value_of(self.position_account)
 
     @property

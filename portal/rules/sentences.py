@@ -199,7 +199,7 @@ def fact_text(fact: str, *, window_s: int = 0, key: str = "") -> str:
 
 
 def operator_text(unit: str, operator: str, threshold: Any, *, currency: str = "") -> str:
-    """Returns the comparison of a condition in words. The fact has this unit."""
+    """Returns the comparison of a condition in words. The argument `unit` is the unit of the fact."""
     return str(_OPERATORS[operator]) % {"value": value_text(unit, threshold, currency=currency)}
 
 

@@ -140,8 +140,8 @@ class _Shown:
         return f"{reverse('transfers')}?{urlencode({name: text for name, text in (asked | further).items() if text})}"
 
     def link(self, key: tuple[Any, ...]) -> str:
-        """Returns the link for a line. For a reason, the link leads to its payments, and otherwise to the line's own
-        history."""
+        """Returns the link that belongs to a line. For a reason, the link leads to its payments, and otherwise to the
+        line's own history."""
         if self.by == "reason":
             return self.payments(self.wish.starts[0], self.wish.starts[-1], error=str(key[0]), state="ABORTED")
         chosen = {self.by: str(key[0])}
@@ -287,8 +287,8 @@ _DURATIONS = [f"{leg}{name}Seconds" for leg in history.LEGS for name in ("P50", 
 
 
 def _cells(figures: Figures) -> Iterator[list[Any]]:
-    """Yields the cells for a row of figures. Each currency has its own row. The durations are those of all currencies
-    together."""
+    """Yields the cells for a row of figures. Each currency has a row of its own. The durations are those of all
+    currencies together."""
     spans = [None if each is None else round(each, 4) for _leg, *both in figures.durations for each in both]
     for currency, value in sorted(figures.values.items()) or [("", 0)]:
         yield [

@@ -54,7 +54,7 @@ _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
 class _Values(msgspec.Struct, frozen=True):
     """The values that a fact can still have, given the conditions that were read so far.
 
-    Each unit uses some of the fields.
+    Each unit of a fact uses some of the fields.
     """
 
     may_be_absent: bool
@@ -75,7 +75,7 @@ class _Values(msgspec.Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Returns whether no value is left."""
+        """Returns whether the fact can have no value any more."""
         return not (self.may_be_absent or (self.may_be_present and self._some_value()))
 
     def _some_value(self) -> bool:
@@ -183,7 +183,7 @@ def _parts(
 
 
 def _narrow(context: _Context, comparison: Comparison, negated: bool) -> bool:
-    """Narrows the possible values of the comparison's fact. Returns False if no value is left."""
+    """Narrows the possible values of the comparison's fact. Returns False if the fact can have no value any more."""
     spec = FACTS[comparison.fact]
     name = _name_of(comparison)
     values = context.get(name) or _Values(

@@ -103,7 +103,7 @@ def needed_counters(rules: tuple[Rule, ...]) -> Mapping[CounterName, Need]:
 def events_needed(rule: Rule, limit: Comparison, rules: tuple[Rule, ...]) -> int | None:
     """Returns the number of single events that a profile must keep so that this comparison is exact.
 
-    Returns None if no number is enough.
+    Returns None if no number of events is enough.
     """
     if len(FACTS[limit.fact].counters) != 1:
         return None

@@ -19,7 +19,7 @@ RuleJson = dict[str, Any]
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """One input value of a form. The value is a JSON value."""
+    """One input value of a form. The input value is a JSON value."""
 
     name: str
     title: str

@@ -34,7 +34,7 @@ def count(name: str) -> int:
 def repeat(name: str, number: int) -> None:
     """Stores this number also as the number of the last change of another kind.
 
-    The caller's transaction has created the number.
+    The number comes from the caller's own transaction.
     """
     execute(_REPEAT, [name, number])
 

@@ -90,7 +90,7 @@ forget = _remembered.clear
 def see(parties: Sequence[Named]) -> None:
     """Stores and screens the names that are new to the hub, in separate transactions.
 
-    The caller must not have a transaction. `rules.lists.matches` finds the stored matches by the key `keys.served`.
+    The caller must not be in a transaction. `rules.lists.matches` finds the stored matches by the key `keys.served`.
     Runs no SQL statement if there is no new name. The number of SQL statements does not depend on the number of
     parties.
     """
@@ -307,7 +307,8 @@ _FORGET_NAMES = """
 
 @transaction.atomic
 def forget_unseen(*, days: int, most: int) -> int:
-    """Deletes the names of parties that did not appear for this number of days. Keeps the matches of these parties."""
+    """Deletes the names of parties that did not appear for this number of days. Keeps the matches of these parties with
+    listed names."""
     forgotten = execute(_FORGET_PARTIES, [days, most]).rowcount
     execute(_FORGET_NAMES, [most])
     return forgotten

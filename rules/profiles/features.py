@@ -79,7 +79,8 @@ def tally(profile: Profile, direction: Direction, currency: str, since: int, *, 
 
 
 def count_in_all_currencies(profile: Profile, direction: Direction, since: int) -> int:
-    """Returns the number of payments in this direction since a moment, without refunds. The result can be too high."""
+    """Returns the number of payments in this direction since a moment, without refunds. The returned number can be too
+    high."""
     kept = sum(
         event.moment >= since and event.direction == direction and not event.is_refund for event in profile.events
     )

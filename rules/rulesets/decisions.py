@@ -51,7 +51,8 @@ def save(version: int | None, judged: Sequence[Judged]) -> None:
 
 
 def raises_alert(hit: Hit) -> bool:
-    """Returns whether this hit raises an alert. Alert rules, skipped checks and effective fraud rules raise alerts."""
+    """Returns whether this hit of a rule raises an alert. Alert rules, skipped checks and effective fraud rules raise
+    alerts."""
     return hit.counts and (hit.action == "alert" or hit.skipped or hit.kind == "fraud")
 
 
@@ -115,7 +116,7 @@ def is_kept(subject: str, verdict: Verdict) -> bool:
 def is_sampled(subject: str) -> bool:
     """Returns whether the hub stores the verdict about this payment even though no rule fired.
 
-    For one payment, the result never changes.
+    For one payment, the answer never changes.
     """
     return zlib.crc32(subject.encode()) % _ONE_IN == 0
 

@@ -92,7 +92,7 @@ def activate(
     valid_from: datetime | None = None,
     valid_until: datetime | None = None,
 ) -> Activation:
-    """Activates a version from now on or from a later time on. The activation may have an end.
+    """Activates a version from now on or from a later time on. The caller can set an end of the activation.
 
     If no version number is given, switches the rules off. Raises FspiopError if the activation is not possible.
     """

@@ -1,4 +1,5 @@
-"""The counters of a payee. The counters are rounded, so that they do not reveal single payments.
+"""The counters of payments and reports of a payee. The counters are rounded, so that they do not reveal single
+payments.
 
 This module counts the reports of DFSPs. The app `rules.profiles` adds the counters of payments (`payments_come_from`).
 """

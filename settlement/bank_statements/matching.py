@@ -85,6 +85,6 @@ def is_exact(matched: Sequence[Matched], expected: Iterable[Expected]) -> bool:
 
 
 def bare(reference: str) -> str:
-    """Returns a reference without hyphens. The bank's files contain this form, because ISO 20022 allows only 35
-    characters."""
+    """Returns a payment's reference without hyphens. The bank's files contain this form, because ISO 20022 allows only
+    35 characters."""
     return reference.replace("-", "").lower()

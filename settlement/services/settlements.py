@@ -282,7 +282,7 @@ def _accounts_of(settlement: Settlement) -> Iterable[SettlementAccount]:
 
 
 def _lock_accounts(accounts: Sequence[SettlementAccount]) -> tuple[dict[str, int], dict[int, Balance]]:
-    """Locks these accounts and the hub's accounts.
+    """Locks these accounts together with the hub's own accounts.
 
     Returns the hub's account in each currency, and the balances of all locked accounts.
     """

@@ -28,7 +28,7 @@ class StaffSession(SessionAuthentication):
 
 
 class StaffPassword(BasicAuthentication):
-    """Authenticates a person by user name and password. The portal's limit on failed attempts applies."""
+    """Authenticates a person by user name and password. The portal's limit on failed attempts applies here too."""
 
     def authenticate_credentials(self, userid: str, password: str, request: Request | None = None) -> tuple[Any, Any]:
         assert request is not None
