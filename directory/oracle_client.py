@@ -194,7 +194,7 @@ class OracleClient:
         """Sends the calls of a batch in at most `_AT_ONCE` parallel tasks. A task that has finished one call of the
         batch sends the next call.
 
-        So the number of tasks does not depend on the size of the batch.
+        So even a large batch has only a few tasks at once.
         """
         replies: list[Reply | None] = [None] * len(calls)
         left, octets = iter(enumerate(calls)), 0

@@ -91,7 +91,7 @@ class Structure:
         """Returns the bytes of the piece that are outside of texts.
 
         First removes the escape sequences from the piece. A backslash outside of a text makes the JSON invalid at this
-        place. So marks after this backslash need not be counted.
+        place. So marks after a backslash outside of a text need not be counted.
         """
         if self._is_escaping:
             piece = b"\\" + piece

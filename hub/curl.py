@@ -23,7 +23,7 @@ _UNSAID = ("Accept", "Content-Type", "Expect", "User-Agent")  # headers that lib
 
 
 class NotConnected(OSError):
-    """Raised if no connection could be opened. So the request was not sent."""
+    """Raised if no connection could be opened. No request was sent in this case."""
 
 
 class NotConnectedInTime(NotConnected, TimeoutError):

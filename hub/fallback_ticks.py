@@ -2,7 +2,7 @@
 delivers nothing.
 
 Without this module, a reservation is released on time only if beat, broker and worker all work. So each worker process
-runs the ticks itself when no worker process has received a tick for a while. A tick only looks for due work. So if two
+runs the ticks itself when no worker process has received a tick for a while. A tick only looks for due work. If two
 ticks run at the same time, they do no harm. A tick without due work costs a few reads.
 """
 

@@ -195,8 +195,8 @@ class Engine(ABC, Generic[C, R]):
         """Returns the shortest permitted time from the beginning of the previous group to the beginning of the next
         group.
 
-        A commit takes the same work for one command as for many commands. So the engine waits for more commands if many
-        commands arrive. If a few commands arrive, the engine waits longer while the processors are busy. If a
+        A commit takes the same work for one command as for many commands. If many commands arrive, the engine therefore
+        waits for more commands. If a few commands arrive, the engine waits longer while the processors are busy. If a
         single command arrives, the engine does not wait for more commands.
         """
         pace_s = self._pace_s()
@@ -241,8 +241,8 @@ class Engine(ABC, Generic[C, R]):
 
         If the failure came from the short timeouts, perhaps no row is locked, and only the machine is slow. So the
         engine first repeats the group with the usual timeouts. While a row stays locked, this repetition delays other
-        messages. So the engine repeats a group in this way at most once in `_WARY_S` seconds. The engine shortens the
-        timeouts again only after a failure with the usual timeouts.
+        messages. The engine repeats a group with the usual timeouts at most once in `_WARY_S` seconds. The engine
+        shortens the timeouts again only after a failure with the usual timeouts.
         """
         now, is_whole = time.monotonic(), until is None
         until = now + _PARTING_S if until is None else until

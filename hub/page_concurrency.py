@@ -10,8 +10,8 @@ Anybody can invent a session cookie. So a cookie counts as a user only after a r
 real. Until then, the requests with this cookie share the limit of their address.
 
 If a response has several parts, it occupies a thread of the web server until the client has read all parts except the
-last two. So if a response is in memory or from a small file, the hub sends it as one part. A process sends only a few
-responses in several parts at once.
+last two. If a response is in memory or from a small file, the hub therefore sends it as one part. A process sends only
+a few responses in several parts at once.
 """
 
 import hashlib

@@ -60,8 +60,7 @@ class Message:
         """Returns whether this error of the hub means that a request of another DFSP has ended, or can never begin.
 
         A DFSP can send its request to the connector and not to the hub. The hub can still receive the request until
-        `expires_at`. So an error proves that the request never begins only if the hub wrote the error after
-        `expires_at`.
+        `expires_at`. An error proves that a request never begins only if the hub wrote the error after `expires_at`.
         """
         code = str(self.error.error_code)
         return code == ErrorCode.TRANSFER_EXPIRED.code or (code in NOT_FOUND and self.sent_at >= expires_at + margin_s)

@@ -51,8 +51,8 @@ class PartyMessages:
         ]
 
     async def end_lookups(self, alias: Alias, source: str) -> None:
-        """Ends the lookups of an alias, because the connector has no key of the alias's DFSP. So the waiting payments
-        end at once."""
+        """Ends the lookups of an alias, because the connector has no key of the alias's DFSP. The payments that wait
+        for such a lookup end at once."""
         failed = PartyFailed(ErrorCode.INVALID_SIGNATURE.code, f"no key of {source} is known", source, is_proven=True)
         self._lookups.told(alias, failed)
         for payment in self._payer.looking_for(*alias):

@@ -359,10 +359,11 @@ class Payee:
             await self._move(incoming, stage=Stage.REJECTED)
 
     async def _withdraw_fulfilment(self, incoming: Incoming, refused: Answer) -> None:
-        """After the hub has refused the fulfilment, sends an error. So the payer DFSP does not wait for the expiration.
+        """After the hub has refused the fulfilment, sends an error. The payer DFSP then does not wait for the
+        expiration.
 
-        The error does not end the transfer. Perhaps the hub accepted an earlier copy of the fulfilment. So the transfer
-        stays FULFILLED until the hub reports the outcome.
+        The error does not end the transfer. Perhaps the hub accepted an earlier copy of the fulfilment. The transfer
+        therefore stays FULFILLED until the hub reports the outcome.
         """
         no = _rejected(f"the hub refused the fulfilment: {refused.text}")
         path = f"/transfers/{incoming.transfer_id}/error"

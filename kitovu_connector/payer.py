@@ -103,8 +103,8 @@ class Payer:
     async def confirm(self, home_id: str, password: str | None = None) -> None:
         """Records that the core accepts the terms, or the one-time password that the payer has entered.
 
-        The core must send the password that it has compared. So if the core repeats that it accepts the terms, it does
-        not accept a password. If the core repeats an acceptance, nothing changes.
+        The core must send the password that it has compared. If the core repeats that it accepts the terms, it does not
+        accept a password. If the core repeats an acceptance, nothing changes.
 
         Raises FspiopError and changes nothing in three cases: the payment has no terms yet, the payment has no
         password, or the password is another one.

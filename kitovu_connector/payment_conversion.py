@@ -49,8 +49,8 @@ def request_id(payment: Payment) -> str:
 
 
 def commit_id(payment: Payment) -> str:
-    """Returns the id of POST /fxTransfers. A record of an earlier version does not have this value. So the value is
-    derived from the transfer."""
+    """Returns the id of POST /fxTransfers. A record of an earlier version does not have this value. For such a record,
+    the value is derived from the transfer."""
     return payment.fx_commit_id or id_of(payment, "commitRequest")
 
 

@@ -88,8 +88,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def spelled(order: Order) -> Order:
-    """Returns the order with one standard spelling of each identifier. So a repeated order may use a different
-    spelling.
+    """Returns the order with one standard spelling of each identifier. A repeated order may therefore use a different
+    spelling of an identifier.
     """
     return msgspec.structs.replace(order, payer=_spelled(order.payer), payee=_spelled(order.payee))
 

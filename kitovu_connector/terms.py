@@ -2,7 +2,7 @@
 terms. Pure.
 
 The ILP packet contains the transaction. The fulfilment is an HMAC of the packet, and the key is this DFSP's secret. So
-the connector does not have to store the fulfilment (FSPIOP API v1.1, section 6.5.2.3).
+the connector does not have to store the fulfilment of a packet (FSPIOP API v1.1, section 6.5.2.3).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -50,7 +50,7 @@ def check_expiration(expires_at: float, *, now: float) -> None:
     """Raises FspiopError if a transfer or a conversion is valid for longer than a hub allows.
 
     A dishonest DFSP could send its request only to the connector, and not to the hub. The connector asks the hub about
-    such a request until the request expires. So the request must have an expiration.
+    such a request until the request expires. So a request of another DFSP must have an expiration.
     """
     if expires_at > now + _LONGEST_VALIDITY_S:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "expiration: more than eight days ahead")

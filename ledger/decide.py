@@ -156,7 +156,7 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
     never commits a transfer.
 
     If a fulfilment has an FSPIOP-Destination, it must be exactly the payer's name. If the destination is another name,
-    the payer would have to refuse the fulfilment. So the hub does not commit the transfer.
+    the payer would have to refuse the fulfilment. The hub then does not commit the transfer.
     """
     t = s.transfers.get(f.transfer_id)
     if t is None or t.payee_id != f.source_id or t.is_held:

@@ -1,7 +1,7 @@
 """Charts as SVG shapes, which a template draws (`portal/chart.html`).
 
-The shapes fill a box of WIDTH by HEIGHT. The page stretches this box to its own width. So a chart contains no text. The
-page writes the labels beside the chart.
+The shapes fill a box of WIDTH by HEIGHT. The page stretches this box to its own width. A chart therefore contains no
+text. The page writes the labels beside the chart.
 """
 
 from collections.abc import Iterable, Sequence

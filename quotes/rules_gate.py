@@ -90,7 +90,7 @@ class QuoteGate:
         return scheme_error(OUT_OF_TIME, text)
 
     def _keep_facts(self, command: AskTerms) -> None:
-        """Stores the facts of a quote. So rules that become active later can count the transfer of the quote."""
+        """Stores the facts of a quote. Rules that become active later can then count the transfer of the quote."""
         payments = self.payments.get(command.key)
         if payments:
             found = {quote_id: Kept(facts, NO_VERSION) for quote_id, (facts, _) in payments.items()}

@@ -102,7 +102,7 @@ def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> N
     for the agreement.
 
     Raises LostRace if the state of an agreement has changed since then. An agreement never returns to an earlier
-    state. So if the state of an agreement is the same as before, the agreement has not changed at all.
+    state. If the state of an agreement is the same as before, the agreement has not changed at all.
     """
     ordered = sorted(answers, key=lambda each: each[0].agreement_id)
     columns: list[list[Any]] = [

@@ -12,7 +12,7 @@ class AdministrationClient(models.Model):
     """A program of the hub's operators. The program's key and secret are valid for a limited time.
 
     The hub creates a client's secret when the client's holder fetches the secret. The audit trail and the client's
-    requests contain the key. So no row is ever deleted, and no key is used again.
+    requests contain the key. So the hub never deletes a row, and never uses a key again.
     """
 
     name = models.CharField(max_length=32)

@@ -7,7 +7,7 @@ bulk waits up to a few seconds for its turn, before its body is read (`DFSP_OPEN
 Answers to bulks have separate counts, because the payer DFSP decides how many bulks the payee DFSP must answer. Each
 pair of payee DFSP and payer DFSP has its own limit on the time for answers to bulks. So a payer's bulks never delay the
 payee's own bulks or the payee's answers to other payers. Each pair has more time for answers than its payer DFSP has
-for requests. So an answer to a request always gets its turn. The limits for answers also apply to a payee's progress
+for requests. So an answer to a bulk always gets its turn. The limits for answers also apply to a payee's progress
 reports about a bulk. If the hub cannot read an answer, or if the answer's bulk does not exist, the answer uses up only
 the limits of its payee DFSP.
 """

@@ -1,7 +1,7 @@
 """Checks FSPIOP-Signature over the received bytes, the method, the path and the headers that the hub forwards.
 
-The receiver of the message verifies the signature again. So the hub refuses a signature that would fail at the
-receiver.
+The receiver of the message verifies the signature again. So the hub refuses a signature that would fail at the receiver
+of the message.
 
 `SIGNATURES` is "required", "checked" (a present signature must be valid) or "ignored". GET and DELETE have no body and
 are not signed (API Signature v1.1, section 3). The libraries of the reference hub cannot sign GET and DELETE. A DELETE

@@ -5,8 +5,8 @@ A token contains the name of its client. If the client presented a certificate, 
 certificate's SHA-256 (RFC 8705). The hub does not store tokens. Whenever a caller uses a token, the hub checks the
 credential of the token's client. So the tokens of a revoked credential become invalid within seconds.
 
-Tokens of DFSPs and tokens of the hub's operators are signed with different keys. So the hub cannot confuse the two
-kinds.
+Tokens of DFSPs and tokens of the hub's operators are signed with different keys. So the hub cannot confuse tokens of
+DFSPs and tokens of operators.
 """
 
 import base64

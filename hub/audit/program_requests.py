@@ -62,8 +62,8 @@ def ask_where_needed(
     raises `Waits`.
 
     If the change is impossible now, raises the same FspiopError as the change itself. If `has_own_id` is true, the
-    payload has an id that is used only once. So if the call is repeated, the hub finds the earlier change request by
-    this id, even after the approval of that request.
+    payload has an id that is used only once. If the call is repeated, the hub finds the earlier change request by this
+    id, even after the approval of that request.
     """
     if settings.TWO_PEOPLE == EVERYWHERE:
         raise Waits(

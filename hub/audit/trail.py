@@ -42,8 +42,8 @@ def record_all(changes: Sequence[Change], *, actor: str, address: str = "") -> l
     """Adds one entry for each change, in this order. The number of SQL statements does not depend on the number of
     changes.
 
-    Locks the audit trail until the end of the transaction. So the caller must acquire all its other locks before this
-    call.
+    Locks the audit trail until the end of the transaction. So the caller must acquire all its other locks before it
+    locks the audit trail.
     """
     if not changes:
         return []

@@ -1,8 +1,8 @@
 """Sends notifications: checks once a second for due notifications, sends them, and stores the results.
 
-Each worker process has one sender, an event loop in a separate thread. So if a mail server or webhook receiver hangs,
-it does not block a task. E-mails and webhooks have separate limits on simultaneous sending. The sender sends only one
-message at a time to each recipient.
+Each worker process has one sender, an event loop in a separate thread. If a mail server or webhook receiver hangs, it
+does not block a task of Celery. E-mails and webhooks have separate limits on simultaneous sending. The sender sends
+only one message at a time to each recipient.
 """
 
 import asyncio

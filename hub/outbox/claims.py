@@ -192,7 +192,7 @@ class Paused:
 
 
 def put_off_paused(paused: Sequence[Paused], *, most: int) -> int:
-    """Postpones at most `most` due messages of paused streams. So claims find the other messages of the same sources.
+    """Postpones at most `most` due messages of paused streams. Claims then find the other messages of the same sources.
 
     Each destination has the same share of `most`. Within a destination, each paused stream has the same part of this
     share. Returns the number of postponed messages.

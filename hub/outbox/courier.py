@@ -360,8 +360,8 @@ def _settle_together(
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores the result of each message in a separate transaction. So if the database refuses the result of one
-    message, the hub does not send the other messages again.
+    """Stores the result of each message in a separate transaction. If the database refuses the result of one message,
+    the hub does not send the other messages again.
 
     Returns the destinations of all results. Some of these deliveries were perhaps stored before. The repetition does
     not find the messages that waited for these deliveries.

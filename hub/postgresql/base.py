@@ -29,8 +29,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         Raises psycopg's OperationalError if no connection is available.
 
         The pool's own check pauses 1, 2 and 4 s after each closed connection. After PostgreSQL was down, all
-        connections in the pool are closed. So this method requests a connection from the pool again after each
-        `timeout`. The pool then opens connections on demand. If PostgreSQL is down, the request for a connection soon
+        connections in the pool are closed. After each `timeout`, this method therefore requests a connection from the
+        pool again. The pool then opens connections on demand. If PostgreSQL is down, the request for a connection soon
         fails.
         """
         if self.pool is None:
@@ -52,8 +52,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 def _has_ended(connection: psycopg.Connection[Any]) -> bool:
     """Returns whether PostgreSQL has ended the connection.
 
-    Between two statements PostgreSQL sends data only when it ends the connection. So if the socket has data to read,
-    the connection has ended.
+    Between two statements PostgreSQL sends data only when it ends the connection. If the socket has data to read, the
+    connection has ended.
     """
     if connection.closed:
         return True

@@ -3,9 +3,9 @@
 The payee receives only the reserved items of a bulk. If all items are reserved, the hub forwards the payer's own
 message. If some items are not reserved, the hub creates a message with the reserved items. If the payee's own answer
 has the correct outcome of every item, the payer receives this answer. If the payee's answer has a wrong outcome for an
-item, the payer receives a message of the hub instead. The hub checks the fulfilment of each item. So it also sends the
-outcomes of the items to the payee. If `in_hub_name` is set, the hub sends all messages about a bulk in its own name, as
-the reference hub does.
+item, the payer receives a message of the hub instead. The hub checks the fulfilment of each item. The hub also sends
+the outcomes of the items to the payee. If `in_hub_name` is set, the hub sends all messages about a bulk in its own
+name, as the reference hub does.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,6 +1,6 @@
 """Raises and ends alarms, and lets people acknowledge and assign them.
 
-A tick runs all checks. For each check, a separate transaction stores the causes that the check has found. So if a check
+A tick runs all checks. For each check, a separate transaction stores the causes that the check has found. If a check
 fails, the other checks still run, and the earlier alarms of the failed check do not end.
 """
 

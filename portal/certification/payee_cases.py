@@ -163,7 +163,8 @@ async def bad_signature(scene: Scene) -> None:
 async def reserved(scene: Scene) -> None:
     """The certifier asks for the state of the payment twice: while the hub's PATCH is held back, and after the PATCH.
 
-    The hub delivers messages about one transfer in order. So an earlier message that still waits holds back the PATCH.
+    The hub delivers messages about one transfer in order. An earlier message that still waits therefore holds back the
+    PATCH.
     """
     agreed = await agree(scene, "9")
     transfer_id, path = scene.new_id(), f"/transactions/{agreed.transaction_id}"

@@ -1,8 +1,8 @@
 """Requests, starts and ends certifications. A person requests a run, and then a worker starts a process for the run.
 
 Only one process certifies at a time, because the certifier has only one endpoint. The process holds an advisory lock of
-the database. So the lock ends when the process ends. The process stores the results case by case. If the process dies,
-the worker or a later tick ends the run as interrupted.
+the database. When the process ends, the lock ends too. The process stores the results case by case. If the process
+dies, the worker or a later tick ends the run as interrupted.
 """
 
 import subprocess

@@ -1,4 +1,4 @@
-"""Tries out changes when people request them. So nobody can request a change that is impossible.
+"""Tries out changes when people request them. Nobody can therefore request a change that is impossible.
 
 For programs (TWO_PEOPLE=everywhere), checks again at the approval whether the program may still request the change.
 """
@@ -27,7 +27,8 @@ def register(kinds: Iterable[Kind]) -> None:
 
 
 def try_out(kind: Kind, payload: Payload) -> None:
-    """Makes the change and rolls it back, or only checks the change. So the hub refuses a faulty request at once."""
+    """Makes the change and rolls it back, or only checks the change. The hub therefore refuses a faulty request at
+    once."""
     try:
         if kind.check_asked is not None:
             kind.check_asked(payload)

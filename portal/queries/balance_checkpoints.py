@@ -191,7 +191,7 @@ _CLOSE = f"""
 def mark(*, most: int = 500) -> int:
     """Stores the sums of at most `most` blocks in which no new entry can appear. Returns the number of blocks.
 
-    The sums of a block include the sums of all earlier blocks. So if a block fails, the function stops. Until a later
+    The sums of a block include the sums of all earlier blocks. If a block fails, the function stops. Until a later
     run is successful, the hub reads the entries of the failing block and of all later blocks directly. If two calls run
     at the same time, they compute equal sums, so the second call writes nothing.
     """

@@ -1,7 +1,7 @@
 """Computes a payer DFSP's position and cap at the time of a refused transfer, from the stored entries and transfers.
 
 The hub does not store the position and the cap with a refusal. Perhaps the hub decided requests of one moment in
-another order than the stored times show. So the figures can be wrong by payments of the same moment.
+another order than the stored times show. The figures can therefore be wrong by payments of the same moment.
 """
 
 from dataclasses import dataclass

@@ -316,7 +316,8 @@ def _lookups(
 ) -> tuple[list[Lookup], Key | None]:
     """Returns the lookups of a number by these DFSPs.
 
-    The hub stores only a digest of the number and the DFSP's name. So the search computes this digest for each DFSP.
+    The hub stores only a digest of the number and the DFSP's name. The search computes the digest of the number for
+    each DFSP.
     """
     paths = [
         path_of("parties", id_type, identifier)

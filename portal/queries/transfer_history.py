@@ -138,8 +138,8 @@ class Lookup:
 def lookup_of(quote: Quote) -> Lookup | None:
     """Returns the lookup of the payee before this quote.
 
-    Messages of lookups have no id. Several customers of one payer DFSP can pay the same payee at the same time. So the
-    order of the messages tells them apart: each quote belongs to the latest earlier lookup that no other quote
+    Messages of lookups have no id. Several customers of one payer DFSP can pay the same payee at the same time. The
+    order of the messages tells such payments apart: each quote belongs to the latest earlier lookup that no other quote
     followed.
     """
     subject, span = _subject_of_lookup(quote), (quote.created_at - _LOOKUP_BEFORE, quote.created_at)

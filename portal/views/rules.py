@@ -406,7 +406,7 @@ def add_exception(request: HttpRequest) -> HttpResponse:
 
 
 def end_exception(request: HttpRequest, variance_id: int) -> HttpResponse:
-    """Requests the end of an exception. The request has a date in the past. So the exception ends at the approval."""
+    """Requests the end of an exception. The request has a date in the past. The exception then ends at the approval."""
     found = Variance.objects.filter(pk=min(variance_id, _LARGEST_NUMBER)).first()
     if found is None:
         raise Http404

@@ -20,8 +20,8 @@ def order_of(resource: str, subject: str, asker_id: int) -> str:
     """Returns the subject of the messages about one forwarded GET (a question). The subject of a question's messages
     contains the resource and the requester.
 
-    So messages about a question do not wait for messages about a transfer with the same id. Messages about a question
-    also do not wait for another DFSP's question about the same id. A request to pay concerns only two DFSPs. So the hub
+    Messages about a question do not wait for messages about a transfer with the same id. Messages about a question
+    also do not wait for another DFSP's question about the same id. A request to pay concerns only two DFSPs. The hub
     delivers questions about a request to pay only after the request itself is delivered.
     """
     if resource == TransactionRequest.resource:

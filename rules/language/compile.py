@@ -316,7 +316,7 @@ def _is_disjoint(value: ast.expr, texts: Any) -> ast.expr:
 
 
 def _cheapest_first(conditions: Iterable[Condition]) -> list[Condition]:
-    """Sorts conditions by cost. So a counter is read only if the cheaper conditions do not decide the result."""
+    """Sorts conditions by cost. A counter is read only if the cheaper conditions do not decide the result."""
     return sorted(conditions, key=lambda each: sum(FACTS[part.fact].cost_ns for part in comparisons(each)))
 
 

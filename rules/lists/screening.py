@@ -48,7 +48,8 @@ def named(party: Party, dfsp: str) -> Named | None:
     """Returns the party with its name, or None if the message does not contain the name. The DFSP that serves the party
     has sent the message.
 
-    The words of `name` and `personalInfo` are screened together. So neither of the two fields can hide the other field.
+    The words of `name` and `personalInfo` are screened together. Neither of the two fields can then hide the other
+    field.
     """
     parts = party.personal_info.complex_name if party.personal_info is not None else None
     texts = [party.name]

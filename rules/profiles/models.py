@@ -12,7 +12,7 @@ class Profile(models.Model):
 
     A transaction may change the row only under the row's lock. The columns repeat the totals in `ring`. So one SQL
     statement can compare the totals with the transfers. Each page of the table has free space, and the only index is
-    that of the key. So an update changes no index.
+    that of the key. An update of a profile therefore changes no index.
     """
 
     key = models.BigIntegerField(primary_key=True)

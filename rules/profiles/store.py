@@ -4,7 +4,7 @@ The parameters of each statement are lists, so the number of statements does not
 
 The order of the ledger's locks (`ledger.store`) applies. Profiles are locked after transfers and conversions, and
 before accounts. Several profiles are locked in the ascending order of their keys. A transaction deletes a row of
-`UnfoldedCount` only under the lock of the row's profile. So each row changes its profile only once.
+`UnfoldedCount` only under the lock of the row's profile. Each row therefore changes its profile only once.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,8 +29,8 @@ _LOCK = """
 def lock(keys: Collection[int]) -> dict[int, Profile]:
     """Locks these profiles until the end of the transaction. Creates the missing profiles.
 
-    First creates the missing profiles in the order of their keys, and then locks the profiles. So while a transaction
-    waits to create a profile, it holds no lock that blocks another such transaction.
+    First creates the missing profiles in the order of their keys, and then locks the profiles. While a transaction
+    waits to create a profile, it holds no lock that blocks another transaction of this kind.
     """
     ordered = sorted(keys)
     execute(_CREATE, [ordered])
