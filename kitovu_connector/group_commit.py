@@ -23,7 +23,7 @@ class Duplicate(Exception):
 
 
 class Event(Protocol):
-    """An event as it is stored."""
+    """An event in its stored form."""
 
     @property
     def id(self) -> str:

@@ -51,11 +51,11 @@ class Instances:
         self._renewing: asyncio.Task[None] | None = None
 
     async def start(self, parts: Sequence[Continued], changed: Mapping[str, Callable[[str], None]]) -> None:
-        """Raises StartError if another instance sends events to the core, and this instance could not send them.
+        """Begins a lease, and makes this instance the owner of all open records that no instance continues.
 
         `changed` are the functions to call with the key of a record that another instance has changed, by topic.
 
-        Raises StartError if another instance sends events to the core, and this instance could not.
+        Raises StartError if another instance sends events to the core, and this instance could not send them.
         """
         self._parts, self._changed = parts, changed
         await self._db.write(partial(_join, self._db))

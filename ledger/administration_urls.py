@@ -1,4 +1,4 @@
-"""PUT /bulkTransfers/{ID}: the payee's only answer to a bulk. It has a result for the id of each item."""
+"""The hub's administration API, at /api/ledger/v1."""
 
 from django.urls import path
 

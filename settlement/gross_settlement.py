@@ -1,5 +1,5 @@
-"""Immediate gross settlement. Soon after a commit, two entries move its amount from the positions to the SETTLEMENT
-accounts.
+"""Immediate gross settlement. Soon after a commit, two entries move the amount of the commit from the positions to the
+SETTLEMENT accounts.
 
 Two entries settle a commit. The first entry posts the amount from the payer's SETTLEMENT account to the payer's
 POSITION account. The second entry posts the amount from the payee's POSITION account to the payee's SETTLEMENT account.

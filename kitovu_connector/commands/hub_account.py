@@ -1,4 +1,4 @@
-"""The commands positions, certificate and signing-key, which call the hub's own API for DFSPs."""
+"""The commands `positions`, `certificate` and `signing-key`, which call the hub's own API for DFSPs."""
 
 import argparse
 import asyncio

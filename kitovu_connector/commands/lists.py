@@ -1,4 +1,4 @@
-"""The commands payments and listen, which show outgoing payments and received transfers."""
+"""The commands `payments` and `listen`, which show outgoing payments and received transfers."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""The commands send and refund, which make one payment, and the command lookup, which shows one payee."""
+"""The commands `send` and `refund`, which make one payment, and the command `lookup`, which shows one payee."""
 
 import argparse
 import uuid

@@ -1,4 +1,4 @@
-"""The command bulk, which makes the payments of a CSV file."""
+"""The command `bulk`, which makes the payments of a CSV file."""
 
 import argparse
 from collections import Counter

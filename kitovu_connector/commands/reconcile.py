@@ -1,4 +1,4 @@
-"""The command reconcile, which compares the hub's statement with the connector's books and the bank's own list of
+"""The command `reconcile`, which compares the hub's statement with the connector's books and the bank's list of
 funds.
 """
 

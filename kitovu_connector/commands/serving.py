@@ -1,4 +1,4 @@
-"""The command serve, which runs the connector."""
+"""The command `serve`, which runs the connector."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""The commands init and doctor, which write a configuration and examine it."""
+"""The commands `init` and `doctor`, which write a configuration and examine it."""
 
 import argparse
 import asyncio

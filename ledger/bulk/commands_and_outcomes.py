@@ -40,7 +40,7 @@ class ItemResult:
 
 @dataclass(slots=True)
 class BulkFulfil:
-    """PUT /bulkTransfers/{ID}: the payee's only answer to a bulk, with a result for each item's id."""
+    """PUT /bulkTransfers/{ID}: the payee's only answer to a bulk, with a result for the id of each item."""
 
     bulk_id: str
     source_id: int
