@@ -40,7 +40,8 @@ def that_fits(transfers: int, folder: Path) -> int:
 
 
 def run(state: str, crowd: Crowd) -> dict[str, Any]:
-    """Starts a hub's servers without the hub, and measures every page. Runs `main` in a separate process.
+    """Starts PostgreSQL and Valkey without the processes of a hub, and measures every page. Runs `main` in a separate
+    process.
 
     Returns the figures of the pages, the rows of each table, and the bytes of the database.
     """

@@ -1,5 +1,5 @@
-"""Ends the wait of a thread for a slow request body. After `BODY_DEADLINE_S`, shuts the connection for reading, so that
-the thread can serve other requests.
+"""Makes a thread stop waiting for a slow request body. After `BODY_DEADLINE_S`, shuts the connection for reading, so
+that the thread can serve other requests.
 
 granian does not limit how slowly a body arrives, and a WSGI thread waits for the body. A WSGI request does not name its
 connection, because REMOTE_ADDR has no port. So this module searches for the connection in the kernel's list of the

@@ -1,5 +1,4 @@
-"""The command `request`. The command `request` asks a payer for money, forwards the one-time password, and waits for
-the money."""
+"""The command `request`, which asks a payer for money, forwards the one-time password, and waits for the money."""
 
 import argparse
 import asyncio
