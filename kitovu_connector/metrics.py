@@ -44,7 +44,10 @@ class Metrics:
         )
 
     def _others(self) -> Iterator[Metric]:
-        """Yields the figures about the hub and the certificates. If the hub does not answer, its figures are missing."""
+        """Yields the figures about the hub and the certificates.
+
+        If the hub does not answer, the hub's figures are missing.
+        """
         measured = self._hub.clock.measured
         if measured is not None:
             text = "Seconds by which the hub's clock is ahead of this machine's clock"

@@ -96,7 +96,7 @@ class Store:
 
     @property
     def database(self) -> Database:
-        """The database, for access to records of other kinds."""
+        """The database, for records which this store does not keep."""
         return self._db
 
     @property

@@ -5,7 +5,7 @@ The resources, the paths and the headers are the same in both forms.
 The hub translates bodies only when it reads or writes messages. `read` translates received messages, and `write`
 translates the hub's own messages. The hub never translates or changes a message that it forwards.
 
-The connector uses the same two functions. For the requests and answers of a DFSP, it also uses
+The connector also uses `read` and `write`. For the requests and answers of a DFSP, it also uses
 `payment_messages.write`.
 """
 

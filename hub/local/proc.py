@@ -74,7 +74,7 @@ class Crowd:
     """Counts a group's processes. Counts the processes again only if the machine's number of tasks has changed.
 
     To count the processes, the function reads all of /proc. If a few programs counted the processes every second, they
-    would use a twentieth of a core. Most counts of the processes would be the same.
+    would use a twentieth of a core, and most counts would give the same number.
     """
 
     def __init__(self, pgid: int) -> None:
