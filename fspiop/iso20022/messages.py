@@ -313,7 +313,7 @@ class CauseCode(Struct, rename={"proprietary": "Prtry", "code": "Cd"}):
 
 
 class Cause(Struct, rename={"reason": "Rsn", "text": "AddtlInf"}):
-    """The reason for an abort, given beside the state. Any text is allowed, because only the hub's own reason is used."""
+    """The reason for an abort, beside the state. Any text is allowed, because only the hub's own reason is used."""
 
     reason: CauseCode
     text: str | None = None
