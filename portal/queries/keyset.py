@@ -1,8 +1,8 @@
 """Reads pages of long tables in the order of arrival, by an index and with a limit.
 
-Some conditions have no index, such as an amount or a rare error. With a condition without an index, a search reads at
-most MOST rows, and returns the arrival time at which it stopped. The cost of a page does not depend on the length of
-the table. The table needs no additional index.
+Some conditions have no index (an amount, a rare error). With a condition without an index, a search reads at most MOST
+rows, and returns the arrival time at which it stopped. The cost of a page does not depend on the length of the table.
+The table needs no additional index.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +14,8 @@ from django.db.models import Model, Q, QuerySet
 
 MOST = 50_000
 _BATCH = 1000
+_FIRST_WIDTH = 2  # how many times as many rows as needed the search reads first
+_WIDER = 8  # how many times as many rows the search reads next
 
 T = TypeVar("T", bound=Model)
 Key = tuple[datetime, str]  # the time of a row's arrival, and its id
@@ -32,7 +34,7 @@ class Found(Generic[T]):
 
 
 def key_of(row: Model) -> Key:
-    """Returns the key of a row. If a row was found by a row of another table, it has the key of that other row."""
+    """Returns the key of a row. A row that was found by a row of another table has the key of that other row."""
     found: Key | None = getattr(row, "found_by", None)
     return found or (row.received_at, row.pk)  # type: ignore[attr-defined]
 
@@ -67,7 +69,7 @@ class Source(Generic[T]):
 
 
 def merged(sources: "Sequence[Source[T]]", *, before: Key | None, size: int) -> Found[T]:
-    """Returns the same as `latest`, for sources that have their own conditions or are different tables."""
+    """Returns the same as `latest` for sources that have conditions of their own, or that are different tables."""
     found: list[T] = []
     stops: list[datetime] = []
     for source in sources:
@@ -93,17 +95,22 @@ def _after(rows: "QuerySet[T]", before: Key | None) -> "QuerySet[T]":
 def _walk(rows: "QuerySet[T]", condition: Q, size: int, most: int) -> tuple[list[T], datetime | None]:
     """Returns the first matching rows.
 
-    If the search did not find enough rows, also returns the time at which it stopped.
+    If the search did not find enough rows, also returns the time at which it stopped. Most conditions exclude few rows,
+    so the search first reads a few times as many rows as it needs, and then more.
     """
-    edge = None
-    if condition:
-        moments = rows.order_by("-received_at").values_list("received_at", flat=True)
-        edge = next(iter(moments[most - 1 : most]), None)
-        rows = rows.filter(condition)
-    if edge is not None:
-        rows = rows.filter(received_at__gte=edge)
-    found = list(rows.order_by("-received_at", "-pk")[:size])
-    return found, edge if len(found) < size else None
+    if not condition:
+        return list(rows.order_by("-received_at", "-pk")[:size]), None
+    moments = rows.order_by("-received_at").values_list("received_at", flat=True)
+    matching = rows.filter(condition).order_by("-received_at", "-pk")
+    width = min(_FIRST_WIDTH * size, most)
+    while True:
+        edge = next(iter(moments[width - 1 : width]), None)
+        found = list((matching if edge is None else matching.filter(received_at__gte=edge))[:size])
+        if len(found) >= size or edge is None:
+            return found, None
+        if width >= most:
+            return found, edge
+        width = min(_WIDER * width, most)
 
 
 def all_of(read: Callable[[Key | None, int], Found[T]], *, most: int) -> Iterator[Sequence[T]]:

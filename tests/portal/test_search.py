@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 from django.db import connection
+from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 
 from hub.audit.models import Entry
@@ -15,7 +16,7 @@ from ledger.models import Entry as LedgerEntry
 from ledger.models import SettlementWindow, Transfer
 from portal import users
 from portal.permissions import HUB_ROLES, Role
-from portal.queries import keyset, overview, payments_per_minute
+from portal.queries import keyset, overview, payments_per_minute, transfers
 from settlement import services, window_nets
 from settlement.window_nets import NetPosition
 from tests import fx_world
@@ -374,3 +375,26 @@ def test_a_participant_sees_its_own_nets_by_window_and_settlement_and_takes_them
     window = SettlementWindow.objects.exclude(state="OPEN").get()
     rows = client.get(f"/portal/transfers/?window={window.pk}").context["page"].rows
     assert [row.payee_name for row in rows] == ["blue"]
+
+
+def test_a_batch_of_a_participants_file_reads_few_rows_beyond_its_own(world: World) -> None:
+    """Most of a participant's transfers may be shown to it, so a search for them does not read thousands of others."""
+    refuse(world, 12)
+    wish = transfers.Wish(own=world.account("green").participant_id)
+    with CaptureQueriesContext(connection) as captured:
+        found = transfers.latest(wish, before=None, size=2)
+    assert len(found.rows) == 2
+    offsets = [int(each) for sql in captured for each in re.findall(r"OFFSET ([0-9]+)", sql["sql"])]
+    assert offsets
+    assert max(offsets) < 2 * keyset._FIRST_WIDTH
+
+
+def test_a_rare_row_is_found_behind_many_others(world: World) -> None:
+    refuse(world, 40)
+    rare = Transfer.objects.order_by("received_at", "pk").first()
+    assert rare is not None
+    source = keyset.Source(transfers.all_rows(), Q(pk=rare.pk))
+    assert [row.pk for row in keyset.merged([source], before=None, size=2).rows] == [rare.pk]
+    few = keyset.merged([keyset.Source(transfers.all_rows(), Q(pk=rare.pk), most=10)], before=None, size=2)
+    assert few.rows == []
+    assert few.stopped_at is not None
