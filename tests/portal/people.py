@@ -3,6 +3,7 @@
 import functools
 import time
 
+import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from django.contrib.auth.hashers import make_password
@@ -12,6 +13,7 @@ from django.test import Client
 from hub.participants.models import Participant
 from portal import users
 from portal.permissions import PARTICIPANT_ROLES, Role
+from portal.sign_in import Backend
 
 # What a test may take between reading a code and sending it.
 AT_ONCE_S, IN_A_BROWSER_S = 3, 8
@@ -60,6 +62,12 @@ def browser(role: Role | None, **kwargs: object) -> Client:
     return browser_of(person(role, **kwargs))
 
 
+def read_users_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test of thousands of requests, to whose proof it does not matter how a user is read: half of the time."""
+    read = functools.cache(Backend().get_user)
+    monkeypatch.setattr(Backend, "get_user", lambda backend, user_id: read(user_id))
+
+
 def set_up_app(user: User) -> str:
     """Gives the user an authenticator app; returns its secret."""
     secret = generate_totp_secret()
@@ -97,6 +105,7 @@ __all__ = [
     "browser_of",
     "code",
     "person",
+    "read_users_once",
     "set_up_app",
     "sign_in_first",
     "use_invitation",
