@@ -10,6 +10,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.agreement_outcomes import AtOracles, Forwarded, NoRoom, NotObeyed, Outcome, Refused, Scene, refused
 from hub.outbox.messages import IfPending, forward
 from hub.participants.parties import Party, check_payment, recipient_of, sender_of
+from hub.test_currency import TEST_CURRENCY
 
 
 def decide(commands: Sequence[AskParty | AnswerParty], scene: Scene, facts: Facts) -> list[Outcome]:
@@ -30,7 +31,7 @@ def _ask(command: AskParty, scene: Scene, facts: Facts) -> Outcome:
         owner = _owner(command, scene, facts)
         if owner is None:
             return AtOracles()
-        _check_some_payment(scene.parties[command.requester.name], owner)
+        _check_some_payment(scene.parties[command.requester.name], owner, command.alias)
     except FspiopError as error:
         return _refused(command, scene, error)
     if (command.requester.name, owner.name) in scene.crowded:
@@ -81,11 +82,11 @@ def _registered_owner(alias: Alias, facts: Facts) -> Party | None:
     raise not_found(alias)
 
 
-def _check_some_payment(asker: Party, owner: Party) -> None:
+def _check_some_payment(asker: Party, owner: Party, alias: Alias) -> None:
     """Refuses a lookup between two DFSPs if neither may pay the other. A lookup can begin a payment in either
-    direction."""
+    direction. A lookup without a currency can begin a test payment, too."""
     if not (asker.may_receive and owner.may_send):
-        check_payment(payer=asker, payee=owner)
+        check_payment(payer=asker, payee=owner, currencies=(alias.currency or TEST_CURRENCY,))
 
 
 def _refused(command: AskParty, scene: Scene, error: FspiopError) -> Refused:

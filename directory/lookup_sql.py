@@ -94,7 +94,7 @@ def oracles_of(alias_types: Collection[str]) -> dict[str, list[RegisteredOracle]
 # OFFSET 0 prevents a plan in which PostgreSQL begins with the DFSPs and reads all registrations of each DFSP.
 _REGISTERED = """
     SELECT a.number, p.id, p.currency, p.sub_id, fsp.id, fsp.name, fsp.may_send, fsp.may_receive,
-           fsp.is_active AND NOT fsp.is_hub
+           fsp.is_active AND NOT fsp.is_hub, fsp.tested_by_id
     FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[])
          WITH ORDINALITY AS a (type, identifier, sub_id, currency, number)
     CROSS JOIN LATERAL (
@@ -114,10 +114,10 @@ def registered(aliases: Collection[Alias]) -> tuple[dict[Alias, list[Registratio
     found: dict[Alias, list[Registration]] = {}
     owners: dict[str, Party] = {}
     rows = sorted(tuple(row) for row in execute(_REGISTERED, _columns(asked)))
-    for number, _, currency, sub_id, fsp_id, name, may_send, may_receive, is_active in rows:
+    for number, _, currency, sub_id, fsp_id, name, may_send, may_receive, is_active, tested_by in rows:
         found.setdefault(asked[number - 1], []).append(Registration(name, currency, sub_id))
         if is_active:
-            owners[name] = Party(fsp_id, name, may_send, may_receive, ())
+            owners[name] = Party(fsp_id, name, may_send, may_receive, (), tested_by)
     return found, owners
 
 

@@ -12,11 +12,11 @@ from kitovu_connector import AmountError, format_amount, parse_amount
 
 SCHEME = "org.kitovu.pay"
 LONGEST = 512  # characters, by the specification
-_NUMBERS = {"TZS": "834", "KES": "404"}
+_NUMBERS = {"TZS": "834", "KES": "404", "XTS": "963"}
 _CURRENCIES = {number: currency for currency, number in _NUMBERS.items()}
-_COUNTRIES = {"TZS": "TZ", "KES": "KE"}
+_COUNTRIES = {"TZS": "TZ", "KES": "KE", "XTS": "TZ"}
 _NO_CATEGORY = "0000"
-_SMALLEST = 100  # one hundredth: both currencies have two decimals
+_SMALLEST = 100  # one hundredth: the currencies of people have two decimals
 _OPTIONAL_TIP = "01"  # the payer may add a tip; other values add a fee to the amount
 _ASK_THE_PAYER = "***"
 _TEMPLATES = frozenset(f"{number:02}" for number in (*range(26, 52), 62, 64, *range(80, 100)))

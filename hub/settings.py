@@ -193,6 +193,8 @@ WEBHOOK_TIMEOUT_S = env.int("WEBHOOK_TIMEOUT_S", default=5)
 NOTIFICATION_EXPIRES_S = env.int("NOTIFICATION_EXPIRES_S", default=24 * 3600)
 
 # --- certification of DFSPs (`portal.certification`) ----------------------------------------------------------------
+# Whether a participant needs a passed certification before it goes live.
+CERTIFICATION_REQUIRED = env.bool("CERTIFICATION_REQUIRED", default=False)
 # The participant as which the hub tests DFSPs. Its name is reserved for this.
 CERTIFIER_NAME = env.str("CERTIFIER_NAME", default="certifier")
 # The address of the hub's FSPIOP API for the certifier; and host:port on which the certifier accepts callbacks (port 0:

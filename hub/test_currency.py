@@ -5,4 +5,15 @@ currency. The database refuses this currency in a settlement model, a settlement
 conversion.
 """
 
+from collections.abc import Collection
+
 TEST_CURRENCY = "XTS"
+
+
+def is_test_payment(tested_by: int | None, counterpart_id: int, currencies: Collection[str]) -> bool:
+    """Returns whether a participant that may not send or receive may still take part in this payment.
+
+    `tested_by` is the id of the certifier that certifies the participant now, before its go-live (None for all other
+    participants). The payment must be with the certifier, and only in the test currency.
+    """
+    return tested_by is not None and tested_by == counterpart_id and set(currencies) == {TEST_CURRENCY}

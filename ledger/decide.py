@@ -7,6 +7,7 @@ decision of the batch reads these changed positions. So all commands of a batch 
 from collections.abc import Sequence
 
 from fspiop import ilp
+from hub.test_currency import is_test_payment
 from ledger.commands_and_outcomes import (
     Aborted,
     Command,
@@ -103,14 +104,14 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
     payer = s.participants.get(p.payer)
     if payer is None or not payer.is_active:
         return _refuse(p, s, Refusal.PAYER_IS_NOT_ACTIVE)
-    if not payer.may_send:
-        return _refuse(p, s, Refusal.PAYER_MAY_NOT_SEND)
     payee = s.participants.get(p.payee)
+    if not (payer.may_send or (payee and is_test_payment(payer.tested_by, payee.id, (p.currency,)))):
+        return _refuse(p, s, Refusal.PAYER_MAY_NOT_SEND)
     if payee is None:
         return _refuse(p, s, Refusal.PAYEE_IS_UNKNOWN)
     if not payee.is_active:
         return _refuse(p, s, Refusal.PAYEE_IS_NOT_ACTIVE)
-    if not payee.may_receive:
+    if not (payee.may_receive or is_test_payment(payee.tested_by, payer.id, (p.currency,))):
         return _refuse(p, s, Refusal.PAYEE_MAY_NOT_RECEIVE)
     if payee.id == payer.id:
         return _refuse(p, s, Refusal.PAYER_AND_PAYEE_ARE_THE_SAME)

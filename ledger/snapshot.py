@@ -92,6 +92,7 @@ class ParticipantState:
     accounts: dict[str, tuple[int, bool]] = field(default_factory=dict)
     may_send: bool = True
     may_receive: bool = True
+    tested_by: int | None = None  # the certifier's id, while it certifies the participant before its go-live
 
 
 class Gate(Protocol):

@@ -174,7 +174,7 @@ def transfer_by_id(transfer_id: str) -> TransferState | None:
 
 # This statement also reads whether a conversion names these transfers or has their ids, which saves a statement.
 _PARTICIPANTS = """
-    SELECT p.id, p.name, p.is_active, p.may_send, p.may_receive, a.currency, a.id, a.is_active,
+    SELECT p.id, p.name, p.is_active, p.may_send, p.may_receive, p.tested_by_id, a.currency, a.id, a.is_active,
            EXISTS (SELECT FROM ledger_fxtransfer f WHERE f.determining_transfer_id = ANY(%s::text[]))
            OR EXISTS (SELECT FROM ledger_fxtransfer f WHERE f.commit_request_id = ANY(%s::text[]))
     FROM participants_participant p
@@ -194,10 +194,12 @@ def _participants(
     participants: dict[str, ParticipantState] = {}
     is_awaited = False
     rows = execute(_PARTICIPANTS, [sorted(transfer_ids), sorted(transfer_ids), sorted(names)])
-    for id, name, is_active, may_send, may_receive, currency, account_id, account_is_active, is_awaited in rows:  # noqa: B007
+    for id, name, is_active, may_send, may_receive, tested_by, currency, account_id, account_is_active, is_awaited in rows:  # noqa: B007
         participant = participants.get(name)
         if participant is None:
-            participant = ParticipantState(id, name, is_active, may_send=may_send, may_receive=may_receive)
+            participant = ParticipantState(
+                id, name, is_active, may_send=may_send, may_receive=may_receive, tested_by=tested_by
+            )
             participants[name] = participant
         if account_id is not None:
             participant.accounts[currency] = (account_id, account_is_active)

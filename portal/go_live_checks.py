@@ -17,6 +17,8 @@ from hub.participants.models import Credential, Participant
 from hub.test_currency import TEST_CURRENCY
 from ledger import queries
 from ledger.models import Account
+from portal.certification import runs
+from portal.certification.models import Certification
 
 _FAULTS = {
     TrialLookup.Fault.NOT_ACCEPTED: gettext_lazy("The participant did not accept the request: %(detail)s"),
@@ -34,7 +36,8 @@ class Check:
     """One check: its name, its result, and the reason. If the scheme does not require a check, the check stops no
     participant.
 
-    `url` is the page on which people can do what is missing: its name and its arguments.
+    `url` is the page on which people can do what is missing: its name and its arguments. `page` is the page that shows
+    why the check has passed.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Check:
     text: str | Promise
     url: tuple[str, list[Any]] | None = None
     is_required: bool = True
+    page: tuple[str, list[Any]] | None = None
 
     @property
     def stops(self) -> bool:
@@ -144,7 +148,36 @@ def _credential(participant: Participant, name: str, title: Promise, *, has: boo
     return Check(name, title, has, text, ("participant", [participant.name]), is_required=is_needed)
 
 
-_checks: list[CheckOf] = [_money, _lookup, _certificate, _signing_key]
+def _certification(participant: Participant) -> Iterable[Check]:
+    latest = runs.latest_judged(participant)
+    is_passed, text = _standing(latest)
+    yield Check(
+        "certification",
+        gettext_lazy("Certification"),
+        is_passed,
+        text if is_passed or settings.CERTIFICATION_REQUIRED else _("This hub's settings do not require it."),
+        ("certify", [participant.name]),
+        is_required=settings.CERTIFICATION_REQUIRED,
+        page=("certification", [latest.pk]) if latest is not None else None,
+    )
+
+
+def _standing(latest: Certification | None) -> tuple[bool, str]:
+    """Returns whether the latest judged certification is sufficient for the go-live, and the reason."""
+    if latest is None or latest.ended_at is None:
+        return False, _("Certify the participant.")
+    ended = {"date": f"{timezone.localtime(latest.ended_at):%Y-%m-%d}"}
+    if latest.state != Certification.State.PASSED:
+        return False, _("The last certification failed on %(date)s. Certify the participant again.") % ended
+    missing = runs.required_cases_left_out(latest)
+    if missing:
+        return False, _("The last certification left out cases that are not optional: %(cases)s.") % {
+            "cases": ", ".join(missing)
+        }
+    return True, _("certified on %(date)s") % ended
+
+
+_checks: list[CheckOf] = [_money, _lookup, _certificate, _signing_key, _certification]
 
 
 def join(check: CheckOf) -> None:

@@ -99,6 +99,7 @@ SECTIONS: tuple[tuple[Promise, tuple[str, ...]], ...] = (
     (
         _("Certification of DFSPs"),
         (
+            "CERTIFICATION_REQUIRED",
             "CERTIFIER_NAME",
             "CERTIFIER_HUB_URL",
             "CERTIFIER_LISTEN",

@@ -83,7 +83,7 @@ def _check(command: AskTerms, caller: Party, payee: Party) -> None:
     if command.resource == "fxQuotes":
         _check_fxp(payee)
     else:
-        check_payment(payer=caller, payee=payee)
+        check_payment(payer=caller, payee=payee, currencies={c for each in command.currencies for c in each})
     for each in command.currencies:
         check_account(payee, *each)
 

@@ -33,6 +33,11 @@ class Participant(models.Model):
     could_receive = models.BooleanField(null=True, blank=True)
     # The time since when a new participant is being onboarded. Empty once the participant is live.
     onboarding_since = models.DateTimeField(null=True, blank=True)
+    # The certifier, while it certifies the participant before its go-live. With this participant alone, and only in the
+    # test currency, it may exchange payments (`hub.test_currency.is_test_payment`).
+    tested_by = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
 
     class Meta:
         ordering = ["id"]
@@ -58,6 +63,11 @@ class Participant(models.Model):
             models.CheckConstraint(
                 condition=models.Q(onboarding_since__isnull=True) | models.Q(may_send=False, may_receive=False),
                 name="who_is_not_live_begins_no_payment",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(tested_by__isnull=True)
+                | models.Q(onboarding_since__isnull=False, leaving_since__isnull=True),
+                name="only_a_participant_before_its_go_live_has_a_tester",
             ),
             models.UniqueConstraint(Lower("name"), name="participant_names_differ_in_more_than_case"),
             models.UniqueConstraint(

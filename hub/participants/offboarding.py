@@ -24,7 +24,10 @@ def begin(participant: Participant, *, actor: str) -> None:
     participant.could_send, participant.could_receive = participant.may_send, participant.may_receive
     participant.may_send = participant.may_receive = False
     participant.leaving_since = timezone.now()
-    participant.save(update_fields=["may_send", "may_receive", "could_send", "could_receive", "leaving_since"])
+    participant.tested_by = None
+    participant.save(
+        update_fields=["may_send", "may_receive", "could_send", "could_receive", "leaving_since", "tested_by"]
+    )
     record("leaving_begun", subject=participant.name, actor=actor, before=before)
 
 

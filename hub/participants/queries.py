@@ -59,7 +59,7 @@ def active(name: str) -> Participant | None:
 
 
 _ACTIVE = """
-    SELECT p.id, p.name, p.may_send, p.may_receive, ARRAY({currencies}) FROM participants_participant p
+    SELECT p.id, p.name, p.may_send, p.may_receive, ARRAY({currencies}), p.tested_by_id FROM participants_participant p
     WHERE p.name = ANY(%s::text[]) AND p.is_active AND NOT p.is_hub
 """
 _statements = {"active": _ACTIVE.format(currencies="SELECT NULL::text WHERE false")}

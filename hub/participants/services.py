@@ -59,8 +59,8 @@ def go_live(participant: Participant, *, actor: str) -> None:
     if participant.leaving_since is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving; cancel the off-boarding first")
     participant.may_send = participant.may_receive = True
-    participant.onboarding_since = None
-    participant.save(update_fields=["may_send", "may_receive", "onboarding_since"])
+    participant.onboarding_since = participant.tested_by = None
+    participant.save(update_fields=["may_send", "may_receive", "onboarding_since", "tested_by"])
     record("participant_went_live", subject=participant.name, actor=actor)
 
 

@@ -45,7 +45,20 @@ class Certification(models.Model):
                 name="an_ended_certification_never_changes",
                 operation=pgtrigger.Update | pgtrigger.Delete,
                 condition=pgtrigger.Condition("OLD.state IN ('PASSED', 'FAILED', 'INTERRUPTED')"),
-            )
+            ),
+            # However a certification ends: a DFSP that is not live may exchange test payments only while it runs
+            # (`portal.certification.runs.let_pay`).
+            pgtrigger.Trigger(
+                name="the_end_of_a_certification_ends_its_payments",
+                operation=pgtrigger.Update,
+                when=pgtrigger.After,
+                condition=pgtrigger.Condition("OLD.state = 'RUNNING' AND NEW.state <> 'RUNNING'"),
+                func="""
+                    UPDATE participants_participant SET tested_by_id = NULL
+                    WHERE id = NEW.participant_id AND tested_by_id IS NOT NULL;
+                    RETURN NULL;
+                """,
+            ),
         ]
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from fspiop.errors import FspiopError
+from hub.participants.models import Participant
 from portal.certification import door, report, runs, test_accounts
 from portal.certification.counterpart import Endpoint, Sender
 from portal.certification.exchanges import storable
@@ -62,19 +63,23 @@ def _give_up(certifications: Sequence[Certification], why: str) -> None:
 async def _run(certifications: Sequence[Certification], tell: Tell) -> None:
     async with Endpoint() as endpoint:
         certifier = await door.in_database(lambda: test_accounts.set_up(endpoint=endpoint.url))
-        ready = await _with_accounts(certifications)
+        ready = await _with_accounts(certifications, certifier.participant)
         async with Sender(certifier) as sender, door.Door() as opened:
             await asyncio.sleep(door.processes_know_after_s())
             work = (_run_one(each, endpoint, sender, opened, tell) for each in ready)
             await asyncio.gather(*work)
 
 
-async def _with_accounts(certifications: Sequence[Certification]) -> list[Certification]:
-    """Opens the DFSPs' test accounts. Returns the certifications that can run, and ends all other certifications."""
+async def _with_accounts(certifications: Sequence[Certification], certifier: Participant) -> list[Certification]:
+    """Opens the DFSPs' test accounts, and lets DFSPs that are not live exchange payments with the certifier.
+
+    Returns the certifications that can run, and ends the others.
+    """
     ready: list[Certification] = []
     for each in certifications:
         try:
             await door.in_database(test_accounts.open_accounts, each.participant)
+            await door.in_database(runs.let_pay, each, certifier)
             await door.in_database(each.participant.refresh_from_db)
         except FspiopError as error:
             await door.in_database(_give_up, [each], f"the DFSP's test accounts cannot be opened: {error}")

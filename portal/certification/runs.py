@@ -45,8 +45,8 @@ def ask(participant: Participant, options: Options, *, asked_by: str) -> Certifi
         raise NotStarted(f"{participant.name} is no DFSP")
     if participant.closed_at is not None or not participant.is_active:
         raise NotStarted(f"{participant.name} is not active")
-    if participant.onboarding_since is not None:
-        raise NotStarted(f"{participant.name} is not live, so it can neither send nor receive payments")
+    if participant.leaving_since is not None:
+        raise NotStarted(f"{participant.name} is leaving, so it can neither send nor receive payments")
     if not participant.endpoints.exists():
         raise NotStarted(f"{participant.name} has no endpoint")
     with only_process() as is_free:
@@ -68,6 +68,19 @@ def of(participant: Participant | None = None) -> "QuerySet[Certification]":
     """Returns the certifications of one DFSP or of all DFSPs, the latest first."""
     found = Certification.objects.select_related("participant")
     return found if participant is None else found.filter(participant=participant)
+
+
+def latest_judged(participant: Participant) -> Certification | None:
+    """Returns the latest certification that passed or failed."""
+    return of(participant).filter(state__in=(State.PASSED, State.FAILED)).order_by("-ended_at", "-pk").first()
+
+
+def required_cases_left_out(certification: Certification) -> list[str]:
+    """Returns the names of the cases that a DFSP may not leave out, and that this certification left out on request."""
+    left_out = certification.cases.filter(verdict=CertificationCase.Verdict.LEFT_OUT).values_list("name", flat=True)
+    wanted = set(certification.options["left_out"])
+    optional = {case.name for case in CASES if case.is_optional}
+    return [name for name in left_out if name in wanted - optional]
 
 
 # --- the process ------------------------------------------------------------------------------------------------------
@@ -153,3 +166,16 @@ def take(certification: Certification) -> bool:
         return False
     certification.refresh_from_db()
     return True
+
+
+@transaction.atomic
+def let_pay(certification: Certification, certifier: Participant) -> None:
+    """Lets a DFSP that is not live yet exchange test payments with the certifier, while the certification runs.
+
+    The database ends this with the certification (`the_end_of_a_certification_ends_its_payments`). Go-live and
+    off-boarding end it, too.
+    """
+    running = Certification.objects.select_for_update(no_key=True).filter(pk=certification.pk, state=State.RUNNING)
+    if running.first() is not None:
+        dfsp = Participant.objects.filter(pk=certification.participant_id, leaving_since=None, closed_at=None)
+        dfsp.exclude(onboarding_since=None).update(tested_by=certifier)

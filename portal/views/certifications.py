@@ -105,7 +105,7 @@ def of_participant(request: HttpRequest, name: str) -> HttpResponse:
         try:
             made = runs.ask(participant, options, asked_by=visitor_of(request).name)
         except runs.NotStarted:
-            form.add_error(None, _("Only an active participant with an endpoint can be certified."))
+            form.add_error(None, _("Only an active participant that has an endpoint and is not leaving can be certified."))
         else:
             return redirect("certification", made.pk)
     context = {
@@ -164,6 +164,7 @@ def _context(number: int) -> dict[str, Any]:
     return {
         "run": found,
         "cases": cases,
+        "bad": [case for case in cases if case["is_open"]],
         "done": done,
         "percent": 100 * done // len(cases) if cases else 0,
         "payee": f"{found.options['payee_type']}/{found.options['payee']}",

@@ -34,7 +34,7 @@ class TransactionRequestsView(MessageView):
             if payer.id == self.caller:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "the payer's DFSP is the sender itself")
             forwarding.check_named({"payer.fspId": body.payer.fsp_id}, payer.name)
-            forwarding.check_payment(payer=payer, payee=payee)
+            forwarding.check_payment(payer=payer, payee=payee, currencies=(body.amount.currency,))
             forwarding.check_account(payer, body.amount.currency)
             self.check_room_at(payer.name)
             services.ask(

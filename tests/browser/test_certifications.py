@@ -5,6 +5,7 @@ import json
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.db.models import Q
 from django.utils import timezone
 
 from hub.participants.models import Participant
@@ -72,3 +73,13 @@ def test_the_pages_fit_and_are_accessible(open_window: Open, operator: User, siz
         "certify": f"/portal/participants/{BANK}/certify/",
     }
     assert faults_of(open_window, operator, pages, size) == []
+
+
+def test_what_a_person_has_closed_stays_closed_when_the_page_is_reloaded(open_window: Open, operator: User) -> None:
+    run = begun()
+    window = open_window(operator)
+    window.go(f"/portal/certifications/{run.pk}/")
+    window.page.click("#summary-payee-transfer")
+    runs.interrupt(Q(pk=run.pk))
+    window.page.wait_for_selector(".state:has-text('Interrupted')")  # the poll has replaced the cases
+    assert not window.page.evaluate("document.getElementById('messages-payee-transfer').open")

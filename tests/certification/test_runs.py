@@ -56,9 +56,9 @@ def test_a_run_with_an_unjudged_case_fails(green: Participant) -> None:
     assert judged(green, payee_bulk=(Verdict.LEFT_OUT, [fault("left_out")])).state == "PASSED"
 
 
-def test_a_dfsp_that_is_not_live_is_not_certified(green: Participant) -> None:
-    green.onboarding_since = timezone.now()
-    with pytest.raises(runs.NotStarted, match="not live"):
+def test_a_dfsp_that_is_leaving_is_not_certified(green: Participant) -> None:
+    green.leaving_since = timezone.now()
+    with pytest.raises(runs.NotStarted, match="is leaving"):
         runs.ask(green, OPTIONS, asked_by="asha")
 
 

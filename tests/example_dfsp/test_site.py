@@ -479,3 +479,22 @@ def test_the_pages_speak_the_chosen_language(language: str, word: str, tmp_path:
         assert not answered["Location"].startswith("//")
 
     tell(tmp_path, story)
+
+
+def test_the_customer_of_a_certification_pays_and_asks_by_hand(tmp_path: Path) -> None:
+    """Its account is in XTS, for which the bank has no fees."""
+
+    async def story(found: People) -> None:
+        tester = "255712009001"
+        for path in ("/wallet", "/send", "/request", "/code", "/history"):
+            assert (await found.ask(tester, "GET", path))[0] == 200, path
+        form = {"number": "999000000001", "amount": "7.5", "reference": "a" * 32}
+        status, _, headers = await found.ask(tester, "POST", "/send", form)
+        assert (status, headers["Location"]) == (303, f"/payments/{'a' * 32}")
+        paid = found.bank.instructions.get("a" * 32)
+        assert paid is not None
+        assert (paid.currency, paid.bank_fee) == ("XTS", 0)
+        form |= {"number": "999000000009", "reference": "b" * 32}
+        assert (await found.ask(tester, "POST", "/request", form))[0] == 303
+
+    tell(tmp_path, story)

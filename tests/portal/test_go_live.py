@@ -2,7 +2,9 @@
 
 import pytest
 from django.conf import LazySettings
+from django.db.models import Q
 from django.test import Client
+from django.utils import timezone
 
 from directory import trial_lookups
 from directory.aliases import Alias
@@ -12,6 +14,9 @@ from hub.outbox.client import Answer
 from hub.participants.models import Participant
 from ledger.commands_and_outcomes import Committed, Refused
 from portal import go_live_checks
+from portal.certification import report, runs
+from portal.certification.models import Certification
+from portal.certification.options import Options
 from portal.permissions import Role
 from tests import proofs
 from tests.api.caller import admin, dfsp
@@ -148,6 +153,70 @@ def test_what_changes_before_the_approval_is_checked_again(
     assert latest().state == "PENDING"
     assert new_bank().onboarding_since is not None
     assert go_live.kind == "go_live"
+
+
+@pytest.fixture
+def otherwise_ready(world: World, two: tuple[Client, Client], accepted: list[str]) -> tuple[Client, Client]:
+    world.funds_in("newbank", 1000)
+    two[0].post(f"{PAGE}lookup/", {"type": "MSISDN", "identifier": NUMBER})
+    answer()
+    assert stops() == set()
+    return two
+
+
+def certify(*left_out: str, **verdicts: str) -> Certification:
+    made = runs.ask(new_bank(), Options(payee=NUMBER, left_out=left_out), asked_by="asha")
+    runs.take(made)
+    made.cases.update(verdict="PASSED", ended_at=timezone.now())
+    for name, verdict in ({each.replace("-", "_"): "LEFT_OUT" for each in left_out} | verdicts).items():
+        made.cases.filter(name=name.replace("_", "-")).update(verdict=verdict)
+    report.finish(made)
+    return made
+
+
+def test_a_scheme_can_require_the_certification(
+    otherwise_ready: tuple[Client, Client], settings: LazySettings
+) -> None:
+    operator, checker = otherwise_ready
+    assert "not required" in text_of(operator, PAGE)
+    settings.CERTIFICATION_REQUIRED = True
+    assert stops() == {"certification"}
+    assert f'href="{NEW}certify/"' in text_of(operator, PAGE)
+
+    def refused() -> str:
+        asked = operator.post(f"{PAGE}request/", {"reason": "ready"})
+        assert asked.status_code == 400
+        return asked.content.decode()
+
+    assert "newbank cannot go live yet. Certification: Certify the participant." in refused()
+    certify(payee_quote="FAILED")
+    assert "The last certification failed on" in refused()
+    certify("payee-bulk", "payee-duplicate")
+    assert "left out cases that are not optional: payee-duplicate." in refused()
+    passed = certify("payee-bulk")
+    assert stops() == set()
+    assert f'href="/portal/certifications/{passed.pk}/"' in text_of(operator, PAGE)
+    assert operator.post(f"{PAGE}request/", {"reason": "ready"}).status_code == 302
+
+    certify(payee_quote="FAILED")  # between the request and its approval
+    assert "The last certification failed on" in text_of(checker, f"/portal/approvals/{latest().pk}/")
+    assert "The last certification failed on" in approve(checker)
+    assert new_bank().onboarding_since is not None
+    certify()
+    assert "has taken effect" in approve(checker)
+    assert new_bank().may_send
+
+
+def test_a_certification_that_has_not_ended_is_not_sufficient(
+    otherwise_ready: tuple[Client, Client], settings: LazySettings
+) -> None:
+    settings.CERTIFICATION_REQUIRED = True
+    made = runs.ask(new_bank(), Options(payee=NUMBER), asked_by="asha")
+    assert stops() == {"certification"}
+    runs.take(made)
+    assert stops() == {"certification"}
+    runs.interrupt(Q(pk=made.pk))
+    assert stops() == {"certification"}
 
 
 def test_another_module_joins_its_own_check(

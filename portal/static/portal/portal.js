@@ -26,6 +26,19 @@
     if (document.hidden && event.detail.elt.hasAttribute("data-polls")) event.preventDefault();
   });
 
+  // What a person has opened or closed stays so when a poll replaces it.
+  let shown = [];
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    shown = [...event.detail.target.querySelectorAll("details[id]")].map((each) => [each.id, each.open]);
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const [id, isOpen] of shown) {
+      const found = document.getElementById(id);
+      if (found) found.open = isOpen;
+    }
+    shown = [];
+  });
+
   const stale = document.getElementById("stale");
   document.addEventListener("htmx:sendError", () => stale?.removeAttribute("hidden"));
   document.addEventListener("htmx:responseError", () => stale?.removeAttribute("hidden"));
