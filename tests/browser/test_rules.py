@@ -32,7 +32,7 @@ from tests.portal.test_rules_pages import TEN
 from tests.rules.documents import FixedCounters
 from tests.rules.limits import facts_of_quotes
 from tests.rules.two_people import decide
-from tests.world import World, prepare, run
+from tests.world import prepare, run
 
 ADA, BEN = key_of("MSISDN", "255712001001"), key_of("MSISDN", "255712001002")
 RULES = [
@@ -219,7 +219,7 @@ def fill_in(page: Any, said: dict[str, Any]) -> None:
 def test_a_person_makes_tests_and_activates_the_ten_commonest_rules(open_window: Open, transactional_db: None) -> None:
     """As docs/rules.md says, from the first rule to the verdicts of the active version."""
     cache.clear()
-    world = World()
+    world = scheme.begin(payments=6)
     for name in ("green", "blue"):
         world.onboard(name, ndc=1000, cover=5000)
     lists.create(name="excluded", kind="EXCLUSION", title="Excluded by the council", actor="asha")
