@@ -249,6 +249,7 @@ def test_a_person_makes_tests_and_activates_the_ten_commonest_rules(open_window:
     checker.go("/portal/approvals/")
     checker.page.get_by_role("link", name="Activate a version of the rules").click()
     checker.page.get_by_text("Added rules").wait_for()
+    checker.picture("rules-approval-light")
     checker.page.get_by_role("button", name="Approve").click()
     checker.page.get_by_text("The change has taken effect").wait_for()
     active = active_rules.current_at()
