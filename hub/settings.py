@@ -449,7 +449,9 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = not PRODUCTION
-DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536  # the limit for a form without its files; Django itself reads forms
+# The limit for a form without its files: the rules as JSON are the largest text of a form. For each page,
+# `portal.visit_middleware` has a lower limit.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_065_536
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"

@@ -27,6 +27,7 @@ class Rule:
 
     get: Right | None
     post: Right | None
+    most_of_a_file: int = 0  # the largest file in bytes that the page's form may have
 
     def needed(self, method: str | None) -> Right | None:
         return self.post if method == "POST" else self.get if method in ("GET", "HEAD") else None
@@ -44,17 +45,23 @@ def page(
     get: Right | None = None,
     post: Right | None = None,
     with_password: bool = False,
+    most_of_a_file: int = 0,
 ) -> URLPattern:
     """Returns the route of a page.
 
-    With `with_password`, a user who signed in without a second factor can also open the page.
+    With `with_password`, a user who signed in without a second factor can open the page too. `most_of_a_file` is the
+    largest file in bytes that the page's form may have.
     """
-    return path(route, _guarded(view, Rule(get, post), with_password=with_password), name=name)
+    return path(route, _guarded(view, Rule(get, post, most_of_a_file), with_password=with_password), name=name)
 
 
-def form_page(route: str, view: View, *, name: str, right: Right, with_password: bool = False) -> URLPattern:
-    """Returns the route of a page with a form. A user needs the same right to read the page and to submit the form."""
-    return page(route, view, name=name, get=right, post=right, with_password=with_password)
+def form_page(
+    route: str, view: View, *, name: str, right: Right, with_password: bool = False, most_of_a_file: int = 0
+) -> URLPattern:
+    """Returns the route of a page with a form. Reading the page and submitting the form need the same right."""
+    return page(
+        route, view, name=name, get=right, post=right, with_password=with_password, most_of_a_file=most_of_a_file
+    )
 
 
 def _guarded(view: View, rule: Rule, *, with_password: bool) -> View:

@@ -209,6 +209,7 @@ class RuleReplay(models.Model):
     started_at = models.DateTimeField(null=True)
     told_at = models.DateTimeField(null=True)  # when the worker last told how far it is
     ended_at = models.DateTimeField(null=True)
+    stopped_by = models.CharField(max_length=320, blank=True, default="", db_default="")  # a running replay reads it
 
     class Meta:
         ordering = ["-id"]

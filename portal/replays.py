@@ -19,7 +19,9 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, connection,
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from hub.sql_execution import execute
 from ledger.rule_history import replay, replayed_rules
 from ledger.rule_history.replay_command import figures
 from portal.models import RuleReplay
@@ -33,16 +35,53 @@ _TIME_TO_END_S = 30.0  # after this time beyond the limit, the worker kills the 
 _TELLS_EVERY_S = 1.0
 _STALE = timedelta(minutes=2)
 _OPEN = (RuleReplay.State.WAITING, RuleReplay.State.RUNNING)
+MOST_OF_A_PERSON = 5
+"""The most replays of one person that wait or run."""
+_ASKING = 1_263_075_340  # the key of the lock for requests
 _KEPT = 500  # the results of the latest replays are kept
 
 
+class NotAsked(Exception):
+    """The error with the reason why a person cannot request another replay now."""
+
+
+@transaction.atomic
 def ask(
     version: RuleSetVersion, *, since: datetime | None = None, until: datetime | None = None, asked_by: str
 ) -> RuleReplay:
-    """Requests a replay. If an equal replay waits or runs already, returns that replay."""
+    """Requests a replay. If an equal replay waits or runs already, returns that replay.
+
+    Raises NotAsked if too many replays of this person wait already, because each of them can take an hour.
+    """
+    # With the lock, a request that arrives twice at once is one replay.
+    execute("SELECT pg_advisory_xact_lock(%s)", [_ASKING])
     terms = {"version": version, "since": since, "until": until}
     known = RuleReplay.objects.filter(state__in=_OPEN, **terms).first()
-    return known or RuleReplay.objects.create(**terms, asked_by=asked_by)
+    if known is not None:
+        return known
+    if RuleReplay.objects.filter(state__in=_OPEN, asked_by=asked_by).count() >= MOST_OF_A_PERSON:
+        text = _("%(count)s of your replays wait or run already. Stop one of them.")
+        raise NotAsked(text % {"count": MOST_OF_A_PERSON})
+    return RuleReplay.objects.create(**terms, asked_by=asked_by)
+
+
+@transaction.atomic
+def stop(job_id: int, *, actor: str) -> None:
+    """Stops a replay that waits or runs. Does nothing if the replay has ended.
+
+    A running replay ends within some seconds. Until then, no other replay begins.
+    """
+    job = RuleReplay.objects.select_for_update().filter(pk=job_id, state__in=_OPEN).first()
+    if job is None:
+        return
+    job.stopped_by = actor
+    if job.state == RuleReplay.State.WAITING:
+        job.state, job.ended_at, job.fault = RuleReplay.State.FAILED, Now(), _stopped(actor)
+    job.save(update_fields=["stopped_by", "state", "ended_at", "fault"])
+
+
+def _stopped(actor: str) -> str:
+    return f"stopped by {actor}"
 
 
 def of_version(version: RuleSetVersion) -> "QuerySet[RuleReplay]":
@@ -51,7 +90,7 @@ def of_version(version: RuleSetVersion) -> "QuerySet[RuleReplay]":
 
 
 class Ended(Exception):
-    """The error if the replay has reached its time limit, or if the hub has given it up."""
+    """The replay has reached its time limit, a person has stopped the replay, or the hub has given it up."""
 
 
 def start() -> bool:
@@ -98,6 +137,8 @@ def run(job_id: int) -> None:
         rules = replayed_rules.of_version(job.version_id)
         with _Progress(job) as progress:
             report = replay.run(rules, since=job.since, until=job.until, tell=progress.tell)
+    except Ended as reason:
+        _end(job.pk, RuleReplay.State.FAILED, fault=str(reason))
     except Exception as error:
         log.exception("replay_failed", replay=job.pk)
         _end(job.pk, RuleReplay.State.FAILED, fault=f"{type(error).__name__}: {error}"[:512])
@@ -148,11 +189,14 @@ class _Progress:
         self._has_ended = threading.Event()
         self._until = time.monotonic() + MOST_S
         self._is_given_up = False
+        self._stopped_by = ""
         self._thread = threading.Thread(target=self._write, name="replay-progress", daemon=True)
         self.done = self.whole = 0
 
     def tell(self, done: int, whole: int) -> None:
         """Keeps the progress. Raises Ended if the replay must not continue."""
+        if self._stopped_by:
+            raise Ended(_stopped(self._stopped_by))
         if self._is_given_up:
             raise Ended("the hub gave up the replay, because the replay reported no progress")
         if time.monotonic() >= self._until:
@@ -178,5 +222,6 @@ class _Progress:
         running = RuleReplay.objects.filter(pk=self._job.pk, state=RuleReplay.State.RUNNING)
         try:
             self._is_given_up = not running.update(done=self.done, whole=self.whole, told_at=Now())
+            self._stopped_by = running.values_list("stopped_by", flat=True).first() or ""
         except (DatabaseError, InterfaceError):
             connection.close()  # the next second tries again

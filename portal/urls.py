@@ -45,6 +45,7 @@ from portal.views import (
     unsent_notifications,
     users,
 )
+from settlement.bank_statements.parsing import MOST_OCTETS
 
 _OWN = Right.SEE_OWN_ACCOUNT
 
@@ -321,6 +322,7 @@ urlpatterns: list[URLPattern] = [
         bank_statements.take_in,
         name="take_in_statement",
         post=Right.ASK_SETTLEMENT,
+        most_of_a_file=MOST_OCTETS,
     ),
     page("settlement/statements/<int:statement_id>/", bank_statements.show, name="statement", get=Right.SEE_SETTLEMENT),
     page(
@@ -340,7 +342,13 @@ urlpatterns: list[URLPattern] = [
         get=Right.SEE_OWN_SETTLEMENT,
     ),
     page("rules/", rules.index, name="rules", get=Right.SEE_RULES),
-    form_page("rules/import/", rules.create, name="import_rules", right=Right.ASK_RULES),
+    form_page(
+        "rules/import/",
+        rules.create,
+        name="import_rules",
+        right=Right.ASK_RULES,
+        most_of_a_file=rules.MOST_BYTES,
+    ),
     page("rules/roll-back/", rules.roll_back, name="roll_back_rules", post=Right.ASK_RULES),
     form_page("rules/off/", rules.switch_off, name="switch_rules_off", right=Right.ASK_RULES),
     form_page(
@@ -361,6 +369,7 @@ urlpatterns: list[URLPattern] = [
         post=Right.ASK_RULES,
     ),
     page("rules/replays/<int:replay_id>/", rule_replays.show, name="rule_replay", get=Right.SEE_RULES),
+    page("rules/replays/<int:replay_id>/stop/", rule_replays.stop, name="stop_rule_replay", post=Right.ASK_RULES),
     page("rules/replays/<int:replay_id>/live/", rule_replays.live, name="rule_replay_live", get=Right.SEE_RULES),
     page("certifications/", certifications.index, name="certifications", get=Right.SEE_PARTICIPANTS),
     page(
@@ -421,7 +430,11 @@ urlpatterns: list[URLPattern] = [
     form_page("lists/new/", lists_and_markers.create, name="create_list", right=Right.ASK_FRAUD_CONTROL),
     page("lists/of/<slug:name>/", lists_and_markers.show, name="list", get=Right.SEE_FRAUD_CONTROL),
     form_page(
-        "lists/of/<slug:name>/import/", lists_and_markers.import_file, name="import_list", right=Right.ASK_FRAUD_CONTROL
+        "lists/of/<slug:name>/import/",
+        lists_and_markers.import_file,
+        name="import_list",
+        right=Right.ASK_FRAUD_CONTROL,
+        most_of_a_file=lists_and_markers.MOST_BYTES,
     ),
     form_page(
         "lists/of/<slug:name>/add/", lists_and_markers.add_party, name="add_to_list", right=Right.ASK_FRAUD_CONTROL

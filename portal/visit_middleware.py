@@ -18,12 +18,12 @@ from hub import page_concurrency
 from hub.api.password_attempts import address_of
 from hub.audit import coming_from
 from portal import known_browsers
+from portal.access import Rule
 from portal.visitor import visitor_of
-from settlement.bank_statements.parsing import MOST_OCTETS
 
 _SEEN = "seen_at"
 _NOTE_EVERY_S = 60
-_MOST_OF_A_FORM = 65_536
+MOST_OF_A_FORM = 65_536
 
 
 class Visit:
@@ -71,16 +71,18 @@ def _is_too_large(request: HttpRequest) -> bool:
         return False
     if not (length.isascii() and length.isdecimal() and len(length) <= 18):
         return True
-    return int(length) > _MOST_OF_A_FORM and int(length) > _most_of_a_file(request) + _MOST_OF_A_FORM
+    return int(length) > MOST_OF_A_FORM and int(length) > _most_of_a_file(request) + MOST_OF_A_FORM
 
 
 def _most_of_a_file(request: HttpRequest) -> int:
-    """Returns the maximum size of a file in bytes. Only one page accepts files, and only from signed-in users."""
+    """Returns the largest file in bytes that this visitor may send to this page. Most pages accept no file."""
     try:
-        page = resolve(request.path_info).url_name
+        rule: Rule | None = getattr(resolve(request.path_info).func, "rule", None)
     except Resolver404:
         return 0
-    return MOST_OCTETS if page == "take_in_statement" and request.user.is_authenticated else 0
+    if rule is None or rule.post is None or not rule.most_of_a_file:
+        return 0
+    return rule.most_of_a_file if visitor_of(request).may(rule.post) else 0
 
 
 def _end_if_idle(request: HttpRequest) -> None:

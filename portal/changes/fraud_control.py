@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload
+from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be
 from portal.permissions import Right
 from rules.alerts.actions import PERFORM
 from rules.lists import services
@@ -121,6 +121,7 @@ def _kind(
     title: Promise,
     describe: Callable[[Payload], list[Line]],
     discard: Callable[[Payload], None] | None = None,
+    check_still: Callable[[Payload], None] | None = None,
 ) -> Kind:
     def perform(payload: Payload, actor: str) -> None:
         try:
@@ -136,6 +137,7 @@ def _kind(
         describe,
         perform,
         discard=discard,
+        check_still=check_still,
         is_tried_out=False,
     )
 
@@ -144,13 +146,30 @@ def _discard_file(payload: Payload) -> None:
     services.discard(payload["file"], sha256=payload["sha256"])
 
 
+def _check_match_still(payload: Payload) -> None:
+    must_still_be(NameMatch.objects.filter(pk=payload["match"], cleared_at=None).exists(), True)
+
+
+def _check_marker_still(payload: Payload) -> None:
+    must_still_be(Marker.objects.filter(pk=payload["marker"], lifted_at=None).exists(), True)
+
+
+def _check_appeal_still(payload: Payload) -> None:
+    must_still_be(markers.open_appeals().filter(pk=payload["appeal"]).exists(), True)
+
+
 KINDS = [
     _kind("activate_list", gettext_lazy("Replace a list by a file"), _describe_file, _discard_file),
     _kind("block_party", gettext_lazy("Add a party to a list"), _describe_party_on_list),
     _kind("unblock_party", gettext_lazy("Remove a party from a list"), _describe_party_on_list),
-    _kind("clear_name_match", gettext_lazy("Clear a match of names"), _describe_match),
+    _kind("clear_name_match", gettext_lazy("Clear a match of names"), _describe_match, check_still=_check_match_still),
     _kind("kill_switch", gettext_lazy("Switch a kill switch"), _describe_switch),
     _kind("file_marker", gettext_lazy("File a fraud marker"), _describe_new_marker),
-    _kind("lift_marker", gettext_lazy("Lift a fraud marker"), _describe_marker),
-    _kind("reject_appeal", gettext_lazy("Reject an appeal against a fraud marker"), _describe_appeal),
+    _kind("lift_marker", gettext_lazy("Lift a fraud marker"), _describe_marker, check_still=_check_marker_still),
+    _kind(
+        "reject_appeal",
+        gettext_lazy("Reject an appeal against a fraud marker"),
+        _describe_appeal,
+        check_still=_check_appeal_still,
+    ),
 ]

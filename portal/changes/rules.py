@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -9,7 +10,9 @@ from ledger.held_transfers import actions
 from ledger.held_transfers import queries as held_transfers
 from portal.changes.change_kind import Kind, Line, Payload, must_still_be
 from portal.permissions import Right
+from portal.rules import versions
 from rules.rulesets import queries, services
+from rules.rulesets.models import RuleSetVersion
 
 
 def _named(number: int | None) -> str:
@@ -20,19 +23,47 @@ def _named(number: int | None) -> str:
 
 
 def _describe_activation(payload: Payload) -> list[Line]:
+    version = queries.version(payload["version"]) if payload["version"] is not None else None
+    before = queries.version(payload["before"]) if payload["before"] is not None else None
     return [
         Line(_("Rules before"), _named(payload["before"])),
         Line(_("Rules after"), _named(payload["version"])),
+        *(effects_of(version, before) if version is not None else []),
         Line("SHA-256", payload["digest"] or "–"),
         Line(_("From"), payload["from"] or _("the approval")),
         Line(_("Until"), payload["until"] or _("the next activation")),
     ]
 
 
-def _activate(payload: Payload, actor: str) -> None:
+def effects_of(version: RuleSetVersion, before: RuleSetVersion | None) -> list[Line]:
+    """Returns the changes that an activation makes. The requester and the approver read these changes."""
+    lines = []
+    holds = [rule["id"] for rule in version.content["rules"] if rule["then"]["action"] == "hold"]
+    if holds:
+        text = _("%(rules)s. An item of a bulk is never held: the hub refuses it with 3140.")
+        lines.append(Line(_("Rules that hold payments"), text % {"rules": ", ".join(holds)}))
+    limits = queries.limits_that_refunds_pass(version)
+    if limits:
+        text = _(
+            "%(rules)s. These limits do not count refunds, and no live rule refuses refunds without an original. Add a"
+            " rule by the form Refunds."
+        )
+        lines.append(Line(_("Limits that refunds pass"), text % {"rules": ", ".join(limits)}))
+    found = versions.difference(before.content if before is not None else {"rules": []}, version.content)
+    named = ((_("Added rules"), found.added), (_("Removed rules"), found.removed), (_("Changed rules"), found.changed))
+    return lines + [Line(title, ", ".join(ids)) for title, ids in named if ids]
+
+
+def _check_activation_still(payload: Payload) -> None:
     before = queries.active()
     must_still_be(before.version_id if before else None, payload["before"])
     must_still_be(services.digest_of(payload["version"]), payload["digest"])
+    begins = _moment(payload["from"])
+    must_still_be(begins is not None and begins < timezone.now(), False)
+
+
+def _activate(payload: Payload, actor: str) -> None:
+    _check_activation_still(payload)
     services.activate(
         payload["version"],
         valid_from=_moment(payload["from"]),
@@ -48,6 +79,10 @@ def _moment(text: str | None) -> datetime | None:
 
 def _describe_cancelling(payload: Payload) -> list[Line]:
     return [Line(_("Rules"), _named(payload["version"])), Line(_("From"), payload["from"])]
+
+
+def _check_planned_still(payload: Payload) -> None:
+    must_still_be(queries.planned().filter(pk=payload["activation"]).exists(), True)
 
 
 def _cancel(payload: Payload, actor: str) -> None:
@@ -85,6 +120,11 @@ def _describe_held(payload: Payload) -> list[Line]:
     ]
 
 
+def _check_held_still(payload: Payload) -> None:
+    held = held_transfers.held().filter(pk=payload["transfer"], refusal_code__isnull=True)
+    must_still_be(held.exists(), True)
+
+
 _RIGHTS = (Right.ASK_RULES, Right.CHECK_RULES)
 _DESK = (Right.ASK_FRAUD_CONTROL, Right.CHECK_FRAUD_CONTROL)
 KINDS = [
@@ -94,6 +134,7 @@ KINDS = [
         *_RIGHTS,
         _describe_activation,
         _activate,
+        check_still=_check_activation_still,
         is_tried_out=False,
     ),
     Kind(
@@ -102,6 +143,7 @@ KINDS = [
         *_RIGHTS,
         _describe_cancelling,
         _cancel,
+        check_still=_check_planned_still,
         is_tried_out=False,
     ),
     Kind(
@@ -118,6 +160,7 @@ KINDS = [
         *_DESK,
         _describe_held,
         actions.release,
+        check_still=_check_held_still,
         is_tried_out=False,
     ),
     Kind(
@@ -126,6 +169,7 @@ KINDS = [
         *_DESK,
         _describe_held,
         actions.refuse,
+        check_still=_check_held_still,
         is_tried_out=False,
     ),
 ]

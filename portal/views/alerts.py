@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from hub.audit import record
 from hub.audit.models import Approval
+from hub.participants.models import Participant
 from ledger.held_transfers import queries as held_transfers
 from ledger.held_transfers.models import HeldTransfer
 from portal import changes, pagination, people
@@ -40,6 +41,15 @@ OUTCOMES = [
 ]
 
 
+NO_DFSP = "."
+"""The value of the search for alerts that no DFSP caused. No DFSP can have this name."""
+
+
+def _causes() -> list[tuple[str, Any]]:
+    names = Participant.objects.filter(is_hub=False).order_by("name").values_list("name", flat=True)
+    return [("", "–"), *((name, name) for name in names), (NO_DFSP, gettext_lazy("no DFSP"))]
+
+
 class AlertSearch(PartySearch):
     state = forms.ChoiceField(
         label=gettext_lazy("State"),
@@ -51,12 +61,15 @@ class AlertSearch(PartySearch):
         required=False,
         choices=[("", "–"), ("me", gettext_lazy("me")), ("nobody", gettext_lazy("nobody"))],
     )
-    field_order = ("state", "assigned", "type", "identifier")
+    caused_by = forms.ChoiceField(label=gettext_lazy("Caused by DFSP"), required=False, choices=_causes)
+    field_order = ("state", "assigned", "caused_by", "type", "identifier")
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Shows the queue, with the latest alert first. If the visitor searches by identifier, the page finds the party's
-    alerts in every state."""
+    """Shows the queue, with the latest alert first. A search by identifier finds the party's alerts in every state.
+
+    One DFSP can cause any number of alerts. So the page also shows how many open alerts each DFSP caused.
+    """
     visitor, search = visitor_of(request), AlertSearch(request.GET)
     said = search.said
     found = queries.queue(state=said.get("state") or Alert.State.OPEN)
@@ -69,8 +82,14 @@ def index(request: HttpRequest) -> HttpResponse:
         found = found.filter(assigned_to=visitor.user)
     elif said.get("assigned") == "nobody":
         found = found.filter(assigned_to=None)
-    page = pagination.by_id(request, found)
-    return render(request, "portal/alerts.html", {"search": search, "page": page})
+    if said.get("caused_by"):
+        found = found.filter(caused_by="" if said["caused_by"] == NO_DFSP else said["caused_by"])
+    context = {
+        "search": search,
+        "page": pagination.by_id(request, found),
+        "open_by_dfsp": [(each, each.dfsp or NO_DFSP) for each in queries.open_by_dfsp()],
+    }
+    return render(request, "portal/alerts.html", context)
 
 
 def _of_party(search: AlertSearch) -> Any:

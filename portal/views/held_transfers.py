@@ -12,17 +12,29 @@ from ledger.held_transfers.models import HeldTransfer
 from portal import pagination
 from portal.changes import Line
 from portal.rules import held
+from portal.search_forms import ParticipantField, Search
 from portal.views.request_change import AskForm, asking
 from rules.language.refusal_codes import is_scheme_code
 
 _MOST = 200
 
 
+class HeldSearch(Search):
+    payer = ParticipantField(label=gettext_lazy("Payer DFSP"))
+    payee = ParticipantField(label=gettext_lazy("Payee DFSP"))
+
+
 def index(request: HttpRequest) -> HttpResponse:
-    """Shows the held transfers, sorted by the time of their release, and the holds that ended most recently."""
-    related = ("transfer__payer", "transfer__payee")
-    waiting = list(queries.held().select_related(*related)[: _MOST + 1])
+    """Shows the held transfers, sorted by the time of their release, and the holds that ended most recently.
+
+    The page shows only the transfers that the hub will send next. So with a search, many held transfers of one DFSP do
+    not hide those of others.
+    """
+    related, search = ("transfer__payer", "transfer__payee"), HeldSearch(request.GET)
+    found = search.filtered(queries.held().select_related(*related), payer="transfer__payer", payee="transfer__payee")
+    waiting = list(found[: _MOST + 1])
     context = {
+        "search": search,
         "waiting": held.with_rules(waiting[:_MOST]),
         "has_more": len(waiting) > _MOST,
         "ended": pagination.latest(queries.ended().select_related(*related), 50),

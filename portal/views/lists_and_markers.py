@@ -26,7 +26,7 @@ from rules.alerts.actions import subject_of
 from rules.lists import kill_switches as switches
 from rules.lists import name_matches, party_files, queries, services
 from rules.lists.models import Entry, KillSwitch, NameMatch, PartyList
-from rules.lists.party_files import COLUMNS, BadFile, LineFault
+from rules.lists.party_files import COLUMNS, MOST_BYTES, BadFile, LineFault
 from rules.markers import queries as filed
 from rules.markers.models import Appeal, Marker
 from rules.not_changed import NotChanged
@@ -137,7 +137,7 @@ class ListFile(AskForm):
     def clean_file(self) -> Any:
         """Reads the whole file. If the file has a bad line, the hub refuses the file and stores nothing."""
         file = self.cleaned_data["file"]
-        if file.size > party_files.MOST_BYTES:
+        if file.size > MOST_BYTES:
             raise forms.ValidationError(_("The file is too large."))
         self.raw = file.read()
         try:

@@ -47,8 +47,12 @@ def of_version(request: HttpRequest, number: int) -> HttpResponse:
     form = Days(request.POST or None)
     if request.method == "POST" and form.is_valid():
         said = form.cleaned_data
-        job = replays.ask(version, since=said["since"], until=said["until"], asked_by=visitor_of(request).name)
-        return redirect("rule_replay", job.pk)
+        try:
+            job = replays.ask(version, since=said["since"], until=said["until"], asked_by=visitor_of(request).name)
+        except replays.NotAsked as reason:
+            form.add_error(None, str(reason))
+        else:
+            return redirect("rule_replay", job.pk)
     page = pagination.by_id(request, replays.of_version(version))
     context = {"version": version, "form": form, "page": page}
     return render(request, "portal/rule_replays.html", context, status=400 if form.errors else 200)
@@ -56,6 +60,15 @@ def of_version(request: HttpRequest, number: int) -> HttpResponse:
 
 def show(request: HttpRequest, replay_id: int) -> HttpResponse:
     return render(request, "portal/rule_replay.html", _context(replay_id))
+
+
+def stop(request: HttpRequest, replay_id: int) -> HttpResponse:
+    """Stops a replay that waits or runs."""
+    job = RuleReplay.objects.filter(pk=min(replay_id, _LARGEST_NUMBER)).first()
+    if job is None:
+        raise Http404
+    replays.stop(job.pk, actor=visitor_of(request).name)
+    return redirect("rule_replay", job.pk)
 
 
 def live(request: HttpRequest, replay_id: int) -> HttpResponse:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from hub.participants.models import Participant
 from portal import changes, pagination
 from portal.changes import Line
+from portal.changes.rules import effects_of
 from portal.posted_text import posted
 from portal.rules import fault_texts, sentences, versions
 from portal.rules.template_forms import NewRule
@@ -93,8 +94,7 @@ def _shown(faults: tuple[Fault, ...]) -> list[tuple[str, str]]:
 def export(request: HttpRequest, number: int) -> HttpResponse:
     """Returns the version as a JSON file. A person can import this file again."""
     version = _version(number)
-    text = json.dumps(version.content, indent=2, ensure_ascii=False)
-    answer = HttpResponse(text, content_type="application/json")
+    answer = HttpResponse(_json(version.content), content_type="application/json")
     answer["Content-Disposition"] = f'attachment; filename="rules-{version.pk}.json"'
     return answer
 
@@ -124,8 +124,11 @@ class Import(forms.Form):
 
     def raw(self) -> bytes:
         file = self.cleaned_data.get("file")
-        read: bytes = file.read() if file is not None else self.cleaned_data["text"].encode("utf-8", "replace")
-        return read
+        if file is not None:
+            read: bytes = file.read()
+            return read
+        text: str = self.cleaned_data["text"].replace("\r\n", "\n")  # a browser sends two bytes for a line's end
+        return text.encode("utf-8", "replace")
 
 
 def create(request: HttpRequest) -> HttpResponse:
@@ -152,7 +155,9 @@ def create(request: HttpRequest) -> HttpResponse:
 
 
 def _json(content: Document) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    """Returns the rules as JSON. The JSON can be imported again: it has no more bytes than an import may have."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return text if len(text.encode()) <= MOST_BYTES else json.dumps(content, separators=(",", ":"), ensure_ascii=False)
 
 
 def _active_content() -> Document | None:
@@ -169,7 +174,9 @@ def _made(version: RuleSetVersion) -> str:
 def templates(request: HttpRequest, number: int) -> HttpResponse:
     """Lists the forms that add a rule to a version. The number 0 means that no version exists yet."""
     version = _version(number) if number else None
-    return render(request, "portal/rule_templates.html", {"version": version, "templates": _offered()})
+    newest = RuleSetVersion.objects.filter(pk__gt=number).order_by("-pk").first() if version else None
+    context = {"version": version, "newest": newest, "templates": _offered()}
+    return render(request, "portal/rule_templates.html", context)
 
 
 def _offered() -> list[dict[str, str]]:
@@ -278,25 +285,10 @@ def activate(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def _facts(version: RuleSetVersion) -> list[Line]:
-    """Returns the changes that an activation would make. The requester reads these changes before the request."""
-    active = _active_content()
-    facts = [Line(_("Version"), str(version))]
-    holds = [rule["id"] for rule in version.content["rules"] if rule["then"]["action"] == "hold"]
-    if holds:
-        text = _("%(rules)s. An item of a bulk is never held: the hub refuses it with 3140.")
-        facts.append(Line(_("Rules that hold payments"), text % {"rules": ", ".join(holds)}))
-    limits = queries.limits_that_refunds_pass(version)
-    if limits:
-        text = _(
-            "%(rules)s. These limits do not count refunds, and no live rule refuses refunds without an original. Add a"
-            " rule by the form Refunds."
-        )
-        facts.append(Line(_("Limits that refunds pass"), text % {"rules": ", ".join(limits)}))
-    if active is None:
-        return facts
-    found = versions.difference(active, version.content)
-    named = ((_("Added rules"), found.added), (_("Removed rules"), found.removed), (_("Changed rules"), found.changed))
-    return facts + [Line(title, ", ".join(ids)) for title, ids in named if ids]
+    """Returns the changes that an activation makes. The requester reads these changes."""
+    active = queries.active()
+    before = active.version if active is not None else None
+    return [Line(_("Version"), str(version)), *effects_of(version, before)]
 
 
 def switch_off(request: HttpRequest) -> HttpResponse:

@@ -26,6 +26,9 @@ class Alert(models.Model):
 
     key = models.BigIntegerField()  # the party's key, or a hash of the DFSP if no party is known
     dfsp = models.CharField(max_length=30, blank=True)  # the DFSP, if no party is known
+    # The DFSP whose message caused the first report; empty if no DFSP's message caused it. One DFSP can cause alerts
+    # about any number of parties, so the queue and the notifications have a part for each DFSP.
+    caused_by = models.CharField(max_length=30, blank=True, default="", db_default="")
     state = models.CharField(max_length=6, choices=State, default=State.OPEN)
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
@@ -38,7 +41,7 @@ class Alert(models.Model):
     notified_at = models.DateTimeField(null=True)
 
     class Meta:
-        ordering = ["-last_at", "-id"]
+        ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(fields=["key"], condition=Q(state="OPEN"), name="a_party_has_one_open_alert"),
             models.CheckConstraint(
@@ -48,12 +51,15 @@ class Alert(models.Model):
             ),
         ]
         indexes = [
-            # the queue
-            models.Index(fields=["last_at", "id"], condition=Q(state="OPEN"), name="alerts_open"),
+            # the queue, and the part of one DFSP
+            models.Index(fields=["id"], condition=Q(state="OPEN"), name="alerts_open_by_id"),
+            models.Index(fields=["state", "caused_by", "id"], name="alerts_by_dfsp"),
             # one party's earlier alerts
             models.Index(fields=["key"], name="alerts_by_party"),
             # alerts that wait for a notification, and the time of the last notification
-            models.Index(fields=["id"], condition=Q(notified_at__isnull=True), name="alerts_not_notified"),
+            models.Index(
+                fields=["caused_by", "id"], condition=Q(notified_at__isnull=True), name="alerts_not_notified_by_dfsp"
+            ),
             models.Index(fields=["notified_at"], name="alerts_by_notification"),
             # closed alerts whose reports are deleted after their retention period
             models.Index(fields=["closed_at"], condition=Q(closed_at__isnull=False), name="alerts_by_closing"),
@@ -80,6 +86,7 @@ class SightingRow(models.Model):
     alert = models.ForeignKey(Alert, on_delete=models.PROTECT, related_name="sightings", null=True)
     key = models.BigIntegerField()
     dfsp = models.CharField(max_length=30, blank=True)
+    caused_by = models.CharField(max_length=30, blank=True, default="", db_default="")  # as in the alert
     at = models.DateTimeField(db_default=Now())
     kind = models.CharField(max_length=16)
     rule = models.CharField(max_length=64, blank=True)

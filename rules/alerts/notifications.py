@@ -12,15 +12,21 @@ from rules.alerts.models import Alert
 
 KIND = "fraud_alerts"
 EVERY_S = 60
-_MOST_AT_ONCE = 500
+_MOST_OF_A_DFSP = 500
 _MOST_SHOWN = 20
 
 # Because of the lock, only one of several simultaneous runs notifies. A DFSP can cause any number of alerts, but only
-# one notification per minute.
+# one notification per minute. Each DFSP has its own part of a notification, so that the alerts of other DFSPs do not
+# wait behind many alerts of one DFSP. The rows are sorted so that each DFSP's oldest alerts come first.
 _NEW = """
-    SELECT id FROM rules_alerts_alert WHERE notified_at IS NULL AND NOT EXISTS (
+    SELECT a.id FROM (SELECT name FROM participants_participant UNION SELECT '') AS d (name)
+    CROSS JOIN LATERAL (
+        SELECT id, row_number() OVER (ORDER BY id) AS place FROM rules_alerts_alert
+        WHERE notified_at IS NULL AND caused_by = d.name ORDER BY id LIMIT %s) AS n
+    JOIN rules_alerts_alert a ON a.id = n.id
+    WHERE a.notified_at IS NULL AND NOT EXISTS (
         SELECT FROM rules_alerts_alert WHERE notified_at > clock_timestamp() - make_interval(secs => %s))
-    ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+    ORDER BY n.place, a.id FOR NO KEY UPDATE OF a SKIP LOCKED
 """
 
 
@@ -35,11 +41,12 @@ def notify_new() -> int:
 
     Returns the number of alerts.
     """
-    new = [alert_id for (alert_id,) in execute(_NEW, [EVERY_S, _MOST_AT_ONCE])]
+    new = [alert_id for (alert_id,) in execute(_NEW, [_MOST_OF_A_DFSP, EVERY_S])]
     if not new:
         return 0
     Alert.objects.filter(pk__in=new).update(notified_at=Now())
-    shown = [_shown(alert) for alert in Alert.objects.filter(pk__in=new[:_MOST_SHOWN]).prefetch_related("sightings")]
+    chosen = Alert.objects.filter(pk__in=new[:_MOST_SHOWN]).prefetch_related("sightings")
+    shown = [_shown(alert) for alert in chosen.order_by("pk")]
     count = len(new)
     noun = "new alert" if count == 1 else "new alerts"
     text = "\n".join(

@@ -1,8 +1,14 @@
 """Reads alerts, for the portal."""
 
+from dataclasses import dataclass
+
 from django.db.models import QuerySet
 
+from hub.sql_execution import execute
 from rules.alerts.models import Alert
+
+MOST_COUNTED = 100
+"""The queue counts at most so many open alerts of each DFSP."""
 
 
 def queue(*, state: str = Alert.State.OPEN, assigned_to: int | None = None) -> "QuerySet[Alert]":
@@ -10,8 +16,33 @@ def queue(*, state: str = Alert.State.OPEN, assigned_to: int | None = None) -> "
 
     With a person, returns only the alerts that are assigned to this person.
     """
-    found = Alert.objects.filter(state=state).select_related("assigned_to").order_by("-last_at", "-id")
+    found = Alert.objects.filter(state=state).select_related("assigned_to").order_by("-id")
     return found if assigned_to is None else found.filter(assigned_to=assigned_to)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOfDfsp:
+    """The number of open alerts that one DFSP caused. With `has_more`, the DFSP caused more than this number."""
+
+    dfsp: str
+    count: int
+    has_more: bool
+
+
+# The statement reads at most 101 entries of the index for each DFSP, however many alerts a DFSP caused.
+_OPEN_BY_DFSP = """
+    SELECT d.name, n.count FROM (SELECT name FROM participants_participant UNION SELECT '') AS d (name)
+    CROSS JOIN LATERAL (SELECT count(*) FROM (
+        SELECT FROM rules_alerts_alert WHERE state = 'OPEN' AND caused_by = d.name LIMIT %s) AS a) AS n
+    WHERE n.count > 0 ORDER BY n.count DESC, d.name
+"""
+
+
+def open_by_dfsp() -> list[OpenOfDfsp]:
+    """Returns the DFSPs that caused open alerts, the DFSP with the most open alerts first. The name of a DFSP is empty
+    for alerts that no DFSP caused."""
+    rows = execute(_OPEN_BY_DFSP, [MOST_COUNTED + 1]).fetchall()
+    return [OpenOfDfsp(name, min(count, MOST_COUNTED), count > MOST_COUNTED) for name, count in rows]
 
 
 def one(alert_id: int) -> Alert | None:

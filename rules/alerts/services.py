@@ -48,6 +48,8 @@ class Sighting:
     amount: int | None = None
     currency: str = ""
     details: Mapping[str, Any] | None = None
+    caused_by: str = ""
+    """The DFSP whose message caused the report. By default, this is the payer DFSP."""
 
     @property
     def key(self) -> int:
@@ -56,9 +58,10 @@ class Sighting:
 
 _INSERT = """
     INSERT INTO rules_alerts_sightingrow
-        (key, dfsp, kind, rule, rules_version, gate, subject, payer_dfsp, payee_dfsp, amount, currency, details, at)
-    SELECT n.*, clock_timestamp() FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[],
-        %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::jsonb[]) AS n
+        (key, dfsp, caused_by, kind, rule, rules_version, gate, subject, payer_dfsp, payee_dfsp, amount, currency,
+         details, at)
+    SELECT n.*, clock_timestamp() FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[],
+        %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::jsonb[]) AS n
 """
 
 
@@ -69,6 +72,7 @@ def raise_alerts(sightings: Iterable[Sighting]) -> None:
         (
             each.key,
             each.dfsp if each.party is None else "",
+            each.caused_by or each.payer_dfsp,
             each.kind,
             each.rule[:64],
             each.rules_version,
@@ -101,15 +105,15 @@ _WAITING = f"""
 """  # noqa: S608 (our own words)
 _MOST_OF_A_PARTY = 2_000  # one limit for each party, so that no party's reports delay the reports of other parties
 _TAKEN = """
-    SELECT r.id, r.key, r.dfsp FROM unnest(%s::bigint[]) AS k (key) CROSS JOIN LATERAL (
-        SELECT id, key, dfsp FROM rules_alerts_sightingrow WHERE alert_id IS NULL AND key = k.key
+    SELECT r.id, r.key, r.dfsp, r.caused_by FROM unnest(%s::bigint[]) AS k (key) CROSS JOIN LATERAL (
+        SELECT id, key, dfsp, caused_by FROM rules_alerts_sightingrow WHERE alert_id IS NULL AND key = k.key
         ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) r
 """
 _MERGE = """
     INSERT INTO rules_alerts_alert AS a
-        (key, dfsp, state, first_at, last_at, count, kept, outcome, closed_by)
-    SELECT key, dfsp, 'OPEN', clock_timestamp(), clock_timestamp(), count, 0, '', ''
-    FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) AS n (key, dfsp, count) ORDER BY key
+        (key, dfsp, caused_by, state, first_at, last_at, count, kept, outcome, closed_by)
+    SELECT key, dfsp, caused_by, 'OPEN', clock_timestamp(), clock_timestamp(), count, 0, '', ''
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[]) AS n (key, dfsp, caused_by, count) ORDER BY key
     ON CONFLICT (key) WHERE state = 'OPEN' DO UPDATE SET count = a.count + EXCLUDED.count, last_at = EXCLUDED.last_at
     RETURNING key, id, kept
 """
@@ -135,13 +139,15 @@ def merge(keys: Collection[str]) -> int:
     taken = execute(_TAKEN, [[int(key) for key in keys], _MOST_OF_A_PARTY]).fetchall()
     if not taken:
         return 0
-    counts, dfsps = Counter(key for _id, key, _dfsp in taken), {key: dfsp for _id, key, dfsp in taken}
-    merged = execute(_MERGE, [list(counts), [dfsps[key] for key in counts], list(counts.values())]).fetchall()
+    counts = Counter(key for _id, key, _dfsp, _by in taken)
+    first = {key: (dfsp, by) for _id, key, dfsp, by in reversed(taken)}
+    dfsps, causes = [first[key][0] for key in counts], [first[key][1] for key in counts]
+    merged = execute(_MERGE, [list(counts), dfsps, causes, list(counts.values())]).fetchall()
     alerts = {key: alert for key, alert, _kept in merged}
     room = defaultdict(int, {key: MOST_KEPT - kept for key, _alert, kept in merged})
     kept: list[tuple[int, int]] = []
     dropped: list[tuple[int, int]] = []
-    for row_id, key, _dfsp in taken:
+    for row_id, key, _dfsp, _by in taken:
         room[key] -= 1
         (kept if room[key] >= 0 else dropped).append((row_id, alerts[key]))
     execute(_KEEP, [[row_id for row_id, _alert in kept], [alert for _row_id, alert in kept]])

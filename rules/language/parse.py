@@ -4,6 +4,7 @@ This module checks the form of the rules: members, types, names, units (`rules.l
 `rules.language.checks` finds the faults of well-formed rules.
 """
 
+import codecs
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -70,7 +71,7 @@ def parse_text(raw: bytes) -> RuleSet:
     if len(raw) > MOST_BYTES:
         raise RuleSetRefused([Fault("", "too_large", {"most": MOST_BYTES})])
     try:
-        document = strictjson.loads(raw)
+        document = strictjson.loads(raw.removeprefix(codecs.BOM_UTF8))  # editors on Windows write this mark
     except FspiopError as error:
         raise RuleSetRefused([Fault("", "not_json", {"reason": error.detail})]) from None
     return parse(document)

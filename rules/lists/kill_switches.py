@@ -91,14 +91,15 @@ def switch_on(
     Raises NotChanged if the kill switch is already on.
     """
     key = key_of(kind, party=party, payer_dfsp=payer_dfsp, payee_dfsp=payee_dfsp)
-    if KillSwitch.objects.filter(key=key, off_at=None).exists():
-        raise NotChanged(_("This kill switch is already on."))
     record(
         "kill_switch_on",
         subject=subject_of(key),
         actor=actor,
         after={"kind": kind, "payer_dfsp": payer_dfsp, "payee_dfsp": payee_dfsp, "reason": reason},
     )
+    # Two approvals at once wait for each other at the entry of the audit trail, so this check comes after the entry.
+    if KillSwitch.objects.filter(key=key, off_at=None).exists():
+        raise NotChanged(_("This kill switch is already on."))
     return KillSwitch.objects.create(
         kind=kind,
         key=key,

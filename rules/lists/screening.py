@@ -241,6 +241,7 @@ def _match(found: Sequence[tuple[int, Similar]], parties: Mapping[int, int]) -> 
                 kind=alerts.NAME_MATCH,
                 subject=f"name match {match}",
                 payee_dfsp=dfsp,
+                caused_by=dfsp,
                 details={"list": name, "entry": entry, "score": score},
             )
             for party, dfsp, name, entry, match, score in execute(_FOUND, [*map(list, zip(*new, strict=True))])

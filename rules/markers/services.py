@@ -129,7 +129,15 @@ def _count(marker: Marker) -> Marker:
     filer = marker.filed_by.name if marker.filed_by is not None else ""
     details = {"kind": marker.kind, "filed by": filer or settings.HUB_NAME}
     alerts.raise_alerts(
-        [Sighting(kind=alerts.MARKER, party=marker.key, subject=subject_of(marker.pk), details=details)]
+        [
+            Sighting(
+                kind=alerts.MARKER,
+                party=marker.key,
+                subject=subject_of(marker.pk),
+                details=details,
+                caused_by=filer,
+            )
+        ]
     )
     marker.change = changes.count(changes.MARKERS)
     execute(_NUMBER, [marker.change, marker.pk])
@@ -175,6 +183,7 @@ def appeal(marker: int, *, key: int, participant_id: int, dfsp: str, reason: str
                 party=found.key,
                 subject=subject_of(found.pk),
                 details={"appeal": made.pk, "filed by": dfsp, "serves the party": queries.serves([made])[made.pk]},
+                caused_by=dfsp,
             )
         ]
     )

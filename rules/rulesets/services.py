@@ -48,13 +48,11 @@ def create(document: Any, *, actor: str) -> RuleSetVersion:
     """
     rule_set = check(document)
     digest = hashlib.sha256(strictjson.canonical(document)).digest()
-    known = RuleSetVersion.objects.filter(digest=digest).first()
-    if known is not None:
-        return known
-    version = RuleSetVersion.objects.create(
-        language=rule_set.language, name=rule_set.name, content=document, digest=digest, author=actor
-    )
-    record("rules_created", subject=_subject(version.pk), actor=actor, after={"name": version.name})
+    # A person can press a button twice, so equal rules can arrive at the same time.
+    values = {"language": rule_set.language, "name": rule_set.name, "content": document, "author": actor}
+    version, is_new = RuleSetVersion.objects.get_or_create(digest=digest, defaults=values)
+    if is_new:
+        record("rules_created", subject=_subject(version.pk), actor=actor, after={"name": version.name})
     return version
 
 

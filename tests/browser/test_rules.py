@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,16 +17,19 @@ from rules.alerts import services as alerts
 from rules.alerts import tasks
 from rules.alerts.models import Alert
 from rules.alerts.services import Sighting
-from rules.language.templates import make_rules
+from rules.decide import judge, verdict_of
+from rules.language.templates import TEMPLATES, make_rules
 from rules.lists import services as lists
 from rules.lists.party_files import Line
 from rules.markers import services as markers
 from rules.party_keys import key_of
-from rules.rulesets import queries, services
+from rules.rulesets import active_rules, queries, services
 from tests.browser import scheme
 from tests.browser.conftest import Open
 from tests.browser.looks import SIZES, faults_of
 from tests.portal.people import person
+from tests.portal.test_rules_pages import TEN
+from tests.rules.documents import FixedCounters
 from tests.rules.limits import facts_of_quotes
 from tests.rules.two_people import decide
 from tests.world import prepare, run
@@ -197,6 +201,65 @@ def test_one_person_makes_a_rule_by_a_form_and_another_activates_it(open_window:
     assert active is not None
     assert active.version is not None
     assert [rule["mode"] for rule in active.version.content["rules"]] == ["live"]
+
+
+def fill_in(page: Any, said: dict[str, Any]) -> None:
+    """Fills in a form's fields as a person does, by the fields' names."""
+    for name, value in said.items():
+        field = page.locator(f'[name="{name}"]')
+        if field.first.get_attribute("type") == "checkbox":
+            for each in value:
+                page.locator(f'[name="{name}"][value="{each}"]').check()
+        elif field.first.evaluate("field => field.tagName") == "SELECT":
+            field.select_option(value)
+        else:
+            field.fill(value)
+
+
+def test_a_person_makes_tests_and_activates_the_ten_commonest_rules(open_window: Open, transactional_db: None) -> None:
+    """As docs/rules.md says, from the first rule to the verdicts of the active version."""
+    cache.clear()
+    world = scheme.begin(payments=6)
+    for name in ("green", "blue"):
+        world.onboard(name, ndc=1000, cover=5000)
+    lists.create(name="excluded", kind="EXCLUSION", title="Excluded by the council", actor="asha")
+    maker, checker = open_window(person(Role.RISK, name="asha")), open_window(person(Role.RISK, name="ben"))
+    page = maker.page
+    maker.go("/portal/rules/")
+    page.get_by_role("link", name="Create the first rule").click()
+    for number, (template, said, _payments) in enumerate(TEN):
+        if number:
+            page.get_by_role("link", name="Add a rule").click()
+        page.get_by_role("link", name=TEMPLATES[template.replace("-", "_")].title, exact=False).first.click()
+        begun = {"rules_name": "Scheme rules", "time_zone": "Africa/Dar_es_Salaam"} if not number else {}
+        fill_in(page, {**begun, "id": template, "title": f"Rule {number}", "mode": "live", **said})
+        page.get_by_role("button", name="Make a version").click()
+        page.locator(f'[id^="rule-{template}"]').first.wait_for()
+    page.get_by_role("link", name="Replay").click()
+    page.get_by_role("button", name="Begin a replay").click()
+    job = replays.take()
+    assert job is not None
+    replays.run(job.pk)
+    page.get_by_text("Each payment has the same outcome.").wait_for()
+    page.get_by_role("link", name=str(job.version)).click()
+    page.get_by_role("link", name="Request activation").click()
+    page.get_by_label("Reason").fill("agreed by the council")
+    page.get_by_role("button", name="Submit request").click()
+    page.get_by_text("You submitted this request.").wait_for()
+    checker.go("/portal/approvals/")
+    checker.page.get_by_role("link", name="Activate a version of the rules").click()
+    checker.page.get_by_text("Added rules").wait_for()
+    checker.picture("rules-approval-light")
+    checker.page.get_by_role("button", name="Approve").click()
+    checker.page.get_by_text("The change has taken effect").wait_for()
+    active = active_rules.current_at()
+    assert active is not None
+    for template, _said, payments in TEN:
+        for payment, counters, expected in payments:
+            verdict = verdict_of(judge(payment, active[0].rules.by_gate[payment.gate], FixedCounters(counters)))
+            hits = [hit.rule for hit in verdict.hits if not hit.skipped]
+            is_hit = any(rule == template or rule.startswith(f"{template}-") for rule in hits)
+            assert is_hit == (expected != "ALLOW"), (template, payment, hits)
 
 
 def test_a_person_sees_why_a_payment_is_held_and_another_releases_it(

@@ -8,6 +8,7 @@ from django.test import Client
 
 from hub.audit.models import Approval, Entry
 from ledger.models import HeldTransfer
+from portal import changes
 from portal.permissions import Role
 from rules.alerts import services as alerts
 from rules.alerts import tasks
@@ -90,6 +91,21 @@ def test_an_alert_is_assigned_noted_and_closed(rita: Client, ron: Client) -> Non
     looked_up = Entry.objects.filter(action="alias_looked_up").latest("pk")
     assert NUMBER not in str(looked_up.after)
     assert "not a valid MSISDN" in page(rita, "alerts/?type=MSISDN&identifier=x")
+
+
+def test_the_queue_has_a_part_for_each_dfsp_that_causes_alerts(rita: Client) -> None:
+    alerts.raise_alerts([sighting(7, payer_dfsp="blue"), sighting(8, payer_dfsp="")])
+    alerts.raise_alerts([sighting(number) for number in range(1000, 1060)])
+    for _ in range(2):
+        tasks.merge()
+    first = rita.get("/portal/alerts/")
+    assert {alert.caused_by for alert in first.context["page"].rows} == {"green"}, "nothing of blue on the first page"
+    text = first.content.decode()
+    assert ('href="?caused_by=blue"' in text, 'href="?caused_by=."' in text) == (True, True)
+    for value, keys in (("blue", [7]), (".", [8])):
+        assert [alert.key for alert in rita.get("/portal/alerts/", {"caused_by": value}).context["page"].rows] == keys
+    assert 'href="?caused_by=red"' not in text
+    assert rita.get("/portal/alerts/?caused_by=nobody").context["page"].rows == []
 
 
 def test_each_action_of_an_alert_waits_for_a_second_person(rita: Client, ron: Client, world: World) -> None:
@@ -199,6 +215,47 @@ def test_a_list_is_made_and_filled_by_a_file_or_refused_whole(rita: Client, ron:
     asked(rita, f"lists/matches/{match.pk}/clear/", reason="another person")
     approve(ron)
     assert rita.get(f"/portal/lists/matches/{match.pk}/clear/").status_code == 404
+
+
+def test_a_list_of_a_country_is_imported(rita: Client, ron: Client) -> None:
+    services.create(name="excluded", kind="EXCLUSION", actor="rita")
+    lines = [f"MSISDN,2557{number:08}" for number in range(10_000)]
+    raw = "\r\n".join(["type,identifier", *lines]).encode()
+    assert len(raw) > 2 * 65_536
+    answer = rita.post("/portal/lists/of/excluded/import/", {"file": SimpleUploadedFile("l.csv", raw), "reason": "new"})
+    assert answer.status_code == 302, answer.status_code
+    approve(ron)
+    assert queries.entries("excluded").count() == 10_000
+    viewer = browser_of(person(Role.VIEWER, name="vera"))
+    sent = viewer.post("/portal/lists/of/excluded/import/", {"file": SimpleUploadedFile("l.csv", raw), "reason": "new"})
+    assert sent.status_code == 413
+
+
+def test_requests_that_nobody_can_approve_any_more_are_withdrawn(rita: Client, ron: Client, world: World) -> None:
+    activate(hold("PT1H", gate="transfer"))
+    command = prepare(world, "green", "blue", 20, expires_in=86_400)
+    run(command)
+    for client in (rita, ron):
+        asked(client, f"held/{command.transfer_id}/release/", reason="called")
+    asked(rita, f"held/{command.transfer_id}/refuse/", reason="called", code="3140")
+    changes.withdraw_outdated()
+    assert Approval.objects.filter(state="PENDING").count() == 3
+    later = Approval.objects.latest("pk")
+    approval = Approval.objects.order_by("pk").first()
+    assert approval is not None
+    ron.post(f"/portal/approvals/{approval.pk}/approve/")
+    assert HeldTransfer.objects.get().state == "RELEASED"
+    ron.post(f"/portal/approvals/{later.pk}/approve/")
+    assert Approval.objects.get(pk=later.pk).state == "PENDING", "it is not approved"
+    changes.withdraw_outdated()
+    assert set(Approval.objects.exclude(pk=approval.pk).values_list("state", flat=True)) == {"WITHDRAWN"}
+
+    number = file()["number"]
+    for client in (rita, ron):
+        asked(client, f"markers/{number}/lift/", reason="innocent")
+    approve(rita)
+    changes.withdraw_outdated()
+    assert Approval.objects.filter(state="PENDING").count() == 0
 
 
 def test_markers_are_filed_and_lifted_and_appeals_decided(rita: Client, ron: Client) -> None:

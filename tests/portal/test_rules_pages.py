@@ -4,28 +4,32 @@ import gc
 import json
 import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from hub.audit.models import Approval
+from hub.audit.models import Approval, Entry
 from ledger.held_transfers import services
 from portal import changes, replays
 from portal.models import RuleReplay
 from portal.permissions import Role
 from portal.rules import fault_texts, sentences
 from portal.tasks import replay_rules
+from portal.views import held_transfers
 from portal.visitor import visitor_for
 from rules.decide import judge, verdict_of
 from rules.facts import Facts
 from rules.language import faults
 from rules.language.fact_catalogue import FACTS
+from rules.language.parse import MOST_BYTES
 from rules.language.rule_types import Operator
 from rules.language.templates import TEMPLATES, make_rules
 from rules.lists import services as lists
@@ -190,6 +194,16 @@ def test_every_form_is_offered_and_says_what_is_missing(rita: Client) -> None:
     assert rita.get("/portal/rules/0/add/another/").status_code == 404
 
 
+def test_the_page_says_to_which_version_a_rule_is_added(rita: Client) -> None:
+    active = activate(cap("10"))
+    assert "A newer version exists" not in page(rita, f"rules/{active}/add/")
+    draft = create(cap("10"), cap("20"))
+    text = page(rita, f"rules/{active}/add/")
+    assert f"The new version will have the rules of version {active} " in text
+    assert f'open it first: <a href="/portal/rules/{draft.pk}/">' in text
+    assert "A newer version exists" not in page(rita, f"rules/{draft.pk}/add/")
+
+
 def test_a_fault_is_shown_beside_its_field(rita: Client) -> None:
     version = create(cap("10"))
     said = tzs("most", "5") | {"id": "cap-10", "title": "x", "mode": "live", "on_missing": "open"}
@@ -221,6 +235,38 @@ def test_json_is_imported_or_refused_with_each_place(rita: Client) -> None:
     assert json.loads(page(rita, f"rules/{version.pk}/rules.json")) == document(cap("10"))
     assert "cap-10" in page(rita, f"rules/import/?from={version.pk}")
     assert rita.get("/portal/rules/import/?from=77").status_code == 404
+
+
+def test_rules_of_every_permitted_size_are_imported_and_edited(rita: Client) -> None:
+    large = document(*(cap("10") | {"id": f"cap-{number}", "title": "é" * 190} for number in range(400)))
+    text = json.dumps(large, ensure_ascii=False, indent=1)
+    assert len(text.encode()) > 3 * 65_536
+    answer = rita.post("/portal/rules/import/", {"text": text.replace("\n", "\r\n")})
+    assert answer.status_code == 302, answer.status_code
+    first = RuleSetVersion.objects.get()
+    begun = rita.get(f"/portal/rules/import/?from={first.pk}").context["form"].initial["text"]
+    assert json.loads(begun) == large
+    large["name"] = "Others"
+    file = SimpleUploadedFile("rules.json", json.dumps(large).encode())
+    assert rita.post("/portal/rules/import/", {"file": file}).status_code == 302
+    # The indented form would be larger than an import may be.
+    dfsps = [f"d{number}" for number in range(100)]
+    most = create(*(cap("10") | {"id": f"r{number}", "when": {"payer_dfsps": dfsps}} for number in range(700)))
+    assert len(json.dumps(most.content, indent=2)) > MOST_BYTES
+    exported = page(rita, f"rules/{most.pk}/rules.json")
+    assert len(exported.encode()) <= MOST_BYTES
+    assert json.loads(exported) == most.content
+    # Only people with the page's right may send so much, and to this page only.
+    viewer, big = browser_of(person(Role.VIEWER, name="vera")), "x" * 100_000
+    for client, path in ((viewer, "rules/import/"), (rita, "rules/off/"), (Client(), "rules/import/")):
+        assert client.post(f"/portal/{path}", {"text": big}).status_code == 413, path
+    assert rita.post("/portal/rules/import/", {"text": "x" * 1_200_000}).status_code == 413
+
+
+def test_equal_rules_that_arrive_at_once_are_one_version(committed_world: World) -> None:
+    made = together([lambda: create(cap("10"))] * 6)
+    assert made == [RuleSetVersion.objects.get()] * 6
+    assert Entry.objects.filter(action="rules_created").count() == 1
 
 
 def test_two_people_activate_a_version_and_roll_back_by_one_click(rita: Client, ron: Client) -> None:
@@ -321,6 +367,19 @@ def test_the_page_of_a_payment_shows_every_rule_that_was_judged(rita: Client, wo
     assert shown.status_code == 200
     assert b"hold-10" not in shown.content
     assert b"Held until" not in shown.content
+
+
+def test_many_held_transfers_of_one_dfsp_do_not_hide_others(
+    rita: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_transfers, "_MOST", 2)
+    activate(hold("PT1H", gate="transfer"))
+    for payer in ("green", "green", "green", "red"):
+        run(prepare(world, payer, "blue", 20, expires_in=86_400))
+    for query, payers in (("", ["green", "green"]), ("?payer=red", ["red"]), ("?payee=red", []), ("?payer=nobody", [])):
+        shown = rita.get(f"/portal/held/{query}").context
+        assert [each.hold.transfer.payer.name for each in shown["waiting"]] == payers, query
+        assert shown["has_more"] == (not query)
 
 
 def test_the_payee_dfsp_hears_nothing_of_a_held_transfer_before_its_release(rita: Client, world: World) -> None:
@@ -460,7 +519,7 @@ def test_a_replay_ends_at_its_time_limit_or_when_it_was_given_up(
         limited.setattr(replays, "MOST_S", 0.0)
         assert replay_next()
     job.refresh_from_db()
-    assert (job.state, job.fault) == ("FAILED", "Ended: the replay took longer than 0 seconds")
+    assert (job.state, job.fault) == ("FAILED", "the replay took longer than 0 seconds")
 
     progress = replays._Progress(job)  # of a replay that does not run any more
     progress._write_once()
@@ -505,6 +564,42 @@ def test_a_replay_of_a_draft_shows_what_it_would_have_done(committed_world: Worl
     assert replay_next()
     states = dict(RuleReplay.objects.values_list("pk", "state"))
     assert (states[running.pk], states[other.pk]) == ("FAILED", "DONE")
+
+
+def test_a_person_stops_a_replay_and_has_only_some_at_once(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rita, viewer = browser_of(person(Role.RISK, name="rita")), browser_of(person(Role.VIEWER, name="vera"))
+    run(prepare(committed_world, "green", "blue", 20))
+    version = create(cap("10", gate="transfer"))
+    path = f"/portal/rules/{version.pk}/replays/"
+    together([lambda: replays.ask(version, asked_by="rita")] * 3)
+    assert RuleReplay.objects.count() == 1, "a button that was pressed twice"
+    for day in range(1, replays.MOST_OF_A_PERSON):
+        assert rita.post(path, {"since": f"2026-01-0{day}"}).status_code == 302
+    refused = rita.post(path, {"since": "2026-02-01"})
+    assert (refused.status_code, RuleReplay.objects.count()) == (400, replays.MOST_OF_A_PERSON)
+    assert "Stop one of them" in refused.content.decode()
+    assert replays.ask(version, since=at(8), asked_by="ron"), "others are not concerned"
+
+    first, second = RuleReplay.objects.order_by("pk")[:2]
+    assert viewer.post(f"/portal/rules/replays/{first.pk}/stop/").status_code == 403
+    assert "Stop the replay" in page(rita, f"rules/replays/{second.pk}/")
+    rita.post(f"/portal/rules/replays/{second.pk}/stop/")
+    second.refresh_from_db()
+    assert (second.state, second.fault) == ("FAILED", "stopped by rita")
+
+    running = replays.take()
+    assert running == first
+    rita.post(f"/portal/rules/replays/{first.pk}/stop/")
+    assert replays.take() is None, "another begins once this one has ended"
+    monkeypatch.setattr("ledger.rule_history.replay.run", lambda _rules, tell, **_: (time.sleep(1.5), tell(1, 2)))
+    replays.run(first.pk)
+    first.refresh_from_db()
+    assert (first.state, first.fault) == ("FAILED", "stopped by rita")
+    rita.post(f"/portal/rules/replays/{first.pk}/stop/")
+    assert RuleReplay.objects.get(pk=first.pk).ended_at == first.ended_at
+    assert replays.take() is not None
 
 
 def test_of_two_workers_at_once_one_takes_a_replay(committed_world: World) -> None:

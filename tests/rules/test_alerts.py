@@ -180,3 +180,39 @@ def test_the_desk_is_notified_once_a_minute(world: World) -> None:
     tasks.merge()
     assert Notification.objects.filter(subject="1 new alert").count() == 2
     assert Alert.objects.filter(notified_at__lte=Now()).count() == 26
+
+
+@override_settings(ALERT_RECIPIENTS=["desk@hub.example"], NOTIFICATION_WEBHOOKS=[HOOK], WEBHOOK_SECRET="x" * 32)
+def test_a_dfsp_with_many_alerts_does_not_hide_those_of_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications, "_MOST_OF_A_DFSP", 30)
+    monkeypatch.setattr(queries, "MOST_COUNTED", 30)
+    services.raise_alerts([sighting(number) for number in range(1, 101)])  # of green
+    others = [
+        sighting(1001, payer_dfsp="blue", payee_dfsp="green"),
+        sighting(1002, kind=services.MARKER, payer_dfsp="", caused_by="blue"),
+        sighting(1003, kind=services.NAME_MATCH, payer_dfsp=""),
+    ]
+    services.raise_alerts(others)
+    services.raise_alerts([sighting(1001)])  # the DFSP of the first report remains
+    merge_all()
+    assert Alert.objects.filter(caused_by="green").count() == 100
+    assert set(Alert.objects.exclude(caused_by="green").values_list("key", "caused_by")) == {
+        (1001, "blue"),
+        (1002, "blue"),
+        (1003, ""),
+    }
+    body = json.loads(Notification.objects.get(recipient=HOOK).text)["data"]
+    assert body["count"] == 33
+    shown = {alert["alertId"] for alert in body["alerts"]}
+    assert shown >= set(Alert.objects.exclude(caused_by="green").values_list("pk", flat=True))
+    assert Alert.objects.filter(notified_at=None).count() == 70, "the others of green come with later notifications"
+    assert notifications.notify_new() == 0
+    found = [(each.dfsp, each.count, each.has_more) for each in queries.open_by_dfsp()]
+    assert found == [("green", 30, True), ("blue", 2, False), ("", 1, False)]
+
+
+def merge_all() -> None:
+    """Merges all reports, and only then notifies."""
+    while keys := services.waiting(500):
+        services.merge(keys)
+    notifications.notify_new()

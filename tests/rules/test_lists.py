@@ -1,6 +1,7 @@
 """Lists of parties: files that two people make live, what every process sees of them, and kill switches."""
 
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from rules.lists.party_files import BadFile, Line
 from rules.not_changed import NotChanged
 from rules.party_keys import key_of
 from rules.refreshed_key_sets import RefreshedKeySets
-from tests.rules.two_people import approve, ask, decide
+from tests.concurrency.together import together
+from tests.rules.two_people import approve, ask, decide, person
 from tests.world import World
 
 ADA, BEN, CLEO = (key_of("MSISDN", f"25571200100{number}") for number in (1, 2, 3))
@@ -262,3 +264,12 @@ def test_nobody_switches_alone(committed_world: World) -> None:
     assert kill_switches.stopped(PAYMENTS)[0] == Stopped.DFSP
     with pytest.raises(NotChanged, match="already on"):
         switch("DFSP", payer_dfsp="green")
+
+
+def test_two_approvals_of_one_kill_switch_at_once_switch_it_once(committed_world: World) -> None:
+    named = {"kind": "DFSP", "payer_dfsp": "green", "on": True, "reason": "stolen keys"}
+    asked = [ask("kill_switch", named) for _ in range(2)]
+    person("chris")
+    results = together([partial(approve, each) for each in asked])
+    assert sorted(type(each).__name__ for each in results) == ["KillSwitch", "NotChanged"], results
+    assert KillSwitch.objects.count() == 1
