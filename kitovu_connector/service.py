@@ -151,6 +151,10 @@ class Connector:
             if inward is not None:
                 server_files = [config.inbound_cert, config.inbound_key]
                 files.watch(server_files, partial(tls.use_server_certificate, inward, config))
+            for_cores = tls.for_core(config)
+            if for_cores is not None:
+                core_files = [config.outbound_cert, config.outbound_key]
+                files.watch(core_files, partial(tls.use_certificate_for_core, for_cores, config))
             files.watch([config.outbound_token_file], callers.use_file)
             continued: tuple[_Continued, ...] = (
                 self._payer,
@@ -176,9 +180,10 @@ class Connector:
             await self._keys.start()
             files.start()
             for_hub = await self._serve("inbound", self._inbound.application(), opened, inward)
-            for_core = await self._serve("outbound", outbound, opened)
+            for_core = await self._serve("outbound", outbound, opened, for_cores)
             if config.reference_api:
-                await self._serve("reference", application(self._reference_parts(), self._backend, callers), opened)
+                front_end = application(self._reference_parts(), self._backend, callers)
+                await self._serve("reference", front_end, opened, for_cores)
             for part in continued:
                 await part.resume()
             self._opened = opened.pop_all()
@@ -192,8 +197,9 @@ class Connector:
         )
         if not (config.verify_jws or config.is_pinned):
             log.warning("callers_are_not_proven", inbound_port=config.inbound_port)
-        if is_on_network(config) and not config.outbound_token_file:
-            log.warning("core_is_not_proven", outbound_port=config.outbound_port, advice="set outbound_token_file")
+        if is_on_network(config) and not (config.outbound_token_file or config.outbound_client_ca):
+            advice = "set outbound_token_file or outbound_client_ca"
+            log.warning("core_is_not_proven", outbound_port=config.outbound_port, advice=advice)
         return self
 
     async def __aexit__(
