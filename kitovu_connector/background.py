@@ -50,6 +50,43 @@ class Background:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+class Rounds:
+    """Processes records. Each record has at most one task at a time.
+
+    A record that changes during the last step of its task gets one more round, so no change is missed.
+    """
+
+    def __init__(self, background: Background) -> None:
+        self._background = background
+        self._again: dict[str, bool] = {}  # by the key of a record that has a task
+
+    def __len__(self) -> int:
+        return len(self._again)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._again
+
+    def begin(self, key: str, work: Callable[[bool], Coroutine[None, None, object]]) -> None:
+        """Runs the work in a task. If the record has a task already, this task does one more round after its last.
+
+        `work` gets False in the first round of a task, and True in the following rounds.
+        """
+        if key in self._again:
+            self._again[key] = True
+            return
+        self._again[key] = False
+        self._background.start(self._rounds(key, work))
+
+    async def _rounds(self, key: str, work: Callable[[bool], Coroutine[None, None, object]]) -> None:
+        try:
+            await work(False)
+            while self._again[key]:
+                self._again[key] = False
+                await work(True)
+        finally:
+            del self._again[key]
+
+
 async def _guarded(work: Coroutine[None, None, object]) -> None:
     try:
         await work

@@ -27,7 +27,7 @@ from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import core_answers, logs, own_ids, terms
 from kitovu_connector.backend import Backend, IncomingMoney
-from kitovu_connector.background import Background
+from kitovu_connector.background import Background, Rounds
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
 from kitovu_connector.conflicts import Conflict
@@ -68,7 +68,7 @@ class BulkPayee:
         self._config, self._store, self._hub, self._backend, self._payee = config, store, hub, backend, payee
         self._bulks = Records(store.database, "bulk_received", IncomingBulk)
         self._background = Background()
-        self._busy: set[str] = set()
+        self._rounds = Rounds(self._background)
 
     def routes(self) -> list[Route]:
         """Returns the routes for the messages that this class receives.
@@ -79,7 +79,7 @@ class BulkPayee:
 
     async def resume(self) -> None:
         """After a start or a takeover, continues with every open bulk that no task processes yet."""
-        for bulk in self._bulks.unfinished():
+        for bulk in await self._bulks.unfinished():
             self._carry_on(bulk.id, is_repeated=True)
 
     async def close(self) -> None:
@@ -98,11 +98,11 @@ class BulkPayee:
         terms.check_expiration(expires_at, now=self._hub.clock.at_hub())
         new = msgspec.structs.replace(bulk_of(body.bulk_transfer_id, message), expires_at=expires_at)
         is_on_us = message.source == self._config.dfsp
-        if self._bulks.get(new.id) is None:
+        if await self._bulks.get(new.id) is None:
             if not is_on_us:
-                self._store.check_is_not_own(new.id)
+                await self._store.check_is_not_own(new.id)
             conditions = [item.condition for item in body.individual_transfers]
-            if not self._store.has_usable_terms(conditions, message.source):
+            if not await self._store.has_usable_terms(conditions, message.source):
                 self._background.start(self._send_rejection(new, body))
                 return 202
         stored, _ = await self._bulks.add(new, None if is_on_us else partial(own_ids.check_is_not_own, ids=[new.id]))
@@ -122,29 +122,29 @@ class BulkPayee:
         await self._send(bulk, bodies.write(answer), self._config.request_s)
 
     def _carry_on(self, bulk_id: str, *, is_repeated: bool = False) -> None:
-        if bulk_id not in self._busy:
-            self._busy.add(bulk_id)
-            self._background.start(self._work_on(bulk_id, is_repeated=is_repeated))
+        self._rounds.begin(bulk_id, lambda is_again: self._work_on(bulk_id, is_repeated=is_repeated or is_again))
 
     async def _work_on(self, bulk_id: str, *, is_repeated: bool) -> None:
         pause = 1.0
-        try:
-            while (bulk := self._bulks.own(bulk_id)) is not None and bulk.is_open:
-                try:
-                    if bulk.state is BulkState.RECEIVED:
-                        await self._reserve(bulk, is_repeated=is_repeated)
-                    elif bulk.state is BulkState.ANSWERING:
-                        await self._answer(bulk)
-                    else:
-                        await self._await_report(bulk)
-                    pause = 1.0
-                except Exception as error:
-                    is_repeated = True
-                    log.error("step_failed", bulk=bulk_id, state=bulk.state, error=logs.trace_of(error))
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, 60.0)
-        finally:
-            self._busy.discard(bulk_id)
+        while True:
+            state = None
+            try:
+                bulk = await self._bulks.own(bulk_id)
+                if bulk is None or not bulk.is_open:
+                    return
+                state = bulk.state
+                if bulk.state is BulkState.RECEIVED:
+                    await self._reserve(bulk, is_repeated=is_repeated)
+                elif bulk.state is BulkState.ANSWERING:
+                    await self._answer(bulk)
+                else:
+                    await self._await_report(bulk)
+                pause = 1.0
+            except Exception as error:
+                is_repeated = True
+                log.error("step_failed", bulk=bulk_id, state=state, error=logs.trace_of(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 60.0)
 
     async def _reserve(self, bulk: IncomingBulk, *, is_repeated: bool) -> None:
         body = bodies.read(BulkTransferPost, bulk.body)
@@ -202,7 +202,7 @@ class BulkPayee:
             return _Item(sent, new, None, _FOREIGN, is_foreign=True)
         if incoming.bulk_id != bulk.id:
             return _Item(sent, incoming, None, _FOREIGN, is_foreign=True)
-        quote = self._store.quote_of_condition(sent.condition)
+        quote = await self._store.quote_of_condition(sent.condition)
         now, margin_s = self._hub.clock.at_hub(), self._config.clock_margin_s
         problem = terms.problem_of(transfer, bulk.payer_fsp, quote, now=now, margin_s=margin_s)
         if problem is None and quote is not None:
@@ -272,22 +272,22 @@ class BulkPayee:
 
     async def _await_report(self, bulk: IncomingBulk) -> None:
         pause = self._config.callback_s
-        while (now := self._bulks.get(bulk.id)) is not None and now.state is BulkState.ANSWERED:
+        while (now := await self._bulks.get(bulk.id)) is not None and now.state is BulkState.ANSWERED:
             await asyncio.sleep(pause)
-            now = self._bulks.get(bulk.id)
+            now = await self._bulks.get(bulk.id)
             if now is not None and now.state is BulkState.ANSWERED:
                 await self._hub.send("GET", f"/bulkTransfers/{bulk.id}")
                 pause = min(pause * 2, _ASK_AT_MOST_EVERY_S)
 
     # --- the hub's report ---------------------------------------------------------------------------------------------
 
-    def has(self, record_id: str) -> bool:
+    async def has(self, record_id: str) -> bool:
         """Returns whether this DFSP has received a request with this id."""
-        return self._bulks.get(record_id) is not None
+        return await self._bulks.get(record_id) is not None
 
     async def told(self, message: Message) -> int:
         """Handles PUT /bulkTransfers/{id} from the hub: credits the committed items, and releases all other items."""
-        bulk = self._bulk_of(message)
+        bulk = await self._bulk_of(message)
         body = message.read(BulkTransferPut)
         if body.bulk_transfer_state not in ("COMPLETED", "REJECTED") or bulk.state is BulkState.ENDED:
             return 200
@@ -301,14 +301,14 @@ class BulkPayee:
         Two errors end the bulk without a payment: error 3303, and the error "not found" if the hub wrote it after the
         expiration.
         """
-        bulk = self._bulk_of(message)
+        bulk = await self._bulk_of(message)
         is_over = message.ends_without_payment(bulk.expires_at, self._config.clock_margin_s)
         if is_over and bulk.state is not BulkState.ENDED:
             await self._end(bulk, set(), None)
         return 200
 
-    def _bulk_of(self, message: Message) -> IncomingBulk:
-        bulk = self._bulks.get(message.id)
+    async def _bulk_of(self, message: Message) -> IncomingBulk:
+        bulk = await self._bulks.get(message.id)
         if bulk is None:
             raise FspiopError(ErrorCode.BULK_TRANSFER_ID_NOT_FOUND)
         message.check_is_from_hub()
@@ -317,11 +317,11 @@ class BulkPayee:
     async def _end(self, bulk: IncomingBulk, committed: set[str], completed_at: str | None) -> None:
         body = bodies.read(BulkTransferPost, bulk.body)
         for item in body.individual_transfers:
-            incoming = self._store.incoming(item.transfer_id)
+            incoming = await self._store.incoming(item.transfer_id)
             if incoming is not None and incoming.bulk_id == bulk.id:
                 state = "COMMITTED" if item.transfer_id in committed else "ABORTED"
                 await self._payee.take_ending(item.transfer_id, Ending(state, completed_at))
-        while (now := self._bulks.get(bulk.id)) is not None and now.is_open:
+        while (now := await self._bulks.get(bulk.id)) is not None and now.is_open:
             if await self._bulks.save(now, msgspec.structs.replace(now, state=BulkState.ENDED)):
                 return
 

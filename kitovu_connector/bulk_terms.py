@@ -45,7 +45,7 @@ class BulkTerms:
 
     async def resume(self) -> None:
         """After a start or a takeover, continues with every open request that no task processes yet."""
-        for quotes in self._quotes.unfinished():
+        for quotes in await self._quotes.unfinished():
             self._begin_answer(quotes, is_repeated=True)
         self._background.start_once(
             "delete old quotes", lambda: self._quotes.delete_old(self._config.quote_retention_s)
@@ -71,7 +71,7 @@ class BulkTerms:
 
     async def _quotes_asked_again(self, message: Message) -> int:
         """Handles GET /bulkQuotes/{id}: sends the stored answer to the payer's DFSP again."""
-        found = self._quotes.get(message.id)
+        found = await self._quotes.get(message.id)
         if found is None or found.payer_fsp != message.source:
             raise FspiopError(ErrorCode.BULK_QUOTE_ID_NOT_FOUND)
         if not found.is_open:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from contextlib import suppress
 from enum import StrEnum
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -17,7 +18,7 @@ import structlog
 
 from kitovu_connector import core_answers, logs
 from kitovu_connector.backend import Backend
-from kitovu_connector.background import Background
+from kitovu_connector.background import Background, Rounds
 from kitovu_connector.config import Config
 from kitovu_connector.payer import Payer
 from kitovu_connector.payment_events_and_actions import Cancelled, Confirmed
@@ -78,6 +79,7 @@ class BulkTransactions:
         self._store, self._payer, self._backend = store, payer, backend
         self._records = Records(store.database, "bulk_transaction", BulkTransaction)
         self._background = Background()
+        self._rounds = Rounds(self._background)
         self._request_s = config.request_s
         self._places = asyncio.Semaphore(config.connections)
         self._wakes: dict[str, asyncio.Event] = {}
@@ -85,7 +87,7 @@ class BulkTransactions:
 
     async def resume(self) -> None:
         """After a start or a takeover, continues with every open bulk that no task processes yet."""
-        for bulk in self._records.unfinished():
+        for bulk in await self._records.unfinished():
             self._begin_run(bulk.id)
 
     def changed(self, bulk_id: str) -> None:
@@ -108,36 +110,38 @@ class BulkTransactions:
         return bulk
 
     def _begin_run(self, bulk_id: str) -> None:
-        self._background.start_once(bulk_id, lambda: self._run(bulk_id))
+        self._rounds.begin(bulk_id, lambda _: self._run(bulk_id))
 
-    def get(self, bulk_id: str) -> BulkTransaction | None:
+    async def get(self, bulk_id: str) -> BulkTransaction | None:
         """Returns the bulk with this id, or None."""
-        return self._records.get(bulk_id)
+        return await self._records.get(bulk_id)
 
     async def wait_for_stop(self, bulk_id: str, seconds: float) -> BulkTransaction | None:
         """Returns the bulk when its payments have stopped or ended, but after `seconds` at the latest."""
         until = time.monotonic() + seconds
-        while (bulk := self._records.get(bulk_id)) is not None and bulk.state is Progress.RUNNING:
-            event = self._stopped.setdefault(bulk_id, asyncio.Event())
+        while True:
+            event = self._stopped.setdefault(bulk_id, asyncio.Event())  # before the read, so no stop is missed
+            bulk = await self._records.get(bulk_id)
+            if bulk is None or bulk.state is not Progress.RUNNING:
+                self._stopped.pop(bulk_id, event).set()
+                return bulk
             left = until - time.monotonic()
             if left <= 0:
-                break
+                return bulk
             with suppress(TimeoutError):
                 # Another instance may run the bulk. If its notification is lost, the state has the stop.
                 await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._store.is_shared else left)
-        return bulk
 
-    def payments(self, bulk: BulkTransaction) -> list[Payment]:
+    async def payments(self, bulk: BulkTransaction) -> list[Payment]:
         """Returns the payments that have begun."""
-        found = (self._store.payment(order.home_id) for order in bulk.orders)
-        return [payment for payment in found if payment is not None]
+        return await self._store.payments_of([order.home_id for order in bulk.orders])
 
     async def answer(self, bulk: BulkTransaction, answers: dict[str, tuple[str, bool]]) -> None:
         """Passes the front end's answers to the payments for which they are meant.
 
         Each answer has the transfer's id, its subject, and True or False.
         """
-        for payment in self.payments(bulk):
+        for payment in await self.payments(bulk):
             given = answers.get(payment.transfer_id)
             if given is None or payment.state not in PAUSES:
                 continue
@@ -154,9 +158,12 @@ class BulkTransactions:
         event = self._wakes.setdefault(bulk_id, asyncio.Event())
         pause = 1.0
         try:
-            while (bulk := self._records.own(bulk_id)) is not None and bulk.is_open:
+            while True:
                 event.clear()
                 try:
+                    bulk = await self._records.own(bulk_id)
+                    if bulk is None or not bulk.is_open:
+                        return
                     await self._take_step(bulk, event)
                     pause = 1.0
                 except Exception as error:  # a full disk, for example; each payment continues where it stands
@@ -201,7 +208,7 @@ class BulkTransactions:
         try:
             await asyncio.wait_for(event.wait(), _LOOK_AGAIN_S)
         except TimeoutError:
-            if all(payment.state in ENDS for payment in self.payments(bulk)):
+            if all(payment.state in ENDS for payment in await self.payments(bulk)):
                 await self._change(bulk.id, state=Progress.ENDED, stops=bulk.stops + 1)
 
     async def _tell_core(self, bulk: BulkTransaction) -> None:
@@ -210,7 +217,8 @@ class BulkTransactions:
         while True:
             try:
                 if isinstance(backend, BulkTransactionBackend):
-                    await core_answers.timely(lambda: backend.bulk_told(bulk, self.payments(bulk)), self._request_s)
+                    told = partial(backend.bulk_told, bulk, await self.payments(bulk))
+                    await core_answers.timely(told, self._request_s)
                 break
             except Exception as error:
                 log.warning("core_not_told", bulk=bulk.id, error=logs.trace_of(error))
@@ -219,8 +227,9 @@ class BulkTransactions:
         await self._change(bulk.id, told=bulk.stops)
 
     async def _change(self, bulk_id: str, **changes: Any) -> None:
-        while (bulk := self._records.get(bulk_id)) is not None:
-            if bulk.state is Progress.ENDED:
-                changes.pop("state", None)  # an ended payment never changes
-            if await self._records.save(bulk, msgspec.structs.replace(bulk, **changes)):
-                return
+        def change(bulk: BulkTransaction) -> BulkTransaction:
+            # An ended bulk stays ended.
+            state = {"state": bulk.state} if bulk.state is Progress.ENDED else {}
+            return msgspec.structs.replace(bulk, **(changes | state))
+
+        await self._records.update(bulk_id, change)

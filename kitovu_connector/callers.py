@@ -1,5 +1,5 @@
-"""Checks the callers of the servers for the core. A caller must not be a web page, must not send a compressed body, and
-must have a token if the settings contain tokens.
+"""Checks the callers of the servers for the core: no web page, no compressed body, and by the settings a client
+certificate and a token.
 
 A web page of any site can send requests to a server on the machine of the page's reader. In a request from a web page,
 the browser names the site.
@@ -14,18 +14,20 @@ from pathlib import Path
 from aiohttp import web
 
 from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import tls
 from kitovu_connector.config import Config, ConfigError
 
 _LEAST_CHARACTERS = 32
-_WITHOUT_TOKEN = frozenset({"/", "/health", "/health/live"})
-"""A program that starts the connector again has no token. These answers have no data of payments."""
+_OPEN_TO_ALL = frozenset({"/", "/health", "/health/live"})
+"""A program that starts the connector again has no token and no certificate. These answers have no data of payments."""
 
 
 class Callers:
     """The programs that may call the servers for the core."""
 
     def __init__(self, config: Config) -> None:
-        self._file = config.outbound_token_file
+        self._file, self._wants_certificate = config.outbound_token_file, bool(config.outbound_client_ca)
+        self._name = config.outbound_client_name
         self._digests: list[bytes] = []
         self.use_file()
 
@@ -43,10 +45,23 @@ class Callers:
         if "Origin" in request.headers:
             raise FspiopError(ErrorCode.CLIENT_ERROR, "origin: a web page may not call the connector", http_status=403)
         check_encoding(request)
-        if self._file and request.path not in _WITHOUT_TOKEN and not self._is_proven(request):
-            text = "authorization: must have a token of outbound_token_file"
-            raise FspiopError(ErrorCode.CLIENT_ERROR, text, http_status=401)
+        if request.path not in _OPEN_TO_ALL:
+            self._check_certificate(request)
+            if self._file and not self._is_proven(request):
+                text = "authorization: must have a token of outbound_token_file"
+                raise FspiopError(ErrorCode.CLIENT_ERROR, text, http_status=401)
         return await handler(request)
+
+    def _check_certificate(self, request: web.Request) -> None:
+        if not self._wants_certificate:
+            return
+        certificate = request.transport.get_extra_info("peercert") if request.transport is not None else None
+        if not certificate:
+            text = "a client certificate of outbound_client_ca is required"
+            raise FspiopError(ErrorCode.CLIENT_ERROR, text, http_status=401)
+        if self._name and self._name not in tls.names_of(certificate):
+            text = "the client certificate has another name than outbound_client_name"
+            raise FspiopError(ErrorCode.CLIENT_ERROR, text, http_status=403)
 
     def _is_proven(self, request: web.Request) -> bool:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")

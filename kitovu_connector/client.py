@@ -5,7 +5,7 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
@@ -33,6 +33,10 @@ _REPLY_AT_MOST = 4 * 1024 * 1024  # a page of a statement, or the keys of a larg
 # the signature, although it accepted the first copy. Keys and tokens can change between the two copies.
 NOT_A_WORD = frozenset({401, 403, 408, 421, 425, 429})
 NOT_A_CODE = frozenset({ErrorCode.INVALID_SIGNATURE.code})
+
+
+Wanted = Callable[[], bool | Awaitable[bool]]
+"""Returns whether a request must still be sent."""
 
 
 class Said(Enum):
@@ -186,17 +190,17 @@ class HubClient:
         body: bytes = b"",
         *,
         destination: str | None = None,
-        still_wanted: Callable[[], bool],
+        still_wanted: Wanted,
     ) -> Answer:
         """Repeats an identical request until the hub accepts or refuses it, or until `still_wanted` returns False."""
         pause = 0.25
         while True:
             answer = await self.send(method, path, body, destination=destination)
-            if answer.said is not Said.NOTHING or not still_wanted():
+            if answer.said is not Said.NOTHING or not await _is_true(still_wanted()):
                 return answer
             await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
             pause = min(pause * 2, 8.0)
-            if not still_wanted():
+            if not await _is_true(still_wanted()):
                 return answer
 
     async def _headers(self, method: str, path: str, body: bytes, destination: str | None) -> dict[str, str]:
@@ -279,3 +283,7 @@ def _is_wrong(status: int) -> bool:
 
 def _token_of(headers: dict[str, str]) -> str:
     return headers["Authorization"].removeprefix("Bearer ")
+
+
+async def _is_true(given: bool | Awaitable[bool]) -> bool:
+    return given if isinstance(given, bool) else await given

@@ -43,6 +43,12 @@ class Config:
     outbound_host: str = "127.0.0.1"  # the address of this machine on which the core's requests arrive
     outbound_port: int = 0
     outbound_token_file: str = ""  # tokens, one on a line: the core must send one as `Authorization: Bearer ...`
+    outbound_cert: str = ""  # PEM files: TLS for the core's requests, on outbound_port and on reference_port
+    outbound_key: str = ""
+    outbound_client_ca: str = ""  # the core must present a client certificate of this authority
+    outbound_client_name: str = ""  # the core's name in this certificate; empty: any certificate of the authority
+    command_cert: str = ""  # PEM files: the client certificate that the command line presents on outbound_port
+    command_key: str = ""
     webhook_url: str = ""  # the core's URL for events: every end of a payment, transfer, request, bulk and conversion
     webhook_secret: str = field(default="", repr=False)  # the key of the webhooks' signatures: whsec_ and base64
     webhook_secret_file: str = ""  # instead of webhook_secret
@@ -129,6 +135,14 @@ class Config:
             yield "inbound_key needs inbound_cert"
         if self.inbound_client_ca and not self.inbound_cert:
             yield "inbound_client_ca needs inbound_cert"
+        if self.outbound_key and not self.outbound_cert:
+            yield "outbound_key needs outbound_cert"
+        if self.outbound_client_ca and not self.outbound_cert:
+            yield "outbound_client_ca needs outbound_cert"
+        if self.outbound_client_name and not self.outbound_client_ca:
+            yield "outbound_client_name needs outbound_client_ca"
+        if self.command_key and not self.command_cert:
+            yield "command_key needs command_cert"
         if bool(self.inbound_client_ca) != bool(self.inbound_client_name):
             # A scheme's authority certifies every DFSP. Without a check of the name, any DFSP could pose as the hub.
             yield "set inbound_client_ca and inbound_client_name only together"
@@ -174,6 +188,11 @@ FILES = (
     "inbound_cert",
     "inbound_key",
     "inbound_client_ca",
+    "outbound_cert",
+    "outbound_key",
+    "outbound_client_ca",
+    "command_cert",
+    "command_key",
 )
 """The settings that name a file. `jws_keys` names further files."""
 

@@ -140,6 +140,14 @@ _LATER = """
 # Your core must prove itself, by one of the tokens in a file (Authorization: Bearer ...):
 # outbound_token_file = "core.token"        # openssl rand -hex 32 > core.token
 
+# TLS for your core's calls, and a client certificate by which your core proves itself:
+# outbound_cert = "core-server.pem"
+# outbound_key = "core-server.key"
+# outbound_client_ca = "bank-ca.pem"
+# outbound_client_name = "core.internal"    # a name in the core's certificate
+# command_cert = "command.pem"              # the certificate of the command line itself
+# command_key = "command.key"
+
 # If the scheme has agreed on ISO 20022 messages:
 # message_form = "iso20022"
 

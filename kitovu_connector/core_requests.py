@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import msgspec
 
+from kitovu_connector import tls
 from kitovu_connector.callers import tokens_in
 from kitovu_connector.config import Config
 from kitovu_connector.foreign_texts import on_terminal
@@ -29,14 +30,17 @@ class CoreRequests:
 
     def __init__(self, config: Config) -> None:
         host = _ON_THIS_MACHINE.get(config.outbound_host, config.outbound_host)
-        self.url = f"http://{host}:{config.outbound_port}"
+        self.url = f"{'https' if config.outbound_cert else 'http'}://{host}:{config.outbound_port}"
+        self._tls = tls.of_command_line(config)
         token = tokens_in(config.outbound_token_file)[0] if config.outbound_token_file else ""
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout = aiohttp.ClientTimeout(total=config.answer_s + _MARGIN_S, sock_connect=3)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "CoreRequests":
-        self._session = aiohttp.ClientSession(timeout=self._timeout, trust_env=False)
+        self._session = aiohttp.ClientSession(
+            timeout=self._timeout, trust_env=False, connector=aiohttp.TCPConnector(ssl=self._tls)
+        )
         return self
 
     async def __aexit__(
@@ -107,6 +111,8 @@ class CoreRequests:
                 method, self.url + path, data=raw, headers={"Content-Type": "application/json"} | self._headers
             ) as response:
                 status, text = response.status, await response.read()
+        except aiohttp.ClientSSLError as error:
+            raise NotRunning(f"no secure connection to {self.url}: {error}") from None
         except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError):
             raise NotRunning(f"no connector answers at {self.url}: start it with `kitovu-connector serve`") from None
         except (aiohttp.ClientError, TimeoutError) as error:

@@ -101,11 +101,18 @@ def _settings(config: Config) -> Finding:
 
 
 def _callers(config: Config) -> Finding:
-    if config.outbound_token_file:
-        return Finding("core's calls", Verdict.OK, "only a program with a token may call the connector")
-    text = f"every program that can reach {config.outbound_host}:{config.outbound_port} can make payments"
-    advice = "Set outbound_token_file, or outbound_host to 127.0.0.1."
-    return Finding("core's calls", Verdict.WARNING, text, advice)
+    known = {"a client certificate": config.outbound_client_ca, "a token": config.outbound_token_file}
+    proofs = [name for name, setting in known.items() if setting]
+    if not proofs:
+        text = f"every program that can reach {config.outbound_host}:{config.outbound_port} can make payments"
+        advice = "Set outbound_token_file or outbound_client_ca, or outbound_host to 127.0.0.1."
+        return Finding("core's calls", Verdict.WARNING, text, advice)
+    if not config.outbound_cert:
+        text = f"the network can read the core's token and payments on {config.outbound_host}:{config.outbound_port}"
+        advice = "Set outbound_cert and outbound_key, or keep the port behind a server with TLS on this machine."
+        return Finding("core's calls", Verdict.WARNING, text, advice)
+    text = f"only a program with {' and '.join(proofs)} may call the connector"
+    return Finding("core's calls", Verdict.OK, text)
 
 
 def _files(config: Config) -> Finding:
@@ -130,11 +137,13 @@ def _keys(config: Config) -> Iterator[Finding]:
     try:
         tls.outward(config)
         tls.inward(config)
+        tls.for_core(config)
+        tls.of_command_line(config)
     except ConfigError as error:
         advice = "The certificate must belong to this key: correct the paths."
         yield Finding("certificate", Verdict.FAULT, str(error), advice)
         return
-    for name in ("client_cert", "inbound_cert"):
+    for name in ("client_cert", "inbound_cert", "outbound_cert", "command_cert"):
         file = getattr(config, name)
         if file:
             yield _end_of(name, Path(file))
@@ -145,8 +154,8 @@ def _end_of(name: str, file: Path) -> Finding:
     left = certificate.not_valid_after_utc - datetime.now(UTC)
     day = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
     renew = "Renew it: `kitovu-connector certificate request`, then `kitovu-connector certificate fetch`."
-    if name == "inbound_cert":
-        renew = "Renew it with the authority that has issued it, and restart the connector."
+    if name != "client_cert":
+        renew = "Renew it with the authority that has issued it. The connector uses the new file within seconds."
     if left <= timedelta():
         return Finding("certificate", Verdict.FAULT, f"{name}: {file} expired on {day}", renew)
     if left <= SOON:

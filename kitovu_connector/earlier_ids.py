@@ -70,9 +70,9 @@ async def claim_all(database: Database) -> None:
     Reads and writes the records in pages. After an interruption, the next start continues with the next page. Does
     nothing if all pages were read before.
     """
-    mark = await database.read(_mark)
+    mark = await database.read_many(_mark)
     while mark.part < len(_PARTS):
-        last, ids = await database.read(partial(_PARTS[mark.part].page, after=mark.after))
+        last, ids = await database.read_many(partial(_PARTS[mark.part].page, after=mark.after))
         mark = _Mark(mark.part + 1) if last is None else _Mark(mark.part, last)
         await database.write(partial(_store, ids=ids, mark=mark, owner=database.instance))
 

@@ -22,7 +22,7 @@ from fspiop.bodies.fx_transfers import FxTransferPatch, FxTransferPost, FxTransf
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import core_answers, logs, own_ids, terms
 from kitovu_connector.backend import Backend
-from kitovu_connector.background import Background
+from kitovu_connector.background import Background, Rounds
 from kitovu_connector.client import HubClient, Said
 from kitovu_connector.config import Config
 from kitovu_connector.conflicts import Conflict
@@ -136,7 +136,7 @@ class Fxp:
         self._offers = Records(store.database, "conversion_offer", Offer)
         self._conversions = Records(store.database, "conversion_received", Conversion)
         self._background = Background()
-        self._busy: set[str] = set()
+        self._rounds = Rounds(self._background)
         self._told: dict[str, asyncio.Event] = {}
 
     def routes(self) -> list[Route]:
@@ -152,9 +152,9 @@ class Fxp:
 
     async def resume(self) -> None:
         """After a start or a takeover, continues with all open records that no task processes yet."""
-        for offer in self._offers.unfinished():
+        for offer in await self._offers.unfinished():
             self._begin_answer(offer)
-        for found in self._conversions.unfinished():
+        for found in await self._conversions.unfinished():
             self._carry_on(found.id, is_repeated=True)
         self._background.start_once(
             "delete old offers", lambda: self._offers.delete_old(self._config.quote_retention_s)
@@ -245,12 +245,12 @@ class Fxp:
             received_at=time.time(),
         )
         is_on_us = message.source == self._config.dfsp
-        if self._conversions.get(new.id) is None:
+        if await self._conversions.get(new.id) is None:
             if not is_on_us:
-                self._store.check_is_not_own(new.id)
+                await self._store.check_is_not_own(new.id)
             # A conversion without usable terms is never stored, because anybody can send many.
-            problem = self._problem_of(body, new, self._offers.of_alias(body.condition))
-            if problem is None and self._conversions.of_alias(body.condition) is not None:
+            problem = self._problem_of(body, new, await self._offers.of_alias(body.condition))
+            if problem is None and await self._conversions.of_alias(body.condition) is not None:
                 problem = _USED
             if problem is not None:
                 await self._send_no(f"/fxTransfers/{new.id}", No(_REJECTED, problem), new.source)
@@ -264,24 +264,24 @@ class Fxp:
         return 202
 
     def _carry_on(self, record_id: str, *, is_repeated: bool = False) -> None:
-        if record_id not in self._busy:
-            self._busy.add(record_id)
-            self._background.start(self._work_on(record_id, is_repeated=is_repeated))
+        self._rounds.begin(record_id, lambda is_again: self._work_on(record_id, is_repeated=is_repeated or is_again))
 
     async def _work_on(self, record_id: str, *, is_repeated: bool) -> None:
         pause = 1.0
-        try:
-            while (found := self._conversions.own(record_id)) is not None and found.is_open:
-                try:
-                    await self._take_step(found, is_repeated=is_repeated)
-                    pause = 1.0
-                except Exception as error:
-                    is_repeated = True
-                    log.error("step_failed", conversion=record_id, state=found.state, error=logs.trace_of(error))
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, 60.0)
-        finally:
-            self._busy.discard(record_id)
+        while True:
+            state = None
+            try:
+                found = await self._conversions.own(record_id)
+                if found is None or not found.is_open:
+                    return
+                state = found.state
+                await self._take_step(found, is_repeated=is_repeated)
+                pause = 1.0
+            except Exception as error:
+                is_repeated = True
+                log.error("step_failed", conversion=record_id, state=state, error=logs.trace_of(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 60.0)
 
     async def _take_step(self, found: Conversion, *, is_repeated: bool) -> None:
         match found.state:
@@ -296,7 +296,7 @@ class Fxp:
 
     async def _reserve(self, found: Conversion, *, is_repeated: bool) -> None:
         body = bodies.read(FxTransferPost, found.body)
-        offer = self._offers.of_alias(body.condition)
+        offer = await self._offers.of_alias(body.condition)
         problem = self._problem_of(body, found, offer)
         if problem is not None or offer is None:
             # An earlier run may have reserved the money.
@@ -394,7 +394,7 @@ class Fxp:
         event = self._told.setdefault(found.id, asyncio.Event())
         pause = self._config.callback_s
         try:
-            while (now := self._conversions.get(found.id)) is not None and now.state is ConversionState.RESERVED:
+            while (now := await self._conversions.get(found.id)) is not None and now.state is ConversionState.RESERVED:
                 try:
                     await asyncio.wait_for(event.wait(), pause)
                     event.clear()
@@ -408,7 +408,7 @@ class Fxp:
         assert isinstance(self._backend, FxBackend)
         assert found.end is not None
         body = bodies.read(FxTransferPost, found.body)
-        offer = self._offers.of_alias(body.condition)
+        offer = await self._offers.of_alias(body.condition)
         known = msgspec.structs.replace(
             found.end,
             asked=found.body,
@@ -432,14 +432,14 @@ class Fxp:
         await self._end(message, body.conversion_state, body.completed_timestamp, was_pushed=True)
         return 200
 
-    def has(self, record_id: str) -> bool:
+    async def has(self, record_id: str) -> bool:
         """Returns whether this DFSP has received a request with this id."""
-        return self._conversions.get(record_id) is not None
+        return await self._conversions.get(record_id) is not None
 
     async def told(self, message: Message) -> int:
         """Handles PUT /fxTransfers/{id} from the hub, which is the answer to GET /fxTransfers/{id}."""
         body = message.read(FxTransferPut)
-        found = self._conversions.get(message.id)
+        found = await self._conversions.get(message.id)
         if found is not None and message.is_from_hub and body.fulfilment is not None:
             check_fulfilment(body.fulfilment, bodies.read(FxTransferPost, found.body).condition, message.id)
         await self._end(message, body.conversion_state, body.completed_timestamp, was_pushed=False)
@@ -450,19 +450,19 @@ class Fxp:
 
         Two errors end the conversion: 3303, and "not found" if the hub wrote it after the expiration.
         """
-        found = self._conversions.get(message.id)
+        found = await self._conversions.get(message.id)
         if found is not None and message.ends_without_payment(found.expires_at, self._config.clock_margin_s):
             await self._end(message, "ABORTED", None, was_pushed=False)
         return 200
 
     async def _end(self, message: Message, state: str, completed_at: str | None, *, was_pushed: bool) -> None:
-        if self._conversions.get(message.id) is None:
+        if await self._conversions.get(message.id) is None:
             raise FspiopError(ErrorCode.ID_NOT_FOUND)
         message.check_is_from_hub()
         if state not in ("COMMITTED", "ABORTED"):
             return
         end = ConversionEnd(state=state, completed_at=completed_at, was_pushed=was_pushed)
-        while (found := self._conversions.get(message.id)) is not None:
+        while (found := await self._conversions.get(message.id)) is not None:
             if found.state in (ConversionState.ENDING, ConversionState.ENDED) or found.is_refusal:
                 return
             if await self._conversions.save(

@@ -15,7 +15,8 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 
 GROUP_AT_MOST = 200
-_READERS = 2  # a count of all records must not delay a list
+_READERS = 4  # a statement that takes long must not delay the others
+_LISTERS = 2  # a count of all records must not delay a list
 
 
 class Duplicate(Exception):
@@ -58,11 +59,36 @@ class Connection(Protocol):
 Job = Callable[[Connection], T]
 
 
-class Database(ABC):
-    """One writer, which commits in groups, and several readers.
+class _Readers:
+    """Threads for reads. Each thread uses one connection at a time."""
 
-    A read sees every write whose end the caller has awaited. `reader` is for the reads of single records, in the thread
-    of the event loop. `read` is for lists and counts, and uses separate threads, because these queries can take long.
+    def __init__(self, name: str, number: int, connect: Callable[[], Connection]) -> None:
+        self._threads = ThreadPoolExecutor(number, thread_name_prefix=name)
+        self._connect = connect
+        self._idle: list[Connection] = []  # connections that no thread uses
+
+    async def run(self, job: Job[T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, job)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True)
+
+    def _run(self, job: Job[T]) -> T:
+        try:
+            conn = self._idle.pop()
+        except IndexError:
+            conn = self._connect()
+        try:
+            return job(conn)
+        finally:
+            self._idle.append(conn)
+
+
+class Database(ABC):
+    """One writer, which commits in groups, and several readers. No statement runs in the thread of the event loop.
+
+    A read sees every write that has been awaited. `read` is for single records, and `read_many` for lists and counts,
+    which can take long. Each has separate threads, so lists do not delay the payments.
     """
 
     is_shared = False
@@ -74,33 +100,26 @@ class Database(ABC):
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="state-reader")
-        self._idle: list[Connection] = []  # connections of readers that no thread uses
+        self._readers = _Readers("state-reader", _READERS, self.new_reader)
+        self._listers = _Readers("state-lister", _LISTERS, self.new_lister)
         self._waiting: list[tuple[Job[Any], asyncio.Future[Any]]] = []
         self._drain: asyncio.Task[None] | None = None
 
-    @property
-    @abstractmethod
-    def reader(self) -> Connection:
-        """The connection for reads, in the thread of the event loop."""
-
     @abstractmethod
     def new_reader(self) -> Connection:
-        """Returns one more connection for reads, in any thread. `disconnect` closes it."""
+        """Returns one more connection for `read`, in any thread. `disconnect` closes it."""
+
+    def new_lister(self) -> Connection:
+        """Returns one more connection for `read_many`, in any thread. `disconnect` closes it."""
+        return self.new_reader()
 
     async def read(self, job: Job[T]) -> T:
-        """Runs a job that only reads, in a separate thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, job)
+        """Runs a job that reads single records, in a separate thread."""
+        return await self._readers.run(job)
 
-    def _read(self, job: Job[T]) -> T:
-        try:
-            conn = self._idle.pop()
-        except IndexError:
-            conn = self.new_reader()
-        try:
-            return job(conn)
-        finally:
-            self._idle.append(conn)
+    async def read_many(self, job: Job[T]) -> T:
+        """Runs a job that reads or counts many records, in a separate thread."""
+        return await self._listers.run(job)
 
     @abstractmethod
     def begin(self) -> Connection:
@@ -152,8 +171,12 @@ class Database(ABC):
         """Finishes the waiting jobs and closes all connections."""
         if self._drain is not None:
             await self._drain
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
         self._thread.shutdown(wait=True)
-        self._readers.shutdown(wait=True)
+        self._readers.close()
+        self._listers.close()
         self.disconnect()
 
     async def _drain_all(self) -> None:

@@ -41,7 +41,7 @@ class Health:
         """Returns the present state. `status` is OK or the name of the first fault."""
         hub_fault = await self._hub_fault()
         core_fault = await self._core_fault()
-        state_fault = self._state_fault()
+        state_fault = await self._state_fault()
         if state_fault:
             status = "STATE_NOT_AVAILABLE"
         elif hub_fault:
@@ -60,10 +60,10 @@ class Health:
         }
         return Report(status == "OK", shown)
 
-    def _state_fault(self) -> str:
+    async def _state_fault(self) -> str:
         try:
             if self._database is not None:
-                self._database.reader.execute("SELECT 1").fetchone()
+                await self._database.read(lambda conn: conn.execute("SELECT 1").fetchone())
         except Exception as error:
             return type(error).__name__
         return ""

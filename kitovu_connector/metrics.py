@@ -59,7 +59,7 @@ class Metrics:
         ends = GaugeMetricFamily(
             "kitovu_connector_certificate_ends_timestamp_seconds", "When a certificate ends", labels=["setting"]
         )
-        for name in ("client_cert", "inbound_cert"):
+        for name in ("client_cert", "inbound_cert", "outbound_cert"):
             file = getattr(self._config, name)
             if file:
                 certificate = x509.load_pem_x509_certificate(Path(file).read_bytes())

@@ -91,7 +91,7 @@ class Outbound:
         return web.Response(body=openapi.document(), content_type="application/json")
 
     async def _show(self, request: web.Request) -> web.Response:
-        return _answer(self._store.payment(request.match_info["id"]))
+        return _answer(await self._store.payment(request.match_info["id"]))
 
     async def _register(self, request: web.Request) -> web.Response:
         wanted = bodies.read(AliasWanted, await request.read())

@@ -117,11 +117,11 @@ class OutboundLists:
 
         The result has the parties and `transactionId` as long as the connector stores the terms (`quote_retention_s`).
         """
-        found = self._store.incoming(request.match_info["id"])
+        found = await self._store.incoming(request.match_info["id"])
         if found is None:
             raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND, "no incoming transfer has this id", http_status=404)
         body = bodies.read(TransferPost, found.body)
-        terms = self._store.quote(found.quote_id) if found.quote_id else None
+        terms = await self._store.quote(found.quote_id) if found.quote_id else None
         asked = bodies.read(QuotePost, terms.request) if terms is not None else None
         return shown(
             IncomingShown(

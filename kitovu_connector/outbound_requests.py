@@ -35,18 +35,18 @@ class OutboundRequests:
         try:
             made = await self._requests.make(order, needs_confirmation=False)
         except NoAnswer:  # it goes on, and the same request may be sent again
-            return self._answer(self._requests.made_by_core(order.home_id))
-        return self._answer(made)
+            return await self._answer(await self._requests.made_by_core(order.home_id))
+        return await self._answer(made)
 
     async def _show(self, request: web.Request) -> web.Response:
-        return self._answer(self._requests.made_by_core(request.match_info["id"]))
+        return await self._answer(await self._requests.made_by_core(request.match_info["id"]))
 
     async def _enter_password(self, request: web.Request) -> web.Response:
         entered = bodies.read(PasswordEntered, await request.read())
-        made = self._requests.made_by_core(request.match_info["id"])
+        made = await self._requests.made_by_core(request.match_info["id"])
         if made is not None:
             made = await self._requests.enter_password(made.id, entered.otp)
-        return self._answer(made)
+        return await self._answer(made)
 
     async def _reject(self, request: web.Request) -> web.Response:
         """Reports to the payee's DFSP that your customer does not pay a received request."""
@@ -54,15 +54,16 @@ class OutboundRequests:
             raise _unknown()
         return web.Response(status=202)
 
-    def _answer(self, made: RequestMade | None) -> web.Response:
+    async def _answer(self, made: RequestMade | None) -> web.Response:
         if made is None:
             raise _unknown()
-        found = self._shown(made)
+        found = await self._shown(made)
         return shown(found, status=200 if found.is_ended else 202)
 
-    def _shown(self, made: RequestMade) -> RequestShown:
-        transfers = self._links.transfers_of(made.id)
-        states = {found.stage for found in map(self._store.incoming, transfers) if found is not None}
+    async def _shown(self, made: RequestMade) -> RequestShown:
+        transfers = await self._links.transfers_of(made.id)
+        arrived = [await self._store.incoming(transfer_id) for transfer_id in transfers]
+        states = {found.stage for found in arrived if found is not None}
         is_paid = bool(states & {Stage.COMMITTING, Stage.COMMITTED})
         return RequestShown(
             home_request_id=made.order.home_id,

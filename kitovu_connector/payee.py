@@ -21,8 +21,8 @@ from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import core_answers, logs, terms
 from kitovu_connector.backend import Backend
-from kitovu_connector.background import Background
-from kitovu_connector.client import Answer, HubClient, Said
+from kitovu_connector.background import Background, Rounds
+from kitovu_connector.client import Answer, HubClient, Said, Wanted
 from kitovu_connector.config import Config
 from kitovu_connector.core_answers import No
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
@@ -69,7 +69,7 @@ class Payee:
         self._config, self._store, self._hub = config, store, hub
         self._backend, self._transactions = backend, transactions
         self._background = Background()
-        self._busy: set[str] = set()
+        self._rounds = Rounds(self._background)
         self._resumed: set[str] = set()  # the transfers that an earlier run left unfinished
         self._told: dict[str, asyncio.Event] = {}
         self._requests = RequestLinks(store)
@@ -77,10 +77,10 @@ class Payee:
 
     async def resume(self) -> None:
         """After a start or a takeover, continues with all unfinished quotes and transfers that no task processes."""
-        for quote in self._store.unfinished_quotes():
+        for quote in await self._store.unfinished_quotes():
             self._begin_answer(quote)
-        for incoming in self._store.unfinished_incoming():
-            if incoming.stage is Stage.IN_BULK or incoming.transfer_id in self._busy:
+        for incoming in await self._store.unfinished_incoming():
+            if incoming.stage is Stage.IN_BULK or incoming.transfer_id in self._rounds:
                 continue  # an item of a bulk continues with its bulk
             self._resumed.add(incoming.transfer_id)
             self.carry_on(incoming.transfer_id)
@@ -90,7 +90,7 @@ class Payee:
         """Continues with a transfer of this instance that another instance has changed."""
         if transfer_id in self._told:
             self._told[transfer_id].set()
-        elif self._store.own_incoming(transfer_id) is not None:
+        else:
             self.carry_on(transfer_id)
 
     async def close(self) -> None:
@@ -107,7 +107,7 @@ class Payee:
         If a request is about an unknown customer, the connector answers the request but never stores it. Raises
         FspiopError 2005 if the lookup of the customer takes too long.
         """
-        if self._store.quote(quote.quote_id) is not None:
+        if await self._store.quote(quote.quote_id) is not None:
             await self._store_quote(quote)
             return
         await self._checks.run(
@@ -154,10 +154,10 @@ class Payee:
         )
 
     async def _decide(self, quote: QuoteGiven) -> QuoteGiven:
-        quote = msgspec.structs.replace(quote, home_request_id=self._requests.home_id_of(quote))
+        quote = msgspec.structs.replace(quote, home_request_id=await self._requests.home_id_of(quote))
         given = await self._terms_of(quote)
         if isinstance(given, QuoteGiven):  # a fee can leave the payee less than was requested
-            return msgspec.structs.replace(given, home_request_id=self._requests.home_id_of(given))
+            return msgspec.structs.replace(given, home_request_id=await self._requests.home_id_of(given))
         return msgspec.structs.replace(quote, answer=core_answers.error_put(given), is_refusal=True)
 
     async def _terms_of(self, quote: QuoteGiven) -> QuoteGiven | No:
@@ -201,10 +201,10 @@ class Payee:
         transfers.
         """
         is_on_us = incoming.payer_fsp == self._config.dfsp
-        if self._store.incoming(incoming.transfer_id) is None:
+        if await self._store.incoming(incoming.transfer_id) is None:
             if not is_on_us:
-                self._store.check_is_not_own(incoming.transfer_id)
-            problem = self._problem_of(incoming)
+                await self._store.check_is_not_own(incoming.transfer_id)
+            problem = await self._problem_of(incoming)
             if problem is not None:
                 self._background.start(self._send_rejection(incoming, _rejected(problem)))
                 return
@@ -213,13 +213,13 @@ class Payee:
             await self._send_answer(stored)  # a repeated request gets the stored answer
         self.carry_on(stored.transfer_id)
 
-    def _problem_of(self, incoming: Incoming) -> str | None:
+    async def _problem_of(self, incoming: Incoming) -> str | None:
         """Returns the reason why a new transfer must be rejected, or None."""
         body = bodies.read(TransferPost, incoming.body)
-        quote = self._store.quote_of_condition(body.condition)
+        quote = await self._store.quote_of_condition(body.condition)
         margin_s = self._config.clock_margin_s
         problem = terms.problem_of(body, incoming.payer_fsp, quote, now=self._hub.clock.at_hub(), margin_s=margin_s)
-        if problem is None and not self._store.has_usable_terms([body.condition], incoming.payer_fsp):
+        if problem is None and not await self._store.has_usable_terms([body.condition], incoming.payer_fsp):
             return "the terms belong to another transfer"
         return problem
 
@@ -231,7 +231,7 @@ class Payee:
     async def take_ending(self, transfer_id: str, ending: Ending) -> None:
         """Processes the hub's report about the end of a transfer. Only the outcome COMMITTED credits the customer."""
         after = Stage.COMMITTING if ending.state == "COMMITTED" else Stage.RELEASING
-        while (incoming := self._store.incoming(transfer_id)) is not None:
+        while (incoming := await self._store.incoming(transfer_id)) is not None:
             if incoming.stage in (Stage.COMMITTED, Stage.ABORTED, Stage.COMMITTING, Stage.RELEASING):
                 return
             if incoming.stage is Stage.REJECTED and after is Stage.RELEASING:
@@ -247,25 +247,27 @@ class Payee:
                 return
 
     def carry_on(self, transfer_id: str) -> None:
-        """Processes a transfer until it is finished. Does nothing if a task already processes this transfer."""
-        if transfer_id not in self._busy:
-            self._busy.add(transfer_id)
-            self._background.start(self._work_on(transfer_id))
+        """Processes a transfer of this instance until it is finished."""
+        self._rounds.begin(transfer_id, lambda _: self._work_on(transfer_id))
 
     async def _work_on(self, transfer_id: str) -> None:
         """Performs the steps of a transfer of this instance. Repeats each failed step until it succeeds."""
         pause = 1.0
         try:
-            while (incoming := self._store.own_incoming(transfer_id)) is not None and incoming.stage not in DONE:
+            while True:
+                stage = None
                 try:
+                    incoming = await self._store.own_incoming(transfer_id)
+                    if incoming is None or incoming.stage in DONE:
+                        return
+                    stage = incoming.stage
                     await self._take_step(incoming)
                     pause = 1.0
                 except Exception as error:
-                    log.error("step_failed", transfer=transfer_id, stage=incoming.stage, error=logs.trace_of(error))
+                    log.error("step_failed", transfer=transfer_id, stage=stage, error=logs.trace_of(error))
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, _AGAIN_AT_MOST_EVERY_S)
         finally:
-            self._busy.discard(transfer_id)
             self._resumed.discard(transfer_id)
 
     async def _take_step(self, incoming: Incoming) -> None:
@@ -283,7 +285,7 @@ class Payee:
 
     async def _reserve(self, incoming: Incoming) -> None:
         body = bodies.read(TransferPost, incoming.body)
-        quote = self._store.quote_of_condition(body.condition)
+        quote = await self._store.quote_of_condition(body.condition)
         margin_s = self._config.clock_margin_s
         problem = terms.problem_of(body, incoming.payer_fsp, quote, now=self._hub.clock.at_hub(), margin_s=margin_s)
         # A core may have the transfer already: from an earlier run of the connector, or from a call without an answer.
@@ -295,7 +297,7 @@ class Payee:
             await self._reject(incoming, _rejected("the terms belong to another transfer"))
             return
         await self._transactions.add(quote, incoming.transfer_id)
-        if (request_id := self._requests.answered_by(quote)) is not None:
+        if (request_id := await self._requests.answered_by(quote)) is not None:
             await self._requests.add(request_id, incoming.transfer_id)
         calls = itertools.count(int(may_have_it))
         dfsp = self._config.dfsp
@@ -344,9 +346,9 @@ class Payee:
         )
 
     async def _answer(self, incoming: Incoming) -> None:
-        def is_wanted() -> bool:
-            now = self._store.incoming(incoming.transfer_id)
-            return now is not None and now.stage is incoming.stage and time.time() < incoming.expires_at + 3600
+        async def is_wanted() -> bool:
+            is_open = await self._is_at(incoming.transfer_id, incoming.stage)
+            return is_open and time.time() < incoming.expires_at + 3600
 
         answer = await self._send_answer(incoming, is_wanted=is_wanted)
         if not incoming.is_refusal:
@@ -370,7 +372,7 @@ class Payee:
         await self._send_until(path, core_answers.error_put(no), incoming.payer_fsp, self._config.request_s)
         await self._hub.send("GET", f"/transfers/{incoming.transfer_id}")
 
-    async def _send_answer(self, incoming: Incoming, is_wanted: Callable[[], bool] = lambda: False) -> Answer:
+    async def _send_answer(self, incoming: Incoming, is_wanted: Wanted = lambda: False) -> Answer:
         path = f"/transfers/{incoming.transfer_id}" + ("/error" if incoming.is_refusal else "")
         return await self._hub.send_until_taken(
             "PUT", path, incoming.answer, destination=incoming.payer_fsp, still_wanted=is_wanted
@@ -381,7 +383,7 @@ class Payee:
         event = self._told.setdefault(incoming.transfer_id, asyncio.Event())
         pause = self._config.callback_s if self._config.fulfil_state == "RESERVED" else _ASK_FIRST_S
         try:
-            while (now := self._store.incoming(incoming.transfer_id)) is not None and now.stage is Stage.FULFILLED:
+            while await self._is_at(incoming.transfer_id, Stage.FULFILLED):
                 try:
                     await asyncio.wait_for(event.wait(), pause)
                     event.clear()
@@ -391,11 +393,15 @@ class Payee:
         finally:
             self._told.pop(incoming.transfer_id, None)
 
+    async def _is_at(self, transfer_id: str, stage: Stage) -> bool:
+        now = await self._store.incoming(transfer_id)
+        return now is not None and now.stage is stage
+
     async def _finish(self, incoming: Incoming, stage: Stage) -> None:
         # The hub has decided, so the connector retries until the core has accepted the decision.
         if stage is Stage.COMMITTED:
             body = bodies.read(TransferPost, incoming.body)
-            quote = self._store.quote_of_condition(body.condition)
+            quote = await self._store.quote_of_condition(body.condition)
             assert quote is not None, "the hub committed a transfer that was never fulfilled"
             announced = terms.money_of(incoming, quote, self._config.dfsp)
             await self._until_done(lambda: self._backend.commit(announced))

@@ -94,11 +94,19 @@ class Payer:
             fx_commit_id=correlation_ids.new_uuid() if order.may_convert else None,
         )
         payment = await self._store.add_payment(new)
-        is_new = payment.state is State.LOOKUP and order.home_id not in self._open
-        if is_new and self._store.own_payment(order.home_id) is not None:
-            self._open[order.home_id] = payment
-            await self.move(payment, Started())
-        return self._store.payment(order.home_id) or payment
+        if payment.state is State.LOOKUP and order.home_id not in self._open:
+            await self._begin(order.home_id)
+        return await self._store.payment(order.home_id) or payment
+
+    async def _begin(self, home_id: str) -> None:
+        """Takes the first step of a payment of this instance, unless another task has taken it."""
+        async with self._turns.hold(home_id):
+            if home_id in self._open:
+                return
+            payment = await self._store.own_payment(home_id)
+            if payment is not None and payment.state is State.LOOKUP:
+                self._open[home_id] = payment
+                await self._guarded_step(home_id, Started())
 
     async def confirm(self, home_id: str, password: str | None = None) -> None:
         """Records that the core accepts the terms, or the one-time password that the payer has entered.
@@ -117,7 +125,7 @@ class Payer:
             raise FspiopError(ErrorCode.CLIENT_ERROR, "there are no terms yet", http_status=409)
 
     async def _confirm_password(self, home_id: str, password: str) -> None:
-        payment = self._store.payment(home_id)
+        payment = await self._store.payment(home_id)
         if payment is None:
             raise FspiopError(ErrorCode.ID_NOT_FOUND, "no such payment", http_status=404)
         entered = entered_password(payment)
@@ -140,11 +148,11 @@ class Payer:
 
     async def tell(self, home_id: str, event: Event) -> Payment:
         """Passes an event of the core to a payment. Raises FspiopError if the payment does not exist."""
-        payment = self._store.payment(home_id)
+        payment = await self._store.payment(home_id)
         if payment is None:
             raise FspiopError(ErrorCode.ID_NOT_FOUND, "no such payment", http_status=404)
         await self.move(payment, event)
-        return self._store.payment(home_id) or payment
+        return await self._store.payment(home_id) or payment
 
     async def wait_for_terms(self, home_id: str, seconds: float) -> Payment | None:
         """Returns the payment when it has terms or has ended, but after `seconds` at the latest."""
@@ -155,8 +163,8 @@ class Payer:
         return await self._wait(home_id, seconds, lambda payment: payment.state in PAUSES | ENDS)
 
     async def wait_for_report(self, home_id: str, seconds: float) -> Payment | None:
-        """Requests the state of a transfer from the hub. Returns the payment as soon as it changes."""
-        before = self._store.payment(home_id)
+        """Requests the state of a transfer from the hub. Returns the payment as soon as the payment changes."""
+        before = await self._store.payment(home_id)
         if before is None or before.state not in SENT:
             return before
         if before.state is not State.PREPARED:  # the connector is still sending the first request
@@ -172,8 +180,11 @@ class Payer:
 
     async def _wait(self, home_id: str, seconds: float, is_wanted: Callable[[Payment], bool]) -> Payment | None:
         until = time.monotonic() + seconds
-        while (payment := self._store.payment(home_id)) is not None and not is_wanted(payment):
-            event = self._changed.setdefault(home_id, asyncio.Event())
+        while True:
+            event = self._changed.setdefault(home_id, asyncio.Event())  # before the read, so no step is missed
+            payment = await self._store.payment(home_id)
+            if payment is None or is_wanted(payment):
+                break
             left = until - time.monotonic()
             if left <= 0:
                 log.info("payment_not_ended_yet", payment=home_id, state=payment.state)
@@ -181,18 +192,27 @@ class Payer:
             with suppress(TimeoutError):
                 # Another instance may take the step. If its notification is lost, the state has the step.
                 await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._store.is_shared else left)
-        if payment is not None and payment.state in ENDS and home_id in self._changed:
+        if (payment is None or payment.state in ENDS) and home_id in self._changed:
             self._changed.pop(home_id).set()
         return payment
 
     async def resume(self) -> None:
         """After the start and after a takeover, continues with every unfinished payment that no task processes yet."""
-        for payment in self._store.unfinished_payments():
+        for payment in await self._store.unfinished_payments():
             home_id = payment.order.home_id
-            known = self._open.get(home_id)
-            if known is None or known.version < payment.version:
+            if home_id in self._turns or self._is_news(payment):
+                self._background.start(self._resume(home_id))
+
+    async def _resume(self, home_id: str) -> None:
+        async with self._turns.hold(home_id):
+            payment = await self._store.own_payment(home_id)
+            if payment is not None and payment.state not in ENDS and self._is_news(payment):
                 self._open[home_id] = payment
-                self._background.start(self.move(payment, Resumed()))
+                await self._guarded_step(home_id, Resumed())
+
+    def _is_news(self, payment: Payment) -> bool:
+        known = self._open.get(payment.order.home_id)
+        return known is None or known.version < payment.version
 
     def changed(self, home_id: str) -> None:
         """Wakes the callers that wait for a payment that another instance has changed.
@@ -201,8 +221,13 @@ class Payer:
         """
         if home_id in self._changed:
             self._changed.pop(home_id).set()
-        if home_id in self._open and home_id not in self._turns and self._store.own_payment(home_id) is None:
-            self._forget(home_id)
+        if home_id in self._open:
+            self._background.start(self._forget_foreign(home_id))
+
+    async def _forget_foreign(self, home_id: str) -> None:
+        async with self._turns.hold(home_id):
+            if home_id in self._open and await self._store.own_payment(home_id) is None:
+                self._forget(home_id)
 
     async def close(self) -> None:
         """Stops all tasks at once. No step is lost, because the store records every step."""
@@ -235,13 +260,16 @@ class Payer:
         """Applies an event to a payment. Returns the reason if nothing proves the message, and otherwise None."""
         home_id = payment.order.home_id
         async with self._turns.hold(home_id):
-            try:
-                return await self._step(home_id, event)
-            except Exception:
-                # The step was not stored, perhaps because the disk is full. Later the payment continues from the last
-                # stored step.
-                self._wake_after(home_id, _AFTER_A_FAULT_S)
-                raise
+            return await self._guarded_step(home_id, event)
+
+    async def _guarded_step(self, home_id: str, event: Event) -> str | None:
+        try:
+            return await self._step(home_id, event)
+        except Exception:
+            # The step was not stored, perhaps because the disk is full. Later the payment continues from the last
+            # stored step.
+            self._wake_after(home_id, _AFTER_A_FAULT_S)
+            raise
 
     async def _step(self, home_id: str, event: Event) -> str | None:
         """Stores the result of the event, and then sends the requests of this result.
@@ -249,7 +277,7 @@ class Payer:
         If an instance sends a request, it also becomes the owner of the payment, because the timer of the request runs
         in this instance.
         """
-        current = self._current(home_id)
+        current = await self._current(home_id)
         while True:
             policy = replace(self.policy, hub_ahead_s=self._hub.clock.ahead_s)
             taken = step(current, event, time.time(), policy)
@@ -260,7 +288,7 @@ class Payer:
             if saved is not None:
                 payment = saved
                 break
-            current = self._current(home_id, is_overtaken=True)  # another instance has taken a step first
+            current = await self._current(home_id, is_overtaken=True)  # another instance has taken a step first
         if taken.refusal is not None:
             log.error("message_not_believed", transfer=current.transfer_id, reason=taken.refusal)
         if payment is not current:
@@ -276,14 +304,14 @@ class Payer:
             self._finish(payment)
         return taken.refusal
 
-    def _current(self, home_id: str, *, is_overtaken: bool = False) -> Payment:
+    async def _current(self, home_id: str, *, is_overtaken: bool = False) -> Payment:
         """Returns the stored payment.
 
         The payment in memory is equal to the stored payment, unless another instance has changed the stored payment.
         """
         current = self._open.get(home_id)
         if current is None or is_overtaken or self._store.is_shared:
-            current = self._store.payment(home_id)
+            current = await self._store.payment(home_id)
             assert current is not None
             if home_id in self._open:
                 self._open[home_id] = current
@@ -307,13 +335,24 @@ class Payer:
         self._timers[home_id] = asyncio.get_running_loop().call_later(max(0.0, seconds), self._wake, home_id)
 
     def _wake(self, home_id: str) -> None:
-        payment = self._open.get(home_id)
-        if payment is None:
-            return
-        if self._store.is_shared and self._store.own_payment(home_id) is None:
-            self._forget(home_id)
-        else:
-            self._background.start(self.move(payment, Waited()))
+        if home_id in self._open:
+            self._background.start(self._waited(home_id))
+
+    async def _waited(self, home_id: str) -> None:
+        async with self._turns.hold(home_id):
+            if home_id not in self._open:
+                return
+            if self._store.is_shared and await self._is_foreign(home_id):
+                self._forget(home_id)
+            else:
+                await self._guarded_step(home_id, Waited())
+
+    async def _is_foreign(self, home_id: str) -> bool:
+        try:
+            return await self._store.own_payment(home_id) is None
+        except Exception:
+            self._wake_after(home_id, _AFTER_A_FAULT_S)  # the database is away for a moment
+            raise
 
     async def _ask(self, payment: Payment, ask: Ask) -> None:
         """Sends one request about a payment, without repetition. Sends nothing if the payment has changed its state."""

@@ -64,7 +64,7 @@ class PaymentMessages:
         quote = bodies.read(QuotePut, message.raw)
         if self._exchanges.told(("quotes", message.id), message.reply(quote)):
             return 200
-        payment = self._payment_of_quote(message)
+        payment = await self._payment_of_quote(message)
         if message.source != _payee_of(payment):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: must be the payee DFSP")
         await self._payer.move(payment, QuoteTold(quote))
@@ -74,14 +74,14 @@ class PaymentMessages:
         error = message.error
         if self._exchanges.told(("quotes", message.id), message.reply(error)):
             return 200
-        payment = self._payment_of_quote(message)
+        payment = await self._payment_of_quote(message)
         if not message.is_from_hub and message.source != _payee_of(payment):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: must be the payee DFSP or the hub")
         await self._payer.move(payment, QuoteFailed(error.error_code, error.error_description))
         return 200
 
-    def _payment_of_quote(self, message: Message) -> Payment:
-        payment = self._store.payment_of_quote(message.id)
+    async def _payment_of_quote(self, message: Message) -> Payment:
+        payment = await self._store.payment_of_quote(message.id)
         if payment is None:
             message.met(False)
             raise FspiopError(ErrorCode.QUOTE_ID_NOT_FOUND)
@@ -110,13 +110,13 @@ class PaymentMessages:
 
     async def _transfer_told(self, message: Message) -> int:
         body = bodies.read(TransferPut, message.raw)
-        payment = self._store.payment_of_transfer(message.id)
+        payment = await self._store.payment_of_transfer(message.id)
         if payment is None:
             was_asked = self._exchanges.told(("transfers", message.id), message.reply(body))
-            incoming = self._store.incoming(message.id)
+            incoming = await self._store.incoming(message.id)
             message.met(was_asked or self._concerns_only(message, incoming))
             if not was_asked or incoming is not None:
-                self._check_is_about_incoming(message, body)
+                await self._check_is_about_incoming(message, body)
                 await self._end(message, body.transfer_state, body.completed_timestamp)
             return 200
         if self._is_confirmed_by_hub(message, payment):
@@ -138,7 +138,7 @@ class PaymentMessages:
 
     async def _transfer_failed(self, message: Message) -> int:
         error = bodies.read(ErrorPut, message.raw).error_information
-        payment = self._store.payment_of_transfer(message.id)
+        payment = await self._store.payment_of_transfer(message.id)
         if payment is not None:
             if self._is_confirmed_by_hub(message, payment):
                 await self._payer.move(
@@ -148,11 +148,11 @@ class PaymentMessages:
                 await self._payer.move(payment, EndClaimed(cause=(error.error_code, error.error_description)))
             return 200
         was_asked = self._exchanges.told(("transfers", message.id), message.reply(error))
-        known = self._store.incoming(message.id)
+        known = await self._store.incoming(message.id)
         message.met(was_asked or self._concerns_only(message, known))
         if was_asked and known is None:
             return 200
-        incoming = self._incoming_of_hubs_message(message)
+        incoming = await self._incoming_of_hubs_message(message)
         if message.ends_without_payment(incoming.expires_at, self._config.clock_margin_s):
             await self._payee.take_ending(message.id, Ending("ABORTED"))
         return 200
@@ -179,21 +179,20 @@ class PaymentMessages:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may report how a transfer ended")
         return message.came_via_hub
 
-    def _check_is_about_incoming(self, message: Message, body: TransferPut) -> None:
-        """Raises FspiopError if the hub reports something else under this id: another committed transfer, or a movement
-        of funds."""
-        incoming = self._incoming_of_hubs_message(message)
+    async def _check_is_about_incoming(self, message: Message, body: TransferPut) -> None:
+        """Raises FspiopError if the hub reports another transfer under this id as committed, or a movement of funds."""
+        incoming = await self._incoming_of_hubs_message(message)
         if body.transfer_state == "COMMITTED":
             condition = bodies.read(TransferPost, incoming.body).condition
             check_fulfilment(body.fulfilment or "", condition, message.id)
 
     async def _end(self, message: Message, state: str, completed_at: str | None) -> None:
-        self._incoming_of_hubs_message(message)
+        await self._incoming_of_hubs_message(message)
         if state in ("COMMITTED", "ABORTED"):
             await self._payee.take_ending(message.id, Ending(state, completed_at))
 
-    def _incoming_of_hubs_message(self, message: Message) -> Incoming:
-        incoming = self._store.incoming(message.id)
+    async def _incoming_of_hubs_message(self, message: Message) -> Incoming:
+        incoming = await self._store.incoming(message.id)
         if incoming is None:
             raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND)
         if not message.is_from_hub:

@@ -11,8 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from typing import Any, LiteralString, TypeVar, cast
+from typing import Any, LiteralString, cast
 
 import psycopg
 import structlog
@@ -24,13 +23,11 @@ from kitovu_connector import logs, state_schema
 from kitovu_connector.config import StartError
 from kitovu_connector.group_commit import Connection, Database, Duplicate, Result
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 1.0
 _LONGEST_NOTICE = 8000  # PostgreSQL's limit
-_LOOP_WAITS_S = 0.5
-_LOOP_STATEMENT_S = 2.0
+_READ_STATEMENT_S = 2.0
 _LIST_STATEMENT_S = 60.0
 # A dead connection is noticed within these times. Values in the URL take precedence.
 _TIMES = {
@@ -62,16 +59,13 @@ class _Link:
         if time.monotonic() - self._failed_at < _RETRY_S:
             raise psycopg.OperationalError("the database of the state cannot be reached")
         try:
-            self._conn = self._made()
+            made = _connect(self._url)
+            made.execute("SELECT set_config('statement_timeout', %s, false)", (f"{self._statement_s:g}s",))
+            self._conn = made
         except psycopg.OperationalError:
             self._failed_at = time.monotonic()
             raise
         return self._conn
-
-    def _made(self) -> psycopg.Connection[dict[str, Any]]:
-        made = _connect(self._url)
-        made.execute("SELECT set_config('statement_timeout', %s, false)", (f"{self._statement_s:g}s",))
-        return made
 
     def drop(self) -> None:
         """Closes the connection."""
@@ -94,55 +88,6 @@ class _Link:
             return _run(self.open(), sql, values)
 
 
-class _LoopLink(_Link):
-    """A connection for the thread of the event loop. The thread of the event loop must not stop while the database is
-    unreachable.
-
-    Another thread makes the connection. A read waits for this connection only a short time.
-    """
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url, _LOOP_STATEMENT_S)
-        self._making: Future[psycopg.Connection[dict[str, Any]]] | None = None
-
-    def drop(self) -> None:
-        super().drop()
-        if self._making is not None:
-            self._making.add_done_callback(_close_made)
-            self._making = None
-
-    def _made(self) -> psycopg.Connection[dict[str, Any]]:
-        if self._making is None:
-            self._making = _in_thread(super()._made)
-        try:
-            made = self._making.result(_LOOP_WAITS_S)
-        except TimeoutError:  # the next read looks again
-            raise psycopg.OperationalError("the database of the state cannot be reached") from None
-        except BaseException:
-            self._making = None
-            raise
-        self._making = None
-        return made
-
-
-def _in_thread(make: Callable[[], T]) -> "Future[T]":
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(make())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="state-connection", daemon=True).start()
-    return future
-
-
-def _close_made(future: "Future[psycopg.Connection[dict[str, Any]]]") -> None:
-    if future.exception() is None:
-        future.result().close()
-
-
 class _Writer:
     def __init__(self, conn: psycopg.Connection[dict[str, Any]]) -> None:
         self._conn = conn
@@ -163,26 +108,28 @@ class PostgresqlDatabase(Database):
         try:
             given = cast(dict[str, str], conninfo.conninfo_to_dict(url))
             self._url = conninfo.make_conninfo(url, **(_TIMES | given))
-            self._loop_url = conninfo.make_conninfo(url, **(_TIMES | {"tcp_user_timeout": "2000"} | given))
+            self._reader_url = conninfo.make_conninfo(url, **(_TIMES | {"tcp_user_timeout": "2000"} | given))
             with _connect(self._url) as conn:
                 _upgrade(conn)
                 _compare(conn, common)
                 self._place = _place_of(conn)
         except psycopg.Error as error:
             raise StartError(f"state: PostgreSQL: {_first_line(error)}") from None
-        self._reading, self._writing = _LoopLink(self._loop_url), _Link(self._url)
-        self._further: list[_Link] = []
+        self._writing = _Link(self._url)
+        self._reading: list[_Link] = []
         self._listener: _Listener | None = None
 
-    @property
-    def reader(self) -> Connection:
-        """The connection for reads."""
-        return self._reading
-
     def new_reader(self) -> Connection:
-        """Returns one more connection for reads."""
-        made = _Link(self._url, _LIST_STATEMENT_S)
-        self._further.append(made)
+        """Returns one more connection for single records."""
+        return self._new_link(self._reader_url, _READ_STATEMENT_S)
+
+    def new_lister(self) -> Connection:
+        """Returns one more connection for lists and counts."""
+        return self._new_link(self._url, _LIST_STATEMENT_S)
+
+    def _new_link(self, url: str, statement_s: float) -> _Link:
+        made = _Link(url, statement_s)
+        self._reading.append(made)
         return made
 
     def begin(self) -> Connection:
@@ -207,7 +154,7 @@ class PostgresqlDatabase(Database):
         """Closes all connections."""
         if self._listener is not None:
             self._listener.stop()
-        for link in (self._writing, self._reading, *self._further):
+        for link in (self._writing, *self._reading):
             link.drop()
 
     def tell(self, conn: Connection, topic: str, key: str) -> None:

@@ -173,25 +173,28 @@ class Records(Generic[R]):
 
         return await self._db.write(job)
 
-    def get(self, record_id: str) -> R | None:
+    async def get(self, record_id: str) -> R | None:
         """Returns the record with this id, or None."""
-        return self._one("SELECT record FROM exchange WHERE kind = ? AND id = ?", record_id)
+        return await self._one("SELECT record FROM exchange WHERE kind = ? AND id = ?", record_id)
 
-    def of_alias(self, alias: str) -> R | None:
+    async def of_alias(self, alias: str) -> R | None:
         """Returns the record with this alias, or None."""
-        return self._one("SELECT record FROM exchange WHERE kind = ? AND alias = ?", alias)
+        return await self._one("SELECT record FROM exchange WHERE kind = ? AND alias = ?", alias)
 
-    def own(self, record_id: str) -> R | None:
+    async def own(self, record_id: str) -> R | None:
         """Returns the record with this id, or None. Another instance can be the record's owner."""
         sql = "SELECT record FROM exchange WHERE kind = ? AND id = ? AND owner = ?"
-        row = self._db.reader.execute(sql, (self._kind, record_id, self._db.instance)).fetchone()
-        return None if row is None else self._read(row["record"])
+        return await self._one(sql, record_id, self._db.instance)
 
-    def unfinished(self) -> list[R]:
+    async def unfinished(self) -> list[R]:
         """Returns every record that is open and that this instance continues."""
         sql = "SELECT record FROM exchange WHERE kind = ? AND is_open = 1 AND owner = ?"
-        rows = self._db.reader.execute(sql, (self._kind, self._db.instance)).fetchall()
-        return readable([row["record"] for row in rows], self._of)
+
+        def job(conn: Connection) -> list[R]:
+            rows = conn.execute(sql, (self._kind, self._db.instance)).fetchall()
+            return readable([row["record"] for row in rows], self._of)
+
+        return await self._db.read_many(job)
 
     async def oldest_open(self, limit: int) -> list[tuple[float, R]]:
         """Returns open records of this instance in the order of their last change, each with the seconds since then."""
@@ -200,7 +203,7 @@ class Records(Generic[R]):
             rows = conn.execute(OLDEST_OPEN, (self._kind, self._db.instance, limit)).fetchall()
             return [(row["age"], self._read(row["record"])) for row in rows]
 
-        return await self._db.read(job)
+        return await self._db.read_many(job)
 
     async def changed_since(self, since: float, after: str, *, suffix: str, limit: int) -> list[tuple[float, R]]:
         """Returns records in the order of their last change, each with the time of this change.
@@ -216,7 +219,7 @@ class Records(Generic[R]):
             rows = conn.execute(statement, (self._kind, since, after, since, limit)).fetchall()
             return [(row["changed_at"], self._read(row["record"])) for row in rows]
 
-        return await self._db.read(job)
+        return await self._db.read_many(job)
 
     async def delete_old(self, retention_s: float) -> None:
         """Deletes records whose end is older than a given age, a hundred records at a time. Runs as long as the
@@ -234,9 +237,12 @@ class Records(Generic[R]):
                 log.error("old_records_not_deleted", kind=self._kind, error=logs.trace_of(error))
             await asyncio.sleep(min(retention_s, _LOOK_FOR_OLD_EVERY_S))
 
-    def _one(self, sql: str, key: str) -> R | None:
-        row = self._db.reader.execute(sql, (self._kind, key)).fetchone()
-        return None if row is None else self._read(row["record"])
+    async def _one(self, sql: str, *values: str) -> R | None:
+        def job(conn: Connection) -> R | None:
+            row = conn.execute(sql, (self._kind, *values)).fetchone()
+            return None if row is None else self._read(row["record"])
+
+        return await self._db.read(job)
 
     def _read(self, raw: bytes) -> R:
         return msgspec.json.decode(raw, type=self._of)

@@ -52,10 +52,18 @@ class Relay:
         self._background = Background()
         self._second, self._sent = 0, Counter[str]()
         self._bytes: dict[str, float] = {}  # of each sender, less what time has allowed since
-        row = database.reader.execute("SELECT coalesce(max(id), 0) AS last FROM relayed").fetchone()
-        assert row is not None
-        self._last: int = row["last"]
+        self._last = 0
         self._is_behind = False  # a notification has come since the last read
+
+    async def start(self) -> None:
+        """Notes the last stored callback, because earlier callbacks are not for this instance."""
+
+        def job(conn: Connection) -> int:
+            row = conn.execute("SELECT coalesce(max(id), 0) AS last FROM relayed").fetchone()
+            assert row is not None
+            return int(row["last"])
+
+        self._last = await self._db.read(job)
 
     def add(self, route: str, handler: Handler) -> None:
         """Adds the function that handles the callbacks of a route."""

@@ -20,22 +20,22 @@ class RequestLinks:
         self._made = Records(store.database, "request_to_pay_made", RequestMade)
         self._transfers = Records(store.database, "request_to_pay_transfers", RequestTransfers)
 
-    def answered_by(self, quote: QuoteGiven) -> str | None:
+    async def answered_by(self, quote: QuoteGiven) -> str | None:
         """Returns the id of this DFSP's request that a transfer on these terms pays, or None.
 
         Only a transfer of the requested payer DFSP can answer the request. The transfer must have the requested amount
         and the requested payee. A transfer without these properties credits its payee, but does not pay the request.
         """
         asked = bodies.read(QuotePost, quote.request)
-        made = None if asked.transaction_request_id is None else self._made.get(asked.transaction_request_id)
+        made = None if asked.transaction_request_id is None else await self._made.get(asked.transaction_request_id)
         if made is None or made.payer is None or made.payer.fsp_id != quote.payer_fsp:
             return None
         return made.id if _pays(made.order, quote, asked) else None
 
-    def home_id_of(self, quote: QuoteGiven) -> str | None:
+    async def home_id_of(self, quote: QuoteGiven) -> str | None:
         """Returns the core's own id of this request, or None."""
-        request_id = self.answered_by(quote)
-        made = None if request_id is None else self._made.get(request_id)
+        request_id = await self.answered_by(quote)
+        made = None if request_id is None else await self._made.get(request_id)
         return None if made is None else made.order.home_id
 
     async def add(self, request_id: str, transfer_id: str) -> None:
@@ -48,9 +48,9 @@ class RequestLinks:
         if transfer_id not in known.transfer_ids:
             await self._transfers.amend(request_id, more)
 
-    def transfers_of(self, request_id: str) -> tuple[str, ...]:
+    async def transfers_of(self, request_id: str) -> tuple[str, ...]:
         """Returns the ids of the transfers, in the order of their arrival."""
-        found = self._transfers.get(request_id)
+        found = await self._transfers.get(request_id)
         return () if found is None else found.transfer_ids
 
 

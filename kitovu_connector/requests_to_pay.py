@@ -18,7 +18,7 @@ from fspiop.bodies.transaction_requests import TransactionRequestPost, Transacti
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import core_answers, identifiers, logs
 from kitovu_connector.backend import Backend
-from kitovu_connector.background import Background
+from kitovu_connector.background import Background, Rounds
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
 from kitovu_connector.core_answers import No
@@ -91,6 +91,7 @@ class RequestsToPay:
         self._received = Records(store.database, "request_to_pay_received", RequestReceived)
         self._transfers = Records(store.database, "request_to_pay_transfers", RequestTransfers)
         self._background = Background()
+        self._rounds = Rounds(self._background)
         self._checks = CustomerChecks(parties, self._background)
         self._turns = KeyedLocks()
 
@@ -105,10 +106,10 @@ class RequestsToPay:
 
     async def resume(self) -> None:
         """After a start or a takeover, continues with every unfinished request that no task processes yet."""
-        for made in self._made.unfinished():
+        for made in await self._made.unfinished():
             if not made.is_told:
                 self._begin_telling(made.id)
-        for received in self._received.unfinished():
+        for received in await self._received.unfinished():
             self._begin_answer(received)
         kept_s = self._config.request_retention_s
         self._background.start_once("delete old made requests", lambda: self._made.delete_old(kept_s))
@@ -118,12 +119,10 @@ class RequestsToPay:
 
     def changed(self, request_id: str) -> None:
         """Continues with a request of this instance that another instance has changed."""
-        made = self._made.own(request_id)
-        if made is not None and not made.is_told:
-            self._begin_telling(request_id)
+        self._begin_telling(request_id)
 
     def _begin_telling(self, request_id: str) -> None:
-        self._background.start_once(request_id, lambda: self._tell_core(request_id))
+        self._rounds.begin(request_id, lambda _: self._tell_core(request_id))
 
     def _begin_answer(self, received: RequestReceived) -> None:
         self._background.start_once(received.id, lambda: self._answer(received))
@@ -134,13 +133,13 @@ class RequestsToPay:
 
     # --- as the payee's DFSP ------------------------------------------------------------------------------------------
 
-    def made(self, request_id: str) -> RequestMade | None:
+    async def made(self, request_id: str) -> RequestMade | None:
         """Returns the request with this id, or None."""
-        return self._made.get(request_id)
+        return await self._made.get(request_id)
 
-    def made_by_core(self, home_id: str) -> RequestMade | None:
+    async def made_by_core(self, home_id: str) -> RequestMade | None:
         """Returns the request with this id of the core, or None."""
-        return self._made.of_alias(home_id)
+        return await self._made.of_alias(home_id)
 
     async def make(self, order: RequestOrder, *, needs_confirmation: bool) -> RequestMade:
         """Looks up the payer. Sends the request to the payer's DFSP, unless the core must accept the payer first.
@@ -157,7 +156,7 @@ class RequestsToPay:
         )
         request, _ = await self._made.add(new)
         async with self._turns.hold(request.id):
-            request = self._made.get(request.id) or request
+            request = await self._made.get(request.id) or request
             if request.state is RequestState.LOOKUP:
                 request = await self._look_up(request)
             if request.state is RequestState.PAYER_FOUND and not needs_confirmation:
@@ -167,7 +166,7 @@ class RequestsToPay:
     async def accept(self, request_id: str, *, is_accepted: bool) -> RequestMade | None:
         """Sends the request to the payer's DFSP, or ends the request. Returns None if the request does not exist."""
         async with self._turns.hold(request_id):
-            request = self._made.get(request_id)
+            request = await self._made.get(request_id)
             if request is None or request.state is not RequestState.PAYER_FOUND:
                 return None if request is None else await self._ask(request)
             if not is_accepted:
@@ -201,8 +200,8 @@ class RequestsToPay:
         except NoAnswer as error:
             if error.is_late:
                 raise
-            return await self._fail(self._made.get(request.id) or request, error.code, error.text)
-        return self._made.get(request.id) or request
+            return await self._fail(await self._made.get(request.id) or request, error.code, error.text)
+        return await self._made.get(request.id) or request
 
     async def _fail(self, request: RequestMade, code: str, text: str) -> RequestMade:
         return await self._change(request, state=RequestState.FAILED, error_code=code, error_text=text)
@@ -220,7 +219,7 @@ class RequestsToPay:
 
     async def _told(self, message: Message) -> int:
         body = message.read(TransactionRequestPut)
-        request = self._request_of(message)
+        request = await self._request_of(message)
 
         def answered(now: RequestMade) -> RequestMade | None:
             answer = body.transaction_request_state
@@ -242,14 +241,14 @@ class RequestsToPay:
 
     async def _failed(self, message: Message) -> int:
         error = message.error
-        request = self._request_of(message)
+        request = await self._request_of(message)
         if request.state is RequestState.ASKED:
             await self._fail(request, str(error.error_code), error.error_description)
         message.met(self._exchanges.told(("transactionRequests", message.id), message.reply(error)))
         return 200
 
-    def _request_of(self, message: Message) -> RequestMade:
-        request = self._made.get(message.id)
+    async def _request_of(self, message: Message) -> RequestMade:
+        request = await self._made.get(message.id)
         if request is None:
             raise FspiopError(ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND)
         message.check_sender(request.payer.fsp_id if request.payer is not None else None)
@@ -258,8 +257,11 @@ class RequestsToPay:
     async def _tell_core(self, request_id: str) -> None:
         """Reports the payer DFSP's later answer to the core. Repeats the report until the core accepts it."""
         pause, backend = 0.5, self._backend
-        while (request := self._made.own(request_id)) is not None and not request.is_told:
+        while True:
             try:
+                request = await self._made.own(request_id)
+                if request is None or request.is_told:
+                    return
                 if isinstance(backend, RequestNotesBackend):
                     told = partial(backend.request_told, request.id, request.order.home_id, request.answer or "")
                     await core_answers.timely(told, self._config.request_s)
@@ -273,7 +275,7 @@ class RequestsToPay:
         """Handles GET /authorizations: sends the payer's DFSP the one-time password that the payer entered at the
         payee's device.
         """
-        request = self._made.get(message.id)
+        request = await self._made.get(message.id)
         if request is None or request.payer is None or request.payer.fsp_id != message.source:
             raise FspiopError(ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND)
         retries = message.query.get("retriesLeft", "")
@@ -310,7 +312,7 @@ class RequestsToPay:
         return request
 
     async def _send_password(self, request_id: str, asker: str) -> None:
-        backend, request = self._backend, self._made.get(request_id)
+        backend, request = self._backend, await self._made.get(request_id)
         found: str | No = _NOT_OFFERED
         if request is not None and request.password is not None:
             found = request.password
@@ -342,7 +344,7 @@ class RequestsToPay:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer: the identifier is not one of a party")
         digest = strictjson.digest([strictjson.loads(message.raw), message.source])
         new = RequestReceived(id=body.transaction_request_id, payee_fsp=message.source, body=message.raw, digest=digest)
-        if self._received.get(new.id) is not None:
+        if await self._received.get(new.id) is not None:
             await self._store_received(new)
             return 202
         await self._checks.run(
@@ -370,7 +372,7 @@ class RequestsToPay:
 
     async def reject(self, request_id: str) -> bool:
         """Reports to the payee's DFSP that the payer will not pay. Returns False if this request does not exist."""
-        received = self._received.get(request_id)
+        received = await self._received.get(request_id)
         if received is not None:
             body = bodies.write(TransactionRequestPut(transaction_request_state="REJECTED"))
             path = f"/transactionRequests/{request_id}"

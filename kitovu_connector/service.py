@@ -3,6 +3,7 @@
 Python programs use this class by `async with Connector(config, backend) as c: await c.pay(order)`.
 """
 
+import asyncio
 import errno
 import hmac
 import ssl
@@ -93,11 +94,13 @@ class Connector:
         config = self._config
         key_files.check_files(config)
         async with AsyncExitStack() as opened:
-            self._store = Store(_state_of(config))
+            self._store = Store(await _opened_state(config))
             opened.push_async_callback(self._store.close)
             await earlier_ids.claim_all(self._store.database)
             self._events = Events(config, self._store, self._handlers)
             relay = Relay(self._store.database) if self._store.is_shared else None
+            if relay is not None:
+                await relay.start()
             self._hub = await opened.enter_async_context(HubClient(config))
             self._payer = Payer(config, self._store, self._hub)
             self._parties = Parties(config, self._hub, self._backend)
@@ -148,6 +151,10 @@ class Connector:
             if inward is not None:
                 server_files = [config.inbound_cert, config.inbound_key]
                 files.watch(server_files, partial(tls.use_server_certificate, inward, config))
+            for_cores = tls.for_core(config)
+            if for_cores is not None:
+                core_files = [config.outbound_cert, config.outbound_key]
+                files.watch(core_files, partial(tls.use_certificate_for_core, for_cores, config))
             files.watch([config.outbound_token_file], callers.use_file)
             continued: tuple[_Continued, ...] = (
                 self._payer,
@@ -173,9 +180,10 @@ class Connector:
             await self._keys.start()
             files.start()
             for_hub = await self._serve("inbound", self._inbound.application(), opened, inward)
-            for_core = await self._serve("outbound", outbound, opened)
+            for_core = await self._serve("outbound", outbound, opened, for_cores)
             if config.reference_api:
-                await self._serve("reference", application(self._reference_parts(), self._backend, callers), opened)
+                front_end = application(self._reference_parts(), self._backend, callers)
+                await self._serve("reference", front_end, opened, for_cores)
             for part in continued:
                 await part.resume()
             self._opened = opened.pop_all()
@@ -189,8 +197,9 @@ class Connector:
         )
         if not (config.verify_jws or config.is_pinned):
             log.warning("callers_are_not_proven", inbound_port=config.inbound_port)
-        if is_on_network(config) and not config.outbound_token_file:
-            log.warning("core_is_not_proven", outbound_port=config.outbound_port, advice="set outbound_token_file")
+        if is_on_network(config) and not (config.outbound_token_file or config.outbound_client_ca):
+            advice = "set outbound_token_file or outbound_client_ca"
+            log.warning("core_is_not_proven", outbound_port=config.outbound_port, advice=advice)
         return self
 
     async def __aexit__(
@@ -295,13 +304,13 @@ class Connector:
         Raises FspiopError if the payment does not exist, or if its transfer was already sent.
         """
         await self._payer.cancel(home_id)
-        payment = self._store.payment(home_id)
+        payment = await self._store.payment(home_id)
         assert payment is not None
         return payment
 
     async def payment(self, home_id: str) -> Payment | None:
         """Returns the payment with this id of the core in its present state, or None if the payment does not exist."""
-        return self._store.payment(home_id)
+        return await self._store.payment(home_id)
 
     async def _serve(
         self, name: str, app: web.Application, opened: AsyncExitStack, context: ssl.SSLContext | None = None
@@ -325,6 +334,18 @@ class Connector:
         found, bound_port = runner.addresses[0][:2]
         shown = f"[{found}]" if ":" in found else found
         return f"{'https' if context else 'http'}://{shown}:{bound_port}"
+
+
+async def _opened_state(config: Config) -> Database:
+    """Opens the state in a separate thread, because an upgrade of its tables can take minutes."""
+    opening = asyncio.create_task(asyncio.to_thread(_state_of, config))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait([opening])  # otherwise the state would stay locked
+        if opening.exception() is None:
+            opening.result().disconnect()
+        raise
 
 
 def _state_of(config: Config) -> Database:

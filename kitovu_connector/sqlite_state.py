@@ -37,8 +37,7 @@ class SqliteDatabase(Database):
             self._writing = _connect(directory / "connector.sqlite3")
             _upgrade(self._writing)
             self._file = directory / "connector.sqlite3"
-            self._reading = _connect(self._file, read_only=True)
-            self._further: list[sqlite3.Connection] = []
+            self._reading: list[sqlite3.Connection] = []
         except sqlite3.Error as error:
             self._lock.release()
             raise StartError(f"state: {directory}: {error}") from None
@@ -46,15 +45,10 @@ class SqliteDatabase(Database):
             self._lock.release()
             raise
 
-    @property
-    def reader(self) -> Connection:
-        """The connection for reads."""
-        return cast(Connection, self._reading)
-
     def new_reader(self) -> Connection:
         """Returns one more connection for reads."""
         made = _connect(self._file, read_only=True)
-        self._further.append(made)
+        self._reading.append(made)
         return cast(Connection, made)
 
     def begin(self) -> Connection:
@@ -69,7 +63,7 @@ class SqliteDatabase(Database):
 
     def disconnect(self) -> None:
         """Closes the file, so that another connector may use the directory."""
-        for conn in (self._writing, self._reading, *self._further):
+        for conn in (self._writing, *self._reading):
             conn.close()
         self._lock.release()
 

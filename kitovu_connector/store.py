@@ -1,7 +1,8 @@
 """The connector's state: outgoing payments, quotes given, incoming transfers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from kitovu_connector.sqlite_state import SqliteDatabase
 
 log = structlog.get_logger(__name__)
 
-_CONDITIONS_AT_ONCE = 200
+_AT_ONCE = 200  # values in one statement
 
 
 class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -167,25 +168,38 @@ class Store:
 
         return await self._db.write(job)
 
-    def payment(self, home_id: str) -> Payment | None:
+    async def payment(self, home_id: str) -> Payment | None:
         """Returns the payment with this id of the core, or None."""
-        return self._one("SELECT record FROM payment WHERE home_id = ?", home_id, Payment)
+        return await self._one("SELECT record FROM payment WHERE home_id = ?", home_id, Payment)
 
-    def payment_of_transfer(self, transfer_id: str) -> Payment | None:
+    async def payments_of(self, home_ids: Sequence[str]) -> list[Payment]:
+        """Returns the payments with these ids of the core, in this order, without those that do not exist."""
+
+        def job(conn: Connection) -> list[Payment]:
+            found: dict[str, bytes] = {}
+            for part in _parts(home_ids):
+                places = ", ".join("?" * len(part))
+                sql = f"SELECT home_id, record FROM payment WHERE home_id IN ({places})"  # noqa: S608
+                found |= {row["home_id"]: row["record"] for row in conn.execute(sql, part).fetchall()}
+            return [_decode(found[home_id], Payment) for home_id in home_ids if home_id in found]
+
+        return await self._db.read(job)
+
+    async def payment_of_transfer(self, transfer_id: str) -> Payment | None:
         """Returns the payment with this transfer id, or None."""
-        return self._one("SELECT record FROM payment WHERE transfer_id = ?", transfer_id, Payment)
+        return await self._one("SELECT record FROM payment WHERE transfer_id = ?", transfer_id, Payment)
 
-    def payment_of_quote(self, quote_id: str) -> Payment | None:
+    async def payment_of_quote(self, quote_id: str) -> Payment | None:
         """Returns the payment with this quote id, or None."""
-        return self._one("SELECT record FROM payment WHERE quote_id = ?", quote_id, Payment)
+        return await self._one("SELECT record FROM payment WHERE quote_id = ?", quote_id, Payment)
 
-    def own_payment(self, home_id: str) -> Payment | None:
+    async def own_payment(self, home_id: str) -> Payment | None:
         """Returns the payment with this id of the core, or None. Another instance can be the payment's owner."""
-        return self._own("SELECT record FROM payment WHERE home_id = ? AND owner = ?", home_id, Payment)
+        return await self._own("SELECT record FROM payment WHERE home_id = ? AND owner = ?", home_id, Payment)
 
-    def unfinished_payments(self) -> list[Payment]:
+    async def unfinished_payments(self) -> list[Payment]:
         """Returns every payment that has not ended and that this instance continues."""
-        return self._unfinished("SELECT record FROM payment WHERE is_open = 1 AND owner = ?", Payment)
+        return await self._unfinished("SELECT record FROM payment WHERE is_open = 1 AND owner = ?", Payment)
 
     # ---- quotes given
 
@@ -229,32 +243,29 @@ class Store:
 
         return await self._db.write(job)
 
-    def quote(self, quote_id: str) -> QuoteGiven | None:
+    async def quote(self, quote_id: str) -> QuoteGiven | None:
         """Returns the quote with this id, or None."""
-        return self._one("SELECT record FROM quote WHERE quote_id = ?", quote_id, QuoteGiven)
+        return await self._one("SELECT record FROM quote WHERE quote_id = ?", quote_id, QuoteGiven)
 
-    def quote_of_condition(self, condition: str) -> QuoteGiven | None:
+    async def quote_of_condition(self, condition: str) -> QuoteGiven | None:
         """Returns the quote with this condition, or None."""
-        return self._one("SELECT record FROM quote WHERE condition = ?", condition, QuoteGiven)
+        return await self._one("SELECT record FROM quote WHERE condition = ?", condition, QuoteGiven)
 
-    def has_usable_terms(self, conditions: Sequence[str], payer_fsp: str) -> bool:
-        """Returns whether the DFSP `payer_fsp` got terms with one of these conditions, and no transfer has used these
-        terms."""
-        return any(
-            _decode(row["record"], QuoteGiven).payer_fsp == payer_fsp
-            for begin in range(0, len(conditions), _CONDITIONS_AT_ONCE)
-            for row in self._usable_terms(conditions[begin : begin + _CONDITIONS_AT_ONCE])
-        )
+    async def has_usable_terms(self, conditions: Sequence[str], payer_fsp: str) -> bool:
+        """Returns whether this DFSP was given terms with one of these conditions, and no transfer has used them."""
 
-    def _usable_terms(self, conditions: Sequence[str]) -> list[Row]:
-        places = ", ".join("?" * len(conditions))
-        sql = f"SELECT record FROM quote WHERE condition IN ({places})"  # noqa: S608
-        sql += " AND NOT EXISTS (SELECT 1 FROM incoming WHERE incoming.quote_id = quote.quote_id)"
-        return self._db.reader.execute(sql, conditions).fetchall()
+        def job(conn: Connection) -> bool:
+            return any(
+                _decode(row["record"], QuoteGiven).payer_fsp == payer_fsp
+                for part in _parts(conditions)
+                for row in _usable_terms(conn, part)
+            )
 
-    def unfinished_quotes(self) -> list[QuoteGiven]:
-        """Returns the quotes that this instance continues. The hub has not accepted the answers to these quotes yet."""
-        return self._unfinished("SELECT record FROM quote WHERE is_open = 1 AND owner = ?", QuoteGiven)
+        return await self._db.read(job)
+
+    async def unfinished_quotes(self) -> list[QuoteGiven]:
+        """Returns the quotes that this instance continues. The hub has not accepted their answers yet."""
+        return await self._unfinished("SELECT record FROM quote WHERE is_open = 1 AND owner = ?", QuoteGiven)
 
     async def delete_old_quotes(self, changed_before: float, at_most: int) -> int:
         """Deletes quotes that were last changed before this time. Keeps quotes that an open transfer needs."""
@@ -272,9 +283,9 @@ class Store:
 
     # ---- incoming transfers
 
-    def check_is_not_own(self, *ids: str) -> None:
+    async def check_is_not_own(self, *ids: str) -> None:
         """Raises Conflict if one of these ids belongs to a transfer, a bulk or a conversion that this DFSP has sent."""
-        own_ids.check_is_not_own(self._db.reader, ids)
+        await self._db.read(partial(own_ids.check_is_not_own, ids=ids))
 
     async def add_incoming(self, incoming: Incoming, *, may_be_own: bool = False) -> tuple[Incoming, bool]:
         """Stores a transfer. Returns the stored record, and whether it is new.
@@ -336,17 +347,17 @@ class Store:
 
         return await self._db.write(job)
 
-    def incoming(self, transfer_id: str) -> Incoming | None:
+    async def incoming(self, transfer_id: str) -> Incoming | None:
         """Returns the transfer with this id, or None."""
-        return self._one("SELECT record FROM incoming WHERE transfer_id = ?", transfer_id, Incoming)
+        return await self._one("SELECT record FROM incoming WHERE transfer_id = ?", transfer_id, Incoming)
 
-    def own_incoming(self, transfer_id: str) -> Incoming | None:
+    async def own_incoming(self, transfer_id: str) -> Incoming | None:
         """Returns the transfer with this id, or None. Another instance can be the transfer's owner."""
-        return self._own("SELECT record FROM incoming WHERE transfer_id = ? AND owner = ?", transfer_id, Incoming)
+        return await self._own("SELECT record FROM incoming WHERE transfer_id = ? AND owner = ?", transfer_id, Incoming)
 
-    def unfinished_incoming(self) -> list[Incoming]:
-        """Returns every transfer of this instance for which this DFSP or the hub must still act."""
-        return self._unfinished("SELECT record FROM incoming WHERE is_open = 1 AND owner = ?", Incoming)
+    async def unfinished_incoming(self) -> list[Incoming]:
+        """Returns every transfer of this instance that needs an action of this DFSP or of the hub."""
+        return await self._unfinished("SELECT record FROM incoming WHERE is_open = 1 AND owner = ?", Incoming)
 
     # ---- lists: in the order of the last change, after a place in this order
 
@@ -374,8 +385,8 @@ class Store:
         )
 
     async def counts(self) -> list[tuple[str, str, int]]:
-        """Returns how many payments and incoming transfers are in each state: direction, state, number."""
-        return await self._db.read(_counts)
+        """Returns the number of payments and of incoming transfers in each state: direction, state, number."""
+        return await self._db.read_many(_counts)
 
     async def waiting_events(self) -> int:
         """Returns the number of events that the core has not accepted yet, of all instances."""
@@ -387,7 +398,7 @@ class Store:
             assert row is not None
             return int(row["number"])
 
-        return await self._db.read(job)
+        return await self._db.read_many(job)
 
     # ---- helpers
 
@@ -409,19 +420,38 @@ class Store:
             rows = conn.execute(statement, [*given, since, after, since, limit]).fetchall()
             return [(row["changed_at"], _decode(row["record"], kind)) for row in rows]
 
+        return await self._db.read_many(job)
+
+    async def _own(self, sql: str, key: str, kind: type[Record]) -> Record | None:
+        return await self._found(sql, (key, self._db.instance), kind)
+
+    async def _unfinished(self, sql: str, kind: type[Record]) -> list[Record]:
+        def job(conn: Connection) -> list[Record]:
+            rows = conn.execute(sql, (self._db.instance,)).fetchall()
+            return readable([row["record"] for row in rows], kind)
+
+        return await self._db.read_many(job)
+
+    async def _one(self, sql: str, key: str, kind: type[Record]) -> Record | None:
+        return await self._found(sql, (key,), kind)
+
+    async def _found(self, sql: str, values: Sequence[str], kind: type[Record]) -> Record | None:
+        def job(conn: Connection) -> Record | None:
+            row = conn.execute(sql, values).fetchone()
+            return None if row is None else _decode(row["record"], kind)
+
         return await self._db.read(job)
 
-    def _own(self, sql: str, key: str, kind: type[Record]) -> Record | None:
-        row = self._db.reader.execute(sql, (key, self._db.instance)).fetchone()
-        return None if row is None else _decode(row["record"], kind)
 
-    def _unfinished(self, sql: str, kind: type[Record]) -> list[Record]:
-        rows = self._db.reader.execute(sql, (self._db.instance,)).fetchall()
-        return readable([row["record"] for row in rows], kind)
+def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (values[begin : begin + _AT_ONCE] for begin in range(0, len(values), _AT_ONCE))
 
-    def _one(self, sql: str, key: str, kind: type[Record]) -> Record | None:
-        row = self._db.reader.execute(sql, (key,)).fetchone()
-        return None if row is None else _decode(row["record"], kind)
+
+def _usable_terms(conn: Connection, conditions: Sequence[str]) -> list[Row]:
+    places = ", ".join("?" * len(conditions))
+    sql = f"SELECT record FROM quote WHERE condition IN ({places})"  # noqa: S608
+    sql += " AND NOT EXISTS (SELECT 1 FROM incoming WHERE incoming.quote_id = quote.quote_id)"
+    return conn.execute(sql, conditions).fetchall()
 
 
 def _counts(conn: Connection) -> list[tuple[str, str, int]]:

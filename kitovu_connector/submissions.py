@@ -65,7 +65,7 @@ class Submissions:
     async def resume(self) -> None:
         """After a start or a takeover, continues with every open submission that no task processes yet."""
         for records in self._records.values():
-            for found in records.unfinished():
+            for found in await records.unfinished():
                 if found.id not in self._timers and found.id not in self._turns:
                     self._background.start_once(found.id, partial(self._ask_hub, found.resource, found.id))
 
@@ -80,9 +80,9 @@ class Submissions:
             timer.cancel()
         await self._background.close()
 
-    def get(self, resource: str, record_id: str) -> Submission | None:
+    async def get(self, resource: str, record_id: str) -> Submission | None:
         """Returns the submission with this id, or None."""
-        return self._records[resource].get(record_id)
+        return await self._records[resource].get(record_id)
 
     async def send(self, new: Submission, seconds: float) -> Submission:
         """Begins a submission, or finds the existing submission. Returns the submission when it has ended, but after
@@ -97,13 +97,17 @@ class Submissions:
         if is_new:
             self._background.start(self._post(found))
         until = time.monotonic() + seconds
-        while found.state not in OVER and (left := until - time.monotonic()) > 0:
-            event = self._changed.setdefault(found.id, asyncio.Event())
+        while True:
+            event = self._changed.setdefault(found.id, asyncio.Event())  # before the read, so no step is missed
+            found = await self.get(new.resource, new.id) or found
+            if found.state in OVER:
+                self.changed(found.id)
+                return found
+            if (left := until - time.monotonic()) <= 0:
+                return found
             with suppress(TimeoutError):
                 # Another instance may store the end. If its notification is lost, the state has the end.
                 await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._is_shared else left)
-            found = self.get(new.resource, new.id) or found
-        return found
 
     async def _post(self, found: Submission) -> None:
         answer = await self._hub.send("POST", f"/{found.resource}", found.body, destination=found.destination)
@@ -119,7 +123,11 @@ class Submissions:
 
     async def _ask_hub(self, resource: str, record_id: str) -> None:
         async with self._turns.hold(record_id):
-            now = self._records[resource].own(record_id)
+            try:
+                now = await self._records[resource].own(record_id)
+            except Exception:  # the database is away for a moment
+                self._wake_again(resource, record_id, _AFTER_A_FAULT_S)
+                raise
             if now is not None:
                 await self._move(now, states.waited)
 
@@ -129,20 +137,20 @@ class Submissions:
         Raises FspiopError if the event is not proven.
         """
         records = self._records[found.resource]
-        while (now := records.get(found.id)) is not None and now.state not in OVER:
+        while (now := await records.get(found.id)) is not None and now.state not in OVER:
             following = decide(now)
             if following.refusal is not None:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, following.refusal)
             try:
                 is_stored = following.submission == now or await records.save(now, following.submission)
             except Exception:  # perhaps the disk is full
-                self._wake_after(_AFTER_A_FAULT_S, now)
+                self._wake_again(now.resource, now.id, _AFTER_A_FAULT_S)
                 raise
             if is_stored:
-                self._act(now, following)
+                await self._act(now, following)
                 return
 
-    def _act(self, before: Submission, following: Next) -> None:
+    async def _act(self, before: Submission, following: Next) -> None:
         after = following.submission
         if after != before and before.id in self._changed:
             self._changed.pop(before.id).set()
@@ -157,14 +165,15 @@ class Submissions:
             self._background.start(self._hub.send("GET", f"/{after.resource}/{after.id}"))
         if following.sends:
             self._background.start(self._post(after))
-        if self._records[after.resource].own(after.id) is None:
-            return  # the other instance has the timer
-        self._wake_after(self._config.callback_s if following.again_in_s is None else following.again_in_s, after)
+        seconds = self._config.callback_s if following.again_in_s is None else following.again_in_s
+        # The timer runs before the read, which can fail.
+        self._wake_again(after.resource, after.id, seconds)
+        if self._is_shared and await self._records[after.resource].own(after.id) is None:
+            self._stop_timer(after.id)  # the other instance has the timer
 
-    def _wake_after(self, seconds: float, found: Submission) -> None:
-        self._stop_timer(found.id)
-        loop = asyncio.get_running_loop()
-        self._timers[found.id] = loop.call_later(seconds, self._wake, found.resource, found.id)
+    def _wake_again(self, resource: str, record_id: str, seconds: float) -> None:
+        self._stop_timer(record_id)
+        self._timers[record_id] = asyncio.get_running_loop().call_later(seconds, self._wake, resource, record_id)
 
     def _stop_timer(self, record_id: str) -> None:
         timer = self._timers.pop(record_id, None)
@@ -178,7 +187,7 @@ class Submissions:
     # --- the hub's messages -------------------------------------------------------------------------------------------
 
     async def _conversion_told(self, message: Message) -> int:
-        if self._is_received("fxTransfers", message):
+        if await self._is_received("fxTransfers", message):
             return await self._receivers["fxTransfers"].told(message)
         body = message.read(FxTransferPut)
         payment = self._payer.awaiting(Ask.FX_SEND, message.id)
@@ -201,7 +210,7 @@ class Submissions:
         return 200
 
     async def _conversion_failed(self, message: Message) -> int:
-        if self._is_received("fxTransfers", message):
+        if await self._is_received("fxTransfers", message):
             return await self._receivers["fxTransfers"].failed(message)
         error = message.error
         payment = self._payer.awaiting(Ask.FX_SEND, message.id)
@@ -215,7 +224,7 @@ class Submissions:
         return 200
 
     async def _bulk_told(self, message: Message) -> int:
-        if self._is_received("bulkTransfers", message):
+        if await self._is_received("bulkTransfers", message):
             return await self._receivers["bulkTransfers"].told(message)
         body = message.read(BulkTransferPut)
         fulfilments = {
@@ -228,17 +237,17 @@ class Submissions:
         return 200
 
     async def _bulk_failed(self, message: Message) -> int:
-        if self._is_received("bulkTransfers", message):
+        if await self._is_received("bulkTransfers", message):
             return await self._receivers["bulkTransfers"].failed(message)
         await self._on_error("bulkTransfers", message)
         return 200
 
-    def _is_received(self, resource: str, message: Message) -> bool:
-        return self.get(resource, message.id) is None and self._receivers[resource].has(message.id)
+    async def _is_received(self, resource: str, message: Message) -> bool:
+        return await self.get(resource, message.id) is None and await self._receivers[resource].has(message.id)
 
     async def _on_answer(self, resource: str, message: Message, event: Answered) -> None:
         async with self._turns.hold(message.id):
-            found = self._found(resource, message)
+            found = await self._found(resource, message)
             if found is None:
                 return
             if not self._is_proven(message):
@@ -251,7 +260,7 @@ class Submissions:
             error = message.error
             event = Failed(str(error.error_code), error.error_description, message.sent_at)
         async with self._turns.hold(message.id):
-            found = self._found(resource, message)
+            found = await self._found(resource, message)
             if found is None:
                 return
             if not self._is_proven(message):
@@ -260,8 +269,8 @@ class Submissions:
             at_hub, margin_s = self._hub.clock.at_hub(), self._config.clock_margin_s
             await self._move(found, lambda now: states.failed(now, event, at_hub, margin_s))
 
-    def _found(self, resource: str, message: Message) -> Submission | None:
-        found = self.get(resource, message.id)
+    async def _found(self, resource: str, message: Message) -> Submission | None:
+        found = await self.get(resource, message.id)
         if found is None:
             if resource == "fxTransfers":
                 return None  # perhaps about the conversion of a payment that has continued

@@ -3,7 +3,11 @@
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from kitovu_connector.config import Config, ConfigError
 
@@ -31,6 +35,11 @@ def use_server_certificate(context: ssl.SSLContext, config: Config) -> None:
     _load(context, "inbound_cert and inbound_key", config.inbound_cert, config.inbound_key)
 
 
+def use_certificate_for_core(context: ssl.SSLContext, config: Config) -> None:
+    """Uses the current content of outbound_cert for new connections from the core."""
+    _load(context, "outbound_cert and outbound_key", config.outbound_cert, config.outbound_key)
+
+
 def _load(context: ssl.SSLContext, settings: str, certificate: str, key: str) -> None:
     with _naming(settings):
         # The files are tried out first, because a certificate without its key would make the context unusable.
@@ -56,6 +65,45 @@ def inward(config: Config) -> ssl.SSLContext | None:
     return context
 
 
+def for_core(config: Config) -> ssl.SSLContext | None:
+    """Returns the TLS settings for requests from the core.
+
+    If `outbound_client_ca` is set, the connector verifies a presented client certificate. A connection without a
+    certificate is possible, because a program that only asks for the health has none.
+    """
+    if not config.outbound_cert:
+        return None
+    with _naming("outbound_client_ca"):
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.outbound_client_ca or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    use_certificate_for_core(context, config)
+    if config.outbound_client_ca:
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def of_command_line(config: Config) -> ssl.SSLContext | bool:
+    """Returns the TLS settings for the command line's requests to its own connector.
+
+    Trusts only outbound_cert itself, under any host name, because the command line has the file.
+    """
+    if not config.outbound_cert:
+        return True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    with _naming("outbound_cert"):
+        try:
+            certificate = x509.load_pem_x509_certificates(Path(config.outbound_cert).read_bytes())[0]
+        except ValueError:
+            raise ConfigError(f"outbound_cert: {config.outbound_cert} has no certificate in PEM") from None
+        context.load_verify_locations(cadata=certificate.public_bytes(Encoding.PEM).decode())
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if config.command_cert:
+        _load(context, "command_cert and command_key", config.command_cert, config.command_key)
+    return context
+
+
 @contextmanager
 def _naming(settings: str) -> Iterator[None]:
     """Raises ConfigError with the names of the settings, because OpenSSL's own error has no file name."""
@@ -66,8 +114,8 @@ def _naming(settings: str) -> Iterator[None]:
 
 
 def _no_password() -> str:
-    """Replaces OpenSSL's prompt for a password, because a service would wait for the input for ever."""
-    raise ConfigError("client_key or inbound_key is encrypted: give a key without a password")
+    """Replaces OpenSSL's question for a password, because a service would wait for an answer for ever."""
+    raise ConfigError("client_key, inbound_key, outbound_key or command_key is encrypted: give a key without a password")
 
 
 def names_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:

@@ -73,7 +73,7 @@ class TransactionStates:
 
     async def _answer(self, transaction_id: str, asker: str) -> None:
         async with self._waiting:
-            path, incoming = f"/transactions/{transaction_id}", self._incoming(transaction_id)
+            path, incoming = f"/transactions/{transaction_id}", await self._incoming(transaction_id)
             # Another DFSP learns nothing about a payment, not even that it exists.
             if incoming is None or incoming.payer_fsp != asker:
                 code = ErrorCode.TRANSACTION_ID_NOT_FOUND
@@ -85,9 +85,9 @@ class TransactionStates:
                 "PUT", path, body, destination=asker, still_wanted=lambda: time.monotonic() < give_up
             )
 
-    def _incoming(self, transaction_id: str) -> Incoming | None:
-        known = self._transfers.get(transaction_id)
-        return None if known is None else self._store.incoming(known.transfer_id)
+    async def _incoming(self, transaction_id: str) -> Incoming | None:
+        known = await self._transfers.get(transaction_id)
+        return None if known is None else await self._store.incoming(known.transfer_id)
 
 
 def _state_of(incoming: Incoming) -> TransactionPut:

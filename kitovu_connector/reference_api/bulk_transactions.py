@@ -56,17 +56,17 @@ class BulkTransactionCalls:
         bulk = await self._bulks.wait_for_stop(bulk.id, self._config.answer_s) or bulk
         if bulk.state is Progress.RUNNING:
             return web.Response(status=202)
-        return web.json_response(bulk_shown(bulk, self._bulks.payments(bulk)), status=202)
+        return web.json_response(bulk_shown(bulk, await self._bulks.payments(bulk)), status=202)
 
     async def _put(self, request: web.Request) -> web.Response:
         try:
             wanted = bodies.read(BulkTransactionAcceptance, await request.read())
         except FspiopError as error:
             raise ApiError(400, error.code, error.description, field="bulkTransferState", state={}) from None
-        bulk = self._bulks.get(request.match_info["id"])
+        bulk = await self._bulks.get(request.match_info["id"])
         if bulk is None:
             raise failed(ErrorCode.BULK_TRANSFER_ID_NOT_FOUND.code, "")
-        known = {payment.transfer_id for payment in self._bulks.payments(bulk)}
+        known = {payment.transfer_id for payment in await self._bulks.payments(bulk)}
         answers: dict[str, tuple[str, bool]] = {}
         for item in wanted.individual_transfers:
             given = {name: getattr(item, name) for name in _ACCEPTED if getattr(item, name) is not None}

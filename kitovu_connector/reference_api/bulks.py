@@ -124,7 +124,7 @@ class Bulks:
 
     async def _get_quotes(self, request: web.Request) -> web.Response:
         record_id = request.match_info["id"]
-        made = self._quotes.get(record_id)
+        made = await self._quotes.get(record_id)
         if made is None:
             raise failed(ErrorCode.BULK_QUOTE_ID_NOT_FOUND.code, "")
         key = ("bulkQuotes", record_id)
@@ -179,14 +179,14 @@ class Bulks:
         raw = await request.read()
         try:
             wanted = bodies.read(BulkTransferWanted, raw)
-            submission = self._bulk_of(wanted, raw)
+            submission = await self._bulk_of(wanted, raw)
         except FspiopError as error:
             raise ApiError(400, error.code, error.description, field="bulkTransferState", state={}) from None
         found = await self._submissions.send(submission, self._config.answer_s)
         return self._bulk_response(found)
 
     async def _get_transfers(self, request: web.Request) -> web.Response:
-        found = self._submissions.get("bulkTransfers", request.match_info["id"])
+        found = await self._submissions.get("bulkTransfers", request.match_info["id"])
         if found is None:
             raise failed(ErrorCode.BULK_TRANSFER_ID_NOT_FOUND.code, "")
         self._check_is_done(found, "bulkTransferState")
@@ -196,8 +196,8 @@ class Bulks:
         ]
         return web.json_response({"bulkTransferId": found.id, "currentState": COMPLETED, "fulfils": fulfils})
 
-    def _bulk_of(self, wanted: BulkTransferWanted, raw: bytes) -> Submission:
-        made = self._quotes.get(wanted.bulk_quote_id)
+    async def _bulk_of(self, wanted: BulkTransferWanted, raw: bytes) -> Submission:
+        made = await self._quotes.get(wanted.bulk_quote_id)
         named = {item.to.fsp_id for item in wanted.individual_transfers if item.to.fsp_id is not None}
         payees = named or ({made.payee_fsp} if made is not None else set())
         if len(payees) != 1:

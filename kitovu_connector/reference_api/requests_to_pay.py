@@ -88,7 +88,7 @@ class RequestCalls:
 
     async def _put_transfer(self, request: web.Request) -> web.Response:
         wanted = bodies.read(RequestToPayTransferAcceptance, await request.read())
-        payment = self._store.payment(_TRANSFER + request.match_info["id"])
+        payment = await self._store.payment(_TRANSFER + request.match_info["id"])
         if payment is None:
             raise failed(ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND.code, "", field="transferState", state={})
         answers = {"terms": wanted.accept_quote, "password": wanted.accept_otp}

@@ -62,7 +62,7 @@ class Transfers:
 
     async def _put(self, request: web.Request) -> web.Response:
         wanted = bodies.read(Acceptance, await request.read())
-        payment = self._found(request)
+        payment = await self._found(request)
         given = {
             "payee": wanted.accept_party,
             "terms": wanted.accept_quote if wanted.accept_quote is not None else wanted.accept_quote_or_conversion,
@@ -92,7 +92,7 @@ class Transfers:
 
     async def _get(self, request: web.Request) -> web.Response:
         transfer_id = request.match_info["id"]
-        payment = self._store.payment_of_transfer(transfer_id)
+        payment = await self._store.payment_of_transfer(transfer_id)
         if payment is None:
             reply = await self._exchanges.ask(("transfers", transfer_id), "GET", path_of("transfers", transfer_id))
             shown: dict[str, Any] = {"transferId": transfer_id, "fulfil": _body_and_headers(reply)}
@@ -113,7 +113,7 @@ class Transfers:
         return self._simple(await self._payer.wait_for_end(order.home_id, self._config.answer_s))
 
     async def _get_simple(self, request: web.Request) -> web.Response:
-        return self._simple(self._store.payment(_SIMPLE + request.match_info["id"]))
+        return self._simple(await self._store.payment(_SIMPLE + request.match_info["id"]))
 
     def _simple(self, payment: Payment | None) -> web.Response:
         if payment is None:
@@ -125,8 +125,8 @@ class Transfers:
         transfer = (fulfil_shown(payment) or {}) | {"headers": {"fspiop-source": self._config.hub_id}}
         return web.json_response({"transfer": transfer, "currentState": COMPLETED})
 
-    def _found(self, request: web.Request) -> Payment:
-        payment = self._store.payment_of_transfer(request.match_info["id"])
+    async def _found(self, request: web.Request) -> Payment:
+        payment = await self._store.payment_of_transfer(request.match_info["id"])
         if payment is None:
             raise failed(ErrorCode.TRANSFER_ID_NOT_FOUND.code, "", field="transferState", state={})
         return payment

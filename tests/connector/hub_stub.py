@@ -5,6 +5,8 @@ certificate of the scheme of its own.
 """
 
 import asyncio
+import copy
+import functools
 import json
 import ssl
 import uuid
@@ -25,9 +27,12 @@ from hub.local.net import free_port
 from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.config import Config
 from kitovu_connector.events import Handler
+from kitovu_connector.group_commit import Connection, Database
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import Payment
+from kitovu_connector.records import Records
 from kitovu_connector.service import Connector
+from kitovu_connector.store import Store
 from tests import proofs
 from tests.keys import CONDITION, FULFILMENT, PACKET
 from tests.proofs import key_of
@@ -36,6 +41,45 @@ AUTHORITY = proofs.Authority("scheme")
 PAYEE = "255655001001"
 PROOFS = ("signatures", "pinned", "both", "nothing")
 """How a connector knows the hub: by its signature, by its certificate's name, by both, or not at all."""
+
+
+class _Inline:
+    """A database whose reads run at once, on a connection of their own."""
+
+    def __init__(self, database: Database) -> None:
+        self._conn, self.instance = database.new_reader(), database.instance
+
+    async def read(self, job: Callable[[Connection], Any]) -> Any:
+        return job(self._conn)
+
+    read_many = read
+
+
+class Stored:
+    """The stored records, for a test that must not wait between two looks."""
+
+    def __init__(self, of: "Store | Records[Any]") -> None:
+        self._of: Any = copy.copy(of)
+        self._of._db = _inline(of._db)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*values: Any) -> Any:
+            try:
+                getattr(self._of, name)(*values).send(None)
+            except StopIteration as end:
+                return end.value
+            raise AssertionError("it waits")
+
+        return call
+
+
+_inline = functools.lru_cache(maxsize=8)(_Inline)
+stored = Stored
+
+
+def rows_of(connector: Connector, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a statement, in the connector's SQLite file."""
+    return [tuple(row) for row in _inline(connector._store.database)._conn.execute(sql).fetchall()]
 
 
 class Core:
@@ -251,7 +295,7 @@ class Scheme:
 
     def payment(self, home_id: str = "P1") -> Payment:
         """As it stands."""
-        found = self.connector._store.payment(home_id)
+        found = stored(self.connector._store).payment(home_id)
         assert found is not None
         return found
 

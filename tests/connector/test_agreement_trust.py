@@ -153,7 +153,7 @@ def test_a_request_to_an_unknown_customer_is_refused_and_not_stored(tmp_path: Pa
         await world.until("PUT", f"/transactionRequests/{request_id}/error")
         (answer,) = world.bodies("PUT", f"/transactionRequests/{request_id}/error")
         assert answer["errorInformation"]["errorCode"] == "3204"
-        assert world.connector._requests._received.get(request_id) is None
+        assert await world.connector._requests._received.get(request_id) is None
 
     tell(tmp_path, story)
 
@@ -168,11 +168,11 @@ def test_old_requests_to_pay_are_deleted_once_they_are_answered(tmp_path: Path) 
             waiting = msgspec.structs.replace(MADE.order, home_id="w")
             await requests._made.add(msgspec.structs.replace(MADE, id="w", order=waiting))
             for _ in range(200):
-                if requests._received.get(request_id) is None and requests.made(MADE.id) is None:
+                if await requests._received.get(request_id) is None and await requests.made(MADE.id) is None:
                     break
                 await asyncio.sleep(0.02)
-            assert (requests._received.get(request_id), requests.made(MADE.id)) == (None, None)
-            assert requests.made("w") is not None  # the payer DFSP's answer is pending
+            assert (await requests._received.get(request_id), await requests.made(MADE.id)) == (None, None)
+            assert await requests.made("w") is not None  # the payer DFSP's answer is pending
 
     asyncio.run(run())
 
@@ -204,7 +204,7 @@ def test_no_answer_and_no_question_is_lost_while_the_core_is_told(tmp_path: Path
         assert await world.hub_passes_on("PUT", path, {"transactionRequestState": "ACCEPTED"}) == 200
         core.is_ready.set()
         for _ in range(200):
-            if (found := requests.made(MADE.id)) is not None and found.is_told:
+            if (found := await requests.made(MADE.id)) is not None and found.is_told:
                 break
             await asyncio.sleep(0.02)
         assert core.told == ["PENDING", "ACCEPTED"]
@@ -224,7 +224,7 @@ def test_an_answer_does_not_overwrite_a_question_that_is_being_stored(tmp_path: 
             question = world.hub_passes_on("GET", f"/authorizations/{MADE.id}{query}", None)
             answer = world.hub_passes_on("PUT", path, {"transactionRequestState": state})
             assert set(await asyncio.gather(*((question, answer) if number % 2 else (answer, question)))) == {200, 202}
-            found = requests.made(MADE.id)
+            found = await requests.made(MADE.id)
             assert found is not None
             assert (found.answer, found.password_asker) == (state, "blue")
 
@@ -243,11 +243,11 @@ def test_a_request_to_pay_is_answered_by_the_payers_dfsp_and_only_it_gets_the_pa
         assert await world.straight("PUT", path + "/error", error("4101"), "red") == 400
         query = "?authenticationType=OTP&retriesLeft=1&amount=1&currency=TZS"
         assert await world.straight("GET", f"/authorizations/{request.id}{query}", None, "red") == 400
-        found = requests.made(request.id)
+        found = await requests.made(request.id)
         assert found is not None
         assert found.state is RequestState.ASKED
         assert await world.hub_passes_on("PUT", path, accepted) == 200
-        found = requests.made(request.id)
+        found = await requests.made(request.id)
         assert found is not None
         assert (found.state, found.answer) == (RequestState.ANSWERED, "ACCEPTED")
         assert await world.straight("GET", f"/authorizations/{request.id}{query}", None, "blue") == 202

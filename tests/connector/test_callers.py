@@ -1,6 +1,7 @@
 """The servers for the core take requests of the core only: not of web pages, and with a token of those that have it."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ import aiohttp
 import pytest
 
 from hub.local.net import free_port
+from kitovu_connector import doctor
 from kitovu_connector.config import Config, ConfigError
-from kitovu_connector.core_requests import CoreRequests, RequestRefused
+from kitovu_connector.core_requests import CoreRequests, NotRunning, RequestRefused
 from kitovu_connector.doctor import Finding, Verdict, examine
+from tests import proofs
 from tests.connector.hub_stub import Scheme, scheme
 
 OLD, NEW = "a" * 32, "b" * 40
@@ -88,6 +91,128 @@ def test_a_faulty_file_of_tokens_is_one_clear_line(tmp_path: Path) -> None:
             tell(tmp_path, lambda _: asyncio.sleep(0), outbound_token_file=str(file))
 
 
+# --- TLS --------------------------------------------------------------------------------------------------------------
+
+
+BANK = proofs.Authority("bank")
+
+
+def files_of(folder: Path, name: str, authority: proofs.Authority = BANK, **more: Any) -> tuple[str, str]:
+    """The files of a certificate and its key."""
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    certificate.write_text(proofs.pem_of(authority.issue(name, **more)))
+    key.write_text(proofs.private_pem(proofs.key_of(name)))
+    return str(certificate), str(key)
+
+
+def server_files(folder: Path, **more: Any) -> dict[str, str]:
+    certificate, key = files_of(folder, "connector", host="localhost", **more)
+    return {"outbound_cert": certificate, "outbound_key": key}
+
+
+def trusting_bank(*certificate: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=proofs.pem_of(BANK.certificate))
+    if certificate:
+        context.load_cert_chain(*certificate)
+    return context
+
+
+async def secure_status(port: int, path: str, *certificate: str, **headers: str) -> int:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"https://localhost:{port}{path}", headers=headers, ssl=trusting_bank(*certificate)) as answer,
+    ):
+        await answer.read()
+        return answer.status
+
+
+def test_with_tls_the_core_proves_itself_by_its_certificate(tmp_path: Path) -> None:
+    (tmp_path / "bank.pem").write_text(proofs.pem_of(BANK.certificate))
+    (tmp_path / "core.token").write_text(OLD)
+    core, printer = files_of(tmp_path, "core"), files_of(tmp_path, "printer")
+    stranger = files_of(tmp_path, "stranger", proofs.Authority("elsewhere"))
+    settings = server_files(tmp_path) | {"outbound_client_ca": str(tmp_path / "bank.pem")}
+    settings |= {"outbound_client_name": "core", "command_cert": core[0], "command_key": core[1]}
+
+    async def story(world: Scheme) -> None:
+        outside, front = world.config.outbound_port, world.config.reference_port
+        for port, path in ((outside, "/payments"), (outside, "/metrics"), (front, "/x")):
+            assert await secure_status(port, path) == 401
+            assert await secure_status(port, path, *printer) == 403
+            assert await secure_status(port, path, *core) in (200, 404)
+            with pytest.raises((aiohttp.ClientError, OSError)):
+                await secure_status(port, path, *stranger)
+            with pytest.raises(aiohttp.ClientError):
+                await status(port, path)
+        for port, path in ((outside, "/health"), (outside, "/health/live"), (front, "/")):
+            assert await secure_status(port, path) == 200
+        async with CoreRequests(world.config) as command:
+            assert [found async for found in command.payments()] == []
+        async with CoreRequests(replace(world.config, command_cert="", command_key="")) as command:
+            with pytest.raises(RequestRefused, match="client certificate"):
+                await command.party("MSISDN/1")
+        (tmp_path / "other").mkdir()
+        other = server_files(tmp_path / "other")
+        async with CoreRequests(replace(world.config, **other)) as command:  # another server than the connector
+            with pytest.raises(NotRunning, match="no secure connection"):
+                await command.party("MSISDN/1")
+        served = await asyncio.to_thread(ssl.get_server_certificate, ("localhost", outside))
+        renewed = server_files(tmp_path)
+        world.connector._files.look()
+        now_served = await asyncio.to_thread(ssl.get_server_certificate, ("localhost", outside))
+        assert (
+            served
+            != now_served
+            == ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(Path(renewed["outbound_cert"]).read_text()))
+        )
+
+    tell(tmp_path, story, **settings)
+
+
+def test_a_core_with_a_certificate_needs_the_token_too_if_both_are_set(tmp_path: Path) -> None:
+    (tmp_path / "bank.pem").write_text(proofs.pem_of(BANK.certificate))
+    (tmp_path / "core.token").write_text(OLD)
+    core = files_of(tmp_path, "core")
+    settings = server_files(tmp_path) | {"outbound_client_ca": str(tmp_path / "bank.pem")}
+
+    async def story(world: Scheme) -> None:
+        port, token = world.config.outbound_port, {"Authorization": f"Bearer {OLD}"}
+        assert await secure_status(port, "/payments", *core) == 401
+        assert await secure_status(port, "/payments", **token) == 401
+        assert await secure_status(port, "/payments", *core, **token) == 200
+
+    tell(tmp_path, story, outbound_token_file=str(tmp_path / "core.token"), **settings)
+
+
+def test_tls_for_the_core_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
+    server = server_files(tmp_path)
+    other = files_of(tmp_path, "other")
+    for wrong, text in (
+        ({"outbound_key": server["outbound_key"]}, "outbound_key needs outbound_cert"),
+        ({"outbound_client_ca": server["outbound_cert"]}, "outbound_client_ca needs outbound_cert"),
+        (server | {"outbound_client_name": "core"}, "outbound_client_name needs outbound_client_ca"),
+        ({"command_key": other[1]}, "command_key needs command_cert"),
+        (server | {"outbound_key": other[1]}, "outbound_cert and outbound_key"),
+        (server | {"outbound_client_ca": str(tmp_path / "nothing.pem")}, "outbound_client_ca: .* cannot be read"),
+    ):
+        with pytest.raises(ConfigError, match=text):
+            tell(tmp_path, lambda _: asyncio.sleep(0), **wrong)
+
+
+def test_doctor_names_a_certificate_for_the_core_that_has_ended_or_has_another_key(tmp_path: Path) -> None:
+    def found(**more: Any) -> list[Finding]:
+        given = Config(dfsp="green", hub_url="http://127.0.0.1:9", state=tmp_path, ilp_secret="s" * 16, **more)
+        return [each for each in doctor._keys(given) if each.check == "certificate"]
+
+    (right,) = found(**server_files(tmp_path))
+    assert right.verdict is Verdict.OK
+    (wrong,) = found(**server_files(tmp_path) | {"outbound_key": files_of(tmp_path, "other")[1]})
+    assert (wrong.verdict, wrong.text.split(":")[0]) == (Verdict.FAULT, "outbound_cert and outbound_key")
+    (ended,) = found(**server_files(tmp_path, days=(-9, -1)))
+    assert ended.verdict is Verdict.FAULT
+    assert ended.text.startswith("outbound_cert: ")
+
+
 def test_doctor_names_a_port_of_the_core_that_others_can_reach(tmp_path: Path) -> None:
     (tmp_path / "core.token").write_text(OLD)
     config = Config(
@@ -113,7 +238,9 @@ def test_doctor_names_a_port_of_the_core_that_others_can_reach(tmp_path: Path) -
     assert calls(outbound_host="0.0.0.0") is calls(outbound_host="core.internal") is Verdict.WARNING
     assert calls(reference_api=True, reference_host="::") is Verdict.WARNING
     assert calls(outbound_host="::1") is None
-    assert calls(outbound_host="0.0.0.0", outbound_token_file=str(tmp_path / "core.token")) is Verdict.OK
+    with_token = {"outbound_host": "0.0.0.0", "outbound_token_file": str(tmp_path / "core.token")}
+    assert calls(**with_token) is Verdict.WARNING  # the network can read it
+    assert calls(**with_token, **server_files(tmp_path)) is Verdict.OK
     (tmp_path / "core.token").write_text("short")
     assert asyncio.run(found(replace(config, outbound_token_file=str(tmp_path / "core.token"))))["files"].verdict is (
         Verdict.FAULT

@@ -232,7 +232,7 @@ def test_a_file_is_paid_line_by_line_and_sent_again_it_pays_nothing_twice(
                 if body["transferId"] not in ended:
                     ended.add(body["transferId"])
                     state = "ABORTED" if body["amount"]["amount"] == "100.5" else "COMMITTED"
-                    payment = world.connector._store.payment_of_transfer(body["transferId"])
+                    payment = await world.connector._store.payment_of_transfer(body["transferId"])
                     assert payment is not None
                     await world.hub_says("PUT", f"/transfers/{body['transferId']}", world.tells(state))
             await asyncio.sleep(0.02)

@@ -29,7 +29,7 @@ from kitovu_connector.records import Records
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
 from kitovu_connector.store import Store
 from kitovu_connector.submission_states import Sent, Submission
-from tests.connector.hub_stub import Core, Scheme, config_of, quote, scheme, told, transfer
+from tests.connector.hub_stub import Core, Scheme, config_of, quote, rows_of, scheme, told, transfer
 from tests.keys import CONDITION, FULFILMENT
 
 KEY = bytes(range(32))
@@ -205,8 +205,7 @@ def test_an_event_that_nobody_wants_is_not_stored(tmp_path: Path) -> None:
     async def run() -> None:
         async with scheme(tmp_path, "pinned") as world:
             await committed(world)
-            rows = world.connector._store.database.reader.execute("SELECT * FROM exchange WHERE kind = 'event'")
-            assert rows.fetchall() == []
+            assert rows_of(world.connector, "SELECT * FROM exchange WHERE kind = 'event'") == []
 
     asyncio.run(run())
 

@@ -28,7 +28,7 @@ from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import Payment
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
 from kitovu_connector.store import Incoming
-from tests.connector.hub_stub import PAYEE, Core, Scheme, quote, scheme, told, transfer
+from tests.connector.hub_stub import PAYEE, Core, Scheme, quote, rows_of, scheme, told, transfer
 
 FAULTS = ("raises", "cancels itself", "hangs", "ignores that it is cut off", "answers nonsense")
 
@@ -323,13 +323,8 @@ def test_what_the_core_must_do_is_asked_again_until_it_is_done(tmp_path: Path, f
 
 
 def open_records(world: Scheme) -> int:
-    reader = world.connector._store.database.reader
-    tables = ("payment", "quote", "incoming", "exchange")
-    return sum(
-        len(reader.execute(f"SELECT state FROM {table} WHERE is_open = 1").fetchall())
-        for table in tables
-        if table != "quote"
-    )
+    tables = ("payment", "incoming", "exchange")
+    return sum(len(rows_of(world.connector, f"SELECT state FROM {table} WHERE is_open = 1")) for table in tables)
 
 
 # --- bulks ------------------------------------------------------------------------------------------------------------
@@ -378,7 +373,7 @@ def test_an_item_of_a_bulk_with_the_id_of_another_transfer_is_refused_and_change
         await world.until("PUT", f"/bulkTransfers/{body['bulkTransferId']}")
         (answer,) = world.bodies("PUT", f"/bulkTransfers/{body['bulkTransferId']}")
         assert answer["bulkTransferState"] == "REJECTED"
-        assert world.connector._store.incoming(other.transfer_id) == other
+        assert await world.connector._store.incoming(other.transfer_id) == other
         assert (world.core.reserved, world.core.released) == ([], [])
 
     tell(tmp_path, Core(), story)

@@ -23,7 +23,20 @@ from kitovu_connector.conflicts import Conflict
 from kitovu_connector.fxp import ConversionEnd
 from kitovu_connector.payment_order import Order, PartyRef
 from tests.connector import odd_requests
-from tests.connector.hub_stub import PAYEE, Core, Scheme, error, logged, quote, scheme, terms, told, transfer
+from tests.connector.hub_stub import (
+    PAYEE,
+    Core,
+    Scheme,
+    error,
+    logged,
+    quote,
+    rows_of,
+    scheme,
+    stored,
+    terms,
+    told,
+    transfer,
+)
 from tests.keys import CONDITION, FULFILMENT, PACKET
 
 
@@ -133,9 +146,7 @@ def bulk(offered: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 def rows(world: Scheme, table: str) -> int:
     sql = {"incoming": "incoming", "exchange": "exchange WHERE kind LIKE '%received'"}[table]
-    found = world.connector._store.database.reader.execute(f"SELECT count(*) AS number FROM {sql}").fetchone()
-    assert found is not None
-    return int(found["number"])
+    return int(rows_of(world.connector, f"SELECT count(*) FROM {sql}")[0][0])
 
 
 # --- under the id of an own request -----------------------------------------------------------------------------------
@@ -256,7 +267,7 @@ def test_an_own_request_does_not_take_an_id_that_another_dfsp_has_used_before(tm
         with pytest.raises(Conflict):
             await world.connector._payer.send(ORDER, theirs["transferId"])
         assert world.count("POST", "/bulkTransfers") == 0
-        assert world.connector._store.payment("P1") is None
+        assert await world.connector._store.payment("P1") is None
 
     tell(tmp_path, story, reference_api=True, reference_port=free_port())
 
@@ -331,7 +342,7 @@ def test_a_bulk_that_the_hub_never_had_is_released_when_it_cannot_come_any_more(
         world.says_at = datetime.now(UTC) + timedelta(seconds=40)
         assert await world.hub_says("PUT", path + "/error", error("3210")) == 200
         await until(lambda: world.core.released == [wanted["individualTransfers"][0]["transferId"]])
-        await until(lambda: world.connector._bulk_payee._bulks.unfinished() == [])
+        await until(lambda: stored(world.connector._bulk_payee._bulks).unfinished() == [])
 
     tell(tmp_path, story)
 

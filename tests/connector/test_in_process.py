@@ -42,7 +42,7 @@ def test_a_payee_is_looked_up_and_nothing_begins(tmp_path: Path, proof: str) -> 
         assert {(party.fsp_id, party.id_value) for party in found} == {("blue", PAYEE)}
         assert world.count("POST", "/quotes") == 0
         assert world.connector._lookups._waiting == {}
-        assert world.connector._store.unfinished_payments() == []
+        assert await world.connector._store.unfinished_payments() == []
 
     tell(tmp_path, story, proof)
 

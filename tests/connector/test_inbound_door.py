@@ -15,7 +15,7 @@ from aiohttp import web
 from hub.local.net import free_port
 from kitovu_connector.backend import HttpBackend, PartyDetails
 from kitovu_connector.store import QuoteGiven, Store
-from tests.connector.hub_stub import PAYEE, Core, Scheme, quote, scheme, told, transfer
+from tests.connector.hub_stub import PAYEE, Core, Scheme, quote, rows_of, scheme, told, transfer
 
 
 def tell(folder: Path, story: Callable[[Scheme], Awaitable[None]], **more: Any) -> None:
@@ -36,8 +36,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 def quotes_in(world: Scheme) -> int:
     """How many are stored."""
-    found = world.connector._store._db.reader.execute("SELECT count(*) FROM quote").fetchone()
-    return int(found[0])
+    return int(rows_of(world.connector, "SELECT count(*) FROM quote")[0][0])
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------
@@ -243,7 +242,7 @@ def test_terms_that_nobody_paid_are_deleted(tmp_path: Path, monkeypatch: pytest.
             await world.until("PUT", f"/quotes/{other['quoteId']}")
         assert quotes_in(world) == 4
         await until(lambda: quotes_in(world) == 1)
-        assert world.connector._store.quote(asked["quoteId"]) is not None
+        assert await world.connector._store.quote(asked["quoteId"]) is not None
         assert await world.hub_says("PATCH", f"/transfers/{body['transferId']}", told("COMMITTED")) == 200
         await until(lambda: world.core.credited == [body["transferId"]])
         await until(lambda: quotes_in(world) == 0)
@@ -262,7 +261,7 @@ def test_old_quotes_are_deleted_some_at_a_time_and_those_without_an_answer_stay(
         later = time.time() + 1
         assert await store.delete_old_quotes(time.time() - 60, 3) == 0
         assert [await store.delete_old_quotes(later, 3) for _ in range(3)] == [3, 1, 0]
-        assert [quote.quote_id for quote in store.unfinished_quotes()] == ["q0"]
+        assert [quote.quote_id for quote in await store.unfinished_quotes()] == ["q0"]
         await store.close()
 
     asyncio.run(main())

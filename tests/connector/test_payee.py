@@ -44,8 +44,49 @@ def test_the_hubs_word_is_kept_where_the_connectors_own_step_comes_first(
         await payee.take_ending(TRANSFER, Ending(state))
 
         assert store.overtaken
-        assert store.incoming(TRANSFER) == msgspec.structs.replace(sent, stage=stage)
+        assert await store.incoming(TRANSFER) == msgspec.structs.replace(sent, stage=stage)
         assert goes_on_with == [TRANSFER]
+        await store.close()
+
+    asyncio.run(main())
+
+
+class _LateReport(Store):
+    """The hub's report arrives after the task's last look at the transfer, and before the task has ended."""
+
+    payee: Payee
+    is_told = False
+
+    async def own_incoming(self, transfer_id: str) -> Incoming | None:
+        found = await super().own_incoming(transfer_id)
+        if not self.is_told:
+            self.is_told = True
+            await self.payee.take_ending(transfer_id, Ending("COMMITTED"))
+        return found
+
+
+def test_a_report_that_comes_while_the_task_of_a_transfer_ends_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        config = config_of(tmp_path, "nothing")
+        config.state.mkdir()
+        store = _LateReport(config.state)
+        payee = store.payee = Payee(config, store, cast(Any, None), Core(), cast(Any, None), cast(Any, None))
+        steps: list[Stage] = []
+
+        async def take_step(incoming: Incoming) -> None:
+            steps.append(incoming.stage)
+            await store.save_incoming(incoming, msgspec.structs.replace(incoming, stage=Stage.COMMITTED))
+
+        monkeypatch.setattr(payee, "_take_step", take_step)
+        sent = Incoming(transfer_id=TRANSFER, digest=b"", payer_fsp="blue", body=b"", expires_at=time.time() + 60)
+        await store.add_incoming(msgspec.structs.replace(sent, stage=Stage.REJECTED))
+        payee.carry_on(TRANSFER)
+        while TRANSFER in payee._rounds:
+            await asyncio.sleep(0.01)
+        assert steps == [Stage.COMMITTING]
+        await payee.close()
         await store.close()
 
     asyncio.run(main())

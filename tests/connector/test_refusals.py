@@ -21,7 +21,7 @@ from kitovu_connector.backend import HttpBackend, PartyDetails, Terms, TermsWant
 from kitovu_connector.core_errors import Refused
 from kitovu_connector.payment_states import State
 from tests import proofs
-from tests.connector.hub_stub import PAYEE, Core, Scheme, error, logged, quote, scheme, terms, told, transfer
+from tests.connector.hub_stub import PAYEE, Core, Scheme, error, logged, quote, scheme, stored, terms, told, transfer
 from tests.proofs import key_of
 
 AT_ONCE_S = 3.0
@@ -352,7 +352,7 @@ def test_a_payment_that_is_turned_away_before_it_is_sent_ends_at_once(
     async def story(world: Scheme) -> None:
         world.refuses[where] = (status, code)
         order = asyncio.create_task(world.pay())
-        await until(lambda: world.connector._store.payment("P1") is not None)
+        await until(lambda: stored(world.connector._store).payment("P1") is not None)
         ended = await world.ended(seconds=AT_ONCE_S)
         assert (ended.state, ended.error_code) == (State.ABORTED, shown)
         assert world.count("POST", "/transfers") == 0
@@ -380,7 +380,7 @@ def test_a_payment_to_a_dfsp_whose_key_is_missing_ends_at_once(tmp_path: Path) -
     async def story(world: Scheme) -> None:
         world.connector._payer.policy = _without_blue(world)
         order = asyncio.create_task(world.pay())
-        await until(lambda: world.connector._store.payment("P1") is not None)
+        await until(lambda: stored(world.connector._store).payment("P1") is not None)
         ended = await world.ended(seconds=AT_ONCE_S)
         assert (ended.state, ended.error_code) == (State.ABORTED, "3105")
         assert "blue" in (ended.error_text or "")
@@ -397,7 +397,7 @@ def test_a_party_whose_dfsps_key_is_missing_ends_the_lookup_that_the_hub_forward
     async def story(world: Scheme) -> None:
         del world.connector._keys._files["blue"]
         order = asyncio.create_task(world.pay())
-        await until(lambda: world.connector._store.payment("P1") is not None)
+        await until(lambda: stored(world.connector._store).payment("P1") is not None)
         ended = await world.ended(seconds=AT_ONCE_S)
         assert (ended.state, ended.error_code) == (State.ABORTED, "3105")
         order.cancel()

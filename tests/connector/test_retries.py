@@ -13,7 +13,7 @@ from kitovu_connector.backend import IncomingMoney
 from kitovu_connector.core_errors import Refused
 from kitovu_connector.payment_states import Payment, State
 from kitovu_connector.store import Incoming
-from tests.connector.hub_stub import Core, Scheme, logged, quote, scheme, told, transfer
+from tests.connector.hub_stub import Core, Scheme, logged, quote, scheme, stored, told, transfer
 
 
 class Fails(Core):
@@ -89,8 +89,8 @@ def test_a_core_that_raises_is_asked_again(
         assert await world.hub_says("PATCH", path, told(state)) == 200
         await until(lambda: getattr(world.core, known) == [path.rpartition("/")[2]])
         assert faults == []
-        incoming = world.connector._store.incoming(path.rpartition("/")[2])
-        await until(lambda: world.connector._store.unfinished_incoming() == [])
+        incoming = await world.connector._store.incoming(path.rpartition("/")[2])
+        await until(lambda: stored(world.connector._store).unfinished_incoming() == [])
         assert incoming is not None
 
     tell(tmp_path, story)
@@ -146,7 +146,7 @@ def test_what_has_ended_leaves_no_lock_behind(tmp_path: Path) -> None:
             url = f"http://127.0.0.1:{world.config.outbound_port}/aliases"
             async with core.post(url, json={"idType": "MSISDN", "idValue": "255712001001"}) as answer:
                 assert answer.status == 400
-        await until(lambda: not world.connector._payee._busy)
+        await until(lambda: not world.connector._payee._rounds)
         left = {
             f"{type(part).__name__}.{name}": len(value)
             for part in (world.connector._payer, world.connector._payee, world.connector._aliases)

@@ -29,7 +29,7 @@ from kitovu_connector.payment_record import Payment, State
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestReceived, RequestState
 from kitovu_connector.store import Incoming, QuoteGiven, Stage
 from kitovu_connector.submission_states import Sent, Submission
-from tests.connector.hub_stub import Core, Scheme, error, quote, scheme, terms, told, transfer
+from tests.connector.hub_stub import Core, Scheme, error, quote, rows_of, scheme, terms, told, transfer
 from tests.keys import CONDITION, FULFILMENT, PACKET
 
 Sending = tuple[str, str, Any, str]
@@ -262,9 +262,8 @@ class Everything:
 
     def records(self) -> dict[str, list[Any]]:
         """All that green has stored."""
-        reader = self.connector._store.database.reader
         tables = ("payment", "quote", "incoming", "exchange")
-        return {table: [tuple(row) for row in reader.execute(f"SELECT * FROM {table}").fetchall()] for table in tables}
+        return {table: rows_of(self.connector, f"SELECT * FROM {table}") for table in tables}
 
 
 def _quotes_of(world: Scheme) -> Any:

@@ -17,7 +17,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def name_of_quote(quote: QuoteGiven) -> str:
 
 
 # Each method of the store that commits a step, and the name of the step.
-STEPS: list[tuple[type, str, Callable[..., str]]] = [
+STEPS: list[tuple[type, str, Callable[..., str | Awaitable[str]]]] = [
     (Store, "add_payment", lambda _, payment: f"payment ({kind_of_payment(payment)}) NEW"),
     (Store, "save_payment", lambda _, before, after: f"payment ({kind_of_payment(after)}) {after.state}"),
     (Store, "add_quote", lambda _, quote: name_of_quote(quote)),
@@ -85,8 +85,8 @@ STEPS: list[tuple[type, str, Callable[..., str]]] = [
 ]
 
 
-def _updated(records: Any, record_id: str, change: Callable[[Any], Any]) -> str:
-    before = records.get(record_id)
+async def _updated(records: Any, record_id: str, change: Callable[[Any], Any]) -> str:
+    before = await records.get(record_id)
     after = None if before is None else change(before)
     return f"{records._kind} {'UNCHANGED' if after is None else f'{after.state}{_detail(after)}'}"
 
@@ -121,10 +121,11 @@ class Points:
         for owner, method, name_of in STEPS:
             setattr(owner, method, self._around(getattr(owner, method), name_of))
 
-    def _around(self, commit: Callable[..., Any], name_of: Callable[..., str]) -> Callable[..., Any]:
+    def _around(self, commit: Callable[..., Any], name_of: Callable[..., str | Awaitable[str]]) -> Callable[..., Any]:
         @functools.wraps(commit)
         async def call(*arguments: Any, **more: Any) -> Any:
-            name = name_of(*arguments)
+            given = name_of(*arguments)
+            name = given if isinstance(given, str) else await given
             await self.reach(f"before {name}")
             found = await commit(*arguments, **more)
             await self.reach(f"after {name}")

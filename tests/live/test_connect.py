@@ -31,6 +31,7 @@ from hub.participants import certificate_authority
 from kitovu_connector import doctor
 from kitovu_connector.config import Config
 from kitovu_connector.doctor import Finding, Verdict
+from kitovu_connector.hub_api import HubUnreachable
 from kitovu_connector.service import Connector
 from tests import proofs, wheels
 from tests.connector.hub_stub import Core
@@ -583,3 +584,73 @@ def test_doctor_names_an_answer_of_the_core_that_cannot_be_used(hub: Hub, config
             await runner.cleanup()
 
     assert "displayName" in asyncio.run(main())["core"]
+
+
+# --- the doctor without a check ---------------------------------------------------------------------------------------
+
+
+def _no_finding(*_: Any) -> Finding:
+    return Finding("removed", Verdict.OK, "")
+
+
+async def _no_finding_later(*_: Any) -> Finding:
+    return _no_finding()
+
+
+def _no_findings(*_: Any) -> Iterator[Finding]:
+    return iter(())
+
+
+def _never_insecure(config: Config, why: HubUnreachable) -> Finding:
+    why.is_insecure = False
+    return _unreachable(config, why)
+
+
+_unreachable = doctor._unreachable
+REMOVED: dict[str, tuple[str, Any]] = {
+    "a wrong port in hub_url": ("_unreachable", _no_finding),
+    "https to a server without": ("_unreachable", _never_insecure),
+    "hub_url of another server": ("_not_accepted", _no_findings),
+    "a wrong secret": ("_not_accepted", _no_findings),
+    "another's name": ("_not_accepted", _no_findings),
+    "no token at all": ("_not_accepted", _no_findings),
+    "a certificate that has ended": ("_end_of", _no_finding),
+    "a certificate of another key": ("_keys", _no_findings),
+    "a signing key that the hub does not know": ("_signature", _no_finding),
+    "no signing key": ("_signature", _no_finding),
+    "no key of another DFSP": ("_others_keys", _no_finding),
+    "a file that is not there": ("_files", _no_finding),
+    "a core that is down": ("_core", _no_finding_later),
+    "nothing proves that the hub calls": ("_settings", _no_finding),
+}
+FURTHER: dict[str, tuple[str, Any, Callable[[Hub, dict[str, Config]], None]]] = {
+    "a wrong clock": ("_clock", _no_finding, test_doctor_names_a_wrong_clock_and_a_disabled_participant),
+    "a disabled participant": ("_participant", _no_finding, test_doctor_names_a_wrong_clock_and_a_disabled_participant),
+    "an answer of the core that cannot be used": ("_core", _no_finding_later, test_doctor_names_an_answer_of_the_core_that_cannot_be_used),
+    "no connector": (
+        "_callback",
+        _no_finding_later,
+        lambda hub, configs: test_doctor_names_what_keeps_the_hub_from_calling(
+            hub, configs, "quiet", None, "Start the connector"
+        ),
+    ),
+}
+
+
+def test_each_planted_fault_has_its_check() -> None:
+    assert list(REMOVED) == list(PLANTED)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", [*REMOVED, *FURTHER])
+def test_without_its_check_the_doctor_names_no_fault(
+    hub: Hub, configs: dict[str, Config], tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a test above would pass without the check."""
+    function, instead = REMOVED[name] if name in REMOVED else FURTHER[name][:2]
+    monkeypatch.setattr(doctor, function, instead)
+    with pytest.raises((AssertionError, KeyError)):  # noqa: PT012
+        if name in REMOVED:
+            test_doctor_names_the_planted_fault(hub, configs, tmp_path, name)
+        else:
+            FURTHER[name][2](hub, configs)

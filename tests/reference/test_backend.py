@@ -18,6 +18,7 @@ from aiohttp import web
 from fspiop import ilp
 from fspiop.time import http_date
 from hub.local import net
+from tests.connector.hub_stub import stored
 from tests.reference.core import UNKNOWN, no
 from tests.reference.test_bulks import bulk
 from tests.reference.test_requests_to_pay import asked, payment
@@ -189,7 +190,7 @@ def test_a_fulfilment_of_the_core_is_used_if_it_fits(world: World, fits: bool) -
     config = world.blue.config
 
     def give() -> web.Response:
-        packet = world.blue.connector._store.unfinished_incoming()[0].body  # type: ignore[union-attr]
+        packet = stored(world.blue.connector._store).unfinished_incoming()[0].body  # type: ignore[union-attr]
         own = ilp.fulfilment_for(json.loads(packet)["ilpPacket"], config.ilp_key)
         given = own if fits else own[::-1]
         return web.json_response({"homeTransactionId": "h", "transferState": "RESERVED", "fulfilment": given})
