@@ -16,7 +16,7 @@ from portal.certification.models import Certification, CertificationCase
 from portal.changes.credentials import EXPIRES_SOON, KIND_NAMES
 from portal.may_send_receive import Direction
 from portal.shown_values import age, money
-from portal.words import errors, records, states
+from portal.words import errors, kinds, records, states
 
 register = template.Library()
 register.filter("money", money)
@@ -203,6 +203,12 @@ def state(name: Any) -> SafeString:
         known,
         states.word_of(known),
     )
+
+
+@register.filter
+def kind_word(name: str) -> SafeString:
+    """Returns the word for a kind. The title is the name of the kind in the API."""
+    return format_html('<span title="{}">{}</span>', name, kinds.word_of(name))
 
 
 @register.filter
