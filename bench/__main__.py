@@ -240,8 +240,8 @@ def _end_pages(found: dict[str, Any], console: Console) -> int:
     if "seconds_of_filling" in found:
         millions = transfers / 10**6
         console.print(
-            f"{found['seconds_of_filling'] / millions:,.0f} s to fill and {found['seconds_of_counting'] / millions:,.0f} s to"
-            f" count a million transfers; {size / 2**30 / millions:.1f} GiB for each million",
+            f"{found['seconds_of_filling'] / millions:,.0f} s to fill with a million transfers,"
+            f" {found['seconds_of_counting'] / millions:,.0f} s to count them; {size / 2**30 / millions:.1f} GiB for them",
             highlight=False,
         )
     for page in found["pages"]:

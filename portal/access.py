@@ -90,7 +90,9 @@ def _not_done(request: HttpRequest, error: OperationalError) -> HttpResponse:
     changed the same rows."""
     took_too_long = isinstance(error.__cause__, QueryCanceled)
     status = 503 if took_too_long else 409
-    return render(request, "portal/error.html", {"status": status, "is_change": request.method == "POST"}, status=status)
+    return render(
+        request, "portal/error.html", {"status": status, "is_change": request.method == "POST"}, status=status
+    )
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:

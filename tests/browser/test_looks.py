@@ -149,7 +149,10 @@ def test_the_pages_of_an_empty_hub_fit_and_are_accessible(
     users.set_roles(user, roles=HUB_ROLES, actor="test")
     pages = ("overview", "alarms", "hub", "hub/models", "hub/pairs", "history", "transfers", "payments", "participants")
     pages += ("callbacks", "directory", "settlement", "approvals", "notifications", "skipped", "conversions", "alerts")
-    assert faults_of(open_window, user, {f"empty-{name.replace('/', '-')}": f"/portal/{name}/" for name in pages}, look) == []
+    assert (
+        faults_of(open_window, user, {f"empty-{name.replace('/', '-')}": f"/portal/{name}/" for name in pages}, look)
+        == []
+    )
 
 
 def test_a_few_pages_fit_and_are_accessible(open_window: Open, everything: dict[str, str], somebody: User) -> None:

@@ -85,7 +85,8 @@ def _ask_for_two_caps() -> tuple[Approval, Approval]:
     asha = browser(Role.RISK, name="asha")
     for name in ("green", "blue"):
         answer = asha.post(
-            f"/portal/participants/{name}/TZS/cap/", {"ndc": "2500", "alarm_percentage": "10", "reason": "more customers"}
+            f"/portal/participants/{name}/TZS/cap/",
+            {"ndc": "2500", "alarm_percentage": "10", "reason": "more customers"},
         )
         assert answer.status_code == 302, answer.content.decode()
     first, second = Approval.objects.order_by("pk")
