@@ -241,7 +241,8 @@ def _end_pages(found: dict[str, Any], console: Console) -> int:
         millions = transfers / 10**6
         console.print(
             f"{found['seconds_of_filling'] / millions:,.0f} s to fill with a million transfers,"
-            f" {found['seconds_of_counting'] / millions:,.0f} s to count them; {size / 2**30 / millions:.1f} GiB for them",
+            f" {found['seconds_of_counting'] / millions:,.0f} s to count them;"
+            f" {size / 2**30 / millions:.1f} GiB for them",
             highlight=False,
         )
     for page in found["pages"]:
