@@ -37,6 +37,16 @@ WORDS: dict[str, Promise] = {
     "OTHER": _("Other"),
 }
 
+DESCRIPTIONS = (
+    _("The hub's side of settlements"),
+    _("The hub's side of funds in and out"),
+    _("Interchange fees owed and due"),
+    _("What interchange fees are settled into"),
+    _("A participant's position towards the scheme"),
+    _("What a participant holds at the settlement bank"),
+)
+"""The descriptions of account types that every hub has. The page translates a description that is in this list."""
+
 
 def word_of(name: str) -> str:
     """Returns the word for a kind. A kind that this module does not know keeps its name."""

@@ -14,6 +14,7 @@ WORDS: dict[str, Promise] = {
     "AGREED": _("AGREED"),
     "ALERT": _("ALERT"),
     "ALLOW": _("ALLOW"),
+    "ANSWERED": _("ANSWERED"),
     "APPROVED": _("APPROVED"),
     "CANCELLED": _("CANCELLED"),
     "CLOSED": _("CLOSED"),
