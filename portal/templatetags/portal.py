@@ -216,6 +216,13 @@ def kind_word(name: str) -> SafeString:
 
 
 @register.filter
+def effect_words(effect: str) -> str:
+    """Returns what a rule did, such as REFUSE 4241: the word for its action, and the rest as it is."""
+    action, _space, rest = effect.partition(" ")
+    return f"{states.word_of(action)} {rest}".strip()
+
+
+@register.filter
 def role_word(name: str) -> str:
     """Returns a role's name in the visitor's language. A group that is not a role keeps its name."""
     return str(Role(name).label) if name in set(Role) else name

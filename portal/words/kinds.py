@@ -30,6 +30,12 @@ WORDS: dict[str, Promise] = {
     "ALLOW": _("Allowed parties"),
     "EXCLUSION": _("Customers excluded by the scheme"),
     "SANCTIONS": _("Sanctions"),
+    # reports of an alert
+    "RULE": _("Rule"),
+    "SKIPPED": _("Check that was not possible"),
+    "NAME_MATCH": _("Match of a name"),
+    "MARKER": _("Marker"),
+    "APPEAL": _("Appeal"),
     # fraud markers
     "MULE_ACCOUNT": _("Mule account"),
     "SCAMMER_ACCOUNT": _("Account of a scammer"),

@@ -23,6 +23,7 @@ WORDS: dict[str, Promise] = {
     "DEAD": _("GIVEN UP"),
     "DELIVERED": _("DELIVERED"),
     "DONE": _("DONE"),
+    "DRAFT": _("DRAFT"),
     "ENDED": _("ENDED"),
     "EXPIRED": _("EXPIRED"),
     "FAILED": _("FAILED"),
