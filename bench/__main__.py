@@ -237,6 +237,14 @@ def _end_pages(found: dict[str, Any], console: Console) -> int:
         f" {found['bytes_of_history'] / 2**20:,.0f} MiB of it is the history",
         highlight=False,
     )
+    if "seconds_of_filling" in found:
+        millions = transfers / 10**6
+        console.print(
+            f"{found['seconds_of_filling'] / millions:,.0f} s to fill with a million transfers,"
+            f" {found['seconds_of_counting'] / millions:,.0f} s to count them;"
+            f" {size / 2**30 / millions:.1f} GiB for them",
+            highlight=False,
+        )
     for page in found["pages"]:
         console.print(
             f"{page['median']:8.1f} ms, first {page['first']:8.1f}, slowest {page['slowest']:8.1f}  {page['page']}"

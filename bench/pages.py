@@ -75,14 +75,20 @@ def main(crowd: Crowd) -> None:
 
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
-    if not Transfer.objects.exists():
-        fill(crowd, tell=lambda text: print(text, file=sys.stderr))
+    began = time.monotonic()
+    is_new = not Transfer.objects.exists()
+    if is_new:
+        fill(crowd, tell=lambda text: print(f"{text} after {time.monotonic() - began:,.0f} s", file=sys.stderr))
+    filled = time.monotonic()
     while balance_checkpoints.mark():  # a running hub does this every ten seconds
         pass
     history.fold(for_s=3600, most=_SLICE)  # a running hub does this every half minute
-    sizes = _sizes()
+    counted = time.monotonic()
+    found = _sizes()
+    if is_new:
+        found |= {"seconds_of_filling": filled - began, "seconds_of_counting": counted - filled}
     connection.close()  # the pages have the usual time limits
-    print(json.dumps(sizes | {"pages": [_measure(*page) for page in _pages()]}))
+    print(json.dumps(found | {"pages": [_measure(*page) for page in _pages()]}))
 
 
 def _sizes() -> dict[str, Any]:
@@ -115,6 +121,7 @@ def _pages() -> Iterator[tuple[str, Ask]]:
     from hub.participants.models import Participant
     from ledger.models import Account, Entry, SettlementWindow, Transfer
     from portal.permissions import HUB_ROLES, Role
+    from quotes.models import Quote, TransactionRequest
     from settlement.models import Settlement
 
     def browser(name: str, roles: frozenset[Role], participant: str = "") -> Client:
@@ -123,7 +130,10 @@ def _pages() -> Iterator[tuple[str, Ask]]:
     def page(client: Client, path: str) -> Ask:
         def ask() -> Any:
             caches["process"].delete("portal:overview")  # as if the four seconds of this cache entry had passed
-            return client.get(f"/portal/{path}")
+            answer = client.get(f"/portal/{path}")
+            answer.getvalue()  # a file is made while it is read
+            answer.close()
+            return answer
 
         return ask
 
@@ -131,6 +141,8 @@ def _pages() -> Iterator[tuple[str, Ask]]:
     latest, old = paid.reverse()[1000], paid[5]
     refused = Transfer.objects.filter(state="ABORTED", reason="NDC").latest("received_at")
     hour = latest.received_at.strftime("%Y-%m-%dT%H")
+    quote = Quote.objects.filter(pk__startswith="q").latest("created_at").pk
+    request_to_pay = TransactionRequest.objects.latest("created_at").pk
     windows = list(SettlementWindow.objects.order_by("id").values_list("pk", flat=True))
     hub = browser("bench-hub", HUB_ROLES)
     deep = f"before={old.received_at.isoformat().replace('+', '%2B')}+{old.transfer_id}"
@@ -200,6 +212,19 @@ def _pages() -> Iterator[tuple[str, Ask]]:
         "approvals": "approvals/",
         "users": "users/",
         "audit trail": "audit/",
+        "a quote without a transfer": f"payments/quotes/{quote}/",
+        "a request to pay": f"payments/requests/{request_to_pay}/",
+        "all settlements": "settlement/all/",
+        "alarms": "alarms/",
+        "the hub's accounts": "hub/",
+        "settings in force": "hub/settings/",
+        "skipped rows": "skipped/",
+        "held transfers": "held/",
+        "alerts": "alerts/",
+        "rules": "rules/",
+        "notifications": "notifications/",
+        "history as CSV": "history.csv?grain=hour&by=pair&table=lines",
+        "history as XLSX": "history.xlsx?grain=hour",
     }.items():
         yield name, page(hub, path)
     viewer = frozenset({Role.PARTICIPANT_VIEWER})

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from psycopg.errors import QueryCanceled
 
 from hub.concurrency_shares import NoPlace
+from hub.sql_execution import is_of_some_rows
 from portal.permissions import Right
 from portal.visitor import visitor_of
 
@@ -82,13 +83,23 @@ def _guarded(view: View, rule: Rule, *, with_password: bool) -> View:
         except NoPlace:
             return render(request, "portal/error.html", {"status": 429}, status=429)
         except OperationalError as error:
-            if not isinstance(error.__cause__, QueryCanceled):
+            if not is_of_some_rows(error):
                 raise
-            return render(request, "portal/error.html", {"status": 503}, status=503)
+            return _not_done(request, error)
 
     guarded: View = never_cache(enter)
     guarded.rule = rule  # type: ignore[attr-defined]
     return guarded
+
+
+def _not_done(request: HttpRequest, error: OperationalError) -> HttpResponse:
+    """Shows that PostgreSQL ended the transaction because of single rows: a statement took too long, or somebody else
+    changed the same rows."""
+    took_too_long = isinstance(error.__cause__, QueryCanceled)
+    status = 503 if took_too_long else 409
+    return render(
+        request, "portal/error.html", {"status": status, "is_change": request.method == "POST"}, status=status
+    )
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:

@@ -4,7 +4,6 @@ from hub.admin_base import ReadOnlyAdmin
 from portal.models import (
     AccountMark,
     Alarm,
-    BankHour,
     Certification,
     CertificationCase,
     Confirmation,
@@ -116,13 +115,6 @@ class AlarmAdmin(ReadOnlyAdmin):
     list_display = ["kind", "subject", "raised_at", "ended_at", "acknowledged_by", "assigned_to", "notified_at"]
     list_filter = ["kind"]
     list_select_related = ["assigned_to"]
-
-
-@admin.register(BankHour)
-class BankHourAdmin(ReadOnlyAdmin):
-    list_display = ["participant", "side", "hour", "ended", "committed"]
-    list_filter = ["side"]
-    list_select_related = ["participant"]
 
 
 @admin.register(LimitUse)

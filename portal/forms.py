@@ -27,6 +27,7 @@ from portal.fields import (
 from portal.may_send_receive import Direction
 from portal.permissions import PARTICIPANT_ROLES, Role
 from portal.views.request_change import AskForm
+from portal.written_values import read_telephone_number
 from settlement.models import SettlementModel
 from settlement.states import State
 
@@ -247,7 +248,8 @@ class TestNumber(forms.Form):
         said: dict[str, Any] = super().clean() or {}
         if not self.errors:
             if said["type"] == "MSISDN":
-                said["identifier"] = "".join(said["identifier"].split())
+                written = "".join(said["identifier"].split())
+                said["identifier"] = read_telephone_number(written) or written
             try:
                 aliases.check_form(aliases.Alias(said["type"], said["identifier"]))
             except FspiopError as error:

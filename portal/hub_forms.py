@@ -10,15 +10,16 @@ from hub.participants.models import Participant
 from ledger.models import Account
 from portal import scheme_currencies
 from portal.views.request_change import AskForm
+from portal.words import kinds
 from settlement.models import LedgerAccountType, SettlementModel
 from settlement.services import settlement_models
 
-_METHODS = {
-    "DEFERRED NET MULTILATERAL": gettext_lazy("deferred, net, multilateral: one net amount for each participant"),
-    "DEFERRED NET BILATERAL": gettext_lazy("deferred, net, bilateral: one net amount for each pair of participants"),
-    "DEFERRED GROSS BILATERAL": gettext_lazy("deferred, gross: each payment in a settlement"),
-    "IMMEDIATE GROSS BILATERAL": gettext_lazy("immediate, gross: each payment within about a second"),
-}
+_METHODS = (
+    "DEFERRED NET MULTILATERAL",
+    "DEFERRED NET BILATERAL",
+    "DEFERRED GROSS BILATERAL",
+    "IMMEDIATE GROSS BILATERAL",
+)
 
 
 def _or_all_others() -> list[tuple[str, Any]]:
@@ -46,7 +47,7 @@ class NewModel(AskForm):
         label=gettext_lazy("Name"),
         error_messages={"invalid": gettext_lazy("2 to 30 letters, digits or underscores.")},
     )
-    method = forms.ChoiceField(label=gettext_lazy("Method"), choices=list(_METHODS.items()))
+    method = forms.ChoiceField(label=gettext_lazy("Method"), choices=[(name, kinds.WORDS[name]) for name in _METHODS])
     currency = forms.ChoiceField(label=gettext_lazy("Currency"), choices=_or_all_others, required=False)
     account_type = forms.ChoiceField(label=gettext_lazy("Account"), initial="POSITION")
     require_liquidity_check = forms.BooleanField(

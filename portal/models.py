@@ -340,35 +340,6 @@ class Alarm(models.Model):
         return f"alarm {self.pk}"
 
 
-class BankHour(models.Model):
-    """How many payments of one bank ended in an hour, and how many of these payments were committed.
-
-    Alarms compare a bank's present success with its hours of the last week.
-    """
-
-    class Side(models.TextChoices):
-        PAYER = "PAYER"
-        PAYEE = "PAYEE"
-
-    participant = models.ForeignKey(Participant, on_delete=models.CASCADE, related_name="+", db_index=False)
-    side = models.CharField(max_length=5, choices=Side)
-    hour = models.DateTimeField()
-    ended = models.BigIntegerField()
-    committed = models.BigIntegerField()
-
-    class Meta:
-        ordering = ["hour"]
-        constraints = [
-            models.UniqueConstraint(fields=["hour", "participant", "side"], name="a_bank_has_one_row_for_each_hour"),
-            models.CheckConstraint(
-                condition=Q(committed__gte=0, ended__gte=F("committed")), name="no_more_are_committed_than_ended"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.participant_id} {self.side} {self.hour:%Y-%m-%d %H}"
-
-
 class LimitUse(models.Model):
     """How much of its limit a position used in one minute, in per cent. The overview's chart shows these
     percentages."""

@@ -36,7 +36,7 @@ def check_ledger() -> None:
 def watch() -> None:
     """Raises and ends alarms, sends new alarms, and writes to the people who may approve new requests."""
     isolating_batches.each(
-        alarms.look, notifications.notify_new, alarms.count_hours, limit_uses.store, approval_mail.write_to_checkers
+        alarms.look, notifications.notify_new, alarms.forget_old, limit_uses.store, approval_mail.write_to_checkers
     )
 
 

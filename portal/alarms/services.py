@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from fspiop import strictjson
 from hub.audit import record
 from hub.sql_execution import execute
-from portal.alarms import checks, success_rates
+from portal.alarms import checks
 from portal.alarms.checks import Cause, Check
 from portal.models import Alarm
 
@@ -106,13 +106,9 @@ def _json(cause: Cause) -> str:
 
 
 @transaction.atomic
-def count_hours() -> int:
-    """Counts the banks' success in one hour, and removes alarms that ended long ago. Returns the number of counted
-    hours."""
-    if not _is_due("alarms:hours", 60):
-        return 0
-    execute(_FORGET, [_KEPT_DAYS])
-    return int(success_rates.count_hour())
+def forget_old() -> int:
+    """Removes alarms that ended long ago. Returns their number."""
+    return execute(_FORGET, [_KEPT_DAYS]).rowcount if _is_due("alarms:forget", 60) else 0
 
 
 # --- people -----------------------------------------------------------------------------------------------------------

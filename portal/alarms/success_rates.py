@@ -1,9 +1,10 @@
-"""Compares each bank's success in the last minutes with its own success in the last week."""
+"""Compares each bank's success of the last minutes with its own success of the last week (`portal.history`)."""
 
 import math
 from dataclasses import dataclass
 
 from hub.sql_execution import execute
+from portal.history import PAYEE, PAYER
 
 RECENT_MINUTES = 15
 LEAST_NOW, LEAST_NORMAL = 20, 100  # with fewer payments, a rate says nothing
@@ -11,35 +12,30 @@ _LEAST_DROP = 0.05
 _DEVIATIONS = 4.0
 
 # The index transfer_by_arrival limits the read to the payments that arrived in these minutes.
-_ENDED = """
+_NOW = """
     SELECT bank, side, count(*), count(*) FILTER (WHERE state = 'COMMITTED')
     FROM ledger_transfer t CROSS JOIN LATERAL (VALUES (t.payer_id, 'PAYER'), (t.payee_id, 'PAYEE')) AS of (bank, side)
-    WHERE t.received_at >= {since} AND t.received_at < {until} AND t.state IN ('COMMITTED', 'ABORTED')
+    WHERE t.received_at >= clock_timestamp() - make_interval(mins => %s) AND t.state IN ('COMMITTED', 'ABORTED')
       AND bank IS NOT NULL
     GROUP BY bank, side
 """
-_NOW = _ENDED.format(since="clock_timestamp() - make_interval(mins => %s)", until="clock_timestamp()")
-_NORMAL = """
-    SELECT participant_id, side, sum(ended)::bigint, sum(committed)::bigint FROM portal_bankhour
-    WHERE hour >= clock_timestamp() - interval '7 days' GROUP BY participant_id, side
-"""
-_NAMES = "SELECT id, name FROM participants_participant WHERE id = ANY(%s::bigint[]) AND NOT is_hub"
-# The newest of the last day's whole hours that has no rows yet. The last ten minutes of an hour may have open payments.
-_MISSING = """
-    SELECT h.at FROM generate_series(
-        date_trunc('hour', clock_timestamp() - interval '24 hours'),
-        date_trunc('hour', clock_timestamp() - interval '70 minutes'), interval '1 hour') AS h (at)
-    WHERE NOT EXISTS (SELECT FROM portal_bankhour b WHERE b.hour = h.at)
-      AND EXISTS (SELECT FROM ledger_transfer t WHERE t.received_at >= h.at AND t.received_at < h.at + interval '1 hour'
-                  AND t.state IN ('COMMITTED', 'ABORTED'))
-    ORDER BY h.at DESC LIMIT 1
-"""
-_COUNT = f"""
-    INSERT INTO portal_bankhour (participant_id, side, ended, committed, hour)
-    SELECT e.*, %s FROM ({_ENDED.format(since="%s", until="%s::timestamptz + interval '1 hour'")}) e
-    ON CONFLICT DO NOTHING
+# The rows of the history: whole days of the last week, and today's hours. The last ten minutes of an hour may have open
+# payments.
+_NORMAL = f"""
+    WITH today AS (SELECT date_trunc('day', clock_timestamp(), time_zone) AS begins
+                   FROM portal_historymark WHERE source = 'transfer'),
+    counted AS (
+        SELECT h.* FROM today JOIN portal_historyrow h ON h.source = 'transfer' AND h.grain = 'day'
+            AND h.scope IN ({PAYER}, {PAYEE}) AND h.at >= today.begins - interval '7 days' AND h.at < today.begins
+        UNION ALL
+        SELECT h.* FROM today JOIN portal_historyrow h ON h.source = 'transfer' AND h.grain = 'hour'
+            AND h.scope IN ({PAYER}, {PAYEE}) AND h.at >= today.begins
+            AND h.at < clock_timestamp() - interval '70 minutes')
+    SELECT CASE scope WHEN {PAYER} THEN payer_id ELSE payee_id END AS bank,
+           CASE scope WHEN {PAYER} THEN 'PAYER' ELSE 'PAYEE' END AS side, sum(ended)::bigint, sum(succeeded)::bigint
+    FROM counted GROUP BY bank, side
 """  # noqa: S608 (our own words)
-_FORGET = "DELETE FROM portal_bankhour WHERE hour < clock_timestamp() - interval '8 days'"
+_NAMES = "SELECT id, name FROM participants_participant WHERE id = ANY(%s::bigint[]) AND NOT is_hub"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +86,3 @@ def drops() -> list[Drop]:
         for bank, side, ended, committed in low
         if bank in names
     ]
-
-
-def count_hour() -> bool:
-    """Counts one whole hour that has not been counted yet. Returns whether the function has counted an hour."""
-    row = execute(_MISSING, []).fetchone()
-    if row is None:
-        return False
-    execute(_COUNT, [row[0], row[0], row[0]])
-    execute(_FORGET, [])
-    return True

@@ -1,5 +1,6 @@
 """Template filters and tags that format amounts, moments and states."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,8 +16,9 @@ from hub.participants.models import Credential, Participant
 from portal.certification.models import Certification, CertificationCase
 from portal.changes.credentials import EXPIRES_SOON, KIND_NAMES
 from portal.may_send_receive import Direction
+from portal.permissions import Role
 from portal.shown_values import age, money
-from portal.words import errors, records, states
+from portal.words import errors, kinds, records, states
 
 register = template.Library()
 register.filter("money", money)
@@ -40,6 +42,7 @@ _TONES = {
     "DEAD": "danger",
     "SENT": "success",
     "GIVEN_UP": "danger",
+    "ANSWERED": "success",
     "DELIVERED": "success",
     "AGREED": "info",
     "OPEN": "info",
@@ -77,6 +80,7 @@ _TONES = {
 }
 
 STATE_WORDS = states.WORDS
+_DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b")
 
 
 @register.filter
@@ -203,6 +207,31 @@ def state(name: Any) -> SafeString:
         known,
         states.word_of(known),
     )
+
+
+@register.filter
+def kind_word(name: str) -> SafeString:
+    """Returns the word for a kind. The title is the name of the kind in the API."""
+    return format_html('<span title="{}">{}</span>', name, kinds.word_of(name))
+
+
+@register.filter
+def effect_words(effect: str) -> str:
+    """Returns what a rule did, such as REFUSE 4241: the word for its action, and the rest as it is."""
+    action, _space, rest = effect.partition(" ")
+    return f"{states.word_of(action)} {rest}".strip()
+
+
+@register.filter
+def role_word(name: str) -> str:
+    """Returns a role's name in the visitor's language. A group that is not a role keeps its name."""
+    return str(Role(name).label) if name in set(Role) else name
+
+
+@register.filter
+def short_digests(text: str) -> str:
+    """Shortens the digests that stand for aliases in the paths of messages."""
+    return _DIGEST.sub(r"\1…", text)
 
 
 @register.filter

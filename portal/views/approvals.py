@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -14,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from hub.audit.amount_rules import amounts_in
 from hub.audit.models import Approval
+from hub.sql_execution import is_of_some_rows
 from portal import changes, next_steps, pagination
 from portal.first_sign_in import ACCOUNT_KINDS
 from portal.posted_text import posted
@@ -113,6 +115,11 @@ def approve_several(request: HttpRequest) -> HttpResponse:
             approval = changes.approve(visitor, found.pk)
         except changes.NotApproved as reason:
             messages.error(request, f"{title}: {reason}")
+        except OperationalError as error:
+            if not is_of_some_rows(error):
+                raise
+            text = _("Somebody else changed the same rows, so nothing of this request was done. Try again.")
+            messages.error(request, f"{title}: {text}")
         else:
             done.append(
                 title if approval.state == Approval.State.APPROVED else f"{title} ({_('one more person needed')})"

@@ -38,8 +38,11 @@ def open_account(request: HttpRequest) -> HttpResponse:
 
 
 def settlement_models(request: HttpRequest) -> HttpResponse:
+    models = list(SettlementModel.objects.order_by("-is_active", "name"))
+    for model in models:
+        model.method = f"{model.delay} {model.granularity} {model.interchange}"  # type: ignore[attr-defined]
     context = {
-        "models": SettlementModel.objects.order_by("-is_active", "name"),
+        "models": models,
         "types": LedgerAccountType.objects.order_by("name"),
         "here": "models",
     }

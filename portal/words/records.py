@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 LABELS = {
+    "about": gettext_lazy("Subject"),
     "account": gettext_lazy("Account"),
     "accounts": gettext_lazy("Accounts"),
     "added": gettext_lazy("Added"),

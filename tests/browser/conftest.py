@@ -38,9 +38,17 @@ class Window:
     page: object
     base_url: str
     complaints: list[str] = field(default_factory=list)
+    agrees_to: str = ""  # the beginning of a question that the person answers with yes
 
     def go(self, path: str) -> None:
         self.page.goto(self.base_url + path)
+
+    def answer(self, dialog: object) -> None:
+        if self.agrees_to and dialog.message.startswith(self.agrees_to):
+            dialog.accept()
+            return
+        self.complaints.append("a dialog: " + dialog.message)
+        dialog.dismiss()
 
     def picture(self, name: str) -> None:
         if SCREENSHOTS:
@@ -55,8 +63,16 @@ def open_window(chromium: object, live_server: object) -> Iterator[Open]:
     """Opens a browser window, signed in as a user or nobody; at the end no console may have complained."""
     opened: list[Window] = []
 
-    def open_(user: User | None = None, *, width: int = 1360, height: int = 860, theme: str = "light") -> Window:
-        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
+    def open_(
+        user: User | None = None,
+        *,
+        width: int = 1360,
+        height: int = 860,
+        theme: str = "light",
+        locale: str = "en-GB",
+    ) -> Window:
+        viewport = {"width": width, "height": height}
+        context = chromium.new_context(viewport=viewport, color_scheme=theme, locale=locale)
         if user is not None:
             key = browser_of(user).cookies["kitovu_session"].value
             context.add_cookies([{"name": "kitovu_session", "value": key, "url": live_server.url}])
@@ -65,7 +81,7 @@ def open_window(chromium: object, live_server: object) -> Iterator[Open]:
         window = Window(page, live_server.url)
         page.on("console", lambda said: said.type in ("error", "warning") and window.complaints.append(said.text))
         page.on("pageerror", lambda error: window.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (window.complaints.append("a dialog: " + dialog.message), dialog.dismiss()))
+        page.on("dialog", window.answer)
         opened.append(window)
         return window
 

@@ -1,4 +1,4 @@
-"""The pages of a certification in light, dark and on a phone: a run with a payment to make, and a failed one."""
+"""The pages of a certification: a run with a payment to make, and a failed one."""
 
 import json
 
@@ -17,12 +17,11 @@ from portal.certification.options import Options
 from portal.permissions import Role
 from tests.browser import scheme
 from tests.browser.conftest import Open
-from tests.browser.looks import faults_of
+from tests.browser.looks import Look, faults_of, in_every_look
 from tests.portal.people import person
 
 BANK = "kilele-sacco"
 TRANSFER = "b51ec534-ee48-4575-b6a9-ead2955b8069"
-SIZES = ("light", "dark", "phone")
 Verdict = CertificationCase.Verdict
 
 
@@ -57,14 +56,14 @@ def message(sender: str, recipient: str, method: str, path: str, status: int, bo
     ).as_json()  # fmt: skip
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_the_pages_fit_and_are_accessible(open_window: Open, operator: User, size: str) -> None:
+@in_every_look
+def test_the_pages_fit_and_are_accessible(open_window: Open, operator: User, look: Look) -> None:
     run = begun()
     values = {"to": {"idType": "MSISDN", "idValue": "999000000001"}, "amount": "7.5", "currency": "XTS"}
     instruction = {"what": "payments", "values": values}
     run.cases.filter(name="payer-transfer").update(verdict=Verdict.RUNNING, instruction=instruction)
     pages = {"certification-running": f"/portal/certifications/{run.pk}/"}
-    assert faults_of(open_window, operator, pages, size) == []
+    assert faults_of(open_window, operator, pages, look) == []
     run.cases.filter(ended_at=None).update(verdict=Verdict.PASSED, ended_at=timezone.now(), instruction=None)
     report.finish(run)
     pages = {
@@ -72,7 +71,7 @@ def test_the_pages_fit_and_are_accessible(open_window: Open, operator: User, siz
         "certifications": "/portal/certifications/",
         "certify": f"/portal/participants/{BANK}/certify/",
     }
-    assert faults_of(open_window, operator, pages, size) == []
+    assert faults_of(open_window, operator, pages, look) == []
 
 
 def test_what_a_person_has_closed_stays_closed_when_the_page_is_reloaded(open_window: Open, operator: User) -> None:

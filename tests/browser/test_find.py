@@ -12,17 +12,10 @@ from directory.aliases import Alias
 from hub.participants.models import Participant
 from portal.permissions import Role
 from tests.browser.conftest import Open
-from tests.browser.looks import faults_for_who_can_not_see
+from tests.browser.looks import Look, faults_of, in_every_look
 from tests.portal.people import person
 from tests.portal.test_find_payments import answer, ask, look_up, refuse
 from tests.world import World, fulfil, prepare, run
-
-SIZES = {
-    "light": (1440, 900, "light"),
-    "dark": (1440, 900, "dark"),
-    "phone": (390, 844, "light"),
-    "phone-dark": (390, 844, "dark"),
-}
 
 
 @pytest.fixture
@@ -80,17 +73,8 @@ def test_an_operator_finds_a_payment_and_hands_it_to_the_bank(
     assert (tmp_path / "payment.pdf").read_bytes().startswith(b"%PDF")
 
 
-@pytest.mark.thorough
+@in_every_look
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("size", SIZES)
 @override_settings(SCHEME_COUNTRY="TZ")
-def test_the_pages_fit_and_are_accessible(open_window: Open, paid: dict[str, str], size: str) -> None:
-    width, height, theme = SIZES[size]
-    window, faults = open_window(person(Role.OPERATOR), width=width, height=height, theme=theme), []
-    for name, path in paid.items():
-        window.go(path)
-        window.picture(f"{name}-{size}")
-        overflow = window.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        faults += [f"{name}: {overflow} pixels wider than the window"] if overflow > 0 else []
-        faults += [f"{name}: {fault}" for fault in faults_for_who_can_not_see(window)]
-    assert faults == []
+def test_the_pages_fit_and_are_accessible(open_window: Open, paid: dict[str, str], look: Look) -> None:
+    assert faults_of(open_window, person(Role.OPERATOR), paid, look) == []

@@ -1,7 +1,4 @@
-"""Every main page in light, dark and on a phone: nothing wider than the window, no serious fault for who can not see.
-
-With SCREENSHOTS=folder it leaves a picture of each.
-"""
+"""Every main page in every look: nothing wider than the window, no serious fault for who can not see."""
 
 from datetime import UTC, datetime
 
@@ -12,6 +9,7 @@ from django.test import override_settings
 
 from hub.notifications import notify
 from hub.notifications.models import Notification
+from hub.participants import services as participants
 from ledger.models import Account, SettlementWindow, Transfer
 from portal import changes, history, invitations, users
 from portal.alarms import services
@@ -21,7 +19,7 @@ from portal.permissions import HUB_ROLES, Role
 from portal.visitor import visitor_for
 from tests.browser import scheme
 from tests.browser.conftest import Open
-from tests.browser.looks import SIZES, faults_for_who_can_not_see, faults_of
+from tests.browser.looks import ONE, Look, faults_of, in_every_look
 from tests.portal.people import person
 from tests.world import amount
 
@@ -119,24 +117,52 @@ def somebody(everything: dict[str, str]) -> User:
     return user
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("size", SIZES)
+@in_every_look
 def test_every_page_fits_and_is_accessible(
-    open_window: Open, everything: dict[str, str], somebody: User, size: str
+    open_window: Open, everything: dict[str, str], somebody: User, look: Look
 ) -> None:
-    assert faults_of(open_window, somebody, everything, size) == []
+    assert faults_of(open_window, somebody, everything, look) == []
 
 
-def test_the_page_of_an_invitation_is_accessible(open_window: Open, transactional_db: None) -> None:
-    for name, (width, height, theme) in SIZES.items():
-        window = open_window(width=width, height=height, theme=theme)
-        window.go("/portal/invitation/#a-token")
-        window.picture(f"invitation-empty-{name}")
-        assert faults_for_who_can_not_see(window) == []
+@in_every_look
+def test_the_pages_of_a_dfsps_people_fit_and_are_accessible(
+    open_window: Open, everything: dict[str, str], look: Look
+) -> None:
+    treasurer = person(Role.PARTICIPANT_TREASURER, participant="kilele-sacco")
+    pages = {
+        "own-page": "/portal/participants/kilele-sacco/",
+        "own-transfers": "/portal/transfers/",
+        "own-history": "/portal/history/?grain=hour",
+        "own-callbacks": "/portal/callbacks/?state=all",
+        "own-approvals": "/portal/approvals/",
+    }
+    assert faults_of(open_window, treasurer, pages, look) == []
 
 
-def test_the_sign_in_is_accessible(open_window: Open, transactional_db: None) -> None:
-    window = open_window()
-    window.go("/portal/sign-in/")
-    window.picture("sign-in-light")
-    assert faults_for_who_can_not_see(window) == []
+@in_every_look
+def test_the_pages_of_an_empty_hub_fit_and_are_accessible(
+    open_window: Open, transactional_db: None, look: Look
+) -> None:
+    cache.clear()
+    participants.hub()
+    user = person(Role.OPERATOR, name="juma")
+    users.set_roles(user, roles=HUB_ROLES, actor="test")
+    pages = ("overview", "alarms", "hub", "hub/models", "hub/pairs", "history", "transfers", "payments", "participants")
+    pages += ("callbacks", "directory", "settlement", "approvals", "notifications", "skipped", "conversions", "alerts")
+    assert (
+        faults_of(open_window, user, {f"empty-{name.replace('/', '-')}": f"/portal/{name}/" for name in pages}, look)
+        == []
+    )
+
+
+def test_a_few_pages_fit_and_are_accessible(open_window: Open, everything: dict[str, str], somebody: User) -> None:
+    pages = {name: everything[name] for name in ("overview", "alarms", "payment", "approvals", "settlement")}
+    assert faults_of(open_window, somebody, pages, ONE) == []
+
+
+@in_every_look
+def test_the_pages_without_a_sign_in_fit_and_are_accessible(
+    open_window: Open, transactional_db: None, look: Look
+) -> None:
+    pages = {"invitation-empty": "/portal/invitation/#a-token", "sign-in": "/portal/sign-in/"}
+    assert faults_of(open_window, None, pages, look) == []

@@ -11,6 +11,7 @@ from portal.permissions import Role
 from tests import proofs, signing
 from tests.browser import scheme
 from tests.browser.conftest import Open, Window
+from tests.browser.steps import approve, ask
 from tests.outbox.test_courier import Sink, send_to
 from tests.portal.people import person
 from tests.settlement.test_closing_participants import pay_out
@@ -31,25 +32,10 @@ def two(open_window: Open) -> tuple[Window, Window]:
     return open_window(person(Role.OPERATOR, name="asha")), open_window(person(Role.RISK, name="juma"))
 
 
-def approve(checker: Window, title: str, *, told: str = "Request approved. The change has taken effect.") -> None:
-    """Approves the only request that waits, finding it as a checker does."""
-    checker.go("/portal/overview/")
-    checker.page.get_by_role("link", name="Approvals").click()
-    checker.page.get_by_role("link", name=title).click()
-    checker.page.get_by_role("button", name="Approve").click()
-    checker.page.get_by_text(told).wait_for()
-
-
 def expect_refusal(window: Window) -> None:
     """A form that comes back with its faults is a 400, of which Chromium's console speaks once."""
     assert len(window.complaints) == 1
     assert "400" in window.complaints.pop()
-
-
-def ask(maker: Window, reason: str) -> None:
-    maker.page.get_by_label("Reason").fill(reason)
-    maker.page.get_by_role("button", name="Submit request").click()
-    maker.page.get_by_text("You submitted this request. Another person must approve or reject your request.").wait_for()
 
 
 def test_a_participant_is_made_to_send_only(two: tuple[Window, Window]) -> None:

@@ -26,7 +26,7 @@ from rules.party_keys import key_of
 from rules.rulesets import active_rules, queries, services
 from tests.browser import scheme
 from tests.browser.conftest import Open
-from tests.browser.looks import SIZES, faults_of
+from tests.browser.looks import Look, faults_of, in_every_look
 from tests.portal.people import person
 from tests.portal.test_rules_pages import TEN
 from tests.rules.documents import FixedCounters
@@ -159,12 +159,11 @@ def somebody(fraud_desk: dict[str, str]) -> User:
     return user
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("size", SIZES)
+@in_every_look
 def test_every_page_of_rules_fits_and_is_accessible(
-    open_window: Open, fraud_desk: dict[str, str], somebody: User, size: str
+    open_window: Open, fraud_desk: dict[str, str], somebody: User, look: Look
 ) -> None:
-    assert faults_of(open_window, somebody, fraud_desk, size) == []
+    assert faults_of(open_window, somebody, fraud_desk, look) == []
 
 
 def test_one_person_makes_a_rule_by_a_form_and_another_activates_it(open_window: Open, transactional_db: None) -> None:

@@ -20,7 +20,8 @@ from settlement.states import State
 from tests import fx_world
 from tests.browser import scheme
 from tests.browser.conftest import Open, Window
-from tests.browser.looks import SIZES, faults_of
+from tests.browser.looks import Look, faults_of, in_every_look
+from tests.browser.steps import approve, ask
 from tests.portal.people import person
 from tests.portal.test_requests_checked_when_made import take_in
 from tests.settlement.operator_steps import add_model, pay
@@ -42,22 +43,6 @@ def two(open_window: Open) -> tuple[Window, Window]:
     user = person(Role.SETTLEMENT, name="asha")
     users.set_roles(user, roles=frozenset({Role.SETTLEMENT, Role.OPERATOR}), actor="test")
     return open_window(user), open_window(person(Role.RISK, name="juma"))
-
-
-def ask(maker: Window, reason: str) -> None:
-    maker.page.get_by_label("Reason").fill(reason)
-    maker.page.get_by_role("button", name="Submit request").click()
-    maker.page.get_by_text("You submitted this request. Another person must approve or reject your request.").wait_for()
-
-
-def approve(checker: Window, title: str, *, reads: str = "") -> None:
-    checker.go("/portal/overview/")
-    checker.page.get_by_role("link", name="Approvals").click()
-    checker.page.get_by_role("link", name=title).first.click()
-    if reads:
-        checker.page.get_by_text(reads).first.wait_for()
-    checker.page.get_by_role("button", name="Approve").click()
-    checker.page.get_by_text("Request approved. The change has taken effect.").wait_for()
 
 
 def test_a_day_is_closed_settled_and_agreed_with_the_bank(two: tuple[Window, Window], tmp_path: Path) -> None:
@@ -205,10 +190,9 @@ def everybody() -> User:
     return user
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("size", SIZES)
+@in_every_look
 def test_the_pages_of_settlement_conversions_and_directory_fit_and_are_accessible(
-    open_window: Open, everybody: User, size: str
+    open_window: Open, everybody: User, look: Look
 ) -> None:
     world = scheme.World()
     world.ids = dict(Participant.objects.values_list("name", "pk"))
@@ -218,7 +202,7 @@ def test_the_pages_of_settlement_conversions_and_directory_fit_and_are_accessibl
         "terms": "/portal/conversions/terms/",
         "search-none": "/portal/transfers/?least=99999",
     }
-    faults = faults_of(open_window, everybody, pages, size)
+    faults = faults_of(open_window, everybody, pages, look)
     own = person(Role.PARTICIPANT_TREASURER, participant=BANK)
-    faults += faults_of(open_window, own, {"own-settlement": "/portal/own-settlement/"}, size)
+    faults += faults_of(open_window, own, {"own-settlement": "/portal/own-settlement/"}, look)
     assert faults == []

@@ -16,10 +16,12 @@ from hub.outbox.models import Message
 from hub.participants.models import Credential, Participant
 from hub.sql_execution import execute
 from ledger.models import SettlementWindow
+from portal import history
 from portal.alarms import checks, notifications, queries, runbook_sections, services, success_rates
 from portal.alarms.checks import Cause, Check
 from portal.alarms.kinds import KINDS
-from portal.models import Alarm, BankHour, LedgerCheck, LimitUse
+from portal.history import PAYEE, PAYER
+from portal.models import Alarm, HistoryMark, HistoryRow, LedgerCheck, LimitUse
 from portal.permissions import Role
 from portal.queries import limit_uses
 from tests.portal.people import browser, browser_of, person
@@ -146,10 +148,10 @@ def test_success_is_compared_with_the_banks_own_normal(values: dict[str, int], i
 
 
 def test_a_bank_below_its_own_normal_raises_an_alarm_and_the_others_do_not(world: World) -> None:
-    for participant in Participant.objects.filter(is_hub=False):
-        for side in BankHour.Side:
-            hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=5)
-            BankHour.objects.create(participant=participant, side=side, hour=hour, ended=1000, committed=990)
+    yesterday = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    for number in Participant.objects.filter(is_hub=False).values_list("pk", flat=True):
+        normal(yesterday, PAYER, payer_id=number)
+        normal(yesterday, PAYEE, payee_id=number)
     for number in range(25):
         payment = prepare(world, "green", "blue", 1)
         run(payment)
@@ -164,20 +166,39 @@ def test_a_bank_below_its_own_normal_raises_an_alarm_and_the_others_do_not(world
     assert sentence == "52.0 % of 25 payments to blue succeed. 99.0 % is normal."
 
 
-def test_whole_hours_are_counted_once(world: World) -> None:
-    payment = prepare(world, "green", "blue", 1)
-    run(payment)
-    run(fulfil(world, "blue", payment.transfer_id))
+def test_the_normal_is_what_the_history_counted_before_this_hour(world: World) -> None:
+    for is_paid in (True, True, False):
+        payment = prepare(world, "green", "blue", 1)
+        run(payment)
+        run(fulfil(world, "blue", payment.transfer_id) if is_paid else reject(world, "blue", payment.transfer_id))
+    ids = {name: world.ids[name] for name in ("green", "blue")}
+    for hours, expected in ((0, {}), (3, {"green": (3, 2), "blue": (3, 2)}), (9 * 24, {})):
+        HistoryRow.objects.all().delete()
+        HistoryMark.objects.all().delete()
+        arrived(hours_ago=hours)
+        history.fold()
+        found = {(bank, side): (ended, committed) for bank, side, ended, committed in execute(success_rates._NORMAL)}
+        sides = {"green": "PAYER", "blue": "PAYEE"}
+        assert found == {(ids[name], sides[name]): counts for name, counts in expected.items()}
+
+
+def arrived(*, hours_ago: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
-        cursor.execute("UPDATE ledger_transfer SET received_at = received_at - interval '3 hours'")
+        cursor.execute(
+            "UPDATE ledger_transfer SET received_at = clock_timestamp() - make_interval(mins => %s)",
+            [60 * hours_ago + 2],  # what arrived in the last minute is not counted yet
+        )
         cursor.execute("SET session_replication_role = origin")
-    assert success_rates.count_hour() is True
-    assert success_rates.count_hour() is False
-    assert sorted(BankHour.objects.values_list("participant__name", "side", "ended", "committed")) == [
-        ("blue", "PAYEE", 1, 1),
-        ("green", "PAYER", 1, 1),
-    ]
+
+
+def normal(at: datetime, scope: int, *, payer_id: int = 0, payee_id: int = 0) -> None:
+    """A day of a bank on which 99 of 100 payments succeeded."""
+    HistoryMark.objects.get_or_create(source="transfer", defaults={"up_to": at, "time_zone": "UTC"})
+    HistoryRow.objects.create(
+        source="transfer", grain="day", scope=scope, at=at, payer_id=payer_id, payee_id=payee_id, use_case="",
+        currency="TZS", ended=1000, succeeded=990, value=1, durations={}, reasons={},
+    )  # fmt: skip
 
 
 # --- sent once --------------------------------------------------------------------------------------------------------

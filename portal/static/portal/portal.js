@@ -47,7 +47,7 @@
   // On a phone a row of a list becomes a card (portal.css), so each cell says what it is. The roles stay those of a table.
   function labelCells() {
     for (const table of document.querySelectorAll(".table-box > table.table")) {
-      const heads = [...table.querySelectorAll(":scope > thead th")].map((head) => head.textContent.trim());
+      const heads = [...table.querySelectorAll(":scope > thead th")].map((head) => [...head.childNodes].map((part) => part.textContent.trim()).filter(Boolean).join(" "));
       if (!heads.length) continue;
       table.classList.add("cards");
       table.setAttribute("role", "table");

@@ -1,0 +1,59 @@
+"""The words for kinds of entries, movements, markers and lists, and for the bank's directions, for translation.
+
+The pages show the words. The title of a word, the files and the APIs have the name.
+"""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+WORDS: dict[str, Promise] = {
+    # entries of the ledger, and movements of funds
+    "TRANSFER": _("Transfer"),
+    "FX_TRANSFER": _("Conversion"),
+    "FUNDS_IN": _("Funds in"),
+    "FUNDS_OUT": _("Funds out"),
+    "NET_RECIPIENT": _("Settlement of a net recipient"),
+    "NET_SENDER": _("Settlement of a net sender"),
+    "NET_ABORT": _("Abort of a settlement"),
+    "GROSS_PAYER": _("Immediate settlement, payer"),
+    "GROSS_PAYEE": _("Immediate settlement, payee"),
+    # the bank's directions
+    "DEBIT": _("Debit"),
+    "CREDIT": _("Credit"),
+    # methods of settlement
+    "DEFERRED NET MULTILATERAL": _("deferred, net, multilateral: one net amount for each participant"),
+    "DEFERRED NET BILATERAL": _("deferred, net, bilateral: one net amount for each pair of participants"),
+    "DEFERRED GROSS BILATERAL": _("deferred, gross: each payment in a settlement"),
+    "IMMEDIATE GROSS BILATERAL": _("immediate, gross: each payment within about a second"),
+    # lists of parties
+    "BLOCK": _("Blocked parties"),
+    "ALLOW": _("Allowed parties"),
+    "EXCLUSION": _("Customers excluded by the scheme"),
+    "SANCTIONS": _("Sanctions"),
+    # reports of an alert
+    "RULE": _("Rule"),
+    "SKIPPED": _("Check that was not possible"),
+    "NAME_MATCH": _("Match of a name"),
+    "MARKER": _("Marker"),
+    "APPEAL": _("Appeal"),
+    # fraud markers
+    "MULE_ACCOUNT": _("Mule account"),
+    "SCAMMER_ACCOUNT": _("Account of a scammer"),
+    "APPLICATION_FRAUD": _("Application fraud"),
+    "OTHER": _("Other"),
+}
+
+DESCRIPTIONS = (
+    _("The hub's side of settlements"),
+    _("The hub's side of funds in and out"),
+    _("Interchange fees owed and due"),
+    _("What interchange fees are settled into"),
+    _("A participant's position towards the scheme"),
+    _("What a participant holds at the settlement bank"),
+)
+"""The descriptions of account types that every hub has. The page translates a description that is in this list."""
+
+
+def word_of(name: str) -> str:
+    """Returns the word for a kind. A kind that this module does not know keeps its name."""
+    return str(WORDS.get(name) or name)
