@@ -194,7 +194,8 @@ def _participants(
     participants: dict[str, ParticipantState] = {}
     is_awaited = False
     rows = execute(_PARTICIPANTS, [sorted(transfer_ids), sorted(transfer_ids), sorted(names)])
-    for id, name, is_active, may_send, may_receive, tested_by, currency, account_id, account_is_active, is_awaited in rows:  # noqa: B007
+    for id, name, is_active, may_send, may_receive, tested_by, *account, is_awaited in rows:  # noqa: B007
+        currency, account_id, account_is_active = account
         participant = participants.get(name)
         if participant is None:
             participant = ParticipantState(

@@ -105,7 +105,9 @@ def of_participant(request: HttpRequest, name: str) -> HttpResponse:
         try:
             made = runs.ask(participant, options, asked_by=visitor_of(request).name)
         except runs.NotStarted:
-            form.add_error(None, _("Only an active participant that has an endpoint and is not leaving can be certified."))
+            form.add_error(
+                None, _("Only an active participant that has an endpoint and is not leaving can be certified.")
+            )
         else:
             return redirect("certification", made.pk)
     context = {

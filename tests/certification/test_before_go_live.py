@@ -1,4 +1,4 @@
-"""A DFSP that is not live pays, and is paid by, the certifier alone, in test money alone, and only while it is tested."""
+"""A DFSP that is not live exchanges payments with the certifier only, in test money only, and only during its test."""
 
 import uuid
 from collections.abc import Callable

@@ -174,9 +174,7 @@ def certify(*left_out: str, **verdicts: str) -> Certification:
     return made
 
 
-def test_a_scheme_can_require_the_certification(
-    otherwise_ready: tuple[Client, Client], settings: LazySettings
-) -> None:
+def test_a_scheme_can_require_the_certification(otherwise_ready: tuple[Client, Client], settings: LazySettings) -> None:
     operator, checker = otherwise_ready
     assert "not required" in text_of(operator, PAGE)
     settings.CERTIFICATION_REQUIRED = True

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("portal", "0011_history")]
+    dependencies = [("portal", "0012_alarms_read_the_history")]
 
     operations = [
         migrations.AddField(

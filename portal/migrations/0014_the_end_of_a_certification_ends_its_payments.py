@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('participants', '0011_a_tested_dfsp_before_its_go_live'),
-        ('portal', '0011_history'),
+        ('portal', '0013_stopped_replays'),
     ]
 
     operations = [
