@@ -116,7 +116,7 @@ def _naming(settings: str) -> Iterator[None]:
 def _no_password() -> str:
     """Replaces OpenSSL's question for a password, because a service would wait for an answer for ever."""
     raise ConfigError(
-        "client_key, inbound_key, outbound_key or command_key is encrypted: give a key without a password"
+        "a key (client_key, inbound_key, outbound_key, command_key) is encrypted: give one without a password"
     )
 
 

@@ -626,7 +626,7 @@ REMOVED: dict[str, tuple[str, Any]] = {
 FURTHER: dict[str, tuple[str, Any, Callable[[Hub, dict[str, Config]], None]]] = {
     "a wrong clock": ("_clock", _no_finding, test_doctor_names_a_wrong_clock_and_a_disabled_participant),
     "a disabled participant": ("_participant", _no_finding, test_doctor_names_a_wrong_clock_and_a_disabled_participant),
-    "an answer of the core that cannot be used": (
+    "a strange answer of the core": (
         "_core",
         _no_finding_later,
         test_doctor_names_an_answer_of_the_core_that_cannot_be_used,
