@@ -1,4 +1,7 @@
-"""The SQL statements of settlement: totals of closed windows, and single commits. `ledger.store` has the lock order."""
+"""The SQL statements of settlement: the totals of closed windows, and the settlement of single transfers.
+
+`ledger.store` has the lock order.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

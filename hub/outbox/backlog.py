@@ -2,8 +2,8 @@
 
 If a participant has too many waiting messages, the hub refuses its next requests.
 
-While requests arrive, each process counts the messages in the outbox's table once a second. So a participant can exceed
-its limit only by the messages of one second.
+While requests arrive, each process counts the messages in the outbox's table once a second. So a participant can
+exceed its limit by at most the messages of one second.
 """
 
 import threading

@@ -1,7 +1,7 @@
 """The gates call `matches(keys)`, which returns the lists that contain the given parties.
 
 For each party, a gate passes two keys. If a list entry has an identifier, its key is the party's key
-(`rules.party_keys.key_of`). If a party's name matches, the key is that of party and DFSP together
+(`rules.party_keys.key_of`). If a party's name matches, the hub uses one key for the pair of party and DFSP
 (`rules.lists.keys.served`). The keys of kill switches have the name `KILL_SWITCH` (`rules.lists.kill_switches`).
 """
 

@@ -123,7 +123,7 @@ def distinct(profile: Profile, direction: Direction, currency: str, since: int) 
 def first_moment(profile: Profile) -> int | None:
     """Returns the time of the subject's first payment.
 
-    If this payment is in a bucket, returns the beginning of the bucket's hour, day or month.
+    If this payment is in a bucket, returns the beginning of the hour, day or month that the bucket counts.
     """
     moments = [key.start for key in profile.buckets]
     if profile.events:
