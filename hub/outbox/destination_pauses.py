@@ -139,7 +139,7 @@ class Destination:
         self._postponed.clear()
 
     def taken_by_source(self) -> dict[int, int]:
-        """Returns the number of occupied places of each source. A source with many postponed messages has no free place."""
+        """Returns each source's number of occupied places. A source with many postponed messages has no free place."""
         resting = {source: _NONE_FREE for source, count in self._postponed.items() if count >= _POSTPONED_AT_MOST}
         return {**self.open_by_source, **resting}
 
