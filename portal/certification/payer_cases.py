@@ -92,7 +92,7 @@ async def twice(scene: Scene) -> None:
     order = await scene.order(TWICE, "6.5")
     received = await _transfer_of(scene, play, order)
     await scene.transfer_state(received.json["transferId"], seconds=_END_S)
-    await order.again()
+    await play.wait(play.transfers, seconds=await order.again(), count=2)
     await _judge_single(scene, play)
 
 

@@ -30,9 +30,11 @@ Tell = Callable[[str, str, dict[str, Any]], None]
 
 _AT_ONCE = 5
 _MOST_S = 1800.0
+_MOST_BY_HAND_S = 3500.0  # a little less than the time for which the hub records messages (`process`)
 _TELLS_EVERY_S = 1.0
 NOT_APPLICABLE = frozenset({"no_signatures", "answers_committed", "left_out", "only_by_hand"})
 _ONLY_BY_HAND = frozenset({"payer-bulk"})
+_REQUESTED_BY_THE_DFSP = frozenset({"payee-request"})
 
 
 class GivenUp(Exception):
@@ -122,7 +124,7 @@ class Run:
         beat = asyncio.create_task(self._report_life())
         try:
             work = [self._play(case) for case in CASES if case.side != "all"]
-            async with asyncio.timeout(_MOST_S):
+            async with asyncio.timeout(_MOST_S if self.options.outbound else _MOST_BY_HAND_S):
                 await self._unless_given_up(beat, asyncio.gather(*work))
                 await self._unless_given_up(beat, asyncio.gather(*(self._play(c) for c in CASES if c.side == "all")))
         finally:
@@ -156,8 +158,9 @@ class Run:
     async def _play(self, case: Case) -> None:
         try:
             await asyncio.gather(*(self._ended[name].wait() for name in case.after))
-            if case.side == "payer" and not self.options.outbound:
-                async with self._by_hand:  # a person makes one payment after the other
+            is_begun_by_dfsp = case.side == "payer" or case.name in _REQUESTED_BY_THE_DFSP
+            if is_begun_by_dfsp and not self.options.outbound:
+                async with self._by_hand:  # a person makes one payment or request after the other
                     await self._play_now(case)
             else:
                 async with self._places:

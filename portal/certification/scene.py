@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("certification")
 
 _ORDER_S = 90.0
+_AGAIN_BY_HAND_S = 60.0
 _LOOKS_EVERY_S = 0.2
 _BAD_SIGNATURE = ErrorCode.INVALID_SIGNATURE.code
 
@@ -242,13 +243,18 @@ class Order:
             raise self.scene.fail("order_refused", answer=f"HTTP {status}: {json.dumps(said)[:300]}")
         return str(said["state"])
 
-    async def again(self) -> None:
-        """Gives the same order a second time, and waits for the answer."""
+    async def again(self) -> float:
+        """Gives the same order a second time. Returns how long a second transfer can take to come.
+
+        A correct DFSP makes no second transfer, so nothing shows when a person has given the order again.
+        """
         if self.answer is None:
-            await self.scene.run.instruct(self.scene.name, "again", self.body)
-        else:
-            await self.answer
-            await self._call("POST", self.path, self.body)
+            seconds = min(_AGAIN_BY_HAND_S, self.scene.patience_s)
+            await self.scene.run.instruct(self.scene.name, "again", self.body | {"seconds": int(seconds)})
+            return seconds
+        await self.answer
+        await self._call("POST", self.path, self.body)
+        return 0.0
 
     async def refusal(self) -> str:
         """Returns the refusal of the order by the outbound API, or ""."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from hub.local.stack import PROJECT, Stack
 from portal.certification import report
 from portal.certification.cases import CASES
 from tests.certification.dfsp import CUSTOMER, FAULTS, Loop, TestDfsp
+from tests.live.bank_people import Person
 from tests.proofs import key_of, private_pem, public_pem
 
 pytestmark = pytest.mark.live
@@ -57,6 +59,13 @@ class Hub:
             command, cwd=PROJECT, env=self.stack.env, capture_output=True, text=True, timeout=300, check=False
         )
         return done.returncode, done.stdout + done.stderr
+
+    def change(self, name: str, how: str) -> str:
+        """Changes or reads the DFSP's row, and returns what is printed."""
+        return self.stack.manage(
+            "shell", "-c", "from django.utils import timezone; from hub.participants.models import Participant as P;"
+            f"print(P.objects.filter(name={name!r}){how})",
+        )  # fmt: skip
 
     def report(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
@@ -98,7 +107,10 @@ def faults(found: dict[str, Any]) -> dict[str, list[str]]:
 
 def test_a_correct_dfsp_passes_and_gets_a_signed_report(hub: Hub) -> None:
     dfsp = hub.add("goodbank")
+    not_live = "may_send=False, may_receive=False, onboarding_since=timezone.now()"
+    hub.change("goodbank", f".update({not_live})")  # as the portal's onboarding makes it
     status, output = hub.certify("goodbank", "--payee", CUSTOMER, "--outbound", dfsp.url)
+    assert "(False, None)" in hub.change("goodbank", ".values_list('may_send', 'tested_by')")
     found = hub.report("goodbank")
     assert faults(found) == {}
     assert status == 0, output
@@ -149,6 +161,63 @@ def test_the_example_dfsp_passes_by_the_pages_commands(hub: Hub, example: Bank) 
     assert done.returncode == 0, done.stdout + done.stderr
     left_out = {name for name, verdict in verdicts(found).items() if verdict == "LEFT_OUT"}
     assert left_out == {"signatures", "payee-bad-signature", "payer-bad-signature", "payer-bulk"}
+
+
+ORDER = re.compile(r"(Pay|Request|Give the order of) ([0-9.]+) XTS (?:to|from) MSISDN/([0-9]+)")
+
+
+class ByHand(Person):
+    """The person at the example bank who does what the command says, in the bank's pages."""
+
+    def __init__(self, bank: Bank) -> None:
+        super().__init__(bank, "255712009001")
+        self.done: list[tuple[str, str]] = []
+        self._latest: dict[str, str] = {}
+
+    def obey(self, line: str) -> None:
+        found = ORDER.search(line)
+        if found is None:
+            return
+        what, amount, number = found.groups()
+        self.done.append((line.split(": ")[1], what))
+        if what == "Pay":
+            self._latest = {"number": number, "amount": amount, "reference": uuid.uuid4().hex}
+        form = self._latest if what != "Request" else {"number": number, "amount": amount}
+        page = self.post("/request" if what == "Request" else "/send", **form)
+        end = time.monotonic() + 10
+        while page.startswith("/payments/") and time.monotonic() < end:
+            state = self.json(f"{page}/state")["state"]
+            if state == "OFFERED":
+                self.post(f"{page}/confirm")
+            elif state != "NEW":
+                return
+            time.sleep(0.1)
+
+
+def test_a_person_makes_the_payments_by_hand(hub: Hub, example: Bank) -> None:
+    """The example bank's shops alone refund, and it pays no bulks; the two cases of an expiry take half a minute."""
+    left_out = ("payer-timeout", "payer-late", "payer-refund", "payer-bulk")
+    command = [sys.executable, "manage.py", "certify", example.name, "--payee", "255712009001", "--patience", "6"]
+    command += [part for case in left_out for part in ("--leave-out", case)] + ["--reports", str(hub.folder)]
+    environ = hub.stack.env | {"SIGNATURES": "ignored"}
+    tester, lines = ByHand(example), []
+    with subprocess.Popen(command, cwd=PROJECT, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            tester.obey(line)
+    found = hub.report(example.name)
+    assert faults(found) == {}, "".join(lines)
+    assert sorted(tester.done) == [
+        ("payee-request", "Request"),
+        ("payer-duplicate", "Give the order of"),
+        ("payer-duplicate", "Pay"),
+        ("payer-rejection", "Pay"),
+        ("payer-transfer", "Pay"),
+        ("payer-unknown", "Pay"),
+    ]
+    passed = {name for name, verdict in verdicts(found).items() if verdict == "PASSED"}
+    assert {case for case, _ in tester.done} <= passed
 
 
 def test_a_run_whose_process_is_killed_ends_as_interrupted(hub: Hub) -> None:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from hub.participants.models import Participant
-from portal.certification import pdf, process, report, runs
+from portal.certification import instructions, pdf, process, report, runs
 from portal.certification.cases import BY_NAME, CASES
 from portal.certification.faults import texts
 from portal.certification.models import Certification, CertificationCase
@@ -105,7 +105,8 @@ class Command(BaseCommand):
 
             def tell(case: str, verdict: str, values: dict[str, Any]) -> None:
                 if verdict == "INSTRUCTION":
-                    live.console.print(f"{values['dfsp']}: {case}: {values['what']} {values['values']}", markup=False)
+                    words = instructions.in_words(values["what"], values["values"])
+                    live.console.print(f"{values['dfsp']}: {case}: {words}", markup=False)
                 else:
                     verdicts[values["dfsp"], case] = verdict
 
