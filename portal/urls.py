@@ -397,6 +397,7 @@ urlpatterns: list[URLPattern] = [
     ),
     page("rules/<int:number>/add/", rules.templates, name="rule_templates", get=Right.ASK_RULES),
     form_page("rules/<int:number>/add/<slug:template>/", rules.add_rule, name="add_rule", right=Right.ASK_RULES),
+    page("rules/<int:number>/modes/", rules.change_all_modes, name="change_all_modes", post=Right.ASK_RULES),
     page("rules/<int:number>/<slug:rule>/mode/", rules.change_mode, name="change_rule_mode", post=Right.ASK_RULES),
     page("rules/<int:number>/<slug:rule>/remove/", rules.remove_rule, name="remove_rule", post=Right.ASK_RULES),
     page("held/", held_transfers.index, name="held_transfers", get=Right.SEE_FRAUD_CONTROL),

@@ -100,11 +100,14 @@ class Report:
                 rule.refused_value[facts.currency or ""] += facts.amount
         if verdict.outcome != "ALLOW":
             self.hits_of_dfsps[facts.payer_dfsp] += 1
-        self.overlaps.update(combinations(sorted({hit.rule for hit in verdict.hits}), 2))
+        fired = [hit.rule for hit in verdict.hits if not hit.skipped or (hit.counts and hit.action != "alert")]
+        if not fired:
+            return  # a hub without facts of its payments skips rules at every payment
+        self.overlaps.update(combinations(sorted(set(fired)), 2))
         self._with_hits += 1
         place = len(self.examples) if len(self.examples) < EXAMPLES else self._chance.randrange(self._with_hits)
         if place < EXAMPLES:
-            self.examples[place : place + 1] = [_example(subject, facts, verdict, then)]
+            self.examples[place : place + 1] = [_example(subject, facts, verdict, then, fired)]
 
     def differs(self, text: str) -> None:
         """Adds a stored decision that the replay did not reproduce."""
@@ -132,7 +135,7 @@ class Report:
         return sorted(shares, key=lambda each: (-each[1] / each[2], each[0]))[:5]
 
 
-def _example(subject: str, facts: Facts, verdict: Verdict, then: str) -> Example:
+def _example(subject: str, facts: Facts, verdict: Verdict, then: str, fired: Sequence[str]) -> Example:
     return Example(
         facts.gate,
         subject,
@@ -143,6 +146,6 @@ def _example(subject: str, facts: Facts, verdict: Verdict, then: str) -> Example
         facts.amount,
         verdict.outcome,
         verdict.code,
-        tuple(hit.rule for hit in verdict.hits),
+        tuple(fired),
         then,
     )

@@ -85,6 +85,15 @@ class NewRule(forms.Form):
             common = ["rules_name", "time_zone", *common]
         self.order_fields([*common, *(name for name in self.fields if name not in {*common, "mode", "on_missing"})])
 
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        for parameter in self.template.parameters:
+            currency = f"{parameter.name}_currency"
+            has_amount = parameter.unit == "amount" and said.get(parameter.name) is not None
+            if has_amount and not said.get(currency) and currency not in self.errors:
+                self.add_error(currency, _("Choose the currency of the amount."))
+        return said
+
     def rules(self) -> list[dict[str, Any]] | None:
         """Returns the rules of a valid form. If the template refuses the values, the function adds the error and
         returns None."""
@@ -119,7 +128,7 @@ def _fields_of(parameter: Parameter) -> dict[str, forms.Field]:
         case "amount":
             return {
                 name: AmountField(label=title, required=required, may_be_zero=True),
-                f"{name}_currency": forms.ChoiceField(label=_("Currency"), choices=_currencies()),
+                f"{name}_currency": _currency_field(required=required),
             }
         case "count":
             return {name: forms.IntegerField(label=title, required=required, min_value=0, max_value=10**9)}
@@ -140,6 +149,14 @@ def _fields_of(parameter: Parameter) -> dict[str, forms.Field]:
         case "texts":
             return {name: _texts_field(parameter)}
     return {name: forms.CharField(label=title, required=required, max_length=200)}
+
+
+def _currency_field(*, required: bool) -> forms.ChoiceField:
+    """Returns the field of an amount's currency. If there are several currencies, none is preselected, because a rule
+    with an amount looks only at payments in this currency."""
+    choices = _currencies()
+    none = [("", "–")] if len(choices) > 1 else []
+    return forms.ChoiceField(label=_("Currency"), required=required, choices=[*none, *choices])
 
 
 def _texts_field(parameter: Parameter) -> forms.Field:

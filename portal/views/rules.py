@@ -226,6 +226,15 @@ def change_mode(request: HttpRequest, number: int, rule: str) -> HttpResponse:
     return _with_rule(request, number, rule, {"mode": mode})
 
 
+def change_all_modes(request: HttpRequest, number: int) -> HttpResponse:
+    """Creates a version in which all rules have the same mode."""
+    mode = posted(request, "mode")
+    if mode not in sentences.MODES:
+        raise Http404
+    content = _version(number).content
+    return _save(request, number, {**content, "rules": [{**rule, "mode": mode} for rule in content["rules"]]})
+
+
 def remove_rule(request: HttpRequest, number: int, rule: str) -> HttpResponse:
     """Creates a version without one of the rules."""
     return _with_rule(request, number, rule, None)
@@ -238,6 +247,11 @@ def _with_rule(request: HttpRequest, number: int, rule_id: str, members: Documen
     content = versions.with_rule(
         version.content, rule_id, lambda rule: None if members is None else {**rule, **members}
     )
+    return _save(request, number, content)
+
+
+def _save(request: HttpRequest, number: int, content: Document) -> HttpResponse:
+    """Stores the changed rules of a version as a new version. If the rules have faults, shows the faults instead."""
     try:
         made = versions.save(content, actor=visitor_of(request).name)
     except RuleSetRefused as refused:

@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from hub.audit.models import Approval, Entry
+from ledger import accounts_and_funds
 from ledger.held_transfers import services
 from portal import changes, replays
 from portal.models import RuleReplay
@@ -212,6 +213,18 @@ def test_a_fault_is_shown_beside_its_field(rita: Client) -> None:
     said |= {"id": "other", "most": "a thousand"}
     answer = rita.post(f"/portal/rules/{version.pk}/add/amount-cap/", said)
     assert set(answer.context["form"].errors) == {"most"}
+    # With several currencies, a person chooses one, because a rule looks at payments in this currency only.
+    accounts_and_funds.open_hub_account(account_type="HUB_RECONCILIATION", currency="KES", actor="rita")
+    said = {"id": "x", "title": "x", "mode": "live", "on_missing": "open", "hold_for": "1", "hold_for_unit": "H"}
+    for template, name in (("high-value-delay", "above"), ("new-payee-delay", "above")):
+        path = f"/portal/rules/{version.pk}/add/{template}/"
+        assert [value for value, _ in rita.get(path).context["form"].fields[f"{name}_currency"].choices] == [
+            "",
+            "KES",
+            "TZS",
+        ]
+        answer = rita.post(path, said | {name: "50", f"{name}_currency": ""})
+        assert set(answer.context["form"].errors) == {f"{name}_currency"}, template
     said = {"id": "x", "title": "x", "mode": "live", "on_missing": "open", "gate": "transfer"}
     said |= {"shortest_unit": "S", "longest_unit": "S"}
     answer = rita.post(f"/portal/rules/{version.pk}/add/expiration/", said)
@@ -328,6 +341,10 @@ def test_a_rule_gets_another_mode_or_goes_by_a_new_version(rita: Client) -> None
     assert rita.post(f"/portal/rules/{first.pk}/cap-10/mode/", {"mode": "on"}).status_code == 404
     first.refresh_from_db()
     assert first.content == document(cap("10"), hold())
+    rita.post(f"/portal/rules/{second.pk}/modes/", {"mode": "draft"})
+    fourth = RuleSetVersion.objects.latest("pk")
+    assert [each["mode"] for each in fourth.content["rules"]] == ["draft", "draft"]
+    assert rita.post(f"/portal/rules/{first.pk}/modes/", {"mode": "on"}).status_code == 404
 
 
 def test_a_dfsp_is_exempt_from_a_rule_until_two_people_end_it(rita: Client, ron: Client) -> None:
