@@ -149,8 +149,8 @@ def test_the_end_of_a_dfsps_accounts_ends_only_its_own_certification(green: Part
     now = timezone.now()
     left = {"is_active": False, "may_send": False, "may_receive": False, "leaving_since": now, "closed_at": now}
     Participant.objects.filter(name="brown").update(**left)
-    test_accounts.set_up(endpoint=ENDPOINT)
-    assert asyncio.run(process._with_accounts([closed, other])) == [other]
+    certifier = test_accounts.set_up(endpoint=ENDPOINT).participant
+    assert asyncio.run(process._with_accounts([closed, other], certifier)) == [other]
     closed.refresh_from_db()
     assert closed.state == "INTERRUPTED"
     assert "closed for good" in closed.fault

@@ -296,7 +296,7 @@ def test_the_page_names_the_next_step_what_is_late_and_what_differs(
     assert "Upload the bank" in text_of(officer, path)
     take_in(made, wrong=True)
     page = text_of(officer, path)
-    for part in ("What differs from the bank", "DEBIT 100.00 TZS", "DEBIT 101.00 TZS", "OTHER_AMOUNT"):
+    for part in ("What differs from the bank", ">Debit</span> 100.00 TZS", ">Debit</span> 101.00 TZS", "OTHER_AMOUNT"):
         assert part in page, part
     assert officer.get(f"{path}pay/").status_code == 404
     bank_statements.take_in(made.pk, name="s", octets=statement_of(made), actor="test")
