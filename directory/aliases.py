@@ -14,9 +14,11 @@ from fspiop.errors import ErrorCode, FspiopError
 TYPES = frozenset(get_args(PartyIdType))
 
 _MOST_CHARACTERS = 128
-# Characters that Python calls printable but that are invisible: fillers, variation selectors, an empty Braille cell.
+# Characters that Python calls printable but that are invisible: fillers, joiners, variation selectors, an empty Braille
+# cell, a note without a head.
 _UNSEEN = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u2d7f\u3164\ufe00-\ufe0f\uffa0"
+    "\U0001107f\U00016fe4\U0001d159\U000e0100-\U000e01ef]"
 )
 # FSPIOP API v1.1, section 7.5.6. The other types are free text.
 _FORMS = {

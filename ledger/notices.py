@@ -70,7 +70,7 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
         case NotObeyed(command, t, refusal):
             sender = command.payer if isinstance(command, Prepare) else t.payee
             to = Recipient(command.source_id, sender, command.message.version)
-            notices = [as_answer(_error(hub, t, to, *words_of(refusal), kind="refusal"))]
+            notices = [as_answer(_error(hub, t, to, *words_of(refusal), kind="transfer-refusal"))]
             # FSPIOP API v1.1, section 6.7.3: a payee that answered RESERVED receives the end in a PATCH request.
             if isinstance(command, Fulfil) and command.wants_patch and t.state in TERMINAL:
                 notices.append(as_answer(_patch(hub, t, to)))

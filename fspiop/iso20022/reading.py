@@ -37,13 +37,17 @@ _LOCK = "CdtTrfTxInf.VrfctnOfTerms"
 _SCENARIOS = get_args(TransactionType.__annotations__["scenario"])
 
 
-def read(kind: type[T], raw: bytes, resource: str) -> T:
+def read(kind: type[T], raw: bytes, resource: str, *, check: Callable[[Any], None] = lambda message: None) -> T:
     """Reads a body of this resource as a message of the type `kind`.
 
-    Raises FspiopError 3100 to 3103 with the name of a wrong element.
+    `check` gets the ISO 20022 message too, because the message of the type `kind` lacks some of its elements. Raises
+    FspiopError 3100 to 3103 with the name of a wrong element.
     """
     form = _form(kind, resource)
-    message: T = form.translate(bodies.read(form.wire, raw))
+    wire = bodies.read(form.wire, raw)
+    message: T = form.translate(wire)
+    check(message)
+    check(wire)
     return message
 
 

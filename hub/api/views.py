@@ -232,13 +232,14 @@ class FspiopView(PlainView):
     def read(self, kind: type[T]) -> T:
         """Returns the body as a typed message. Raises FspiopError 3100 to 3103 for a faulty body."""
         if self._is_iso20022:
-            message = iso20022.read(kind, self.raw_body, self.resource)
+            message = iso20022.read(kind, self.raw_body, self.resource, check=minor_unit_checks.check_message)
         else:
             message = bodies.convert(kind, self._json)
         # If the body does not contain the word "null", no element is null. Few bodies have this word in a text.
         if b"null" in self.raw_body:
             bodies.check_no_null(strictjson.loads(self.raw_body) if self._is_iso20022 else self._json)
-        minor_unit_checks.check_message(message)
+        if not self._is_iso20022:
+            minor_unit_checks.check_message(message)
         return message
 
     def digest(self) -> bytes:

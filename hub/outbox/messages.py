@@ -25,12 +25,20 @@ END_KINDS = frozenset(
         "bulk-end-to-payee",
         "fx-end-to-initiator",
         "fx-end-to-fxp",
+        # Each of these is also a PUT of a transfer, a bulk or a conversion. Nobody repeats it if it is lost.
+        "fx-answer",
+        "transfer-refusal",
+        "bulk-refusal",
+        "fx-refusal",
     }
 )
-"""The kinds of messages that report the end of a payment.
+"""The kinds of messages that report the outcome of a payment.
 
 The hub repeats such a message after any refusal, and always accepts it into the outbox.
 """
+
+BEFORE_ENDS = frozenset({"prepare", "state", "bulk-prepare", "bulk-state", "fx-prepare"})
+"""The kinds of other messages about a payment. The report of the payment's end waits behind such a message."""
 
 
 class IfPending(StrEnum):

@@ -14,7 +14,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.outbox import store
 from hub.outbox.claims import Claimed
 from hub.outbox.client import NOT_IMPLEMENTED, Answer
-from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer
+from hub.outbox.messages import BEFORE_ENDS, HubMessages, Outgoing, Recipient, as_answer
 from hub.outbox.store import Failure, GivenUp
 from hub.participants import queries
 from hub.sweeps import isolating_batches
@@ -23,8 +23,8 @@ log = structlog.get_logger("outbox")
 
 _MOST_REFUSALS = 5
 _LONGEST_WAIT_S = 300.0
-# For ten minutes, the hub often tries to send a message about a payment's end, because the recipient's gateway is
-# perhaps restarting. After that, the hub tries less often until the message is too old.
+# For ten minutes, the hub often tries to send a message about a payment, because the recipient's gateway is perhaps
+# restarting. After that, the hub tries less often until the message is too old.
 _ANXIOUS_S, _LONGEST_ANXIOUS_WAIT_S = 600.0, 45.0
 _MOST_OVERDUE_OF_ONE, _MOST_OVERDUE = 100, 1000
 
@@ -36,7 +36,8 @@ def judge(message: Claimed, answer: Answer) -> Failure:
     The hub gives up a message about a payment's end after a day. The hub gives up a request after some seconds, because
     its requester waits for an answer.
     """
-    longest = _LONGEST_ANXIOUS_WAIT_S if message.is_end and message.age_s < _ANXIOUS_S else _LONGEST_WAIT_S
+    is_urgent = (message.is_end or message.kind in BEFORE_ENDS) and message.age_s < _ANXIOUS_S
+    longest = _LONGEST_ANXIOUS_WAIT_S if is_urgent else _LONGEST_WAIT_S
     wait = min(longest, 2.0 ** min(message.attempts - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
     delay = min(answer.retry_after_s, longest) if answer.retry_after_s is not None else wait
     limit = settings.OUTBOX_REQUEST_GIVE_UP_S if message.reply_to_id is not None else settings.OUTBOX_GIVE_UP_S

@@ -114,7 +114,7 @@ def is_template(value: str) -> bool:
 
 def _is_url(value: str, *, may_have_query: bool) -> bool:
     # Clients do not send a fragment. A path appended to it would be lost, and the message would reach another resource.
-    if not value.isprintable() or "#" in value or ("?" in value and not may_have_query):
+    if value != value.strip() or not value.isprintable() or "#" in value or ("?" in value and not may_have_query):
         return False
     try:
         parts = urlsplit(value)

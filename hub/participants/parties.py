@@ -50,9 +50,10 @@ def check_payment(*, payer: Party, payee: Party, currencies: Collection[str]) ->
 
 
 def check_account(party: Party, *currencies: str) -> None:
-    """Raises FspiopError 3201 if this participant has no active account in any of the currencies."""
-    if not set(currencies) & set(party.currencies):
-        detail = f"{party.name} has no active account in {' or '.join(currencies)}"
+    """Raises FspiopError 3201 if this participant has no active account in any of the currencies. Without a currency,
+    an active account in any currency is sufficient."""
+    if not (set(currencies) & set(party.currencies) if currencies else party.currencies):
+        detail = f"{party.name} has no active account" + (f" in {' or '.join(currencies)}" if currencies else "")
         raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, detail)
 
 

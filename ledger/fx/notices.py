@@ -57,7 +57,7 @@ def notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
         case FxNotObeyed(command, c, refusal):
             sender = command.initiator if isinstance(command, FxPrepare) else c.fxp
             to = Recipient(command.source_id, sender, command.message.version)
-            told = [as_answer(_error(hub, c, to, *words_of(refusal), kind="refusal"))]
+            told = [as_answer(_error(hub, c, to, *words_of(refusal), kind="fx-refusal"))]
             if isinstance(command, FxFulfil) and c.state in FX_TERMINAL:
                 told.append(as_answer(_patch(hub, c)))
             return told

@@ -44,12 +44,15 @@ class QuotesView(_QuoteView):
 def _currencies(body: QuotePost) -> Iterator[Currencies]:
     """Yields sets of currencies. The payee of a quote must have an account in one currency of each of these sets.
 
-    If a payee converts the money, it can have an account in another currency.
+    If a payee converts the money, it can have an account in another currency. Before the payee has named a currency, an
+    account in any currency is sufficient: the set is empty.
     """
     if body.converter != "PAYEE":
         yield (body.amount.currency,)
     elif body.currency_conversion is not None:
         yield (body.amount.currency, body.currency_conversion.target_amount.currency)
+    else:
+        yield ()
 
 
 class QuoteView(_QuoteView):

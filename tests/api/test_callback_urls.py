@@ -28,6 +28,7 @@ NO_URLS = [
     *("http://a.example/\u00e9", "http://a.example/%zz", "http://a.example/a\\b", "http://a.example/<x>"),
     *("http://a.example/x/..", "http://a.example/x/%2e%2E/y", "http://a.example/./x", "http://a.example/%2E"),
     *("ftp://a.example", "http://", "http:///x", "http://u@a.example", "//a.example", "http://a.example/a b", ""),
+    *(" http://a.example/x", "http://a.example/x ", "\u3000http://a.example"),
 ]
 NO_BASES = ["http://a.example?x=1", "http://a.example/?", "http://a.example/{{transferId}}", "http://a.example/{id}"]
 BASES = [

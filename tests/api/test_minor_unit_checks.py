@@ -66,6 +66,10 @@ def everything() -> Iterator[tuple[Any, str, str, Any]]:
     yield dfsp, "POST", "/transactionRequests", request_to_pay()
 
 
+def _charges(text: str, currency: str) -> dict[str, Any]:
+    return {"Amt": iso_messages.instructed(text, currency), "Agt": iso_messages.agent("blue")}
+
+
 def test_a_message_with_an_amount_finer_than_the_minor_unit_is_refused_and_named(world: World) -> None:
     count, seen = Message.objects.count(), 0
     for call, method, path, body in everything():
@@ -81,6 +85,13 @@ def test_a_message_with_an_amount_finer_than_the_minor_unit_is_refused_and_named
     fine = [("/quotes", iso_messages.quote("1.5", "UGX")), ("/transfers", iso_messages.transfer("1.5", "UGX"))]
     for path, body in fine:
         assert error_of(iso_messages.iso("POST", path, body, destination="blue")) == (400, "3100")
+    for changes in ({"InstdAmt": iso_messages.instructed("1.5", "UGX")}, {"ChrgsInf": _charges("1.5", "UGX")}):
+        told = iso_messages.terms(iso_messages.quote())
+        told["CdtTrfTxInf"] |= changes
+        path = f"/quotes/{uuid.uuid4()}"
+        refused = iso_messages.iso("PUT", path, told, source="blue", destination="green")
+        assert error_of(refused) == (400, "3100"), changes
+        assert "UGX has 0 decimals" in description_of(refused)
     assert (seen, Message.objects.count(), Transfer.objects.count()) == (24, count, 0)
 
 

@@ -5,7 +5,7 @@ import uuid
 
 from hub.outbox.models import Message
 from ledger import invariants
-from ledger.models import Transfer
+from ledger.models import Account, Transfer
 from tests.api import messages
 from tests.api.caller import admin, description_of, dfsp, error_of
 from tests.world import World, amount
@@ -83,6 +83,19 @@ def test_a_quote_goes_there_and_back_byte_for_byte(committed_world: World) -> No
     dfsp("POST", "/quotes", body | {"note": "changed"}, destination="blue")
     assert json.loads(last_message().body)["errorInformation"]["errorCode"] == "3106"
     dfsp("POST", "/quotes", messages.quote(), destination="nobody")
+    assert json.loads(last_message().body)["errorInformation"]["errorCode"] == "3201"
+
+
+def test_a_payee_that_converts_needs_an_active_account_in_some_currency(committed_world: World) -> None:
+    """Before its terms, a payee that converts has not said in which currency it is paid."""
+    version = {"content-type": "application/vnd.interoperability.quotes+json;version=2.0"}
+    body = messages.quote(converter="PAYEE")
+    assert dfsp("POST", "/quotes", body, destination="blue", headers=version).status_code == 202
+    assert (last_message().destination.name, last_message().path) == ("blue", "/quotes")
+    Account.objects.filter(participant__name="blue").update(is_active=False)
+    again = messages.quote(converter="PAYEE")
+    assert dfsp("POST", "/quotes", again, destination="blue", headers=version).status_code == 202
+    assert last_message().destination.name == "green"
     assert json.loads(last_message().body)["errorInformation"]["errorCode"] == "3201"
 
 

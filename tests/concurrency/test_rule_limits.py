@@ -143,7 +143,7 @@ def test_a_limit_admits_exactly_as_many_as_it_says_whoever_dies_in_between(schem
         limit(above=SENT), limit("payee.received_count", above=RECEIVED, code="5240", when={"payee_dfsps": ["blue"]})
     )
     ends = race(scheme)
-    assert ends[-signal.SIGKILL] >= 3, ends
+    assert ends[-signal.SIGKILL] >= 1, ends
     assert ends[0] == WRITERS, ends
     payers, payees = map(key_of_customer, PAYERS), [key_of_customer(number) for number in PAYEES]
     most_sent, most_received = highest("payer_key"), highest("payee_key")

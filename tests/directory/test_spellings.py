@@ -17,7 +17,9 @@ from tests.world import World
 ZOE, ZOE_IN_PARTS = "Zoë", unicodedata.normalize("NFD", "Zoë")
 # Not one of these is seen, and each makes another text of the same look.
 INVISIBLE = "\u00a0\u00ad\u034f\u061c\u115f\u1160\u17b4\u180e\u200b\u200c\u200d\u200e\u202e\u2028\u2060\u2800\u3000"
-INVISIBLE += "\u3164\ufe0f\ufeff\uffa0\ufff9\U000e0001\U000e0041\U000e0100\x85\ue000\x00\x7f"
+INVISIBLE += (
+    "\u3164\ufe0f\ufeff\uffa0\ufff9\U000e0001\U000e0041\U000e0100\u2d7f\U0001107f\U00016fe4\U0001d159\x85\ue000\x00\x7f"
+)
 GROWS = "\u0958" * 65  # 65 characters, and 130 in the form that is stored
 
 

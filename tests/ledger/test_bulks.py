@@ -224,7 +224,7 @@ def test_a_payee_that_answers_an_item_alone_with_reserved_is_not_told_an_end(wor
     run_bulk(p)
     item_id = p.items[0].transfer_id
     run(fulfil(world, "blue", item_id, wants_patch=True))
-    assert messages_about(item_id) == [("blue", "PUT", "refusal")]
+    assert messages_about(item_id) == [("blue", "PUT", "transfer-refusal")]
     assert world.breaks() == []
 
 

@@ -151,7 +151,7 @@ def test_a_conversion_is_reverted_when_its_transfers_id_turns_out_to_be_anothers
     assert answer.refusal is Refusal.ID_WAS_USED_WITH_OTHER_CONTENT
     assert (fx_state_of(c.commit_request_id), refusal_of(c)) == ("ABORTED", "TRANSFER_WAS_ABORTED")
     assert told(c.commit_request_id)[-1] == ("fxp", "PATCH", "fx-end-to-fxp")
-    assert told(c.determining_transfer_id)[-1] == ("green", "PUT", "refusal")
+    assert told(c.determining_transfer_id)[-1] == ("green", "PUT", "transfer-refusal")
     assert positions(scheme) == NOTHING
     assert scheme.breaks() == []
 
@@ -374,7 +374,7 @@ def test_what_the_fxp_has_said_it_does_not_unsay(scheme: World, state: str) -> N
         outcome = run(other)
         assert isinstance(outcome, FxNotObeyed)
         assert WIRE[outcome.refusal][0].code == "3106"
-        assert ("fxp", "PUT", "refusal") in told(c.commit_request_id)
+        assert ("fxp", "PUT", "fx-refusal") in told(c.commit_request_id)
     assert (fx_state_of(c.commit_request_id), positions(scheme)) == (word, where)
     assert FxTransferEvent.objects.count() == events
     assert scheme.breaks() == []

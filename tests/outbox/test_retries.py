@@ -1,13 +1,15 @@
 """The time of the next attempt, and the end of attempts: they depend on the message's kind and on the response."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
 from django.test import override_settings
 
+from hub.local.stack import PROJECT
 from hub.outbox.claims import Claimed
 from hub.outbox.client import Answer, cannot_be_sent
-from hub.outbox.messages import END_KINDS
+from hub.outbox.messages import BEFORE_ENDS, END_KINDS
 from hub.outbox.retries import judge
 
 UNSENT = Answer(0, "no endpoint", is_unsent=True)
@@ -48,6 +50,20 @@ def test_an_end_is_tried_for_a_day_whatever_is_answered(kind: str, status: int) 
     assert age_s > 86400 - 300
     assert max(gap for age, gap in gaps if age < 600) <= 45
     assert max(gap for _, gap in gaps) <= 300
+
+
+@pytest.mark.parametrize("kind", sorted(BEFORE_ENDS))
+def test_what_an_end_waits_for_is_tried_as_often(kind: str) -> None:
+    """The payer's question about its transfer was not answered yet, and then the transfer ends."""
+    gaps = [judge(message(kind, attempts=12, age_s=500), Answer(503, "no", 3600.0)).delay_s for _ in range(20)]
+    assert max(gaps) <= 45
+
+
+def test_every_kind_of_message_about_a_payment_is_an_end_or_comes_before_one() -> None:
+    text = "".join(path.read_text() for path in (PROJECT / "ledger").rglob("notices.py"))
+    known = END_KINDS | BEFORE_ENDS
+    assert set(re.findall(r'kind="([a-z-]+)"', text)) <= known
+    assert known <= set(re.findall(r'"([a-z-]+)"', text))
 
 
 @pytest.mark.parametrize("answer", [Answer(400, "no"), Answer(404, "no"), Answer(501, "no"), UNSENT, HOPELESS])

@@ -29,10 +29,21 @@ _WAITS = """
 def meanwhile(act: Callable[[], Any], *, lock: str) -> Any:
     """Returns what a page answers while another transaction holds the audit trail and then wants the page's rows.
 
-    The page waits for the audit trail, and the other transaction waits for the page: a deadlock. The page has waited
-    for longer, so PostgreSQL ends its transaction.
+    The page waits for the audit trail, and the other transaction waits for the page: a deadlock. PostgreSQL ends the
+    transaction that finds the deadlock. So the page looks for one after three seconds, and the other one much later.
     """
     answers: list[Any] = []
+    name = connection.settings_dict["NAME"]
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE \"{name}\" SET deadlock_timeout = '3s'")
+    try:
+        return _in_a_deadlock(act, lock, answers)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f'ALTER DATABASE "{name}" RESET deadlock_timeout')
+
+
+def _in_a_deadlock(act: Callable[[], Any], lock: str, answers: list[Any]) -> Any:
 
     def request() -> None:
         answers.append(act())
@@ -41,6 +52,7 @@ def meanwhile(act: Callable[[], Any], *, lock: str) -> Any:
     found = connection.settings_dict
     names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
     with psycopg.connect(**{name: found[key] or None for name, key in names.items()}) as other:
+        other.execute("SET deadlock_timeout = '60s'")
         other.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
         page = threading.Thread(target=request)
         page.start()
