@@ -180,7 +180,7 @@ def test_one_person_makes_a_rule_by_a_form_and_another_activates_it(open_window:
     page.get_by_label("Title").fill("At most 1,000,000 TZS")
     page.get_by_label("Largest amount").fill("1000000")
     page.get_by_label("TRANSFER").check()
-    maker.picture("rule-form-filled-light")
+    maker.picture("rules-filled-form-light")
     page.get_by_role("button", name="Make a version").click()
     page.get_by_text("This version judges payments once two people have activated it.").first.wait_for()
     page.get_by_text("above 1,000,000.00 TZS").wait_for()
