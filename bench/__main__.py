@@ -61,7 +61,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         type=int,
         metavar="N",
         help=f"N live rules, {live_rules.EXACT_LIMITS} of them exact limits, and payments between {parties.PARTIES}"
-        " customers. 0 for the same payments without rules, to compare with",
+        " customers. With 0, the same payments run without rules, for comparison",
     )
     parser.add_argument("--biller", action="store_true", help="everybody pays one customer of the first DFSP")
     parser.add_argument(
@@ -69,7 +69,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         type=int,
         default=0,
         metavar="N",
-        help="with --rules: N pairs of runs, each with a new hub without rules and one with them, and the medians",
+        help="with --rules: N pairs of runs, one without and one with rules, each on a new hub; prints the medians",
     )
     parser.add_argument(
         "--replay",

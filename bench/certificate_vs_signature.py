@@ -3,8 +3,9 @@
 The command is `python -m bench.certificate_vs_signature`.
 
 A connector that recognises the hub by the hub's certificate accepts every message on the hub's connection. A connector
-that can only check the hub's signatures must send more requests. To find the payee's DFSP, this connector must send a
-request to the hub. The connector must also request the outcome from the hub after the payee DFSP's report.
+that can only check the hub's signatures must send more requests. To find the payee's DFSP, a connector that only checks
+signatures must send a request to the hub. The connector must also request the outcome from the hub after the payee
+DFSP's report.
 """
 
 import argparse

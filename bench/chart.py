@@ -10,9 +10,8 @@ _INK, _GRID, _BLUE, _RED, _GREEN = "#1f2933", "#d9e2ec", "#2b6cb0", "#c53030", "
 
 
 def of_run(figures: Mapping[str, Any]) -> str:
-    """Returns two bar charts. The first shows p50, p95 and p99 of each hop.
-
-    The second shows the CPU milliseconds that each process uses for a transfer.
+    """Returns two bar charts. The first chart shows p50, p95 and p99 of each hop. The second chart shows the CPU
+    milliseconds that each process uses for a transfer.
     """
     bars: list[tuple[str, float, str, str]] = []
     for hop, times in figures["hops_ms"].items():

@@ -1,4 +1,4 @@
-"""Compares two speeds: of the ledger without HTTP, and of the database alone. Starts its own servers."""
+"""Compares two speeds: of the ledger without HTTP, and of the database alone. The program starts its own servers."""
 
 import json
 import subprocess

@@ -62,7 +62,8 @@ def batches(found: list[Row], size: int) -> list[list[Row]]:
 
 
 def onboard() -> dict[str, tuple[int, int]]:
-    """Onboards payer and payee with the administration API. Returns name -> (participant id, POSITION account id)."""
+    """Onboards payer and payee with the administration API. Returns for each name the participant's id and the id of
+    its POSITION account."""
     from hub.participants import services as participants
     from ledger import accounts_and_funds
     from ledger.models import Account

@@ -119,8 +119,8 @@ def own_hub(
     in one folder.
 
     With `signed`, the hub checks every signature and signs its own messages. Without `signed`, the hub checks no
-    signatures and signs no messages. `settings` override the environment. `stored` is the data that the database
-    contains before the hub's processes start.
+    signatures and signs no messages. The values in `settings` override the environment. `stored` is the data that the
+    database contains before the hub's processes start.
     """
     from hub.local import net
     from hub.local.errors import LocalError

@@ -115,8 +115,8 @@ def _add(hops: dict[str, list[float]], names: Sequence[str], starts: Sequence[fl
 
 
 def cpu_seconds(pid: int) -> float:
-    """Returns the CPU seconds of a process and its living descendants. The seconds of their ended children are
-    included."""
+    """Returns the CPU seconds of a process and its living descendants. The result includes the seconds of the ended
+    children of these processes."""
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:

@@ -156,8 +156,8 @@ def fulfilment_body(fulfilment: bytes, when: bytes) -> bytes:
 
 
 class Form(NamedTuple):
-    """One of the two forms of the API's messages. It has media types, bodies, and the keys of the values that a DFSP
-    reads.
+    """One of the two forms of the API's messages. A form has media types, bodies, and the keys of the values that a
+    DFSP reads.
     """
 
     media_type: bytes  # the media type, with a place for a resource's name

@@ -17,8 +17,8 @@ from bench.seed import QUIET, SILENT, Crowd, fill
 ROUNDS = 20
 _CUSTOMER = "255000004321"  # a payee of one payment in 100,000
 WITHIN_MS = 150
-# The disk that a transfer takes with its lookup, its quote, its messages' records and all indexes, and the write-ahead
-# log meanwhile.
+# The disk space for one transfer with its lookup, its quote, the records of its messages and all indexes. The space for
+# the write-ahead log is included.
 _BYTES_EACH = 12_000
 _LEFT_BYTES = 2 * 2**30  # stays free
 _SLICE = 200_000  # rows that the history counts in one transaction
@@ -131,7 +131,7 @@ def _pages() -> Iterator[tuple[str, Ask]]:
         def ask() -> Any:
             caches["process"].delete("portal:overview")  # as if the four seconds of this cache entry had passed
             answer = client.get(f"/portal/{path}")
-            answer.getvalue()  # a file is made while it is read
+            answer.getvalue()  # the hub makes a file while the client reads it
             answer.close()
             return answer
 

@@ -146,7 +146,7 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
     total = sum(figures["cpu_s"].values())
     cpu.add_section()
     cpu.add_row("all", f"{total:.2f}", f"{sum(figures['cpu_ms_per_transfer'].values()):.2f}")
-    # Other processes used this CPU time, so the run did not have it. No other row shows this time.
+    # Processes outside of the run used this CPU time. No other row shows this time.
     cpu.add_row("others on this machine", f"{max(0.0, figures['machine_cpu_s'] - total):.2f}", "")
     console.print(hops, cpu)
     if per_transfer := figures["per_transfer"]:

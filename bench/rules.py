@@ -1,4 +1,4 @@
-"""`python -m bench.rules`: measures the cost of the evaluation of a rule set, compiled and interpreted.
+"""`python -m bench.rules`: measures the cost of evaluating a rule set, compiled and interpreted.
 
 In `bench.rules`, counters return numbers from memory. So the figures do not include the time of profiles and the
 database.
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rules", type=int, default=200, help="number of live rules (200)")
     parser.add_argument("--group", type=int, default=50, help="number of transfers in a group (50)")
     parser.add_argument("--groups", type=int, default=40, help="number of groups (40)")
-    parser.add_argument("--runs", type=int, default=7, help="how often each is measured; the fastest counts (7)")
+    parser.add_argument("--runs", type=int, default=7, help="measurements of each variant; the fastest counts (7)")
     parser.add_argument("--seed", type=int, default=1, help="seed of rules and payments (1)")
     parser.add_argument("--most-us", type=float, default=10.0, help="the largest permitted cost of compiled rules (10)")
     options = parser.parse_args(arguments)

@@ -115,7 +115,7 @@ _DELIVERIES = """
           SELECT n, transfer_id, received_at, payer_id, 'PUT', 'end-to-payer' FROM crowd WHERE state <> 'RESERVED'
          ) told ORDER BY n
 """
-# A quote's id is the id of its transfer. In a delivery, an alias is a digest.
+# A quote's id is the id of its transfer. A delivery has a digest in place of an alias.
 _QUOTES = """
     INSERT INTO quotes_quote (quote_id, transaction_id, payer_id, payee_id, state, request, request_headers,
         request_digest, response, response_headers, response_digest, expires_at, created_at, answered_at, condition,

@@ -86,7 +86,7 @@ def _register_group(group: Sequence[Alias], fsp: Participant, until: float) -> d
     try:
         oracle = queries.oracles_for(group[0])[0]
     except FspiopError:
-        # This is the reference hub's text. It has one space fewer than the reference hub's text for a single alias.
+        # The reference hub uses this text for a batch. Its text for a single alias has one more space.
         raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type:{group[0].type} not found") from None
     if oracle is None:
         reasons = dict.fromkeys(builtin_oracle.register(group, fsp), _HELD)

@@ -153,9 +153,9 @@ def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
     execute(_ASK, [wait_s, *columns])
 
 
-# After a lookup's end, the hub still accepts late and repeated answers from the same DFSP. It accepts none if the
-# requester has since looked up the alias at another DFSP. A sender's retries repeat an answer fewer than ten times, and
-# ten answers fit into the requester's queue.
+# After a lookup's end, the hub still accepts late and repeated answers from the same DFSP. The hub accepts no late
+# answer if the requester has since looked up the alias at another DFSP. A sender's retries repeat an answer fewer than
+# ten times, and ten answers fit into the requester's queue.
 _END = """
     UPDATE directory_partylookup l
     SET ended_at = coalesce(l.ended_at, statement_timestamp()), answers = l.answers + 1

@@ -109,7 +109,7 @@ class TrialLookup(models.Model):
     class Fault(models.TextChoices):
         NOT_ACCEPTED = "NOT_ACCEPTED"  # the request, or its response, failed
         OTHER_NUMBER = "OTHER_NUMBER"
-        OTHER_DFSP = "OTHER_DFSP"  # the answer's fspId is not the DFSP that was asked
+        OTHER_DFSP = "OTHER_DFSP"  # the answer's fspId is not the DFSP of the trial
         ERROR = "ERROR"
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+")
@@ -139,9 +139,8 @@ class TrialLookup(models.Model):
 
 
 class EndedLookup(models.Model):
-    """The times of a lookup whose row was removed. The row waits until the history of payments has counted the lookup.
-
-    The row of a removed lookup has no alias.
+    """The times of a lookup whose row was removed. The hub keeps these times until the history of payments has counted
+    the lookup. A row contains no alias.
     """
 
     requester = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)

@@ -22,7 +22,7 @@ from directory.models import Oracle
 
 _SALT = "directory.oracle_cache"
 _MOST_REGISTRATIONS = 100  # the largest answer that is cached
-_MARGIN_S = 5  # an edition lives this much longer than any answer requested before it
+_MARGIN_S = 5  # an edition is kept this much longer than any answer requested before the edition
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def sizes_of(shared: int) -> Sizes:
 
 @dataclass(slots=True)
 class _Oracle:
-    """What this process has seen of one oracle's behaviour. Each process observes the oracle separately."""
+    """This process's observations of one oracle's behaviour. Each process observes the oracle separately."""
 
     places: Places = field(default_factory=Places)
     pauses: OraclePauses = field(default_factory=OraclePauses)

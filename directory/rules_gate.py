@@ -40,7 +40,8 @@ class LookupGate:
             now=self.now,
         )
         compiled = self.rules.compiled("lookup")
-        # This check uses the process's copies of lists and markers. Only the owner of the alias was unknown before.
+        # This check uses the process's copies of lists and markers. The gate runs here because only now does the hub
+        # know the alias's DFSP.
         (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
         (stopped,) = party_labels.stopped([facts])
         verdict = decide.verdict_of(decide.judge(facts, compiled, NoCounters(), self.rules.variances))

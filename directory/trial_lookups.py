@@ -1,7 +1,7 @@
-"""Trial lookups: the hub itself asks a new DFSP for a test number, before the DFSP goes live.
+"""Trial lookups: the hub itself sends a new DFSP a lookup of a test number, before the DFSP goes live.
 
 A trial uses the DFSP's own callback URL, and the DFSP answers by PUT /parties like any other lookup. The hub keeps only
-the last characters of the number, and a digest by which it finds the answer.
+the last characters of the number, and a digest that identifies the answer.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from hub.participants.models import Participant
 
 _ANSWERS_WITHIN = timedelta(minutes=5)
 _SHOWN = 3  # the last characters of a number that the hub keeps
-_VERSION = 1  # the major version of the answer that the hub asks for
+_VERSION = 1  # the major version of the answer that the hub requests
 
 
 def latest(participant: Participant) -> TrialLookup | None:
@@ -37,7 +37,8 @@ def latest(participant: Participant) -> TrialLookup | None:
 
 
 def ask(participant: Participant, alias: Alias, *, actor: str) -> TrialLookup:
-    """Sends GET /parties for a test number. Stores the trial before it is sent, because the answer can be quick.
+    """Sends GET /parties for a test number. Stores the trial before it sends the request, because the answer can come
+    quickly.
 
     The DFSP's response only shows that the DFSP accepted the request. The DFSP's answer comes later, by PUT /parties.
     """
@@ -107,7 +108,7 @@ async def _call(message: Claimed, url: str) -> Answer:
 
 
 def take_answer(sender_id: int, sender: str, alias: Alias, body: PartyPut) -> bool:
-    """Stores a DFSP's answer to its open trial. Returns False if the hub has not asked this DFSP for this number."""
+    """Stores a DFSP's answer to its open trial. Returns False if this DFSP has no open trial for this number."""
     info = body.party.party_id_info
     named = Alias(info.party_id_type, info.party_identifier)
     if (named.type, named.key) != (alias.type, alias.key):

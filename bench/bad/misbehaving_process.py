@@ -1,6 +1,7 @@
 """The misbehaving participant, in a separate process.
 
-`python -m bench.bad.misbehaving_process FILE`: the file has the scene.
+`python -m bench.bad.misbehaving_process FILE` reads the `Scene` (the other participants and the hub's address) from
+FILE.
 
 The process reads the commands `prepare`, `take-part`, `begin` and `end` from its standard input. After each command,
 the process writes the name of the command. At the command `quit`, the process writes its records. The process runs at

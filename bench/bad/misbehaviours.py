@@ -63,8 +63,8 @@ class Polls(Misbehaviour):
 
 
 class _BadEndpoint(Misbehaviour):
-    """Takes part in payments and lookups that need its endpoint. The misbehaving participant sends some of the
-    requests, and other participants send the rest.
+    """Takes part in payments and lookups that need the participant's endpoint. The misbehaving participant sends some
+    of the requests, and other participants send the rest.
 
     The participant sends equal requests in all intervals. The intervals differ only in the behaviour of the endpoint.
     """

@@ -26,7 +26,7 @@ from bench.onboard import BASE, Administration
 from bench.run import await_port, ends_at, free_ports
 from bench.simulated_dfsps import Dfsps
 
-PAYMENTS_SHARE = 0.2  # the number of whole payments for each transfer
+PAYMENTS_SHARE = 0.2  # the number of whole payments, as a share of the number of transfers
 _LEAD_S = 1.5
 _REST_S = 3.0  # the pause between the end of the misbehaviour and the last interval
 _CUSTOMERS = 200

@@ -19,7 +19,7 @@ from bench.hubs import own_hub
 from bench.onboard import OnboardingError
 from hub.local.errors import LocalError
 
-RATE = 8.0  # transfers per second: a small part of what two cores can do, so that they can serve the third DFSP too
+RATE = 8.0  # transfers per second: a small part of two cores' capacity, so that the cores can serve the third DFSP too
 
 _KINDS = ("transfers", "payments")
 # The limit for each DFSP and process, as a multiple of `--rate`, since a scheme sets the limit by its DFSPs' load. Each

@@ -79,7 +79,7 @@ class OracleView(_OracleView):
     def delete(self, request: Request, oracle_id: str) -> HttpResponse:
         oracle = oracles.found(oracle_id)
         if oracle is None:
-            return empty(204)  # there is no such oracle, as after a removal
+            return empty(204)  # no oracle has this id, for example after its removal
         self.needs_two(
             "remove_oracle",
             subject=str(oracle),
@@ -109,5 +109,5 @@ def _show(oracle: Oracle) -> dict[str, Any]:
         "oracleIdType": oracle.type,
         "endpoint": {"value": oracle.endpoint, "endpointType": oracle.endpoint_type},
         "currency": oracle.currency or None,
-        "isDefault": int(oracle.is_default),  # the reference hub's form: clients compare it with 1
+        "isDefault": int(oracle.is_default),  # the reference hub sends 0 or 1, and clients compare the value with 1
     }

@@ -61,7 +61,7 @@ class ParticipantView(AliasView):
             raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, "fspId: must be the FSPIOP-Source")
         alias = Alias(self.alias.type, self.alias.identifier, self.alias.sub_id, currency or self.alias.currency)
         alias_registry.register(alias, _caller(self))
-        # The form of the reference hub's callback. The specification's form would be {"fspId": ...}.
+        # This is the form of the reference hub's callback. The specification's form would be {"fspId": ...}.
         answer: dict[str, object] = {"partyList": [_party_id(alias, fsp_id)]}
         return answer | ({"currency": alias.currency} if alias.currency else {})
 
