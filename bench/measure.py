@@ -49,8 +49,8 @@ def join(
     Measures the transfers (or payments) that were due from `since` to `until`.
 
     A transfer is lost if the hub perhaps accepted it (status 202, or no status) and the payer never received the
-    outcome. If the hub refused a payment's quote or transfer at every try, the payer gives up the payment. Such a
-    payment is not lost.
+    outcome. If the hub refused a payment's quote or transfer at every try, the payer gives up the payment. A payment
+    that the payer gave up is not lost.
     """
     names = ("prepares", "ends", "found", "quoted", "given_up")
     prepares, ends, found, quoted, given_up = (_all(notes, what) for what in names)
@@ -110,7 +110,7 @@ def _all(notes: Collection[Mapping[str, Any]], what: str) -> dict[str, Any]:
 
 def _add(hops: dict[str, list[float]], names: Sequence[str], starts: Sequence[float], ends: Sequence[float]) -> None:
     for name, start, end in zip(names, starts, ends, strict=True):
-        # The hub notifies the payee after the commit. This may happen before this process reads the response.
+        # The hub notifies the payee after the commit. The notification may come before this process reads the response.
         hops[name].append(max(0.0, end - start))
 
 

@@ -20,7 +20,7 @@ _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u2d7f\u3164\ufe00-\ufe0f\uffa0"
     "\U0001107f\U00016fe4\U0001d159\U000e0100-\U000e01ef]"
 )
-# FSPIOP API v1.1, section 7.5.6. The other types are free text.
+# FSPIOP API v1.1, section 7.5.6. Identifiers of the other types are free text.
 _FORMS = {
     "MSISDN": (re.compile(r"\+?[0-9]{1,15}\Z"), "an MSISDN must be 1 to 15 digits"),
     "EMAIL": (re.compile(r"[^@\s]+@[^@\s]+\Z"), "an e-mail address must have one @ and no spaces"),
@@ -67,7 +67,7 @@ class Registration:
 
 
 def check_readable(alias: Alias) -> None:
-    """Refuses three kinds of alias: an alias that a path cannot contain, an alias that looks like another one, and an
+    """Refuses three kinds of alias: an alias that a path cannot contain, an alias that looks like another alias, and an
     alias whose stored form is too long."""
     for name, value, key in (
         ("partyIdentifier", alias.identifier, alias.key),

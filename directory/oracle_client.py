@@ -47,7 +47,7 @@ class OracleUnavailable(Exception):
 
 
 class BatchRefused(Exception):
-    """Raised if this caller already has a batch in progress, or if too many other callers have one."""
+    """Raised if this caller already has a batch in progress, or if too many other callers have a batch in progress."""
 
 
 @dataclass(frozen=True, slots=True)

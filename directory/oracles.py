@@ -91,7 +91,7 @@ def _save(oracle: Oracle, action: str, *, before: dict[str, Any] | None, actor: 
             oracle.save()
             record(action, subject=str(oracle), actor=actor, before=before, after=_shown(oracle))
     except IntegrityError:
-        # This is the reference hub's error. Clients check its code and its text.
+        # The code and the text are the reference hub's, because clients check both.
         raise FspiopError(ErrorCode.INTERNAL_SERVER_ERROR, "Duplicate oracle for this type and currency") from None
     return oracle
 

@@ -1,9 +1,9 @@
 """Forwards GET /parties requests and their answers. For each GET /parties, stores the time until which the request
 waits for its answer.
 
-Only the DFSP that received a GET /parties may answer it. The hub forwards the answer only to the DFSP that sent the GET
-/parties. If no answer comes in time, the requester gets 2004 (FSPIOP API v1.1, section 7.6). If the hub cannot deliver
-a GET /parties, the outbox reports the failure to the requester.
+Only the DFSP that received a GET /parties may answer this request. The hub forwards the answer only to the DFSP that
+sent the GET /parties. If no answer comes in time, the requester gets 2004 (FSPIOP API v1.1, section 7.6). If the hub
+cannot deliver a GET /parties, the outbox reports the failure to the requester.
 """
 
 from django.conf import settings

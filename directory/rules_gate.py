@@ -1,4 +1,4 @@
-"""Applies the scheme's rules to lookups: refuses a lookup of a party that is on a list or has a marker against it.
+"""Applies the scheme's rules to lookups: refuses a lookup of a party that is on a list or has a fraud marker.
 
 Each group of messages has one `LookupGate` object, in the group's database transaction. If the scheme has no active
 rules, this module runs no SQL statement.

@@ -192,9 +192,8 @@ class DeadLookups(Misbehaviour):
 
 
 class Unsolicited(Misbehaviour):
-    """Sends answers that nobody requested. Some answers have another DFSP's name.
-
-    Some answers belong to requests that do not exist.
+    """Sends answers that nobody requested. Some of these answers have another DFSP's name, and some belong to requests
+    that do not exist.
     """
 
     async def misbehave(self) -> None:

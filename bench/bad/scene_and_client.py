@@ -11,7 +11,7 @@ from bench import messages
 from bench.client import Client
 
 _PAUSE_S = 0.1  # the pause before a retry after a 429 or after a missing response
-_LATE_S = 1.0  # if a fixed rate is late by more than this, it does not send the missed requests
+_LATE_S = 1.0  # a sender at a fixed rate that is later than this leaves out the missed requests
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,9 @@ class ParticipantView(AliasView):
         return self.answer_later(self._withdraw)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
-        # A requester that is not a participant cannot receive a callback. The reference hub drops such a request after
-        # a 202, and provisioning scripts rely on the 202. If callers must authenticate, such a request is refused
-        # earlier.
+        # A requester that is not a participant cannot receive a callback. The reference hub drops a request of an
+        # unknown requester after a 202, and provisioning scripts rely on the 202. If callers must authenticate, the hub
+        # refuses the request of an unknown requester earlier.
         if self.request.method == "POST" and getattr(exc, "code", "") == ErrorCode.ID_NOT_FOUND.code:
             return accepted()
         return super().handle_exception(exc)
@@ -123,7 +123,8 @@ class ParticipantsView(FspiopView):
 class ParticipantsAnswerView(FspiopView):
     """A participant's answer about many aliases.
 
-    Like the reference hub, this hub accepts an answer about many aliases, but never sends a request for such an answer.
+    Like the reference hub, this hub accepts an answer about many aliases, but never sends a request for an answer of
+    this kind.
     """
 
     resource = "participants"
