@@ -69,7 +69,7 @@ class Client:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection, with one request at a time."""
+    """A connection that has one request at a time."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
