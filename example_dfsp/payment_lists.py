@@ -32,7 +32,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The fault of one line. `number` is 0 if the whole file is wrong. `text` is a sentence that is translated."""
+    """The fault of one line. `number` is 0 if the whole file is wrong. `text` is a sentence, which the page
+    translates."""
 
     number: int
     text: str
@@ -116,8 +117,7 @@ def _cell(value: object) -> str:
 
 
 def example(numbers: Iterable[tuple[str, str]], currency: str, lines: int, note: str) -> str:
-    """Returns a file with this number of payments. The payees of the payments are these people. Each person is a pair
-    (number, name)."""
+    """Returns an example file with `lines` payments to the given people. Each person is a pair (number, name)."""
     people = list(numbers)
     # The total of a long file stays below the demo's net debit cap, so that the scheme accepts all of it.
     least = 1_000 if lines <= _FEW_LINES else 100

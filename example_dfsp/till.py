@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS sale (
     currency TEXT NOT NULL, made_at REAL NOT NULL, reference TEXT NOT NULL UNIQUE
 ) STRICT;
 """
-_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # none that people confuse
+_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # no letters or digits that people confuse
 _SHOWN = 12
 
 

@@ -23,8 +23,8 @@ from example_dfsp.site import Entries, Site, Wrong
 _SHOWN = 6
 _PAGE = 30
 _DOUBT_AFTER_S = 15.0
-_MOST_ASKED = 20  # payments of one customer that wait for their terms
-_PICTURES_AT_ONCE = 2  # each takes a thread and up to a tenth of a second
+_MOST_ASKED = 20  # payments of one customer that may wait for their terms at once
+_PICTURES_AT_ONCE = 2  # reading a picture takes a thread and up to a tenth of a second
 
 
 class Wallet:
@@ -353,8 +353,8 @@ def code_of(customer: Customer, amount: int | None = None, reference: str = "") 
 
 
 def reference_of(form: dict[str, str]) -> str:
-    """Returns the payment's id that the form contains. With the payment's id in a form, the bank pays only once if the
-    form is sent twice."""
+    """Returns the payment's id that the form contains. If the form is sent twice, the bank pays only once, because both
+    copies contain the same id."""
     try:
         return uuid.UUID(form.get("reference", "")).hex
     except ValueError:

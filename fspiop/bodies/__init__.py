@@ -85,7 +85,7 @@ def _path_to_null(value: object) -> str | None:
 
 def _refuse(message: str) -> NoReturn:
     """Raises the API's error for an error that msgspec has raised. An error of msgspec has only a text, and no code. A
-    test checks the forms that this text can have."""
+    test checks that this function knows all forms of msgspec's texts."""
     place = _PLACE.match(message)
     assert place is not None
     fault, path = place["fault"], (place["path"] or "").lstrip(".")
