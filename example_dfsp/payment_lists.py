@@ -44,7 +44,7 @@ def read(raw: bytes, currency: str, own_number: str) -> tuple[list[Line], list[F
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return [], [Fault(0, "The file is not a text in UTF-8. Save it as “CSV UTF-8”.")]
+        return [], [Fault(0, "The file is not a text in UTF-8. Save the file as “CSV UTF-8”.")]
     first = text.partition("\n")[0]
     try:
         rows = csv.DictReader(
@@ -85,14 +85,14 @@ def _line(number: int, row: dict[str, str], currency: str, own_number: str, seen
     if not 0 < len(line_id) <= 64:
         return Fault(number, "The id is missing, or longer than 64 characters.")
     if line_id in seen:
-        return Fault(number, "The id is there twice.")
+        return Fault(number, "The id occurs twice in the file.")
     seen.add(line_id)
     if not (to.isascii() and to.isdecimal() and 9 <= len(to) <= 15):
         return Fault(number, "The column “to” must be a phone number with its country code.")
     if to == own_number:
         return Fault(number, "The payment goes to the payer's own number.")
     if values["currency"] != currency:
-        return Fault(number, "The currency is not the one of your account.")
+        return Fault(number, "The currency is not your account's currency.")
     try:
         amount = parse_amount(values["amount"])
     except AmountError:

@@ -284,12 +284,12 @@ class Wallet:
         while len(pixels) <= MOST_PIXELS and (more := await request.content.read(MOST_PIXELS + 1 - len(pixels))):
             pixels += more
         if not width.isdecimal() or len(width) > 5 or len(pixels) > MOST_PIXELS:
-            return web.json_response({"error": _("The picture is too large. Choose a smaller one.")}, status=413)
+            return web.json_response({"error": _("The picture is too large. Choose a smaller picture.")}, status=413)
         async with self._reading:
             text = await asyncio.to_thread(text_in, pixels, int(width))
         if text is None:
             return web.json_response(
-                {"error": _("There is no QR code in this picture. Take it from nearer.")}, status=422
+                {"error": _("There is no QR code in this picture. Take the picture from nearer.")}, status=422
             )
         return web.json_response({"text": text})
 

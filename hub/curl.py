@@ -53,7 +53,7 @@ class Reply:
 
 
 class _Exchange:
-    """A libcurl handle. A libcurl handle. A handle sends one request at a time, and later requests use it again."""
+    """A libcurl handle, which sends one request at a time. Later requests reuse the handle."""
 
     def __init__(self) -> None:
         self.handle = handle = pycurl.Curl()

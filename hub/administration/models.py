@@ -21,7 +21,7 @@ class AdministrationClient(models.Model):
     may_write = models.BooleanField()
     # The person who requested the client and receives its secret. This person may never approve the client's requests.
     holder = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    sha256 = models.CharField(max_length=64, null=True, unique=True)  # the secret's hash; NULL until it is fetched
+    sha256 = models.CharField(max_length=64, null=True, unique=True)  # the secret's hash, once the secret was fetched
     created_at = models.DateTimeField(db_default=Now())
     secret_given_at = models.DateTimeField(null=True)
     valid_until = models.DateTimeField()

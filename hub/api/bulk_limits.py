@@ -25,8 +25,8 @@ from django.conf import settings
 from fspiop.errors import ErrorCode, FspiopError
 from hub.concurrency_shares import NoPlace, Places, Sizes
 
-_LONGEST_TURN_S = 5.0  # how long a bulk waits at most until its sender may use the process again
-_LONGEST_WAIT_S = 10.0  # how long an answer waits at most for a place
+_LONGEST_TURN_S = 5.0  # the longest time for which a bulk waits until its sender may use the process again
+_LONGEST_WAIT_S = 10.0  # the longest time for which an answer waits for a place
 _MOST_COUNTED_S = 1.0
 # The hub needs 1.9 times as long for an answer to a bulk of 1,000 transfers as for the bulk's request.
 _TIME_OF_ANSWERS = 3.0
@@ -35,7 +35,7 @@ _TIME_OF_ANSWERS = 3.0
 class Answered(Enum):
     """Whether an answer belongs to an open bulk, to an ended bulk, or to no bulk."""
 
-    NOTHING = "nothing"  # no bulk of the sender's, or the answer was faulty
+    NOTHING = "nothing"  # the sender has no such bulk, or the answer was faulty
     ENDED_BULK = "ended bulk"  # the answer is late or repeated
     BULK = "bulk"
 

@@ -43,7 +43,7 @@ LIMITED = Counter("kitovu_dfsp_limited_total", "Requests answered with 429, by D
 _BURST_S = 1.0  # the largest burst has as many requests as are allowed in this time
 _STATES_BURST_S = 0.2
 _SAY_EVERY_S = 1.0
-_PAUSED_SHARE = 1 / 3  # of WEB_QUEUE: the largest part of the open requests that may be paused at once
+_PAUSED_SHARE = 1 / 3  # the largest share of WEB_QUEUE that paused requests may occupy at once
 
 _STATE_QUERIES = frozenset(
     {"transfers", "bulkTransfers", "fxTransfers", "quotes", "bulkQuotes", "fxQuotes", "transactionRequests"}

@@ -27,7 +27,8 @@ _ORDER = (
 SCHEMES: dict[str, Any] = {
     "clientCertificate": {
         "type": "mutualTLS",
-        "description": "The DFSP's client certificate, which the scheme's authority signed. Its subject is the DFSP.",
+        "description": "The DFSP's client certificate, which the scheme's authority signed. The certificate's subject "
+        "is the DFSP.",
     },
     "participantToken": {
         "type": "oauth2",
@@ -49,7 +50,7 @@ _SECURITY: list[dict[str, list[str]]] = [
     {"participantToken": []},
 ]
 
-# The resource of a created object, and where its id is in the request.
+# For each request that creates an object: the object's resource, and the field of the request with the object's id.
 _CREATED: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
     {
         "/participants": ("/participants/{request_id}", "requestId"),

@@ -51,8 +51,8 @@ class DfspShortcut:
             return scrape(request, *args, **kwargs)  # type: ignore[no-any-return]
         if first in DFSP_DOORS:
             return answer(request, first)
-        if first != "api" and _has_nul(request):  # the administration APIs answer by themselves, as the reference's
-            # PostgreSQL and the file system cannot look for such a text. Django's handler answers with 400.
+        if first != "api" and _has_nul(request):  # the administration APIs respond like the reference's
+            # PostgreSQL and the file system cannot search for a text with a NUL. Django's handler responds with 400.
             raise SuspiciousOperation("the request contains a NUL")
         return self.get_response(request)
 

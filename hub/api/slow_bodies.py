@@ -148,10 +148,10 @@ class Waits:
         overdue = {address for waited, address, _ in waits if waited > deadline_s}
         with connections_to(ports) as found:
             late = [each for each in self._unanswered_too_long(found, now) if each.address in overdue]
-            # If an address has more overdue requests than the module has found connections for them, the module also
-            # shuts idle connections of this address. An idle connection is perhaps the one that waits. Within one tick
-            # of the kernel's clock, a response before a request looks like a request before its response. A request
-            # with "100 Continue" looks the same.
+            # If an address has more overdue requests than late connections, the module also shuts idle connections of
+            # this address. A connection that waits for a body can look idle: if a response and the next request fall
+            # into one tick of the kernel's clock, their order is unknown. A request with "100 Continue" also looks
+            # idle.
             unknown = Counter(address for waited, address, _ in waits if waited > deadline_s + _MARGIN_S)
             unknown.subtract(each.address for each in late)
             for connection in found:

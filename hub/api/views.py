@@ -112,7 +112,7 @@ class FspiopView(PlainView):
     raw_body: bytes
     signed_uri: str | None  # the FSPIOP-URI of the checked signature
     answered = Answered.NOTHING
-    """If this request is an answer to a bulk: what kind of answer it is. The handler sets this value."""
+    """The kind of answer, if this request is an answer to a bulk. The handler sets this value."""
 
     _is_counted = False
     _end_bulk: bulk_limits.Ended | None = None

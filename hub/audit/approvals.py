@@ -52,7 +52,7 @@ def _hash(approval: Approval) -> bytes:
     }
     if approval.client:  # requests of earlier versions have no client, and their hash must not change
         content |= {"client": approval.client, "holder": approval.holder_id}
-    if approval.checkers_needed != 1:  # the same for requests that one person approves
+    if approval.checkers_needed != 1:  # the hash of a request that one person approves must not change
         content |= {"checkers": approval.checkers_needed}
     return hashlib.sha256(strictjson.canonical(content)).digest()
 

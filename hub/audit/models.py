@@ -65,7 +65,7 @@ class Approval(models.Model):
     decision = models.CharField(max_length=512, blank=True)
     # How many people must approve the request, in addition to the requester.
     checkers_needed = models.PositiveSmallIntegerField(default=1, db_default=1)
-    mailed_at = models.DateTimeField(null=True)  # when the people who may approve the request were written to
+    mailed_at = models.DateTimeField(null=True)  # when the hub sent e-mails to the people who may approve the request
 
     class Meta:
         ordering = ["-id"]

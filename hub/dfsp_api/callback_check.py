@@ -33,7 +33,8 @@ from hub.participants.models import Participant
 log = structlog.get_logger("api")
 
 EVERY_S = 10
-"""A DFSP may request one check in this time. A check takes less time, so a DFSP has at most one check in progress."""
+"""A DFSP may request one check in this number of seconds. A check takes less time, so a DFSP has at most one check in
+progress."""
 _MOST_S = 5.0
 _AT_ONCE = 4  # the most checks in one process, because each occupies a thread of the web server
 _MOST_BYTES = 4096
