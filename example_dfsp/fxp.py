@@ -174,7 +174,7 @@ def main() -> None:
         "inbound_is_private": "true",
         "outbound_port": str(asked.outbound_port),
     }
-    more = asked.state / "connector.toml"  # further settings, if there is such a file
+    more = asked.state / "connector.toml"  # further settings, if the file exists
     config = load(more if more.exists() else None, os.environ, flags)
     asyncio.run(_serve(config, Converter(Books(asked.state / "books.sqlite3"))))
 

@@ -1,7 +1,7 @@
 """Reads lists of payments from CSV files. Refuses the whole file if any line is wrong, and reports the numbers of the
 wrong lines. Writes results.
 
-The columns are those of `kitovu-connector bulk`: id, to, amount and currency, and optionally name and note.
+A file has the same columns as for `kitovu-connector bulk`: id, to, amount and currency, and optionally name and note.
 """
 
 import csv

@@ -154,7 +154,7 @@ class Till:
         return web.json_response({"state": "OPEN" if paid is None else "PAID"})
 
     async def _ask(self, request: web.Request) -> web.StreamResponse:
-        """Sends a request to the phone of a customer who cannot scan."""
+        """Sends a request to pay to the phone of a customer that cannot scan a QR code."""
         sale, form = self._own(request), await self._site.form(request)
         try:
             number = self._site.other_number(request, form, sale.shop)

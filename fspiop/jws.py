@@ -25,8 +25,8 @@ _HASHES: Mapping[str, hashes.HashAlgorithm] = {
     "RS384": hashes.SHA384(),
     "RS512": hashes.SHA512(),
 }
-# These parameters do not describe the request, so they are ignored. Any other name must be an HTTP header with the
-# same value.
+# The check ignores these parameters, because they do not describe the request. Any other name must be an HTTP header
+# with the same value.
 _IGNORED = frozenset({"typ", "cty"})
 # These parameters would change how a signature is checked, or would choose or contain the key. The hub uses only
 # registered keys (RFC 7515, 10).
@@ -190,8 +190,8 @@ def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers
         raise _refused("FSPIOP-URI is not the request's")
     if protected.pop("FSPIOP-HTTP-Method", None) != method:
         raise _refused("FSPIOP-HTTP-Method is not the request's")
-    # The method and the URI can also be HTTP headers. Such a header must agree with the request, because the forwarded
-    # message's recipient perhaps uses the header.
+    # The method and the URI can also be HTTP headers. If these headers are present, they must agree with the request,
+    # because the message's recipient perhaps uses them.
     if headers.get("fspiop-uri", uri) != uri:
         raise _refused("the fspiop-uri header is not the request's")
     if headers.get("fspiop-http-method", method) != method:

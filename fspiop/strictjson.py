@@ -142,8 +142,9 @@ def _fraction(text: str) -> float:
     number = float(text) if len(text) <= _MOST_NUMBER_CHARACTERS else math.inf
     if math.isinf(number):
         _refuse("the body has a number that is too large")
-    # The canonical form for signatures contains floats. Amounts in the FSPIOP API are texts and no floats.
-    # The float must be equal to the number in the text. Otherwise rounding could make two different messages equal.
+    # The canonical form for signatures contains floats. Amounts in the FSPIOP API are texts and no floats. The float
+    # must be equal to the number in the text. If the float could differ, rounding could make two different messages
+    # equal.
     if Decimal(repr(number)) != Decimal(text):
         _refuse("the body has a number with too many digits; write it as text")
     return number

@@ -1,7 +1,7 @@
 """Sends HTTP requests with libcurl from an event loop. Each event loop has one `Curl` object for all destinations.
 
 A deadline limits the whole HTTP exchange, even if the bytes arrive slowly. This HTTP client does not use redirects,
-proxies or cookies. A response is read up to a size limit, and is never decompressed. Sockets are opened only to
+proxies or cookies. A response is read up to a size limit, and is never decompressed. The client opens sockets only to
 addresses that `hub.egress` allows.
 """
 
@@ -23,11 +23,11 @@ _UNSAID = ("Accept", "Content-Type", "Expect", "User-Agent")  # headers that lib
 
 
 class NotConnected(OSError):
-    """Raised if no connection could be opened. No request was sent in this case."""
+    """Raised if the hub could not open a connection, and therefore sent no request."""
 
 
 class NotConnectedInTime(NotConnected, TimeoutError):
-    """Raised if no connection could be opened before the deadline."""
+    """Raised if the hub could not open a connection before the deadline."""
 
 
 class NotPermitted(NotConnected):

@@ -106,7 +106,7 @@ def check_url(url: str) -> None:
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        return  # the host has no address now, and the hub checks each connection anyway
+        return  # the host has no address now; later the hub checks each connection
     if not all(may_connect(str(address[0]), port) for *_, address in found):
         raise InvalidValue(AddressFault.NOT_ALLOWED)
 

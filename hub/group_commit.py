@@ -126,8 +126,8 @@ class Engine(ABC, Generic[C, R]):
     def submit(self, command: C) -> R:
         """Returns the command's outcome after its transaction is durable.
 
-        Raises FspiopError 2003 or 2004 if the database did not respond. After these errors, the requester does not know
-        the outcome. The requester repeats its message, or sends a GET request.
+        Raises FspiopError 2003 or 2004 if the database did not respond. After an error 2003 or 2004, the requester does
+        not know the outcome. The requester repeats its message, or sends a GET request.
         """
         waiting: Waiting[C, R] = Waiting(command, Future())
         with self._arrived:

@@ -2,8 +2,8 @@
 server responds. Pure.
 
 Two modules use this module: `hub.outbox.destination_pauses` for callback destinations, and `directory.oracle_pauses`
-for oracles. Each of these two modules decides three things: which failures cause a pause, which requests wait during a
-pause, and which requests are sent after a pause.
+for oracles. Each of these two modules decides which failures cause a pause, which requests wait during a pause, and
+which requests it sends after a pause.
 """
 
 from dataclasses import dataclass

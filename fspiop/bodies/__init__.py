@@ -60,8 +60,8 @@ def convert(kind: type[T], value: object, *, strict: bool = True, decode: Decode
 def check_no_null(value: object) -> None:
     """Raises FspiopError 3100 with the name of the first element that is null. No element of the API may be null.
 
-    The hub itself could ignore an element that is null. But the hub forwards the message, and the receiver would refuse
-    a message with null.
+    The hub itself could ignore an element that is null, but the receiver of the forwarded message would refuse the
+    message.
     """
     path = _path_to_null(value)
     if path is not None:

@@ -90,7 +90,8 @@ class Bulks:
         return lambda took_s, _answered: self._leave(caller, took_s)
 
     def enter_answer(self, caller: int, name: str, payer: int | None) -> Ended:
-        """Counts an open answer to a bulk, until the returned function is called. `payer` is the named recipient.
+        """Counts an open answer to a bulk, until the caller calls the returned function. `payer` is the named
+        recipient.
 
         First waits until two conditions are true: the participant may use the process for an answer, and fewer answers
         are open than the limit allows. Raises FspiopError 2005 with 429 in two cases: the participant has sent too many

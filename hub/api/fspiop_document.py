@@ -42,7 +42,7 @@ SCHEMES: dict[str, Any] = {
         "description": "A JWS over the body and the protected headers (API Signature v1.1), by the DFSP's signing key.",
     },
 }
-# The scheme requires a certificate or a token or both. It may also require signatures of bodies.
+# The scheme requires a certificate or a token or both. The scheme may also require signatures of bodies.
 _SECURITY: list[dict[str, list[str]]] = [
     {"clientCertificate": [], "messageSignature": []},
     {"participantToken": [], "messageSignature": []},

@@ -24,8 +24,8 @@ DFSP_URLS = "hub.dfsp_urls"
 _MISLEADING = re.compile(r"[\x00-\x1f\x7f]|/\.{1,2}(?:/|\Z)")
 DFSP_DOORS = RESOURCES.keys() | {"token", "dfsp"}
 """The first segments of the paths that DFSPs use."""
-# The other APIs and pages, by the first segment of their paths. All other paths (health, metrics, files) are always
-# served.
+# The other APIs and pages, by the first segment of their paths. The process always serves all other paths (health,
+# metrics, files).
 DOORS = {"api": "administration", "portal": "portal", "admin": "admin", "docs": "docs"}
 METRICS = "/metrics"
 """Paths that monitoring programs request from each process by IP address in plain HTTP.

@@ -6,9 +6,9 @@ Counts each failed attempt to sign in for a quarter of an hour. Each failed atte
 - attempts with this name from all addresses where nobody has signed in with this name
 
 If an attacker's address differs from a person's address, the attacker can reach only the third limit for this person.
-The third limit does not apply to a person who has signed in from this address before. If a person has signed in with a
-browser before, the failed attempts with this browser have a separate count. Attempts with other browsers do not change
-this count.
+The third limit does not apply to a person at an address from which this person has signed in before. If a person has
+signed in with a browser before, the failed attempts with this browser have a separate count. Attempts with other
+browsers do not change this count.
 """
 
 import hashlib

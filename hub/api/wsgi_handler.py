@@ -78,6 +78,6 @@ class LeanHandler(WSGIHandler):
             response = middleware.answer(request, first)
         finally:
             request.close()
-            connection.close_if_unusable_or_obsolete()  # back to the pool, if there is one
+            connection.close_if_unusable_or_obsolete()  # returns the connection to the pool, if the process has a pool
         start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
         return [response.content]

@@ -2,8 +2,8 @@
 changes nothing at the DFSP.
 
 The test message is an error about the registration of an alias that nobody has registered. Every FSPIOP implementation
-accepts an error about such a registration. The hub signs the test message. So a DFSP that checks signatures also checks
-the hub's key.
+accepts an error about an unknown registration. The hub signs the test message. So a DFSP that checks signatures also
+checks the hub's key.
 """
 
 import asyncio

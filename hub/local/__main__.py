@@ -151,8 +151,8 @@ def _test(asked: argparse.Namespace) -> int:
             environment = stack.env | ({"TEST_TEMPLATE": "migrated"} if stack.postgres else {})
             if chosen:
                 return subprocess.run([*pytest, *chosen], env=environment, cwd=PROJECT).returncode
-            # pytest gives small portions of tests to each process. Otherwise one process would run all browser tests
-            # alone.
+            # pytest gives small portions of tests to each process. With large portions, one process would run all
+            # browser tests alone.
             shared = ["-m", "not live and not thorough", "-n", "3", "--maxschedchunk", "10", "-q", "--durations=25"]
             first = subprocess.run([*pytest, *shared], env=environment, cwd=PROJECT).returncode
             # Each test file starts its own hub, and waits for this hub most of the time.
