@@ -86,7 +86,7 @@ class Bank:
     async def _pay(self, request: web.Request) -> web.Response:
         """Makes the payment of a body with {reference, payer, payee, amount, currency, note}.
 
-        If a request with the same reference is repeated, the bank pays only once.
+        If the caller repeats a request with the same reference, the bank pays only once.
 
         The response is 409 if the reference was already used with different content.
         """

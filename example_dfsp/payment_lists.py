@@ -40,7 +40,7 @@ class Fault:
 
 
 def read(raw: bytes, currency: str, own_number: str) -> tuple[list[Line], list[Fault]]:
-    """Returns the payments of a file, or its faults. If the file has a fault, no payments are returned."""
+    """Returns the payments of a file, or its faults. If the file has a fault, returns no payments."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:

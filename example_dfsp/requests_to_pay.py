@@ -403,8 +403,8 @@ class RequestsToPay:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     def try_approval(self, request_id: str, code: str) -> int:
-        """Returns 0 if the code is correct. If the code is wrong, returns how many wrong codes have been entered until
-        now.
+        """Returns 0 if the code is correct. If the code is wrong, returns the number of wrong codes that the customer
+        has entered until now.
 
         After MOST_WRONG_CODES wrong codes, the bank accepts no code.
         """

@@ -48,7 +48,8 @@ class Sales:
         books.define(_SCHEMA)
 
     def add(self, reference: str, shop: str, amount: int, currency: str) -> Sale:
-        """Stores and returns the sale of this form. If a form is sent twice, only one sale is made."""
+        """Stores and returns the sale of this form. If the browser sends a form twice, the shop still has only one
+        sale."""
         label = "".join(secrets.choice(_LETTERS) for _ in range(8))
         self._books.run(
             "INSERT OR IGNORE INTO sale VALUES (?, ?, ?, ?, ?, ?)",

@@ -148,7 +148,7 @@ class Wallet:
             raise web.HTTPTooManyRequests
         try:
             found = await self._bank.payments.ask(new)
-        except Conflict:  # the form was sent twice with different entries: the first payment is shown
+        except Conflict:  # the browser sent the form twice with different entries: show the first payment
             found = self._own(request, new.reference)
         raise self._site.go(f"/payments/{found.reference}")
 
@@ -210,7 +210,7 @@ class Wallet:
         if not asked.is_open:
             return Wrong("", _("This request was rejected or has expired. Nothing was paid."))
         if asked.code is not None:
-            return None  # a shop's or an agent's own code is compared later
+            return None  # the bank compares a shop's or an agent's own code later
         tries = self._bank.requests.try_approval(asked.request_id, code.replace(" ", ""))
         if tries == 0:
             return None

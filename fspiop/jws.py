@@ -18,8 +18,8 @@ from fspiop import base64url, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.invalid_values import InvalidValue, KeyFault
 
-# The algorithms of API Signature v1.1, section 3.2 step 3 A. ES256, "none" and HMAC are not supported. The reference
-# accepts ES256.
+# The algorithms of API Signature v1.1, section 3.2 step 3 A. The hub does not support ES256, "none" and HMAC. The
+# reference accepts ES256.
 _HASHES: Mapping[str, hashes.HashAlgorithm] = {
     "RS256": hashes.SHA256(),
     "RS384": hashes.SHA384(),

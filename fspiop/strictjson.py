@@ -51,9 +51,9 @@ def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int 
 class Structure:
     """Checks the structure of a body piece by piece, while the body arrives.
 
-    The check counts JSON's punctuation marks in the bytes before any object is created. So the amount of work for each
-    byte of the body is limited. An empty array or object is counted as two values. If one call checked five megabytes,
-    other threads would wait for a hundred milliseconds.
+    The check counts JSON's punctuation marks in the bytes before the parser creates any object. So the amount of work
+    for each byte of the body is limited. The check counts an empty array or object as two values. If one call checked
+    five megabytes, other threads would wait for a hundred milliseconds.
     """
 
     __slots__ = ("_commas", "_depth", "_is_escaping", "_is_in_text", "_max_depth", "_most_values", "_opens", "_quotes")

@@ -37,7 +37,7 @@ def parse_datetime(text: str) -> datetime:
 
 
 def format_datetime(moment: datetime) -> str:
-    """Writes a time as the API's DateTime in UTC. Digits after the milliseconds are left out."""
+    """Writes a time as the API's DateTime in UTC. Leaves out the digits after the milliseconds."""
     return f"{_utc(moment).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 

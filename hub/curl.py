@@ -1,8 +1,8 @@
 """Sends HTTP requests with libcurl from an event loop. Each event loop has one `Curl` object for all destinations.
 
 A deadline limits the whole HTTP exchange, even if the bytes arrive slowly. This HTTP client does not use redirects,
-proxies or cookies. A response is read up to a size limit, and is never decompressed. The client opens sockets only to
-addresses that `hub.egress` allows.
+proxies or cookies. The client reads a response up to a size limit, and never decompresses it. The client opens sockets
+only to addresses that `hub.egress` allows.
 """
 
 import asyncio

@@ -51,7 +51,7 @@ class Standby:
             if is_needed != self._is_at_work:
                 self._is_at_work = is_needed
                 log.warning("celery_gives_no_ticks" if is_needed else "celery_gives_ticks_again")
-                connection.close()  # the connection is idle from now on, or was unused for long
+                connection.close()  # the connection is idle from now on, or the thread has not used it for long
             if is_needed:
                 run_all(self._ticks)
 

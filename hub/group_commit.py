@@ -278,8 +278,8 @@ class Engine(ABC, Generic[C, R]):
     def _refusal(self, command: C, error: Exception) -> FspiopError:
         """Returns the error for the sender of a command that failed although no other command was in its group."""
         if isinstance(error, DataError):
-            # This error occurs, for example, if a header contains a NUL. Nothing was stored, and the sender is at
-            # fault.
+            # This error occurs, for example, if a header contains a NUL. The database has stored nothing, and the
+            # sender is at fault.
             self._log.warning("not_storable", subject=self._subject_of(command), error=str(error)[:200])
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that cannot be stored")
         self._log.exception("command_failed", subject=self._subject_of(command))

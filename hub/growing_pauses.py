@@ -29,8 +29,8 @@ class GrowingPause:
         """Begins the next pause, which is twice as long as the previous pause. Returns the new pause's length in
         seconds.
 
-        If a pause is in progress, begins no pause and returns 0. If a request fails during a pause, it was sent before
-        the pause, so it does not make the pause longer.
+        If a pause is in progress, begins no pause and returns 0. If a request fails during a pause, the hub sent it
+        before the pause, so the failure does not make the pause longer.
         """
         if self.is_on(now):
             return 0.0

@@ -1,8 +1,8 @@
 """Limits each DFSP's bulks in a web process: how many bulks are in progress, and how much of the process's time they
 use.
 
-A bulk can have megabytes, holds a lock for each item, and is processed in the thread of its request. A request with a
-bulk waits up to a few seconds for its turn, before its body is read (`DFSP_OPEN_BULKS`, `DFSP_BULK_SHARE`).
+A bulk can have megabytes. The thread of its request processes the bulk, and holds a lock for each item. A request with
+a bulk waits up to a few seconds for its turn, before the hub reads its body (`DFSP_OPEN_BULKS`, `DFSP_BULK_SHARE`).
 
 Answers to bulks have separate counts, because the payer DFSP decides how many bulks the payee DFSP must answer. Each
 pair of payee DFSP and payer DFSP has its own limit on the time for answers to bulks. So a payer's bulks never delay the
@@ -68,7 +68,7 @@ class Bulks:
         self._turns: Counter[_Pair] = Counter()  # answers that wait for their turn
 
     def enter(self, caller: int, name: str) -> Ended:
-        """Counts an open request with a bulk, until the returned function is called.
+        """Counts an open request with a bulk, until the caller calls the returned function.
 
         Waits until the participant may use the process for a bulk again. Raises FspiopError 2005 with 429 if this
         participant has too many open bulks or would wait too long. Raises FspiopError 2005 with 503 if all participants

@@ -69,7 +69,7 @@ class Limits:
         self._said: dict[int, float] = {}
 
     def enter(self, caller: int, name: str, *, is_state_query: bool = False, callback_to: int | None = None) -> None:
-        """Counts one open request of a participant, until `leave` is called.
+        """Counts one open request of a participant, until the caller calls `leave`.
 
         `callback_to` is the recipient of a callback, or 0 if it is not known.
 

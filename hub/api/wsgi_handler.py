@@ -47,7 +47,7 @@ class LeanRequest(WSGIRequest):
         super().close()
         for name in _OF_THE_BODY:
             self.__dict__.pop(name, None)
-        self.environ.pop("wsgi.input", None)  # granian closes a connection whose body will not be read
+        self.environ.pop("wsgi.input", None)  # granian closes the connection of a body that the hub does not read
 
     def _set_content_type_params(self, meta: dict[str, str]) -> None:
         # Django would read forms and queries in any Python encoding that `charset` names, even in encodings that are

