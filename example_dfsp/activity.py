@@ -26,7 +26,7 @@ class Activity:
 
     @property
     def initials(self) -> str:
-        """One or two letters of the other person's name. The page shows them in place of a picture of this person."""
+        """One or two letters of the other person's name, which the page shows in place of a picture of this person."""
         words = [word for word in self.name.split() if word[:1].isalpha()]
         return "".join(word[0].upper() for word in (words[:1] + words[-1:] if len(words) > 1 else words)) or "#"
 

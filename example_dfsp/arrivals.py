@@ -50,7 +50,7 @@ class Arrival:
 
     @property
     def received(self) -> int:
-        """The amount that the customer gets."""
+        """The amount that the bank credits to the customer."""
         return self.amount - self.fee
 
 
@@ -110,8 +110,8 @@ class Arrivals:
         return found[0] if found else None
 
     def find(self, condition: str, *values: object, limit: int = 1000) -> list[Arrival]:
-        """Returns the transfers that meet the condition. The condition is SQL from the program's own code. `i` is the
-        row of the books.
+        """Returns the transfers that meet the condition. The condition is SQL from the program's own code. In the
+        condition, `i` is the row of the books.
         """
         query = f"SELECT {_ALL} FROM arrival a JOIN incoming i USING (transfer_id) WHERE {condition} LIMIT {limit}"
         return [_read(row) for row in self._books.rows(query, *values)]

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class Bank:
-    """One bank. `connector_url` is its connector's outbound API."""
+    """One bank. `connector_url` is the URL of the outbound API of the bank's connector."""
 
     def __init__(self, name: str, customers: list[Customer], books: Books, connector_url: str) -> None:
         self.name, self.books = name, books
@@ -86,7 +86,7 @@ class Bank:
     async def _pay(self, request: web.Request) -> web.Response:
         """Makes the payment of a body with {reference, payer, payee, amount, currency, note}.
 
-        If a request with the same reference is repeated, the bank pays only once.
+        If the caller repeats a request with the same reference, the bank pays only once.
 
         The response is 409 if the reference was already used with different content.
         """

@@ -91,7 +91,7 @@ class Batches:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def add(self, batch_id: str, owner: str, kind: Kind, file_name: str, currency: str, lines: Sequence[Line]) -> None:
-        """Stores a batch, once. Nothing is paid yet."""
+        """Stores a batch, once. The bank makes no payment of the batch yet."""
         with self._books.transaction():
             total = sum(line.amount for line in lines)
             is_new = self._books.run(
@@ -135,7 +135,7 @@ class Batches:
         )
 
     def begin(self, batch_id: str) -> None:
-        """Has a batch paid. If the batch is already being paid, a second call does nothing."""
+        """Begins to pay a batch. If the bank is already paying the batch, a second call does nothing."""
         self._books.run(
             "UPDATE batch SET state = 'RUNNING', begun_at = ? WHERE id = ? AND state = 'CHECKED'",
             time.time(),
@@ -208,5 +208,5 @@ class Batches:
         except Overdrawn:
             text = "the payer's balance is too low"
             await asyncio.to_thread(self._instructions.refused, reference, LOW_BALANCE, text)
-        except Exception:  # one line must not stop the others, and is tried again after them
+        except Exception:  # a failed line must not stop the other lines; the bank tries this line again after them
             log.exception("line_stopped", batch=batch.id, line=line)

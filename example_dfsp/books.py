@@ -2,8 +2,8 @@
 
 Each customer has an account. The bank's own accounts are `fees`, `capital`, `scheme` (the debt between the payment
 scheme and the bank), `held` (money reserved for outgoing payments) and `cash` (the tellers' notes and coins). Each
-further currency has its own accounts, such as `scheme KES`. A posting is one row with a debit and a credit. Each step
-of a transfer is posted at most once. The database itself updates the balances. The database refuses a customer's
+further currency has its own accounts, such as `scheme KES`. A posting is one row with a debit and a credit. The books
+post each step of a transfer at most once. The database itself updates the balances. The database refuses a customer's
 overdraft and a posting between two currencies. The database also refuses a change of a posting, or of the final state
 of a payment.
 

@@ -138,7 +138,7 @@ class Bulk:
     async def _pay(self, request: web.Request) -> web.StreamResponse:
         batch = self._own(request)
         if batch.total > self._bank.books.balance_of(batch.owner):
-            raise self._site.go(f"/bulk/{batch.id}")  # the page says what is missing
+            raise self._site.go(f"/bulk/{batch.id}")  # the page names the missing entry
         self._bank.batches.begin(batch.id)
         raise self._site.go(f"/bulk/{batch.id}")
 

@@ -119,7 +119,8 @@ class CoreApi:
 async def conflicts(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Returns 409 if the books have different content for a reference or an id. Then nothing was posted."""
+    """Returns 409 if the books have different content for a reference or an id. In this case, the books have posted
+    nothing."""
     try:
         return await handler(request)
     except Conflict as error:

@@ -16,7 +16,7 @@ from kitovu_connector.amounts import parse_amount
 
 DATA = Path(__file__).parent / "data"
 LIMIT = parse_amount("500000")
-CURRENCY = "TZS"  # of customers without a currency in the file
+CURRENCY = "TZS"  # the currency of customers that have no currency in the file
 
 Kind = Literal["person", "shop", "agent", "employer", "government"]
 KINDS: tuple[Kind, ...] = ("person", "shop", "agent", "employer", "government")

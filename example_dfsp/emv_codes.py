@@ -47,7 +47,7 @@ def written(code: PaymentCode) -> str:
     account = _join([("00", SCHEME), ("01", code.id_value), ("02", code.id_type)])
     objects = [
         ("00", "01"),
-        ("01", "11" if code.amount is None else "12"),  # static, or for one payment
+        ("01", "11" if code.amount is None else "12"),  # a static code, or a code for one payment
         ("26", account),
         ("52", code.category),
         ("53", _NUMBERS[code.currency]),
@@ -94,7 +94,7 @@ def data_objects(text: str) -> list[tuple[str, str]]:
         raise CodeError("the code is too long")
     if text[:4] != "0002":
         raise CodeError("the picture has no payment code")
-    # The checksum is the last object, and covers everything before its value.
+    # The checksum is the last object, and covers the whole text before the checksum's value.
     if len(text) < 12 or text[-8:-4] != "6304":
         raise CodeError("the code is not complete")
     if checksum(text[:-4]) != text[-4:].upper():

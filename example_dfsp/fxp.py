@@ -54,8 +54,7 @@ BEGIN SELECT RAISE(ABORT, 'the end of a conversion is final'); END;
 
 
 class Converter:
-    """The FXP's core: `kitovu_connector.FxBackend`. The FXP has no customers, so it receives no transfers for
-    customers."""
+    """The FXP's core: `kitovu_connector.FxBackend`. This FXP has no customers, so it receives no transfers."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
@@ -147,7 +146,7 @@ class Converter:
         raise Refused("5104", "this DFSP has no customers")
 
     async def commit(self, incoming: IncomingMoney) -> None:
-        """The connector never calls this method, because this core reserves nothing."""
+        """Does nothing: the connector never calls this method, because this core reserves nothing."""
 
     async def release(self, transfer_id: str) -> None:
         """Does nothing, because this core reserves nothing."""
@@ -175,7 +174,7 @@ def main() -> None:
         "inbound_is_private": "true",
         "outbound_port": str(asked.outbound_port),
     }
-    more = asked.state / "connector.toml"  # further settings, if there is such a file
+    more = asked.state / "connector.toml"  # further settings, if the file exists
     config = load(more if more.exists() else None, os.environ, flags)
     asyncio.run(_serve(config, Converter(Books(asked.state / "books.sqlite3"))))
 

@@ -1,5 +1,5 @@
-"""A stream of payments of all kinds, with refusals, so that a demo looks alive. If the seed is the same, the choices
-are the same.
+"""Makes payments of all kinds, some of which are refused, so that a demo has continuous traffic. The same seed gives
+the same random choices.
 
 Each bank acts for its own customers, with the same functions as its web site. The customers send money, buy, request
 money, refund, pay in cash, take out cash, and get salaries. Some payments fail: an account accepts no payments, no
@@ -44,7 +44,7 @@ _ELSEWHERE = 0.8  # of the payments go to another bank
 
 
 class Life:
-    """The part of the stream that one bank makes. `everybody` are the customers of all banks."""
+    """Makes the payments of one bank's customers. `everybody` has the customers of all banks."""
 
     def __init__(self, bank: Bank, everybody: Sequence[Customer], *, rate: float, seed: int) -> None:
         self._bank, self._rate = bank, rate
@@ -90,7 +90,7 @@ class Life:
         try:
             await action()
         except (Overdrawn, AboveThePayment):
-            pass  # as for people: nothing is paid
+            pass  # the bank pays nothing, as if a person had entered the payment
         except Exception:
             log.exception("life_stumbled", action=getattr(action, "__name__", ""))
 

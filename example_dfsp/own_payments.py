@@ -95,8 +95,8 @@ class OwnPayments:
         return None
 
     def _refusal_of_code(self, found: Instruction) -> tuple[str, str] | None:
-        """If the one-time code is wrong or late, returns an error code and a text. If nobody has entered the code yet,
-        returns ("", "").
+        """Returns an error code and a text if the one-time code is wrong or late. Returns ("", "") if nobody has
+        entered the code yet.
         """
         wanted = self._requests.code_of(found.request_id) if found.request_id is not None else None
         if wanted is None:

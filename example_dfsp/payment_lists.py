@@ -1,7 +1,7 @@
 """Reads lists of payments from CSV files. Refuses the whole file if any line is wrong, and reports the numbers of the
 wrong lines. Writes results.
 
-The columns are those of `kitovu-connector bulk`: id, to, amount and currency, and optionally name and note.
+A file has the same columns as for `kitovu-connector bulk`: id, to, amount and currency, and optionally name and note.
 """
 
 import csv
@@ -32,18 +32,19 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The fault of one line. `number` is 0 if the whole file is wrong. `text` is a sentence that is translated."""
+    """The fault of one line. `number` is 0 if the whole file is wrong. `text` is a sentence, which the page
+    translates."""
 
     number: int
     text: str
 
 
 def read(raw: bytes, currency: str, own_number: str) -> tuple[list[Line], list[Fault]]:
-    """Returns the payments of a file, or its faults. If the file has a fault, no payments are returned."""
+    """Returns the payments of a file, or its faults. If the file has a fault, returns no payments."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return [], [Fault(0, "The file is not a text in UTF-8. Save it as “CSV UTF-8”.")]
+        return [], [Fault(0, "The file is not a text in UTF-8. Save the file as “CSV UTF-8”.")]
     first = text.partition("\n")[0]
     try:
         rows = csv.DictReader(
@@ -84,14 +85,14 @@ def _line(number: int, row: dict[str, str], currency: str, own_number: str, seen
     if not 0 < len(line_id) <= 64:
         return Fault(number, "The id is missing, or longer than 64 characters.")
     if line_id in seen:
-        return Fault(number, "The id is there twice.")
+        return Fault(number, "The id occurs twice in the file.")
     seen.add(line_id)
     if not (to.isascii() and to.isdecimal() and 9 <= len(to) <= 15):
         return Fault(number, "The column “to” must be a phone number with its country code.")
     if to == own_number:
         return Fault(number, "The payment goes to the payer's own number.")
     if values["currency"] != currency:
-        return Fault(number, "The currency is not the one of your account.")
+        return Fault(number, "The currency is not your account's currency.")
     try:
         amount = parse_amount(values["amount"])
     except AmountError:
@@ -116,8 +117,7 @@ def _cell(value: object) -> str:
 
 
 def example(numbers: Iterable[tuple[str, str]], currency: str, lines: int, note: str) -> str:
-    """Returns a file with this number of payments. The payees of the payments are these people. Each person is a pair
-    (number, name)."""
+    """Returns an example file with `lines` payments to the given people. Each person is a pair (number, name)."""
     people = list(numbers)
     # The total of a long file stays below the demo's net debit cap, so that the scheme accepts all of it.
     least = 1_000 if lines <= _FEW_LINES else 100

@@ -98,7 +98,7 @@ class Payments:
     async def pay(self, new: Instruction) -> Instruction:
         """Pays without asking the customer.
 
-        Returns the payment after the connector's first answer. The payment perhaps has not ended at this time.
+        Returns the payment after the connector's first answer, perhaps before the payment has ended.
 
         Raises Overdrawn if the balance is too low, and AboveThePayment if a refund is too high. Raises Conflict if the
         reference already has different content.
@@ -110,7 +110,8 @@ class Payments:
         return await self.get(new.reference) or found
 
     async def pay_soon(self, new: Instruction) -> Instruction:
-        """Pays without asking the customer. Returns after a few seconds, and continues in the background."""
+        """Pays without asking the customer. Returns after a few seconds, while the payment continues in the
+        background."""
         await asyncio.to_thread(self._instructions.add, new)
         await asyncio.to_thread(self._instructions.send, new.reference)
         self._start(new.reference, self._drive(new.reference))
@@ -129,7 +130,7 @@ class Payments:
     async def _logged(self, reference: str, work: Awaitable[None]) -> None:
         try:
             await work
-        except Exception:  # the books have the last step: people examine it, and a restart continues there
+        except Exception:  # the books have the last step: people examine this step, and a restart continues from it
             log.exception("payment_stopped", reference=reference)
 
     async def _patiently(self, reference: str, seconds: float) -> Instruction:
@@ -141,8 +142,8 @@ class Payments:
         return found
 
     async def _ask_terms(self, reference: str) -> None:
-        """Requests the terms of a payment again and again, until the terms are known or refused. The bank holds no
-        money for the payment yet, so it can give up without risk.
+        """Repeats the request for the terms of a payment until the terms are known or refused. The bank holds no money
+        for the payment yet, so it can give up without risk.
         """
         await self._repeat(reference, "NEW", self._ask_once)
 
@@ -232,9 +233,9 @@ class Payments:
         """Performs the next step of a payment at the connector. Returns the connector's answer.
 
         The bank first reads the state of the payment. In one state, the customer's confirmation means that the customer
-        accepts the terms. In another state, the confirmation means that the one-time code is right. If the bank did not
-        read the state first, a repeated confirmation of the terms could confirm a one-time code that the bank has not
-        compared. A confirmation can be repeated after a lost response or a restart.
+        accepts the terms. In another state, the confirmation means that the one-time code is right. The bank can repeat
+        a confirmation after a lost response or a restart. Without reading the state first, it could thus confirm a
+        one-time code that it has not compared.
         """
         if not found.asks_first:
             return await self._calls.call("POST", "/payments", self._body(found))

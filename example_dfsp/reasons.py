@@ -1,4 +1,4 @@
-"""Explains the scheme's error codes to customers: what happened, and what the customer can do. Texts are translated."""
+"""Explains to customers the reason for each of the scheme's error codes, and a remedy. Texts are translated."""
 
 from collections.abc import Callable
 

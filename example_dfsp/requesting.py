@@ -11,7 +11,7 @@ from example_dfsp.site import Entries, Site, Wrong
 from example_dfsp.wallet import Wallet, reference_of
 
 _SHOWN = 8
-_MOST_OPEN = 50  # of one customer; each is shown to the person who is asked
+_MOST_OPEN = 50  # open requests of one customer; the bank shows each request to the payer
 
 
 class Requesting:

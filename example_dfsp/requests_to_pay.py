@@ -194,7 +194,8 @@ class RequestsToPay:
         )
 
     def _ask_own(self, made: RequestMade, payer: Customer) -> None:
-        """Stores a request whose payer is also a customer of this bank. The request has the bank's own id as its id."""
+        """Stores a request whose payer is also a customer of this bank. The request's id is the bank's own id of the
+        request."""
         payee = self._customers.get(made.payee)
         assert payee is not None
         told = {
@@ -222,7 +223,7 @@ class RequestsToPay:
         return found is not None and found.payee_fsp == self._name
 
     async def enter_code(self, home_id: str, code: str) -> bool:
-        """Forwards the code that the payer told the shop. Returns False if the connector did not accept the code."""
+        """Forwards the code that the payer gave to the shop. Returns False if the connector did not accept the code."""
         if not self._is_own(home_id):
             status, _ = await self._calls.call("POST", f"/requests/{home_id}/otp", {"otp": code})
             if not 200 <= status < 300:
@@ -248,13 +249,12 @@ class RequestsToPay:
         task.add_done_callback(self._tasks.discard)
 
     def _on_loop(self, work: Coroutine[Any, Any, None]) -> None:
-        """Starts a task. Can be called from a thread or from the event loop."""
+        """Starts a task. Threads and the event loop can call this function."""
         assert self._loop is not None, "the bank has not started"
         self._loop.call_soon_threadsafe(self._start, work)
 
     async def _follow(self, home_id: str) -> None:
-        """Sends a request again and again, until the payer's bank has answered. After the bank's answer, waits for the
-        payer's later answer.
+        """Repeats a request until the payer's bank has answered. Then waits for the payer's answer, which comes later.
 
         After an unexpected error, such as a full disk or an odd response, the bank tries again.
         """
@@ -403,8 +403,8 @@ class RequestsToPay:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     def try_approval(self, request_id: str, code: str) -> int:
-        """Returns 0 if the code is correct. If the code is wrong, returns how many wrong codes have been entered until
-        now.
+        """Returns 0 if the code is correct. If the code is wrong, returns the number of wrong codes that the customer
+        has entered until now.
 
         After MOST_WRONG_CODES wrong codes, the bank accepts no code.
         """

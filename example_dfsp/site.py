@@ -45,7 +45,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Wrong(Exception):
-    """The error for an invalid entry in a form. `field` is the entry's name, and the text says what the user can do."""
+    """The error for an invalid entry in a form. `field` is the entry's name, and `text` explains to the user how to
+    correct the entry."""
 
     def __init__(self, field: str, text: str) -> None:
         super().__init__(text)
@@ -60,7 +61,7 @@ class Entries(dict[str, str]):
 
 
 class Site:
-    """What all pages share."""
+    """The sessions, templates, security checks and forms that all pages share."""
 
     def __init__(self, bank: Bank, *, hosts: frozenset[str] = frozenset()) -> None:
         self.bank = bank
@@ -229,7 +230,7 @@ class Site:
 
     @web.middleware
     async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Returns a page for each error. The page explains what the user can do about the error."""
+        """Returns a page for each error. The page explains to the user how to solve the problem."""
         try:
             return await handler(request)
         except web.HTTPException as error:
@@ -270,7 +271,7 @@ def _templates(language: str) -> jinja2.Environment:
 def _is_same_site(request: web.Request, host: str) -> bool:
     """Returns whether a page of this site sent the request.
 
-    With every form, browsers send the site of the page that has the form.
+    When a browser sends a form, it also sends the site of the page that contains the form.
     """
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         return False

@@ -16,7 +16,7 @@ _THOUSANDS = {"en": ",", "fr": "\u202f", "sw": ","}
 _POINT = {"en": ".", "fr": ",", "sw": "."}
 
 
-# One separator throughout, and only between groups of three digits: "15,00" must not become 1,500.
+# An amount has only one kind of separator, and only between groups of three digits: "15,00" must not become 1,500.
 _AMOUNT = (
     r"(?P<whole>[0-9]{1,3}(?:(?P<between>[%s])[0-9]{3}(?:(?P=between)[0-9]{3})*)?|[0-9]+)(?:%s(?P<decimals>[0-9]+))?\Z"
 )

@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS sale (
     currency TEXT NOT NULL, made_at REAL NOT NULL, reference TEXT NOT NULL UNIQUE
 ) STRICT;
 """
-_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # none that people confuse
+_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # no letters or digits that people confuse
 _SHOWN = 12
 
 
@@ -48,7 +48,8 @@ class Sales:
         books.define(_SCHEMA)
 
     def add(self, reference: str, shop: str, amount: int, currency: str) -> Sale:
-        """Stores and returns the sale of this form. If a form is sent twice, only one sale is made."""
+        """Stores and returns the sale of this form. If the browser sends a form twice, the shop still has only one
+        sale."""
         label = "".join(secrets.choice(_LETTERS) for _ in range(8))
         self._books.run(
             "INSERT OR IGNORE INTO sale VALUES (?, ?, ?, ?, ?, ?)",
@@ -154,7 +155,7 @@ class Till:
         return web.json_response({"state": "OPEN" if paid is None else "PAID"})
 
     async def _ask(self, request: web.Request) -> web.StreamResponse:
-        """Sends a request to the phone of a customer who cannot scan."""
+        """Sends a request to pay to the phone of a customer that cannot scan a QR code."""
         sale, form = self._own(request), await self._site.form(request)
         try:
             number = self._site.other_number(request, form, sale.shop)

@@ -134,8 +134,8 @@ def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float)
     """Compares the hub's lines with the books, transfer by transfer and in both directions.
 
     Compares the lines between `since` and `until`. A payment that is only in the books is a difference if it clearly
-    began and ended within this period. The books record the begin of a transfer before the hub does, and the end of a
-    transfer after the hub does.
+    began and ended within this period. The books record a transfer's beginning before the hub does, and a transfer's
+    end after the hub does.
     """
     books = _books_of(bank)
     equal = under_way = 0
@@ -170,12 +170,12 @@ def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float)
 
 
 def _latest(lines: list[dict[str, Any]], since: float) -> float:
-    """Returns the time of the latest line in a statement. The earliest line of the statement is the first line."""
+    """Returns the time of the latest line in the hub's statement, whose lines are in order of time."""
     return datetime.fromisoformat(lines[-1]["receivedDate"]).timestamp() if lines else since
 
 
 def _books_of(bank: Bank) -> dict[tuple[str, str], tuple[str, int, float, float]]:
-    """Returns state, amount, begin and end of every transfer in the books, by id and direction."""
+    """Returns the state, amount, beginning and end of every transfer in the books, by id and direction."""
     found = {
         (transfer_id, "OUT"): (state, amount, begun, ended)
         for transfer_id, state, amount, begun, ended in bank.books.rows(

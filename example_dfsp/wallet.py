@@ -23,8 +23,8 @@ from example_dfsp.site import Entries, Site, Wrong
 _SHOWN = 6
 _PAGE = 30
 _DOUBT_AFTER_S = 15.0
-_MOST_ASKED = 20  # payments of one customer that wait for their terms
-_PICTURES_AT_ONCE = 2  # each takes a thread and up to a tenth of a second
+_MOST_ASKED = 20  # payments of one customer that may wait for their terms at once
+_PICTURES_AT_ONCE = 2  # reading a picture takes a thread and up to a tenth of a second
 
 
 class Wallet:
@@ -148,7 +148,7 @@ class Wallet:
             raise web.HTTPTooManyRequests
         try:
             found = await self._bank.payments.ask(new)
-        except Conflict:  # the form was sent twice with different entries: the first payment is shown
+        except Conflict:  # the browser sent the form twice with different entries: show the first payment
             found = self._own(request, new.reference)
         raise self._site.go(f"/payments/{found.reference}")
 
@@ -210,7 +210,7 @@ class Wallet:
         if not asked.is_open:
             return Wrong("", _("This request was rejected or has expired. Nothing was paid."))
         if asked.code is not None:
-            return None  # a shop's or an agent's own code is compared later
+            return None  # the bank compares a shop's or an agent's own code later
         tries = self._bank.requests.try_approval(asked.request_id, code.replace(" ", ""))
         if tries == 0:
             return None
@@ -284,12 +284,12 @@ class Wallet:
         while len(pixels) <= MOST_PIXELS and (more := await request.content.read(MOST_PIXELS + 1 - len(pixels))):
             pixels += more
         if not width.isdecimal() or len(width) > 5 or len(pixels) > MOST_PIXELS:
-            return web.json_response({"error": _("The picture is too large. Choose a smaller one.")}, status=413)
+            return web.json_response({"error": _("The picture is too large. Choose a smaller picture.")}, status=413)
         async with self._reading:
             text = await asyncio.to_thread(text_in, pixels, int(width))
         if text is None:
             return web.json_response(
-                {"error": _("There is no QR code in this picture. Take it from nearer.")}, status=422
+                {"error": _("There is no QR code in this picture. Take the picture from nearer.")}, status=422
             )
         return web.json_response({"text": text})
 
@@ -353,8 +353,8 @@ def code_of(customer: Customer, amount: int | None = None, reference: str = "") 
 
 
 def reference_of(form: dict[str, str]) -> str:
-    """Returns the payment's id that the form contains. With the payment's id in a form, the bank pays only once if the
-    form is sent twice."""
+    """Returns the payment's id that the form contains. If the form is sent twice, the bank pays only once, because both
+    copies contain the same id."""
     try:
         return uuid.UUID(form.get("reference", "")).hex
     except ValueError:

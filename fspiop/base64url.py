@@ -20,8 +20,8 @@ def decode(text: str) -> bytes:
         octets = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError):
         raise InvalidValue(EncodingFault.NOT_BASE64URL) from None
-    # A value may have only one spelling. So the function refuses padding, the standard alphabet, and unused bits that
-    # are set in the last character.
+    # Each value may have only one spelling in base64url. So the function refuses padding, the standard alphabet, and
+    # unused bits that are set in the last character.
     if encode(octets) != text:
         raise InvalidValue(EncodingFault.NOT_CANONICAL_BASE64URL)
     return octets

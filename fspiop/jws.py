@@ -18,15 +18,15 @@ from fspiop import base64url, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.invalid_values import InvalidValue, KeyFault
 
-# The algorithms of API Signature v1.1, section 3.2 step 3 A. ES256, "none" and HMAC are not supported. The reference
-# accepts ES256.
+# The algorithms of API Signature v1.1, section 3.2 step 3 A. The hub does not support ES256, "none" and HMAC. The
+# reference accepts ES256.
 _HASHES: Mapping[str, hashes.HashAlgorithm] = {
     "RS256": hashes.SHA256(),
     "RS384": hashes.SHA384(),
     "RS512": hashes.SHA512(),
 }
-# These parameters do not describe the request, so they are ignored. Any other name must be an HTTP header with the
-# same value.
+# The check ignores these parameters, because they do not describe the request. Any other name must be an HTTP header
+# with the same value.
 _IGNORED = frozenset({"typ", "cty"})
 # These parameters would change how a signature is checked, or would choose or contain the key. The hub uses only
 # registered keys (RFC 7515, 10).
@@ -35,7 +35,7 @@ _REFUSED = frozenset({"crit", "b64", "kid", "jwk", "jku", "x5c", "x5u", "x5t", "
 _FEWEST_KEY_BITS = 2048
 _MOST_KEY_BITS = 4096
 _MOST_SIGNING_KEY_BITS = 3072  # the signature of a longer key exceeds table 1's 512 characters
-_LONGEST_SIGNATURE = 683  # for a key of 4096 bits, which may be registered although its signature exceeds table 1
+_LONGEST_SIGNATURE = 683  # the signature of a key of 4096 bits, the largest key that a participant may register
 _LONGEST_PROTECTED_HEADER = 32_768
 _LONGEST_HEADER = 40_000
 
@@ -107,9 +107,9 @@ def verify(
 ) -> None:
     """Checks that the owner of one of `keys` signed exactly these bytes for this request (API Signature v1.1, 3.3).
 
-    `method` and `uri` are taken from the actual request, not from FSPIOP-URI and FSPIOP-HTTP-Method. `uri` is the path,
-    beginning with the resource, and the query. `headers` has lower-case names. Raises FspiopError 3105 if the signature
-    is malformed or wrong.
+    The caller takes `method` and `uri` from the actual request, not from FSPIOP-URI and FSPIOP-HTTP-Method. `uri` is
+    the path, beginning with the resource, and the query. `headers` has lower-case names. Raises FspiopError 3105 if the
+    signature is malformed or wrong.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     if not _is_signed(header_text, body, signature, keys, algorithm):
@@ -159,7 +159,8 @@ def _split(signature_header: str) -> tuple[str, str]:
         raise _refused("the signature is missing")
     if len(signature_header) > _LONGEST_HEADER:
         raise _refused("the signature header is too long")
-    # A server joins two headers of one name with a comma. The second header is then trailing data, which is refused.
+    # A server joins two headers of one name with a comma. This function then refuses the second header as trailing
+    # data.
     value = _json(signature_header.encode("utf-8", "surrogatepass"), "the signature header")
     if value.keys() != {"signature", "protectedHeader"}:
         raise _refused("the signature header must have signature and protectedHeader, and nothing else")
@@ -189,8 +190,8 @@ def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers
         raise _refused("FSPIOP-URI is not the request's")
     if protected.pop("FSPIOP-HTTP-Method", None) != method:
         raise _refused("FSPIOP-HTTP-Method is not the request's")
-    # The method and the URI can also be HTTP headers. Such a header must agree with the request, because the forwarded
-    # message's recipient perhaps uses the header.
+    # The method and the URI can also be HTTP headers. If these headers are present, they must agree with the request,
+    # because the message's recipient perhaps uses them.
     if headers.get("fspiop-uri", uri) != uri:
         raise _refused("the fspiop-uri header is not the request's")
     if headers.get("fspiop-http-method", method) != method:

@@ -34,7 +34,7 @@ def loads(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VAL
         _refuse("the body is not UTF-8")
     except json.JSONDecodeError as error:
         _refuse(f"the body is not JSON: {error.msg} at character {error.pos}")
-    if b"\\u" in raw:  # only an escape can write a NUL or half a character
+    if b"\\u" in raw:  # only an escape sequence can write a NUL or half of a surrogate pair
         _check_texts(value)
     return value
 
@@ -44,16 +44,16 @@ def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int 
     if len(raw) <= _PIECE:
         marks = raw.translate(None, _NOT_MARKS)
         if marks.count(b"[") + marks.count(b"{") <= max_depth and len(marks) < most_values:
-            return  # the body has few marks even if those inside of texts are counted
+            return  # the body has few punctuation marks, even with the marks inside of texts
     Structure(max_depth=max_depth, most_values=most_values).check(raw)
 
 
 class Structure:
     """Checks the structure of a body piece by piece, while the body arrives.
 
-    The check counts JSON's punctuation marks in the bytes before any object is created. So the amount of work for each
-    byte of the body is limited. An empty array or object is counted as two values. A single call for five megabytes
-    would let other threads wait for a hundred milliseconds.
+    The check counts JSON's punctuation marks in the bytes before the parser creates any object. So the amount of work
+    for each byte of the body is limited. The check counts an empty array or object as two values. If one call checked
+    five megabytes, other threads would wait for a hundred milliseconds.
     """
 
     __slots__ = ("_commas", "_depth", "_is_escaping", "_is_in_text", "_max_depth", "_most_values", "_opens", "_quotes")
@@ -77,7 +77,7 @@ class Structure:
         opens = bare.count(b"[") + bare.count(b"{")
         self._opens += opens
         self._commas += bare.count(b",")
-        if self._opens <= self._max_depth:  # too few for a deep nesting, whatever else is in the body
+        if self._opens <= self._max_depth:  # with so few opening brackets, no body is nested too deeply
             self._depth += opens - bare.count(b"]") - bare.count(b"}")
         elif brackets := bare.translate(None, _NOT_BRACKETS):
             depths = list(accumulate(map(_DEEPER.__getitem__, brackets), initial=self._depth))
@@ -91,7 +91,7 @@ class Structure:
         """Returns the bytes of the piece that are outside of texts.
 
         First removes the escape sequences from the piece. A backslash outside of a text makes the JSON invalid at this
-        place. So marks after a backslash outside of a text need not be counted.
+        place. So the check need not count punctuation marks after a backslash outside of a text.
         """
         if self._is_escaping:
             piece = b"\\" + piece
@@ -142,8 +142,9 @@ def _fraction(text: str) -> float:
     number = float(text) if len(text) <= _MOST_NUMBER_CHARACTERS else math.inf
     if math.isinf(number):
         _refuse("the body has a number that is too large")
-    # The canonical form for signatures contains floats. Amounts in the FSPIOP API are texts and no floats.
-    # The float must be equal to the number in the text. Otherwise rounding could make two different messages equal.
+    # The canonical form for signatures contains floats. Amounts in the FSPIOP API are texts and no floats. The float
+    # must be equal to the number in the text. If the float could differ, rounding could make two different messages
+    # equal.
     if Decimal(repr(number)) != Decimal(text):
         _refuse("the body has a number with too many digits; write it as text")
     return number

@@ -10,7 +10,8 @@ _DAY = (
     rf")|{_LEAP_YEAR}-02-29)"
 )
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}"
-# Refuses times that are in the year 10000 in UTC. Neither Python nor a timestamp column can contain such a time.
+# Refuses times that are in the year 10000 in UTC. Neither Python nor a timestamp column can contain a time in the year
+# 10000.
 _TOO_LATE = rf"(?!9999-12-31T{_CLOCK}-)"
 
 DATE = rf"^{_DAY}\Z"
@@ -36,7 +37,7 @@ def parse_datetime(text: str) -> datetime:
 
 
 def format_datetime(moment: datetime) -> str:
-    """Writes a time as the API's DateTime in UTC. Digits after the milliseconds are left out."""
+    """Writes a time as the API's DateTime in UTC. Leaves out the digits after the milliseconds."""
     return f"{_utc(moment).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 

@@ -147,8 +147,8 @@ _engine = Engine()
 def submit(command: Command) -> Outcome:
     """Returns the command's outcome after its transaction is durable.
 
-    A large message is a separate group, because it can be as large as five usual groups. If a large message were in a
-    group with other messages, other senders would have to wait for the large message.
+    A large message is a separate group, because it can be as large as five usual groups. In a group with other
+    messages, a large message would delay the other senders.
     """
     if len(command.message.body) <= settings.MAX_BODY_BYTES:
         return _engine.submit(command)

@@ -1,7 +1,7 @@
 """Limits the number of simultaneous requests, for each caller and for all callers. The requests run in plain threads.
 
 Each running request occupies one place. Each caller's first request has a reserved place, which does not belong to the
-shared places. So a caller's first request is admitted even while other callers occupy all shared places. If a caller
+shared places. So a caller's first request gets a place even while other callers occupy all shared places. If a caller
 sends more requests, they need shared places, and one caller can occupy only some of the shared places. If a request
 gets no place, it waits. When a place becomes free, the waiting caller with the fewest places gets it.
 """

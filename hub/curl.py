@@ -1,8 +1,8 @@
 """Sends HTTP requests with libcurl from an event loop. Each event loop has one `Curl` object for all destinations.
 
 A deadline limits the whole HTTP exchange, even if the bytes arrive slowly. This HTTP client does not use redirects,
-proxies or cookies. A response is read up to a size limit, and is never decompressed. Sockets are opened only to
-addresses that `hub.egress` allows.
+proxies or cookies. The client reads a response up to a size limit, and never decompresses it. The client opens sockets
+only to addresses that `hub.egress` allows.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ _UNSAID = ("Accept", "Content-Type", "Expect", "User-Agent")  # headers that lib
 
 
 class NotConnected(OSError):
-    """Raised if no connection could be opened. No request was sent in this case."""
+    """Raised if the hub could not open a connection, and therefore sent no request."""
 
 
 class NotConnectedInTime(NotConnected, TimeoutError):
-    """Raised if no connection could be opened before the deadline."""
+    """Raised if the hub could not open a connection before the deadline."""
 
 
 class NotPermitted(NotConnected):
@@ -53,7 +53,7 @@ class Reply:
 
 
 class _Exchange:
-    """A libcurl handle. A libcurl handle. A handle sends one request at a time, and later requests use it again."""
+    """A libcurl handle, which sends one request at a time. Later requests reuse the handle."""
 
     def __init__(self) -> None:
         self.handle = handle = pycurl.Curl()

@@ -3,7 +3,7 @@ limit.
 
 A download occupies a thread of the web server until the client has read the whole download. A download reads its
 database rows in batches. Between two batches, a download occupies no place among the running requests, and no database
-connection. The speed of the client makes no difference.
+connection, however slowly the client reads.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator

@@ -21,11 +21,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 from fspiop.invalid_values import Fault, InvalidValue
 
-_PORTS = frozenset({80, 443})  # the only permitted ports below 1024, because DFSPs' APIs do not use the others
+_PORTS = frozenset({80, 443})  # the only permitted ports below 1024, because DFSPs' APIs use no other port below 1024
 _FIRST_FREE_PORT = 1024
 # Special-purpose address ranges in IANA's registries that some Python versions do not recognise. For IPv4, these are
-# the protocol assignments and the 6to4 relays. For IPv6, this is everything except global unicast, because some ranges
-# contain IPv4 addresses.
+# the protocol assignments and the 6to4 relays. For IPv6, the list has every range except global unicast, because some
+# ranges contain IPv4 addresses.
 _SPECIAL_IPV4 = tuple(IPv4Network(text) for text in ("192.0.0.0/24", "192.88.99.0/24"))
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _SPECIAL_IPV6 = tuple(IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
@@ -106,7 +106,7 @@ def check_url(url: str) -> None:
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        return  # the host has no address now, and the hub checks each connection anyway
+        return  # the host has no address now; later the hub checks each connection
     if not all(may_connect(str(address[0]), port) for *_, address in found):
         raise InvalidValue(AddressFault.NOT_ALLOWED)
 

@@ -44,13 +44,13 @@ def fair_share(
     for position, item in enumerate(waiting):
         by_sender[sender_of(item.command)].append(position)
     turns = [(0, positions.popleft(), positions) for positions in by_sender.values()]
-    heapq.heapify(turns)  # ordered by the sender's bytes in the group, then by age; no two have the same position
+    heapq.heapify(turns)  # ordered by the sender's bytes in the group, then by age; each position is unique
     chosen: list[int] = []
     room = most_octets
     while turns and len(chosen) < most:
         had, position, positions = heapq.heappop(turns)
         if chosen and sizes[position] > room:
-            continue  # skips all later commands of this sender too
+            continue  # the group also skips all later commands of this sender
         room -= sizes[position]
         chosen.append(position)
         if positions:

@@ -1,9 +1,9 @@
 """Runs the periodic ticks while Celery does not run them, because Valkey is down, beat is stopped, or the broker
 delivers nothing.
 
-Without this module, a reservation is released on time only if beat, broker and worker all work. So each worker process
-runs the ticks itself when no worker process has received a tick for a while. A tick only looks for due work. If two
-ticks run at the same time, they do no harm. A tick without due work costs a few reads.
+Without this module, the hub releases a reservation on time only if beat, broker and worker all work. So each worker
+process runs the ticks itself when no worker process has received a tick for a while. A tick only looks for due work. If
+two ticks run at the same time, they do no harm. A tick without due work costs a few reads.
 """
 
 import random
@@ -18,8 +18,8 @@ log = structlog.get_logger("standby")
 
 _EVERY_S = 0.5
 _PATIENCE_S = 2.0  # beat ticks once a second, and one of the worker processes gets the tick
-# A run begins no tick after this time, in seconds. This time and the last tick together must be well below
-# CELERY_TASK_TIME_LIMIT.
+# A run begins no tick after this time, in seconds. `_MOST_S` and the duration of the last tick together must be well
+# below CELERY_TASK_TIME_LIMIT.
 _MOST_S = 10.0
 
 
@@ -51,7 +51,7 @@ class Standby:
             if is_needed != self._is_at_work:
                 self._is_at_work = is_needed
                 log.warning("celery_gives_no_ticks" if is_needed else "celery_gives_ticks_again")
-                connection.close()  # the connection is idle from now on, or was unused for long
+                connection.close()  # the connection is idle from now on, or the thread has not used it for long
             if is_needed:
                 run_all(self._ticks)
 

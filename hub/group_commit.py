@@ -30,16 +30,16 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 ATTEMPTS = 5
-_IDLE_S = 0.5  # after this time without a group, the connection is checked before the next group
+_IDLE_S = 0.5  # after this time without a group, the engine checks the connection before the next group
 _CROWD = 4  # after a group of at least this size, it is worth waiting for more commands
-_LONGER = 2  # while the processors are short, small groups wait so many times as long
+_LONGER = 2  # the factor by which small groups wait longer while the processors are busy
 _LONGEST_GAP_S = 1.0
-_REMEMBERED = 0.8  # the share of the mean time between commands that the next command leaves
+_REMEMBERED = 0.8  # the weight of the earlier mean when the next command changes the mean time between commands
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
-# If another transaction has locked a row, or if a row makes a statement slow, this must not delay the messages about
-# other rows.
-_PARTING_S = 5.0  # how long a failed group is divided at most; the messages that are left then are refused
+# A row that another transaction has locked, or that makes a statement slow, must not delay the messages about other
+# rows.
+_PARTING_S = 5.0  # the longest time for dividing a failed group; afterwards the engine refuses the remaining messages
 _WARY_S = 30.0  # how long groups wait no longer than `_WARY_TIMEOUTS_MS` after a failure with the usual timeouts
 # PostgreSQL applies neither timeout to a COMMIT, which sometimes waits for a standby.
 _WARY_TIMEOUTS_MS = {"lock_timeout": 250, "statement_timeout": 1000}
@@ -58,9 +58,9 @@ def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], N
     """Runs a whole transaction and returns its result.
 
     Repeats the transaction if another transaction changed its rows, up to `attempts` runs in total. If `waits_again` is
-    false and the transaction waited too long for a lock, it is not repeated.
+    false, does not repeat a transaction that waited too long for a lock.
 
-    `lost` is called with the name of each lost race.
+    Calls `lost` with the name of each conflict with another transaction.
     """
     for attempt in range(1, attempts + 1):
         try:
@@ -99,7 +99,7 @@ class Engine(ABC, Generic[C, R]):
         self._gap_s = _LONGEST_GAP_S  # the mean time between two commands
         self._last_ended = 0.0
         self._wary_until: float | None = None
-        self._patient_from = 0.0  # when a group that the short timeouts ended may have the usual ones again
+        self._patient_from = 0.0  # when the engine may repeat a group with the usual timeouts again
         self._log = structlog.get_logger(self.name)
 
     @abstractmethod
@@ -107,7 +107,7 @@ class Engine(ABC, Generic[C, R]):
         """Decides and commits these commands as one transaction. Returns the commands' outcomes in the order of the
         commands.
 
-        If the transaction waited too long for a lock, it is not repeated.
+        Does not repeat a transaction that waited too long for a lock.
         """
 
     @abstractmethod
@@ -126,8 +126,8 @@ class Engine(ABC, Generic[C, R]):
     def submit(self, command: C) -> R:
         """Returns the command's outcome after its transaction is durable.
 
-        Raises FspiopError 2003 or 2004 if the database did not respond. After these errors, the requester does not know
-        the outcome. The requester repeats its message, or sends a GET request.
+        Raises FspiopError 2003 or 2004 if the database did not respond. After an error 2003 or 2004, the requester does
+        not know the outcome. The requester repeats its message, or sends a GET request.
         """
         waiting: Waiting[C, R] = Waiting(command, Future())
         with self._arrived:
@@ -155,7 +155,8 @@ class Engine(ABC, Generic[C, R]):
             self._serve_a_group()
 
     def _serve_a_group(self) -> None:
-        # A separate function, so that the thread does not keep the previous group while it waits for the next one.
+        # This is a separate function, so that the thread does not keep the previous group while it waits for the next
+        # group.
         group = self._next_group()
         try:
             self._check_connection()
@@ -277,8 +278,8 @@ class Engine(ABC, Generic[C, R]):
     def _refusal(self, command: C, error: Exception) -> FspiopError:
         """Returns the error for the sender of a command that failed although no other command was in its group."""
         if isinstance(error, DataError):
-            # This error occurs, for example, if a header contains a NUL. Nothing was stored, and the sender is at
-            # fault.
+            # This error occurs, for example, if a header contains a NUL. The database has stored nothing, and the
+            # sender is at fault.
             self._log.warning("not_storable", subject=self._subject_of(command), error=str(error)[:200])
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that cannot be stored")
         self._log.exception("command_failed", subject=self._subject_of(command))

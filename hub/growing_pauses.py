@@ -2,8 +2,8 @@
 server responds. Pure.
 
 Two modules use this module: `hub.outbox.destination_pauses` for callback destinations, and `directory.oracle_pauses`
-for oracles. Each of these two modules decides three things: which failures cause a pause, which requests wait during a
-pause, and which requests are sent after a pause.
+for oracles. Each of these two modules decides which failures cause a pause, which requests wait during a pause, and
+which requests it sends after a pause.
 """
 
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ class GrowingPause:
         """Begins the next pause, which is twice as long as the previous pause. Returns the new pause's length in
         seconds.
 
-        If a pause is in progress, begins no pause and returns 0. If a request fails during a pause, it was sent before
-        the pause, so it does not make the pause longer.
+        If a pause is in progress, begins no pause and returns 0. If a request fails during a pause, the hub sent it
+        before the pause, so the failure does not make the pause longer.
         """
         if self.is_on(now):
             return 0.0

@@ -17,6 +17,6 @@ def fits(fulfilment: str, condition: str) -> str:
     decoded."""
     octets = f"decode(translate({fulfilment}, '-_', '+/') || '=', 'base64')"
     hashed = f"rtrim(translate(encode(sha256({octets}), 'base64'), '+/', '-_'), '=')"
-    # Length and characters are checked separately: a pattern for 43 characters takes six times as long.
+    # The SQL checks length and characters separately, because a pattern for 43 characters takes six times as long.
     can_be_read = f"length({fulfilment}) = 43 AND {fulfilment} !~ '[^A-Za-z0-9_-]'"
     return f"CASE WHEN {can_be_read} THEN {hashed} = {condition} ELSE false END"

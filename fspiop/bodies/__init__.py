@@ -60,8 +60,8 @@ def convert(kind: type[T], value: object, *, strict: bool = True, decode: Decode
 def check_no_null(value: object) -> None:
     """Raises FspiopError 3100 with the name of the first element that is null. No element of the API may be null.
 
-    The hub itself could ignore an element that is null. But the hub forwards the message, and the receiver would refuse
-    a message with null.
+    The hub itself could ignore an element that is null, but the receiver of the forwarded message would refuse the
+    message.
     """
     path = _path_to_null(value)
     if path is not None:
@@ -85,7 +85,7 @@ def _path_to_null(value: object) -> str | None:
 
 def _refuse(message: str) -> NoReturn:
     """Raises the API's error for an error that msgspec has raised. An error of msgspec has only a text, and no code. A
-    test checks the forms that this text can have."""
+    test checks that this function knows all forms of msgspec's texts."""
     place = _PLACE.match(message)
     assert place is not None
     fault, path = place["fault"], (place["path"] or "").lstrip(".")

@@ -7,7 +7,7 @@ Hindi and Thai names. This module collects the combining marks from Python's own
 import unicodedata
 from collections.abc import Iterator
 
-_CATEGORIES = frozenset({"Mn", "Mc", "Me", "Pc"})  # marks, and punctuation that connects
+_CATEGORIES = frozenset({"Mn", "Mc", "Me", "Pc"})  # combining marks, and punctuation that connects words
 _JOINERS = "\u200c\u200d"
 _VARIATION_SELECTORS = "\U000e0100-\U000e01ef"  # the only characters of these categories beyond the second plane
 _END = 0x20000

@@ -186,7 +186,7 @@ class Confirmation(
 ):
     amount: SettledAmount
     lock: Lock
-    received: InstructedAmount | None = None  # what the payee receives
+    received: InstructedAmount | None = None  # the amount that the payee receives
     charges: Charges | None = None  # the payee DFSP's fee
 
 
@@ -313,7 +313,8 @@ class CauseCode(Struct, rename={"proprietary": "Prtry", "code": "Cd"}):
 
 
 class Cause(Struct, rename={"reason": "Rsn", "text": "AddtlInf"}):
-    """The reason for an abort, beside the state. Any text is allowed, because only the hub's own reason is used."""
+    """The reason for an abort, in addition to the state. A message may contain any text, because the hub uses only its
+    own reasons."""
 
     reason: CauseCode
     text: str | None = None

@@ -154,7 +154,8 @@ def _sides(payer: Party, payee: Party, payer_fsp: str, payee_fsp: str) -> dict[s
 
 
 def _sides_in(packet: str, payer_fsp: str, payee_fsp: str) -> dict[str, Any]:
-    """Returns the parties that a packet names. If the packet contains no transaction, returns the DFSPs themselves."""
+    """Returns the parties that a packet names. If the packet contains no transaction, returns the two DFSPs as the
+    parties."""
     try:
         data = base64url.decode(ilp4.decode_prepare(packet).data.decode("ascii"))
         found = bodies.convert(Transaction, json.loads(data))
@@ -165,7 +166,7 @@ def _sides_in(packet: str, payer_fsp: str, payee_fsp: str) -> dict[str, Any]:
             "Cdtr": _organisation(payee_fsp),
             "CdtrAgt": _agent(payee_fsp),
         }
-    # The message's own DFSPs count, because the payee's packet can name other ones.
+    # The result always has the message's own DFSPs, because the payee's packet can name other DFSPs.
     return _sides(found.payer, found.payee, payer_fsp, payee_fsp) | {
         "DbtrAgt": _agent(payer_fsp),
         "CdtrAgt": _agent(payee_fsp),

@@ -40,8 +40,8 @@ _SCENARIOS = get_args(TransactionType.__annotations__["scenario"])
 def read(kind: type[T], raw: bytes, resource: str, *, check: Callable[[Any], None] = lambda message: None) -> T:
     """Reads a body of this resource as a message of the type `kind`.
 
-    `check` gets the ISO 20022 message too, because the message of the type `kind` lacks some of its elements. Raises
-    FspiopError 3100 to 3103 with the name of a wrong element.
+    `check` gets the ISO 20022 message too, because the message of the type `kind` lacks some elements of the ISO 20022
+    message. Raises FspiopError 3100 to 3103 with the name of a wrong element.
     """
     form = _form(kind, resource)
     wire = bodies.read(form.wire, raw)
@@ -120,8 +120,8 @@ def _same_currency(amount: messages.InstructedAmount | None, transfer: messages.
 
 
 def _commission(transfer: Money, received: Money | None, fee: Money | None) -> Money | None:
-    """Returns the payee DFSP's commission. ISO 20022 has no element for the commission, so it is computed from the
-    other amounts (FSPIOP API v1.1, section 5.1).
+    """Returns the payee DFSP's commission. ISO 20022 has no element for the commission, so this function computes the
+    commission from the other amounts (FSPIOP API v1.1, section 5.1).
     """
     if received is None:
         return None

@@ -19,9 +19,10 @@ class AdministrationClient(models.Model):
     key = models.CharField(max_length=64, unique=True)
     may_read = models.BooleanField()
     may_write = models.BooleanField()
-    # The person who requested the client and receives its secret. This person may never approve the client's requests.
+    # The person who requested the client and receives its secret. The person who receives the secret may never approve
+    # the client's requests.
     holder = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    sha256 = models.CharField(max_length=64, null=True, unique=True)  # the secret's hash; NULL until it is fetched
+    sha256 = models.CharField(max_length=64, null=True, unique=True)  # the secret's hash, once the secret was fetched
     created_at = models.DateTimeField(db_default=Now())
     secret_given_at = models.DateTimeField(null=True)
     valid_until = models.DateTimeField()

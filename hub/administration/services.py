@@ -24,7 +24,7 @@ _NOTE_USE_EVERY_S = 60
 
 @transaction.atomic
 def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) -> AdministrationClient:
-    """Creates an administration client. A new client cannot be used until its holder has fetched the secret."""
+    """Creates an administration client. A new client can get no token until its holder has fetched the secret."""
     if not scopes or not set(scopes) <= set(SCOPES):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"scopes: must be one or both of {', '.join(SCOPES)}")
     client = AdministrationClient.objects.create(

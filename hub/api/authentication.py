@@ -146,9 +146,9 @@ def presented_certificate(request: HttpRequest) -> str | None:
     for its proxy, it accepts no certificate in production. The hub identifies a certificate by its bytes, and never
     compares names in certificates.
 
-    If the proof of the proxy names the client certificate, the hub ignores every other certificate. Without this rule,
-    a client could send a different certificate in the header X_SSL_Client_Cert. If the proxy does not remove this
-    header, WSGI reads X_SSL_Client_Cert as X-SSL-Client-Cert.
+    If the proof of the proxy names the client certificate, the hub ignores every other certificate. Otherwise a client
+    could send a different certificate in the header X_SSL_Client_Cert. If the proxy does not remove this header, WSGI
+    reads X_SSL_Client_Cert as X-SSL-Client-Cert.
     """
     sha1 = None
     if settings.PROXY_SECRET:

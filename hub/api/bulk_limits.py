@@ -1,8 +1,8 @@
 """Limits each DFSP's bulks in a web process: how many bulks are in progress, and how much of the process's time they
 use.
 
-A bulk can have megabytes, holds a lock for each item, and is processed in the thread of its request. A request with a
-bulk waits up to a few seconds for its turn, before its body is read (`DFSP_OPEN_BULKS`, `DFSP_BULK_SHARE`).
+A bulk can have megabytes. The thread of its request processes the bulk, and holds a lock for each item. A request with
+a bulk waits up to a few seconds for its turn, before the hub reads its body (`DFSP_OPEN_BULKS`, `DFSP_BULK_SHARE`).
 
 Answers to bulks have separate counts, because the payer DFSP decides how many bulks the payee DFSP must answer. Each
 pair of payee DFSP and payer DFSP has its own limit on the time for answers to bulks. So a payer's bulks never delay the
@@ -25,8 +25,8 @@ from django.conf import settings
 from fspiop.errors import ErrorCode, FspiopError
 from hub.concurrency_shares import NoPlace, Places, Sizes
 
-_LONGEST_TURN_S = 5.0  # how long a bulk waits at most until its sender may use the process again
-_LONGEST_WAIT_S = 10.0  # how long an answer waits at most for a place
+_LONGEST_TURN_S = 5.0  # the longest time for which a bulk waits until its sender may use the process again
+_LONGEST_WAIT_S = 10.0  # the longest time for which an answer waits for a place
 _MOST_COUNTED_S = 1.0
 # The hub needs 1.9 times as long for an answer to a bulk of 1,000 transfers as for the bulk's request.
 _TIME_OF_ANSWERS = 3.0
@@ -35,7 +35,7 @@ _TIME_OF_ANSWERS = 3.0
 class Answered(Enum):
     """Whether an answer belongs to an open bulk, to an ended bulk, or to no bulk."""
 
-    NOTHING = "nothing"  # no bulk of the sender's, or the answer was faulty
+    NOTHING = "nothing"  # the sender has no such bulk, or the answer was faulty
     ENDED_BULK = "ended bulk"  # the answer is late or repeated
     BULK = "bulk"
 
@@ -68,7 +68,7 @@ class Bulks:
         self._turns: Counter[_Pair] = Counter()  # answers that wait for their turn
 
     def enter(self, caller: int, name: str) -> Ended:
-        """Counts an open request with a bulk, until the returned function is called.
+        """Counts an open request with a bulk, until the caller calls the returned function.
 
         Waits until the participant may use the process for a bulk again. Raises FspiopError 2005 with 429 if this
         participant has too many open bulks or would wait too long. Raises FspiopError 2005 with 503 if all participants
@@ -90,7 +90,8 @@ class Bulks:
         return lambda took_s, _answered: self._leave(caller, took_s)
 
     def enter_answer(self, caller: int, name: str, payer: int | None) -> Ended:
-        """Counts an open answer to a bulk, until the returned function is called. `payer` is the named recipient.
+        """Counts an open answer to a bulk, until the caller calls the returned function. `payer` is the named
+        recipient.
 
         First waits until two conditions are true: the participant may use the process for an answer, and fewer answers
         are open than the limit allows. Raises FspiopError 2005 with 429 in two cases: the participant has sent too many

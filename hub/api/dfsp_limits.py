@@ -40,10 +40,10 @@ log = structlog.get_logger("api")
 
 LIMITED = Counter("kitovu_dfsp_limited_total", "Requests answered with 429, by DFSP and limit", ["dfsp", "limit"])
 
-_BURST_S = 1.0  # the largest burst has as many requests as are allowed in this time
+_BURST_S = 1.0  # the largest burst has as many requests as a DFSP may send in this many seconds
 _STATES_BURST_S = 0.2
 _SAY_EVERY_S = 1.0
-_PAUSED_SHARE = 1 / 3  # of WEB_QUEUE: the largest part of the open requests that may be paused at once
+_PAUSED_SHARE = 1 / 3  # the largest share of WEB_QUEUE that paused requests may occupy at once
 
 _STATE_QUERIES = frozenset(
     {"transfers", "bulkTransfers", "fxTransfers", "quotes", "bulkQuotes", "fxQuotes", "transactionRequests"}
@@ -69,7 +69,7 @@ class Limits:
         self._said: dict[int, float] = {}
 
     def enter(self, caller: int, name: str, *, is_state_query: bool = False, callback_to: int | None = None) -> None:
-        """Counts one open request of a participant, until `leave` is called.
+        """Counts one open request of a participant, until the caller calls `leave`.
 
         `callback_to` is the recipient of a callback, or 0 if it is not known.
 
@@ -136,8 +136,8 @@ class Limits:
             self._paused += has_room
         if has_room:
             try:
-                # The pauses differ in length. Otherwise requests that were refused at the same time would be repeated
-                # at the same time.
+                # The pauses differ in length, so that senders do not repeat their refused requests all at the same
+                # time.
                 self._pause(settings.DFSP_PAUSE_MS / 1000 * random.uniform(0.5, 1.5))  # noqa: S311
             finally:
                 with self._lock:

@@ -53,8 +53,8 @@ def as_fspiop(error: BaseException) -> FspiopError:
         case UnreadablePostError():
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended before its Content-Length")
         case DataError():
-            # This error occurs, for example, if a name in a header contains a NUL. Nothing was stored, and the sender
-            # is at fault.
+            # This error occurs, for example, if a name in a header contains a NUL. The hub has stored nothing, and the
+            # sender is at fault.
             log.warning("not_storable", error=str(error)[:200])
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that cannot be stored")
         case _ if is_away(error):

@@ -68,9 +68,8 @@ def pass_on(
 
     If `error_path` is set, the message is a request. The hub then reports a failed delivery to this path.
 
-    The outbox counts the message for the participant that sent the original request. The outbox does so even if the
-    message is an answer. Raises FspiopError 2005 (429) if the caller has caused too many messages that wait for the
-    recipient `to`.
+    The outbox counts the message, even an answer, for the participant that sent the original request. Raises
+    FspiopError 2005 (429) if the caller has caused too many messages that wait for the recipient `to`.
     """
     check_destination(view.fspiop.destination, to.name)
     view.check_room_at(to.name)

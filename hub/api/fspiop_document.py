@@ -27,7 +27,8 @@ _ORDER = (
 SCHEMES: dict[str, Any] = {
     "clientCertificate": {
         "type": "mutualTLS",
-        "description": "The DFSP's client certificate, which the scheme's authority signed. Its subject is the DFSP.",
+        "description": "The DFSP's client certificate, which the scheme's authority signed. The certificate's subject "
+        "is the DFSP.",
     },
     "participantToken": {
         "type": "oauth2",
@@ -41,7 +42,7 @@ SCHEMES: dict[str, Any] = {
         "description": "A JWS over the body and the protected headers (API Signature v1.1), by the DFSP's signing key.",
     },
 }
-# The scheme requires a certificate or a token or both. It may also require signatures of bodies.
+# The scheme requires a certificate or a token or both. The scheme may also require signatures of bodies.
 _SECURITY: list[dict[str, list[str]]] = [
     {"clientCertificate": [], "messageSignature": []},
     {"participantToken": [], "messageSignature": []},
@@ -49,7 +50,7 @@ _SECURITY: list[dict[str, list[str]]] = [
     {"participantToken": []},
 ]
 
-# The resource of a created object, and where its id is in the request.
+# For each request that creates an object: the object's resource, and the field of the request with the object's id.
 _CREATED: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
     {
         "/participants": ("/participants/{request_id}", "requestId"),

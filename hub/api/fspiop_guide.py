@@ -35,7 +35,7 @@ class Step:
 _STEPS = (
     (
         "1. Who is the payee?",
-        "The payer DFSP looks up the alias. The hub finds the DFSP that serves the alias, and forwards the question.",
+        "The payer DFSP looks up the alias. The hub finds the DFSP that serves the alias, and forwards the lookup.",
         ("get", "/parties/{id_type}/{identifier}", _PARTY, True),
     ),
     (
@@ -55,13 +55,13 @@ _STEPS = (
     ),
     (
         "5. Reserve",
-        "The hub reserves the amount on the payer DFSP's position, and then forwards the transfer. Amount, packet and "
-        "condition are those of the terms.",
+        "The hub reserves the amount on the payer DFSP's position, and then forwards the transfer. The transfer has "
+        "the amount, the packet and the condition of the terms.",
         ("post", "/transfers", "/transfers", True),
     ),
     (
         "6. Commit",
-        "The payee DFSP credits its customer and sends the fulfilment. The hub commits, and tells the payer DFSP.",
+        "The payee DFSP credits its customer and sends the fulfilment. The hub commits, and notifies the payer DFSP.",
         ("put", "/transfers/{transfer_id}", f"/transfers/{TRANSFER_ID}", False),
     ),
 )

@@ -1,12 +1,12 @@
 """Limits the number of DFSP requests that one web process handles at once.
 
-If there are more requests, the web process refuses them before it does any work for them.
+The web process refuses all further requests before it does any work for them.
 
 Work in progress has priority: the hub still accepts callbacks (PUT, PATCH) when it already refuses new work (POST,
 GET). The hub also refuses new work of a DFSP if messages wait too long for couriers: the messages of the whole hub, and
 also the DFSP's own messages (`hub.outbox.delivery_delay`). Under load, the hub refuses lookups first, then requests for
-terms, then transfers. So payments that have begun end before other payments begin. If a request is refused, no row is
-written.
+terms, then transfers. So payments that have begun end before other payments begin. The web process writes no row for a
+refused request.
 """
 
 import threading

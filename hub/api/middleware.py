@@ -24,8 +24,8 @@ DFSP_URLS = "hub.dfsp_urls"
 _MISLEADING = re.compile(r"[\x00-\x1f\x7f]|/\.{1,2}(?:/|\Z)")
 DFSP_DOORS = RESOURCES.keys() | {"token", "dfsp"}
 """The first segments of the paths that DFSPs use."""
-# The other APIs and pages, by the first segment of their paths. All other paths (health, metrics, files) are always
-# served.
+# The other APIs and pages, by the first segment of their paths. The process always serves all other paths (health,
+# metrics, files).
 DOORS = {"api": "administration", "portal": "portal", "admin": "admin", "docs": "docs"}
 METRICS = "/metrics"
 """Paths that monitoring programs request from each process by IP address in plain HTTP.
@@ -51,8 +51,8 @@ class DfspShortcut:
             return scrape(request, *args, **kwargs)  # type: ignore[no-any-return]
         if first in DFSP_DOORS:
             return answer(request, first)
-        if first != "api" and _has_nul(request):  # the administration APIs answer by themselves, as the reference's
-            # PostgreSQL and the file system cannot look for such a text. Django's handler answers with 400.
+        if first != "api" and _has_nul(request):  # the administration APIs respond like the reference's
+            # PostgreSQL and the file system cannot search for a text with a NUL. Django's handler responds with 400.
             raise SuspiciousOperation("the request contains a NUL")
         return self.get_response(request)
 

@@ -160,7 +160,7 @@ def _token_for(request: HttpRequest, client_key: str, secret: str) -> str:
     if not authentication.calls_from_its_network(request, known.participant_id):
         _refuse(client_key, "the request comes from an address that is not the participant's")
     name = queries.name_of(known.participant_id)
-    dfsp_limits.enter(known.participant_id, name)  # the form may be slow
+    dfsp_limits.enter(known.participant_id, name)  # the form may arrive slowly
     try:
         scopes = _scopes_asked_for(request)
     finally:

@@ -198,7 +198,7 @@ def dfsp_schema(
             status: OpenApiResponse(schema_of(answer, nullable=False), description="Done"),
             400: OpenApiResponse(ERROR_SCHEMA, description="The request is invalid"),
             401: OpenApiResponse(ERROR_SCHEMA, description="The caller has not proven that it is FSPIOP-Source"),
-            429: OpenApiResponse(ERROR_SCHEMA, description="Too many requests: send it again later"),
+            429: OpenApiResponse(ERROR_SCHEMA, description="Too many requests: send the request again later"),
             **{number: OpenApiResponse(description=text) for number, text in further.items()},
         },
     )

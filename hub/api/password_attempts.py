@@ -6,9 +6,9 @@ Counts each failed attempt to sign in for a quarter of an hour. Each failed atte
 - attempts with this name from all addresses where nobody has signed in with this name
 
 If an attacker's address differs from a person's address, the attacker can reach only the third limit for this person.
-The third limit does not apply to a person who has signed in from this address before. If a person has signed in with a
-browser before, the failed attempts with this browser have a separate count. Attempts with other browsers do not change
-this count.
+The third limit does not apply to a person at an address from which this person has signed in before. If a person has
+signed in with a browser before, the failed attempts with this browser have a separate count. Attempts with other
+browsers do not change this count.
 """
 
 import hashlib
@@ -58,8 +58,8 @@ class Attempt:
     most_elsewhere: int
 
     def begin(self) -> bool:
-        """Counts an attempt as failed before the password is checked. So parallel attempts cannot evade the limit.
-        `succeed` removes the failure.
+        """Counts an attempt as failed before the caller checks the password. So parallel attempts cannot evade the
+        limit. `succeed` removes the failure.
 
         Returns False if too many attempts have failed. If the method returns False, the caller must not check the
         password. This method is for people, because a person makes one attempt at a time.
@@ -101,8 +101,8 @@ class Attempt:
     def _count_failure(self) -> bool:
         """Counts a failed attempt to sign in.
 
-        If one of the three limits is reached, the attempt does not count for the remaining limits. So one address
-        cannot reach the third limit.
+        If an attempt reaches one of the three limits, it does not count for the remaining limits. So one address cannot
+        reach the third limit.
         """
         return all(_count(key) <= most for key, most in self._places())
 

@@ -88,8 +88,8 @@ def pass_over(request: HttpRequest, most: int) -> None:
 
 
 def _taken_in(request: HttpRequest, most: int, most_values: int) -> bytes:
-    # The body is read in pieces. Otherwise granian would read the whole body at once, and each of granian's threads
-    # would keep memory for a whole body. Each piece of a long body is checked before the next piece is read.
+    # The hub reads the body in pieces. If the hub read the body at once, each of granian's threads would keep memory
+    # for a whole body. The hub checks each piece of a long body before it reads the next piece.
     pieces: list[bytes] = []
     structure = strictjson.Structure(most_values=most_values)
     arriving = _pieces_of(request, most)

@@ -3,10 +3,10 @@
 The receiver of the message verifies the signature again. So the hub refuses a signature that would fail at the receiver
 of the message.
 
-`SIGNATURES` is "required", "checked" (a present signature must be valid) or "ignored". GET and DELETE have no body and
-are not signed (API Signature v1.1, section 3). The libraries of the reference hub cannot sign GET and DELETE. A DELETE
-changes data, although the libraries of the reference hub do not sign it. If neither a certificate nor a token proves
-who sent a DELETE, the DELETE must be signed with an empty body.
+`SIGNATURES` is "required", "checked" (a present signature must be valid) or "ignored". In the API, GET and DELETE have
+no body and no signature (API Signature v1.1, section 3). The libraries of the reference hub cannot sign GET and DELETE.
+A DELETE changes data, although the libraries of the reference hub do not sign it. If neither a certificate nor a token
+proves the sender of a DELETE, the sender must sign the DELETE with an empty body.
 """
 
 from collections.abc import Callable, Mapping

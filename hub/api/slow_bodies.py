@@ -40,7 +40,7 @@ SHUT_CONNECTIONS = prometheus_client.Counter(
 _DESCRIPTORS = Path("/proc/self/fd")
 _LOOK_EVERY_S = 1.0
 _SUSPECT_AFTER_S = 1.0
-_MARGIN_S = 4.0  # after this time, a connection has been observed for as long as its request has waited
+_MARGIN_S = 4.0  # after the deadline; by then the module has observed the connection for BODY_DEADLINE_S
 
 # Linux's struct tcp_info: milliseconds since data was last sent and received, at 44 and 52; numbers of data segments
 # received and sent, at 152 and 156. The struct grows only at its end.
@@ -148,10 +148,10 @@ class Waits:
         overdue = {address for waited, address, _ in waits if waited > deadline_s}
         with connections_to(ports) as found:
             late = [each for each in self._unanswered_too_long(found, now) if each.address in overdue]
-            # If an address has more overdue requests than the module has found connections for them, the module also
-            # shuts idle connections of this address. An idle connection is perhaps the one that waits. Within one tick
-            # of the kernel's clock, a response before a request looks like a request before its response. A request
-            # with "100 Continue" looks the same.
+            # If an address has more overdue requests than late connections, the module also shuts idle connections of
+            # this address. A connection that waits for a body can look idle: if a response and the next request fall
+            # into one tick of the kernel's clock, their order is unknown. A request with "100 Continue" also looks
+            # idle.
             unknown = Counter(address for waited, address, _ in waits if waited > deadline_s + _MARGIN_S)
             unknown.subtract(each.address for each in late)
             for connection in found:
@@ -231,7 +231,7 @@ def _connection_of(channel: socket.socket, ports: set[int]) -> Connection | None
             return None
         address, port = channel.getpeername()[:2]
         told = channel.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-    except OSError:  # a listening socket, or a closed one
+    except OSError:  # a listening or closed socket
         return None
     if len(told) < _TCP_INFO.size:
         return None

@@ -72,7 +72,7 @@ def _signed(claims: dict[str, object], whose: str) -> str:
     return jwt.encode({"alg": _ALGORITHM, "typ": "at+jwt"}, claims | times | common, _key(settings.SECRET_KEY, whose))
 
 
-@lru_cache(maxsize=4096)  # a DFSP uses a token for minutes; errors are not cached
+@lru_cache(maxsize=4096)  # a DFSP uses a token for minutes; the cache does not keep errors
 def read(text: str) -> Token:
     """Returns the content of a token that this hub issued. Raises BadToken for any other token.
 

@@ -60,7 +60,7 @@ def _key_of(name: str) -> str:
 
 
 class PlainView(APIView):
-    """An API view that is freed as soon as its request has ended.
+    """An API view whose memory Python frees as soon as the request has ended.
 
     The request object of DRF refers to its view, to find the parsers. The view object of DRF refers to its request, to
     its response, and to its own method `head`. Reference cycles keep a body in memory until Python's garbage collector
@@ -112,7 +112,7 @@ class FspiopView(PlainView):
     raw_body: bytes
     signed_uri: str | None  # the FSPIOP-URI of the checked signature
     answered = Answered.NOTHING
-    """If this request is an answer to a bulk: what kind of answer it is. The handler sets this value."""
+    """The kind of answer, if this request is an answer to a bulk. The handler sets this value."""
 
     _is_counted = False
     _end_bulk: bulk_limits.Ended | None = None

@@ -31,14 +31,14 @@ def whole_number(value: object) -> int | None:
 
 
 def decode(kind: type, value: object) -> Any:
-    """Reads a `WholeNumber`. The library msgspec cannot read this type without help."""
+    """Reads a `WholeNumber` for the library msgspec, which does not know this type."""
     if not issubclass(kind, WholeNumber):
         # With this error, a hook reports that it does not know the type.
         raise NotImplementedError(f"no element is a {kind}")
     number = whole_number(value)
     if number is None:
         got = "null" if value is None else type(value).__name__
-        raise TypeError(f"Expected `a whole number`, got `{got}`")  # `fspiop.bodies` reads this form
+        raise TypeError(f"Expected `a whole number`, got `{got}`")  # `fspiop.bodies` reads error texts of this form
     if number < kind.LEAST:
         raise ValueError(f"Expected `int` >= {kind.LEAST}")
     if number > kind.MOST:

@@ -47,7 +47,7 @@ class LeanRequest(WSGIRequest):
         super().close()
         for name in _OF_THE_BODY:
             self.__dict__.pop(name, None)
-        self.environ.pop("wsgi.input", None)  # granian closes a connection whose body will not be read
+        self.environ.pop("wsgi.input", None)  # granian closes the connection of a body that the hub does not read
 
     def _set_content_type_params(self, meta: dict[str, str]) -> None:
         # Django would read forms and queries in any Python encoding that `charset` names, even in encodings that are
@@ -78,6 +78,6 @@ class LeanHandler(WSGIHandler):
             response = middleware.answer(request, first)
         finally:
             request.close()
-            connection.close_if_unusable_or_obsolete()  # back to the pool, if there is one
+            connection.close_if_unusable_or_obsolete()  # returns the connection to the pool, if the process has a pool
         start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
         return [response.content]

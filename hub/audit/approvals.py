@@ -52,7 +52,7 @@ def _hash(approval: Approval) -> bytes:
     }
     if approval.client:  # requests of earlier versions have no client, and their hash must not change
         content |= {"client": approval.client, "holder": approval.holder_id}
-    if approval.checkers_needed != 1:  # the same for requests that one person approves
+    if approval.checkers_needed != 1:  # the hash of a request that one person approves must not change
         content |= {"checkers": approval.checkers_needed}
     return hashlib.sha256(strictjson.canonical(content)).digest()
 
@@ -118,7 +118,7 @@ def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], No
         raise NotApproved(_("This request was changed after it was submitted."))
     if len(consents) + 1 < approval.checkers_needed:
         return _consent(approval, checker)
-    # The change is made before the audit entry is written. Writing the entry locks the audit trail, and `perform`
+    # The hub makes the change before it writes the audit entry. Writing the entry locks the audit trail, and `perform`
     # sometimes resolves a host name over the network.
     perform(approval)
     return _end(approval, Approval.State.APPROVED, actor=checker.get_username(), checker=checker)
@@ -126,7 +126,7 @@ def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], No
 
 @transaction.atomic
 def refuse(approval_id: int, *, checker: User, reason: str) -> Approval:
-    """Rejects a request with a reason. The requested change is not made."""
+    """Rejects a request with a reason. The hub does not make the requested change."""
     approval = _lock_open(approval_id, may_be_late=True)
     if checker.pk in (approval.maker_id, approval.holder_id):
         raise NotApproved(_("The requester of a change cannot reject it. Withdraw it instead."))

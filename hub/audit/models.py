@@ -1,7 +1,7 @@
 """The audit trail (actor, action, time, states before and after), and requests for a second person's approval.
 
-Entries of the audit trail are only added, and each entry contains a hash that depends on the previous entry. A request
-for approval never changes its content, and is approved or rejected only once.
+The hub only adds entries to the audit trail, and each entry contains a hash that depends on the previous entry. A
+request for approval never changes its content, and people can approve or reject it only once.
 """
 
 import pgtrigger
@@ -44,7 +44,7 @@ class Approval(models.Model):
 
     class State(models.TextChoices):
         PENDING = "PENDING"
-        APPROVED = "APPROVED"  # the change was made in the same transaction
+        APPROVED = "APPROVED"  # the same transaction made the change
         REFUSED = "REFUSED"
         WITHDRAWN = "WITHDRAWN"
 
@@ -65,7 +65,7 @@ class Approval(models.Model):
     decision = models.CharField(max_length=512, blank=True)
     # How many people must approve the request, in addition to the requester.
     checkers_needed = models.PositiveSmallIntegerField(default=1, db_default=1)
-    mailed_at = models.DateTimeField(null=True)  # when the people who may approve the request were written to
+    mailed_at = models.DateTimeField(null=True)  # when the hub sent e-mails to the people who may approve the request
 
     class Meta:
         ordering = ["-id"]

@@ -62,8 +62,8 @@ def ask_where_needed(
     raises `Waits`.
 
     If the change is impossible now, raises the same FspiopError as the change itself. If `has_own_id` is true, the
-    payload has an id that is used only once. If the call is repeated, the hub finds the earlier change request by this
-    id, even after the approval of that request.
+    payload has an id that is used only once. If the program repeats the call, the hub finds the earlier change request
+    by this id, even after this request's approval.
     """
     if settings.TWO_PEOPLE == EVERYWHERE:
         raise Waits(
@@ -92,7 +92,7 @@ def ask(
     most_waiting = MOST_WAITING if most_waiting is None else most_waiting
     mine = Approval.objects.filter(client=program.name)
     waiting = mine.filter(state=Approval.State.PENDING, expires_at__gt=Now())
-    # An earlier request with the same content is returned, so that a script can be run again.
+    # Returns an earlier request with the same content, so that a person can run a script again.
     done = mine.filter(state=Approval.State.APPROVED) if has_own_id else Approval.objects.none()
     same = (waiting | done).filter(kind=kind, subject=subject, payload=payload).first()
     if same is not None:

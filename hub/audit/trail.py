@@ -75,8 +75,8 @@ def broken_links() -> Iterator[Entry]:
     """Finds entries that were changed after they were written. Also finds entries whose hash does not fit the previous
     entry."""
     previous = _GENESIS
-    # The entries' values are read as text. If `record` did not write a value, Python perhaps cannot parse it, but the
-    # other entries must still be checked.
+    # Reads the entries' values as text. If another program wrote a value, Python perhaps cannot parse this value, but
+    # the function must still check the other entries.
     values = {"before_text": Cast("before", TextField()), "after_text": Cast("after", TextField())}
     entries = Entry.objects.defer("before", "after").annotate(**values).order_by("id")
     for entry in entries.iterator(chunk_size=1000):

@@ -2,8 +2,8 @@
 changes nothing at the DFSP.
 
 The test message is an error about the registration of an alias that nobody has registered. Every FSPIOP implementation
-accepts an error about such a registration. The hub signs the test message. So a DFSP that checks signatures also checks
-the hub's key.
+accepts an error about an unknown registration. The hub signs the test message. So a DFSP that checks signatures also
+checks the hub's key.
 """
 
 import asyncio
@@ -33,7 +33,8 @@ from hub.participants.models import Participant
 log = structlog.get_logger("api")
 
 EVERY_S = 10
-"""A DFSP may request one check in this time. A check takes less time, so a DFSP has at most one check in progress."""
+"""A DFSP may request one check in this number of seconds. A check takes less time, so a DFSP has at most one check in
+progress."""
 _MOST_S = 5.0
 _AT_ONCE = 4  # the most checks in one process, because each occupies a thread of the web server
 _MOST_BYTES = 4096

@@ -23,8 +23,8 @@ from hub.participants.models import Participant
 T = TypeVar("T")
 
 _WITH_BODY = frozenset({"POST", "PUT"})
-# The requests at work in one process: fewer than half of the database connections, and two of one DFSP. A request that
-# waits for a lock holds its connection.
+# The requests that one process runs at once: fewer than half of the number of database connections, and at most two of
+# one DFSP. A request that waits for a lock holds its database connection.
 _WORKERS = Sizes(most=8, shared=4, share=1, waiting=24, waiting_share=2)
 _WAIT_S = 2.0
 
@@ -62,7 +62,7 @@ class DfspView(FspiopView):
             except NoPlace:
                 detail = "too many requests of this API at once"
                 raise FspiopError(ErrorCode.SERVER_BUSY, detail, http_status=429) from None
-            self._bulk_began = time.monotonic()  # waiting is no work
+            self._bulk_began = time.monotonic()  # the wait for a place does not count as work
 
     def read_headers(self, method: str, header: Callable[[str], str | None]) -> Headers:
         found = headers.read_common_headers(header)

@@ -102,7 +102,7 @@ def _shown(approval: Approval, request: Approval | None, certificates: dict[str,
     state = _state(decisive)
     approvals = {"PENDING": 1, "APPROVED": 2}.get(state, 1) if decisive is request else 0
     if decisive is approval and state == "APPROVED":
-        state, approvals = "PENDING", 1  # the second request is made in the same transaction, so this is not seen
+        state, approvals = "PENDING", 1  # never seen: the same transaction creates the second request
     certificate = certificates.get(key_id) if (change, state) == ("sign_certificate", "APPROVED") else None
     return Submission(
         id=approval.pk,

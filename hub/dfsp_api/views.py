@@ -84,7 +84,8 @@ class SigningRequestsView(DfspView):
     )
     def post(self, request: Request) -> HttpResponse:
         wanted, participant = self.body(messages.NewSigningRequest), self.participant
-        # The authority's key is perhaps only in the operators' process, which signs the request when it is approved.
+        # Perhaps only the operators' process has the authority's key. That process signs the request after its
+        # approval.
         credentials.check_signing_request(participant, csr=wanted.csr)
         payload = {"participant": participant.name, "csr": wanted.csr, "days": settings.CLIENT_CERTIFICATE_DAYS}
         return _waits(submissions.submit(participant, "sign_certificate", payload, reason=wanted.reason))

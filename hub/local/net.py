@@ -35,7 +35,7 @@ def free_port(preferred: int | None = None) -> int:
     raise LocalError(
         "No free port was found on this machine.",
         where=f"{HOST}, ports {SERVER_PORTS.start} to {SERVER_PORTS.stop - 1}",
-        do="Stop programs that hold them (ss -ltnp shows which), then try again.",
+        do="Stop programs that use these ports (ss -ltnp lists them), then try again.",
     )
 
 

@@ -31,8 +31,8 @@ class Account:
     def can(self, test: str, path: Path) -> bool:
         """Runs test(1) as this user with `-r`, `-w`, `-x` or `-d`, and returns whether the test succeeds.
 
-        The command test(1) finds out what a user may do with a file. The command test(1) is more reliable than the mode
-        bits of the file.
+        The command test(1) reports whether a user may read, write or execute a file. The command test(1) is more
+        reliable than the mode bits of the file.
         """
         return subprocess.run(["/bin/sh", "-c", f'test {test} "$1"', "sh", str(path)], **self.popen()).returncode == 0
 

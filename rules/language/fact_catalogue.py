@@ -203,7 +203,7 @@ _SPECS: tuple[FactSpec, ...] = (
         missing="details",
         optional=True,
         domain=PARTY_TYPES,
-        description="what the payer is",
+        description="the type of the payer, such as CONSUMER",
     ),
     FactSpec(
         name="payer.kyc_tier",
@@ -250,7 +250,7 @@ _SPECS: tuple[FactSpec, ...] = (
         field="initiator_type",
         missing="details",
         domain=PARTY_TYPES,
-        description="what the initiator is",
+        description="the type of the initiator, such as CONSUMER",
     ),
     FactSpec(
         name="merchant_code",
@@ -384,8 +384,8 @@ _SPECS: tuple[FactSpec, ...] = (
     _counter("payee.distinct_payers", "payee", "distinct_payers", "count", "number of parties that paid the payee"),
     _counter("payer.age", "payer", "age", "duration", "time since the payer's first payment"),
     _counter("payee.age", "payee", "age", "duration", "time since the payee's first payment"),
-    _counter("payer.idle", "payer", "idle", "duration", "time since the payer's latest payment before this one"),
-    _counter("payee.idle", "payee", "idle", "duration", "time since the payee's latest payment before this one"),
+    _counter("payer.idle", "payer", "idle", "duration", "time since the payer's previous payment"),
+    _counter("payee.idle", "payee", "idle", "duration", "time since the payee's previous payment"),
     _counter(
         "payee.moved",
         "payee",
@@ -408,7 +408,7 @@ _SPECS: tuple[FactSpec, ...] = (
         missing="counter",
         counters=(("payer", "sent_count"), ("payer", "sent_value")),
         cost_ns=2 * COUNTER_NS,
-        description="the amount in percent of the payer's average payment before this one; 0 if there is none",
+        description="the amount in percent of the average of the payer's earlier payments; 0 if the payer has none",
     ),
     FactSpec(
         name="payer.percent_passed_on",
@@ -417,7 +417,8 @@ _SPECS: tuple[FactSpec, ...] = (
         missing="counter",
         counters=(("payer", "sent_value"), ("payer", "received_value")),
         cost_ns=2 * COUNTER_NS,
-        description="what the payer sent in percent of what the payer received; 0 if nothing was received",
+        description="the amount that the payer sent, in percent of the amount that the payer received; 0 if the payer "
+        "received nothing",
     ),
     _counter("refund.original_found", "original", "found", "truth", "was the original committed in this hub?"),
     _counter("refund.parties_swapped", "original", "parties_swapped", "truth", "does the refund go back to the payer?"),

@@ -18,8 +18,8 @@ _LARGEST_ID = 2**63 - 1
 
 
 def _of_programs() -> "QuerySet[Approval]":
-    """Returns only the change requests that programs made. The change requests that people made are shown only in the
-    portal."""
+    """Returns only the change requests that programs made. Only the portal shows the change requests that people
+    made."""
     return Approval.objects.exclude(client="").select_related("maker")
 
 

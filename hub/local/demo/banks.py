@@ -11,7 +11,7 @@ from hub.local.stack import Stack
 NAMES = ("greenbank", "bluewallet")
 FXP = "lakefx"
 _PORTS = 4
-_TERMS_ARE_VALID_S = 600  # people see the terms before they pay, and take their time
+_TERMS_ARE_VALID_S = 600  # customers see the terms before they pay, and may take a long time
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ def introduction(banks: Sequence[Bank]) -> str:
         rows = [row for row in csv.DictReader(file) if not row["manner"]]
     lines = ["", "The banks of the demo. Open one in a browser, pick a person, and send money to the other bank:"]
     lines += [f"  {bank.name:<12} {bank.web_url}" for bank in banks]
-    lines += ["", "Their customers and addresses, for scripts:"]
+    lines += ["", "The banks' customers and addresses, for scripts:"]
     for bank in banks:
         lines.append(f"  {bank.name.upper()}={bank.url}   (connector: http://127.0.0.1:{bank.ports.outbound})")
         lines += [f"    {row['msisdn']}  {row['name']}" for row in _of(bank, rows)[:_SHOWN]]
@@ -34,7 +34,7 @@ def introduction(banks: Sequence[Bank]) -> str:
     lines += [
         "A payment to try:",
         f"  curl -X POST {banks[0].url}/pay -H 'Content-Type: application/json' -d '{json.dumps(payment)}'",
-        "A bank of your own: docs/connect/README.md. Its commands need this line, in their terminal:",
+        "To connect a bank of your own, read docs/connect/README.md. Its commands need this line before them:",
         "  export " + " ".join(f"{bank.name.upper()}={bank.url}" for bank in banks),
     ]
     return "\n".join(lines)

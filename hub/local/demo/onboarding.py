@@ -1,5 +1,5 @@
-"""Onboards the banks with the hub's administration API, like a provisioning script. The onboarding can be repeated
-without harm."""
+"""Onboards the banks with the hub's administration API, like a provisioning script. Repeating the onboarding does no
+harm."""
 
 import uuid
 
