@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 1000, 200
-_GAP = 0.2  # of a bar's place
+_GAP = 0.2  # the part of each bar's width that stays empty
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,8 @@ class Check:
     """One check: its name, its result, and the reason. If the scheme does not require a check, the check stops no
     participant.
 
-    `url` is the page on which people can do what is missing: its name and its arguments. `page` is the page that shows
-    why the check has passed.
+    `url` has the URL name and the arguments of the page on which people can complete a missing step. `page` is the page
+    that shows why the check has passed.
     """
 
     name: str

@@ -24,10 +24,10 @@ from portal.models import Alarm
 
 log = structlog.get_logger("alarms")
 
-_LOCK = 0x4B49_0021  # one tick at a time, so that an older tick's causes do not end newer alarms
+_LOCK = 0x4B49_0021  # only one tick stores causes at a time, so that an older tick does not end newer alarms
 _KEPT_DAYS = 400
 
-# An alarm that exists stays the same alarm: only its values and the time of its last cause change.
+# If an open alarm exists, the statement changes only the alarm's values and the time of its last cause.
 _RAISE = """
     INSERT INTO portal_alarm AS a (kind, subject, details, acknowledged_by)
     SELECT %s, c.subject, c.details, '' FROM unnest(%s::text[], %s::jsonb[]) AS c (subject, details) ORDER BY c.subject
@@ -35,7 +35,7 @@ _RAISE = """
         DO UPDATE SET details = EXCLUDED.details, seen_at = clock_timestamp()
     RETURNING a.subject, a.xmax = 0
 """
-# A cause that comes and goes within the calm time is one alarm, and one notification.
+# If a cause comes and goes within the calm time, its alarm stays open, and people get only one notification.
 _END = """
     UPDATE portal_alarm SET ended_at = clock_timestamp()
     WHERE kind = %s AND ended_at IS NULL AND NOT subject = ANY(%s::text[])
@@ -76,8 +76,8 @@ def _causes_of(check: Check) -> Sequence[Cause]:
 
 
 def _is_due(key: str, every_s: int) -> bool:
-    """Returns whether this check is due, because no other tick has run it in the last seconds. If the cache is not
-    available, every check is due."""
+    """Returns whether this check is due. A check is due if no other tick has run the check within its interval. If the
+    cache is not available, every check is due."""
     if not every_s:
         return True
     try:

@@ -46,8 +46,9 @@ class Certification(models.Model):
                 operation=pgtrigger.Update | pgtrigger.Delete,
                 condition=pgtrigger.Condition("OLD.state IN ('PASSED', 'FAILED', 'INTERRUPTED')"),
             ),
-            # However a certification ends: a DFSP that is not live may exchange test payments only while it runs
-            # (`portal.certification.runs.let_pay`).
+            # A DFSP that is not live may exchange test payments only while its certification runs
+            # (`portal.certification.runs.let_pay`). The trigger enforces this for every way in which a certification
+            # ends.
             pgtrigger.Trigger(
                 name="the_end_of_a_certification_ends_its_payments",
                 operation=pgtrigger.Update,

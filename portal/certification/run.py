@@ -153,14 +153,14 @@ class Run:
             return bool(running.update(told_at=Now()))
         except (DatabaseError, InterfaceError):
             connection.close()
-            return True  # the next second tries again
+            return True  # the next update, a second later, tries again
 
     async def _play(self, case: Case) -> None:
         try:
             await asyncio.gather(*(self._ended[name].wait() for name in case.after))
             is_begun_by_dfsp = case.side == "payer" or case.name in _REQUESTED_BY_THE_DFSP
             if is_begun_by_dfsp and not self.options.outbound:
-                async with self._by_hand:  # a person makes one payment or request after the other
+                async with self._by_hand:  # a person makes only one payment or request at a time
                     await self._play_now(case)
             else:
                 async with self._places:

@@ -1,4 +1,4 @@
-# ruff: noqa: S608 (statements are put together from constants)
+# ruff: noqa: S608 (the statements consist of constants only)
 """The SQL of the history: how the rows of each source are counted, and how they become sums."""
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _DURATION = f"""
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table whose rows the history counts. `facts` reads the rows `slice`, all of which have ended."""
+    """A table whose rows the history counts. `facts` is the SQL that reads a slice of ended rows."""
 
     name: str
     table: str
@@ -79,7 +79,7 @@ _LOOKUP_FACTS = f"""
     FROM slice s GROUP BY 1, 2, 3, 4, 5, 6, 7
 """
 
-# GROUPING has a bit for each column that is summed over.
+# GROUPING returns a number with a bit for each column over which the row sums.
 _ROWS = f"""
     counted AS (
         SELECT g.grain, date_trunc(g.grain, f.at, %(zone)s) AS at,

@@ -26,13 +26,13 @@ from quotes import queries as quote_queries
 from quotes.models import Quote, TransactionRequest, alias_of_request, requested_amount, requested_currency
 
 QUOTES_AT_ONCE = 200
-_MOST_QUOTES = 1000  # the most quotes that the search for one page reads
+_MOST_QUOTES = 1000  # the maximum number of quotes that the search for one page reads
 _MOST_REQUESTS = 200
-_MOST_ITEMS = 1000  # the most transfers of a bulk
+_MOST_ITEMS = 1000  # the maximum number of transfers of a bulk
 _MOST_LOOKUPS = 500
-_MOST_PARSED = 2000  # the most messages whose currency is read for one page
-_MOST_OPEN = 5000  # the most quotes that are compared with transfers for one page
-_LONGEST_OPEN = timedelta(days=1)  # the longest time in which quotes without a transfer are searched without an amount
+_MOST_PARSED = 2000  # the maximum number of messages whose currency is read for one page
+_MOST_OPEN = 5000  # the maximum number of quotes that are compared with transfers for one page
+_LONGEST_OPEN = timedelta(days=1)  # the longest period of a search for quotes without a transfer and an amount
 _FAILED = ("REJECTED", "EXPIRED")
 _SOON = timedelta(hours=1)
 
@@ -75,7 +75,7 @@ class Sought:
 class Lookup:
     """A lookup of a number: the message to the DFSP to which the hub sent the lookup, and the answer.
 
-    `asked` is empty if the hub refused the lookup, or could not deliver it.
+    `asked` is empty if the hub refused or could not deliver the lookup.
     """
 
     at: datetime

@@ -16,16 +16,16 @@ from portal.written_values import spellings_of_id, spellings_of_identifier
 from quotes import queries as quotes
 
 _QUOTES_AT_ONCE = 200
-_MOST_QUOTES = 1000  # the most quotes that the search for one page reads
-_MOST_BY_CONDITION = 20  # the most quotes of a batch whose transfers are searched by condition
-_NEXT_TRANSFERS = 5000  # the most transfers that are read after such a quote
+_MOST_QUOTES = 1000  # the maximum number of quotes that the search for one page reads
+_MOST_BY_CONDITION = 20  # the maximum number of quotes of a batch whose transfers are searched by condition
+_NEXT_TRANSFERS = 5000  # the maximum number of transfers that are read after such a quote
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """The conditions of a search for transfers. `own` is the visitor's participant.
 
-    `dfsp` is the searched payer DFSP or payee DFSP.
+    `dfsp` is the payer DFSP or payee DFSP of the wanted transfers.
     """
 
     own: int | None = None
@@ -155,8 +155,9 @@ def _is_before(quoted_at: datetime, since: datetime | None) -> bool:
     return since is not None and quoted_at < since - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
 
 
-# Some payer DFSPs give a transfer another id than its transaction. Its condition is the condition of the quote. The
-# payer's next transfers are read by the index of a payer's transfers, because no index has the conditions.
+# Some payer DFSPs give a transfer another id than its transaction. The condition of such a transfer is the condition of
+# its quote. The payer's next transfers are read by the index of a payer's transfers, because no index has the
+# conditions.
 _BY_CONDITION = """SELECT q.quote_id, t.transfer_id
     FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[]) AS q (quote_id, payer_id, condition, at)
     CROSS JOIN LATERAL (

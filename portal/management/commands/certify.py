@@ -117,8 +117,7 @@ class Command(BaseCommand):
 
     @staticmethod
     def _wait(certification: Certification) -> None:
-        """Waits until the certification has ended. A worker has perhaps started the certification at the same
-        moment."""
+        """Waits until the certification has ended. The worker may have started the certification first."""
         certification.refresh_from_db()
         while certification.is_open:
             time.sleep(1)
