@@ -3,7 +3,7 @@ runs the replay.
 
 One replay runs at a time in the whole hub. A replay changes no payment. Payments and VACUUM continue during a replay,
 because the replay holds no snapshot of the database. The worker does not run the replay in its own process, because a
-replay takes long and switches off garbage collection. The same worker also sends messages.
+replay takes long and switches off garbage collection, and because the worker must also send messages.
 """
 
 import subprocess
@@ -31,12 +31,12 @@ log = structlog.get_logger("replays")
 
 MOST_S = 3600.0
 """The time limit of a replay."""
-_TIME_TO_END_S = 30.0  # after this time beyond the limit, the worker kills the process
+_TIME_TO_END_S = 30.0  # the worker kills the process if it still runs this long after the limit
 _TELLS_EVERY_S = 1.0
 _STALE = timedelta(minutes=2)
 _OPEN = (RuleReplay.State.WAITING, RuleReplay.State.RUNNING)
 MOST_OF_A_PERSON = 5
-"""The most replays of one person that wait or run."""
+"""The maximum number of waiting and running replays of one person."""
 _ASKING = 1_263_075_340  # the key of the lock for requests
 _KEPT = 500  # the results of the latest replays are kept
 
@@ -51,9 +51,9 @@ def ask(
 ) -> RuleReplay:
     """Requests a replay. If an equal replay waits or runs already, returns that replay.
 
-    Raises NotAsked if too many replays of this person wait already, because each of them can take an hour.
+    Raises NotAsked if too many replays of this person wait or run already, because each replay can take an hour.
     """
-    # With the lock, a request that arrives twice at once is one replay.
+    # Because of the lock, a request that arrives twice at the same time creates only one replay.
     execute("SELECT pg_advisory_xact_lock(%s)", [_ASKING])
     terms = {"version": version, "since": since, "until": until}
     known = RuleReplay.objects.filter(state__in=_OPEN, **terms).first()
@@ -120,7 +120,7 @@ def _watch(job_id: int, process: "subprocess.Popen[bytes]") -> None:
         process.kill()
         code = process.wait()
     try:
-        # A replay that is done, or has failed by itself, does not change any more.
+        # If the replay is already done or has already failed, this call changes nothing.
         _end(job_id, RuleReplay.State.FAILED, fault=f"the process of the replay ended with {code}")
     except (DatabaseError, InterfaceError):
         log.warning("replay_not_ended", replay=job_id, exc_info=True)  # a later `take` ends the replay

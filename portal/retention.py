@@ -30,7 +30,7 @@ log = structlog.get_logger("retention")
 
 ACTOR = "retention"
 _SLICE = 1000
-_FOR_S = 60.0  # the longest time that one run spends on one table; the next run continues at this place
+_FOR_S = 60.0  # the longest time that one run spends on one table; the next run continues where this run stopped
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 # The hub keeps the dead letter of a payment, because it is the only record of the message to the DFSP.
 _ABOUT_PAYMENTS = ("prepare", "end-to-payer", "end-to-payee")
@@ -242,7 +242,7 @@ def _forget_lookups(before: datetime) -> int:
 
 @transaction.atomic(durable=True)
 def _forget_some(before: datetime) -> tuple[int, int]:
-    """Returns two numbers: of removed deliveries, and of deliveries that were read."""
+    """Returns the number of removed deliveries and the number of read deliveries."""
     mark = _mark("lookups")
     row = execute(_OLD, [mark.position, _LOOKED_AT, before]).fetchone()
     assert row is not None
@@ -313,7 +313,7 @@ def _delete_slice(rows: Rows, before: datetime) -> int:
     row = execute(rows.statement, [mark.up_to, before, rows.slice]).fetchone()
     assert row is not None
     deleted, latest = row
-    # Several rows may be of one moment, so the next slice begins at the moment of the last one.
+    # Several rows can have the same time, so the next slice begins at the time of the last row.
     mark.up_to = latest if deleted == rows.slice else before
     _save(mark)
     return int(deleted)

@@ -29,7 +29,7 @@ SECRETS = frozenset(
         "WEBHOOK_SECRET",
     }
 )
-# Of these, only the host is shown, because paths of addresses can be secret.
+# The page shows only the host of these addresses, because paths can be secret.
 URLS = frozenset({"NOTIFICATION_WEBHOOKS", "ALERT_RECIPIENTS", "ALARM_RECIPIENTS"})
 
 SECTIONS: tuple[tuple[Promise, tuple[str, ...]], ...] = (

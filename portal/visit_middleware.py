@@ -53,8 +53,8 @@ class Visit:
 
 
 def _note_user(request: HttpRequest) -> None:
-    """Stores the signed-in user for `hub.page_concurrency`. If the page has not read the session, does not read it."""
-    user = request.user if request.session.accessed else None  # an API's own authentication may also leave None
+    """Stores the signed-in user for `hub.page_concurrency`. Does not read the session if the page has not read it."""
+    user = request.user if request.session.accessed else None  # in an API, `user` can also be None
     if user is not None and user.is_authenticated:
         request.META[page_concurrency.USER] = user.pk
 

@@ -30,7 +30,7 @@ def is_same(command: AskTerms, seen: Standing) -> bool:
     return seen.payer.id == command.sender_id and seen.request_digest == command.message.digest
 
 
-_SHORT = 8192  # two hundred stored messages of this size are not much more than LEDGER_BATCH_BYTES
+_SHORT = 8192  # two hundred stored messages of this size have little more than LEDGER_BATCH_BYTES together
 
 
 def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:

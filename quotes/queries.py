@@ -54,7 +54,7 @@ def of_alias(
 ) -> list[Agreed]:
     """Returns the latest quotes that name a party by one of these identifiers, before a time and after a row's key.
 
-    With `own`, returns only quotes of this participant.
+    If `own` is set, returns only quotes of this participant.
     """
     conditions, values = [], dict[str, Any](spellings=list(spellings), size=size)
     if own is not None:

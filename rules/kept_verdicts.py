@@ -18,7 +18,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     facts: Facts
     version: int
     hold_for_s: int | None = None
-    """The time for which the transfer is held, counted from its reservation."""
+    """The duration of the hold, counted from the transfer's reservation."""
     hold_until: datetime | None = None
     """The time at which the hold of the transfer ends."""
     refusal: tuple[str, str] | None = None

@@ -48,7 +48,8 @@ class Moment:
 
 @dataclass(slots=True)
 class Story:
-    """The history of a payment from the lookup to the settlement. `settlements` include its entries."""
+    """The history of a payment from the lookup to the settlement. `settlements` are the settlements that include the
+    entries of the payment."""
 
     moments: Sequence[Moment]
     entries: Sequence[Entry]

@@ -106,7 +106,7 @@ class HistorySearch(Search):
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """The choices of a visitor, and the data that the page needs to name the figures and to link them."""
+    """The choices of a visitor, and the data for the names and links of the figures."""
 
     search: HistorySearch
     wish: Wish
@@ -140,8 +140,8 @@ class _Shown:
         return f"{reverse('transfers')}?{urlencode({name: text for name, text in (asked | further).items() if text})}"
 
     def link(self, key: tuple[Any, ...]) -> str:
-        """Returns the link that belongs to a line. For a reason, the link leads to its payments, and otherwise to the
-        line's own history."""
+        """Returns the link that belongs to a line. The link of a reason leads to the payments with this reason. Every
+        other link leads to the history of the line."""
         if self.by == "reason":
             return self.payments(self.wish.starts[0], self.wish.starts[-1], error=str(key[0]), state="ABORTED")
         chosen = {self.by: str(key[0])}

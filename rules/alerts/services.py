@@ -23,7 +23,7 @@ from rules.not_changed import NotChanged
 from rules.party_keys import dfsp_key
 
 RULE = "RULE"
-SKIPPED = "SKIPPED"  # a check that was not possible because a fact was missing
+SKIPPED = "SKIPPED"  # the hub could not make a check, because a fact was missing
 NAME_MATCH = "NAME_MATCH"
 MARKER = "MARKER"
 APPEAL = "APPEAL"
@@ -34,7 +34,7 @@ MOST_KEPT = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """A report about a party. If no party is known, it is about a DFSP (`dfsp`)."""
+    """A report about a party. If no party is known, the report is about a DFSP (`dfsp`)."""
 
     kind: str
     party: int | None = None

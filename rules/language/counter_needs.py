@@ -32,18 +32,18 @@ Measure = Literal[
 ]
 MEASURES: Mapping[str, str] = {
     "sent_count": "number of payments that the subject sent in the window",
-    "sent_value": "sum of their amounts, in ten-thousandths",
+    "sent_value": "sum of the amounts of these sent payments, in ten-thousandths",
     "received_count": "number of payments that the subject received in the window",
-    "received_value": "sum of their amounts, in ten-thousandths",
+    "received_value": "sum of the amounts of these received payments, in ten-thousandths",
     "distinct_payees": "number of different parties that the subject paid in the window",
     "distinct_payers": "number of different parties that paid the subject in the window",
     "age": "seconds since the subject's first counted payment; 0 if this payment is the first",
-    "idle": "seconds since the subject's latest counted payment before this one; 0 if there is none",
+    "idle": "seconds since the subject's latest earlier counted payment; 0 if there is none",
     "paid_before": "True if an earlier payment of the pair is counted, in any currency",
     "moved": "True if the identifier's DFSP changed in the window",
     "found": "True if the original transaction was committed in this hub",
-    "parties_swapped": "True if the original's payer is this payee and its payee is this payer",
-    "within_original": "True if all refunds of the original with this one are at most its amount, in its currency",
+    "parties_swapped": "True if this payment's payee and payer are the payer and the payee of the original",
+    "within_original": "True if all refunds with this refund are at most the original's amount, in the original's currency",
     "since_original": "seconds since the original was committed",
 }
 """Every measure. Counts, values and distinct parties include the payment that is judged wherever it will be counted.
@@ -87,9 +87,9 @@ class Need(msgspec.Struct, frozen=True, order=True):
     subject: Subject
     measure: Measure
     window_s: int = 0
-    """The length in seconds of the sliding window that ends now. 0 for measures without a window."""
+    """The length in seconds of the sliding window that ends now. The length is 0 for measures without a window."""
     currency: str = ""
-    """The currency of the payments for which the counter is read. Empty means every currency."""
+    """The currency of the payments for which the counter is read. If empty, payments in every currency."""
     exact: bool = False
     """Whether the counter must be exact under a lock, because a live rule at the transfer refuses by this counter."""
     events: int = 0

@@ -1,7 +1,7 @@
 """Reads a file of a list: CSV in UTF-8 with the columns type, identifier, sub_id, name and reference.
 
 Each line has a party's identifier with its type, or a name. If any line has a fault, the hub refuses the whole file,
-and reports each fault with its line. The module reads only one setting: the key of the hash.
+and reports each fault with its line. The module reads only one setting: the key of the keyed hash.
 """
 
 import csv
@@ -62,7 +62,7 @@ class Line:
 
     @property
     def identity(self) -> object:
-        """Two lines of a file are equal if these properties of them are equal. A list cannot have two equal lines."""
+        """Two lines of a file are equal if these properties are equal. A list cannot have two equal lines."""
         return self.key if self.key is not None else (self.folded, self.reference)
 
 

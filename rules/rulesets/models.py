@@ -41,7 +41,7 @@ class Activation(models.Model):
     valid_from = models.DateTimeField()
     valid_until = models.DateTimeField(null=True)
     reason = models.CharField(max_length=512)
-    actor = models.CharField(max_length=320)  # who asked for it and who approved it, as in the audit trail
+    actor = models.CharField(max_length=320)  # the requester and the approver, as in the audit trail
     created_at = models.DateTimeField(db_default=Now())
     cancelled_at = models.DateTimeField(null=True)  # set if the activation was cancelled before the period began
 
@@ -83,7 +83,7 @@ class Variance(models.Model):
     dfsp = models.CharField(max_length=32)
     until = models.DateTimeField()
     reason = models.CharField(max_length=512)
-    actor = models.CharField(max_length=320)  # who asked for it and who approved it, as in the audit trail
+    actor = models.CharField(max_length=320)  # the requester and the approver, as in the audit trail
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -109,7 +109,7 @@ class Decision(models.Model):
         HOLD = "HOLD"
         REFUSE = "REFUSE"
 
-    gate = models.CharField(max_length=8)  # "release": of a held transfer
+    gate = models.CharField(max_length=8)  # "release" for the release of a held transfer
     subject = models.CharField(max_length=64)  # the id of the quote or transfer
     # NULL: a kill switch refused the payment while no version was active.
     version = models.ForeignKey(RuleSetVersion, on_delete=models.PROTECT, related_name="+", db_index=False, null=True)

@@ -86,7 +86,7 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
     states = []
     for (currency, account_type), rows in groupby(store.window_totals(window_id), key=lambda row: row[:2]):
         totals = [total for _, _, total in rows]
-        obligations(totals)  # asserts that the totals add up to zero
+        obligations(totals)  # this call asserts that the totals add up to zero
         is_gross = (currency, account_type) in immediate
         content = WindowContent.objects.create(
             window=window,
@@ -121,7 +121,7 @@ def _find_left(most: int) -> list[str]:
 @transaction.atomic(durable=True)
 def _total_up_some(window_ids: list[str]) -> int:
     store.allow_time_for_totals()
-    # Perhaps the process that closed the window still has the window's row locked. Without SKIP LOCKED, all workers
-    # would wait for this process.
+    # The process that closed the window may still have the window's row locked. Without SKIP LOCKED, all workers would
+    # wait for this process.
     free = SettlementWindow.objects.select_for_update(no_key=True, skip_locked=True).filter(pk__in=window_ids)
     return len([_total_up(window) for window in free])
