@@ -194,7 +194,9 @@ def _checker(visitor: Visitor, approval_id: int) -> User:
 
 
 def _not_confirmed() -> str:
-    return _("Your first sign-in is not confirmed yet. Until an administrator has confirmed it, you can only read.")
+    return _(
+        "Your first sign-in is not confirmed yet. Until an administrator has confirmed this sign-in, you can only read."
+    )
 
 
 __all__ = ["KINDS", "Kind", "Line", "NotApproved", "Payload", "approve", "ask", "refuse", "withdraw"]

@@ -84,8 +84,8 @@ def _describe_reset(payload: Payload) -> list[Line]:
 
 def _after_a_reset() -> str:
     return _(
-        "The password and one-time codes no longer work. The user sets up new ones with a new "
-        "invitation, and the first sign-in must be confirmed again."
+        "The password and one-time codes no longer work. The user sets up a new "
+        "password and new codes with a new invitation, and the first sign-in must be confirmed again."
     )
 
 

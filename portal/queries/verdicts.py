@@ -83,7 +83,7 @@ def of_transfer(transfer: Transfer, story: Story, *, hold: HeldTransfer | None, 
         found.sentences.append(_("The hub received the transfer and ended it %(took)s later.") % {"took": took})
     if transfer.state == "COMMITTED":
         found.sentences += [
-            _("It is part of settlement %(number)s, which is in the state %(state)s.")
+            _("The payment is part of settlement %(number)s, which is in the state %(state)s.")
             % {"number": each.pk, "state": each.state}
             for each in story.settlements
         ]

@@ -49,8 +49,8 @@ class StartForm(forms.Form):
         assume_scheme="https",
         max_length=256,
         help_text=gettext_lazy(
-            "With the URL of the participant's connector, the test makes the payments itself. Without it, the page says"
-            " which payments a person at the participant must make."
+            "With the URL of the participant's connector, the test makes the payments itself. Without a URL, the page"
+            " shows the payments that a person at the participant must make."
         ),
     )
     left_out = forms.MultipleChoiceField(

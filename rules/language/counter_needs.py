@@ -43,7 +43,7 @@ MEASURES: Mapping[str, str] = {
     "moved": "True if the identifier's DFSP changed in the window",
     "found": "True if the original transaction was committed in this hub",
     "parties_swapped": "True if this payment's payee and payer are the payer and the payee of the original",
-    "within_original": "True if all refunds with this refund are at most the original's amount, in the original's currency",
+    "within_original": "True if all refunds, including this one, are at most the original's amount, in its currency",
     "since_original": "seconds since the original was committed",
 }
 """Every measure. Counts, values and distinct parties include the payment that is judged wherever it will be counted.

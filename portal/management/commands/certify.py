@@ -33,7 +33,7 @@ class Command(BaseCommand):
             "--outbound",
             action="append",
             default=[],
-            help="URL of the connector's outbound API, for each name. Without it, people make the payments",
+            help="URL of the connector's outbound API, for each name. Without a URL, people make the payments",
         )
         parser.add_argument("--leave-out", action="append", default=[], metavar="CASE", choices=sorted(BY_NAME))
         parser.add_argument("--patience", type=float, default=600.0, help="seconds that people have for a payment")

@@ -18,7 +18,7 @@ _FEWEST = 2  # the smallest number of administrators: one requests a change, and
 class Command(BaseCommand):
     help = (
         "Creates a user with the administrator's role and prints the link at which that person sets a password."
-        " Create two: each change of roles needs one administrator who requests it and another who approves it."
+        " Create two users, because one administrator requests each change of roles, and another approves the change."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
