@@ -291,7 +291,7 @@ class Alarm(models.Model):
     """
 
     kind = models.CharField(max_length=32)
-    subject = models.CharField(max_length=128, blank=True)  # such as a participant and a currency; empty: the hub
+    subject = models.CharField(max_length=128, blank=True)  # for example a participant; empty for the hub
     details = models.JSONField(default=dict)  # the values of the alarm's sentence
     raised_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())  # when a tick last found the cause
@@ -316,13 +316,13 @@ class Alarm(models.Model):
             ),
         ]
         indexes = [
-            # open alarms that wait for a notification
+            # this index is for open alarms that wait for a notification
             models.Index(
                 fields=["id"], condition=Q(notified_at__isnull=True, ended_at__isnull=True), name="alarms_not_notified"
             ),
-            # the time of the last notification
+            # this index is for the time of the last notification
             models.Index(fields=["notified_at"], name="alarms_by_notification"),
-            # removal of alarms that ended long ago
+            # this index is for the removal of alarms that ended long ago
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="alarms_ended"),
         ]
         triggers = [

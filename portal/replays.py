@@ -38,7 +38,7 @@ _OPEN = (RuleReplay.State.WAITING, RuleReplay.State.RUNNING)
 MOST_OF_A_PERSON = 5
 """The maximum number of waiting and running replays of one person."""
 _ASKING = 1_263_075_340  # the key of the lock for requests
-_KEPT = 500  # the results of the latest replays are kept
+_KEPT = 500  # the hub keeps the results of this many latest replays
 
 
 class NotAsked(Exception):
@@ -224,4 +224,4 @@ class _Progress:
             self._is_given_up = not running.update(done=self.done, whole=self.whole, told_at=Now())
             self._stopped_by = running.values_list("stopped_by", flat=True).first() or ""
         except (DatabaseError, InterfaceError):
-            connection.close()  # the next second tries again
+            connection.close()  # the next update, a second later, tries again

@@ -47,7 +47,7 @@ class Texts:
 
 
 def _events(table: str, key: str, of: str, of_key: str, live: str, states: str) -> tuple[str, ...]:
-    # One statement for each state, because the history has an index for each state.
+    # The hub runs one statement for each state, because the history has an index for each state.
     return tuple(
         f"""UPDATE {table} e SET body = ''::bytea FROM {of} t
             WHERE t.received_at >= %s AND t.received_at < %s AND t.state NOT IN ({live})
@@ -122,8 +122,8 @@ def _remove(kind: str, remove: Callable[[datetime], int]) -> int:
 
 
 def _erase_all(tables: tuple[Texts, ...], before: datetime) -> int:
-    # Rows of the last days are excluded, because their transfers may still be reserved. A run would not erase the texts
-    # of a reserved transfer, and later runs would not read the row again.
+    # The erasure excludes rows of the last days, because their transfers may still be reserved. A run would not erase
+    # the texts of a reserved transfer, and later runs would not read the row again.
     ended = datetime.now(UTC) - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S, days=1)
     return isolating_batches.each(*(partial(_erase, texts, min(before, ended)) for texts in tables))
 

@@ -62,7 +62,7 @@ def _note_user(request: HttpRequest) -> None:
 def _is_too_large(request: HttpRequest) -> bool:
     """Returns whether the body is too large.
 
-    The check of the size comes first, because to read the form's token means to read the whole body.
+    The check of the size comes first, because a check of the form's token would read the whole body.
 
     The administration APIs have their own check of the size.
     """

@@ -116,7 +116,7 @@ class Standing:
     request_digest: bytes
     response_digest: bytes | None
     octets: int = 0  # the size of the stored message that the hub sends for a repeated request
-    kept: bytes | None = None  # the facts and the verdict of the scheme's rules, while there is no answer
+    kept: bytes | None = None  # the facts and the verdict of the scheme's rules, until the answer comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Stored:
     payer: Side
     payee: Side
     expires_at: datetime | None
-    request: bytes | None  # only while the agreement waits for its answer
+    request: bytes | None  # set only while the agreement waits for its answer
     request_headers: Mapping[str, str]
     response: bytes | None
     response_headers: Mapping[str, str] | None

@@ -120,7 +120,7 @@ class Quote(JudgedAgreement):
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # for the erasure of old messages
+            # this index is for the erasure of old messages
             models.Index(fields=["created_at"], name="quote_by_arrival"),
             models.Index(fields=["transaction_id"], name="quote_by_transaction"),
             _sweep("quote"),
@@ -210,7 +210,7 @@ class TransactionRequest(Agreement):
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # for the erasure of old messages
+            # this index is for the erasure of old messages
             models.Index(fields=["created_at"], name="request_to_pay_by_arrival"),
             # these indexes are for the portal's search for a customer's requests to pay
             models.Index(alias_of_request("payer"), F("created_at").desc(), name="request_of_payers_alias"),
@@ -218,7 +218,7 @@ class TransactionRequest(Agreement):
             models.Index(requested_amount(), F("created_at").desc(), name="request_by_amount"),
             models.Index(fields=["payer", "created_at"], name="request_by_payer"),
             models.Index(fields=["payee", "created_at"], name="request_by_payee"),
-            # for the sweep of unanswered requests, payee by payee
+            # this index is for the sweep of unanswered requests, payee by payee
             models.Index(fields=["payee", "expires_at"], condition=Q(state="SENT"), name="request_sent_by_payee"),
         ]
         constraints = [
@@ -260,15 +260,15 @@ class Question(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            # for finding the question of an answer
+            # this constraint's index finds the question of an answer
             models.UniqueConstraint(
                 fields=["subject", "resource", "asked", "asker"], name="one_question_waits_for_an_answer"
             )
         ]
         indexes = [
-            # for the sweep of unanswered questions, requester by requester
+            # this index is for the sweep of unanswered questions, requester by requester
             models.Index(fields=["asker", "answer_by"], condition=Q(ended_at__isnull=True), name="question_waiting"),
-            # for the removal of old questions
+            # this index is for the removal of old questions
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="question_ended"),
         ]
 

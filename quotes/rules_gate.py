@@ -47,7 +47,7 @@ class QuoteGate:
     counters: Counters
     faults: Mapping[str, FspiopError]  # the errors of requests whose facts cannot be read
     now: datetime
-    kept: dict[str, bytes] = field(default_factory=dict)  # by the keys of the commands
+    kept: dict[str, bytes] = field(default_factory=dict)  # the facts and verdicts to store, by the keys of the commands
     judged: list[Judged] = field(default_factory=list)
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
@@ -146,7 +146,7 @@ def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate
         try:
             named += [(command.key, *each) for each in facts_of(command, now)]
         except FspiopError as fault:
-            faults[command.key] = FspiopError(fault.error, fault.detail)  # without the frames of the error
+            faults[command.key] = FspiopError(fault.error, fault.detail)  # a copy of the error without its traceback
     if rules is None:
         unjudged: dict[str, dict[str, tuple[Facts, Verdict | None]]] = {}
         for key, quote_id, each in named:

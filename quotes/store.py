@@ -80,7 +80,7 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: M
 
     `kept` contains the facts and verdicts of the scheme's rules, by the keys of the requests.
     """
-    # The rows are added in the order of ids, so that two transactions do not wait for each other.
+    # The statement adds the rows in the order of ids, so that two transactions do not wait for each other.
     ordered = sorted(requests, key=lambda each: each[0].agreement_id)
     columns: list[list[Any]] = [
         [command.agreement_id for command, _ in ordered],

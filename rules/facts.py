@@ -84,9 +84,9 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     payer_alias: PartyKey | None = None
     """The key of the payer's identifier with its sub-identifier. The value is None if there is no sub-identifier."""
     is_judged_again: bool = False
-    """Whether the rules of the quote judge this transfer too, though its quote passed through this hub.
+    """Whether the rules of the quote also judge this transfer, although its quote passed through this hub.
 
-    They do if the quote was judged by another version of the rules, or for another amount.
+    The value is True if another version of the rules judged the quote, or if the quote had another amount.
     """
 
 

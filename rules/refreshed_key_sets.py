@@ -78,7 +78,8 @@ class RefreshedKeySets:
         if is_own:
             return None  # this transaction can still roll back its own change, so the copy must not contain the change
         if self._sets is None or number < self._number:
-            # A table with too many keys is read again from time to time, because the table may have become shorter.
+            # The process reads a table with too many keys again from time to time, because the table may have become
+            # shorter.
             if number < self._number or now >= self._load_again_at:
                 self._sets, self._load_again_at = self._load(), now + _TOO_MANY_FOR_S
         elif number > self._number:

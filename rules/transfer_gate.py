@@ -60,7 +60,7 @@ class TransferToJudge(msgspec.Struct, frozen=True):
     judged_by: int | None = None  # the version of the rules that judged the quote
     transaction_id: str | None = None
     bulk: bool = False
-    fx: bool = False  # a conversion has no parties, so it is judged, but counts in no profile
+    fx: bool = False  # a conversion has no parties, so the rules judge the conversion, but no profile counts it
     # A transfer without a quote names these parties itself:
     payer: int | None = None
     payee: int | None = None
@@ -72,7 +72,7 @@ class TransferToJudge(msgspec.Struct, frozen=True):
 class RulesAtTransfers:
     """The active rules, compiled for this gate."""
 
-    version: int | None  # None: no rules are active, but a kill switch is on
+    version: int | None  # None if no rules are active, but a kill switch is on
     compiled: CompiledRules
     without_quote: CompiledRules
     """The rules of the quote and of the transfer, for transfers without a quote."""

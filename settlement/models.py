@@ -269,7 +269,7 @@ class SettlementAccount(models.Model):
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="accounts", db_index=False)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
     net = models.DecimalField(max_digits=38, decimal_places=0)
-    # The id of the entries that settle this account. The id ensures that each entry is posted only once.
+    # The id of the entries that settle this account. With this id, the hub posts each entry only once.
     transfer_id = models.CharField(max_length=36, unique=True)
     state = models.CharField(
         max_length=22,

@@ -57,7 +57,7 @@ def look() -> int:
             continue
         try:
             store(check.kind, _causes_of(check))
-        except Exception as error:  # the other checks must still run
+        except Exception as error:  # the other checks must run even if this check fails
             log.exception("alarm_check_failed", kind=check.kind)
             if not connection.in_atomic_block:
                 connection.close_if_unusable_or_obsolete()

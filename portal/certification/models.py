@@ -25,7 +25,7 @@ class Certification(models.Model):
     asked_by = models.CharField(max_length=320)
     asked_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
-    told_at = models.DateTimeField(null=True)  # when the process last reported that it works
+    told_at = models.DateTimeField(null=True)  # when the process last reported that it is alive
     ended_at = models.DateTimeField(null=True)
     report = models.TextField(blank=True)  # the JSON exactly as it is signed
     signature = models.TextField(blank=True)  # a compact JWS with the report as its payload; empty without a hub key

@@ -113,7 +113,7 @@ class Run:
         ]
 
     def refused_by_hub(self, alias: str) -> list[Told]:
-        """Returns those of the DFSP's requests about a customer of the certifier that the hub has refused."""
+        """Returns the DFSP's requests about this customer of the certifier that the hub has refused."""
         text = alias.encode()
         return [told for told in self.told_by_dfsp() if not told.is_taken and (alias in told.path or text in told.body)]
 

@@ -282,7 +282,7 @@ def _is_delivered(dfsp_id: int, method: str, path: str) -> bool:
 
 def error_deliveries(dfsp_id: int, ids: set[str]) -> tuple[int, list[tuple[str, str]]]:
     """Returns how many error callbacks the DFSP answered. Also returns the callbacks that the DFSP did not accept, with
-    its responses.
+    the DFSP's responses.
 
     If a DFSP does not know an id, it may answer with 4xx.
     """

@@ -50,7 +50,8 @@ TRANSFERS = Source(
         GROUP BY 1, 2, 3, 4, 5, 6, 7
     """,
 )
-# A payer can refuse terms that the payee has given. Then the state is REJECTED, but the quote was answered.
+# A payer can refuse terms that the payee has given. In this case, the state of the quote is REJECTED, although the
+# payee has answered.
 QUOTES = Source(
     name="quote",
     table="quotes_quote",
@@ -194,8 +195,8 @@ RECOMPUTE_LOOKUPS = f"""
     {_ROWS} {_add(RECOMPUTED)}
 """
 
-# A payer that refuses a quote's terms replaces the time of the payee's answer. So only the number of the durations of
-# quotes is compared. The use case is compared only while the texts of quotes are not erased.
+# A payer that refuses a quote's terms replaces the time of the payee's answer. So the statement compares only the
+# number of durations of quotes. The statement compares use cases only in periods whose quotes still have their texts.
 _COMPARED = f"""
     SELECT {_KEY}, ended, succeeded, value, reasons,
            CASE source WHEN 'quote' THEN to_jsonb(succeeded) ELSE durations END AS durations

@@ -125,7 +125,7 @@ def _sources(sought: Sought) -> "Iterator[Source[Any]]":
         wish = _wish(sought)
         for rows in wish.sources():
             yield Source(rows if sought.amount is None else rows.filter(amount=sought.amount), wish.condition())
-    # A currency is read from each stored message, so fewer rows are read.
+    # The search must read a currency from each stored message, so it reads fewer rows.
     most = _MOST_PARSED if sought.currency else None
     if Kind.QUOTE in sought.kinds:
         failed = _within(_quotes().filter(state__in=_FAILED), sought)
@@ -266,7 +266,7 @@ def _matching(agreed: Sequence[quote_queries.Agreed], sought: Sought) -> list[An
 
 
 def _requests_of(spellings: Collection[str], sought: Sought, *, before: Key | None) -> list[Any]:
-    """Returns the latest requests to pay of a party: more of them than a page has rows."""
+    """Returns the latest requests to pay of a party. The number of these requests exceeds the rows of a page."""
     if Kind.REQUEST not in sought.kinds:
         return []
     rows = _within(_requests().filter(_sides(sought)), sought)
@@ -275,7 +275,8 @@ def _requests_of(spellings: Collection[str], sought: Sought, *, before: Key | No
     if sought.amount is not None:
         rows = rows.filter(asked=sought.amount)
     aliased = rows.alias(payer_alias=alias_of_request("payer"), payee_alias=alias_of_request("payee"))
-    # One index scan for each spelling and side, because an index yields the latest rows only of one identifier.
+    # The query makes one index scan for each spelling and side, because an index yields the latest rows of only one
+    # identifier.
     first, *others = [
         aliased.filter(**{side: spelling}).order_by("-created_at").values_list("pk", flat=True)[:_MOST_REQUESTS]
         for side in ("payer_alias", "payee_alias")

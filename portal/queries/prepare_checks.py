@@ -59,7 +59,7 @@ BY_RULE: Mapping[Refusal, Check] = {
     Refusal.DESTINATION_IS_NOT_THE_PAYEE: Check(gettext_lazy("the message names the payee as its destination")),
     Refusal.EXPIRED_ON_ARRIVAL: _EXPIRATION,
     Refusal.EXPIRES_TOO_LATE: _EXPIRATION,
-    # The hub does not store whether this check was switched on at the time of the prepare.
+    # The hub does not store whether this check was active at the time of the prepare.
     Refusal.TERMS_ARE_NOT_THOSE_OF_THE_QUOTE: Check(
         gettext_lazy("the terms equal the terms of the quote"), _Told.OF_REFUSED_BY_IT
     ),

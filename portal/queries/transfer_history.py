@@ -146,7 +146,7 @@ def lookup_of(quote: Quote) -> Lookup | None:
     subject, span = _subject_of_lookup(quote), (quote.created_at - _LOOKUP_BEFORE, quote.created_at)
     if subject is None:
         return None
-    subjects = [kept_subject(subject), subject]  # earlier versions of the hub stored the plain subject
+    subjects = [kept_subject(subject), subject]  # earlier versions of the hub stored the subject without a hash
     messages = list(
         Delivery.objects.filter(subject__in=subjects, created_at__range=span)
         .select_related("destination")

@@ -93,7 +93,7 @@ def _is_told(dfsp_id: int) -> Q:
 
 
 def visible(dfsp_id: int | None) -> "QuerySet[Transfer]":
-    """Returns a query for all transfers. For a participant, returns only transfers of this participant that it may
+    """Returns a query for all transfers. For a participant, returns only the transfers that this participant may
     see."""
     if dfsp_id is None:
         return all_rows()
@@ -156,8 +156,8 @@ def _is_before(quoted_at: datetime, since: datetime | None) -> bool:
 
 
 # Some payer DFSPs give a transfer another id than its transaction. The condition of such a transfer is the condition of
-# its quote. The payer's next transfers are read by the index of a payer's transfers, because no index has the
-# conditions.
+# its quote. The statement reads the payer's next transfers by the index of a payer's transfers, because no index has
+# the conditions.
 _BY_CONDITION = """SELECT q.quote_id, t.transfer_id
     FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[]) AS q (quote_id, payer_id, condition, at)
     CROSS JOIN LATERAL (

@@ -164,7 +164,7 @@ def _shown(request: HttpRequest) -> _Shown:
     named = Participant.objects.filter(is_hub=False).order_by("name")
     if (
         visitor.dfsp_id is not None
-    ):  # a participant's users see only the names of DFSPs that it has exchanged payments with
+    ):  # a participant's users see only the names of DFSPs with which their participant has exchanged payments
         named = named.filter(pk__in=history.counterparties(visitor.dfsp_id) | {visitor.dfsp_id})
     names = dict(named.values_list("pk", "name"))
     search = HistorySearch(request.GET, visitor=visitor, names=names)
@@ -287,8 +287,8 @@ _DURATIONS = [f"{leg}{name}Seconds" for leg in history.LEGS for name in ("P50", 
 
 
 def _cells(figures: Figures) -> Iterator[list[Any]]:
-    """Yields the cells for a row of figures. Each currency has a row of its own. The durations are those of all
-    currencies together."""
+    """Yields the cells for a row of figures. Each currency has a row of its own. The durations cover all currencies
+    together."""
     spans = [None if each is None else round(each, 4) for _leg, *both in figures.durations for each in both]
     for currency, value in sorted(figures.values.items()) or [("", 0)]:
         yield [

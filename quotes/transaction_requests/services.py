@@ -60,7 +60,7 @@ def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
             raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
         if is_late and found.state == State.SENT:
             raise expired  # the hub does not send the request to the payer's DFSP again
-        if not found.request:  # the stored message has been erased; this message has the same content
+        if not found.request:  # the hub has erased the stored message, but this message has the same content
             found.request, found.request_headers = message.body, message.headers
         if found.state in ENDS:
             send([ending(found)])
@@ -158,7 +158,7 @@ def _fail(ids: list[str]) -> int:
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
             .select_related("payee")
             .annotate(content_type=KT("request_headers__content-type"))
-            .only("expires_at", "payee__name")  # without the messages, which may have megabytes each
+            .only("expires_at", "payee__name")  # not the messages, which can be large
         )
         ended = TransactionRequest.objects.filter(pk__in=[found.pk for found in late])
         ended.update(state=State.FAILED, answered_at=datetime.now(UTC))

@@ -32,7 +32,7 @@ class Alert(models.Model):
     state = models.CharField(max_length=6, choices=State, default=State.OPEN)
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
-    count = models.PositiveIntegerField()  # the number of all reports; only the first reports are kept
+    count = models.PositiveIntegerField()  # the number of all reports; the hub keeps only the first reports
     kept = models.PositiveSmallIntegerField(default=0)
     assigned_to = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
     outcome = models.CharField(max_length=8, choices=Outcome, blank=True)
@@ -102,7 +102,7 @@ class SightingRow(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # for the periodic task: the keys with new reports, and the new reports of given keys
+            # with this index, the periodic task finds the keys with new reports, and the new reports of a key
             models.Index(fields=["key", "id"], condition=Q(alert__isnull=True), name="sightings_without_alert"),
         ]
 

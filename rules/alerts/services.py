@@ -103,7 +103,7 @@ _WAITING = f"""
     SELECT DISTINCT key FROM rules_alerts_sightingrow r WHERE r.alert_id IS NULL AND {not_skipped(BATCH, "r.key")}
     ORDER BY key LIMIT %s
 """  # noqa: S608 (our own words)
-_MOST_OF_A_PARTY = 2_000  # one limit for each party, so that no party's reports delay the reports of other parties
+_MOST_OF_A_PARTY = 2_000  # each party has its own limit, so that no party's reports delay the reports of other parties
 _TAKEN = """
     SELECT r.id, r.key, r.dfsp, r.caused_by FROM unnest(%s::bigint[]) AS k (key) CROSS JOIN LATERAL (
         SELECT id, key, dfsp, caused_by FROM rules_alerts_sightingrow WHERE alert_id IS NULL AND key = k.key

@@ -45,9 +45,9 @@ _AT_MOST: Mapping[str, tuple[str, ...]] = {
     "alias.received_count": ("payee.received_count",),
     "alias.received_value": ("payee.received_value",),
 }
-"""For each counter, others that are never less in the same window or a longer one.
+"""For each counter, the counters that are never less in the same window or in a longer window.
 
-Counters of DFSPs are none of them, because they count only while a rule reads them."""
+Counters of DFSPs are not in this table, because such counters count only while a rule reads them."""
 _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
 
 

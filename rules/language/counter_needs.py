@@ -46,11 +46,13 @@ MEASURES: Mapping[str, str] = {
     "within_original": "True if all refunds, including this one, are at most the original's amount, in its currency",
     "since_original": "seconds since the original was committed",
 }
-"""Every measure. Counts, values and distinct parties include the payment that is judged wherever it will be counted.
+"""Every measure. Counts, values and distinct parties include the judged payment, if the subject's profile will count
+the payment in the same direction.
 
 `payer.sent_*`, `payee.received_*`, `alias.received_*`, `pair.sent_*`, `payer_dfsp.sent_*` and `payee_dfsp.received_*`
-include the payment. `payer.received_*` and `payee.sent_*` do not. A counter counts in the payment's own currency
-(amounts of two currencies are never added). Refunds are not counted in these; a refund does not lower them either.
+include the payment. `payer.received_*` and `payee.sent_*` do not. A counter counts only payments in the judged
+payment's own currency, so the hub never adds amounts of two currencies. These counters do not count refunds, and a
+refund does not lower these counters.
 """
 
 WINDOWED = frozenset(
@@ -93,8 +95,8 @@ class Need(msgspec.Struct, frozen=True, order=True):
     exact: bool = False
     """Whether the counter must be exact under a lock, because a live rule at the transfer refuses by this counter."""
     events: int = 0
-    """For an exact counter, the number of latest events in its direction and currency that the profile must keep one by
-    one.
+    """For an exact counter, the number of latest events in one direction and currency that the profile must keep
+    separately.
     """
 
 

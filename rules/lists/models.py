@@ -110,13 +110,13 @@ class Entry(models.Model):
             ),
         ]
         indexes = [
-            # for the lists of given parties, and for all listed parties in pages
+            # this index is for the lists of given parties, and for all listed parties in pages
             models.Index(
                 fields=["key", "id"],
                 condition=Q(key__isnull=False, removed_by__isnull=True),
                 name="listed_parties",
             ),
-            # all listed names in pages
+            # this index is for all listed names in pages
             models.Index(fields=["id"], condition=Q(key__isnull=True, removed_by__isnull=True), name="listed_names"),
         ]
         triggers = [
@@ -271,7 +271,7 @@ class KillSwitch(models.Model):
             ),
         ]
         indexes = [
-            # for the kill switches that are on, in pages and for given keys
+            # this index is for the kill switches that are on, in pages and for given keys
             models.Index(fields=["key", "id"], condition=Q(off_at__isnull=True), name="kill_switches_on"),
             models.Index(fields=["change"], name="kill_switches_by_change"),
         ]

@@ -81,8 +81,8 @@ class NameIndex:
             limit=None,
         )
         scores = {place: score for _text, score, place in spelt}
-        # The words of the two names are compared too, because one name may have additional words, such as a second
-        # family name. The order of the words may also differ, because the two names can spell a first letter
+        # The search also compares the words of the two names, because one name may have additional words, such as a
+        # second family name. The order of the words may also differ, because the two names can spell a first letter
         # differently.
         for place in scores.keys() | {place for place, count in shared.items() if count >= 2}:
             found = _of_words(words, self._names[place].folded.split())

@@ -132,7 +132,7 @@ class _Reader:
 
     def _take_fields(self, number: int, fields: list[str]) -> None:
         if self._columns is None:
-            self._columns = []  # a fault of the first line must not cause a fault in every line
+            self._columns = []  # a fault in the first line must not cause a fault in every other line
             self._columns = _columns_of(fields)
             return
         if not self._columns:

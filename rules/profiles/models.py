@@ -42,7 +42,7 @@ class CountedTransfer(models.Model):
     transfer_id = models.CharField(max_length=36, primary_key=True)
     payer_key = models.BigIntegerField(null=True)
     payee_key = models.BigIntegerField(null=True)
-    alias_key = models.BigIntegerField(null=True)  # only if the payee's identifier has a sub-id
+    alias_key = models.BigIntegerField(null=True)  # set only if the payee's identifier has a sub-id
     payer_dfsp_key = models.BigIntegerField(null=True)  # set only if a rule needed it, like the next two keys
     payee_dfsp_key = models.BigIntegerField(null=True)
     pair_key = models.BigIntegerField(null=True)

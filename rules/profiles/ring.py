@@ -90,8 +90,8 @@ class Profile:
     def __init__(self) -> None:
         self.events: list[Event] = []  # in order
         self.buckets: dict[BucketKey, Bucket] = {}
-        # How many events of each class are kept one by one. The value is None until the profile has more events than it
-        # keeps.
+        # The number of events of each class that the profile keeps separately. The value is None until the profile has
+        # more events than it keeps.
         self.kept_of: dict[tuple[int, bool, str], int] | None = None
         self.hours_from = 0  # earlier events are in buckets of days
         self.days_from = 0  # earlier events are in buckets of months
@@ -99,8 +99,8 @@ class Profile:
         self.sent = 0  # the sum of all sent amounts in all currencies; only for the comparison with transfers
         self.received = 0
         # The serving participant of the subject at the latest received payment, and the time of the change if the
-        # serving participant has changed. The removal of a payment does not change these values, so they are never
-        # compared with the transfers.
+        # serving participant has changed. The removal of a payment does not change these values, so the hub never
+        # compares these values with the transfers.
         self.served_by = 0
         self.moved_at = 0
         self.is_changed = False

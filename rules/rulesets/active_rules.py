@@ -58,7 +58,7 @@ class CannotBeRead(Exception):
 class Version:
     """A version of the rules, compiled for each gate. Its rules never change."""
 
-    number: int | None  # None: no rules, only kill switches
+    number: int | None  # None if no rules are active, but a kill switch is on
     rule_set: RuleSet
     by_gate: Mapping[Gate, CompiledRules] = field(repr=False)
     without_quote: CompiledRules = field(repr=False)
@@ -211,8 +211,7 @@ def _of(number: int | None, rule_set: RuleSet) -> Version:
 
 
 def for_judging_again(rule_set: RuleSet) -> RuleSet:
-    """Returns the rules without those rules of the quote that read the expiration, because a transfer has its own
-    expiration."""
+    """Leaves out the quote's rules that read the expiration, because a transfer has its own expiration."""
     rules = rule_set.rules
     found = [
         each

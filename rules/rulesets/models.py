@@ -111,7 +111,7 @@ class Decision(models.Model):
 
     gate = models.CharField(max_length=8)  # "release" for the release of a held transfer
     subject = models.CharField(max_length=64)  # the id of the quote or transfer
-    # NULL: a kill switch refused the payment while no version was active.
+    # NULL if a kill switch refused the payment while no version was active.
     version = models.ForeignKey(RuleSetVersion, on_delete=models.PROTECT, related_name="+", db_index=False, null=True)
     outcome = models.CharField(max_length=6, choices=Outcome)
     code = models.CharField(max_length=4, null=True)

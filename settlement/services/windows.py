@@ -45,7 +45,7 @@ def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Cl
 @transaction.atomic(durable=True)
 def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
     with connection.cursor() as cursor:
-        # While this exclusive lock is held, no commit is in progress. Later commits read the next window
+        # While this transaction holds the exclusive lock, no commit is in progress. Later commits read the next window
         # (ledger.locks).
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
@@ -108,7 +108,7 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
 
 
 def total_up_what_is_left() -> int:
-    """Computes the missing totals of closed windows. Returns for how many windows it has computed totals."""
+    """Computes the missing totals of closed windows. Returns the number of windows whose totals it has computed."""
     return isolating_batches.in_groups(_BATCH, find=_find_left, work=_total_up_some, most=1)
 
 
