@@ -1,4 +1,4 @@
-"""Charts as SVG shapes, which a template draws (`portal/chart.html`).
+"""Computes the SVG shapes of charts. A template draws the shapes (`portal/chart.html`).
 
 The shapes fill a box of WIDTH by HEIGHT. The page stretches this box to its own width. A chart therefore contains no
 text. The page writes the labels beside the chart.

@@ -124,7 +124,7 @@ def _or_none(read: Any, text: str) -> Any:
 
 
 class MomentField(forms.DateTimeField):
-    """Reads a time in the visitor's time zone. With `is_end`, returns the end of the minute."""
+    """Reads a time in the visitor's time zone. If `is_end` is true, returns the end of the minute."""
 
     def __init__(self, *, is_end: bool = False, **kwargs: Any) -> None:
         self.is_end = is_end

@@ -2,8 +2,8 @@
 runs the replay.
 
 One replay runs at a time in the whole hub. A replay changes no payment. Payments and VACUUM continue during a replay,
-because the replay holds no snapshot of the database. The worker does not run the replay in its own process, because a
-replay takes long and switches off garbage collection, and because the worker must also send messages.
+because the replay holds no snapshot of the database. A replay takes long and switches off garbage collection, and the
+worker must also send messages. So the replay does not run in the worker's own process.
 """
 
 import subprocess

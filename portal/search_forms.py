@@ -30,7 +30,7 @@ _WITHOUT_DECIMALS = "XAF"  # the format for an amount without a currency: only t
 class DayField(forms.DateField):
     """Reads a day in the visitor's time zone, and returns the time at which the day begins.
 
-    With `is_end`, returns the time at which the day ends.
+    If `is_end` is true, returns the time at which the day ends.
     """
 
     def __init__(self, *, is_end: bool = False, **kwargs: Any) -> None:

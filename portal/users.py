@@ -78,7 +78,7 @@ def create(
     actor: str,
     is_confirmed: bool = False,
 ) -> User:
-    """Creates a user, who then sets a password with an invitation.
+    """Creates a user. The user then sets a password with an invitation.
 
     `is_confirmed` is for users that are created in the shell.
     """

@@ -180,8 +180,7 @@ class FxQuote(JudgedAgreement):
         ordering = ["created_at"]
         indexes = [
             models.Index(fields=["conversion_id"], name="fx_quote_by_conversion"),
-            # these indexes are for a payment's conversion terms, and for the portal's lists, which begin with the
-            # latest
+            # these indexes are for a payment's conversion terms, and for the portal's lists, with the latest row first
             models.Index(fields=["determining_transfer_id"], name="fx_quote_by_determining"),
             models.Index(fields=["created_at"], name="fx_quote_by_arrival"),
             _sweep("fx_quote"),

@@ -101,7 +101,7 @@ def from_bytes(stored: bytes) -> Facts:
 
 
 def digest(facts: Facts) -> bytes:
-    """Returns the SHA-256 of the facts, which a decision stores."""
+    """Returns the SHA-256 of the facts. A decision stores this digest."""
     return hashlib.sha256(to_bytes(facts)).digest()
 
 

@@ -1,4 +1,4 @@
-"""The facts and the verdict about a quote, which the hub stores with the quote until the transfer arrives. Pure."""
+"""The facts and the verdict that the hub stores with a quote until the transfer arrives. Pure."""
 
 from datetime import datetime, timedelta
 

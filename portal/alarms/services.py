@@ -116,7 +116,7 @@ def forget_old() -> int:
 
 @transaction.atomic
 def acknowledge(alarm_id: int, *, actor: str) -> Alarm:
-    """Records that a person has seen the alarm and works on it."""
+    """Records that a person has seen the alarm and is working on the alarm."""
     alarm = _lock_open(alarm_id)
     if alarm.acknowledged_at is not None:
         raise NotChanged(_("%(name)s has already acknowledged this alarm.") % {"name": alarm.acknowledged_by})

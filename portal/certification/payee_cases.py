@@ -211,8 +211,8 @@ async def _state_in(scene: Scene, path: str, *, count: int) -> str:
 def _hold_back(dfsp_id: int, certifier: str, transfer_id: str) -> int:
     """Adds a message to the outbox before the messages of a transfer, and marks it as being sent.
 
-    If the process that certifies dies, the mark ends by itself, and the hub delivers the message. The message is a
-    lookup that has no effect.
+    If this process dies, the mark expires, and the hub delivers the message. The message is a lookup that has no
+    effect.
     """
     path = paths.path_of("parties", "MSISDN", PAYER)
     with transaction.atomic(), connection.cursor() as cursor:

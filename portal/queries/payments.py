@@ -107,8 +107,8 @@ def latest(sought: Sought, *, before: Key | None, size: int) -> "Found[Any]":
 
 
 def with_id(any_id: str, *, own: int | None) -> list[Any]:
-    """Returns the transfers, the quotes without a transfer and the requests to pay with this id. Capital and small
-    letters are equal."""
+    """Returns the transfers, the quotes without a transfer and the requests to pay with this id. The search does not
+    distinguish capital and small letters."""
     ids = spellings_of_id(any_id)
     found: list[Any] = list(transfers.with_id(any_id, Wish(own=own), before=None, size=_MOST_ITEMS).rows)
     if not found:

@@ -119,8 +119,8 @@ def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
 
 
 def with_id(any_id: str, wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
-    """Returns the matching transfers for the id of a transfer, a bulk, a conversion or a quote. Capital and small
-    letters are equal."""
+    """Returns the matching transfers for the id of a transfer, a bulk, a conversion or a quote. The search does not
+    distinguish capital and small letters."""
     ids = spellings_of_id(any_id)
     named = ids | set(FxTransfer.objects.filter(pk__in=ids).values_list("determining_transfer_id", flat=True))
     named |= quotes.transfers_converted_by(ids)

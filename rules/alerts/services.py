@@ -49,7 +49,7 @@ class Sighting:
     currency: str = ""
     details: Mapping[str, Any] | None = None
     caused_by: str = ""
-    """The DFSP whose message caused the report. By default, this is the payer DFSP."""
+    """The DFSP whose message caused the report. The default is the payer DFSP."""
 
     @property
     def key(self) -> int:

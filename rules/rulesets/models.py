@@ -79,7 +79,7 @@ class Variance(models.Model):
     If there are several rows for a rule and a DFSP, the latest row applies.
     """
 
-    rule = models.CharField(max_length=64)  # the rule's id, which the rule has in every version
+    rule = models.CharField(max_length=64)  # the rule's id, which is the same in every version
     dfsp = models.CharField(max_length=32)
     until = models.DateTimeField()
     reason = models.CharField(max_length=512)

@@ -1,4 +1,5 @@
-"""manage.py create_administrator: creates a hub's first users, who then request the other accounts in the portal."""
+"""manage.py create_administrator: creates a hub's first users. These users then request the other accounts in the
+portal."""
 
 from typing import Any
 
@@ -30,7 +31,7 @@ class Command(BaseCommand):
     def _needs_two(self, username: str, email: str, roles: frozenset[Role]) -> None:
         """Raises the error Waits if a second person must approve the new user.
 
-        The first two administrators need no approval, because there is nobody who could approve them.
+        The first two administrators need no approval, because nobody could approve these accounts.
         """
         if settings.TWO_PEOPLE == program_requests.EVERYWHERE and users.administrators() < _FEWEST:
             if roles != {Role.ADMINISTRATOR}:
