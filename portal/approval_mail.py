@@ -1,5 +1,5 @@
-"""Writes to the people who may approve new requests. One e-mail has all new requests, and there is at most one e-mail
-each minute.
+"""Sends e-mails to the people who may approve new requests. One e-mail lists all new requests, and the hub sends at
+most one e-mail each minute.
 
 A program can make many requests at once, so there is no separate e-mail for each request.
 """
@@ -27,7 +27,7 @@ EVERY_S = 60
 _MOST_AT_ONCE = 200
 _MOST_SHOWN = 20
 
-# Because of the lock, only one of several simultaneous ticks writes.
+# Because of the lock, only one of several simultaneous ticks sends the e-mail.
 _NEW = """
     SELECT id FROM audit_approval WHERE state = 'PENDING' AND expires_at > clock_timestamp() AND mailed_at IS NULL
       AND NOT EXISTS (SELECT FROM audit_approval WHERE state = 'PENDING' AND expires_at > clock_timestamp()
@@ -38,7 +38,7 @@ _NEW = """
 
 @transaction.atomic
 def write_to_checkers() -> int:
-    """Writes to all people who may approve a new request. Returns the number of new requests."""
+    """Sends an e-mail to all people who may approve a new request. Returns the number of new requests."""
     new = [approval_id for (approval_id,) in execute(_NEW, [EVERY_S, _MOST_AT_ONCE])]
     if not new:
         return 0

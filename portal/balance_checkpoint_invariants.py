@@ -1,4 +1,4 @@
-# ruff: noqa: S608 (the only thing put in is a constant)
+# ruff: noqa: S608 (only a constant is formatted into the SQL)
 """Invariants of the data that the portal derives from the ledger."""
 
 from hub.invariant_type import Invariant

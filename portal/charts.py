@@ -1,4 +1,4 @@
-"""Charts as SVG shapes, which a template draws (`portal/chart.html`).
+"""Computes the SVG shapes of charts. A template draws the shapes (`portal/chart.html`).
 
 The shapes fill a box of WIDTH by HEIGHT. The page stretches this box to its own width. A chart therefore contains no
 text. The page writes the labels beside the chart.
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 1000, 200
-_GAP = 0.2  # of a bar's place
+_GAP = 0.2  # the part of each bar's width that stays empty
 
 
 @dataclass(frozen=True, slots=True)

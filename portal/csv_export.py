@@ -36,7 +36,7 @@ def safe(value: Any) -> str:
 
 def limited(batches: Iterable[Sequence[Sequence[Any]]]) -> Iterator[Sequence[Sequence[Any]]]:
     """Yields at most MOST_ROWS rows. If there are more rows, the last line of the file states that rows are missing."""
-    # The text is in the language of the request. The rows are read later, outside the request.
+    # The text is in the language of the request. The hub reads the rows later, outside the request.
     return _limited(batches, MOST_ROWS, cut_text(MOST_ROWS))
 
 

@@ -34,7 +34,7 @@ class AmountField(forms.CharField):
         if not isinstance(value, int):
             return value
         text = money.format_amount(value)
-        # Three decimals could also be thousands.
+        # Three digits after the only separator could also be thousands.
         return f"{text}0" if len(text.partition(".")[2]) == 3 else text
 
     def clean(self, value: Any) -> int | None:  # type: ignore[override]

@@ -232,7 +232,7 @@ class OracleTerms(AskForm):
     endpoint = forms.CharField(
         label=gettext_lazy("Address"),
         max_length=512,
-        help_text=gettext_lazy("The base address. The hub appends /participants/... to it."),
+        help_text=gettext_lazy("The base address. The hub appends /participants/... to this address."),
     )
     is_default = forms.BooleanField(label=gettext_lazy("Default oracle if a request names no currency"), required=False)
 

@@ -36,8 +36,8 @@ class Check:
     """One check: its name, its result, and the reason. If the scheme does not require a check, the check stops no
     participant.
 
-    `url` is the page on which people can do what is missing: its name and its arguments. `page` is the page that shows
-    why the check has passed.
+    `url` has the URL name and the arguments of the page on which people can complete a missing step. `page` is the page
+    that shows why the check has passed.
     """
 
     name: str
@@ -144,7 +144,7 @@ def _credential(participant: Participant, name: str, title: Promise, *, has: boo
     elif is_needed:
         text = _("Register a valid one.")
     else:
-        text = _("This hub's settings do not require it.")
+        text = _("This hub's settings do not require this check.")
     return Check(name, title, has, text, ("participant", [participant.name]), is_required=is_needed)
 
 
@@ -155,7 +155,7 @@ def _certification(participant: Participant) -> Iterable[Check]:
         "certification",
         gettext_lazy("Certification"),
         is_passed,
-        text if is_passed or settings.CERTIFICATION_REQUIRED else _("This hub's settings do not require it."),
+        text if is_passed or settings.CERTIFICATION_REQUIRED else _("This hub's settings do not require this check."),
         ("certify", [participant.name]),
         is_required=settings.CERTIFICATION_REQUIRED,
         page=("certification", [latest.pk]) if latest is not None else None,

@@ -145,7 +145,7 @@ def show_half(user: User, *, holder: User) -> Shown:
     if invitation is None or half is None:
         raise NotShown(
             _(
-                "There is nothing to show. Your half was already shown, has expired, or belongs to "
+                "There is nothing to show. Your half of the invitation was already shown, has expired, or belongs to "
                 "another administrator."
             )
         )
@@ -184,7 +184,7 @@ def set_password(invitation: Invitation, *, code: str, password: str) -> User:
         is_last = _count_wrong_code(locked)
     # The error is raised outside the transaction, so that the error does not roll back the count of wrong codes.
     raise NotOpened(
-        _too_old() if is_last else _("The code is wrong. The person who approved your account has the right one.")
+        _too_old() if is_last else _("The code is wrong. The person who approved your account has the right code.")
     )
 
 

@@ -1,4 +1,5 @@
-"""Recognises browsers in which a user has signed in before. So a stranger's wrong passwords do not lock the user out.
+"""Recognises the browsers in which a user has signed in before, so that a stranger's wrong passwords do not lock the
+user out.
 
 A browser keeps a signed cookie for each user who signed in with this browser. The cookie gives no access. The cookie
 has only one effect: the hub counts this browser's attempts separately.

@@ -178,7 +178,7 @@ class LedgerCheck(models.Model):
 
     at = models.DateTimeField(db_default=Now())
     seconds = models.FloatField()
-    breaks = models.JSONField()  # the names of the invariants that were not true
+    breaks = models.JSONField()  # the names of the broken invariants
 
     class Meta:
         ordering = ["-id"]
@@ -200,16 +200,17 @@ class RuleReplay(models.Model):
     since = models.DateTimeField(null=True)
     until = models.DateTimeField(null=True)
     state = models.CharField(max_length=7, choices=State, default=State.WAITING)
-    done = models.BigIntegerField(default=0)  # rows that were read
+    done = models.BigIntegerField(default=0)  # the number of rows that the replay has read
     whole = models.BigIntegerField(default=0)
     report = models.JSONField(null=True)  # `ledger.rule_history.replay_command.figures`
     fault = models.CharField(max_length=512, blank=True)
     asked_by = models.CharField(max_length=320)
     asked_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
-    told_at = models.DateTimeField(null=True)  # when the worker last told how far it is
+    told_at = models.DateTimeField(null=True)  # when the process last reported its progress
     ended_at = models.DateTimeField(null=True)
-    stopped_by = models.CharField(max_length=320, blank=True, default="", db_default="")  # a running replay reads it
+    # A running replay checks this value.
+    stopped_by = models.CharField(max_length=320, blank=True, default="", db_default="")
 
     class Meta:
         ordering = ["-id"]
@@ -244,13 +245,14 @@ class SavedView(models.Model):
 class LedgerBlock(models.Model):
     """A block of entry ids (`balance_checkpoints.SIZE`) in which no new entry can appear."""
 
-    number = models.BigIntegerField(primary_key=True)  # an entry's id, divided by the size, rounded down
+    # The block of an entry: the entry's id, divided by the size, rounded down.
+    number = models.BigIntegerField(primary_key=True)
     through_at = models.DateTimeField()  # the time of the latest entry in this block and all blocks before it
 
     class Meta:
         ordering = ["number"]
         indexes = [
-            # finds the block in which a day begins
+            # this index finds the block in which a day begins
             models.Index(fields=["through_at"], name="block_by_moment")
         ]
 
@@ -283,13 +285,13 @@ class AccountMark(models.Model):
 
 
 class Alarm(models.Model):
-    """Something that the people who run the hub must look at. A tick raises alarms and ends them: `portal.alarms`.
+    """A problem that the people who run the hub must examine. A tick raises alarms and ends alarms: `portal.alarms`.
 
     A subject has at most one open alarm of a kind.
     """
 
     kind = models.CharField(max_length=32)
-    subject = models.CharField(max_length=128, blank=True)  # such as a participant and a currency; empty: the hub
+    subject = models.CharField(max_length=128, blank=True)  # for example a participant; empty for the hub
     details = models.JSONField(default=dict)  # the values of the alarm's sentence
     raised_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())  # when a tick last found the cause
@@ -314,13 +316,13 @@ class Alarm(models.Model):
             ),
         ]
         indexes = [
-            # open alarms that wait for a notification
+            # this index is for open alarms that wait for a notification
             models.Index(
                 fields=["id"], condition=Q(notified_at__isnull=True, ended_at__isnull=True), name="alarms_not_notified"
             ),
-            # the time of the last notification
+            # this index is for the time of the last notification
             models.Index(fields=["notified_at"], name="alarms_by_notification"),
-            # removal of alarms that ended long ago
+            # this index is for the removal of alarms that ended long ago
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="alarms_ended"),
         ]
         triggers = [
@@ -377,7 +379,8 @@ class HistoryRow(models.Model):
 
     source = models.CharField(max_length=8, choices=Source)
     grain = models.CharField(max_length=5, choices=Grain)
-    scope = models.PositiveSmallIntegerField()  # the sum of 1 if the row is of one payer, 2: payee, 4: use case
+    # A sum: 1 if the row is of one payer, 2 if of one payee, 4 if of one use case.
+    scope = models.PositiveSmallIntegerField()
     at = models.DateTimeField()  # the beginning of the period
     payer_id = models.BigIntegerField()
     payee_id = models.BigIntegerField()
@@ -411,7 +414,7 @@ class HistoryMark(models.Model):
     row."""
 
     source = models.CharField(max_length=8, primary_key=True, choices=HistoryRow.Source)
-    # Every row of the source that arrived at or before this time is counted, or is in HistoryOpen.
+    # The history has counted every row of the source up to this time of arrival, or the row is in HistoryOpen.
     up_to = models.DateTimeField()
     open_position = models.CharField(max_length=36, blank=True, default="", db_default="")
     time_zone = models.CharField(max_length=64)  # the time zone in which days, weeks and months begin

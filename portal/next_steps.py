@@ -1,4 +1,4 @@
-"""The next things that people do after a request was approved, as links for the page of the request."""
+"""The steps that people take after the approval of a request, as links for the page of the request."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

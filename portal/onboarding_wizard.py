@@ -98,7 +98,8 @@ class Connection(StepForm):
         max_length=512,
         required=False,
         help_text=gettext_lazy(
-            "The base address of the participant's FSPIOP API. The hub appends the path of each callback to it."
+            "The base address of the participant's FSPIOP API. The hub appends the path of each callback to this"
+            " address."
         ),
     )
     networks = NetworksField()

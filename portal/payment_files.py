@@ -2,7 +2,7 @@
 
 The JSON file is a JSON Web Signature in the flattened form of RFC 7515. The JSON file also has the same data in
 readable form. The PDF contains this JSON file as an attachment. After the end of the PDF, the file has one line with a
-signature of all bytes before this line. `manage.py check_payment_file` checks both.
+signature of all bytes before this line. `manage.py check_payment_file` checks the signatures of both files.
 """
 
 import hashlib

@@ -1,5 +1,5 @@
-"""The search for payments. One box takes everything that people know about a payment, and fields take the same values
-one by one."""
+"""The search for payments. In one box, people enter all values that they know about a payment. Separate fields accept
+the same values."""
 
 import re
 from collections.abc import Iterator
@@ -25,14 +25,15 @@ _ID = re.compile(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z|[0-7][0-9A-HJ
 _TIME = re.compile(r"([01]?[0-9]|2[0-3])[:h]([0-5][0-9])(?:-([01]?[0-9]|2[0-3])[:h]([0-5][0-9]))?\Z")
 _DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})\Z")
 _LOCAL_DAY = re.compile(r"([0-9]{1,2})[/.]([0-9]{1,2})[/.]([0-9]{4})\Z")
-_AROUND = timedelta(minutes=15)  # a time without an end means a quarter of an hour before and after
+# The search for a time without an end covers a quarter of an hour before and after this time.
+_AROUND = timedelta(minutes=15)
 _MOST_WORDS = 16
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
 @dataclass(slots=True)
 class Words:
-    """The meaning of the words in the box."""
+    """The values that were read from the words in the box."""
 
     ids: list[str] = field(default_factory=list)
     identifier: str = ""
@@ -46,8 +47,8 @@ class Words:
 def read_words(text: str, dfsps: dict[str, str], currencies: frozenset[str]) -> Words:
     """Reads the text of the box. `dfsps` has the participants' names by their spelling in small letters.
 
-    A telephone number and an amount may contain spaces. So the longest group of words that has a meaning counts. Raises
-    ValidationError with the first word that has no meaning.
+    A telephone number and an amount may contain spaces. So the function reads the longest group of words that has a
+    meaning. Raises ValidationError with the first word that has no meaning.
     """
     words, found, place = text.split(), Words(), 0
     if len(words) > _MOST_WORDS:
@@ -123,7 +124,7 @@ def _or_none(read: Any, text: str) -> Any:
 
 
 class MomentField(forms.DateTimeField):
-    """Reads a time in the visitor's time zone. With `is_end`, returns the end of the minute."""
+    """Reads a time in the visitor's time zone. If `is_end` is true, returns the end of the minute."""
 
     def __init__(self, *, is_end: bool = False, **kwargs: Any) -> None:
         self.is_end = is_end
@@ -191,8 +192,8 @@ class PaymentSearch(Search):
         return said
 
     def times(self, said: dict[str, Any]) -> tuple[datetime | None, datetime | None]:
-        """Returns the begin and the end of the period to search. If a field and the box name different values, the
-        field counts."""
+        """Returns the beginning and the end of the period to search. A value in a field overrides a value in the
+        box."""
         since, until = said.get("since"), said.get("until")
         words = said.get("q")
         if words is None or not (words.day or words.hours):

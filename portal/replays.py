@@ -2,8 +2,8 @@
 runs the replay.
 
 One replay runs at a time in the whole hub. A replay changes no payment. Payments and VACUUM continue during a replay,
-because the replay holds no snapshot of the database. The worker does not run the replay in its own process, because a
-replay takes long and switches off garbage collection. The same worker also sends messages.
+because the replay holds no snapshot of the database. A replay takes long and switches off garbage collection, and the
+worker must also send messages. So the replay does not run in the worker's own process.
 """
 
 import subprocess
@@ -31,14 +31,14 @@ log = structlog.get_logger("replays")
 
 MOST_S = 3600.0
 """The time limit of a replay."""
-_TIME_TO_END_S = 30.0  # after this time beyond the limit, the worker kills the process
+_TIME_TO_END_S = 30.0  # the worker kills the process if it still runs this long after the limit
 _TELLS_EVERY_S = 1.0
 _STALE = timedelta(minutes=2)
 _OPEN = (RuleReplay.State.WAITING, RuleReplay.State.RUNNING)
 MOST_OF_A_PERSON = 5
-"""The most replays of one person that wait or run."""
+"""The maximum number of waiting and running replays of one person."""
 _ASKING = 1_263_075_340  # the key of the lock for requests
-_KEPT = 500  # the results of the latest replays are kept
+_KEPT = 500  # the hub keeps the results of this many latest replays
 
 
 class NotAsked(Exception):
@@ -51,9 +51,9 @@ def ask(
 ) -> RuleReplay:
     """Requests a replay. If an equal replay waits or runs already, returns that replay.
 
-    Raises NotAsked if too many replays of this person wait already, because each of them can take an hour.
+    Raises NotAsked if too many replays of this person wait or run already, because each replay can take an hour.
     """
-    # With the lock, a request that arrives twice at once is one replay.
+    # Because of the lock, a request that arrives twice at the same time creates only one replay.
     execute("SELECT pg_advisory_xact_lock(%s)", [_ASKING])
     terms = {"version": version, "since": since, "until": until}
     known = RuleReplay.objects.filter(state__in=_OPEN, **terms).first()
@@ -120,7 +120,7 @@ def _watch(job_id: int, process: "subprocess.Popen[bytes]") -> None:
         process.kill()
         code = process.wait()
     try:
-        # A replay that is done, or has failed by itself, does not change any more.
+        # If the replay is already done or has already failed, this call changes nothing.
         _end(job_id, RuleReplay.State.FAILED, fault=f"the process of the replay ended with {code}")
     except (DatabaseError, InterfaceError):
         log.warning("replay_not_ended", replay=job_id, exc_info=True)  # a later `take` ends the replay
@@ -224,4 +224,4 @@ class _Progress:
             self._is_given_up = not running.update(done=self.done, whole=self.whole, told_at=Now())
             self._stopped_by = running.values_list("stopped_by", flat=True).first() or ""
         except (DatabaseError, InterfaceError):
-            connection.close()  # the next second tries again
+            connection.close()  # the next update, a second later, tries again

@@ -30,7 +30,7 @@ log = structlog.get_logger("retention")
 
 ACTOR = "retention"
 _SLICE = 1000
-_FOR_S = 60.0  # the longest time that one run spends on one table; the next run continues at this place
+_FOR_S = 60.0  # the longest time that one run spends on one table; the next run continues where this run stopped
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 # The hub keeps the dead letter of a payment, because it is the only record of the message to the DFSP.
 _ABOUT_PAYMENTS = ("prepare", "end-to-payer", "end-to-payee")
@@ -47,7 +47,7 @@ class Texts:
 
 
 def _events(table: str, key: str, of: str, of_key: str, live: str, states: str) -> tuple[str, ...]:
-    # One statement for each state, because the history has an index for each state.
+    # The hub runs one statement for each state, because the history has an index for each state.
     return tuple(
         f"""UPDATE {table} e SET body = ''::bytea FROM {of} t
             WHERE t.received_at >= %s AND t.received_at < %s AND t.state NOT IN ({live})
@@ -122,8 +122,8 @@ def _remove(kind: str, remove: Callable[[datetime], int]) -> int:
 
 
 def _erase_all(tables: tuple[Texts, ...], before: datetime) -> int:
-    # Rows of the last days are excluded, because their transfers may still be reserved. A run would not erase the texts
-    # of a reserved transfer, and later runs would not read the row again.
+    # The erasure excludes rows of the last days, because their transfers may still be reserved. A run would not erase
+    # the texts of a reserved transfer, and later runs would not read the row again.
     ended = datetime.now(UTC) - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S, days=1)
     return isolating_batches.each(*(partial(_erase, texts, min(before, ended)) for texts in tables))
 
@@ -242,7 +242,7 @@ def _forget_lookups(before: datetime) -> int:
 
 @transaction.atomic(durable=True)
 def _forget_some(before: datetime) -> tuple[int, int]:
-    """Returns two numbers: of removed deliveries, and of deliveries that were read."""
+    """Returns the number of removed deliveries and the number of read deliveries."""
     mark = _mark("lookups")
     row = execute(_OLD, [mark.position, _LOOKED_AT, before]).fetchone()
     assert row is not None
@@ -313,7 +313,7 @@ def _delete_slice(rows: Rows, before: datetime) -> int:
     row = execute(rows.statement, [mark.up_to, before, rows.slice]).fetchone()
     assert row is not None
     deleted, latest = row
-    # Several rows may be of one moment, so the next slice begins at the moment of the last one.
+    # Several rows can have the same time, so the next slice begins at the time of the last row.
     mark.up_to = latest if deleted == rows.slice else before
     _save(mark)
     return int(deleted)

@@ -24,13 +24,13 @@ from portal.written_values import read_identifier
 # Days outside this range are refused, because a change of time zone or a step to the next day could exceed Python's
 # range.
 _FIRST, _LAST = date(1970, 1, 2), date(9999, 12, 29)
-_WITHOUT_DECIMALS = "XAF"  # shows an amount without a currency with the decimals that it has
+_WITHOUT_DECIMALS = "XAF"  # the format for an amount without a currency: only the decimals that the amount has
 
 
 class DayField(forms.DateField):
     """Reads a day in the visitor's time zone, and returns the time at which the day begins.
 
-    With `is_end`, returns the time at which the day ends.
+    If `is_end` is true, returns the time at which the day ends.
     """
 
     def __init__(self, *, is_end: bool = False, **kwargs: Any) -> None:

@@ -1,7 +1,7 @@
 """The settings with which this process runs, in the order of docs/settings.md. Secrets are hidden.
 
-The list of settings is the same as in the documentation. A test compares both. A setting that is not in the list is not
-shown. So a new secret can never appear by mistake.
+A test compares the list of settings with the documentation. A setting that is not in the list is not shown. So a new
+secret can never appear by mistake.
 """
 
 import os
@@ -14,7 +14,7 @@ from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-# Only whether the setting has a value is shown.
+# For these settings, the page shows only whether they have a value.
 SECRETS = frozenset(
     {
         "DATABASE_URL",
@@ -29,7 +29,7 @@ SECRETS = frozenset(
         "WEBHOOK_SECRET",
     }
 )
-# Of these, only the host is shown, because paths of addresses can be secret.
+# The page shows only the host of the URLs in these settings, because paths can be secret.
 URLS = frozenset({"NOTIFICATION_WEBHOOKS", "ALERT_RECIPIENTS", "ALARM_RECIPIENTS"})
 
 SECTIONS: tuple[tuple[Promise, tuple[str, ...]], ...] = (

@@ -29,7 +29,7 @@ _SAID_BY_ALLAUTH = (
     gettext_noop("Too many failed login attempts. Try again later."),
     gettext_noop("The username and/or password you specified are not correct."),
 )
-_LONGEST_NAME = 64  # users may type anything as a name
+_LONGEST_NAME = 64  # names in the form are cut to this length, because users can type any text
 
 
 class Backend(AuthenticationBackend):
@@ -61,7 +61,8 @@ class AccountAdapter(DefaultAccountAdapter):
         """
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
-        """Checks the password. Refuses the attempt if there were too many before (`hub.api.password_attempts`)."""
+        """Checks the password. Refuses the attempt if there were too many earlier attempts
+        (`hub.api.password_attempts`)."""
         name = str(credentials.get("username", ""))
         attempt = attempt_of(request, name, browser=known_browsers.known_as(request, name))
         if not attempt.begin():

@@ -12,7 +12,7 @@ from portal.csv_export import holder
 from portal.visitor import visitor_of
 
 _TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-_DIGITS = 15  # a spreadsheet program keeps only so many digits of a number
+_DIGITS = 15  # a spreadsheet program keeps only this many digits of a number
 _WIDTH = 20
 
 Table = tuple[str, Sequence[str], Iterable[Sequence[Any]]]

@@ -78,7 +78,7 @@ def create(
     actor: str,
     is_confirmed: bool = False,
 ) -> User:
-    """Creates a user, who then sets a password with an invitation.
+    """Creates a user. The user then sets a password with an invitation.
 
     `is_confirmed` is for users that are created in the shell.
     """
@@ -114,8 +114,7 @@ def set_roles(user: User, *, roles: frozenset[Role], actor: str) -> None:
 def set_active(user: User, *, is_active: bool, actor: str) -> None:
     """Activates or deactivates a user. Deactivation ends the user's sessions and invitation.
 
-    If a user is activated again, the account must be confirmed again, because another person perhaps knows the
-    password.
+    If a user is activated again, the account must be confirmed again, because another person may know the password.
     """
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     if is_active and is_of_closed(user):

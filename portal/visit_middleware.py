@@ -53,8 +53,8 @@ class Visit:
 
 
 def _note_user(request: HttpRequest) -> None:
-    """Stores the signed-in user for `hub.page_concurrency`. If the page has not read the session, does not read it."""
-    user = request.user if request.session.accessed else None  # an API's own authentication may also leave None
+    """Stores the signed-in user for `hub.page_concurrency`. Does not read the session if the page has not read it."""
+    user = request.user if request.session.accessed else None  # in an API, `user` can also be None
     if user is not None and user.is_authenticated:
         request.META[page_concurrency.USER] = user.pk
 
@@ -62,7 +62,7 @@ def _note_user(request: HttpRequest) -> None:
 def _is_too_large(request: HttpRequest) -> bool:
     """Returns whether the body is too large.
 
-    The check of the size comes first, because to read the form's token means to read the whole body.
+    The check of the size comes first, because a check of the form's token would read the whole body.
 
     The administration APIs have their own check of the size.
     """

@@ -1,4 +1,5 @@
-"""The visitor of a page. It has the roles and rights of the signed-in user and, for a user of a DFSP, the DFSP."""
+"""The visitor of a page. A visitor has the roles and rights of the signed-in user and, for a user of a DFSP, the
+DFSP."""
 
 from dataclasses import dataclass, replace
 

@@ -77,7 +77,8 @@ def read_telephone_number(text: str) -> str | None:
 
 
 def _with_country_code(digits: str) -> str | None:
-    """Reads a number that begins with a country code but without a plus. Other texts can consist of such digits too."""
+    """Reads a number that begins with a country code but without a plus. Returns None if the digits are not a valid
+    number, because other texts can also consist of digits."""
     country = settings.SCHEME_COUNTRY
     if country and digits.startswith(str(phonenumbers.country_code_for_region(country))):
         return _international(digits)

@@ -75,9 +75,9 @@ class GiveTerms:
     sender: Recipient
     message: AgreementMessage
     state: State  # ACCEPTED or REJECTED
-    not_found: ErrorCode  # the error for participants that are no party to the agreement
+    not_found: ErrorCode  # the error for participants that are not a party to the agreement
     columns: Mapping[str, Any]
-    expires_at: datetime | None = None  # until when the terms are valid
+    expires_at: datetime | None = None  # the end of the terms' validity
 
     @property
     def sender_id(self) -> int:
@@ -89,7 +89,7 @@ class GiveTerms:
 
     @property
     def names(self) -> Collection[str]:
-        return ()  # the answer goes to the agreement's parties, active or not
+        return ()  # an answer goes to the agreement's parties even if they are not active
 
 
 AgreementCommand = AskTerms | GiveTerms
@@ -115,8 +115,8 @@ class Standing:
     payee: Side
     request_digest: bytes
     response_digest: bytes | None
-    octets: int = 0  # the size of the stored message that a repeated request is forwarded as, or gets
-    kept: bytes | None = None  # the facts and the verdict of the scheme's rules, while there is no answer
+    octets: int = 0  # the size of the stored message that the hub sends for a repeated request
+    kept: bytes | None = None  # the facts and the verdict of the scheme's rules, until the answer comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Stored:
     payer: Side
     payee: Side
     expires_at: datetime | None
-    request: bytes | None  # only while the agreement waits for its answer
+    request: bytes | None  # set only while the agreement waits for its answer
     request_headers: Mapping[str, str]
     response: bytes | None
     response_headers: Mapping[str, str] | None
@@ -145,7 +145,7 @@ class Gate(Protocol):
         an error if the rules refuse the request for terms."""
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
-        """If the payee could not answer a held transfer before its terms end, returns an error."""
+        """Returns an error if a held transfer would leave the payee too little time before these terms end."""
 
 
 @dataclass(frozen=True, slots=True)

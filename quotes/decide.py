@@ -30,7 +30,7 @@ def is_same(command: AskTerms, seen: Standing) -> bool:
     return seen.payer.id == command.sender_id and seen.request_digest == command.message.digest
 
 
-_SHORT = 8192  # two hundred stored messages of this size are not much more than LEDGER_BATCH_BYTES
+_SHORT = 8192  # two hundred stored messages of this size have little more than LEDGER_BATCH_BYTES together
 
 
 def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
@@ -134,7 +134,8 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
         check_destination(command.message.headers.get("fspiop-destination"), to.name)
     except FspiopError as error:
         if error.code != ErrorCode.MODIFIED_REQUEST.code:
-            # Other participants must not see that the agreement exists. They get the error in the response.
+            # Other participants must not see that the agreement exists. These participants get the error in the
+            # response.
             return NotObeyed(error.error, error.detail)
         path, subject = path_of(command.resource, command.agreement_id), command.agreement_id
         # Only one error callback waits, even if a faulty answer is repeated often.

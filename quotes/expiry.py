@@ -23,7 +23,7 @@ from quotes.services import unanswered
 KINDS: dict[type[Agreement], str] = {Quote: "quotes", BulkQuote: "bulk-quotes", FxQuote: "fx-quotes"}
 
 _SWEEP = 500
-# Some senders write an expiration that has long passed. The payee still has a few seconds for its answer.
+# Some senders write an expiration that has long passed. In this case, the payee still has a few seconds for its answer.
 _AT_LEAST = timedelta(seconds=5)
 _ORDER = "expires_at, created_at"
 _OVERDUE = [
@@ -74,7 +74,7 @@ def _end(kind: type[Agreement], ids: list[str]) -> int:
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
             .select_related("payer")
             .annotate(content_type=KT("request_headers__content-type"))
-            .only("payee_id", "expires_at", "payer__name")  # without the messages, which may have megabytes each
+            .only("payee_id", "expires_at", "payer__name")  # not the messages, which can be large
         )
         if not late:
             return 0

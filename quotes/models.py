@@ -22,10 +22,10 @@ class Agreement(models.Model):
         PENDING = "PENDING"
         ACCEPTED = "ACCEPTED"  # the payee answered with terms
         REJECTED = "REJECTED"  # the payer or the payee refused
-        EXPIRED = "EXPIRED"  # there was no answer in time
+        EXPIRED = "EXPIRED"  # no answer came in time
 
     resource: ClassVar[str]  # the name of this kind of agreement in paths
-    not_found: ClassVar[ErrorCode]  # the error for participants that are no party to the agreement
+    not_found: ClassVar[ErrorCode]  # the error for participants that are not a party to the agreement
 
     payer = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     payee = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -84,7 +84,7 @@ def alias_of_request(side: str) -> models.Func:
 
 
 def requested_amount() -> models.Func:
-    """Returns the amount, in ten-thousandths, that a quote or a request to pay asks for (see the migration)."""
+    """Returns the requested amount of a quote or a request to pay, in ten-thousandths (see the migration)."""
     return models.Func(models.F("request"), function="quotes_amount", output_field=models.BigIntegerField())
 
 
@@ -110,17 +110,17 @@ class Quote(JudgedAgreement):
 
     quote_id = models.CharField(max_length=36, primary_key=True)
     transaction_id = models.CharField(max_length=36)
-    # The next columns are from the payee's terms. A transfer is compared with them.
+    # The payee's terms set the next columns. The hub compares a transfer with these columns.
     condition = models.CharField(max_length=48, null=True)
     packet_sha256 = models.BinaryField(max_length=32, null=True)
     transfer_amount = models.BigIntegerField(null=True)
     transfer_currency = models.CharField(max_length=3, null=True)
-    terms_expire_at = models.DateTimeField(null=True)  # until when the payee's terms are valid
+    terms_expire_at = models.DateTimeField(null=True)  # the end of the terms' validity
 
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # for the erasure of old messages
+            # this index is for the erasure of old messages
             models.Index(fields=["created_at"], name="quote_by_arrival"),
             models.Index(fields=["transaction_id"], name="quote_by_transaction"),
             _sweep("quote"),
@@ -130,7 +130,7 @@ class Quote(JudgedAgreement):
             # these indexes are for the portal's search for a customer's payments
             models.Index(alias_of("payer"), F("created_at").desc(), name="quote_of_payers_alias"),
             models.Index(alias_of("payee"), F("created_at").desc(), name="quote_of_payees_alias"),
-            # these indexes are for the portal's search for payments that failed at the quote, or that stopped after it
+            # these indexes are for the portal's search for payments that failed at the quote or stopped after the quote
             models.Index(fields=["created_at"], condition=_FAILED, name="quote_failed_by_arrival"),
             models.Index(fields=["payer", "created_at"], condition=_FAILED, name="quote_failed_by_payer"),
             models.Index(fields=["payee", "created_at"], condition=_FAILED, name="quote_failed_by_payee"),
@@ -152,8 +152,8 @@ class BulkQuote(JudgedAgreement):
     not_found = ErrorCode.BULK_QUOTE_ID_NOT_FOUND
 
     bulk_quote_id = models.CharField(max_length=36, primary_key=True)
-    # The payee's terms for each payment, as digests from `quotes.terms_digest`. The items of a bulk transfer are
-    # compared with these digests.
+    # The payee's terms for each payment, as digests from `quotes.terms_digest`. The hub compares the items of a bulk
+    # transfer with these digests.
     terms = ArrayField(models.BinaryField(max_length=32), null=True)
     # The payment and the amount of each of these terms, for the scheme's rules (`quotes.terms_of_payments`).
     rule_terms = models.BinaryField(null=True)
@@ -180,8 +180,7 @@ class FxQuote(JudgedAgreement):
         ordering = ["created_at"]
         indexes = [
             models.Index(fields=["conversion_id"], name="fx_quote_by_conversion"),
-            # these indexes are for a payment's conversion terms, and for the portal's lists, which begin with the
-            # latest
+            # these indexes are for a payment's conversion terms, and for the portal's lists, with the latest row first
             models.Index(fields=["determining_transfer_id"], name="fx_quote_by_determining"),
             models.Index(fields=["created_at"], name="fx_quote_by_arrival"),
             _sweep("fx_quote"),
@@ -210,7 +209,7 @@ class TransactionRequest(Agreement):
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # for the erasure of old messages
+            # this index is for the erasure of old messages
             models.Index(fields=["created_at"], name="request_to_pay_by_arrival"),
             # these indexes are for the portal's search for a customer's requests to pay
             models.Index(alias_of_request("payer"), F("created_at").desc(), name="request_of_payers_alias"),
@@ -218,7 +217,7 @@ class TransactionRequest(Agreement):
             models.Index(requested_amount(), F("created_at").desc(), name="request_by_amount"),
             models.Index(fields=["payer", "created_at"], name="request_by_payer"),
             models.Index(fields=["payee", "created_at"], name="request_by_payee"),
-            # for the sweep of unanswered requests, payee by payee
+            # this index is for the sweep of unanswered requests, payee by payee
             models.Index(fields=["payee", "expires_at"], condition=Q(state="SENT"), name="request_sent_by_payee"),
         ]
         constraints = [
@@ -260,15 +259,15 @@ class Question(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            # for finding the question of an answer
+            # this constraint's index finds the question of an answer
             models.UniqueConstraint(
                 fields=["subject", "resource", "asked", "asker"], name="one_question_waits_for_an_answer"
             )
         ]
         indexes = [
-            # for the sweep of unanswered questions, requester by requester
+            # this index is for the sweep of unanswered questions, requester by requester
             models.Index(fields=["asker", "answer_by"], condition=Q(ended_at__isnull=True), name="question_waiting"),
-            # for the removal of old questions
+            # this index is for the removal of old questions
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="question_ended"),
         ]
 

@@ -111,7 +111,7 @@ def answer_again(agreement: AnAgreement, hub: HubMessages) -> Outgoing:
 
 
 def unanswered(agreement: AnAgreement, hub: HubMessages, *, content_type: str | None) -> Outgoing:
-    """Notifies the payer that no answer arrived: until the request's expiration (3302), or within the hub's own time
+    """Notifies the payer that no answer arrived before the request's expiration (3302), or within the hub's own time
     limit (2004)."""
     error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "the DFSP that received the request did not answer")
     if agreement.expires_at is not None:

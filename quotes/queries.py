@@ -31,7 +31,8 @@ def named(ids: Collection[str]) -> list[Agreed]:
     return [Agreed(*row) for row in columns[:_MOST]]
 
 
-# One index scan for each spelling and side, because an index yields the latest rows only of one identifier.
+# The query makes one index scan for each spelling and side, because an index yields the latest rows of only one
+# identifier.
 _OF_ALIAS = """SELECT DISTINCT found.quote_id, found.transaction_id, found.payer_id, found.condition, found.created_at
     FROM unnest(%(spellings)s::text[]) AS s (alias) CROSS JOIN LATERAL (
         (SELECT {columns} FROM quotes_quote q WHERE quotes_alias(request, 'payer') = s.alias AND {condition}
@@ -54,7 +55,7 @@ def of_alias(
 ) -> list[Agreed]:
     """Returns the latest quotes that name a party by one of these identifiers, before a time and after a row's key.
 
-    With `own`, returns only quotes of this participant.
+    If `own` is set, returns only quotes of this participant.
     """
     conditions, values = [], dict[str, Any](spellings=list(spellings), size=size)
     if own is not None:

@@ -1,5 +1,4 @@
-"""For a transfer, finds the facts and the verdict that the hub stored with the quote of the transfer
-(`rules.kept_verdicts`).
+"""Finds the facts and the verdict that the hub stored with the quote of a transfer (`rules.kept_verdicts`).
 
 This module has three SQL statements. Each statement processes any number of transfers or conversions.
 """
@@ -17,8 +16,8 @@ from rules.kept_verdicts import Kept
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The parties of a transfer, its condition, and the digest of its packet. By the parties, the condition and the
-    packet's digest, the hub finds the transfer's quote."""
+    """The parties of a transfer, its condition, and the digest of its packet. With these values, the hub finds the
+    transfer's quote."""
 
     key: bytes
     payer_id: int
@@ -35,7 +34,7 @@ class Found:
     transaction_id: str | None
     amount: int | None
     currency: str | None
-    expires_at: datetime | None = None  # until when the payee's terms are valid
+    expires_at: datetime | None = None  # the end of the terms' validity
 
 
 # A payee sends terms only once, and the terms never change. A packet contains its quote's id, so terms belong to one
@@ -72,7 +71,7 @@ def of_transfers(claims: Sequence[Claim]) -> dict[bytes, Found]:
     return found
 
 
-# The initiator names the conversion in its request for terms. This statement has no ORDER BY for the same reason.
+# The initiator names the conversion in its request for terms. This statement has no ORDER BY, like `_OF_QUOTES`.
 _OF_FX_QUOTES = """
     SELECT c.key, q.conversion_request_id, q.rule_facts
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::text[])
@@ -89,8 +88,7 @@ _OF_FX_QUOTES = """
 
 @dataclass(frozen=True, slots=True)
 class ConversionClaim:
-    """A conversion's id, parties and condition. By the id, the parties and the condition, the hub finds the
-    conversion's quote."""
+    """A conversion's id, parties and condition. With these values, the hub finds the conversion's quote."""
 
     key: bytes
     initiator_id: int

@@ -45,9 +45,9 @@ class QuoteGate:
     # quote.
     payments: Mapping[str, Mapping[str, tuple[Facts, Verdict | None]]]
     counters: Counters
-    faults: Mapping[str, FspiopError]  # of requests whose facts cannot be read
+    faults: Mapping[str, FspiopError]  # the errors of requests whose facts cannot be read
     now: datetime
-    kept: dict[str, bytes] = field(default_factory=dict)  # by the keys of the commands
+    kept: dict[str, bytes] = field(default_factory=dict)  # the facts and verdicts to store, by the keys of the commands
     judged: list[Judged] = field(default_factory=list)
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
@@ -62,7 +62,7 @@ class QuoteGate:
             quote_id: self._judge(self.rules, quote_id, *each) for quote_id, each in self.payments[command.key].items()
         }
         refused = [kept.refusal for kept, _ in found.values() if kept.refusal is not None]
-        if len(refused) == len(found):  # a bulk whose other payments are allowed goes on without the refused ones
+        if len(refused) == len(found):  # a bulk continues with its allowed payments
             return scheme_error(*refused[0])
         late = next((until for kept, until in found.values() if _is_too_late(command, kept.facts, until)), None)
         if late is not None and command.resource == "quotes":
@@ -75,7 +75,7 @@ class QuoteGate:
         return None
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
-        """If the payee could not answer a held transfer before its terms end, returns an error."""
+        """Returns an error if a held transfer would leave the payee too little time before these terms end."""
         if self.rules is None or self.rules.version is None or kept is None or command.expires_at is None:
             return None
         found = kept_verdicts.from_bytes(kept).get(command.agreement_id)
@@ -138,7 +138,7 @@ def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate
     active = active_rules.current_at()
     if active is None and not settings.RULES_COUNT:
         return None
-    # If no rules are active, nothing is judged at this time, so the clock of the hub is precise enough.
+    # If no rules are active, no rule compares this time, so the clock of the hub is precise enough.
     rules, now = active if active is not None else (None, datetime.now(UTC))
     named: list[tuple[str, str, Facts]] = []
     faults: dict[str, FspiopError] = {}
@@ -146,7 +146,7 @@ def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate
         try:
             named += [(command.key, *each) for each in facts_of(command, now)]
         except FspiopError as fault:
-            faults[command.key] = FspiopError(fault.error, fault.detail)  # without the frames of the error
+            faults[command.key] = FspiopError(fault.error, fault.detail)  # a copy of the error without its traceback
     if rules is None:
         unjudged: dict[str, dict[str, tuple[Facts, Verdict | None]]] = {}
         for key, quote_id, each in named:

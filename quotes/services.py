@@ -117,7 +117,7 @@ def answer_again(agreement: Agreement) -> Outgoing:
 
 
 def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
-    """Notifies the payer that no answer arrived: until the request's expiration (3302), or within the hub's own time
+    """Notifies the payer that no answer arrived before the request's expiration (3302), or within the hub's own time
     limit (2004)."""
     return notices.unanswered(agreement, _hub(), content_type=content_type)
 

@@ -2,7 +2,7 @@
 
 Each statement takes any number of agreements of one kind.
 
-All kinds of agreements have most columns in common. Each kind of agreement also has a few columns of its own.
+All kinds of agreements share most columns. Each kind also has a few columns of its own.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,8 +21,8 @@ from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 KINDS: Mapping[str, type[Agreement]] = MappingProxyType({kind.resource: kind for kind in (Quote, BulkQuote, FxQuote)})
 """The kinds of agreements, by the names that paths contain."""
 
-# The additional columns of each kind of agreement, with their types: columns that a request sets, and columns that
-# terms set.
+# The additional columns of each kind of agreement, with their types. A request sets the columns in `_ASKED`, and terms
+# set the columns in `_GIVEN`.
 _ASKED: Mapping[type[Agreement], Mapping[str, str]] = {
     Quote: {"transaction_id": "text"},
     BulkQuote: {},
@@ -75,12 +75,12 @@ def stored(kind: type[Agreement], ids: Collection[str]) -> dict[str, Stored]:
 
 
 def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: Mapping[str, bytes]) -> None:
-    """Stores these requests for terms. Each request is given together with the payee's id. Raises LostRace if the id of
-    one of the requests was already used.
+    """Stores these requests for terms. Each request comes with the payee's id. Raises LostRace if the id of one of the
+    requests was already used.
 
     `kept` contains the facts and verdicts of the scheme's rules, by the keys of the requests.
     """
-    # The rows are added in the order of ids, so that two transactions do not wait for each other.
+    # The statement adds the rows in the order of ids, so that two transactions do not wait for each other.
     ordered = sorted(requests, key=lambda each: each[0].agreement_id)
     columns: list[list[Any]] = [
         [command.agreement_id for command, _ in ordered],
@@ -98,8 +98,8 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: M
 
 
 def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> None:
-    """Stores these answers to requests for terms. Each answer is given together with the state that the hub read before
-    for the agreement.
+    """Stores these answers to requests for terms. Each answer comes with the state of the agreement that the hub read
+    earlier.
 
     Raises LostRace if the state of an agreement has changed since then. An agreement never returns to an earlier
     state. If the state of an agreement is the same as before, the agreement has not changed at all.
@@ -201,8 +201,8 @@ def _select_messages(kind: type[Agreement]) -> str:
     """  # noqa: S608
 
 
-# A refusal after the terms does not change the columns that the terms have set. The state at the time of reading is a
-# column and not a constant, as in `ledger.store`.
+# A refusal after the terms does not change the columns that the terms have set. The statement compares the earlier
+# state as a column and not as a constant, as in `ledger.store`.
 @cache
 def _update(kind: type[Agreement]) -> str:
     table, key = table_and_key(kind)

@@ -27,9 +27,9 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     """The time of the database's clock, with a time zone."""
     payer_dfsp: str
     payee_dfsp: str | None = None
-    """None only at the lookup, if the hub does not know the party's DFSP yet."""
+    """The value is None only at the lookup, if the hub does not know the party's DFSP yet."""
     currency: str | None = None
-    """None only at a lookup without a currency."""
+    """The value is None only at a lookup without a currency."""
     amount: int = 0
     """The amount in ten-thousandths: the requested amount at the quote, or the reserved amount at the transfer."""
 
@@ -40,11 +40,12 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     as missing, not as absent.
     """
     quoted: bool = True
-    """Whether the quote passed through this hub. True at the quote itself."""
+    """Whether the quote passed through this hub. The value is True at the quote itself."""
     payer: PartyKey | None = None
     payee: PartyKey | None = None
     payee_alias: PartyKey | None = None
-    """The key of the payee's identifier with its sub-identifier. Equal to `payee` if there is no sub-identifier."""
+    """The key of the payee's identifier with its sub-identifier. The value is equal to `payee` if there is no
+    sub-identifier."""
     payer_id_type: str | None = None
     payee_id_type: str | None = None
     scenario: str | None = None
@@ -58,13 +59,14 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     merchant_code: str | None = None
     kyc_tier: str | None = None
     expires_in_s: int | None = None
-    """Seconds until the message's expiration. None if the message has no expiration."""
+    """Seconds until the message's expiration. The value is None if the message has no expiration."""
     present: frozenset[str] = frozenset()
     """The paths of the elements that POST /quotes has, for example `payee.personalInfo.dateOfBirth`."""
     extensions: dict[str, str] = {}
 
     quoted_amount: int | None = None
-    """The transfer amount in the terms of the quote. None at the quote, and at a transfer without a quote."""
+    """The transfer amount in the terms of the quote. The value is None at the quote, and at a transfer without a
+    quote."""
     quoted_currency: str | None = None
 
     payer_lists: frozenset[str] = frozenset()
@@ -76,14 +78,15 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     fx: bool = False
 
     counters: dict[str, int | bool | str | None] = {}
-    """The counters that the decision about this payment read (`rules.recorded_counters`). Only in a stored decision."""
+    """The counters that the decision about this payment read (`rules.recorded_counters`). Only a stored decision has
+    these counters."""
 
     payer_alias: PartyKey | None = None
-    """The key of the payer's identifier with its sub-identifier. None if there is no sub-identifier."""
+    """The key of the payer's identifier with its sub-identifier. The value is None if there is no sub-identifier."""
     is_judged_again: bool = False
-    """Whether the rules of the quote judge this transfer too, though its quote passed through this hub.
+    """Whether the rules of the quote also judge this transfer, although its quote passed through this hub.
 
-    They do if the quote was judged by another version of the rules, or for another amount.
+    The value is True if another version of the rules judged the quote, or if the quote had another amount.
     """
 
 
@@ -98,7 +101,7 @@ def from_bytes(stored: bytes) -> Facts:
 
 
 def digest(facts: Facts) -> bytes:
-    """Returns the SHA-256 of the facts, which a decision stores."""
+    """Returns the SHA-256 of the facts. A decision stores this digest."""
     return hashlib.sha256(to_bytes(facts)).digest()
 
 

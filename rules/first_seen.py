@@ -1,4 +1,4 @@
-"""When a DFSP names its own customer for the first time, screens the name of this party."""
+"""Screens the name of a party when the party's DFSP sends this name for the first time."""
 
 from fspiop.bodies.common import Party
 from hub import sql_execution
@@ -7,7 +7,7 @@ from rules.rulesets import active_rules
 
 
 def screen(party: Party, dfsp: str) -> None:
-    """If a name is new to the hub, compares it with the listed names, outside a transaction.
+    """If a name is new to the hub, compares the name with the listed names, outside a transaction.
 
     Does nothing if the name is known, or if no version of the rules was ever active. So only the first payment with a
     name waits for the comparison.

@@ -1,4 +1,4 @@
-"""The facts and the verdict about a quote, which the hub stores with the quote until the transfer arrives. Pure."""
+"""The facts and the verdict that the hub stores with a quote until the transfer arrives. Pure."""
 
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     facts: Facts
     version: int
     hold_for_s: int | None = None
-    """The time for which the transfer is held, counted from its reservation."""
+    """The duration of the hold, counted from the transfer's reservation."""
     hold_until: datetime | None = None
     """The time at which the hold of the transfer ends."""
     refusal: tuple[str, str] | None = None

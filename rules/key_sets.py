@@ -1,4 +1,4 @@
-"""Sets of names for many keys. Each key takes twelve bytes of memory. This module uses no Django and no database."""
+"""Sets of names for many keys. A key needs twelve bytes of memory. This module uses no Django and no database."""
 
 from array import array
 from bisect import bisect_left
@@ -11,8 +11,8 @@ _FEW = 20_000
 class KeySets:
     """A mapping from 63-bit keys to sets of names. The mapping does not contain keys with an empty set.
 
-    Sorted arrays contain most of the keys. A dict contains the keys that changed later. The class merges a large dict
-    into new arrays. One thread changes the mapping while other threads read the mapping.
+    Sorted arrays contain most of the keys. A dict contains the keys that changed later. When the dict is large, the
+    class merges it into new arrays. One thread changes the mapping while other threads read the mapping.
     """
 
     def __init__(self, rows: Iterable[tuple[int, frozenset[str]]] = ()) -> None:
@@ -23,8 +23,8 @@ class KeySets:
         return len(self._parts[0]) + len(self._changed)
 
     def get(self, key: int) -> frozenset[str]:
-        # Another thread may replace both the arrays and the dict. It replaces the arrays first, so each change is
-        # always in the arrays or in the dict.
+        # Another thread may replace both the arrays and the dict. The other thread replaces the arrays first, so each
+        # change is always in the arrays or in the dict.
         changed = self._changed
         keys, numbers, sets = self._parts
         found = changed.get(key)

@@ -109,8 +109,8 @@ def _facts(
 
 
 def of_fx_quote(body: FxQuotePost, *, now: datetime) -> Facts:
-    """Returns the facts of POST /fxQuotes. In the facts of POST /fxQuotes, the initiator pays the FXP. The message
-    contains no parties."""
+    """Returns the facts of POST /fxQuotes. In these facts, the initiator pays the FXP. POST /fxQuotes contains no
+    parties."""
     terms = body.conversion_terms
     money = terms.source_amount if terms.source_amount.amount is not None else terms.target_amount
     extensions = _extensions((terms.extension_list,))

@@ -1,7 +1,7 @@
 """Finds the payees that a payer has paid before. The ledger provides the function that reads committed payments.
 
-A payment that is only reserved does not count. A reserved payment can be held because its payee is new, or can be
-aborted later.
+A payment that is only reserved does not count, because the payment can be held for its new payee, or can be aborted
+later.
 """
 
 from collections.abc import Callable, Collection

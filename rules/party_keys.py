@@ -20,8 +20,8 @@ def key_of(id_type: str, id_value: str, sub_id: str | None = None) -> int:
     """Returns the key of a party. All spellings of the party's identifier, type and sub-id have the same key.
 
     A payee DFSP can understand more spellings than the hub's directory, such as digits of another script. All these
-    spellings have the same key. If spellings had different keys, a party could be paid above its limit, or although it
-    is blocked.
+    spellings have the same key. If spellings had different keys, a party could receive payments above its limit, or in
+    spite of a block.
     """
     parts = [id_type, alias_spellings.identifier_key(id_type, _folded(id_type, id_value))]
     if sub_id:
@@ -42,7 +42,7 @@ def _folded(id_type: str, text: str) -> str:
     if id_type in ("MSISDN", "IBAN") and not folded.isalnum():
         folded = "".join(each for each in folded if each.isalnum())
     if id_type == "MSISDN":
-        folded = folded.removeprefix("00")  # dialled before numbers with their country code
+        folded = folded.removeprefix("00")  # people dial 00 before a country code
     return folded or text
 
 
@@ -57,7 +57,7 @@ def pair_key(payer: int, payee: int) -> int:
 
 
 def transaction_key(transaction_id: str) -> int:
-    """Returns a transaction's key. Under the key of a transaction, the hub counts the refunds of the transaction."""
+    """Returns a transaction's key. The hub counts the refunds of a transaction under this key."""
     return _hash(b"transaction", transaction_id)
 
 
@@ -70,12 +70,12 @@ def _dfsp_key(name: str, setting: str) -> int:
 
 @lru_cache(maxsize=1024)
 def _pair_key(payer: int, payee: int, setting: str) -> int:
-    # A payment's key is asked for when it is judged, and when it is counted.
+    # The hub needs the key of a pair twice for each payment: to judge and to count the payment.
     return _hash(b"pair", str(payer), str(payee))
 
 
 def _hash(kind: bytes, *parts: str) -> int:
-    # A NUL cannot be in an identifier, so two lists of parts never give the same text.
+    # No identifier contains a NUL, so different lists of parts never give the same text.
     text = "\0".join(parts).encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(text, digest_size=8, key=_secret(settings.RULES_PARTY_KEY), person=kind).digest()
     return int.from_bytes(digest, "big") & _MASK

@@ -57,7 +57,7 @@ def _refusal(what: Stopped) -> Verdict:
 
 def _with_labels(facts: Facts, on_lists: Mapping[int, frozenset[str]], marked: Mapping[int, frozenset[str]]) -> Facts:
     payer, payee = facts.payer, facts.payee
-    # A list may have the identifier, or the identifier with its sub-identifier.
+    # A list can contain the identifier without or with its sub-identifier.
     payer_lists = _lists_of(payer, facts.payer_dfsp, on_lists) | _lists_of(
         facts.payer_alias, facts.payer_dfsp, on_lists
     )

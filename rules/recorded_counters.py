@@ -1,4 +1,4 @@
-"""Stores the counters of a decision together with its facts. So a replay can repeat the decision. Pure."""
+"""Stores the counters of a decision together with its facts, so that a replay can repeat the decision. Pure."""
 
 from rules.decide import Variances, judge
 from rules.facts import Facts
@@ -40,7 +40,7 @@ class RecordedCounters:
 
     def __init__(self) -> None:
         self.is_complete = True
-        """False once a counter was asked for that is not kept: decisions of an earlier release kept none."""
+        """False after a read of a counter that is not stored. Decisions of an earlier release stored no counters."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
         """Returns the value that the decision has read."""

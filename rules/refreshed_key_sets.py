@@ -32,9 +32,9 @@ _NUMBER = """
 class RefreshedKeySets:
     """The names that belong to each key of a table.
 
-    `pages` are SQL statements. Each statement returns a page of rows (key, name, id), sorted by key and id. The page
-    begins after a given key and id, and has at most a given number of rows. `changed` returns the keys that changed
-    after a number, each with all of its names. `found` returns the names of given keys.
+    `pages` are SQL statements. Each SQL statement returns a page of rows (key, name, id), sorted by key and id. The
+    page begins after a given key and id, and has at most a given number of rows. `changed` returns the keys that
+    changed after a number, each with all of its names. `found` returns the names of given keys.
     """
 
     def __init__(self, change: str, *, pages: Sequence[str], changed: str, found: str) -> None:
@@ -76,9 +76,10 @@ class RefreshedKeySets:
         row = execute(_NUMBER, [self._change]).fetchone()
         number, is_own = row or (0, False)
         if is_own:
-            return None  # the present transaction may roll back its own change, so the change must not be in the copy
+            return None  # this transaction can still roll back its own change, so the copy must not contain the change
         if self._sets is None or number < self._number:
-            # A table with too many keys is read again from time to time, because the table may have become shorter.
+            # The process reads a table with too many keys again from time to time, because the table may have become
+            # shorter.
             if number < self._number or now >= self._load_again_at:
                 self._sets, self._load_again_at = self._load(), now + _TOO_MANY_FOR_S
         elif number > self._number:

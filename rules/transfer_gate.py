@@ -47,7 +47,7 @@ _COUNTED_IF_NEEDED: frozenset[Subject] = frozenset({"payer_dfsp", "payee_dfsp", 
 
 
 class TransferToJudge(msgspec.Struct, frozen=True):
-    """A new transfer or conversion. If its quote passed through this hub, it has the facts of the quote."""
+    """A new transfer or conversion. If its quote passed through this hub, `quoted` has the facts of the quote."""
 
     digest: bytes  # the digest of the message, because two messages of one group may have the same transfer id
     transfer_id: str
@@ -60,8 +60,8 @@ class TransferToJudge(msgspec.Struct, frozen=True):
     judged_by: int | None = None  # the version of the rules that judged the quote
     transaction_id: str | None = None
     bulk: bool = False
-    fx: bool = False  # a conversion has no parties, so it is judged, but counts in no profile
-    # The parties that a transfer without a quote names itself:
+    fx: bool = False  # a conversion has no parties, so the rules judge the conversion, but no profile counts it
+    # A transfer without a quote names these parties itself:
     payer: int | None = None
     payee: int | None = None
     payee_alias: int | None = None
@@ -72,17 +72,17 @@ class TransferToJudge(msgspec.Struct, frozen=True):
 class RulesAtTransfers:
     """The active rules, compiled for this gate."""
 
-    version: int | None  # None: no rules are active, but a kill switch is on
+    version: int | None  # None if no rules are active, but a kill switch is on
     compiled: CompiledRules
     without_quote: CompiledRules
     """The rules of the quote and of the transfer, for transfers without a quote."""
     judged_again: CompiledRules
-    """The same rules without those about the quote's expiration, for transfers that differ from the judged quote."""
+    """The same rules without rules about the quote's expiration, for transfers that differ from the judged quote."""
     variances: decide.Variances = field(default_factory=dict)
     counted_too: frozenset[Subject] = frozenset()
     """The subjects that a rule at any gate reads, without the parties."""
     counts: bool = True
-    """Are payments counted in profiles?"""
+    """Whether profiles count the payments."""
 
     def of(self, facts: Facts) -> CompiledRules:
         """Returns the rules that judge a transfer with these facts."""
@@ -92,8 +92,9 @@ class RulesAtTransfers:
 def rules_at_transfer(
     facts: Facts, compiled: CompiledRules, without_quote: CompiledRules, judged_again: CompiledRules
 ) -> CompiledRules:
-    """Returns the rules that judge a transfer with these facts. The result has the rules of the transfer gate. In some
-    cases, they also include the rules of the quote gate."""
+    """Returns the rules that judge a transfer with these facts. The result has the rules of the transfer gate. If the
+    hub has not judged the quote of the transfer, or judges the transfer again, the result also has rules of the quote
+    gate."""
     if facts.fx:
         return compiled
     if not facts.quoted:
@@ -147,7 +148,7 @@ class TransferGate:
         return verdict
 
     def _as_stored(self, transfer: TransferToJudge, facts: Facts, verdict: Verdict) -> Facts:
-        """If the verdict is stored, returns the facts with the counters that were read."""
+        """If the hub stores the verdict, returns the facts together with the counters that the rules read."""
         if self._rules is None or facts.counters or not decisions.is_kept(transfer.transfer_id, verdict):
             return facts
         compiled = self._rules.of(facts)
@@ -158,7 +159,7 @@ class TransferGate:
         """Replaces the verdict about the transfer that was judged last. The new verdict is a refusal, because this
         transfer cannot be held."""
         last = self.judged.pop()
-        facts = self._as_stored(last.transfer, last.facts, verdict)  # nothing was counted since
+        facts = self._as_stored(last.transfer, last.facts, verdict)  # no transfer was counted since the first verdict
         self.judged.append(Judged(last.transfer, facts, verdict))
 
     def count(self, digest: bytes, now: datetime) -> None:
@@ -280,7 +281,7 @@ def facts_of(transfer: TransferToJudge, *, version: int | None, now: datetime = 
     """Returns the facts of the quote, but with the transfer's amount. If there is no quote, returns the few facts that
     the transfer contains.
 
-    `version`: the rules that judge the transfer. `known`: further facts.
+    `version` is the version of the rules that judges the transfer. `known`: further facts.
     """
     if transfer.quoted is None:
         return Facts(
@@ -321,7 +322,7 @@ _limits: tuple[CompiledRules | None, Sequence[Limit]] = (None, ())
 
 
 def limits_known(compiled: CompiledRules) -> Sequence[Limit]:
-    """Returns those of these rules that are limits. The function searches the limits of a version only once."""
+    """Returns the limits among these rules. The function searches the limits of a version only once."""
     global _limits
     known = _limits
     if known[0] is not compiled:

@@ -93,8 +93,8 @@ def _decide_one(
     if wish.state != NEXT.get(now) or standing.state == State.ABORTED:
         return Answer(wish, Refusal.NO_STEP)
     if wish.state == State.PS_TRANSFERS_RESERVED and standing.net < 0 and standing.balance is not None:
-        # This step raises a net recipient's position by the received amount. The recipient has perhaps spent this
-        # amount already.
+        # This step raises a net recipient's position by the received amount. The recipient may have spent this amount
+        # already.
         after = standing.balance.position - standing.net
         above = passed(after, standing.balance.cap, standing.balance.cover)
         if above:

@@ -55,8 +55,8 @@ def _find(model_id: int, most: int) -> list[str]:
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
     seen = store.surely_seen()
     found = store.unsettled(window.pk, model.currency or "", batch=batch_of(model), after=model.settled_to, limit=most)
-    # Every entry before the first entry that this statement finds is settled or recorded as skipped. So later runs
-    # begin at that entry.
+    # All entries before the first found entry are settled or recorded as skipped. So later runs begin at the found
+    # entry.
     settled_to = min(seen, found[0] - 1) if found else seen
     if settled_to > model.settled_to:
         model.settled_to = settled_to

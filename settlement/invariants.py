@@ -1,4 +1,4 @@
-"""The invariants of settlement. `ledger.invariants` runs them together with the ledger's invariants."""
+"""The invariants of settlement. `ledger.invariants` runs these invariants together with the ledger's invariants."""
 
 from hub.test_currency import TEST_CURRENCY
 from ledger import limits

@@ -96,8 +96,8 @@ class SettlementModel(models.Model):
     ledger_account_type = models.CharField(max_length=32)
     settlement_account_type = models.CharField(max_length=32)
     is_active = models.BooleanField(default=True)
-    # Only for immediate settlement. All entries with ids up to this id are settled, so searches begin after this id.
-    # When a window closes, the hub checks all entries again.
+    # Only immediate settlement uses this id. All entries with ids up to this id are settled, so searches begin after
+    # this id. When a window closes, the hub checks all entries again.
     settled_to = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -145,7 +145,7 @@ class WindowContent(models.Model):
         choices=[(state.value, state.value) for state in WindowState if state != WindowState.OPEN],
         default=WindowState.CLOSED.value,
     )
-    # True if each commit in this content was settled immediately.
+    # The value is True if each commit in this content was settled immediately.
     is_gross = models.BooleanField(default=False)
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
@@ -269,7 +269,7 @@ class SettlementAccount(models.Model):
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="accounts", db_index=False)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
     net = models.DecimalField(max_digits=38, decimal_places=0)
-    # The id of the entries that settle this account. The id ensures that each entry is posted only once.
+    # The id of the entries that settle this account. With this id, the hub posts each entry only once.
     transfer_id = models.CharField(max_length=36, unique=True)
     state = models.CharField(
         max_length=22,
@@ -330,11 +330,11 @@ class SettlementEvent(models.Model):
 
 
 class Payment(models.Model):
-    """The settlement bank's payment for one account of a settlement. The hub has recorded it together with the step
-    SETTLED.
+    """The settlement bank's payment for one account of a settlement. The hub has recorded the payment together with the
+    step SETTLED.
 
-    `movement` is empty if nothing was left to record. `otherwise` is the part of the account's net amount that was
-    recorded by hand before, or that two people have released from the hold on the cover.
+    `movement` is empty if nothing was left to record. `otherwise` is the part of the account's net amount that people
+    recorded by hand earlier, or that two people released from the hold on the cover.
     """
 
     account = models.OneToOneField(SettlementAccount, on_delete=models.PROTECT, related_name="payment")

@@ -22,8 +22,8 @@ _TOTALLING_MS = 60_000
 def _totals(entries: str) -> str:
     """Returns the SQL that computes total debits and credits for each account.
 
-    The SQL reads each entry once, and adds the entry's amount to the debited account and to the credited account. Test
-    money has no totals, so it is never settled.
+    The SQL reads each entry once, and adds the entry's amount to the debited account and to the credited account. The
+    hub computes no totals of test money, so test money is never settled.
     """
     return f"""
         SELECT a.currency, a.type, p.name, a.id, legs.debits, legs.credits
@@ -47,7 +47,7 @@ _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
 
 def allow_time_for_totals() -> None:
-    """For this transaction's statements and lock waits, sets longer time limits than requests have."""
+    """Sets longer time limits for the statements and lock waits of this transaction than requests have."""
     execute(f"SET LOCAL statement_timeout = {_TOTALLING_MS}")
     execute(f"SET LOCAL lock_timeout = {_TOTALLING_MS}")
 
@@ -89,7 +89,8 @@ class CanNotSettle(FspiopError):
         super().__init__(ErrorCode.VALIDATION_ERROR, why)
 
 
-# Reads the accounts of payer and payee. A missing account is read as NULL, so that its commit causes an error.
+# Reads the accounts of payer and payee. If an account is missing, the statement returns NULL, so that the commit causes
+# an error.
 _ACCOUNTS = """
     SELECT e.id, e.transfer_id, e.amount, d.id, ds.id, c.id, cs.id
     FROM ledger_entry e

@@ -1,8 +1,8 @@
 """Computes the net amount of each participant for a window's commits.
 
 The database stores the totals of a closed window. For the open window, each process stores the totals that it has
-computed. For the open window, each process then adds only later commits. So a query reads only the commits of the last
-minutes, and not those of a whole day.
+computed, and then adds only later commits. So a query reads only the commits of the last minutes, and not the commits
+of a whole day.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ from settlement.netting import Total
 
 _KEPT_S = 3600
 _LAST = 2**63 - 1
-_Sums = Mapping[tuple[str, str], tuple[int, int]]  # by participant and currency: sent and received
+_Sums = Mapping[tuple[str, str], tuple[int, int]]  # the sent and the received amounts, by participant and currency
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,5 +31,5 @@ def html_of(kind: str) -> SafeString | None:
     text = _sections().get(kind)
     if text is None:
         return None
-    # Links lead to other pages of the documentation, which the portal does not have. HTML in the text is escaped.
+    # The page has no links, because the portal does not have the linked pages. The renderer escapes HTML in the text.
     return mark_safe(MarkdownIt("js-default").render(_LINK.sub(r"\1", text)))  # noqa: S308 (our own document)

@@ -24,10 +24,10 @@ from portal.models import Alarm
 
 log = structlog.get_logger("alarms")
 
-_LOCK = 0x4B49_0021  # one tick at a time, so that an older tick's causes do not end newer alarms
+_LOCK = 0x4B49_0021  # only one tick stores causes at a time, so that an older tick does not end newer alarms
 _KEPT_DAYS = 400
 
-# An alarm that exists stays the same alarm: only its values and the time of its last cause change.
+# If an open alarm exists, the statement changes only the alarm's values and the time of its last cause.
 _RAISE = """
     INSERT INTO portal_alarm AS a (kind, subject, details, acknowledged_by)
     SELECT %s, c.subject, c.details, '' FROM unnest(%s::text[], %s::jsonb[]) AS c (subject, details) ORDER BY c.subject
@@ -35,7 +35,7 @@ _RAISE = """
         DO UPDATE SET details = EXCLUDED.details, seen_at = clock_timestamp()
     RETURNING a.subject, a.xmax = 0
 """
-# A cause that comes and goes within the calm time is one alarm, and one notification.
+# If a cause comes and goes within the calm time, its alarm stays open, and people get only one notification.
 _END = """
     UPDATE portal_alarm SET ended_at = clock_timestamp()
     WHERE kind = %s AND ended_at IS NULL AND NOT subject = ANY(%s::text[])
@@ -57,7 +57,7 @@ def look() -> int:
             continue
         try:
             store(check.kind, _causes_of(check))
-        except Exception as error:  # the other checks must still run
+        except Exception as error:  # the other checks must run even if this check fails
             log.exception("alarm_check_failed", kind=check.kind)
             if not connection.in_atomic_block:
                 connection.close_if_unusable_or_obsolete()
@@ -76,8 +76,8 @@ def _causes_of(check: Check) -> Sequence[Cause]:
 
 
 def _is_due(key: str, every_s: int) -> bool:
-    """Returns whether this check is due, because no other tick has run it in the last seconds. If the cache is not
-    available, every check is due."""
+    """Returns whether this check is due. A check is due if no other tick has run the check within its interval. If the
+    cache is not available, every check is due."""
     if not every_s:
         return True
     try:
@@ -116,7 +116,7 @@ def forget_old() -> int:
 
 @transaction.atomic
 def acknowledge(alarm_id: int, *, actor: str) -> Alarm:
-    """Records that a person has seen the alarm and works on it."""
+    """Records that a person has seen the alarm and is working on the alarm."""
     alarm = _lock_open(alarm_id)
     if alarm.acknowledged_at is not None:
         raise NotChanged(_("%(name)s has already acknowledged this alarm.") % {"name": alarm.acknowledged_by})

@@ -7,7 +7,7 @@ from hub.sql_execution import execute
 from portal.history import PAYEE, PAYER
 
 RECENT_MINUTES = 15
-LEAST_NOW, LEAST_NORMAL = 20, 100  # with fewer payments, a rate says nothing
+LEAST_NOW, LEAST_NORMAL = 20, 100  # with fewer payments, a rate is not meaningful
 _LEAST_DROP = 0.05
 _DEVIATIONS = 4.0
 
@@ -19,8 +19,8 @@ _NOW = """
       AND bank IS NOT NULL
     GROUP BY bank, side
 """
-# The rows of the history: whole days of the last week, and today's hours. The last ten minutes of an hour may have open
-# payments.
+# The statement reads rows of the history: whole days of the last week, and today's hours. The last ten minutes of an
+# hour may have open payments.
 _NORMAL = f"""
     WITH today AS (SELECT date_trunc('day', clock_timestamp(), time_zone) AS begins
                    FROM portal_historymark WHERE source = 'transfer'),

@@ -1,5 +1,5 @@
-"""The certifier's customers. Each case in which the DFSP pays has its own payee. By its payee, a message shows the case
-to which it belongs.
+"""The certifier's customers. Each case in which the DFSP pays has its own payee. So the payee in a message identifies
+the message's case.
 
 The numbers of these payees begin with 999, which is no country's code. No DFSP can register these numbers
 (`directory.certifier_numbers`).

@@ -1,7 +1,7 @@
 """The certifier's side of the FSPIOP API: sends messages to the hub, and accepts the hub's callbacks.
 
-A message can also go directly to the DFSP's endpoint, exactly as a courier delivers it. By direct delivery, the
-certifier sends messages that a hub never forwards in this form, such as a repeated request or a wrong signature.
+A message can also go directly to the DFSP's endpoint, exactly as a courier delivers it. The certifier delivers a
+message directly if a hub never forwards such a message, for example a repeated request or a wrong signature.
 """
 
 import asyncio
@@ -127,7 +127,7 @@ class Endpoint:
     async def _handle(self, handler: Handler, received: Received) -> None:
         try:
             await handler(received)
-        except Exception:  # the sender has its response, and the case ends without its answer
+        except Exception:  # the hub gets its response, and the case ends because no answer follows
             log.exception("message_not_handled", method=received.method, path=received.path)
 
 
@@ -156,7 +156,7 @@ class Sender:
         self._curl.close()
 
     def headers(self, method: str, path: str, body: bytes, destination: str) -> dict[str, str]:
-        """Returns the headers of a message, with its signature."""
+        """Returns the headers of a message, including the signature."""
         resource = path.split("/")[1].partition("?")[0]
         headers = {
             "content-type": versions.content_type(resource, VERSION),

@@ -16,16 +16,16 @@ from hub.recordings.models import RecordedRequest, Recording
 
 T = TypeVar("T")
 _LOOKS_EVERY_S = 0.1
-_MAY_BE_LATE = 200  # rows; a row can become visible after a row with a higher id
+_MAY_BE_LATE = 200  # in rows: a row can become visible after a row with a higher id
 
 
 def processes_know_after_s() -> float:
-    """Returns the time from which every process of the hub records the messages of a new recording."""
+    """Returns the seconds after which every process of the hub records messages for a new recording."""
     return float(settings.CREDENTIALS_REFRESH_S) + 0.5
 
 
 async def in_database(work: Callable[..., T], *arguments: Any) -> T:
-    """Does work with the database in a thread."""
+    """Runs a function that uses the database, in a thread."""
     return await asyncio.to_thread(_with_connection, work, arguments)
 
 
@@ -51,8 +51,8 @@ class Told:
 
     @property
     def claimed(self) -> str:
-        """Returns FSPIOP-Source as it was in the request. The recorded FSPIOP-Source differs from `source` if it does
-        not fit the credentials."""
+        """Returns the FSPIOP-Source header of the request. If the header does not fit the credentials, it differs from
+        `source`."""
         return self.headers.get("fspiop-source", "")
 
     @property
@@ -87,7 +87,7 @@ class Told:
 
     @property
     def shown(self) -> str:
-        """Returns a name for the message, for the text of a fault."""
+        """Returns the message's method and path, for the text of a fault."""
         return f"{self.method} {self.path}"
 
 
@@ -99,7 +99,7 @@ def _error_in(body: object) -> tuple[str, str]:
 
 
 class Door:
-    """While it is open, reads new recorded requests several times a second."""
+    """Reads new recorded requests several times a second, until the door is closed."""
 
     def __init__(self) -> None:
         self.seen: list[Told] = []
@@ -130,7 +130,8 @@ class Door:
             await asyncio.sleep(_LOOKS_EVERY_S)
 
     async def wait(self, fits: Callable[[Told], bool], *, seconds: float, count: int = 1) -> list[Told]:
-        """Returns the requests that fit, as soon as there are at least `count` of them, or after so many seconds."""
+        """Returns the matching requests, as soon as at least `count` requests match, or after this number of
+        seconds."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         async with self._news:
@@ -172,7 +173,7 @@ def _read(after: int) -> list[Told]:
 
 
 def open_recordings(dfsps: Iterable[str], counterpart: str, *, seconds: float) -> None:
-    """Begins to record these DFSPs' messages to the counterpart. The recordings end by themselves."""
+    """Begins to record these DFSPs' messages to the counterpart. Each recording ends after `seconds`."""
     until = timezone.now() + timedelta(seconds=seconds)
     for dfsp in dfsps:
         Recording.objects.create(dfsp=dfsp, counterpart=counterpart, until=until)

@@ -14,13 +14,12 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One message, with the response to this message. `at` is in seconds since 1970. `way` says how the message
-    travelled."""
+    """One message, with the response to this message. `at` is in seconds since 1970. `way` is the message's route."""
 
     at: float
     sender: str
     recipient: str
-    way: str  # "hub" through the hub, "direct" from the certifier to the DFSP, as the hub delivers it
+    way: str  # "hub": through the hub; "direct": from the certifier to the DFSP, in the same way as a hub
     method: str
     path: str
     status: int  # the HTTP status of the response; 0 if there was no response

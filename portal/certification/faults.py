@@ -47,11 +47,11 @@ def texts(stored: dict[str, Any]) -> tuple[str, str]:
 TEXTS: dict[str, tuple[Promise, Promise]] = {
     "no_answer": (
         _("No answer to %(asked)s came within %(seconds)s seconds."),
-        _("Accept the request with 202, and then send the callback to the hub, also if the answer is an error."),
+        _("Accept the request with 202, and then send the callback to the hub, even if the answer is an error."),
     ),
     "refused_by_hub": (
         _("The hub refused %(message)s with error %(code)s: %(text)s"),
-        _("Send the message in the form of the FSPIOP API. The error names the wrong element."),
+        _("Send the message in the form of the FSPIOP API. The text of the error names the faulty element."),
     ),
     "not_accepted": (
         _("The DFSP's endpoint answered %(message)s with %(answer)s."),
@@ -118,11 +118,11 @@ TEXTS: dict[str, tuple[Promise, Promise]] = {
     ),
     "fulfilled_late": (
         _("The DFSP fulfilled a transfer that had expired %(seconds)s seconds before its arrival."),
-        _("Compare the expiration with the clock before the answer, and refuse or ignore an expired transfer."),
+        _("Before the answer, compare the expiration with the clock. Refuse or ignore an expired transfer."),
     ),
     "duplicate_unanswered": (
         _("The same POST /transfers arrived a second time, and no answer came within %(seconds)s seconds."),
-        _("Send the stored answer again if a request is repeated, also after the end of the transfer."),
+        _("Send the stored answer again if a request is repeated, even after the end of the transfer."),
     ),
     "duplicate_changed": (
         _("The second answer differs from the first: %(field)s."),
@@ -130,7 +130,7 @@ TEXTS: dict[str, tuple[Promise, Promise]] = {
     ),
     "changed_accepted": (
         _("The DFSP accepted a transfer with a used id and another amount."),
-        _("Compare a repeated request with the stored request. Refuse other content with error 3106."),
+        _("Compare a repeated request with the stored request. Refuse different content with error 3106."),
     ),
     "bad_signature_accepted": (
         _("The DFSP accepted %(message)s although its signature is wrong."),
@@ -201,7 +201,7 @@ TEXTS: dict[str, tuple[Promise, Promise]] = {
     ),
     "error_not_accepted": (
         _("The DFSP's endpoint answered %(message)s with: %(answer)s"),
-        _("Accept every error callback with 200, also if the DFSP does not know the id any more."),
+        _("Accept every error callback with 200, even if the DFSP no longer knows the id."),
     ),
     "no_errors_sent": (
         _("No error callback was delivered to the DFSP during the test."),

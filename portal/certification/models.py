@@ -25,7 +25,7 @@ class Certification(models.Model):
     asked_by = models.CharField(max_length=320)
     asked_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
-    told_at = models.DateTimeField(null=True)  # when the process last reported that it works
+    told_at = models.DateTimeField(null=True)  # when the process last reported that it is alive
     ended_at = models.DateTimeField(null=True)
     report = models.TextField(blank=True)  # the JSON exactly as it is signed
     signature = models.TextField(blank=True)  # a compact JWS with the report as its payload; empty without a hub key
@@ -46,8 +46,9 @@ class Certification(models.Model):
                 operation=pgtrigger.Update | pgtrigger.Delete,
                 condition=pgtrigger.Condition("OLD.state IN ('PASSED', 'FAILED', 'INTERRUPTED')"),
             ),
-            # However a certification ends: a DFSP that is not live may exchange test payments only while it runs
-            # (`portal.certification.runs.let_pay`).
+            # A DFSP that is not live may exchange test payments only while its certification runs
+            # (`portal.certification.runs.let_pay`). The trigger enforces this for every way in which a certification
+            # ends.
             pgtrigger.Trigger(
                 name="the_end_of_a_certification_ends_its_payments",
                 operation=pgtrigger.Update,

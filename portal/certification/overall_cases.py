@@ -66,8 +66,7 @@ async def signatures(scene: Scene) -> None:
 
 
 async def errors(scene: Scene) -> None:
-    """Checks that the DFSP's endpoint accepts error callbacks, both about a request of the certifier and about anything
-    else."""
+    """Checks that the DFSP's endpoint accepts error callbacks about known and about unknown requests."""
     body = error_body("5000", "certification: the payer does not accept the terms")
     direct = await scene.deliver(*scene.message("PUT", f"/quotes/{scene.new_id()}/error", body))
     if direct.status == 0 or direct.status >= 500:

@@ -54,7 +54,7 @@ async def lookup_known(scene: Scene) -> None:
     if told.is_error:
         raise scene.fail("known_as_unknown", code=scene.checked(told).error[0])
     if not told.is_taken and _is_about_name(told):
-        return  # the case about names reports it
+        return  # the case about names reports the wrong name
     party = scene.checked(told).json.get("party") or {}
     fsp = (party.get("partyIdInfo") or {}).get("fspId")
     if fsp != scene.dfsp.name:
@@ -211,8 +211,8 @@ async def _state_in(scene: Scene, path: str, *, count: int) -> str:
 def _hold_back(dfsp_id: int, certifier: str, transfer_id: str) -> int:
     """Adds a message to the outbox before the messages of a transfer, and marks it as being sent.
 
-    If the process that certifies dies, the mark ends by itself, and the hub delivers the message. The message is a
-    lookup that has no effect.
+    If this process dies, the mark expires, and the hub delivers the message. The message is a lookup that has no
+    effect.
     """
     path = paths.path_of("parties", "MSISDN", PAYER)
     with transaction.atomic(), connection.cursor() as cursor:

@@ -87,7 +87,7 @@ async def late_callback(scene: Scene) -> None:
 
 
 async def twice(scene: Scene) -> None:
-    """The same order is given twice, as by a program that got no response."""
+    """The certifier gives the DFSP the same order twice, like a program that got no response."""
     play = scene.play(TWICE)
     order = await scene.order(TWICE, "6.5")
     received = await _transfer_of(scene, play, order)
@@ -216,7 +216,7 @@ async def _judge_outcome(scene: Scene, order: Order, expected: str) -> None:
 
 
 async def _judge_single(scene: Scene, play: Play) -> None:
-    """Checks that the DFSP made exactly one transfer. Checks this again some time after the end of the transfer."""
+    """Checks that the DFSP made exactly one transfer. The check happens some seconds after the end of the transfer."""
     await asyncio.sleep(_SILENCE_S)
     ids = {received.json["transferId"] for received in play.transfers}
     if len(ids) > 1:

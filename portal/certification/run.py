@@ -113,7 +113,7 @@ class Run:
         ]
 
     def refused_by_hub(self, alias: str) -> list[Told]:
-        """Returns those of the DFSP's requests about a customer of the certifier that the hub has refused."""
+        """Returns the DFSP's requests about this customer of the certifier that the hub has refused."""
         text = alias.encode()
         return [told for told in self.told_by_dfsp() if not told.is_taken and (alias in told.path or text in told.body)]
 
@@ -153,14 +153,14 @@ class Run:
             return bool(running.update(told_at=Now()))
         except (DatabaseError, InterfaceError):
             connection.close()
-            return True  # the next second tries again
+            return True  # the next update, a second later, tries again
 
     async def _play(self, case: Case) -> None:
         try:
             await asyncio.gather(*(self._ended[name].wait() for name in case.after))
             is_begun_by_dfsp = case.side == "payer" or case.name in _REQUESTED_BY_THE_DFSP
             if is_begun_by_dfsp and not self.options.outbound:
-                async with self._by_hand:  # a person makes one payment or request after the other
+                async with self._by_hand:  # a person makes only one payment or request at a time
                     await self._play_now(case)
             else:
                 async with self._places:

@@ -115,7 +115,7 @@ def _watch(process: "subprocess.Popen[bytes]") -> None:
     try:
         end_lost()
     except (DatabaseError, InterfaceError):
-        log.warning("certifications_not_ended", exc_info=True)  # a later tick ends them
+        log.warning("certifications_not_ended", exc_info=True)  # a later tick ends these certifications
     finally:
         connection.close()
 
@@ -172,8 +172,8 @@ def take(certification: Certification) -> bool:
 def let_pay(certification: Certification, certifier: Participant) -> None:
     """Lets a DFSP that is not live yet exchange test payments with the certifier, while the certification runs.
 
-    The database ends this with the certification (`the_end_of_a_certification_ends_its_payments`). Go-live and
-    off-boarding end it, too.
+    The database withdraws this permission at the end of the certification
+    (`the_end_of_a_certification_ends_its_payments`). Go-live and off-boarding also withdraw the permission.
     """
     running = Certification.objects.select_for_update(no_key=True).filter(pk=certification.pk, state=State.RUNNING)
     if running.first() is not None:

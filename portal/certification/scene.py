@@ -1,5 +1,5 @@
-"""The stage of one case. A scene sends messages, waits for messages, and collects the messages and faults of the
-case."""
+"""The state of one running case. A scene sends messages, waits for messages, and collects the messages and faults of
+the case."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ class CaseEnds(Exception):
 
 @dataclass
 class Scene:
-    """One case at work."""
+    """One running case."""
 
     run: "Run"
     name: str
@@ -50,7 +50,7 @@ class Scene:
     paths: set[str] = field(default_factory=set)  # of lookups
     faults: list[Fault] = field(default_factory=list)
     direct: list[Exchange] = field(default_factory=list)
-    values: dict[str, Any] = field(default_factory=dict)  # what later cases need
+    values: dict[str, Any] = field(default_factory=dict)  # values that later cases need
 
     @property
     def certifier(self) -> str:
@@ -113,8 +113,8 @@ class Scene:
     # --- messages of the DFSP -----------------------------------------------------------------------------------------
 
     async def answers(self, path: str, *, method: str = "PUT", count: int = 1, seconds: float = 0.0) -> list[Told]:
-        """Returns the DFSP's callbacks with this path or its error path. Waits until there are `count` of them, but
-        only for some time."""
+        """Returns the DFSP's callbacks with this path or its error path. Waits for `count` callbacks, but at most for
+        `seconds`."""
         plain = unquote(path)  # the hub records decoded paths
         wanted = {plain, plain + "/error"}
         return await self.run.door.wait(
@@ -130,14 +130,15 @@ class Scene:
         return told.source != self.certifier and any(each in told.path for each in self.ids)
 
     async def answer(self, asked: str, path: str, *, seconds: float = 0.0) -> Told:
-        """Returns the DFSP's first callback. If no callback comes, or if the hub refused it, ends the case."""
+        """Returns the DFSP's first callback. If no callback comes, or if the hub refused the callback, ends the
+        case."""
         found = await self.answers(path, seconds=seconds)
         if not found:
             raise self.fail("no_answer", asked=asked, seconds=int(seconds or self.options.answer_s))
         return self.checked(found[0])
 
     def checked(self, told: Told) -> Told:
-        """If the hub accepted the message, returns the message."""
+        """If the hub accepted the message, returns the message. If the hub refused the message, ends the case."""
         if told.is_taken:
             return told
         code, text = told.refusal
@@ -150,7 +151,8 @@ class Scene:
     # --- the hub ------------------------------------------------------------------------------------------------------
 
     async def transfer_state(self, transfer_id: str, *, seconds: float) -> str:
-        """Returns the state of a transfer at the hub, as soon as the transfer has ended, or after a time."""
+        """Returns the state of a transfer at the hub, as soon as the transfer has ended, or after this number of
+        seconds."""
         end = time.monotonic() + seconds
         while True:
             state = await in_database(_state_of, transfer_id)
@@ -159,8 +161,8 @@ class Scene:
             await asyncio.sleep(_LOOKS_EVERY_S)
 
     async def is_delivered(self, method: str, path: str, *, seconds: float) -> bool:
-        """Returns whether the DFSP accepted a message of the hub with this path. Waits for this, but only for some
-        time."""
+        """Returns whether the DFSP accepted a message of the hub with this path. Waits for the acceptance, but at most
+        for `seconds`."""
         end = time.monotonic() + seconds
         while not await in_database(_is_delivered, self.dfsp.pk, method, path):
             if time.monotonic() > end:
@@ -214,7 +216,7 @@ class Scene:
 
 @dataclass
 class Order:
-    """An order to the DFSP to make a payment. The order goes to its outbound API, or to a person who reads the
+    """An order to the DFSP to make a payment. The order goes to the DFSP's outbound API, or to a person who reads the
     instruction."""
 
     scene: Scene
@@ -229,7 +231,7 @@ class Order:
             await self.scene.run.instruct(self.scene.name, self.path.strip("/"), self.body)
 
     async def outcome(self) -> str | None:
-        """Returns the state that the DFSP's outbound API shows now. Returns None if a person has the order."""
+        """Returns the state that the DFSP's outbound API shows now. Returns None if a person carries out the order."""
         if self.answer is None:
             return None
         status, said = await self.answer
@@ -246,7 +248,7 @@ class Order:
     async def again(self) -> float:
         """Gives the same order a second time. Returns how long a second transfer can take to come.
 
-        A correct DFSP makes no second transfer, so nothing shows when a person has given the order again.
+        A correct DFSP makes no second transfer, so the certifier cannot see when a person has given the order again.
         """
         if self.answer is None:
             seconds = min(_AGAIN_BY_HAND_S, self.scene.patience_s)
@@ -280,7 +282,7 @@ def _is_delivered(dfsp_id: int, method: str, path: str) -> bool:
 
 def error_deliveries(dfsp_id: int, ids: set[str]) -> tuple[int, list[tuple[str, str]]]:
     """Returns how many error callbacks the DFSP answered. Also returns the callbacks that the DFSP did not accept, with
-    its responses.
+    the DFSP's responses.
 
     If a DFSP does not know an id, it may answer with 4xx.
     """

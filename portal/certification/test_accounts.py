@@ -32,7 +32,7 @@ from portal.certification.aliases import ALIASES
 
 ACTOR = "certification"
 _CAP = 1_000_000 * 10_000  # in ten-thousandths
-_LEAST_FREE = 100_000 * 10_000  # below this, an account gets more test money
+_LEAST_FREE = 100_000 * 10_000  # if an account has less than this amount free, it gets more test money
 _CREDENTIALS_ARE_VALID = timedelta(days=1)
 _HUB_TYPES = (Account.Type.HUB_RECONCILIATION, Account.Type.HUB_MULTILATERAL_SETTLEMENT)
 
@@ -48,7 +48,7 @@ class Certifier:
 
 
 def set_up(*, endpoint: str) -> Certifier:
-    """Prepares the certifier. If the call is repeated, it adds only what is still missing."""
+    """Prepares the certifier. A repeated call adds only the parts that are still missing."""
     _open_hub_accounts()
     certifier = _certifier()
     open_accounts(certifier)
@@ -93,14 +93,14 @@ def _certifier() -> Participant:
 
 
 def _is_made_here(participant: Participant) -> bool:
-    """Returns whether the certification created this participant. A DFSP can have had this name before."""
+    """Returns whether the certification created this participant. A DFSP may have had this name earlier."""
     created = Entry.objects.filter(subject=participant.name, action="participant_created", actor=ACTOR)
     return created.exists()
 
 
 @transaction.atomic
 def open_accounts(participant: Participant) -> None:
-    """Prepares the test accounts of the certifier or of a DFSP. If the call is repeated, it adds only what is still
+    """Prepares the test accounts of the certifier or of a DFSP. A repeated call adds only the parts that are still
     missing."""
     if not queries.accounts_of(participant, TEST_CURRENCY).exists():
         ledger.register_participant(name=participant.name, currency=TEST_CURRENCY, is_proxy=False, actor=ACTOR)
@@ -133,7 +133,7 @@ def _signing_key(certifier: Participant) -> RSAPrivateKey:
     if file:
         try:
             credentials.check_signing_key(certifier, key=text.decode())
-        except FspiopError:  # it is registered already
+        except FspiopError:  # the key is already registered
             return key
         credentials.add_signing_key(certifier, key=text.decode(), actor=ACTOR)
         return key

@@ -106,7 +106,7 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
 
 @contextmanager
 def _reasons_told() -> Iterator[None]:
-    """Turns the errors of a change into the error that the pages show. Only the error Outdated stays as it is."""
+    """Turns the errors of a change into the error that the pages show. Does not change the error Outdated."""
     try:
         yield
     except Outdated:
@@ -118,8 +118,8 @@ def _reasons_told() -> Iterator[None]:
 
 
 def _others_who_approved(approval: Approval, kind: Kind) -> list[User]:
-    """Returns the people who have approved the request before. Raises NotApproved if one of these people could not
-    approve the request any more."""
+    """Returns the people who have approved the request before. Raises NotApproved if one of these people may no longer
+    approve requests of this kind."""
     found = [consent.checker for consent in approval.consents.select_related("checker")]  # type: ignore[attr-defined]
     for each in found:
         if not visitor_for(each).may(kind.check):
@@ -139,7 +139,7 @@ def withdraw_outdated() -> int:
         except Outdated:
             count += _withdraw_by_itself(approval.pk)
         except CanNotBeDone:
-            continue  # a person reads the reason when they approve the request
+            continue  # the approver reads the reason at the approval
     return count
 
 
@@ -154,7 +154,7 @@ def _withdraw_by_itself(approval_id: int) -> bool:
 
 
 def _check_asker(approval: Approval, kind: Kind) -> None:
-    """Raises NotApproved if the requester could not submit this request any more."""
+    """Raises NotApproved if the requester may no longer submit this request."""
     asker = approval.maker or approval.holder
     if asker is not None and not visitor_for(asker).is_confirmed:
         raise NotApproved(_("The requester's first sign-in is not confirmed."))
@@ -194,7 +194,9 @@ def _checker(visitor: Visitor, approval_id: int) -> User:
 
 
 def _not_confirmed() -> str:
-    return _("Your first sign-in is not confirmed yet. Until an administrator has confirmed it, you can only read.")
+    return _(
+        "Your first sign-in is not confirmed yet. Until an administrator has confirmed this sign-in, you can only read."
+    )
 
 
 __all__ = ["KINDS", "Kind", "Line", "NotApproved", "Payload", "approve", "ask", "refuse", "withdraw"]

@@ -62,13 +62,14 @@ class Kind:
     then: Callable[[Payload, User | None, User], None] | None = None
     # The text that the approver reads after an approval that makes no change itself.
     done: Promise | None = None
-    # Runs in the transaction that rejects or withdraws the request, and deletes what waited for its approval.
+    # Deletes the data that the hub kept until the approval. Runs in the transaction that rejects or withdraws the
+    # request.
     discard: Callable[[Payload], None] | None = None
     # Returns the present limits and figures that the approver compares with the request, while the request waits.
     circumstances: Callable[[Payload], list[Line]] | None = None
     # Raises Outdated if the change can never be possible again. Takes no lock and changes nothing.
     check_still: Callable[[Payload], None] | None = None
-    # False for changes for which even the attempt would make payments wait, because it takes a lock that they share.
+    # False if even trying out the change would take a lock that payments need, and so make payments wait.
     is_tried_out: bool = True
     # For a change that is not tried out: raises the error that `perform` would raise now. Takes no lock and changes
     # nothing.
@@ -77,7 +78,7 @@ class Kind:
 
 def told_amount(amount: int, currency: str) -> str:
     """Returns an amount with its currency, as the pages show it."""
-    from portal.templatetags.portal import money  # the template tags import the changes
+    from portal.templatetags.portal import money  # here, because the template tags import this module
 
     return f"{money(amount, currency)} {currency}"
 

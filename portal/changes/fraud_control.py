@@ -66,7 +66,7 @@ def _describe_switch(payload: Payload) -> list[Line]:
 
 
 def _describe_new_marker(payload: Payload) -> list[Line]:
-    # The hub's own marker is confirmed from the beginning.
+    # A marker that the hub itself files is confirmed from the beginning.
     kinds = (payload["kind"], CONFIRMED)
     rules = dict.fromkeys(rule for kind in kinds for rule in queries.live_rules_about(marker=kind))
     none = _("none: DFSPs see the marker, but it stops no payments. A kill switch stops a party without any rule.")

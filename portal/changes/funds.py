@@ -124,7 +124,7 @@ def _reserve_out(payload: Payload, actor: str) -> None:
 
 
 def _check_still_reserved(payload: Payload) -> None:
-    """A withdrawal ends once. If the withdrawal already has the requested outcome, the request changes nothing."""
+    """Raises Outdated if the withdrawal already has an outcome."""
     state = FundsMovement.objects.filter(pk=payload["transfer_id"]).values_list("state", flat=True).first()
     if state is not None and state != "RESERVED":
         raise Outdated

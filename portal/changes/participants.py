@@ -34,7 +34,8 @@ def _set_active(payload: Payload, actor: str) -> None:
 
 
 def owed_lines(participant: Participant) -> list[Line]:
-    """Returns the amounts that a participant has reserved and owes, for the people who decide whether to disable it."""
+    """Returns the amounts that a participant has reserved and owes, for the people who decide whether to disable the
+    participant."""
     lines = []
     for owing in accounts_and_funds.owing_of(participant):
         for label, amount in (
@@ -93,7 +94,7 @@ def _set_endpoint(payload: Payload, actor: str) -> None:
 
 
 def _owner_of_endpoint(payload: Payload) -> Participant:
-    # Programs may also set endpoints of the hub itself: the addresses to which it sends its own e-mails.
+    # Programs may also set endpoints of the hub itself: the addresses to which the hub sends its own e-mails.
     is_hubs = payload["participant"] == settings.HUB_NAME
     return participants.hub() if is_hubs else participant_named(payload["participant"])
 

@@ -91,7 +91,7 @@ def _references(statement: dict[str, Any] | None) -> dict[int, str]:
     settlement.
     """
     if statement is None:
-        return {}  # two people confirmed that the bank statement is missing, and for which reason
+        return {}  # two people confirmed that the bank statement is missing, and confirmed the reason
     if not statement["is_exact"]:
         raise CanNotBeDone(_("The bank's last statement does not match this settlement."))
     lines = StatementLine.objects.filter(statement_id=statement["id"], account__isnull=False)

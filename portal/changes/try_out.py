@@ -53,7 +53,7 @@ def make_and_roll_back(kind: Kind, payload: Payload) -> None:
 def may_still_ask(approval: Approval) -> bool:
     """Returns whether the requesting program is still allowed to submit this request.
 
-    If the client is revoked, it is not allowed.
+    A program with a revoked client is not allowed.
     """
     if approval.client.startswith(administration.KEY_PREFIX):
         client = administration.valid(approval.client)

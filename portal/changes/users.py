@@ -84,8 +84,8 @@ def _describe_reset(payload: Payload) -> list[Line]:
 
 def _after_a_reset() -> str:
     return _(
-        "The password and one-time codes no longer work. The user sets up new ones with a new "
-        "invitation, and the first sign-in must be confirmed again."
+        "The password and one-time codes no longer work. The user sets up a new "
+        "password and new codes with a new invitation, and the first sign-in must be confirmed again."
     )
 
 
@@ -144,8 +144,8 @@ def _invite(payload: Payload, asked_by: User | None, approved_by: User) -> None:
             )
         )
     if asked_by is not None and user.pk in (asked_by.pk, approved_by.pk):
-        # The change has just ended all sessions of this user. So this user could not open the half of an invitation for
-        # handover.
+        # The change has just ended all sessions of this user. So this user could not open a page with a half of the
+        # invitation.
         raise CanNotBeDone(
             _("You can neither request nor approve this for your own account. Two other administrators must do it.")
         )

@@ -4,9 +4,9 @@ The pages of the history read only these rows. So a page costs as much after ten
 A periodic task adds the transfers, quotes and lookups that ended since its last run (`portal.history.fold`).
 
 **Exactly once.** The task reads transfers and quotes in the order of their arrival. One transaction counts a slice of
-rows, and moves the mark to the end of the slice. If a row of the slice has not ended, it goes to `HistoryOpen`, and a
-later run counts it after its end. The transaction that removes a lookup stores the lookup's times in `EndedLookup`. The
-transaction that counts the times in `EndedLookup` deletes them.
+rows, and moves the mark to the end of the slice. If a row of the slice has not ended, the transaction adds the row to
+`HistoryOpen`, and a later run counts the row after its end. The transaction that removes a lookup stores the lookup's
+times in `EndedLookup`. The transaction that counts the times in `EndedLookup` deletes them.
 
 **Late commits.** A row can appear in the table after rows with a later time of arrival, if its transaction commits
 later. So the task reads only rows that arrived at least HORIZON_S ago, and before the beginning of every transaction

@@ -13,8 +13,8 @@ from portal.history.statements import LOOKUP, TABLES, Source
 from portal.models import HistoryMark
 
 _MOST = 5000  # rows in one transaction
-_FOR_S = 3.0  # the longest time that one run spends on one source; the next run continues at this place
-_TIMEOUT = "SET LOCAL statement_timeout = '60s'"  # the usual limit is for requests that somebody waits for
+_FOR_S = 3.0  # the longest time that one run spends on one source; the next run continues where this run stopped
+_TIMEOUT = "SET LOCAL statement_timeout = '60s'"  # the usual, shorter limit is for requests of waiting clients
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 # A statement writes the time of arrival at most `DATABASE_STATEMENT_TIMEOUT_MS` before its transaction gets an id. From
@@ -59,15 +59,15 @@ def _repeat(work: Any, *, for_s: float) -> int:
 
 
 def horizon() -> datetime:
-    """Returns a time. Every row that arrived before the returned time is visible, or its transaction was rolled
+    """Returns a time before which no new row can appear: every earlier row is visible, or its transaction was rolled
     back."""
     found: datetime = run(_HORIZON, [HORIZON_S])[0]
     return found
 
 
 def locked_mark(source: str) -> HistoryMark | None:
-    """Locks a source, and returns how far the history has read it. Returns None if another process is reading the
-    source."""
+    """Locks a source, and returns the mark up to which the history has read the source. Returns None if another process
+    is reading the source."""
     with connection.cursor() as cursor:
         cursor.execute(_TIMEOUT)
     HistoryMark.objects.bulk_create(

@@ -1,4 +1,4 @@
-# ruff: noqa: S608 (statements are put together from constants)
+# ruff: noqa: S608 (the statements consist of constants only)
 """The SQL of the history: how the rows of each source are counted, and how they become sums."""
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _DURATION = f"""
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table whose rows the history counts. `facts` reads the rows `slice`, all of which have ended."""
+    """A table whose rows the history counts. `facts` is the SQL that reads a slice of ended rows."""
 
     name: str
     table: str
@@ -50,7 +50,8 @@ TRANSFERS = Source(
         GROUP BY 1, 2, 3, 4, 5, 6, 7
     """,
 )
-# A payer can refuse terms that the payee has given. Then the state is REJECTED, but the quote was answered.
+# A payer can refuse terms that the payee has given. In this case, the state of the quote is REJECTED, although the
+# payee has answered.
 QUOTES = Source(
     name="quote",
     table="quotes_quote",
@@ -79,7 +80,7 @@ _LOOKUP_FACTS = f"""
     FROM slice s GROUP BY 1, 2, 3, 4, 5, 6, 7
 """
 
-# GROUPING has a bit for each column that is summed over.
+# GROUPING returns a number with a bit for each column over which the row sums.
 _ROWS = f"""
     counted AS (
         SELECT g.grain, date_trunc(g.grain, f.at, %(zone)s) AS at,
@@ -194,8 +195,8 @@ RECOMPUTE_LOOKUPS = f"""
     {_ROWS} {_add(RECOMPUTED)}
 """
 
-# A payer that refuses a quote's terms replaces the time of the payee's answer. So only the number of the durations of
-# quotes is compared. The use case is compared only while the texts of quotes are not erased.
+# A payer that refuses a quote's terms replaces the time of the payee's answer. So the statement compares only the
+# number of durations of quotes. The statement compares use cases only in periods whose quotes still have their texts.
 _COMPARED = f"""
     SELECT {_KEY}, ended, succeeded, value, reasons,
            CASE source WHEN 'quote' THEN to_jsonb(succeeded) ELSE durations END AS durations

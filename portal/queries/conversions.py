@@ -31,7 +31,7 @@ _TITLES = {
 class Wish:
     """The conditions of a search for conversions. `own` is the visitor's participant.
 
-    `dfsp` is a party of the wanted conversions.
+    `dfsp` is the initiating DFSP or the FXP of the wanted conversions.
     """
 
     any_id: str = ""

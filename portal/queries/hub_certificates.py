@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy as _
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """A certificate or key of the hub. `fault` says why it is not shown: no file, or a file that cannot be read."""
+    """A certificate or key of the hub. `fault` is the reason why the file is not shown: the file is missing or cannot
+    be read."""
 
     title: Promise
     setting: str

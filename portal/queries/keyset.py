@@ -1,8 +1,8 @@
 """Reads pages of long tables in the order of arrival, by an index and with a limit.
 
-Some conditions have no index (an amount, a rare error). With a condition without an index, a search reads at most MOST
-rows, and returns the arrival time at which it stopped. The cost of a page does not depend on the length of the table.
-The table needs no additional index.
+Some conditions have no index, for example a rare error. If a condition has no index, a search reads at most MOST rows,
+and returns the arrival time at which it stopped. The cost of a page does not depend on the length of the table. The
+table needs no additional index.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +14,8 @@ from django.db.models import Model, Q, QuerySet
 
 MOST = 50_000
 _BATCH = 1000
-_FIRST_WIDTH = 2  # how many times as many rows as needed the search reads first
-_WIDER = 8  # how many times as many rows the search reads next
+_FIRST_WIDTH = 2  # the search first reads this many times the needed rows
+_WIDER = 8  # each further read covers this many times the rows of the previous read
 
 T = TypeVar("T", bound=Model)
 Key = tuple[datetime, str]  # the time of a row's arrival, and its id
@@ -59,8 +59,8 @@ def latest(sources: "Sequence[QuerySet[T]]", condition: Q, *, before: Key | None
 
 @dataclass(frozen=True, slots=True)
 class Source(Generic[T]):
-    """Rows that an index finds, and a condition without an index. `most` is the most rows to read for the condition,
-    or None for MOST.
+    """Rows that an index finds, and a condition without an index. `most` is the maximum number of rows to read for the
+    condition, or None for MOST.
     """
 
     rows: "QuerySet[T]"
@@ -77,7 +77,7 @@ def merged(sources: "Sequence[Source[T]]", *, before: Key | None, size: int) -> 
         found += rows
         stops += [stop] if stop else []
     stop = max(stops, default=None)
-    # The next page continues at the latest of these times. The next page also finds the rows that this line leaves out.
+    # The next page continues at the latest of these times, so it also finds the rows that this page leaves out.
     found = [row for row in found if stop is None or key_of(row)[0] >= stop]
     found.sort(key=key_of, reverse=True)
     return Found(found[:size], stop if len(found) < size else None)

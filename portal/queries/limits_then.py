@@ -1,7 +1,7 @@
 """Computes a payer DFSP's position and cap at the time of a refused transfer, from the stored entries and transfers.
 
-The hub does not store the position and the cap with a refusal. Perhaps the hub decided requests of one moment in
-another order than the stored times show. The figures can therefore be wrong by payments of the same moment.
+The hub does not store the position and the cap with a refusal. The hub may have decided simultaneous requests in a
+different order than their stored times. The figures can therefore wrongly include or omit payments of the same moment.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ledger.funds_models import CoverHold
 from ledger.models import Account, Transfer
 from portal.queries import balance_checkpoints
 
-_MOST = 20_000  # the most earlier transfers that are read for the reserved amount
+_MOST = 20_000  # the maximum number of earlier transfers that the search for the reserved amount reads
 
 _RESERVED = """
     SELECT coalesce(sum(amount) FILTER (WHERE payer_account_id = %s AND (completed_at IS NULL OR completed_at > %s)), 0)
@@ -85,7 +85,8 @@ def _cap(account: Account, name: str, at: datetime) -> int | None:
 
 
 def _cover(account: Account | None, at: datetime) -> int | None:
-    """Returns the money in the settlement account. Returns None if a part of it was ever on hold for a settlement."""
+    """Returns the money in the settlement account. Returns None if a part of this money was ever on hold for a
+    settlement."""
     if account is None or CoverHold.objects.filter(account=account, created_at__lte=at).exists():
         return None
     return -_posted(account, at)

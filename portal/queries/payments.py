@@ -26,13 +26,13 @@ from quotes import queries as quote_queries
 from quotes.models import Quote, TransactionRequest, alias_of_request, requested_amount, requested_currency
 
 QUOTES_AT_ONCE = 200
-_MOST_QUOTES = 1000  # the most quotes that the search for one page reads
+_MOST_QUOTES = 1000  # the maximum number of quotes that the search for one page reads
 _MOST_REQUESTS = 200
-_MOST_ITEMS = 1000  # the most transfers of a bulk
+_MOST_ITEMS = 1000  # the maximum number of transfers of a bulk
 _MOST_LOOKUPS = 500
-_MOST_PARSED = 2000  # the most messages whose currency is read for one page
-_MOST_OPEN = 5000  # the most quotes that are compared with transfers for one page
-_LONGEST_OPEN = timedelta(days=1)  # the longest time in which quotes without a transfer are searched without an amount
+_MOST_PARSED = 2000  # the maximum number of messages whose currency is read for one page
+_MOST_OPEN = 5000  # the maximum number of quotes that are compared with transfers for one page
+_LONGEST_OPEN = timedelta(days=1)  # the longest period of a search for quotes without a transfer and an amount
 _FAILED = ("REJECTED", "EXPIRED")
 _SOON = timedelta(hours=1)
 
@@ -75,7 +75,7 @@ class Sought:
 class Lookup:
     """A lookup of a number: the message to the DFSP to which the hub sent the lookup, and the answer.
 
-    `asked` is empty if the hub refused the lookup, or could not deliver it.
+    `asked` is empty if the hub refused or could not deliver the lookup.
     """
 
     at: datetime
@@ -107,8 +107,8 @@ def latest(sought: Sought, *, before: Key | None, size: int) -> "Found[Any]":
 
 
 def with_id(any_id: str, *, own: int | None) -> list[Any]:
-    """Returns the transfers, the quotes without a transfer and the requests to pay with this id. Capital and small
-    letters are equal."""
+    """Returns the transfers, the quotes without a transfer and the requests to pay with this id. The search does not
+    distinguish capital and small letters."""
     ids = spellings_of_id(any_id)
     found: list[Any] = list(transfers.with_id(any_id, Wish(own=own), before=None, size=_MOST_ITEMS).rows)
     if not found:
@@ -125,7 +125,7 @@ def _sources(sought: Sought) -> "Iterator[Source[Any]]":
         wish = _wish(sought)
         for rows in wish.sources():
             yield Source(rows if sought.amount is None else rows.filter(amount=sought.amount), wish.condition())
-    # A currency is read from each stored message, so fewer rows are read.
+    # The search must read a currency from each stored message, so it reads fewer rows.
     most = _MOST_PARSED if sought.currency else None
     if Kind.QUOTE in sought.kinds:
         failed = _within(_quotes().filter(state__in=_FAILED), sought)
@@ -266,7 +266,7 @@ def _matching(agreed: Sequence[quote_queries.Agreed], sought: Sought) -> list[An
 
 
 def _requests_of(spellings: Collection[str], sought: Sought, *, before: Key | None) -> list[Any]:
-    """Returns the latest requests to pay of a party: more of them than a page has rows."""
+    """Returns the latest requests to pay of a party. The number of these requests exceeds the rows of a page."""
     if Kind.REQUEST not in sought.kinds:
         return []
     rows = _within(_requests().filter(_sides(sought)), sought)
@@ -275,7 +275,8 @@ def _requests_of(spellings: Collection[str], sought: Sought, *, before: Key | No
     if sought.amount is not None:
         rows = rows.filter(asked=sought.amount)
     aliased = rows.alias(payer_alias=alias_of_request("payer"), payee_alias=alias_of_request("payee"))
-    # One index scan for each spelling and side, because an index yields the latest rows only of one identifier.
+    # The query makes one index scan for each spelling and side, because an index yields the latest rows of only one
+    # identifier.
     first, *others = [
         aliased.filter(**{side: spelling}).order_by("-created_at").values_list("pk", flat=True)[:_MOST_REQUESTS]
         for side in ("payer_alias", "payee_alias")

@@ -10,8 +10,8 @@ from hub.sql_execution import execute
 
 _KEY = "portal:minutes"
 _MINUTE_S = 60
-_YOUNG = 3  # minutes younger than this are read each time, because payments may still appear and end in them
-_OLDER = 2  # the number of older minutes with open payments that are read again each time
+_YOUNG = 3  # each call reads this many latest minutes again, because payments can still appear and end in these minutes
+_OLDER = 2  # each call reads at most this many older minutes with open payments again
 
 _NOW = "SELECT extract(epoch FROM date_trunc('minute', clock_timestamp()))::bigint"
 # The index transfer_by_arrival limits the read to these minutes.

@@ -39,7 +39,8 @@ class Standing:
 
     @property
     def cover(self) -> int:
-        """The participant's money at the settlement bank, minus the amounts that it owes for settlements."""
+        """The participant's money at the settlement bank, minus the amounts that the participant owes for
+        settlements."""
         return queries.cover_of(self.settlement_account) if self.settlement_account else 0
 
     @property

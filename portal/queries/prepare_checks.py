@@ -4,7 +4,7 @@ The list uses only the stored rows.
 
 The hub stores the rule that refused a transfer. A reserved transfer passed all checks. The hub always makes the checks
 in the same order (`ledger.decide.PREPARE_IS_REFUSED_BY`). So a refused transfer passed all checks before the check that
-refused it. The hub did not make the checks after that check. The list does not show the position and the limits at that
+refused it. After a refusal, the hub makes no further checks. The list does not show the position and the limits at that
 time, because the hub does not store these values.
 """
 
@@ -59,7 +59,7 @@ BY_RULE: Mapping[Refusal, Check] = {
     Refusal.DESTINATION_IS_NOT_THE_PAYEE: Check(gettext_lazy("the message names the payee as its destination")),
     Refusal.EXPIRED_ON_ARRIVAL: _EXPIRATION,
     Refusal.EXPIRES_TOO_LATE: _EXPIRATION,
-    # The hub does not store whether this check was switched on at the time of the prepare.
+    # The hub does not store whether this check was active at the time of the prepare.
     Refusal.TERMS_ARE_NOT_THOSE_OF_THE_QUOTE: Check(
         gettext_lazy("the terms equal the terms of the quote"), _Told.OF_REFUSED_BY_IT
     ),
@@ -107,5 +107,5 @@ def to_prepare(transfer: Transfer, *, was_reserved: bool) -> list[Applied]:
         has_conversion = transfer.payer_conversion_id is not None
         if check.told is _Told.OF_ALL or (check.told is _Told.OF_CONVERSIONS and has_conversion):
             found.append(Applied(check.text))
-    # If the list does not have the rule, the earlier checks are unknown.
+    # If no check in this list has the refusing rule, it is unknown which checks the prepare passed.
     return found if was_reserved else []

@@ -48,7 +48,8 @@ class Moment:
 
 @dataclass(slots=True)
 class Story:
-    """The history of a payment from the lookup to the settlement. `settlements` include its entries."""
+    """The history of a payment from the lookup to the settlement. `settlements` are the settlements that include the
+    entries of the payment."""
 
     moments: Sequence[Moment]
     entries: Sequence[Entry]
@@ -64,7 +65,7 @@ def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
     """Returns the history of a transfer and of its conversions, in the order of time. Runs a fixed number of SQL
     statements.
 
-    With `dfsp_id`, includes only conversions that this participant requested or carried out.
+    If `dfsp_id` is set, includes only conversions that this participant requested or carried out.
     """
     quote = _quote_of(transfer)
     conversions = FxTransfer.objects.filter(determining_transfer_id=transfer.transfer_id).select_related("initiator")
@@ -139,13 +140,13 @@ def lookup_of(quote: Quote) -> Lookup | None:
     """Returns the lookup of the payee before this quote.
 
     Messages of lookups have no id. Several customers of one payer DFSP can pay the same payee at the same time. The
-    order of the messages tells such payments apart: each quote belongs to the latest earlier lookup that no other quote
-    followed.
+    order of the messages distinguishes such payments: each quote belongs to the latest earlier lookup that no other
+    quote followed.
     """
     subject, span = _subject_of_lookup(quote), (quote.created_at - _LOOKUP_BEFORE, quote.created_at)
     if subject is None:
         return None
-    subjects = [kept_subject(subject), subject]  # earlier versions of the hub stored the plain subject
+    subjects = [kept_subject(subject), subject]  # earlier versions of the hub stored the subject without a hash
     messages = list(
         Delivery.objects.filter(subject__in=subjects, created_at__range=span)
         .select_related("destination")

@@ -16,16 +16,16 @@ from portal.written_values import spellings_of_id, spellings_of_identifier
 from quotes import queries as quotes
 
 _QUOTES_AT_ONCE = 200
-_MOST_QUOTES = 1000  # the most quotes that the search for one page reads
-_MOST_BY_CONDITION = 20  # the most quotes of a batch whose transfers are searched by condition
-_NEXT_TRANSFERS = 5000  # the most transfers that are read after such a quote
+_MOST_QUOTES = 1000  # the maximum number of quotes that the search for one page reads
+_MOST_BY_CONDITION = 20  # the maximum number of quotes of a batch whose transfers are searched by condition
+_NEXT_TRANSFERS = 5000  # the maximum number of transfers that are read after such a quote
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """The conditions of a search for transfers. `own` is the visitor's participant.
 
-    `dfsp` is the searched payer DFSP or payee DFSP.
+    `dfsp` is the payer DFSP or payee DFSP of the wanted transfers.
     """
 
     own: int | None = None
@@ -93,7 +93,7 @@ def _is_told(dfsp_id: int) -> Q:
 
 
 def visible(dfsp_id: int | None) -> "QuerySet[Transfer]":
-    """Returns a query for all transfers. For a participant, returns only transfers of this participant that it may
+    """Returns a query for all transfers. For a participant, returns only the transfers that this participant may
     see."""
     if dfsp_id is None:
         return all_rows()
@@ -119,8 +119,8 @@ def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
 
 
 def with_id(any_id: str, wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
-    """Returns the matching transfers for the id of a transfer, a bulk, a conversion or a quote. Capital and small
-    letters are equal."""
+    """Returns the matching transfers for the id of a transfer, a bulk, a conversion or a quote. The search does not
+    distinguish capital and small letters."""
     ids = spellings_of_id(any_id)
     named = ids | set(FxTransfer.objects.filter(pk__in=ids).values_list("determining_transfer_id", flat=True))
     named |= quotes.transfers_converted_by(ids)
@@ -155,8 +155,9 @@ def _is_before(quoted_at: datetime, since: datetime | None) -> bool:
     return since is not None and quoted_at < since - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
 
 
-# Some payer DFSPs give a transfer another id than its transaction. Its condition is the condition of the quote. The
-# payer's next transfers are read by the index of a payer's transfers, because no index has the conditions.
+# Some payer DFSPs give a transfer another id than its transaction. The condition of such a transfer is the condition of
+# its quote. The statement reads the payer's next transfers by the index of a payer's transfers, because no index has
+# the conditions.
 _BY_CONDITION = """SELECT q.quote_id, t.transfer_id
     FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[]) AS q (quote_id, payer_id, condition, at)
     CROSS JOIN LATERAL (

@@ -67,7 +67,8 @@ _ENDS = {
 
 
 def of_transfer(transfer: Transfer, story: Story, *, hold: HeldTransfer | None, sees_limits: bool) -> Verdict:
-    """Returns the verdict about a transfer. With `sees_limits`, the verdict has the payer DFSP's cap and position."""
+    """Returns the verdict about a transfer. If `sees_limits` is true, the verdict has the payer DFSP's cap and
+    position."""
     names = {"payer": transfer.payer.name, "payee": transfer.payee_name}
     amount = f"{money(transfer.amount, transfer.currency)} {transfer.currency}"
     if transfer.state == "COMMITTED":
@@ -83,7 +84,7 @@ def of_transfer(transfer: Transfer, story: Story, *, hold: HeldTransfer | None, 
         found.sentences.append(_("The hub received the transfer and ended it %(took)s later.") % {"took": took})
     if transfer.state == "COMMITTED":
         found.sentences += [
-            _("It is part of settlement %(number)s, which is in the state %(state)s.")
+            _("The payment is part of settlement %(number)s, which is in the state %(state)s.")
             % {"number": each.pk, "state": each.state}
             for each in story.settlements
         ]

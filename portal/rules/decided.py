@@ -129,7 +129,7 @@ def _not_fired(decision: Decision, fired: set[str]) -> list[JudgedRule]:
     return found
 
 
-# A version never changes. The compilation of a large version takes long.
+# A version never changes. The compilation of a large version takes a long time.
 @lru_cache(maxsize=8)
 def _read(number: int, _digest: bytes) -> active_rules.Version:
     return active_rules.read(number)

@@ -33,7 +33,7 @@ def _rules_by_transfer(holds: Sequence[HeldTransfer]) -> dict[str, set[str]]:
     """Returns the rules that hold each transfer. The rules belong either to the transfer's gate or to the quote's
     gate."""
     payers = {hold.pk: hold.transfer.payer_id for hold in holds}
-    # The payer DFSP writes the ids of a quote, so a quote of another DFSP must not be found.
+    # The payer DFSP writes the ids of a quote, so the search must exclude quotes of other DFSPs.
     quotes = {
         quote_id: transaction_id
         for quote_id, transaction_id, payer_id in Quote.objects.filter(transaction_id__in=payers).values_list(

@@ -199,7 +199,8 @@ def until(at: datetime) -> str:
 
 @register.filter
 def state(name: Any) -> SafeString:
-    """Returns a badge with the word for a state. The title is the state's name in the API. The colour adds nothing."""
+    """Returns a badge with the word for a state. The title is the state's name in the API. The colour gives no
+    additional information."""
     known = str(name)
     return format_html(
         '<span class="state state-{}" title="{}">{}</span>',
@@ -262,7 +263,7 @@ def direction(participant: Participant) -> SafeString | str:
     Returns an empty text if the participant may send and receive.
     """
     found = Direction.of(participant.may_send, participant.may_receive)
-    if participant.onboarding_since is not None:  # the badge of the state says it already
+    if participant.onboarding_since is not None:  # the badge of the state already shows this
         return ""
     return "" if found is Direction.BOTH else format_html('<span class="state state-warning">{}</span>', found.label)
 

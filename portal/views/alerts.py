@@ -189,7 +189,10 @@ class Block(AskForm):
         found: PartyList = self.cleaned_data["list"]
         if not rulesets.live_rules_about(party_list=found.name):
             raise forms.ValidationError(
-                _("No live rule looks into this list, so it would stop no payments. Switch a kill switch on instead.")
+                _(
+                    "No live rule looks into this list, so the list would stop no payments. "
+                    "Switch a kill switch on instead."
+                )
             )
         return found
 

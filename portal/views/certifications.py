@@ -49,8 +49,8 @@ class StartForm(forms.Form):
         assume_scheme="https",
         max_length=256,
         help_text=gettext_lazy(
-            "With the URL of the participant's connector, the test makes the payments itself. Without it, the page says"
-            " which payments a person at the participant must make."
+            "With the URL of the participant's connector, the test makes the payments itself. Without a URL, the page"
+            " shows the payments that a person at the participant must make."
         ),
     )
     left_out = forms.MultipleChoiceField(
@@ -133,7 +133,7 @@ def download_json(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def download_pdf(request: HttpRequest, number: int) -> HttpResponse:
-    from portal.certification import pdf  # the library takes memory, and few requests need it
+    from portal.certification import pdf  # here, because few requests need this large library
 
     found = _judged(number)
     return _file(pdf.document(found), "application/pdf", f"certification-{found.pk}.pdf")

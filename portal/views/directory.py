@@ -68,7 +68,7 @@ def _oracle(oracle_id: int) -> Oracle:
 def health(request: HttpRequest, oracle_id: int) -> HttpResponse:
     """Returns the part of the page that shows whether this oracle responds.
 
-    In some seconds, each process checks an oracle at most once.
+    Each process checks an oracle at most once every few seconds.
     """
     oracle = _oracle(oracle_id)
     probe = partial(remote_oracle.probe, oracle)

@@ -13,7 +13,7 @@ from hub.api import errors
 
 log = structlog.get_logger("portal")
 
-# Without letters and digits that people confuse, because people read a reference aloud.
+# The references use no letters and digits that people confuse, because people read references aloud.
 _SIGNS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAGES = ("/portal/", "/admin/")
 
@@ -37,8 +37,8 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Reports that the request cannot be read. Does not read the session or the database, because the hub refuses the
-    request before them."""
+    """Reports that the request cannot be read. Does not read the session or the database, because the hub refuses such
+    a request before it opens either of them."""
     if not _is_portal(request):
         return errors.bad_request(request, exception)
     return _alone(request, {"status": 400}, status=400)
@@ -56,7 +56,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     log.error("page_failed", reference=reference, page=match.view_name if match else "", exc_info=True)
     try:
         return _alone(request, {"status": 500, "reference": reference}, status=500)
-    except Exception:  # the fault can be in what every page needs
+    except Exception:  # every page needs some parts, and one of these parts can cause the fault
         log.exception("error_page_failed", reference=reference)
         text = f"The hub could not show this page. Nothing was changed. Reference: {reference}"
         return HttpResponse(f"<!doctype html><title>Kitovu</title><h1>500</h1><p>{text}</p>", status=500)

@@ -27,8 +27,8 @@ class HeldSearch(Search):
 def index(request: HttpRequest) -> HttpResponse:
     """Shows the held transfers, sorted by the time of their release, and the holds that ended most recently.
 
-    The page shows only the transfers that the hub will send next. So with a search, many held transfers of one DFSP do
-    not hide those of others.
+    The page shows only the transfers that the hub will send next. With a search, people can find the other transfers,
+    even if one DFSP has many held transfers.
     """
     related, search = ("transfer__payer", "transfer__payee"), HeldSearch(request.GET)
     found = search.filtered(queries.held().select_related(*related), payer="transfer__payer", payee="transfer__payee")

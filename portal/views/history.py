@@ -106,7 +106,7 @@ class HistorySearch(Search):
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """The choices of a visitor, and the data that the page needs to name the figures and to link them."""
+    """The choices of a visitor, and the data for the names and links of the figures."""
 
     search: HistorySearch
     wish: Wish
@@ -140,8 +140,8 @@ class _Shown:
         return f"{reverse('transfers')}?{urlencode({name: text for name, text in (asked | further).items() if text})}"
 
     def link(self, key: tuple[Any, ...]) -> str:
-        """Returns the link that belongs to a line. For a reason, the link leads to its payments, and otherwise to the
-        line's own history."""
+        """Returns the link that belongs to a line. The link of a reason leads to the payments with this reason. Every
+        other link leads to the history of the line."""
         if self.by == "reason":
             return self.payments(self.wish.starts[0], self.wish.starts[-1], error=str(key[0]), state="ABORTED")
         chosen = {self.by: str(key[0])}
@@ -164,7 +164,7 @@ def _shown(request: HttpRequest) -> _Shown:
     named = Participant.objects.filter(is_hub=False).order_by("name")
     if (
         visitor.dfsp_id is not None
-    ):  # a participant's users see only the names of DFSPs that it has exchanged payments with
+    ):  # a participant's users see only the names of DFSPs with which their participant has exchanged payments
         named = named.filter(pk__in=history.counterparties(visitor.dfsp_id) | {visitor.dfsp_id})
     names = dict(named.values_list("pk", "name"))
     search = HistorySearch(request.GET, visitor=visitor, names=names)
@@ -287,8 +287,8 @@ _DURATIONS = [f"{leg}{name}Seconds" for leg in history.LEGS for name in ("P50", 
 
 
 def _cells(figures: Figures) -> Iterator[list[Any]]:
-    """Yields the cells for a row of figures. Each currency has a row of its own. The durations are those of all
-    currencies together."""
+    """Yields the cells for a row of figures. Each currency has a row of its own. The durations cover all currencies
+    together."""
     spans = [None if each is None else round(each, 4) for _leg, *both in figures.durations for each in both]
     for currency, value in sorted(figures.values.items()) or [("", 0)]:
         yield [

@@ -27,7 +27,7 @@ def live(request: HttpRequest) -> HttpResponse:
 
 
 def _context() -> dict[str, Any]:
-    # A cache in the process, because these objects never leave the process, and pages must not depend on Valkey.
+    # Each process has its own cache of these objects, because pages must not depend on Valkey.
     return cast("dict[str, Any]", caches["process"].get_or_set("portal:overview", _make, _FRESH_S))
 
 

@@ -115,7 +115,7 @@ def _sorted(moments: list[Moment]) -> list[Moment]:
 
 
 def save_view(request: HttpRequest) -> HttpResponse:
-    """Saves the search of the page under a name. If the name exists already, it gets the new search.
+    """Saves the search of the page under a name. If the user already has a search with this name, replaces that search.
 
     A saved search names no customer, because the hub erases customers' numbers after `RETENTION_DAYS`.
     """

@@ -1,6 +1,6 @@
 """The texts of the API's error codes, for translation.
 
-`fspiop.errors` has the same texts. A test compares both.
+`fspiop.errors` has the same texts. A test compares the texts of the two modules.
 """
 
 from django.utils.translation import gettext

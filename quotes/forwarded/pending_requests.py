@@ -37,7 +37,7 @@ def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> Non
     """
     with transaction.atomic(durable=True):
         store.remember(question, resource=resource, subject=subject, version=version, wait_s=settings.CUSTOMER_ANSWER_S)
-        outbox.append([question])  # a repeated question replaces the one that still waits in the outbox
+        outbox.append([question])  # a repeated question replaces the earlier question that still waits in the outbox
     outbox.poke({question.destination_id})
 
 

@@ -59,8 +59,8 @@ def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
         if not is_new and (found.payee_id != message.sender_id or bytes(found.request_digest) != message.digest):
             raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
         if is_late and found.state == State.SENT:
-            raise expired  # the payer's DFSP does not get the request again
-        if not found.request:  # the stored message has been erased; this message has the same content
+            raise expired  # the hub does not send the request to the payer's DFSP again
+        if not found.request:  # the hub has erased the stored message, but this message has the same content
             found.request, found.request_headers = message.body, message.headers
         if found.state in ENDS:
             send([ending(found)])
@@ -130,7 +130,7 @@ def ending(found: TransactionRequest) -> Outgoing:
         assert found.response_headers is not None
         response = ReceivedMessage(bytes(found.response), found.response_headers)
         callback = _answer(found, response, found.payee, is_error=found.state == State.FAILED)
-    else:  # there was no answer, or the stored answer has been erased
+    else:  # no answer came, or the hub has erased the stored answer
         callback = _expired(found, content_type=found.request_headers["content-type"])
     callback.if_pending = IfPending.SKIP
     return callback
@@ -158,7 +158,7 @@ def _fail(ids: list[str]) -> int:
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
             .select_related("payee")
             .annotate(content_type=KT("request_headers__content-type"))
-            .only("expires_at", "payee__name")  # without the messages, which may have megabytes each
+            .only("expires_at", "payee__name")  # not the messages, which can be large
         )
         ended = TransactionRequest.objects.filter(pk__in=[found.pk for found in late])
         ended.update(state=State.FAILED, answered_at=datetime.now(UTC))

@@ -23,7 +23,7 @@ from quotes.models import Agreement
 from quotes.views.message_view import MessageView
 
 Currencies = tuple[str, ...]
-"""A currency, or several currencies. An account in one of these currencies is sufficient."""
+"""One or several currencies. The payee needs an account in only one of these currencies."""
 
 
 class AgreementView(MessageView):
@@ -100,8 +100,8 @@ class AgreementView(MessageView):
 
 
 def _answered(outcome: Outcome) -> Answered:
-    """Returns whether an answer with this outcome belongs to an open bulk, to an ended bulk, or to no bulk. An answer
-    that arrives after the expiration is late."""
+    """Returns whether an answer with this outcome belongs to an open bulk, to an ended bulk, or to no bulk. A late
+    answer belongs to an ended bulk."""
     match outcome:
         case Forwarded():
             return Answered.BULK

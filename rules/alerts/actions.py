@@ -77,8 +77,8 @@ PERFORM: dict[str, Perform] = {
 
 
 def subject_of(kind: str, payload: Payload) -> str:
-    """Returns the subject that a request of this kind has. For some kinds of request, the database compares the
-    subjects."""
+    """Returns the subject of a request of this kind. For some kinds of request, the database compares the subject with
+    the change."""
     if kind == name_matches.KIND:
         return name_matches.subject_of(payload["match"])
     if kind == kill_switches.KIND:

@@ -32,7 +32,7 @@ class Alert(models.Model):
     state = models.CharField(max_length=6, choices=State, default=State.OPEN)
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
-    count = models.PositiveIntegerField()  # the number of all reports; only the first reports are kept
+    count = models.PositiveIntegerField()  # the number of all reports; the hub keeps only the first reports
     kept = models.PositiveSmallIntegerField(default=0)
     assigned_to = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
     outcome = models.CharField(max_length=8, choices=Outcome, blank=True)
@@ -51,17 +51,17 @@ class Alert(models.Model):
             ),
         ]
         indexes = [
-            # the queue, and the part of one DFSP
+            # these indexes are for the queue, and for the part of the queue of one DFSP
             models.Index(fields=["id"], condition=Q(state="OPEN"), name="alerts_open_by_id"),
             models.Index(fields=["state", "caused_by", "id"], name="alerts_by_dfsp"),
-            # one party's earlier alerts
+            # this index is for one party's earlier alerts
             models.Index(fields=["key"], name="alerts_by_party"),
-            # alerts that wait for a notification, and the time of the last notification
+            # these indexes are for alerts that wait for a notification, and for the time of the last notification
             models.Index(
                 fields=["caused_by", "id"], condition=Q(notified_at__isnull=True), name="alerts_not_notified_by_dfsp"
             ),
             models.Index(fields=["notified_at"], name="alerts_by_notification"),
-            # closed alerts whose reports are deleted after their retention period
+            # this index is for closed alerts whose reports are deleted after their retention period
             models.Index(fields=["closed_at"], condition=Q(closed_at__isnull=False), name="alerts_by_closing"),
         ]
         triggers = [
@@ -86,13 +86,13 @@ class SightingRow(models.Model):
     alert = models.ForeignKey(Alert, on_delete=models.PROTECT, related_name="sightings", null=True)
     key = models.BigIntegerField()
     dfsp = models.CharField(max_length=30, blank=True)
-    caused_by = models.CharField(max_length=30, blank=True, default="", db_default="")  # as in the alert
+    caused_by = models.CharField(max_length=30, blank=True, default="", db_default="")  # see `Alert.caused_by`
     at = models.DateTimeField(db_default=Now())
     kind = models.CharField(max_length=16)
     rule = models.CharField(max_length=64, blank=True)
     rules_version = models.BigIntegerField(null=True)
     gate = models.CharField(max_length=8, blank=True)
-    subject = models.CharField(max_length=128, blank=True)  # such as "quote ...", "transfer ..."
+    subject = models.CharField(max_length=128, blank=True)  # for example "quote ..." or "transfer ..."
     payer_dfsp = models.CharField(max_length=30, blank=True)
     payee_dfsp = models.CharField(max_length=30, blank=True)
     amount = models.BigIntegerField(null=True)
@@ -102,7 +102,7 @@ class SightingRow(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # for the periodic task: the keys with new reports, and the new reports of given keys
+            # with this index, the periodic task finds the keys with new reports, and the new reports of a key
             models.Index(fields=["key", "id"], condition=Q(alert__isnull=True), name="sightings_without_alert"),
         ]
 

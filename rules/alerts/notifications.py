@@ -1,4 +1,4 @@
-"""Notifies the fraud desk of new alerts. One e-mail and one signed webhook have all alerts of a minute."""
+"""Notifies the fraud desk of new alerts. One e-mail and one signed webhook contain all alerts of a minute."""
 
 from typing import Any
 
@@ -15,9 +15,10 @@ EVERY_S = 60
 _MOST_OF_A_DFSP = 500
 _MOST_SHOWN = 20
 
-# Because of the lock, only one of several simultaneous runs notifies. A DFSP can cause any number of alerts, but only
-# one notification per minute. Each DFSP has its own part of a notification, so that the alerts of other DFSPs do not
-# wait behind many alerts of one DFSP. The rows are sorted so that each DFSP's oldest alerts come first.
+# Because of the lock, only one of several simultaneous runs sends a notification. A DFSP can cause any number of
+# alerts, but only one notification per minute. Each DFSP has its own part of a notification, so that the alerts of
+# other DFSPs do not wait behind many alerts of one DFSP. The rows are sorted so that each DFSP's oldest alerts come
+# first.
 _NEW = """
     SELECT a.id FROM (SELECT name FROM participants_participant UNION SELECT '') AS d (name)
     CROSS JOIN LATERAL (

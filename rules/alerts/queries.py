@@ -8,13 +8,13 @@ from hub.sql_execution import execute
 from rules.alerts.models import Alert
 
 MOST_COUNTED = 100
-"""The queue counts at most so many open alerts of each DFSP."""
+"""The queue counts at most this number of open alerts of each DFSP."""
 
 
 def queue(*, state: str = Alert.State.OPEN, assigned_to: int | None = None) -> "QuerySet[Alert]":
     """Returns the alerts in this state, with the latest first.
 
-    With a person, returns only the alerts that are assigned to this person.
+    If a person is given, returns only the alerts that are assigned to this person.
     """
     found = Alert.objects.filter(state=state).select_related("assigned_to").order_by("-id")
     return found if assigned_to is None else found.filter(assigned_to=assigned_to)
@@ -22,7 +22,8 @@ def queue(*, state: str = Alert.State.OPEN, assigned_to: int | None = None) -> "
 
 @dataclass(frozen=True, slots=True)
 class OpenOfDfsp:
-    """The number of open alerts that one DFSP caused. With `has_more`, the DFSP caused more than this number."""
+    """The number of open alerts that one DFSP caused. If `has_more` is true, the DFSP caused more than this number of
+    alerts."""
 
     dfsp: str
     count: int

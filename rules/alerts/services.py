@@ -23,7 +23,7 @@ from rules.not_changed import NotChanged
 from rules.party_keys import dfsp_key
 
 RULE = "RULE"
-SKIPPED = "SKIPPED"  # a check that was not possible because a fact was missing
+SKIPPED = "SKIPPED"  # the hub could not make a check, because a fact was missing
 NAME_MATCH = "NAME_MATCH"
 MARKER = "MARKER"
 APPEAL = "APPEAL"
@@ -34,7 +34,7 @@ MOST_KEPT = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """A report about a party. If no party is known, it is about a DFSP (`dfsp`)."""
+    """A report about a party. If no party is known, the report is about a DFSP (`dfsp`)."""
 
     kind: str
     party: int | None = None
@@ -49,7 +49,7 @@ class Sighting:
     currency: str = ""
     details: Mapping[str, Any] | None = None
     caused_by: str = ""
-    """The DFSP whose message caused the report. By default, this is the payer DFSP."""
+    """The DFSP whose message caused the report. The default is the payer DFSP."""
 
     @property
     def key(self) -> int:
@@ -103,7 +103,7 @@ _WAITING = f"""
     SELECT DISTINCT key FROM rules_alerts_sightingrow r WHERE r.alert_id IS NULL AND {not_skipped(BATCH, "r.key")}
     ORDER BY key LIMIT %s
 """  # noqa: S608 (our own words)
-_MOST_OF_A_PARTY = 2_000  # one limit for each party, so that no party's reports delay the reports of other parties
+_MOST_OF_A_PARTY = 2_000  # each party has its own limit, so that no party's reports delay the reports of other parties
 _TAKEN = """
     SELECT r.id, r.key, r.dfsp, r.caused_by FROM unnest(%s::bigint[]) AS k (key) CROSS JOIN LATERAL (
         SELECT id, key, dfsp, caused_by FROM rules_alerts_sightingrow WHERE alert_id IS NULL AND key = k.key

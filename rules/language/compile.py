@@ -3,10 +3,10 @@
 The module builds the function as a Python syntax tree. No text of a document becomes a name or a piece of code in the
 function. Texts and numbers are constants, and this module creates all names.
 
-A condition is true or false, or its result is not known because a fact is missing. A condition has three possible
-results. So the module creates two expressions for each condition. `maybe` is false only if the condition is certainly
-false. `sure` is true only if the condition is certainly true. `maybe` and `sure` are one expression if no fact of the
-condition can be missing at this gate.
+A condition has three possible results: true, false, or not known because a fact is missing. So the module creates two
+expressions for each condition. `maybe` is false only if the condition is certainly false. `sure` is true only if the
+condition is certainly true. `maybe` and `sure` are one expression if no fact of the condition can be missing at this
+gate.
 """
 
 import ast
@@ -118,7 +118,7 @@ class _Builder:
         found.append(_assign(["fired"], ast.List([], ast.Load())))
         return found
 
-    # Rules with the same trigger share one test of it.
+    # Rules with the same trigger share one test of the trigger.
 
     def _grouped(
         self, rules: Sequence[tuple[int, Rule]], parts: Sequence[str], sure: tuple[ast.expr, ...]
@@ -218,7 +218,7 @@ class _Builder:
         read = _call("get", _name(self._need_names[name]), _name("facts"))
         if name[0] != "original":
             return read
-        none = ast.Constant(0 if spec.unit == "duration" else False)  # a refund may have no original
+        none = ast.Constant(0 if spec.unit == "duration" else False)  # a refund may name no original transaction
         named = ast.IfExp(_is_none(self._field("refund_of")), none, read)
         if self._gate != "transfer":
             return named

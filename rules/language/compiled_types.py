@@ -12,8 +12,8 @@ from rules.language.rule_types import Rule
 ReadCounter = Callable[[Need, Facts], int | bool | None]
 """The method `Counters.get` of the counters for the judged payment."""
 Evaluate = Callable[[Facts, ReadCounter], list[int]]
-"""Returns the rules that fire: the position of each rule whose conditions are true, and `~position` of each rule whose
-conditions are not known because a fact is missing. The result is not sorted."""
+"""Returns the position of each rule that fires. If a missing fact leaves the result of a rule unknown, returns
+`~position` of this rule. The result is not sorted."""
 
 
 class CompiledRules(msgspec.Struct, frozen=True):

@@ -45,9 +45,9 @@ _AT_MOST: Mapping[str, tuple[str, ...]] = {
     "alias.received_count": ("payee.received_count",),
     "alias.received_value": ("payee.received_value",),
 }
-"""For each counter, others that are never less in the same window or a longer one.
+"""For each counter, the counters that are never less in the same window or in a longer window.
 
-Counters of DFSPs are none of them, because they count only while a rule reads them."""
+Counters of DFSPs are not in this table, because such counters count only while a rule reads them."""
 _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
 
 
@@ -63,7 +63,7 @@ class _Values(msgspec.Struct, frozen=True):
     most: int | None = None
     not_equal: frozenset[int] = frozenset()
     texts: frozenset[str] | None = None
-    """The only possible texts. None means that every text is possible."""
+    """The only possible texts. If the value is None, every text is possible."""
     not_texts: frozenset[str] = frozenset()
     has: frozenset[str] = frozenset()
     has_not: frozenset[str] = frozenset()
@@ -127,8 +127,7 @@ def _check(condition: Condition, negated: bool, path: str, context: _Context) ->
 
 
 def _agrees_with_others(context: _Context, comparison: Comparison) -> bool:
-    """Returns False if the values of the comparison's counter contradict those of another counter, or of the same
-    counter in another window."""
+    """Returns False if the comparison's counter contradicts another counter, or the same counter in another window."""
     if not comparison.window_s:
         return True
     own = context[_name_of(comparison)]
@@ -165,7 +164,7 @@ def _parts(
 ) -> Iterator[tuple[Comparison, bool, str]]:
     """Yields the comparisons that must all be true.
 
-    Appends lists of branches. In each list, at least one branch must be true.
+    Appends lists of branches to `branches`. In each list, at least one branch must be true.
     """
     match condition:
         case Comparison():

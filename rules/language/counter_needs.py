@@ -32,25 +32,27 @@ Measure = Literal[
 ]
 MEASURES: Mapping[str, str] = {
     "sent_count": "number of payments that the subject sent in the window",
-    "sent_value": "sum of their amounts, in ten-thousandths",
+    "sent_value": "sum of the amounts of these sent payments, in ten-thousandths",
     "received_count": "number of payments that the subject received in the window",
-    "received_value": "sum of their amounts, in ten-thousandths",
+    "received_value": "sum of the amounts of these received payments, in ten-thousandths",
     "distinct_payees": "number of different parties that the subject paid in the window",
     "distinct_payers": "number of different parties that paid the subject in the window",
     "age": "seconds since the subject's first counted payment; 0 if this payment is the first",
-    "idle": "seconds since the subject's latest counted payment before this one; 0 if there is none",
+    "idle": "seconds since the subject's latest earlier counted payment; 0 if there is none",
     "paid_before": "True if an earlier payment of the pair is counted, in any currency",
     "moved": "True if the identifier's DFSP changed in the window",
     "found": "True if the original transaction was committed in this hub",
-    "parties_swapped": "True if the original's payer is this payee and its payee is this payer",
-    "within_original": "True if all refunds of the original with this one are at most its amount, in its currency",
+    "parties_swapped": "True if this payment's payee and payer are the payer and the payee of the original",
+    "within_original": "True if all refunds, including this one, are at most the original's amount, in its currency",
     "since_original": "seconds since the original was committed",
 }
-"""Every measure. Counts, values and distinct parties include the payment that is judged wherever it will be counted.
+"""Every measure. Counts, values and distinct parties include the judged payment, if the subject's profile will count
+the payment in the same direction.
 
 `payer.sent_*`, `payee.received_*`, `alias.received_*`, `pair.sent_*`, `payer_dfsp.sent_*` and `payee_dfsp.received_*`
-include the payment. `payer.received_*` and `payee.sent_*` do not. A counter counts in the payment's own currency
-(amounts of two currencies are never added). Refunds are not counted in these; a refund does not lower them either.
+include the payment. `payer.received_*` and `payee.sent_*` do not. A counter counts only payments in the judged
+payment's own currency, so the hub never adds amounts of two currencies. These counters do not count refunds, and a
+refund does not lower these counters.
 """
 
 WINDOWED = frozenset(
@@ -87,14 +89,14 @@ class Need(msgspec.Struct, frozen=True, order=True):
     subject: Subject
     measure: Measure
     window_s: int = 0
-    """The length in seconds of the sliding window that ends now. 0 for measures without a window."""
+    """The length in seconds of the sliding window that ends now. The length is 0 for measures without a window."""
     currency: str = ""
-    """The currency of the payments for which the counter is read. Empty means every currency."""
+    """The currency of the payments for which the counter is read. If empty, payments in every currency."""
     exact: bool = False
     """Whether the counter must be exact under a lock, because a live rule at the transfer refuses by this counter."""
     events: int = 0
-    """For an exact counter, the number of latest events in its direction and currency that the profile must keep one by
-    one.
+    """For an exact counter, the number of latest events in one direction and currency that the profile must keep
+    separately.
     """
 
 

@@ -1,6 +1,6 @@
 """Every fact that a rule may name, with its type, its gates and the source of its value. Pure.
 
-docs/rules.md lists these facts too. A test compares docs/rules.md with this catalogue.
+docs/rules.md also lists these facts. A test compares docs/rules.md with this catalogue.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from rules.language.rule_types import Operator
 
 Unit = Literal["amount", "count", "duration", "percent", "text", "set", "truth", "time", "date"]
 Missing = Literal["never", "details", "payer", "payee", "payee_dfsp", "quote", "counter"]
-"""The case in which a fact is missing: never, without the payment's details, without the party's key, without the payee
-DFSP, without the terms of the quote, or without a value of the counter.
+"""The data without which a fact is missing: the payment's details, a party's key, the payee DFSP, the terms of the
+quote, or the value of the counter. Facts with "never" are never missing.
 """
 
 _NUMBER: tuple[Operator, ...] = ("above", "at_least", "below", "at_most", "equals")
@@ -69,7 +69,7 @@ class FactSpec(msgspec.Struct, frozen=True, kw_only=True):
     gates: frozenset[Gate]
     description: str
     field: str = ""
-    """The field of Facts that contains the value. Empty for computed facts and counters."""
+    """The field of Facts that contains the value. The name is empty for computed facts and counters."""
     missing: Missing = "never"
     optional: bool = False
     """Whether the message may omit the fact. The value of an omitted fact is known to be absent."""

@@ -10,7 +10,8 @@ class Fault(msgspec.Struct, frozen=True):
     """One fault of a rule set."""
 
     path: str
-    """The place of the fault, for example `rules[3].if.all[0].value.amount`. Empty for a fault of the whole document.
+    """The place of the fault, for example `rules[3].if.all[0].value.amount`. The place is empty for a fault of the
+    whole document.
     """
     code: str
     params: Mapping[str, Any]
@@ -25,7 +26,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class RuleSetRefused(ValueError):
-    """The error for a rule set with faults. It contains every fault."""
+    """The error for a rule set with faults. The error contains every fault."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)

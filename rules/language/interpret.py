@@ -4,7 +4,7 @@ Tests compare compiled rules with this module. The hub itself uses this module t
 fired. Pure.
 
 A condition is true or false, or its result is not known (None) because a fact is missing. An optional fact that the
-message omits is absent. It is not missing. Each comparison with an absent fact is false, except a comparison with the
+message omits is absent, but not missing. Each comparison with an absent fact is false, except a comparison with the
 operator `absent` or `not_in`.
 """
 
@@ -82,7 +82,7 @@ class Reader:
         if spec.counters[0][0] == "original":
             if not self._has_details:
                 return MISSING
-            if self._facts.refund_of is None:  # a refund without the original's id has no original
+            if self._facts.refund_of is None:  # a refund without the id of an original transaction has no original
                 return 0 if spec.unit == "duration" else False
         found = [self._get(self._needs[name], self._facts) for name in counter_names(comparison, trigger)]
         match spec.name:

@@ -101,7 +101,7 @@ def needed_counters(rules: tuple[Rule, ...]) -> Mapping[CounterName, Need]:
 
 
 def events_needed(rule: Rule, limit: Comparison, rules: tuple[Rule, ...]) -> int | None:
-    """Returns the number of single events that a profile must keep so that this comparison is exact.
+    """Returns the number of separate events that a profile must keep so that this comparison is exact.
 
     Returns None if no number of events is enough.
     """

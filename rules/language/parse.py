@@ -55,10 +55,10 @@ from rules.language.value_readers import (
 MOST_BYTES = 1_000_000
 MOST_RULES = 1_000
 MOST_CONDITIONS = 64
-"""The most comparisons of one rule."""
+"""The maximum number of comparisons in one rule."""
 MOST_DEPTH = 8
 MOST_FAULTS = 1_000
-"""The most faults that are reported at once."""
+"""The maximum number of faults that are reported at once."""
 
 RULE_ID = r"[a-z0-9][a-z0-9\-]{0,62}"
 _WITHOUT_VALUE = ("true", "false", "present", "absent")
@@ -71,7 +71,7 @@ def parse_text(raw: bytes) -> RuleSet:
     if len(raw) > MOST_BYTES:
         raise RuleSetRefused([Fault("", "too_large", {"most": MOST_BYTES})])
     try:
-        document = strictjson.loads(raw.removeprefix(codecs.BOM_UTF8))  # editors on Windows write this mark
+        document = strictjson.loads(raw.removeprefix(codecs.BOM_UTF8))  # editors on Windows add this mark
     except FspiopError as error:
         raise RuleSetRefused([Fault("", "not_json", {"reason": error.detail})]) from None
     return parse(document)
@@ -99,7 +99,7 @@ class _Parser:
         except WrongValue as wrong:
             self.faults.append(wrong.fault)
         if len(self.faults) >= MOST_FAULTS:
-            raise RuleSetRefused(self.faults)  # a document of a megabyte can have tens of thousands
+            raise RuleSetRefused(self.faults)  # a document of a megabyte can have tens of thousands of faults
         return None
 
     def rule_set(self, document: object) -> RuleSet | None:

@@ -23,9 +23,9 @@ class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
     operator: Operator
     threshold: Any
     value: Any
-    """None if the message omits the fact, or if the fact is missing."""
+    """The value is None if the message omits the fact, or if the fact is missing."""
     holds: bool | None
-    """None if the fact was missing."""
+    """The result is None if the fact was missing."""
     unit: str
     window_s: int = 0
     key: str = ""

@@ -89,7 +89,8 @@ class Refuse(_Node, frozen=True):
 
     code: str
     text: str = ""
-    """The text that DFSPs receive. Only scheme rules have such a text. If empty, DFSPs receive the code's own text."""
+    """The text that DFSPs receive. Only scheme rules have such a text. If the text is empty, DFSPs receive the code's
+    own text."""
 
 
 class Alert(_Node, frozen=True):
@@ -121,7 +122,7 @@ class Rule(_Node, frozen=True):
     gate: Gate
     when: Trigger
     condition: Condition
-    """The condition under `if` in the document. Without `if`, a condition that is always true."""
+    """The condition under `if` in the document. Without `if`, the condition is always true."""
     action: Action
     mode: Mode = "live"
     on_missing: OnMissing = "open"

@@ -280,7 +280,7 @@ def _night_delay(values: Values) -> list[RuleJson]:
     bypass = {"bypass": "paid_before"} if values.get("except_paid_before") else {}
     then = {"then": {"action": "hold", "until": values["to"], **bypass}}
     condition = _all(night, _above(values))
-    # A quote of the evening may be paid at night, so the transfer is judged too.
+    # A payer can pay at night under a quote of the evening, so the rules also judge the transfer.
     return [
         {"gate": gate, "id": ending, **_when(values), "if": condition, **then} for gate, ending in _QUOTE_AND_TRANSFER
     ]

@@ -116,7 +116,7 @@ def read_time_zone(value: object, path: str) -> str:
         refuse(path, "wrong_type", wanted="a text")
     try:
         ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # the name is not the name of a file of a time zone
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # the system has no time zone with this name
         refuse(path, "unknown_time_zone", found=shown(value))
     return value
 

@@ -32,7 +32,7 @@ def count(name: str) -> int:
 
 
 def repeat(name: str, number: int) -> None:
-    """Stores this number also as the number of the last change of another kind.
+    """Also stores this number as the number of the last change of another kind.
 
     The number comes from the caller's own transaction.
     """

@@ -11,7 +11,7 @@ of_dfsp = dfsp_key
 def served(party_key: int, dfsp: str) -> int:
     """Returns the key of a party at the DFSP that serves it.
 
-    A match of names belongs to this key. So a DFSP cannot give another DFSP's customer a name from a list.
+    The hub stores a match of names under this key. So a DFSP cannot give another DFSP's customer a name from a list.
     """
     return pair_key(party_key, dfsp_key(dfsp))
 

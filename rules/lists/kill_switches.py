@@ -97,7 +97,8 @@ def switch_on(
         actor=actor,
         after={"kind": kind, "payer_dfsp": payer_dfsp, "payee_dfsp": payee_dfsp, "reason": reason},
     )
-    # Two approvals at once wait for each other at the entry of the audit trail, so this check comes after the entry.
+    # Two simultaneous approvals wait for each other at the entry in the audit trail, so this check comes after the
+    # entry.
     if KillSwitch.objects.filter(key=key, off_at=None).exists():
         raise NotChanged(_("This kill switch is already on."))
     return KillSwitch.objects.create(

@@ -66,7 +66,7 @@ class ListVersion(models.Model):
     sha256 = models.CharField(max_length=64, blank=True)
     added = models.PositiveIntegerField()
     removed = models.PositiveIntegerField()
-    change = models.BigIntegerField(null=True)  # numbered last in its transaction; see `rules.lists.changes`
+    change = models.BigIntegerField(null=True)  # the transaction numbers its change last: see `rules.lists.changes`
 
     class Meta:
         ordering = ["-id"]
@@ -110,13 +110,13 @@ class Entry(models.Model):
             ),
         ]
         indexes = [
-            # for the lists of given parties, and for all listed parties in pages
+            # this index is for the lists of given parties, and for all listed parties in pages
             models.Index(
                 fields=["key", "id"],
                 condition=Q(key__isnull=False, removed_by__isnull=True),
                 name="listed_parties",
             ),
-            # all listed names in pages
+            # this index is for all listed names in pages
             models.Index(fields=["id"], condition=Q(key__isnull=True, removed_by__isnull=True), name="listed_names"),
         ]
         triggers = [
@@ -163,7 +163,7 @@ class StagedLine(models.Model):
 
 
 class SeenName(models.Model):
-    """The keyed hash of a party's name. Also the last change of listed names that the screening of this name
+    """The keyed hash of a party's name, and the last change of listed names that the screening of this name
     included."""
 
     hash = models.BigIntegerField(primary_key=True)
@@ -191,7 +191,7 @@ class NamedParty(models.Model):
 
     class Meta:
         verbose_name_plural = "named parties"
-        indexes = [models.Index(fields=["seen_at"], name="named_parties_by_time")]  # to forget those not seen for long
+        indexes = [models.Index(fields=["seen_at"], name="named_parties_by_time")]  # for deleting old rows
 
     def __str__(self) -> str:
         return f"party {self.key}"
@@ -245,7 +245,7 @@ class KillSwitch(models.Model):
 
     kind = models.CharField(max_length=8, choices=Kind)
     key = models.BigIntegerField()  # the party's key, or a hash of the DFSPs: `rules.lists.keys`
-    payer_dfsp = models.CharField(max_length=30, blank=True)  # the only DFSP, for the kind DFSP
+    payer_dfsp = models.CharField(max_length=30, blank=True)  # for a switch of the kind DFSP, the stopped DFSP
     payee_dfsp = models.CharField(max_length=30, blank=True)
     reason = models.CharField(max_length=512)
     on_at = models.DateTimeField(db_default=Now())
@@ -271,7 +271,7 @@ class KillSwitch(models.Model):
             ),
         ]
         indexes = [
-            # for the kill switches that are on, in pages and for given keys
+            # this index is for the kill switches that are on, in pages and for given keys
             models.Index(fields=["key", "id"], condition=Q(off_at__isnull=True), name="kill_switches_on"),
             models.Index(fields=["change"], name="kill_switches_by_change"),
         ]

@@ -81,8 +81,9 @@ class NameIndex:
             limit=None,
         )
         scores = {place: score for _text, score, place in spelt}
-        # The words of the two names are compared too, because one name may have additional words, such as a second
-        # family name. The order of the words may also differ, because a first letter is spelt in another way.
+        # The search also compares the words of the two names, because one name may have additional words, such as a
+        # second family name. The order of the words may also differ, because the two names can spell a first letter
+        # differently.
         for place in scores.keys() | {place for place, count in shared.items() if count >= 2}:
             found = _of_words(words, self._names[place].folded.split())
             scores[place] = max(scores.get(place, 0.0), found)
@@ -116,5 +117,5 @@ def _of_words(one: list[str], other: list[str]) -> float:
         best = max(left, key=lambda each: JaroWinkler.similarity(word, each))
         total += JaroWinkler.similarity(word, best)
         left.remove(best)
-    # Words that only the longer name has make it more probable that the names belong to two persons.
+    # The more additional words the longer name has, the more probably the names belong to two persons.
     return 100 * total / len(shorter) - 2 * (len(longer) - len(shorter))

@@ -1,7 +1,7 @@
 """Reads a file of a list: CSV in UTF-8 with the columns type, identifier, sub_id, name and reference.
 
 Each line has a party's identifier with its type, or a name. If any line has a fault, the hub refuses the whole file,
-and reports each fault with its line. The module reads only one setting: the key of the hash.
+and reports each fault with its line. The module reads only one setting: the key of the keyed hash.
 """
 
 import csv
@@ -62,7 +62,7 @@ class Line:
 
     @property
     def identity(self) -> object:
-        """Two lines of a file are equal if these properties of them are equal. A list cannot have two equal lines."""
+        """Two lines of a file are equal if these properties are equal. A list cannot have two equal lines."""
         return self.key if self.key is not None else (self.folded, self.reference)
 
 
@@ -132,7 +132,7 @@ class _Reader:
 
     def _take_fields(self, number: int, fields: list[str]) -> None:
         if self._columns is None:
-            self._columns = []  # a fault of the first line must not cause a fault in every line
+            self._columns = []  # a fault in the first line must not cause a fault in every other line
             self._columns = _columns_of(fields)
             return
         if not self._columns:

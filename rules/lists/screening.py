@@ -1,6 +1,6 @@
 """Screens the names of parties against the listed names, when the hub first sees a party and when a list changes.
 
-Payments are not screened. With the hash of a name, the hub stores its verdict and the number of the last change of
+Payments are not screened. For the hash of a name, the hub stores the matches and the number of the last change of
 listed names. `see` screens names that are new to the hub. The periodic task `screen_again` screens names after a
 change.
 """
@@ -45,11 +45,11 @@ class Named:
 
 
 def named(party: Party, dfsp: str) -> Named | None:
-    """Returns the party with its name, or None if the message does not contain the name. The DFSP that serves the party
-    has sent the message.
+    """Returns the party with its name, or None if the message does not contain the name. The caller must pass only
+    messages of the DFSP that serves the party.
 
-    The words of `name` and `personalInfo` are screened together. Neither of the two fields can then hide the other
-    field.
+    The hub screens the words of `name` and `personalInfo` together, so neither field can hide a listed name of the
+    other field.
     """
     parts = party.personal_info.complex_name if party.personal_info is not None else None
     texts = [party.name]
@@ -127,8 +127,8 @@ _STORE = """
     ORDER BY key ON CONFLICT (key) DO UPDATE SET name_id = EXCLUDED.name_id, seen_at = EXCLUDED.seen_at
     WHERE p.name_id <> EXCLUDED.name_id OR p.seen_at < EXCLUDED.seen_at - interval '1 day'
 """
-# The new and the stored matches of these names, for each party with the name. Only matches that are not stored for the
-# party.
+# Finds new and stored matches of these names for each party with the name, without the matches that are already stored
+# for the party.
 _MATCHING = """
     WITH matching (key, entry, name, score) AS (
         SELECT p.key, f.entry, f.name, f.score

@@ -21,12 +21,13 @@ class Marker(models.Model):
         APPLICATION_FRAUD = "APPLICATION_FRAUD"
         OTHER = "OTHER"
 
-    marker_id = models.CharField(max_length=36)  # the filing DFSP's own id of the marker
-    filed_by = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", null=True)  # null: operators
+    marker_id = models.CharField(max_length=36)  # the id that the filing DFSP gave the marker
+    # Null if the operators filed the marker.
+    filed_by = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", null=True)
     key = models.BigIntegerField()
     kind = models.CharField(max_length=17, choices=Kind)
     reason = models.CharField(max_length=512)
-    transaction_id = models.CharField(max_length=36, blank=True)  # the payment that the marker is about
+    transaction_id = models.CharField(max_length=36, blank=True)  # the payment that the marker reports
     digest = models.BinaryField(max_length=32)
     filed_at = models.DateTimeField(db_default=Now())
     lifted_at = models.DateTimeField(null=True)
@@ -44,7 +45,7 @@ class Marker(models.Model):
             ),
         ]
         indexes = [
-            # for the markers of given parties, and for all markers in pages
+            # this index is for the markers of given parties, and for all markers in pages
             models.Index(fields=["key", "id"], condition=Q(lifted_at__isnull=True), name="markers_in_force"),
             models.Index(fields=["change"], name="markers_by_change"),
         ]

@@ -37,9 +37,9 @@ def open_appeals() -> "QuerySet[Appeal]":
 
 
 def serves(appeals: Collection[Appeal]) -> Mapping[int, Serves]:
-    """Returns, for each appeal by its id, whether the appealing DFSP served the party at the party's latest payment.
+    """Returns, by the id of each appeal, whether the appealing DFSP served the party at the party's latest payment.
 
-    The party can have moved to this DFSP since then. The answer is therefore only a hint for the people who decide.
+    The party can have moved to this DFSP since then. So the result is only a hint for the people who decide.
     Runs one statement.
     """
     found = profiles.read({appeal.marker.key for appeal in appeals}) if appeals else {}

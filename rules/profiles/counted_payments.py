@@ -15,7 +15,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Role(IntEnum):
-    """The role that the subject of a profile has in a payment. The numbers are stored."""
+    """The role that the subject of a profile has in a payment. The database stores the numbers."""
 
     PAYER = 0
     PAYEE = 1
@@ -28,13 +28,14 @@ class Role(IntEnum):
 
 _ROLES = tuple(Role)
 COLUMNS: dict[Role, str] = {role: f"{role.name.lower()}_key" for role in Role}
-"""The columns of CountedTransfer with the keys."""
+"""The columns of CountedTransfer that contain the keys."""
 
 _RECEIVES = frozenset({Role.PAYEE, Role.ALIAS, Role.PAYEE_DFSP})
 _SENT, _RECEIVED = int(Direction.SENT), int(Direction.RECEIVED)
 _IS_SERVED = frozenset({Role.PAYEE, Role.ALIAS})  # the roles of a participant's customers
 NOT_CONFIRMED = 0
-"""Stored for a payment without a quote. Only the payer DFSP says where the payee is, so the payee has not moved."""
+"""The stored value for a payment without a quote. Only the payer DFSP names the payee's DFSP, so the payee has not
+moved."""
 
 BY_ROLE = "VALUES " + ", ".join(f"({role:d}, c.{COLUMNS[role]}, {str(role in _RECEIVES).lower()})" for role in Role)
 """SQL that returns the roles of a row `c` of CountedTransfer, with their keys, and whether the subject receives the
@@ -123,11 +124,11 @@ class CountedPayment(msgspec.Struct, frozen=True, gc=False):
 
 
 def microseconds(moment: datetime) -> int:
-    """Returns the microseconds since 1970."""
+    """Returns the microseconds from the beginning of 1970 to this moment."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
-@lru_cache(maxsize=256)  # each profile of a payment asks for the same one
+@lru_cache(maxsize=256)  # each profile of a payment needs the number of the same transfer
 def reference(transfer_id: str) -> int:
     """Returns the number that identifies a transfer in a profile."""
     return int.from_bytes(hashlib.blake2b(transfer_id.encode(), digest_size=8).digest(), "big") >> 1

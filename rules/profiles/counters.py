@@ -21,7 +21,7 @@ _RECEIVES = frozenset({"payee", "alias", "payee_dfsp"})
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A committed transaction, which is the original of a refund."""
+    """A committed transaction that a refund names as its original."""
 
     currency: str
     amount: int
@@ -60,7 +60,7 @@ class ProfileCounters:
         self._received: dict[Subject, Series | None] = {}
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns the measure, or None if it is not known."""
+        """Returns the measure, or None if the measure is not known."""
         if facts is not self._facts:
             self._facts, self._now, self._is_refund = facts, microseconds(facts.now), is_refund(facts)
             self._profiles, self._sent, self._received = {}, {}, {}
@@ -110,7 +110,7 @@ class ProfileCounters:
         return number if number is None or need.subject not in _RECEIVES or self._is_refund else number + 1
 
     def _number(self, need: Need, series: Series | None) -> int | None:
-        if series is not None and not series.folded:  # the most frequent question, by the shortest way
+        if series is not None and not series.folded:  # the most frequent case, without the slower steps below
             return series.number_since(self._now - need.window_s * SECOND + 1)
         tally = self._tally(need, series)
         return None if tally is None else tally.count

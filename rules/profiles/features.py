@@ -32,7 +32,7 @@ class Series(msgspec.Struct, frozen=True, gc=False):
 
     moments: list[int]
     sums: list[int]  # the sums of the amounts before each moment, and the sum of all amounts
-    folded: list[tuple[int, int, int, int]]  # for each bucket: its start, its latest payment, number, sum
+    folded: list[tuple[int, int, int, int]]  # for each bucket: start, latest payment, number and sum of payments
 
     def number_since(self, moment: int) -> int:
         """Counts the payments since this moment. Call this function only for a profile that keeps every payment
@@ -99,7 +99,7 @@ class Distinct:
     parties: frozenset[int]
     kept: int
     is_exact: bool
-    """False if the window perhaps has payments of a bucket. A bucket keeps no counterparties."""
+    """False if a bucket can have payments inside the window, because a bucket keeps no counterparties."""
 
 
 def distinct(profile: Profile, direction: Direction, currency: str, since: int) -> Distinct:

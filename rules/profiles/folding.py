@@ -9,7 +9,7 @@ from hub.sweeps import isolating_batches
 from rules.profiles import store
 
 BATCH = "profiles"
-_MOST_ROWS = 5_000  # the number of rows from which one transaction takes its profiles
+_MOST_ROWS = 5_000  # each batch chooses its profiles from this many waiting rows
 _MOST_PROFILES = 1_000
 
 

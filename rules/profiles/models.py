@@ -11,12 +11,12 @@ class Profile(models.Model):
     """The payments of one subject: a party, a participant, a payer with its payee, or a transaction with its refunds.
 
     A transaction may change the row only under the row's lock. The columns repeat the totals in `ring`. So one SQL
-    statement can compare the totals with the transfers. Each page of the table has free space, and the only index is
-    that of the key. An update of a profile therefore changes no index.
+    statement can compare the totals with the transfers. Each page of the table has free space, and only the key has an
+    index. An update of a profile therefore changes no index.
     """
 
     key = models.BigIntegerField(primary_key=True)
-    ring = models.BinaryField(default=b"", db_default=b"")  # rules.profiles.ring; empty without any payment
+    ring = models.BinaryField(default=b"", db_default=b"")  # see rules.profiles.ring; empty without payments
     counted = models.BigIntegerField(default=0, db_default=0)
     sent = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0), db_default=Decimal(0))
     received = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0), db_default=Decimal(0))
@@ -42,8 +42,8 @@ class CountedTransfer(models.Model):
     transfer_id = models.CharField(max_length=36, primary_key=True)
     payer_key = models.BigIntegerField(null=True)
     payee_key = models.BigIntegerField(null=True)
-    alias_key = models.BigIntegerField(null=True)  # only if the payee's identifier has a sub-id
-    payer_dfsp_key = models.BigIntegerField(null=True)  # the next three only if a rule has needed them
+    alias_key = models.BigIntegerField(null=True)  # set only if the payee's identifier has a sub-id
+    payer_dfsp_key = models.BigIntegerField(null=True)  # set only if a rule needed it, like the next two keys
     payee_dfsp_key = models.BigIntegerField(null=True)
     pair_key = models.BigIntegerField(null=True)
     original_key = models.BigIntegerField(null=True)  # the key of the original transaction of a refund
@@ -53,11 +53,11 @@ class CountedTransfer(models.Model):
     amount = models.BigIntegerField()
     reserved_at = models.DateTimeField()
     transaction_id = models.CharField(max_length=36, null=True)  # null if it equals the transfer's id
-    ended = models.BooleanField(default=False)  # true if the transfer was aborted and so does not count any more
+    ended = models.BooleanField(default=False)  # true if the transfer was aborted and no longer counts
 
     class Meta:
         indexes = [
-            # for the search whether this payer has paid this payee before
+            # this index shows whether this payer has paid this payee before
             models.Index(
                 fields=["payer_key", "payee_key"],
                 condition=Q(payer_key__isnull=False, payee_key__isnull=False),

@@ -21,11 +21,11 @@ import msgspec
 KEPT = 64
 """The number of events of one class that a profile keeps one by one."""
 
-HOUR = 3_600_000_000  # all times are microseconds since 1970
+HOUR = 3_600_000_000  # all times are in microseconds since the beginning of 1970
 DAY = 24 * HOUR
 MONTH = 30 * DAY
-_HOURS_FOR = 2 * DAY  # buckets up to this age are hours
-_DAYS_FOR = 33 * DAY  # buckets up to this age are hours or days; the age is longer than the longest window
+_HOURS_FOR = 2 * DAY  # buckets up to this age cover an hour
+_DAYS_FOR = 33 * DAY  # buckets up to this age cover an hour or a day; this age exceeds the longest window
 
 _FORMAT = 1
 
@@ -90,7 +90,8 @@ class Profile:
     def __init__(self) -> None:
         self.events: list[Event] = []  # in order
         self.buckets: dict[BucketKey, Bucket] = {}
-        # How many events of each class are kept one by one. Counted when a profile first has more than it keeps.
+        # The number of events of each class that the profile keeps separately. The value is None until the profile has
+        # more events than it keeps.
         self.kept_of: dict[tuple[int, bool, str], int] | None = None
         self.hours_from = 0  # earlier events are in buckets of days
         self.days_from = 0  # earlier events are in buckets of months
@@ -98,8 +99,8 @@ class Profile:
         self.sent = 0  # the sum of all sent amounts in all currencies; only for the comparison with transfers
         self.received = 0
         # The serving participant of the subject at the latest received payment, and the time of the change if the
-        # serving participant has changed. The removal of a payment does not change these values, so they are never
-        # compared with the transfers.
+        # serving participant has changed. The removal of a payment does not change these values, so the hub never
+        # compares these values with the transfers.
         self.served_by = 0
         self.moved_at = 0
         self.is_changed = False
@@ -268,8 +269,8 @@ def of_events(events: Iterable[Event]) -> Profile:
 def differences(profile: Profile, events: Iterable[Event]) -> Iterator[str]:
     """Yields each difference between a stored profile and the payments that the profile should contain.
 
-    The choice of single events can differ, because it depends on the order of additions and removals. A profile must
-    contain each event, either as a single event or in a bucket.
+    The events that a profile keeps separately can differ, because their choice depends on the order of additions and
+    removals. A profile must contain each event, either separately or in a bucket.
     """
     expected = set(events)
     kept = set(profile.events)

@@ -188,7 +188,7 @@ _COUNTED = f"""
 
 
 def counted(transfer_ids: Collection[str]) -> dict[str, CountedPayment]:
-    """Returns those of these transfers that are counted."""
+    """Returns the counted transfers among these transfers."""
     return {row[0]: payment_of(row) for row in execute(_COUNTED, [sorted(transfer_ids)])}
 
 

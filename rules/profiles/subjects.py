@@ -50,8 +50,8 @@ def key_of_subject(subject: Subject, facts: Facts) -> int | None:
 def is_refund(facts: Facts) -> bool:
     """Returns whether the payment is a refund. Refunds are counted separately from other payments.
 
-    Only the use case decides whether a payment is a refund. If other facts decided, a payment with another use case
-    could name an original payment and so pass all limits, because rules about refunds judge only refunds.
+    Only the use case decides whether a payment is a refund. Otherwise, a payment with another use case could name an
+    original payment and so pass all limits, because rules about refunds judge only refunds.
     """
     return facts.scenario == REFUND
 
@@ -94,7 +94,7 @@ class Limit:
 
 
 def limits_of(compiled: CompiledRules) -> Sequence[Limit]:
-    """Returns those of these rules that are limits."""
+    """Returns the limits among these rules."""
     found = []
     for rule in compiled.rules:
         if not is_limit(rule):
@@ -109,7 +109,7 @@ def limits_of(compiled: CompiledRules) -> Sequence[Limit]:
 def may_look_at(when: Trigger, facts: Facts) -> bool:
     """Returns whether a rule with this trigger applies to the payment.
 
-    If a fact that decides this is missing, returns True.
+    If a deciding fact is missing, returns True.
     """
     return (
         (not when.currencies or facts.currency in when.currencies)
@@ -122,9 +122,8 @@ def may_look_at(when: Trigger, facts: Facts) -> bool:
 def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
     """Returns the profiles that must not change while the hub judges the payment.
 
-    If no limit applies to a payment, it locks no profile. Limits on other payments perhaps read this payment's
-    profiles. If limits on other payments read this payment's profiles, the hub may count this payment before or after
-    the other payments.
+    If no limit applies to the payment, returns no profile. If limits on other payments read this payment's profiles,
+    the hub may count this payment before or after the other payments.
     """
     subjects: set[Subject] = set()
     for limit in limits:

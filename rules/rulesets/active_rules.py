@@ -58,7 +58,7 @@ class CannotBeRead(Exception):
 class Version:
     """A version of the rules, compiled for each gate. Its rules never change."""
 
-    number: int | None  # None: no rules, only kill switches
+    number: int | None  # None if no rules are active, but a kill switch is on
     rule_set: RuleSet
     by_gate: Mapping[Gate, CompiledRules] = field(repr=False)
     without_quote: CompiledRules = field(repr=False)
@@ -69,7 +69,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class ActiveRules:
-    """One version of the rules, with the exceptions from them.
+    """One version of the rules, with the exceptions from these rules.
 
     The object does not change while a group uses it.
     """
@@ -90,15 +90,15 @@ class ActiveRules:
 
     @property
     def for_transfers_without_quote(self) -> CompiledRules:
-        """The rules for a transfer whose quote did not pass through this hub. The result has the rules of both gates,
-        quote and transfer.
+        """The rules for a transfer whose quote did not pass through this hub. The result contains the rules of the
+        gates at the quote and at the transfer.
         """
         return self.rules.without_quote
 
     @property
     def for_transfers_judged_again(self) -> CompiledRules:
-        """The same rules, but without rules about the expiration of the quote. These rules are for a transfer that
-        differs from its quote."""
+        """The rules of both gates, but without the quote's rules about the expiration. These rules judge a transfer
+        that differs from its quote."""
         return self.rules.judged_again
 
 
@@ -112,7 +112,8 @@ class _Process:
         self.asked_at = float("-inf")
         self.kept: ActiveRules | None = None
         self.compiled: dict[int, Version | None] = {}
-        """The versions that are or may soon be active. None: its compilation has begun, or it has a fault."""
+        """The versions that are active or can soon be active. The value is None if the compilation has only begun, or
+        if the version has a fault."""
 
 
 _process = _Process()
@@ -134,7 +135,8 @@ def current_at() -> tuple[ActiveRules, datetime] | None:
     if active.was_ever:
         process.was_ever_active = True
     elif not process.was_ever_active and not active.is_any_switch_on:
-        process.asked_at = asked_at  # only after a successful read, so that a failed read lets no payment pass
+        # Set only after a successful read, so that a failed read lets no payment pass without a check.
+        process.asked_at = asked_at
     _prepare(process, active)
     if active.version is not None:
         return _rules(process, active, active.version), active.now
@@ -165,7 +167,7 @@ def _prepare(process: _Process, active: Active) -> None:
         process.compiled = kept | dict.fromkeys(contents)
         threading.Thread(target=_compile, args=(process, contents), name="rules", daemon=True).start()
     except BaseException:
-        # No thread releases the lock, so the next group must be able to begin again.
+        # No thread is running that could release the lock, so this code releases it for the next group.
         process.compiled = compiled
         process.preparing.release()
         raise
@@ -174,7 +176,7 @@ def _prepare(process: _Process, active: Active) -> None:
 def _compile(process: _Process, contents: Mapping[int, bytes]) -> None:
     try:
         for number, content in contents.items():
-            # An activation of rules with a fault is refused, with the place of the fault.
+            # The hub refuses to activate a version with a fault, and reports the place of the fault.
             with contextlib.suppress(CannotBeRead):
                 process.compiled[number] = _version(number, content)
     finally:
@@ -209,8 +211,7 @@ def _of(number: int | None, rule_set: RuleSet) -> Version:
 
 
 def for_judging_again(rule_set: RuleSet) -> RuleSet:
-    """Returns the rules without those rules of the quote that read the expiration, because a transfer has its own
-    expiration."""
+    """Leaves out the quote's rules that read the expiration, because a transfer has its own expiration."""
     rules = rule_set.rules
     found = [
         each
@@ -234,7 +235,7 @@ def _no_rules() -> ActiveRules:
 
 
 def begin_to_load() -> threading.Thread:
-    """When a process starts, compiles the active version in a thread, so that the first payment does not wait."""
+    """At the start of a process, compiles the active version in a thread, so that the first payment does not wait."""
     thread = threading.Thread(target=_load, name="rules-at-start", daemon=True)
     thread.start()
     return thread
@@ -248,7 +249,7 @@ def _load() -> None:
         finally:
             connection.close()
     except Exception:
-        # The first payment tries again. It reports a database that cannot be reached, or a version with a fault.
+        # The first payment reads the rules again, and reports an unreachable database or a faulty version.
         log.info("rules_not_loaded", exc_info=True)
 
 

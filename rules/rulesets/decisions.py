@@ -116,7 +116,7 @@ def is_kept(subject: str, verdict: Verdict) -> bool:
 def is_sampled(subject: str) -> bool:
     """Returns whether the hub stores the verdict about this payment even though no rule fired.
 
-    For one payment, the answer never changes.
+    For the same payment, the result never changes.
     """
     return zlib.crc32(subject.encode()) % _ONE_IN == 0
 

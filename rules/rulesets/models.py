@@ -41,7 +41,7 @@ class Activation(models.Model):
     valid_from = models.DateTimeField()
     valid_until = models.DateTimeField(null=True)
     reason = models.CharField(max_length=512)
-    actor = models.CharField(max_length=320)  # who asked for it and who approved it, as in the audit trail
+    actor = models.CharField(max_length=320)  # the requester and the approver, as in the audit trail
     created_at = models.DateTimeField(db_default=Now())
     cancelled_at = models.DateTimeField(null=True)  # set if the activation was cancelled before the period began
 
@@ -79,11 +79,11 @@ class Variance(models.Model):
     If there are several rows for a rule and a DFSP, the latest row applies.
     """
 
-    rule = models.CharField(max_length=64)  # the rule's id, which the rule has in every version
+    rule = models.CharField(max_length=64)  # the rule's id, which is the same in every version
     dfsp = models.CharField(max_length=32)
     until = models.DateTimeField()
     reason = models.CharField(max_length=512)
-    actor = models.CharField(max_length=320)  # who asked for it and who approved it, as in the audit trail
+    actor = models.CharField(max_length=320)  # the requester and the approver, as in the audit trail
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -109,9 +109,9 @@ class Decision(models.Model):
         HOLD = "HOLD"
         REFUSE = "REFUSE"
 
-    gate = models.CharField(max_length=8)  # "release": of a held transfer
+    gate = models.CharField(max_length=8)  # "release" for the release of a held transfer
     subject = models.CharField(max_length=64)  # the id of the quote or transfer
-    # NULL: a kill switch refused the payment while no version was active.
+    # NULL if a kill switch refused the payment while no version was active.
     version = models.ForeignKey(RuleSetVersion, on_delete=models.PROTECT, related_name="+", db_index=False, null=True)
     outcome = models.CharField(max_length=6, choices=Outcome)
     code = models.CharField(max_length=4, null=True)

@@ -94,7 +94,7 @@ _REFUSED = """
 
 
 def refused_quotes(quote_ids: Sequence[str]) -> dict[str, tuple[str, str, bytes]]:
-    """Returns those of these quotes that were refused, with the payer DFSP, the code, and the facts."""
+    """Returns the refused quotes among these quotes, with the payer DFSP, the code, and the facts."""
     return {row[0]: (row[1], row[2], bytes(row[3])) for row in execute(_REFUSED, [list(quote_ids)])}
 
 

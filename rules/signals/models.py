@@ -42,7 +42,7 @@ class SignalAccess(models.Model):
         indexes = [
             models.Index(fields=["participant", "id"], name="signal_accesses_by_dfsp"),
             models.Index(fields=["key", "id"], name="signal_accesses_by_party"),
-            models.Index(fields=["at"], name="signal_accesses_by_time"),  # for the deletion of old rows
+            models.Index(fields=["at"], name="signal_accesses_by_time"),  # this index is for the deletion of old rows
         ]
         triggers = [pgtrigger.Protect(name="signal_accesses_do_not_change", operation=pgtrigger.Update)]
 

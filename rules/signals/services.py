@@ -14,7 +14,8 @@ from rules.signals.counters import Count
 
 BUCKET = "signals"
 UNKNOWN_COSTS = 5
-"""A party without data in the hub costs more tokens, because somebody who guesses numbers finds many such parties."""
+"""A request about an unknown party costs this many tokens, because requesters who guess numbers name many unknown
+parties."""
 _MOST_MARKERS = 50
 
 

@@ -24,8 +24,8 @@ class Finding(StrEnum):
 class Expected:
     """The payment that a settlement expects for one account.
 
-    If an account's amount is above 0, the account pays it through the bank. If the amount is below 0, the account
-    receives the amount.
+    If an account's amount is above 0, the account pays the amount through the bank. If the amount is below 0, the
+    account receives the amount.
     """
 
     account_id: int

@@ -20,7 +20,7 @@ class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """The query of a request for settlements. The query selects the settlements that were created at or after `from`
     and before `to`.
 
-    `after` is `next` of the page before.
+    `after` is the value of `next` on the previous page.
     """
 
     from_: DateTime | None = msgspec.field(default=None, name="from")
@@ -34,8 +34,8 @@ class Part(msgspec.Struct, rename="camel", kw_only=True):
 
     If `net` is positive, the caller owes the amount. If `net` is negative, the caller receives the amount.
 
-    `transferId` is the id of the postings. `windowIds` are the settled windows, the first of which was opened at
-    `windowsFrom`.
+    `transferId` is the id of the postings. `windowIds` are the settled windows. `windowsFrom` is the time at which the
+    first of these windows was opened.
     """
 
     settlement_id: int

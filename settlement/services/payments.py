@@ -17,7 +17,7 @@ from settlement.models import Payment, Settlement, SettlementAccount, Statement,
 from settlement.services import settlements
 from settlement.states import State
 
-_IDS = uuid.UUID("6b1f5f2e-6f0a-5d9e-9a57-0f2f5b0c8a11")  # the name space of the movements' ids
+_IDS = uuid.UUID("6b1f5f2e-6f0a-5d9e-9a57-0f2f5b0c8a11")  # the namespace of the UUIDs that identify the movements
 MAY_PAY = frozenset({State.PS_TRANSFERS_COMMITTED, State.SETTLING})
 
 
@@ -26,14 +26,16 @@ class NotPaid(Exception):
 
 
 class Differs(Exception):
-    """Raised if the payments are no longer those on which two people have agreed. Nothing is changed."""
+    """Raised if the payments differ from the payments on which two people have agreed. Nothing is changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The bank's payment for one account of the settlement. `amount` is what the hub still has to record.
+    """The bank's payment for one account of the settlement. `amount` is the amount that the hub must still
+    record.
 
-    `otherwise` is the part that was recorded by hand, or that two people have released from the hold on the cover.
+    `otherwise` is the part that people recorded by hand earlier, or that two people released from the hold on the
+    cover.
     """
 
     account_id: int
@@ -56,11 +58,11 @@ class Proposal:
 
 
 def is_for_funds(settlement: Settlement) -> bool:
-    """Returns whether the bank moves the amounts on SETTLEMENT accounts, because funds in and out are recorded on these
-    accounts.
+    """Returns whether the hub may record the bank's payments as funds in and out: the model must reset positions, and
+    settle into SETTLEMENT accounts.
 
-    If the model does not reset positions, the net amounts stay in the positions. If positions are not reset, recorded
-    funds in would count a second time.
+    If the model does not reset positions, the net amounts stay in the positions, and recorded funds in would count a
+    second time.
     """
     model = settlement.model
     return model.auto_position_reset and model.settlement_account_type == Account.Type.SETTLEMENT
@@ -88,11 +90,11 @@ def settle(
     actor: str,
     references: Mapping[int, str],
 ) -> None:
-    """Sets a settlement to SETTLED and records the payments of the bank. Does both or neither.
+    """Sets a settlement to SETTLED and records the payments of the bank. If one of the two changes fails, makes
+    neither.
 
-    `agreed` has the terms of all proposals that two people have agreed to. Raises Differs if the payments that are due
-    now are not the same any more. Locks the settlement and its windows first, then the accounts, and the audit trail
-    last.
+    `agreed` has the terms of all proposals that two people have agreed to. Raises Differs if other payments are due
+    now. Locks the settlement and its windows first, then the accounts, and the audit trail last.
     """
     settlement = (
         Settlement.objects.select_for_update(no_key=True, of=("self",)).select_related("model").get(pk=settlement_id)
@@ -110,8 +112,8 @@ def settle(
 
 
 def check_agreed(settlement: Settlement, *, statement_id: int, agreed: Sequence[Sequence[object]]) -> None:
-    """If `settle` would raise an error now, raises this error. This function changes nothing and takes no lock, so that
-    no payment waits."""
+    """Raises the error that `settle` would raise now. This function changes nothing and takes no lock, so that no
+    payment waits."""
     statement = _agreed_statement(settlement, statement_id)
     rows = _with_net(settlement)
     proposals = _agreed_proposals(settlement, statement, agreed, rows, _covers(rows))

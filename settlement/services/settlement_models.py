@@ -84,7 +84,7 @@ def create_model(
 
 @transaction.atomic
 def set_model_active(name: str, *, is_active: bool, actor: str) -> SettlementModel:
-    """Enables or disables a settlement model. If a window is unsettled, refuses to change an immediate model."""
+    """Enables or disables a settlement model. Refuses to change an immediate model while a window is unsettled."""
     model = SettlementModel.objects.select_for_update().filter(name=name).first()
     if model is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "Settlement Model does not exist", http_status=400)
@@ -101,7 +101,7 @@ def set_model_active(name: str, *, is_active: bool, actor: str) -> SettlementMod
     if is_active:
         ledger.open_missing_accounts(model.currency)
     else:
-        forget_all(gross_settlement.batch_of(model))  # all commits are settled
+        forget_all(gross_settlement.batch_of(model))  # no commit is left to settle
     record("settlement_model_changed", subject=name, actor=actor, before=before, after=_shown(model))
     return model
 
@@ -132,8 +132,8 @@ def _check_types(ledger_account_type: str, settlement_account_type: str) -> None
 
 
 def _refuse_while_unsettled(currency: str) -> None:
-    """Raises an error if a window is unsettled, because all commits of a window in one currency must be settled in the
-    same way.
+    """Raises an error if a window is unsettled, because the hub must settle all commits of a window in one currency in
+    the same way.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])

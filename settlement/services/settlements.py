@@ -46,7 +46,8 @@ def create(*, model_name: str, window_ids: Sequence[int], reason: str, actor: st
     """
     if len(set(window_ids)) != len(window_ids) or not window_ids:
         raise _refused("settlementWindows: must name at least one window, and each window only once")
-    # Totals are usually computed immediately after a window closes. Perhaps a process died between the two steps.
+    # The hub usually computes totals immediately after a window closes. But a process may have died between the two
+    # steps.
     for window in SettlementWindow.objects.filter(pk__in=window_ids, totalled_at=None).exclude(state="OPEN"):
         total_up(window.pk)
     return _create(model_name, sorted(window_ids), reason, actor)
@@ -125,7 +126,7 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
         for number, account in accounts.items()
     }
     answers = decide(wishes, State(settlement.state), standings)
-    # After this line, every account that may change its state changes it.
+    # After this line, every account that may change its state does so.
     if settlement.model.auto_position_reset:
         steps = [answer.wish for answer in answers if answer.is_step]
         settlement_postings.post(
@@ -180,7 +181,8 @@ def advance(
 
 def _lock_for_steps(settlement: Settlement, to: State) -> None:
     """Acquires the locks of all steps to this state. The first step locks the audit trail until the end of the
-    transaction. Another transaction with a lock that a later step needs perhaps already waits for the audit trail."""
+    transaction. Without these early locks, another transaction could hold a lock of a later step and wait for the audit
+    trail."""
     if to == State.SETTLED:
         lock_contents(settlement)
     posting = max((STEPS.index(step) for step in _POSTING_STEPS if STEPS.index(step) <= STEPS.index(to)), default=-1)
@@ -227,7 +229,7 @@ def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
         _remember_whole(settlement, actor)
         return settlement
     accounts = list(_accounts_of(settlement))
-    # While the settlement is RESERVED, some of its accounts are perhaps already in the next state.
+    # While the settlement is RESERVED, some of its accounts can already be in the next state.
     if not {State(settlement.state), *(State(account.state) for account in accounts)} <= MAY_ABORT:
         raise _refused("State change not allowed")
     reserved = [account for account in accounts if account.state == State.PS_TRANSFERS_RESERVED]
@@ -297,7 +299,7 @@ def _gives_up(account: SettlementAccount) -> bool:
 
 
 def _covers_of(accounts: Iterable[SettlementAccount]) -> list[int]:
-    """Returns the SETTLEMENT accounts of those of these accounts that belong to net senders."""
+    """Returns the SETTLEMENT accounts of the net senders among these accounts."""
     senders = [account.account.participant_id for account in accounts if _gives_up(account)]
     currencies = {account.account.currency for account in accounts}
     covers = Account.objects.filter(participant__in=senders, currency__in=currencies, type=Account.Type.SETTLEMENT)

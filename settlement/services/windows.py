@@ -45,7 +45,7 @@ def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Cl
 @transaction.atomic(durable=True)
 def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
     with connection.cursor() as cursor:
-        # While this exclusive lock is held, no commit is in progress. Later commits read the next window
+        # While this transaction holds the exclusive lock, no commit is in progress. Later commits read the next window
         # (ledger.locks).
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
@@ -86,7 +86,7 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
     states = []
     for (currency, account_type), rows in groupby(store.window_totals(window_id), key=lambda row: row[:2]):
         totals = [total for _, _, total in rows]
-        obligations(totals)  # asserts that the totals add up to zero
+        obligations(totals)  # this call asserts that the totals add up to zero
         is_gross = (currency, account_type) in immediate
         content = WindowContent.objects.create(
             window=window,
@@ -108,7 +108,7 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
 
 
 def total_up_what_is_left() -> int:
-    """Computes the missing totals of closed windows. Returns for how many windows it has computed totals."""
+    """Computes the missing totals of closed windows. Returns the number of windows whose totals it has computed."""
     return isolating_batches.in_groups(_BATCH, find=_find_left, work=_total_up_some, most=1)
 
 
@@ -121,7 +121,7 @@ def _find_left(most: int) -> list[str]:
 @transaction.atomic(durable=True)
 def _total_up_some(window_ids: list[str]) -> int:
     store.allow_time_for_totals()
-    # Perhaps the process that closed the window still has the window's row locked. Without SKIP LOCKED, all workers
-    # would wait for this process.
+    # The process that closed the window may still have the window's row locked. Without SKIP LOCKED, all workers would
+    # wait for this process.
     free = SettlementWindow.objects.select_for_update(no_key=True, skip_locked=True).filter(pk__in=window_ids)
     return len([_total_up(window) for window in free])

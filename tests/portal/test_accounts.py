@@ -91,7 +91,7 @@ def test_without_email_two_people_hand_over_link_and_code_and_a_third_confirms_t
     set_password(asha, juma)
     own = sign_in_first("neema", headers={"user-agent": BROWSER}, REMOTE_ADDR="192.0.2.7")
     assert own.get("/portal/overview/").status_code == 200
-    assert "confirmed it, you can only read" in own.get("/portal/overview/").content.decode()
+    assert "confirmed this sign-in, you can only read" in own.get("/portal/overview/").content.decode()
     assert own.get("/portal/participants/green/TZS/cap/").status_code == 403
     page = zuri.get("/portal/users/neema/").content.decode()
     for fact in ("192.0.2.7", BROWSER, "asha, juma"):

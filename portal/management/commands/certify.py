@@ -33,7 +33,7 @@ class Command(BaseCommand):
             "--outbound",
             action="append",
             default=[],
-            help="URL of the connector's outbound API, for each name. Without it, people make the payments",
+            help="URL of the connector's outbound API, for each name. Without a URL, people make the payments",
         )
         parser.add_argument("--leave-out", action="append", default=[], metavar="CASE", choices=sorted(BY_NAME))
         parser.add_argument("--patience", type=float, default=600.0, help="seconds that people have for a payment")
@@ -117,8 +117,7 @@ class Command(BaseCommand):
 
     @staticmethod
     def _wait(certification: Certification) -> None:
-        """Waits until the certification has ended. A worker has perhaps started the certification at the same
-        moment."""
+        """Waits until the certification has ended. The worker may have started the certification first."""
         certification.refresh_from_db()
         while certification.is_open:
             time.sleep(1)

@@ -1,4 +1,5 @@
-"""manage.py create_administrator: creates a hub's first users, who then request the other accounts in the portal."""
+"""manage.py create_administrator: creates a hub's first users. These users then request the other accounts in the
+portal."""
 
 from typing import Any
 
@@ -18,7 +19,7 @@ _FEWEST = 2  # the smallest number of administrators: one requests a change, and
 class Command(BaseCommand):
     help = (
         "Creates a user with the administrator's role and prints the link at which that person sets a password."
-        " Create two: each change of roles needs one administrator who requests it and another who approves it."
+        " Create two users, because one administrator requests each change of roles, and another approves the change."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -30,7 +31,7 @@ class Command(BaseCommand):
     def _needs_two(self, username: str, email: str, roles: frozenset[Role]) -> None:
         """Raises the error Waits if a second person must approve the new user.
 
-        The first two administrators need no approval, because there is nobody who could approve them.
+        The first two administrators need no approval, because nobody could approve these accounts.
         """
         if settings.TWO_PEOPLE == program_requests.EVERYWHERE and users.administrators() < _FEWEST:
             if roles != {Role.ADMINISTRATOR}:
