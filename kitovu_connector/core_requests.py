@@ -1,4 +1,4 @@
-"""Sends a core's requests to a running connector: payments, lookups and lists. For the command line."""
+"""Sends the requests of the command line to a running connector, as a core would: payments, lookups and lists."""
 
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
@@ -54,7 +54,7 @@ class CoreRequests:
         return await self._call("GET", "/parties/" + "/".join(quote(part, safe="") for part in alias.split("/")))
 
     async def pay(self, payment: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Makes a payment. Returns the ended payment, or the payment in its present state."""
+        """Makes a payment. Sends a payment. Returns the ended payment, or the payment in its present state."""
         return await self._call("POST", "/payments", payment)
 
     async def request(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
