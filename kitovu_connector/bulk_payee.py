@@ -71,7 +71,9 @@ class BulkPayee:
         self._rounds = Rounds(self._background)
 
     def routes(self) -> list[Route]:
-        """no such
+        """Returns the routes for the messages that this class receives.
+
+        The connector passes the hub's report about a bulk to `told` or `failed`.
         """
         return [("POST", "/bulkTransfers", self._transfers_asked)]
 

@@ -276,7 +276,9 @@ def _turned_away(status: int, text: str) -> Answer:
 
 
 def _is_wrong(status: int) -> bool:
-    """no such
+    """Returns whether only people can correct the cause of this HTTP status.
+
+    Other statuses, such as 429 and 503, have a temporary cause.
     """
     return 400 <= status < 500 and status not in NOT_A_WORD - {401, 403}
 

@@ -157,7 +157,9 @@ class Config:
             yield "quote_retention_s must be longer than quote_expiry_s and clock_margin_s together"
 
     def check_callers_are_proven(self) -> None:
-        """no such
+        """Raises ConfigError if a caller of the inbound port could pose as the hub.
+
+        With inbound_is_private, only the hub can reach the inbound port, so the hub needs no other proof.
         """
         if not (self.verify_jws or self.is_pinned or self.inbound_is_private):
             raise ConfigError(

@@ -54,7 +54,7 @@ class CoreRequests:
         return await self._call("GET", "/parties/" + "/".join(quote(part, safe="") for part in alias.split("/")))
 
     async def pay(self, payment: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Makes a payment. Sends a payment. Returns the ended payment, or the payment in its present state."""
+        """Makes a payment. Returns the ended payment, or the payment in its present state."""
         return await self._call("POST", "/payments", payment)
 
     async def request(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:

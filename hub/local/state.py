@@ -23,7 +23,7 @@ def hash_of(*parts: object) -> str:
 
 
 class State:
-    """One STATE folder. One STATE folder. Hubs with different STATE folders share no server, port or file."""
+    """One STATE folder. Hubs with different STATE folders share no server, port or file."""
 
     def __init__(self, path: str | Path = ".local") -> None:
         """Stores the path. Creating the object does not create the folder STATE: call `open`."""

@@ -107,7 +107,9 @@ def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *
 
 
 def each(*ticks: Callable[[], int]) -> int:
-    """no such If no tick failed, returns the sum of the ticks' results.
+    """Runs all these ticks, even if some fail.
+
+    After the last tick, raises the first error. If no tick failed, returns the sum of the ticks' results.
     """
     done, first = 0, None
     for tick in ticks:

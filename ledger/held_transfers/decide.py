@@ -15,9 +15,10 @@ def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | No
     """Returns the verdict of the scheme's rules about a prepare. If the rules hold the transfer, also returns the hold
     of the transfer.
 
-    The verdict about the quote also applies to the transfer. If a held transfer or its terms would expire before the
-    payee can answer, the hub refuses the transfer at once. The refusal states the time until which the scheme delays
-    the payment. The hub also refuses a held item of a bulk, because the payee answers all items of a bulk at once.
+    A verdict about the transfer's quote also applies to the transfer. If a held transfer or its terms would expire
+    before the payee can answer, the hub refuses the transfer at once. The refusal states the time until which the
+    scheme delays the payment. The hub also refuses a held item of a bulk, because the payee answers all items of a bulk
+    at once.
     """
     if s.gate is None:
         return None, None
@@ -35,7 +36,7 @@ def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | No
 def with_hold(
     verdict: Verdict, kept: Kept | None, *, now: datetime, expires_at: datetime, is_in_bulk: bool
 ) -> tuple[Verdict, datetime | None]:
-    """Combines the verdicts about a transfer and its quote. Returns the combined verdict, and the time at which the
+    """Combines the verdicts about a transfer and its quote. Returns the stricter verdict, and the time at which the
     transfer's hold ends."""
     if verdict.outcome == "REFUSE":
         return verdict, None
