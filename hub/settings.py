@@ -107,7 +107,7 @@ MARKERS_PER_DAY = env.int("MARKERS_PER_DAY", default=500)
 # The e-mail addresses and URLs that receive a notification of new fraud alerts, in addition to NOTIFICATION_WEBHOOKS.
 ALERT_RECIPIENTS = env.list("ALERT_RECIPIENTS", default=[])
 # ALARM_RECIPIENTS are the e-mail addresses and URLs that receive new alarms, in addition to NOTIFICATION_WEBHOOKS. An
-# alarm ends ALARM_CALM_S after its cause has ended. A request that waits for approval raises an alarm after
+# alarm ends ALARM_CALM_S after its cause has gone. A request that waits for approval raises an alarm after
 # ALARM_APPROVAL_S. A window that is open or not settled raises an alarm after ALARM_WINDOW_S (0: never).
 ALARM_RECIPIENTS = env.list("ALARM_RECIPIENTS", default=[])
 ALARM_CALM_S = env.int("ALARM_CALM_S", default=60)
@@ -130,9 +130,9 @@ ORACLE_TIMEOUT_S = env.float("ORACLE_TIMEOUT_S", default=2.0)
 ORACLE_BATCH_TIMEOUT_S = env.float("ORACLE_BATCH_TIMEOUT_S", default=10.0)
 ORACLE_CONCURRENCY = env.int("ORACLE_CONCURRENCY", default=8)
 ORACLE_CACHE_S = env.int("ORACLE_CACHE_S", default=30)
-# How long a DFSP may take to answer GET /parties before the requester gets 2004. This time must be longer than
-# OUTBOX_REQUEST_GIVE_UP_S, the longest delivery of the request. After a request of any kind has ended, the hub accepts
-# late or repeated answers for this time.
+# How long a DFSP may take to answer GET /parties before the requester gets 2004. This time must be longer than the
+# longest delivery of the request. After a request of any kind has ended, the hub accepts late or repeated answers for
+# this time.
 PARTY_ANSWER_S = env.int("PARTY_ANSWER_S", default=25)
 # How long a DFSP may take to answer a request for terms (quotes of each kind) without an expiration.
 QUOTE_ANSWER_S = env.int("QUOTE_ANSWER_S", default=60)

@@ -106,8 +106,8 @@ def read_funds(path: Path) -> list[dict[str, str]]:
 def compare_books(
     hub: AtHub, here: Here, funds: list[dict[str, str]] | None, *, begin: str, since: str, until: str
 ) -> Books:
-    """Returns the result for each transfer, conversion, movement of funds and settlement between these times. Reads no
-    files and no network.
+    """Returns the result for each transfer, conversion, movement of funds and settlement between these times. Reads
+    neither files nor the hub.
 
     `funds` is the bank's own list for the same period, or None.
     """

@@ -65,8 +65,8 @@ class Config:
     auto_accept_conversion: bool = False  # POST /transfers stops at a conversion
     auto_accept_r2p_party: bool = True  # POST /requestToPay does not stop at the payer
     auto_accept_r2p_business_quotes: bool = False  # POST /requestToPayTransfer stops at the terms for a business
-    auto_accept_r2p_device_quotes: bool = True  # it does not stop at the terms for a device
-    auto_accept_r2p_device_otp: bool = False  # it stops at the one-time password of a payer at a device
+    auto_accept_r2p_device_quotes: bool = True  # POST /requestToPayTransfer does not stop at the terms for a device
+    auto_accept_r2p_device_otp: bool = False  # POST /requestToPayTransfer stops at the one-time password
 
     version: str = "1.1"  # the FSPIOP version of the messages that the connector sends
     message_form: str = "plain"  # "plain" or "iso20022": the form of parties, quotes, transfers and conversions

@@ -260,8 +260,7 @@ class Payer:
         return next((payment for payment in waiting if id_of(payment) == subject_id), None)
 
     async def move(self, payment: Payment, event: Event) -> str | None:
-        """Applies an event to a payment. Returns None, or the reason why the payment does not believe an unproven
-        message."""
+        """Applies an event to a payment. Returns None, or the reason why the connector rejects an unproven message."""
         home_id = payment.order.home_id
         async with self._turns.hold(home_id):
             return await self._guarded_step(home_id, event)

@@ -29,7 +29,7 @@ class State(StrEnum):
     # the connector requests the one-time password that the payer entered at the payee's device
     AUTHORIZATION = "AUTHORIZATION"
     AUTHORIZED = "AUTHORIZED"  # the password is known, and the core's acceptance is pending
-    FX_TRANSFER = "FX_TRANSFER"  # the connector has sent the conversion, but not the transfer
+    FX_TRANSFER = "FX_TRANSFER"  # the connector requests the conversion, and has not yet sent the transfer
     PREPARED = "PREPARED"  # the transfer is stored, and the connector is sending it for the first time
     ACCEPTED = "ACCEPTED"  # the hub has the transfer; the outcome is pending
     DOUBT = "DOUBT"  # the hub may not have the transfer, or the outcome is overdue
@@ -110,8 +110,8 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The result of an event. `refusal` is the reason why the connector does not believe an unproven message, which
-    changes nothing."""
+    """The result of an event. `refusal` is the reason why the connector rejects an unproven message, which changes
+    nothing."""
 
     payment: Payment
     actions: Sequence[Action] = ()

@@ -1,4 +1,4 @@
-"""Durable records of one kind: requests to pay, bulks, conversions. Each record has a state, and at last a final
+"""Durable records of one kind: requests to pay, bulks, conversions. Each record has a state, and ends in a final
 state."""
 
 import asyncio

@@ -74,8 +74,8 @@ class Relay:
         await self._background.close()
 
     async def publish(self, route: str, message: Message) -> None:
-        """Stores a callback for the other instances. Raises FspiopError 2005 if the sender of the callback has sent too
-        many.
+        """Stores a callback for the other instances. Raises FspiopError 2005 if the callback's sender sends too many
+        callbacks or bytes.
 
         The hub itself can send one callback for each request of this DFSP that waits for an answer.
         """

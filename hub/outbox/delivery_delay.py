@@ -36,7 +36,7 @@ log = structlog.get_logger("outbox")
 _VALID_S = 2.0
 _READ_EVERY_S = 0.5
 _PUBLISH_EVERY_S = 0.25
-_WINDOW_S = 1.0  # the length of the period from which messages are measured
+_WINDOW_S = 1.0  # couriers measure the messages of this period
 
 Age = tuple[int, int, float]
 """A message's destination and source, and its age in seconds at its first attempt."""

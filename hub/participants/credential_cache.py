@@ -29,7 +29,7 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 _REFRESHED_AT = 0.75  # the age from which a request refreshes the snapshot, as a part of the refresh time
-_TOO_OLD = 5  # while the database is down, a snapshot is used for up to this number of refresh times
+_TOO_OLD = 5  # while the database is down, requests use a snapshot for up to this number of refresh times
 _TRY_AGAIN_S = 1.0  # pause after a failed read
 
 

@@ -199,7 +199,8 @@ def named(credential: Credential) -> dict[str, str | int]:
         "id": credential.pk,
         "kind": credential.kind,
         "label": credential.label,
-        # The hash of a secret is no secret, but many people read change requests, so the request leaves out the hash.
+        # Nobody can use the hash as the secret, but many people read change requests. So the request leaves out the
+        # hash.
         "sha256": "" if credential.kind == Credential.Kind.CLIENT else credential.sha256,
     }
 
@@ -259,7 +260,7 @@ def _told(credential: Credential) -> dict[str, str | int]:
         "id": credential.pk,
         "kind": credential.kind,
         "label": credential.label,
-        # The hash of a secret is no secret, but many people read the audit trail, so the trail leaves out the hash.
+        # Nobody can use the hash as the secret, but many people read the audit trail. So the trail leaves out the hash.
         "sha256": "" if credential.kind == Credential.Kind.CLIENT else credential.sha256,
         "validUntil": credential.valid_until.isoformat(),
     }

@@ -36,7 +36,7 @@ def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | No
 def with_hold(
     verdict: Verdict, kept: Kept | None, *, now: datetime, expires_at: datetime, is_in_bulk: bool
 ) -> tuple[Verdict, datetime | None]:
-    """Combines the verdicts about a transfer and its quote. Returns the stricter verdict, and the time at which the
+    """Combines the verdicts about a transfer and its quote. Returns the combined verdict, and the time at which the
     transfer's hold ends."""
     if verdict.outcome == "REFUSE":
         return verdict, None
