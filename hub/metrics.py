@@ -22,8 +22,8 @@ log = structlog.get_logger("metrics")
 # Functions of other apps that read their metrics from the database.
 READERS: list[Callable[[], Iterable[Metric]]] = []
 
-# An agreed conversion that waits for its transfer does not count as overdue. If the transfer is overdue, the metric
-# counts the transfer instead.
+# The query counts a reserved conversion only after `held_until`, because the conversion may wait for its transfer. It
+# counts overdue transfers separately.
 _OVERDUE = """
     SELECT (SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED' AND expires_at < clock_timestamp())
          + (SELECT count(*) FROM ledger_fxtransfer WHERE state = 'RESERVED' AND held_until < clock_timestamp())
@@ -36,7 +36,7 @@ def is_shared() -> bool:
 
 
 class Gauges:
-    """The metrics about the present state of the outbox and the reservations.
+    """The metrics of the current state of the outbox and of reservations.
 
     If the database does not respond, the response of /metrics contains none of these metrics.
 

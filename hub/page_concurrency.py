@@ -44,9 +44,9 @@ REFUSED = Counter("kitovu_pages_refused_total", "Requests other than DFSPs' answ
 
 _WAIT_S = 5.0
 _IPV6_PREFIX = 64
-_PATIENCE_S = 60.0  # how long a response that has begun waits for its next place
-_SMALL = 256 * 1024  # a file with at most so many bytes is sent as one part
-_MOST_SESSIONS = 4096  # the sessions that a process keeps
+_PATIENCE_S = 60.0  # the seconds that a response that has begun waits for its next place
+_SMALL = 256 * 1024  # the largest file, in bytes, that the hub sends as one part
+_MOST_SESSIONS = 4096  # the most sessions that a process remembers
 _KEPT_FOR_S = 600.0
 USER = "kitovu.user"
 """The key of the WSGI environment under which the middleware stores the id of the signed-in user."""
@@ -172,7 +172,7 @@ class _LargeFile:
 
 def _is_small(answer: HttpResponseBase) -> bool:
     if isinstance(answer, FileResponse) and getattr(answer, "file_to_stream", None) is None:
-        return True  # a response to HEAD, or for a file that the client already has
+        return True  # the response has no body: the request is a HEAD, or the client already has the file
     length = answer.headers.get("Content-Length", "")
     return length.isdecimal() and int(length) <= _SMALL
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 _STATISTICS = Path("/proc/stat")
 _READ_EVERY_S = 0.5
-_SHORT = 0.9  # the share of the processors' time from which they are short: below it, a payer's wait counts for more
+# the share of busy time from which the processors count as busy; below this share, a short wait matters more
+_SHORT = 0.9
 
 
 def _read() -> tuple[int, int]:
@@ -25,7 +26,7 @@ def _read() -> tuple[int, int]:
 class Processors:
     """Measures how much all programs together use this machine's processors.
 
-    If the machine does not report the use of its processors, the function treats the processors as idle.
+    If the machine does not report the use of its processors, this class treats the processors as idle.
     """
 
     def __init__(

@@ -48,7 +48,8 @@ def periods(days: Mapping[str, str], *, of: Collection[str]) -> dict[str, int]:
 
 
 def amounts(said: Mapping[str, str]) -> dict[str, int]:
-    """Returns an amount for each currency, in ten-thousandths. Raises ImproperlyConfigured for any other text."""
+    """Returns an amount for each currency, in ten-thousandths. Raises ImproperlyConfigured for an unknown currency or
+    an invalid amount."""
     for currency in said:
         if currency not in CURRENCIES:
             raise ImproperlyConfigured(f"{currency!r} is not an ISO 4217 code")

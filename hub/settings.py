@@ -32,19 +32,20 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["*"])
 
 # --- the scheme -----------------------------------------------------------------------------------------------------
 HUB_NAME = env.str("HUB_NAME", default="Hub")
-# The country of telephone numbers that people write without a country code, as two letters of ISO 3166, such as TZ. If
-# it is empty, people must write the country code.
+# The country (two letters of ISO 3166, such as TZ) of telephone numbers without a country code. If the setting is
+# empty, people must write the country code.
 SCHEME_COUNTRY = one(env.str("SCHEME_COUNTRY", default="").upper(), of={"", *phonenumbers.SUPPORTED_REGIONS})
 # The credentials that a DFSP must have: "certificate", "token" or both. With "none", for demo and development, the hub
 # trusts FSPIOP-Source.
 PARTICIPANT_AUTH = one_or_more(env.list("PARTICIPANT_AUTH", default=["none"]), of={"certificate", "token"})
-# FSPIOP-Signature on DFSPs' messages: "required", "checked" (if there is one), or "ignored".
+# FSPIOP-Signature on DFSPs' messages: "required", "checked" (if a message has a signature), or "ignored".
 SIGNATURES = one(env.str("SIGNATURES", default="ignored"), of={"required", "checked", "ignored"})
-# DFSPs with the reference's libraries need this setting, because these libraries do not sign PUT /parties by default.
+# DFSPs that use the libraries of Mojaloop need this setting, because these libraries do not sign PUT /parties by
+# default.
 ALLOW_UNSIGNED_PUT_PARTIES = env.bool("ALLOW_UNSIGNED_PUT_PARTIES", default=False)
-# How far a request's Date may differ from the hub's clock, in seconds. 0 accepts any Date.
+# How far a request's Date may differ from the hub's clock, in seconds. With 0, the hub accepts any Date.
 DATE_TOLERANCE_S = env.int("DATE_TOLERANCE_S", default=0)
-# Access tokens: issuer, audience and lifetime. Credentials are read again after CREDENTIALS_REFRESH_S.
+# Access tokens: issuer, audience and lifetime. The hub reads credentials again after CREDENTIALS_REFRESH_S.
 TOKEN_ISSUER = env.str("TOKEN_ISSUER", default="kitovu")
 TOKEN_AUDIENCE = env.str("TOKEN_AUDIENCE", default="fspiop")
 TOKEN_LIFETIME_S = env.int("TOKEN_LIFETIME_S", default=600)
@@ -52,8 +53,8 @@ CREDENTIALS_REFRESH_S = env.float("CREDENTIALS_REFRESH_S", default=2.0)
 # The callers that the administration APIs accept: "none" checks nothing (demo, development), "staff" requires Django
 # staff users (development), and "oauth2" requires administration clients, which are created in the portal.
 ADMINISTRATION_AUTH = one(env.str("ADMINISTRATION_AUTH", default="") or "none", of={"none", "staff", "oauth2"})
-# Where changes need two people. "portal": only in the portal, so API clients and commands make changes alone.
-# "everywhere": API clients and commands must request changes too. A production hub does not start with "unsaid".
+# Where changes need two people. "portal": only in the portal, so API clients and commands change values directly.
+# "everywhere": also API clients and commands can only request changes. A production hub does not start with "unsaid".
 TWO_PEOPLE = one(
     env.str("TWO_PEOPLE", default="") or ("unsaid" if PRODUCTION else "portal"), of={"portal", "everywhere", "unsaid"}
 )
@@ -61,55 +62,58 @@ TWO_PEOPLE = one(
 ADMINISTRATION_API_READ_ONLY = yes_or_no(
     env.str("ADMINISTRATION_API_READ_ONLY", default=""), unsaid=None if PRODUCTION else False
 )
-# The number of days for which each kind of customers' data is kept. 0 or no entry means for ever. A production hub must
-# have an entry for each kind.
+# The number of days for which the hub keeps each kind of customers' data. 0 or no entry means for ever. A production
+# hub must have an entry for each kind.
 RETENTION_DAYS = periods(env.dict("RETENTION_DAYS", default={}), of=RETENTION_KINDS)
 # The time zone in which the days, weeks and months of the history of payments begin. After a change, run
 # `manage.py rebuild_history`.
 HISTORY_TIME_ZONE = one(env.str("HISTORY_TIME_ZONE", default="UTC"), of=available_timezones())
 # The request header in which the TLS proxy forwards the client's certificate.
 CERTIFICATE_HEADER = env.str("CERTIFICATE_HEADER", default="X-SSL-Client-Cert")
-# Only a front proxy that proves itself with this secret may forward certificates.
+# The secret that the TLS proxy must send when it forwards a certificate.
 PROXY_SECRET = env.str("PROXY_SECRET", default="")
-# PEM file of the hub's RSA key, which signs the hub's own messages. If the setting is empty, they are not signed.
+# PEM file of the hub's RSA key, which signs the hub's own messages. If the setting is empty, the hub does not sign its
+# messages.
 HUB_SIGNING_KEY_FILE = env.str("HUB_SIGNING_KEY_FILE", default="")
-# PEM files of the authority that signs DFSPs' client certificates in the portal, and of its key (`manage.py authority
-# create`). Only the operators' process needs them. CLIENT_CERTIFICATE_DAYS is the lifetime of such a certificate.
+# PEM files of the authority that signs DFSPs' client certificates in the portal, and of the authority's key (`manage.py
+# authority create`). Only the operators' process needs these files. CLIENT_CERTIFICATE_DAYS is the lifetime of a DFSP's
+# certificate.
 HUB_CA_CERTIFICATE_FILE = env.str("HUB_CA_CERTIFICATE_FILE", default="")
 HUB_CA_KEY_FILE = env.str("HUB_CA_KEY_FILE", default="")
 CLIENT_CERTIFICATE_DAYS = env.int("CLIENT_CERTIFICATE_DAYS", default=365)
-# For how many seconds after its own expiration an agreed conversion waits for its transfer.
+# The seconds for which an agreed conversion still waits for its transfer after the conversion's own expiration.
 FX_TRANSFER_WAIT_S = env.int("FX_TRANSFER_WAIT_S", default=300)
 # The longest time that a transfer may hold its reservation, in seconds.
 TRANSFER_MAX_VALIDITY_S = env.int("TRANSFER_MAX_VALIDITY_S", default=7 * 24 * 3600)
 # Whether the hub sends the callbacks of bulk transfers in its own name, as the reference hub does. Otherwise the hub
 # forwards DFSPs' own messages if they are correct.
 BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)
-# Whether the hub also compares a transfer with its ILP packet, and transfer and packet with the answer to the quote.
-# The API leaves this to the payee.
+# Whether the hub also compares a transfer with its ILP packet, and both with the answer to the quote. The API leaves
+# these comparisons to the payee DFSP.
 CHECK_ILP_PACKETS = env.bool("CHECK_ILP_PACKETS", default=False)
 # The key of the extension in which the scheme's DFSPs name the payer's KYC tier, for the scheme's rules.
 RULES_KYC_TIER_EXTENSION = env.str("RULES_KYC_TIER_EXTENSION", default="kycTier")
 # The key of the hash by which profiles know parties (`rules.party_keys`). If the key changes, all profiles begin at
 # zero.
 RULES_PARTY_KEY = env.str("RULES_PARTY_KEY", default="development-only-party-key-that-production-refuses")
-# Whether payments are counted in profiles even while no rules are active, so that rules find counts when they begin.
+# Whether the hub counts payments in profiles even while no rules are active. New rules then find counts of earlier
+# payments.
 RULES_COUNT = env.bool("RULES_COUNT", default=False)
-# How many requests for a payee's signals a DFSP may send: in a minute, and at once after a pause.
+# How many requests for a payee's signals a DFSP may send: per minute, and in one burst after a pause.
 SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", default=600)
 SIGNALS_AT_ONCE = env.int("SIGNALS_AT_ONCE", default=3000)
 # How many fraud markers and appeals a DFSP may file in a day.
 MARKERS_PER_DAY = env.int("MARKERS_PER_DAY", default=500)
 # The e-mail addresses and URLs that receive a notification of new fraud alerts, in addition to NOTIFICATION_WEBHOOKS.
 ALERT_RECIPIENTS = env.list("ALERT_RECIPIENTS", default=[])
-# Alarms: the e-mail addresses and URLs that receive new alarms, in addition to NOTIFICATION_WEBHOOKS. How long a cause
-# must be gone before its alarm ends. After which time a request that waits for approval, and a window that is open or
-# not settled, raise an alarm (0: no alarm about windows).
+# ALARM_RECIPIENTS are the e-mail addresses and URLs that receive new alarms, in addition to NOTIFICATION_WEBHOOKS. An
+# alarm ends ALARM_CALM_S after its cause has gone. A request that waits for approval raises an alarm after
+# ALARM_APPROVAL_S. A window that is open or not settled raises an alarm after ALARM_WINDOW_S (0: never).
 ALARM_RECIPIENTS = env.list("ALARM_RECIPIENTS", default=[])
 ALARM_CALM_S = env.int("ALARM_CALM_S", default=60)
 ALARM_APPROVAL_S = env.int("ALARM_APPROVAL_S", default=4 * 3600)
 ALARM_WINDOW_S = env.int("ALARM_WINDOW_S", default=26 * 3600)
-# Whether an amount with more decimals than its currency has is refused in every message.
+# Whether the hub refuses every message with an amount that has more decimals than its currency.
 MINOR_UNITS_ONLY = env.bool("MINOR_UNITS_ONLY", default=True)
 # How far a payee's completedTimestamp may be ahead of the hub's clock, and how far it may be behind.
 COMPLETED_AHEAD_MS = env.int("COMPLETED_AHEAD_MS", default=200)
@@ -118,9 +122,10 @@ COMPLETED_AGE_S = env.int("COMPLETED_AGE_S", default=300)
 BUILTIN_ORACLE_TYPES = env.list(
     "BUILTIN_ORACLE_TYPES", default=["MSISDN", "EMAIL", "PERSONAL_ID", "BUSINESS", "DEVICE", "IBAN", "ALIAS"]
 )
-# External oracles: how long a request waits for an oracle, and how long a batch waits. How many requests of a web
-# process may wait for one oracle at once, in addition to each DFSP's first request. One DFSP may have at most half of
-# these further requests. How long an oracle's answers are cached (0: not at all).
+# A request waits for an external oracle for at most ORACLE_TIMEOUT_S, and a batch for ORACLE_BATCH_TIMEOUT_S.
+# ORACLE_CONCURRENCY limits a web process's simultaneous requests to one oracle, in addition to each DFSP's first
+# request. One DFSP may have at most half of these further requests. The hub caches an oracle's answers for
+# ORACLE_CACHE_S (0: not at all).
 ORACLE_TIMEOUT_S = env.float("ORACLE_TIMEOUT_S", default=2.0)
 ORACLE_BATCH_TIMEOUT_S = env.float("ORACLE_BATCH_TIMEOUT_S", default=10.0)
 ORACLE_CONCURRENCY = env.int("ORACLE_CONCURRENCY", default=8)
@@ -131,37 +136,39 @@ ORACLE_CACHE_S = env.int("ORACLE_CACHE_S", default=30)
 PARTY_ANSWER_S = env.int("PARTY_ANSWER_S", default=25)
 # How long a DFSP may take to answer a request for terms (quotes of each kind) without an expiration.
 QUOTE_ANSWER_S = env.int("QUOTE_ANSWER_S", default=60)
-# How long a DFSP may take to answer GET /authorizations, /transactions and /transactionRequests. Customers may have to
-# answer.
+# How long a DFSP may take to answer GET /authorizations, /transactions and /transactionRequests. The DFSP may need its
+# customer's answer first.
 CUSTOMER_ANSWER_S = env.int("CUSTOMER_ANSWER_S", default=300)
-# One DFSP's limits in a web process: requests per second (also the largest burst), and open requests. Further requests
-# of the DFSP get 429. The number of open requests must be below 3/4 of WEB_QUEUE, so that no DFSP can fill the queue. 0
-# means no limit.
+# One DFSP's limits in a web process: DFSP_RATE limits requests per second and the largest burst, and DFSP_OPEN_REQUESTS
+# limits open requests. Further requests of the DFSP get 429. The number of open requests must be below 3/4 of
+# WEB_QUEUE, so that no DFSP can fill the queue. 0 means no limit.
 DFSP_RATE = env.float("DFSP_RATE", default=0.0)
 DFSP_OPEN_REQUESTS = env.int("DFSP_OPEN_REQUESTS", default=112)
-# The limit per second for requests that only read the state of a payment (GET /transfers/{ID} and similar requests).
-# And the pause, in milliseconds, before a refusal because of a rate.
+# DFSP_STATE_RATE limits, per second, requests that only read the state of a payment (GET /transfers/{ID} and similar
+# requests). The hub waits DFSP_PAUSE_MS, in milliseconds, before it refuses a request because of a rate.
 DFSP_STATE_RATE = env.float("DFSP_STATE_RATE", default=10.0)
 DFSP_PAUSE_MS = env.int("DFSP_PAUSE_MS", default=500)
-# How many bulks (/bulkTransfers, /bulkQuotes, many aliases) a web process handles at once, of one DFSP and of all.
+# How many bulks (/bulkTransfers, /bulkQuotes, many aliases) a web process handles at once: DFSP_OPEN_BULKS of one DFSP,
+# WEB_BULKS of all DFSPs.
 DFSP_OPEN_BULKS = env.int("DFSP_OPEN_BULKS", default=4)
 # The share of a web process's time that the bulks of one DFSP may take. 0 means no limit.
 DFSP_BULK_SHARE = env.float("DFSP_BULK_SHARE", default=0.2)
 WEB_BULKS = env.int("WEB_BULKS", default=16)
 # The largest bodies in bytes: of a message, of a bulk message, and of the administration, settlement and oracle APIs.
-# FSPIOP API v1.1, table 1, allows the size of a bulk message for every message. A body may have one JSON value for each
-# 32 bytes of its largest size.
+# FSPIOP API v1.1, table 1, allows every message to be as large as a bulk message. A body may have one JSON value for
+# each 32 bytes of its largest size.
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=65_536)
 MAX_BULK_BODY_BYTES = env.int("MAX_BULK_BODY_BYTES", default=5_242_880)
 MAX_ADMINISTRATION_BODY_BYTES = env.int("MAX_ADMINISTRATION_BODY_BYTES", default=1_048_576)
-# How long a body may take to arrive. This must exceed REQUEST_DEADLINE_S, because a slow body is detected by the
-# missing response.
+# The seconds within which a request's body must arrive. This time must exceed REQUEST_DEADLINE_S, because the hub
+# detects a slow body by the missing response.
 BODY_DEADLINE_S = env.int("BODY_DEADLINE_S", default=20)
 
 # Whether the hub calls only public addresses, and which further networks (or address:port) the hub may call.
 CALLBACK_PUBLIC_ONLY = env.bool("CALLBACK_PUBLIC_ONLY", default=PRODUCTION)
 CALLBACK_ALLOW = env.list("CALLBACK_ALLOW", default=[])
-# PEM files for the hub's requests: the trusted authorities (if empty, the system's), and the hub's client certificate.
+# PEM files for the hub's own requests: the authorities that the hub trusts (if empty, the operating system's), and the
+# hub's client certificate and key.
 CALLBACK_CA_FILE = env.str("CALLBACK_CA_FILE", default="")
 CALLBACK_CLIENT_CERT_FILE = env.str("CALLBACK_CLIENT_CERT_FILE", default="")
 CALLBACK_CLIENT_KEY_FILE = env.str("CALLBACK_CLIENT_KEY_FILE", default="")
@@ -179,13 +186,14 @@ EMAIL_HOST_PASSWORD = _EMAIL.get("EMAIL_HOST_PASSWORD") or env.str("EMAIL_HOST_P
 EMAIL_USE_TLS = bool(_EMAIL.get("EMAIL_USE_TLS", env.bool("EMAIL_USE_TLS", default=False)))
 EMAIL_USE_SSL = bool(_EMAIL.get("EMAIL_USE_SSL", env.bool("EMAIL_USE_SSL", default=False)))
 EMAIL_FILE_PATH = _EMAIL.get("EMAIL_FILE_PATH") or None
-EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # for each step of the exchange with the mail server
+EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # seconds, for each step of the exchange with the mail server
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="kitovu@localhost")
 # Whether people receive e-mail at all. If not, two people hand over an invitation's link and its code.
 SENDS_EMAIL = bool(_EMAIL or EMAIL_HOST)
 # The portal's address for people; links in e-mails begin with it.
 PORTAL_URL = env.str("PORTAL_URL", default=f"http://127.0.0.1:{env.int('PORT', default=8000)}")
-# URLs that receive notifications for operators, each request signed with a key derived from the secret.
+# URLs that receive notifications for operators. The hub signs each request with a key that it derives from
+# WEBHOOK_SECRET.
 NOTIFICATION_WEBHOOKS = env.list("NOTIFICATION_WEBHOOKS", default=[])
 WEBHOOK_SECRET = env.str("WEBHOOK_SECRET", default="")
 WEBHOOK_TIMEOUT_S = env.int("WEBHOOK_TIMEOUT_S", default=5)
@@ -193,12 +201,12 @@ WEBHOOK_TIMEOUT_S = env.int("WEBHOOK_TIMEOUT_S", default=5)
 NOTIFICATION_EXPIRES_S = env.int("NOTIFICATION_EXPIRES_S", default=24 * 3600)
 
 # --- certification of DFSPs (`portal.certification`) ----------------------------------------------------------------
-# Whether a participant needs a passed certification before it goes live.
+# Whether a participant must pass the certification before it goes live.
 CERTIFICATION_REQUIRED = env.bool("CERTIFICATION_REQUIRED", default=False)
-# The participant as which the hub tests DFSPs. Its name is reserved for this.
+# The name of the participant in whose name the hub tests DFSPs. No other participant may have this name.
 CERTIFIER_NAME = env.str("CERTIFIER_NAME", default="certifier")
-# The address of the hub's FSPIOP API for the certifier; and host:port on which the certifier accepts callbacks (port 0:
-# any free port), with the URL at which the workers reach it (if empty, http://host:port).
+# The certifier finds the hub's FSPIOP API at CERTIFIER_HUB_URL. It accepts callbacks on CERTIFIER_LISTEN (host:port,
+# with port 0 for any free port). Workers send these callbacks to CERTIFIER_URL (if empty, http://host:port).
 CERTIFIER_HUB_URL = env.str("CERTIFIER_HUB_URL", default=f"http://127.0.0.1:{env.int('PORT', default=8000)}")
 CERTIFIER_LISTEN = env.str("CERTIFIER_LISTEN", default="127.0.0.1:0")
 CERTIFIER_URL = env.str("CERTIFIER_URL", default="")
@@ -218,15 +226,14 @@ LEDGER_PACE_MS = env.int("LEDGER_PACE_MS", default=40)
 # its transfer.
 AGREEMENT_PACE_MS = env.int("AGREEMENT_PACE_MS", default=20)
 # A process with more open DFSP requests than this number responds with 503. The number must be below the number of
-# threads. Otherwise all threads can be waiting, so that no thread responds with 503, and new requests wait where they
-# are not counted.
+# threads. Otherwise all threads could be waiting, and no thread would be left to respond with 503.
 WEB_QUEUE = env.int("WEB_QUEUE", default=192)
 # The number of requests to the portal, to the administration and for documents that a process handles at once. In a
-# process that also serves DFSPs, at most half of DATABASE_POOL.
+# process that also serves DFSPs, the number is at most half of DATABASE_POOL.
 WEB_PAGES = env.int("WEB_PAGES", default=8 if "fspiop" in SERVES else 64)
 REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
-# How long messages may wait for couriers, in seconds, before new lookups, requests for terms and transfers get 503. 0
-# means any time. Callbacks are never refused for this reason.
+# How long messages may wait for couriers, in seconds, before new lookups, requests for terms and transfers get 503.
+# With 0, the hub never refuses them for this reason. The hub never refuses callbacks for this reason.
 SHED_LOOKUPS_S = env.float("SHED_LOOKUPS_S", default=0.5)
 SHED_QUOTES_S = env.float("SHED_QUOTES_S", default=1.0)
 SHED_TRANSFERS_S = env.float("SHED_TRANSFERS_S", default=2.0)
@@ -234,7 +241,7 @@ SHED_TRANSFERS_S = env.float("SHED_TRANSFERS_S", default=2.0)
 # --- callbacks ------------------------------------------------------------------------------------------------------
 OUTBOX_BATCH = env.int("OUTBOX_BATCH", default=100)  # messages claimed at once
 OUTBOX_CONCURRENCY = env.int("OUTBOX_CONCURRENCY", default=40)  # open requests per destination and worker process
-# The most of these open requests that one participant's requests may cause, so that some are always left for others.
+# The most of these open requests that one participant may cause, so that places are always left for other participants.
 OUTBOX_CONCURRENCY_PER_SOURCE = env.int("OUTBOX_CONCURRENCY_PER_SOURCE", default=32)
 # No more deliveries begin while the bodies of all open deliveries together exceed this size.
 OUTBOX_OPEN_BYTES = env.int("OUTBOX_OPEN_BYTES", default=2 * 1024 * 1024)
@@ -243,7 +250,8 @@ OUTBOX_PENDING_PER_SOURCE = env.int("OUTBOX_PENDING_PER_SOURCE", default=5000)
 OUTBOX_TIMEOUT_S = env.int("OUTBOX_TIMEOUT_S", default=5)  # the time limit of a whole delivery
 OUTBOX_LEASE_S = env.int("OUTBOX_LEASE_S", default=10)
 OUTBOX_GIVE_UP_S = env.int("OUTBOX_GIVE_UP_S", default=24 * 3600)
-# A request that its sender waits for (GET /parties, POST /quotes) fails after this time, and the sender is notified.
+# The hub gives up a request such as GET /parties or POST /quotes after this time, and notifies the requester that waits
+# for the answer.
 OUTBOX_REQUEST_GIVE_UP_S = env.int("OUTBOX_REQUEST_GIVE_UP_S", default=20)
 
 # --- Django ---------------------------------------------------------------------------------------------------------
@@ -332,7 +340,7 @@ ACCOUNT_ADAPTER = "portal.sign_in.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_EMAIL_NOTIFICATIONS = True  # the adapter writes them to the audit trail instead
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # portal.sign_in writes these notifications to the audit trail and sends no e-mail
 ACCOUNT_SESSION_REMEMBER = True  # the cookie lives as long as the session; an idle session ends earlier
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
@@ -352,14 +360,18 @@ TRUSTED_PROXY_COUNT_IS_SAID = bool(env.str("TRUSTED_PROXY_COUNT", default=""))
 TRUSTED_PROXY_COUNT = ALLAUTH_TRUSTED_PROXY_COUNT = (
     env.int("TRUSTED_PROXY_COUNT", default=0) if TRUSTED_PROXY_COUNT_IS_SAID else 0
 )
-SESSION_COOKIE_AGE = env.int("SESSION_AGE_S", default=12 * 3600)  # after this, a person must sign in again in any case
+# after this time, even an active person must sign in again
+SESSION_COOKIE_AGE = env.int("SESSION_AGE_S", default=12 * 3600)
 SESSION_IDLE_S = env.int("SESSION_IDLE_S", default=30 * 60)  # after this time without activity, a session ends
 SESSION_COOKIE_NAME = "kitovu_session"
-# How long a request waits for another person's approval.
+# The time in one state after which the portal shows a settlement as late.
 SETTLEMENT_LATE_S = env.int("SETTLEMENT_LATE_S", default=24 * 3600)
+# Whether a participant that has reserved amounts or owes money can be disabled.
 DISABLE_WHILE_OWING = env.bool("DISABLE_WHILE_OWING", default=True)
+# How long a change request waits for another person's approval.
 APPROVAL_EXPIRES_S = env.int("APPROVAL_EXPIRES_S", default=3 * 24 * 3600)
-# From these amounts on, a change needs three people: the requester and two who approve. TZS=50000000,KES=2000000.
+# From these amounts on, a change needs three people: one requests the change, and two approve it.
+# TZS=50000000,KES=2000000.
 THREE_PEOPLE_FROM = amounts(env.dict("THREE_PEOPLE_FROM", default={}))
 # Whether people get an e-mail about requests that they may approve.
 APPROVAL_MAIL = env.bool("APPROVAL_MAIL", default=True)
@@ -380,14 +392,14 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# In each serving process, the wait for a statement, a lock or an idle transaction ends after seconds
-# (docs/architecture.md).
+# The time limit of a database statement in each serving process. Waits for locks and idle transactions also have limits
+# of seconds (docs/architecture.md).
 DATABASE_STATEMENT_TIMEOUT_MS = _STATEMENT_TIMEOUT_MS = env.int("DATABASE_STATEMENT_TIMEOUT_MS", default=5000)
 _POOL = env.int("DATABASE_POOL", default=0)
 DATABASE_POOL_OPTIONS = {
     "min_size": 1,
     "max_size": _POOL,
-    "timeout": 1,  # hub.postgresql repeats the wait until it gives up
+    "timeout": 1,  # seconds; hub.postgresql waits again until DATABASE_POOL_PATIENCE_S has passed
     # After a failure of the database, the next request connects again. Otherwise the pool's pauses would grow to 8 s
     # and more, and no request would get a connection during a pause.
     "reconnect_timeout": 1,
@@ -397,7 +409,7 @@ DATABASE_POOL_PATIENCE_S = 5
 # another connection to each transaction, unless the pooler supports prepared statements.
 DATABASE_PREPARE = env.bool("DATABASE_PREPARE", default=True)
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://hub@127.0.0.1:5432/hub")}
-# Options in the URL's query, such as sslmode or target_session_attrs, override the ones here.
+# Options in the URL's query, such as sslmode or target_session_attrs, override the options here.
 _TOLD = DATABASES["default"].get("OPTIONS", {})
 DATABASES["default"] |= {
     "ENGINE": "hub.postgresql",
@@ -449,7 +461,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = not PRODUCTION
-# The limit for a form without its files: the rules as JSON are the largest text of a form. For each page,
+# The size limit for a form without its files, in bytes. The largest form has the scheme's rules as JSON. For each page,
 # `portal.visit_middleware` has a lower limit.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_065_536
 
@@ -480,15 +492,16 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # This setting is off, because a lost tick is repeated anyway. If it were on, a worker with an unacknowledged tick
-    # would end with an AttributeError of kombu when Redis fails.
+    # This option is off, because the next tick does the work of a lost tick. With the option, kombu would end a worker
+    # with an AttributeError when Redis fails during a tick.
     "ack_emulation": False,
     "socket_timeout": 5,
     "socket_connect_timeout": 3,
     "health_check_interval": 5,
     "global_keyprefix": "celery:",
 }
-# The work of each second. One task does all of this work, because a task costs Celery more than a check for due work.
+# The functions that run every second. One task runs them all, because a Celery task costs more than a check for due
+# work.
 EACH_SECOND = [
     "ledger.tasks.expire_transfers",
     "ledger.tasks.release_held_transfers",
@@ -534,7 +547,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Kitovu",
     "DESCRIPTION": "An instant payments hub: FSPIOP for DFSPs, and the hub's administration.",
     "VERSION": "0.1.0",
-    "OAS_VERSION": "3.1.1",  # the messages' schemas use JSON Schema 2020-12
+    "OAS_VERSION": "3.1.1",  # the schemas of the messages use JSON Schema 2020-12
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "POSTPROCESSING_HOOKS": [

@@ -1,4 +1,4 @@
-"""Sends set-based statements to PostgreSQL. Code that needs no such statements uses Django's ORM."""
+"""Sends SQL statements for many rows at once to PostgreSQL. Code that needs no such statements uses Django's ORM."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,15 +26,15 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Tu
 
     PostgreSQL itself binds the statement's parameters. A parameter that is a list becomes an array. The statement must
     cast the array to its type. A connection that `work_by_keys` opened prepares each statement only once. Raises
-    Django's database errors. Each of these errors has an error of psycopg as its cause. If the connection is lost, the
-    next statement opens a new connection.
+    Django's database errors, each with psycopg's error as its cause. If the connection is lost, the next statement
+    opens a new connection.
     """
     bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
     try:
         return _execute(statement, bound)
     except NotSupportedError as error:
         if connection.in_atomic_block or not is_outdated(error):
-            raise  # only the whole transaction can be repeated
+            raise  # the caller can only repeat its whole transaction
         # PostgreSQL refused the statement before it did anything.
         connection.close()
         return _execute(statement, bound)
@@ -48,8 +48,8 @@ def _execute(statement: str, bound: Sequence[Any]) -> psycopg.Cursor[TupleRow]:
 
 
 # The statistics of a table, or the stored plan of a prepared statement, may be from a time when the table was empty. A
-# plan for an empty table would read, join or sort the whole table, even if the table is large now. If these methods are
-# disabled, every plan uses indexes.
+# plan for an empty table would read, join or sort the whole table, even if the table is large now. If PostgreSQL may
+# not use these methods, every plan uses indexes.
 _OTHER_WAYS = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin", "material")
 _BY_KEYS = "".join(f" -c enable_{way}=off" for way in _OTHER_WAYS)
 _BY_KEYS_NOW = "SELECT " + ", ".join(
@@ -65,8 +65,8 @@ def work_by_keys() -> None:
     connections. If the deciding thread waited for a pooled connection, there would be a deadlock.
 
     Only connections that `work_by_keys` opened prepare statements. A prepared statement keeps its query plan. On other
-    connections, PostgreSQL could have made this plan while the tables were empty. The portal's queries need query plans
-    that `work_by_keys` disables.
+    connections, PostgreSQL could have made this plan while the tables were empty. The portal's queries need the query
+    plans without indexes that `work_by_keys` disables.
     """
     ours = connections[DEFAULT_DB_ALIAS]
     options = {name: value for name, value in ours.settings_dict["OPTIONS"].items() if name != "pool"}
@@ -109,13 +109,14 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError)
 
 
-# Errors that one row or a few rows cause: the statement takes too long, or another transaction has locked the rows.
+# The errors that one row or a few rows can cause: a statement takes too long, or another transaction has locked the
+# rows.
 _OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
 
 
 def is_of_some_rows(error: BaseException) -> bool:
-    """Returns whether PostgreSQL ended a transaction because of single rows. A general failure does not count as a
-    failure of rows.
+    """Returns whether PostgreSQL refused a statement because of one row or a few rows. A failure of the whole database
+    does not count.
 
     If the result is True, PostgreSQL has stored no change.
     """

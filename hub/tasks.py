@@ -21,7 +21,8 @@ _standby: Standby | None = None
 
 @shared_task(name="hub.tasks.heartbeat", ignore_result=True)
 def heartbeat() -> None:
-    """Records that Celery's beat sends periodic tasks and that a worker runs them. /health reads this record."""
+    """Records that Celery's beat sends periodic tasks and that a worker runs them. The URL /health reports this
+    record."""
     cache.set(HEARTBEAT, "alive", timeout=HEARTBEAT_LIFETIME_S)
 
 
@@ -29,9 +30,8 @@ def heartbeat() -> None:
 def each_second() -> None:
     """Does all periodic work that is due now.
 
-    Before each part of the work, records again that the work is in progress. Without the records of work in progress,
-    the standby threads would begin the same work while the database is slow. The database would then become even
-    slower.
+    Before each part, records that the work is in progress. Otherwise standby threads would begin the same work while
+    the database is slow, and slow the database further.
     """
     run_all(of_each_second(), before_each=_note_the_work)
 

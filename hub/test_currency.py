@@ -14,6 +14,6 @@ def is_test_payment(tested_by: int | None, counterpart_id: int, currencies: Coll
     """Returns whether a participant that may not send or receive may still take part in this payment.
 
     `tested_by` is the id of the certifier that certifies the participant now, before its go-live (None for all other
-    participants). The payment must be with the certifier, and only in the test currency.
+    participants). The other participant must be the certifier, and the only currency must be the test currency.
     """
     return tested_by is not None and tested_by == counterpart_id and set(currencies) == {TEST_CURRENCY}

@@ -60,7 +60,7 @@ class Aliases:
         return True
 
     async def _ask(self, method: str, alias: Alias, body: bytes) -> None:
-        """For each alias, sends one request at a time, because a callback does not name the method of the request."""
+        """Sends one request at a time for each alias, because a callback does not name the request's method."""
         identifiers.check("", alias[1], alias[2])
         key = identifiers.same(alias)
         async with self._turns.hold(repr(key)):

@@ -57,7 +57,8 @@ class TermsWanted:
     payee: PartyRef
     amount: int
     asked: QuotePost  # as received
-    home_request_id: str | None = None  # the core's own id of its request to pay that the payer answers
+    # if the payment answers a request to pay of the core: the core's own id of this request
+    home_request_id: str | None = None
 
     @property
     def quote_id(self) -> str:
@@ -120,13 +121,13 @@ class IncomingMoney:
     receive_amount: int  # the amount that the customer receives
     fee: int
     currency: str
-    extensions: Extensions = ()  # the extensions of the transfer itself
+    extensions: Extensions = ()  # the extensions of POST /transfers
     core_answer: bytes = b""  # the core's own answer to the request for terms
     offer: bytes = b""  # the body of PUT /quotes
     message: bytes = b""  # the body of POST /transfers
-    answer: bytes = b""  # the body of PUT /transfers, once it is known
-    completed_at: str | None = None  # when the hub committed
-    is_repeated: bool = False  # true if the core may have this transfer from an earlier call whose answer was lost
+    answer: bytes = b""  # the body of PUT /transfers, empty until the connector has it
+    completed_at: str | None = None  # the time when the hub committed the transfer
+    is_repeated: bool = False  # true if an earlier call, whose answer was lost, may have reached the core
 
 
 class Backend(Protocol):
@@ -148,9 +149,9 @@ class Backend(Protocol):
         """
 
     async def commit(self, incoming: IncomingMoney) -> None:
-        """Credits the customer with the amount that was reserved with this id.
+        """Credits the customer with the amount that the core reserved under this id.
 
-        Called after the hub has committed the transfer.
+        The connector calls this method after the hub has committed the transfer.
 
         If this method raises an error, the connector repeats the call until it succeeds.
         """
@@ -197,8 +198,8 @@ _HAS_NOT = frozenset({404, 405, 501})
 class HttpBackend(CoreHttp):
     """Calls an existing core by HTTP.
 
-    2xx is a success. A response of 4xx with `{statusCode, message}` is a refusal. After a response of 3xx or 5xx, the
-    outcome is unknown.
+    A 2xx response means success. A 4xx response with `{statusCode, message}` is a refusal. After a 3xx or 5xx response,
+    the outcome is unknown.
 
     If the connector cannot read the core's answer, the connector itself refuses the request.
     """
@@ -210,7 +211,7 @@ class HttpBackend(CoreHttp):
         """
         segments = [part for part in (id_type, id_value, sub_id) if part]
         if not all(identifiers.is_segment(part) for part in segments):
-            return None  # the path would lead to a different resource of the core
+            return None  # with this part, the path would name another resource of the core
         status, raw = await self.call("GET", "/parties/" + "/".join(quoted(part, safe="") for part in segments), None)
         if status == 404:
             return None
@@ -309,12 +310,12 @@ class HttpBackend(CoreHttp):
 
     async def _end(self, transfer_id: str, body: dict[str, Any]) -> None:
         status, _ = await self.call("PUT", f"/transfers/{transfer_id}", body)
-        if not 200 <= status < 300:  # The hub has decided, so the core cannot refuse any more. A refusal is a fault.
+        if not 200 <= status < 300:  # after the hub's decision, a refusal by the core is a fault
             raise Unavailable(f"HTTP {status} to PUT /transfers")
 
 
 def _wanted(wanted: TermsWanted) -> dict[str, Any]:
-    """Returns the common fields of terms and transfer, with the names of Mojaloop's SDK.
+    """Returns the fields that the requests for terms and for a transfer share, with the names of Mojaloop's SDK.
 
     Mojaloop's SDK does not have the last two of these fields.
     """

@@ -51,14 +51,13 @@ class Background:
 
 
 class Rounds:
-    """Processes records. Each record has at most one task at a time.
-
-    A record that changes during the last step of its task gets one more round, so no change is missed.
+    """Processes records. Each record has at most one task at a time. If a record changes while its task runs, the task
+    does one more round.
     """
 
     def __init__(self, background: Background) -> None:
         self._background = background
-        self._again: dict[str, bool] = {}  # by the key of a record that has a task
+        self._again: dict[str, bool] = {}  # for each record with a task, by key: whether the task must do another round
 
     def __len__(self) -> int:
         return len(self._again)
@@ -67,7 +66,7 @@ class Rounds:
         return key in self._again
 
     def begin(self, key: str, work: Callable[[bool], Coroutine[None, None, object]]) -> None:
-        """Runs the work in a task. If the record has a task already, this task does one more round after its last.
+        """Runs the work in a task. If the record already has a task, this task does one more round at its end.
 
         `work` gets False in the first round of a task, and True in the following rounds.
         """

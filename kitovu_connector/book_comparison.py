@@ -52,7 +52,7 @@ class AtHub:
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """What this connector has."""
+    """This connector's own records for the comparison."""
 
     transfers: dict[Key, Side] = field(default_factory=dict)
     conversions: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
@@ -106,9 +106,10 @@ def read_funds(path: Path) -> list[dict[str, str]]:
 def compare_books(
     hub: AtHub, here: Here, funds: list[dict[str, str]] | None, *, begin: str, since: str, until: str
 ) -> Books:
-    """Returns the result for each transfer, conversion, movement of funds and settlement between these times. Pure.
+    """Returns the result for each transfer, conversion, movement of funds and settlement between these times. Reads
+    neither files nor the hub.
 
-    `funds` is the bank's own list of the same time, or None.
+    `funds` is the bank's own list for the same period, or None.
     """
     at_hub = {
         key: Side(line.state, line.amount, line.currency, line.received_date) for key, line in hub.transfers.items()
@@ -174,8 +175,7 @@ def _compare_funds(postings: list[Posting], funds: list[dict[str, str]] | None) 
 
 
 def _numbered(rows: Iterable[tuple[Key, Side]]) -> dict[Key, Side]:
-    """Returns the rows by key. If several rows have the same reference, they are numbered in the order of their
-    amounts."""
+    """Returns the rows by key. If several rows have the same reference, numbers them in the order of their amounts."""
     found: dict[Key, Side] = {}
     seen: Counter[Key] = Counter()
     for (reference, direction), side in sorted(rows, key=lambda row: (row[0], parse_amount(row[1].amount))):
@@ -225,7 +225,7 @@ def _compare_settlement(part: SettlementPart, hub: AtHub, here: Here, begin: str
     settlement."""
     name, windows = f"settlement {part.settlement_id}", frozenset(part.window_ids)
     at_hub = Side(part.state, part.net, part.currency, part.created_date)
-    if part.windows_from < begin:  # transfers of the first window are not in this statement
+    if part.windows_from < begin:  # the statement has not all transfers of the first window
         return Compared(name, part.currency, Result.UNCHECKED, at_hub, None)
     net = 0
     for key, line in hub.transfers.items():

@@ -58,7 +58,7 @@ class _Item:
     incoming: Incoming
     quote: QuoteGiven | None
     problem: str | None
-    is_foreign: bool  # the id belongs to another transfer, of which nothing may change
+    is_foreign: bool  # the id belongs to another transfer, which must stay unchanged
 
 
 class BulkPayee:
@@ -73,7 +73,7 @@ class BulkPayee:
     def routes(self) -> list[Route]:
         """Returns the routes for the messages that this class receives.
 
-        `told` and `failed` receive the hub's report about a bulk.
+        The connector passes the hub's report about a bulk to `told` or `failed`.
         """
         return [("POST", "/bulkTransfers", self._transfers_asked)]
 
@@ -175,7 +175,7 @@ class BulkPayee:
         await self._bulks.save(bulk, decided)
 
     async def _item(self, bulk: IncomingBulk, body: BulkTransferPost, sent: IndividualTransfer) -> _Item:
-        """Stores an item as a transfer. Returns a reason if the connector must not fulfil the item."""
+        """Stores an item as a transfer. The result contains a reason if the connector must not fulfil the item."""
         transfer = TransferPost(
             transfer_id=sent.transfer_id,
             payer_fsp=body.payer_fsp,

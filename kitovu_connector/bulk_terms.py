@@ -37,7 +37,7 @@ class BulkTerms:
         self._background = Background()
 
     def routes(self) -> list[Route]:
-        """Returns the part's messages."""
+        """Returns the routes for the messages that this class receives."""
         return [
             ("POST", "/bulkQuotes", self._quotes_asked),
             ("GET", "/bulkQuotes/{id}", self._quotes_asked_again),

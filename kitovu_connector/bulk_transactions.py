@@ -117,10 +117,11 @@ class BulkTransactions:
         return await self._records.get(bulk_id)
 
     async def wait_for_stop(self, bulk_id: str, seconds: float) -> BulkTransaction | None:
-        """Returns the bulk when its payments have stopped or ended, but after `seconds` at the latest."""
+        """Waits until the bulk's payments have stopped or ended, at most for `seconds`, and returns the bulk."""
         until = time.monotonic() + seconds
         while True:
-            event = self._stopped.setdefault(bulk_id, asyncio.Event())  # before the read, so no stop is missed
+            # this object exists before the read, so the method misses no stop
+            event = self._stopped.setdefault(bulk_id, asyncio.Event())
             bulk = await self._records.get(bulk_id)
             if bulk is None or bulk.state is not Progress.RUNNING:
                 self._stopped.pop(bulk_id, event).set()
@@ -129,7 +130,7 @@ class BulkTransactions:
             if left <= 0:
                 return bulk
             with suppress(TimeoutError):
-                # Another instance may run the bulk. If its notification is lost, the state has the stop.
+                # Another instance may run the bulk. If its notification is lost, the stored state still shows the stop.
                 await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._store.is_shared else left)
 
     async def payments(self, bulk: BulkTransaction) -> list[Payment]:
@@ -137,9 +138,8 @@ class BulkTransactions:
         return await self._store.payments_of([order.home_id for order in bulk.orders])
 
     async def answer(self, bulk: BulkTransaction, answers: dict[str, tuple[str, bool]]) -> None:
-        """Passes the front end's answers to the payments for which they are meant.
-
-        Each answer has the transfer's id, its subject, and True or False.
+        """Passes each answer of the front end to its payment. `answers` has, by transfer id, the subject of the answer
+        and True or False.
         """
         for payment in await self.payments(bulk):
             given = answers.get(payment.transfer_id)
@@ -166,7 +166,8 @@ class BulkTransactions:
                         return
                     await self._take_step(bulk, event)
                     pause = 1.0
-                except Exception as error:  # a full disk, for example; each payment continues where it stands
+                # for example a full disk; each payment later continues from its stored state
+                except Exception as error:
                     log.error("step_failed", bulk=bulk_id, error=logs.trace_of(error))
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, _LOOK_AGAIN_S)

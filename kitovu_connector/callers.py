@@ -1,8 +1,8 @@
-"""Checks the callers of the servers for the core: no web page, no compressed body, and by the settings a client
-certificate and a token.
+"""Checks the callers of the servers for the core. Refuses web pages and compressed bodies. If the settings say so,
+requires a client certificate and a token.
 
 A web page of any site can send requests to a server on the machine of the page's reader. In a request from a web page,
-the browser names the site.
+the browser adds the header Origin with the site's name.
 """
 
 import hashlib
@@ -40,8 +40,7 @@ class Callers:
     async def middleware(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Refuses a request from a caller that has no access. The outer middleware turns FspiopError into a
-        response."""
+        """Refuses a request from a caller without access. Another middleware turns the FspiopError into a response."""
         if "Origin" in request.headers:
             raise FspiopError(ErrorCode.CLIENT_ERROR, "origin: a web page may not call the connector", http_status=403)
         check_encoding(request)

@@ -28,9 +28,10 @@ from kitovu_connector.tokens import NoToken, Tokens
 log = structlog.get_logger(__name__)
 
 ANSWER_AT_MOST = 64 * 1024
-_REPLY_AT_MOST = 4 * 1024 * 1024  # a page of a statement, or the keys of a large scheme
-# 4xx statuses and codes that do not decide the request. The hub may reject a repeated request with 401 or because of
-# the signature, although it accepted the first copy. Keys and tokens can change between the two copies.
+_REPLY_AT_MOST = 4 * 1024 * 1024  # enough for a page of a statement, or for the keys of a large scheme
+# With these 4xx statuses and error codes, the hub does not decide a request. The hub may reject a repeated request with
+# 401 or because of the signature, although it accepted the first copy. Keys and tokens can change between the two
+# copies.
 NOT_A_WORD = frozenset({401, 403, 408, 421, 425, 429})
 NOT_A_CODE = frozenset({ErrorCode.INVALID_SIGNATURE.code})
 
@@ -130,7 +131,8 @@ class HubClient:
         try:
             status, raw = await self._once(method, url, body, headers)
             if status == 401 and self._tokens is not None and self._tokens.refused(_token_of(headers)):
-                # The token was revoked, or the hub's clock is ahead. The request is sent again with a new token.
+                # The token was revoked, or the hub's clock is ahead. The client sends the request again with a new
+                # token.
                 status, raw = await self._once(method, url, body, headers)
             answer = _answer_of(status, raw)
         except NoToken as error:
@@ -164,7 +166,7 @@ class HubClient:
     async def call(
         self, method: str, path: str, body: bytes = b"", *, further: Mapping[str, str] | None = None
     ) -> Reply:
-        """Sends one request to the hub's own API for DFSPs, with the same credentials and signature as a message.
+        """Sends one request to the hub's own API for DFSPs, with the credentials and the signature of a message.
 
         If the request could not be sent or had no response, raises NoToken or an error of aiohttp.
         """
@@ -238,7 +240,7 @@ class HubClient:
 
 
 async def read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """Returns the body, cut off at `limit`, so that a large response cannot fill the memory."""
+    """Reads at most `limit` bytes of a response's body, so that a large response cannot fill the memory."""
     parts, size = [], 0
     async for part in response.content.iter_any():
         parts.append(part)
@@ -274,9 +276,9 @@ def _turned_away(status: int, text: str) -> Answer:
 
 
 def _is_wrong(status: int) -> bool:
-    """Returns whether people must correct the cause of this status.
+    """Returns whether only people can correct the cause of this HTTP status.
 
-    All other statuses in NOT_A_WORD have a temporary cause.
+    Other statuses, such as 429 and 503, have a temporary cause.
     """
     return 400 <= status < 500 and status not in NOT_A_WORD - {401, 403}
 

@@ -25,65 +25,71 @@ class StartError(RuntimeError):
 class Config:
     """The settings of one DFSP's connector. Durations are in seconds."""
 
-    dfsp: str  # this DFSP's participant name at the hub (FSPIOP-Source of its requests)
+    dfsp: str  # this DFSP's name at the hub, and the FSPIOP-Source of its requests
     hub_url: str  # base URL of the hub's FSPIOP API
-    # the directory of the durable state, for one instance; or postgresql://..., for several instances
-    state: Path | str = field(repr=False)  # a URL can have a password
+    # The folder of the connector's state, or, for several instances, a URL such as postgresql://...
+    state: Path | str = field(repr=False)  # the value may be a URL with a password
     ilp_secret: str = field(
         repr=False
-    )  # key of the fulfilments (HMAC), 16 characters or more; never changed with open quotes
+    )  # the key of the fulfilments (HMAC), 16 characters or more; must not change while quotes are open
     backend_url: str = ""  # base URL of the core; empty when a Backend object is given in process
-    backend_api: str = "kitovu"  # or "reference" if the core has the backend API of Mojaloop's SDK
+    backend_api: str = "kitovu"  # "kitovu", or "reference" if the core has the backend API of Mojaloop's SDK
     hub_id: str = "Hub"
 
     inbound_host: str = "127.0.0.1"  # the address of this machine on which the hub's requests arrive ("0.0.0.0": all)
     inbound_port: int = 0
-    inbound_prefix: str = ""  # path of this DFSP's endpoint at the hub if it is not the root ("/fspiop")
+    inbound_prefix: str = ""  # the path of this DFSP's endpoint, such as "/fspiop", or empty for the root
     inbound_is_private: bool = False  # true if only the hub can reach inbound_port, so that callers need no proof
     outbound_host: str = "127.0.0.1"  # the address of this machine on which the core's requests arrive
     outbound_port: int = 0
-    outbound_token_file: str = ""  # tokens, one on a line: the core must send one as `Authorization: Bearer ...`
-    outbound_cert: str = ""  # PEM files: TLS for the core's requests, on outbound_port and on reference_port
+    # a file with one token per line; the core must send one of them as `Authorization: Bearer ...`
+    outbound_token_file: str = ""
+    outbound_cert: str = ""  # PEM files for TLS on outbound_port and on reference_port
     outbound_key: str = ""
-    outbound_client_ca: str = ""  # the core must present a client certificate of this authority
-    outbound_client_name: str = ""  # the core's name in this certificate; empty: any certificate of the authority
+    outbound_client_ca: str = ""  # PEM file: the authority that must have signed the core's client certificate
+    outbound_client_name: str = ""  # the name in the core's certificate; if empty, any certificate of the authority
     command_cert: str = ""  # PEM files: the client certificate that the command line presents on outbound_port
     command_key: str = ""
     webhook_url: str = ""  # the core's URL for events: every end of a payment, transfer, request, bulk and conversion
     webhook_secret: str = field(default="", repr=False)  # the key of the webhooks' signatures: whsec_ and base64
     webhook_secret_file: str = ""  # instead of webhook_secret
-    webhook_give_up_s: float = 604_800.0  # an event that the core has not taken for so long is given up
+    # the connector gives up an event if the core has not accepted it within this time
+    webhook_give_up_s: float = 604_800.0
 
     reference_api: bool = False  # also serve the outbound API of Mojaloop's SDK
-    reference_host: str = "127.0.0.1"  # the address of this machine on which its requests arrive
+    reference_host: str = "127.0.0.1"  # the address of this machine on which requests to the reference API arrive
     reference_port: int = 0
-    auto_accept_party: bool = True  # the defaults of Mojaloop's SDK: POST /transfers does not stop at the payee,
-    auto_accept_quotes: bool = True  # nor at the terms,
-    auto_accept_conversion: bool = False  # but at a conversion
+    # these defaults are those of Mojaloop's SDK; POST /transfers does not stop at the payee
+    auto_accept_party: bool = True
+    auto_accept_quotes: bool = True  # POST /transfers does not stop at the terms
+    auto_accept_conversion: bool = False  # POST /transfers stops at a conversion
     auto_accept_r2p_party: bool = True  # POST /requestToPay does not stop at the payer
-    auto_accept_r2p_business_quotes: bool = False  # POST /requestToPayTransfer stops at the terms for a business,
-    auto_accept_r2p_device_quotes: bool = True  # but not for a device, which asks the payer for a one-time password,
-    auto_accept_r2p_device_otp: bool = False  # and stops at this password
+    auto_accept_r2p_business_quotes: bool = False  # POST /requestToPayTransfer stops at the terms for a business
+    auto_accept_r2p_device_quotes: bool = True  # POST /requestToPayTransfer does not stop at the terms for a device
+    auto_accept_r2p_device_otp: bool = False  # POST /requestToPayTransfer stops at the one-time password
 
-    version: str = "1.1"  # FSPIOP content version of sent messages
-    message_form: str = "plain"  # or iso20022: the form of parties, quotes, transfers and conversions
-    fulfil_state: str = "RESERVED"  # or COMMITTED: the state in PUT /transfers (RESERVED needs version 1.1 or later)
+    version: str = "1.1"  # the FSPIOP version of the messages that the connector sends
+    message_form: str = "plain"  # "plain" or "iso20022": the form of parties, quotes, transfers and conversions
+    fulfil_state: str = "RESERVED"  # the state in PUT /transfers: COMMITTED, or RESERVED (needs version 1.1 or later)
 
     transfer_expiry_s: float = 30.0  # how long the payee DFSP may take to answer a sent transfer
     quote_expiry_s: float = 60.0  # how long terms of this DFSP as payee DFSP are valid
-    quote_retention_s: float = 86_400.0  # how long terms are kept after their last change, unless a transfer needs them
-    request_retention_s: float = 2_592_000.0  # how long answered requests to pay are kept after their last change
-    confirm_s: float = 3600.0  # how long a payee or a password waits for the core; terms wait until they expire
+    # the time from the last change of terms to their deletion, unless a transfer needs them
+    quote_retention_s: float = 86_400.0
+    # the time from the last change of an answered request to pay to its deletion
+    request_retention_s: float = 2_592_000.0
+    # how long the core may take to confirm a payee or a password; terms wait until they expire
+    confirm_s: float = 3600.0
     agree_s: float = 30.0  # lookup and quote together must end within this time
-    ask_again_s: float = 4.0  # the time until an unanswered lookup or quote is sent a second time
+    ask_again_s: float = 4.0  # the time until the connector repeats an unanswered lookup or quote
     password_s: float = 120.0  # how long a payer may take to enter a one-time password at the payee's device
-    callback_s: float = 10.0  # after this time without an outcome, GET /transfers is sent to the hub
+    callback_s: float = 10.0  # after this time without an outcome, the connector sends GET /transfers to the hub
     clock_margin_s: float = 10.0  # the largest permitted difference between the clocks of the hub and of each DFSP
     request_s: float = (
-        8.0  # time limit of one HTTP request to the hub or the core, and for reading a request of the hub
+        8.0  # the time limit of one HTTP request to the hub or the core, and of reading a request from the hub
     )
     answer_s: float = 60.0  # how long POST /payments of the outbound API waits for the outcome
-    # the limit for connections to the hub, for those to the core, and for open lookups of customers
+    # The limit for connections to the hub, for connections to the core, and for open lookups of customers, each.
     connections: int = 32
     log_level: str = "INFO"  # or DEBUG, WARNING, ERROR
 
@@ -92,21 +98,22 @@ class Config:
     verify_put_parties: bool = True  # Mojaloop's SDK leaves PUT /parties unsigned by default
     jws_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # PEM files of public keys per sender
     fetch_keys: bool = False  # fetch the public keys of the hub and of all DFSPs from the hub
-    keys_refresh_s: float = 60.0  # how often they are fetched
+    keys_refresh_s: float = 60.0  # how often the connector fetches the public keys
 
     hub_ca: str = ""  # PEM file: the authorities trusted for the hub's TLS certificate
     client_cert: str = ""  # PEM files of this DFSP's TLS client certificate and its key
     client_key: str = ""
-    hub_token_file: str = ""  # a bearer token for the hub; read for each request, so that it can be replaced
+    hub_token_file: str = ""  # a file with a bearer token for the hub; the connector reads it for each request
     token_url: str = ""  # instead of the file: the URL of the hub's token endpoint ("https://hub.example/token")
     token_client: str = ""
     token_secret: str = field(default="", repr=False)
     token_secret_file: str = ""  # instead of token_secret; read at each renewal
 
-    inbound_cert: str = ""  # PEM files: TLS for the hub's requests to this connector
+    inbound_cert: str = ""  # PEM files for TLS on inbound_port
     inbound_key: str = ""
-    inbound_client_ca: str = ""  # callers must present a client certificate of this authority
-    inbound_client_name: str = ""  # the hub's name in this certificate, because the authority certifies every DFSP
+    inbound_client_ca: str = ""  # PEM file: the authority that must have signed the hub's client certificate
+    # the name in the hub's certificate; needed because the authority certifies every DFSP
+    inbound_client_name: str = ""
 
     def __post_init__(self) -> None:
         faults = [*_type_faults(self)] or [*self._faults()]
@@ -277,8 +284,8 @@ def _is_url(text: str) -> bool:
 
 
 def _is_safe(url: str) -> bool:
-    """Returns True if nobody on the network path can change an answer. Nobody can change an answer if the connection
-    uses TLS, or if both ends are on this machine.
+    """Returns whether the connection uses TLS or stays on this machine, so that nobody on the network path can change
+    an answer.
     """
     found = urlsplit(url)
     return found.scheme == "https" or found.hostname in ("127.0.0.1", "::1", "localhost")
@@ -354,7 +361,7 @@ def _read(name: str, text: str) -> Any:
         return word in _TRUE
     if name == "state":
         return text if is_url_of_state(text) else Path(text)
-    if name == "jws_keys":  # sender=file,sender=file; a sender with two keys occurs twice
+    if name == "jws_keys":  # the form is sender=file,sender=file; a sender with two keys occurs twice
         return _pairs(text)
     try:
         return kind(text)

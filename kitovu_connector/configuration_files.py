@@ -1,6 +1,6 @@
 """Writes the files of a new connector: a commented configuration, keys, a signing request and secrets.
 
-The module never changes an existing file, because nobody can restore a key that was replaced by accident.
+The module never changes an existing file, because nobody can restore a key after an accident.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
 
-_BITS = 3072  # the longest key whose signature fits the API's header
+_BITS = 3072  # in bits; the signature of a longer key would not fit into the API's header
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,6 @@ from kitovu_connector.reference_api.backend import ReferenceBackend
 
 
 def core_of(config: Config) -> HttpBackend | ReferenceBackend:
-    """Returns the core at `backend_url`. The core must be used as a context manager."""
+    """Returns the core at `backend_url`. The caller must use the core as a context manager."""
     kind = ReferenceBackend if config.backend_api == "reference" else HttpBackend
     return kind(config.backend_url, timeout_s=config.request_s, connections=config.connections)

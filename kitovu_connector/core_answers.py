@@ -62,7 +62,8 @@ def allowed(no: Refused, otherwise: ErrorCode) -> No:
 
 
 def not_understood(error: Exception) -> No:
-    """Returns the answer to the DFSP if the core's answer is unreadable. Logs the reason, for the bank's developers."""
+    """Returns the error for the requesting DFSP when the core's answer is unreadable. Logs the reason, for the bank's
+    developers."""
     log.error("core_not_understood", why=logs.without_numbers(str(error)))
     return No(ErrorCode.INTERNAL_SERVER_ERROR.code, "the payee DFSP's core gave an answer that cannot be used")
 
@@ -73,7 +74,7 @@ def error_put(no: No) -> bytes:
     raw = strictjson.canonical(error_body(no.code, description))
     try:
         bodies.read(ErrorPut, raw)
-    except FspiopError:  # a text that JSON cannot encode, such as half of a surrogate pair
+    except FspiopError:  # JSON cannot encode some texts, such as half of a surrogate pair
         return strictjson.canonical(error_body(no.code, text_of(no.code)))
     return raw
 
@@ -83,7 +84,7 @@ async def timely(call: Callable[[], Awaitable[T]], seconds: float) -> T:
 
     Raises Unavailable if the call takes too long, because its outcome is then unknown.
 
-    If a call is cut off, it is cancelled. If a core in Python ignores the cancellation, it delays only itself.
+    After the time limit, cancels the call. A core in Python that ignores the cancellation delays only its own call.
     """
     task = asyncio.ensure_future(_awaited(call))
     try:

@@ -4,7 +4,7 @@
 class Refused(Exception):
     """The core's definite refusal, with an FSPIOP code (5104 payee rejected transaction, 5200 payee limit, ...).
 
-    If `is_perhaps_done`, the core perhaps reserved the money before the call failed. After a refusal with
+    With `is_perhaps_done`, the core may have reserved the money before the call failed. After a refusal with
     `is_perhaps_done`, the connector calls the core to release the money.
     """
 
@@ -14,15 +14,13 @@ class Refused(Exception):
 
 
 class Unavailable(Exception):
-    """The error if the outcome at the core is unknown.
+    """The error for a call whose outcome at the core is unknown.
 
     The connector repeats the call, so the core must be idempotent by transfer id.
     """
 
 
 class NotUnderstood(Exception):
-    """The error if the answer of the core is unreadable. If the connector repeated the call, it would get an equal
-    answer.
-
-    The connector accepts nothing.
+    """The error for an unreadable answer of the core. The connector refuses the request, because a repeated call would
+    get an equal answer.
     """

@@ -21,7 +21,7 @@ class _Answer(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class CoreHttp:
-    """Sends HTTP requests to an existing core. An object of this class must be used as a context manager."""
+    """Sends HTTP requests to an existing core. The caller must use an object of this class as a context manager."""
 
     def __init__(self, url: str, *, timeout_s: float = 8.0, connections: int = 32) -> None:
         self._base = url.rstrip("/")
@@ -98,7 +98,7 @@ def present(**fields: Any) -> dict[str, Any]:
 
 
 def check(status: int, raw: bytes) -> None:
-    """Raises the error that follows from the core's answer. If the call was successful, raises no error."""
+    """Raises the error that the core's answer means, or no error after a success."""
     if 200 <= status < 300:
         return
     if not 400 <= status < 500 or status in (408, 425, 429):

@@ -30,7 +30,7 @@ HomeId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """A request of the core.
 
-    The connector refuses an unknown field, because it could not forward this field to the payee.
+    The connector refuses an unknown field, because it cannot forward such a field to the payee.
     """
 
 
@@ -62,12 +62,12 @@ class PartyWanted(Wanted):
 
 
 class PaymentWanted(Wanted):
-    """POST /payments. `home_transaction_id` is the core's own id.
+    """POST /payments. `home_transaction_id` is the core's own id of the payment.
 
     A repeated request with the same id does not begin a second payment. With `confirm` false, the payment waits for
     POST /payments/{id}/confirm once its terms are known. With `may_convert`, an FXP converts the amount if the payee
-    does not accept its currency. `transaction_request_id` is the request to pay that the payment answers. With `otp`
-    the payer enters a one-time password at the payee's device.
+    does not accept its currency. `transaction_request_id` is the id of the request to pay that the payment answers.
+    With `otp` the payer enters a one-time password at the payee's device.
     """
 
     home_transaction_id: HomeId
@@ -113,8 +113,9 @@ class AliasWanted(Wanted):
 class RequestWanted(Wanted):
     """POST /requests. `from` is the payer, who is a customer of another DFSP. `to` is the payee: your customer.
 
-    `home_request_id` is the core's own id. A repeated request with the same id does not begin a second request to pay.
-    With `otp`, the payer approves by a one-time password that the payer enters at the payee's device.
+    `home_request_id` is the core's own id of the request to pay. A repeated request with the same id does not begin a
+    second request to pay. With `otp`, the payer approves by a one-time password that the payer enters at the payee's
+    device.
     """
 
     home_request_id: HomeId
@@ -154,7 +155,8 @@ class ConversionTerms(Shown, kw_only=True):
 
 
 class PaymentShown(Shown, kw_only=True):
-    """A payment in its present state. With a `conversion`, the other amounts are in its target currency.
+    """A payment in its present state. If the payment has a `conversion`, all other amounts are in the conversion's
+    target currency.
 
     `waits_for` is the subject that POST /payments/{id}/confirm accepts: the terms, or the one-time password `otp` that
     the payer has entered. To accept the one-time password, the core sends `otp` back in the body. The core can confirm
@@ -281,7 +283,7 @@ class Conversions(Shown, omit_defaults=True, kw_only=True):
 class IncomingShown(Shown, omit_defaults=True, kw_only=True):
     """A transfer to a customer.
 
-    The transfer has parties and `transactionId` as long as the connector stores the terms.
+    While the connector stores the terms, this message also has the parties and `transactionId`.
     """
 
     transfer_id: str
@@ -325,7 +327,7 @@ class Positions(Shown, kw_only=True):
 
 
 class RegisteredAlias(Shown, kw_only=True):
-    """The DFSP to which the registered alias belongs. The DFSP is the connector's own DFSP."""
+    """The answer to a registration of an alias: the DFSP of the alias, which is the connector's own DFSP."""
 
     fsp_id: str
 

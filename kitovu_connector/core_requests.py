@@ -1,4 +1,4 @@
-"""Sends a core's requests to a running connector: payments, lookups and lists. For the command line."""
+"""Sends the requests of the command line to a running connector, as a core would: payments, lookups and lists."""
 
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType

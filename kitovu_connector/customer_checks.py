@@ -27,11 +27,11 @@ class _Check:
 
 
 class CustomerChecks:
-    """The requests that wait until the core has looked up their customer."""
+    """The requests for which the connector waits until the core has looked up the customer."""
 
     def __init__(self, parties: Parties, background: Background) -> None:
         self._parties, self._background = parties, background
-        self._checks: dict[str, _Check] = {}  # by the id of the request
+        self._checks: dict[str, _Check] = {}  # the key is the request's id
 
     async def run(
         self,
@@ -47,7 +47,7 @@ class CustomerChecks:
 
         Calls `keep` at once if the core has just answered a lookup of this customer. Raises Conflict if a different
         request with this id waits. Raises FspiopError 2005 if the core takes too long. After error 2005, the hub sends
-        the request again, because the connector acknowledges only durable requests.
+        the request again, because the connector has not acknowledged it.
         """
         if self._parties.is_known(customer):
             await keep()

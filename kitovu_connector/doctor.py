@@ -59,7 +59,7 @@ def is_well(findings: list[Finding]) -> bool:
 
 
 async def examine(config: Config) -> AsyncIterator[Finding]:
-    """Yields each finding as soon as its check is complete."""
+    """Runs the checks, and yields each finding as soon as its check is complete."""
     for found in (_settings(config), _files(config)):
         yield found
         if found.verdict is Verdict.FAULT:

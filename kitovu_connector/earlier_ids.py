@@ -17,10 +17,11 @@ from kitovu_connector.payment_record import Payment
 from kitovu_connector.store import readable
 from kitovu_connector.submission_states import Submission
 
-_BULKS_AT_ONCE = 10  # each has up to a thousand items
+_BULKS_AT_ONCE = 10  # the number of bulks on a page; a bulk has up to a thousand items
 _AT_ONCE = 1000
 _MARK = ("own_ids", "earlier")
-_MAY_CONVERT = b'"may_convert":true'  # few payments are converted, and reading all others would delay the start
+# finds the few payments with a conversion, because reading all payments would delay the start
+_MAY_CONVERT = b'"may_convert":true'
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -31,7 +32,7 @@ class _Mark(msgspec.Struct, frozen=True):
 
 
 class _Part(Protocol):
-    """Records of one kind."""
+    """Records of one kind, in pages."""
 
     def page(self, conn: Connection, after: str) -> tuple[str | None, list[str]]:
         """Returns the key of the last record on a page, and the ids of the requests on this page. The key is None after

@@ -1,5 +1,5 @@
-"""The events that the connector sends to the core, as types of the API. Each event reports the end of something, such
-as a payment. Only the doctor's event reports nothing.
+"""The events that the connector sends to the core, as types of the API. Each event reports the end of a payment,
+transfer, request to pay, bulk or conversion. The doctor's event is only a test.
 """
 
 from typing import Any, Literal
@@ -38,8 +38,8 @@ class BulkTold(Shown, kw_only=True):
 class ConversionTold(Shown, kw_only=True):
     """A conversion. `role` is FXP if you convert, and INITIATOR if another DFSP converts for you.
 
-    If this DFSP is the initiator, RESERVED means that the FXP must keep its promise. The conversion is committed or
-    aborted with its transfer.
+    For the initiator, RESERVED means that the FXP has promised the conversion. The hub later commits or aborts the
+    conversion together with its transfer.
     """
 
     commit_request_id: str

@@ -48,7 +48,7 @@ def describe(kind: str, record: Any) -> EventRecord | None:
     make = _OF.get(kind)
     try:
         return None if make is None else make(record)
-    except Exception as error:  # what cannot be described must not keep a payment from its end
+    except Exception as error:  # a payment must end even if the connector cannot describe the event
         log.error("event_not_described", kind=kind, error=logs.trace_of(error))
         return None
 

@@ -82,7 +82,7 @@ class Events:
         while True:
             try:
                 told = await self._tell_due()
-            except Exception as error:  # a full disk must not end this task for ever
+            except Exception as error:  # an error such as a full disk must not end this task
                 log.error("events_not_told", error=logs.trace_of(error))
                 told = 0
             if not told:
@@ -117,7 +117,8 @@ class Events:
     async def _send(self, event: EventRecord) -> None:
         for handler in self._handlers:
             handle = partial(handler, event_messages.read(event.body))
-            await core_answers.timely(handle, self._config.request_s)  # one that hangs must not keep the others back
+            # a handler that hangs must not delay the other events
+            await core_answers.timely(handle, self._config.request_s)
         if not self._config.webhook_url:
             return
         assert self._session is not None

@@ -55,8 +55,7 @@ class Exchanges:
         return len(self._waiting)
 
     async def ask(self, key: Key, method: str, path: str, body: bytes = b"", destination: str | None = None) -> Reply:
-        """Sends a request, repeats it if necessary, and returns the callback to it. Raises NoAnswer if no callback
-        arrives.
+        """Sends a request, repeats it if necessary, and returns its callback. Raises NoAnswer if no callback arrives.
 
         The destination or the hub may send the callback.
         """

@@ -11,7 +11,8 @@ def in_spreadsheet(text: str) -> str:
 
 
 def on_terminal(found: Any) -> Any:
-    """Returns JSON whose texts have no control characters, because a terminal could execute them as commands."""
+    """Returns JSON without control characters in its texts, because a terminal could execute control characters as
+    commands."""
     if isinstance(found, str):
         return found if found.isprintable() else "".join(each if each.isprintable() else " " for each in found)
     if isinstance(found, list):

@@ -42,7 +42,7 @@ _ASK_AT_MOST_EVERY_S = 30.0
 
 @runtime_checkable
 class FxBackend(Protocol):
-    """The core of an FXP. The connector can repeat each call."""
+    """The interface of an FXP's core. The connector can repeat each call."""
 
     async def give_conversion_terms(self, asked: FxQuotePost) -> FxConversion:
         """Returns the terms with the source amount and the target amount, or raises Refused."""
@@ -62,7 +62,7 @@ class ConversionEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     state: str  # COMMITTED or ABORTED
     completed_at: str | None
-    was_pushed: bool  # true if the hub reported the end by itself (PATCH), false if it answered a request (PUT)
+    was_pushed: bool  # true if the hub reported the end by PATCH, false if the hub answered a request by PUT
     asked: bytes = b""  # the body of POST /fxTransfers
     answer: bytes = b""  # the body of PUT /fxTransfers
     quote_asked: bytes = b""  # the body of POST /fxQuotes
@@ -72,7 +72,7 @@ class ConversionEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 class OfferState(StrEnum):
     """The state of the terms of a conversion."""
 
-    RECEIVED = "RECEIVED"  # stored; next: the core's terms
+    RECEIVED = "RECEIVED"  # stored; the next step is to get the core's terms
     ANSWERED = "ANSWERED"  # the initiating DFSP has the answer
 
 
@@ -98,12 +98,12 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ConversionState(StrEnum):
     """The state of a conversion."""
 
-    RECEIVED = "RECEIVED"  # stored; next: reserve at the core
-    RESERVING = "RESERVING"  # reserved; next: send the fulfilment
+    RECEIVED = "RECEIVED"  # stored; the core must reserve next
+    RESERVING = "RESERVING"  # reserved at the core; the connector must send the fulfilment next
     RESERVED = "RESERVED"  # the hub has the fulfilment; the hub's report is pending
-    REJECTING = "REJECTING"  # refused; next: send the error
-    ENDING = "ENDING"  # the hub has decided; next: tell the core
-    ENDED = "ENDED"  # the end
+    REJECTING = "REJECTING"  # refused; the connector must send the error next
+    ENDING = "ENDING"  # the hub has decided; the connector must report the end to the core next
+    ENDED = "ENDED"  # the core has accepted the end
 
 
 class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,7 +115,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: bytes
     expires_at: float
     state: ConversionState = ConversionState.RECEIVED
-    alias: str | None = None  # set to the condition once the terms are used, because terms can be used only once
+    alias: str | None = None  # the condition of the used terms; being unique, it prevents a second use of the terms
     answer: bytes = b""
     is_refusal: bool = False
     is_perhaps_reserved: bool = False
@@ -248,7 +248,8 @@ class Fxp:
         if await self._conversions.get(new.id) is None:
             if not is_on_us:
                 await self._store.check_is_not_own(new.id)
-            # A conversion without usable terms is never stored, because anybody can send many.
+            # The connector never stores a conversion without usable terms, because anybody can send many such
+            # conversions.
             problem = self._problem_of(body, new, await self._offers.of_alias(body.condition))
             if problem is None and await self._conversions.of_alias(body.condition) is not None:
                 problem = _USED

@@ -15,8 +15,8 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 
 GROUP_AT_MOST = 200
-_READERS = 4  # a statement that takes long must not delay the others
-_LISTERS = 2  # a count of all records must not delay a list
+_READERS = 4  # several threads, so that a slow statement does not delay others
+_LISTERS = 2  # two threads, so that a count of all records does not delay a list
 
 
 class Duplicate(Exception):
@@ -32,7 +32,7 @@ class Event(Protocol):
 
     @property
     def state(self) -> str:
-        """Whether it is delivered."""
+        """The state of the event's delivery."""
 
 
 class Result(Protocol):
@@ -88,7 +88,7 @@ class Database(ABC):
     """One writer, which commits in groups, and several readers. No statement runs in the thread of the event loop.
 
     A read sees every write that has been awaited. `read` is for single records, and `read_many` for lists and counts,
-    which can take long. Each has separate threads, so lists do not delay the payments.
+    which can take long. Both methods have separate threads, so lists do not delay payments.
     """
 
     is_shared = False
@@ -203,12 +203,14 @@ class Database(ABC):
                 conn.execute("SAVEPOINT job")
                 try:
                     results.append((job(conn), None))
-                except Exception as error:  # one bad job never fails its group; only the job's caller gets the error
+                # only the caller of a failed job gets its error; the rest of the group continues
+                except Exception as error:
                     conn.execute("ROLLBACK TO job")
                     results.append((None, error))
                 conn.execute("RELEASE job")
             conn.execute("COMMIT")
-        except Exception as error:  # the whole group is rolled back; every caller gets the error (disk full, locked)
+        # for example a full disk: rolls back the whole group, and every caller gets the error
+        except Exception as error:
             self.roll_back()
             return [(None, error) for _ in jobs]
         return results

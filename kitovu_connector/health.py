@@ -75,7 +75,7 @@ class Health:
             await HubApi(self._hub).time()
             self._fault = ""
         except HubRefused as error:
-            # A different hub may lack this API, but any answer shows that the hub can be reached.
+            # Another hub may not have this API, but any answer shows that the connector can reach the hub.
             is_of_hub = bool(error.code) or error.status in (401, 403) or error.status >= 500
             self._fault = str(error) if is_of_hub and error.status != 501 and error.code != _NO_SUCH_API else ""
         except HubUnreachable as error:

@@ -22,7 +22,8 @@ _TRIES, _PAUSE_S = 4, 1.0
 
 
 class HubUnreachable(Exception):
-    """The error if a request could not be sent, or if it had no response. The text of the error has the reason.
+    """The error for a request that the connector could not send, or that had no response. The text of the error has the
+    reason.
 
     `is_insecure` is True if the connection failed because of TLS or because of an untrusted certificate of the hub.
     """
@@ -161,7 +162,7 @@ class ConversionLine(_Response, kw_only=True):
 
 
 class Posting(_Response, kw_only=True):
-    """One posting of a statement. Neither a transfer nor a conversion caused this posting."""
+    """One posting of a statement that was caused by neither a transfer nor a conversion."""
 
     transfer_id: str
     kind: str
@@ -222,7 +223,7 @@ class _Settlements(_Response, kw_only=True):
 
 
 class HubApi:
-    """Calls the API over the connections, credentials and signing key of `hub`.
+    """Calls the hub's own API with the connections, the credentials and the signing key of `hub`.
 
     Every method raises HubUnreachable if there was no response, and HubRefused for a response other than 2xx.
     """
@@ -232,7 +233,8 @@ class HubApi:
 
     async def time(self) -> str:
         """Returns the hub's time. HubClient uses this response to measure the difference between the two clocks."""
-        return _read(await self._call("GET", "/clock"), _Clock).time  # sent once, because health probes wait for it
+        # without repetition, because health probes wait for the answer
+        return _read(await self._call("GET", "/clock"), _Clock).time
 
     async def participant(self) -> Participant:
         return await self._get("/participant", Participant)
@@ -265,7 +267,7 @@ class HubApi:
         return await self._get(f"/submissions/{number}", Submission)
 
     async def submissions(self) -> list[Submission]:
-        """Returns this DFSP's latest submissions, with the latest first."""
+        """Returns this DFSP's latest submissions, the newest first."""
         return (await self._get("/submissions", _Submissions)).submissions
 
     async def check_callback(self) -> CallbackCheck:
@@ -285,7 +287,7 @@ class HubApi:
             query["after"] = page.next
 
     async def statement_page(self, query: str) -> StatementPage:
-        """Returns one page of the statement, by the parameters of the hub's own API."""
+        """Returns one page of the statement. `query` has the parameters of the hub's own API."""
         return await self._get("/statement?" + query, StatementPage)
 
     async def settlements(self, *, since: str, until: str) -> AsyncIterator[SettlementPart]:

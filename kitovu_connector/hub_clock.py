@@ -78,7 +78,7 @@ class HubClock:
         return time.time() + self.ahead_s
 
     def date(self) -> str:
-        """Returns a request's Date header by the hub's clock, because the hub can refuse a date from another clock."""
+        """Returns a Date header with the time of the hub's clock, because the hub can refuse other dates."""
         return fsptime.http_date(datetime.fromtimestamp(self.at_hub(), UTC))
 
     def _report(self) -> None:

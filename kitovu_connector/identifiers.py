@@ -13,7 +13,7 @@ _MOST_DECODINGS = 3
 
 
 def spelling(id_type: str, id_value: str) -> str:
-    """Returns an identifier in the form for the core: a phone number has no plus sign."""
+    """Returns an identifier in the core's form, which has no plus sign before a phone number."""
     return id_value.removeprefix("+") if id_type == "MSISDN" else id_value
 
 

@@ -1,6 +1,7 @@
-"""The server for the hub's requests. Checks size, headers and signature of each message, and passes it to its handler.
+"""The server for the hub's requests. Checks the size, headers and signature of each message, and passes the message to
+its handler.
 
-A handler stores the data that it needs. Only then does the server respond.
+The server responds only after the handler has stored the data that it needs.
 """
 
 import asyncio
@@ -122,7 +123,7 @@ class Inbound:
         check_encoding(request)
         path = self._path_of(request)
         resource = re.split(r"[/?]", path)[1]
-        if resource not in versions.SUPPORTED:  # a path with the host, or with letters in a percent-encoding
+        if resource not in versions.SUPPORTED:  # the path includes the host, or percent-encodes letters
             raise FspiopError(ErrorCode.UNKNOWN_URI, http_status=404)
         _check_identifiers(request)
         raw = await self._body_of(request, resource)
@@ -175,8 +176,8 @@ class Inbound:
         if not self._keys.of(read.source):
             await self._keys.fetch()
         if not self._keys.of(read.source):
-            # A GET has no signature. A GET of an unknown sender is refused too, because no later message of this sender
-            # could be verified.
+            # A GET has no signature. The connector refuses even a GET from an unknown sender, because it could verify
+            # no later message of this sender.
             await self._end_lookups_of(request, read.source, resource)
             raise FspiopError(ErrorCode.INVALID_SIGNATURE, f"no key of {read.source} is known")
         if request.method in _UNSIGNED:

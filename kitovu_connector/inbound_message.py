@@ -27,14 +27,14 @@ class Message:
     """
 
     names: Mapping[str, str]  # the ids in the path, by the names in the route
-    headers: Mapping[str, str]  # those that an answer to the front end shows
-    raw: bytes  # in the plain form
-    source: str  # FSPIOP-Source; if signatures are verified, this DFSP has signed the message
+    headers: Mapping[str, str]  # the headers that the connector shows to the front end
+    raw: bytes  # the body in the plain form
+    source: str  # the FSPIOP-Source; if the connector verifies signatures, this DFSP has signed the message
     sent_at: float  # the time in the message's Date header
     is_from_hub: bool  # the hub itself wrote the message
     came_via_hub: bool  # the message arrived on a connection from the hub
     query: Mapping[str, str] = field(default_factory=dict)  # the parameters of a GET
-    is_awaited: bool | None = None  # False: nothing in this instance waits for this callback
+    is_awaited: bool | None = None  # False if no caller in this instance waits for this callback
 
     @property
     def alias(self) -> Alias:

@@ -38,8 +38,8 @@ class BulkBackend(Protocol):
 class BulkState(StrEnum):
     """The state of an incoming bulk."""
 
-    RECEIVED = "RECEIVED"  # stored; next: the core's decision
-    ANSWERING = "ANSWERING"  # decided; next: send the answer to the hub
+    RECEIVED = "RECEIVED"  # stored; the core must decide next
+    ANSWERING = "ANSWERING"  # decided; the connector must send the answer to the hub next
     ANSWERED = "ANSWERED"  # the hub has the answer; for transfers, the hub's report is pending
     ENDED = "ENDED"  # the final state of the bulk; each item has its own final state
 

@@ -29,7 +29,8 @@ log = structlog.get_logger(__name__)
 LEASE_S = 5.0
 TAKEN_AT_ONCE = 1000
 _RENEW_EVERY_S = 1.0
-_LOOK_EVERY_S = 30.0  # for own records that nothing continues, because a notification was lost
+# the pause between two searches for own records that no task continues because of a lost notification
+_LOOK_EVERY_S = 30.0
 _FORGET_AFTER_S = 60.0
 _LIVES = "lease_until > seconds_now()"
 
@@ -64,7 +65,7 @@ class Instances:
         loop = asyncio.get_running_loop()
 
         def told(topic: str, key: str) -> None:
-            with suppress(RuntimeError):  # the loop is closed
+            with suppress(RuntimeError):  # the event loop is already closed
                 loop.call_soon_threadsafe(self._told, topic, key)
 
         self._db.listen(told)
@@ -78,7 +79,7 @@ class Instances:
         await asyncio.gather(self._renewing, return_exceptions=True)
         try:
             await self._db.write(lambda conn: conn.execute("DELETE FROM instance WHERE id = ?", (self._db.instance,)))
-        except Exception as error:  # the lease ends by itself
+        except Exception as error:  # without this statement, the lease expires later
             log.warning("lease_not_given_up", error=logs.trace_of(error))
 
     async def _renew_for_ever(self) -> None:
@@ -88,14 +89,14 @@ class Instances:
                 taken = await self._db.write(partial(_renew, self._db))
                 if taken:
                     log.warning("taken_over", records=taken)
-                if taken == TAKEN_AT_ONCE:  # the other instances renew their leases in between
+                if taken == TAKEN_AT_ONCE:  # meanwhile, other instances can renew their leases
                     looked_at = -_LOOK_EVERY_S
                     continue
                 if taken or time.monotonic() - looked_at >= _LOOK_EVERY_S:
                     looked_at = time.monotonic()
                     self._relay.read()
                     await self._resume()
-            except Exception as error:  # the database is away for a moment
+            except Exception as error:  # the database does not respond for a moment
                 log.error("lease_not_renewed", error=logs.trace_of(error))
             await asyncio.sleep(_RENEW_EVERY_S)
 
@@ -103,12 +104,13 @@ class Instances:
         for part in self._parts:
             try:
                 await part.resume()
-            except Exception as error:  # one part must not keep the others from going on
+            except Exception as error:  # a failure of one part must not stop the other parts
                 log.error("not_resumed", part=type(part).__name__, error=logs.trace_of(error))
 
     def _told(self, topic: str, key: str) -> None:
         try:
-            if topic in ("", relay.TOPIC):  # "": notifications may have been lost; waiting tasks look every second
+            # an empty topic means that notifications may be lost; waiting tasks also check every second
+            if topic in ("", relay.TOPIC):
                 self._relay.read()
             elif topic in self._changed:
                 self._changed[topic](key)

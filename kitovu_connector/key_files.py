@@ -25,7 +25,7 @@ def check_files(config: Config) -> None:
 
 
 def signing_key(config: Config) -> RSAPrivateKey | None:
-    """Returns the key that signs each body that is sent. Returns None if the setting is empty."""
+    """Returns the key with which this DFSP signs its messages, or None if the setting is empty."""
     return private_key("signing_key", config.signing_key) if config.signing_key else None
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 
 class KeyedLocks:
-    """The locks by key. Tasks with equal keys run one after another."""
+    """A lock for each key. Tasks with equal keys run one after another."""
 
     def __init__(self) -> None:
         self._locks: dict[str, asyncio.Lock] = {}

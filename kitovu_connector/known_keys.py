@@ -35,7 +35,7 @@ class _Fetched:
 
 
 class KnownKeys:
-    """The keys of each sender. If the keys at the hub change, the change takes effect without a restart."""
+    """The keys of each sender. A change of the keys at the hub takes effect without a restart."""
 
     def __init__(self, config: Config, hub: HubClient) -> None:
         self._config, self._api = config, HubApi(hub)
@@ -44,7 +44,8 @@ class KnownKeys:
         self._tag, self._fetched_at = "", -_AT_MOST_EVERY_S
         self._fetching = asyncio.Lock()
         self._background = Background()
-        # Only a state of one instance has a directory. Without it, the connector starts with the keys that it fetches.
+        # The state has a directory only if one instance uses it. Without a directory, the connector starts with the
+        # keys that it fetches.
         self._kept = config.state / "signing-keys.json" if isinstance(config.state, Path) else None
 
     async def start(self) -> None:

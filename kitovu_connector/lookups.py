@@ -1,6 +1,6 @@
 """Looks up a payee without beginning a payment.
 
-A lookup exists only in memory. A lookup follows the rules for the first part of a payment.
+A lookup exists only in memory. The same rules apply as for the lookup of a payment.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class Lookups:
         self._waiting: dict[Alias, list[_Lookup]] = {}
 
     async def find(self, payee: PartyRef) -> PartyRef:
-        """Returns the payee as the payee's DFSP describes the payee, with `fsp_id`.
+        """Returns the payee's description from the payee's DFSP, with `fsp_id`.
 
         Raises LookupFailed if there is no payee.
         """
@@ -67,7 +67,7 @@ class Lookups:
     def told(self, alias: Alias, event: Event) -> str | None:
         """Passes a message of the hub about this alias to the lookups.
 
-        Returns the reason if nothing proves the message, and otherwise None.
+        Returns None, or the reason why the message has no proof of its sender.
         """
         refusal = None
         for lookup in self._waiting.get(identifiers.same(alias), []):

@@ -36,7 +36,8 @@ _KINDS: Mapping[tuple[str, str], type[Any]] = {
     ("PATCH", "fxTransfers"): FxTransferPatch,
 }
 _STATES_AND_ERRORS = (ErrorPut, TransferPut, FxTransferPut)
-_SEGMENTS_BEFORE_ERROR = {"parties": 3}  # /parties/{Type}/{ID}; for all other resources the id alone
+# the path is /parties/{Type}/{ID}; for all other resources, only the id follows
+_SEGMENTS_BEFORE_ERROR = {"parties": 3}
 
 
 class MessageForms:
@@ -86,8 +87,8 @@ class MessageForms:
     def received(self, method: str, resource: str, headers: Headers, raw: bytes, *, is_error: bool) -> bytes:
         """Returns a received body in the plain form.
 
-        Raises FspiopError 3001 if another DFSP uses the form that this DFSP does not use, because that DFSP could not
-        read the answer. The hub may use both forms.
+        Raises FspiopError 3001 if another DFSP's message is not in this DFSP's form, because that DFSP could not read
+        the answer. The hub may use both forms.
         """
         if not resources.has_iso20022_bodies(resource):
             return raw

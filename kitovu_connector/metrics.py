@@ -16,7 +16,7 @@ from kitovu_connector.store import Store
 
 
 class Metrics:
-    """The figures of one connector. Each connector has its own registry, because one program can run several
+    """The metrics of one connector. Each connector has its own registry, because one program can run several
     connectors.
     """
 

@@ -49,7 +49,7 @@ class Outbound:
         self._callers = callers
 
     def application(self) -> web.Application:
-        """Returns the aiohttp application. No program except the core may have access to the application's address."""
+        """Returns the aiohttp application. Only the core may have access to the application's address."""
         app = web.Application(middlewares=[_errors, self._callers.middleware], client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/payments", self._pay)
         app.router.add_get("/payments/{id}", self._show)
@@ -107,7 +107,7 @@ class Outbound:
 
 
 def order_of(wanted: PaymentWanted) -> Order:
-    """Returns the payment in the form that the connector stores."""
+    """Converts the core's order of a payment into the form that the connector stores."""
     if wanted.otp and wanted.transaction_request_id is None:
         raise FspiopError(ErrorCode.MISSING_ELEMENT, "transactionRequestId is required with otp")
     return Order(
@@ -211,7 +211,7 @@ def _amount(amount: int | None) -> str | None:
 def _answer(payment: Payment | None) -> web.Response:
     if payment is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "no such payment", http_status=404)
-    # 202: the payment goes on. The core can poll by GET, or repeat the request.
+    # 202 means that the payment continues. The core can poll by GET, or repeat its request.
     return shown(payment_shown(payment), status=200 if payment.state in ENDS | PAUSES else 202)
 
 

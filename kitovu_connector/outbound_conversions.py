@@ -37,7 +37,7 @@ class OutboundConversions:
         limit = limit_of(wanted)
         since, after = after_of(wanted)
         rows: list[tuple[float, str, ConversionLine | None]] = [
-            # A payment without a conversion has no line, but its place in the order.
+            # A payment without a conversion has no line in the list, but it counts in the order of the pages.
             (changed_at, f"{payment.transfer_id}/OUT", _of_payment(payment, changed_at))
             for changed_at, payment in await self._store.sent_payments(since, after, limit=limit)
         ]

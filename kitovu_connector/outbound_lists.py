@@ -61,7 +61,7 @@ class OutboundLists:
         app.router.add_get("/metrics", self._show_metrics)
 
     async def _party(self, request: web.Request) -> web.Response:
-        """Returns the payee with this alias, as the payee's DFSP describes the payee. Begins no payment."""
+        """Returns the description that the payee's DFSP gives of the payee with this alias. Begins no payment."""
         found = request.match_info
         id_type, id_value, sub_id = found["id_type"], found["id_value"], found.get("sub_id")
         if id_type not in get_args(PartyIdType):
@@ -96,7 +96,8 @@ class OutboundLists:
         limit = limit_of(wanted)
         since, after = after_of(wanted)
         outgoing = [
-            # A payment that ended before its transfer was prepared has no transfer, but has a place in the order.
+            # A payment that ended before its transfer was prepared has no line in the list, but it counts in the order
+            # of the pages.
             (
                 changed_at,
                 f"{payment.transfer_id}/OUT",
@@ -115,7 +116,7 @@ class OutboundLists:
     async def _transfer(self, request: web.Request) -> web.Response:
         """Returns a transfer to a customer of this DFSP.
 
-        The result has the parties and `transactionId` as long as the connector stores the terms (`quote_retention_s`).
+        While the connector stores the terms (`quote_retention_s`), the result also has the parties and `transactionId`.
         """
         found = await self._store.incoming(request.match_info["id"])
         if found is None:

@@ -30,11 +30,11 @@ class OutboundRequests:
         app.router.add_post("/receivedRequests/{id}/reject", self._reject)
 
     async def _make(self, request: web.Request) -> web.Response:
-        """Responds when the payer's DFSP has answered. The payer pays later, and GET shows the payment."""
+        """Responds when the payer's DFSP has answered. If the payer pays later, GET shows the payment."""
         order = order_of(bodies.read(RequestWanted, await request.read()))
         try:
             made = await self._requests.make(order, needs_confirmation=False)
-        except NoAnswer:  # it goes on, and the same request may be sent again
+        except NoAnswer:  # the request to pay continues, and the core may send the same request again
             return await self._answer(await self._requests.made_by_core(order.home_id))
         return await self._answer(made)
 
@@ -49,7 +49,7 @@ class OutboundRequests:
         return await self._answer(made)
 
     async def _reject(self, request: web.Request) -> web.Response:
-        """Reports to the payee's DFSP that your customer does not pay a received request."""
+        """Reports to the payee's DFSP that this DFSP's customer refuses a received request to pay."""
         if not await self._requests.reject(request.match_info["id"]):
             raise _unknown()
         return web.Response(status=202)

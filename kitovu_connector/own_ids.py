@@ -1,8 +1,8 @@
 """The ids of transfers, bulks and conversions that this DFSP has sent.
 
-A request of another DFSP must not have an id of these requests. A dishonest DFSP could send a request only to the
-connector and not to the hub, with the id of a transfer that it receives from this DFSP. When the hub reports that
-transfer as committed, this DFSP would credit the dishonest DFSP's transfer.
+A request of another DFSP must not have one of these ids. A dishonest DFSP could send a request only to the connector
+and not to the hub, with the id of a transfer that it receives from this DFSP. When the hub reports that transfer as
+committed, this DFSP would credit the dishonest DFSP's transfer.
 """
 
 from collections.abc import Iterable, Sequence

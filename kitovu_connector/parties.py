@@ -110,8 +110,8 @@ class Parties:
         body = found if isinstance(found, No) else self._described(found, alias)
         answer = await self._send(asker, alias, body)
         if answer.said is Said.NO and not isinstance(body, No):
-            # The hub refused the description. The connector sends an error, so that the requester does not wait in
-            # vain.
+            # The hub refused the description. The connector sends an error, so that the requester does not wait until
+            # its time-out.
             await self._send(asker, alias, No(ErrorCode.INTERNAL_SERVER_ERROR.code, f"the hub refused: {answer.text}"))
 
     async def _answer_owner(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:

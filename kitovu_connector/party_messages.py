@@ -22,7 +22,7 @@ PARTY_ID_TYPES = frozenset(get_args(PartyIdType))
 
 
 class PartyMessages:
-    """Passes each callback to the payments, lookups and registrations that wait for it."""
+    """Passes each callback to the waiting payments, lookups and registrations."""
 
     def __init__(
         self, dfsp: str, payer: Payer, parties: Parties, aliases: Aliases, lookups: Lookups, exchanges: Exchanges
@@ -116,6 +116,6 @@ class PartyMessages:
         message.check_is_from_hub()
         error = bodies.read(ErrorPut, message.raw).error_information
         if self._aliases.told(message.alias, error):
-            return 200  # a new lookup of this alias follows
+            return 200  # the error answers a registration; a payment repeats its lookup of the alias
         failed = PartyFailed(error.error_code, error.error_description, message.source, is_proven=True)
         return await self._move_lookups(message, failed)

@@ -156,7 +156,7 @@ class Payee:
     async def _decide(self, quote: QuoteGiven) -> QuoteGiven:
         quote = msgspec.structs.replace(quote, home_request_id=await self._requests.home_id_of(quote))
         given = await self._terms_of(quote)
-        if isinstance(given, QuoteGiven):  # a fee can leave the payee less than was requested
+        if isinstance(given, QuoteGiven):  # with the core's terms: a fee can leave the payee less than it has requested
             return msgspec.structs.replace(given, home_request_id=await self._requests.home_id_of(given))
         return msgspec.structs.replace(quote, answer=core_answers.error_put(given), is_refusal=True)
 
@@ -188,7 +188,7 @@ class Payee:
                 deleted = _OLD_QUOTES_AT_ONCE
                 while deleted == _OLD_QUOTES_AT_ONCE:
                     deleted = await self._store.delete_old_quotes(before, _OLD_QUOTES_AT_ONCE)
-            except Exception as error:  # a full disk must not end this task for ever
+            except Exception as error:  # an error such as a full disk must not end this task
                 log.error("old_quotes_not_deleted", error=logs.trace_of(error))
             await asyncio.sleep(min(self._config.quote_retention_s, _LOOK_FOR_OLD_QUOTES_EVERY_S))
 
@@ -229,15 +229,16 @@ class Payee:
         await self._send_until(path, core_answers.error_put(no), incoming.payer_fsp, self._config.request_s)
 
     async def take_ending(self, transfer_id: str, ending: Ending) -> None:
-        """Processes the hub's report about the end of a transfer. Only the outcome COMMITTED credits the customer."""
+        """Processes the hub's report about the end of a transfer. Only after the outcome COMMITTED does the core credit
+        the customer."""
         after = Stage.COMMITTING if ending.state == "COMMITTED" else Stage.RELEASING
         while (incoming := await self._store.incoming(transfer_id)) is not None:
             if incoming.stage in (Stage.COMMITTED, Stage.ABORTED, Stage.COMMITTING, Stage.RELEASING):
                 return
             if incoming.stage is Stage.REJECTED and after is Stage.RELEASING:
                 return
-            # Returns False if another task has stored a step meanwhile, such as FULFILLED. The loop then reads the
-            # transfer again.
+            # `save_incoming` returns False if another task has stored a step meanwhile, such as FULFILLED. The loop
+            # then reads the transfer again.
             ended = msgspec.structs.replace(incoming, stage=after, completed_at=ending.completed_at)
             if await self._store.save_incoming(incoming, ended):
                 event = self._told.get(transfer_id)
@@ -313,7 +314,7 @@ class Payee:
             await self._reject(incoming, refusal, is_perhaps_reserved=no.is_perhaps_done)
             return
         except NotUnderstood as error:
-            # The payer DFSP must not wait in vain. The core must not keep money that it has perhaps reserved.
+            # The payer DFSP must get an answer. The core must release money that it may have reserved.
             await self._reject(incoming, core_answers.not_understood(error), is_perhaps_reserved=True)
             return
         except TimeoutError:
@@ -364,8 +365,8 @@ class Payee:
         """After the hub has refused the fulfilment, sends an error. The payer DFSP then does not wait for the
         expiration.
 
-        The error does not end the transfer. Perhaps the hub accepted an earlier copy of the fulfilment. The transfer
-        therefore stays FULFILLED until the hub reports the outcome.
+        The error does not end the transfer, because the hub may have accepted an earlier copy of the fulfilment. So the
+        transfer stays FULFILLED until the hub reports the outcome.
         """
         no = _rejected(f"the hub refused the fulfilment: {refused.text}")
         path = f"/transfers/{incoming.transfer_id}/error"
@@ -379,7 +380,7 @@ class Payee:
         )
 
     async def _await_ending(self, incoming: Incoming) -> None:
-        """Waits for the hub's report. If the report is overdue, requests it from the hub."""
+        """Waits for the hub's report. If the report is overdue, requests the transfer's state from the hub."""
         event = self._told.setdefault(incoming.transfer_id, asyncio.Event())
         pause = self._config.callback_s if self._config.fulfil_state == "RESERVED" else _ASK_FIRST_S
         try:

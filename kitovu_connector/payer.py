@@ -111,11 +111,11 @@ class Payer:
     async def confirm(self, home_id: str, password: str | None = None) -> None:
         """Records that the core accepts the terms, or the one-time password that the payer has entered.
 
-        The core must send the password that it has compared. If the core repeats that it accepts the terms, it does not
-        accept a password. If the core repeats an acceptance, nothing changes.
+        The core must send the password that it has compared. An acceptance of the terms never accepts a password. A
+        repeated acceptance changes nothing.
 
-        Raises FspiopError and changes nothing in three cases: the payment has no terms yet, the payment has no
-        password, or the password is another one.
+        Raises FspiopError and changes nothing in three cases: the payment has no terms yet, has no password, or has
+        another password.
         """
         if password is not None:
             await self._confirm_password(home_id, password)
@@ -155,15 +155,16 @@ class Payer:
         return await self._store.payment(home_id) or payment
 
     async def wait_for_terms(self, home_id: str, seconds: float) -> Payment | None:
-        """Returns the payment when it has terms or has ended, but after `seconds` at the latest."""
+        """Waits until the payment has terms or has ended, at most for `seconds`, and returns the payment."""
         return await self._wait(home_id, seconds, lambda payment: payment.state not in (State.LOOKUP, State.QUOTE))
 
     async def wait_for_core(self, home_id: str, seconds: float) -> Payment | None:
-        """Returns the payment when it has ended or waits for the core, but after `seconds` at the latest."""
+        """Waits until the payment has ended or waits for the core, at most for `seconds`, and returns the payment."""
         return await self._wait(home_id, seconds, lambda payment: payment.state in PAUSES | ENDS)
 
     async def wait_for_report(self, home_id: str, seconds: float) -> Payment | None:
-        """Requests the state of a transfer from the hub. Returns the payment as soon as the payment changes."""
+        """Requests the state of a transfer from the hub. Returns the payment when the hub has reported a state, or
+        after `seconds`."""
         before = await self._store.payment(home_id)
         if before is None or before.state not in SENT:
             return before
@@ -172,7 +173,7 @@ class Payer:
         return await self._wait(home_id, seconds, lambda payment: payment.state in ENDS | {State.ACCEPTED})
 
     async def wait_for_end(self, home_id: str, seconds: float) -> Payment | None:
-        """Returns the payment when it has ended, but after `seconds` at the latest.
+        """Waits until the payment has ended, at most for `seconds`, and returns the payment.
 
         Returns None if the payment does not exist.
         """
@@ -181,7 +182,8 @@ class Payer:
     async def _wait(self, home_id: str, seconds: float, is_wanted: Callable[[Payment], bool]) -> Payment | None:
         until = time.monotonic() + seconds
         while True:
-            event = self._changed.setdefault(home_id, asyncio.Event())  # before the read, so no step is missed
+            # this object exists before the read, so the method misses no step
+            event = self._changed.setdefault(home_id, asyncio.Event())
             payment = await self._store.payment(home_id)
             if payment is None or is_wanted(payment):
                 break
@@ -190,7 +192,8 @@ class Payer:
                 log.info("payment_not_ended_yet", payment=home_id, state=payment.state)
                 return payment
             with suppress(TimeoutError):
-                # Another instance may take the step. If its notification is lost, the state has the step.
+                # Another instance may take the step. If its notification is lost, the stored payment still shows the
+                # step.
                 await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._store.is_shared else left)
         if (payment is None or payment.state in ENDS) and home_id in self._changed:
             self._changed.pop(home_id).set()
@@ -257,7 +260,7 @@ class Payer:
         return next((payment for payment in waiting if id_of(payment) == subject_id), None)
 
     async def move(self, payment: Payment, event: Event) -> str | None:
-        """Applies an event to a payment. Returns the reason if nothing proves the message, and otherwise None."""
+        """Applies an event to a payment. Returns None, or the reason why the connector rejects an unproven message."""
         home_id = payment.order.home_id
         async with self._turns.hold(home_id):
             return await self._guarded_step(home_id, event)
@@ -351,7 +354,7 @@ class Payer:
         try:
             return await self._store.own_payment(home_id) is None
         except Exception:
-            self._wake_after(home_id, _AFTER_A_FAULT_S)  # the database is away for a moment
+            self._wake_after(home_id, _AFTER_A_FAULT_S)  # the database does not respond for a moment
             raise
 
     async def _ask(self, payment: Payment, ask: Ask) -> None:

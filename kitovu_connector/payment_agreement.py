@@ -106,7 +106,7 @@ def _wants_owner(payment: Payment, policy: Policy) -> bool:
 def _is_unknown(fsp_id: str, policy: Policy) -> bool:
     """Returns True if the connector cannot verify answers of this DFSP.
 
-    A payment to a DFSP whose answers cannot be verified would wait in vain.
+    A payment to such a DFSP would wait for an answer that the connector cannot accept.
     """
     return policy.known_signers is not None and fsp_id not in policy.known_signers
 
@@ -188,8 +188,8 @@ def _after_conversion_terms(payment: Payment, now: float, policy: Policy) -> Ste
 def in_fx_transfer(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
     """The state in which the hub reserves the payer's money for the FXP, and the FXP promises the target currency.
 
-    The payment's transfer does not exist yet. If the payment ends in this state, no transfer comes to the hub, so the
-    hub releases the money.
+    The payment's transfer does not exist yet. If the payment ends in this state, the hub receives no transfer, and so
+    releases the money.
     """
     match event:
         case ConversionReported("RESERVED", None):
@@ -251,8 +251,8 @@ def _after_conversion_and_terms(payment: Payment, now: float, policy: Policy) ->
 def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tuple[ErrorCode, str] | None:
     """Returns the reason why the payer must not accept these terms, or None.
 
-    On the payee's clock, the time is now `no_later_than` or later. Terms that seem to have expired are perhaps still
-    valid on the payee's clock. The payee decides whether terms with a past expiration are still valid.
+    `no_later_than` is the earliest time that the payee's clock may show now. Terms have expired only if their
+    expiration is not after this time, because the payee decides by its own clock.
     """
     order, (asked, currency) = payment.order, _asked(payment)
     if quote.transfer_amount.currency != currency:
@@ -377,8 +377,8 @@ def _pay(payment: Payment, now: float, policy: Policy) -> Step:
 
 
 def _send(payment: Payment, now: float, policy: Policy) -> Step:
-    # From this point on the transfer may exist. It is stored and then sent, and afterwards only the hub's report ends
-    # the payment.
+    # From this point on, the transfer may exist. The connector stores the transfer and then sends it. After that, only
+    # the hub's report ends the payment.
     return Step(_prepared(payment, now, policy), [Ask.SEND, Wait(policy.callback_s)])
 
 
@@ -386,7 +386,7 @@ def _prepared(payment: Payment, now: float, policy: Policy) -> Payment:
     assert payment.payee is not None
     assert payment.payee.fsp_id is not None
     quote = read(QuotePut, payment.quote_answer)
-    # The hub compares this time with its own clock.
+    # The expiration is a time of the hub's clock, because the hub compares it with its own clock.
     expires_at = _at_hub(now, policy) + (payment.order.transfer_expiry_s or policy.transfer_expiry_s)
     body = TransferPost(
         transfer_id=payment.transfer_id,

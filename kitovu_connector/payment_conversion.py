@@ -36,9 +36,8 @@ def currencies(payment: Payment) -> tuple[str, str]:
 
 
 def id_of(payment: Payment, what: str) -> str:
-    """Returns the id of a part of the conversion.
-
-    For one payment, all calls return the same id. No other payment has this id.
+    """Returns the id of a part of the conversion. All calls for one payment and one part return the same id, which no
+    other payment has.
     """
     return str(uuid.uuid5(uuid.UUID(payment.transfer_id), what))
 
@@ -49,8 +48,8 @@ def request_id(payment: Payment) -> str:
 
 
 def commit_id(payment: Payment) -> str:
-    """Returns the id of POST /fxTransfers. A record of an earlier version does not have this value. For such a record,
-    the value is derived from the transfer."""
+    """Returns the id of POST /fxTransfers. For a record of an earlier version, which does not have this id, derives the
+    id from the transfer."""
     return payment.fx_commit_id or id_of(payment, "commitRequest")
 
 

@@ -15,7 +15,7 @@ Accepts = Literal["payee", "conversion", "terms", "password"]
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The payment has just been stored."""
+    """The connector has just stored the payment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """The waiting time of the latest Wait is over."""
+    """The time of the latest Wait has passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The core does not want the payment any more."""
+    """The core has cancelled the payment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ Event = (
 class Ask(StrEnum):
     """A request.
 
-    The connector sends the request when the step is durable, if the payment is then still in the state of the step.
+    After the step is durable, the connector sends the request, unless the payment has left the state of this step.
     """
 
     OWNER = "GET /participants"
@@ -232,7 +232,7 @@ class Ask(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """When the time is over, the payment gets the event Waited. Replaces an earlier Wait."""
+    """A pause, after which the payment gets the event Waited. A new Wait replaces an earlier Wait."""
 
     seconds: float
 

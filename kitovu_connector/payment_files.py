@@ -1,6 +1,7 @@
 """Makes the payments of a CSV file, several at a time, and writes the result of each payment.
 
-Every line has the core's own id for the payment. So an interrupted file can be sent again, and no line is paid twice.
+Every line has the core's own id for the payment. So the bank can send an interrupted file again, and no line is paid
+twice.
 """
 
 import asyncio
@@ -75,8 +76,8 @@ async def pay(
 ) -> list[Result]:
     """Makes the payments, and writes each result as soon as the result is known.
 
-    Raises NotRunning if the connector does not answer for a minute. After the error NotRunning, the file can be sent
-    again.
+    Raises NotRunning if the connector does not answer for a minute. After the error NotRunning, the bank can send the
+    file again.
     """
     left, found = iter(payments), []
     with results.open("w", newline="", encoding="utf-8") as file:
@@ -94,7 +95,7 @@ async def pay(
                 for _ in range(at_once):
                     group.create_task(work(left))
         except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None  # all fail for one reason, and the others were cancelled
+            raise errors.exceptions[0] from None  # all tasks fail for the same reason, so one error is enough
     return found
 
 
@@ -122,7 +123,7 @@ async def _pay_one(connector: CoreRequests, payment: dict[str, Any]) -> Result:
 
 
 def _write(file: TextIO, result: Result) -> None:
-    # The payee's DFSP writes the text, and the columns of the bank stay as they are.
+    # Only the text comes from another DFSP. The bank's own columns stay unchanged.
     values = [result.home_id, result.state, result.code, in_spreadsheet(result.text), result.transfer_id]
     csv.writer(file).writerow(values)
     file.flush()

@@ -162,14 +162,14 @@ class PaymentMessages:
 
         All instances share the records of incoming transfers.
 
-        A core that uses the reference API perhaps waits for the hub's report at another instance.
+        With the reference API, a front end may wait for the hub's report at another instance.
         """
         return incoming is not None and not (self._config.reference_api and message.is_from_hub)
 
     def _is_confirmed_by_hub(self, message: Message, payment: Payment) -> bool:
         """Returns whether the hub sent or forwarded this message about an outgoing transfer.
 
-        If neither is proven, the message is only a claim of its sender.
+        Without a proof, the message is only a claim of its sender.
 
         Raises FspiopError unless the sender is the hub or the payee DFSP.
         """
@@ -180,7 +180,7 @@ class PaymentMessages:
         return message.came_via_hub
 
     async def _check_is_about_incoming(self, message: Message, body: TransferPut) -> None:
-        """Raises FspiopError if the hub reports another transfer under this id as committed, or a movement of funds."""
+        """Raises FspiopError if the hub reports the commit of another transfer with this id, or a movement of funds."""
         incoming = await self._incoming_of_hubs_message(message)
         if body.transfer_state == "COMMITTED":
             condition = bodies.read(TransferPost, incoming.body).condition

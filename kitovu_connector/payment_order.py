@@ -58,7 +58,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     amount: int
     currency: str
     amount_type: AmountType = "SEND"
-    max_amount: int | None = None  # for RECEIVE: the most that is transferred, fees included; by default, no fees
+    # for RECEIVE: the largest transfer amount, fees included; by default `amount`, so no fees
+    max_amount: int | None = None
     scenario: Scenario = "TRANSFER"
     sub_scenario: str | None = None
     initiator: Initiator = "PAYER"
@@ -71,20 +72,21 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     transfer_extensions: Extensions = ()
     needs_confirmation: bool = False  # the connector pays only after the core has confirmed the terms
     needs_payee_confirmation: bool = False  # the connector requests terms only after the core has accepted the payee
-    skip_lookup: bool = False  # `payee` has its DFSP already
+    skip_lookup: bool = False  # the order already names the payee's DFSP
     may_convert: bool = False  # an FXP converts the amount if payer and payee have no common currency
-    needs_conversion_confirmation: bool = False  # no conversion is made before the core accepts its terms
-    transaction_request_id: str | None = None  # the payee's request to pay that this payment answers
-    home_request_id: str | None = None  # the core's own id of this request
+    # the connector starts no conversion before the core has accepted its terms
+    needs_conversion_confirmation: bool = False
+    transaction_request_id: str | None = None  # the id of the payee's request to pay that this payment answers
+    home_request_id: str | None = None  # the core's own id of the request to pay that this payment answers
     needs_password: bool = False  # the payer enters a one-time password at the payee's device
     needs_password_confirmation: bool = False  # the connector pays only after the core has accepted the password
-    quote_expiry_s: float | None = None  # replaces the settings
+    quote_expiry_s: float | None = None  # these four times replace the settings
     transfer_expiry_s: float | None = None
     fx_quote_expiry_s: float | None = None
     fx_transfer_expiry_s: float | None = None
     fee_limit: int | None = None  # terms with a higher fee end the payment
     expires_at: float | None = None  # the connector does not send the transfer after this time
-    agreed_transfer: bytes = b""  # the body of POST /transfers, if its terms were agreed without the connector
+    agreed_transfer: bytes = b""  # the body of POST /transfers, if the front end itself has agreed on the terms
 
 
 def spelled(order: Order) -> Order:

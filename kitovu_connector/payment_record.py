@@ -18,21 +18,23 @@ from kitovu_connector.payment_order import Order, PartyRef
 class State(StrEnum):
     """The state of an outgoing payment."""
 
-    LOOKUP = "LOOKUP"  # looks up the payee's DFSP, then the party at this DFSP
+    LOOKUP = "LOOKUP"  # the connector looks up the payee's DFSP, then the payee at this DFSP
     PAYEE_FOUND = "PAYEE_FOUND"  # the payee is known, and the core's acceptance of the payee is pending
-    PROVIDERS = "PROVIDERS"  # requests the list of FXPs that convert the currencies
-    FX_QUOTE = "FX_QUOTE"  # requests the terms of the conversion
-    CONVERSION_OFFERED = "CONVERSION_OFFERED"  # these terms are known, and the core's acceptance is pending
-    QUOTE = "QUOTE"  # requests the terms
+    PROVIDERS = "PROVIDERS"  # the connector requests the list of FXPs that convert the currencies
+    FX_QUOTE = "FX_QUOTE"  # the connector requests the terms of the conversion
+    # the terms of the conversion are known, and the core's acceptance is pending
+    CONVERSION_OFFERED = "CONVERSION_OFFERED"
+    QUOTE = "QUOTE"  # the connector requests the payee DFSP's terms
     AGREED = "AGREED"  # the terms are known, and the core's confirmation is pending
-    AUTHORIZATION = "AUTHORIZATION"  # requests the one-time password that the payer entered at the payee's device
+    # the connector requests the one-time password that the payer entered at the payee's device
+    AUTHORIZATION = "AUTHORIZATION"
     AUTHORIZED = "AUTHORIZED"  # the password is known, and the core's acceptance is pending
-    FX_TRANSFER = "FX_TRANSFER"  # the conversion is being reserved; the transfer is not sent yet
+    FX_TRANSFER = "FX_TRANSFER"  # the connector requests the conversion, and has not yet sent the transfer
     PREPARED = "PREPARED"  # the transfer is stored, and the connector is sending it for the first time
     ACCEPTED = "ACCEPTED"  # the hub has the transfer; the outcome is pending
-    DOUBT = "DOUBT"  # it is unknown whether the hub has the transfer, or the outcome is overdue
-    COMMITTED = "COMMITTED"  # the end: the payee has the money
-    ABORTED = "ABORTED"  # the end: no money moved
+    DOUBT = "DOUBT"  # the hub may not have the transfer, or the outcome is overdue
+    COMMITTED = "COMMITTED"  # final: the payee has the money
+    ABORTED = "ABORTED"  # final: no money moved
 
 
 ENDS = frozenset({State.COMMITTED, State.ABORTED})
@@ -58,11 +60,11 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     accepted: bool = False  # the hub has reported at least once that it has the transfer
     asked_at: float = 0.0  # time of the last GET /transfers
     owner: str | None = None  # the DFSP of the payee's alias, as the hub reported it
-    payee: PartyRef | None = None  # the payee as the payee DFSP describes it, with fsp_id
+    payee: PartyRef | None = None  # the payee DFSP's description of the payee, with fsp_id
     quote_body: bytes = b""  # the body of POST /quotes, the same bytes each time
     quote_answer: bytes = b""  # the body of PUT /quotes
-    agreeing_since: float = 0.0  # the time of the core's last answer; 0 if the core had no request
-    fx_commit_id: str | None = None  # the id of POST /fxTransfers, which nobody can know before it
+    agreeing_since: float = 0.0  # the time of the core's last acceptance; 0 before the first
+    fx_commit_id: str | None = None  # the random id of POST /fxTransfers, unknown to others before this message
     fx_providers: tuple[str, ...] = ()
     fx_quote_body: bytes = b""  # the body of POST /fxQuotes, the same bytes each time
     fx_quote_answer: bytes = b""  # the body of PUT /fxQuotes
@@ -78,7 +80,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: float = 0.0
     completed_at: str | None = None
     fulfilment: str | None = None
-    reported_code: str | None = None  # the code of an error that is no end, but may be the reason for the end
+    # the code of an error that does not end the payment, but may be the cause of a later end
+    reported_code: str | None = None
     reported_text: str | None = None
     error_code: str | None = None
     error_text: str | None = None
@@ -90,23 +93,25 @@ class Policy:
     """The settings on which the decisions about payments depend."""
 
     dfsp: str
-    asks_owner: bool = False  # look up the payee's DFSP at the hub first, because PUT /parties alone proves nothing
+    asks_owner: bool = False  # first look up the payee's DFSP at the hub, because PUT /parties alone proves nothing
     transfer_expiry_s: float = 30.0
     agree_s: float = 30.0
     ask_again_s: float = 4.0
     password_s: float = 120.0  # how long the payer may take to enter a one-time password at the payee's device
-    confirm_s: float = 3600.0  # how long a payee or a password waits for the core; terms wait until they expire
+    # how long the core may take to confirm a payee or a password; terms wait until they expire
+    confirm_s: float = 3600.0
     callback_s: float = 10.0
     clock_margin_s: float = 10.0
-    hub_ahead_s: float = 0.0  # the hub's clock is ahead of this machine's clock; expirations are by the hub's clock
+    hub_ahead_s: float = 0.0  # how far the hub's clock is ahead of this machine's; expirations are by the hub's clock
     ask_at_most_every_s: float = 30.0
     tells_conversion: bool = False  # quotes have version 2.0, so they contain the conversion that the payer intends
-    known_signers: frozenset[str] | None = None  # the DFSPs whose messages can be verified; None means no restriction
+    known_signers: frozenset[str] | None = None  # the DFSPs whose messages the connector can verify; None: all
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The result of an event. If the message is not proven, `refusal` is the reason, and nothing has changed."""
+    """The result of an event. `refusal` is the reason why the connector rejects an unproven message, which changes
+    nothing."""
 
     payment: Payment
     actions: Sequence[Action] = ()
@@ -142,13 +147,13 @@ def soon(payment: Payment) -> float:
 
 
 def agree_until(payment: Payment, policy: Policy) -> float:
-    """Returns the time by which lookup and terms must be complete. The time does not include calls to the core."""
+    """Returns the time by which lookup and terms must be complete. Calls to the core do not count."""
     seconds = policy.password_s if payment.state is State.AUTHORIZATION else policy.agree_s
     return (payment.agreeing_since or payment.created_at) + seconds
 
 
 def ask_again(payment: Payment, ask: Ask, now: float, policy: Policy) -> Step:
-    """Repeats a request that comes before the transfer, with growing pauses. Ends the payment when the time is over."""
+    """Repeats a request that comes before the transfer, with growing pauses. Ends the payment after the time limit."""
     left = agree_until(payment, policy) - now
     if left <= 0:
         return abort_for(payment, ErrorCode.SERVER_TIMED_OUT, f"no response to {ask} in time")

@@ -22,7 +22,7 @@ class Request:
 
 
 def request_of(payment: Payment, ask: Ask) -> Request:
-    """Returns the request. All calls return the same content."""
+    """Returns the request. Repeated calls for one payment return the same content."""
     payee = payment.payee.fsp_id if payment.payee is not None else None
     match ask:
         case Ask.OWNER:

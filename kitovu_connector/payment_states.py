@@ -1,4 +1,4 @@
-"""The states of an outgoing payment. A state and an event result in the next state and in actions.
+"""The states of an outgoing payment. From a state and an event, the functions compute the next state and the actions.
 
 The functions do no I/O, and the caller passes the time.
 
@@ -50,7 +50,7 @@ from kitovu_connector.payment_record import (
 
 __all__ = ["CANCELLABLE", "ENDS", "PAUSES", "SENT", "Payment", "Policy", "State", "Step", "proves_abort", "step"]
 
-_ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # even if many claims arrive
+_ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # the shortest pause between two requests, even if many claims arrive
 
 
 def proves_abort(code: str) -> bool:
@@ -104,7 +104,7 @@ def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> St
                 change(payment, state=State.ACCEPTED, accepted=True, tries=0), [Wait(_until_overdue(payment, policy))]
             )
         case Refused(code, text) if payment.state is State.PREPARED and not payment.accepted:
-            # The hub refused the only request that the connector has sent for this id.
+            # The connector has sent only this one request with the id, and the hub refused it.
             return abort(payment, code, text)
         case Unclear() | TurnedAway() if payment.state is State.PREPARED:
             return Step(change(payment, state=State.DOUBT, tries=0), [Wait(soon(payment))])
@@ -152,7 +152,8 @@ def _on_error(payment: Payment, code: str, text: str, written_at: float, now: fl
         return abort(payment, code, text)
     if code != ErrorCode.TRANSFER_ID_NOT_FOUND.code:
         if code == payment.reported_code:
-            return Step(payment)  # the state was already requested from the hub; the timer repeats the request
+            # the connector has already requested the state from the hub; the timer repeats the request
+            return Step(payment)
         # A payee DFSP may reject with any code, such as 2001, and the hub aborts the transfer. So the connector
         # requests the state at once.
         return _ask_at_once(_noting(payment, (code, text)), now)
@@ -163,9 +164,8 @@ def _on_error(payment: Payment, code: str, text: str, written_at: float, now: fl
             # both cases.
             return Step(payment, [Ask.SEND])
         if min(written_at, at_hub) >= payment.expires_at + policy.clock_margin_s:
-            # The hub does not have the transfer, and it is too late to accept the transfer. Only then "not found" means
-            # "never". The hub must have written the error after that time: the callback may have waited while the
-            # connector was down, and the transfer may have arrived since.
+            # The hub wrote "not found" after the transfer's expiration, so the hub can never accept the transfer. An
+            # older error proves nothing: its callback may be late, and the transfer may have arrived at the hub since.
             return abort(payment, code, text)
     return Step(payment)  # the error does not decide the transfer; the timer repeats the request
 
@@ -177,7 +177,7 @@ def _noting(payment: Payment, cause: tuple[str, str] | None) -> Payment:
 
 
 def _ask_at_once(payment: Payment, now: float) -> Step:
-    """Requests GET /transfers. Even if many reports arrive, does so at most once a second."""
+    """Requests GET /transfers. Sends this request at most once a second, even if many reports arrive."""
     again_in = payment.asked_at + _ASK_ABOUT_CLAIMS_EVERY_S - now
     if again_in > 0:
         return Step(payment, [Wait(again_in)])
@@ -188,9 +188,8 @@ def _ask_at_once(payment: Payment, now: float) -> Step:
 
 
 def _after_the_end(payment: Payment, event: Event) -> Step:
-    """Refuses a report that contradicts the payment's final state, because a final state never changes.
-
-    People must examine a report that contradicts a final state.
+    """Refuses a report that contradicts the payment's final state, because a final state never changes. People must
+    examine such a report.
     """
     match event:
         case EndClaimed(fulfilment) if payment.state is State.ABORTED and payment.condition and fulfilment is not None:

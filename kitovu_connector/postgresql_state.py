@@ -29,7 +29,7 @@ _RETRY_S = 1.0
 _LONGEST_NOTICE = 8000  # PostgreSQL's limit
 _READ_STATEMENT_S = 2.0
 _LIST_STATEMENT_S = 60.0
-# A dead connection is noticed within these times. Values in the URL take precedence.
+# The connector detects a dead connection within these times. Values in the URL take precedence.
 _TIMES = {
     "connect_timeout": "3",
     "keepalives_idle": "2",
@@ -160,7 +160,7 @@ class PostgresqlDatabase(Database):
     def tell(self, conn: Connection, topic: str, key: str) -> None:
         """Notifies the other instances of a change, once the transaction is durable."""
         text = f"{self.instance} {topic} {key}"
-        if len(text.encode()) < _LONGEST_NOTICE:  # without a notification, the others see the change later
+        if len(text.encode()) < _LONGEST_NOTICE:  # without a notification, other instances see the change later
             conn.execute("SELECT pg_notify(?, ?)", (self._channel, text))
 
     def listen(self, told: Callable[[str, str], None]) -> None:
@@ -192,7 +192,8 @@ class _Listener:
                     while not self._is_stopped.is_set():
                         for notice in conn.notifies(timeout=0.5):
                             self._take(notice.payload)
-            except Exception as error:  # without this thread, the instance would hear of no change any more
+            # the thread must continue, because this instance would otherwise get no notifications
+            except Exception as error:
                 log.warning("state_not_heard", why=_first_line(error))
                 self._is_stopped.wait(_RETRY_S)
 
@@ -206,7 +207,7 @@ class _Listener:
 
 
 def examine(url: str) -> str:
-    """Returns the fault of a database, or nothing. Changes nothing."""
+    """Returns a description of the database's fault, or an empty text. Changes nothing."""
     try:
         with _connect(conninfo.make_conninfo(url, connect_timeout=3)) as conn:
             row = conn.execute(
@@ -228,7 +229,7 @@ def _connect(url: str) -> psycopg.Connection[dict[str, Any]]:
 
 def _run(conn: psycopg.Connection[dict[str, Any]], sql: str, values: Sequence[object]) -> Result:
     if any(isinstance(value, str) and "\0" in value for value in values):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "an id contains a NUL character")  # which PostgreSQL cannot hold
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "an id contains a NUL character")  # PostgreSQL cannot store NUL
     try:
         return cast(Result, conn.execute(_with_places(sql), values))
     except psycopg.errors.UniqueViolation as error:
@@ -262,7 +263,7 @@ def _upgrade(conn: psycopg.Connection[dict[str, Any]]) -> None:
         if version == newest:
             return
         steps = "".join([*state_schema.UPGRADES[version:], state_schema.POSTGRESQL_ONLY])
-        conn.execute("SET LOCAL statement_timeout = '10min'")  # a new index reads the whole table
+        conn.execute("SET LOCAL statement_timeout = '10min'")  # the creation of an index reads the whole table
         conn.execute(cast(LiteralString, state_schema.in_postgresql(steps)))
         _set(conn, "version", str(newest))
 

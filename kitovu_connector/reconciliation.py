@@ -87,7 +87,8 @@ def committed_at_hub(found: Iterable[Compared]) -> dict[tuple[str, str], list[st
 def _result(at_hub: Side | None, here: Side | None) -> Result:
     if at_hub is None:
         assert here is not None
-        # Only this connector has a payment that ended before its transfer reached the hub, or that was just sent.
+        # Only this connector has a record of a payment that has just been sent, or that ended before the hub received
+        # its transfer.
         return {"COMMITTED": Result.NOT_AT_HUB, "ABORTED": Result.EQUAL}.get(here.state, Result.OPEN)
     if here is None:
         # This connector may not have a transfer that the hub refused or that expired. Such a transfer moved no money.

@@ -1,4 +1,5 @@
-"""Durable records of one kind: requests to pay, bulks, conversions. Each record has a state and a final end."""
+"""Durable records of one kind: requests to pay, bulks, conversions. Each record has a state, and ends in a final
+state."""
 
 import asyncio
 import time
@@ -67,8 +68,8 @@ class Records(Generic[R]):
     async def add(self, new: R, also: Callable[[Connection], None] | None = None) -> tuple[R, bool]:
         """Stores a record. Returns the stored record, and whether it is new.
 
-        Raises Conflict if the record's id or alias belongs to other content. A new record is stored only if the
-        function `also` raises no error in the same transaction.
+        Raises Conflict if the record's id or alias belongs to other content. Stores a new record only if the function
+        `also` raises no error in the same transaction.
         """
         raw = msgspec.json.encode(new)
 
@@ -94,7 +95,7 @@ class Records(Generic[R]):
         return await self._db.write(job)
 
     async def save(self, before: R, after: R) -> bool:
-        """Stores a new state. The owner of the record does not change, and gets a notification.
+        """Stores a new state. The record keeps its owner, and this instance gets a notification.
 
         Returns False, and changes nothing, if another task or instance has changed the state first.
         """
@@ -208,7 +209,7 @@ class Records(Generic[R]):
     async def changed_since(self, since: float, after: str, *, suffix: str, limit: int) -> list[tuple[float, R]]:
         """Returns records in the order of their last change, each with the time of this change.
 
-        `after` is the place's id with the suffix.
+        The list begins after the record that was changed at `since` and whose id, with the suffix, is `after`.
         """
         statement = (
             f"SELECT changed_at, record FROM exchange WHERE kind = ? AND (changed_at, id || '{suffix}') > (?, ?)"  # noqa: S608
@@ -233,7 +234,7 @@ class Records(Generic[R]):
             try:
                 while await self._db.write(job) == _OLD_AT_ONCE:
                     pass
-            except Exception as error:  # a full disk must not end this task for ever
+            except Exception as error:  # an error such as a full disk must not end this task
                 log.error("old_records_not_deleted", kind=self._kind, error=logs.trace_of(error))
             await asyncio.sleep(min(retention_s, _LOOK_FOR_OLD_EVERY_S))
 

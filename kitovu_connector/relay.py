@@ -2,7 +2,7 @@
 
 The hub sends its callbacks to any instance. If an instance waits for a callback only in memory (for example for the
 answer to a lookup), the callback can arrive at another instance. The receiving instance stores the callback, and the
-other instances read the callback within milliseconds. If a callback is lost, this does no harm, because the connector
+other instances read the callback within milliseconds. The loss of a callback does no harm, because the connector
 repeats the request.
 """
 
@@ -22,10 +22,10 @@ log = structlog.get_logger(__name__)
 TOPIC = "relayed"
 _KEPT_S = 60.0
 _PAGE = 100
-# Of one sender, because anybody can send callbacks that nothing waits for:
+# Limits for each sender, because anybody can send callbacks for which no caller waits.
 _MOST_A_SECOND = 200
 _MOST_BYTES_AT_ONCE = 16 * 1024 * 1024  # three of the largest callbacks
-_MOST_BYTES_A_SECOND = 512 * 1024  # on average
+_MOST_BYTES_A_SECOND = 512 * 1024  # the largest average of a sender
 # PostgreSQL uses an index only for a value that is the same for all rows, such as that of a subquery.
 DELETE_OLD = "DELETE FROM relayed WHERE changed_at < (SELECT seconds_now()) - ?"
 
@@ -51,12 +51,12 @@ class Relay:
         self._handlers: dict[str, Handler] = {}
         self._background = Background()
         self._second, self._sent = 0, Counter[str]()
-        self._bytes: dict[str, float] = {}  # of each sender, less what time has allowed since
+        self._bytes: dict[str, float] = {}  # the bytes of each sender, minus the bytes that the time since then allows
         self._last = 0
-        self._is_behind = False  # a notification has come since the last read
+        self._is_behind = False  # a notification has arrived since the last read
 
     async def start(self) -> None:
-        """Notes the last stored callback, because earlier callbacks are not for this instance."""
+        """Remembers the number of the last stored callback, because earlier callbacks are not for this instance."""
 
         def job(conn: Connection) -> int:
             row = conn.execute("SELECT coalesce(max(id), 0) AS last FROM relayed").fetchone()
@@ -74,8 +74,8 @@ class Relay:
         await self._background.close()
 
     async def publish(self, route: str, message: Message) -> None:
-        """Stores a callback for the other instances. Raises FspiopError 2005 if the sender of the callback sends too
-        much.
+        """Stores a callback for the other instances. Raises FspiopError 2005 if the callback's sender sends too many
+        callbacks or bytes.
 
         The hub itself can send one callback for each request of this DFSP that waits for an answer.
         """
@@ -138,7 +138,7 @@ class Relay:
         try:
             await handler(message)
         except FspiopError as error:
-            if message.is_awaited is not False:  # otherwise nothing waits here either
+            if message.is_awaited is not False:  # if it is False, no caller in this instance waits either
                 log.warning("message_refused", route=relayed.route, source=relayed.source, code=error.code)
 
     def _check_rate(self, sender: str, size: int) -> None:

@@ -1,5 +1,5 @@
-"""Finds the transfers that answer a request to pay of this DFSP. The payer DFSP names the request to pay when it asks
-for terms.
+"""Finds the transfers that answer a request to pay of this DFSP. In its request for terms, the payer DFSP names the
+request to pay.
 """
 
 import msgspec
@@ -33,7 +33,7 @@ class RequestLinks:
         return made.id if _pays(made.order, quote, asked) else None
 
     async def home_id_of(self, quote: QuoteGiven) -> str | None:
-        """Returns the core's own id of this request, or None."""
+        """Returns the core's own id of the request that `answered_by` finds, or None."""
         request_id = await self.answered_by(quote)
         made = None if request_id is None else await self._made.get(request_id)
         return None if made is None else made.order.home_id
@@ -58,8 +58,8 @@ def _pays(order: RequestOrder, quote: QuoteGiven, asked: QuotePost) -> bool:
     """Returns whether the payee of the request gets at least the requested amount.
 
     A request for an amount to RECEIVE is paid if the payee receives this amount after this DFSP's fee. A request for an
-    amount to SEND is paid if the payer DFSP transfers this amount. Before the terms are known, the amount that the
-    payer DFSP names decides.
+    amount to SEND is paid if the payer DFSP transfers this amount. Before the terms are known, the function uses the
+    amount in the payer DFSP's request for terms.
     """
     amount = money.parse_amount(asked.amount.amount)
     if quote.condition is not None:

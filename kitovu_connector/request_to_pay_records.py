@@ -14,7 +14,7 @@ from kitovu_connector.payment_order import Initiator, InitiatorType, PartyRef, S
 class RequestState(StrEnum):
     """The state of a request to pay."""
 
-    LOOKUP = "LOOKUP"  # looks up the payer
+    LOOKUP = "LOOKUP"  # the connector looks up the payer
     PAYER_FOUND = "PAYER_FOUND"  # the core's acceptance of the payer is pending
     ASKED = "ASKED"  # the payer DFSP's answer is pending
     ANSWERED = "ANSWERED"  # the payer DFSP has answered, but may still change its answer
@@ -22,7 +22,7 @@ class RequestState(StrEnum):
 
 
 class RequestOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The core's request for money from a customer of another DFSP."""
+    """The core's order to request money from a customer of another DFSP."""
 
     home_id: str
     payer: PartyRef
@@ -46,13 +46,14 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     digest: bytes
     created_at: float
     state: RequestState = RequestState.LOOKUP
-    payer: PartyRef | None = None  # the payer in the description of the payer's DFSP
+    payer: PartyRef | None = None  # the payer, as described by the payer's DFSP
     answer: str | None = None  # the state in the payer DFSP's latest report
     transaction_id: str | None = None
     is_told: bool = True  # true if the core has received `answer`
     password: str | None = None  # the one-time password that the payer entered at the payee's device
-    password_try: int = 0  # retriesLeft of the question that this password answers; 0: entered before any question
-    asked_try: int = 0  # retriesLeft of the payer DFSP's last question
+    # retriesLeft of the payer DFSP's request that this password answers; 0 if there was no request
+    password_try: int = 0
+    asked_try: int = 0  # retriesLeft of the payer DFSP's last request for a password
     password_asker: str | None = None  # the payer DFSP that has asked for the password and waits for it
     error_code: str | None = None
     error_text: str | None = None

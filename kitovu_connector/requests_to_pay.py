@@ -1,7 +1,7 @@
 """Requests to pay (FSPIOP API v1.1, section 6.4). A payee requests a payment from a payer at another DFSP.
 
 A request to pay moves no money. The payer DFSP pays by a separate payment that contains the request's id. The connector
-stores each request before it sends or acknowledges it. So each request is made only once.
+stores each request before it sends or acknowledges it. So the connector makes each request only once.
 """
 
 import asyncio
@@ -114,7 +114,8 @@ class RequestsToPay:
         kept_s = self._config.request_retention_s
         self._background.start_once("delete old made requests", lambda: self._made.delete_old(kept_s))
         self._background.start_once("delete old received requests", lambda: self._received.delete_old(kept_s))
-        # A request may change after its transfer, and shows its transfers as long as the request is kept.
+        # The links have twice the retention time, because a request may change after its transfer, and must still show
+        # this transfer.
         self._background.start_once("delete old links", lambda: self._transfers.delete_old(2 * kept_s))
 
     def changed(self, request_id: str) -> None:
@@ -188,7 +189,7 @@ class RequestsToPay:
     async def _ask(self, request: RequestMade) -> RequestMade:
         """Sends the request and waits for the answer.
 
-        Sends the request even if an earlier run perhaps sent it already.
+        Sends the request even if an earlier run may have sent it.
         """
         if request.state is not RequestState.ASKED:
             return request
@@ -230,7 +231,8 @@ class RequestsToPay:
                 state=RequestState.ANSWERED,
                 answer=answer,
                 transaction_id=body.transaction_id or now.transaction_id,
-                is_told=now.state is RequestState.ASKED,  # the first answer is the answer to the core's own call
+                # the core gets the first answer as the response to its own call
+                is_told=now.state is RequestState.ASKED,
             )
 
         changed = await self._made.update(request.id, answered)
@@ -363,9 +365,8 @@ class RequestsToPay:
             self._begin_answer(received)
 
     async def _refuse(self, new: RequestReceived, no: No) -> None:
-        """Refuses a request to an unknown customer.
-
-        The connector does not store requests to unknown customers, because anybody can send many of them.
+        """Refuses a request to an unknown customer. Does not store this request, because anybody can send many such
+        requests.
         """
         path = f"/transactionRequests/{new.id}/error"
         await self._send(path, core_answers.error_put(no), new.payee_fsp, self._config.request_s)

@@ -76,7 +76,7 @@ class _Closed(Protocol):
 
 
 class _Continued(_Closed, Continued, Protocol):
-    """A part of the connector that continues its work at the start, and is closed at the end."""
+    """A part of the connector. The connector calls `resume` at its start, and `close` at its end."""
 
 
 class Connector:
@@ -257,16 +257,16 @@ class Connector:
         self.on_event(only_transfers)
 
     async def pay(self, order: Order) -> Payment:
-        """Makes a payment. Returns the payment when it has ended, but after `answer_s` seconds at the latest.
+        """Makes a payment. Waits until the payment has ended, at most for `answer_s`, and returns the payment.
 
-        If the order is repeated, no second payment begins. If this method raises FspiopError or Conflict, no payment
-        has begun.
+        A repeated order does not begin a second payment. If this method raises FspiopError or Conflict, no payment has
+        begun.
         """
         payment = await self._payer.send(order)
         return await self._payer.wait_for_end(order.home_id, self._config.answer_s) or payment
 
     async def lookup(self, id_type: PartyIdType, id_value: str, sub_id: str | None = None) -> PartyRef:
-        """Returns the payee with this alias, as the payee's DFSP describes the payee. Begins no payment.
+        """Returns the payee DFSP's description of the payee with this alias. Begins no payment.
 
         Raises LookupFailed if the payee does not exist.
         """
@@ -319,7 +319,7 @@ class Connector:
         host, port = getattr(self._config, f"{name}_host"), getattr(self._config, f"{name}_port")
         idle = IdleConnections()
         app.middlewares.insert(0, idle.middleware)
-        # Compressed bodies are refused. aiohttp would unpack each of them before the refusal.
+        # The connector refuses compressed bodies, and aiohttp must not unpack them before the refusal.
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=2, auto_decompress=False)
         await runner.setup()
         opened.push_async_callback(runner.cleanup)
@@ -342,7 +342,7 @@ async def _opened_state(config: Config) -> Database:
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
-        await asyncio.wait([opening])  # otherwise the state would stay locked
+        await asyncio.wait([opening])  # waits, because the state would otherwise stay locked
         if opening.exception() is None:
             opening.result().disconnect()
         raise
@@ -357,6 +357,6 @@ def _state_of(config: Config) -> Database:
     except ImportError:
         needed = "pip install 'kitovu-connector[postgresql]'"
         raise StartError(f"state: a state in PostgreSQL needs a package that is missing: {needed}") from None
-    # Another secret would make fulfilments that do not fit the terms of the other instances.
+    # All instances must have the same secret. An instance with another secret would send wrong fulfilments.
     secret = hmac.digest(config.ilp_key, b"state", "sha256").hex()
     return PostgresqlDatabase(config.state, {"dfsp": config.dfsp, "ilp_secret": secret})

@@ -28,7 +28,7 @@ class _Writer:
 
 
 class SqliteDatabase(Database):
-    """A file in a directory. At most one connector uses this directory."""
+    """A SQLite file in a directory that at most one connector uses."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
@@ -82,8 +82,7 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 def _upgrade(conn: sqlite3.Connection) -> None:
-    """Creates the tables. If an earlier connector has made them, upgrades them to the present version. Uses one
-    transaction."""
+    """Creates the tables, or upgrades the tables of an earlier version of the connector. Uses one transaction."""
     (version,) = conn.execute("PRAGMA user_version").fetchone()
     if version > len(state_schema.UPGRADES):
         raise StartError(f"state: a newer connector has written it (version {version} of its tables)")

@@ -1,6 +1,6 @@
 """Ensures that at most one connector uses a state directory.
 
-With one state directory, two connectors would each continue all payments, and would send requests twice.
+Two connectors with one state directory would both continue all payments, and so send requests twice.
 """
 
 import sqlite3

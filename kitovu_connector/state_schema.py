@@ -70,18 +70,18 @@ ALTER TABLE quote ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 ALTER TABLE incoming ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 ALTER TABLE exchange ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 """,
-    # 3: the list of conversions, records that are old enough to be deleted, and events that wait
+    # 3: indexes for the list of conversions, for the deletion of old records, and for waiting events
     """
 CREATE INDEX IF NOT EXISTS exchange_by_change ON exchange (kind, changed_at);
 CREATE INDEX IF NOT EXISTS exchange_waiting ON exchange (kind, changed_at, id) WHERE is_open = 1;
 """,
-    # 4: events that wait for this instance, however many wait for others; old records, however many are open
+    # 4: indexes for the waiting events of one instance, and for old records that have ended
     """
 DROP INDEX IF EXISTS exchange_waiting;
 CREATE INDEX IF NOT EXISTS exchange_due ON exchange (kind, owner, changed_at, id) WHERE is_open = 1;
 CREATE INDEX IF NOT EXISTS exchange_ended ON exchange (kind, changed_at) WHERE is_open = 0;
 """,
-    # 5: the open records of one owner, and the owners of open records, however many others are open
+    # 5: indexes for the open records of one owner, and for the owners of open records
     """
 DROP INDEX IF EXISTS payment_unfinished;
 DROP INDEX IF EXISTS quote_unfinished;
@@ -142,7 +142,7 @@ _IN_POSTGRESQL = {
     r"\) STRICT, WITHOUT ROWID;": ");",
     r"\bBLOB\b": "BYTEA",
     r"\bREAL\b": "DOUBLE PRECISION",
-    r"\bTEXT\b": 'TEXT COLLATE "C"',  # in the order of SQLite, and of the connector's own comparisons
+    r"\bTEXT\b": 'TEXT COLLATE "C"',  # sorts as SQLite and as Python do
 }
 
 

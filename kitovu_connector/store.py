@@ -18,7 +18,7 @@ from kitovu_connector.sqlite_state import SqliteDatabase
 
 log = structlog.get_logger(__name__)
 
-_AT_ONCE = 200  # values in one statement
+_AT_ONCE = 200  # the most values in one statement
 
 
 class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,7 +30,7 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     payer_fsp: str
     answer: bytes = b""  # the body of PUT /quotes/{id} or PUT /quotes/{id}/error
     is_refusal: bool = False
-    is_taken: bool = False  # whether the hub has accepted the answer
+    is_taken: bool = False  # True after the hub has accepted the answer
     packet: str = ""
     condition: str | None = None
     amount: int = 0
@@ -45,16 +45,16 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Stage(StrEnum):
     """The stage of an incoming transfer."""
 
-    IN_BULK = "IN_BULK"  # stored as an item of a bulk; next: reserve the bulk at the core
-    RECEIVED = "RECEIVED"  # stored, and the hub has received the 202; next: reserve at the core
-    FULFILLING = "FULFILLING"  # reserved; next: send the fulfilment to the hub
+    IN_BULK = "IN_BULK"  # stored as an item of a bulk; the core must reserve the bulk next
+    RECEIVED = "RECEIVED"  # stored, and the hub has received the 202; the core must reserve next
+    FULFILLING = "FULFILLING"  # reserved; the connector must send the fulfilment to the hub next
     FULFILLED = "FULFILLED"  # the hub has the fulfilment; the hub's report is pending
-    REJECTING = "REJECTING"  # the core refused; next: send the error to the hub
+    REJECTING = "REJECTING"  # the core refused; the connector must send the error to the hub next
     REJECTED = "REJECTED"  # the hub has the error
-    COMMITTING = "COMMITTING"  # the hub has committed; next: credit the customer
-    RELEASING = "RELEASING"  # the hub has aborted; next: release the reservation
-    COMMITTED = "COMMITTED"  # the end: credited
-    ABORTED = "ABORTED"  # the end: nothing is reserved
+    COMMITTING = "COMMITTING"  # the hub has committed; the core must credit the customer next
+    RELEASING = "RELEASING"  # the hub has aborted; the core must release the reservation next
+    COMMITTED = "COMMITTED"  # final: the core has credited the customer
+    ABORTED = "ABORTED"  # final: the core has no reservation
 
 
 DONE = frozenset({Stage.COMMITTED, Stage.ABORTED, Stage.REJECTED})
@@ -74,10 +74,10 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     answer: bytes = b""  # the body of PUT /transfers/{id} or PUT /transfers/{id}/error
     is_refusal: bool = False
     error_code: str | None = None
-    completed_at: str | None = None  # the end that the hub reported
-    is_perhaps_reserved: bool = False  # refused, but the core may have reserved the money and must release the money
-    transaction_request_id: str | None = None  # the request to pay of this DFSP that the transfer answers
-    home_request_id: str | None = None  # the core's own id of this request
+    completed_at: str | None = None  # the time of the commit, as the hub reported it
+    is_perhaps_reserved: bool = False  # the core refused, but it may have reserved the money, and must then release it
+    transaction_request_id: str | None = None  # the id of this DFSP's request to pay that the transfer answers
+    home_request_id: str | None = None  # the core's own id of the request to pay that the transfer answers
     received_at: float = 0.0  # 0 in a record of an earlier version
 
 
@@ -88,8 +88,8 @@ class Store:
     """Typed access to the three tables of the state. A write returns when the data is durable. Records are immutable
     values.
 
-    Several instances can share a state. One instance, the owner, continues each open record. The reports of the hub can
-    arrive at any instance.
+    Several instances can share a state. Each open record has one owner: the instance that continues the record. The
+    reports of the hub can arrive at any instance.
     """
 
     def __init__(self, state: Path | Database) -> None:
@@ -97,7 +97,7 @@ class Store:
 
     @property
     def database(self) -> Database:
-        """The database, for records which this store does not keep."""
+        """The database, for records of other modules."""
         return self._db
 
     @property
@@ -134,7 +134,7 @@ class Store:
                     own_ids.claim(conn, [payment.fx_commit_id], self._db.instance)
                 return payment
             row = conn.execute("SELECT record FROM payment WHERE home_id = ?", (order.home_id,)).fetchone()
-            if row is None:  # another payment has the transfer's id
+            if row is None:  # the transfer's id belongs to another payment
                 raise Conflict
             found = _decode(row["record"], Payment)
             if spelled(found.order) != spelled(order):
@@ -252,7 +252,8 @@ class Store:
         return await self._one("SELECT record FROM quote WHERE condition = ?", condition, QuoteGiven)
 
     async def has_usable_terms(self, conditions: Sequence[str], payer_fsp: str) -> bool:
-        """Returns whether this DFSP was given terms with one of these conditions, and no transfer has used them."""
+        """Returns whether `payer_fsp` has got terms with one of these conditions, and no transfer has used these
+        terms."""
 
         def job(conn: Connection) -> bool:
             return any(
@@ -327,7 +328,7 @@ class Store:
         return True
 
     async def save_incoming(self, before: Incoming, after: Incoming) -> bool:
-        """Stores the new stage of a transfer. The owner of the transfer does not change, and gets a notification.
+        """Stores the new stage of a transfer. The transfer keeps its owner, and this instance gets a notification.
 
         Returns False, and changes nothing, if another task or instance has changed the stage first.
         """

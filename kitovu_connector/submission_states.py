@@ -1,5 +1,5 @@
-"""The states of a submission: a conversion or a bulk that the front end itself sends. A state and an event result in
-the next state. Pure.
+"""The states of a submission: a conversion or a bulk that the front end itself sends. From a state and an event, the
+functions compute the next state. Pure.
 
 Submissions follow the same rules as the transfer of a payment. The connector stores a request before it sends the
 request, and repeats identical bytes. Only the hub's report ends a submission. The submission of a conversion ends
@@ -28,9 +28,9 @@ class Sent(StrEnum):
 
     PREPARED = "PREPARED"  # stored, and the connector is sending it for the first time
     ACCEPTED = "ACCEPTED"  # the hub has the request; the outcome is pending
-    DOUBT = "DOUBT"  # it is unknown whether the hub has the request, or the outcome is overdue
+    DOUBT = "DOUBT"  # the hub may not have the request, or the outcome is overdue
     DONE = "DONE"  # final: `outcome` has the answer
-    FAILED = "FAILED"  # final: nothing was reserved, or everything is released
+    FAILED = "FAILED"  # final: no money was reserved, or all reservations are released
 
 
 OVER = frozenset({Sent.DONE, Sent.FAILED})
@@ -45,7 +45,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: bytes
     destination: str
     expires_at: float
-    conditions: dict[str, str]  # by the id of the transfer that a fulfilment belongs to
+    conditions: dict[str, str]  # for each transfer or conversion, by its id
     created_at: float
     home_id: str | None = None
     state: Sent = Sent.PREPARED
@@ -112,7 +112,7 @@ def unclear(found: Submission) -> Next:
 
 
 def waited(found: Submission) -> Next:
-    """Processes the end of the waiting time or a restart of the connector: requests the state from the hub."""
+    """Requests the state from the hub, after the waiting time has passed or after a restart of the connector."""
     doubted = _with(found, state=Sent.DOUBT, tries=found.tries + 1)
     return Next(doubted, asks=True, again_in_s=backoff(found.tries, _ASK_AT_MOST_EVERY_S))
 

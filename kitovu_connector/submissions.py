@@ -1,4 +1,4 @@
-"""Runs conversions and bulks that the front end sends itself, by the rules of `submission_states`."""
+"""Runs the conversions and bulks that the front end itself sends, by the rules of `submission_states`."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S = 1.0
 _AFTER_A_FAULT_S = 5.0
-_ASK_AT_MOST_EVERY_S = 1.0  # even if many claims arrive
+_ASK_AT_MOST_EVERY_S = 1.0  # the shortest pause between two requests, even if many claims arrive
 RESOURCES = ("fxTransfers", "bulkTransfers")
 
 
@@ -85,8 +85,8 @@ class Submissions:
         return await self._records[resource].get(record_id)
 
     async def send(self, new: Submission, seconds: float) -> Submission:
-        """Begins a submission, or finds the existing submission. Returns the submission when it has ended, but after
-        `seconds` at the latest.
+        """Begins a submission, or finds the existing submission. Waits until the submission has ended, at most for
+        `seconds`, and returns the submission.
 
         Raises Conflict if the id belongs to different content.
         """
@@ -98,7 +98,8 @@ class Submissions:
             self._background.start(self._post(found))
         until = time.monotonic() + seconds
         while True:
-            event = self._changed.setdefault(found.id, asyncio.Event())  # before the read, so no step is missed
+            # this object exists before the read, so the method misses no step
+            event = self._changed.setdefault(found.id, asyncio.Event())
             found = await self.get(new.resource, new.id) or found
             if found.state in OVER:
                 self.changed(found.id)
@@ -106,7 +107,8 @@ class Submissions:
             if (left := until - time.monotonic()) <= 0:
                 return found
             with suppress(TimeoutError):
-                # Another instance may store the end. If its notification is lost, the state has the end.
+                # Another instance may store the end. If its notification is lost, the stored submission still shows the
+                # end.
                 await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._is_shared else left)
 
     async def _post(self, found: Submission) -> None:
@@ -125,7 +127,7 @@ class Submissions:
         async with self._turns.hold(record_id):
             try:
                 now = await self._records[resource].own(record_id)
-            except Exception:  # the database is away for a moment
+            except Exception:  # the database does not respond for a moment
                 self._wake_again(resource, record_id, _AFTER_A_FAULT_S)
                 raise
             if now is not None:
@@ -143,7 +145,7 @@ class Submissions:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, following.refusal)
             try:
                 is_stored = following.submission == now or await records.save(now, following.submission)
-            except Exception:  # perhaps the disk is full
+            except Exception:  # for example because the disk is full
                 self._wake_again(now.resource, now.id, _AFTER_A_FAULT_S)
                 raise
             if is_stored:
@@ -166,7 +168,7 @@ class Submissions:
         if following.sends:
             self._background.start(self._post(after))
         seconds = self._config.callback_s if following.again_in_s is None else following.again_in_s
-        # The timer runs before the read, which can fail.
+        # The timer starts before the read, because the read can fail.
         self._wake_again(after.resource, after.id, seconds)
         if self._is_shared and await self._records[after.resource].own(after.id) is None:
             self._stop_timer(after.id)  # the other instance has the timer
@@ -251,7 +253,8 @@ class Submissions:
             if found is None:
                 return
             if not self._is_proven(message):
-                await self._move(found, states.waited)  # only a claim, so the hub is asked
+                # nothing proves the message, so the connector requests the state from the hub
+                await self._move(found, states.waited)
                 return
             await self._move(found, lambda now: states.answered(now, event))
 
@@ -273,7 +276,7 @@ class Submissions:
         found = await self.get(resource, message.id)
         if found is None:
             if resource == "fxTransfers":
-                return None  # perhaps about the conversion of a payment that has continued
+                return None  # the message may be about the conversion of a payment that has continued
             raise FspiopError(ErrorCode.ID_NOT_FOUND)
         message.met(True)
         message.check_sender(found.destination)

@@ -29,7 +29,7 @@ _LONGEST_VALIDITY_S = 8 * 86_400.0  # the hub allows seven days by default
 
 
 def check(asked: QuotePost) -> None:
-    """Raises FspiopError if the core or the connector's store cannot process this request as a payment."""
+    """Raises FspiopError if the core or the connector's store cannot process this request for terms."""
     for name, value in (("amount", asked.amount), ("fees", asked.fees)):
         if value is not None:
             check_amount(name, value)
@@ -47,17 +47,17 @@ def check_amount(name: str, value: Money) -> None:
 
 
 def check_expiration(expires_at: float, *, now: float) -> None:
-    """Raises FspiopError if a transfer or a conversion is valid for longer than a hub allows.
+    """Raises FspiopError if a transfer or a conversion has a later expiration than a hub allows.
 
     A dishonest DFSP could send its request only to the connector, and not to the hub. The connector asks the hub about
-    such a request until the request expires. So a request of another DFSP must have an expiration.
+    such a request until the request expires. So the expiration of another DFSP's request must not be too late.
     """
     if expires_at > now + _LONGEST_VALIDITY_S:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "expiration: more than eight days ahead")
 
 
 def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
-    """Returns the payer DFSP's request in the form for the core.
+    """Converts the payer DFSP's request into the form for the core.
 
     The core always gets the same spelling of a customer's identifier, even if requests have different spellings.
     """
@@ -127,7 +127,7 @@ def offer(
 
 
 def money_of(incoming: Incoming, quote: QuoteGiven, dfsp: str, *, is_repeated: bool = False) -> IncomingMoney:
-    """Returns a transfer on these terms in the form for the core."""
+    """Converts a transfer on these terms into the form for the core."""
     transfer = bodies.read(TransferPost, incoming.body)
     return IncomingMoney(
         transfer_id=transfer.transfer_id,
@@ -149,7 +149,8 @@ def money_of(incoming: Incoming, quote: QuoteGiven, dfsp: str, *, is_repeated: b
 def problem_of(
     transfer: TransferPost, payer_fsp: str, quote: QuoteGiven | None, *, now: float, margin_s: float
 ) -> str | None:
-    """Returns the reason why this transfer must not be fulfilled, or None (FSPIOP API v1.1, section 6.7.2.8, step 2).
+    """Returns the reason why this DFSP must not fulfil the transfer, or None (FSPIOP API v1.1, section 6.7.2.8, step
+    2).
 
     Only the hub decides whether a fulfilment came in time. The hub's clock can be behind `now` by up to the margin.
     """
@@ -203,8 +204,8 @@ def _data_of(transaction: Transaction) -> bytes:
 
 
 def _fulfilment_for(packet: str, config: Config) -> str:
-    """Returns the fulfilment of a packet of this DFSP. The packet itself shows which form it has, so the setting
-    `message_form` may change."""
+    """Returns the fulfilment of a packet of this DFSP. The packet shows its own form, so the setting `message_form` may
+    change."""
     if ilp4.is_prepare(packet):
         return ilp4.fulfilment_for(packet, config.ilp_key)
     return ilp.fulfilment_for(packet, config.ilp_key)

@@ -42,7 +42,7 @@ def use_certificate_for_core(context: ssl.SSLContext, config: Config) -> None:
 
 def _load(context: ssl.SSLContext, settings: str, certificate: str, key: str) -> None:
     with _naming(settings):
-        # The files are tried out first, because a certificate without its key would make the context unusable.
+        # The function first tries the files out, because a certificate without its key would make the context unusable.
         for each in (ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), context):
             each.load_cert_chain(certificate, key or None, _no_password)
 
@@ -69,7 +69,7 @@ def for_core(config: Config) -> ssl.SSLContext | None:
     """Returns the TLS settings for requests from the core.
 
     If `outbound_client_ca` is set, the connector verifies a presented client certificate. A connection without a
-    certificate is possible, because a program that only asks for the health has none.
+    certificate is possible, because programs that only check the connector's health have none.
     """
     if not config.outbound_cert:
         return None
@@ -85,7 +85,7 @@ def for_core(config: Config) -> ssl.SSLContext | None:
 def of_command_line(config: Config) -> ssl.SSLContext | bool:
     """Returns the TLS settings for the command line's requests to its own connector.
 
-    Trusts only outbound_cert itself, under any host name, because the command line has the file.
+    The command line has the file outbound_cert, so it trusts only this certificate, under any host name.
     """
     if not config.outbound_cert:
         return True
@@ -109,20 +109,21 @@ def _naming(settings: str) -> Iterator[None]:
     """Raises ConfigError with the names of the settings, because OpenSSL's own error has no file name."""
     try:
         yield
-    except OSError as error:  # ssl.SSLError is an OSError
+    except OSError as error:  # includes ssl.SSLError, which is an OSError
         raise ConfigError(f"{settings}: {error.strerror or error}") from None
 
 
 def _no_password() -> str:
-    """Replaces OpenSSL's question for a password, because a service would wait for an answer for ever."""
+    """Raises an error instead of OpenSSL's prompt for a password, because a service would wait at the prompt for
+    ever."""
     raise ConfigError(
         "a key (client_key, inbound_key, outbound_key, command_key) is encrypted: give one without a password"
     )
 
 
 def names_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:
-    """Returns the names in a verified client certificate. These are its DNS names, or its common name if it has no DNS
-    names.
+    """Returns the names in a verified client certificate. The names are the certificate's DNS names, or its common name
+    if it has no DNS names.
 
     `certificate` is the result of ssl.SSLSocket.getpeercert.
     """

@@ -17,7 +17,8 @@ from kitovu_connector.config import Config
 log = structlog.get_logger(__name__)
 
 _ANSWER_AT_MOST = 16 * 1024
-_RENEW_AT = 0.75  # the used share of a token's lifetime; a token must not expire on the way to the hub
+# the share of a token's lifetime after which the connector renews it; a token must not expire on its way
+_RENEW_AT = 0.75
 
 
 class _Granted(msgspec.Struct):
@@ -29,7 +30,7 @@ class _Granted(msgspec.Struct):
 
 
 class NoToken(Exception):
-    """The error if the hub returned no token.
+    """The error for a missing token: the hub returned none.
 
     A later attempt can be successful. If `is_refused`, people must correct the credentials first.
     """
@@ -40,7 +41,8 @@ class NoToken(Exception):
 
 
 class Tokens:
-    """One token for all requests. Even if many callers wait for a new token, the connector sends only one request."""
+    """One token for all requests. The connector sends only one request for a new token, even if many callers wait for
+    it."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -51,7 +53,7 @@ class Tokens:
     async def token(self, session: aiohttp.ClientSession) -> str:
         """Returns a token that is valid now. Raises NoToken if the hub returns no token."""
         if self._config.hub_token_file:
-            try:  # the file is read each time, because a renewal replaces it
+            try:  # reads the file each time, because another program replaces the file
                 return _text_of(self._config.hub_token_file)
             except OSError as error:
                 raise NoToken(f"hub_token_file cannot be read: {error.strerror}") from None
@@ -65,7 +67,7 @@ class Tokens:
                 granted = await self._fetch(session)
             except (aiohttp.ClientError, TimeoutError, OSError, NoToken) as error:
                 if began < self._ends_at:
-                    return self._token  # the token is still valid
+                    return self._token  # the old token is still valid
                 why = str(error) if isinstance(error, NoToken) else type(error).__name__
                 log.warning("no_token", error=why)
                 raise NoToken(f"no token: {why}", is_refused=isinstance(error, NoToken) and error.is_refused) from None
@@ -75,7 +77,7 @@ class Tokens:
             return self._token
 
     def refused(self, token: str) -> bool:
-        """Removes a token that the hub refused. Returns whether a new token can be requested at once."""
+        """Removes a token that the hub refused. Returns whether the connector can request a new token at once."""
         if self._config.hub_token_file:
             return False
         if token == self._token:

@@ -67,14 +67,14 @@ class TransactionStates:
 
     async def _asked(self, message: Message) -> int:
         if self._waiting.locked():
-            return 503  # the requester repeats the request
+            return 503  # too many requests wait; the requester can repeat its request
         self._background.start(self._answer(message.id, message.source))
         return 202
 
     async def _answer(self, transaction_id: str, asker: str) -> None:
         async with self._waiting:
             path, incoming = f"/transactions/{transaction_id}", await self._incoming(transaction_id)
-            # Another DFSP learns nothing about a payment, not even that it exists.
+            # Another DFSP must not find out whether the payment exists.
             if incoming is None or incoming.payer_fsp != asker:
                 code = ErrorCode.TRANSACTION_ID_NOT_FOUND
                 path, body = f"{path}/error", core_answers.error_put(No(code.code, code.text))

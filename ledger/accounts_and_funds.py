@@ -1,4 +1,4 @@
-"""Changes accounts, net debit caps and funds. Changes of accounts, caps and funds are rare, compared with transfers.
+"""Changes accounts, net debit caps and funds. These changes are rare, compared with transfers.
 
 The functions of this module use Django's ORM, and lock rows in the order that the ledger uses.
 
@@ -290,7 +290,7 @@ def record_funds_in(
 ) -> None:
     """Records money that arrived at the settlement bank. The liquidity cover increases by `amount` (ten-thousandths).
 
-    If a call with the same id is repeated, the cover does not change again.
+    A repeated call with the same id does not change the cover again.
     """
     settlement, reconciliation = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_IN, amount):
@@ -380,8 +380,8 @@ def end_funds_out(
 ) -> None:
     """Commits or aborts a withdrawal. If a withdrawal is committed, the money has left the settlement bank.
 
-    `external_reference` is the bank's own reference, which the first step often does not have yet. If
-    `external_reference` is empty, the withdrawal keeps the reference that it got in its first step.
+    `external_reference` is the bank's own reference, which is often unknown in the first step. If `external_reference`
+    is empty, the withdrawal keeps the reference that it got in its first step.
     """
     settlement, reconciliation = _settlement_pair(account)
     movement = withdrawal_of(settlement, transfer_id, locks=True)
@@ -420,8 +420,8 @@ def end_funds_out(
 
 @transaction.atomic
 def release_hold(account: Account, *, settlement_number: int, reason: str, actor: str) -> None:
-    """Releases the amount that is on hold for a settlement, because the participant settles in another way. After the
-    release, the amount is part of the cover again."""
+    """Releases the amount on hold for a settlement that the participant settles in another way. After the release, the
+    amount is part of the cover again."""
     check_takes_funds(account)
     _, settlement = _lock_pair(account.participant, account.currency)
     hold = CoverHold.objects.select_for_update(no_key=True)
@@ -476,9 +476,10 @@ def reserved_for(participant: Participant) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Owing:
-    """What a participant has reserved and owes in one currency, in ten-thousandths.
+    """The amounts that a participant has reserved and owes in one currency, in ten-thousandths.
 
-    `owed` is the position without reserved amounts, if it is a debt. `on_hold` is owed to the settlement bank.
+    `owed` is the position without reserved amounts, or 0 if others owe the participant. `on_hold` is its debt to the
+    settlement bank.
     """
 
     currency: str
@@ -492,7 +493,7 @@ class Owing:
 
 
 def owing_of(participant: Participant) -> list[Owing]:
-    """Returns what a participant has reserved and owes, by currency."""
+    """Returns the amounts that a participant has reserved and owes, one record for each currency."""
     return _owing(Account.objects.filter(participant=participant).order_by("currency", "id"))
 
 
@@ -528,7 +529,8 @@ def close_accounts(participant: Participant, *, actor: str) -> None:
     Accounts of test money may have a balance, because test money is never settled.
     """
     accounts = list(Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id"))
-    participants.lock_open(participant)  # the caller closes the participant too, and the audit trail is locked last
+    # locked now, because the caller also closes the participant, and must lock the audit trail last
+    participants.lock_open(participant)
     left = [
         account
         for account in accounts

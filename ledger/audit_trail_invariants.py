@@ -87,7 +87,7 @@ INVARIANTS = [
     Invariant(
         "every_credential_is_what_it_is_known_by",
         "The stored SHA-256 of a certificate or a signing key is the SHA-256 of the stored bytes.",
-        # decode() returns the bytes; four base64 characters encode three bytes.
+        # In the SQL, decode() returns the stored bytes. Four base64 characters encode three bytes.
         """SELECT id, participant_id, kind, label
            FROM (SELECT *, regexp_replace(pem, '-----[A-Z ]+-----|[[:space:]]', '', 'g') AS octets
                  FROM participants_credential WHERE kind <> 'client') c

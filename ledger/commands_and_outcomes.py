@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class PaymentMessage(ReceivedMessage):
     """A message about a transfer, a conversion or a bulk."""
 
-    version: str  # the version in the content type, such as "1.1", or "2.0i" for ISO 20022
+    version: str  # the API version in the content type, such as "1.1", or "2.0i" for ISO 20022
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Prepare:
     bulk_id: str | None = None  # set for an item of a bulk transfer
     terms: Terms | None = None  # set if the hub compares the transfer with its quote
     destination: str | None = None  # FSPIOP-Destination, if the sender set it
-    ilp_packet: str = ""  # the scheme's rules find the quote by this field and the condition
+    ilp_packet: str = ""  # with the condition, this field identifies the quote for the scheme's rules
     bulk_quote_id: str | None = None  # set for an item of a bulk transfer
 
 
@@ -75,7 +75,7 @@ class Fulfil:
     wants_patch: bool
     digest: bytes
     message: PaymentMessage
-    bulk_id: str | None = None  # set if this is part of the answer to a bulk
+    bulk_id: str | None = None  # set if the message is a part of the answer to a bulk
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class Reject:
     error_description: str
     digest: bytes
     message: PaymentMessage
-    bulk_id: str | None = None  # set if this is part of the answer to a bulk
+    bulk_id: str | None = None  # set if the message is a part of the answer to a bulk
     destination: str | None = None
 
 
@@ -266,9 +266,7 @@ _OF_A_BULK = {
 
 
 def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
-    """Returns the error code and full description of a refusal.
-
-    `of_bulk` is True if a bulk or an item of a bulk is refused.
+    """Returns the error code and the full description of a refusal. `of_bulk` is True for a bulk or an item of a bulk.
     """
     error, detail = WIRE[refusal]
     if of_bulk:

@@ -90,7 +90,7 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
     """Reserves or refuses a transfer (FSPIOP API v1.1, section 6.7.1). The id of a transfer is permanently the
     transfer's idempotency key.
 
-    If the payer's side converts, the amount is reserved on the FXP's position instead of the payer's position. The
+    If the payer's side converts, the hub reserves the amount on the FXP's position instead of the payer's position. The
     conversion has already reserved the payer's debt to the FXP.
     """
     seen = s.transfers.get(p.transfer_id)
@@ -141,7 +141,7 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
     refusal = hold(account, p.amount)
     if refusal is not None:
         return _refuse(p, s, refusal)
-    # After this line the transfer is reserved.
+    # After this line the reservation succeeds.
     if s.gate is not None:
         s.gate.count(p.digest, s.now)
     transfer = _transfer(p, Move.RESERVE)
@@ -156,8 +156,8 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
     """Commits a transfer (FSPIOP API v1.1, section 6.7.4). Only the payee may fulfil a transfer. A late fulfilment
     never commits a transfer.
 
-    If a fulfilment has an FSPIOP-Destination, it must be exactly the payer's name. If the destination is another name,
-    the payer would have to refuse the fulfilment. The hub then does not commit the transfer.
+    If a fulfilment has an FSPIOP-Destination, it must be exactly the payer's name. The hub does not commit a transfer
+    if the destination is another name, because the payer would have to refuse the fulfilment.
     """
     t = s.transfers.get(f.transfer_id)
     if t is None or t.payee_id != f.source_id or t.is_held:
@@ -174,7 +174,8 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
         t.wants_patch = f.wants_patch
         return _abort(f, t, s, Move.EXPIRE, Refusal.EXPIRED)
     if f.wants_patch and f.message.version == "1.0":
-        return Ignored(f)  # a payee may answer RESERVED only from version 1.1 on; the transfer waits for its expiry
+        # a payee may answer RESERVED only from API version 1.1 on; the transfer stays reserved until it expires
+        return Ignored(f)
     if f.destination not in (None, t.payer):
         return _abort_by_answer(f, t, s, Refusal.FULFILMENT_NAMES_ANOTHER_PAYER)
     if f.fulfilment is None or not ilp.fulfils(f.fulfilment, t.condition):
@@ -222,8 +223,8 @@ def decide_expire(e: Expire, s: Snapshot) -> Outcome:
 
 
 def decide_refuse_held(r: RefuseHeld, s: Snapshot) -> Outcome:
-    """Aborts a held transfer that a person has refused. If the hold of the transfer has ended by a release meanwhile,
-    the function does not abort the transfer."""
+    """Aborts a held transfer that a person has refused. If the transfer was released meanwhile, the function does not
+    abort it."""
     t = s.transfers.get(r.transfer_id)
     if t is None or t.state is not State.RESERVED or not t.is_held:
         return Ignored(r)

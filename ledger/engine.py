@@ -31,8 +31,8 @@ AnyOutcome = Outcome | FxOutcome
 def run(batch: Sequence[AnyCommand], *, attempts: int = ATTEMPTS, waits_again: bool = True) -> list[AnyOutcome]:
     """Decides and commits these commands as one transaction. Returns the outcomes in the order of the commands.
 
-    Repeats the transaction if another transaction changed the rows first. If `waits_again` is false and the transaction
-    waited too long for a lock, it is not repeated.
+    Repeats the transaction if another transaction has changed the rows meanwhile. With `waits_again` false, does not
+    repeat a transaction that waited too long for a lock.
     """
     return retried(lambda: _run_once(batch), attempts=attempts, waits_again=waits_again)
 

@@ -15,9 +15,10 @@ class CoverHold(models.Model):
     """
 
     account = models.ForeignKey("ledger.Account", on_delete=models.PROTECT, related_name="holds")
-    settlement_number = models.BigIntegerField()  # no foreign key, because the settlement app depends on the ledger
+    # this column is no foreign key, because the settlement app depends on the ledger
+    settlement_number = models.BigIntegerField()
     amount = models.BigIntegerField()
-    # the amount that the bank had moved for the settlement before the hold was made
+    # the amount that the bank had already moved for the settlement when the hold began
     paid_before = models.BigIntegerField()
     remaining = models.BigIntegerField()
     created_at = models.DateTimeField(db_default=Now())
@@ -72,7 +73,8 @@ class FundsMovement(models.Model):
     state = models.CharField(max_length=9, choices=[(state.value, state.value) for state in State])
     reason = models.CharField(max_length=512)
     external_reference = models.CharField(max_length=512, blank=True)
-    # The hold for a settlement from which part of this withdrawal was taken.
+    # The hold from which a part of this withdrawal was taken, because the bank has paid the amount on hold for a
+    # settlement.
     hold = models.ForeignKey(CoverHold, on_delete=models.PROTECT, related_name="withdrawals", null=True)
     from_hold = models.BigIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(db_default=Now())

@@ -24,9 +24,8 @@ def _in_order(chosen: list[Waiting]) -> list[Waiting]:
 
     `load` locks only stored rows, so a command that may depend on such a prepare waits for the next group.
 
-    A command that ends a transfer never depends on a prepare in its own group, because no payee has received that
-    prepare yet. Therefore the group begins with the commands that end a transfer. Commands that end a transfer never
-    wait for a prepare with the same id.
+    Commands that end a transfer come first in the group and never wait, because no payee has yet received a prepare of
+    the same group.
     """
     ends = [item for item in chosen if not isinstance(item.command, _BEGINS)]
     begins: list[Waiting] = []
@@ -44,7 +43,7 @@ def _in_order(chosen: list[Waiting]) -> list[Waiting]:
 
 
 def _sender_of(command: Command | FxCommand) -> int:
-    return 0 if isinstance(command, _OF_THE_HUB) else command.source_id  # 0: the hub itself
+    return 0 if isinstance(command, _OF_THE_HUB) else command.source_id  # 0 means the hub itself
 
 
 def _octets_of(command: Command | FxCommand) -> int:

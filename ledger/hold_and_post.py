@@ -33,7 +33,7 @@ def release(account: AccountState, amount: int) -> None:
 
 
 def post(s: Snapshot, posting: Posting) -> None:
-    """Debits one account and credits the other account with the amount, and records the entry."""
+    """Moves the amount from the debit account to the credit account, and records the entry."""
     debit, credit = s.accounts[posting.debit_account_id], s.accounts[posting.credit_account_id]
     debit.position += posting.amount
     debit.new_debits += posting.amount

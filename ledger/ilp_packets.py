@@ -42,7 +42,8 @@ def read(text: str) -> Packet | None:
 
 
 def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -> str | None:
-    """Returns how a packet differs from a transfer, or None if they agree (FSPIOP API v1.1, sections 4 and 6.7.2.8)."""
+    """Returns the first difference between a packet and a transfer, or None (FSPIOP API v1.1, sections 4 and
+    6.7.2.8)."""
     if packet is None:
         return "is no ILP packet"
     try:
@@ -50,8 +51,8 @@ def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -
             return "is of another amount"
     except money.AmountError:
         return "can not hold this amount"
-    # The case of letters is ignored, because the reference's libraries write the participant's name in small letters.
-    # The names of two participants never differ only in case.
+    # The comparison ignores the case of letters, because Mojaloop's libraries write the participant's name in small
+    # letters. The names of two participants never differ only in case.
     if packet.account is not None and not packet.account.lower().startswith(f"g.{payee.lower()}."):
         return "is for another payee"
     agreed = packet.transaction.get("amount")

@@ -40,8 +40,8 @@ class Break:
 
 MOST_ROWS = 20
 
-# When a reservation was made, TRANSFER_MAX_VALIDITY_S was perhaps longer than now. Such a reservation may be valid for
-# the longer time.
+# TRANSFER_MAX_VALIDITY_S may have been longer when a reservation was made. Such a reservation may be valid for the
+# longer time.
 _LONGEST_S = max(settings.TRANSFER_MAX_VALIDITY_S, 7 * 24 * 3600)
 
 INVARIANTS = [
@@ -348,7 +348,7 @@ def breaks_seen_by(cursor: CursorWrapper) -> list[Break]:
     breaks = []
     for invariant in INVARIANTS:
         try:
-            with transaction.atomic():  # a savepoint: one failing statement must not stop the next statements
+            with transaction.atomic():  # a savepoint, so that a failing statement does not stop the next statements
                 cursor.execute(invariant.broken_rows)
                 rows = cursor.fetchmany(MOST_ROWS)
         except DatabaseError as error:

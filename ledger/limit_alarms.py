@@ -18,7 +18,7 @@ from ledger import limits
 
 log = structlog.get_logger("ledger")
 
-_CALM = 5  # an alarm ends when the free percentage of the limit is higher than the alarm percentage by this number
+_CALM = 5  # an alarm ends when the free percentage of the limit exceeds the alarm percentage by this number
 
 _USES = f"""
     SELECT a.id, p.name, a.currency, {limits.POSITION}, a.net_debit_cap, {limits.COVER}, a.alarm_percentage
@@ -32,7 +32,8 @@ _USES = f"""
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How much of its limit a participant uses in one currency, in ten-thousandths. Reserved amounts are included."""
+    """A participant's limit in one currency and the used part of this limit, in ten-thousandths. Reserved amounts count
+    as used."""
 
     account_id: int
     participant: str
@@ -73,8 +74,8 @@ def is_due(used: int, limit: int, alarm_percentage: int) -> bool:
 
 
 def uses() -> list[Use]:
-    """Returns how much each active participant uses of its limits, by participant's name and currency. The function
-    runs only one SQL statement."""
+    """Returns the used part of each active participant's limits, by participant's name and currency. The function runs
+    only one SQL statement."""
     # Sums are numeric, so one account with a sum beyond 64 bits does not make the statement fail for all other
     # accounts.
     return [
@@ -86,7 +87,7 @@ def uses() -> list[Use]:
 def watch() -> None:
     """Logs each position that has come near its limit since the last check.
 
-    If a position was near its limit earlier and is now well below the limit, logs this too.
+    Also logs each position that was near its limit and is now well below the limit.
     """
     now = uses()
     said = cache.get_many([_key(use) for use in now])
@@ -102,7 +103,7 @@ def watch() -> None:
 
 
 def show() -> Iterable[Metric]:
-    """Returns how much of each limit is used now, as Prometheus metrics."""
+    """Returns the used part of each limit as Prometheus metrics."""
     whose = ["participant", "currency"]
     used = GaugeMetricFamily("kitovu_position_used_percent", "The part of the limit that a position uses", labels=whose)
     near = GaugeMetricFamily(

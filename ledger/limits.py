@@ -19,13 +19,11 @@ def limit_of(cap: int, cover: int) -> int:
 
 
 def passed(position: int, cap: int | None, cover: int | None) -> Collection[Bound]:
-    """Returns the bounds that a position exceeds: the net debit cap, the liquidity cover, both, or none. If a position
-    exceeds any bound, it exceeds its limit.
-
-    If a bound is None, no position exceeds it.
+    """Returns the bounds that a position exceeds: the net debit cap, the liquidity cover, both, or none. A position
+    that exceeds any bound exceeds its limit. No position exceeds a bound that is None.
     """
     if (cap is None or position <= cap) and (cover is None or position <= cover):
-        return ()  # nearly all calls end here, because no bound is exceeded
+        return ()  # fast path: nearly all positions exceed no bound
     bounds = ((Bound.CAP, cap), (Bound.COVER, cover))
     return [bound for bound, most in bounds if most is not None and position > most]
 

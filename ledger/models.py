@@ -54,9 +54,9 @@ class SettlementWindow(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True)
-    # The time when the totals of the window's entries were computed. This can be after the window was closed.
+    # The time when the hub computed the totals of the window's entries, which can be after the window was closed.
     totalled_at = models.DateTimeField(null=True)
-    # The last entry at the time of closing. An entry of this window with a higher id came too late.
+    # The id of the last entry when the window was closed. An entry of this window with a higher id came too late.
     last_entry_id = models.BigIntegerField(null=True)
 
     class Meta:
@@ -89,14 +89,15 @@ class Account(models.Model):
     posted_debits = _sum()
     posted_credits = _sum()
     pending_debits = _sum()
-    # Only for SETTLEMENT accounts: the amount on hold. It does not count as cover, because the participant owes this
-    # amount for a settlement (`CoverHold`).
+    # Only for SETTLEMENT accounts: the amount on hold. This amount does not count as cover, because the participant
+    # owes it for a settlement (`CoverHold`).
     on_hold = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0), db_default=Decimal(0))
     # Only for POSITION accounts: the net debit cap, and the free percentage of the limit at which an alarm is due.
     net_debit_cap = models.BigIntegerField(null=True)
     alarm_percentage = models.PositiveSmallIntegerField(default=10)
     changed_at = models.DateTimeField(db_default=Now())
-    closed_at = models.DateTimeField(null=True)  # the time when the participant left; the account's entries are kept
+    # the time when the participant left; the hub keeps the account's entries
+    closed_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["id"]
@@ -104,7 +105,7 @@ class Account(models.Model):
             models.CheckConstraint(
                 condition=Q(closed_at__isnull=True)
                 | Q(is_active=False, pending_debits=0, posted_debits=F("posted_credits"))
-                | Q(is_active=False, pending_debits=0, currency=TEST_CURRENCY),  # test money is never settled
+                | Q(is_active=False, pending_debits=0, currency=TEST_CURRENCY),  # the hub never settles test money
                 name="a_closed_account_is_empty",
             ),
             models.UniqueConstraint(
@@ -154,7 +155,7 @@ class Account(models.Model):
 
 
 class Transfer(models.Model):
-    """A transfer. The hub decides about a transfer when the request arrives.
+    """A transfer. The hub decides about it when the request arrives.
 
     The hub also stores refused transfers, so that it refuses a repeated request in the same way.
     """
@@ -198,17 +199,16 @@ class Transfer(models.Model):
     class Meta:
         ordering = ["received_at"]
         indexes = [
-            # for the sweep of expired transfers, payer by payer
+            # finds expired transfers for the sweep, payer by payer
             models.Index(
                 fields=["payer", "expires_at"], condition=Q(state="RESERVED"), name="transfer_reserved_by_payer"
             ),
-            # for lists in the portal: the latest first
+            # for the portal's lists, the latest first
             models.Index(fields=["received_at"], name="transfer_by_arrival"),
-            # one participant's transfers, the latest first: finds a few transfers among a million
-            # slowly
+            # finds one participant's transfers, the latest first, also if they are a few among millions
             models.Index(fields=["payer", "received_at"], name="transfer_by_payer"),
             models.Index(fields=["payee", "received_at"], name="transfer_by_payee"),
-            # transfers of one amount, the latest first
+            # finds transfers of one amount, the latest first
             models.Index(fields=["amount", "received_at"], name="transfer_by_amount"),
             # failed transfers
             models.Index(fields=["received_at"], condition=Q(state="ABORTED"), name="transfer_aborted_by_arrival"),
@@ -276,8 +276,8 @@ class Transfer(models.Model):
                 condition=pgtrigger.Condition("OLD.bulk_id IS DISTINCT FROM NEW.bulk_id"),
                 func="RAISE EXCEPTION 'a transfer joins no bulk and leaves none' USING ERRCODE = 'check_violation';",
             ),
-            # A transfer and its conversions commit together. The database checks this at the end of the transaction,
-            # and only if there is a conversion.
+            # A transfer and its conversions commit together. The database checks this rule at the end of the
+            # transaction, and only for transfers with a conversion.
             pgtrigger.Trigger(
                 name="a_transfer_ends_with_its_conversions",
                 operation=pgtrigger.Update,
@@ -299,8 +299,8 @@ class Transfer(models.Model):
                     RETURN NULL;
                 """,
             ),
-            # Profiles never count aborted transfers, even if no rules are active when a transfer is aborted, and
-            # whichever process aborts it. `rules.profiles` changes the profiles by the rows that this trigger adds.
+            # Profiles never count aborted transfers. This trigger works in every process, and even while no rules are
+            # active. `rules.profiles` changes the profiles by the rows that this trigger adds.
             pgtrigger.Trigger(
                 name="an_aborted_transfer_counts_no_longer",
                 operation=pgtrigger.Update,
@@ -366,8 +366,8 @@ class TransferEvent(models.Model):
 
 
 class Entry(models.Model):
-    """One posting. A row contains both the debit and the credit, so the books always balance. The database allows no
-    change of the rows.
+    """An entry of the books. One row contains both the debit and the credit, so the books always balance. The
+    database allows no change of the rows.
 
     The hub assigns the id of an entry while both accounts are locked. So for each account, the order of ids is the
     order of commits.
@@ -400,7 +400,7 @@ class Entry(models.Model):
         ordering = ["id"]
         verbose_name_plural = "entries"
         indexes = [
-            # a DFSP's statement: what no transfer and no conversion posted, which is little beside them
+            # for a DFSP's statement: the few entries that neither a transfer nor a conversion has posted
             models.Index(
                 fields=["debit_account", "created_at"],
                 condition=~Q(kind__in=["TRANSFER", "FX_TRANSFER"]),
@@ -422,8 +422,8 @@ class Entry(models.Model):
                 condition=~Q(kind__in=["TRANSFER", "FX_TRANSFER"]) | Q(window__isnull=False),
                 name="a_commit_is_in_a_window",
             ),
-            # Entries of a settlement belong to no window. Otherwise they would be settled a second time with that
-            # window.
+            # An entry of a settlement belongs to no window, because the hub would otherwise settle this entry again
+            # with its window.
             models.CheckConstraint(
                 condition=~Q(
                     kind__in=[

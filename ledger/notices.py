@@ -46,7 +46,7 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
     match outcome:
         case Reserved(command, t):
             if t.hold is not None:
-                return []  # the release of a held transfer sends this message
+                return []  # the release of a held transfer adds this message to the outbox
             return [prepare_to_payee(command.message, _payee(t), t.transfer_id, payer_id=t.payer_id)]
         case Refused(_, t):
             return [_error_to_payer(hub, t)]
@@ -109,7 +109,7 @@ def _error_to_payer(hub: HubMessages, t: TransferState) -> Outgoing:
 
 
 def _end_to_payee(hub: HubMessages, t: TransferState) -> Outgoing:
-    """Returns the message that tells the payee the end of a transfer.
+    """Returns the message that reports the end of a transfer to the payee.
 
     A payee that answered RESERVED receives a PATCH request. Any other payee receives a PUT request with the state, or
     PUT .../error.
@@ -148,7 +148,7 @@ def state_body(t: TransferState) -> dict[str, object]:
 def state_answer(hub: HubMessages, t: TransferState, requester: Recipient) -> Outgoing:
     """Returns the hub's answer to a payer or payee that sent GET /transfers/{ID}.
 
-    The answer to the payee also contains the fulfilment, because the payee itself has made it.
+    The answer to the payee also contains the fulfilment, because the payee already knows the fulfilment.
     """
     return as_answer(hub.callback(requester, _path(t), state_body(t), subject=t.transfer_id, kind="state"))
 

@@ -18,7 +18,7 @@ from rules.party_keys import key_of
 
 @dataclass(frozen=True, slots=True)
 class PacketParties:
-    """The keys of the parties that the packet names. If a party has a sub-identifier, it has a second key."""
+    """The keys of the parties in the packet. A party with a sub-identifier also has a second key."""
 
     payer: int | None
     payee: int | None
@@ -32,7 +32,7 @@ NOBODY = PacketParties(None, None, None)
 
 
 def read(ilp_packet: str, *, payer_dfsp: str, payee_dfsp: str) -> PacketParties:
-    """Returns the parties. If the packet and the transfer name different DFSPs for a party, leaves out this party."""
+    """Returns the parties. Leaves out a party for which the packet and the transfer name different DFSPs."""
     packet = ilp_packets.read(ilp_packet) if ilp_packet else None
     if packet is None:
         return NOBODY

@@ -1,8 +1,8 @@
 """Finds transfer requests (prepares) whose terms differ from the terms of their quotes. This module compares prepares
 only with quotes that this hub has forwarded.
 
-For a batch, the check of terms runs one SQL statement. For a bulk, the check of terms runs at most two SQL statements.
-If no prepare needs the check of terms, no SQL statement runs.
+The check of terms runs one SQL statement for a batch, and at most two for a bulk. If no prepare needs the check of
+terms, no SQL statement runs.
 """
 
 from collections.abc import Sequence

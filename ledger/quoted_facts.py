@@ -60,8 +60,8 @@ def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
 def refused(quote_ids: Mapping[bytes, tuple[str, str]]) -> Mapping[bytes, QuotedFacts]:
     """Returns the facts of quotes that the rules refused, by the digests of the prepares.
 
-    A payee has given terms for such a quote only if the quote was one payment of a bulk quote. `quote_ids`: the payer
-    DFSP of each prepare, and the quote that its packet names. Runs one SQL statement.
+    If the rules refuse a quote, the payee still gives terms only if the quote was one payment of a bulk quote.
+    `quote_ids` has, for each prepare, the payer DFSP and the quote that the packet names. Runs one SQL statement.
     """
     if not quote_ids:
         return {}

@@ -1,7 +1,7 @@
 """Applies the scheme's rules to the transfers and conversions of a group, with the functions of `rules.transfer_gate`.
 
-If no rules are active, this module runs no SQL statement. `of` reads before the group locks any row. `open_gate` reads
-after the group has locked transfers and conversions, and before the group locks accounts.
+If no rules are active, this module runs no SQL statement. The function `of` reads before the group locks any row. The
+function `open_gate` reads after the group has locked transfers and conversions, but before it locks accounts.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -34,9 +34,9 @@ class AtGate:
     transfers: Sequence[TransferToJudge]
     conversions: Sequence[FxPrepare]
     originals: Mapping[str, Original]
-    kept: Mapping[bytes, Kept]  # the verdicts at the quotes, by the digests of the prepares
-    terms_expire_at: Mapping[bytes, datetime]  # until when the terms of the quotes are valid
-    of_conversions: Mapping[bytes, Facts]  # the facts of the quotes of the conversions
+    kept: Mapping[bytes, Kept]  # the rules' verdicts about the quotes, by the digests of the prepares
+    terms_expire_at: Mapping[bytes, datetime]  # the expirations of the quotes' terms
+    of_conversions: Mapping[bytes, Facts]  # the facts of the conversions' quotes
 
 
 def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate | None:

@@ -44,11 +44,10 @@ _PLACE = """
 
 
 def place(settlement_number: int, made_at: datetime, owed: Sequence[Owed]) -> None:
-    """Puts on hold the amounts that are owed for a settlement, minus the amounts that the bank has already moved for
-    this settlement.
+    """Puts the amounts that participants owe for a settlement on hold, minus the amounts that the bank has already
+    moved for this settlement.
 
-    If a withdrawal came before the settlement, it does not reduce the hold, even if its reference is the settlement's
-    number.
+    A withdrawal before the settlement does not reduce the hold, even if its reference is the settlement's number.
     """
     if owed:
         accounts, amounts = [each.position_account_id for each in owed], [each.amount for each in owed]

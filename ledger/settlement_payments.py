@@ -24,8 +24,8 @@ _COMMITTED, _RESERVED = "COMMITTED", "RESERVED"
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One payment of the settlement bank, out of or into a participant's SETTLEMENT account. `movement_id` is used only
-    once."""
+    """One payment of the settlement bank, out of or into a participant's SETTLEMENT account. No two payments have the
+    same `movement_id`."""
 
     movement_id: str
     account_id: int
@@ -42,7 +42,7 @@ class Recorded:
 
 
 class TooLittle(FspiopError):
-    """Raised if a payment is larger than the money that the participant has for it."""
+    """Raised if a payment is larger than the participant's money for this payment."""
 
     def __init__(self, name: str, most: int, currency: str) -> None:
         detail = f"{name} has {money.format_amount(most)} {currency} for this payment"
@@ -50,7 +50,7 @@ class TooLittle(FspiopError):
         self.name, self.most, self.currency = name, most, currency
 
 
-# All accounts of the same participants and currencies, as `accounts_and_funds` locks them.
+# Locks all accounts of the same participants and currencies, in the order of `accounts_and_funds`.
 _LOCK_PAIRS = """
     SELECT a.id FROM ledger_account a
     WHERE EXISTS (SELECT FROM ledger_account s WHERE s.id = ANY(%s::bigint[])
@@ -122,7 +122,7 @@ def recorded(
 
 
 def check(settlement_number: int, payments: Sequence[Payment]) -> None:
-    """If `post` would raise an error now, raises this error. This function changes nothing and takes no lock."""
+    """Raises the error that `post` would raise now, if any. This function changes nothing and takes no lock."""
     accounts = _accounts_of(payments)
     _reconciliation(accounts.values())
     _check(payments, accounts, _unpaid_holds(settlement_number, accounts))
@@ -154,7 +154,7 @@ def post(settlement_number: int, payments: Sequence[Payment], *, reason: str, ac
         for payment in payments
     )
     outs = [payment for payment in payments if payment.is_out]
-    # A withdrawal always begins as reserved. The database checks this.
+    # The database allows a withdrawal only to begin in the state RESERVED.
     FundsMovement.objects.filter(pk__in=[payment.movement_id for payment in outs]).update(
         state=_COMMITTED, completed_at=now
     )

@@ -14,7 +14,7 @@ from ledger.snapshot import Posting as Posting
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A locked account, and how much its position can rise before it exceeds the net debit cap or the cover."""
+    """A locked account, and the amount by which its position can rise up to the net debit cap or the cover."""
 
     position: int
     cap: int | None

@@ -83,8 +83,8 @@ class Posting:
 
 @dataclass(slots=True)
 class ParticipantState:
-    """A payer or payee. For each currency, the payer or payee has a POSITION account: (account id, whether the account
-    is active)."""
+    """A payer or payee. `accounts` has its POSITION account in each currency: the account's id, and whether the account
+    is active."""
 
     id: int
     name: str
@@ -121,8 +121,8 @@ class Gate(Protocol):
 
 @dataclass(slots=True)
 class Snapshot:
-    now: datetime  # the time of the database's clock, read after all locks were taken
-    window_id: int | None  # the open settlement window, if the batch may commit anything
+    now: datetime  # the time of the database's clock, after all locks were acquired
+    window_id: int | None  # the open settlement window, or None if the batch cannot commit a transfer
     hub_name: str
     latest_expiry: datetime
     participants: dict[str, ParticipantState]
@@ -132,7 +132,8 @@ class Snapshot:
     fx_wait: timedelta = timedelta(0)  # how long an agreed conversion waits for its transfer after its expiration
     not_as_quoted: frozenset[bytes] = frozenset()  # digests of prepares that differ from their quotes
     postings: list[Posting] = field(default_factory=list)  # the entries of this batch
-    gate: Gate | None = None  # None if no rules are active and transfers are not counted
-    rules_version: int | None = None  # the version that is active for this batch
-    kept: Mapping[bytes, Kept] = field(default_factory=dict)  # the verdicts at the quotes, by digests of prepares
-    terms_expire_at: Mapping[bytes, datetime] = field(default_factory=dict)  # until when a quote's terms are valid
+    gate: Gate | None = None  # None if no rules are active and the hub counts no transfers
+    rules_version: int | None = None  # the version of the rules that is active for this batch
+    # the rules' verdicts about the quotes, by digests of prepares
+    kept: Mapping[bytes, Kept] = field(default_factory=dict)
+    terms_expire_at: Mapping[bytes, datetime] = field(default_factory=dict)  # the expirations of the quotes' terms

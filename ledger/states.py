@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    RECEIVED = "RECEIVED"  # never stored, because the hub decides a transfer in the transaction that first stores it
+    RECEIVED = "RECEIVED"  # never stored, because one transaction stores and decides a transfer
     RESERVED = "RESERVED"
     COMMITTED = "COMMITTED"
     ABORTED = "ABORTED"

@@ -64,7 +64,7 @@ def load(
     fx_commands = [command for command in batch if isinstance(command, FxCommand)]
     fx_prepares = [command for command in fx_commands if isinstance(command, FxPrepare)]
 
-    # Transfers are compared with their quotes before any row is locked, so that no other transaction waits for the
+    # The hub compares transfers with their quotes before it locks any row, so that no other transaction waits for the
     # comparison. A payee's answer to a quote never changes.
     not_as_quoted = quote_terms.at_odds(prepares)
     at_gate = rules_gate.of(prepares, fx_prepares)
@@ -73,8 +73,8 @@ def load(
     transfers = _lock_transfers(others, determining) if others or determining else {}
     participants, awaited_by = _participants(prepares, fx_prepares) if prepares or fx_prepares else ({}, set())
     conversions = fx.lock_conversions(fx_commands, transfers.values(), awaited_by)
-    # These transfers are read while their conversions are locked, because a prepare of such a transfer locks the same
-    # rows.
+    # The hub reads these transfers while their conversions are locked, because a prepare of such a transfer locks the
+    # same rows.
     awaited = fx.awaited_transfers(fx_commands, conversions)
     if awaited:
         transfers = transfers_by_id(awaited) | transfers
@@ -87,8 +87,8 @@ def load(
     )
     if prepares or fx_prepares:
         _read_covers(accounts)
-    # Known transfers are read while the debtors' accounts are locked. So the second of two equal prepares reads the row
-    # that the first prepare has stored. The records of locked transfers are not replaced.
+    # The hub reads known transfers while the debtors' accounts are locked. So the second of two equal prepares reads
+    # the row that the first prepare has stored. The records of locked transfers stay unchanged.
     new_ids = {prepare.transfer_id for prepare in prepares} | {prepare.commit_request_id for prepare in fx_prepares}
     if new_ids:
         transfers = transfers_by_id(sorted(new_ids)) | transfers
@@ -172,7 +172,7 @@ def transfer_by_id(transfer_id: str) -> TransferState | None:
     return transfers_by_id([transfer_id]).get(transfer_id)
 
 
-# This statement also reads whether a conversion names these transfers or has their ids, which saves a statement.
+# To save a statement, this one also reads whether a conversion names these transfers or has their ids.
 _PARTICIPANTS = """
     SELECT p.id, p.name, p.is_active, p.may_send, p.may_receive, p.tested_by_id, a.currency, a.id, a.is_active,
            EXISTS (SELECT FROM ledger_fxtransfer f WHERE f.determining_transfer_id = ANY(%s::text[]))
@@ -251,8 +251,8 @@ _COVERS = f"""
 
 
 def _read_covers(accounts: dict[int, AccountState]) -> None:
-    # A SETTLEMENT account changes only while the POSITION account is locked. At this point the POSITION account is
-    # locked.
+    # A SETTLEMENT account changes only while the POSITION account is locked, and this transaction has locked the
+    # POSITION account.
     for account_id, cover in execute(_COVERS, [list(accounts)]):
         accounts[account_id].cover = int(cover)
 
@@ -279,7 +279,7 @@ def save(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
     if snapshot.postings:
         _insert_entries(snapshot.postings, snapshot)
     if new or ended:
-        # in the order of the decisions, because a replay of the rules repeats this order
+        # stored in the order of the decisions, because a replay of the rules repeats this order
         _insert_events([o for o in outcomes if isinstance(o, Reserved | Refused | Committed | Aborted)], snapshot)
     if snapshot.gate is not None:
         snapshot.gate.save()
@@ -332,7 +332,7 @@ def _insert_transfers(transfers: list[TransferState], snapshot: Snapshot) -> Non
 
 
 # The statement reads the clock again, because time has passed since the decision, and a late fulfilment must never
-# commit. The previous state comes from a column. If it were a constant, PostgreSQL could search all reservations
+# commit. The previous state comes from a column, because PostgreSQL could search all reservations for a constant
 # instead of these ids.
 _END_TRANSFERS = """
     UPDATE ledger_transfer t
@@ -370,8 +370,8 @@ def _is_changed(account: AccountState) -> bool:
     return bool(account.new_debits or account.new_credits or account.new_reserved or account.has_new_reservations)
 
 
-# Only a reservation raises a position, and each reservation was checked against the limit. So after a batch with a
-# reservation, the position does not exceed the limit. The database checks this again.
+# Only a reservation raises a position, and the ledger has checked each reservation against the limit. So after a batch
+# with a reservation, the position does not exceed the limit. The database checks the limit again.
 _MOVE_ACCOUNTS = f"""
     UPDATE ledger_account a
     SET posted_debits = a.posted_debits + c.debits, posted_credits = a.posted_credits + c.credits,
@@ -434,7 +434,7 @@ def _insert_events(outcomes: Sequence[Reserved | Refused | Committed | Aborted],
         [outcome.transfer.transfer_id for outcome in outcomes],
         [outcome.transfer.state.value for outcome in outcomes],
         [outcome.transfer.reason for outcome in outcomes],
-        # an item's message is stored with its bulk
+        # the hub stores an item's message with the bulk
         [message.body or None if message else None for message in messages],
         [orjson.dumps(message.headers).decode() if message else None for message in messages],
     ]
@@ -453,8 +453,8 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 def past_expiry(limit: int) -> list[str]:
     """Returns expired reservations, except reservations that the batch skips now.
 
-    Takes one reservation of each payer in turn. Takes the reservation with the earliest expiration of each payer first.
-    Leaves out the items of bulks, because an item expires with its bulk.
+    Takes one reservation of each payer in turn. Of each payer, takes the reservation with the earliest expiration
+    first. Leaves out the items of bulks, because an item expires with its bulk.
     """
     table, key = "ledger_transfer", "transfer_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -21,7 +21,7 @@ _ATTEMPTS = 2
 def expire_transfers() -> int:
     """Aborts expired reservations. Returns the number of aborted reservations.
 
-    Two runs can happen at the same time, because each run locks the rows that it decides.
+    Two runs may overlap, because each run locks the rows that it decides.
 
     Expires transfers before conversions, because a conversion ends together with its transfer.
     """

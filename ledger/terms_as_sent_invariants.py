@@ -1,5 +1,5 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""The invariants of stored messages: each decision used the values that the sender's message has.
+"""The invariants of stored messages: each decision used the values in the sender's message.
 
 To check these invariants, the database compares the rows with the stored messages. A message is stored as it arrived,
 in the FSPIOP API's format or in ISO 20022. If a text is unreadable, the SQL function `ledger_message` returns NULL.
@@ -37,7 +37,7 @@ def _is_erased(body: str, at: str, kind: str) -> str:
     return f"coalesce({body} = ''::bytea AND {at} < {up_to}, false)"
 
 
-# If an ISO 20022 message has the condition only inside its packet, this is NULL, which the check accepts.
+# For an ISO 20022 message with the condition only inside its packet, this SQL returns NULL, which the check accepts.
 _CONDITION = _text("condition", "{CdtTrfTxInf,VrfctnOfTerms,Sh256Sgntr}")
 _SAYS_CONDITION = f"({_CONDITION} = condition OR ({_CONDITION} IS NULL AND m ? 'CdtTrfTxInf'))"
 

@@ -24,7 +24,7 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The right that each method of a page needs. If a method has no right, it is not allowed."""
+    """The right that each method of a page needs. The page does not allow a method without a right."""
 
     get: Right | None
     post: Right | None
@@ -50,7 +50,7 @@ def page(
 ) -> URLPattern:
     """Returns the route of a page.
 
-    With `with_password`, a user who signed in without a second factor can open the page too. `most_of_a_file` is the
+    With `with_password`, even a user who signed in without a second factor can open the page. `most_of_a_file` is the
     largest file in bytes that the page's form may have.
     """
     return path(route, _guarded(view, Rule(get, post, most_of_a_file), with_password=with_password), name=name)
@@ -93,8 +93,8 @@ def _guarded(view: View, rule: Rule, *, with_password: bool) -> View:
 
 
 def _not_done(request: HttpRequest, error: OperationalError) -> HttpResponse:
-    """Shows that PostgreSQL ended the transaction because of single rows: a statement took too long, or somebody else
-    changed the same rows."""
+    """Shows that PostgreSQL ended the transaction because of a few rows: a statement took too long, or another
+    transaction had locked or changed the same rows."""
     took_too_long = isinstance(error.__cause__, QueryCanceled)
     status = 503 if took_too_long else 409
     return render(
@@ -104,7 +104,8 @@ def _not_done(request: HttpRequest, error: OperationalError) -> HttpResponse:
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Request"):
-        # This request only refreshes a part of a page. HX-Redirect moves the browser's whole page to the sign-in.
+        # This request only refreshes a part of a page, so the response uses HX-Redirect to open the sign-in in the
+        # whole window.
         return HttpResponse(status=401, headers={"HX-Redirect": reverse("account_login")})
     if request.method != "GET":
         return redirect("account_login")  # the browser does not repeat the POST after the sign-in

@@ -25,8 +25,8 @@ class Site(AdminSite):
         return is_harmless and super().has_permission(request) and has_second_factor(request)
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """Shows signed-in users without permission a page that states this. The sign-in page would only send them
-        back."""
+        """Shows a signed-in user without permission a page that reports the missing permission. The sign-in page would
+        only redirect this user back."""
         guarded = super().admin_view(view, cacheable)
 
         @wraps(view)

@@ -43,7 +43,8 @@ class Postgres:
     `ensure_database`."""
 
     name = "postgres"
-    stop_signals = (signal.SIGINT, signal.SIGQUIT)  # fast, then immediate shutdown. After TERM it waits for clients
+    # a fast shutdown, then an immediate one; after SIGTERM, PostgreSQL would wait for its clients
+    stop_signals = (signal.SIGINT, signal.SIGQUIT)
 
     def __init__(self, state: State, *, throwaway: bool = False) -> None:
         """Reads the port that PostgreSQL used at its last start. With `throwaway`, PostgreSQL can lose data in a crash.
@@ -54,7 +55,8 @@ class Postgres:
         self.bin = Path()
         self.sockets = Path()
         self.port: int | None = state.read(RECORD).get("port")
-        self.settled = False  # True after the first success: others then know the port, so it must not change
+        # True after the first start: other processes then know the port, so the port must not change
+        self.settled = False
 
     def prepare(self) -> None:
         """Finds the binaries, and creates the cluster if it does not exist."""
@@ -75,8 +77,8 @@ class Postgres:
         self.sockets = self._socket_folder()
 
     def running(self) -> int | None:
-        """Returns the pid of the postmaster that serves this data, or None. Perhaps a program that was killed has
-        started this postmaster."""
+        """Returns the pid of the postmaster that serves this data, or None. A hub.local process that was killed may
+        have left this postmaster running."""
         pid, lines = self._postmaster()
         if pid is None or not proc.is_alive(pid):
             return None
@@ -164,7 +166,7 @@ class Postgres:
             return None, []
 
     def _await_predecessor(self) -> None:
-        """Waits until no process uses the data any more, then removes the orphaned lock file.
+        """Waits until no process of the cluster runs, then removes the lock file postmaster.pid.
 
         PostgreSQL refuses to start if the lock file contains the pid of any running process. After a reboot, another
         program can have the pid in the lock file. In a container, the pid in the lock file can belong to a zombie that

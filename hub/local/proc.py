@@ -1,5 +1,5 @@
-"""Reads information about processes from the kernel. If the machine has no /proc, each function returns the answer that
-does no harm."""
+"""Reads information about processes from the kernel. On a machine without /proc, each function returns a safe default,
+such as None."""
 
 import os
 import re
@@ -20,7 +20,8 @@ def _stat(pid: int) -> list[str] | None:
         text = (PROC / str(pid) / "stat").read_text()
     except OSError:
         return None
-    return text[text.rindex(")") + 2 :].split()  # a program's name may hold spaces and brackets
+    # the program's name comes before the last bracket, and may itself contain spaces and brackets
+    return text[text.rindex(")") + 2 :].split()
 
 
 def exists(pid: int) -> bool:
@@ -71,10 +72,11 @@ def group_members(pgid: int) -> list[int]:
 
 
 class Crowd:
-    """Counts a group's processes. Counts the processes again only if the machine's number of tasks has changed.
+    """Counts the processes of a process group. The method `count` counts anew only if the machine's number of threads
+    has changed, or after 15 seconds.
 
-    To count the processes, the function reads all of /proc. If a few programs counted the processes every second, they
-    would use a twentieth of a core, and most counts would give the same number.
+    To count the processes, `count` reads all of /proc. A few supervisors that did this every second would use a
+    twentieth of a core.
     """
 
     def __init__(self, pgid: int) -> None:
@@ -176,8 +178,7 @@ def send(pid: int, signal: int, *, group: bool = False) -> bool:
 
 
 def wait_for(condition: Callable[[], object], seconds: float, *, step: float = 0.02) -> bool:
-    """Repeats a check until the check returns true. Returns False if the check has not returned true before the time is
-    over."""
+    """Calls the function `check` until it returns true. Returns False if the time limit ends first."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -22,8 +22,8 @@ HUB_PROGRAMS = ("web", "worker", "beat")
 
 
 class Stack:
-    """A hub that a program can start, stop, extend by further processes, and disturb by signals. An object of this
-    class can be used as a context manager."""
+    """A local hub. The caller can start and stop the hub, add further processes, and send signals to its processes. An
+    object of this class can be used as a context manager."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Stack:
         limit: int = 16,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Stores the values. To create this object does not start the hub: call `start`.
+        """Stores the values. Creating the object does not start the hub: call `start`.
 
         `environ` replaces os.environ. If `programs` is empty, only PostgreSQL and Valkey run, and no process of the
         hub. `postgres_settings` override the settings of PostgreSQL.
@@ -86,7 +86,7 @@ class Stack:
         self.supervisor = Supervisor(self.state, lock, limit=self.limit, tell=self.tell)
         try:
             sweep(self.state)
-            shutil.rmtree(self._metrics, ignore_errors=True)  # it has the counts of processes that have ended
+            shutil.rmtree(self._metrics, ignore_errors=True)  # the folder contains metrics of processes that have ended
             self._metrics.mkdir()
             if "web" in self.programs and not net.is_free(self.port):
                 raise LocalError(
@@ -230,7 +230,7 @@ class Stack:
         processes = _number(self._given, "WORKER_PROCESSES", 2)
         celery = [sys.executable, "-m", "celery", "-A", "hub"]
         if name == "web":
-            # The executable of granian is run, because `python -m granian` could start copies of itself without end.
+            # The hub runs granian's executable, because `python -m granian` could start copies of itself without end.
             serve = [_beside_python("granian"), "--interface", "wsgi", "--http", "1"]
             serve += ["--host", net.HOST, "--port", str(self.port)]
             size = ["--workers", str(workers), "--blocking-threads", str(threads)]
@@ -243,7 +243,7 @@ class Stack:
             argv = [*celery, "beat", "-s", str(self.state.path / "beat-schedule"), "--pidfile=", "--loglevel", "INFO"]
             most = 4
         ready = (lambda: net.answers(f"{self.base_url}/health")) if name == "web" else None
-        # Most threads only wait for the commit of their group, so only a few of them need a connection.
+        # Most threads only wait until their group is committed, so only a few threads need a database connection.
         pool = {"DATABASE_POOL": self._given.get("DATABASE_POOL", "16")} if name == "web" else {}
         return Program(name, lambda: argv, self._popen(pool, None), ready, most_processes=most)
 

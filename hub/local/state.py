@@ -23,10 +23,10 @@ def hash_of(*parts: object) -> str:
 
 
 class State:
-    """One STATE folder. Two STATE folders share no server, port or file."""
+    """One STATE folder. Hubs with different STATE folders share no server, port or file."""
 
     def __init__(self, path: str | Path = ".local") -> None:
-        """Stores the path. To create this object does not create the folder STATE: call `open`."""
+        """Stores the path. Creating the object does not create the folder STATE: call `open`."""
         self.path = Path(os.path.abspath(Path(path).expanduser()))
         self.account: Account = server_account()
         self.logs = self.path / "logs"

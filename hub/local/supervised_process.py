@@ -15,7 +15,7 @@ from hub.local.errors import LocalError
 from hub.local.watchdog import Watchdog
 
 AT_ONCE_S = 3.0  # a child that ends earlier, before it is ready, counts as a failed start
-TRIES = 5  # after so many failed starts in a row, the supervisor gives up
+TRIES = 5  # the number of failed starts in a row after which the supervisor gives up
 BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0)
 LOG_BYTES = 20_000_000  # a longer log is renamed at the next start
 _UNTIL_READY_S = 0.05  # the time between two checks of a child that is not ready yet
@@ -36,9 +36,9 @@ class Program:
 
 
 class Adopted:
-    """A process that another program started.
+    """A running process that this supervisor did not start.
 
-    The supervisor can watch this process and send it signals. It cannot collect its exit status.
+    The supervisor can watch the process and send it signals, but cannot read its exit status.
     """
 
     def __init__(self, pid: int) -> None:
@@ -111,7 +111,7 @@ class Child:
                 how = self._watch(self._process)
             except (LocalError, OSError) as problem:
                 how = str(problem)
-            except Exception as problem:  # a bug in this class must be reported, because nothing watches the child now
+            except Exception as problem:  # report this bug, because the thread ends and no longer watches the process
                 self.failure = f"{self.program.name} is no longer supervised: {problem!r}"
                 raise
             if self.stopping.is_set() or self.failure:

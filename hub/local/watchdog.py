@@ -73,7 +73,7 @@ class Watchdog:
             cwd=root,
             env={"PATH": os.defpath, "PYTHONPATH": str(root)},
             pass_fds=[self._lock_descriptor],
-            start_new_session=True,  # so that signals to the supervisor's group or terminal do not reach the watchdog
+            start_new_session=True,  # signals to the supervisor's group or terminal must not reach the watchdog
         )
 
 

@@ -31,7 +31,7 @@ def notify(
     If this hub sends no e-mail (EMAIL_URL, EMAIL_HOST), the function ignores e-mail addresses. Returns the ids of the
     new notifications.
     """
-    from hub.notifications import services  # models cannot be imported before the apps are ready
+    from hub.notifications import services  # Django cannot import models before its apps are ready
 
     return services.notify(
         kind=kind,
@@ -56,7 +56,7 @@ def is_recipient(text: str) -> bool:
 
 
 def withdraw(notification_ids: Iterable[int]) -> None:
-    """In the caller's transaction, withdraws unsent notifications that are no longer true."""
+    """In the caller's transaction, withdraws those of these notifications that have not been sent."""
     from hub.notifications import services
 
     services.withdraw(notification_ids)

@@ -25,7 +25,7 @@ def send(message: Claimed, text: str) -> Outcome:
         EmailMessage(message.subject, text, to=[message.recipient], headers=headers).send()
     except (smtplib.SMTPException, OSError) as error:
         return Outcome(is_sent=False, error=_text(error, message), is_refusal=_is_refusal(error))
-    except Exception as error:  # a message that cannot be written must not stop the sender
+    except Exception as error:  # an e-mail that Django cannot build must not stop the sender
         log.exception("email_can_not_be_written", notification=message.id)
         return Outcome(is_sent=False, error=type(error).__name__, is_refusal=True)
     return SENT
@@ -46,7 +46,7 @@ def _code(error: Exception) -> int:
 
 
 def _text(error: Exception, message: Claimed) -> str:
-    # The server's error text may repeat the refused text, which may contain a secret. So only the code is kept.
+    # The server's error text may repeat the refused text, which may contain a secret. So the hub stores only the code.
     code = _code(error)
     brief = f"{type(error).__name__} {code}" if code else type(error).__name__
     return brief if message.is_secret else f"{brief}: {error}".replace("\0", "\ufffd")

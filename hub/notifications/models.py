@@ -19,8 +19,8 @@ class Notification(models.Model):
     class State(models.TextChoices):
         PENDING = "PENDING"
         SENT = "SENT"
-        GIVEN_UP = "GIVEN_UP"  # an operator may send it again, unless it was a secret
-        WITHDRAWN = "WITHDRAWN"  # not sent, because its content was no longer true
+        GIVEN_UP = "GIVEN_UP"  # an operator may send the notification again, unless its text was a secret
+        WITHDRAWN = "WITHDRAWN"  # the hub does not send it, because its content is no longer true
 
     kind = models.CharField(max_length=32)
     channel = models.CharField(max_length=7, choices=Channel)
@@ -41,7 +41,7 @@ class Notification(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # the claim: due rows, oldest first, and whether another message to the recipient is being sent
+            # for claims: the due rows, oldest first, and a search for another claimed row of the recipient
             models.Index(fields=["channel", "recipient", "due_at"], condition=Q(state="PENDING"), name="notify_due"),
             # given-up rows, for the portal
             models.Index(fields=["id"], condition=Q(state="GIVEN_UP"), name="notify_given_up"),

@@ -17,8 +17,8 @@ _COUNTS = """
 
 
 def counts() -> tuple[int, int, float]:
-    """Returns three numbers: of waiting notifications, of given-up notifications, and of the seconds that the oldest
-    has waited."""
+    """Returns the number of waiting notifications, the number of given-up notifications, and the age in seconds of the
+    oldest waiting one."""
     row = execute(_COUNTS).fetchone()
     assert row is not None
     return row[0], row[1], row[2]

@@ -1,8 +1,8 @@
 """Sends notifications: checks once a second for due notifications, sends them, and stores the results.
 
 Each worker process has one sender, an event loop in a separate thread. If a mail server or webhook receiver hangs, it
-does not block a task of Celery. E-mails and webhooks have separate limits on simultaneous sending. The sender sends
-only one message at a time to each recipient.
+does not block a task of Celery. The number of e-mails sent at the same time has one limit, and the number of webhooks
+has another. The sender sends only one message at a time to each recipient.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 EMAIL, WEBHOOK = Notification.Channel.EMAIL.value, Notification.Channel.WEBHOOK.value
 PLACES = {EMAIL: 4, WEBHOOK: 16}
-LEASE_S = 180  # longer than the steps of sending an e-mail, which may last EMAIL_TIMEOUT each
+LEASE_S = 180  # longer than an attempt to send an e-mail; each step of the attempt may last EMAIL_TIMEOUT
 _LOOK_EVERY_S = 1.0
 _EXPIRE_EVERY_S = 10.0
 

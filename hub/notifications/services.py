@@ -96,8 +96,7 @@ def _webhook_body(kind: str, at: datetime, content: Mapping[str, Any]) -> str:
 
 
 def withdraw(notification_ids: Iterable[int]) -> None:
-    """Withdraws unsent notifications. If a worker is just sending the notification, the notification can still
-    arrive."""
+    """Withdraws unsent notifications. A notification that a worker is sending at this moment can still arrive."""
     not_sent = Notification.objects.filter(state__in=[_State.PENDING, _State.GIVEN_UP])
     not_sent.filter(pk__in=list(notification_ids)).update(
         state=_State.WITHDRAWN, ended_at=Now(), leased_until=None, text="", sealed=None

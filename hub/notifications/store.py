@@ -26,7 +26,7 @@ class Claimed:
 
 
 # The statement claims only one message of each recipient: the message that has been due longest. So a recipient with
-# many messages uses only one place.
+# many messages uses only one of the sender's places at a time.
 _CLAIM = """
     WITH room (channel, places) AS (SELECT * FROM unnest(%s::text[], %s::int[])),
     first AS MATERIALIZED (
@@ -71,8 +71,8 @@ _SENT = """
 
 
 def sent(notification_id: int) -> None:
-    """Marks a notification as sent and deletes its text, even if another worker has claimed the notification
-    meanwhile."""
+    """Marks a notification as sent and deletes its text. This also works after another worker has claimed the
+    notification."""
     execute(_SENT, [notification_id])
 
 

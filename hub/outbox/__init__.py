@@ -12,7 +12,7 @@ from hub.outbox.messages import Outgoing
 
 def append(messages: Iterable[Outgoing]) -> None:
     """Adds these messages in the caller's transaction; see `hub.outbox.store.append`."""
-    from hub.outbox import store  # the database cannot be imported before the apps are ready
+    from hub.outbox import store  # Django cannot import models before its apps are ready
 
     store.append(list(messages))
 

@@ -11,7 +11,8 @@ class Addresses:
     time."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[int, dict[str, str]]] = {}  # endpoints, and their version, which is read first
+        # by destination: the version of the endpoints, and the endpoints, which are read after the version
+        self._known: dict[int, tuple[int, dict[str, str]]] = {}
 
     def urls_for(self, messages: Sequence[Claimed]) -> list[str | None]:
         """Returns the URL for each message. The URL is None if the message's destination has registered no endpoint
@@ -28,4 +29,4 @@ class Addresses:
             return
         for destination_id, registered in queries.endpoints_of(old).items():
             self._known[destination_id] = (versions[destination_id], registered)
-            queries.name_of(destination_id)  # so that the name is cached for the log
+            queries.name_of(destination_id)  # this call caches the participant's name, which log lines need later

@@ -39,7 +39,8 @@ def crowded() -> frozenset[tuple[str, str]]:
         try:
             _crowded = claims.crowded(settings.OUTBOX_PENDING_PER_SOURCE)
         except DatabaseError as error:
-            log.warning("backlog_not_read", error=str(error)[:200])  # the request itself will fail at the database
+            # the request itself will report the failure of the database
+            log.warning("backlog_not_read", error=str(error)[:200])
         finally:
             _read_at = time.monotonic()
             _reading.release()

@@ -1,7 +1,7 @@
 """The SQL statements by which couriers find and claim waiting messages.
 
-If several sources have messages for a destination, the hub divides among them the number of messages that it may send
-there.
+The hub may send only some messages to a destination at a time. If several sources have messages for this destination,
+the hub divides the number among these sources.
 """
 
 from collections import Counter
@@ -88,12 +88,12 @@ _DUE = f"""
     ) due
 """  # noqa: S608 (put together from constants)
 
-# A message with an undelivered predecessor (same subject, same destination) waits for the predecessor. So only the
-# first message of a subject is leased, which is the first row in the index by subject.
+# A message with an undelivered predecessor (same subject, same destination) waits for the predecessor. So the statement
+# claims only the first message of a subject. This message is the first row in the index by subject.
 #
-# This must be a separate statement after the statement that took the locks. The delivery of a predecessor looks for the
-# next message under the same lock. So either this statement no longer finds the predecessor, or the delivery finds the
-# postponed message.
+# The claim must be a separate statement after the statement that locked the rows. The delivery of a predecessor looks
+# for the next message under the same lock. So either this statement no longer finds the predecessor, or the delivery
+# finds the postponed message.
 _LEASE = """
     UPDATE outbox_message m
     SET leased_until = clock_timestamp() + make_interval(secs => %s), attempts = m.attempts + 1
@@ -110,7 +110,7 @@ _LEASE = """
 
 # Postpones messages that have an undelivered predecessor, so that a claim reads only messages that can be sent. The
 # longer a message has waited already, the longer it is postponed. The delivery of the predecessor ends the
-# postponement. The time limit matters only if the delivery does not find the message.
+# postponement. If the delivery does not find the message, the postponement ends at its time limit.
 _PUT_OFF = """
     UPDATE outbox_message m
     SET due_at = clock_timestamp()
@@ -151,16 +151,15 @@ _PUT_OFF_PAUSED = """
     WHERE m.id = ANY(ARRAY(SELECT free.id FROM free))
 """
 
-# The commit of a claim, or of deliveries, does not wait for the disk or a standby. If PostgreSQL loses such a commit in
-# a crash, the messages are sent again, as after a crash between the sending and the commit. No report to a DFSP depends
-# on such a commit. Every other commit of the hub waits for the disk.
+# The commit of a claim or of deliveries does not wait for the disk or a standby. If PostgreSQL loses this commit in a
+# crash, couriers only send the messages again. Every other commit of the hub waits for the disk.
 _NO_WAIT = "SET LOCAL synchronous_commit TO off"
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many messages the hub may send to a destination now, and how many bytes the bodies of these messages may have
-    together."""
+    """The largest number of messages that the hub may send to a destination now, and the largest total size of their
+    bodies."""
 
     messages: int
     octets: int
@@ -226,9 +225,9 @@ def claim(
     """Claims due messages for `lease_s` seconds.
 
     For each destination, claims as many messages as the hub may send now. Each source has a share of this number of
-    messages. `open_requests` has the number of open requests by (destination, source), and `most_of_one_source` is its
-    limit. Leaves out the messages with the ids that the caller wants to skip. While messages are claimed, no other
-    worker claims them. Claims all these messages in one transaction. `each_alone` claims each message in a separate
+    messages. `open_requests` has the number of open requests by (destination, source). `most_of_one_source` limits each
+    of these numbers. Leaves out the messages with the ids in `except_for`. While messages are claimed, no other worker
+    claims them. The function makes all its claims in one transaction. `each_alone` claims each message in a separate
     statement, for a destination where one message makes the statement fail.
     """
     with transaction.atomic():
@@ -289,7 +288,8 @@ def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, in
             has_more.add(destination_id)
     taken: list[int] = []
     octets: Counter[int] = Counter()
-    for _, message_id, destination_id, size in sorted(ranked):  # first one of each source, then a second of each
+    # the first message of each source, then the second message of each source
+    for _, message_id, destination_id, size in sorted(ranked):
         if octets[destination_id] >= room[destination_id].octets:
             has_more.add(destination_id)
             continue

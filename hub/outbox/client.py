@@ -46,7 +46,8 @@ class Answer:
 
 
 class HubKey:
-    """The hub's signing key, which is read only once, or None if this deployment does not sign."""
+    """The key with which the hub signs its messages, or None if this deployment does not sign. The key is read only
+    once."""
 
     def __init__(self) -> None:
         path = settings.HUB_SIGNING_KEY_FILE

@@ -5,9 +5,9 @@ notification (`hub.outbox.wakeup`), and also once a second. If a notification is
 by at most a second, and no message is lost.
 
 A courier claims messages for all destinations in one transaction, and stores all results in a second transaction. Each
-destination has limits on open requests and bytes, and one source may use only a part of these limits. A courier pauses
-each destination separately (`hub.outbox.destination_pauses`). So a destination that hangs does not delay other
-destinations.
+destination has a limit on open requests and a limit on their bytes. One source may use only a part of the open
+requests. A courier pauses each destination separately (`hub.outbox.destination_pauses`). So a destination that hangs
+does not delay other destinations.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ T = TypeVar("T")
 _LOOK_EVERY_S = 1.0
 _COMPANY_S = 0.015  # how long a result waits for other results, so that one statement stores them together
 _BETWEEN_CLAIMS_S = 0.01
-_LONGER = 3  # while the processors are short, both times are so many times as long
+_LONGER = 3  # the factor by which both times are longer while the processors are busy
 _PAUSE_S = 0.5  # the pause after a failure of the database
 _PUT_OFF_AT_MOST = 3000  # paused messages in one regular check
 _SPOILT_S = 60.0  # how long a message that the database cannot return is skipped
@@ -166,8 +166,8 @@ class Courier:
             await self._claim_later(errors)
 
     async def _claim_later(self, errors: Mapping[int, BaseException]) -> None:
-        """Makes the courier check these destinations again after a pause. A claim failed, although the fault is not in
-        their messages."""
+        """Makes the courier check these destinations again after a pause. A claim for the destinations has failed, but
+        not because of their messages."""
         for error in {id(error): error for error in errors.values()}.values():
             if isinstance(error, DatabaseError) and _is_connection_lost(error):
                 log.warning("outbox_can_not_be_claimed", error=str(error)[:200])
@@ -259,11 +259,11 @@ class Courier:
 
     async def _deliver(self, destination: Destination, message: Claimed, url: str | None) -> None:
         answer = await self._send(message, url)
-        # If a source used all its connections, it perhaps has further messages, which no claim has counted.
+        # A source that has reached its limit of open requests may have further messages. No claim has counted them.
         has_limit = destination.open_by_source[message.source_id] >= settings.OUTBOX_CONCURRENCY_PER_SOURCE
         destination.has_news = destination.has_news or has_limit
         destination.ends(message)
-        if destination.has_news:  # now there is room
+        if destination.has_news:  # this destination can now take another message
             self._news.set()
         if answer.is_silence:
             pause = destination.was_silent(message, time.monotonic())
@@ -273,7 +273,7 @@ class Courier:
             destination.was_unsent(message)
         else:
             destination.answered(message)
-        message.body = b""  # it may be large, and storing the result does not need it
+        message.body = b""  # the body may be large, and the stored result does not contain it
         self._finished.append((message, answer))
         self._has_finished.set()
 
@@ -286,7 +286,7 @@ class Courier:
             if message.signed_by_hub:
                 headers = await self._loop.run_in_executor(self._signing, self._key.headers_for, message)
             return await client.send(self._curl, message, url, headers)
-        except Exception as error:  # one message that cannot be sent must not hold up the others
+        except Exception as error:  # one message that the hub cannot send must not delay the other messages
             log.exception("message_can_not_be_sent", message=message.id)
             return client.cannot_be_sent(error)
 
@@ -330,14 +330,12 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
         connection.close()
         if not is_outdated(error):
             raise
-    return work(*arguments)  # nothing was done, and the new connection prepares its statements again
+    # the failed statement changed nothing, and the new connection prepares its statements again
+    return work(*arguments)
 
 
 def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores the results of these messages. Returns the participants whose messages may be sent now.
-
-    The result has two parts. First, it has the destinations of messages that waited for a delivered message, and of
-    failed messages. Second, it has the requesters that must be notified of a failure.
+    """Stores the results of these messages. Returns destinations that may have due messages.
     """
     try:
         found = _settle_together(results, left_alone)
@@ -363,8 +361,8 @@ def _settle_alone(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequenc
     """Stores the result of each message in a separate transaction. If the database refuses the result of one message,
     the hub does not send the other messages again.
 
-    Returns the destinations of all results. Some of these deliveries were perhaps stored before. The repetition does
-    not find the messages that waited for these deliveries.
+    Returns the destinations of all results, because each destination may have messages that waited for a delivery. A
+    delivery that the database had already stored does not find these messages again.
     """
     found = {message.destination_id for message, _ in results}
     for message, answer in results:

@@ -36,7 +36,7 @@ log = structlog.get_logger("outbox")
 _VALID_S = 2.0
 _READ_EVERY_S = 0.5
 _PUBLISH_EVERY_S = 0.25
-_WINDOW_S = 1.0  # the period whose messages are measured
+_WINDOW_S = 1.0  # couriers measure the messages of this period
 
 Age = tuple[int, int, float]
 """A message's destination and source, and its age in seconds at its first attempt."""
@@ -45,9 +45,9 @@ Age = tuple[int, int, float]
 def delay_of(ages: Iterable[Age]) -> float:
     """Returns the delay of the hub in seconds.
 
-    The wait at a destination is the median of its sources' waits, so one source alone cannot change it. Returns 0 if
-    fewer than two destinations get messages, or if fewer than two participants cause messages. With only one
-    destination or source, the function cannot decide whether the hub or a participant is slow.
+    The wait at a destination is the median of its sources' waits, so one source alone cannot determine the wait.
+    Returns 0 if fewer than two destinations get messages, or if fewer than two participants cause messages. With only
+    one destination or source, the function cannot decide whether the hub or a participant is slow.
     """
     by_destination: dict[int, dict[int, list[float]]] = {}
     sources: set[int] = set()
@@ -61,7 +61,7 @@ def delay_of(ages: Iterable[Age]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """The hub's delay, and the delays of the sources, in seconds."""
+    """The delay of the hub and the delay of each source, in seconds."""
 
     of_hub: float = 0.0
     of_sources: Mapping[int, float] = field(default_factory=dict)
@@ -81,8 +81,8 @@ class Delays:
 
     @classmethod
     def read(cls, text: bytes) -> "Delays":
-        """Raises ValueError if the text does not have the expected form. Perhaps another program has written the
-        text."""
+        """Reads the delays from the text in Redis. Raises ValueError for a text in another form, which another program
+        may have written."""
         try:
             found = orjson.loads(text)
             return cls(float(found["hub"]), {int(id): float(each) for id, each in found["sources"].items()})
@@ -143,7 +143,8 @@ class Publisher:
         is_delayed = False
         while True:
             with self._arrived:
-                # If no more messages come, a published delay must end before it expires in Redis.
+                # If no more messages arrive, the courier must publish the end of a delay before the old delay expires
+                # in Redis.
                 self._arrived.wait_for(lambda: self._has_news, timeout=_WINDOW_S if is_delayed else None)
                 self._has_news = False
             found = self.delays()
@@ -165,7 +166,7 @@ def published(client: redis.Redis) -> Delays:
     try:
         text = client.get(_key())
         return Delays.read(text) if text is not None else Delays()  # type: ignore[arg-type]
-    except (RedisError, OSError, ValueError):  # ValueError: another program's value
+    except (RedisError, OSError, ValueError):  # ValueError: another program has written this value
         return Delays()
 
 
@@ -197,7 +198,7 @@ class Reader:
             try:
                 self._delays = published(client)
                 self._read_at = time.monotonic()
-            except Exception:  # the thread must continue
+            except Exception:  # an error must not end the thread
                 log.exception("delay_not_read")
             time.sleep(_READ_EVERY_S)
 

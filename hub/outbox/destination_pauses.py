@@ -9,12 +9,13 @@ server can hang on one kind of message, or on messages of one participant, and s
 courier pauses the whole destination only if messages of several sources get no response, and no other message gets a
 response. Each process has its own record of destinations, and this record is only a hint.
 
-The courier must claim a message before it can find out that the message must wait. A message must wait because of a
-pause, or because an earlier message of the same subject is not delivered. If a source has a million waiting messages, a
-courier that postponed them one after the other would use a whole processor. So between two regular checks, the courier
-postpones only some of each source's messages. Once the courier has postponed these messages, it claims no more messages
-of this source to this destination until the next regular check. At the regular check, one SQL statement postpones many
-more messages of the source's paused kinds. So the source's other messages do not wait behind the paused messages.
+Only after the courier has claimed a message does it know whether the message must wait. A message must wait because of
+a pause, or because an earlier message of the same subject is not delivered. If a source has a million waiting messages,
+a courier that postponed them one after the other would use a whole processor. So between two regular checks, the
+courier postpones only some of each source's messages. Once the courier has postponed these messages, it claims no more
+messages of this source to this destination until the next regular check. At the regular check, one SQL statement
+postpones many more messages of the source's paused kinds. So the source's other messages do not wait behind the paused
+messages.
 """
 
 from collections import Counter
@@ -59,7 +60,7 @@ class _Stream:
     has_probe: bool = False
 
     def rests_for(self, now: float, probe_s: float) -> float | None:
-        """Returns for how many seconds these messages are still paused, or None if the courier may send one of them."""
+        """Returns the seconds for which these messages remain paused, or None if the courier may send one of them."""
         if not self.silence.is_long:
             return None
         if self.silence.pause.is_on(now):
@@ -93,7 +94,7 @@ class Destination:
         return Room(messages, octets) if messages > 0 and octets > 0 else None
 
     def pause_before(self, message: Claimed, now: float, *, probe_s: float) -> float | None:
-        """Returns for how many seconds this message is still paused, or None if the courier may send the message.
+        """Returns the seconds for which this message remains paused, or None if the courier may send the message.
 
         `probe_s` is a request's deadline.
         """
@@ -124,7 +125,8 @@ class Destination:
         self._postponed.update(counts)
 
     def crowded(self, now: float, *, probe_s: float) -> list[Paused]:
-        """Returns the paused streams of each source for which the courier has postponed as many messages as it may."""
+        """Returns the paused streams of each source for which the courier has reached its limit of postponed
+        messages."""
         if self._is_silent:
             return []
         return [
@@ -146,7 +148,7 @@ class Destination:
     def answered(self, message: Claimed) -> None:
         """Records that the destination has responded. A refusal of the message is also a response."""
         if self._is_silent:
-            self._streams.clear()  # all messages had no response for the same reason, and the reason has ended
+            self._streams.clear()  # the cause of all missing responses has ended
         self._streams.pop((message.source_id, message.kind), None)
         self._silence = _Silence()
         self._silent_sources.clear()
@@ -176,7 +178,7 @@ class Destination:
         Returns the pause's length in seconds.
         """
         self._silence.count = max(self._silence.count, FAILURES - 1)
-        self._silent_sources |= {-1, -2}  # two ids that no source has, so that the whole destination is paused
+        self._silent_sources |= {-1, -2}  # no source has these two ids, so the courier pauses the whole destination
         return self._silence.goes_on(now)
 
     @property

@@ -25,7 +25,8 @@ END_KINDS = frozenset(
         "bulk-end-to-payee",
         "fx-end-to-initiator",
         "fx-end-to-fxp",
-        # Each of these is also a PUT of a transfer, a bulk or a conversion. Nobody repeats it if it is lost.
+        # Each of these messages is also a PUT of a transfer, a bulk or a conversion. If such a message is lost, no
+        # other message replaces it.
         "fx-answer",
         "transfer-refusal",
         "bulk-refusal",
@@ -42,11 +43,11 @@ BEFORE_ENDS = frozenset({"prepare", "state", "bulk-prepare", "bulk-state", "fx-p
 
 
 class IfPending(StrEnum):
-    """What to do with a new message if a message with the same path, subject, kind and destination already waits."""
+    """The treatment of a new message when a message with the same path, subject, kind and destination already waits."""
 
     ADD = "add"  # both are delivered, in order
     RENEW = "renew"  # the new message replaces the waiting one, because the reported state may have changed
-    SKIP = "skip"  # the new message is dropped, because the waiting one reports the same
+    SKIP = "skip"  # the new message is dropped, because the waiting message reports the same content
 
 
 @dataclass(slots=True)
@@ -169,8 +170,8 @@ class HubMessages:
     ) -> Outgoing:
         """Returns a callback.
 
-        `body` is in the FSPIOP API's plain form. If the recipient uses ISO 20022, the method converts the body to ISO
-        20022.
+        `body` has the form of the FSPIOP API, not of ISO 20022. If the recipient uses ISO 20022, the method converts
+        the body to ISO 20022.
         """
         resource = path.split("/", 2)[1]
         if versions.is_iso20022(to.version) and has_iso20022_bodies(resource):
@@ -199,12 +200,12 @@ class HubMessages:
 
 
 def as_answer(message: Outgoing) -> Outgoing:
-    """Returns the message as an answer to a request that the requester can repeat.
-
-    A newer answer replaces a waiting answer.
+    """Returns the message as an answer that may be sent more than once, because the requester may repeat its request. A
+    newer answer replaces a waiting one.
 
     If a report of a payment's end already waits, the hub keeps this report and drops the new answer. The waiting report
-    has the same content as the dropped answer. But it is the message of the DFSP that ended the payment.
+    has the same content as the dropped answer. The hub keeps the report because it is the message of the DFSP that
+    ended the payment.
     """
     is_end = message.kind in END_KINDS
     message.source_id = HUB if is_end else message.destination_id

@@ -16,7 +16,7 @@ class Message(models.Model):
 
     class State(models.TextChoices):
         PENDING = "PENDING"
-        DEAD = "DEAD"  # given up; an operator may send it again
+        DEAD = "DEAD"  # the hub has given up the message; an operator may send it again
 
     destination = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     method = models.CharField(max_length=6)
@@ -26,7 +26,7 @@ class Message(models.Model):
     subject = models.CharField(max_length=400)
     kind = models.CharField(max_length=24)
     signed_by_hub = models.BooleanField()
-    # This is no foreign key, because the value 0 means the hub. Participants are never deleted.
+    # This column is not a foreign key, because the value 0 means the hub. Participants are never deleted.
     source_id = models.BigIntegerField(db_default=HUB)
     reply_to = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
     error_path = models.CharField(max_length=1024, null=True)
@@ -43,22 +43,21 @@ class Message(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # the claim: a destination's due messages, the oldest of each source first; and the number of a source's
-            # messages
+            # for claims: a destination's due messages, each source's oldest first; also counts a source's messages
             models.Index(
                 fields=["destination", "source_id", "due_at"], condition=Q(state="PENDING"), name="message_by_source"
             ),
-            # the search for an earlier message of the same subject to the same destination
+            # finds an earlier message of the same subject to the same destination
             models.Index(
                 fields=["destination", "subject", "id"], condition=~Q(state="DEAD"), name="message_by_subject"
             ),
-            # given-up messages of a destination
+            # finds a destination's given-up messages
             models.Index(fields=["destination", "id"], condition=Q(state="DEAD"), name="message_dead"),
-            # given-up messages that nobody has put aside, for the figures
+            # counts given-up messages that no operator has put aside
             models.Index(
                 fields=["destination"], condition=Q(state="DEAD", put_aside_at__isnull=True), name="message_given_up"
             ),
-            # overdue requests, the oldest of each requester first
+            # finds overdue requests, each requester's oldest first
             models.Index(
                 fields=["reply_to", "created_at"],
                 condition=Q(state="PENDING", reply_to__isnull=False),

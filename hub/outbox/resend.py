@@ -20,7 +20,7 @@ def send_again(message_id: int, *, actor: str) -> Message:
     """Makes a message due now, so that a courier sends it. The message must be given up, or must wait for its next
     attempt.
 
-    If the requester of a request was already notified of the failure, refuses to send the request again.
+    The function refuses to send a request again if its requester was already notified of the failure.
     """
     message = (
         Message.objects.select_for_update(no_key=True, of=("self",))
@@ -47,7 +47,7 @@ def send_again(message_id: int, *, actor: str) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """How many given-up messages are sent again, and how many given-up requests were put aside."""
+    """The number of given-up messages that are sent again, and the number of given-up requests that were put aside."""
 
     sent: int
     put_aside: int
@@ -57,8 +57,8 @@ class Cleared:
 def send_all_again(destination_id: int, *, actor: str) -> Cleared:
     """Sends all given-up callbacks to one participant again, and puts its given-up requests aside.
 
-    Does not send a request again, because its requester was already notified of the failure. The answer to a late
-    request would reach a requester that no longer waits for it.
+    Does not send a request again, because its requester was already notified of the failure. If the hub sent the
+    request again, its answer would come after the requester has stopped waiting.
     """
     dead = Message.objects.filter(destination_id=destination_id, state=Message.State.DEAD, put_aside_at__isnull=True)
     name = dead.values_list("destination__name", flat=True).first()

@@ -1,5 +1,5 @@
-"""Decides what happens to a message that its recipient did not accept: when to retry, when to give up, and which
-requester to notify."""
+"""Decides about messages that their recipient did not accept: when the hub tries again, when it gives up, and which
+requester it notifies."""
 
 import random
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def _is_final(message: Claimed, answer: Answer) -> bool:
     if message.is_end:
         return answer.is_hopeless  # the recipient's responses do not matter, because a DFSP must receive the end
     if message.reply_to_id is not None:
-        return answer.is_refusal or answer.is_unsent  # the requester should get the refusal early
+        return answer.is_refusal or answer.is_unsent  # so that the requester soon gets the refusal
     if answer.is_hopeless or answer.status == NOT_IMPLEMENTED:
         return True
     return answer.is_refusal and message.attempts >= _MOST_REFUSALS
@@ -106,7 +106,7 @@ def give_up_overdue() -> set[int]:
 
 
 def _undeliverable(message: Claimed | GivenUp) -> Outgoing:
-    """Returns the report that tells the requester that its request was not delivered (FSPIOP API v1.1, section 7.6)."""
+    """Returns the report to a requester that its request was not delivered (FSPIOP API v1.1, section 7.6)."""
     assert message.reply_to_id is not None
     assert message.error_path is not None
     error, hub = ErrorCode.DESTINATION_COMMUNICATION_ERROR, HubMessages(settings.HUB_NAME, datetime.now(UTC))

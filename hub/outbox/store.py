@@ -13,7 +13,7 @@ from hub.outbox.messages import IfPending, Outgoing
 from hub.sql_execution import execute
 from hub.sweeps.store import not_skipped
 
-OVERDUE = "undeliverable"  # the batch that gives up requests that could not be delivered in time
+OVERDUE = "undeliverable"  # the batch that gives up requests that the hub could not deliver in time
 
 _INSERT = """
     INSERT INTO outbox_message (destination_id, method, path, headers, body, subject, kind, signed_by_hub, reply_to_id,
@@ -29,10 +29,10 @@ _COLUMNS = """
 """
 _APPEND = f"{_INSERT} FROM {_MESSAGES} AS m {_COLUMNS}"
 
-# Each statement here finds rows with known ids by `id = ANY(...)`, never only by a join. It finds the next message of a
-# subject by all columns of the index that PostgreSQL must use. The table is a queue, so PostgreSQL's statistics may be
-# from a time when it was nearly empty. If PostgreSQL expects two rows but there are forty thousand, a join may read all
-# of them for each row.
+# Each statement here finds rows with known ids by `id = ANY(...)`, never only by a join. It finds a subject's next
+# message by all columns of the index that PostgreSQL must use. PostgreSQL's statistics may be from a time when this
+# queue was nearly empty. If PostgreSQL expects two rows but the queue has forty thousand, a join may read all rows
+# again for each row.
 
 # A waiting message that a courier has claimed is not replaced, because the courier is sending it already.
 _APPEND_OR_RENEW = f"""
@@ -105,8 +105,9 @@ def _columns(messages: Sequence[Outgoing]) -> list[list[Any]]:
     ]
 
 
-# The next message of the same subject to the same destination may have been postponed; see `claims._LEASE`. It becomes
-# due before all messages of its subject that are not postponed yet. Thousands of them may have its time of creation.
+# The next message of the same subject to the same destination may have been postponed; see `claims._LEASE`. This
+# statement makes it due one second before its creation. So it comes before the subject's other messages, of which
+# thousands may have the same time of creation.
 _NEXT = """
     next AS MATERIALIZED (
         SELECT successor.id, successor.destination_id

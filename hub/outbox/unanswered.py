@@ -38,7 +38,7 @@ class Late:
     requester: Recipient
     asked_id: int
     asked_at: datetime
-    subject: str  # the subject of its messages in the outbox
+    subject: str  # the subject of the request's messages in the outbox
     error_path: str
 
 
@@ -54,7 +54,7 @@ class Requests(Generic[M]):
     batch: str
     ended_batch: str
     read: Callable[[M], Late]
-    # An INSERT ... SELECT from the rows `gone`, which keeps a part of the removed requests.
+    # An INSERT ... SELECT from the removed rows, `gone`. The statement stores a part of each removed request.
     keep: str = ""
 
     @property

@@ -17,15 +17,15 @@ from redis.exceptions import RedisError
 
 log = structlog.get_logger("outbox")
 
-_MOST_WAITING = 1000  # more notifications are dropped; the couriers' own checks find the messages
-_COMPANY_S = 0.002  # the pause between two notifications; the next is for all messages added in this time
+_MOST_WAITING = 1000  # the most waiting notifications; more are dropped, and the couriers' own checks find the messages
+_COMPANY_S = 0.002  # the pause between two notifications; one notification covers all messages added during the pause
 _LISTEN_S = 2
 _DEAF_S = 0.008  # the pause after a notification; it is shorter than a courier's pause between two claims
 _PAUSE_S = 1.0
 
 
 def _key() -> str:
-    # Two hubs on one Redis must not receive each other's notifications.
+    # Two hubs that share one Redis must not receive each other's notifications.
     return f"kitovu:outbox-bell:{connection.settings_dict['NAME']}"
 
 

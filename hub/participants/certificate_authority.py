@@ -27,7 +27,7 @@ from django.conf import settings
 from fspiop import keys
 from fspiop.invalid_values import InvalidValue, KeyFault
 
-_CLOCKS_APART = timedelta(minutes=5)  # a new certificate must be valid at once, even by a clock that is slow
+_CLOCKS_APART = timedelta(minutes=5)  # a new certificate must be valid at once, even for a computer whose clock is slow
 _OWN_DAYS = 3650
 _PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -118,8 +118,8 @@ def revocations(revoked: Iterable[tuple[str, datetime]], *, days: int) -> str:
 
 
 def create(name: str, *, certificate_file: Path, key_file: Path) -> None:
-    """Creates a certificate authority. Writes its key and its certificate to two new files. Only the owner of the file
-    can read the authority's key."""
+    """Creates a certificate authority. Writes its key and its certificate to two new files. Only the owner of the key's
+    file can read the key."""
     key = ec.generate_private_key(ec.SECP384R1())
     now = datetime.now(UTC)
     certificate = (

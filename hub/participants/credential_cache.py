@@ -28,14 +28,14 @@ log = structlog.get_logger("security")
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-_REFRESHED_AT = 0.75  # one request refreshes a snapshot that is older than this part of the refresh time
-_TOO_OLD = 5  # if the database is down, requests use a snapshot until it is older than so many refresh times
+_REFRESHED_AT = 0.75  # the age from which a request refreshes the snapshot, as a part of the refresh time
+_TOO_OLD = 5  # while the database is down, requests use a snapshot for up to this number of refresh times
 _TRY_AGAIN_S = 1.0  # pause after a failed read
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One credential in the cache. This credential has not been revoked."""
+    """A credential in the cache that has not been revoked."""
 
     participant_id: int
     sha256: str
@@ -51,11 +51,11 @@ class Snapshot:
     """All credentials. The hub finds a credential by the value that a request contains."""
 
     taken_at: float
-    certificates: dict[str, Known] = field(default_factory=dict)  # by the SHA-256 of their DER
-    clients: dict[str, Known] = field(default_factory=dict)  # by their client key
+    certificates: dict[str, Known] = field(default_factory=dict)  # the key is the SHA-256 of the certificate's DER
+    clients: dict[str, Known] = field(default_factory=dict)  # the key is the OAuth2 client's key
     keys: dict[int, list[tuple[Known, RSAPublicKey]]] = field(default_factory=lambda: defaultdict(list))
     networks: dict[int, list[Network]] = field(default_factory=lambda: defaultdict(list))
-    compat: frozenset[int] = frozenset()  # participants whose signatures may be over re-serialised JSON
+    compat: frozenset[int] = frozenset()  # participants that may sign JSON after they serialise it again
     recorded: tuple[recorder.Recorded, ...] = ()  # DFSPs that the hub certifies now
 
     def by_certificate(self, sha256: str) -> Known | None:
@@ -83,7 +83,7 @@ class Snapshot:
 
 _lock = threading.Lock()
 _snapshot: Snapshot | None = None
-_parsed: dict[str, RSAPublicKey] = {}  # by SHA-256, because parsing a PEM is expensive
+_parsed: dict[str, RSAPublicKey] = {}  # parsed public keys by SHA-256, because parsing a PEM is slow
 _down_until = 0.0
 
 
@@ -102,7 +102,7 @@ def current() -> Snapshot:
         return found
     try:
         if _snapshot is not None and _snapshot is not found:
-            return _snapshot  # another thread has already refreshed it
+            return _snapshot  # another thread has already refreshed the snapshot
         may_be_used = age < refresh * _TOO_OLD
         if time.monotonic() >= _down_until:
             try:

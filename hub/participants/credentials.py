@@ -48,8 +48,8 @@ def issue_certificate(participant: Participant, *, csr: str, days: int, actor: s
 
 
 def check_signing_request(participant: Participant, *, csr: str) -> certificate_authority.Request:
-    """Returns the signing request. Raises FspiopError if the authority would refuse to sign the request. Works without
-    an authority."""
+    """Returns the signing request. Raises FspiopError if the authority would refuse to sign the request. The function
+    also works on a hub without an authority."""
     try:
         request = certificate_authority.read_request(csr, name=participant.name)
     except ValueError as error:
@@ -199,7 +199,8 @@ def named(credential: Credential) -> dict[str, str | int]:
         "id": credential.pk,
         "kind": credential.kind,
         "label": credential.label,
-        # The hash of a secret cannot be used as the secret, but many people read requests.
+        # Nobody can use the hash as the secret, but many people read change requests. So the request leaves out the
+        # hash.
         "sha256": "" if credential.kind == Credential.Kind.CLIENT else credential.sha256,
     }
 
@@ -259,8 +260,7 @@ def _told(credential: Credential) -> dict[str, str | int]:
         "id": credential.pk,
         "kind": credential.kind,
         "label": credential.label,
-        # The hash of a secret cannot be used as a secret, but the hash should not be in an audit trail that many people
-        # read.
+        # Nobody can use the hash as the secret, but many people read the audit trail. So the trail leaves out the hash.
         "sha256": "" if credential.kind == Credential.Kind.CLIENT else credential.sha256,
         "validUntil": credential.valid_until.isoformat(),
     }

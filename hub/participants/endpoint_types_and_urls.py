@@ -1,4 +1,4 @@
-"""Determines a message's endpoint type and URL. The functions use no database: their arguments are a participant's
+"""Finds the endpoint type and the URL of a message. The functions use no database: their arguments are a participant's
 endpoints and a path, and the result is a URL.
 
 The names of the endpoint types are those of the reference hub's administration API. So scripts for the reference hub
@@ -19,7 +19,7 @@ from fspiop.resources import RESOURCES
 BASE = "FSPIOP_CALLBACK_URL"
 
 # The names of each resource's endpoint types. If a type ends in "base", the hub appends the message's path to its URL.
-# The other types have the whole URL, with {{names}} for the parts of the path.
+# An endpoint of another type has the complete URL, with placeholders such as {{transferId}} for parts of the path.
 _PREFIX = "FSPIOP_CALLBACK_URL_"
 BASE_TYPES = frozenset(
     _PREFIX + name for name in ("QUOTES", "BULK_QUOTES", "FX_QUOTES", "AUTHORIZATIONS", "TRX_REQ_SERVICE")
@@ -70,7 +70,8 @@ _NAMES = frozenset(
     }
 )
 _BEHIND_HOST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*\Z")  # RFC 3986, section 3.3
-_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")  # and the underscore of container networks
+# also with underscores, which container networks use
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
 _LONGEST_HOST = 253
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2[eE]){1,2}(?:/|\Z)")  # a client would change the path of such a URL
 
@@ -88,7 +89,8 @@ def is_fit(endpoint_type: str, value: str) -> bool:
     """Returns whether the hub can call this URL for messages of this type."""
     if endpoint_type in TEMPLATE_TYPES:
         return is_template(value)
-    if endpoint_type.startswith("TP_CB_URL_"):  # accepted as in the reference hub, but this hub sends nothing there
+    # the reference hub accepts these types; this hub accepts them, but sends no message to them
+    if endpoint_type.startswith("TP_CB_URL_"):
         return _is_url(_PLACEHOLDER.sub("x", value), may_have_query=True)
     return is_base(value)
 
@@ -113,7 +115,8 @@ def is_template(value: str) -> bool:
 
 
 def _is_url(value: str, *, may_have_query: bool) -> bool:
-    # Clients do not send a fragment. A path appended to it would be lost, and the message would reach another resource.
+    # An HTTP client does not send a URL's fragment. So a path after the fragment would be lost, and the message would
+    # reach another resource.
     if value != value.strip() or not value.isprintable() or "#" in value or ("?" in value and not may_have_query):
         return False
     try:
@@ -178,7 +181,8 @@ def type_of(method: str, path: str) -> str:
             return _PREFIX + "QUOTES"
         case "bulkQuotes":
             return _PREFIX + "BULK_QUOTES"
-        case "fxQuotes" | "services":  # scripts register no type for the list of FXPs, so it has the type of FX quotes
+        # existing scripts register no endpoint for the list of FXPs, so this list uses the endpoint for FX quotes
+        case "fxQuotes" | "services":
             return _PREFIX + "FX_QUOTES"
         case "authorizations":
             return _PREFIX + "AUTHORIZATIONS"

@@ -14,7 +14,7 @@ class Participant(models.Model):
     name = models.CharField(max_length=30, unique=True)
     is_active = models.BooleanField(default=True)
     # A participant that may not send can begin no payment. A participant that may not receive cannot be paid. Payments
-    # that are already reserved still end.
+    # that are already reserved still commit or abort.
     may_send = models.BooleanField(default=True, db_default=True)
     may_receive = models.BooleanField(default=True, db_default=True)
     is_hub = models.BooleanField(default=False)
@@ -28,13 +28,15 @@ class Participant(models.Model):
     # permanently.
     leaving_since = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
-    # While the participant is leaving: whether it could send and receive before. This is restored if it stays.
+    # While the participant is leaving: whether it could send and receive before. The hub restores these values if the
+    # participant stays.
     could_send = models.BooleanField(null=True, blank=True)
     could_receive = models.BooleanField(null=True, blank=True)
-    # The time since when a new participant is being onboarded. Empty once the participant is live.
+    # The time when the onboarding of a new participant began. Empty once the participant is live.
     onboarding_since = models.DateTimeField(null=True, blank=True)
-    # The certifier, while it certifies the participant before its go-live. With this participant alone, and only in the
-    # test currency, it may exchange payments (`hub.test_currency.is_test_payment`).
+    # The certifier, while it certifies the participant before its go-live. During the certification, the participant
+    # may exchange payments only with the certifier, and only in the test currency
+    # (`hub.test_currency.is_test_payment`).
     tested_by = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
@@ -166,7 +168,7 @@ class AllowedNetwork(models.Model):
     """A network from which a participant calls. A participant without networks can call from any address."""
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="networks")
-    network = models.CharField(max_length=43)  # in the spelling of `ipaddress`, such as 192.0.2.0/24
+    network = models.CharField(max_length=43)  # as Python's `ipaddress` spells a network, such as 192.0.2.0/24
 
     class Meta:
         ordering = ["id"]

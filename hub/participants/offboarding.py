@@ -33,7 +33,7 @@ def begin(participant: Participant, *, actor: str) -> None:
 
 @transaction.atomic
 def stay(participant: Participant, *, actor: str) -> None:
-    """Cancels the off-boarding. The participant may do again what it could do before, but no more.
+    """Cancels the off-boarding. The participant may again send and receive payments, but only if it could do so before.
 
     Revoked credentials stay revoked.
     """

@@ -71,7 +71,7 @@ def check_named(named: Mapping[str, str | None], to: str) -> None:
 
     `named` has these elements by their paths.
 
-    The participant that the element names would not get the message, and the recipient would refuse the message.
+    Without this check, the recipient would refuse the message, and the participant in the element would not receive it.
     """
     for where, name in named.items():
         if name not in (None, to):

@@ -11,7 +11,7 @@ from hub.audit import record
 from hub.participants import credential_cache
 from hub.participants.models import AllowedNetwork, Contact, Participant
 
-MOST_NETWORKS = 50  # a limit is needed, because every request searches the list
+MOST_NETWORKS = 50  # the list is limited, because the hub searches it for every request
 
 
 class NetworkFault(Fault):
@@ -35,7 +35,8 @@ def read_networks(lines: Sequence[str]) -> list[str]:
         except ValueError:
             raise InvalidValue(NetworkFault.NO_NETWORK, line=line.strip()[:60]) from None
         if network.version == 6 and network.network_address.ipv4_mapped is not None:
-            raise InvalidValue(NetworkFault.IPV4_AS_IPV6, network=network)  # compared in IPv4 form
+            # the hub compares such addresses in IPv4 form
+            raise InvalidValue(NetworkFault.IPV4_AS_IPV6, network=network)
         if network.prefixlen == 0:
             raise InvalidValue(NetworkFault.ALL_ADDRESSES)
         found[str(network)] = None

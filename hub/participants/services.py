@@ -109,7 +109,8 @@ def set_directions(participant: Participant, *, may_send: bool, may_receive: boo
 
 def set_endpoint(participant: Participant, *, endpoint_type: str, value: str, actor: str) -> Endpoint:
     """Adds or replaces an endpoint. The next callback already uses the new endpoint."""
-    _check_endpoint(endpoint_type, value)  # outside of a transaction, because it resolves the host over the network
+    # before the transaction begins, because the check resolves the host over the network
+    _check_endpoint(endpoint_type, value)
     return _save_endpoint(participant, endpoint_type=endpoint_type, value=value, actor=actor)
 
 

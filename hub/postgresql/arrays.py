@@ -1,8 +1,7 @@
-"""Writes a list as PostgreSQL's array literal. A few operations work on the whole text, so no work is needed for each
-element.
+"""Writes a list as PostgreSQL's array literal. A few operations work on the whole text instead of on each element.
 
-The library psycopg chooses and calls a dumper for each element. The calls of psycopg for each element were a quarter of
-the Python work in the ledger's engine. The statement must cast the literal to its type (`%s::text[]`).
+The library psycopg chooses and calls a dumper for each element. These calls for each element took a quarter of the
+ledger engine's Python time. The statement must cast the literal to its type (`%s::text[]`).
 """
 
 from collections.abc import Callable, Sequence

@@ -1,5 +1,5 @@
-"""Detects closed database connections without sending an SQL statement. Replaces closed connections in a connection
-pool without pauses."""
+"""Detects closed database connections without sending an SQL statement. Without pauses, replaces closed connections in
+a connection pool."""
 
 import select
 import time
@@ -46,7 +46,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             if not _has_ended(found):
                 return found
             found.close()
-            self.pool.putconn(found)  # which then opens a replacement
+            self.pool.putconn(found)  # the pool then opens a new connection
 
 
 def _has_ended(connection: psycopg.Connection[Any]) -> bool:

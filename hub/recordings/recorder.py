@@ -25,7 +25,7 @@ from hub.recordings.models import LONGEST_ANSWER, LONGEST_BODY, RecordedRequest,
 
 log = structlog.get_logger("recordings")
 
-_MOST_PER_SECOND = 100  # for each recording of the sender
+_MOST_PER_SECOND = 100  # this limit applies to each recording of the sender
 _LONGEST_NAME = 200
 
 
@@ -48,8 +48,8 @@ def is_recorded(recordings: Collection[Recorded], *, method: str, source: str, d
     for each in recordings:
         if each.counterpart in (source, destination):
             return True
-        # A DFSP may leave out the recipient of a callback. Its lookups name no recipient either, but a lookup that the
-        # hub accepted reaches the counterpart if it is meant for the counterpart.
+        # A DFSP may leave out the recipient of a callback. A DFSP's lookups name no recipient either. If the hub
+        # accepts a lookup for a party of the counterpart, the counterpart receives it.
         if source == each.dfsp and not destination and (method != "GET" or status >= 400):
             return True
     return False
@@ -71,7 +71,8 @@ def record(
         if proven is not None and (_is_part(recordings, proven) or not settings.PARTICIPANT_AUTH):
             _record(recordings, request, response, body, proven[:_LONGEST_NAME])
     except (DatabaseError, InterfaceError) as error:
-        log.warning("request_not_recorded", error=str(error)[:200])  # the request itself has its response already
+        # the hub has already responded to the request itself
+        log.warning("request_not_recorded", error=str(error)[:200])
 
 
 def _record(
@@ -112,7 +113,7 @@ def _text(value: str) -> str:
 
 
 class _Room:
-    """How many requests of each sender this process has recorded in the present second.
+    """Counts the requests of each sender that this process has recorded in the current second.
 
     So a flood fills no table, and a flood by one DFSP does not stop the recording of another DFSP's messages.
     """

@@ -56,8 +56,7 @@ def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
 
 
 def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> int:
-    """Processes rows like `in_groups`. But if a row fails, stops there, because the later rows depend on the earlier
-    rows."""
+    """Processes rows like `in_groups`, but stops at a row that fails, because later rows depend on earlier rows."""
     skipped, until = store.standing(batch), time.monotonic() + for_s
     done, size = 0, most
     while rows := find(size):
@@ -83,7 +82,8 @@ def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> 
 
 
 def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *, are_all: bool = True) -> None:
-    """Processes a few rows one by one. The arguments are the rows' keys. Leaves out rows that failed a short while ago.
+    """Processes a few rows one by one. `rows` has the rows by their keys. Leaves out rows that failed a short while
+    ago.
 
     If `are_all` is True, `rows` contains all existing rows. The function then deletes the stored failures of rows that
     no longer exist.
@@ -107,10 +107,9 @@ def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *
 
 
 def each(*ticks: Callable[[], int]) -> int:
-    """Runs all these ticks.
+    """Runs all these ticks, even if some fail.
 
-    Runs all ticks even if some fail. After the last tick, raises the first error. If no tick failed, returns the sum of
-    the ticks' results.
+    After the last tick, raises the first error. If no tick failed, returns the sum of the ticks' results.
     """
     done, first = 0, None
     for tick in ticks:
@@ -140,7 +139,7 @@ def _work_on_new(batch: str, find: Find, work: Work, most: int) -> tuple[int, bo
             _skip(batch, [store.ALL], error)
             return done, False
         rows = [row for row in found if row not in tried][:most]
-        held = sum(row in tried for row in found)  # rows that another process has locked, so that they are found again
+        held = sum(row in tried for row in found)  # another process has locked these rows, so `find` returns them again
         if rows:
             done += _work_apart(batch, rows, work, until)[0]
         tried.update(rows)

@@ -25,7 +25,7 @@ class SkippedRow(models.Model):
     class Meta:
         ordering = ["first_at", "id"]
         constraints = [models.UniqueConstraint(fields=["batch", "row"], name="a_batch_skips_a_row_once")]
-        # rows to be tried again
+        # finds the rows that the batch must try again
         indexes = [models.Index(fields=["batch", "attempts", "due_at"], name="skipped_by_due")]
 
     def __str__(self) -> str:
@@ -33,8 +33,8 @@ class SkippedRow(models.Model):
 
 
 class Erasure(models.Model):
-    """The progress of erasure for one kind of rows. All texts before this time are erased, because their retention has
-    ended.
+    """The progress of erasure for one kind of rows. All texts before the time `up_to` are erased, because their
+    retention has ended.
 
     If the erasure finds rows by number instead of time, it continues at the number in `position`.
     """

@@ -5,9 +5,10 @@ from collections.abc import Collection
 
 from hub.sql_execution import execute
 
-ALL = "*"  # the key that stands for the whole batch if the search for its rows failed
+ALL = "*"  # this key means that the search for the batch's rows failed
 
-# Pauses of 5, 10, 20 ... seconds, at most ten minutes: a repaired row soon succeeds, and a faulty row costs little.
+# Pauses of 5, 10, 20 ... seconds, at most ten minutes: the batch soon processes a repaired row, and a faulty row costs
+# little.
 _PAUSE = "make_interval(secs => LEAST(600, 5 * 2 ^ LEAST({attempts}, 7)))"
 
 _REMEMBER = f"""
@@ -22,12 +23,13 @@ _REMEMBER = f"""
 
 
 def remember(batch: str, rows: Collection[str], why: str, *, attempts: int) -> None:
-    """Makes the batch skip these rows for a while. The time becomes longer with each failure of a row. Adds `attempts`
+    """Makes the batch skip these rows for a while. The pause becomes longer with each failure of a row. Adds `attempts`
     to the stored number of attempts of each row."""
     execute(_REMEMBER, [batch, why, attempts, attempts, list(rows)])
 
 
-# A claimed row is postponed before it is tried, so that other processes do not try it, even if this process dies.
+# The statement postpones a row before this process tries it. So no other process tries the row, even if this process
+# dies.
 _CLAIM = f"""
     WITH due AS (
         SELECT id FROM sweeps_skippedrow
@@ -46,8 +48,7 @@ def claim(batch: str, most: int) -> list[str]:
 
 
 def forget(batch: str, rows: Collection[str]) -> None:
-    """Deletes the records of skipped rows that the batch has now processed. If a row has no such record, this causes no
-    error."""
+    """Deletes the records of skipped rows that the batch has now processed. Ignores rows without a record."""
     execute("DELETE FROM sweeps_skippedrow WHERE batch = %s AND row = ANY(%s::text[])", [batch, list(rows)])
 
 
@@ -63,8 +64,7 @@ def standing(batch: str) -> dict[str, bool]:
 
 
 def skips_any(batch: str) -> bool:
-    """Returns whether this batch skips any row. The check is fast, because most batches skip no row and need no
-    more."""
+    """Returns whether this batch skips any row. For most batches, which skip no row, this fast check is enough."""
     row = execute("SELECT EXISTS (SELECT FROM sweeps_skippedrow WHERE batch = %s)", [batch]).fetchone()
     return bool(row and row[0])
 

@@ -36,7 +36,7 @@ class AddCommand(Protocol):
     """Adds a command to the parser."""
 
     def __call__(self, name: str, run: Run, text: str) -> argparse.ArgumentParser:
-        """Returns the command's own parser. `text` is its help."""
+        """Returns the command's own parser. `text` is the command's help."""
 
 
 class Misused(Exception):

@@ -51,7 +51,8 @@ def _listen(asked: argparse.Namespace) -> int:
             async for found in connector.transfers(since=since):
                 changed = found["changedDate"]
                 line = (found["transferId"], found["direction"], found["state"])
-                if line in told:  # the last moment is read again, because further changes may have the same time
+                # already printed: each request repeats the last time, because more changes may have this time
+                if line in told:
                     continue
                 told[line] = changed
                 arrow = "to  " if found["direction"] == "OUT" else "from"

@@ -54,7 +54,7 @@ def _body_of(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _wait_for_money(connector: CoreRequests, body: Mapping[str, Any], *, seconds: float) -> int:
-    """Sends the request. Returns when the payer has paid or has refused to pay, but after `seconds` at the latest."""
+    """Sends the request. Waits until the payer has paid or has refused to pay, at most for `seconds`."""
     home_id, until = body["homeRequestId"], time.monotonic() + seconds
     found, told = await connector.request(body), ""
     while True:

@@ -90,7 +90,7 @@ def _doctor(asked: argparse.Namespace) -> int:
     except ConfigError as error:
         _show(Finding("settings", Verdict.FAULT, str(error), "Correct connector.toml."))
         return FAILED
-    logs.configure("CRITICAL")  # doctor reports these facts as findings, so no log lines are needed
+    logs.configure("CRITICAL")  # doctor prints these facts itself, so the command writes no log lines
 
     async def run() -> list[Finding]:
         found = []

@@ -24,7 +24,7 @@ class _CanBeWell(Protocol):
 
 
 def application(parts: Sequence[HasCalls], backend: object, callers: Callers) -> web.Application:
-    """Returns the aiohttp application. No program except the front end may have access to the application's address."""
+    """Returns the aiohttp application. Only the front end may have access to the application's address."""
 
     async def health(_: web.Request) -> web.Response:
         """Returns 200 while the connector runs. The body shows whether the core answers."""

@@ -243,7 +243,7 @@ class ReferenceBackend(CoreHttp):
     async def reserve_conversion(self, asked: FxTransferPost, *, is_repeated: bool) -> None:
         """Sends POST /fxTransfers. The API has no call that shows whether the core already has a conversion."""
         body = msgspec.to_builtins(asked)
-        body.pop("expiration", None)  # not a field of this API
+        body.pop("expiration", None)  # this field does not exist in the SDK's API
         status, raw = await self.call("POST", "/fxTransfers", body)
         found = self.answer_of(_Conversion, status, raw)
         if found.conversion_state == "ABORTED":
@@ -251,7 +251,8 @@ class ReferenceBackend(CoreHttp):
         _check_fulfilment(found.fulfilment, asked.condition)
 
     async def end_conversion(self, commit_request_id: str, end: ConversionEnd) -> None:
-        """Sends PATCH /fxTransfers/{commitRequestId}. If the hub reported the end as an answer, sends PUT instead."""
+        """Sends PATCH /fxTransfers/{commitRequestId}. If the hub reported the end as an answer to GET, sends PUT
+        instead."""
         path = f"/fxTransfers/{commit_request_id}"
         completed_at = end.completed_at or fsptime.format_datetime(datetime.now(UTC))
         if end.was_pushed:
@@ -273,7 +274,7 @@ class ReferenceBackend(CoreHttp):
             raise Unavailable(f"HTTP {status} to {method} {path.split('/')[1]}")
 
     def check(self, status: int, raw: bytes) -> None:
-        """Raises the error that follows from the core's answer. If the call was successful, raises no error."""
+        """Raises the error that the core's answer means, or no error after a success."""
         if 200 <= status < 300:
             return
         if status < 400 or status in _NO_DECISION:
@@ -299,7 +300,7 @@ class ReferenceBackend(CoreHttp):
     async def _find(self, resource: str, kind: type[Any], *alias: str | None) -> Any:
         segments = [part for part in alias if part]
         if not all(identifiers.is_segment(part) for part in segments):
-            return None  # the path would lead to a different resource of the core
+            return None  # with this part, the path would name another resource of the core
         path = "/".join(("", resource, *(quoted(part, safe="") for part in segments)))
         status, raw = await self.call("GET", path, None)
         if status == 404:
@@ -314,7 +315,7 @@ class ReferenceBackend(CoreHttp):
         try:
             found = self.answer_of(_Transfer, status, raw)
         except Refused:
-            return False  # the core does not have this transfer: the API has only the status 500 for this case
+            return False  # the core does not have this transfer: for this case, the API has only the status 500
         return found.transfer_state in _STARTED
 
 
@@ -400,9 +401,8 @@ def _own_fulfilment(raw: bytes) -> str | None:
 def _check_fulfilment(given: str | None, condition: str) -> None:
     """Raises NotUnderstood if the core's own fulfilment does not fit the condition.
 
-    With a wrong fulfilment, the hub would refuse the transfer, and the core would have reserved money for a transfer
-    that never commits. Only one fulfilment fits a condition. So a fulfilment that fits is equal to the connector's own
-    fulfilment.
+    The hub would refuse a wrong fulfilment. The core would then have reserved money for a transfer that never commits.
+    Only one fulfilment fits a condition. So a fulfilment that fits is equal to the connector's own fulfilment.
     """
     if given is not None and not ilp.fulfils(given, condition):
         raise NotUnderstood("fulfilment: does not fit the condition")

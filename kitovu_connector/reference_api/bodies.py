@@ -1,4 +1,5 @@
-"""The requests of the SDK's outbound API for single payments, as types. Refuses unknown fields, as the SDK does."""
+"""The requests of the SDK's outbound API for single payments, as types. The connector refuses unknown fields, as the
+SDK does."""
 
 from typing import Annotated
 
@@ -89,7 +90,7 @@ class TransferRequest(Wanted, kw_only=True):
     """POST /transfers."""
 
     home_transaction_id: HomeId
-    from_: TransferParty = field(name="from")  # "from" cannot be a name in Python
+    from_: TransferParty = field(name="from")  # Python does not allow the name "from"
     to: TransferParty
     amount_type: AmountType
     currency: Currency

@@ -52,7 +52,7 @@ class BulkTransactionCalls:
         bulk = await self._bulks.begin(new)
         if not wanted.options.synchronous:
             return web.Response(status=202)
-        # The core is told by PUT /bulkTransactions/{id} too, because this response may be lost.
+        # The connector also sends PUT /bulkTransactions/{id} to the core, because this response may be lost.
         bulk = await self._bulks.wait_for_stop(bulk.id, self._config.answer_s) or bulk
         if bulk.state is Progress.RUNNING:
             return web.Response(status=202)

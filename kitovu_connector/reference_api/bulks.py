@@ -46,7 +46,7 @@ _NOT_KNOWN = "the outcome is not known yet: the money may move; repeat the reque
 
 
 class Made(StrEnum):
-    """The only state that a bulk quote has. The connector has no further work with a bulk quote."""
+    """The only state of a stored bulk quote, which needs no further work."""
 
     SENT = "SENT"
 
@@ -325,7 +325,8 @@ def _bulk_shown(found: Submission) -> dict[str, Any]:
 def _transfer_results(found: Submission) -> list[dict[str, Any]]:
     body = bodies.read(BulkTransferPut, found.outcome)
     results = []
-    place = {transfer_id: number for number, transfer_id in enumerate(found.conditions)}  # as the front end sent them
+    # in the order in which the front end sent the transfers
+    place = {transfer_id: number for number, transfer_id in enumerate(found.conditions)}
     for result in sorted(body.individual_transfer_results or [], key=lambda one: place.get(one.transfer_id, 0)):
         shown: dict[str, Any] = {"transferId": result.transfer_id}
         if result.fulfilment is not None:

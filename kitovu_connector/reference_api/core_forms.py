@@ -83,7 +83,7 @@ class QuoteAnswer(msgspec.Struct, rename="camel", kw_only=True):
         if self.payee_receive_amount is not None:
             receive = amount_of("payeeReceiveAmount", self.payee_receive_amount)
         if transfer != receive + fee - commission:
-            # API Definition 5.1. A payer that checks this would refuse the terms.
+            # API Definition 5.1. A payer DFSP that checks this sum would refuse the terms.
             raise NotUnderstood("transferAmount is not payeeReceiveAmount + payeeFspFeeAmount - commission")
         return receive, fee, commission
 
@@ -178,7 +178,7 @@ def bulk_quote_request(bulk: BulkQuotePost, wanted: Sequence[TermsWanted]) -> di
     items = []
     for one in wanted:
         item = quote_request(one)
-        for name in ("from", "geoCode", "expiration"):  # fields of the whole bulk
+        for name in ("from", "geoCode", "expiration"):  # the fields of the whole bulk
             item.pop(name, None)
         items.append(item)
     return {

@@ -17,7 +17,7 @@ FAILED, TIMED_OUT = 500, 504
 
 
 class ApiError(Exception):
-    """An error response. `state` is the call's state. `field` is the SDK's name of this state."""
+    """An error response. `state` is the state of the call that failed. `field` is the SDK's name of this state."""
 
     def __init__(self, status: int, code: str, message: str, *, field: str = "", state: Any = None) -> None:
         super().__init__(f"{code} {message}")

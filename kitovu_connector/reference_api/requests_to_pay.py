@@ -142,7 +142,8 @@ def request_of(wanted: RequestToPay) -> RequestOrder:
 
 
 def payment_of(wanted: RequestToPayTransfer, config: Config) -> Order:
-    """Returns the payment that answers a request. A request is paid only once, so the payment has the request's id."""
+    """Returns the payment that answers a request. The payment has the request's id, so the connector pays a request
+    only once."""
     is_business = wanted.initiator_type == "BUSINESS"
     accepts = config.auto_accept_r2p_business_quotes if is_business else config.auto_accept_r2p_device_quotes
     return Order(

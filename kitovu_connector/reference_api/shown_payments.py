@@ -43,7 +43,7 @@ def payment_shown(payment: Payment) -> dict[str, Any]:
 
 
 def common(payment: Payment) -> dict[str, Any]:
-    """Returns the fields that every payment has, whichever call began the payment."""
+    """Returns the fields that all payments have, independently of the call that began the payment."""
     order = payment.order
     payee = payment.payee.fsp_id if payment.payee is not None else None
     return {

@@ -76,7 +76,8 @@ class Transfers:
         return await self.go_on(payment, answers)
 
     async def go_on(self, payment: Payment, answers: dict[str, bool]) -> web.Response:
-        """Passes the front end's answer to the waiting payment. Returns the payment when it stops the next time."""
+        """Passes the front end's answer to the waiting payment. Returns the payment when it next waits for the core or
+        has ended."""
         wants = _ACCEPTED.get(payment.state)
         home_id = payment.order.home_id
         if wants is not None and answers.get(wants) is False:
@@ -176,7 +177,7 @@ def order_of(wanted: TransferRequest, config: Config) -> Order:
 
 
 def agreed_order_of(wanted: SimpleTransfer, config: Config) -> Order:
-    """Returns a payment on terms that the front end itself has agreed on.
+    """Returns a payment whose terms the front end itself has agreed on.
 
     The payer and the payee of this payment are the two DFSPs.
     """

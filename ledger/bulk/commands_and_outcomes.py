@@ -2,7 +2,7 @@
 
 The module contains only plain records, like `ledger.commands_and_outcomes`. A bulk is a list of transfers with one
 payer, one payee and one expiration. The payee answers a bulk only once, for all its transfers. Each item of a bulk is a
-transfer, and has a separate outcome. No other transfer uses the id of an item.
+transfer, and has a separate outcome. No other transfer can use the id of an item.
 """
 
 from collections.abc import Mapping
@@ -91,7 +91,7 @@ class Bulk:
     digest: bytes
     version: str
     item_count: int
-    reserved_items: int  # the number of items that were sent to the payee
+    reserved_items: int  # the number of items that the hub sent to the payee
     ids_used_before: list[str]  # ids that other transfers had used already, so the bulk has no items with these ids
     reason: str | None = None
     error_code: str | None = None

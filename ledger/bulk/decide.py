@@ -1,7 +1,7 @@
 """Decides each message about a bulk. Pure. `ledger.decide` decides each item by the rules of single transfers.
 
-The items of a bulk are decided one after the other. Each decision changes the snapshot that the next decision uses.
-So all items of a bulk together cannot exceed a limit.
+The module decides the items of a bulk one after the other. Each decision changes the snapshot for the next decision. So
+all items of a bulk together cannot exceed a limit.
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ def decide_prepares(p: BulkPrepare, seen: Bulk | None, s: Snapshot) -> BulkOutco
         if seen.digest != p.digest or seen.payer_id != p.source_id:
             return BulkNotObeyed(p, seen, Refusal.ID_WAS_USED_WITH_OTHER_CONTENT)
         if seen.state is BulkState.ACCEPTED:
-            return BulkIgnored(p)  # the payee has not answered yet, and the payer is notified when the bulk ends
+            return BulkIgnored(p)  # the payee has not answered yet, and the hub notifies the payer when the bulk ends
         return BulkRepeated(p, seen, items_of(seen, s))
 
     outcomes = [decide_prepare(item, s) for item in p.items]
@@ -106,7 +106,7 @@ def decide_answer(a: BulkAnswer, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
         return BulkImplausible(a)
     if bulk.expires_at <= s.now:
         return _expire(a, bulk, s)
-    # After this line the answer is accepted, and the bulk ends.
+    # After this line the hub accepts the answer, and the bulk ends.
     bulk.answer_digest, bulk.answer_version = a.digest, a.message.version
     return _reject(a, bulk, s) if isinstance(a, BulkReject) else _fulfil(a, bulk, s)
 
@@ -194,7 +194,7 @@ def _item_reject(a: BulkAnswer, item: TransferState, result: ItemResult) -> Reje
 
 
 def _kept_with_the_bulk(a: BulkAnswer) -> PaymentMessage:
-    # The message is stored once, in the bulk's row. The rows of the bulk's items do not contain the message again.
+    # The hub stores the message only once, in the bulk's row, and not in the rows of the items.
     return PaymentMessage(b"", {}, a.message.version)
 
 

@@ -46,7 +46,7 @@ def submit(command: BulkCommand) -> BulkOutcome:
 def run(command: BulkCommand, *, attempts: int = ATTEMPTS) -> BulkOutcome:
     """Decides a command about a bulk and commits the result.
 
-    Repeats the transaction if another transaction changed the rows first.
+    Repeats the transaction if another transaction has changed the rows meanwhile.
     """
     return retried(lambda: _run_once(command), attempts=attempts)
 
@@ -68,8 +68,8 @@ def _run_once(command: BulkCommand) -> BulkOutcome:
 def _load(command: BulkCommand) -> tuple[Bulk | None, Snapshot]:
     if isinstance(command, BulkPrepare):
         snapshot = _locked(command.items)
-        # The bulk is read while the payer's accounts are locked, in the same way as known transfers. So the second of
-        # two requests with the same bulk reads the row that the first request has stored.
+        # Like known transfers, the bulk is read only after the payer's accounts are locked. So the second of two
+        # requests with the same bulk reads the row that the first request has stored.
         return bulks.by_id(command.bulk_id), snapshot
     bulk = bulks.lock(command.bulk_id)
     item_ids = bulks.item_ids(command.bulk_id) if bulk else []
@@ -84,7 +84,7 @@ def _locked(items: Sequence[Command]) -> Snapshot:
 def _save(outcome: BulkOutcome, snapshot: Snapshot) -> None:
     match outcome:
         case BulkAccepted(command, bulk, _, outcomes) | BulkRefused(command, bulk, _, outcomes):
-            bulks.insert(bulk, command)  # first, because its items reference it
+            bulks.insert(bulk, command)  # the bulk comes first, because its items reference it
             store.save(outcomes, snapshot)
         case BulkEnded(command, bulk, _, outcomes):
             store.save(outcomes, snapshot)

@@ -43,9 +43,9 @@ class BulkTransfer(models.Model):
     class Meta:
         ordering = ["received_at"]
         indexes = [
-            # for the erasure of old messages
+            # finds old messages for the erasure
             models.Index(fields=["received_at"], name="bulk_by_arrival"),
-            # for the sweep of expired bulks, payer by payer
+            # finds expired bulks for the sweep, payer by payer
             models.Index(fields=["payer", "expires_at"], condition=Q(state="ACCEPTED"), name="bulk_accepted_by_payer"),
         ]
         constraints = [

@@ -71,7 +71,7 @@ def _prepare(
     body: Any = strictjson.loads(message.body)
     body["individualTransfers"] = [item for item in body["individualTransfers"] if item["transferId"] in reserved]
     prepare = hub.callback(to, path, body, subject=subject, kind=kind, method="POST", source_id=source_id)
-    prepare.headers["accept"] = message.headers["accept"]  # the version that the payer wants in the answer
+    prepare.headers["accept"] = message.headers["accept"]  # the API version that the payer accepts for the answer
     return prepare
 
 
@@ -150,7 +150,7 @@ def _result(item: TransferState) -> dict[str, Any]:
     if item.state is State.ABORTED:
         code, description = item.error_code or "", item.error_description or ""
         return {"transferId": item.transfer_id, **error_body(code, description)}
-    return {"transferId": item.transfer_id}  # reserved: there is no result yet
+    return {"transferId": item.transfer_id}  # a reserved item has no result yet
 
 
 def state_answer(hub: HubMessages, bulk: Bulk, items: Iterable[TransferState], requester: Recipient) -> Outgoing:

@@ -14,7 +14,7 @@ from ledger.bulk import store as bulks
 from ledger.bulk.commands_and_outcomes import Bulk, BulkEnded, BulkExpire
 from ledger.bulk.notices import state_answer, unknown_answer
 
-_ATTEMPTS = 2  # in one sweep; if another process holds the bulk's lock, the next sweep tries again
+_ATTEMPTS = 2  # in one sweep; if another process has locked a bulk, the next sweep tries again
 
 
 def find(bulk_id: str) -> Bulk | None:
@@ -26,7 +26,7 @@ def tell_state(*, bulk_id: str, requester: Recipient) -> None:
     """Answers GET /bulkTransfers/{ID} with a callback to the requester (FSPIOP API v1.1, section 6.10.3.1)."""
     hub = HubMessages(settings.HUB_NAME, datetime.now(UTC))
     with transaction.atomic():
-        bulk = bulks.lock(bulk_id)  # so that the bulk and its items are read at the same moment
+        bulk = bulks.lock(bulk_id)  # one snapshot, so that the bulk and its items are from the same moment
         if bulk is None or requester.id not in (bulk.payer_id, bulk.payee_id):
             answer = unknown_answer(hub, bulk_id, requester)
         else:
@@ -41,7 +41,7 @@ def expire() -> int:
 
     Two calls can run at the same time.
     """
-    # Each bulk is decided separately, so one call with many bulks would not be faster.
+    # The engine decides each bulk separately, so one call with many bulks would not be faster.
     return isolating_batches.in_groups(bulks.EXPIRY, find=bulks.past_expiry, work=_expire, most=1)
 
 

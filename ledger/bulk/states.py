@@ -10,10 +10,10 @@ from enum import StrEnum
 
 
 class BulkState(StrEnum):
-    RECEIVED = "RECEIVED"  # never stored, because the hub decides a bulk in the transaction that first stores it
-    ACCEPTED = "ACCEPTED"  # at least one item is reserved and was sent to the payee
+    RECEIVED = "RECEIVED"  # never stored, because one transaction stores and decides a bulk
+    ACCEPTED = "ACCEPTED"  # at least one item is reserved, and the hub has sent the reserved items to the payee
     COMPLETED = "COMPLETED"  # the payee has answered, and each item has an outcome
-    REJECTED = "REJECTED"  # no item was committed, and none will be
+    REJECTED = "REJECTED"  # final: no item is committed
 
 
 class BulkMove(StrEnum):

@@ -37,7 +37,7 @@ class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class Line(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """One transfer. `direction` is OUT if the caller is the payer DFSP, and IN if it is the payee DFSP.
+    """One transfer. `direction` is OUT if the caller is the payer DFSP, and IN if the caller is the payee DFSP.
 
     If `isConverted` is true, the transfer does not change the caller's position. If `isConverted` is true, the
     transfer's conversion changes the caller's position. `windowId` is the settlement window of a committed transfer.
@@ -87,7 +87,7 @@ class Posting(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
 
     `debitAccount` and `creditAccount` are types of the caller's own accounts, or HUB. `transferId` is the id of the
     movement of funds, of the caller's part in a settlement, or of the transfer that was settled at once. `reference` is
-    the external reference of funds.
+    the bank's own reference of a movement of funds.
     """
 
     transfer_id: str
@@ -182,7 +182,7 @@ _E_OTHER = "NOT (e.kind IN ('TRANSFER', 'FX_TRANSFER'))"
 
 
 def _own_entries(account: str) -> str:
-    """Returns the query for the ledger entries of a page. The account in this column must belong to the DFSP.
+    """Returns the query for a page of those ledger entries whose column `account` has one of the DFSP's accounts.
 
     An index contains the entries of each account in the order of time. The query has a limit for each account. Without
     the limit for each account, each page would read and sort all later entries of the period.

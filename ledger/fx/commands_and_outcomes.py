@@ -67,7 +67,8 @@ FxCommand = FxPrepare | FxFulfil | FxReject | FxExpire
 
 @dataclass(slots=True)
 class FxReserved:
-    """The amount of the conversion's own leg is reserved. The hub sends the request for the conversion to the FXP."""
+    """The hub has reserved the amount of the conversion's own leg. The hub sends the request for the conversion to the
+    FXP."""
 
     command: FxPrepare
     conversion: ConversionState

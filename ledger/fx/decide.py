@@ -1,8 +1,8 @@
 """The rules of conversions (fxTransfers, FSPIOP API v2.0). Pure.
 
-`ledger.decide` decides the whole batch and calls these rules. A conversion reserves its own leg when it is prepared.
-A conversion ends together with its determining transfer. A conversion and its determining transfer both commit, or both
-abort.
+`ledger.decide` decides the whole batch and calls these rules. The hub reserves a conversion's own leg when the
+conversion arrives. A conversion ends together with its determining transfer. A conversion and its determining transfer
+both commit, or both abort.
 """
 
 from collections.abc import Iterator, Sequence
@@ -71,7 +71,7 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
         return _refuse(p, c, s, Refusal.FXP_IS_UNKNOWN)
     if not fxp.is_active:
         return _refuse(p, c, s, Refusal.FXP_IS_NOT_ACTIVE)
-    # A payee that may no longer receive transfers can convert an amount that the hub has already reserved for the
+    # Even a payee that may no longer receive transfers can convert an amount that the hub has already reserved for this
     # payee.
     if c.side is Side.PAYER and not initiator.may_send:
         return _refuse(p, c, s, Refusal.INITIATOR_MAY_NOT_SEND)
@@ -153,7 +153,8 @@ def decide_fx_reject(r: FxReject, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
-    """Aborts a conversion if neither the FXP's fulfilment nor the determining transfer arrived in time."""
+    """Aborts a conversion whose reservation has lasted too long, unless the conversion waits for the end of a reserved
+    transfer."""
     c = s.conversions.get(e.commit_request_id)
     if c is None or c.state not in LIVE or c.held_until > s.now or _is_awaited(c, s):
         return FxIgnored(e)
@@ -308,8 +309,8 @@ CONVERSION_IS_REFUSED_BY: Sequence[Refusal] = (
 def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refusal | None:
     """Returns the reason why the transfer cannot use this conversion, or None if it can.
 
-    If a transfer's conversion has ended, the hub refuses the transfer. The payer intended to pay in another currency,
-    so the hub must not debit the payer in the target currency.
+    If a transfer's conversion has ended, the hub refuses the transfer. The payer wanted to pay in another currency, so
+    the hub must not debit the payer in the target currency.
     """
     if c.state not in LIVE:
         return Refusal.CONVERSION_HAS_ENDED
@@ -364,13 +365,12 @@ def abort_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
 
 
 def abort_without(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """If a transfer was refused on arrival, aborts the payer's conversion for this transfer."""
+    """Aborts the payer's conversion for a transfer that the hub refused on arrival."""
     return _abort_own(p, s, t.error_code, t.error_description)
 
 
 def abort_for_taken_id(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """If another participant has sent a transfer with the ID of the determining transfer, aborts the payer's
-    conversion."""
+    """Aborts the payer's conversion if another participant has used the ID of the determining transfer."""
     if t.payer_id == p.source_id:
         return []
     return _abort_own(p, s, *words_of(Refusal.ID_WAS_USED_WITH_OTHER_CONTENT))

@@ -35,14 +35,15 @@ class FxTransfer(models.Model):
     """A conversion. The hub decides about a conversion when the request arrives. A conversion ends together with its
     determining transfer.
 
-    Refused conversions are stored too.
+    The hub also stores refused conversions.
 
     The conversion's own posting moves an amount from the debit account to the credit account. The determining transfer
     debits or credits the bridge account.
     """
 
     commit_request_id = models.CharField(max_length=36, primary_key=True)
-    # No foreign key: a payer's conversion arrives before its transfer, which may never arrive.
+    # This column is no foreign key, because a payer's conversion arrives before its transfer, and the transfer may
+    # never arrive.
     determining_transfer_id = models.CharField(max_length=36)
     side = models.CharField(max_length=5, choices=[(side.value, side.value) for side in Side])
     initiator = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -80,13 +81,13 @@ class FxTransfer(models.Model):
     class Meta:
         ordering = ["received_at"]
         indexes = [
-            # all conversions of a transfer
+            # finds all conversions of a transfer
             models.Index(fields=["determining_transfer_id"], name="fx_transfer_by_determining"),
-            # for lists in the portal: the latest first, of all participants or of one side
+            # for the portal's lists, the latest first: all conversions, or those of one initiator or FXP
             models.Index(fields=["received_at"], name="fx_transfer_by_arrival"),
             models.Index(fields=["initiator", "received_at"], name="fx_transfer_by_initiator"),
             models.Index(fields=["fxp", "received_at"], name="fx_transfer_by_fxp"),
-            # for the sweep of expired conversions, initiator by initiator
+            # finds expired conversions for the sweep, initiator by initiator
             models.Index(
                 fields=["initiator", "held_until"], condition=Q(state__in=_LIVE), name="fx_transfer_live_by_initiator"
             ),
@@ -166,8 +167,8 @@ class FxTransfer(models.Model):
                     RETURN NEW;
                 """.replace("%%", "%"),
             ),
-            # A conversion commits only together with its determining transfer. The database checks this at the end of
-            # the transaction.
+            # A conversion commits only together with its determining transfer. The database checks this rule at the end
+            # of the transaction.
             pgtrigger.Trigger(
                 name="a_conversion_commits_with_its_transfer",
                 operation=pgtrigger.Update,

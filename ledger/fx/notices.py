@@ -35,7 +35,7 @@ def notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
         case FxRefused(_, c):
             return [_error_to_initiator(hub, c)]
         case FxAgreed(command, c):
-            # No leg of the conversion is committed yet, whatever state the FXP's message reports.
+            # No leg of the conversion is committed yet, even if the FXP's message reports COMMITTED.
             if command.says_reserved:
                 to, subject = _initiator(c), c.commit_request_id
                 return [forward(command.message, to, "PUT", _path(c), subject=subject, kind="fx-answer")]
@@ -90,8 +90,8 @@ def _error_to_initiator(hub: HubMessages, c: ConversionState) -> Outgoing:
 
 
 def _end_to_fxp(hub: HubMessages, c: ConversionState) -> Outgoing:
-    """If the FXP had fulfilled the conversion, returns a PATCH request. If the FXP had not fulfilled it, returns an
-    error callback."""
+    """If the FXP had fulfilled the conversion, returns a PATCH request. If the FXP had not fulfilled the conversion,
+    returns an error callback."""
     if c.agreed_at is not None or c.fulfil_digest is not None:
         return _patch(hub, c)
     return _error(hub, c, _fxp(c), *error_of(c), kind="fx-end-to-fxp")

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class FxState(StrEnum):
-    RECEIVED = "RECEIVED"  # never stored, because the hub decides a conversion in the transaction that first stores it
+    RECEIVED = "RECEIVED"  # never stored, because one transaction stores and decides a conversion
     RESERVED = "RESERVED"
     AGREED = "AGREED"
     COMMITTED = "COMMITTED"

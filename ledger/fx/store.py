@@ -87,8 +87,8 @@ def account_ids(
     participants: dict[str, ParticipantState],
     transfers: dict[str, TransferState],
 ) -> set[int]:
-    """Returns the accounts that can change: the accounts of known conversions, and the accounts that new conversions
-    debit."""
+    """Returns the accounts whose values can change: the accounts of known conversions, and the accounts that new
+    conversions debit."""
     ids: set[int | None] = set()
     for conversion in conversions:
         ids |= {conversion.debit_account_id, conversion.credit_account_id, conversion.bridge_account_id}
@@ -129,7 +129,7 @@ def insert(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
 
 
 def move(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
-    """Writes the new states of stored conversions. The database also checks each of these changes."""
+    """Writes the new states of stored conversions. The database checks each of these changes again."""
     agreed = sorted((o for o in outcomes if isinstance(o, FxAgreed)), key=_id)
     ended: list[tuple[ConversionState, FxState, PaymentMessage | None]] = []
     for outcome in outcomes:

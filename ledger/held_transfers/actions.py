@@ -12,7 +12,8 @@ Payload = dict[str, Any]
 
 
 def release(payload: Payload, actor: str) -> None:
-    """Sends the held transfer to its payee now. Raises FspiopError if the transfer is no longer held."""
+    """Releases the held transfer: the hub sends the transfer to its payee now. Raises FspiopError if the transfer is no
+    longer held."""
     services.release(payload["transfer"], reason=payload["reason"], actor=actor)
 
 

@@ -15,9 +15,10 @@ def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | No
     """Returns the verdict of the scheme's rules about a prepare. If the rules hold the transfer, also returns the hold
     of the transfer.
 
-    The verdict about the quote also applies to the transfer. If a held transfer or its terms would expire before the
-    payee can answer, the hub refuses the transfer at once. The refusal states the time until which the scheme delays
-    the payment. The hub also refuses a held item of a bulk, because the payee answers all items of a bulk at once.
+    A verdict about the transfer's quote also applies to the transfer. If a held transfer or its terms would expire
+    before the payee can answer, the hub refuses the transfer at once. The refusal states the time until which the
+    scheme delays the payment. The hub also refuses a held item of a bulk, because the payee answers all items of a bulk
+    at once.
     """
     if s.gate is None:
         return None, None

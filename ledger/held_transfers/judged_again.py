@@ -3,8 +3,8 @@
 For held transfers, this module applies the kill switches and the live rules that refuse payments because of lists and
 markers.
 
-Since the arrival of a held transfer, one of its parties was perhaps blocked or marked. Rules about counters and amounts
-are not applied to a held transfer a second time. If one of the applied rules also reads counters, the counters do not
+Since the arrival of a held transfer, one of its parties may have been blocked or marked. This module does not apply
+rules about counters and amounts a second time. If one of the applied rules also reads counters, the counters do not
 include the held transfer itself.
 """
 
@@ -33,8 +33,8 @@ Active = tuple[ActiveRules, datetime]
 
 
 def refusals(transfer_ids: Sequence[str], active: Active | None) -> Mapping[str, Verdict]:
-    """Returns a refusal for each transfer that may not be sent any more. Stores these refusals as decisions of the
-    scheme's rules.
+    """Returns a refusal for each transfer that the hub may no longer send to its payee. Stores these refusals as
+    decisions of the scheme's rules.
 
     The caller must first read the active rules and then lock the transfers. If there are no active rules and no kill
     switches, runs no SQL statement.

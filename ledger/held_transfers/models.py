@@ -11,8 +11,8 @@ class HeldTransfer(models.Model):
 
     class State(models.TextChoices):
         HELD = "HELD"
-        RELEASED = "RELEASED"  # the POST to the payee was added to the outbox in the same transaction
-        REFUSED = "REFUSED"  # a person refused the release, and the transfer was aborted in the same transaction
+        RELEASED = "RELEASED"  # the same transaction added the POST to the payee to the outbox
+        REFUSED = "REFUSED"  # a person refused the release, and the same transaction aborted the transfer
         ENDED = "ENDED"  # the transfer expired before its release
 
     transfer = models.OneToOneField("ledger.Transfer", on_delete=models.PROTECT, primary_key=True, related_name="hold")
@@ -21,16 +21,16 @@ class HeldTransfer(models.Model):
     rules_version = models.BigIntegerField()
     held_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
-    # The people who released or refused the transfer; empty if the clock released it.
+    # The people who released or refused the transfer. Empty if the hub released the transfer at the end of its hold.
     actor = models.CharField(max_length=320, blank=True, default="", db_default="")
-    # The code with which a person refused the transfer. The next tick aborts the transfer.
+    # The error code with which a person refused the transfer, until the next tick aborts the transfer.
     refusal_code = models.CharField(max_length=4, null=True)
 
     class Meta:
         ordering = ["held_at"]
         indexes = [
             models.Index(fields=["until"], condition=Q(state="HELD"), name="held_transfer_by_release"),
-            # for the portal's list of the holds that ended, the latest first
+            # for the portal's list of ended holds, the latest first
             models.Index(fields=["held_at", "transfer"], condition=~Q(state="HELD"), name="held_transfer_ended"),
         ]
         constraints = [

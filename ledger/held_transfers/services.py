@@ -1,4 +1,4 @@
-"""Releases and refuses held transfers. A periodic task ends the holds whose time is over.
+"""Releases and refuses held transfers. A periodic task ends the holds whose time has passed.
 
 A person's decision about a held transfer takes effect in the transaction of its approval.
 """
@@ -21,7 +21,7 @@ from rules.decide import Verdict
 from rules.language.refusal_codes import is_scheme_code
 from rules.rulesets import active_rules
 
-_MOST = 50  # at a time, because the messages to the payees are read
+_MOST = 50  # a limit for each call, because the function reads the transfers' messages
 _ATTEMPTS = 2
 
 
@@ -49,8 +49,8 @@ def _release(transfer_ids: list[str]) -> int:
 
 
 def _refuse_by_rules(transfer_id: str, verdict: Verdict) -> None:
-    """Decides that the hub never sends a held transfer to its payee, because one of its parties was blocked or marked
-    meanwhile."""
+    """Marks a held transfer as refused, because one of its parties was blocked or marked meanwhile. The hub then never
+    sends this transfer to its payee."""
     code = verdict.code or ""
     rules = ", ".join(hit.rule for hit in verdict.hits if hit.counts and hit.action == "refuse") or "a kill switch"
     held = HeldTransfer.objects.filter(pk=transfer_id, state=HeldTransfer.State.HELD, refusal_code__isnull=True)

@@ -48,7 +48,7 @@ _END = """
 
 
 def end(ended: Sequence[tuple[TransferState, bool]], now: datetime) -> None:
-    """Ends the holds of transfers that end. `ended` shows for each transfer whether people refused it.
+    """Ends the holds of transfers that end. `ended` has, for each transfer, whether people have refused this transfer.
 
     Runs no SQL statement if no transfer is held. Raises LostRace if a transfer was released meanwhile.
     """
@@ -123,7 +123,7 @@ class Released:
 
 
 def lock(transfer_ids: Sequence[str]) -> list[str]:
-    """Locks the rows of these transfers, ordered by id. Returns the transfers that can still be sent or refused.
+    """Locks the rows of these transfers, ordered by id. Returns the transfers that the hub can still release or abort.
 
     Call this function in a transaction, before any statement that changes the hold of one of these transfers.
     """

@@ -11,7 +11,7 @@ from rules.profiles.ring import Profile
 
 MOST_EVENTS = 2_000_000
 """The largest number of single payments in the profiles in memory. Profiles with so many payments use about 400 MB."""
-_WEIGHT = 4  # of a profile, as a number of events
+_WEIGHT = 4  # the memory of a profile without payments, as a number of events
 
 _TABLES = """
     PRAGMA journal_mode = OFF;
@@ -30,8 +30,8 @@ class BoundedProfiles(Mapping[int, Profile]):
 
     def __init__(self, most_events: int = MOST_EVENTS) -> None:
         self._most = most_events // 2
-        # Two generations of profiles: those that were used since the last change of generations, and those that were
-        # used only before.
+        # There are two generations of profiles: profiles used since the last change of generations, and profiles used
+        # only before.
         self._new: dict[int, Profile] = {}
         self._old: dict[int, Profile] = {}
         self._weight = 0
@@ -94,7 +94,7 @@ class PaidBefore:
 
     def __init__(self, file: sqlite3.Connection, most_pairs: int) -> None:
         self._file, self._most = file, most_pairs
-        self._recent: set[tuple[int, int]] = set()  # to be added to the pairs in the file
+        self._recent: set[tuple[int, int]] = set()  # pairs that are not yet in the file
         self._is_any_in_file = False
 
     def __contains__(self, pair: object) -> bool:

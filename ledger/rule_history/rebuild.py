@@ -133,13 +133,13 @@ def rebuild() -> int:
     return len(keys)
 
 
-# A transfer that was aborted while the trigger of the transfers' table did not run.
+# Repairs the counts of transfers that were aborted while the trigger of the transfers' table did not run.
 _END_ABORTED = """
     UPDATE rules_profiles_countedtransfer c SET ended = true FROM ledger_transfer t
     WHERE t.transfer_id = c.transfer_id AND t.state = 'ABORTED' AND NOT c.ended
 """
-# One statement reads both the payments and the rows at one moment. This matters because a transaction that adds such a
-# row also changes whether the row's payment counts.
+# One statement reads the payments and the pending rows at the same moment, because one transaction adds a pending row
+# and changes whether its payment counts.
 _ANEW = f"""
     SELECT NULL::bigint AS id, each.* FROM ({_PAYMENTS} AND r.key = ANY(%s::bigint[])) each
     UNION ALL
@@ -150,7 +150,7 @@ _ANEW = f"""
 
 
 def rebuild_these(keys: list[int]) -> None:
-    """Rebuilds these profiles, inside the caller's transaction."""
+    """Rebuilds the profiles with these keys, in the caller's transaction."""
     store.lock(keys)
     payments: list[tuple[CountedPayment, int, Role]] = []
     obsolete = []

@@ -102,12 +102,13 @@ class _Replay:
         self._counters = ProfileCounters(profiles, profiles.paid_before, _Originals())
         needs = {need for compiled in (*rules.by_gate.values(), rules.without_quote) for need in compiled.needs}
         self._asks_paid_before = asks_for(needs, "paid_before")
-        # If there are no lists and no markers, a search in them would find nothing.
+        # A replay searches lists and markers only if there are any.
         self._is_labelled = not rules.follows_history and (PartyList.objects.exists() or Marker.objects.exists())
         self._active, self._variances = ActiveThen(), VariancesThen()
         self._erased_before = stored_payments.facts_erased_before()
-        self._kept: OrderedDict[str, Kept] = OrderedDict()  # refusals and holds by these rules, by the ids of quotes
-        self._never_reserved: set[str] = set()  # transfers in flight that these rules refuse
+        # the refusals and holds of the replayed rules at quotes, by quote id
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._never_reserved: set[str] = set()  # transfers not yet ended that the replayed rules refuse
         self._in_flight: list[tuple[datetime, tuple[int, int]]] = []  # a heap of commits, with payers and payees
         self.report = Report()
 
@@ -155,7 +156,7 @@ class _Replay:
                 facts = replace(facts, is_judged_again=judged != (t.currency, t.amount))
             kept = self._kept.pop(t.quote_id or "", None)
             if kept is not None and kept.refusal is not None and not t.is_in_bulk:
-                return True  # reported with the transfer's quote
+                return True  # the report has the refusal with the transfer's quote
 
         def with_quote(verdict: Verdict, facts: Facts) -> Verdict:
             expires_at = t.expires_at if t.terms_expire_at is None else min(t.expires_at, t.terms_expire_at)
@@ -309,7 +310,7 @@ def _as_it_is(verdict: Verdict, facts: Facts) -> Verdict:
 
 
 def _is_refused_by_no_rule(decision: StoredDecision) -> bool:
-    """Returns whether a kill switch, or the verdict about the quote, has refused the payment."""
+    """Returns whether no rule, but a kill switch or the verdict about the quote, has refused the payment."""
     hits = msgspec.convert(decision.hits, tuple[Hit, ...])
     return decision.code != OUT_OF_TIME and not any(hit.counts and hit.action == "refuse" for hit in hits)
 
@@ -327,7 +328,7 @@ def _in_time(verdict: Verdict, kept: Kept, facts: Facts) -> Verdict:
     if until is None or verdict.outcome == "REFUSE" or facts.bulk:
         return verdict
     latest_s: int = settings.TRANSFER_MAX_VALIDITY_S
-    # `expires_in_s` has no fraction of a second.
+    # `expires_in_s` leaves out the fraction of a second, so the time left may be up to a second longer.
     left_s = latest_s if facts.expires_in_s is None else min(facts.expires_in_s + 1, latest_s)
     if until + TIME_TO_ANSWER <= facts.now + timedelta(seconds=left_s):
         return verdict

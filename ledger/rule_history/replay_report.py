@@ -24,7 +24,7 @@ class OfRule:
     holds: int = 0
     refusals: int = 0
     skipped: int = 0
-    no_effect: int = 0  # by a shadow rule, or under an exception
+    no_effect: int = 0  # hits without effect: by a shadow rule, or under an exception
     refused_value: Counter[str] = field(default_factory=Counter)  # ten-thousandths by currency
 
 
@@ -49,22 +49,24 @@ class Example:
 class Report:
     """The numbers that a replay counts and reports. Hits of shadow rules have no effect on payments."""
 
-    judged: Counter[str] = field(default_factory=Counter)  # by gate
-    not_judged: int = 0  # payments whose facts the hub has erased or never stored
+    judged: Counter[str] = field(default_factory=Counter)  # the number of judged payments by gate
+    not_judged: int = 0  # payments without facts: the hub has erased the facts or has never stored them
     outcomes: Counter[str] = field(default_factory=Counter)
-    refused_value: Counter[str] = field(default_factory=Counter)  # at transfers and quotes, by currency
+    # the refused amounts at transfers and quotes, by currency
+    refused_value: Counter[str] = field(default_factory=Counter)
     rules: dict[str, OfRule] = field(default_factory=dict)
     alerts: Counter[date] = field(default_factory=Counter)
     overlaps: Counter[tuple[str, str]] = field(default_factory=Counter)  # payments at which both rules fired
     of_dfsps: Counter[str] = field(default_factory=Counter)  # payments judged, by payer DFSP
     hits_of_dfsps: Counter[str] = field(default_factory=Counter)  # payments held or refused, or with an alert
     examples: list[Example] = field(default_factory=list)
-    changed: Counter[tuple[str, str]] = field(default_factory=Counter)  # the outcome then and now, where they differ
+    # pairs of different outcomes: the stored outcome and the replayed outcome
+    changed: Counter[tuple[str, str]] = field(default_factory=Counter)
     # The fields below are only for the live version:
     compared: int = 0  # stored decisions of this version
     reproduced: int = 0
-    by_kill_switch: int = 0  # reproduced decisions in which a kill switch, which is not a rule, refused
-    late: int = 0  # decisions that differ only in rules whose counters are read without a lock and may be a second old
+    by_kill_switch: int = 0  # reproduced decisions with a refusal by a kill switch, which is not a rule
+    late: int = 0  # decisions that differ only in rules that read counters without a lock, up to a second old
     differences: list[str] = field(default_factory=list)
     different: int = 0
     _with_hits: int = 0
@@ -102,7 +104,7 @@ class Report:
             self.hits_of_dfsps[facts.payer_dfsp] += 1
         fired = [hit.rule for hit in verdict.hits if not hit.skipped or (hit.counts and hit.action != "alert")]
         if not fired:
-            return  # a hub without facts of its payments skips rules at every payment
+            return  # shows no example, because a hub without stored facts skips rules at every payment
         self.overlaps.update(combinations(sorted(set(fired)), 2))
         self._with_hits += 1
         place = len(self.examples) if len(self.examples) < EXAMPLES else self._chance.randrange(self._with_hits)

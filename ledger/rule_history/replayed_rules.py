@@ -44,9 +44,9 @@ class ReplayedRules:
         return rules_at_transfer(facts, self.by_gate["transfer"], self.without_quote, self.judged_again)
 
     def may_be_late(self, facts: Facts, rule_id: str) -> bool:
-        """Returns whether the rule read a profile, or the payees that were paid before, without a lock.
+        """Returns whether the rule reads, without a lock, a profile or the payees that the payer has paid before.
 
-        If a rule reads a profile without a lock, it perhaps does not see the latest payments.
+        A rule that reads a profile without a lock may miss the latest payments.
         """
         at_transfer = facts.gate == "transfer"
         compiled = self.without_quote if at_transfer else self.by_gate[facts.gate]

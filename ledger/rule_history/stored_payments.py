@@ -37,7 +37,7 @@ _SECOND = timedelta(seconds=1)
 class StoredDecision(msgspec.Struct, frozen=True, gc=False):
     """The stored decision about one payment, with the fields of `rules.rulesets.models.Decision`."""
 
-    version: int | None  # None: a kill switch refused the payment, and no rules were active
+    version: int | None  # None if a kill switch refused the payment while no rules were active
     outcome: str
     code: str | None
     hits: list[dict[str, Any]]
@@ -63,7 +63,7 @@ class StoredTransfer(msgspec.Struct, frozen=True, gc=False):
     reason: str | None
     is_in_bulk: bool
     quote_id: str | None
-    kept: bytes | None  # of the quote (`rules.kept_verdicts`)
+    kept: bytes | None  # the verdict about the quote (`rules.kept_verdicts`)
     quoted_amount: int | None
     quoted_currency: str | None
     terms_expire_at: datetime | None
@@ -183,7 +183,7 @@ _NUMBER = """
 
 
 def number(*, with_quotes: bool = True) -> int:
-    """Returns how many rows there are to read. The number does not include decisions without a stored payment."""
+    """Returns the number of rows that a replay will read, without the decisions that have no stored payment."""
     row = execute(_NUMBER, [with_quotes]).fetchone()
     assert row is not None
     return int(row[0])
@@ -259,13 +259,13 @@ def facts_at_transfer(
 ) -> Facts | None:
     """Returns the facts that the rules used for the transfer, or None if the hub has erased these facts.
 
-    `version`: the rules that judged the transfer; None for rules as if they had always been active. The facts of quotes
-    before `erased_before` have been erased.
+    `version` is the version of the rules that judged the transfer. With None, the facts are those for rules that were
+    always active. The hub has erased the facts of quotes before `erased_before`.
     """
     if t.facts is not None:
         return facts_of_payments.from_bytes(t.facts)
     if kept is None and (t.is_in_bulk or (t.payer is not None and _is_before(t.received_at, erased_before))):
-        return None  # the facts of the quote were erased, or are with the quote of a bulk
+        return None  # the hub has erased the facts of the quote, or has stored them with a bulk quote
     known: dict[str, Any] = (
         {} if kept is None else {"quoted_amount": t.quoted_amount, "quoted_currency": t.quoted_currency}
     )
@@ -288,7 +288,8 @@ def facts_at_transfer(
         **known,
     )
     if t.is_counted and (t.payer, t.payee) != (found.payer, found.payee):
-        # Several quotes have these terms, or there was no quote. So the hub counted the payment's own values.
+        # There was no quote, or several quotes have these terms. So the hub counted the payment for other parties than
+        # these facts name.
         alias = t.payee if t.alias is None else t.alias
         found = replace(found, payer=t.payer, payee=t.payee, payee_alias=alias)
     return found

@@ -57,7 +57,7 @@ class BulkTransfersView(_BulkTransferView):
         _check_once("individualTransfers", [item.transfer_id for item in body.individual_transfers])
         self.check_room_at(body.payee_fsp)
         engine.submit(self._prepare(body))
-        return accepted()  # submit returns after the commit
+        return accepted()  # `submit` returns after the commit
 
     def _prepare(self, body: BulkTransferPost) -> BulkPrepare:
         digest, expires_at = self.digest(), time.parse_datetime(body.expiration)
@@ -124,8 +124,7 @@ class BulkTransferView(_BulkTransferView):
         body = self.read(BulkTransferPut)
         results = _results(body)
         if body.bulk_transfer_state not in ("COMPLETED", "REJECTED"):
-            # In this message, the payee only reports its progress and its first results, so the hub stores and sends
-            # nothing.
+            # This message only reports the payee's progress and first results, so the hub stores and sends nothing.
             self.answered = self._reported_on(checked_id(bulk_transfer_id, "bulkTransferId"))
             return taken()
         is_rejection = body.bulk_transfer_state == "REJECTED"
@@ -179,8 +178,7 @@ class BulkTransferErrorView(_BulkTransferView):
 
 
 def _results(body: BulkTransferPut) -> dict[str, ItemResult]:
-    """Returns the payee's result for each item's id. If the payee's answer has no result for an item, the item is left
-    out."""
+    """Returns the payee's result for each item's id. Leaves out an item without a result in the payee's answer."""
     results = body.individual_transfer_results or []
     _check_once("individualTransferResults", [result.transfer_id for result in results])
     found = {}

@@ -58,7 +58,7 @@ class FxTransfersView(_FxTransferView):
                 destination=self.fspiop.destination,
             )
         )
-        return accepted()  # submit returns after the commit
+        return accepted()  # `submit` returns after the commit
 
 
 class FxTransferView(_FxTransferView):
@@ -72,7 +72,7 @@ class FxTransferView(_FxTransferView):
     def put(self, request: Request, commit_request_id: str) -> HttpResponse:
         body = self.read(FxTransferPut)
         if body.conversion_state not in ("COMMITTED", "RESERVED"):
-            return taken()  # the hub ignores all other states: an abort must be sent as PUT .../error
+            return taken()  # the hub ignores all other states: the FXP must send an abort as PUT .../error
         raise_unless_heard(
             engine.submit(
                 FxFulfil(

@@ -45,7 +45,7 @@ class TransfersView(_TransferView):
                 terms=terms_in(body.ilp_packet, "ilpPacket", amount=amount, currency=currency, payee=body.payee_fsp),
             )
         )
-        return accepted()  # submit returns after the commit
+        return accepted()  # `submit` returns after the commit
 
 
 class TransferView(_TransferView):
@@ -58,7 +58,7 @@ class TransferView(_TransferView):
     def put(self, request: Request, transfer_id: str) -> HttpResponse:
         body = self.read(TransferPut)
         if body.transfer_state not in ("COMMITTED", "RESERVED"):
-            return taken()  # the hub ignores all other states: an abort must be sent as PUT .../error
+            return taken()  # the hub ignores all other states: the payee must send an abort as PUT .../error
         raise_unless_heard(
             engine.submit(
                 Fulfil(

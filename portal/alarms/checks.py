@@ -27,13 +27,13 @@ from portal.changes.credentials import EXPIRES_SOON
 from portal.queries import positions
 
 LATE_CALLBACK_S = 60
-_MOST = 500  # causes of one kind
+_MOST = 500  # the most causes of one kind
 _ORACLES_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The subject of an alarm. `details` has the values of the alarm's sentence."""
+    """The subject of an alarm. `details` has the values for the text of the alarm."""
 
     subject: str = ""
     details: dict[str, Any] = field(default_factory=dict)
@@ -68,7 +68,7 @@ def _near_limit() -> list[Cause]:
     ]
 
 
-# A credential that has a valid successor needs nobody's attention.
+# A credential with a valid successor causes no alarm.
 _ENDING = """
     SELECT c.id, p.name, c.kind, c.label, c.valid_until FROM participants_credential c
     JOIN participants_participant p ON p.id = c.participant_id AND p.closed_at IS NULL
@@ -225,8 +225,8 @@ class Check:
 
     kind: str
     find: Callable[[], Sequence[Cause]]
-    every_s: int = 0  # 0: at each tick
-    calls_others: bool = False  # whether it calls other systems, so it must not run in a transaction
+    every_s: int = 0  # 0 means that the check runs at each tick
+    calls_others: bool = False  # True if the check calls other systems, and so must not run in a transaction
 
 
 # The check that calls other systems is the last, so that it delays no other check.

@@ -1,4 +1,4 @@
-"""The kinds of alarm. Each kind has a title, a sentence, a page and a degree of seriousness.
+"""The kinds of alarm. Each kind has a title, a text, a page and a level of severity.
 
 For each kind, docs/operators.md has a section that explains what to do.
 """
@@ -24,7 +24,7 @@ class Kind:
     title: Promise
     sentence: Callable[[Details], str]
     page: Callable[[Details], str]
-    is_urgent: bool = False  # money or every payment is concerned
+    is_urgent: bool = False  # the alarm is about money or about every payment
 
 
 def _participant(details: Details) -> str:

@@ -1,4 +1,4 @@
-"""Sends new alarms once, by e-mail and signed webhook. One notification has all new alarms of the last minute."""
+"""Sends new alarms once, by e-mail and signed webhook. One notification contains all new alarms of the last minute."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ EVERY_S = 60
 _MOST_AT_ONCE = 500
 _MOST_SHOWN = 20
 
-# Because of the lock, only one of several simultaneous ticks notifies.
+# Because of the lock, only one of several simultaneous ticks sends the notification.
 _NEW = """
     SELECT id FROM portal_alarm WHERE notified_at IS NULL AND ended_at IS NULL AND NOT EXISTS (
         SELECT FROM portal_alarm WHERE notified_at > clock_timestamp() - make_interval(secs => %s))

@@ -26,15 +26,15 @@ def found(*, is_open: bool, kind: str = "", assigned_to: int | None = None) -> "
 
 
 def new() -> "QuerySet[Alarm]":
-    """Returns the open alarms that nobody has acknowledged."""
+    """Returns the open alarms that no user has acknowledged."""
     return Alarm.objects.filter(ended_at__isnull=True, acknowledged_at__isnull=True)
 
 
 def sentence_of(alarm: Alarm) -> str:
-    """Returns the alarm's sentence in the active language."""
+    """Returns the alarm's text in the active language."""
     try:
         return KINDS[alarm.kind].sentence(alarm.details)
-    except KeyError:  # stored by another version
+    except KeyError:  # another version of the hub has stored this alarm
         return f"{alarm.kind} {alarm.subject}"
 
 
@@ -52,8 +52,8 @@ def runbook_of(alarm: Alarm) -> str:
 
 
 def show() -> Iterable[Metric]:
-    """Returns the numbers of open alarms as metrics for Prometheus. Every kind of alarm has a figure, even if it has no
-    alarms."""
+    """Returns the numbers of open alarms as metrics for Prometheus. Each kind of alarm has a metric, even a kind
+    without alarms."""
     counts = {kind: (count, new) for kind, count, new in execute(_COUNTS, [])}
     metrics = []
     for place, (name, text) in enumerate(
