@@ -37,6 +37,7 @@ THE_HUB: Caller = 0  # the caller of requests that no participant caused
 _MOST_OF_AN_ANSWER = 1024 * 1024
 _MOST_OF_A_BATCH = 32 * 1024 * 1024  # the most bytes of all answers of a batch together
 _AT_ONCE = 8  # concurrent requests of one batch
+_MOST_FAULTS = 20  # if more calls of one batch get no usable answer, the whole batch fails
 _FIRSTS = 4  # at least this many callers can have one request without a shared place
 _BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # one for each caller
 _MARGIN_S = 1.0
@@ -141,10 +142,11 @@ class OracleClient:
         except NoPlace:
             raise BatchRefused from None
 
-    def ask_many(self, endpoint: str, calls: Sequence[Call], *, caller: Caller, until: float) -> list[Reply]:
+    def ask_many(self, endpoint: str, calls: Sequence[Call], *, caller: Caller, until: float) -> list[Reply | None]:
         """Returns the replies to all calls of a batch. The caller of this method must occupy a place for the batch.
 
-        Raises OracleUnavailable if any call of the batch gets no reply.
+        The reply to a call is None if the oracle answered this call with a server error, too slowly or at too great a
+        length. Raises OracleUnavailable if the oracle cannot be reached, or if more than `_MOST_FAULTS` calls fail.
         """
         sql_execution.give_back()
         if self._oracle(endpoint).pauses.is_paused(caller):
@@ -190,19 +192,29 @@ class OracleClient:
         if self._curl is not None:
             self._curl.close()
 
-    async def _all(self, endpoint: str, calls: Sequence[Call], timeout_s: float) -> list[Reply]:
+    async def _all(self, endpoint: str, calls: Sequence[Call], timeout_s: float) -> list[Reply | None]:
         """Sends the calls of a batch in at most `_AT_ONCE` parallel tasks. A task that has finished one call of the
         batch sends the next call.
 
-        So even a large batch has only a few tasks at once.
+        So even a large batch has only a few tasks at once. A call may not use up the batch's time, so one alias for
+        which the oracle does not answer costs the other aliases nothing.
         """
         replies: list[Reply | None] = [None] * len(calls)
-        left, octets = iter(enumerate(calls)), 0
+        left, octets, faults = iter(enumerate(calls)), 0, 0
+        one_call_s = timeout_s if len(calls) == 1 else min(timeout_s / 2, settings.ORACLE_TIMEOUT_S)
 
         async def work() -> None:
-            nonlocal octets
+            nonlocal octets, faults
             for number, call in left:
-                reply = replies[number] = await self._one(endpoint, call, timeout_s)
+                try:
+                    reply = replies[number] = await self._one(endpoint, call, one_call_s)
+                except NotConnected:
+                    raise
+                except (TimeoutError, OSError, ValueError):
+                    faults += 1
+                    if faults > _MOST_FAULTS:
+                        raise
+                    continue
                 octets += len(reply.body)
                 if octets > _MOST_OF_A_BATCH:
                     raise ValueError("the answers are too long")
@@ -214,7 +226,7 @@ class OracleClient:
             finally:
                 for task in tasks:
                     task.cancel()
-        return [reply for reply in replies if reply is not None]
+        return replies
 
     async def _one(self, endpoint: str, call: Call, timeout_s: float) -> Reply:
         if timeout_s <= 0:

@@ -28,6 +28,7 @@ from hub.api.forwarding import path_of
 from hub.participants.models import Participant
 
 _REFUSED_BY_ORACLE = "refused by the oracle"
+_NO_ANSWER = "the oracle gives no answer about this alias"
 
 
 def find(oracle: Oracle, alias: Alias, *, caller: Caller, until: float) -> list[Registration]:
@@ -100,19 +101,28 @@ def _register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, u
 
 
 def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, until: float) -> dict[Alias, str]:
+    """Registers different aliases. If the oracle gives no usable answer about some of them, it refuses only these.
+
+    Raises 2003 if the oracle gives no usable answer about any of them.
+    """
     refused: dict[Alias, str] = {}
     new: list[Alias] = []
     calls = [Call("GET", _path(alias)) for alias in aliases]
     for alias, reply in zip(aliases, _ask_many(oracle, calls, fsp.id, until), strict=True):
-        if _is_refusal(reply):
+        if reply is not None and _is_refusal(reply):
             refused[alias] = _REFUSED_BY_ORACLE
             continue
-        shown = _read(oracle, reply)
+        shown = _read_or_none(reply)
+        if shown is None:
+            refused[alias] = _NO_ANSWER
+            continue
         held = _holders(shown, alias)
         if _others(shown, alias, fsp):
             refused[alias] = "this alias is registered by another participant"
         elif not held:
             new.append(alias)
+    if all(refused.get(alias) == _NO_ANSWER for alias in aliases):
+        raise _unavailable(oracle)
     if not new:
         return refused
     batch = OracleBatch(
@@ -121,6 +131,8 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
         currency=new[0].currency or None,
     )
     (reply,) = _ask_many(oracle, [Call("POST", "/participants", bodies.write(batch))], fsp.id, until)
+    if reply is None:
+        raise _unavailable(oracle)
     _check_obeyed(reply, ErrorCode.ADD_PARTY_INFO_ERROR)
     oracle_cache.forget(new)
     return refused | dict.fromkeys(_refused_of(reply, new), _REFUSED_BY_ORACLE)
@@ -159,7 +171,7 @@ def _ask(oracle: Oracle, call: Call, alias: Alias, caller: Caller, until: float)
         raise _unavailable(oracle) from None
 
 
-def _ask_many(oracle: Oracle, calls: Sequence[Call], caller: Caller, until: float) -> list[Reply]:
+def _ask_many(oracle: Oracle, calls: Sequence[Call], caller: Caller, until: float) -> list[Reply | None]:
     try:
         return oracle_client.ask_many(oracle.endpoint, calls, caller=caller, until=until)
     except OracleUnavailable:
@@ -167,14 +179,24 @@ def _ask_many(oracle: Oracle, calls: Sequence[Call], caller: Caller, until: floa
 
 
 def _read(oracle: Oracle, reply: Reply) -> list[Registration]:
+    shown = _read_or_none(reply)
+    if shown is None:
+        raise _unavailable(oracle)
+    return shown
+
+
+def _read_or_none(reply: Reply | None) -> list[Registration] | None:
+    """Returns the registrations in an oracle's reply, or None if there is no usable reply."""
+    if reply is None:
+        return None
     if reply.status == 404:
         return []
     if reply.status != 200:
-        raise _unavailable(oracle)
+        return None
     try:
         answer = bodies.read(OraclePartyList, reply.body)
     except FspiopError:
-        raise _unavailable(oracle) from None
+        return None
     return [
         Registration(party.fsp_id, party.currency or "", party.party_sub_id_or_type or "")
         for party in answer.party_list

@@ -14,6 +14,9 @@ the number of paused requests. A paused request is one of its DFSP's open reques
 
 Each web process counts the requests of each authenticated caller separately (docs/decisions/0034).
 
+If a DFSP sends a large body that the hub then refuses, the body counts as up to `_MOST_FOR_A_BODY` further requests of
+its rate. A faulty body of 64 KiB costs the hub as much as a few correct requests.
+
 For each destination, there is also a limit on the outbox messages that a DFSP has caused (`OUTBOX_PENDING_PER_SOURCE`).
 If too many of a DFSP's messages wait for a destination, the hub refuses the DFSP's further requests to this
 destination. If too many messages wait for the DFSP itself, the hub refuses all requests of the DFSP. But the hub never
@@ -51,6 +54,9 @@ _STATE_QUERIES = frozenset(
 """The resources whose GET requests only read a state that the hub stores: the state of a payment or of an agreement."""
 
 
+_OCTETS_OF_A_REQUEST = 16_384
+_MOST_FOR_A_BODY = 4
+
 _AT_ONCE = "requests at once"
 
 
@@ -85,6 +91,14 @@ class Limits:
             finally:
                 self.leave(caller)
         raise FspiopError(ErrorCode.SERVER_BUSY, f"too many {exceeded}", http_status=429)
+
+    def charge_refused_body(self, caller: int, octets: int, callback_to: int | None = None) -> None:
+        """Counts a large body that the hub has refused as further requests, or as further callbacks to a participant."""
+        further = min(_MOST_FOR_A_BODY, octets // _OCTETS_OF_A_REQUEST)
+        if further and settings.DFSP_RATE:
+            with self._lock:
+                spent_until = max(self._spent_until.get((caller, callback_to), 0.0), self._clock())
+                self._spent_until[caller, callback_to] = spent_until + further / settings.DFSP_RATE
 
     def leave(self, caller: int) -> None:
         with self._lock:
@@ -175,6 +189,7 @@ def is_state_query(method: str, resource: str) -> bool:
 _limits = Limits()
 enter = _limits.enter
 leave = _limits.leave
+charge_refused_body = _limits.charge_refused_body
 check_backlog = _limits.check_backlog
 no_room = _limits.no_room
 bulks = Bulks(_limits.refused_bulk)

@@ -115,6 +115,9 @@ class FspiopView(PlainView):
     """The kind of answer, if this request is an answer to a bulk. The handler sets this value."""
 
     _is_counted = False
+    _callback_to: int | None = None
+    _octets = 0
+    """The bytes of the body that the request declares, or the most that the view reads."""
     _end_bulk: bulk_limits.Ended | None = None
     _bulk_began = 0.0
     _unread = 0
@@ -133,6 +136,8 @@ class FspiopView(PlainView):
             response = self.handle_exception(error)
             if response.status_code >= 500:
                 self.answered = Answered.BULK  # the hub is at fault, not the sender
+            elif response.status_code == 400 and self._is_counted:
+                dfsp_limits.charge_refused_body(self.caller, self._octets, self._callback_to)
         finally:
             self.__dict__.pop("head", None)  # see PlainView
             if self._unread:
@@ -165,7 +170,7 @@ class FspiopView(PlainView):
         is_large = self.has_large_bodies and method in _LARGE
         most = settings.MAX_BULK_BODY_BYTES if is_large else settings.MAX_BODY_BYTES
         length = request_body.length_of(http, most)
-        self._unread = most if length is None else length
+        self._unread = self._octets = most if length is None else length
         meta = http.META
 
         def header(name: str) -> str | None:
@@ -180,7 +185,7 @@ class FspiopView(PlainView):
         is_callback = method in CALLBACKS
         callback_to = (queries.known_id(self.fspiop.destination or "") or 0) if is_callback else None
         dfsp_limits.enter(self.caller, self.fspiop.source, is_state_query=is_state_query, callback_to=callback_to)
-        self._is_counted = True
+        self._is_counted, self._callback_to = True, callback_to
         if callback_to == 0 and settings.DFSP_RATE and self.fspiop.destination:
             queries.id_of(self.fspiop.destination)  # so that the next callback is counted for its recipient
         if self.sends_messages and method not in CALLBACKS:

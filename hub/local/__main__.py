@@ -132,11 +132,11 @@ def first_users(base_url: str, state: Path) -> list[str]:
 
 
 def _test(asked: argparse.Namespace) -> int:
-    """First runs the tests that are not live tests, in three processes.
+    """First runs the tests that are not live tests, in four processes.
 
-    After these tests, runs the live tests, two files at a time.
+    After these tests, runs the live tests, three files at a time.
 
-    Three processes keep two cores busy, because tests wait for a server, a browser or the clock during a third of their
+    Four processes keep two cores busy, because tests wait for a server, a browser or the clock during a third of their
     time.
 
     Leaves out tests that are marked as thorough, because they take long and have their own command.
@@ -153,10 +153,10 @@ def _test(asked: argparse.Namespace) -> int:
                 return subprocess.run([*pytest, *chosen], env=environment, cwd=PROJECT).returncode
             # pytest gives small portions of tests to each process. With large portions, one process would run all
             # browser tests alone.
-            shared = ["-m", "not live and not thorough", "-n", "3", "--maxschedchunk", "10", "-q", "--durations=25"]
+            shared = ["-m", "not live and not thorough", "-n", "4", "--maxschedchunk", "10", "-q", "--durations=25"]
             first = subprocess.run([*pytest, *shared], env=environment, cwd=PROJECT).returncode
             # Each test file starts its own hub, and waits for this hub most of the time.
-            alone = ["-m", "live and not thorough", "-n", "2", "--dist", "loadfile", "-v", *_files_of_live_tests()]
+            alone = ["-m", "live and not thorough", "-n", "3", "--dist", "loadfile", "-v", *_files_of_live_tests()]
             live = subprocess.run([*pytest, *alone], env=environment, cwd=PROJECT).returncode
             return first or (0 if live == 5 else live)  # pytest exits with 5 if no test has this mark
     finally:

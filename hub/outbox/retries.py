@@ -47,7 +47,9 @@ def judge(message: Claimed, answer: Answer) -> Failure:
 
 def _is_final(message: Claimed, answer: Answer) -> bool:
     if message.is_end:
-        return answer.is_hopeless  # the recipient's responses do not matter, because a DFSP must receive the end
+        # A DFSP must receive the end of a payment, whatever it answers. If the hub itself cannot send the end, an
+        # operator can correct the DFSP's endpoint or the hub's key within the day.
+        return False
     if message.reply_to_id is not None:
         return answer.is_refusal or answer.is_unsent  # so that the requester soon gets the refusal
     if answer.is_hopeless or answer.status == NOT_IMPLEMENTED:

@@ -237,6 +237,24 @@ def test_callbacks_to_each_participant_have_a_rate_of_their_own() -> None:
             assert passed == [True, True, False]
 
 
+def test_a_large_body_that_is_refused_costs_its_sender_further_requests(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A faulty body of 64 KiB costs the hub as much as several correct requests."""
+    refused: list[bool] = []
+    for size in (10, 1000, 60_000):
+        monkeypatch.setattr(dfsp_limits._limits, "_spent_until", {})
+        monkeypatch.setattr(dfsp_limits._limits, "_clock", lambda: 0.0)
+        monkeypatch.setattr(dfsp_limits._limits, "_pause", lambda seconds: None)
+        faulty = messages.quote() | {"note": [[]] * (size // 4)}
+        with override_settings(DFSP_RATE=6):
+            answers = [dfsp("POST", "/quotes", faulty, destination="blue").status_code for _ in range(4)]
+        assert set(answers) <= {400, 429}
+        refused.append(429 in answers)
+        assert dfsp("GET", "/transfers/b51ec534-ee48-4575-b6a9-ead2955b8069", source="blue").status_code == 202
+    assert refused == [False, False, True]
+
+
 BULK_ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"
 
 

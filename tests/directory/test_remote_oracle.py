@@ -196,6 +196,39 @@ def test_in_a_batch_the_oracle_refuses_one_and_two_spellings_are_registered_once
     }
 
 
+def _register_three() -> list[tuple[str, str]]:
+    """The identifiers and error codes of the answer to a batch of three aliases."""
+    parties = [{"partyIdType": "MSISDN", "partyIdentifier": number, "fspId": "blue"} for number in "123"]
+    body = {"requestId": str(uuid.uuid4()), "partyList": parties, "currency": "TZS"}
+    dfsp("POST", "/participants", body, source="blue")
+    results = last_callback()[2].get("partyList", [])
+    return [
+        (result["partyId"]["partyIdentifier"], result.get("errorInformation", {}).get("errorCode", ""))
+        for result in results
+    ]
+
+
+@pytest.mark.parametrize("name", [*UNUSABLE, "silence"])
+def test_an_alias_without_a_usable_answer_costs_its_batch_nothing(oracle: RunningOracle, name: str) -> None:
+    def misbehave(method: str, path: str) -> tuple[int, bytes] | None:
+        if "/MSISDN/2" not in path:
+            return None
+        return hang(method, path) if name == "silence" else UNUSABLE[name]
+
+    oracle.misbehave = misbehave
+    with override_settings(ORACLE_TIMEOUT_S=0.5):
+        assert _register_three() == [("1", ""), ("2", "3003"), ("3", "")]
+    assert {identifier for (_, identifier), rows in oracle.known.items() if rows} == {"1", "3"}
+
+
+def test_an_oracle_that_fails_for_a_whole_batch_is_asked_a_few_times(oracle: RunningOracle) -> None:
+    oracle.misbehave = lambda method, path: UNUSABLE["a server error"]
+    parties = [{"partyIdType": "MSISDN", "partyIdentifier": str(n), "fspId": "blue"} for n in range(200)]
+    dfsp("POST", "/participants", {"requestId": str(uuid.uuid4()), "partyList": parties}, source="blue")
+    assert refusal()[1] == "2003"
+    assert len(oracle.asked) < 40
+
+
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_an_answer_that_can_not_be_used_is_told_to_who_asks(oracle: RunningOracle, name: str) -> None:
     oracle.misbehave = lambda method, path: UNUSABLE[name]

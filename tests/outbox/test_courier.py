@@ -371,7 +371,6 @@ def test_thousands_of_messages_that_wait_for_one_are_not_postponed_all_at_once(
     committed_world: World, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A million such rows would keep PostgreSQL and the couriers busy, and delay what others receive."""
-    monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 3600)
     green = send_to("green", sink.url)
     sink.answer = lambda path, count: time.sleep(2) or (200, {})
     store.append([message(green, "/transfers/T", subject="T") for _ in range(3000)])
@@ -379,6 +378,7 @@ def test_thousands_of_messages_that_wait_for_one_are_not_postponed_all_at_once(
     started.start()
     try:
         wait_until(lambda: bool(sink.got))
+        monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 3600)
         time.sleep(1)
         postponed = Message.objects.filter(due_at__gt=Now()).count()
     finally:

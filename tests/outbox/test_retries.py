@@ -52,6 +52,13 @@ def test_an_end_is_tried_for_a_day_whatever_is_answered(kind: str, status: int) 
     assert max(gap for _, gap in gaps) <= 300
 
 
+@pytest.mark.parametrize("kind", sorted(END_KINDS))
+def test_an_end_that_the_hub_itself_can_not_send_is_tried_for_a_day(kind: str) -> None:
+    """For example because of an endpoint that an operator corrects later, or of a signing key that cannot be read."""
+    failures = [judge(message(kind, attempts=12, age_s=age_s), HOPELESS) for age_s in (1.0, 3600.0, 80000.0)]
+    assert [failure.is_dead for failure in failures] == [False] * 3
+
+
 @pytest.mark.parametrize("kind", sorted(BEFORE_ENDS))
 def test_what_an_end_waits_for_is_tried_as_often(kind: str) -> None:
     """The payer's question about its transfer was not answered yet, and then the transfer ends."""
