@@ -26,7 +26,7 @@ class Client:
     def send(self, request: bytes, done: Done) -> None:
         """Sends the request as soon as a connection is free."""
         if self._idle:
-            self._idle.pop().ask(request, done)  # the most recently used connection, so that others may become idle
+            self._idle.pop().ask(request, done)  # the most recently used connection, so the others can stay idle
             return
         self._waiting.append((request, done))
         if self._connections < self._most:
@@ -45,7 +45,7 @@ class Client:
                 self._waiting.popleft()[1](NO_ANSWER)
 
     def free(self, connection: "_Connection") -> None:
-        """Makes a connection free for other requests after its request has ended."""
+        """Marks a connection as free after the response to its request."""
         if self._waiting:
             connection.ask(*self._waiting.popleft())
         else:
@@ -69,7 +69,7 @@ class Client:
 
 
 class _Connection(asyncio.Protocol):
-    """A connection that has one request at a time."""
+    """A connection that sends one request at a time."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -11,7 +11,7 @@ import psutil
 TRANSFER_HOPS = ("POST accepted", "prepare at payee", "PUT accepted", "callback at payer")
 PAYMENT_HOPS = ("GET accepted", "lookup", "terms", "transfer")
 WHOLE = "whole"
-GOAL_S, GOAL_SHARE = 1.0, 0.99  # the longest wait of a payer, and the share of payments that must not wait longer
+GOAL_S, GOAL_SHARE = 1.0, 0.99  # GOAL_SHARE of the payments must be done within GOAL_S
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -44,13 +44,12 @@ class Outcome:
 def join(
     sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], *, since: float, until: float
 ) -> Outcome:
-    """Joins the records of the load generator and of the DFSPs.
+    """Combines the records of the load generator with the records of the DFSPs.
 
     Measures the transfers (or payments) that were due from `since` to `until`.
 
-    A transfer is lost if the hub perhaps accepted it (status 202, or no status) and the payer never received the
-    outcome. If the hub refused a payment's quote or transfer at every try, the payer gives up the payment. A payment
-    that the payer gave up is not lost.
+    A transfer is lost if its status is 202 or unknown, and the payer never received the outcome. A payment is not lost
+    if the hub refused every attempt to send the payment's quote or transfer.
     """
     names = ("prepares", "ends", "found", "quoted", "given_up")
     prepares, ends, found, quoted, given_up = (_all(notes, what) for what in names)
@@ -84,7 +83,7 @@ def join(
 
 
 def recovery(sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], since: float) -> float | None:
-    """Returns the whole seconds from `since` until the recovery of the hub, or None if the hub has not recovered.
+    """Returns the whole seconds from `since` until the hub's recovery. Returns None if the hub has not recovered.
 
     A hub has recovered when it commits nearly all transfers of each second within `GOAL_S`. A hub
     has not recovered if it commits too few of the transfers that were sent in the last second.
@@ -110,7 +109,8 @@ def _all(notes: Collection[Mapping[str, Any]], what: str) -> dict[str, Any]:
 
 def _add(hops: dict[str, list[float]], names: Sequence[str], starts: Sequence[float], ends: Sequence[float]) -> None:
     for name, start, end in zip(names, starts, ends, strict=True):
-        # The hub notifies the payee after the commit. The notification may come before this process reads the response.
+        # The hub notifies the payee DFSP after the commit. This process can receive the notification before it reads
+        # the response.
         hops[name].append(max(0.0, end - start))
 
 

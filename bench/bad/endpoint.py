@@ -1,4 +1,5 @@
-"""The callback endpoint of a misbehaving participant, and the ways in which it treats the hub's requests."""
+"""The callback endpoint of a misbehaving participant, and the ways in which this endpoint responds to the hub's
+requests."""
 
 import asyncio
 from collections import Counter
@@ -14,7 +15,7 @@ _NOT_IMPLEMENTED = b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n"
 
 
 class Manner(StrEnum):
-    """How an endpoint treats the requests that it receives."""
+    """How an endpoint responds, or does not respond, to requests."""
 
     TAKES = "takes"
     SILENT = "silent"  # accepts connections and never reads

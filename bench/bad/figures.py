@@ -1,4 +1,5 @@
-"""Computes a verdict, and the times and errors of the other participants before, during and after the misbehaviour."""
+"""Computes the times and errors of the other participants before, during and after the misbehaviour. Decides whether
+the misbehaviour harmed these participants."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Fills the queue with messages to one participant.
 
-Inserts the rows by SQL, as if the participant had polled often or had been silent for long.
+Inserts the rows with SQL. A hub has such a queue if the participant polls often, or does not respond for a long time.
 """
 
 import time
@@ -8,8 +8,8 @@ import time
 import psycopg
 
 _BATCH = 50_000
-# The messages are like answers to polls. If all messages have one subject, each waits for the previous message. If each
-# message has its own subject, the hub could send all at once.
+# The messages are like answers to polls. If all messages have one subject, each message waits for the previous message.
+# If each message has a different subject, the hub could send all messages at the same time.
 _FILL = """
     INSERT INTO outbox_message (destination_id, method, path, headers, body, subject, kind, signed_by_hub)
     SELECT p.id, 'PUT', '/transfers/' || s.subject || '/error',

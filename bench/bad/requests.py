@@ -54,14 +54,15 @@ def to_every_resource(world: World, body: bytes, *, is_chunked: bool = False) ->
 
 
 def _in_version_2(request: bytes) -> bytes:
-    """Returns the request as a message of API version 2.0, because conversions need this version."""
+    """Returns the request in API version 2.0, because version 1.1 has no conversions."""
     return request.replace(b"version=1.1\r", b"version=2.0\r", 1).replace(b"version=1\r", b"version=2\r", 1)
 
 
 def whole(world: World, method: str, path: str, body: bytes, *, to: bytes, is_chunked: bool = False) -> bytes:
-    """Returns a whole request of the misbehaving participant as bytes."""
+    """Returns the bytes of a complete request from the misbehaving participant."""
     resource = path.split("/")[1].encode()
-    # A chunked body has no length at the beginning (HTTP/1.1, section 7.1). A chunk of length 0 ends a chunked body.
+    # The headers of a chunked body do not state the body's length (HTTP/1.1, section 7.1). A chunk of length 0 ends a
+    # chunked body.
     sent = b"" if is_chunked else body
     made = messages.request(
         world.host,
