@@ -141,7 +141,8 @@ class OracleClient:
             raise BatchRefused from None
 
     def ask_many(self, endpoint: str, calls: Sequence[Call], *, caller: Caller, until: float) -> list[Reply]:
-        """Returns the replies to all calls of a batch. The caller of this method must occupy a place for the batch.
+        """Returns the replies to all calls of a batch. Call this method only inside the `with` block that counts the
+        batch.
 
         Raises OracleUnavailable if any call of the batch gets no reply.
         """

@@ -36,7 +36,7 @@ class ParticipantView(AliasView):
     def put(self, request: Request, **_: str) -> HttpResponse:
         body = self.read(ParticipantPut)
         if body.fsp_id is None:
-            return taken()  # the callback has no recipient, because the hub does not forward this request to a participant
+            return taken()  # the callback has no recipient, because the hub forwards no such request
         fsp_id = body.fsp_id
         self.answer_later(lambda: self._register(fsp_id, body.currency or ""))
         return taken()
