@@ -121,10 +121,8 @@ class ParticipantsView(FspiopView):
 
 
 class ParticipantsAnswerView(FspiopView):
-    """A participant's answer about many aliases.
-
-    Like the reference hub, this hub accepts an answer about many aliases, but never sends a request for an answer of
-    this kind.
+    """A participant's answer about many aliases. Like the reference hub, this hub accepts such an answer, but never
+    sends a request that has such an answer.
     """
 
     resource = "participants"
