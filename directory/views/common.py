@@ -39,8 +39,7 @@ class AliasView(FspiopView):
         self.subject = forwarding.subject_of(asked)
 
     def answer_later(self, work: Callable[[], dict[str, object]]) -> HttpResponse:
-        """Runs `work`, sends the result or the error to the requester as a callback, and responds with 202 (with 200 to
-        a PUT)."""
+        """Runs `work`, sends the result or the error to the requester as a callback, and responds with 202."""
         try:
             body = work()
             kind = "participants-state" if self.request.method == "GET" else "participants"
