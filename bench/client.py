@@ -14,7 +14,7 @@ Done = Callable[[int], None]
 
 
 class Client:
-    """Sends whole requests over at most `most` connections. Passes each HTTP status, or NO_ANSWER, to a callback."""
+    """Sends requests over `most` connections or fewer. Passes each HTTP status, or NO_ANSWER, to a callback."""
 
     def __init__(self, host: str, port: int, *, most: int = 128) -> None:
         self._host, self._port, self._most = host, port, most
@@ -54,7 +54,7 @@ class Client:
     def lost(self, connection: "_Connection") -> None:
         """Removes a closed connection.
 
-        If the connection had worked before, sends the interrupted request again on another connection.
+        If the connection has already delivered a response, sends the interrupted request again on another connection.
         """
         self._connections -= 1
         if connection in self._idle:
@@ -63,7 +63,7 @@ class Client:
         if asked is None:
             return
         if connection.answers:
-            self.send(*asked)  # a server may close an idle connection at the moment when the client uses it
+            self.send(*asked)  # sometimes a server closes an idle connection just when the client uses the connection
         else:
             asked[1](NO_ANSWER)
 

@@ -53,7 +53,7 @@ _HITS = "SELECT count(*) FROM rules_rulesets_decision WHERE hits <> '[]' AND gat
 
 @dataclass(frozen=True)
 class RuleWork:
-    """The work of the rules during the measurement."""
+    """The database work that the rules caused during the measurement."""
 
     rows_locked: int | None  # None without pg_stat_statements
     payments_hit: int  # transfers for which at least one rule fired
@@ -102,7 +102,7 @@ class Database:
         return int(row[0])
 
     def rule_work(self, hits_before: int) -> RuleWork:
-        """Returns the work of the rules since the call of `forget_statements`.
+        """Returns the database work that the rules have caused since the call of `forget_statements`.
 
         `hits_before` is the result of `hits` at that time.
         """

@@ -31,7 +31,7 @@ _ALERT = {
 
 
 def document(number: int, dfsps: Sequence[str]) -> dict[str, Any]:
-    """Returns a rule set with this number of live rules, all of which check each transfer.
+    """Returns a rule set with this number of live rules. Each rule judges each transfer.
 
     Each limit locks the payer's profile and the payee's profile. Limits on received payments do not apply to payments
     to a biller.

@@ -31,7 +31,7 @@ _MOST_OPEN = 2000  # the most open requests: more than a hub's own limit, so tha
 class Load:
     """The load to generate.
 
-    `starts_at` is a time of time.monotonic, which is the same in all processes of a machine.
+    `starts_at` is a value of time.monotonic. On one machine, time.monotonic is the same in all processes.
     """
 
     host: str
@@ -66,7 +66,7 @@ class Load:
 
 
 def pairs(dfsps: list[str], hot: float, *, biller: bool = False) -> Iterator[tuple[str, str]]:
-    """Yields payer and payee of each transfer, without end.
+    """Yields the payer and the payee of one transfer after another, without end.
 
     The generator uses all pairs of DFSPs one after the other. `hot` is a share of all transfers between 0 and 1: in
     addition to its turns, the first DFSP pays this share. With `biller`, all other DFSPs pay the first DFSP.

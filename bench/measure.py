@@ -37,7 +37,7 @@ class Outcome:
     lost: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
-    given_up: Counter[str] = field(default_factory=Counter)  # payments whose quote or transfer was refused at every try
+    given_up: Counter[str] = field(default_factory=Counter)  # payments that the hub refused at every attempt
     hops: dict[str, list[float]] = field(default_factory=dict)
 
 
@@ -115,8 +115,8 @@ def _add(hops: dict[str, list[float]], names: Sequence[str], starts: Sequence[fl
 
 
 def cpu_seconds(pid: int) -> float:
-    """Returns the CPU seconds of a process and its living descendants. The result includes the seconds of the ended
-    children of these processes."""
+    """Returns the CPU seconds of a process and all its running descendants. The result includes the seconds of the
+    ended children of these processes."""
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:

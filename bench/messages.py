@@ -166,7 +166,7 @@ class Form(NamedTuple):
     transfer_id: bytes
     quote_id: bytes
     packet: bytes
-    lock: bytes  # the key under which a payee finds the value that determines its fulfilment
+    lock: bytes  # the key of the value from which the payee DFSP finds the fulfilment
     state: bytes
     committed: bytes
     error_code: bytes
@@ -308,7 +308,7 @@ def request(
 
 
 def trace_of(payment_id: str) -> bytes:
-    """Returns a traceparent (W3C) whose trace id is the payment's id.
+    """Returns a traceparent header (W3C). The trace id is the payment's id.
 
     The payer DFSP, the hub and the payee DFSP forward the traceparent.
     """

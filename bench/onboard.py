@@ -47,7 +47,7 @@ class Administration:
             raise OnboardingError(f"no response from {url}: {error}") from None
 
     def open_hub_accounts(self) -> None:
-        """Opens the hub's own accounts, unless they exist."""
+        """Opens the hub's own accounts. Does nothing if these accounts exist."""
         for kind in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
             self.call("POST", "/participants/Hub/accounts", {"type": kind, "currency": CURRENCY}, may_fail=True)
 

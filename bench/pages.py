@@ -34,7 +34,7 @@ _COUNTED = (
 
 
 def that_fits(transfers: int, folder: Path) -> int:
-    """Returns the number of transfers for which the disk has room, at most `transfers`."""
+    """Returns `transfers`, or a smaller number if the disk has no room for this many transfers."""
     free = shutil.disk_usage(folder).free - _LEFT_BYTES
     return max(1000, min(transfers, free // _BYTES_EACH))
 

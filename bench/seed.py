@@ -1,4 +1,5 @@
-"""Fills a hub's tables with the transfers or payments of a busy day, by a few SQL statements without triggers.
+"""Fills a hub's tables with the transfers or payments of a busy day. Uses a few SQL statements, with triggers switched
+off.
 
 The rows equal the rows that the engine would write, so `manage.py check_ledger` finds no fault. `python -m bench.seed N
 HOURS` fills the database of DATABASE_URL. With the option `--payments`, the program also writes quotes, and the records
@@ -28,7 +29,7 @@ _CONDITION = ilp.condition_for(FULFILMENT)
 
 @dataclass(frozen=True)
 class Crowd:
-    """The number of transfers, and the number of past hours in which they arrived."""
+    """The number of transfers, and the number of past hours in which these transfers arrived."""
 
     transfers: int
     hours: float
@@ -115,7 +116,7 @@ _DELIVERIES = """
           SELECT n, transfer_id, received_at, payer_id, 'PUT', 'end-to-payer' FROM crowd WHERE state <> 'RESERVED'
          ) told ORDER BY n
 """
-# A quote's id is the id of its transfer. The record of a sent message has a digest instead of an alias.
+# A quote has the same id as its transfer. The record of a sent message has a digest instead of an alias.
 _QUOTES = """
     INSERT INTO quotes_quote (quote_id, transaction_id, payer_id, payee_id, state, request, request_headers,
         request_digest, response, response_headers, response_digest, expires_at, created_at, answered_at, condition,

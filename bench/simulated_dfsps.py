@@ -90,7 +90,7 @@ class Dfsp:
         self.notes = Notes()
 
     def answer(self, message: Message) -> bytes:
-        """Returns the response to a request. The DFSP sends its next message of the payment in a separate request."""
+        """Returns the response to a request. The DFSP sends the next message of the payment in a separate request."""
         method, path, _ = message.start.split(b" ", 2)
         resource = path.split(b"/", 2)[1]
         if resource == b"transfers":

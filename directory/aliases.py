@@ -50,7 +50,7 @@ class Alias:
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
-        """Returns the key by which an alias is stored. All spellings of one alias have one key."""
+        """Returns the form in which the hub's own oracle stores an alias. All spellings of one alias have one key."""
         return self.type, self.key, self.sub_key, self.currency
 
 

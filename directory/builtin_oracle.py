@@ -27,7 +27,7 @@ def find(alias: Alias) -> list[Registration]:
 def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
     """Registers or confirms aliases by two SQL statements. Returns the aliases that another DFSP has registered.
 
-    No DFSP takes over another DFSP's customer: an alias stays with its DFSP until this DFSP withdraws the alias.
+    No DFSP can take over an alias that another DFSP has registered. The other DFSP must first withdraw the alias.
     """
     with transaction.atomic():
         lookup_sql.register(aliases, fsp_id=fsp.pk)

@@ -1,4 +1,4 @@
-"""The telephone numbers that only the certifier may register. The certifier's numbers begin with 999, which is no
+"""The telephone numbers that are reserved for the certifier. The certifier's numbers begin with 999, which is no
 country's code.
 
 If a DFSP had registered one of these numbers, no DFSP could be certified.

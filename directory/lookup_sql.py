@@ -141,7 +141,7 @@ _ASK = """
 def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
     """Adds these lookups. Each lookup is a pair: the forwarded request, and the version of the answer.
 
-    If a lookup is repeated, its waiting time begins again.
+    If a requester repeats a lookup, the waiting time begins again.
 
     Two transactions cannot wait for each other, because each transaction adds the rows in the order of the keys.
     """
@@ -157,8 +157,8 @@ def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
 
 
 # After a lookup's end, the hub still accepts late and repeated answers from the same DFSP. The hub accepts no late
-# answer if the requester has since looked up the alias at another DFSP. A sender's retries repeat an answer fewer than
-# ten times, and ten answers fit into the requester's queue.
+# answer if the requester has since looked up the alias at another DFSP. A DFSP that retries sends an answer fewer than
+# ten times, and the requester's queue has room for ten answers.
 _END = """
     UPDATE directory_partylookup l
     SET ended_at = coalesce(l.ended_at, statement_timestamp()), answers = l.answers + 1

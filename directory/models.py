@@ -34,7 +34,7 @@ class PartyIdentifier(models.Model):
 
 
 class Oracle(models.Model):
-    """An external registry of aliases of one type. The hub calls the registry over HTTP.
+    """An external registry of aliases of one type. The hub sends HTTP requests to this registry.
 
     A registry whose currency is empty serves all currencies.
     """
@@ -109,7 +109,7 @@ class TrialLookup(models.Model):
     class Fault(models.TextChoices):
         NOT_ACCEPTED = "NOT_ACCEPTED"  # the hub could not send the request, or the response was an error
         OTHER_NUMBER = "OTHER_NUMBER"
-        OTHER_DFSP = "OTHER_DFSP"  # the answer's fspId is not the DFSP of the trial
+        OTHER_DFSP = "OTHER_DFSP"  # the answer's fspId is not the DFSP that got the trial lookup
         ERROR = "ERROR"
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+")

@@ -1,12 +1,12 @@
 """Sends HTTP requests to external oracles, from the threads of the web process.
 
-Each request has a total deadline and a limit for the answer's size. This HTTP client does not follow redirects.
+Each request has a deadline and a limit for the size of the answer. This HTTP client does not follow redirects.
 
 The module `hub.concurrency_shares` limits the number of threads that wait for one oracle. This module also divides
 these threads among the participants whose messages cause the requests (the callers). The module
-`directory.oracle_pauses` decides when an oracle is paused. Requests for batches have a separate limit, and their
-outcomes never begin or end an oracle's pause. Requests run in an event loop in a separate thread. So each request ends
-at its deadline, whatever the oracle does. A thread that waits for a request holds no database connection.
+`directory.oracle_pauses` decides when an oracle is paused. Requests for batches have a separate limit. The outcome of
+such a request never begins or ends a pause of an oracle. Requests run in an event loop in a separate thread. So each
+request ends at its deadline, whatever the oracle does. A thread that waits for a request holds no database connection.
 """
 
 import asyncio

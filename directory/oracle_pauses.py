@@ -2,12 +2,12 @@
 no database and no network. Each process uses only the outcomes of its own requests.
 
 - If five requests in a row get no connection to an oracle, the oracle is paused for all callers.
-- Perhaps a server error or a missing answer has its cause only in one alias that the caller chose. If requests for five
-  aliases in a row fail, the oracle is paused for their caller. If requests of three or more callers fail, and no caller
-  gets an answer during this time, the oracle is paused for all callers.
-- After a pause each caller may have one open request to the oracle. When a caller gets an answer, the limit ends for
-  that caller, and every other caller can send a request at once. So if requests of one caller get no answer, the other
-  callers are not delayed.
+- Perhaps a server error or a missing answer has its cause only in one alias that the caller chose. If one caller's
+  requests for five aliases in a row fail, the oracle is paused for this caller. If requests of three or more callers
+  fail, and no caller gets an answer during this time, the oracle is paused for all callers.
+- After a pause each caller may have one open request to the oracle. When a caller gets an answer, this limit ends for
+  the caller, and every other caller can immediately send one request. So if requests of one caller get no answer, the
+  other callers are not delayed.
 """
 
 import threading

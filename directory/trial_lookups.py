@@ -37,8 +37,8 @@ def latest(participant: Participant) -> TrialLookup | None:
 
 
 def ask(participant: Participant, alias: Alias, *, actor: str) -> TrialLookup:
-    """Sends GET /parties for a test number. Stores the trial before it sends the request, because the answer can come
-    quickly.
+    """Sends GET /parties for a test number. Stores the trial lookup first and sends the request afterwards, because the
+    answer can come quickly.
 
     The DFSP's response only shows that the DFSP accepted the request. The DFSP's answer comes later, as a PUT /parties.
     """

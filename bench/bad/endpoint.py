@@ -59,7 +59,7 @@ class _Server(asyncio.Protocol):
 
 class Endpoint:
     """One participant's endpoint. After a call of `misbehave`, the endpoint misbehaves until the next call of `behave`.
-    At all other times, the endpoint accepts every request.
+    Before the first call of `misbehave`, and after a call of `behave`, the endpoint accepts every request.
     """
 
     def __init__(self, port: int, manner: Manner) -> None:
@@ -68,7 +68,7 @@ class Endpoint:
         self.seen: Counter[str] = Counter()
 
     async def listen(self) -> None:
-        """Listens on the port, unless the manner of this endpoint is DEAD."""
+        """Listens on the port. If `manner` is DEAD, does not listen."""
         if self._bad is not Manner.DEAD:
             loop = asyncio.get_running_loop()
             await loop.create_server(lambda: _Server(lambda: self._manner, self.seen), "127.0.0.1", self._port)

@@ -38,7 +38,8 @@ _ONE = """
 def fill(url: str, name: str, rows: int, *, one_subject: bool) -> None:
     """Adds this number of messages to the participant's queue.
 
-    Vacuums the table and flushes it to disk before the measurement, as PostgreSQL does while a queue grows slowly.
+    Before the measurement, vacuums the table and flushes it to disk. If a queue grows slowly, PostgreSQL does the same
+    by itself.
     """
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
@@ -54,7 +55,7 @@ def empty(url: str, name: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
         while connection.execute(_ONE, [name]).fetchone() is not None:
-            # A courier may lock some of these rows in a different order, which causes a deadlock.
+            # If a courier locks some of these rows in a different order, PostgreSQL reports a deadlock.
             if not connection.execute(_EMPTY, {"name": name, "most": _BATCH}).rowcount:
                 time.sleep(0.2)
         connection.execute("VACUUM (ANALYZE) outbox_message")

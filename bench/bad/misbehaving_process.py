@@ -4,8 +4,8 @@
 FILE.
 
 The process reads the commands `prepare`, `take-part`, `begin` and `end` from its standard input. After each command,
-the process writes the name of the command. At the command `quit`, the process writes its records. The process runs at
-low priority, because a participant of a real scheme has its own machine.
+the process writes the name of the command. After the command `quit`, the process writes its records. The process runs
+at low priority, because a participant of a real scheme has its own machine.
 """
 
 import asyncio

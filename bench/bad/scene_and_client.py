@@ -28,7 +28,7 @@ class Scene:
     hub_host: str
     hub_port: int
     database_url: str
-    rows: int  # the number of messages with which some misbehaviours fill the queue
+    rows: int  # the number of messages in the queue, for the misbehaviours that fill the queue
     results: str
 
     @classmethod
