@@ -1,4 +1,4 @@
-"""Reads the database costs of a run, before and after the run: statements, transactions and write-ahead log."""
+"""Reads PostgreSQL's counters of statements, transactions and write-ahead log before and after a run."""
 
 from dataclasses import dataclass, fields
 from typing import Any

@@ -85,8 +85,8 @@ def join(
 def recovery(sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], since: float) -> float | None:
     """Returns the whole seconds from `since` until the hub's recovery. Returns None if the hub has not recovered.
 
-    A hub has recovered when it commits nearly all transfers of each second within `GOAL_S`. A hub
-    has not recovered if it commits too few of the transfers that were sent in the last second.
+    A hub has recovered when it commits nearly all transfers of each second within `GOAL_S`. If the hub commits too few
+    of the transfers of the last second, the hub has not recovered.
     """
     ends = _all(notes, "ends")
     due_in: Counter[int] = Counter()
@@ -131,7 +131,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def cpu_by_process(pids: Mapping[str, int]) -> dict[str, float]:
-    """Returns the CPU seconds that each process has used until now, by the process's name."""
+    """For each process name, returns the CPU seconds that the process has used until now."""
     return {name: cpu_seconds(pid) for name, pid in pids.items()}
 
 

@@ -217,8 +217,8 @@ class Run:
             time.sleep(_KEYS_KNOWN_S)
 
     def _begin_rules(self, number: int) -> None:
-        """Activates as many rules as the argument states. If the load sends no requests for quotes, stores the quotes
-        of the load's transfers."""
+        """Activates this number of rules. If the load sends no requests for quotes, stores the quotes of the load's
+        transfers."""
         names = list(self._ports)
         if not self._plan.payments:
             assert self._hub.database_url is not None

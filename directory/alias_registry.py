@@ -26,8 +26,8 @@ def owner_of(alias: Alias, *, caller: int) -> Party:
 
     Raises 3204 if no participant serves the alias, and 3200 if the alias's sub-id is unknown. `caller` is the
     participant that requests the lookup. The hub limits the number of requests to an oracle for each caller. Raises
-    2003 if an oracle does not answer. If an oracle does not answer, does not ask the next oracle, because the next
-    oracle could name a different DFSP.
+    2003 if an oracle does not answer. If an oracle does not answer, the hub does not ask the next oracle, because the
+    next oracle could name a different DFSP.
     """
     until = time.monotonic() + settings.ORACLE_TIMEOUT_S
     for oracle in queries.oracles_for(alias):

@@ -157,7 +157,7 @@ class Brackets(Misbehaviour):
 
 class OddBytes(Misbehaviour):
     """Sends requests that the hub cannot forward, and requests from a participant that has no endpoint for the answers.
-    Sends as many requests as each of the other participants sends. A higher rate would only measure the load of
+    Sends these requests at the same rate as any other participant. A higher rate would only measure the load of
     additional requests.
     """
 

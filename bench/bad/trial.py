@@ -71,7 +71,8 @@ class Trial:
         return _CUSTOMERS if name in self._good else _BAD_CUSTOMERS
 
     def perform(self) -> dict[str, Any]:
-        """Runs the trial, and ends all its processes. Returns all figures except the verdict."""
+        """Runs the trial, and ends all its processes. Returns all figures of the trial, but does not decide whether the
+        misbehaviour harmed anybody."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             try:
                 return self._perform(Path(folder))
@@ -216,7 +217,7 @@ class Trial:
         return {kind: json.loads((folder / kind).read_text()) for kind in self._rates()}
 
     def _drain(self) -> None:
-        """Waits until no new outcome arrives for some seconds. The wait ends at the latest at a time limit."""
+        """Waits until no new outcome arrives for some seconds, or until a time limit."""
         seen, until = -1, time.monotonic() + self._plan.drain
         while time.monotonic() < until:
             now = sum(ends_at(self._ports[name]) for name in self._good)
