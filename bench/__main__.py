@@ -1,4 +1,5 @@
-"""`python -m bench`: loads a hub with whole transfers, and reports their number, their times and their costs."""
+"""`python -m bench`: sends whole transfers through a hub, and reports the number, the times and the costs of the
+transfers."""
 
 import argparse
 import itertools
@@ -189,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _measure(hub: Hub, name: str, plan: Plan, beside: dict[str, Any] | None, console: Console) -> dict[str, Any]:
-    """Performs one run, shows and stores its figures, and returns them."""
+    """Performs one run. Shows, stores and returns the figures of the run."""
     what = "payments" if plan.payments else "transfers"
     console.print(
         f"{plan.rate:g} {what}/s between {plan.dfsps} DFSPs for {plan.warmup:g} + {plan.seconds:g} s into {hub.url}"

@@ -1,11 +1,11 @@
-"""Measures the cost of a payment between two connectors, for two ways in which a connector recognises the hub.
+"""Measures the cost of a payment between two connectors. Compares two ways for a connector to recognise the hub.
 
 The command is `python -m bench.certificate_vs_signature`.
 
 A connector that recognises the hub by the hub's certificate accepts every message on the hub's connection. A connector
 that can only check the hub's signatures must send more requests. To find the payee's DFSP, a connector that only checks
-signatures must send a request to the hub. The connector must also request the outcome from the hub after the payee
-DFSP's report.
+signatures must send a request to the hub. After the payee DFSP has reported an outcome, the connector must also request
+the outcome from the hub.
 """
 
 import argparse
@@ -38,12 +38,13 @@ from kitovu_connector.service import Connector
 
 PAYER, PAYEE = "bench-payer", "bench-payee"
 ALIAS = "255655001001"
-KNOWN_BY = {"certificate and signature": True, "signature alone": False}  # whether the hub's certificate is pinned
+KNOWN_BY = {"certificate and signature": True, "signature alone": False}  # is the certificate enough?
 ANSWERS = {"RESERVED": State.COMMITTED, "COMMITTED": State.COMMITTED, "rejects": State.ABORTED}
 
 
 class Core:
-    """A bank with one customer. The customer accepts every payment, or rejects every payment."""
+    """A bank with one customer. The bank accepts every payment to the customer, or rejects every payment to the
+    customer."""
 
     rejects = False
 
@@ -66,7 +67,7 @@ class Core:
 
 @dataclass
 class Figures:
-    """The figures of one measurement: one way to recognise the hub, and one kind of answer."""
+    """The figures of one kind of measurement: with one way to recognise the hub, and with one kind of answer."""
 
     seconds: list[float] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)  # requests of the payer to the hub
@@ -110,7 +111,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> dict[tuple[str, str],
     found = {(known_by, answer): Figures() for known_by in KNOWN_BY for answer in ANSWERS}
     with own_hub(str(folder / "hub"), options.port, signed=True, settings=shown) as hub:
         configs = _onboard(hub, folder)
-        # The kinds are measured in turns, so that other load on the machine affects all kinds equally.
+        # In each round, the program measures every kind, so that other load on the machine affects all kinds equally.
         for number in range(options.rounds):
             for (known_by, answer), figures in found.items():
                 chosen = [_as_known(config, folder, is_pinned=KNOWN_BY[known_by]) for config in configs]
@@ -145,7 +146,7 @@ def _onboard(hub: Hub, folder: Path) -> list[Config]:
         (folder / f"{name}.pub").write_text(public)
         keys[name] = (str(folder / f"{name}.pub"),)
         configs.append(config)
-    time.sleep(6)  # until every process has read the keys
+    time.sleep(6)  # waits until every process of the hub has read the keys
     return [replace(config, verify_jws=True, jws_keys=keys) for config in configs]
 
 

@@ -1,4 +1,4 @@
-"""Makes a certificate authority for one run, and TLS certificates of this authority."""
+"""Makes a certificate authority for one run, and TLS certificates that this authority signs."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -14,7 +14,7 @@ Done = Callable[[int], None]
 
 
 class Client:
-    """Sends whole requests over at most `most` connections. Passes each HTTP status, or NO_ANSWER, to a callback."""
+    """Sends requests over `most` connections or fewer. Passes each HTTP status, or NO_ANSWER, to a callback."""
 
     def __init__(self, host: str, port: int, *, most: int = 128) -> None:
         self._host, self._port, self._most = host, port, most
@@ -26,7 +26,7 @@ class Client:
     def send(self, request: bytes, done: Done) -> None:
         """Sends the request as soon as a connection is free."""
         if self._idle:
-            self._idle.pop().ask(request, done)  # the most recently used connection, so that others may become idle
+            self._idle.pop().ask(request, done)  # the most recently used connection, so the others can stay idle
             return
         self._waiting.append((request, done))
         if self._connections < self._most:
@@ -45,7 +45,7 @@ class Client:
                 self._waiting.popleft()[1](NO_ANSWER)
 
     def free(self, connection: "_Connection") -> None:
-        """Makes a connection free for other requests after its request has ended."""
+        """Marks a connection as free after the response to its request."""
         if self._waiting:
             connection.ask(*self._waiting.popleft())
         else:
@@ -54,7 +54,7 @@ class Client:
     def lost(self, connection: "_Connection") -> None:
         """Removes a closed connection.
 
-        If the connection had worked before, sends the interrupted request again on another connection.
+        If the connection has already delivered a response, sends the interrupted request again on another connection.
         """
         self._connections -= 1
         if connection in self._idle:
@@ -63,13 +63,13 @@ class Client:
         if asked is None:
             return
         if connection.answers:
-            self.send(*asked)  # a server may close an idle connection at the moment when the client uses it
+            self.send(*asked)  # sometimes a server closes an idle connection just when the client uses the connection
         else:
             asked[1](NO_ANSWER)
 
 
 class _Connection(asyncio.Protocol):
-    """A connection that has one request at a time."""
+    """A connection that sends one request at a time."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

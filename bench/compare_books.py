@@ -5,7 +5,7 @@ from typing import Any
 
 
 def compare(notes: Mapping[str, Mapping[str, Any]], at_hub: Collection[Mapping[str, Any]]) -> list[str]:
-    """Returns a sentence for each transfer that is missing in one of the three books.
+    """Returns a sentence for each transfer that is missing in the books of the payer, the hub or the payee.
 
     `notes` has the records of each DFSP.
     """

@@ -1,4 +1,4 @@
-"""Measures the database's own limit: writes the rows of transfers in sets with psycopg (`python -m
+"""Measures how fast the database alone can write the rows of transfers with psycopg (`python -m
 bench.database_ceiling`).
 
 This program writes the same rows as the engine, with the same constraints, triggers and batches, and two commits per

@@ -1,4 +1,4 @@
-"""Reads the database costs of a run, before and after the run: statements, transactions and write-ahead log."""
+"""Reads PostgreSQL's counters of statements, transactions and write-ahead log before and after a run."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,8 +10,8 @@ _COUNTERS = """
            (SELECT wal_bytes FROM pg_stat_wal)::bigint,
            (SELECT coalesce(sum(fsyncs), 0) FROM pg_stat_io WHERE object = 'wal')::bigint
 """
-# Statements with which PostgreSQL checks foreign keys are counted separately. The statements of this module are not
-# counted.
+# The first column excludes the statements with which PostgreSQL checks foreign keys; the second column counts these.
+# Neither column counts the statements of this module.
 _STATEMENTS = """
     SELECT coalesce(sum(calls) FILTER (WHERE query NOT LIKE 'SELECT 1 FROM ONLY %'), 0)::bigint,
            coalesce(sum(calls) FILTER (WHERE query LIKE 'SELECT 1 FROM ONLY %'), 0)::bigint
@@ -26,7 +26,7 @@ _DEAREST = """
 
 @dataclass(frozen=True)
 class Counters:
-    """The totals of the database's statistics since the statistics began."""
+    """PostgreSQL's counters, counted since the counters were last reset."""
 
     transactions: int
     wal_bytes: int
@@ -35,7 +35,7 @@ class Counters:
     foreign_key_checks: int | None
 
     def since(self, before: "Counters") -> dict[str, int]:
-        """Returns the differences between these counters and earlier counters."""
+        """Subtracts earlier counters from these counters."""
         found = {}
         for each in fields(self):
             now, then = getattr(self, each.name), getattr(before, each.name)
@@ -53,14 +53,14 @@ _HITS = "SELECT count(*) FROM rules_rulesets_decision WHERE hits <> '[]' AND gat
 
 @dataclass(frozen=True)
 class RuleWork:
-    """The work of the rules during the measurement."""
+    """The database work that the rules caused during the measurement."""
 
     rows_locked: int | None  # None without pg_stat_statements
-    payments_hit: int  # transfers in which at least one rule fired
+    payments_hit: int  # transfers for which at least one rule fired
 
 
 class Database:
-    """The bench's own connection to the database. The bench's own connection adds only a few statements to a run."""
+    """The bench's own connection to the database. The bench sends only a few SQL statements over this connection."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
@@ -71,7 +71,7 @@ class Database:
             self._connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
 
     def settings(self) -> dict[str, str]:
-        """Returns the settings of the database that explain the figures."""
+        """Returns the database settings that affect the figures."""
         names = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
         rows = self._connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(names)])
         return dict(rows.fetchall())
@@ -96,13 +96,13 @@ class Database:
         return [dict(zip(names, row, strict=True)) for row in self._connection.execute(_DEAREST)]
 
     def hits(self) -> int:
-        """Returns the number of transfers in which rules fired."""
+        """Returns the number of transfers for which at least one rule fired."""
         row = self._connection.execute(_HITS).fetchone()
         assert row is not None
         return int(row[0])
 
     def rule_work(self, hits_before: int) -> RuleWork:
-        """Returns the work of the rules since the call of `forget_statements`.
+        """Returns the database work that the rules have caused since the call of `forget_statements`.
 
         `hits_before` is the result of `hits` at that time.
         """

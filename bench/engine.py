@@ -1,4 +1,5 @@
-"""Measures the ledger's engine without HTTP, with the rows of `bench.database_ceiling` (`python -m bench.engine`)."""
+"""Measures the ledger's engine without HTTP, with the same transfers as `bench.database_ceiling` (`python -m
+bench.engine`)."""
 
 import sys
 from collections.abc import Callable

@@ -1,4 +1,5 @@
-"""Compares two speeds: of the ledger without HTTP, and of the database alone. The program starts its own servers."""
+"""Compares the speed of the ledger without HTTP with the speed of the database alone. The program starts its own
+servers."""
 
 import json
 import subprocess
@@ -10,7 +11,7 @@ from typing import Any
 from bench.hubs import PROJECT
 from bench.measure import cpu_seconds
 
-_WARM_UP = 20  # batches before the measurement, which prepare the statements and load the pages
+_WARM_UP = 20  # batches before the measurement: they prepare the SQL statements and fill PostgreSQL's cache
 _MEASURED = {"limit": "bench.database_ceiling", "engine": "bench.engine"}
 
 
@@ -35,8 +36,8 @@ def measure(steps: Sequence[Callable[[], None]], transfers: int, postgres_pid: i
 def run(state: str, *, transfers: int = 4000, size: int = 100) -> dict[str, Any]:
     """Starts PostgreSQL and Valkey without the processes of a hub. Measures first the engine and then the database.
 
-    Returns the engine's speed as a percentage of the database's speed, by time and by CPU. On a machine with other
-    load, only the CPU figures can be compared.
+    Returns the engine's speed as a percentage of the database's speed, by time and by CPU. If other programs run on the
+    machine, only the CPU figures are comparable.
     """
     from hub.local.stack import Stack
 

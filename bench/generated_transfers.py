@@ -1,4 +1,5 @@
-"""Creates the transfers for `bench.database_ceiling` and `bench.engine`, in the form of the load generator."""
+"""Creates the transfers for `bench.database_ceiling` and `bench.engine`, with the same messages as the load
+generator."""
 
 import uuid
 from dataclasses import dataclass
@@ -62,8 +63,8 @@ def batches(found: list[Row], size: int) -> list[list[Row]]:
 
 
 def onboard() -> dict[str, tuple[int, int]]:
-    """Onboards payer and payee with the administration API. Returns for each name the participant's id and the id of
-    its POSITION account."""
+    """Onboards payer and payee with the administration API. For each name, returns the participant's id and the id of
+    the participant's POSITION account."""
     from hub.participants import services as participants
     from ledger import accounts_and_funds
     from ledger.models import Account

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Message(NamedTuple):
-    """A request or response: its first line, its other header lines, its body."""
+    """A request or a response: the first line, the other header lines, and the body."""
 
     start: bytes
     head: bytes
@@ -22,8 +22,8 @@ class Message(NamedTuple):
 class Reader:
     """Receives bytes and returns complete messages.
 
-    A message without Content-Length or chunks has no body. The parser does not support a body that ends only when the
-    connection closes.
+    A message without Content-Length or chunks has no body. The parser does not support a body whose end is the end of
+    the connection.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The hub to load: a hub that is started for the run, or a running hub."""
+"""The hub that gets the load: a hub that the bench starts for the run, or a hub that already runs."""
 
 import json
 import os
@@ -21,7 +21,7 @@ COUNTED = {"shared_preload_libraries": "pg_stat_statements", "track_io_timing": 
 
 
 class Hub(Protocol):
-    """The interface to the hub of a run: its addresses, processes, transfers, rules and invariants."""
+    """The interface to the hub of a run: the hub's addresses, processes, transfers, rules and invariants."""
 
     url: str
     database_url: str | None
@@ -88,7 +88,7 @@ def _committed(participants: Collection[str]) -> list[str]:
 
 
 def use_rules(document: Mapping[str, Any], manage: Callable[..., str]) -> None:
-    """Stores and activates rules by `manage.py rules`."""
+    """Stores and activates rules with the command `manage.py rules`."""
     with tempfile.TemporaryDirectory(prefix="bench-rules-") as folder:
         path = Path(folder) / "rules.json"
         path.write_text(json.dumps(document))
@@ -152,7 +152,7 @@ def own_hub(
     tell = partial(print, "  ", sep="", flush=True)
     environ = dict(os.environ) | {"SIGNATURES": "required" if signed else "ignored"} | dict(settings or {})
     if signed:
-        key = Path(f"{state}-key.pem")  # beside the state folder, which is only for the stack's own files
+        key = Path(f"{state}-key.pem")  # beside the state folder, which must contain only the hub's own files
         key.parent.mkdir(parents=True, exist_ok=True)
         make_key(key)
         environ["HUB_SIGNING_KEY_FILE"] = str(key)

@@ -2,8 +2,8 @@
 
 The messages are as large as the messages of a real connector.
 
-The bodies have sorted keys and no spaces, as in `bench.messages`. Ids in these messages are UUIDs too, because the
-bench finds ids by their length.
+The bodies have sorted keys and no spaces, as in `bench.messages`. The ids in these messages are also UUIDs, because the
+bench finds an id by its length.
 """
 
 import json

@@ -1,4 +1,5 @@
-"""The rules and quotes of a load that tests rules: 20 exact limits, and rules of every kind. One rule raises alerts."""
+"""The rules and quotes for a load with rules: 20 exact limits, and rules of every other kind. One rule raises
+alerts."""
 
 import hashlib
 import json
@@ -30,7 +31,7 @@ _ALERT = {
 
 
 def document(number: int, dfsps: Sequence[str]) -> dict[str, Any]:
-    """Returns a rule set with this number of live rules, all of which check each transfer.
+    """Returns a rule set with this number of live rules. Each rule judges each transfer.
 
     Each limit locks the payer's profile and the payee's profile. Limits on received payments do not apply to payments
     to a biller.
@@ -73,7 +74,7 @@ _STORED = """
 
 
 def store_quotes(url: str, dfsps: Sequence[str], packets: int, *, biller: bool) -> None:
-    """Stores the quote of each packet, as if the DFSPs had agreed on all transfers before the load."""
+    """Stores a quote for each packet, as if the DFSPs had agreed on the terms of all transfers before the load."""
     now = datetime.now(UTC)
     pairs = [(payer, payee) for payer in dfsps for payee in dfsps if payer != payee]
     with psycopg.connect(url) as connection, connection.cursor() as cursor:

@@ -1,7 +1,7 @@
 """The load generator (`python -m bench.load`): begins a transfer or payment at each tick of a fixed rate.
 
-The load is an open loop: the rate does not change when the hub slows down. The time of a transfer begins when the
-transfer is due, not when the generator sends the transfer.
+The load is an open loop: the rate does not change when the hub slows down. The measured time of a transfer begins when
+the transfer is due, even if the generator sends the transfer later.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _MOST_OPEN = 2000  # the most open requests: more than a hub's own limit, so tha
 class Load:
     """The load to generate.
 
-    `starts_at` is a time of time.monotonic, which is the same in all processes of a machine.
+    `starts_at` is a value of time.monotonic. On one machine, time.monotonic is the same in all processes.
     """
 
     host: str
@@ -39,14 +39,14 @@ class Load:
     rate: float
     seconds: float
     starts_at: float
-    calm: float  # transfers begun per second for CALM_S after the measured load; 0 for no such load
+    calm: float  # transfers begun per second for CALM_S after the measured load; 0: the load ends at once
     dfsps: list[str]
     hot: float
-    aliases: dict[str, list[str]]  # each DFSP's customers; if empty, only transfers are sent, not whole payments
+    aliases: dict[str, list[str]]  # each DFSP's customers; if empty, the load has only transfers, no lookups and quotes
     results: str
-    keys: str = ""  # a folder with the DFSPs' private keys; without a folder, nothing is signed
+    keys: str = ""  # a folder with the DFSPs' private keys; if empty, nobody signs messages
     iso20022: bool = False
-    packets: int = 0  # for each payer and payee, if each transfer has its own quote; 0: a few, used in turn
+    packets: int = 0  # packets for each payer and payee; 0: a few packets, which transfers use in turn
     biller: bool = False  # everybody pays the first DFSP
 
     @classmethod
@@ -66,10 +66,10 @@ class Load:
 
 
 def pairs(dfsps: list[str], hot: float, *, biller: bool = False) -> Iterator[tuple[str, str]]:
-    """Yields payer and payee of each transfer, without end.
+    """Yields the payer and the payee of one transfer after another, without end.
 
-    The generator uses all pairs one after the other. In addition, the first DFSP pays a share of all transfers. The
-    parameter `hot` is the size of this share. With `biller`, all other DFSPs pay the first DFSP.
+    The generator uses all pairs of DFSPs one after the other. `hot` is a share of all transfers between 0 and 1: in
+    addition to its turns, the first DFSP pays this share. With `biller`, all other DFSPs pay the first DFSP.
     """
     if biller:
         yield from cycle([(payer, dfsps[0]) for payer in dfsps[1:]])
@@ -107,7 +107,7 @@ class Generator:
         self.sent: dict[str, tuple[float, float, int]] = {}
 
     async def run(self) -> None:
-        """Sends messages until the time is over, or until SIGTERM. At the end, waits for all open responses."""
+        """Sends messages until the load's time is over, or until SIGTERM. At the end, waits for all open responses."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop)
         for number, due in enumerate(self._load.moments()):
             if self._is_stopped:
@@ -116,7 +116,7 @@ class Generator:
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
             elif number % 16 == 0:
-                await asyncio.sleep(0)  # the load is late, so responses are read before the next request is sent
+                await asyncio.sleep(0)  # the load is late, so it reads responses before it sends the next request
             self._send(due)
         if self._open:
             self._all_answered = asyncio.Event()

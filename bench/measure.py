@@ -11,7 +11,7 @@ import psutil
 TRANSFER_HOPS = ("POST accepted", "prepare at payee", "PUT accepted", "callback at payer")
 PAYMENT_HOPS = ("GET accepted", "lookup", "terms", "transfer")
 WHOLE = "whole"
-GOAL_S, GOAL_SHARE = 1.0, 0.99  # the longest wait of a payer, and the share of payments that must not wait longer
+GOAL_S, GOAL_SHARE = 1.0, 0.99  # GOAL_SHARE of the payments must be done within GOAL_S
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -37,20 +37,19 @@ class Outcome:
     lost: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
-    given_up: Counter[str] = field(default_factory=Counter)  # payments whose quote or transfer was refused at every try
+    given_up: Counter[str] = field(default_factory=Counter)  # payments that the hub refused at every attempt
     hops: dict[str, list[float]] = field(default_factory=dict)
 
 
 def join(
     sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], *, since: float, until: float
 ) -> Outcome:
-    """Joins the records of the load generator and of the DFSPs.
+    """Combines the records of the load generator with the records of the DFSPs.
 
     Measures the transfers (or payments) that were due from `since` to `until`.
 
-    A transfer is lost if the hub perhaps accepted it (status 202, or no status) and the payer never received the
-    outcome. If the hub refused a payment's quote or transfer at every try, the payer gives up the payment. A payment
-    that the payer gave up is not lost.
+    A transfer is lost if its status is 202 or unknown, and the payer never received the outcome. A payment is not lost
+    if the hub refused every attempt to send the payment's quote or transfer.
     """
     names = ("prepares", "ends", "found", "quoted", "given_up")
     prepares, ends, found, quoted, given_up = (_all(notes, what) for what in names)
@@ -84,10 +83,10 @@ def join(
 
 
 def recovery(sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], since: float) -> float | None:
-    """Returns the whole seconds from `since` until the recovery of the hub, or None if the hub has not recovered.
+    """Returns the whole seconds from `since` until the hub's recovery. Returns None if the hub has not recovered.
 
-    A hub has recovered when it commits nearly all transfers of each second within `GOAL_S`. A hub
-    has not recovered if it commits too few of the transfers that were sent in the last second.
+    A hub has recovered when it commits nearly all transfers of each second within `GOAL_S`. If the hub commits too few
+    of the transfers of the last second, the hub has not recovered.
     """
     ends = _all(notes, "ends")
     due_in: Counter[int] = Counter()
@@ -110,13 +109,14 @@ def _all(notes: Collection[Mapping[str, Any]], what: str) -> dict[str, Any]:
 
 def _add(hops: dict[str, list[float]], names: Sequence[str], starts: Sequence[float], ends: Sequence[float]) -> None:
     for name, start, end in zip(names, starts, ends, strict=True):
-        # The hub notifies the payee after the commit. The notification may come before this process reads the response.
+        # The hub notifies the payee DFSP after the commit. This process can receive the notification before it reads
+        # the response.
         hops[name].append(max(0.0, end - start))
 
 
 def cpu_seconds(pid: int) -> float:
-    """Returns the CPU seconds of a process and its living descendants. The result includes the seconds of the ended
-    children of these processes."""
+    """Returns the CPU seconds of a process and all its running descendants. The result includes the seconds of the
+    ended children of these processes."""
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -131,7 +131,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def cpu_by_process(pids: Mapping[str, int]) -> dict[str, float]:
-    """Returns the CPU seconds that each process has used until now, by the process's name."""
+    """For each process name, returns the CPU seconds that the process has used until now."""
     return {name: cpu_seconds(pid) for name, pid in pids.items()}
 
 

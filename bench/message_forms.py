@@ -1,4 +1,4 @@
-"""The two forms of the API's messages for a load."""
+"""The two forms of messages that a load can use: plain messages and ISO 20022 messages."""
 
 from bench.iso20022_messages import ISO20022
 from bench.messages import PLAIN, Form

@@ -1,6 +1,6 @@
 """The messages of a payment.
 
-The bench prepares the parts of messages in advance, and creates a new message only by joining bytes.
+The bench prepares the parts of messages in advance. To create a message, the bench only joins these parts.
 
 The payer's process and the payee's process build equal pools of packets. The payer's process uses the packets and
 conditions. The payee's process uses the fulfilments.
@@ -160,13 +160,13 @@ class Form(NamedTuple):
     DFSP reads.
     """
 
-    media_type: bytes  # the media type, with a place for a resource's name
+    media_type: bytes  # the media type, with a placeholder for a resource's name
     version: bytes
     accepted: bytes
     transfer_id: bytes
     quote_id: bytes
     packet: bytes
-    lock: bytes  # the key under which a payee finds the value that determines its fulfilment
+    lock: bytes  # the key of the value from which the payee DFSP finds the fulfilment
     state: bytes
     committed: bytes
     error_code: bytes
@@ -250,7 +250,8 @@ def ask_transfer(host: bytes, asker: bytes, other: bytes, transfer_id: str, cloc
 
 
 def ask_party(host: bytes, payer: bytes, alias: bytes, trace: bytes, clock: Clock, form: Form = PLAIN) -> bytes:
-    """Returns GET /parties/MSISDN/{ID} of a payer DFSP that does not know the payee's DFSP yet (section 6.3.3.1)."""
+    """Returns the message GET /parties/MSISDN/{ID} that a payer DFSP sends to find the payee's DFSP (section
+    6.3.3.1)."""
     path = b"/parties/MSISDN/" + alias
     return request(host, b"GET", b"parties", path, payer, b"", clock, b"", accept=True, trace=trace, form=form)
 
@@ -297,7 +298,7 @@ def request(
         parts.append(b"Accept: %b%b" % (kind, form.accepted))
     if trace:
         parts.append(b"traceparent: " + trace)
-    parts.append(b"Content-Type: %b%b" % (kind, form.version))  # the reference hub requires this header in a GET too
+    parts.append(b"Content-Type: %b%b" % (kind, form.version))  # the reference hub requires this header even in a GET
     if body:
         parts.append(b"Content-Length: %d" % len(body))
     return b"%b\r\n\r\n%b" % (b"\r\n".join(parts), body)
@@ -307,7 +308,7 @@ def request(
 
 
 def trace_of(payment_id: str) -> bytes:
-    """Returns a traceparent (W3C) whose trace id is the payment's id.
+    """Returns a traceparent header (W3C). The trace id is the payment's id.
 
     The payer DFSP, the hub and the payee DFSP forward the traceparent.
     """
@@ -317,7 +318,7 @@ def trace_of(payment_id: str) -> bytes:
 def id_of_trace(trace: bytes) -> str:
     """Returns the payment's id in a traceparent.
 
-    A message that nobody requested has no traceparent. Returns "" for a message without a traceparent.
+    A message that nobody requested has no traceparent. For a message without a traceparent, returns "".
     """
     try:
         return str(uuid.UUID(trace[3:35].decode()))
@@ -326,9 +327,8 @@ def id_of_trace(trace: bytes) -> str:
 
 
 def text_of(body: bytes, key: bytes) -> bytes:
-    """Returns the text under a key of a JSON body, or empty bytes if the body does not have the key.
-
-    Does not parse the other fields of the body.
+    """Returns the value of a key in a JSON body, or empty bytes if the body does not have the key. Does not parse the
+    rest of the body.
     """
     at = body.find(b'"' + key + b'"')
     if at < 0:

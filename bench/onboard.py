@@ -47,7 +47,7 @@ class Administration:
             raise OnboardingError(f"no response from {url}: {error}") from None
 
     def open_hub_accounts(self) -> None:
-        """Opens the hub's own accounts, unless they exist."""
+        """Opens the hub's own accounts. Does nothing if these accounts exist."""
         for kind in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
             self.call("POST", "/participants/Hub/accounts", {"type": kind, "currency": CURRENCY}, may_fail=True)
 
@@ -69,7 +69,7 @@ class Administration:
         self._add_funds(name)
 
     def add_key(self, name: str, public_key: str) -> None:
-        """Registers the public key of a DFSP's signatures."""
+        """Registers a DFSP's public key, with which the hub checks the DFSP's signatures."""
         self.call("POST", f"/participants/{name}/credentials/signingKeys", {"key": public_key})
 
     def add_customers(self, name: str, aliases: list[str]) -> None:
@@ -97,7 +97,7 @@ class Administration:
             },
         )
         until = time.monotonic() + 10
-        while not self._settlement_account(name)["value"]:  # the API responds with 202, and may record the funds later
+        while not self._settlement_account(name)["value"]:  # the API can record the funds after its response 202
             if time.monotonic() > until:
                 raise OnboardingError(f"the funds of {name} did not arrive")
             time.sleep(0.1)

@@ -34,7 +34,7 @@ _COUNTED = (
 
 
 def that_fits(transfers: int, folder: Path) -> int:
-    """Returns the number of transfers for which the disk has room, at most `transfers`."""
+    """Returns `transfers`, or a smaller number if the disk has no room for this many transfers."""
     free = shutil.disk_usage(folder).free - _LEFT_BYTES
     return max(1000, min(transfers, free // _BYTES_EACH))
 
@@ -129,9 +129,9 @@ def _pages() -> Iterator[tuple[str, Ask]]:
 
     def page(client: Client, path: str) -> Ask:
         def ask() -> Any:
-            caches["process"].delete("portal:overview")  # as if the four seconds of this cache entry had passed
+            caches["process"].delete("portal:overview")  # the page must not use this cached value
             answer = client.get(f"/portal/{path}")
-            answer.getvalue()  # the hub makes a file while the client reads it
+            answer.getvalue()  # the hub creates a file while the client reads the file
             answer.close()
             return answer
 

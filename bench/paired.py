@@ -1,4 +1,4 @@
-"""Measures the cost of rules by pairs of runs: one run without rules, and one run with rules. Results are medians."""
+"""Measures the cost of rules in pairs of runs: one run without rules, and one run with rules. Results are medians."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,10 +43,11 @@ class Difference:
 def run(pairs: int, rules: int, measure: Callable[[int], Figures]) -> list[tuple[Figures, Figures]]:
     """Measures as many pairs of runs as the argument states.
 
-    Each pair is one run without rules and one run with rules. `measure` measures a new hub with this number of rules.
+    Each pair is one run without rules and one run with rules. The function `measure` performs one run on a new hub with
+    this number of rules.
 
-    In every second pair, the run with rules comes first. If the machine becomes slower or faster, this order favours
-    neither kind of run.
+    In every second pair, the run with rules comes first. So a machine that becomes slower or faster favours neither the
+    runs with rules nor the runs without rules.
     """
     found = []
     for number in range(pairs):

@@ -53,5 +53,5 @@ def quote(payer: bytes, payee: bytes, alias: bytes, payment_id: str, clock: mess
 
 
 def quote_id(payer: str, payee: str, number: int) -> str:
-    """Returns the id of the quote of a packet."""
+    """Returns the id of the quote that belongs to a packet."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{payer}/{payee}/{number}/quote"))

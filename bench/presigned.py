@@ -1,7 +1,7 @@
 """Signs transfers before the load begins, on all cores, because real DFSPs sign on their own machines.
 
-For each transfer, the payer's message and the payee's message are stored in files, by the id of the transfer. The load
-generator and the simulated DFSPs send these messages unchanged.
+Files contain, for each transfer id, the payer's message and the payee's message. The load generator and the simulated
+DFSPs send these messages unchanged.
 """
 
 import json

@@ -20,7 +20,7 @@ WITHIN_S_FOR_A_MILLION = 60.0
 def run(state: str, payments: int, rules: int, console: Console) -> int:
     """Fills a database, runs the replay, and prints the figures.
 
-    Returns 1 if the replay of a million payments would exceed the permitted time.
+    Returns 1 if, at the measured speed, a replay of a million payments would exceed the permitted time.
     """
     from hub.local.stack import Stack
 
@@ -36,8 +36,8 @@ def run(state: str, payments: int, rules: int, console: Console) -> int:
         done = subprocess.run(command, cwd=PROJECT, env=env, stdout=subprocess.PIPE, text=True, check=True)
         took = time.monotonic() - began
     found = json.loads(done.stdout)
-    # The memory of the largest ended child process. The process that replays is larger than the process that fills the
-    # database.
+    # The memory of the largest child process that has ended. This is the process that replays, because it needs more
+    # memory than the process that fills the database.
     memory_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     judged = sum(found["judged"].values())
     console.print(

@@ -88,7 +88,7 @@ _BUSY = frozenset({"HTTP 429", "HTTP 503"})
 def verdict(figures: Mapping[str, Any]) -> list[str]:
     """Returns the reasons for a failed run. The list is empty if the run passed.
 
-    The statuses 429 and 503 are not faults, because an overload run expects these statuses.
+    Responses with 429 and 503 are not reasons for failure, because an overload run expects them.
     """
     faults = []
     if figures["lost"]:
@@ -146,7 +146,7 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
     total = sum(figures["cpu_s"].values())
     cpu.add_section()
     cpu.add_row("all", f"{total:.2f}", f"{sum(figures['cpu_ms_per_transfer'].values()):.2f}")
-    # Processes outside of the run used this CPU time. No other row shows this time.
+    # CPU time of processes that do not belong to the run. No other row contains this CPU time.
     cpu.add_row("others on this machine", f"{max(0.0, figures['machine_cpu_s'] - total):.2f}", "")
     console.print(hops, cpu)
     if per_transfer := figures["per_transfer"]:

@@ -1,7 +1,7 @@
 """`python -m bench.rules`: measures the cost of evaluating a rule set, compiled and interpreted.
 
-In `bench.rules`, counters return numbers from memory. So the figures do not include the time of profiles and the
-database.
+In this program, counters return numbers from memory. So the figures do not include the time for loading profiles from
+the database.
 """
 
 import argparse
@@ -33,7 +33,7 @@ _TIERS = ("1", "2", "3")
 
 
 class CountersInMemory:
-    """Counters that return one fixed number each."""
+    """Counters with fixed values, one number for each counter."""
 
     def __init__(self, answers: dict[Need, int | bool]) -> None:
         self._answers = answers
@@ -57,7 +57,7 @@ def make_rule_set(number: int, chance: random.Random) -> dict[str, Any]:
 
 
 def make_payments(number: int, chance: random.Random) -> list[Facts]:
-    """Returns transfers with all facts that rules read."""
+    """Returns transfers with all the facts that rules can read."""
     return [_payment(chance) for _ in range(number)]
 
 

@@ -34,7 +34,8 @@ _KEYS_KNOWN_S = 3  # the hub's processes read new credentials every two seconds
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings of one run. The first `warmup` seconds are not measured, because caches are not full yet."""
+    """The settings of one run. The run does not measure the first `warmup` seconds, because the hub's caches are not
+    yet full."""
 
     rate: float
     seconds: float
@@ -86,7 +87,7 @@ class Run:
         self._hub, self._plan = hub, plan
         address = urlsplit(hub.url)
         self._host, self._port = address.hostname or "127.0.0.1", address.port or 80
-        prefix = f"bench{uuid.uuid4().hex[:6]}"  # a running hub may have names from other runs
+        prefix = f"bench{uuid.uuid4().hex[:6]}"  # a running hub can already have DFSPs from earlier runs
         names = [f"{prefix}n{number}" for number in range(1, plan.dfsps + 1)]
         self._ports = dict(zip(names, free_ports(plan.dfsps), strict=True))
         first = uuid.uuid4().int % 10**8 * 10**4
@@ -99,7 +100,7 @@ class Run:
         self._database = Database(hub.database_url) if hub.database_url else None
 
     def perform(self) -> Result:
-        """Runs all steps of the run, and ends all its processes."""
+        """Performs all steps of the run, and ends all processes of the run."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             try:
                 return self._perform(Path(folder))
@@ -216,8 +217,8 @@ class Run:
             time.sleep(_KEYS_KNOWN_S)
 
     def _begin_rules(self, number: int) -> None:
-        """Activates as many rules as the argument states. Stores the quotes of transfers that have no request for a
-        quote."""
+        """Activates this number of rules. If the load sends no requests for quotes, stores the quotes of the load's
+        transfers."""
         names = list(self._ports)
         if not self._plan.payments:
             assert self._hub.database_url is not None
@@ -235,14 +236,14 @@ class Run:
             raise RuntimeError(f"the generator ended with status {code}")
 
     def _drain(self, sent: int) -> None:
-        """Waits until every transfer has ended. Gives up if no transfer ends during the drain time."""
+        """Waits until every transfer has ended. Stops waiting if no transfer ends for the drain time."""
         seen, until = -1, time.monotonic() + self._plan.drain
         while seen < sent and time.monotonic() < until:
             now = sum(ends_at(port) for port in self._ports.values())
             if now != seen:
                 seen, until = now, time.monotonic() + self._plan.drain
             time.sleep(0.2)
-        time.sleep(0.5)  # the responses to the last fulfils arrive in this time
+        time.sleep(0.5)  # during this time, the responses to the last fulfils arrive
 
     def _stop_sinks(self, folder: Path) -> dict[str, dict[str, Any]]:
         sinks = {name: process for name, process in self._processes.items() if name.startswith("dfsps")}

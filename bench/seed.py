@@ -1,8 +1,9 @@
-"""Fills a hub's tables with the transfers or payments of a busy day, by a few SQL statements without triggers.
+"""Fills a hub's tables with the transfers or payments of a busy day. Uses a few SQL statements, with triggers switched
+off.
 
 The rows equal the rows that the engine would write, so `manage.py check_ledger` finds no fault. `python -m bench.seed N
-HOURS` fills the database of DATABASE_URL. With the option `--payments`, the tables also get quotes, and the deliveries
-of lookups and quotes.
+HOURS` fills the database of DATABASE_URL. With the option `--payments`, the program also writes quotes, and the records
+of sent lookup and quote messages.
 """
 
 import argparse
@@ -18,7 +19,7 @@ BUSY = 30  # DFSPs that pay each other
 SILENT = "silent-bank"  # a DFSP without transfers
 QUIET = "quiet-bank"  # a DFSP with a few old transfers
 _QUIET_PAYMENTS = 20
-_CLOSED_WINDOWS = 4  # each closed window has a tenth of all transfers; the open window has the rest
+_CLOSED_WINDOWS = 4  # each closed window contains a tenth of all transfers, and the open window contains the rest
 RESERVED = 40  # the latest transfers are not finished
 BATCH = 200_000
 _MUCH = 10**15
@@ -28,7 +29,7 @@ _CONDITION = ilp.condition_for(FULFILMENT)
 
 @dataclass(frozen=True)
 class Crowd:
-    """The number of transfers, and the number of past hours in which they arrived."""
+    """The number of transfers, and the number of past hours in which these transfers arrived."""
 
     transfers: int
     hours: float
@@ -115,7 +116,7 @@ _DELIVERIES = """
           SELECT n, transfer_id, received_at, payer_id, 'PUT', 'end-to-payer' FROM crowd WHERE state <> 'RESERVED'
          ) told ORDER BY n
 """
-# A quote's id is the id of its transfer. A delivery has a digest in place of an alias.
+# A quote has the same id as its transfer. The record of a sent message has a digest instead of an alias.
 _QUOTES = """
     INSERT INTO quotes_quote (quote_id, transaction_id, payer_id, payee_id, state, request, request_headers,
         request_digest, response, response_headers, response_digest, expires_at, created_at, answered_at, condition,
@@ -191,7 +192,8 @@ _DELIVERIES_OF_CONVERSIONS = """
            'fx-end-to-initiator', received_at, received_at, 1, 200
     FROM crowd WHERE n %% 10 = 3 ORDER BY n
 """
-# One payment in 50 has a further quote without a transfer (rejected, expired or accepted), one in 100 a request to pay.
+# One payment in 50 has a second quote without a transfer (rejected, expired or accepted). One payment in 100 has a
+# request to pay.
 _ATTEMPTS = """
     INSERT INTO quotes_quote (quote_id, transaction_id, payer_id, payee_id, state, request, request_headers,
         request_digest, response, response_headers, response_digest, expires_at, created_at, answered_at,
@@ -345,7 +347,7 @@ def _close(cursor: Any, windows: Sequence[int]) -> None:
 
 
 def _settle(windows: Sequence[int]) -> None:
-    """Settles all closed windows except the last closed window, with the settlement services."""
+    """Uses the settlement services to settle all closed windows except the last closed window."""
     from settlement import services
     from settlement.models import SettlementModel
     from settlement.states import State

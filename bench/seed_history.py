@@ -1,7 +1,7 @@
 """Fills a hub's tables with the data for a replay of rules (`python -m bench.seed_history PAYMENTS`).
 
-Writes only transfers, ends of transfers, and quotes with facts. The data is incomplete, so `check_ledger` would find
-faults.
+Writes only transfers, the transfers' final states, and quotes with facts. The data is incomplete, so `check_ledger`
+would find faults.
 """
 
 import argparse

@@ -10,7 +10,7 @@ from fspiop import jws
 
 
 class Signer:
-    """The private keys of some DFSPs from a folder. Without a folder, the bench signs nothing."""
+    """The DFSPs' private keys in a folder. Without a folder, the bench signs no messages."""
 
     def __init__(self, folder: str, names: list[str]) -> None:
         self._keys = {
@@ -39,7 +39,7 @@ class Signer:
 
 
 def make_key(path: Path) -> str:
-    """Writes a new private key. Returns the matching public key, which the bench registers at the hub."""
+    """Writes a new private key. Returns the matching public key. The bench registers the public key at the hub."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     path.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

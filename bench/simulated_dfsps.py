@@ -1,4 +1,5 @@
-"""The DFSPs of a load run: they fulfil prepares, answer lookups and quotes, and receive the outcomes of transfers.
+"""The simulated DFSPs of a run. These DFSPs fulfil prepares, answer lookups and quotes, and receive the outcomes of
+transfers.
 
 `python -m bench.simulated_dfsps CONFIG` serves requests until SIGTERM, and then writes the records of its DFSPs.
 """
@@ -35,7 +36,7 @@ class Dfsps:
     hub_host: str
     hub_port: int
     results: str
-    keys: str = ""  # a folder with the DFSPs' private keys; without a folder, nothing is signed
+    keys: str = ""  # a folder with the DFSPs' private keys; if empty, nobody signs messages
     iso20022: bool = False
     packets: int = 0  # for each payer and payee, if each transfer has its own quote; 0: a few, used in turn
     has_parties: bool = False  # true if the payers are many customers, because rules count payments by customer
@@ -63,7 +64,7 @@ class Notes:
     quoted: dict[str, float] = field(default_factory=dict)  # by payment: when the payer received the terms
     repeats: int = 0
     retries: int = 0
-    strays: dict[str, int] = field(default_factory=dict)  # answers without a request, by sender and kind
+    strays: dict[str, int] = field(default_factory=dict)  # answers that this DFSP did not request, by sender and kind
 
 
 class Dfsp:
@@ -79,7 +80,7 @@ class Dfsp:
         self._name, self._hub, self._clock, self._signed = name.encode(), hub, clock, signed
         self._presigned, self._form = presigned_fulfils, form_of(config.iso20022)
         self._host = f"{config.hub_host}:{config.hub_port}".encode()
-        # As a payee: every packet that a payer may use.
+        # Every packet that a payer can use for a payment to this DFSP.
         pools = {payer: self._form.pool_of(payer, name, config.packets) for payer in config.everybody if payer != name}
         self._fulfilments = {
             self._form.lock_of(packet): packet.fulfilment for packets in pools.values() for packet in packets
@@ -89,7 +90,7 @@ class Dfsp:
         self.notes = Notes()
 
     def answer(self, message: Message) -> bytes:
-        """Returns the response to a request. The DFSP sends its next message of the payment in a separate request."""
+        """Returns the response to a request. The DFSP sends the next message of the payment in a separate request."""
         method, path, _ = message.start.split(b" ", 2)
         resource = path.split(b"/", 2)[1]
         if resource == b"transfers":
@@ -192,7 +193,7 @@ class Dfsp:
         self.notes.strays[what] = self.notes.strays.get(what, 0) + 1
 
     def _give_up(self, key: str) -> Callable[[int], None]:
-        """Returns a function that gives up a payment after the hub has refused a request at every try."""
+        """Returns a function that ends a payment after the hub has refused every attempt to send a request."""
 
         def answered(status: int) -> None:
             if status != 202:
@@ -225,7 +226,8 @@ class Dfsp:
         self._insist(self._signed(request), done, _TRIES)
 
     def _insist(self, request: bytes, done: Callable[[int], None] | None, tries: int) -> None:
-        """Sends a request. If the hub could not accept the request, repeats the same request, as a real DFSP does."""
+        """Sends a request. If the hub's response was 429 or 503, or was missing, sends the same request again, as a
+        real DFSP does."""
 
         def answered(status: int) -> None:
             if status in (NO_ANSWER, 429, 503) and tries > 1:

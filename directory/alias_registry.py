@@ -1,4 +1,4 @@
-"""Finds the DFSP of an alias, and registers and withdraws aliases, at the oracle that is responsible for the alias.
+"""Finds the DFSP of an alias, and registers and withdraws aliases. Each alias has an oracle that is responsible for it.
 
 Never call these functions in a transaction, because they can send HTTP requests to external oracles.
 """
@@ -25,9 +25,9 @@ def owner_of(alias: Alias, *, caller: int) -> Party:
     """Returns the active participant that serves this alias.
 
     Raises 3204 if no participant serves the alias, and 3200 if the alias's sub-id is unknown. `caller` is the
-    requesting participant, because the number of each caller's requests to an oracle is limited. Raises 2003 if an
-    oracle does not answer. If an oracle does not answer, the search does not continue at the next oracle, because the
-    next oracle might name another DFSP.
+    participant that requests the lookup. The hub limits the number of requests to an oracle for each caller. Raises
+    2003 if an oracle does not answer. If an oracle does not answer, the hub does not ask the next oracle, because the
+    next oracle could name a different DFSP.
     """
     until = time.monotonic() + settings.ORACLE_TIMEOUT_S
     for oracle in queries.oracles_for(alias):
@@ -45,8 +45,8 @@ def owner_of(alias: Alias, *, caller: int) -> Party:
 
 
 def register(alias: Alias, fsp: Participant) -> None:
-    """Registers an alias for this DFSP, or confirms the registration. Raises 3003 if another DFSP holds the alias,
-    or if the alias is reserved for the certifier."""
+    """Registers an alias for this DFSP. If this DFSP has already registered the alias, the registration is confirmed.
+    Raises 3003 if another DFSP has registered the alias, or if the alias is reserved for the certifier."""
     check_form(alias)
     check_not_reserved(alias, fsp)
     oracle = queries.oracles_for(alias)[0]
@@ -59,7 +59,7 @@ def register(alias: Alias, fsp: Participant) -> None:
 
 
 def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, FspiopError]:
-    """Registers many aliases. Returns the aliases that could not be registered, each with its error.
+    """Registers many aliases. Returns the aliases that could not be registered, with an error for each.
 
     Runs the same number of SQL statements for any number of aliases.
     """
@@ -86,7 +86,7 @@ def _register_group(group: Sequence[Alias], fsp: Participant, until: float) -> d
     try:
         oracle = queries.oracles_for(group[0])[0]
     except FspiopError:
-        # The reference hub uses this text for a batch. Its text for a single alias has one more space.
+        # The reference hub uses this text for a batch. The reference hub's text for a single alias has one more space.
         raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type:{group[0].type} not found") from None
     if oracle is None:
         reasons = dict.fromkeys(builtin_oracle.register(group, fsp), _HELD)

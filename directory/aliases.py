@@ -14,8 +14,8 @@ from fspiop.errors import ErrorCode, FspiopError
 TYPES = frozenset(get_args(PartyIdType))
 
 _MOST_CHARACTERS = 128
-# Characters that Python calls printable but that are invisible: fillers, joiners, variation selectors, an empty Braille
-# cell, a note without a head.
+# Characters that Python calls printable but that are invisible: fillers, joiners, variation selectors, the blank
+# Braille pattern, the null notehead.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u2d7f\u3164\ufe00-\ufe0f\uffa0"
     "\U0001107f\U00016fe4\U0001d159\U000e0100-\U000e01ef]"
@@ -50,7 +50,7 @@ class Alias:
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
-        """Returns the key by which an alias is stored. All spellings of one alias have one key."""
+        """Returns the form in which the hub's own oracle stores an alias. All spellings of one alias have one key."""
         return self.type, self.key, self.sub_key, self.currency
 
 
@@ -80,8 +80,8 @@ def check_readable(alias: Alias) -> None:
 def is_segment(text: str) -> bool:
     """Returns whether this text can be a path segment.
 
-    The text must not contain a slash, and must not be "." or "..". A URL client would interpret these characters as
-    steps in the path.
+    The text must not contain a slash, and must not be "." or "..". A URL client would read a slash, "." or ".." as a
+    step in the path.
     """
     return "/" not in text and text not in (".", "..")
 
@@ -104,8 +104,8 @@ def check_form(alias: Alias) -> None:
 def fitting(registrations: Iterable[Registration], alias: Alias) -> list[Registration]:
     """Returns the registrations for this alias and sub-id.
 
-    Registrations for the alias's currency come before registrations for all currencies. Registrations of the same kind
-    keep their order.
+    Registrations for the alias's currency come before registrations for all currencies. Within each of these two
+    groups, the order of the registrations does not change.
     """
     own_sub_key = alias.sub_key
     found = [

@@ -27,9 +27,9 @@ def authorities(alias: Alias, registered: Sequence[R], *, serves_itself: bool) -
 
     Each currency has one authority. If an oracle serves only this currency, that oracle is the authority. If no oracle
     serves only this currency, the authority is the oracle for all currencies. If neither oracle exists, the authority
-    is the hub's own oracle. If the alias has no currency, any oracle can have the alias. The list for an alias without
-    a currency begins with the default oracle, and the hub's own oracle comes before the oracles for single currencies.
-    Raises 3003 if no oracle serves aliases of this type.
+    is the hub's own oracle. If the alias has no currency, every oracle of the alias's type can have a registration of
+    the alias. The list for an alias without a currency begins with the default oracle. In this list, the hub's own
+    oracle comes before the oracles for single currencies. Raises 3003 if no oracle serves aliases of this type.
     """
     own: list[R | None] = [None] if serves_itself else []
     if alias.currency:

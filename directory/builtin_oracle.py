@@ -25,9 +25,9 @@ def find(alias: Alias) -> list[Registration]:
 
 
 def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
-    """Registers or confirms aliases by two SQL statements. Returns the aliases that another DFSP holds.
+    """Registers or confirms aliases by two SQL statements. Returns the aliases that another DFSP has registered.
 
-    No DFSP takes over another DFSP's customer: an alias stays with its DFSP until this DFSP withdraws the alias.
+    No DFSP can take over an alias that another DFSP has registered. The other DFSP must first withdraw the alias.
     """
     with transaction.atomic():
         lookup_sql.register(aliases, fsp_id=fsp.pk)
@@ -36,7 +36,8 @@ def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
 
 
 def take_back(alias_type: str, identifiers: Sequence[str], *, to: Participant) -> None:
-    """Deletes other DFSPs' registrations of these identifiers, which are reserved for one participant."""
+    """These identifiers are reserved for one participant. Deletes the registrations of these identifiers by all other
+    DFSPs."""
     PartyIdentifier.objects.filter(type=alias_type, identifier__in=identifiers).exclude(fsp=to).delete()
 
 

@@ -16,7 +16,7 @@ received the lookup."""
 
 @dataclass(frozen=True, slots=True)
 class AskParty:
-    """GET /parties: a requester's question to the DFSP of an alias.
+    """GET /parties: a requester's lookup of an alias.
 
     FSPIOP-Destination names the DFSP of the alias. Without the header FSPIOP-Destination, the hub finds the DFSP.
     """
@@ -60,12 +60,12 @@ class AnswerParty:
 
     @property
     def key(self) -> str:
-        """Returns the key of an answer. The key of an answer differs from the lookup's key, and from the keys of other
-        senders' answers.
+        """Returns the key of an answer. This key differs from the key of the lookup, and from the keys of answers that
+        other DFSPs send.
 
         Answers and lookups have different keys. If answers and lookups had equal keys, a DFSP could send unrequested
-        answers to delay another DFSP's lookup. An answer never belongs to a lookup in the same group, because no DFSP
-        has received that lookup yet.
+        answers to delay another DFSP's lookup. An answer never belongs to a lookup in the same group, because the hub
+        has not yet sent that lookup to a DFSP.
         """
         return f"{self.subject} by {self.sender_id}"
 
@@ -76,7 +76,7 @@ class AnswerParty:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredOracle:
-    """A registered oracle, with the data that a decision needs. The hub uses this data to decide whether to send a
+    """A registered oracle, with the data that a decision needs. With this data, the hub decides whether it sends a
     request to the oracle."""
 
     currency: str
@@ -84,7 +84,7 @@ class RegisteredOracle:
 
 
 class Gate(Protocol):
-    """The scheme's rules, and the data that they need for the lookups of one group (`directory.rules_gate`)."""
+    """The scheme's rules, and the data that the rules need for the lookups of one group (`directory.rules_gate`)."""
 
     def refusal(self, command: AskParty, owner: str) -> FspiopError | None:
         """Checks a lookup against the scheme's rules, after the lookup has passed all other checks. Returns an error if
@@ -97,7 +97,7 @@ class Facts:
 
     oracles: Mapping[str, Sequence[RegisteredOracle]]  # the registered oracles by type
     own_types: Collection[str]  # the types for which the hub's own oracle answers
-    registrations: Mapping[Alias, Sequence[Registration]]  # those in the hub's own oracle, the oldest first
-    owners: Mapping[str, Party]  # the active participants among those with these registrations
-    answered: Collection[LookupKey]  # the lookups that the group's answers end
+    registrations: Mapping[Alias, Sequence[Registration]]  # only from the hub's own oracle, the oldest first
+    owners: Mapping[str, Party]  # the active participants that have these registrations
+    answered: Collection[LookupKey]  # the lookups that are answered by this group
     gate: Gate | None = None  # None if no rules are active

@@ -83,14 +83,14 @@ def _registered_owner(alias: Alias, facts: Facts) -> Party | None:
 
 
 def _check_some_payment(asker: Party, owner: Party, alias: Alias) -> None:
-    """Refuses a lookup between two DFSPs if neither may pay the other. A lookup can begin a payment in either
-    direction. A lookup without a currency can begin a test payment, too."""
+    """Refuses a lookup between two DFSPs if neither DFSP is allowed to pay the other. A lookup can begin a payment in
+    either direction. A lookup without a currency can also begin a payment in the test currency."""
     if not (asker.may_receive and owner.may_send):
         check_payment(payer=asker, payee=owner, currencies=(alias.currency or TEST_CURRENCY,))
 
 
 def _refused(command: AskParty, scene: Scene, error: FspiopError) -> Refused:
-    # If a GET request is repeated, one answer with the newest state is enough.
+    # If the requester repeats the GET, the hub sends only one callback, with the newest error.
     return refused(
         scene,
         command.requester,

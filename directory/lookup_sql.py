@@ -12,7 +12,8 @@ from hub.sql_execution import execute
 
 _ALIASES = "unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS a (type, identifier, sub_id, currency)"
 
-# The aliases are sorted, because two batches with the same aliases in different orders could wait for each other.
+# The aliases are sorted, because two batches could wait for each other if they contained the same aliases in different
+# orders.
 _REGISTER = f"""
     INSERT INTO directory_partyidentifier (type, identifier, sub_id, currency, fsp_id)
     SELECT DISTINCT a.type, a.identifier, a.sub_id, a.currency, %s::bigint FROM {_ALIASES}
@@ -32,12 +33,14 @@ _HELD_BY_OTHERS = f"""
 
 
 def register(aliases: Sequence[Alias], *, fsp_id: int) -> None:
-    """Uses one statement to add the aliases that are not yet registered for their currency or for all currencies."""
+    """Adds aliases with one SQL statement. Leaves out an alias that is already registered for its currency or for all
+    currencies."""
     execute(_REGISTER, [fsp_id, *_columns(aliases), fsp_id])
 
 
 def held_by_others(aliases: Sequence[Alias], *, fsp_id: int) -> set[tuple[str, str, str, str]]:
-    """Returns the aliases that another participant holds after `register`, as (type, key, sub-id, currency)."""
+    """Call this function after `register`. Returns the aliases that another participant has registered, as (type, key,
+    sub-id, currency)."""
     return {tuple(row) for row in execute(_HELD_BY_OTHERS, [*_columns(aliases), fsp_id]).fetchall()}
 
 
@@ -108,8 +111,8 @@ _REGISTERED = """
 
 
 def registered(aliases: Collection[Alias]) -> tuple[dict[Alias, list[Registration]], dict[str, Party]]:
-    """Returns the registrations of these aliases, the oldest first, and the active participants that own these
-    registrations."""
+    """Returns the registrations of these aliases, the oldest first. Also returns the active participants that have
+    these registrations."""
     asked = list(aliases)
     found: dict[Alias, list[Registration]] = {}
     owners: dict[str, Party] = {}
@@ -138,9 +141,9 @@ _ASK = """
 def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
     """Adds these lookups. Each lookup is a pair: the forwarded request, and the version of the answer.
 
-    If a lookup is repeated, its waiting time begins again.
+    If a requester repeats a lookup, the waiting time begins again.
 
-    The rows are added in the order of their keys, so that two transactions do not wait for each other.
+    Two transactions cannot wait for each other, because each transaction adds the rows in the order of the keys.
     """
     ordered = sorted(lookups, key=lambda each: (each[0].subject, each[0].reply_to_id, each[0].destination_id))
     columns: list[list[Any]] = [
@@ -154,8 +157,8 @@ def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
 
 
 # After a lookup's end, the hub still accepts late and repeated answers from the same DFSP. The hub accepts no late
-# answer if the requester has since looked up the alias at another DFSP. A sender's retries repeat an answer fewer than
-# ten times, and ten answers fit into the requester's queue.
+# answer if the requester has since looked up the alias at another DFSP. A DFSP that retries sends an answer fewer than
+# ten times, and the requester's queue has room for ten answers.
 _END = """
     UPDATE directory_partylookup l
     SET ended_at = coalesce(l.ended_at, statement_timestamp()), answers = l.answers + 1
@@ -171,9 +174,8 @@ _END = """
 
 
 def end(answered: Collection[LookupKey], *, keep_s: int) -> set[LookupKey]:
-    """Ends these lookups. Returns the lookups that a DFSP may answer.
-
-    A DFSP may answer a lookup that waits for an answer, or that ended in the last `keep_s` seconds.
+    """Ends these lookups. Returns the lookups for which the hub still accepts an answer. These lookups wait for an
+    answer, or ended in the last `keep_s` seconds.
     """
     ordered = sorted(answered, key=lambda each: (each[1], each[0], each[2]))
     columns: list[list[Any]] = [[each[number] for each in ordered] for number in range(3)]

@@ -34,7 +34,7 @@ class PartyIdentifier(models.Model):
 
 
 class Oracle(models.Model):
-    """An external registry of aliases of one type. The hub calls the registry over HTTP.
+    """An external registry of aliases of one type. The hub sends HTTP requests to this registry.
 
     A registry whose currency is empty serves all currencies.
     """
@@ -46,7 +46,7 @@ class Oracle(models.Model):
     endpoint_type = models.CharField(max_length=8, choices=EndpointType, default=EndpointType.URL)
     endpoint = models.CharField(max_length=512)
     currency = models.CharField(max_length=3, blank=True, default="")
-    is_default = models.BooleanField(default=False)  # requested first if a request has no currency
+    is_default = models.BooleanField(default=False)  # the hub asks this oracle first if a request has no currency
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
 
@@ -65,8 +65,8 @@ class Oracle(models.Model):
 class PartyLookup(models.Model):
     """A forwarded GET /parties. A lookup waits until its answer arrives or is overdue.
 
-    After a lookup ends, the hub keeps its row for as long as a lookup may wait for an answer. While the row of an ended
-    lookup exists, the DFSP can repeat its answer or send a late answer.
+    After a lookup ends, the hub keeps the lookup's row for PARTY_ANSWER_S. During this time the DFSP can still send a
+    late answer, or repeat its answer.
     """
 
     requester = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -76,7 +76,7 @@ class PartyLookup(models.Model):
     version = models.CharField(max_length=8)
     asked_at = models.DateTimeField(db_default=Now())
     answer_by = models.DateTimeField()
-    ended_at = models.DateTimeField(null=True)  # answered, or reported as unanswered
+    ended_at = models.DateTimeField(null=True)  # the time of the answer, or of the error to the requester
     answers = models.PositiveSmallIntegerField(db_default=0)  # the number of forwarded answers
 
     class Meta:
@@ -101,15 +101,15 @@ class PartyLookup(models.Model):
 
 
 class TrialLookup(models.Model):
-    """A lookup of a test number by the hub itself, before a DFSP goes live.
+    """A lookup of a test number. The hub sends this lookup to a DFSP before the DFSP goes live.
 
     `subject` is the digest of the number's path. `shown` has only the last characters of the number.
     """
 
     class Fault(models.TextChoices):
-        NOT_ACCEPTED = "NOT_ACCEPTED"  # the request, or its response, failed
+        NOT_ACCEPTED = "NOT_ACCEPTED"  # the hub could not send the request, or the response was an error
         OTHER_NUMBER = "OTHER_NUMBER"
-        OTHER_DFSP = "OTHER_DFSP"  # the answer's fspId is not the DFSP of the trial
+        OTHER_DFSP = "OTHER_DFSP"  # the answer's fspId is not the DFSP that got the trial lookup
         ERROR = "ERROR"
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+")

@@ -21,14 +21,14 @@ from directory.aliases import Alias, Registration
 from directory.models import Oracle
 
 _SALT = "directory.oracle_cache"
-_MOST_REGISTRATIONS = 100  # the largest answer that is cached
-_MARGIN_S = 5  # an edition is kept this much longer than any answer requested before the edition
+_MOST_REGISTRATIONS = 100  # the hub does not cache an answer with more registrations
+_MARGIN_S = 5  # Redis keeps an edition this much longer than answers to earlier requests
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """The cached answer to a request, if the cache has an answer. The field `edition` is the alias's edition at the
-    time of the request."""
+    """An oracle's answer from the cache, or no answer. The field `edition` is the alias's edition at the time of the
+    request."""
 
     found: list[Registration] | None
     edition: str = ""
@@ -51,8 +51,8 @@ def _answer(text: object, key: str, edition: str) -> list[Registration] | None:
     if not isinstance(text, str):
         return None
     try:
-        # The age of a cached value is the age of its signature, even if another program has copied the value and
-        # written it back.
+        # The age of a cached value comes from the time in its signature. So a program that copies a value and later
+        # writes the copy back cannot make the value younger.
         its_edition, rows = signing.loads(text, salt=key, max_age=settings.ORACLE_CACHE_S)
     except (signing.BadSignature, ValueError, TypeError):
         return None

@@ -1,12 +1,12 @@
 """Sends HTTP requests to external oracles, from the threads of the web process.
 
-Each request has a total deadline and a limit for the answer's size. This HTTP client does not follow redirects.
+Each request has a deadline and a limit for the size of the answer. This HTTP client does not follow redirects.
 
-The module `hub.concurrency_shares` limits the number of threads that wait for one oracle, and divides these threads
-among callers. The module `directory.oracle_pauses` decides when an oracle is paused. Requests for batches have a
-separate limit, and their outcomes never begin or end an oracle's pause. Requests run in an event loop in a separate
-thread. So a request ends at its deadline, however the oracle behaves. A thread that waits for a request holds no
-database connection.
+The module `hub.concurrency_shares` limits the number of threads that wait for one oracle. This module also divides
+these threads among the participants whose messages cause the requests (the callers). The module
+`directory.oracle_pauses` decides when an oracle is paused. Requests for batches have a separate limit. The outcome of
+such a request never begins or ends a pause of an oracle. Requests run in an event loop in a separate thread. So each
+request ends at its deadline, whatever the oracle does. A thread that waits for a request holds no database connection.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ log = structlog.get_logger("oracles")
 
 T = TypeVar("T")
 
-THE_HUB: Caller = 0  # the caller of requests that no participant caused
+THE_HUB: Caller = 0  # the caller of the hub's own requests
 
 _MOST_OF_AN_ANSWER = 1024 * 1024
-_MOST_OF_A_BATCH = 32 * 1024 * 1024  # the most bytes of all answers of a batch together
+_MOST_OF_A_BATCH = 32 * 1024 * 1024  # limit in bytes for all answers of a batch together
 _AT_ONCE = 8  # concurrent requests of one batch
 _MOST_FAULTS = 20  # if more calls of one batch get no usable answer, the whole batch fails
-_FIRSTS = 4  # at least this many callers can have one request without a shared place
+_FIRSTS = 4  # at least this many callers can have one request that the shared limit does not count
 _BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # one for each caller
 _MARGIN_S = 1.0
 
@@ -48,7 +48,8 @@ class OracleUnavailable(Exception):
 
 
 class BatchRefused(Exception):
-    """Raised if this caller already has a batch in progress, or if too many other callers have a batch in progress."""
+    """Raised if this caller already has a batch in progress, or if too many batches of other callers are in
+    progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,9 @@ class Reply:
 
 
 def sizes_of(shared: int) -> Sizes:
-    """Returns the limits on simultaneous requests if the callers share `shared` places. One caller may use up to half
-    of the shared places for simultaneous requests.
-
-    At least `_FIRSTS` callers each have one place that they do not share.
+    """Returns the limits on simultaneous requests to one oracle, if all callers together may have `shared` requests.
+    One caller may have up to half of these requests. In addition, each of at least `_FIRSTS` callers may have one
+    request that the limit does not count.
     """
     half = max(1, shared // 2)
     return Sizes(most=shared + max(shared, _FIRSTS), shared=shared, share=half, waiting=shared, waiting_share=half)
@@ -76,7 +76,7 @@ def sizes_of(shared: int) -> Sizes:
 
 @dataclass(slots=True)
 class _Oracle:
-    """This process's observations of one oracle's behaviour. Each process observes the oracle separately."""
+    """This process's records about one oracle. Each process keeps separate records."""
 
     places: Places = field(default_factory=Places)
     pauses: OraclePauses = field(default_factory=OraclePauses)
@@ -102,7 +102,8 @@ class OracleClient:
         oracle = self._oracle(endpoint)
         left_s = until - time.monotonic()
         try:
-            # A request may wait for its place for half of its time limit, so that the oracle has the other half.
+            # A request waits for at most half of its time limit until it can be sent. So the oracle has at least the
+            # other half to answer.
             with oracle.places.taken(caller, sizes_of(settings.ORACLE_CONCURRENCY), wait_s=left_s / 2):
                 return self._ask_judged(endpoint, call, about, caller, until, oracle.pauses)
         except NoPlace:
@@ -130,10 +131,8 @@ class OracleClient:
 
     @contextmanager
     def batch(self, caller: Caller, *, until: float) -> Iterator[None]:
-        """Occupies one place for a batch while the `with` block runs. All oracles together share the places for
-        batches.
-
-        Raises BatchRefused if no place for a batch is free.
+        """Counts one more batch in progress while the `with` block runs. The limit on batches applies to all oracles
+        together. Raises BatchRefused if the limit is reached.
         """
         sql_execution.give_back()
         try:
@@ -143,7 +142,8 @@ class OracleClient:
             raise BatchRefused from None
 
     def ask_many(self, endpoint: str, calls: Sequence[Call], *, caller: Caller, until: float) -> list[Reply | None]:
-        """Returns the replies to all calls of a batch. The caller of this method must occupy a place for the batch.
+        """Returns the replies to all calls of a batch. Call this method only inside the `with` block that counts the
+        batch.
 
         The reply to a call is None if the oracle answered this call with a server error, too slowly or at too great a
         length. Raises OracleUnavailable if the oracle cannot be reached, or if more than `_MOST_FAULTS` calls fail.
@@ -168,7 +168,8 @@ class OracleClient:
             return future.result(max(left_s, 0) + _MARGIN_S)
         except (TimeoutError, OSError, ValueError) as error:
             future.cancel()
-            # The log line omits the error's text, because the text can contain the address and so an alias.
+            # The log line omits the error's text, because this text can contain the request's URL, and the URL contains
+            # an alias.
             log.warning("oracle_failed", endpoint=endpoint, error=type(error).__name__)
             raise _Failed(error) from None
 

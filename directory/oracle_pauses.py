@@ -1,13 +1,13 @@
-"""Decides for which callers an oracle is paused. The module uses a clock, but no database and no network. Each process
-uses only the outcomes of its own requests.
+"""Decides for which callers the hub sends no requests to an oracle for a while: a pause. The module uses a clock, but
+no database and no network. Each process uses only the outcomes of its own requests.
 
 - If five requests in a row get no connection to an oracle, the oracle is paused for all callers.
-- A server error or a missing answer is perhaps the fault of only one alias, which the caller chose. If requests for
-  five aliases in a row fail, the oracle is paused for their caller. If requests of three or more callers fail, and no
-  caller gets an answer meanwhile, the oracle is paused for all callers.
-- After a pause each caller may have one open request to the oracle. When a caller gets an answer, the limit ends for
-  that caller, and every other caller can send a request at once. So a caller whose requests get no answer delays only
-  itself.
+- Perhaps a server error or a missing answer has its cause only in one alias that the caller chose. If one caller's
+  requests for five aliases in a row fail, the oracle is paused for this caller. If requests of three or more callers
+  fail, and no caller gets an answer during this time, the oracle is paused for all callers.
+- After a pause each caller may have one open request to the oracle. When a caller gets an answer, this limit ends for
+  the caller, and every other caller can immediately send one request. So if requests of one caller get no answer, the
+  other callers are not delayed.
 """
 
 import threading
@@ -23,12 +23,12 @@ Caller = int
 
 CALLERS = 3
 _FIRST_PAUSE_S = 1.0
-_MOST_ALIASES = 100  # the most counted aliases of each caller
+_MOST_ALIASES = 100  # counts at most this many aliases for each caller
 
 
 class Outcome(Enum):
     ANSWERED = auto()
-    FAILED = auto()  # connected, but without a usable answer
+    FAILED = auto()  # connected, but got no usable answer
     UNREACHED = auto()
     UNKNOWN = auto()  # the request shows nothing about the oracle
 
@@ -39,7 +39,8 @@ def _no_pause() -> GrowingPause:
 
 @dataclass(slots=True)
 class _Own:
-    """How many requests of one caller to an oracle have failed since the caller's last answer."""
+    """The aliases for which one caller's requests have failed since the last answer to this caller, and the caller's
+    pause."""
 
     aliases: set[str] = field(default_factory=set)
     pause: GrowingPause = field(default_factory=_no_pause)
@@ -54,7 +55,8 @@ class OraclePauses:
         self._asking: Counter[Caller] = Counter()
         self._pause = _no_pause()  # for all callers
         self._unreached = 0  # in a row
-        # aliases by caller, since the last answer to any caller or the last pause for all
+        # by caller: the aliases whose requests failed since the last answer to any caller, or since the last pause for
+        # all callers
         self._failed: dict[Caller, set[str]] = {}
         self._own: dict[Caller, _Own] = {}
 

@@ -14,8 +14,8 @@ from hub.participants import endpoint_types_and_urls
 
 
 def add(*, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
-    """Registers an oracle. From now on, the new oracle serves this type and currency instead of the hub's own
-    oracle."""
+    """Registers an oracle. Adds an oracle. From now on, this oracle serves its type and currency instead of the hub's
+    own oracle."""
     check_endpoint(endpoint)
     oracle = Oracle(type=alias_type, endpoint=endpoint, currency=currency, is_default=is_default)
     return _save(oracle, "oracle_added", before=None, actor=actor)
@@ -73,7 +73,7 @@ def terms_of(oracle: Oracle) -> dict[str, Any]:
 
 def check_endpoint(endpoint: str) -> None:
     """Raises 3100 if the hub does not allow this address for an oracle."""
-    # If the address contained a template, the hub would replace the template by a DFSP's text.
+    # If the address contained a placeholder, the hub would replace the placeholder by text that a DFSP chose.
     if not endpoint_types_and_urls.is_base(endpoint):
         raise FspiopError(
             ErrorCode.VALIDATION_ERROR, "endpoint.value: must be an http or https URL without user, query or spaces"
@@ -91,7 +91,7 @@ def _save(oracle: Oracle, action: str, *, before: dict[str, Any] | None, actor: 
             oracle.save()
             record(action, subject=str(oracle), actor=actor, before=before, after=_shown(oracle))
     except IntegrityError:
-        # The code and the text are the reference hub's, because clients check both.
+        # The code and the text are the same as in the reference hub, because clients check both.
         raise FspiopError(ErrorCode.INTERNAL_SERVER_ERROR, "Duplicate oracle for this type and currency") from None
     return oracle
 

@@ -1,9 +1,9 @@
-"""Forwards GET /parties requests and their answers. For each GET /parties, stores the time until which the request
-waits for its answer.
+"""Forwards GET /parties requests and their answers. For each GET /parties, stores the time until which the hub waits
+for the answer.
 
-Only the DFSP that received a GET /parties may answer this request. The hub forwards the answer only to the DFSP that
-sent the GET /parties. If no answer comes in time, the requester gets 2004 (FSPIOP API v1.1, section 7.6). If the hub
-cannot deliver a GET /parties, the outbox reports the failure to the requester.
+The hub accepts an answer only from the DFSP that received the GET /parties. The hub forwards the answer only to the
+DFSP that sent the GET /parties. If no answer comes in time, the requester gets 2004 (FSPIOP API v1.1, section 7.6). If
+the hub cannot deliver a GET /parties, the outbox reports the failure to the requester.
 """
 
 from django.conf import settings
@@ -27,7 +27,7 @@ def ask(command: AskParty) -> Outcome:
 
 
 def answer(command: AnswerParty) -> Outcome:
-    """Forwards the answer of a GET /parties to the requester, in the transaction of a group.
+    """Forwards the answer to a GET /parties to the requester, in the transaction of a group.
 
     For PARTY_ANSWER_S after a lookup's end, the hub still accepts a late or repeated answer.
     """
@@ -61,8 +61,8 @@ def _load(commands: list[AskParty | AnswerParty], scene: Scene, gate: Gate | Non
         for each in commands
         if isinstance(each, AnswerParty) and (to := scene.parties.get(each.destination or "")) is not None
     }
-    # One statement finds a lookup, checks that the requester has sent no later lookup to another DFSP, and ends the
-    # lookup.
+    # One statement finds a lookup, checks that the requester has not since looked up the alias at another DFSP, and
+    # ends the lookup.
     ended = lookup_sql.end(answered, keep_s=settings.PARTY_ANSWER_S) if answered else set()
     return Facts(oracles, settings.BUILTIN_ORACLE_TYPES, registrations, owners, ended, gate)
 
@@ -89,7 +89,8 @@ def _late(lookup: PartyLookup) -> unanswered.Late:
     )
 
 
-# One statement removes a lookup and keeps its times, so that the history of payments counts each lookup exactly once.
+# One SQL statement removes a lookup and stores the lookup's times, so that the history of payments counts each lookup
+# exactly once.
 _KEEP = """
     INSERT INTO directory_endedlookup (requester_id, owner_id, asked_at, ended_at, is_answered)
     SELECT requester_id, owner_id, asked_at, ended_at, answers > 0 AND ended_at <= answer_by FROM gone

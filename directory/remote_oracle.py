@@ -1,8 +1,8 @@
 """Exchanges GET, POST and DELETE /participants/... with external oracles, synchronously and with strict checks.
 
 An external oracle is the authority for its aliases. The hub refuses an oracle's answer that breaks the protocol. If the
-oracle's answer shows that a DFSP has an alias, no other DFSP can change this alias. The parameter `until` is the time
-limit (time.monotonic()) for the whole call.
+oracle's answer shows that one DFSP has registered an alias, the hub lets no other DFSP change this registration. The
+parameter `until` is the time limit (time.monotonic()) for the whole call.
 """
 
 import time
@@ -57,8 +57,8 @@ def probe(oracle: Oracle) -> float:
 
 
 def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
-    """Registers an alias at the oracle. If the oracle's answer shows that another DFSP has the alias, returns False and
-    changes nothing."""
+    """Registers an alias at the oracle. If the oracle's answer shows that another DFSP has registered the alias,
+    returns False and changes nothing."""
     shown = _shown(oracle, alias, fsp.id, until)
     held = _holders(shown, alias)
     if _others(shown, alias, fsp):
@@ -76,9 +76,8 @@ def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
 def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *, until: float) -> dict[Alias, str]:
     """Registers many aliases at the oracle in one request.
 
-    Returns the aliases that another DFSP holds, and the aliases that the oracle refused, each with the reason.
-
-    Each DFSP may have one batch at a time. Raises 2005 if no place for a batch is free.
+    Returns the aliases that were not registered, with a reason for each: another DFSP has registered the alias, or the
+    oracle refused the alias. Each DFSP can have one batch in progress. Raises 2005 if too many batches are in progress.
     """
     try:
         with oracle_client.batch(fsp.id, until=until):
@@ -141,7 +140,8 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
 def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
     """Deletes this DFSP's registrations of an alias at the oracle. Returns whether the DFSP had a registration.
 
-    The hub requests the deletion only if the oracle has no registration of another DFSP under exactly this path.
+    A deletion at the oracle deletes every registration under its path. So the hub requests the deletion only if no
+    other DFSP has a registration under this path.
     """
     shown = _shown(oracle, alias, fsp.id, until)
     own = [registration for registration in fitting(shown, alias) if registration.fsp == fsp.name]
@@ -160,7 +160,7 @@ def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
 
 
 def _shown(oracle: Oracle, alias: Alias, caller: Caller, until: float) -> list[Registration]:
-    """Requests the oracle's present answer about an alias, and does not use the cache."""
+    """Sends a request about an alias to the oracle, and does not use the cache."""
     return _read(oracle, _ask(oracle, Call("GET", _path(alias)), alias, caller, until))
 
 
@@ -211,7 +211,7 @@ def _check_obeyed(reply: Reply, code: ErrorCode) -> None:
 def _is_refusal(reply: Reply) -> bool:
     """Returns whether the oracle refused this alias, for example with 400.
 
-    A fault of the oracle is not a refusal.
+    A server error of the oracle is not a refusal.
     """
     return 400 <= reply.status < 500 and reply.status not in (401, 403, 404, 408, 429)
 
@@ -221,10 +221,8 @@ def _unavailable(oracle: Oracle) -> FspiopError:
 
 
 def _others(shown: Sequence[Registration], alias: Alias, fsp: Participant) -> bool:
-    """Returns whether another DFSP holds this alias for the alias's currency.
-
-    If another DFSP has a registration for all currencies, it holds the alias too, unless this DFSP has a registration
-    for the alias's currency.
+    """Returns whether another DFSP has registered this alias for the alias's currency. A registration of another DFSP
+    for all currencies also counts, unless this DFSP has a registration for the alias's currency.
     """
     held = _holders(shown, alias)
     in_all = {registration.fsp for registration in fitting(shown, alias) if not registration.currency}
@@ -232,9 +230,8 @@ def _others(shown: Sequence[Registration], alias: Alias, fsp: Participant) -> bo
 
 
 def _holders(shown: Sequence[Registration], alias: Alias) -> set[str]:
-    """Returns the DFSPs that hold this alias for exactly its currency.
-
-    An alias without a currency is registered for all currencies.
+    """Returns the DFSPs that have registered this alias for exactly its currency. An alias without a currency is
+    registered for all currencies.
     """
     return {registration.fsp for registration in fitting(shown, alias) if registration.currency == alias.currency}
 

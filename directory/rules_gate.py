@@ -40,8 +40,8 @@ class LookupGate:
             now=self.now,
         )
         compiled = self.rules.compiled("lookup")
-        # This check uses the process's copies of lists and markers. The gate runs here because only now does the hub
-        # know the alias's DFSP.
+        # This check uses the process's copies of lists and markers. The rules judge a lookup only here, because the hub
+        # has only now found the DFSP of the alias.
         (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
         (stopped,) = party_labels.stopped([facts])
         verdict = decide.verdict_of(decide.judge(facts, compiled, NoCounters(), self.rules.variances))
@@ -51,7 +51,7 @@ class LookupGate:
         return scheme_error(verdict.code or "", verdict.text) if verdict.outcome == "REFUSE" else None
 
     def save(self) -> None:
-        """Stores the decisions of the rules about the lookups of the group."""
+        """Stores the rules' decisions about the group's lookups."""
         decisions.save(self.rules.version, self.judged)
 
 

@@ -8,7 +8,7 @@ from directory import party_lookups
 @shared_task(name="directory.tasks.report_unanswered", ignore_result=True)
 def report_unanswered() -> int:
     """Sends an error to the requester of each unanswered GET /parties, and deletes old lookups. Returns the number of
-    reported GET /parties."""
+    errors sent."""
     try:
         return party_lookups.report_unanswered()
     finally:

@@ -1,7 +1,7 @@
 """Trial lookups: the hub itself sends a new DFSP a lookup of a test number, before the DFSP goes live.
 
-A trial uses the DFSP's own callback URL, and the DFSP answers by PUT /parties like any other lookup. The hub keeps only
-the last characters of the number, and a digest that identifies the answer.
+The hub sends the trial lookup to the DFSP's own callback URL. The DFSP answers with PUT /parties, as for any other
+lookup. The hub stores only the last characters of the number, and a digest with which the hub recognises the answer.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from hub.participants import endpoint_types_and_urls, queries
 from hub.participants.models import Participant
 
 _ANSWERS_WITHIN = timedelta(minutes=5)
-_SHOWN = 3  # the last characters of a number that the hub keeps
-_VERSION = 1  # the major version of the answer that the hub requests
+_SHOWN = 3  # how many of a number's last characters the hub stores
+_VERSION = 1  # the hub requests an answer in this major version
 
 
 def latest(participant: Participant) -> TrialLookup | None:
@@ -37,10 +37,10 @@ def latest(participant: Participant) -> TrialLookup | None:
 
 
 def ask(participant: Participant, alias: Alias, *, actor: str) -> TrialLookup:
-    """Sends GET /parties for a test number. Stores the trial before it sends the request, because the answer can come
-    quickly.
+    """Sends GET /parties for a test number. Stores the trial lookup first and sends the request afterwards, because the
+    answer can come quickly.
 
-    The DFSP's response only shows that the DFSP accepted the request. The DFSP's answer comes later, by PUT /parties.
+    The DFSP's response only shows that the DFSP accepted the request. The DFSP's answer comes later, as a PUT /parties.
     """
     path = _path(alias)
     with transaction.atomic():
@@ -108,7 +108,7 @@ async def _call(message: Claimed, url: str) -> Answer:
 
 
 def take_answer(sender_id: int, sender: str, alias: Alias, body: PartyPut) -> bool:
-    """Stores a DFSP's answer to its open trial. Returns False if this DFSP has no open trial for this number."""
+    """Stores a DFSP's answer to its open trial lookup. Returns False if this DFSP has no open trial for this number."""
     info = body.party.party_id_info
     named = Alias(info.party_id_type, info.party_identifier)
     if (named.type, named.key) != (alias.type, alias.key):
@@ -119,8 +119,8 @@ def take_answer(sender_id: int, sender: str, alias: Alias, body: PartyPut) -> bo
 
 
 def take_error(sender_id: int, alias: Alias, code: str) -> bool:
-    """Stores a DFSP's error as the answer to its open trial. Returns False if this DFSP has no open trial for this
-    number."""
+    """Stores a DFSP's error as the answer to its open trial lookup. Returns False if this DFSP has no open trial for
+    this number."""
     return _end(sender_id, alias, TrialLookup.Fault.ERROR, code)
 
 

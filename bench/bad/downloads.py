@@ -1,4 +1,4 @@
-"""Requests files from the portal as a participant's user, without reading the responses.
+"""Requests files from the portal as a participant's user, and does not read the responses.
 
 `python -m bench.bad.downloads` fills a hub's tables, creates the user, and prints the cookie of the user's session.
 """
@@ -13,14 +13,14 @@ from bench.bad.scene_and_client import World
 from bench.hubs import PROJECT
 
 COUNT = 60
-_TRANSFERS = 200_000  # among thirty DFSPs, so that the file of one DFSP has some megabytes
+_TRANSFERS = 200_000  # of thirty DFSPs together, so the file of one DFSP has a few megabytes
 _WHOSE = "busy-03"
 _PATH = "/portal/transfers.csv"
-_WINDOW = 4096  # bytes that a socket accepts before anything reads them
+_WINDOW = 4096  # the socket's receive buffer in bytes
 
 
 def sign_in(database_url: str) -> str:
-    """Fills the hub with many transfers of a participant. Returns the Cookie header of the participant's user."""
+    """Fills the hub with transfers of many participants. Returns the Cookie header of the participant's user."""
     env = os.environ | {
         "DATABASE_URL": database_url,
         "DJANGO_SETTINGS_MODULE": "hub.settings",

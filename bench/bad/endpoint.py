@@ -1,4 +1,5 @@
-"""The callback endpoint of a misbehaving participant, and the ways in which it treats the hub's requests."""
+"""The callback endpoint of a misbehaving participant, and the ways in which this endpoint responds to the hub's
+requests."""
 
 import asyncio
 from collections import Counter
@@ -14,7 +15,7 @@ _NOT_IMPLEMENTED = b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n"
 
 
 class Manner(StrEnum):
-    """How an endpoint treats the requests that it receives."""
+    """How an endpoint responds, or does not respond, to requests."""
 
     TAKES = "takes"
     SILENT = "silent"  # accepts connections and never reads
@@ -58,7 +59,7 @@ class _Server(asyncio.Protocol):
 
 class Endpoint:
     """One participant's endpoint. After a call of `misbehave`, the endpoint misbehaves until the next call of `behave`.
-    At all other times, the endpoint accepts every request.
+    Before the first call of `misbehave`, and after a call of `behave`, the endpoint accepts every request.
     """
 
     def __init__(self, port: int, manner: Manner) -> None:
@@ -67,7 +68,7 @@ class Endpoint:
         self.seen: Counter[str] = Counter()
 
     async def listen(self) -> None:
-        """Listens on the port, unless the manner of this endpoint is DEAD."""
+        """Listens on the port. If `manner` is DEAD, does not listen."""
         if self._bad is not Manner.DEAD:
             loop = asyncio.get_running_loop()
             await loop.create_server(lambda: _Server(lambda: self._manner, self.seen), "127.0.0.1", self._port)

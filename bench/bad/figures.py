@@ -1,4 +1,5 @@
-"""Computes a verdict, and the times and errors of the other participants before, during and after the misbehaviour."""
+"""Computes the times and errors of the other participants before, during and after the misbehaviour. Decides whether
+the misbehaviour harmed these participants."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,8 @@ from bench.measure import percentile
 INTERVALS = ("before", "during", "after")
 PERCENTILES = {"p50": 50, "p99": 99}
 SHARE, MS = 0.20, 20.0  # a time counts as unchanged if it changes by at most this share, or by at most so many ms
-_FEWEST = 100  # with fewer results, p99 is the longest time, which a single pause of this machine decides
-MEMORY_SHARE = 0.20  # the share by which a process may use more memory afterwards than before
+_FEWEST = 100  # with fewer results, p99 is the longest time, and one pause of this machine can raise it
+MEMORY_SHARE = 0.20  # how much a process's memory is allowed to grow from before the misbehaviour until afterwards
 _LAST_S = 3.0  # the memory afterwards is measured in this number of seconds at the end of the last interval
 
 

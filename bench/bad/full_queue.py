@@ -1,6 +1,6 @@
 """Fills the queue with messages to one participant.
 
-Inserts the rows by SQL, as if the participant had polled often or had been silent for long.
+Inserts the rows with SQL. A hub has such a queue if the participant polls often, or does not respond for a long time.
 """
 
 import time
@@ -8,8 +8,8 @@ import time
 import psycopg
 
 _BATCH = 50_000
-# The messages are like answers to polls. If all messages have one subject, each waits for the previous message. If each
-# message has its own subject, the hub could send all at once.
+# The messages are like answers to polls. If all messages have one subject, each message waits for the previous message.
+# If each message has a different subject, the hub could send all messages at the same time.
 _FILL = """
     INSERT INTO outbox_message (destination_id, method, path, headers, body, subject, kind, signed_by_hub)
     SELECT p.id, 'PUT', '/transfers/' || s.subject || '/error',
@@ -38,7 +38,8 @@ _ONE = """
 def fill(url: str, name: str, rows: int, *, one_subject: bool) -> None:
     """Adds this number of messages to the participant's queue.
 
-    Vacuums the table and flushes it to disk before the measurement, as PostgreSQL does while a queue grows slowly.
+    Before the measurement, vacuums the table and flushes it to disk. If a queue grows slowly, PostgreSQL does the same
+    by itself.
     """
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
@@ -54,7 +55,7 @@ def empty(url: str, name: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
         while connection.execute(_ONE, [name]).fetchone() is not None:
-            # A courier may lock some of these rows in a different order, which causes a deadlock.
+            # If a courier locks some of these rows in a different order, PostgreSQL reports a deadlock.
             if not connection.execute(_EMPTY, {"name": name, "most": _BATCH}).rowcount:
                 time.sleep(0.2)
         connection.execute("VACUUM (ANALYZE) outbox_message")

@@ -4,8 +4,8 @@
 FILE.
 
 The process reads the commands `prepare`, `take-part`, `begin` and `end` from its standard input. After each command,
-the process writes the name of the command. At the command `quit`, the process writes its records. The process runs at
-low priority, because a participant of a real scheme has its own machine.
+the process writes the name of the command. After the command `quit`, the process writes its records. The process runs
+at low priority, because a participant of a real scheme has its own machine.
 """
 
 import asyncio
@@ -65,17 +65,18 @@ async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
-        raise error  # the task failed before its end
+        raise error  # the task failed before it was cancelled
 
 
 def _orders() -> asyncio.Queue[str]:
-    """Returns a queue with the lines of the standard input. At the end of the input, adds `quit` to the queue."""
+    """Returns a queue with the lines of the standard input. When the standard input ends, this function adds `quit` to
+    the queue."""
     loop, found = asyncio.get_running_loop(), asyncio.Queue[str]()
 
     def read() -> None:
         for line in sys.stdin:
             loop.call_soon_threadsafe(found.put_nowait, line.strip())
-        with suppress(RuntimeError):  # the loop has ended already, after an earlier `quit`
+        with suppress(RuntimeError):  # an earlier `quit` has already ended the loop
             loop.call_soon_threadsafe(found.put_nowait, "quit")
 
     threading.Thread(target=read, daemon=True).start()

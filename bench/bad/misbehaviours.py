@@ -1,6 +1,7 @@
 """The kinds of misbehaviour, by name.
 
-Each class defines one kind of misbehaviour: at the participant's endpoints, and by the participant's requests.
+Each class defines one kind of misbehaviour: how the participant's endpoint responds, and which requests the participant
+sends.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ class Misbehaviour:
     misbehaviour.
     """
 
-    manner: ClassVar[Manner] = Manner.TAKES  # the manner of the participant's own endpoint
+    manner: ClassVar[Manner] = Manner.TAKES  # how the participant's own endpoint responds
     mate_manner: ClassVar[Manner] = Manner.TAKES
     mate_endpoint_type: ClassVar[str] = BASE
 
@@ -40,7 +41,7 @@ class Misbehaviour:
         """This method runs before the load begins."""
 
     async def take_part(self) -> None:
-        """Sends equal requests from the beginning of the load until its end, in all intervals."""
+        """Sends the same requests in all intervals, from the beginning to the end of the load."""
 
     async def begin(self) -> None:
         """This method runs after the first interval. The duration of this method is not measured."""
@@ -54,7 +55,8 @@ class Misbehaviour:
 
 
 class Polls(Misbehaviour):
-    """Sends requests for transfers that do not exist, as fast as the hub allows, and accepts no answer."""
+    """Sends GET /transfers for transfers that do not exist, as fast as the hub allows. The participant's endpoint never
+    reads the hub's answers."""
 
     manner = Manner.SILENT
 
@@ -64,9 +66,10 @@ class Polls(Misbehaviour):
 
 class _BadEndpoint(Misbehaviour):
     """Takes part in payments and lookups that need the participant's endpoint. The misbehaving participant sends some
-    of the requests, and other participants send the rest.
+    of the requests for this load, and other participants send the rest.
 
-    The participant sends equal requests in all intervals. The intervals differ only in the behaviour of the endpoint.
+    The misbehaving participant sends the same requests in all intervals. The intervals differ only in the behaviour of
+    the endpoint.
     """
 
     async def take_part(self) -> None:
@@ -110,7 +113,8 @@ class NotImplemented501(_BadEndpoint):
 
 
 class BigBodies(Misbehaviour):
-    """Sends bodies of the largest allowed size to every resource: whole, in chunks, and slowly."""
+    """Sends bodies of the largest allowed size to every resource: some bodies at once, some in chunks, and some
+    slowly."""
 
     async def misbehave(self) -> None:
         body = bodies.long_text()
@@ -152,9 +156,8 @@ class Brackets(Misbehaviour):
 
 
 class OddBytes(Misbehaviour):
-    """Sends requests that the hub cannot forward, and requests from a participant without an endpoint for the answers.
-
-    Sends as many requests as each of the other participants sends. A higher rate would only measure the load of
+    """Sends requests that the hub cannot forward, and requests from a participant that has no endpoint for the answers.
+    Sends these requests at the same rate as any other participant. A higher rate would only measure the load of
     additional requests.
     """
 
@@ -192,8 +195,8 @@ class DeadLookups(Misbehaviour):
 
 
 class Unsolicited(Misbehaviour):
-    """Sends answers that nobody requested. Some of these answers have another DFSP's name, and some belong to requests
-    that do not exist.
+    """Sends answers that nobody requested. Some of these answers claim to come from another DFSP. Other answers have
+    the id of a request that does not exist.
     """
 
     async def misbehave(self) -> None:
@@ -248,7 +251,7 @@ class ManySubjectsSlow(_Waiting):
 
 
 class Downloads(Misbehaviour):
-    """Requests sixty files of transfers from the portal as one participant's user, without reading the files."""
+    """As one participant's user, requests sixty files of transfers from the portal and does not read the files."""
 
     async def prepare(self) -> None:
         self._cookie = await asyncio.to_thread(downloads.sign_in, self.world.scene.database_url)

@@ -1,4 +1,5 @@
-"""Requests that no well-behaved participant sends: very large, malformed, unrequested, or too many at once."""
+"""Messages that no well-behaved participant sends: very large, malformed or unrequested messages, or too many messages
+at once."""
 
 import json
 import uuid
@@ -45,7 +46,7 @@ def brackets(octets: int = MOST) -> bytes:
 
 
 def to_every_resource(world: World, body: bytes, *, is_chunked: bool = False) -> Iterator[bytes]:
-    """Yields requests with this body to each resource in turn, without end."""
+    """Yields requests with this body without end. The requests go to each resource in turn."""
     alias = world.scene.aliases[world.scene.good[0]][0]
     for method, pattern in cycle(_WITH_BODIES):
         path = "/" + pattern.format(id=uuid.uuid4(), alias=alias)
@@ -54,14 +55,15 @@ def to_every_resource(world: World, body: bytes, *, is_chunked: bool = False) ->
 
 
 def _in_version_2(request: bytes) -> bytes:
-    """Returns the request as a message of API version 2.0, because conversions need this version."""
+    """Returns the request in API version 2.0, because version 1.1 has no conversions."""
     return request.replace(b"version=1.1\r", b"version=2.0\r", 1).replace(b"version=1\r", b"version=2\r", 1)
 
 
 def whole(world: World, method: str, path: str, body: bytes, *, to: bytes, is_chunked: bool = False) -> bytes:
-    """Returns a whole request of the misbehaving participant as bytes."""
+    """Returns the bytes of a complete request from the misbehaving participant."""
     resource = path.split("/")[1].encode()
-    # A chunked body has no length at the beginning (HTTP/1.1, section 7.1). A chunk of length 0 ends a chunked body.
+    # The headers of a chunked body do not state the body's length (HTTP/1.1, section 7.1). A chunk of length 0 ends a
+    # chunked body.
     sent = b"" if is_chunked else body
     made = messages.request(
         world.host,

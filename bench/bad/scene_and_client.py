@@ -10,25 +10,25 @@ from dataclasses import asdict, dataclass
 from bench import messages
 from bench.client import Client
 
-_PAUSE_S = 0.1  # the pause before a retry after a 429 or after a missing response
-_LATE_S = 1.0  # a sender at a fixed rate that is later than this leaves out the missed requests
+_PAUSE_S = 0.1  # the pause after a 429, or after a missing response, before the next attempt
+_LATE_S = 1.0  # a sender at a fixed rate skips requests if the sender is later than this
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The other participants and the hub's address. The scene is in a file, because it is too long for a command
-    line."""
+    """The other participants and the hub's address. The scene is passed in a file, because a command line is too short
+    for the scene."""
 
     name: str  # name of the misbehaviour
     bad: str  # the misbehaving participant
     mate: str  # a second participant, which only exchanges messages with the misbehaving participant
     good: list[str]
-    ports: dict[str, int]  # the ports of the misbehaving participant and of its mate
+    ports: dict[str, int]  # the ports of the participants `bad` and `mate`
     aliases: dict[str, list[str]]  # the customers of every participant
     hub_host: str
     hub_port: int
     database_url: str
-    rows: int  # the number of messages with which some misbehaviours fill the queue
+    rows: int  # the number of messages in the queue, for the misbehaviours that fill the queue
     results: str
 
     @classmethod
@@ -67,9 +67,8 @@ class World:
         return status
 
     async def flood(self, connections: int, make: Callable[[], bytes]) -> None:
-        """Sends requests without end.
-
-        When a connection has received the response to a request, it sends the next request at once.
+        """Sends requests without end. When a connection has received the response to a request, the connection sends
+        the next request at once.
         """
 
         async def one_after_the_other() -> None:
@@ -80,7 +79,7 @@ class World:
         await asyncio.gather(*(one_after_the_other() for _ in range(connections)))
 
     async def pace(self, rate: float, make: Callable[[], bytes]) -> None:
-        """Sends requests at this rate per second, without end, even if they fail."""
+        """Sends this number of requests per second, without end, even if requests fail."""
         under_way: set[asyncio.Task[int]] = set()
         due = time.monotonic()
         while True:

@@ -1,4 +1,5 @@
-"""Runs one trial: a steady load between two DFSPs, while a third DFSP behaves, misbehaves, and behaves again."""
+"""Runs one trial: a steady load between two DFSPs, while a third DFSP first behaves well, then misbehaves, then behaves
+well again."""
 
 import json
 import select
@@ -26,7 +27,7 @@ from bench.onboard import BASE, Administration
 from bench.run import await_port, ends_at, free_ports
 from bench.simulated_dfsps import Dfsps
 
-PAYMENTS_SHARE = 0.2  # the number of whole payments, as a share of the number of transfers
+PAYMENTS_SHARE = 0.2  # the number of whole payments divided by the number of transfers
 _LEAD_S = 1.5
 _REST_S = 3.0  # the pause between the end of the misbehaviour and the last interval
 _CUSTOMERS = 200
@@ -70,7 +71,8 @@ class Trial:
         return _CUSTOMERS if name in self._good else _BAD_CUSTOMERS
 
     def perform(self) -> dict[str, Any]:
-        """Runs the trial, and ends all its processes. Returns all figures except the verdict."""
+        """Runs the trial, and ends all its processes. Returns all figures of the trial, but does not decide whether the
+        misbehaviour harmed anybody."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             try:
                 return self._perform(Path(folder))
@@ -215,7 +217,7 @@ class Trial:
         return {kind: json.loads((folder / kind).read_text()) for kind in self._rates()}
 
     def _drain(self) -> None:
-        """Waits until no outcome has arrived for some seconds, but at most until a time limit."""
+        """Waits until no new outcome arrives for some seconds, or until a time limit."""
         seen, until = -1, time.monotonic() + self._plan.drain
         while time.monotonic() < until:
             now = sum(ends_at(self._ports[name]) for name in self._good)
@@ -248,7 +250,7 @@ class Trial:
             raise RuntimeError(f"{name} ended with status {code}")
 
     def _strays(self, notes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-        """Counts the unrequested messages that the misbehaving participants caused at the other participants."""
+        """Counts the unrequested messages that the other participants received because of the misbehaviour."""
         found: dict[str, int] = {}
         for note in notes.values():
             for what, count in note["strays"].items():
@@ -258,7 +260,7 @@ class Trial:
         return found
 
     def _compare(self, notes: Mapping[str, Mapping[str, Any]], sent: set[str]) -> list[str] | None:
-        """Compares the books of payers, hub and payees for the load's own transfers."""
+        """Compares the books of the payers, the hub and the payees. Only the transfers of the load are compared."""
         at_hub = self._hub.committed(list(notes))
         if at_hub is None:
             return None

@@ -19,13 +19,13 @@ from bench.hubs import own_hub
 from bench.onboard import OnboardingError
 from hub.local.errors import LocalError
 
-RATE = 8.0  # transfers per second: a small part of two cores' capacity, so that the cores can serve the third DFSP too
+RATE = 8.0  # transfers per second: far below the capacity of two cores, so that the hub can also serve the third DFSP
 
 _KINDS = ("transfers", "payments")
-# The limit for each DFSP and process, as a multiple of `--rate`, since a scheme sets the limit by its DFSPs' load. Each
-# of the two DFSPs sends 1.6 times the rate, and all its connections may lead to one process.
+# The hub's limit for each DFSP and process, as a multiple of `--rate`, because a scheme chooses this limit by the load.
+# Each of the two DFSPs sends 1.6 times `--rate`. All connections of a DFSP can reach the same process of the hub.
 _LIMIT = 2.0
-_MANY = 0.2  # if other programs use more cores than this number, a verdict has little value
+_MANY = 0.2  # if other programs use more cores than this number, the figures are not reliable
 
 
 def names(wanted: str) -> list[str]:
@@ -82,7 +82,7 @@ def last_line(figures: Mapping[str, Any]) -> str:
 
 
 def table(everything: Sequence[Mapping[str, Any]]) -> Table:
-    """Returns a table with one row for each way to misbehave."""
+    """Returns a table with one row for each kind of misbehaviour."""
     made = Table("", title=f"Effects on the others: before, during and after, in ms and MB ({_revision(everything)})")
     for heading in (*(f"{kind} {name}" for kind in ("transfers", "payments") for name in PERCENTILES), "errors"):
         made.add_column(heading)

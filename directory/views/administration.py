@@ -79,7 +79,7 @@ class OracleView(_OracleView):
     def delete(self, request: Request, oracle_id: str) -> HttpResponse:
         oracle = oracles.found(oracle_id)
         if oracle is None:
-            return empty(204)  # no oracle has this id, for example after its removal
+            return empty(204)  # no oracle has this id, for example because it was removed
         self.needs_two(
             "remove_oracle",
             subject=str(oracle),

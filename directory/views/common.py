@@ -39,8 +39,7 @@ class AliasView(FspiopView):
         self.subject = forwarding.subject_of(asked)
 
     def answer_later(self, work: Callable[[], dict[str, object]]) -> HttpResponse:
-        """Responds with 202, or with 200 if the request is a PUT. Sends the result or the error of `work` to the
-        requester as a callback."""
+        """Runs `work`, sends the result or the error to the requester as a callback, and responds with 202."""
         try:
             body = work()
             kind = "participants-state" if self.request.method == "GET" else "participants"

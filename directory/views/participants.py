@@ -36,7 +36,7 @@ class ParticipantView(AliasView):
     def put(self, request: Request, **_: str) -> HttpResponse:
         body = self.read(ParticipantPut)
         if body.fsp_id is None:
-            return taken()  # the callback has no recipient, because the hub sends this request to no participant
+            return taken()  # the callback has no recipient, because the hub forwards no such request
         fsp_id = body.fsp_id
         self.answer_later(lambda: self._register(fsp_id, body.currency or ""))
         return taken()
@@ -46,9 +46,9 @@ class ParticipantView(AliasView):
         return self.answer_later(self._withdraw)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
-        # A requester that is not a participant cannot receive a callback. The reference hub drops a request of an
-        # unknown requester after a 202, and provisioning scripts rely on the 202. If callers must authenticate, the hub
-        # refuses the request of an unknown requester earlier.
+        # A requester that is not a participant cannot receive a callback. The reference hub answers an unknown
+        # requester with 202 and then drops the request, and provisioning scripts rely on this 202. If callers must
+        # authenticate, this hub has already refused an unknown requester.
         if self.request.method == "POST" and getattr(exc, "code", "") == ErrorCode.ID_NOT_FOUND.code:
             return accepted()
         return super().handle_exception(exc)
@@ -121,10 +121,8 @@ class ParticipantsView(FspiopView):
 
 
 class ParticipantsAnswerView(FspiopView):
-    """A participant's answer about many aliases.
-
-    Like the reference hub, this hub accepts an answer about many aliases, but never sends a request for an answer of
-    this kind.
+    """A participant's answer about many aliases. Like the reference hub, this hub accepts such an answer, but never
+    sends a request that has such an answer.
     """
 
     resource = "participants"

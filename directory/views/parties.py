@@ -78,7 +78,7 @@ class PartyErrorView(AliasView):
 
 
 def _of_trial(is_asked: bool) -> HttpResponse:
-    """Responds to an answer that names the hub itself as its recipient."""
+    """Responds to an answer whose FSPIOP-Destination is the hub itself."""
     if not is_asked:
         raise FspiopError(ErrorCode.CLIENT_ERROR, "the hub has not requested this party from the sender")
     return taken()
@@ -90,7 +90,8 @@ def _bring_back(view: AliasView, path: str) -> HttpResponse:
         sender_id=view.caller,
         destination=to,
         message=ReceivedMessage(view.raw_body, view.forwarded_headers()),
-        # A signed message is forwarded to the path as its signer encoded it, because DFSPs encode aliases differently.
+        # DFSPs encode aliases in different ways, so the hub forwards a signed message with the path exactly as the
+        # signer encoded it.
         path=view.signed_uri or path,
         subject=forwarding.subject_of(f"{view.path} for {to}"),
     )

@@ -1,7 +1,7 @@
 """/services/FXP (FSPIOP API v2.0): the participants that convert currencies.
 
-The answer comes from the operators' data about participants. A participant may also send PUT /services/FXP. The hub
-ignores the content of this PUT, so no participant can make itself a provider.
+The hub answers from the data that operators have stored about participants. A participant can also send PUT
+/services/FXP. The hub ignores the content of this PUT, so no participant can make itself a provider.
 """
 
 from django.http import HttpResponse

@@ -1,4 +1,4 @@
-"""A complete bank core for the connector, in Python's standard library: python3 backend.py PORT
+"""A complete bank core for the connector, with only Python's standard library: python3 backend.py PORT
 
 A real core keeps `transfers` and the balances in its database, and does each step of a payment in one transaction.
 """
@@ -32,8 +32,8 @@ def terms(wanted):
 
 
 def reserve(wanted):
-    """POST /transfers: the connector announces money for a customer. Answer 2xx only if the bank can certainly credit
-    the money later."""
+    """POST /transfers: the connector announces money for a customer. The bank must answer 2xx only if it can certainly
+    credit the money later."""
     number = wanted["to"]["idValue"]
     if number not in CUSTOMERS:
         return 404, {"statusCode": "5107", "message": "no such customer"}
@@ -47,7 +47,7 @@ def end(transfer_id, said):
     """PUT /transfers/{id}: the hub has decided about the transfer. The connector repeats the PUT until the answer is
     2xx."""
     known = transfers.setdefault(transfer_id, {"to": said.get("to", {}).get("idValue"), "state": "RESERVED"})
-    if said["transferState"] == "COMMITTED" and known["state"] != "COMMITTED":  # a message may come twice
+    if said["transferState"] == "COMMITTED" and known["state"] != "COMMITTED":  # the connector can send a message twice
         CUSTOMERS[known["to"]]["balance"] += Decimal(said["payeeReceiveAmount"])
         print(f"credited {said['payeeReceiveAmount']} {said['currency']} to {known['to']}", flush=True)
     known["state"] = said["transferState"]
@@ -55,7 +55,7 @@ def end(transfer_id, said):
 
 
 class Core(BaseHTTPRequestHandler):
-    """Returns the function that answers a call of the connector."""
+    """Returns the function that answers this request of the connector."""
 
     protocol_version = "HTTP/1.1"
 
