@@ -67,7 +67,7 @@ class Approvals:
                 self._requests.reject(found.request_id)
 
     async def approve(self, found: RequestReceived) -> Instruction:
-        """Pays a request to pay without asking the customer."""
+        """Pays a request to pay. The customer does not have to confirm the payment."""
         payment = await self._payments.ask(self.payment_for(found))
         if payment.state == "OFFERED":
             payment = await self._payments.confirm(payment.reference)

@@ -1,6 +1,6 @@
 """The transfers that customers of this bank receive, each with its payer and its purpose.
 
-The books, and not this table, record the money itself.
+This table does not record the money. The books record the money.
 """
 
 import time
@@ -26,7 +26,7 @@ CREATE INDEX IF NOT EXISTS arrival_of_payee ON arrival (payee, arrived_at);
 class Arrival:
     """One transfer to a customer of this bank.
 
-    `amount` is the amount that the scheme pays to the bank. The bank keeps `fee` of the transfer's amount.
+    `amount` is the amount that the scheme pays to the bank. The bank keeps `fee` of this amount.
     """
 
     transfer_id: str
@@ -42,11 +42,11 @@ class Arrival:
     scenario: str
     sub_scenario: str | None
     transaction_id: str
-    refund_of: str | None  # the transaction that this transfer returns
+    refund_of: str | None  # the transaction whose money this transfer pays back
     home_request_id: str | None  # the bank's own id of the request to pay that this transfer answers
     arrived_at: float = 0.0
     ended_at: float | None = None
-    state: str = "EXPECTED"  # as in the books
+    state: str = "EXPECTED"  # the state in the books
 
     @property
     def received(self) -> int:
@@ -68,7 +68,8 @@ class Arrivals:
     def expect(self, announced: Arrival) -> None:
         """Records that money will arrive.
 
-        Raises Conflict if the id already has different content, or if the transfer with this id was aborted.
+        Raises Conflict if the books already have different content under this id, or if the transfer with this id was
+        aborted.
         """
         with self._books.transaction():
             self._books.expect(_money(announced))
@@ -77,11 +78,12 @@ class Arrivals:
     def credit(self, committed: Arrival) -> None:
         """Credits the customer.
 
-        Raises Conflict if the id already has different content, or if the transfer with this id was aborted.
+        Raises Conflict if the books already have different content under this id, or if the transfer with this id was
+        aborted.
         """
         with self._books.transaction():
             self._books.credit(_money(committed))
-            self._add(committed)  # restored books may lack the announcement
+            self._add(committed)  # after a restore, the announcement can be missing
             now = time.time()
             transfer_id = committed.transfer_id
             self._books.run(
@@ -89,7 +91,7 @@ class Arrivals:
             )
 
     def credit_own(self, arrival: Arrival, reference: str, fee: int) -> None:
-        """Credits a customer of this bank with the held money of another customer's payment."""
+        """Moves the held money of a payment between two customers of this bank to the payee."""
         with self._books.transaction():
             self._books.settle_own(reference, _money(arrival), fee)
             self._add(arrival)
@@ -110,8 +112,8 @@ class Arrivals:
         return found[0] if found else None
 
     def find(self, condition: str, *values: object, limit: int = 1000) -> list[Arrival]:
-        """Returns the transfers that meet the condition. The condition is SQL from the program's own code. In the
-        condition, `i` is the row of the books.
+        """Returns the transfers that meet the condition. The condition is SQL text that never contains the input of a
+        user. In the condition, `i` is the transfer's row in the books.
         """
         query = f"SELECT {_ALL} FROM arrival a JOIN incoming i USING (transfer_id) WHERE {condition} LIMIT {limit}"
         return [_read(row) for row in self._books.rows(query, *values)]

@@ -1,4 +1,5 @@
-"""One example bank: joins its books, its customers and its connector, and serves the scripts of the bank's staff."""
+"""One example bank: connects the books, the customers and the connector, and answers the calls of the staff's
+scripts."""
 
 import asyncio
 from typing import Any
@@ -28,7 +29,7 @@ class Bank:
 
     def __init__(self, name: str, customers: list[Customer], books: Books, connector_url: str) -> None:
         self.name, self.books = name, books
-        self.is_registered = asyncio.Event()  # the scheme has the aliases of all customers
+        self.is_registered = asyncio.Event()  # set when the aliases of all customers are registered
         self.customers = Customers(customers)
         self.calls = ConnectorCalls(connector_url)
         with books.transaction():
@@ -48,7 +49,7 @@ class Bank:
     def application(self) -> web.Application:
         """Returns the aiohttp application for the connector and the staff's scripts.
 
-        No other program may have access to the application's address.
+        No other program must be able to reach the application's address.
         """
         app = web.Application(middlewares=[no_browsers, conflicts])
         CoreApi(self.customers, self.books, self.arrivals, self.requests, self.approvals).add_to(app)
@@ -84,7 +85,7 @@ class Bank:
         return web.json_response({"registered": len(self.customers.all)})
 
     async def _pay(self, request: web.Request) -> web.Response:
-        """Makes the payment of a body with {reference, payer, payee, amount, currency, note}.
+        """Makes the payment that the request's body describes: {reference, payer, payee, amount, currency, note}.
 
         If the caller repeats a request with the same reference, the bank pays only once.
 
@@ -137,13 +138,14 @@ class Bank:
         return web.json_response(await asyncio.to_thread(self.check))
 
     def check(self) -> dict[str, Any]:
-        """Returns the books, and a sentence for each fault in them."""
+        """Returns the content of the books, and a sentence for each fault in the books or the payments."""
         found = self.books.export()
         found["faults"] = self.faults()
         return found
 
     def faults(self) -> list[str]:
-        """Returns a sentence for each broken rule of the books or the payments. A correct bank has no broken rule."""
+        """Returns a sentence for each broken rule of the books or the payments. The list is empty if no rule is
+        broken."""
         return [*self.books.faults(), *self.instructions.faults()]
 
     async def _health(self, _: web.Request) -> web.Response:

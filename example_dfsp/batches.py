@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS batch_line (
     PRIMARY KEY (batch_id, line), UNIQUE (batch_id, own_id)
 ) STRICT, WITHOUT ROWID;
 """
-AT_ONCE = 12  # lines of one owner, whose batches share these places
+AT_ONCE = 12  # the most lines that the bank pays at once from all batches of one owner
 LOW_BALANCE = "4200"
 _NAMESPACE = uuid.UUID("d9b2cf0c-7a5e-4a55-9d63-31ee6c0e0f34")
 _COLUMNS = "id, owner, kind, file_name, currency, total, lines, state, made_at, begun_at, ended_at"
@@ -91,7 +91,7 @@ class Batches:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def add(self, batch_id: str, owner: str, kind: Kind, file_name: str, currency: str, lines: Sequence[Line]) -> None:
-        """Stores a batch, once. The bank makes no payment of the batch yet."""
+        """Stores a batch. A repeated call stores nothing more. The bank makes no payment of the batch yet."""
         with self._books.transaction():
             total = sum(line.amount for line in lines)
             is_new = self._books.run(
@@ -111,7 +111,8 @@ class Batches:
         return found[0] if found else None
 
     def find(self, condition: str, *values: object) -> list[Batch]:
-        """Returns the batches that meet the condition. The condition is SQL from the program's own code."""
+        """Returns the batches that meet the condition. The condition is SQL text that never contains the input of a
+        user."""
         return [Batch(*row) for row in self._books.rows(f"SELECT {_COLUMNS} FROM batch WHERE {condition}", *values)]
 
     def progress(self, batch_id: str) -> Progress:
@@ -126,7 +127,8 @@ class Batches:
         return Progress(paid, counts.get("FAILED", (0, 0))[0], counts.get("SENT", (0, 0))[0], amount)
 
     def results(self, batch_id: str) -> list[Sequence]:
-        """Returns a row for each line: own id, number, name in the file, amount, note, and the payment's outcome."""
+        """Returns a row for each line: the line's id and number, the payee's name, the amount, the note, and the
+        outcome of the payment."""
         return self._books.rows(
             "SELECT l.line, l.own_id, l.payee, l.name, i.payee_name, l.amount, l.note, i.state, i.transfer_id,"
             " i.error_code, i.error_text FROM batch_line l LEFT JOIN instruction i USING (batch_id, line)"

@@ -1,4 +1,4 @@
-"""The bank's own double-entry books in SQLite. Amounts are whole ten-thousandths.
+"""The bank's own double-entry books in SQLite. Each amount is a whole number of ten-thousandths of the currency.
 
 Each customer has an account. The bank's own accounts are `fees`, `capital`, `scheme` (the debt between the payment
 scheme and the bank), `held` (money reserved for outgoing payments) and `cash` (the tellers' notes and coins). Each
@@ -7,8 +7,8 @@ post each step of a transfer at most once. The database itself updates the balan
 overdraft and a posting between two currencies. The database also refuses a change of a posting, or of the final state
 of a payment.
 
-The content of a reference or a transfer id never changes. A step with different content raises Conflict and posts
-nothing.
+A reference or a transfer id always keeps its content. If a later step has different content under the same reference or
+id, the step raises Conflict and posts nothing.
 """
 
 import sqlite3
@@ -82,11 +82,11 @@ SELECT name, balance, posted FROM (
 
 
 class Overdrawn(Exception):
-    """The error for a customer's balance that is too low."""
+    """Raised if a customer's balance is too low."""
 
 
 class Conflict(Exception):
-    """The error for a reference or id that has different content in the books. Nothing was posted."""
+    """Raised if the books already have different content under the same reference or id. Nothing was posted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +125,11 @@ class Incoming:
 
 
 class Books:
-    """The bank's books. Every method is one transaction. A caller may repeat a call with equal arguments."""
+    """The bank's books. Every method is one transaction. A caller can safely repeat a call with equal arguments."""
 
     def __init__(self, path: Path, currency: str = "TZS") -> None:
-        """Opens the books. `currency` is the bank's own: its accounts have names without a currency."""
+        """Opens the books. `currency` is the bank's own currency. The names of accounts in this currency do not contain
+        the currency."""
         self.currency = currency
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
@@ -180,7 +181,7 @@ class Books:
     def settle(self, reference: str, transfer_id: str, amount: int, fee: int = 0) -> None:
         """Moves the committed amount to `scheme`, and the bank's fee to `fees`.
 
-        Returns the rest of the reserved money to the payer.
+        Gives the rest of the reserved money back to the payer.
         """
         with self.transaction():
             payer, held, state, known_id, paid, currency = self._payment(reference)
@@ -216,7 +217,7 @@ class Books:
             self._add(credited, "COMMITTED", is_own=True)
 
     def refund(self, reference: str, transfer_id: str | None, error_code: str) -> None:
-        """Returns the money of a failed payment to the payer. `transfer_id` is None if no transfer was sent."""
+        """Gives the money of a failed payment back to the payer. `transfer_id` is None if no transfer was sent."""
         with self.transaction():
             payer, held, state, known_id, _, currency = self._payment(reference)
             if state == "ABORTED" and known_id == transfer_id:
@@ -246,7 +247,7 @@ class Books:
                 return
             if state == "ABORTED":
                 raise Conflict(f"{committed.transfer_id} was aborted and cannot be credited")
-            if state is None:  # restored books may lack the announcement, but the bank owes the money to the customer
+            if state is None:  # after a restore, the announcement can be missing, but the bank owes the money
                 self._add(committed, "EXPECTED")
             currency = self.currency_of(committed.payee) or self.currency
             scheme, fees = self._own("scheme", currency), self._own("fees", currency)
@@ -257,7 +258,7 @@ class Books:
     def forget(self, transfer_id: str) -> None:
         """Records that the hub has aborted a transfer.
 
-        After an abort, the books never credit the transfer. The books also refuse a later announcement of the transfer.
+        After an abort, the books never credit the customer. The books also refuse a later announcement of the transfer.
         """
         with self.transaction():
             known = self._db.execute("SELECT state FROM incoming WHERE transfer_id = ?", (transfer_id,)).fetchone()
@@ -269,18 +270,18 @@ class Books:
                 self._db.execute("UPDATE incoming SET state = 'ABORTED' WHERE transfer_id = ?", (transfer_id,))
 
     def move(self, reference: str, step: str, names: tuple[str, str], currency: str, amount: int) -> None:
-        """Posts money between two of the bank's own accounts, such as from `scheme` to `stock`."""
+        """Moves money between two of the bank's own accounts, such as from `scheme` to `stock`."""
         with self.transaction():
             debit, credit = (self._own(name, currency) for name in names)
             self._post(reference, step, debit, credit, amount)
 
     def pay_in(self, reference: str, customer: str, amount: int) -> None:
-        """Posts notes and coins that a customer gives to a teller."""
+        """Posts cash that a customer gives to a teller."""
         with self.transaction():
             self._post(reference, "cash", self._cash_of(customer), customer, amount)
 
     def pay_out(self, reference: str, customer: str, amount: int) -> None:
-        """Posts notes and coins that a customer gets from a teller. Raises Overdrawn if the balance is too low."""
+        """Posts cash that a customer gets from a teller. Raises Overdrawn if the balance is too low."""
         with self.transaction():
             self._post(reference, "cash", customer, self._cash_of(customer), amount)
 
@@ -295,7 +296,7 @@ class Books:
         return str(found[0]) if found else None
 
     def faults(self) -> list[str]:
-        """Returns a sentence for each broken rule of the books. Correct books have no broken rule."""
+        """Returns a sentence for each broken rule of the books. The list is empty if no rule is broken."""
         faults = [
             f"account {name} has {balance}, and its postings make {posted}"
             for name, balance, posted in self.rows(_UNEQUAL)
@@ -439,5 +440,5 @@ class Books:
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorname == "SQLITE_CONSTRAINT_CHECK" and amount > 0:
                 raise Overdrawn(debit) from None
-            # A repetition, an unknown account, or two currencies.
+            # The step was posted before, an account does not exist, or the accounts have two currencies.
             raise Conflict(f"{reference} cannot be posted: {error}") from None

@@ -88,7 +88,7 @@ class Bulk:
             for found in read_customers()
             if found.kind == "person" and not found.manner and found.currency == customer.currency
         ]
-        people.sort(key=lambda found: found[0][-4:])  # the banks take turns
+        people.sort(key=lambda found: found[0][-4:])  # so that the list contains people of all banks in turn
         note = "BENEFIT" if customer.kind == "government" else "SALARY"
         return _file(payment_lists.example(people, customer.currency, int(lines), note), f"example-{lines}.csv")
 

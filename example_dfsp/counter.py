@@ -36,7 +36,8 @@ class Counter:
         books.define(_SCHEMA)
 
     def post(self, new: CounterEntry) -> CounterEntry:
-        """Posts an entry once. Raises Overdrawn if the customer takes out more than the balance."""
+        """Posts an entry. A repeated call posts nothing more. Raises Overdrawn if the customer takes out more than the
+        balance."""
         with self._books.transaction():
             known = self.get(new.reference)
             if known is not None:

@@ -16,15 +16,14 @@ _NUMBERS = {"TZS": "834", "KES": "404", "XTS": "963"}
 _CURRENCIES = {number: currency for currency, number in _NUMBERS.items()}
 _COUNTRIES = {"TZS": "TZ", "KES": "KE", "XTS": "TZ"}
 _NO_CATEGORY = "0000"
-_SMALLEST = 100  # one hundredth: the currencies of people have two decimals
-_OPTIONAL_TIP = "01"  # the payer may add a tip; other values add a fee to the amount
+_SMALLEST = 100  # 0.01, because all currencies of customers have two decimals
+_OPTIONAL_TIP = "01"  # with this value, the payer can add a tip; with other values, the code asks for a fee
 _ASK_THE_PAYER = "***"
 _TEMPLATES = frozenset(f"{number:02}" for number in (*range(26, 52), 62, 64, *range(80, 100)))
 
 
 class CodeError(ValueError):
-    """The error for a text that is not a payment code, or for a code that nobody can pay. The error's text gives the
-    reason."""
+    """Raised if a text is not a payment code, or if nobody can pay the code. The exception's text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ _UNIT = 10_000
 _LEAST = {"TZS": parse_amount("50"), "KES": parse_amount("2")}
 _MOST = {"TZS": parse_amount("3000"), "KES": parse_amount("150")}
 _FREE_UP_TO = {"TZS": parse_amount("1000"), "KES": parse_amount("50")}
-_PER_10_000 = {"transfer": 50, "cash_out": 100}  # 0.5 % of a transfer, 1 % of a cash-out; all others cost nothing
+_PER_10_000 = {"transfer": 50, "cash_out": 100}  # 0.5 % of a transfer, 1 % of a cash-out; other kinds have no fee
 _SHOP_PER_10_000 = 50
 
 

@@ -87,7 +87,7 @@ class Converter:
         )
 
     async def reserve_conversion(self, asked: FxTransferPost, *, is_repeated: bool) -> None:
-        """Records the conversion durably. A repeated request belongs to the same conversion."""
+        """Records the conversion durably. A repeated request records no second conversion."""
         source, target = asked.source_amount, asked.target_amount
         content = (source.currency, parse_amount(source.amount), target.currency, parse_amount(target.amount))
         await asyncio.to_thread(self._reserve, asked.commit_request_id, content)
@@ -131,7 +131,7 @@ class Converter:
                 self._books.move(conversion_id, "source", ("scheme", "stock"), source_currency, spent)
                 self._books.move(conversion_id, "target", ("stock", "scheme"), target_currency, bought)
 
-    # --- an FXP is paid by no customer --------------------------------------------------------------------------------
+    # --- calls that an FXP does not get -------------------------------------------------------------------------------
 
     async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
         """Returns None, because the FXP has no customers."""
@@ -159,11 +159,11 @@ def _in(time: timedelta) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m example_dfsp.fxp", description=__doc__)
     parser.add_argument("name", help="the FXP's participant name")
-    parser.add_argument("--state", type=Path, required=True, help="folder of its books and of its connector's state")
+    parser.add_argument("--state", type=Path, required=True, help="folder of the books and the connector's state")
     parser.add_argument("--hub-url", required=True)
-    parser.add_argument("--inbound-port", type=int, required=True, help="the hub calls the connector here")
+    parser.add_argument("--inbound-port", type=int, required=True, help="port at which the hub calls the connector")
     parser.add_argument("--outbound-port", type=int, default=0)
-    parser.add_argument("--ilp-secret-file", type=Path, required=True, help="a file with the key of the fulfilments")
+    parser.add_argument("--ilp-secret-file", type=Path, required=True, help="file with the key for fulfilments")
     asked = parser.parse_args()
     flags = {
         "dfsp": asked.name,

@@ -1,7 +1,7 @@
 """The payments that customers order: parties, terms and state, from the order to the receipt.
 
-The books, and not this table, record the money itself. One transaction contains each change of a state and the posting
-of its money:
+This table does not record the money. The books record the money. If a change of a state moves money, one transaction
+contains the change and the posting. The states are:
 
     NEW -> OFFERED -> SENT -> PAID | FAILED         (asks first: the customer confirms the terms)
     NEW ------------> SENT -> PAID | FAILED         (paid directly: salaries, refunds)
@@ -51,7 +51,7 @@ BEGIN SELECT RAISE(ABORT, 'the refunds are above the payment'); END;
 
 
 class AboveThePayment(Exception):
-    """The error for a refund that would make the refunds of a payment larger than the payment."""
+    """Raised if all refunds of a payment together would be larger than the payment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +70,14 @@ class Instruction:
     state: str = "NEW"
     payee_name: str | None = None
     payee_fsp: str | None = None
-    total: int | None = None  # the amount that is debited, with all fees
+    total: int | None = None  # the amount that the bank debits to the payer, with all fees
     bank_fee: int = 0  # the fee of this bank
     payee_fee: int = 0  # the fee of the payee's bank, in the currency that the payee receives
     receive_amount: int | None = None
     receive_currency: str | None = None
     transfer_id: str | None = None
     request_id: str | None = None  # the request to pay that this payment answers
-    refund_of: str | None = None  # the transfer that this payment returns
+    refund_of: str | None = None  # the transfer whose money this payment pays back
     batch_id: str | None = None
     line: int | None = None
     error_code: str | None = None
@@ -134,12 +134,14 @@ class Instructions:
         return _read(row) if row else None
 
     def find(self, condition: str, *values: object, limit: int = 1000) -> list[Instruction]:
-        """Returns the instructions that meet the condition. The condition is SQL from the program's own code."""
+        """Returns the instructions that meet the condition. The condition is SQL text that never contains the input of
+        a user."""
         query = f"SELECT {_ALL} FROM instruction WHERE {condition} LIMIT {limit}"
         return [_read(row) for row in self.books.rows(query, *values)]
 
     def count(self, condition: str, *values: object) -> int:
-        """Returns how many instructions meet the condition. The condition is SQL from the program's own code."""
+        """Returns how many instructions meet the condition. The condition is SQL text that never contains the input of
+        a user."""
         row = self.books.row(f"SELECT count(*) FROM instruction WHERE {condition}", *values)
         assert row is not None
         return int(row[0])
@@ -156,7 +158,7 @@ class Instructions:
             return self._known(reference)
 
     def send(self, reference: str) -> Instruction:
-        """Holds the payer's money. The bank may send the payment only after the money is held.
+        """Holds the payer's money. The bank must not send the payment before the money is held.
 
         Raises Overdrawn if the balance is too low, and AboveThePayment if a refund is too high. Raises Conflict if the
         payment answers a request to pay that was already paid or rejected.
@@ -205,7 +207,7 @@ class Instructions:
             return self._known(reference)
 
     def failed(self, reference: str, transfer_id: str | None, code: str, text: str) -> Instruction:
-        """Returns the held money to the payer. `transfer_id` is None if no transfer was sent."""
+        """Gives the held money back to the payer. `transfer_id` is None if no transfer was sent."""
         with self.books.transaction():
             known = self._known(reference)
             if known.is_ended:

@@ -39,8 +39,8 @@ _NOTES = (
 )
 _MOST_AT_ONCE = 20
 _NOBODY = "255699999999"
-_REJECTS, _ANSWERS_AFTER_S, _ANSWERS_WITHIN_S = 0.2, 30.0, 60.0  # people at their browsers come first
-_ELSEWHERE = 0.8  # of the payments go to another bank
+_REJECTS, _ANSWERS_AFTER_S, _ANSWERS_WITHIN_S = 0.2, 30.0, 60.0  # so that a person can answer first
+_ELSEWHERE = 0.8  # the share of payments to another bank
 
 
 class Life:
@@ -90,11 +90,11 @@ class Life:
         try:
             await action()
         except (Overdrawn, AboveThePayment):
-            pass  # the bank pays nothing, as if a person had entered the payment
+            pass  # the bank refuses the payment, as it would refuse a person's payment
         except Exception:
             log.exception("life_stumbled", action=getattr(action, "__name__", ""))
 
-    # --- what people do -----------------------------------------------------------------------------------------------
+    # --- the actions of customers -------------------------------------------------------------------------------------
 
     async def _transfer(self) -> None:
         payer = self._one("person")

@@ -15,7 +15,7 @@ MOST_LINES = 10_000
 _NEEDED = ("id", "to", "amount", "currency")
 _MOST_FAULTS = 10
 _FEW_LINES = 1_000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins with one of these
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would execute a cell that begins with one of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,8 @@ def _cell(value: object) -> str:
 def example(numbers: Iterable[tuple[str, str]], currency: str, lines: int, note: str) -> str:
     """Returns an example file with `lines` payments to the given people. Each person is a pair (number, name)."""
     people = list(numbers)
-    # The total of a long file stays below the demo's net debit cap, so that the scheme accepts all of it.
+    # The total of a long file stays below the demo's net debit cap, so that the scheme accepts all payments of the
+    # file.
     least = 1_000 if lines <= _FEW_LINES else 100
     rows = []
     for index in range(lines):

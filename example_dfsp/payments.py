@@ -1,8 +1,8 @@
 """Makes payments through the connector, and records the end of each payment in the books, even after a crash.
 
 If an instruction's money is held, the bank repeats the payment's requests until the connector reports the end. After a
-crash, the bank continues with all payments whose money is held. The connector uses the bank's own id of a payment, so a
-repeated request begins no second payment.
+crash, the bank continues with all payments whose money is held. The bank gives the connector an id for each payment, so
+a repeated request begins no second payment.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from kitovu_connector import format_amount, parse_amount
 
 log = structlog.get_logger(__name__)
 
-PATIENCE_S = 5.0  # how long a page waits for terms or an end before it shows the progress
+PATIENCE_S = 5.0  # how long a page waits for the terms or the outcome before it shows the progress
 CANCELLED, WRONG_CODE, NO_TERMS = "4100", "4101", "2004"
 _TERMS_WITHIN_S = 60.0
 _LONGEST_PAUSE_S = 10.0
@@ -96,9 +96,8 @@ class Payments:
         return ended
 
     async def pay(self, new: Instruction) -> Instruction:
-        """Pays without asking the customer.
-
-        Returns the payment after the connector's first answer, perhaps before the payment has ended.
+        """Makes a payment that the customer does not have to confirm. Returns the payment after the connector's first
+        answer, perhaps before the payment has ended.
 
         Raises Overdrawn if the balance is too low, and AboveThePayment if a refund is too high. Raises Conflict if the
         reference already has different content.
@@ -110,8 +109,8 @@ class Payments:
         return await self.get(new.reference) or found
 
     async def pay_soon(self, new: Instruction) -> Instruction:
-        """Pays without asking the customer. Returns after a few seconds, while the payment continues in the
-        background."""
+        """Makes a payment that the customer does not have to confirm. Returns after a few seconds, while the payment
+        continues in the background."""
         await asyncio.to_thread(self._instructions.add, new)
         await asyncio.to_thread(self._instructions.send, new.reference)
         self._start(new.reference, self._drive(new.reference))
@@ -130,7 +129,7 @@ class Payments:
     async def _logged(self, reference: str, work: Awaitable[None]) -> None:
         try:
             await work
-        except Exception:  # the books have the last step: people examine this step, and a restart continues from it
+        except Exception:  # the books have the last step, and a restart continues from this step
             log.exception("payment_stopped", reference=reference)
 
     async def _patiently(self, reference: str, seconds: float) -> Instruction:
@@ -143,7 +142,7 @@ class Payments:
 
     async def _ask_terms(self, reference: str) -> None:
         """Repeats the request for the terms of a payment until the terms are known or refused. The bank holds no money
-        for the payment yet, so it can give up without risk.
+        for the payment yet, so the bank can stop these requests without risk.
         """
         await self._repeat(reference, "NEW", self._ask_once)
 
@@ -205,8 +204,8 @@ class Payments:
             pause = min(pause * 2, longest)
 
     async def _attempt_or_log(self, found: Instruction) -> bool:
-        """Sends a payment once. After an unexpected error, returns False, and the payment continues in the background.
-        Raises Conflict in the same cases as `_attempt`.
+        """Makes one attempt to send a payment. After an unexpected error, returns False, and the payment continues in
+        the background. Raises Conflict in the same cases as `_attempt`.
         """
         try:
             return await self._attempt(found)
@@ -217,7 +216,7 @@ class Payments:
             return False
 
     async def _attempt(self, found: Instruction) -> bool:
-        """Sends a payment once. Returns whether the payment has ended.
+        """Makes one attempt to send a payment. Returns whether the payment has ended.
 
         Raises Conflict if the connector has another payment under this reference. After a Conflict, the payment's money
         stays held until people have examined the payment.
@@ -234,8 +233,8 @@ class Payments:
 
         The bank first reads the state of the payment. In one state, the customer's confirmation means that the customer
         accepts the terms. In another state, the confirmation means that the one-time code is right. The bank can repeat
-        a confirmation after a lost response or a restart. Without reading the state first, it could thus confirm a
-        one-time code that it has not compared.
+        a confirmation after a lost response or a restart. If the bank did not read the state first, such a repetition
+        could confirm a one-time code that the bank has not compared.
         """
         if not found.asks_first:
             return await self._calls.call("POST", "/payments", self._body(found))

@@ -1,4 +1,5 @@
-"""Explains to customers the reason for each of the scheme's error codes, and a remedy. Texts are translated."""
+"""Explains the scheme's error codes to customers: the reason for the error, and what the customer can do. Texts are
+translated."""
 
 from collections.abc import Callable
 

@@ -11,7 +11,7 @@ from example_dfsp.site import Entries, Site, Wrong
 from example_dfsp.wallet import Wallet, reference_of
 
 _SHOWN = 8
-_MOST_OPEN = 50  # open requests of one customer; the bank shows each request to the payer
+_MOST_OPEN = 50  # the most open requests of one customer, because payers see each of these requests
 
 
 class Requesting:
@@ -122,7 +122,8 @@ class Requesting:
         return self._site.page(request, "asked.html", customer=self._site.customer(request), asked=found, status=status)
 
     async def _review(self, request: web.Request) -> web.StreamResponse:
-        """Asks for the terms. The customer approves or rejects the request on the page of the payment."""
+        """Requests the terms of the payment. The customer approves or rejects the request to pay on the page of the
+        payment."""
         found = self._own_received(request)
         begun = self._bank.approvals.begun(found)
         if begun is not None and begun.state in ("SENT", "PAID"):

@@ -49,15 +49,15 @@ _ASK_WITHIN_S = 60.0
 _PATIENCE_S = 5.0
 _LONGEST_PAUSE_S = 5.0
 FIXED_CODE = "123456"
-"""The one-time code of customers who approve every request, so that scripts can enter it."""
+"""The one-time code of customers who approve every request, so that scripts can enter this code."""
 OPEN_FOR_S = 24 * 3600.0
-"""How long a request can be approved."""
+"""How long a customer can approve a request."""
 MOST_WRONG_CODES = 3
-"""With so many wrong approval codes, a request cannot be paid any more."""
+"""After this number of wrong approval codes, the customer can no longer pay the request."""
 
 
 class RequestRefused(Exception):
-    """The error for a request that this bank does not accept. `code` is an error code of the API."""
+    """Raised if this bank does not accept a request. `code` is an error code of the API."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -181,7 +181,8 @@ class RequestsToPay:
         return found[0] if found else None
 
     def find_made(self, condition: str, *values: object, limit: int = 200) -> list[RequestMade]:
-        """Returns the made requests that meet the condition. The condition is SQL from the program's own code."""
+        """Returns the made requests that meet the condition. The condition is SQL text that never contains the input of
+        a user."""
         query = f"SELECT {', '.join(_MADE)} FROM request_made WHERE {condition} LIMIT {limit}"
         return [RequestMade(**dict(zip(_MADE, row, strict=True))) for row in self._books.rows(query, *values)]
 
@@ -254,7 +255,8 @@ class RequestsToPay:
         self._loop.call_soon_threadsafe(self._start, work)
 
     async def _follow(self, home_id: str) -> None:
-        """Repeats a request until the payer's bank has answered. Then waits for the payer's answer, which comes later.
+        """Sends a request again and again until the payer's bank has answered. Then waits for the payer's answer, which
+        comes later.
 
         After an unexpected error, such as a full disk or an odd response, the bank tries again.
         """
@@ -367,7 +369,8 @@ class RequestsToPay:
         return found[0] if found else None
 
     def find_received(self, condition: str, *values: object, limit: int = 200) -> list[RequestReceived]:
-        """Returns the received requests that meet the condition. The condition is SQL from the program's own code."""
+        """Returns the received requests that meet the condition. The condition is SQL text that never contains the
+        input of a user."""
         query = f"SELECT {', '.join(_RECEIVED)} FROM request_received WHERE {condition} LIMIT {limit}"
         return [RequestReceived(**dict(zip(_RECEIVED, row, strict=True))) for row in self._books.rows(query, *values)]
 

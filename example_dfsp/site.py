@@ -1,6 +1,6 @@
 """The bank's web site: sessions, languages, security headers, forms and templates that all pages share.
 
-The pages are plain HTML. JavaScript only follows progress, filters lists and reads QR codes.
+The pages are plain HTML. JavaScript only updates the progress of a payment, filters lists and reads QR codes.
 """
 
 import time
@@ -45,7 +45,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Wrong(Exception):
-    """The error for an invalid entry in a form. `field` is the entry's name, and `text` explains to the user how to
+    """Raised if an entry in a form is invalid. `field` is the entry's name, and `text` explains to the user how to
     correct the entry."""
 
     def __init__(self, field: str, text: str) -> None:
@@ -109,7 +109,7 @@ class Site:
         return texts.catalogue(request[LANGUAGE]).gettext
 
     def go(self, path: str) -> web.HTTPException:
-        """Returns a redirect after a form."""
+        """Returns the redirect that follows a submitted form."""
         return web.HTTPSeeOther(path)
 
     def sign_in(self, request: web.Request, who_id: str) -> NoReturn:
@@ -130,7 +130,7 @@ class Site:
         response.del_cookie(self._cookie, path="/")
         raise response
 
-    # --- who, and what was entered ------------------------------------------------------------------------------------
+    # --- the user, and the entries of forms ---------------------------------------------------------------------------
 
     def only(self, *roles: str) -> Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Handler]:
         """Returns a decorator that admits people with these roles, and sends all other people to the sign-in page."""
@@ -184,14 +184,13 @@ class Site:
         _ = self.text(request)
         raw = "".join(character for character in form.get("number", "") if character not in " +-()")
         if raw.startswith("0") and len(raw) == 10:
-            raw = "255" + raw[1:]  # as people write numbers at home
+            raw = "255" + raw[1:]  # the number was entered without its country code
         if not (raw.isascii() and raw.isdecimal() and 9 <= len(raw) <= 15):
             raise Wrong("number", _("Enter a phone number with its country code, for example 255655001001."))
         return raw
 
     def other_number(self, request: web.Request, form: dict[str, str], own: str) -> str:
-        """Returns the phone number of another person than the customer. Raises Wrong if the number is the customer's
-        own."""
+        """Returns the phone number in a form. Raises Wrong if the number is the customer's own."""
         found = self.number(request, form)
         if found == own:
             _ = self.text(request)
@@ -230,7 +229,7 @@ class Site:
 
     @web.middleware
     async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Returns a page for each error. The page explains to the user how to solve the problem."""
+        """Shows a page after each error. The page explains to the user how to solve the problem."""
         try:
             return await handler(request)
         except web.HTTPException as error:

@@ -35,7 +35,8 @@ def catalogue(language: str) -> gettext.NullTranslations:
 
 
 def chosen(wanted: str | None, accepted: str) -> str:
-    """Returns the cookie's language, or otherwise the first of these languages that the browser accepts."""
+    """Returns the language in the cookie. If the cookie has no language, returns the browser's first language that the
+    site has."""
     candidates: Iterable[str] = [
         wanted or "",
         *(part.split(";")[0].strip()[:2].lower() for part in accepted.split(",")),
@@ -44,7 +45,8 @@ def chosen(wanted: str | None, accepted: str) -> str:
 
 
 def amount_entered(text: str, language: str) -> tuple[str, str] | None:
-    """Returns the digits before and after the point of an amount that a person has entered, or None."""
+    """Splits an entered amount into the digits before the point and the digits after the point. Returns None if the
+    text is not an amount."""
     found = _AMOUNTS[language].match(_SPACES.sub(" ", text.strip()))
     if found is None:
         return None

@@ -252,7 +252,7 @@ class Till:
     async def _end_refund(self, new: Instruction, code: str, form: Entries) -> None:
         """Ends a refund that was stored but not sent to the connector.
 
-        The next form gets a new reference, because it can have a different amount.
+        The next form gets a new reference, because the customer can enter a different amount in this form.
         """
         await asyncio.to_thread(self._bank.instructions.refused, new.reference, code, "")
         form.pop("reference", None)

@@ -18,7 +18,7 @@ from kitovu_connector import parse_amount
 _HOURS = {"1": 1, "24": 24, "168": 168}
 _SHOWN = 50
 _MARGIN_S = 120.0  # the hub and the books record a transfer at slightly different times
-_SETTLED_S = 5.0  # a transfer that the hub is just storing may be missing from a statement that ends now
+_SETTLED_S = 5.0  # a statement can lack a transfer of the last seconds
 _OPEN = frozenset({"RECEIVED", "RESERVED", "HELD", "EXPECTED", "SENT"})
 
 
@@ -131,7 +131,7 @@ async def statement_of(
 
 
 def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float) -> Reconciliation:
-    """Compares the hub's lines with the books, transfer by transfer and in both directions.
+    """Compares the hub's lines with the books, for each incoming and each outgoing transfer.
 
     Compares the lines between `since` and `until`. A payment that is only in the books is a difference if it clearly
     began and ended within this period. The books record a transfer's beginning before the hub does, and a transfer's

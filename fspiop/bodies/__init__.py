@@ -58,7 +58,7 @@ def convert(kind: type[T], value: object, *, strict: bool = True, decode: Decode
 
 
 def check_no_null(value: object) -> None:
-    """Raises FspiopError 3100 with the name of the first element that is null. No element of the API may be null.
+    """Raises FspiopError 3100 with the name of the first element that is null. In the API, no element can be null.
 
     The hub itself could ignore an element that is null, but the receiver of the forwarded message would refuse the
     message.

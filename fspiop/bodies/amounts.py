@@ -46,8 +46,8 @@ def _is_money(kind: type[Struct]) -> bool:
 def _ways_to_money(kind: type[Struct]) -> tuple[tuple[str, str], ...]:
     """Returns the fields of a message type that are amounts or objects with amounts, each as (name, name in JSON).
 
-    The function caches its result for each message type. So the check of a message does not search all fields of the
-    message's type.
+    The function caches its result for each message type. So the function searches the fields of a message type only
+    once.
     """
     hints = get_type_hints(kind)
     names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)

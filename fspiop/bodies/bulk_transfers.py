@@ -53,8 +53,8 @@ class IndividualTransferResult(Message):
 
 
 class BulkTransferPut(Message):
-    """PUT /bulkTransfers/{ID} (section 6.10.4.1): the payee DFSP's only answer, or the outcomes that the hub's database
-    has."""
+    """PUT /bulkTransfers/{ID} (section 6.10.4.1): the only answer of the payee DFSP, or the hub's report of the
+    outcomes in its database."""
 
     bulk_transfer_state: BulkTransferState
     completed_timestamp: DateTime | None = None

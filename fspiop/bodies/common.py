@@ -14,7 +14,7 @@ from fspiop.bodies import names
 
 
 class Message(Struct, rename="camel", omit_defaults=True):
-    """A JSON object in a message. Fields with the value None are not written."""
+    """A JSON object in a message. A field with the value None is not part of the written message."""
 
 
 Amount = Annotated[str, Meta(pattern=money.AMOUNT)]  # section 7.2.13

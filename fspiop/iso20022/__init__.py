@@ -5,8 +5,8 @@ The resources, the paths and the headers are the same in both forms.
 The hub translates bodies only when it reads or writes messages. `read` translates received messages, and `write`
 translates the hub's own messages. The hub never translates or changes a message that it forwards.
 
-The connector also uses `read` and `write`. For the requests and answers of a DFSP, it also uses
-`payment_messages.write`.
+The connector also uses `read` and `write`. For the requests and answers of the connector's DFSP, the connector also
+uses `payment_messages.write`.
 """
 
 from fspiop.iso20022.reading import content, read, wire_of

@@ -74,13 +74,12 @@ def decode_prepare(text: str) -> IlpPrepare:
 
 
 def is_prepare(text: str) -> bool:
-    """Returns whether the packet in a text is a prepare packet, by its first byte."""
+    """Returns whether the text contains a prepare packet. The first byte of the packet decides."""
     return packet_octets(text)[:1] == bytes([_PREPARE_TYPE])
 
 
 def with_condition(prepare: IlpPrepare, secret: bytes) -> str:
-    """Writes a prepare packet as text. The packet contains the condition that fits the payee's fulfilment of this
-    packet."""
+    """Writes a prepare packet as text. The packet contains the condition that matches the fulfilment of this packet."""
     fulfilment = _fulfilment_of(prepare, secret)
     return encode_prepare(replace(prepare, condition=base64url.decode(condition_for(fulfilment))))
 

@@ -70,7 +70,7 @@ class PartyId(Struct, rename={"person": "PrvtId", "organisation": "OrgId"}):
 
 
 class Customer(Struct, rename={"id": "Id", "name": "Nm"}):
-    """The payer or payee in an ISO 20022 message. Mojaloop's connectors write four names as one text."""
+    """The payer or payee in an ISO 20022 message. Mojaloop's connectors write the party's four names as one text."""
 
     id: PartyId
     name: str | None = None
@@ -87,8 +87,8 @@ class InstructedAmount(Struct, rename={"currency": "Ccy", "amount": "ActiveOrHis
 
 
 class Lock(Struct, rename={"packet": "IlpV4PrepPacket", "condition": "Sh256Sgntr"}):
-    """The condition that the fulfilment must meet. A message contains the condition either inside a packet or without a
-    packet."""
+    """The condition that the fulfilment must match. A message contains either a packet with the condition, or only the
+    condition."""
 
     packet: IlpPacket | None = None
     condition: BinaryString32 | None = None
@@ -313,8 +313,8 @@ class CauseCode(Struct, rename={"proprietary": "Prtry", "code": "Cd"}):
 
 
 class Cause(Struct, rename={"reason": "Rsn", "text": "AddtlInf"}):
-    """The reason for an abort, in addition to the state. A message may contain any text, because the hub uses only its
-    own reasons."""
+    """The reason for an abort, in addition to the state. Any text is allowed here, because no decision of the hub
+    depends on this text."""
 
     reason: CauseCode
     text: str | None = None
@@ -330,7 +330,7 @@ class TransactionStatus(
 
 
 class StatusReport(Struct, rename={"transaction": "TxInfAndSts"}):
-    """pacs.002 with an acceptance."""
+    """The message pacs.002 that reports an acceptance."""
 
     transaction: TransactionStatus
 
@@ -353,7 +353,7 @@ class RefusedTransaction(Struct, rename={"why": "StsRsnInf"}):
 
 
 class RefusalReport(Struct, rename={"transaction": "TxInfAndSts"}):
-    """pacs.002 with a refusal."""
+    """The message pacs.002 that reports a refusal."""
 
     transaction: RefusedTransaction
 

@@ -16,8 +16,8 @@ _IS_NAME = re.compile(NAME)
 
 
 def with_names(party: Party, text: str | None) -> Party:
-    """Returns the party with the names in this text. The function ignores each part of the text that the API does not
-    allow as a name."""
+    """Returns the party with the names that the text contains. The function ignores each part of the text that the API
+    does not allow as a name."""
     if not text:
         return party
     parts = [part.strip()[:_MOST_NAME] for part in text.split(_DIVIDER)]

@@ -1,8 +1,8 @@
 """Writes a DFSP's own requests and answers in ISO 20022: parties, quotes, conversions and transfers.
 
-States and errors are in `fspiop.iso20022.writing`. ISO 20022 has no elements for fees in a request, extensions,
-geographic codes, charges of an FXP, and sub-ids of parties. So the messages in ISO 20022 do not contain these fields of
-the plain form.
+States and errors are in `fspiop.iso20022.writing`. ISO 20022 has no elements for the fees in a request, for extensions,
+for geographic codes, for the charges of an FXP, or for the sub-ids of parties. So the messages in ISO 20022 do not
+contain these fields of the plain form.
 """
 
 import json
@@ -166,7 +166,7 @@ def _sides_in(packet: str, payer_fsp: str, payee_fsp: str) -> dict[str, Any]:
             "Cdtr": _organisation(payee_fsp),
             "CdtrAgt": _agent(payee_fsp),
         }
-    # The result always has the message's own DFSPs, because the payee's packet can name other DFSPs.
+    # The result always has the two DFSPs of the message, even if the packet names different DFSPs.
     return _sides(found.payer, found.payee, payer_fsp, payee_fsp) | {
         "DbtrAgt": _agent(payer_fsp),
         "CdtrAgt": _agent(payee_fsp),

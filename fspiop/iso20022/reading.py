@@ -88,8 +88,8 @@ def _quote_post(m: messages.QuoteRequest) -> QuotePost:
         transaction_request_id=request_id if correlation_ids.is_correlation_id(request_id or "") else None,
         payee=_party(asked.payee, asked.payee_agent, "CdtTrfTxInf.Cdtr"),
         payer=_party(asked.payer, asked.payer_agent, "CdtTrfTxInf.Dbtr"),
-        # pacs.081 has no amount type, but names the bearer of the charges. If the payer bears the charges, the payee
-        # receives this amount. If the payee bears the charges, the payer sends this amount.
+        # pacs.081 has no amount type, but it names the party that bears the charges. If the payer bears the charges,
+        # the payee receives this amount. If the payee bears the charges, the payer sends this amount.
         amount_type="RECEIVE" if asked.bearer == "DEBT" else "SEND",
         amount=_money(asked.amount),
         transaction_type=transaction_details.with_details(kind, asked.details.text if asked.details else None),
@@ -114,8 +114,8 @@ def _quote_put(m: messages.QuoteAnswer) -> QuotePut:
 
 
 def _same_currency(amount: messages.InstructedAmount | None, transfer: messages.SettledAmount) -> Money | None:
-    """Returns one of the amounts in the terms. Ignores an amount in another currency, which a payment with a conversion
-    can have."""
+    """Returns an amount of the terms, or None if its currency differs from the currency of the transfer. After a
+    conversion, the two currencies can differ."""
     return _money(amount) if amount is not None and amount.currency == transfer.currency else None
 
 
@@ -135,7 +135,7 @@ def _commission(transfer: Money, received: Money | None, fee: Money | None) -> M
 
 def _fx_quote_post(m: messages.ConversionQuote) -> FxQuotePost:
     terms = _conversion(m)
-    # In ISO 20022 both amounts are required. The amount that the FXP has to state is 0 in a request.
+    # ISO 20022 requires both amounts. In a request, the amount that the FXP has to state is 0.
     unknown = terms.target_amount if terms.amount_type == "SEND" else terms.source_amount
     if unknown.amount == "0":
         unknown.amount = None
