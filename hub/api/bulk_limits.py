@@ -36,7 +36,7 @@ _TIME_OF_ANSWERS = 3.0
 class Answered(Enum):
     """The kinds of answers: to an open bulk, to an ended bulk, or to no bulk."""
 
-    NOTHING = "nothing"  # the sender has no such bulk, or the answer was faulty
+    NOTHING = "nothing"  # the hub has no such bulk for this sender, or the answer was faulty
     ENDED_BULK = "ended bulk"  # the answer is late or repeated
     BULK = "bulk"
 
@@ -50,7 +50,7 @@ Ended = Callable[[float, Answered], None]
 """A function to call when a bulk has been processed. Its argument is the time that the process has spent on the
 bulk."""
 
-_Pair = tuple[int, int | None]  # the payee and the payer, or None if no payer is proven
+_Pair = tuple[int, int | None]  # the ids of the payee DFSP and the payer DFSP; None if the payer DFSP is not proven
 
 
 class Bulks:
@@ -67,7 +67,7 @@ class Bulks:
         self._spent_until: dict[int, float] = {}
         self._answers = Places()
         self._answers_spent_until: dict[_Pair, float] = {}
-        self._turns: Counter[_Pair] = Counter()  # answers that wait for their turn
+        self._turns: Counter[_Pair] = Counter()  # the number of answers that wait for their turn
 
     def enter(self, caller: int, name: str) -> Ended:
         """Counts an open request with a bulk, until the caller calls the returned function.
