@@ -23,8 +23,8 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def bring_up(stack: Stack, *, tell: Callable[[str], None], life: float = 0.0) -> list[Bank]:
-    """Starts the two banks next to a running hub and onboards them. The banks make `life` payments per second without
-    further commands."""
+    """Starts the two banks beside a running hub, and onboards the banks. After that, the banks themselves make `life`
+    payments per second."""
     tell(f"Starting {' and '.join(demo_banks.NAMES)}, each behind its connector")
     banks = demo_banks.start(stack, life)
     tell("Onboarding them with the administration API; registering their customers' phone numbers")
@@ -33,7 +33,7 @@ def bring_up(stack: Stack, *, tell: Callable[[str], None], life: float = 0.0) ->
 
 
 def add_fxp(stack: Stack, *, tell: Callable[[str], None]) -> Fxp:
-    """Starts an FXP next to the banks, and adds a second currency to the hub."""
+    """Starts an FXP beside the banks, and adds a second currency to the hub."""
     tell(f"Starting {demo_banks.FXP}, which converts TZS and KES")
     fxp = demo_banks.start_fxp(stack)
     onboard_fxp(stack.base_url, fxp)
@@ -97,7 +97,8 @@ def pay(wanted: list[Wanted], banks: list[Bank]) -> list[Result]:
 
 
 def wait_for_books(stack: Stack, banks: list[Bank], seconds: float = 60.0) -> Comparison:
-    """Waits until no transfer is pending, because the hub can notify a payee late. Returns the comparison."""
+    """Waits until no bank has a pending transfer, because the hub can notify a payee after the payment has ended.
+    Returns the comparison."""
     end = time.monotonic() + seconds
     compared = compare(stack, banks)
     while compared.faults and time.monotonic() < end:
