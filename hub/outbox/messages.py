@@ -1,6 +1,6 @@
 """The messages that the hub sends. Each message is a record of one HTTP request to a participant.
 
-The records have no behaviour, so that code without database and network can make them.
+Code without access to the database and the network can create these records.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ BEFORE_ENDS = frozenset({"prepare", "state", "bulk-prepare", "bulk-state", "fx-p
 
 
 class IfPending(StrEnum):
-    """The treatment of a new message when a message with the same path, subject, kind and destination already waits."""
+    """What happens to a new message if a message with the same path, subject, kind and destination already waits."""
 
     ADD = "add"  # both are delivered, in order
     RENEW = "renew"  # the new message replaces the waiting one, because the reported state may have changed
@@ -79,8 +79,8 @@ class Outgoing:
 
 @dataclass(slots=True)
 class ReceivedMessage:
-    """A participant's message as the hub received it. The hub forwards a participant's message byte for byte, and
-    stores it as evidence."""
+    """A message exactly as the hub received it from a participant. The hub forwards the body byte for byte, and stores
+    the message as evidence."""
 
     body: bytes
     headers: dict[str, str]
