@@ -11,7 +11,7 @@ from hub import egress
 from hub.setting_choices import RETENTION_KINDS
 
 _OWN_MACHINE = ("localhost", "127.0.0.1", "::1")
-_MOST_BODY_BYTES = 262_144  # 192 such bodies at once need 48 MiB
+_MOST_BODY_BYTES = 262_144  # 192 such bodies in memory at the same time need 48 MiB
 
 
 def faults() -> list[str]:
@@ -110,7 +110,7 @@ def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 def refuse_if_faulty() -> None:
-    """If the settings are not acceptable in production, ends the process and prints the reasons."""
+    """If a production hub must not start with these settings, prints the reasons and ends the process."""
     found = faults()
     if found:
         raise ImproperlyConfigured("This hub does not start with PRODUCTION=true:\n  " + "\n  ".join(found))

@@ -27,7 +27,7 @@ def count(message: Claimed, answer: Answer) -> None:
 
 
 def show() -> Iterable[Metric]:
-    """Reads the present state of the outbox from the database and returns it as metrics."""
+    """Returns metrics about the messages that are in the outbox now."""
     queues = queries.queues()
     oldest = min((queue.oldest for queue in queues if queue.oldest is not None), default=None)
     age_s = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0
