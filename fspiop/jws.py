@@ -187,7 +187,7 @@ def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers
     if protected.pop("FSPIOP-HTTP-Method", None) != method:
         raise _refused("FSPIOP-HTTP-Method is not the request's")
     # A request can also have the HTTP headers FSPIOP-URI and FSPIOP-HTTP-Method. These headers must match the actual
-    # URI and method, because the recipient of the forwarded message may rely on them.
+    # URI and method, because the recipient of the forwarded message perhaps uses them.
     if headers.get("fspiop-uri", uri) != uri:
         raise _refused("the fspiop-uri header is not the request's")
     if headers.get("fspiop-http-method", method) != method:

@@ -69,7 +69,7 @@ def run(batch: Sequence[Command], *, is_alone: bool = False, waits_again: bool =
 
     If `waits_again` is false and a transaction waited too long for a lock, the engine does not repeat the transaction.
     """
-    crowded = backlog.crowded()  # outside of the transaction, so that an error here cannot make it fail
+    crowded = backlog.crowded()  # outside of the transaction, which must not fail because of this
     return group_commit.retried(
         lambda: _run_once(batch, crowded, is_alone),
         attempts=group_commit.ATTEMPTS,

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 C = TypeVar("C")
 R = TypeVar("R")
 
-_COST = 1024  # number of bytes that each command counts in addition to its message
+_COST = 1024  # number of bytes that is added to the size of each message
 
 
 @dataclass(slots=True, eq=False)
@@ -51,7 +51,7 @@ def fair_share(
     while turns and len(chosen) < most:
         had, position, positions = heapq.heappop(turns)
         if chosen and sizes[position] > room:
-            continue  # and leaves all later commands of this sender for another group
+            continue  # all later commands of this sender also wait for another group
         room -= sizes[position]
         chosen.append(position)
         if positions:

@@ -8,7 +8,7 @@ first after a pause.
 
 from dataclasses import dataclass
 
-FAILURES = 5  # a pause begins after so many failures in a row
+FAILURES = 5  # a pause begins after this number of failures in a row
 _LONGEST_S = 30.0
 _MOST_DOUBLINGS = 6
 

@@ -35,9 +35,9 @@ def is_shared() -> bool:
 
 class Gauges:
     """The metrics that the hub reads from the database, such as the number of waiting messages. If the database does
-    not respond, /metrics reports only that. This class does not use `Gauge` of the Prometheus library. If processes
-    share their metrics, a `Gauge` stores its value in a file. Other processes would then report this value long after
-    the true value has changed.
+    not respond, /metrics contains none of these metrics, and `kitovu_database_up` is 0. This class does not use `Gauge`
+    of the Prometheus library. If processes share their metrics, a `Gauge` stores its value in a file. Other processes
+    would then report this value long after the true value has changed.
     """
 
     def collect(self) -> Iterable[Metric]:

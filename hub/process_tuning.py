@@ -11,7 +11,7 @@ from django.core.cache import close_caches
 from django.core.signals import request_finished, request_started
 from django.db import reset_queries
 
-# after so many new objects, Python searches for reference cycles; no request leaves a body in such a cycle
+# after this number of new objects, Python searches for reference cycles; no request leaves a body in such a cycle
 _YOUNG_OBJECTS = 50_000
 
 # glibc's threshold for memory blocks. A larger block comes directly from the operating system, and returns to it when
@@ -21,7 +21,7 @@ _YOUNG_OBJECTS = 50_000
 _M_MMAP_THRESHOLD = -3
 _OF_THE_SYSTEM = 131_072
 
-# For so many seconds, a thread can compute before it must let a waiting thread run. A request needs Python's
+# The time, in seconds, for which a thread can compute before it must let a waiting thread run. A request needs Python's
 # interpreter lock about twenty times, once after each SQL statement. While another thread computes for long, the
 # request waits for this interval each time. Python's default of 5 ms would add 100 ms to the request.
 _SWITCH_S = 0.0005

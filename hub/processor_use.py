@@ -11,7 +11,7 @@ from pathlib import Path
 
 _STATISTICS = Path("/proc/stat")
 _READ_EVERY_S = 0.5
-# if at least this part of the time is busy, the processors count as busy
+# the processors count as busy if they are in use for at least this part of the time
 _SHORT = 0.9
 
 

@@ -82,7 +82,7 @@ HUB_SIGNING_KEY_FILE = env.str("HUB_SIGNING_KEY_FILE", default="")
 HUB_CA_CERTIFICATE_FILE = env.str("HUB_CA_CERTIFICATE_FILE", default="")
 HUB_CA_KEY_FILE = env.str("HUB_CA_KEY_FILE", default="")
 CLIENT_CERTIFICATE_DAYS = env.int("CLIENT_CERTIFICATE_DAYS", default=365)
-# For so many seconds after its expiration, an agreed conversion still waits for its transfer.
+# The time, in seconds, for which an agreed conversion waits for its transfer after the conversion has expired.
 FX_TRANSFER_WAIT_S = env.int("FX_TRANSFER_WAIT_S", default=300)
 # The longest time for which a transfer can stay reserved, in seconds.
 TRANSFER_MAX_VALIDITY_S = env.int("TRANSFER_MAX_VALIDITY_S", default=7 * 24 * 3600)
@@ -237,8 +237,9 @@ WEB_QUEUE = env.int("WEB_QUEUE", default=192)
 # process that also serves DFSPs uses at most half of DATABASE_POOL for them.
 WEB_PAGES = env.int("WEB_PAGES", default=8 if "fspiop" in SERVES else 64)
 REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
-# If messages wait in the outbox for more than these seconds, new lookups, requests for terms and transfers get 503. 0
-# means that the hub never refuses such requests for this reason. The hub never refuses callbacks for this reason.
+# If messages wait in the outbox for longer than this number of seconds, new lookups, requests for terms and transfers
+# get 503. 0 means that the hub never refuses such requests for this reason. The hub never refuses callbacks for this
+# reason.
 SHED_LOOKUPS_S = env.float("SHED_LOOKUPS_S", default=0.5)
 SHED_QUOTES_S = env.float("SHED_QUOTES_S", default=1.0)
 SHED_TRANSFERS_S = env.float("SHED_TRANSFERS_S", default=2.0)
@@ -250,7 +251,7 @@ OUTBOX_CONCURRENCY = env.int("OUTBOX_CONCURRENCY", default=40)  # open requests 
 OUTBOX_CONCURRENCY_PER_SOURCE = env.int("OUTBOX_CONCURRENCY_PER_SOURCE", default=32)
 # No new delivery begins while the bodies of the deliveries in progress are together larger than this size.
 OUTBOX_OPEN_BYTES = env.int("OUTBOX_OPEN_BYTES", default=2 * 1024 * 1024)
-# If so many messages that one participant has caused wait for one destination, the participant's next requests to this
+# If this number of messages from one participant wait for one destination, the participant's next requests to this
 # destination get 429.
 OUTBOX_PENDING_PER_SOURCE = env.int("OUTBOX_PENDING_PER_SOURCE", default=5000)
 OUTBOX_TIMEOUT_S = env.int("OUTBOX_TIMEOUT_S", default=5)  # the time limit of a whole delivery

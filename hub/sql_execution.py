@@ -64,7 +64,7 @@ def work_by_keys() -> None:
     The connection is not from the pool. Threads that wait for a decision can occupy all connections of the pool. If the
     thread that decides transfers also needed a pooled connection, there would be a deadlock.
 
-    Only on such connections are statements prepared. PostgreSQL keeps the query plan of a prepared statement, perhaps
+    Statements are prepared only on such connections. PostgreSQL keeps the query plan of a prepared statement, perhaps
     from a time when the tables were empty. On such connections, every plan uses indexes, so an old plan is also fast.
     The portal uses other connections, because its queries also need plans without indexes.
     """
@@ -98,8 +98,8 @@ def give_back() -> None:
 
 
 def is_away(error: BaseException) -> bool:
-    """Returns whether the database was unreachable or the connection was lost. In both cases, a change was perhaps
-    stored and perhaps not.
+    """Returns whether the database was unreachable or the connection was lost. In both cases, the caller does not know
+    whether a change was stored.
     """
     if isinstance(error, InternalError):
         # PostgreSQL has closed the connection after the transaction was idle for too long, because the process was

@@ -9,10 +9,11 @@ from django.utils import timezone
 
 
 class AdministrationClient(models.Model):
-    """A program of the hub's operators. The program authenticates with a key and a secret, for a limited time.
+    """A program of the hub's operators. The program authenticates with a key and a secret, which expire together.
 
-    The hub creates a client's secret when the client's holder first fetches it. The audit trail and the client's change
-    requests contain the key. So the hub never deletes a client, and never gives the key to another client.
+    The hub creates the secret of a client only when the holder of the client fetches the secret. The audit trail and
+    the client's change requests contain the key. So the hub never deletes a client, and never gives the key to another
+    client.
     """
 
     name = models.CharField(max_length=32)

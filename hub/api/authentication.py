@@ -75,7 +75,7 @@ def address_of(request: HttpRequest) -> credential_cache.Address | None:
 
 
 class _Unproven(Exception):
-    """Raised with a reason if the credentials of a request do not belong to any participant."""
+    """Raised if the credentials of a request do not belong to any participant. The exception contains the reason."""
 
 
 def proven_name(request: HttpRequest) -> str | None:

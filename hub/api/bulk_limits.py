@@ -70,11 +70,9 @@ class Bulks:
         self._turns: Counter[_Pair] = Counter()  # the number of answers that wait for their turn
 
     def enter(self, caller: int, name: str) -> Ended:
-        """Counts an open request with a bulk, until the caller calls the returned function.
-
-        Waits until the participant may use the process for a bulk again. Raises FspiopError 2005 with 429 if this
-        participant has too many open bulks or would wait too long. Raises FspiopError 2005 with 503 if all participants
-        together have too many open bulks.
+        """Counts this request with a bulk as open, until the returned function is called. First waits for the
+        participant's turn. Raises FspiopError 2005 with 429 if this participant has too many open bulks or would wait
+        too long. Raises FspiopError 2005 with 503 if all participants together have too many open bulks.
         """
         with self._guard:
             wait_s = self._wait_s(self._spent_until.get(caller))
@@ -92,10 +90,10 @@ class Bulks:
         return lambda took_s, _answered: self._leave(caller, took_s)
 
     def enter_answer(self, caller: int, name: str, payer: int | None) -> Ended:
-        """Counts an open answer to a bulk, until the caller calls the returned function. `payer` is the recipient that
+        """Counts this answer to a bulk as open, until the returned function is called. `payer` is the recipient that
         the answer names.
 
-        First waits for the participant's turn, and then until another answer may be in progress. Raises FspiopError
+        First waits for the participant's turn, and then until few enough answers are in progress. Raises FspiopError
         2005 with 429 if the participant has sent too many late, repeated or faulty answers. Raises FspiopError 2005
         with 503 if too many answers remain in progress.
         """

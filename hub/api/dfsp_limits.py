@@ -4,8 +4,8 @@
 `DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). If a request exceeds a
 limit, it gets 429 before the hub reads the body, checks the signature or sends an SQL statement.
 
-For each recipient, a DFSP has a separate limit on callbacks (PUT, PATCH). This limit also equals `DFSP_RATE`. So a DFSP
-can answer all requests of one participant, and the answers do not reduce its rate for its own requests.
+For each recipient, a DFSP has a separate limit on callbacks (PUT, PATCH). This limit is also `DFSP_RATE`. So a DFSP can
+answer all requests of a participant, and still send its own requests.
 
 If a request exceeds a rate, the hub waits for about `DFSP_PAUSE_MS` before it sends the response 429. Without this
 pause, a sender that repeats refused requests immediately would use up the processor. A paused request occupies a
@@ -15,8 +15,8 @@ Each web process counts the requests of each authenticated caller separately (do
 
 `OUTBOX_PENDING_PER_SOURCE` limits the outbox messages that a DFSP has caused and that wait for one destination. If too
 many of them wait for another participant, the hub refuses the DFSP's further requests to that participant. If too many
-of them wait for the DFSP itself, the hub refuses all its requests. The hub never refuses a callback (PUT, PATCH)
-because of this limit.
+of them wait for the DFSP itself, the hub refuses all requests of the DFSP. The hub never refuses a callback (PUT,
+PATCH) because of this limit.
 """
 
 import random
@@ -39,7 +39,7 @@ log = structlog.get_logger("api")
 
 LIMITED = Counter("kitovu_dfsp_limited_total", "Requests answered with 429, by DFSP and limit", ["dfsp", "limit"])
 
-_BURST_S = 1.0  # in one burst, a DFSP can send the requests of so many seconds
+_BURST_S = 1.0  # a burst can have as many requests as `DFSP_RATE` allows in this time
 _STATES_BURST_S = 0.2
 _SAY_EVERY_S = 1.0
 _PAUSED_SHARE = 1 / 3  # the part of WEB_QUEUE that paused requests can occupy
@@ -59,8 +59,8 @@ class Limits:
     ) -> None:
         self._clock, self._pause = clock, pause
         self._lock = threading.Lock()
-        # The time until which a caller has used up its rate. Each key is the caller's id, with None for requests, or
-        # with the recipient's id for callbacks.
+        # The time until which a caller has used up its rate. The first part of the key is the caller's id. The second
+        # part is None for requests, and the recipient's id for callbacks.
         self._spent_until: dict[tuple[int, int | None], float] = {}
         self._spent_on_states_until: dict[int, float] = {}
         self._paused = 0

@@ -87,7 +87,7 @@ def pass_on(
 
 
 def _if_pending(view: FspiopView) -> IfPending:
-    # To a repeated GET request, one answer with the newest state is enough. There is no limit on faulty callbacks, so
+    # For a repeated GET request, one answer with the newest state is enough. There is no limit on faulty callbacks, so
     # the hub stores the error about a repeated faulty callback only once.
     return IfPending.RENEW if view.request.method in {"GET", *CALLBACKS} else IfPending.ADD
 

@@ -2,9 +2,9 @@
 
 The process refuses all further requests immediately, and stores nothing about them. Payments in progress have priority:
 a process that already refuses new work (POST, GET) still accepts callbacks (PUT, PATCH). The hub also refuses new work
-of a DFSP while messages wait in the outbox for too long. This applies to two delays: the delay of all messages, and the
-delay of this DFSP's messages (`hub.outbox.delivery_delay`). With increasing load, the hub refuses lookups first, then
-requests for terms, then transfers. So it completes payments in progress before it accepts new payments.
+of a DFSP if messages wait too long in the outbox. For this, two delays must be long: the delay of the whole hub, and
+the delay of the DFSP's own messages (`hub.outbox.delivery_delay`). With increasing load, the hub refuses lookups first,
+then requests for terms, then transfers. So it completes payments in progress before it accepts new payments.
 """
 
 import threading

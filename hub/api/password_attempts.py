@@ -1,7 +1,7 @@
 """Limits password attempts. An attacker cannot guess passwords by many attempts, and cannot lock other people out by
 failed attempts.
 
-Each failed attempt to sign in counts for a quarter of an hour. It increases up to three counts:
+Each failed attempt to sign in counts for a quarter of an hour. Each failed attempt increases up to three counts:
 - attempts with this name from this address
 - attempts with any name from this address
 - attempts with this name from all addresses where nobody has signed in with this name
@@ -29,7 +29,7 @@ MOST_OF_A_NAME_HERE = 5
 MOST_OF_AN_ADDRESS = 20  # all people in an office can have the same address
 MOST_OF_A_NAME_ELSEWHERE = 50
 _KNOWN_FOR_S = 90 * 24 * 3600
-_IPV6_PREFIX = 64  # an internet customer usually has all addresses with the same 64 bits
+_IPV6_PREFIX = 64  # an internet customer usually has all addresses with the same first 64 bits
 
 
 def address_of(request: HttpRequest) -> str:

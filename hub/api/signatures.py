@@ -23,7 +23,7 @@ from hub.participants import credential_cache
 log = structlog.get_logger("security")
 
 _SIGNED = frozenset({"POST", "PUT", "PATCH"})
-_WITH_ALIAS = frozenset({"participants", "parties"})  # senders encode an alias in a path differently
+_WITH_ALIAS = frozenset({"participants", "parties"})  # different senders encode the same alias differently
 _QUERY_FORWARDED = frozenset({("GET", "parties"), ("GET", "authorizations")})
 _ENDS_HERE = "participants"  # the hub does not forward messages of this resource
 

@@ -172,7 +172,7 @@ class Waits:
             key = connection.address, connection.port
             # Since the module first recorded this connection, a response and a new request perhaps followed.
             first = max(self._unanswered.get(key, now), now - connection.sent_s)
-            since[key] = min(first, now - connection.received_s)  # nothing was sent after the last arrived data
+            since[key] = min(first, now - connection.received_s)  # nothing was sent after the last data arrived
             if now - since[key] > settings.BODY_DEADLINE_S:
                 late.append(connection)
         self._unanswered = since

@@ -1,6 +1,6 @@
-"""Requests changes for programs, for a person's approval, if TWO_PEOPLE is everywhere. When the hub starts, the portal
-registers each kind of change, and the function that checks whether the change is possible. This module cannot import
-these functions from the portal, because the portal imports this module.
+"""If TWO_PEOPLE is everywhere, programs need a person's approval for certain changes. This module requests such
+changes. When the hub starts, the portal registers each kind of change, and the function that checks whether the change
+is possible. This module cannot import these functions from the portal, because the portal imports this module.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from hub.audit.models import Approval
 Payload = dict[str, Any]
 TryOut = Callable[[Payload], None]
 EVERYWHERE = "everywhere"
-MOST_WAITING = 200  # for each program, only so many requests can wait for approval, because people must read them
+MOST_WAITING = 200  # the largest number of waiting requests of one program, because people must read them
 
 _kinds: dict[str, TryOut] = {}
 
@@ -61,8 +61,8 @@ def ask_where_needed(
 ) -> None:
     """If TWO_PEOPLE is everywhere, requests the change and raises `Waits`. Otherwise does nothing, and the caller makes
     the change. If the change is impossible now, raises the same FspiopError as the change itself. `has_own_id` means
-    that the payload contains an id for only this change. If a program then repeats the call, the function returns to
-    the earlier change request, even if it was already approved.
+    that the payload contains an id for only this change. If a program then repeats the call, the function finds the
+    earlier change request, even if it was already approved.
     """
     if settings.TWO_PEOPLE == EVERYWHERE:
         raise Waits(
@@ -81,10 +81,10 @@ def ask(
     most_waiting: int | None = None,
     is_checked: bool = False,
 ) -> Approval:
-    """Requests the change under every value of TWO_PEOPLE. If the change is impossible now, raises the same FspiopError
-    as the change itself. If `most_waiting` requests of this program already wait for approval, raises FspiopError 2005
-    (429). If the caller has already checked that the change is possible, `is_checked` is true, and this function does
-    not repeat the check.
+    """Requests the change, whether or not TWO_PEOPLE is everywhere. If the change is impossible now, raises the same
+    FspiopError as the change itself. If `most_waiting` requests of this program already wait for approval, raises
+    FspiopError 2005 (429). If the caller has already checked that the change is possible, `is_checked` is true, and
+    this function does not repeat the check.
     """
     most_waiting = MOST_WAITING if most_waiting is None else most_waiting
     mine = Approval.objects.filter(client=program.name)

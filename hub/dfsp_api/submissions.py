@@ -22,7 +22,7 @@ from hub.participants import certificate_authority
 from hub.participants.models import Credential, Participant
 
 KIND = "submission"
-MOST_WAITING = 4  # for each DFSP, only so many submissions can wait for the first person
+MOST_WAITING = 4  # the largest number of submissions of one DFSP that can wait for the first person
 _LATEST = 20
 _CHANGES = {"sign_certificate": "signCertificate", "add_credential": "addSigningKey"}
 

@@ -154,8 +154,8 @@ class Stack:
         cwd: Path | None = None,
         most_processes: int = 64,
     ) -> None:
-        """Starts and supervises another process, but does not wait until the process is ready. `env` contains variables
-        to add to the hub's environment, or to replace there."""
+        """Starts and supervises another process, but does not wait until the process is ready. The variables in `env`
+        are added to the hub's environment, or replace variables there."""
         self._running.add(
             Program(
                 name,

@@ -41,7 +41,7 @@ T = TypeVar("T")
 _LOOK_EVERY_S = 1.0
 _COMPANY_S = 0.015  # how long the courier collects results, to store them together
 _BETWEEN_CLAIMS_S = 0.01
-_LONGER = 3  # the factor for both times while the processors are busy
+_LONGER = 3  # both times are longer by this factor while the processors are busy
 _PAUSE_S = 0.5  # the pause after a failure of the database
 _PUT_OFF_AT_MOST = 3000  # how many messages one regular check postpones at most
 _SPOILT_S = 60.0  # how long the courier skips a message that the database cannot return
@@ -357,10 +357,10 @@ def _settle_together(
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores the result of each message in a separate transaction. So if the database refuses the result of one
-    message, the other results are still stored, and those messages are not sent again. Returns the destinations of all
-    results, because at each destination a message perhaps waited for a delivery. If the failed transaction had already
-    stored the delivery, a repetition does not find the waiting message.
+    """Stores the result of each message in a separate transaction. So if the database refuses one result, it still
+    stores the other results, and their messages are not sent again. Returns the destinations of all results, because at
+    each destination a message perhaps waited for a delivery. If the failed transaction had already stored the delivery,
+    a repetition does not find the waiting message.
     """
     found = {message.destination_id for message, _ in results}
     for message, answer in results:

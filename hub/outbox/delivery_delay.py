@@ -44,8 +44,8 @@ def delay_of(ages: Iterable[Age]) -> float:
     """Returns the delay of the hub in seconds.
 
     For each destination, takes the median of the waits of its sources, so that one source alone cannot determine the
-    result. Then returns the shortest of these medians. Returns 0 if there are not at least two destinations and two
-    sources. Then nobody can decide whether the hub or a participant is slow.
+    result. Then returns the shortest of these medians. With only one destination or one source, the function returns 0,
+    because it cannot decide whether the hub or a participant is slow.
     """
     by_destination: dict[int, dict[int, list[float]]] = {}
     sources: set[int] = set()

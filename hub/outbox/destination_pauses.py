@@ -104,7 +104,7 @@ class Destination:
         return seconds
 
     def begins(self, message: Claimed) -> None:
-        """Records the begin of a request to the destination."""
+        """Records the beginning of a request to the destination."""
         self.open_requests += 1
         self.open_octets += len(message.body)
         self.open_by_source[message.source_id] += 1
@@ -174,7 +174,7 @@ class Destination:
         and returns the length of the pause in seconds.
         """
         self._silence.count = max(self._silence.count, FAILURES - 1)
-        self._silent_sources |= {-1, -2}  # two ids that no source has, so that it counts as silent for several sources
+        self._silent_sources |= {-1, -2}  # no source has these ids; two of them pause the whole destination
         return self._silence.goes_on(now)
 
     @property

@@ -25,7 +25,8 @@ END_KINDS = frozenset(
         "bulk-end-to-payee",
         "fx-end-to-initiator",
         "fx-end-to-fxp",
-        # These messages are also a PUT about a transfer, a bulk or a conversion. Their content is in no other message.
+        # Each of these messages is also a PUT about a transfer, a bulk or a conversion. Its content is in no other
+        # message.
         "fx-answer",
         "transfer-refusal",
         "bulk-refusal",
@@ -142,8 +143,8 @@ def forward(
 
 
 class HubMessages:
-    """Makes callbacks from the hub itself. All callbacks that one object makes have the same date. They are signed
-    later, when a courier sends them.
+    """Makes callbacks from the hub itself. All callbacks that one object makes have the same date. A courier signs them
+    when it sends them.
     """
 
     def __init__(self, hub_name: str, now: datetime) -> None:
@@ -199,8 +200,8 @@ class HubMessages:
 def as_answer(message: Outgoing) -> Outgoing:
     """Marks the message as an answer. Requesters sometimes repeat a request, so a second answer to the same request can
     arrive while the first answer waits. The newer answer then replaces the waiting answer. If both report a payment's
-    end, the hub drops the new answer instead. Their content is the same, but the waiting message comes from the DFSP
-    that ended the payment.
+    end, the hub drops the new answer instead. Both messages have the same content, but the waiting message comes from
+    the DFSP that ended the payment.
     """
     is_end = message.kind in END_KINDS
     message.source_id = HUB if is_end else message.destination_id

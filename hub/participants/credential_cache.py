@@ -26,7 +26,7 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 _REFRESHED_AT = 0.75  # when a snapshot has reached this part of the refresh time, a request refreshes it
-_TOO_OLD = 5  # while the database is down, a snapshot can be used for so many refresh times
+_TOO_OLD = 5  # while the database is down, a snapshot can be used for this number of refresh times
 _TRY_AGAIN_S = 1.0  # pause after a failed read
 
 

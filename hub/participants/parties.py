@@ -39,8 +39,9 @@ def sender_of(name: str, parties: Mapping[str, Party]) -> Party:
 
 
 def check_payment(*, payer: Party, payee: Party, currencies: Collection[str]) -> None:
-    """Raises FspiopError if the payer is not allowed to send payments in these currencies, or the payee to receive
-    them. This early check, before the terms, saves the DFSPs a transfer that the hub would refuse.
+    """Raises FspiopError if the payer is not allowed to send payments, or if the payee is not allowed to receive
+    payments. For a participant in its certification, this depends on the currencies. Without this check, the DFSPs
+    would agree on a payment that the hub refuses later.
     """
     if not (payer.may_send or is_test_payment(payer.tested_by, payee.id, currencies)):
         raise FspiopError(ErrorCode.PAYER_PERMISSION_ERROR, f"Participant {payer.name} may not send")

@@ -11,7 +11,7 @@ from hub.audit import record
 from hub.participants import credential_cache
 from hub.participants.models import AllowedNetwork, Contact, Participant
 
-MOST_NETWORKS = 50  # the longest list, because the hub searches it for each request
+MOST_NETWORKS = 50  # the list has a limit, because the hub searches it for each request
 
 
 class NetworkFault(Fault):

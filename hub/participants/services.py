@@ -27,9 +27,8 @@ def create(
 ) -> Participant:
     """Creates an active participant. Refuses a name that differs only in case from an existing name.
 
-    Refuses the certifier's name, except from the certification, which disables the participant with this name after
-    each run. If the participant is not live, it can connect to the hub, but it cannot send or receive payments before
-    `go_live`.
+    Only the certification can create the certifier, because it disables the certifier after each run. If the
+    participant is not live, it can connect to the hub, but it cannot send or receive payments before `go_live`.
     """
     is_reserved = name.lower() in _NAMES_NOT_GIVEN or name.lower() == settings.HUB_NAME.lower()
     if is_reserved or (name.lower() == settings.CERTIFIER_NAME.lower() and not is_certifier):
