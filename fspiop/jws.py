@@ -162,9 +162,9 @@ def _split(signature_header: str) -> tuple[str, str]:
         raise _refused("the signature header must have signature and protectedHeader, and nothing else")
     header_text, signature_text = value["protectedHeader"], value["signature"]
     if not 1 <= len(header_text) <= _LONGEST_PROTECTED_HEADER:
-        raise _refused("protectedHeader has a wrong length")
+        raise _refused("protectedHeader is empty or too long")
     if not 1 <= len(signature_text) <= _LONGEST_SIGNATURE:
-        raise _refused("signature has a wrong length")
+        raise _refused("signature is empty or too long")
     return header_text, signature_text
 
 
@@ -172,7 +172,7 @@ def _read_protected(header_text: str) -> dict[str, str]:
     protected = _json(_octets(header_text, "protectedHeader"), "protectedHeader")
     names = {name.lower() for name in protected}
     if len(names) != len(protected):
-        raise _refused("protectedHeader names a header twice")
+        raise _refused("protectedHeader contains a name twice")
     if refused := names & _REFUSED:
         raise _refused(f"protectedHeader must not have {min(refused)}")
     return protected
@@ -183,15 +183,15 @@ def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers
     values from `protected`."""
     # Names in the protected header are case-sensitive: the reference hub does not accept "fspiop-uri" for "FSPIOP-URI".
     if protected.pop("FSPIOP-URI", None) != uri:
-        raise _refused("FSPIOP-URI is not the request's")
+        raise _refused("FSPIOP-URI is not the URI of this request")
     if protected.pop("FSPIOP-HTTP-Method", None) != method:
-        raise _refused("FSPIOP-HTTP-Method is not the request's")
+        raise _refused("FSPIOP-HTTP-Method is not the method of this request")
     # A request can also have the HTTP headers FSPIOP-URI and FSPIOP-HTTP-Method. These headers must match the actual
     # URI and method, because the recipient of the forwarded message perhaps uses them.
     if headers.get("fspiop-uri", uri) != uri:
-        raise _refused("the fspiop-uri header is not the request's")
+        raise _refused("the fspiop-uri header is not the URI of this request")
     if headers.get("fspiop-http-method", method) != method:
-        raise _refused("the fspiop-http-method header is not the request's")
+        raise _refused("the fspiop-http-method header is not the method of this request")
     if "FSPIOP-Source" not in protected:
         raise _refused("FSPIOP-Source is not protected")
     if "fspiop-destination" in headers and "FSPIOP-Destination" not in protected:

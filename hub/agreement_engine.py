@@ -157,5 +157,7 @@ def submit_alone(command: Command) -> Outcome:
     try:
         (outcome,) = run([command], is_alone=True)
     except group_commit.LostRace:
-        raise FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "this id is busy; send the message again") from None
+        raise FspiopError(
+            ErrorCode.SERVICE_UNAVAILABLE, "another transaction uses this object; send the message again"
+        ) from None
     return outcome

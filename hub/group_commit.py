@@ -134,7 +134,7 @@ class Engine(ABC, Generic[C, R]):
             with self._arrived, suppress(ValueError):
                 self._waiting.remove(waiting)  # the sender gets an error and repeats the request
             raise FspiopError(
-                ErrorCode.SERVER_TIMED_OUT, "the outcome is not known yet; send it again", http_status=503
+                ErrorCode.SERVER_TIMED_OUT, "the outcome is not known yet; send the message again", http_status=503
             ) from None
         finally:
             # otherwise a reference cycle of the error, its frame and this variable would keep the message in memory
@@ -204,7 +204,7 @@ class Engine(ABC, Generic[C, R]):
                 # the group was committed.
                 self._log.warning("group_not_known_to_be_committed", size=len(group), error=str(error)[:200])
                 _drop_connection()
-                _refuse(group, "the database cannot be reached; send it again")
+                _refuse(group, "the database cannot be reached; send the message again")
             elif len(group) == 1:
                 group[0].outcome.set_exception(self._refusal(group[0].command, error))
             else:
@@ -243,7 +243,7 @@ class Engine(ABC, Generic[C, R]):
             return
         subjects = [self._subject_of(waiting.command) for waiting in group[:10]]
         self._log.warning("group_not_committed", size=len(group), subjects=subjects, error=str(error)[:200])
-        _refuse(group, "this object is busy; send the message again")
+        _refuse(group, "another transaction uses this object; send the message again")
 
     def _set_timeouts(self) -> None:
         """Shortens the timeouts of this thread's connection for `_WARY_S` seconds after a failure, because a row is

@@ -40,7 +40,7 @@ from hub.api.wsgi_handler import LeanRequest
 from hub.concurrency_shares import NoPlace, Places, Sizes
 from hub.downloads import Download
 
-REFUSED = Counter("kitovu_pages_refused_total", "Requests other than DFSPs' answered with 503: too many in progress")
+REFUSED = Counter("kitovu_pages_refused_total", "Page requests answered with 503 because too many were in progress")
 
 _WAIT_S = 5.0
 _IPV6_PREFIX = 64

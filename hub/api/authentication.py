@@ -35,7 +35,7 @@ def participant_of(request: HttpRequest, source: str) -> int:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: this is the hub's own name")
     participant_id = _proven(request, source) if settings.PARTICIPANT_AUTH else _named(source)
     if not calls_from_its_network(request, participant_id):
-        _refuse(403, source, "the request comes from an address that is not the participant's", "not from this address")
+        _refuse(403, source, "the participant is not allowed to use this address", "not from this address")
     return participant_id
 
 
@@ -109,7 +109,7 @@ def _owners(request: HttpRequest) -> list[int]:
     if CERTIFICATE in settings.PARTICIPANT_AUTH:
         known = credential_cache.current().by_certificate(certificate) if certificate is not None else None
         if known is None:
-            raise _Unproven("no certificate that is registered and valid")
+            raise _Unproven("no registered and valid certificate")
         proven.append(known.participant_id)
     if TOKEN in settings.PARTICIPANT_AUTH:
         proven.append(_client_of(request, certificate))
@@ -123,7 +123,7 @@ def _client_of(request: HttpRequest, certificate: str | None) -> int:
     try:
         token = tokens.read(text.strip())
     except tokens.BadToken:
-        raise _Unproven("not a token of this hub's") from None
+        raise _Unproven("this hub did not issue the token") from None
     if token.expires_at <= time.time():
         raise _Unproven("the token has expired")
     known = credential_cache.current().by_client(token.client_key)

@@ -41,7 +41,7 @@ def as_fspiop(error: BaseException) -> FspiopError:
         case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
             return FspiopError(ErrorCode.CLIENT_ERROR, "authentication is required", http_status=401)
         case exceptions.PermissionDenied():
-            return FspiopError(ErrorCode.CLIENT_ERROR, "this caller has no permission for this", http_status=403)
+            return FspiopError(ErrorCode.CLIENT_ERROR, "the caller lacks the necessary permission", http_status=403)
         case exceptions.APIException(status_code=status) if status < 500:
             return FspiopError(ErrorCode.CLIENT_ERROR, str(error.detail), http_status=status)
         case RequestDataTooBig():

@@ -32,7 +32,7 @@ SCHEMES: dict[str, Any] = {
     },
     "participantToken": {
         "type": "oauth2",
-        "description": "A token for the DFSP's client. FSPIOP-Source must be the client's DFSP.",
+        "description": "A token for the DFSP's client. The client must belong to the DFSP in FSPIOP-Source.",
         "flows": {"clientCredentials": {"tokenUrl": "/token", "scopes": {}}},
     },
     "messageSignature": {

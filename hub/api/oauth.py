@@ -155,7 +155,7 @@ def _token_for(request: HttpRequest, client_key: str, secret: str) -> str:
         if holder is None or holder.participant_id != known.participant_id:
             _refuse(client_key, "the client certificate is not this participant's")
     if not authentication.calls_from_its_network(request, known.participant_id):
-        _refuse(client_key, "the request comes from an address that is not the participant's")
+        _refuse(client_key, "the participant is not allowed to use this address")
     name = queries.name_of(known.participant_id)
     dfsp_limits.enter(known.participant_id, name)  # because a form that arrives slowly occupies a thread
     try:

@@ -163,7 +163,7 @@ def fspiop_schema(
         request=_bodies(resource, request) if request else None,
         parameters=[*headers, *(_query_parameters(query) if query else ())],
         responses={
-            answer: OpenApiResponse(description="Accepted; the answer, if any, is sent as a callback"),
+            answer: OpenApiResponse(description="Accepted; if there is an answer, the hub sends it as a callback"),
             400: OpenApiResponse(ERROR_SCHEMA, description="The request is invalid"),
             406: OpenApiResponse(ERROR_SCHEMA, description="Version not supported"),
             503: OpenApiResponse(ERROR_SCHEMA, description="Try again later"),
@@ -196,7 +196,7 @@ def dfsp_schema(
         responses={
             status: OpenApiResponse(schema_of(answer, nullable=False), description="Done"),
             400: OpenApiResponse(ERROR_SCHEMA, description="The request is invalid"),
-            401: OpenApiResponse(ERROR_SCHEMA, description="The caller has not proven that it is FSPIOP-Source"),
+            401: OpenApiResponse(ERROR_SCHEMA, description="The credentials do not match FSPIOP-Source"),
             429: OpenApiResponse(ERROR_SCHEMA, description="Too many requests: send the request again later"),
             **{number: OpenApiResponse(description=text) for number, text in further.items()},
         },
@@ -239,7 +239,7 @@ def administration_schema(
     second person, `two_people` is empty. Every method that makes changes must state `two_people`
     (`hub.api.access_rule_check`).
     """
-    waits = {202: OpenApiResponse(APPROVAL_SCHEMA, description="Waits for a second person")} if two_people else {}
+    waits = {202: OpenApiResponse(APPROVAL_SCHEMA, description="The change waits for approval")} if two_people else {}
     describe = extend_schema(
         tags=[tag],
         summary=summary,

@@ -100,7 +100,7 @@ def _uri_of(request: HttpRequest, resource: str, told: str) -> str:
     else:
         is_same = path == paths.path_of(*request.path_info.split("/")[1:])
     if not is_same or query != real_query or bool(question_mark) != bool(real_query):
-        raise FspiopError(ErrorCode.INVALID_SIGNATURE, "fspiop-uri is not the request's")
+        raise FspiopError(ErrorCode.INVALID_SIGNATURE, "fspiop-uri is not the URI of this request")
     is_forwarded = (request.method, resource) in _QUERY_FORWARDED or resource == _ENDS_HERE
     if query and not (is_forwarded and paths.is_query(query)):
         raise FspiopError(ErrorCode.INVALID_SIGNATURE, "fspiop-uri has a query that is not forwarded")

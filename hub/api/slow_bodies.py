@@ -33,7 +33,7 @@ from django.conf import settings
 log = structlog.get_logger("api")
 
 SHUT_CONNECTIONS = prometheus_client.Counter(
-    "kitovu_web_slow_bodies_total", "Connections shut because a request's body did not arrive"
+    "kitovu_web_slow_bodies_total", "Connections that the hub shut because the body of a request did not arrive"
 )
 
 _DESCRIPTORS = Path("/proc/self/fd")

@@ -58,7 +58,7 @@ class DfspView(FspiopView):
             try:
                 self._place.enter_context(_working.taken(self.caller, _WORKERS, wait_s=_WAIT_S))
             except NoPlace:
-                detail = "too many requests of this API at once"
+                detail = "too many requests to this API at the same time"
                 raise FspiopError(ErrorCode.SERVER_BUSY, detail, http_status=429) from None
             self._bulk_began = time.monotonic()  # the time before this does not count, because the request only waited
 

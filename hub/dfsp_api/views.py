@@ -144,7 +144,7 @@ class CallbackChecksView(DfspView):
 
     @dfsp_schema(
         TAG,
-        summary="Have the hub call the caller's registered endpoint, and report the response",
+        summary="Make the hub send a test message to the caller's endpoint, and show the response",
         request=messages.NewCallbackCheck,
         answer=messages.CallbackCheck,
     )

@@ -26,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m hub.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="start a hub and keep it running until Ctrl-C")
-    run.add_argument("--demo", action="store_true", help="with the demo's two banks")
+    run.add_argument("--demo", action="store_true", help="also start the two banks of the demo")
     run.add_argument("--life", type=float, default=0.0, help="payments per second that the demo's banks make")
     demo = commands.add_parser("demo", help="make payments between two banks, close the window, compare the books")
     demo.add_argument("--payments", type=Path, help="another CSV of payments")
@@ -178,7 +178,9 @@ def _stop(state: State) -> int:
     proc.send(owner, signal.SIGTERM)
     if not proc.wait_for(lambda: not state.is_locked(), 60):
         raise LocalError(
-            f"Process {owner} did not stop.", where=state.path, do=f"kill -9 {owner}: its watchdog ends the rest."
+            f"Process {owner} did not stop.",
+            where=state.path,
+            do=f"kill -9 {owner}: its watchdog then ends the hub's other processes.",
         )
     _tell(f"The hub of {state.path} has stopped.")
     return 0

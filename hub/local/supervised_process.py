@@ -166,8 +166,7 @@ class Child:
     def _check_crowd(self, pid: int, members: int) -> None:
         if members > self.program.most_processes:
             self.failure = (
-                f"{self.program.name} had started {members} processes (limit {self.program.most_processes}) "
-                "and was killed."
+                f"{self.program.name} started {members} processes (limit {self.program.most_processes}) and was killed."
             )
             proc.send(pid, signal.SIGKILL, group=True)
 

@@ -25,8 +25,7 @@ def counts() -> tuple[int, int, float]:
 
 
 def found(*, is_given_up: bool) -> "QuerySet[Notification]":
-    """Returns either the given-up notifications or all notifications, without their texts.
-    """
+    """Returns either the given-up notifications or all notifications, without their texts."""
     rows = Notification.objects.defer("text", "sealed")
     return rows.filter(state=Notification.State.GIVEN_UP) if is_given_up else rows
 

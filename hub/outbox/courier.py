@@ -334,8 +334,7 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
 
 
 def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores the results of these messages. Returns the destinations for which perhaps more messages are due.
-    """
+    """Stores the results of these messages. Returns the destinations for which perhaps more messages are due."""
     try:
         found = _settle_together(results, left_alone)
     except DatabaseError as error:

@@ -235,7 +235,7 @@ def _add_public(
 
 def _check_times(begins: datetime, ends: datetime | None) -> None:
     if ends is not None and ends <= max(begins, timezone.now()):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the credential has expired, or expires before its beginning")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the credential has expired, or its end is before its beginning")
 
 
 def _save(credential: Credential, actor: str) -> Credential:

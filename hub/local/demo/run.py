@@ -27,7 +27,7 @@ def bring_up(stack: Stack, *, tell: Callable[[str], None], life: float = 0.0) ->
     payments per second."""
     tell(f"Starting {' and '.join(demo_banks.NAMES)}, each behind its connector")
     banks = demo_banks.start(stack, life)
-    tell("Onboarding them with the administration API; registering their customers' phone numbers")
+    tell("Onboarding the banks by the administration API; registering their customers' phone numbers")
     onboard(stack.base_url, banks)
     return banks
 
@@ -58,7 +58,7 @@ def run(*, state: str | None, port: int | None, payments: Path | None) -> int:
         if any(result.outcome == "committed" for result in results):
             stack.manage("close_window", "--reason", "demo")
             console.print(stack.manage("settlement_report"), markup=False)
-            tell("Settling it: positions no longer include the window's net amounts")
+            tell("Settling the window: after that, positions no longer include the window's net amounts")
             console.print(stack.manage("settle", "--model", SETTLEMENT_MODEL, "--to", "SETTLED"), markup=False)
         compared = wait_for_books(stack, banks)
         tell("Checking the ledger")
