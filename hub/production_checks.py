@@ -85,7 +85,7 @@ def _faults_of_email() -> list[str]:
     found = []
     is_sent = settings.EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend" and settings.EMAIL_HOST
     if not is_sent:
-        found.append("EMAIL_URL does not contain a mail server, so nobody would get invitations: use smtp+tls://.")
+        found.append("EMAIL_URL names no mail server, so nobody would get invitations: use smtp+tls://.")
     elif not (settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL or settings.EMAIL_HOST in _OWN_MACHINE):
         found.append("EMAIL_URL or EMAIL_HOST sends without TLS: others could read an invitation's link.")
     if settings.DEFAULT_FROM_EMAIL.endswith("@localhost"):
