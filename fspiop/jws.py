@@ -1,8 +1,7 @@
 """FSPIOP-Signature: a JSON Web Signature in a header, separate from the signed body (API Signature v1.1, RFC 7515).
 
-This module uses RSA directly. A general JOSE library takes the algorithm, the keys and the extensions from the message.
-An attacker could abuse the algorithm, the keys and the extensions in a message. With this module, a message can only
-choose one of three hash algorithms.
+A general JOSE library takes the algorithm, the keys and the extensions from the message, where an attacker can choose
+them. So this module calls RSA directly. In this module, a message can choose only one of three hash algorithms.
 """
 
 import json
@@ -18,24 +17,24 @@ from fspiop import base64url, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.invalid_values import InvalidValue, KeyFault
 
-# The algorithms of API Signature v1.1, section 3.2 step 3 A. The hub does not support ES256, "none" and HMAC. The
-# reference accepts ES256.
+# The algorithms that API Signature v1.1 allows (section 3.2, step 3 A). The hub does not support ES256, "none" and
+# HMAC. The reference hub does accept ES256.
 _HASHES: Mapping[str, hashes.HashAlgorithm] = {
     "RS256": hashes.SHA256(),
     "RS384": hashes.SHA384(),
     "RS512": hashes.SHA512(),
 }
-# The check ignores these parameters, because they do not describe the request. Any other name must be an HTTP header
-# with the same value.
+# The check ignores these parameters of the protected header, because they do not describe the request. For any other
+# name, the request must have an HTTP header with the same name and value.
 _IGNORED = frozenset({"typ", "cty"})
-# These parameters would change how a signature is checked, or would choose or contain the key. The hub uses only
-# registered keys (RFC 7515, 10).
+# The hub refuses parameters that change the check of a signature, and parameters that choose or contain a key. The hub
+# uses only registered keys (RFC 7515, 10).
 _REFUSED = frozenset({"crit", "b64", "kid", "jwk", "jku", "x5c", "x5u", "x5t", "x5t#s256", "enc", "zip"})
 
 _FEWEST_KEY_BITS = 2048
 _MOST_KEY_BITS = 4096
-_MOST_SIGNING_KEY_BITS = 3072  # the signature of a longer key exceeds table 1's 512 characters
-_LONGEST_SIGNATURE = 683  # the signature of a key of 4096 bits, the largest key that a participant may register
+_MOST_SIGNING_KEY_BITS = 3072  # a longer key makes signatures of more than 512 characters, the limit in table 1
+_LONGEST_SIGNATURE = 683  # the length of a signature by the longest allowed key
 _LONGEST_PROTECTED_HEADER = 32_768
 _LONGEST_HEADER = 40_000
 
@@ -84,7 +83,7 @@ def sign(
 ) -> str:
     """Signs a request with RS256 and returns the value of FSPIOP-Signature (API Signature v1.1, 3.2).
 
-    `uri` is the path and query that the receiver sees, starting at the resource ("/transfers/...").
+    `uri` is the path and query of the request, without any prefix before the resource ("/transfers/...").
     """
     protected = {"alg": "RS256", "FSPIOP-URI": uri, "FSPIOP-HTTP-Method": method, "FSPIOP-Source": source}
     if destination is not None:
@@ -105,11 +104,11 @@ def verify(
     uri: str,
     headers: Mapping[str, str],
 ) -> None:
-    """Checks that the owner of one of `keys` signed exactly these bytes for this request (API Signature v1.1, 3.3).
+    """Checks that one of `keys` signed exactly these bytes for this request (API Signature v1.1, 3.3).
 
-    The caller takes `method` and `uri` from the actual request, not from FSPIOP-URI and FSPIOP-HTTP-Method. `uri` is
-    the path, beginning with the resource, and the query. `headers` has lower-case names. Raises FspiopError 3105 if the
-    signature is malformed or wrong.
+    `method` and `uri` must come from the actual request, not from the headers FSPIOP-URI and FSPIOP-HTTP-Method. `uri`
+    is the path and query, without any prefix before the resource. The names in `headers` must be in lower case. Raises
+    FspiopError 3105 if the signature is malformed or wrong.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     if not _is_signed(header_text, body, signature, keys, algorithm):
@@ -125,13 +124,11 @@ def verify_compat(
     uri: str,
     headers: Mapping[str, str],
 ) -> Form:
-    """Checks the signature of a sender that parses its JSON and serialises it again before it signs.
-
-    Returns the signed text. Raises the same errors as `verify`.
-
-    The Node libraries of the reference hub do not sign the bytes that they send. The Node libraries parse the body,
-    serialise it again and sign the result. Since 2026, the reference hub's libraries sort the keys of JSON objects.
-    Before 2026, these libraries did not change the order of the keys.
+    """Checks the signature of a sender that perhaps signed a re-serialised form of the JSON body. Returns the name of
+    the form that the sender signed. Raises the same errors as `verify`. The Node libraries of the reference hub do not
+    sign the bytes that they send. These libraries parse the body, serialise it again and sign the result. Since 2026,
+    the reference hub's libraries sort the keys of JSON objects. Before 2026, these libraries did not change the order
+    of the keys.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     for form, octets in _forms(body):
@@ -159,16 +156,15 @@ def _split(signature_header: str) -> tuple[str, str]:
         raise _refused("the signature is missing")
     if len(signature_header) > _LONGEST_HEADER:
         raise _refused("the signature header is too long")
-    # A server joins two headers of one name with a comma. This function then refuses the second header as trailing
-    # data.
+    # If a request has this header twice, the server joins the two values with a comma. `_json` then refuses the text.
     value = _json(signature_header.encode("utf-8", "surrogatepass"), "the signature header")
     if value.keys() != {"signature", "protectedHeader"}:
         raise _refused("the signature header must have signature and protectedHeader, and nothing else")
     header_text, signature_text = value["protectedHeader"], value["signature"]
     if not 1 <= len(header_text) <= _LONGEST_PROTECTED_HEADER:
-        raise _refused("protectedHeader has a wrong length")
+        raise _refused("protectedHeader is empty or too long")
     if not 1 <= len(signature_text) <= _LONGEST_SIGNATURE:
-        raise _refused("signature has a wrong length")
+        raise _refused("signature is empty or too long")
     return header_text, signature_text
 
 
@@ -176,7 +172,7 @@ def _read_protected(header_text: str) -> dict[str, str]:
     protected = _json(_octets(header_text, "protectedHeader"), "protectedHeader")
     names = {name.lower() for name in protected}
     if len(names) != len(protected):
-        raise _refused("protectedHeader names a header twice")
+        raise _refused("protectedHeader contains a name twice")
     if refused := names & _REFUSED:
         raise _refused(f"protectedHeader must not have {min(refused)}")
     return protected
@@ -185,17 +181,17 @@ def _read_protected(header_text: str) -> dict[str, str]:
 def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers: Mapping[str, str]) -> None:
     """Checks that the values in the protected header match the request (section 3.3, step 3). Removes the checked
     values from `protected`."""
-    # Names in the protected header are case-sensitive: the reference would not look for "fspiop-uri".
+    # Names in the protected header are case-sensitive: the reference hub does not accept "fspiop-uri" for "FSPIOP-URI".
     if protected.pop("FSPIOP-URI", None) != uri:
-        raise _refused("FSPIOP-URI is not the request's")
+        raise _refused("FSPIOP-URI is not the URI of this request")
     if protected.pop("FSPIOP-HTTP-Method", None) != method:
-        raise _refused("FSPIOP-HTTP-Method is not the request's")
-    # The method and the URI can also be HTTP headers. If these headers are present, they must agree with the request,
-    # because the message's recipient perhaps uses them.
+        raise _refused("FSPIOP-HTTP-Method is not the method of this request")
+    # A request can also have the HTTP headers FSPIOP-URI and FSPIOP-HTTP-Method. These headers must match the actual
+    # URI and method, because the recipient of the forwarded message perhaps uses them.
     if headers.get("fspiop-uri", uri) != uri:
-        raise _refused("the fspiop-uri header is not the request's")
+        raise _refused("the fspiop-uri header is not the URI of this request")
     if headers.get("fspiop-http-method", method) != method:
-        raise _refused("the fspiop-http-method header is not the request's")
+        raise _refused("the fspiop-http-method header is not the method of this request")
     if "FSPIOP-Source" not in protected:
         raise _refused("FSPIOP-Source is not protected")
     if "fspiop-destination" in headers and "FSPIOP-Destination" not in protected:
@@ -208,8 +204,8 @@ def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers
 def _is_signed(
     header_text: str, body: bytes, signature: bytes, keys: Sequence[RSAPublicKey], algorithm: hashes.HashAlgorithm
 ) -> bool:
-    """Returns whether any of the keys made the signature. A participant has two valid keys while it replaces its
-    signing key."""
+    """Returns whether the signature was made with one of these keys. A participant has two valid keys while it replaces
+    its signing key."""
     signing_input = _signing_input(header_text, body)
     for key in keys:
         try:
@@ -258,12 +254,12 @@ def _octets(text: str, what: str) -> bytes:
 
 
 def check_strength(key: RSAPublicKey, most_bits: int = _MOST_KEY_BITS) -> None:
-    """Raises ValueError for a weak key. A key that would make checks too slow also raises ValueError."""
+    """Raises ValueError if the key is weak, or if checks with this key would be too slow."""
     if not _FEWEST_KEY_BITS <= key.key_size <= most_bits:
         raise InvalidValue(KeyFault.RSA_LENGTH, fewest=_FEWEST_KEY_BITS, most=most_bits, bits=key.key_size)
     exponent = key.public_numbers().e
-    # If a key's exponent is 1, anybody can sign. If the exponent is huge, checking a signature takes as long as
-    # signing.
+    # With an exponent of 1, anybody could forge signatures. With a huge exponent, checking a signature would take as
+    # long as making one.
     if exponent < 3 or exponent % 2 == 0 or exponent.bit_length() > 64:
         raise InvalidValue(KeyFault.RSA_EXPONENT)
 

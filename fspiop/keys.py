@@ -36,7 +36,7 @@ class _Jwk(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class PublicPart:
-    """The public part of a key or certificate, as the registry stores it. Only a certificate has a period of
+    """A public key or a certificate, in the form that the registry stores. Only a certificate has a period of
     validity."""
 
     sha256: str
@@ -47,7 +47,8 @@ class PublicPart:
 
 
 def read_signing_key(text: str) -> PublicPart:
-    """Returns the RSA key with which a participant signs. Raises ValueError with a description of the text's fault."""
+    """Reads the public RSA key of a participant that signs messages. Raises ValueError with a description of the text's
+    fault."""
     _refuse_private(text)
     stripped = text.strip()
     if stripped.startswith("{"):

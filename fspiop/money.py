@@ -1,4 +1,5 @@
-"""Converts money between the API's text in messages and whole ten-thousandths (FSPIOP API v1.1, section 7.2.13).
+"""Converts amounts of money between two forms: the text in messages (FSPIOP API v1.1, section 7.2.13), and an integer
+of ten-thousandths.
 
 The API allows 18 digits before the decimal point. This module accepts 14 digits, like the reference hub, so that an
 amount is a 64-bit integer. This module refuses larger amounts and never rounds.
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 SCALE = 4
-MAX_AMOUNT = 10**18 - 1  # 14 digits before the point and 4 after it, in ten-thousandths
+MAX_AMOUNT = 10**18 - 1  # 14 digits before the decimal point and 4 after it
 
 AMOUNT = r"^(?:0|[1-9][0-9]{0,17})(?:[.][0-9]{0,3}[1-9])?\Z"
 
@@ -17,9 +18,9 @@ _UNIT: int = 10**SCALE
 _MOST_WHOLE_DIGITS = 14
 _AMOUNT = re.compile(AMOUNT)
 
-# The currencies of the API's enumeration, by their number of decimals in ISO 4217. ISO 4217 defines no number for XDR,
-# XTS and XXX. Here these currencies have four decimals, because current connectors write XTS and XXX into ILP packets
-# with four decimals.
+# The currencies that the API lists, by their number of decimals in ISO 4217. ISO 4217 defines no number for XDR, XTS
+# and XXX. In this table, these currencies have four decimals. Current connectors also use four decimals for XTS and XXX
+# in ILP packets.
 _CODES_BY_DECIMALS = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF",
     2: """
@@ -38,7 +39,7 @@ CURRENCIES: Mapping[str, int] = MappingProxyType(
 
 
 class AmountError(ValueError):
-    """Raised for an amount that the API does not allow, or that does not fit into 64 bits."""
+    """Raised if the API does not allow an amount, or if the amount does not fit into 64 bits."""
 
 
 def parse_amount(text: object) -> int:
@@ -61,7 +62,8 @@ def format_amount(amount: int) -> str:
 
 
 def decimals_fault(text: str, currency: str) -> str | None:
-    """Returns an error text if an amount has more decimals than the currency allows, and otherwise None."""
+    """Returns an error text if an amount has more decimals than the currency allows. Returns None if the amount is
+    valid."""
     decimals = CURRENCIES[currency]
     return None if len(text.partition(".")[2]) <= decimals else f"{currency} has {decimals} decimals"
 

@@ -14,7 +14,7 @@ def octet_string(octets: bytes) -> bytes:
 
 
 def read_octet_string(octets: bytes) -> tuple[bytes, bytes]:
-    """Reads the first byte string in a packet. Returns the first byte string, and the remaining bytes of the packet."""
+    """Reads the first byte string in a packet. Returns this byte string and the rest of the packet."""
     if not octets:
         raise ValueError("the packet ends before a length")
     start, length = 1, octets[0]

@@ -8,20 +8,21 @@ _QUERY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*\Z")
 
 
 def path_of(*segments: str) -> str:
-    """Returns the path of a resource in Kitovu's own percent-encoding, such as /parties/EMAIL/ada@example.org."""
+    """Returns the percent-encoded path of a resource, such as /parties/EMAIL/ada@example.org. Kitovu does not encode
+    the characters @, : and +."""
     return "".join("/" + quote(segment, safe="@:+") for segment in segments)
 
 
 def is_sendable(written: str) -> bool:
-    """Returns whether the text can be the target of a request: visible ASCII characters."""
+    """Returns whether the text can be the target of an HTTP request. A target consists of visible ASCII characters."""
     return written.isascii() and written.isprintable() and " " not in written
 
 
 def encodes(written: str, path: str) -> bool:
-    """Returns whether the path `written`, after decoding, equals the given decoded path.
+    """Returns whether `written` is a percent-encoded form of `path`.
 
-    The function compares the two paths segment by segment. The text %2F belongs to a segment, but after decoding it
-    looks like a separator of segments.
+    The function decodes and compares each segment separately. A decoded %2F looks like a separator of segments, but
+    belongs to one segment.
     """
     if _WRITTEN.match(written) is None:
         return False
@@ -33,6 +34,6 @@ def encodes(written: str, path: str) -> bool:
 
 
 def is_query(text: str) -> bool:
-    """Returns whether the text is a valid query string. The text must not contain the question mark that comes before a
-    query."""
+    """Returns whether the text is a valid query string. The text must not begin with the question mark that separates a
+    path from its query."""
     return _QUERY.match(text) is not None

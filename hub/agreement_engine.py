@@ -1,8 +1,8 @@
 """The engine of the agreement phase: stores and forwards lookups and quotes in groups (`hub.group_commit`).
 
-One transaction serves each group. The transaction first reads the participants. For each kind of command, the
-transaction then loads the rows, decides without the database, and saves the result. At the end, the transaction appends
-the messages and commits. Each Django app registers its commands when the process starts.
+Each group is one transaction. The engine first reads the participants. For each kind of command, the engine then loads
+the rows, decides in memory, and saves the result. At the end, the engine appends the outgoing messages to the outbox
+and commits. Each Django app registers its kinds of commands when the process starts.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -29,7 +29,7 @@ BATCH_SIZE = Histogram(
 
 
 class Command(Protocol):
-    """A message of the agreement phase."""
+    """A received message of the agreement phase (lookups and quotes), and what a decision about it needs."""
 
     @property
     def message(self) -> ReceivedMessage: ...
@@ -39,16 +39,15 @@ class Command(Protocol):
 
     @property
     def key(self) -> str:
-        """Returns the key of the object that the message is about.
+        """Returns a key for the object that the message is about, such as a quote. If every participant is allowed to
+        send messages about this object, the key also contains the sender.
 
-        If any participant may send messages about this object, the key also contains the sender.
-
-        If two messages have the same key, the second message waits for the next group.
+        A group contains only one message with the same key. Another message with this key waits for a later group.
         """
 
     @property
     def names(self) -> Collection[str]:
-        """Returns the names of the participants whose present state the decision needs."""
+        """Returns the names of the participants that must be loaded for the decision."""
 
 
 Waiting = AnyWaiting[Command, Outcome]
@@ -58,20 +57,19 @@ _work: dict[type, Work] = {}
 
 
 def register(work: Work, *commands: type) -> None:
-    """Sets the function that processes commands of these types. The function gets any number of commands.
-
-    The function loads, decides and saves the commands in the caller's transaction.
+    """Registers the function that processes commands of these types. Each call passes a list of commands. The function
+    loads the rows, decides and saves, all in the caller's transaction.
     """
     _work.update(dict.fromkeys(commands, work))
 
 
 def run(batch: Sequence[Command], *, is_alone: bool = False, waits_again: bool = True) -> list[Outcome]:
-    """Decides and commits these commands as one transaction. Returns the commands' outcomes in the order of the
-    commands. Repeats the transaction if another transaction changed the rows first.
+    """Decides and commits these commands in one transaction. Returns the outcomes in the order of the commands. If
+    another transaction has changed the same rows meanwhile, the engine repeats this transaction.
 
     If `waits_again` is false and a transaction waited too long for a lock, the engine does not repeat the transaction.
     """
-    crowded = backlog.crowded()  # before the transaction, because a failure of this call must not fail the group
+    crowded = backlog.crowded()  # outside of the transaction, which must not fail because of this
     return group_commit.retried(
         lambda: _run_once(batch, crowded, is_alone),
         attempts=group_commit.ATTEMPTS,
@@ -102,8 +100,8 @@ def _outcomes(batch: Sequence[Command], scene: Scene) -> list[Outcome]:
 
 
 def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting]:
-    """Removes the next group of commands from the list and returns the group. A group has a fair share of each sender's
-    commands, and at most one command about each object."""
+    """Removes the next group of commands from the list and returns the group. The group contains a fair number of
+    commands from each sender, and at most one command about each object."""
     share = fair_share(waiting, most=most, most_octets=most_octets, sender_of=_sender_of, octets_of=_octets_of)
     group: list[Waiting] = []
     keys: set[str] = set()
@@ -145,10 +143,9 @@ _engine = Engine()
 
 
 def submit(command: Command) -> Outcome:
-    """Returns the command's outcome after its transaction is durable.
-
-    A large message is a separate group, because it can be as large as five usual groups. In a group with other
-    messages, a large message would delay the other senders.
+    """Decides the command, and returns its outcome when the transaction has been committed. A large message is decided
+    alone, because it can be as large as five usual groups. In a group with other messages, it would delay their
+    senders.
     """
     if len(command.message.body) <= settings.MAX_BODY_BYTES:
         return _engine.submit(command)
@@ -156,9 +153,11 @@ def submit(command: Command) -> Outcome:
 
 
 def submit_alone(command: Command) -> Outcome:
-    """Decides and commits the command in a separate group, in the thread of the request."""
+    """Decides and commits this command alone, in the thread that serves the request."""
     try:
         (outcome,) = run([command], is_alone=True)
     except group_commit.LostRace:
-        raise FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "this id is busy; send the message again") from None
+        raise FspiopError(
+            ErrorCode.SERVICE_UNAVAILABLE, "another transaction uses this object; send the message again"
+        ) from None
     return outcome

@@ -1,4 +1,5 @@
-"""The outcomes of messages of the agreement phase (lookups and quotes), and the data that every decision needs.
+"""The possible outcomes of a message of the agreement phase (lookups and quotes), and the data that every decision
+needs.
 
 Pure.
 """
@@ -19,10 +20,10 @@ class Scene:
 
     now: datetime
     hub_name: str
-    parties: Mapping[str, Party]  # by name, the active participants among those that the group's messages name
-    # pairs (source, destination): too many messages of the source wait at the destination
+    parties: Mapping[str, Party]  # the active participants that the messages of the group name, by name
+    # pairs of a source and a destination, if too many messages from this source wait for this destination
     crowded: Collection[tuple[str, str]]
-    is_alone: bool = False  # whether the group has only one message, in the thread of its request
+    is_alone: bool = False  # whether the message is decided alone, in the thread of its request
 
     @property
     def hub(self) -> HubMessages:
@@ -41,7 +42,7 @@ class Forwarded:
 class Repeated:
     """The message repeats an earlier message. The hub stores nothing about the message.
 
-    If the message is a repeated request, the hub forwards it again, or sends the stored answer to the requester.
+    If the message is a request, the hub forwards it again, or sends the stored answer to the requester.
     """
 
     message: Outgoing | None
@@ -49,18 +50,17 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The hub refuses the message by an error callback to its sender. The hub stores nothing about the message."""
+    """The hub refuses the message and sends an error callback to the message's sender. The hub stores nothing about the
+    message."""
 
     message: Outgoing
 
 
 @dataclass(frozen=True, slots=True)
 class NotObeyed:
-    """The hub refuses the message in the HTTP response, because its sender gets no callback. The hub stores nothing
-    about the message.
-
-    The outcome of a refused message contains no exception. An exception would keep its stack frames in memory, and the
-    frames would keep the message.
+    """The hub refuses the message in the HTTP response, because the message's sender gets no callback. The hub stores
+    nothing about the message. This class contains an error code instead of an exception. An exception would keep its
+    stack frames, and so the message, in memory.
     """
 
     error: ErrorCode
@@ -69,37 +69,37 @@ class NotObeyed:
 
 @dataclass(frozen=True, slots=True)
 class NoRoom:
-    """The sender has caused too many messages that wait for this destination. The hub stores nothing about the
-    message."""
+    """Too many messages from the sender already wait in the outbox for this destination. The hub stores nothing about
+    the new message."""
 
     destination: str
 
 
 @dataclass(frozen=True, slots=True)
 class AtOracles:
-    """The hub must first send a request to registered oracles, to find the DFSP of the alias. The hub stores nothing
-    about the message."""
+    """Before the hub can decide, it must request the alias's DFSP from registered oracles. The hub stores nothing about
+    the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """The message repeats an earlier message that is too large for this group. The repeated message must be a separate
-    group. The hub stores nothing about the message."""
+    """The message repeats an earlier message that is too large for this group. The engine must decide the repeated
+    message alone. The hub stores nothing about the message."""
 
 
 Outcome = Forwarded | Repeated | Refused | NotObeyed | NoRoom | AtOracles | Alone
 
 
 def message_of(outcome: Outcome) -> Outgoing | None:
-    """Returns the message that the hub sends after this outcome of a decision."""
+    """Returns the message that the hub sends for this outcome, or None."""
     return outcome.message if isinstance(outcome, Forwarded | Repeated | Refused) else None
 
 
 def refused(
     scene: Scene, to: Recipient, error: FspiopError, *, path: str, subject: str, kind: str, if_pending: IfPending
 ) -> Refused:
-    """Returns the outcome for a message that the hub refuses by a callback. The outbox counts the callback among the
-    messages that the refused message's sender has caused."""
+    """Returns the outcome for a message that the hub refuses by a callback. In the outbox, the sender of the refused
+    message is the source of this callback."""
     body = error.body()
     message = scene.hub.callback(
         to, path + "/error", body, subject=subject, kind=kind, source_id=to.id, if_pending=if_pending

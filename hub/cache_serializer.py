@@ -10,7 +10,7 @@ class JsonSerializer:
     Redis."""
 
     def dumps(self, value: Any) -> bytes | int:
-        # Redis needs plain numbers for `incr`.
+        # The Redis command INCR works only with plain numbers.
         return value if type(value) is int else orjson.dumps(value)
 
     def loads(self, stored: bytes) -> Any:

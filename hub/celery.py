@@ -12,7 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 app = Celery("kitovu")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.conf.imports = ("hub.outbox.worker_signals",)  # without this module, a worker refuses to start
+app.conf.imports = ("hub.outbox.worker_signals",)  # a worker does not start without this module
 
 
 @signals.celeryd_init.connect
@@ -25,7 +25,7 @@ def _refuse_faulty_settings(**_: object) -> None:
 
 @signals.worker_process_init.connect
 def _start_without_inherited_connections(**_: object) -> None:
-    # A connection that is open during the fork would be shared by two processes.
+    # After the fork, two processes would share each open connection.
     from django.db import connections
 
     connections.close_all()

@@ -17,5 +17,5 @@ def hash_of(secret: str) -> str:
 
 
 def is_it(secret: str, sha256: str) -> bool:
-    """Returns whether this secret has this hash. The comparison takes the same time for every secret."""
+    """Returns whether this secret has this hash. The comparison takes the same time for right and wrong secrets."""
     return hmac.compare_digest(hash_of(secret), sha256)

@@ -1,9 +1,8 @@
-"""Limits the number of simultaneous requests, for each caller and for all callers. The requests run in plain threads.
-
-Each running request occupies one place. Each caller's first request has a reserved place, which does not belong to the
-shared places. So a caller's first request gets a place even while other callers occupy all shared places. If a caller
-sends more requests, they need shared places, and one caller can occupy only some of the shared places. If a request
-gets no place, it waits. When a place becomes free, the waiting caller with the fewest places gets it.
+"""Limits the number of simultaneous requests, for each caller and for all callers. Each request runs in a thread of its
+own and occupies one place. A caller's first request does not count against the shared places. So it can run even while
+other callers occupy all shared places. A caller's further requests need shared places, and each caller can occupy only
+some of them. If there is no place for a request, the request waits. A free place goes to the waiting caller that
+occupies the fewest places.
 """
 
 import threading
@@ -16,16 +15,16 @@ Caller = Hashable
 
 
 class NoPlace(Exception):
-    """Raised if the caller already has as many open requests as it may have, or if no place becomes free in time."""
+    """Raised if too many requests of the caller already wait, or if no place becomes free in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    most: int  # the most requests that run at once
-    shared: int  # the number of shared places, which requests beyond each caller's first need
-    share: int  # the most shared places of one caller
+    most: int  # how many requests can run at the same time
+    shared: int  # the number of shared places; all but the first request of a caller need one
+    share: int  # how many shared places one caller can occupy
     waiting: int
-    waiting_share: int  # the most waiting requests of a caller that has a running request
+    waiting_share: int  # how many requests of one caller can wait while the caller has a place
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +38,7 @@ class Places:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._held: Counter[Caller] = Counter()
-        self._waiting: list[_Waiting] = []  # the longest wait first
+        self._waiting: list[_Waiting] = []  # the oldest request first
 
     @contextmanager
     def taken(self, caller: Caller, sizes: Sizes, *, wait_s: float = 0) -> Iterator[None]:
@@ -50,7 +49,7 @@ class Places:
         finally:
             with self._guard:
                 self._held[caller] -= 1
-                self._held += Counter()  # removes callers without a place
+                self._held += Counter()  # removes the zero counts
                 self._admit(sizes)
 
     def _take(self, caller: Caller, sizes: Sizes, wait_s: float) -> None:
@@ -75,9 +74,8 @@ class Places:
         return not held or (held <= sizes.share and beyond_the_first < sizes.shared)
 
     def _let_wait(self, newcomer: _Waiting, sizes: Sizes) -> None:
-        """Adds a waiting request. Raises NoPlace if the caller already has too many waiting requests.
-
-        If the queue of requests is full, removes the last request of the caller that has the most waiting requests.
+        """Adds a request to the queue. Raises NoPlace if too many requests of the caller already wait. If the queue is
+        full, removes the newest request of the caller that has the most waiting requests.
         """
         count = Counter(waiting.caller for waiting in self._waiting)
         own = count[newcomer.caller]
@@ -97,8 +95,8 @@ class Places:
     def _admit(self, sizes: Sizes) -> None:
         """Assigns free places to waiting requests.
 
-        The caller with the fewest places comes first. If callers have equally many places, the request that has waited
-        longest comes first.
+        The caller that occupies the fewest places comes first. Between callers with the same number of places, the
+        oldest request comes first.
         """
         for waiting in sorted(self._waiting, key=lambda waiting: self._held[waiting.caller]):
             if self._may_have_one(waiting.caller, sizes):

@@ -1,7 +1,5 @@
-"""Adds indexes in a migration of a running hub without blocking any request, even if the table is large.
-
-A migration that adds an index in this way must have `atomic = False`. After an interruption, the migration can be run
-again. The repeated migration rebuilds the invalid index.
+"""Adds an index while the hub runs. No request waits for the index, even if the table is large. The migration must have
+`atomic = False`. If the migration was interrupted, run it again: it replaces the incomplete index.
 """
 
 from typing import Any
@@ -14,8 +12,8 @@ _TIMEOUTS = ("statement_timeout", "lock_timeout")
 
 
 def _take_time(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    # PostgreSQL reads the whole table to build the index, and waits for every older transaction. No transaction waits
-    # for the new index.
+    # Disables the timeouts, because PostgreSQL reads the whole table for the index, and waits for every older
+    # transaction. Other transactions do not wait.
     for name in _TIMEOUTS:
         schema_editor.execute(f"SELECT set_config('kitovu.{name}', current_setting('{name}'), false)")
         schema_editor.execute(f"SET {name} = 0")

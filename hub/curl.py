@@ -1,8 +1,8 @@
 """Sends HTTP requests with libcurl from an event loop. Each event loop has one `Curl` object for all destinations.
 
-A deadline limits the whole HTTP exchange, even if the bytes arrive slowly. This HTTP client does not use redirects,
-proxies or cookies. The client reads a response up to a size limit, and never decompresses it. The client opens sockets
-only to addresses that `hub.egress` allows.
+A deadline limits the whole HTTP exchange, even if the bytes arrive slowly. The client ignores redirects and cookies,
+and uses no proxy. It reads each response up to a size limit, and does not decompress responses. It opens sockets only
+to addresses that `hub.egress` allows.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from django.conf import settings
 from hub import egress
 
 _MOST_KEPT_CONNECTIONS = 1024
-_KEEP_S = 30  # how long an idle connection is kept
+_KEEP_S = 30  # time after which an idle connection is closed
 _UNSAID = ("Accept", "Content-Type", "Expect", "User-Agent")  # headers that libcurl adds unless they are disabled
 
 
@@ -31,7 +31,7 @@ class NotConnectedInTime(NotConnected, TimeoutError):
 
 
 class NotPermitted(NotConnected):
-    """Raised if the hub may not connect to the address of the URL."""
+    """Raised if `hub.egress` does not allow connections to the URL's address."""
 
 
 _BEFORE_CONNECTED = {
@@ -53,7 +53,7 @@ class Reply:
 
 
 class _Exchange:
-    """A libcurl handle, which sends one request at a time. Later requests reuse the handle."""
+    """A libcurl handle. It sends one request at a time, and is used again for later requests."""
 
     def __init__(self) -> None:
         self.handle = handle = pycurl.Curl()
@@ -104,13 +104,13 @@ class _Exchange:
         self._parts, self._room, self._refusal = [], most, ""
 
     def reply(self) -> Reply:
-        """Returns the response that the server has sent."""
+        """Returns the server's response to the current request."""
         handle = self.handle
         retry_after = handle.getinfo(pycurl.RETRY_AFTER)
         return Reply(handle.getinfo(pycurl.RESPONSE_CODE), b"".join(self._parts), self._room >= 0, retry_after or None)
 
     def failure(self, number: int, text: str) -> OSError:
-        """Returns an exception that states why there is no response."""
+        """Returns an exception with the reason why there is no response."""
         if number == pycurl.E_OPERATION_TIMEDOUT:
             is_connected = self.handle.getinfo(pycurl.PRETRANSFER_TIME) > 0
             return TimeoutError(text) if is_connected else NotConnectedInTime(text)
@@ -148,8 +148,8 @@ def _lines(headers: Mapping[str, str]) -> list[bytes]:
 
 
 class Curl:
-    """Sends requests, and keeps connections open for later requests. An object of this class must be created and used
-    in one event loop."""
+    """Sends requests, and keeps connections open for later requests. Create and use each object of this class in a
+    single event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -183,10 +183,9 @@ class Curl:
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"", *, timeout_s: float, most: int
     ) -> Reply:
-        """Sends one request. Returns the response with its body cut at `most` bytes.
-
-        Raises OSError if there was no response. The exception is TimeoutError if the time is over, and NotPermitted if
-        the hub may not connect to the address. Raises ValueError if a header of the request contains a line break.
+        """Sends one request. Returns the response, with at most `most` bytes of its body. Raises OSError if there was
+        no response: TimeoutError after `timeout_s` seconds, and NotPermitted if `hub.egress` does not allow the
+        address. Raises ValueError if a header of the request contains a line break.
         """
         exchange = self._idle.pop() if self._idle else _Exchange()
         try:
@@ -200,8 +199,7 @@ class Curl:
         try:
             return await future
         except asyncio.CancelledError:
-            # If there was a response, the libcurl handle is free already, and perhaps another request is using the
-            # handle now.
+            # After a response, another request perhaps already uses this libcurl handle.
             if exchange.handle in self._busy and exchange.future is future:
                 del self._busy[exchange.handle]
                 self._multi.remove_handle(exchange.handle)

@@ -1,9 +1,9 @@
-"""Long responses that the hub generates while it sends them. Each caller has a limit, and all callers together have a
-limit.
+"""Long responses that the hub generates while it sends them. The number of open downloads is limited, for each caller
+and for all callers together.
 
 A download occupies a thread of the web server until the client has read the whole download. A download reads its
-database rows in batches. Between two batches, a download occupies no place among the running requests, and no database
-connection, however slowly the client reads.
+database rows in batches. Between two batches, a download holds no database connection and does not count as a running
+request, even if the client reads slowly.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -16,7 +16,7 @@ from hub.concurrency_shares import Places, Sizes
 
 T = TypeVar("T")
 
-EACH = 3  # the most open downloads of one caller
+EACH = 3  # how many downloads one caller can have open
 _SIZES = Sizes(most=16, shared=8, share=EACH - 1, waiting=0, waiting_share=0)
 
 _open = Places()
@@ -25,7 +25,7 @@ _open = Places()
 class Download(StreamingHttpResponse):
     """A download: a response that is sent in parts.
 
-    Raises NoPlace if this caller, or all callers together, have too many open downloads.
+    Raises NoPlace if too many downloads are open, either of this caller or of all callers together.
     """
 
     def __init__(
@@ -36,8 +36,7 @@ class Download(StreamingHttpResponse):
 
 
 class _Parts:
-    """The parts of a download's response. This object occupies the download's place until the response closes this
-    object."""
+    """The parts of a download. The download counts as open until its response calls `close`."""
 
     def __init__(self, parts: Iterator[str] | Iterator[bytes], caller: Hashable) -> None:
         self._parts, self._held = parts, ExitStack()
@@ -51,8 +50,8 @@ class _Parts:
 
 
 def each_within(reading: Callable[[], AbstractContextManager[None]], batches: Iterable[T]) -> Iterator[T]:
-    """Yields the batches. Reads each batch of rows inside the context `reading`, but yields the batch outside this
-    context."""
+    """Yields the batches. The context `reading` is active while a batch is read, and ends before the batch is
+    yielded."""
     left = iter(batches)
     while True:
         with reading():

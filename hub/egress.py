@@ -1,11 +1,10 @@
-"""Limits the addresses to which the hub may connect.
-
-The hub may connect to DFSPs and oracles, but to no address in the hub's own network.
+"""Limits the addresses to which the hub connects. The hub must reach DFSPs and oracles, but never addresses in its own
+network.
 
 With `CALLBACK_PUBLIC_ONLY` (the default in production), the hub connects only to public addresses and to addresses in
 `CALLBACK_ALLOW`. Schemes with private networks need `CALLBACK_ALLOW`. The hub checks the resolved address when it
-creates the socket. So if the address of a host name changes later, the host name cannot evade the check. The hub never
-follows an HTTP redirect.
+creates the socket. So the check still works if a host name later resolves to another address. The hub never follows an
+HTTP redirect.
 """
 
 import functools
@@ -21,11 +20,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 from fspiop.invalid_values import Fault, InvalidValue
 
-_PORTS = frozenset({80, 443})  # the only permitted ports below 1024, because DFSPs' APIs use no other port below 1024
+_PORTS = frozenset({80, 443})  # other ports below 1024 belong to other services
 _FIRST_FREE_PORT = 1024
-# Special-purpose address ranges in IANA's registries that some Python versions do not recognise. For IPv4, these are
-# the protocol assignments and the 6to4 relays. For IPv6, the list has every range except global unicast, because some
-# ranges contain IPv4 addresses.
+# Address ranges with a special purpose in IANA's registries, which some Python versions do not recognise. For IPv4,
+# these are the protocol assignments and the 6to4 relays. For IPv6, all addresses outside of global unicast are special,
+# because some of them contain IPv4 addresses.
 _SPECIAL_IPV4 = tuple(IPv4Network(text) for text in ("192.0.0.0/24", "192.88.99.0/24"))
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _SPECIAL_IPV6 = tuple(IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
@@ -35,15 +34,14 @@ SYSTEM_AUTHORITIES = ssl.get_default_verify_paths()
 
 
 class AddressFault(Fault):
-    """The possible faults of an address to which the hub should connect."""
+    """The faults of an address for which the hub refuses a connection."""
 
     NOT_ALLOWED = "this address is not public, or its port is not allowed; CALLBACK_ALLOW can list it"
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """One entry of CALLBACK_ALLOW: a network, and perhaps a port. If there is a port, only this port of the network is
-    allowed."""
+    """One entry of CALLBACK_ALLOW: a network, and perhaps a port. Without a port, the entry allows all ports."""
 
     network: IPv4Network | IPv6Network
     port: int | None
@@ -72,13 +70,13 @@ def _entry(text: str) -> Allowed:
 
 
 def may_connect(host: str, port: int) -> bool:
-    """Returns whether a socket may be opened to this numeric address."""
+    """Returns whether the hub is allowed to open a socket to this numeric address and port."""
     if not settings.CALLBACK_PUBLIC_ONLY:
         return True
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return False  # the system would read "127.1" and "2130706433" as addresses
+        return False  # for example "127.1" or "2130706433", which the system would read as addresses
     address = getattr(address, "ipv4_mapped", None) or address
     if any(entry.covers(address, port) for entry in allowed(tuple(settings.CALLBACK_ALLOW))):
         return True
@@ -96,7 +94,8 @@ def _is_public(address: Address) -> bool:
 
 
 def check_url(url: str) -> None:
-    """Resolves the URL's host now, and raises ValueError if the hub would refuse to connect to its addresses."""
+    """Resolves the URL's host name. Raises ValueError if the hub would not connect to one of the addresses or to the
+    port."""
     if not settings.CALLBACK_PUBLIC_ONLY:
         return
     parts = urlsplit(url)
@@ -106,13 +105,13 @@ def check_url(url: str) -> None:
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        return  # the host has no address now; later the hub checks each connection
+        return  # the name has no address now; the hub checks each connection anyway
     if not all(may_connect(str(address[0]), port) for *_, address in found):
         raise InvalidValue(AddressFault.NOT_ALLOWED)
 
 
 def _may_use(port: int) -> bool:
-    """Returns whether the hub may connect to at least one of the given addresses at this port."""
+    """Returns whether there is any address at which the hub is allowed to use this port."""
     listed = allowed(tuple(settings.CALLBACK_ALLOW))
     return _is_web_port(port) or any(entry.port in (None, port) for entry in listed)
 

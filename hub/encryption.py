@@ -1,4 +1,4 @@
-"""Encrypts the few secrets that the database must store for a limited time. The keys are derived from SECRET_KEY."""
+"""Encrypts secrets that the database must store for a limited time. The keys are derived from SECRET_KEY."""
 
 import base64
 import hashlib

@@ -1,6 +1,6 @@
 """Chooses which waiting commands form the next group. Pure.
 
-A group has a limit in bytes, and each sender gets a fair share of these bytes.
+The bytes in a group are limited, and each sender gets a fair share of them.
 """
 
 import heapq
@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 C = TypeVar("C")
 R = TypeVar("R")
 
-_COST = 1024  # bytes that a command costs in addition to its message
+_COST = 1024  # number of bytes that is added to the size of each message
 
 
 @dataclass(slots=True, eq=False)
@@ -34,8 +34,9 @@ def fair_share(
 ) -> list[Waiting[C, R]]:
     """Chooses as many commands as fit into a group, and returns them in the order of their arrival.
 
-    The function always adds the oldest command of the sender that has the fewest bytes in the group. So a sender of
-    many or large messages does not delay other senders. The group always contains the command that has waited longest.
+    At each step, the function takes the sender with the fewest bytes in the group, and adds this sender's oldest
+    command. So a sender of many or large messages does not delay other senders. The group always contains the oldest
+    command of all.
     """
     sizes = [octets_of(item.command) for item in waiting]
     if len(waiting) <= most and sum(sizes) <= most_octets:
@@ -50,7 +51,7 @@ def fair_share(
     while turns and len(chosen) < most:
         had, position, positions = heapq.heappop(turns)
         if chosen and sizes[position] > room:
-            continue  # the group also skips all later commands of this sender
+            continue  # all later commands of this sender also wait for another group
         room -= sizes[position]
         chosen.append(position)
         if positions:

@@ -2,8 +2,8 @@
 participant, and so on.
 
 So one participant's long backlog does not delay the rows of other participants. If only one participant has overdue
-rows, the tick processes only this participant's rows. For each participant, the SQL statement reads no more rows than
-the tick may process. The SQL statement uses an index that begins with the participant.
+rows, the tick processes only this participant's rows. For each participant, the SQL statement reads at most as many
+rows as one tick can process. The SQL statement uses an index that begins with the participant.
 """
 
 from collections.abc import Sequence
@@ -29,12 +29,12 @@ def overdue(
 ) -> list[str]:
     """Returns the keys of up to `most` overdue rows.
 
-    Takes one row of each participant in turn. Of each participant's rows, takes the oldest first.
+    Takes one row of each participant in turn, the participant's oldest row first.
 
     The SQL statement locks no row.
 
-    Leaves out rows that the batch skips now. `of` is the name of the column that contains a row's participant.
-    `parameters` are the parameters of all conditions, in the order of `ways`.
+    Leaves out rows that the batch skips now. `of` is the column with the participant of a row. `parameters` are the
+    parameters of all conditions, in the order of `ways`.
     """
     is_tried = not_skipped(batch, f"{table}.{key}")
     rows = " UNION ALL ".join(

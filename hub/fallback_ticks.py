@@ -1,9 +1,8 @@
-"""Runs the periodic ticks while Celery does not run them, because Valkey is down, beat is stopped, or the broker
-delivers nothing.
-
-Without this module, the hub releases a reservation on time only if beat, broker and worker all work. So each worker
-process runs the ticks itself when no worker process has received a tick for a while. A tick only looks for due work. If
-two ticks run at the same time, they do no harm. A tick without due work costs a few reads.
+"""Runs the periodic ticks while Celery does not run them. Possible reasons are that Valkey is down, that beat is
+stopped, or that the broker delivers nothing. Without this module, expired transfers would stay reserved during such a
+failure. If no worker process has received a tick for a while, each worker process runs the ticks itself. A tick only
+processes due rows, so the same tick can run in several processes at the same time. Without due rows, a tick only runs a
+few queries.
 """
 
 import random
@@ -17,9 +16,9 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 log = structlog.get_logger("standby")
 
 _EVERY_S = 0.5
-_PATIENCE_S = 2.0  # beat ticks once a second, and one of the worker processes gets the tick
-# A run begins no tick after this time, in seconds. `_MOST_S` and the duration of the last tick together must be well
-# below CELERY_TASK_TIME_LIMIT.
+_PATIENCE_S = 2.0  # beat sends a tick each second, to any one of the worker processes
+# After this time, a run begins no further tick. This time and the duration of the last tick together must be much
+# shorter than CELERY_TASK_TIME_LIMIT.
 _MOST_S = 10.0
 
 
@@ -51,7 +50,7 @@ class Standby:
             if is_needed != self._is_at_work:
                 self._is_at_work = is_needed
                 log.warning("celery_gives_no_ticks" if is_needed else "celery_gives_ticks_again")
-                connection.close()  # the connection is idle from now on, or the thread has not used it for long
+                connection.close()  # this thread needs no connection from now on, or its connection is perhaps broken
             if is_needed:
                 run_all(self._ticks)
 
@@ -59,8 +58,8 @@ class Standby:
 def run_all(ticks: Sequence[Callable[[], object]], *, before_each: Callable[[], None] = lambda: None) -> None:
     """Runs the given ticks one after the other, and calls `before_each` before each tick.
 
-    Each run begins with a different tick, and begins no further tick after `_MOST_S` seconds. The next run begins with
-    a tick that this run did not reach. So if a tick takes long or fails, it does not stop the other ticks.
+    Each run begins with a tick that is chosen at random. After `_MOST_S` seconds, a run begins no further tick. So one
+    slow or failing tick does not always prevent the same other ticks.
     """
     until = time.monotonic() + _MOST_S
     first = random.randrange(len(ticks)) if ticks else 0  # noqa: S311 (no secret)
@@ -75,5 +74,5 @@ def run_all(ticks: Sequence[Callable[[], object]], *, before_each: Callable[[], 
         except (DatabaseError, InterfaceError) as error:
             log.warning("tick_failed", error=str(error)[:200])
             connection.close()
-        except Exception:  # the next tick must still run
+        except Exception:  # a failed tick must not prevent the next tick
             log.exception("tick_failed")

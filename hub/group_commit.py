@@ -1,8 +1,8 @@
-"""Commits commands in groups: commands that arrive while one group commits form the next group.
+"""Commits commands in groups. The commands that arrive during the commit of one group form the next group.
 
 An engine has its own thread and its own database connection. An engine processes one group at a time. Each group of
-commands is one database transaction. `submit` returns after the commit, so every outcome that a caller receives is
-durable. A group of one command runs through the same code as a large group.
+commands is one database transaction. `submit` returns after the commit, so every returned outcome is durable. The same
+code processes a single command and a large group.
 """
 
 import threading
@@ -31,36 +31,32 @@ T = TypeVar("T")
 
 ATTEMPTS = 5
 _IDLE_S = 0.5  # after this time without a group, the engine checks the connection before the next group
-_CROWD = 4  # after a group of at least this size, it is worth waiting for more commands
-_LONGER = 2  # the factor by which small groups wait longer while the processors are busy
+_CROWD = 4  # after a group of at least this size, the engine waits for more commands
+_LONGER = 2  # the factor for the wait of small groups while the processors are busy
 _LONGEST_GAP_S = 1.0
-_REMEMBERED = 0.8  # the weight of the earlier mean when the next command changes the mean time between commands
+_REMEMBERED = 0.8  # the weight of the previous mean in the moving mean of the time between commands
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
-# A row that another transaction has locked, or that makes a statement slow, must not delay the messages about other
-# rows.
-_PARTING_S = 5.0  # the longest time for dividing a failed group; afterwards the engine refuses the remaining messages
-_WARY_S = 30.0  # how long groups wait no longer than `_WARY_TIMEOUTS_MS` after a failure with the usual timeouts
-# PostgreSQL applies neither timeout to a COMMIT, which sometimes waits for a standby.
+# If one row is locked, or makes a statement slow, messages about other rows must not wait for it.
+_PARTING_S = 5.0  # after this time, the engine stops dividing a failed group and refuses the remaining messages
+_WARY_S = 30.0  # how long `_WARY_TIMEOUTS_MS` applies after a failure with the usual timeouts
+# PostgreSQL does not apply these timeouts to a COMMIT, which sometimes waits for a standby server.
 _WARY_TIMEOUTS_MS = {"lock_timeout": 250, "statement_timeout": 1000}
 _SHORTER = "SELECT set_config(%s, least(nullif(setting::int, 0), %s)::text, false) FROM pg_settings WHERE name = %s"
 
 
 class LostRace(Exception):
-    """Raised if the database refused a decision, because the rows had changed after the engine read them. The database
-    has not stored the refused decision.
-
-    The engine must repeat the decision.
+    """Raised if another transaction changed the rows between the engine's decision and its commit. The database has
+    stored nothing, and the engine must decide again.
     """
 
 
 def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], None], waits_again: bool = True) -> T:
     """Runs a whole transaction and returns its result.
 
-    Repeats the transaction if another transaction changed its rows, up to `attempts` runs in total. If `waits_again` is
-    false, does not repeat a transaction that waited too long for a lock.
-
-    Calls `lost` with the name of each conflict with another transaction.
+    If the transaction conflicts with another transaction, runs it again, `attempts` times in total at most. If
+    `waits_again` is false, a transaction that waited too long for a lock is not repeated. Before each repetition, the
+    function calls `lost` with the name of the conflict.
     """
     for attempt in range(1, attempts + 1):
         try:
@@ -76,10 +72,9 @@ def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], N
 
 
 def _race_lost(error: BaseException) -> str | None:
-    """Returns the name of the conflict with another transaction, or None if the error is of another kind.
-
-    The caller keeps this name instead of the error. An error would keep its stack frames in memory, and the frames
-    would keep the messages of the group.
+    """If the error is a conflict with another transaction, returns the conflict's name, and otherwise None. The caller
+    does not keep the error itself. The error would keep its stack frames in memory, and with them the messages of the
+    group.
     """
     reason = error if isinstance(error, LostRace) else error.__cause__
     is_lost = isinstance(reason, (LostRace, *_LOST_IN_POSTGRESQL)) or is_outdated(error)
@@ -87,7 +82,7 @@ def _race_lost(error: BaseException) -> str | None:
 
 
 class Engine(ABC, Generic[C, R]):
-    """Collects the commands of this process's requests and runs them in groups, in its own thread."""
+    """Collects the commands of all requests in this process, and runs them in groups, in a thread of its own."""
 
     name: ClassVar[str]  # the engine's name, for the thread and the log
 
@@ -99,35 +94,32 @@ class Engine(ABC, Generic[C, R]):
         self._gap_s = _LONGEST_GAP_S  # the mean time between two commands
         self._last_ended = 0.0
         self._wary_until: float | None = None
-        self._patient_from = 0.0  # when the engine may repeat a group with the usual timeouts again
+        self._patient_from = 0.0  # when the next repetition with the usual timeouts is allowed
         self._log = structlog.get_logger(self.name)
 
     @abstractmethod
     def _run(self, batch: list[C]) -> Sequence[R]:
-        """Decides and commits these commands as one transaction. Returns the commands' outcomes in the order of the
-        commands.
-
-        Does not repeat a transaction that waited too long for a lock.
+        """Decides and commits these commands in one transaction. Returns the outcomes in the order of the commands. If
+        the transaction waited too long for a lock, the method raises the error instead of repeating the transaction.
         """
 
     @abstractmethod
     def _choose(self, waiting: list[Waiting[C, R]]) -> list[Waiting[C, R]]:
-        """Removes the next group of commands from the list. Returns the group's commands in the order in which the
-        engine will decide them."""
+        """Chooses the commands of the next group and removes them from the list. Returns them in the order in which the
+        engine must decide them."""
 
     @abstractmethod
     def _pace_s(self) -> float:
-        """Returns the time between the beginnings of two groups in a busy process."""
+        """In a busy process, at least this time passes between the beginnings of two groups."""
 
     @abstractmethod
     def _subject_of(self, command: C) -> str:
-        """Returns the id of the command's object, for the log."""
+        """Returns the id of the object that the command is about, for the log."""
 
     def submit(self, command: C) -> R:
-        """Returns the command's outcome after its transaction is durable.
-
-        Raises FspiopError 2003 or 2004 if the database did not respond. After an error 2003 or 2004, the requester does
-        not know the outcome. The requester repeats its message, or sends a GET request.
+        """Puts the command into a group, and returns its outcome when the group has been committed. Raises FspiopError
+        2003 or 2004 if the database does not respond. The outcome is then unknown, so the sender must repeat its
+        message or send a GET request.
         """
         waiting: Waiting[C, R] = Waiting(command, Future())
         with self._arrived:
@@ -140,13 +132,12 @@ class Engine(ABC, Generic[C, R]):
             return waiting.outcome.result(timeout=settings.REQUEST_DEADLINE_S)
         except FutureTimeout:
             with self._arrived, suppress(ValueError):
-                self._waiting.remove(waiting)  # the request has ended; its sender will repeat it
+                self._waiting.remove(waiting)  # the sender gets an error and repeats the request
             raise FspiopError(
-                ErrorCode.SERVER_TIMED_OUT, "the outcome is not known yet; send it again", http_status=503
+                ErrorCode.SERVER_TIMED_OUT, "the outcome is not known yet; send the message again", http_status=503
             ) from None
         finally:
-            # without this, the error, its frame and this variable form a reference cycle that keeps the message in
-            # memory
+            # otherwise a reference cycle of the error, its frame and this variable would keep the message in memory
             del waiting
 
     def _work(self) -> None:
@@ -155,8 +146,8 @@ class Engine(ABC, Generic[C, R]):
             self._serve_a_group()
 
     def _serve_a_group(self) -> None:
-        # This is a separate function, so that the thread does not keep the previous group while it waits for the next
-        # group.
+        # This is a separate function, so that the variable of the previous group does not exist during the wait for the
+        # next group.
         group = self._next_group()
         try:
             self._check_connection()
@@ -169,10 +160,8 @@ class Engine(ABC, Generic[C, R]):
         self._last_ended = time.monotonic()
 
     def _check_connection(self) -> None:
-        """Lets Django check an idle connection, because PostgreSQL was perhaps restarted in the meantime.
-
-        Without this check of the connection, the first command after a restart of PostgreSQL would fail, even long
-        after the restart.
+        """If the connection was idle, lets Django check it, because PostgreSQL was perhaps restarted in the meantime.
+        Without this check, the first command after a restart of PostgreSQL would fail.
         """
         if time.monotonic() - self._last_ended > _IDLE_S:
             connection.close_if_unusable_or_obsolete()
@@ -193,12 +182,10 @@ class Engine(ABC, Generic[C, R]):
                 return group
 
     def _least_s(self) -> float:
-        """Returns the shortest permitted time from the beginning of the previous group to the beginning of the next
-        group.
-
-        A commit takes the same work for one command as for many commands. If many commands arrive, the engine therefore
-        waits for more commands. If a few commands arrive, the engine waits longer while the processors are busy. If a
-        single command arrives, the engine does not wait for more commands.
+        """Returns the shortest allowed time between the beginnings of the previous group and the next group. A commit
+        costs the same for one command as for many commands. So if many commands arrive, the engine waits until a larger
+        group has formed. If only a few commands arrive, it waits longer, but only while the processors are busy. If
+        single commands arrive, it does not wait.
         """
         pace_s = self._pace_s()
         if self._last_size >= _CROWD:
@@ -213,11 +200,11 @@ class Engine(ABC, Generic[C, R]):
             if isinstance(error, LostRace) or is_of_some_rows(error):
                 self._part(group, error, until=until)
             elif is_away(error):
-                # The database is unreachable, or the response to COMMIT was lost. The error reports that the outcome is
-                # unknown.
+                # The database is unreachable, or its response to COMMIT was lost. So the engine does not know whether
+                # the group was committed.
                 self._log.warning("group_not_known_to_be_committed", size=len(group), error=str(error)[:200])
                 _drop_connection()
-                _refuse(group, "the database cannot be reached; send it again")
+                _refuse(group, "the database cannot be reached; send the message again")
             elif len(group) == 1:
                 group[0].outcome.set_exception(self._refusal(group[0].command, error))
             else:
@@ -227,23 +214,19 @@ class Engine(ABC, Generic[C, R]):
                 waiting.outcome.set_result(outcome)
 
     def _settle_halves(self, group: list[Waiting[C, R]], *, until: float | None) -> None:
-        """Processes each half of a failed group separately, so that one bad command does not make the other commands
-        fail.
-
-        One bad command in a group of 200 causes 16 further transactions.
+        """Divides a failed group and processes each half separately, so that one faulty command does not make the other
+        commands fail. One faulty command in a group of 200 causes 16 additional transactions.
         """
         half = len(group) // 2
         self._settle(group[:half], until=until)
         self._settle(group[half:], until=until)
 
     def _part(self, group: list[Waiting[C, R]], error: Exception, *, until: float | None) -> None:
-        """Divides a group in which some rows were locked, or some rows made a statement slow. The database has stored
-        no change of the failed group.
-
-        If the failure came from the short timeouts, perhaps no row is locked, and only the machine is slow. So the
-        engine first repeats the group with the usual timeouts. While a row stays locked, this repetition delays other
-        messages. The engine repeats a group with the usual timeouts at most once in `_WARY_S` seconds. The engine
-        shortens the timeouts again only after a failure with the usual timeouts.
+        """Divides a group that failed because rows were locked or slow. The database has stored nothing about the
+        failed group. After a failure with shortened timeouts, perhaps only the whole machine is slow. So the engine
+        first repeats the group with the usual timeouts. Such a repetition delays other messages if a row is really
+        locked. So it happens at most once every `_WARY_S` seconds. Only a failure with the usual timeouts makes the
+        engine shorten the timeouts again.
         """
         now, is_whole = time.monotonic(), until is None
         until = now + _PARTING_S if until is None else until
@@ -260,11 +243,11 @@ class Engine(ABC, Generic[C, R]):
             return
         subjects = [self._subject_of(waiting.command) for waiting in group[:10]]
         self._log.warning("group_not_committed", size=len(group), subjects=subjects, error=str(error)[:200])
-        _refuse(group, "this object is busy; send the message again")
+        _refuse(group, "another transaction uses this object; send the message again")
 
     def _set_timeouts(self) -> None:
-        """Shortens the timeouts of this thread's connection for a while, because a row is perhaps still locked or a
-        statement is still slow."""
+        """Shortens the timeouts of this thread's connection for `_WARY_S` seconds after a failure, because a row is
+        perhaps still locked. Afterwards, restores the usual timeouts."""
         if self._wary_until is None:
             return
         if time.monotonic() < self._wary_until:
@@ -276,10 +259,10 @@ class Engine(ABC, Generic[C, R]):
             self._wary_until = None
 
     def _refusal(self, command: C, error: Exception) -> FspiopError:
-        """Returns the error for the sender of a command that failed although no other command was in its group."""
+        """Returns the error for the sender of a command that failed alone, without other commands in its group."""
         if isinstance(error, DataError):
-            # This error occurs, for example, if a header contains a NUL. The database has stored nothing, and the
-            # sender is at fault.
+            # This error occurs, for example, if a header contains a NUL. The database has stored nothing. The sender
+            # caused the error.
             self._log.warning("not_storable", subject=self._subject_of(command), error=str(error)[:200])
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that cannot be stored")
         self._log.exception("command_failed", subject=self._subject_of(command))

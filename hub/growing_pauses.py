@@ -2,24 +2,24 @@
 server responds. Pure.
 
 Two modules use this module: `hub.outbox.destination_pauses` for callback destinations, and `directory.oracle_pauses`
-for oracles. Each of these two modules decides which failures cause a pause, which requests wait during a pause, and
-which requests it sends after a pause.
+for oracles. These two modules decide which failures cause a pause, which requests must wait, and which request is sent
+first after a pause.
 """
 
 from dataclasses import dataclass
 
-FAILURES = 5  # a pause begins after so many failures in a row
+FAILURES = 5  # a pause begins after this number of failures in a row
 _LONGEST_S = 30.0
 _MOST_DOUBLINGS = 6
 
 
 @dataclass(slots=True)
 class GrowingPause:
-    """The pause of one server: the time until which the hub sends nothing to this server. Times are seconds of a
-    monotonic clock."""
+    """The state of one server: `until` is the time until which the hub sends nothing to this server. All times are
+    seconds of a monotonic clock."""
 
     first_s: float
-    count: int = 0  # pauses since the last answer
+    count: int = 0  # number of pauses since the server last responded
     until: float = 0.0
 
     def is_on(self, now: float) -> bool:
@@ -29,8 +29,8 @@ class GrowingPause:
         """Begins the next pause, which is twice as long as the previous pause. Returns the new pause's length in
         seconds.
 
-        If a pause is in progress, begins no pause and returns 0. If a request fails during a pause, the hub sent it
-        before the pause, so the failure does not make the pause longer.
+        During a pause, does nothing and returns 0. A request that fails during a pause was sent before the pause, so
+        this failure does not count.
         """
         if self.is_on(now):
             return 0.0

@@ -47,14 +47,14 @@ def health(request: HttpRequest) -> JsonResponse:
     """Responds with 200 if every part of the hub works, and otherwise with 503. The body has the form of the reference
     hub's /health.
 
-    To accept payments, the hub needs only the database. If the broker is down, callbacks are delayed by at most a
-    second.
+    The hub can accept payments without the broker. Callbacks are then sent up to a second later.
     """
     return _report({"datastore": _ask_database, "broker": _ask_broker, "worker": _ask_for_heartbeat})
 
 
 def health_of_ledger(request: HttpRequest) -> JsonResponse:
-    """Returns the health of the datastore and the broker, in the form of the reference hub's ledger."""
+    """Returns the health of the datastore and the broker, in the same form as the ledger service of the reference
+    hub."""
     return _report({"datastore": _ask_database, "broker": _ask_broker})
 
 

@@ -1,5 +1,4 @@
-"""Lists the project's URLs. The checks of access rules use this list of URLs, because each URL must have an access
-rule."""
+"""Lists the project's URLs, for the checks that each URL has an access rule."""
 
 from collections.abc import Iterator
 
@@ -7,7 +6,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 
 def urls_below(prefix: str, resolver: URLResolver | None = None, route: str = "") -> Iterator[tuple[str, URLPattern]]:
-    """Finds each URL whose route begins with `prefix`, and yields the URL and its whole route."""
+    """Finds all URLs whose routes begin with `prefix`. Yields each URL with its complete route."""
     for pattern in (resolver or get_resolver()).url_patterns:
         whole = route + str(pattern.pattern)
         if isinstance(pattern, URLResolver):

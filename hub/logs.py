@@ -54,7 +54,7 @@ def configure(*, log_format: str, level: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            "celery.app.trace": {"level": "WARNING"},  # a log line for each tick would hide the other lines
+            "celery.app.trace": {"level": "WARNING"},  # otherwise each tick would write a log line
             "celery.beat": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},
             "django.request": {"level": "ERROR"},

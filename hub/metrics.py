@@ -1,7 +1,6 @@
 """The view of /metrics.
 
-When Prometheus requests the metrics, the hub reads the gauges from the database, because a single process knows only a
-part of the values.
+At each request, the hub reads the gauges from the database, because no single process knows their whole values.
 """
 
 import os
@@ -22,8 +21,7 @@ log = structlog.get_logger("metrics")
 # Functions of other apps that read their metrics from the database.
 READERS: list[Callable[[], Iterable[Metric]]] = []
 
-# The query counts a reserved conversion only after `held_until`, because the conversion may wait for its transfer. It
-# counts overdue transfers separately.
+# A conversion is overdue only after `held_until`, because until then it perhaps waits for its transfer.
 _OVERDUE = """
     SELECT (SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED' AND expires_at < clock_timestamp())
          + (SELECT count(*) FROM ledger_fxtransfer WHERE state = 'RESERVED' AND held_until < clock_timestamp())
@@ -36,13 +34,10 @@ def is_shared() -> bool:
 
 
 class Gauges:
-    """The metrics of the current state of the outbox and of reservations.
-
-    If the database does not respond, the response of /metrics contains none of these metrics.
-
-    This class is not a `Gauge` of the Prometheus library, because the class reads the values when the metrics are
-    requested. If processes share their counters, a `Gauge` stores its value in a file. Other processes would then
-    report the old value from this file, long after the true value has changed.
+    """The metrics that the hub reads from the database, such as the number of waiting messages. If the database does
+    not respond, /metrics contains none of these metrics, and `kitovu_database_up` is 0. This class does not use `Gauge`
+    of the Prometheus library. If processes share their metrics, a `Gauge` stores its value in a file. Other processes
+    would then report this value long after the true value has changed.
     """
 
     def collect(self) -> Iterable[Metric]:
@@ -71,8 +66,8 @@ def _read() -> list[Metric]:
 
 
 def _alone(read: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
-    """Returns the metrics of one app, or no metrics if a metric of this app cannot be read. The metrics of the other
-    apps are still reported."""
+    """Returns the metrics of one app. If they cannot be read, returns none, so that the metrics of the other apps are
+    still reported."""
     try:
         return list(read())
     except DatabaseError as error:

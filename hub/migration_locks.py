@@ -1,10 +1,6 @@
-"""Limits lock waits of a migration on a running hub.
-
-A migration waits only briefly for a lock, and tries again after a pause.
-
-While a statement waits for a lock on a table, all later statements on the table wait behind this statement. So a
-migration may wait only briefly for a lock, because payments wait behind the migration. While the migration pauses
-before its next attempt, the waiting statements proceed.
+"""Limits how long a migration waits for locks while the hub runs. If a lock is not free, the migration pauses and tries
+again. While a statement waits for a lock on a table, all later statements on this table wait behind it. So payments
+wait while a migration waits for a lock. During the migration's pauses, these payments continue.
 """
 
 import random
@@ -29,8 +25,8 @@ The migration reports the transactions for which it waits.
 
 
 def again(work: Callable[[], T], *, tell: Callable[[str], object] = lambda text: None) -> T:
-    """Calls the function `work` and returns its result. Repeats the function `work` if it waited too long for a lock.
-    The function `work` must be atomic."""
+    """Calls `work` and returns the result. If the call waited too long for a lock, calls `work` again after a pause. So
+    `work` must be atomic."""
     until = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -44,7 +40,7 @@ def again(work: Callable[[], T], *, tell: Callable[[str], object] = lambda text:
 
 @contextmanager
 def short_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Until the end of the `with` block, limits the lock waits of this session's statements to `LOCK_TIMEOUT_MS`."""
+    """Within the `with` block, each statement of this database session waits at most `LOCK_TIMEOUT_MS` for a lock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('lock_timeout')")
         before = cursor.fetchone()[0]

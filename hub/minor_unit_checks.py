@@ -1,7 +1,7 @@
 """Checks that amounts are whole minor units of their currency (MINOR_UNITS_ONLY), because no bank settles a fraction of
 a cent.
 
-Amounts in currencies for which ISO 4217 has no minor unit (XXX, XTS, XDR) may have the API's four decimals.
+ISO 4217 has no minor unit for XXX, XTS and XDR. Amounts in these currencies can have four decimals.
 """
 
 from typing import Any

@@ -34,12 +34,12 @@ _PATTERNS = {
 assert set(_PATTERNS) == set(APIS)
 
 
-# Each document takes half a second of CPU, and its content does not change while a process runs.
+# Generating a document takes half a second of CPU time, and the result does not change while the process runs.
 _made: dict[tuple[str, str], tuple[bytes | str, str]] = {}
 
 
 class SchemaView(SpectacularAPIView):
-    """Returns a document. Each process generates an OpenAPI document once for each format, and ignores the request's
+    """Returns a document. For each format, a process generates the document only once. The view ignores the request's
     query."""
 
     def _get_schema_response(self, request: Request) -> HttpResponse:
@@ -69,7 +69,7 @@ def _page(route: str, schema: str, name: str) -> URLPattern:
 
 
 def guide(request: HttpRequest) -> HttpResponse:
-    """Returns the first page: the documents, and a guide with the sequence and the messages of a payment."""
+    """Returns the start page: a list of the documents, and a guide to the messages of a payment in their order."""
     return render(
         request, "api/guide.html", {"apis": APIS, "lanes": LANES, "steps": steps(), "schemes": SCHEMES.values()}
     )

@@ -1,17 +1,17 @@
-"""Limits the number of simultaneous page requests in a web process: for the portal, administration, documents and
-files.
+"""Limits the number of simultaneous page requests in a web process. Page requests are all requests except those of
+DFSPs: to the portal, the administration, documents and files.
 
-Only a few page requests run at once (`WEB_PAGES`), with at most half of the pooled database connections. So even if
-page requests are slow, threads and connections are left for DFSPs' requests. One signed-in user can use only half of
-the places for page requests. The limit for a signed-in user also applies to all requests from one address that belong
-to no signed-in user. If no place is free, a page request waits for some seconds and then gets 503.
+Only a few page requests run at the same time (`WEB_PAGES`), and they use at most half of the pooled database
+connections. So threads and connections remain for DFSPs' requests, even if page requests are slow. One signed-in user
+can use only half of the places for page requests. All requests without a signed-in user from one address have the same
+limit together. If no place is free, a page request waits for some seconds and then gets 503.
 
-Anybody can invent a session cookie. So a cookie counts as a user only after a request has shown that the session is
-real. Until then, the requests with this cookie share the limit of their address.
+Anybody can invent a session cookie. So a process first counts requests with an unknown cookie under their address. When
+such a request has proved to belong to a user's session, later requests with the same cookie count under this user.
 
-If a response has several parts, it occupies a thread of the web server until the client has read all parts except the
-last two. If a response is in memory or from a small file, the hub therefore sends it as one part. A process sends only
-a few responses in several parts at once.
+A response in several parts occupies a thread of the web server until the client has read almost all parts. So the hub
+sends a response from memory or from a small file as a single part. A process sends only a few responses in several
+parts at the same time.
 """
 
 import hashlib
@@ -40,11 +40,11 @@ from hub.api.wsgi_handler import LeanRequest
 from hub.concurrency_shares import NoPlace, Places, Sizes
 from hub.downloads import Download
 
-REFUSED = Counter("kitovu_pages_refused_total", "Requests other than DFSPs' answered with 503: too many in progress")
+REFUSED = Counter("kitovu_pages_refused_total", "Page requests answered with 503 because too many were in progress")
 
 _WAIT_S = 5.0
 _IPV6_PREFIX = 64
-_PATIENCE_S = 60.0  # the seconds that a response that has begun waits for its next place
+_PATIENCE_S = 60.0  # seconds for which a response in progress waits for its next place
 _SMALL = 256 * 1024  # the largest file, in bytes, that the hub sends as one part
 _MOST_SESSIONS = 4096  # the most sessions that a process remembers
 _KEPT_FOR_S = 600.0
@@ -78,8 +78,8 @@ def sizes() -> Sizes:
 
 @contextmanager
 def reading(caller: Hashable) -> Iterator[None]:
-    """Occupies a place while the process reads a batch of a long response. After that, returns the database connection
-    to the pool.
+    """Occupies a place while a batch of a long response is read. After that, returns the database connection to the
+    pool.
 
     A process reads one batch at a time. A process that also serves DFSPs pauses after each batch for as long as the
     batch took. Without the pauses, batches of several megabytes would keep a processor busy for seconds.
@@ -98,7 +98,7 @@ def reading(caller: Hashable) -> Iterator[None]:
 
 
 def _wait_long(held: ExitStack, places: Places, caller: Hashable, limits: Sizes) -> None:
-    """Waits longer for a place than a new request waits. So a response that has begun can continue."""
+    """Waits longer for a place than a new request does, so that a response in progress does not break off."""
     for _again in range(round(_PATIENCE_S / _WAIT_S)):
         try:
             held.enter_context(places.taken(caller, limits, wait_s=_WAIT_S))
@@ -153,7 +153,7 @@ class PageLimits:
 
 
 class _LargeFile:
-    """A file that is sent in many parts. The file occupies a place until all its parts are sent."""
+    """A response with a large file, which is sent in many parts. It occupies a place until all parts are sent."""
 
     def __init__(self, answer: HttpResponseBase, caller: Hashable) -> None:
         self._held = ExitStack()
@@ -185,15 +185,15 @@ def _whole(answer: HttpResponseBase) -> list[bytes]:
 
 
 class _Users:
-    """The sessions that requests have shown to be real, and the users of these sessions. An invented cookie is never
-    added to these sessions."""
+    """The sessions that belong to signed-in users, as earlier requests have proved, and their users. An invented cookie
+    is never in this list."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._seen: OrderedDict[bytes, tuple[object, float]] = OrderedDict()
 
     def of(self, session: str | None) -> Hashable | None:
-        """Returns a key of the session's user, or None if the user is not known."""
+        """Returns a key for the user of this session, or None for an unknown session."""
         if not session:
             return None
         with self._guard:
@@ -201,7 +201,7 @@ class _Users:
         return ("user", user) if user is not None and time.monotonic() - seen < _KEPT_FOR_S else None
 
     def note(self, session: str | None, user: object) -> None:
-        """If a request has shown which user this session has, stores this user."""
+        """Stores the user of this session, if a request has proved it."""
         if not session or user is None:
             return
         with self._guard:
@@ -221,14 +221,16 @@ def _hash(session: str) -> bytes:
 def _network_of(request: HttpRequest) -> Hashable:
     """Returns the address.
 
-    For an IPv6 address, returns the customer's network, because one customer has very many addresses in a network.
+    For an IPv6 address, returns the network of 64 bits, because one internet customer usually has all addresses in such
+    a network.
     """
     address = address_of(request)
     return IPv6Network((address, _IPV6_PREFIX), strict=False) if isinstance(address, IPv6Address) else address
 
 
 def _request_of(environ: dict[str, Any]) -> LeanRequest:
-    # Django writes the decoded path into the given environ, and a second request object would decode the path again.
+    # Uses a copy, because Django writes the decoded path into `environ`. The next request object would decode the path
+    # again.
     return LeanRequest(environ.copy())
 
 

@@ -11,29 +11,28 @@ from django.core.cache import close_caches
 from django.core.signals import request_finished, request_started
 from django.db import reset_queries
 
-# the number of new objects after which Python searches for cycles; no request leaves a message body in a cycle
+# after this number of new objects, Python searches for reference cycles; no request leaves a body in such a cycle
 _YOUNG_OBJECTS = 50_000
 
-# glibc's threshold for memory blocks. A block that is larger comes directly from the system, and returns to the system
-# when it is freed. By default, glibc raises the threshold to the largest freed block, and keeps such large blocks in
-# each of its arenas. A web process starts with 120 MB. After reading bulks of 5 MiB it kept 400 MB, and keeps 190 MB
-# with this setting.
+# glibc's threshold for memory blocks. A larger block comes directly from the operating system, and returns to it when
+# it is freed. By default, glibc raises this threshold to the size of the largest freed block. Freed blocks below the
+# threshold then stay in the process, for each of its threads. A web process starts with 120 MB. After bulks of 5 MiB,
+# it had 400 MB without this setting, and 190 MB with it.
 _M_MMAP_THRESHOLD = -3
 _OF_THE_SYSTEM = 131_072
 
-# How long a thread may compute while other threads of the process wait, in seconds. A request needs Python's
-# interpreter lock some twenty times, once after each SQL statement. While another thread computes, for example for a
-# batch of ten thousand aliases, the request waits for this interval each time that it needs the lock. Python's default
-# of 5 ms would add 100 ms to the request.
+# The time, in seconds, for which a thread can compute before it must let a waiting thread run. A request needs Python's
+# interpreter lock about twenty times, once after each SQL statement. While another thread computes for long, the
+# request waits for this interval each time. Python's default of 5 ms would add 100 ms to the request.
 _SWITCH_S = 0.0005
 
 
 def trim() -> None:
-    """Configures this process. Call this function once, when all modules that the process needs are loaded."""
+    """Configures this process. Call this function once, after all necessary modules have been loaded."""
     if not settings.DEBUG:
-        request_started.disconnect(reset_queries)  # Django keeps a list of queries only for debugging
-    request_finished.disconnect(close_caches)  # the cache's connections are pooled, and closing them does nothing
-    with suppress(OSError, AttributeError):  # the system has another C library than glibc
+        request_started.disconnect(reset_queries)  # Django needs the list of queries only for debugging
+    request_finished.disconnect(close_caches)  # closing the cache's pooled connections has no effect
+    with suppress(OSError, AttributeError):  # the C library is not glibc
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _OF_THE_SYSTEM)
     sys.setswitchinterval(_SWITCH_S)
     gc.collect()

@@ -1,7 +1,6 @@
-"""Reads how much of the machine's processors is in use. While the processors are busy, the hub makes larger groups.
-
-In a larger group, each message needs less processor time but waits some milliseconds longer. While processors are
-idle, it is useless to let messages wait for a larger group.
+"""Reads how much of the machine's processors is in use. While the processors are busy, the hub processes messages in
+larger groups. In a larger group, each message needs less processor time, but waits some milliseconds longer. While the
+processors are idle, this wait would have no benefit.
 """
 
 import threading
@@ -12,12 +11,13 @@ from pathlib import Path
 
 _STATISTICS = Path("/proc/stat")
 _READ_EVERY_S = 0.5
-# the share of busy time from which the processors count as busy; below this share, a short wait matters more
+# the processors count as busy if they are in use for at least this part of the time
 _SHORT = 0.9
 
 
 def _read() -> tuple[int, int]:
-    """Returns the time of all processors since the start of the machine, and how much of this time they were idle."""
+    """Returns two times since the start of the machine, added over all processors: the whole time, and the idle
+    time."""
     with _STATISTICS.open() as lines:
         user, nice, system, idle, waiting, *interrupts_and_stolen = map(int, lines.readline().split()[1:9])
     return user + nice + system + idle + waiting + sum(interrupts_and_stolen), idle + waiting

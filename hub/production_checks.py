@@ -11,7 +11,7 @@ from hub import egress
 from hub.setting_choices import RETENTION_KINDS
 
 _OWN_MACHINE = ("localhost", "127.0.0.1", "::1")
-_MOST_BODY_BYTES = 262_144  # 192 such bodies at once need 48 MiB
+_MOST_BODY_BYTES = 262_144  # 192 such bodies in memory at the same time need 48 MiB
 
 
 def faults() -> list[str]:
@@ -36,11 +36,11 @@ def faults() -> list[str]:
     if not 60 <= settings.TOKEN_LIFETIME_S <= 3600:
         found.append("TOKEN_LIFETIME_S must be between 60 and 3600: a stolen token must expire soon.")
     if "certificate" in settings.PARTICIPANT_AUTH and len(settings.PROXY_SECRET) < 32:
-        found.append("PROXY_SECRET is shorter than 32 characters: the TLS proxy must prove itself with it.")
+        found.append("PROXY_SECRET is shorter than 32 characters: the TLS proxy proves its identity by this secret.")
     if not settings.CALLBACK_PUBLIC_ONLY:
         found.append("CALLBACK_PUBLIC_ONLY is off: list private networks in CALLBACK_ALLOW instead.")
     if settings.MAX_BODY_BYTES > _MOST_BODY_BYTES:
-        found.append(f"MAX_BODY_BYTES is above {_MOST_BODY_BYTES}: only bulks may be larger, see MAX_BULK_BODY_BYTES.")
+        found.append(f"MAX_BODY_BYTES is above {_MOST_BODY_BYTES}: only bulks can be larger, see MAX_BULK_BODY_BYTES.")
     if settings.BODY_DEADLINE_S <= settings.REQUEST_DEADLINE_S:
         found.append("BODY_DEADLINE_S must be above REQUEST_DEADLINE_S: the hub shuts connections without a response.")
     try:
@@ -48,7 +48,7 @@ def faults() -> list[str]:
     except ImproperlyConfigured as error:
         found.append(str(error))
     if settings.ADMINISTRATION_AUTH != "oauth2":
-        found.append("ADMINISTRATION_AUTH is not oauth2: a password alone, or none, must not move money.")
+        found.append("ADMINISTRATION_AUTH is not oauth2: nobody must move money by a password alone.")
     if settings.TWO_PEOPLE == "unsaid":
         found.append(
             "TWO_PEOPLE is not set: use everywhere, or use portal if API clients and commands may make changes"
@@ -85,20 +85,20 @@ def _faults_of_email() -> list[str]:
     found = []
     is_sent = settings.EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend" and settings.EMAIL_HOST
     if not is_sent:
-        found.append("EMAIL_URL names no mail server, so nobody would receive an invitation: use smtp+tls://.")
+        found.append("EMAIL_URL names no mail server, so nobody would get invitations: use smtp+tls://.")
     elif not (settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL or settings.EMAIL_HOST in _OWN_MACHINE):
         found.append("EMAIL_URL or EMAIL_HOST sends without TLS: others could read an invitation's link.")
     if settings.DEFAULT_FROM_EMAIL.endswith("@localhost"):
         found.append("DEFAULT_FROM_EMAIL is not set: give the sender's address of this hub's e-mails.")
     if not settings.PORTAL_URL.startswith("https://"):
-        found.append("PORTAL_URL is not an https:// address: links in e-mails use it.")
+        found.append("PORTAL_URL is not an https:// address: links in e-mails begin with it.")
     return found
 
 
 def _faults_of_webhooks() -> list[str]:
     found = []
     if settings.NOTIFICATION_WEBHOOKS and len(settings.WEBHOOK_SECRET) < 32:
-        found.append("WEBHOOK_SECRET is shorter than 32 characters: receivers of webhooks recognise the hub by it.")
+        found.append("WEBHOOK_SECRET is shorter than 32 characters: the hub's signatures of webhooks depend on it.")
     if not all(url.startswith("https://") for url in settings.NOTIFICATION_WEBHOOKS):
         found.append("NOTIFICATION_WEBHOOKS must be https:// addresses.")
     return found
@@ -110,7 +110,7 @@ def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 def refuse_if_faulty() -> None:
-    """If the settings are not acceptable in production, ends the process and prints the reasons."""
+    """If a production hub must not start with these settings, prints the reasons and ends the process."""
     found = faults()
     if found:
         raise ImproperlyConfigured("This hub does not start with PRODUCTION=true:\n  " + "\n  ".join(found))

@@ -1,5 +1,5 @@
-"""Reads settings that allow only certain values. If a setting's value is misspelt, it must not mean "no credentials are
-required"."""
+"""Reads settings that allow only certain values. A misspelt value must cause an error, and not disable a protection
+such as the check of credentials."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -16,8 +16,8 @@ def one(word: str, *, of: Collection[str]) -> str:
 
 
 def one_or_more(words: Sequence[str], *, of: Collection[str]) -> frozenset[str]:
-    """Returns the words of the text, or an empty set for the text "none". Raises ImproperlyConfigured for an unknown
-    word."""
+    """Returns the set of these words. For the single word "none", returns an empty set. Raises ImproperlyConfigured for
+    an unknown word."""
     if list(words) == ["none"]:
         return frozenset()
     if not words:
@@ -26,7 +26,7 @@ def one_or_more(words: Sequence[str], *, of: Collection[str]) -> frozenset[str]:
 
 
 def yes_or_no(word: str, *, unsaid: bool | None) -> bool | None:
-    """Returns True or False for a word that means true or false. Returns `unsaid` if the word is empty."""
+    """Converts a word such as "true" or "off" into True or False. For an empty word, returns `unsaid`."""
     if not word:
         return unsaid
     if word.lower() not in _WORDS:
@@ -40,7 +40,8 @@ RETENTION_KINDS = ("bodies", "quotes", "lookups", "deliveries", "sessions", "fac
 
 
 def periods(days: Mapping[str, str], *, of: Collection[str]) -> dict[str, int]:
-    """Returns the number of days for which the hub keeps each kind of data. The number 0 means for ever."""
+    """Returns the number of days for which the hub keeps each kind of data. 0 means that the hub keeps the data for
+    ever."""
     for kind, text in days.items():
         if not (text.isascii() and text.isdecimal() and len(text) <= 5):
             raise ImproperlyConfigured(f"RETENTION_DAYS: {kind}={text} is not a number of days")
@@ -48,8 +49,8 @@ def periods(days: Mapping[str, str], *, of: Collection[str]) -> dict[str, int]:
 
 
 def amounts(said: Mapping[str, str]) -> dict[str, int]:
-    """Returns an amount for each currency, in ten-thousandths. Raises ImproperlyConfigured for an unknown currency or
-    an invalid amount."""
+    """Reads the amount for each currency, and returns it in ten-thousandths. Raises ImproperlyConfigured for an unknown
+    currency or an invalid amount."""
     for currency in said:
         if currency not in CURRENCIES:
             raise ImproperlyConfigured(f"{currency!r} is not an ISO 4217 code")

@@ -1,4 +1,4 @@
-"""Sends SQL statements for many rows at once to PostgreSQL. Code that needs no such statements uses Django's ORM."""
+"""Runs SQL statements that read or change many rows. All other code uses Django's ORM."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,12 +22,12 @@ from hub.postgresql import arrays
 
 
 def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[TupleRow]:
-    """Runs one statement on this thread's connection, in its transaction if there is one.
+    """Runs one statement on the connection of this thread. If a transaction is open, the statement is a part of it.
 
-    PostgreSQL itself binds the statement's parameters. A parameter that is a list becomes an array. The statement must
-    cast the array to its type. A connection that `work_by_keys` opened prepares each statement only once. Raises
-    Django's database errors, each with psycopg's error as its cause. If the connection is lost, the next statement
-    opens a new connection.
+    The parameters go to PostgreSQL separately from the text of the statement. A parameter that is a list becomes an
+    array. The statement must cast the array to its type. A connection that `work_by_keys` opened prepares each
+    statement only once. Raises Django's database errors, each with psycopg's error as its cause. If the connection is
+    lost, the next statement opens a new connection.
     """
     bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
     try:
@@ -47,9 +47,9 @@ def _execute(statement: str, bound: Sequence[Any]) -> psycopg.Cursor[TupleRow]:
         return psycopg.Cursor(connection.connection).execute(statement, bound, prepare=True)
 
 
-# The statistics of a table, or the stored plan of a prepared statement, may be from a time when the table was empty. A
-# plan for an empty table would read, join or sort the whole table, even if the table is large now. If PostgreSQL may
-# not use these methods, every plan uses indexes.
+# The statistics of a table, or the plan of a prepared statement, can be from a time when the table was empty. With such
+# a plan, PostgreSQL would read, join or sort the whole table, even if the table is large now. Without these methods,
+# every plan uses indexes.
 _OTHER_WAYS = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin", "material")
 _BY_KEYS = "".join(f" -c enable_{way}=off" for way in _OTHER_WAYS)
 _BY_KEYS_NOW = "SELECT " + ", ".join(
@@ -58,15 +58,15 @@ _BY_KEYS_NOW = "SELECT " + ", ".join(
 
 
 def work_by_keys() -> None:
-    """Opens a connection that only this thread uses. PostgreSQL uses indexes for all statements on this connection.
+    """Opens a connection for this thread alone, on which PostgreSQL uses indexes for all statements.
 
     Use this function only in threads where each statement can use an index, such as the threads that decide transfers.
-    The connection does not belong to the pool. While other threads wait for the deciding thread, they occupy the pool's
-    connections. If the deciding thread waited for a pooled connection, there would be a deadlock.
+    The connection is not from the pool. Threads that wait for a decision can occupy all connections of the pool. If the
+    thread that decides transfers also needed a pooled connection, there would be a deadlock.
 
-    Only connections that `work_by_keys` opened prepare statements. A prepared statement keeps its query plan. On other
-    connections, PostgreSQL could have made this plan while the tables were empty. The portal's queries need the query
-    plans without indexes that `work_by_keys` disables.
+    Statements are prepared only on such connections. PostgreSQL keeps the query plan of a prepared statement, perhaps
+    from a time when the tables were empty. On such connections, every plan uses indexes, so an old plan is also fast.
+    The portal uses other connections, because its queries also need plans without indexes.
     """
     ours = connections[DEFAULT_DB_ALIAS]
     options = {name: value for name, value in ours.settings_dict["OPTIONS"].items() if name != "pool"}
@@ -78,8 +78,8 @@ def work_by_keys() -> None:
 
 
 def found_by_keys(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
-    """Runs one statement for which PostgreSQL uses indexes, and returns its rows. Use this function in threads that
-    have not called `work_by_keys`."""
+    """Runs one statement, for which PostgreSQL must use indexes, and returns the rows. Use this function in threads
+    that have not called `work_by_keys`."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_BY_KEYS_NOW)
         cursor.execute(statement, parameters)
@@ -98,27 +98,23 @@ def give_back() -> None:
 
 
 def is_away(error: BaseException) -> bool:
-    """Returns whether the database was unreachable or ended the connection.
-
-    If the result is True, the caller does not know whether a write has happened.
+    """Returns whether the database was unreachable or the connection was lost. In both cases, the caller does not know
+    whether a change was stored.
     """
     if isinstance(error, InternalError):
-        # PostgreSQL has closed the connection, because the process was stopped for longer than a transaction may be
-        # idle.
+        # PostgreSQL has closed the connection after the transaction was idle for too long, because the process was
+        # stopped.
         return isinstance(error.__cause__, pg.IdleInTransactionSessionTimeout)
     return isinstance(error, OperationalError | InterfaceError)
 
 
-# The errors that one row or a few rows can cause: a statement takes too long, or another transaction has locked the
-# rows.
+# Errors that one row or a few rows can cause: the statement took too long, or another transaction has locked the rows.
 _OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
 
 
 def is_of_some_rows(error: BaseException) -> bool:
-    """Returns whether PostgreSQL refused a statement because of one row or a few rows. A failure of the whole database
-    does not count.
-
-    If the result is True, PostgreSQL has stored no change.
+    """Returns whether a statement failed because of one row or a few rows, and not because of the whole database.
+    PostgreSQL has then stored no change.
     """
     return isinstance(error.__cause__, _OF_SOME_ROWS)
 
@@ -126,8 +122,8 @@ def is_of_some_rows(error: BaseException) -> bool:
 def is_outdated(error: BaseException) -> bool:
     """Returns whether a prepared statement failed because a migration has changed the statement's columns.
 
-    PostgreSQL has not run the failed statement. After a ROLLBACK, psycopg prepares each statement again, and the
-    repeated statements succeed.
+    PostgreSQL has not run the failed statement. After a ROLLBACK, psycopg prepares each statement again, so a
+    repetition of the transaction succeeds.
     """
     cause = error.__cause__
     return isinstance(cause, pg.FeatureNotSupported) and cause.diag.source_function == "RevalidateCachedQuery"

@@ -1,8 +1,9 @@
-"""The details about the type of a payment. A request for a quote (pacs.081) has no element for these details.
+"""Writes and reads the details of a payment's type, such as the initiator. A request for a quote (pacs.081) has no
+element for these details.
 
-The details are in the instruction for the payee's agent. A community of users may agree on the text of this
-instruction: "initiator=PAYER;initiatorType=AGENT;subScenario=SALARY;refundOf=01J...". A reader ignores details that it
-does not know.
+This module therefore writes the details into the instruction for the payee's agent. ISO 20022 lets users agree on the
+text of this instruction: "initiator=PAYER;initiatorType=AGENT;subScenario=SALARY;refundOf=01J...". `with_details`
+ignores unknown details.
 """
 
 from typing import get_args
@@ -18,7 +19,7 @@ _INITIATOR_TYPES = get_args(TransactionType.__annotations__["initiator_type"])
 
 
 def text_of(kind: TransactionType) -> str:
-    """Returns the details as a text of at most 140 characters."""
+    """Returns the details of a payment's type as one text."""
     found = {
         "initiator": kind.initiator,
         "initiatorType": kind.initiator_type,
@@ -29,7 +30,7 @@ def text_of(kind: TransactionType) -> str:
 
 
 def with_details(kind: TransactionType, text: str | None) -> TransactionType:
-    """Returns the type of payment with the details in this text."""
+    """Returns a copy of the payment's type, completed with the details from the text."""
     found = dict(part.split("=", 1) for part in (text or "").split(";") if "=" in part)
     changed = msgspec.structs.replace(
         kind,

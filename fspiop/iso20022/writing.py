@@ -17,7 +17,7 @@ _STATUS = {state: status for status, state in STATES.items()}
 
 
 def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, destination: str) -> dict[str, Any]:
-    """Returns a state or error of the FSPIOP API as an ISO 20022 message, for the receiver of `path`."""
+    """Converts a state or error of the FSPIOP API into an ISO 20022 message. The message is sent to `path`."""
     date = _not_before(date, body.get("completedTimestamp"))
     parts = path.split("/")
     message_id = message_ids.message_id(path, destination, body, date=date)
@@ -34,9 +34,9 @@ def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, de
 
 
 def _not_before(date: datetime, reported: str | None) -> datetime:
-    """Compares the message's time with the reported time, and returns the later time.
+    """Returns the later one of two times: the time of the message, and the time that its body reports.
 
-    The Date header of a message has whole seconds, so its time can be earlier than the reported time.
+    The time of the message comes from its Date header, which has only whole seconds. So the reported time can be later.
     """
     return date if reported is None else max(date, time.parse_datetime(reported))
 
@@ -48,7 +48,7 @@ def _state(body: Mapping[str, Any]) -> dict[str, Any]:
     if "fulfilment" in body:
         found["ExctnConf"] = body["fulfilment"]
     if "extensionList" in body:
-        # The hub's only extension is the reason of an abort, for which ISO 20022 has an element.
+        # The hub itself writes only one extension: the reason of an abort. ISO 20022 has an element for this reason.
         (cause,) = body["extensionList"]["extension"]
         code, _, text = cause["value"].partition(": ")
         found["StsRsnInf"] = _reason(code, text)

@@ -9,20 +9,21 @@ from django.utils import timezone
 
 
 class AdministrationClient(models.Model):
-    """A program of the hub's operators. The program's key and secret are valid for a limited time.
+    """A program of the hub's operators. The program authenticates with a key and a secret, which expire together.
 
-    The hub creates a client's secret when the client's holder fetches the secret. The audit trail and the client's
-    requests contain the key. So the hub never deletes a row, and never uses a key again.
+    The hub creates the secret of a client only when the holder of the client fetches the secret. The audit trail and
+    the client's change requests contain the key. So the hub never deletes a client, and never gives the key to another
+    client.
     """
 
     name = models.CharField(max_length=32)
     key = models.CharField(max_length=64, unique=True)
     may_read = models.BooleanField()
     may_write = models.BooleanField()
-    # The person who requested the client and receives its secret. The person who receives the secret may never approve
-    # the client's requests.
+    # The person who requested the client and receives its secret. This person is never allowed to approve the client's
+    # change requests.
     holder = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    sha256 = models.CharField(max_length=64, null=True, unique=True)  # the secret's hash, once the secret was fetched
+    sha256 = models.CharField(max_length=64, null=True, unique=True)  # the secret's hash, None until it is fetched
     created_at = models.DateTimeField(db_default=Now())
     secret_given_at = models.DateTimeField(null=True)
     valid_until = models.DateTimeField()
@@ -65,7 +66,7 @@ class AdministrationClient(models.Model):
 
     @property
     def is_valid(self) -> bool:
-        """Whether the client has neither expired nor been revoked. A client can be valid before it has a secret."""
+        """Returns False if the client has expired or was revoked. A client can be valid before it has a secret."""
         return self.revoked_at is None and timezone.now() < self.valid_until
 
     @property

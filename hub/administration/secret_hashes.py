@@ -1,8 +1,7 @@
-"""Keeps the hashes of the administration clients' secrets in a process.
+"""A copy of the hashes of all administration clients' secrets, in the memory of each process.
 
-Anybody can send wrong secrets to `/token`. The process compares each secret with its copy of the hashes. So wrong
-secrets cost the database at most one statement a second. If a secret is right, the process also checks the secret in
-the database.
+Anybody can send wrong secrets to `/token`. The process compares each secret with this copy. So wrong secrets cause at
+most one database statement a second. If a secret is right, the process also checks the client in the database.
 """
 
 import threading
@@ -24,7 +23,7 @@ class _Hashes:
     def of(self, key: str) -> str | None:
         """Returns the hash of this client's secret from a copy that is at most one second old.
 
-        Returns None if the client does not exist.
+        Returns None if the client does not exist, is no longer valid, or has no secret yet.
         """
         with self._guard:
             if time.monotonic() - self._read_at >= _READ_EVERY_S:
@@ -33,7 +32,7 @@ class _Hashes:
             return self._by_key.get(key)
 
     def forget(self) -> None:
-        """Makes the next call read the database, because this process has just issued a secret."""
+        """Discards the copy after this process has issued a secret. The next call of `of` reads the database."""
         with self._guard:
             self._read_at = float("-inf")
 

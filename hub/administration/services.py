@@ -1,5 +1,5 @@
 """Creates and revokes administration clients, issues their secrets, and records their use. The audit trail records each
-of these changes and uses."""
+new client, each issued secret and each revocation."""
 
 import secrets
 from datetime import timedelta
@@ -24,7 +24,7 @@ _NOTE_USE_EVERY_S = 60
 
 @transaction.atomic
 def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) -> AdministrationClient:
-    """Creates an administration client. A new client can get no token until its holder has fetched the secret."""
+    """Creates an administration client. The client cannot get a token until its holder has fetched the secret."""
     if not scopes or not set(scopes) <= set(SCOPES):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"scopes: must be one or both of {', '.join(SCOPES)}")
     client = AdministrationClient.objects.create(
@@ -48,8 +48,8 @@ def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) ->
 def give_secret(client_id: int, *, to: User) -> tuple[AdministrationClient, str]:
     """Creates and returns a client's secret.
 
-    Only the client's holder can fetch the secret. The holder can fetch the secret only once, and only in the first
-    APPROVAL_EXPIRES_S seconds.
+    Only the client's holder can fetch the secret, and only once. The holder must fetch it within APPROVAL_EXPIRES_S
+    seconds after the creation of the client.
     """
     client = AdministrationClient.objects.select_for_update(no_key=True).filter(pk=client_id, holder=to).first()
     if client is None:
@@ -83,7 +83,8 @@ def revoke(key: str, *, actor: str) -> AdministrationClient:
 
 
 def valid(key: str) -> AdministrationClient | None:
-    """Returns the client with this key, or None if the client may not be used now.
+    """Returns the client with this key. Returns None if there is no such client, or if the client has expired, was
+    revoked or has no secret.
 
     The function reads the database, so a client's revocation takes effect at once.
     """
@@ -93,8 +94,8 @@ def valid(key: str) -> AdministrationClient | None:
     return client if client is not None and client.is_valid else None
 
 
-# If the client's row is locked, another transaction revokes the client or records its use. So this transaction need not
-# wait.
+# If the client's row is locked, another transaction is revoking the client or recording a use. In both cases this
+# statement can skip the row.
 _NOTE_USE = """
     UPDATE administration_administrationclient SET last_used_at = clock_timestamp()
     WHERE id = (
@@ -105,7 +106,7 @@ _NOTE_USE = """
 
 
 def note_use(client: AdministrationClient) -> None:
-    """Stores the minute in which a client was last used."""
+    """Stores the time at which a client was last used, at most once a minute."""
     seen = client.last_used_at
     if seen is None or (timezone.now() - seen).total_seconds() >= _NOTE_USE_EVERY_S:
         execute(_NOTE_USE, [client.pk])

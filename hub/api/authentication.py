@@ -1,9 +1,8 @@
-"""Authenticates callers. All credentials of a request must belong to the participant that FSPIOP-Source names.
+"""Authenticates callers. All credentials in a request must belong to the participant in FSPIOP-Source.
 
 `PARTICIPANT_AUTH` sets the required credentials: a client certificate that the TLS proxy forwards, an access token, or
-both. The demo hub requires no credentials. The hub compares credentials with the process's copy of the registry, never
-with the database. The log records which check of a credential failed. The response to a refused caller does not name
-the failed check.
+both. The demo hub requires no credentials. Each process compares credentials with its own copy of the registry, never
+with the database. If a check fails, the log names the check, but the response does not.
 """
 
 import hashlib
@@ -36,7 +35,7 @@ def participant_of(request: HttpRequest, source: str) -> int:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: this is the hub's own name")
     participant_id = _proven(request, source) if settings.PARTICIPANT_AUTH else _named(source)
     if not calls_from_its_network(request, participant_id):
-        _refuse(403, source, "the request comes from an address that is not the participant's", "not from this address")
+        _refuse(403, source, "the participant is not allowed to use this address", "not from this address")
     return participant_id
 
 
@@ -48,7 +47,7 @@ def _named(source: str) -> int:
 
 
 def calls_from_its_network(request: HttpRequest, participant_id: int) -> bool:
-    """Returns whether the request comes from an address that this participant may use.
+    """Returns whether the scheme allows this participant to send requests from this address.
 
     If the participant has no list of addresses, every address is allowed.
     """
@@ -58,7 +57,7 @@ def calls_from_its_network(request: HttpRequest, participant_id: int) -> bool:
 def address_of(request: HttpRequest) -> credential_cache.Address | None:
     """Returns the caller's address: the last address in X-Forwarded-For that is not a proxy of this hub.
 
-    Returns None if the address is unknown, or if the proxy of the request did not send the required secret.
+    Returns None if the address is unknown, or if the request lacks the secret of the hub's proxy.
     """
     text = request.META.get("REMOTE_ADDR", "")
     if settings.TRUSTED_PROXY_COUNT:
@@ -76,14 +75,12 @@ def address_of(request: HttpRequest) -> credential_cache.Address | None:
 
 
 class _Unproven(Exception):
-    """The error if the credentials of a request do not prove any participant, with the reason."""
+    """Raised if the credentials of a request do not belong to any participant. The exception contains the reason."""
 
 
 def proven_name(request: HttpRequest) -> str | None:
-    """Returns the name of the participant to which all credentials of a request belong. The name in FSPIOP-Source does
-    not matter.
-
-    Returns None if the credentials prove no participant.
+    """Returns the name of the participant to which all credentials of a request belong. Ignores the name in
+    FSPIOP-Source. Returns None if there is no such participant.
     """
     try:
         owners = _owners(request)
@@ -99,20 +96,20 @@ def _proven(request: HttpRequest, source: str) -> int:
         proven = _owners(request)
     except _Unproven as reason:
         _refuse(401, source, str(reason))
-    # All credentials must agree, so that a stolen certificate, token or name alone is useless.
+    # All credentials must belong to the same participant, so that a single stolen credential is useless.
     if {queries.name_of(participant_id) for participant_id in proven} != {source}:
         _refuse(403, source, "FSPIOP-Source does not match the credentials")
     return proven[0]
 
 
 def _owners(request: HttpRequest) -> list[int]:
-    """Returns, for each required credential, the id of its participant."""
+    """Returns the ids of the participants to which the required credentials belong, one id for each credential."""
     proven: list[int] = []
     certificate = presented_certificate(request)
     if CERTIFICATE in settings.PARTICIPANT_AUTH:
         known = credential_cache.current().by_certificate(certificate) if certificate is not None else None
         if known is None:
-            raise _Unproven("no certificate that is registered and valid")
+            raise _Unproven("no registered and valid certificate")
         proven.append(known.participant_id)
     if TOKEN in settings.PARTICIPANT_AUTH:
         proven.append(_client_of(request, certificate))
@@ -126,7 +123,7 @@ def _client_of(request: HttpRequest, certificate: str | None) -> int:
     try:
         token = tokens.read(text.strip())
     except tokens.BadToken:
-        raise _Unproven("not a token of this hub's") from None
+        raise _Unproven("this hub did not issue the token") from None
     if token.expires_at <= time.time():
         raise _Unproven("the token has expired")
     known = credential_cache.current().by_client(token.client_key)
@@ -140,15 +137,16 @@ def _client_of(request: HttpRequest, certificate: str | None) -> int:
 
 
 def presented_certificate(request: HttpRequest) -> str | None:
-    """Returns the SHA-256 of the client certificate that the TLS proxy has verified, or None without a certificate.
+    """Returns the SHA-256 of the client certificate that the TLS proxy has verified. Returns None if there is no such
+    certificate.
 
-    Only the proxy may forward a certificate. The proxy proves its identity by a shared secret. If the hub has no secret
-    for its proxy, it accepts no certificate in production. The hub identifies a certificate by its bytes, and never
-    compares names in certificates.
+    The hub accepts certificates only from its proxy, which proves its identity by a shared secret. In production, a hub
+    without such a secret accepts no certificates. The hub identifies a certificate by its bytes, and never compares
+    names in certificates.
 
-    If the proof of the proxy names the client certificate, the hub ignores every other certificate. Otherwise a client
-    could send a different certificate in the header X_SSL_Client_Cert. If the proxy does not remove this header, WSGI
-    reads X_SSL_Client_Cert as X-SSL-Client-Cert.
+    The proxy can send the certificate's SHA-1 together with the secret. The hub then refuses every certificate with
+    another SHA-1. Without this check, a client could send another certificate in the header X_SSL_Client_Cert. WSGI
+    reads this header as X-SSL-Client-Cert, unless the proxy removes it.
     """
     sha1 = None
     if settings.PROXY_SECRET:
@@ -170,11 +168,10 @@ def _is_by_proxy(request: HttpRequest) -> bool:
 
 
 def _proof_of(request: HttpRequest) -> tuple[bool, str | None]:
-    """Returns whether the proxy proves its identity, and the SHA-1 of the certificate that the proxy received.
+    """Returns whether the proxy has sent the right secret, and the SHA-1 of the client certificate. If the client sent
+    no certificate to the proxy, the SHA-1 is "". If the proxy sent no SHA-1, the SHA-1 is None.
 
-    If the proxy received no certificate, the SHA-1 is "". If the proof contains no SHA-1, it is None.
-
-    The header of the proxy contains only the secret, or the secret followed by ";sha1=" and nginx's
+    The proxy's header contains the secret. After the secret, the header can contain ";sha1=" and nginx's
     $ssl_client_fingerprint.
     """
     proof = request.META.get("HTTP_X_PROXY_SECRET", "")

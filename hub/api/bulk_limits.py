@@ -1,15 +1,16 @@
 """Limits each DFSP's bulks in a web process: how many bulks are in progress, and how much of the process's time they
 use.
 
-A bulk can have megabytes. The thread of its request processes the bulk, and holds a lock for each item. A request with
-a bulk waits up to a few seconds for its turn, before the hub reads its body (`DFSP_OPEN_BULKS`, `DFSP_BULK_SHARE`).
+A bulk can be several megabytes long. The thread of the bulk's request processes the bulk, and holds a lock for each
+item. Each such request waits for its turn, for a few seconds at most. The hub reads the body only after this wait
+(`DFSP_OPEN_BULKS`, `DFSP_BULK_SHARE`).
 
 Answers to bulks have separate counts, because the payer DFSP decides how many bulks the payee DFSP must answer. Each
-pair of payee DFSP and payer DFSP has its own limit on the time for answers to bulks. So a payer's bulks never delay the
-payee's own bulks or the payee's answers to other payers. Each pair has more time for answers than its payer DFSP has
-for requests. So an answer to a bulk always gets its turn. The limits for answers also apply to a payee's progress
-reports about a bulk. If the hub cannot read an answer, or if the answer's bulk does not exist, the answer uses up only
-the limits of its payee DFSP.
+pair of payee DFSP and payer DFSP has its own limit on the time for answers to bulks. So the bulks of one payer DFSP
+never delay the payee DFSP's own bulks, nor its answers to other payer DFSPs. In each pair, the time for answers is
+longer than the time for the payer DFSP's requests. So an answer to a bulk always gets its turn. The limits for answers
+also apply to a payee DFSP's progress reports about a bulk. If the hub cannot read an answer, or if its bulk does not
+exist, the answer counts only against its sender.
 """
 
 import threading
@@ -25,30 +26,31 @@ from django.conf import settings
 from fspiop.errors import ErrorCode, FspiopError
 from hub.concurrency_shares import NoPlace, Places, Sizes
 
-_LONGEST_TURN_S = 5.0  # the longest time for which a bulk waits until its sender may use the process again
-_LONGEST_WAIT_S = 10.0  # the longest time for which an answer waits for a place
+_LONGEST_TURN_S = 5.0  # the longest time that a bulk waits for its sender's turn
+_LONGEST_WAIT_S = 10.0  # the longest time that an answer waits while too many answers are in progress
 _MOST_COUNTED_S = 1.0
-# The hub needs 1.9 times as long for an answer to a bulk of 1,000 transfers as for the bulk's request.
+# For a bulk of 1,000 transfers, the hub needs 1.9 times as long for the answer as for the request.
 _TIME_OF_ANSWERS = 3.0
 
 
 class Answered(Enum):
-    """Whether an answer belongs to an open bulk, to an ended bulk, or to no bulk."""
+    """The kinds of answers: to an open bulk, to an ended bulk, or to no bulk."""
 
-    NOTHING = "nothing"  # the sender has no such bulk, or the answer was faulty
+    NOTHING = "nothing"  # the hub has no such bulk for this sender, or the answer was faulty
     ENDED_BULK = "ended bulk"  # the answer is late or repeated
     BULK = "bulk"
 
 
 class Refuse(Protocol):
     def __call__(self, caller: int, name: str, exceeded: str, detail: str) -> FspiopError:
-        """Counts a refusal by this limit, pauses, and returns the error for the sender."""
+        """Counts the refused request under the exceeded limit, pauses, and returns the error for the sender."""
 
 
 Ended = Callable[[float, Answered], None]
-"""A function that ends the count of a bulk. Its argument is the time that the process has spent on the bulk."""
+"""A function to call when a bulk has been processed. Its argument is the time that the process has spent on the
+bulk."""
 
-_Pair = tuple[int, int | None]  # the payee and the payer, or None if no payer is proven
+_Pair = tuple[int, int | None]  # the ids of the payee DFSP and the payer DFSP; None if the payer DFSP is not proven
 
 
 class Bulks:
@@ -65,14 +67,12 @@ class Bulks:
         self._spent_until: dict[int, float] = {}
         self._answers = Places()
         self._answers_spent_until: dict[_Pair, float] = {}
-        self._turns: Counter[_Pair] = Counter()  # answers that wait for their turn
+        self._turns: Counter[_Pair] = Counter()  # the number of answers that wait for their turn
 
     def enter(self, caller: int, name: str) -> Ended:
-        """Counts an open request with a bulk, until the caller calls the returned function.
-
-        Waits until the participant may use the process for a bulk again. Raises FspiopError 2005 with 429 if this
-        participant has too many open bulks or would wait too long. Raises FspiopError 2005 with 503 if all participants
-        together have too many open bulks.
+        """Counts this request with a bulk as open, until the returned function is called. First waits for the
+        participant's turn. Raises FspiopError 2005 with 429 if this participant has too many open bulks or would wait
+        too long. Raises FspiopError 2005 with 503 if all participants together have too many open bulks.
         """
         with self._guard:
             wait_s = self._wait_s(self._spent_until.get(caller))
@@ -90,13 +90,12 @@ class Bulks:
         return lambda took_s, _answered: self._leave(caller, took_s)
 
     def enter_answer(self, caller: int, name: str, payer: int | None) -> Ended:
-        """Counts an open answer to a bulk, until the caller calls the returned function. `payer` is the named
-        recipient.
+        """Counts this answer to a bulk as open, until the returned function is called. `payer` is the recipient that
+        the answer names.
 
-        First waits until two conditions are true: the participant may use the process for an answer, and fewer answers
-        are open than the limit allows. Raises FspiopError 2005 with 429 in two cases: the participant has sent too many
-        answers without a matching bulk, or too many late or repeated answers to this payer. Raises FspiopError 2005
-        with 503 if too many answers to bulks stay open.
+        First waits for the participant's turn, and then until few enough answers are in progress. Raises FspiopError
+        2005 with 429 if the participant has sent too many late, repeated or faulty answers. Raises FspiopError 2005
+        with 503 if too many answers remain in progress.
         """
         pair = (caller, payer)
         with self._guard:
@@ -130,7 +129,7 @@ class Bulks:
     def _leave(self, caller: int, took_s: float) -> None:
         """Counts the time that the process has spent on a participant's bulk.
 
-        If a bulk took long, only a part of its time counts, because the bulk perhaps waited for an oracle or a lock.
+        At most one second of this time counts, because a slow bulk perhaps waited for an oracle or a lock.
         """
         with self._guard:
             self._open[caller] -= 1
@@ -154,6 +153,6 @@ class Bulks:
 
 def _sizes() -> Sizes:
     """Returns two limits on the number of answers in progress: for one participant, and for all participants together.
-    The limits on requests are the same."""
+    Requests have the same two limits."""
     own, of_all = max(settings.DFSP_OPEN_BULKS, 1), max(settings.WEB_BULKS, 1)
     return Sizes(of_all, shared=of_all, share=own - 1, waiting=2 * of_all, waiting_share=of_all)

@@ -4,23 +4,19 @@
 `DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). If a request exceeds a
 limit, it gets 429 before the hub reads the body, checks the signature or sends an SQL statement.
 
-Callbacks (PUT, PATCH) to each participant have a separate rate. The rate of callbacks to a participant is as large as
-the rate of that participant's requests. So if one participant sends many requests, it does not use up the rate of
-another participant that must answer these requests.
+For each recipient, a DFSP has a separate limit on callbacks (PUT, PATCH). This limit is also `DFSP_RATE`. So a DFSP can
+answer all requests of a participant, and still send its own requests.
 
-If a request exceeds a rate, the hub pauses for `DFSP_PAUSE_MS` before it sends the refusal. Without the pause, a sender
-that repeats its requests at once would use up the processor. A paused request occupies a thread, so a process limits
-the number of paused requests. A paused request is one of its DFSP's open requests.
+If a request exceeds a rate, the hub waits for about `DFSP_PAUSE_MS` before it sends the response 429. Without this
+pause, a sender that repeats refused requests immediately would use up the processor. A paused request occupies a
+thread, so each process limits the number of paused requests. Paused requests also count as open requests of their DFSP.
 
 Each web process counts the requests of each authenticated caller separately (docs/decisions/0034).
 
-If a DFSP sends a large body that the hub then refuses, the body counts as up to `_MOST_FOR_A_BODY` further requests of
-its rate. A faulty body of 64 KiB costs the hub as much as a few correct requests.
-
-For each destination, there is also a limit on the outbox messages that a DFSP has caused (`OUTBOX_PENDING_PER_SOURCE`).
-If too many of a DFSP's messages wait for a destination, the hub refuses the DFSP's further requests to this
-destination. If too many messages wait for the DFSP itself, the hub refuses all requests of the DFSP. But the hub never
-refuses a callback (PUT, PATCH) because of the limit on messages.
+`OUTBOX_PENDING_PER_SOURCE` limits the outbox messages that a DFSP has caused and that wait for one destination. If too
+many of them wait for another participant, the hub refuses the DFSP's further requests to that participant. If too many
+of them wait for the DFSP itself, the hub refuses all requests of the DFSP. The hub never refuses a callback (PUT,
+PATCH) because of this limit.
 """
 
 import random
@@ -43,10 +39,10 @@ log = structlog.get_logger("api")
 
 LIMITED = Counter("kitovu_dfsp_limited_total", "Requests answered with 429, by DFSP and limit", ["dfsp", "limit"])
 
-_BURST_S = 1.0  # the largest burst has as many requests as a DFSP may send in this many seconds
+_BURST_S = 1.0  # a burst can have as many requests as `DFSP_RATE` allows in this time
 _STATES_BURST_S = 0.2
 _SAY_EVERY_S = 1.0
-_PAUSED_SHARE = 1 / 3  # the largest share of WEB_QUEUE that paused requests may occupy at once
+_PAUSED_SHARE = 1 / 3  # the part of WEB_QUEUE that paused requests can occupy
 
 _STATE_QUERIES = frozenset(
     {"transfers", "bulkTransfers", "fxTransfers", "quotes", "bulkQuotes", "fxQuotes", "transactionRequests"}
@@ -66,8 +62,8 @@ class Limits:
     ) -> None:
         self._clock, self._pause = clock, pause
         self._lock = threading.Lock()
-        # The time until which a caller has used up its rate. The key is None for requests, and the recipient's id for
-        # callbacks.
+        # The time until which a caller has used up its rate. The first part of the key is the caller's id. The second
+        # part is None for requests, and the recipient's id for callbacks.
         self._spent_until: dict[tuple[int, int | None], float] = {}
         self._spent_on_states_until: dict[int, float] = {}
         self._paused = 0
@@ -75,9 +71,8 @@ class Limits:
         self._said: dict[int, float] = {}
 
     def enter(self, caller: int, name: str, *, is_state_query: bool = False, callback_to: int | None = None) -> None:
-        """Counts one open request of a participant, until the caller calls `leave`.
-
-        `callback_to` is the recipient of a callback, or 0 if it is not known.
+        """Counts a participant's request as open until `leave` is called. If the request is a callback, `callback_to`
+        is the recipient's id, or 0 for an unknown recipient.
 
         Raises FspiopError 2005 (429) if the request exceeds a limit of the participant.
         """
@@ -105,14 +100,14 @@ class Limits:
             self._open[caller] -= 1
 
     def check_backlog(self, caller: int, source: str, destination: str) -> None:
-        """Raises FspiopError 2005 (429) if the caller has already caused too many messages that wait for the
+        """Raises FspiopError 2005 (429) if too many messages that the caller caused already wait for the
         destination."""
         if backlog.is_crowded(source, destination):
             raise self.no_room(caller, source, destination)
 
     def no_room(self, caller: int, source: str, destination: str) -> FspiopError:
-        """Counts a refusal because the caller has caused too many messages that wait for the destination. Returns the
-        error."""
+        """Returns the error for a caller that has caused too many messages for the destination. Counts the refusal in
+        the metrics."""
         self._say(caller, source, "messages waiting")
         return FspiopError(
             ErrorCode.SERVER_BUSY,
@@ -121,16 +116,15 @@ class Limits:
         )
 
     def refused_bulk(self, caller: int, name: str, exceeded: str, detail: str) -> FspiopError:
-        """Counts a refusal by this limit on bulks, pauses, and returns the error for the sender."""
+        """Returns the error for a request that exceeds a limit on bulks, after a pause. Counts the refusal in the
+        metrics."""
         self._say(caller, name, exceeded)
         self._pause_refusal()
         return FspiopError(ErrorCode.SERVER_BUSY, detail, http_status=429)
 
     def _exceeded(self, caller: int, *, is_state_query: bool, callback_to: int | None) -> str | None:
-        """Returns the limit that this request exceeds, if there is one.
-
-        If a request exceeds a rate, it still occupies a place among the open requests. If a participant has too many
-        open requests, its next request occupies no place.
+        """Returns the name of the limit that this request exceeds, or None. A request that exceeds a rate counts as an
+        open request. A request that exceeds the limit on open requests does not count.
         """
         with self._lock:
             count, now = self._open.get(caller, 0), self._clock()
@@ -150,8 +144,8 @@ class Limits:
             self._paused += has_room
         if has_room:
             try:
-                # The pauses differ in length, so that senders do not repeat their refused requests all at the same
-                # time.
+                # The pauses differ in length, so that the senders of refused requests do not all repeat them at the
+                # same time.
                 self._pause(settings.DFSP_PAUSE_MS / 1000 * random.uniform(0.5, 1.5))  # noqa: S311
             finally:
                 with self._lock:
@@ -160,17 +154,16 @@ class Limits:
     def _say(self, caller: int, name: str, exceeded: str) -> None:
         LIMITED.labels(name, exceeded).inc()
         now = self._clock()
-        if now - self._said.get(caller, -_SAY_EVERY_S) >= _SAY_EVERY_S:  # a flood of requests must not flood the log
+        if now - self._said.get(caller, -_SAY_EVERY_S) >= _SAY_EVERY_S:  # at most one log entry a second for each DFSP
             self._said[caller] = now
             log.warning("dfsp_limited", source=name, limit=exceeded)
 
 
 def _is_within(rate: float, spent_until: dict[K, float], caller: K, now: float, burst_s: float) -> bool:
-    """Returns whether one more request is within the caller's rate. If the request is within the rate, counts the
-    request.
+    """Returns whether the caller's rate allows one more request. If so, the function counts this request.
 
-    A rate of 0 means that there is no limit. If a caller has sent nothing for a while, it may send the requests of
-    `burst_s` seconds at once, but always at least one request.
+    A rate of 0 means that there is no limit. After a pause, a caller can send several requests at once: as many as the
+    rate allows in `burst_s` seconds, and at least one.
     """
     if not rate:
         return True

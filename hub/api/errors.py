@@ -1,7 +1,5 @@
-"""Turns every error into the API's own error body. One class holds the API's error code, and one function makes the
-error response.
-
-Each error code has one HTTP status: FSPIOP API v1.1, section 7.6, as the reference hub applies it.
+"""Turns every error into the API's own error body. Errors are instances of FspiopError, and one function makes the
+error response. Each error code has one HTTP status, the same as in the reference hub (FSPIOP API v1.1, section 7.6).
 """
 
 from typing import Any
@@ -32,7 +30,7 @@ def response_for(error: FspiopError) -> HttpResponse:
 
 
 def as_fspiop(error: BaseException) -> FspiopError:
-    """Returns the error that the caller gets for an exception of any kind."""
+    """Converts an exception of any kind into the error for the response."""
     match error:
         case FspiopError():
             return error
@@ -43,18 +41,18 @@ def as_fspiop(error: BaseException) -> FspiopError:
         case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
             return FspiopError(ErrorCode.CLIENT_ERROR, "authentication is required", http_status=401)
         case exceptions.PermissionDenied():
-            return FspiopError(ErrorCode.CLIENT_ERROR, "this caller has no permission for this", http_status=403)
+            return FspiopError(ErrorCode.CLIENT_ERROR, "the caller lacks the necessary permission", http_status=403)
         case exceptions.APIException(status_code=status) if status < 500:
             return FspiopError(ErrorCode.CLIENT_ERROR, str(error.detail), http_status=status)
         case RequestDataTooBig():
             return FspiopError(ErrorCode.TOO_LARGE_PAYLOAD)
-        case SuspiciousOperation():  # for example, a query of more parameters than Django reads
+        case SuspiciousOperation():  # for example, if a query has too many parameters for Django
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request cannot be read")
         case UnreadablePostError():
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended before its Content-Length")
         case DataError():
-            # This error occurs, for example, if a name in a header contains a NUL. The hub has stored nothing, and the
-            # sender is at fault.
+            # This error occurs, for example, if a name in a header contains a NUL. The hub has stored nothing. The
+            # sender caused the error.
             log.warning("not_storable", error=str(error)[:200])
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that cannot be stored")
         case _ if is_away(error):
@@ -81,5 +79,5 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Makes the response if Django itself refuses a path or a header (Django's handler400)."""
+    """Responds as Django's handler400, if Django itself refuses a path or a header."""
     return response_for(FspiopError(ErrorCode.MALFORMED_SYNTAX))

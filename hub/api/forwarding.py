@@ -1,7 +1,6 @@
-"""Makes messages from views: a DFSP's message for another DFSP, or the hub's own callback.
-
-This module has no payment rules. Most functions of this module make a message from the view's request. `send` stores
-messages by one statement. A view may respond once `send` has returned.
+"""Makes outgoing messages for the views: the forwarded message of a DFSP, or the hub's own callback. This module
+contains no rules about payments. `send` stores the messages by one statement. After `send` returns, the view can
+respond, because no stored message can be lost.
 """
 
 import hashlib
@@ -28,9 +27,9 @@ from hub.participants.parties import check_payment as check_payment
 
 
 def subject_of(path: str) -> str:
-    """Returns the subject of messages about one path.
+    """Returns the subject of all messages about this path.
 
-    The subject of a message is a digest of the path, because an alias in the path must not reach a log.
+    The subject is a digest of the path, because logs contain subjects, and no log must contain an alias.
     """
     return hashlib.sha256(path.encode()).hexdigest()
 
@@ -49,7 +48,8 @@ def active_participant(name: str | None) -> Party:
 
 
 def parties_of(view: FspiopView, to: str | None) -> tuple[Party, Party]:
-    """Returns the caller and the recipient of its message. The database shows that both participants are active now."""
+    """Returns the caller and the recipient of the caller's message. Checks in the database that both participants are
+    active now."""
     found = queries.active_named({view.fspiop.source, to} - {None})  # type: ignore[arg-type]
     recipient = recipient_of(to, found)
     return sender_of(view.fspiop.source, found), recipient
@@ -64,12 +64,10 @@ def pass_on(
     kind: str,
     error_path: str | None = None,
 ) -> Outgoing:
-    """Returns the view's message for the recipient `to`.
-
-    If `error_path` is set, the message is a request. The hub then reports a failed delivery to this path.
-
-    The outbox counts the message, even an answer, for the participant that sent the original request. Raises
-    FspiopError 2005 (429) if the caller has caused too many messages that wait for the recipient `to`.
+    """Returns the message that forwards the view's request to the participant `to`. `error_path` is set only if the
+    message is a request. If the hub cannot deliver the message, it reports this to the caller at `error_path`. The
+    source of the message in the outbox is the participant that sent the original request. Raises FspiopError 2005 (429)
+    if the caller has caused too many messages that wait for the recipient `to`.
     """
     check_destination(view.fspiop.destination, to.name)
     view.check_room_at(to.name)
@@ -89,13 +87,13 @@ def pass_on(
 
 
 def _if_pending(view: FspiopView) -> IfPending:
-    # If a GET request is repeated, one answer with the newest state is enough. The hub accepts a callback even if many
-    # messages wait. So the hub stores the error about a repeated faulty callback only once.
+    # For a repeated GET request, one answer with the newest state is enough. There is no limit on faulty callbacks, so
+    # the hub stores the error about a repeated faulty callback only once.
     return IfPending.RENEW if view.request.method in {"GET", *CALLBACKS} else IfPending.ADD
 
 
 def tell_caller(view: FspiopView, *, path: str, body: Mapping[str, object], subject: str, kind: str) -> Outgoing:
-    """Returns the hub's own callback to the view's caller, in the API version that the caller requested."""
+    """Returns a callback from the hub itself to the view's caller, in the API version that the caller accepts."""
     hub, if_pending = HubMessages(settings.HUB_NAME, datetime.now(UTC)), _if_pending(view)
     return hub.callback(
         view.requester, path, body, subject=subject, kind=kind, source_id=view.caller, if_pending=if_pending
@@ -105,19 +103,19 @@ def tell_caller(view: FspiopView, *, path: str, body: Mapping[str, object], subj
 def refuse_caller(view: FspiopView, error: FspiopError, *, path: str, subject: str) -> Outgoing:
     """Returns the error callback to the view's caller."""
     if error.http_status == 429:
-        raise error  # the caller's queue is full, so an error callback has no room either
+        raise error  # too many messages already wait for the caller, so the hub sends it no callback
     kind = "state-refusal" if view.request.method == "GET" else "refusal"
     return tell_caller(view, path=path + "/error", body=error.body(), subject=subject, kind=kind)
 
 
 def send(messages: Sequence[Outgoing]) -> None:
-    """Stores these messages in the outbox, and notifies the couriers after the commit."""
+    """Stores these messages in the outbox. After the commit, notifies the couriers."""
     outbox.append(messages)  # one statement, which is atomic even if no transaction is open
     transaction.on_commit(lambda: outbox.poke({message.destination_id for message in messages}))
 
 
 def check_obeyed(view: FspiopView, outcome: Outcome) -> None:
-    """Raises FspiopError if the hub refused the view's message and sends no callback about the refusal."""
+    """Raises FspiopError if the outcome is a refusal that the hub reports in the HTTP response, not in a callback."""
     match outcome:
         case NotObeyed(error, detail):
             raise FspiopError(error, detail)

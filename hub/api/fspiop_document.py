@@ -32,7 +32,7 @@ SCHEMES: dict[str, Any] = {
     },
     "participantToken": {
         "type": "oauth2",
-        "description": "A token for the DFSP's client. FSPIOP-Source must be the client's DFSP.",
+        "description": "A token for the DFSP's client. The client must belong to the DFSP in FSPIOP-Source.",
         "flows": {"clientCredentials": {"tokenUrl": "/token", "scopes": {}}},
     },
     "messageSignature": {
@@ -42,7 +42,7 @@ SCHEMES: dict[str, Any] = {
         "description": "A JWS over the body and the protected headers (API Signature v1.1), by the DFSP's signing key.",
     },
 }
-# The scheme requires a certificate or a token or both. The scheme may also require signatures of bodies.
+# Each scheme requires a certificate, a token, or both. Some schemes also require signed bodies.
 _SECURITY: list[dict[str, list[str]]] = [
     {"clientCertificate": [], "messageSignature": []},
     {"participantToken": [], "messageSignature": []},
@@ -67,7 +67,7 @@ _TAKEN = {"200": {"description": "The receiver has stored the callback, and proc
 
 
 def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Completes a document after drf-spectacular has generated it. Documents of other APIs stay unchanged."""
+    """Completes a document after drf-spectacular has generated it. Leaves the documents of all other APIs unchanged."""
     paths: dict[str, Any] = result["paths"]
     result["paths"] = dict(sorted(paths.items(), key=lambda each: _place(each[0])))
     ours = {path: methods for path, methods in paths.items() if is_fspiop(path)}
@@ -102,7 +102,7 @@ def _add_example(operation: dict[str, Any], method: str, path: str) -> None:
 
 
 def _callbacks(method: str, path: str, ours: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yields the callbacks that the hub sends to the sender of a request: the answer, or an error."""
+    """Yields both possible callbacks to the sender of a request: the answer, and the error."""
     answered, place = _answered(method, path)
     for name, ending in (("answer", ""), ("error", "/error")):
         answer = ours.get(answered + ending, {}).get("put")
@@ -116,7 +116,7 @@ def _callbacks(method: str, path: str, ours: dict[str, Any]) -> Iterator[tuple[s
 
 
 def _answered(method: str, path: str) -> tuple[str, str]:
-    """Returns the path of the answers to a request, both as text and as an expression of OpenAPI."""
+    """Returns the path of the callbacks that answer a request, first as text and then as an OpenAPI expression."""
     if method == "post" and path in _CREATED:
         answered, name = _CREATED[path]
         first = answered[: answered.index("{")]

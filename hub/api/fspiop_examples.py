@@ -1,7 +1,7 @@
 """The messages of one payment, for the FSPIOP document and the integrator's guide.
 
-A customer of greenbank pays 100 TZS to a customer of bluewallet. A test sends these messages to a hub in this order, so
-the hub accepts each of them.
+A customer of greenbank pays 100 TZS to a customer of bluewallet. A test sends these messages to a hub in this order,
+and checks that the hub accepts them.
 """
 
 from types import MappingProxyType
@@ -67,4 +67,4 @@ EXAMPLES: MappingProxyType[tuple[str, str], dict[str, Any]] = MappingProxyType(
         },
     }
 )
-"""The example of each message, by method and path of the document."""
+"""The example of each message, by its method and path in the document."""

@@ -11,7 +11,8 @@ _PARTY = "/parties/MSISDN/255655001001"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A message that one DFSP sends to the other through the hub. `y` is its place in the drawing."""
+    """A message that one DFSP sends to the other through the hub. `y` is the message's vertical position in the
+    drawing."""
 
     title: str
     text: str
@@ -28,7 +29,7 @@ class Step:
 
     @property
     def y_on(self) -> int:
-        """The place at which the picture shows the hub's own message to the receiver."""
+        """The vertical position in the drawing at which the hub forwards the message to the receiver."""
         return self.y + 8
 
 
@@ -68,7 +69,7 @@ _STEPS = (
 
 
 LANES = ((80, "Payer DFSP"), (380, "Hub"), (680, "Payee DFSP"))
-"""The places of the three sides in the drawing."""
+"""The horizontal positions of the payer DFSP, the hub and the payee DFSP in the drawing."""
 
 
 def steps() -> list[Step]:
@@ -87,7 +88,7 @@ def steps() -> list[Step]:
 
 
 def _message(method: str, template: str, path: str, is_from_payer: bool) -> str:
-    """Returns the message as the sender sends it."""
+    """Returns the text of the message as its sender sends it."""
     source, destination = (PAYER, PAYEE) if is_from_payer else (PAYEE, PAYER)
     resource = path.split("/")[1]
     media_type = versions.content_type(resource, versions.Version(1, 1))

@@ -1,12 +1,10 @@
 """Limits the number of DFSP requests that one web process handles at once.
 
-The web process refuses all further requests before it does any work for them.
-
-Work in progress has priority: the hub still accepts callbacks (PUT, PATCH) when it already refuses new work (POST,
-GET). The hub also refuses new work of a DFSP if messages wait too long for couriers: the messages of the whole hub, and
-also the DFSP's own messages (`hub.outbox.delivery_delay`). Under load, the hub refuses lookups first, then requests for
-terms, then transfers. So payments that have begun end before other payments begin. The web process writes no row for a
-refused request.
+The process refuses all further requests immediately, and stores nothing about them. Payments in progress have priority:
+a process that already refuses new work (POST, GET) still accepts callbacks (PUT, PATCH). The hub also refuses new work
+of a DFSP if messages wait too long in the outbox. For this, two delays must be long: the delay of the whole hub, and
+the delay of the DFSP's own messages (`hub.outbox.delivery_delay`). With increasing load, the hub refuses lookups first,
+then requests for terms, then transfers. So it completes payments in progress before it accepts new payments.
 """
 
 import threading
@@ -88,7 +86,7 @@ class Turnstile:
             return self._body
         UNDER_WAY.inc()
         try:
-            return self._application(environ, start_response)  # a response to a DFSP is complete when this call returns
+            return self._application(environ, start_response)  # this call returns the complete response
         finally:
             UNDER_WAY.dec()
             with self._guard:
@@ -99,12 +97,11 @@ class Turnstile:
         if setting is None:
             return False
         most: float = getattr(settings, setting)
-        # If a caller names another participant as the source, the check of its credentials refuses the request later.
+        # The header FSPIOP-Source is not verified here. The view later refuses a request with a false source.
         source_id = queries.known_id(environ.get("HTTP_FSPIOP_SOURCE", ""))
         if not most or self._delay_s(source_id) <= most:
             return False
-        # The process serves a few requests in any case, because the hub measures the delay by the messages of served
-        # requests.
+        # The process always serves some requests, because the hub needs their messages to measure the delay.
         now = time.monotonic()
         is_one_of_few = now - self._delayed_admitted_at >= _ONE_EVERY_S
         if is_one_of_few:

@@ -1,7 +1,6 @@
-"""Routes a DFSP's request directly to its view, without sessions, CSRF checks or static files.
-
-This module also refuses all requests to APIs and pages that the process does not serve (`SERVES`). In production, DFSPs
-and operators have separate listeners.
+"""Routes the requests of DFSPs directly to their views, without sessions, CSRF checks or static files. This module also
+refuses requests to all APIs and pages that are not in `SERVES`. In production, DFSPs and operators use separate
+processes.
 """
 
 import re
@@ -20,7 +19,7 @@ from fspiop.resources import RESOURCES
 from hub.api import errors
 
 DFSP_URLS = "hub.dfsp_urls"
-# Matches paths that two programs can read differently, because the path contains dot segments or control characters.
+# Matches paths with dot segments or control characters, because two programs can read such paths differently.
 _MISLEADING = re.compile(r"[\x00-\x1f\x7f]|/\.{1,2}(?:/|\Z)")
 DFSP_DOORS = RESOURCES.keys() | {"token", "dfsp"}
 """The first segments of the paths that DFSPs use."""
@@ -51,8 +50,9 @@ class DfspShortcut:
             return scrape(request, *args, **kwargs)  # type: ignore[no-any-return]
         if first in DFSP_DOORS:
             return answer(request, first)
-        if first != "api" and _has_nul(request):  # the administration APIs respond like the reference's
-            # PostgreSQL and the file system cannot search for a text with a NUL. Django's handler responds with 400.
+        if first != "api" and _has_nul(request):  # the administration APIs check this themselves
+            # Neither PostgreSQL nor the file system can search for a text with a NUL. So Django's handler responds with
+            # 400.
             raise SuspiciousOperation("the request contains a NUL")
         return self.get_response(request)
 
@@ -61,25 +61,25 @@ def _has_nul(request: HttpRequest) -> bool:
     """Returns whether the path, the query or a cookie contains a NUL."""
     if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
         return True
-    # A cookie's value may be in quotes, with octal numbers for characters.
+    # If the value of a cookie is in quotes, octal numbers can stand for characters.
     cookies = request.META.get("HTTP_COOKIE", "")
     return "\\000" in cookies or "\0" in cookies
 
 
 def door_of(path: str) -> str:
-    """Returns the first segment of a path, or "" for a path without segments, such as "*"."""
+    """Returns the first segment of a path. If a path has no segments, such as "*", returns ""."""
     return path.partition("/")[2].partition("/")[0]
 
 
 def closed_doors() -> frozenset[str]:
     """Returns the first segments of the paths that this process does not serve."""
     doors = {first: {door} for first, door in (DOORS | dict.fromkeys(DFSP_DOORS, "fspiop")).items()}
-    doors["token"].add(DOORS["api"])  # operators' clients get tokens from processes that serve the administration
+    doors["token"].add(DOORS["api"])  # a process that serves only the administration also issues tokens
     return frozenset(first for first, behind in doors.items() if behind.isdisjoint(settings.SERVES))
 
 
 def answer(request: HttpRequest, first: str) -> HttpResponse:
-    """Returns the view's response to a DFSP's request. `first` is one of DFSP_DOORS."""
+    """Returns the view's response to a DFSP's request. `first` is the first segment of the path, one of DFSP_DOORS."""
     path = request.path_info
     if _MISLEADING.search(path) is not None:
         fault = "path: must not have dot segments or control characters"
@@ -90,7 +90,7 @@ def answer(request: HttpRequest, first: str) -> HttpResponse:
         return errors.response_for(FspiopError(ErrorCode.UNKNOWN_URI))
     try:
         response: HttpResponse = view(request, *args, **kwargs)
-    except Exception as error:  # the error was raised outside of DRF's own handling
+    except Exception as error:  # DRF has not handled this error
         return errors.response_for(errors.as_fspiop(error))
     return response
 
@@ -104,9 +104,8 @@ def dfsp_routes() -> list[URLPattern | URLResolver]:
 
 @cache
 def resolver_of(first: str) -> URLResolver:
-    """Returns the routes of one FSPIOP resource.
-
-    Django tries routes one after the other, and the FSPIOP resources together have forty routes.
+    """Returns a resolver with only the routes of one FSPIOP resource. All resources together have forty routes, and
+    Django tries routes one after the other.
     """
     return URLResolver(RegexPattern(r"^/"), [each for each in dfsp_routes() if _first_of(each) == first])
 

@@ -1,13 +1,12 @@
 """POST /token: OAuth2 client credentials (RFC 6749, section 4.4), with responses and errors in OAuth's own form.
 
-If a DFSP presents a client certificate, the certificate must belong to the client's participant, and the token is bound
-to this certificate. The hub's operators have separate clients (`hub.administration`). Tokens of operators' clients
-contain permissions (`scope`). A process issues tokens only for the APIs that it serves.
-
-Wrong secrets do not lock a client. A secret cannot be guessed, and a stranger must not be able to lock a client.
-The process compares secrets with copies in its memory. However many wrong secrets arrive, the process reads the hashes
-of operators' clients at most once a second. The process reads the hashes of DFSPs' clients at most once in
-`CREDENTIALS_REFRESH_S`.
+A DFSP can present a client certificate with its request for a token. The certificate must belong to the same
+participant as the OAuth2 client, and the hub binds the token to the certificate. The hub's operators have separate
+clients (`hub.administration`). Tokens of operators' clients contain permissions (`scope`). A process issues tokens only
+for the APIs that it serves. The hub does not lock a client after wrong secrets, because otherwise a stranger could lock
+it. Nobody can guess a secret. The process compares secrets with hashes in its memory. So wrong secrets cause few
+database queries. The process reads the hashes of operators' clients at most once a second, and the hashes of DFSPs'
+clients at most every `CREDENTIALS_REFRESH_S` seconds.
 """
 
 import base64
@@ -35,8 +34,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 class OAuthError(Exception):
-    """Raised when the hub refuses to issue a token. The exception has one of the error codes of RFC 6749, section
-    5.2."""
+    """Raised if the hub refuses to issue a token. The exception contains an error code from RFC 6749, section 5.2."""
 
     def __init__(self, word: str, why: str, *, status: int = 400) -> None:
         self.word, self.why, self.status = word, why, status
@@ -95,9 +93,8 @@ def _check_head(request: HttpRequest) -> None:
 
 
 def _scopes_asked_for(request: HttpRequest) -> list[str]:
-    """Reads and checks the form of a token request. Returns the scopes that the client requests, if it requests any.
-
-    Call this function only after the authentication of the client, because an incomplete form occupies a thread.
+    """Reads and checks the form in the body of a token request. Returns the requested scopes, perhaps none.
+    Authenticate the client before this call, because a slow body occupies a thread.
     """
     try:
         form = parse_qs(request.body.decode("ascii"), strict_parsing=True, max_num_fields=20)
@@ -132,7 +129,7 @@ def _operators_token(request: HttpRequest, client_key: str, secret: str) -> dict
         _refuse(client_key, "the client does not exist, is revoked or has expired")
     if not client_secrets.is_it(secret, sha256):
         _refuse(client_key, "wrong secret")
-    client = administration.valid(client_key)  # the copy of the process may be a second old
+    client = administration.valid(client_key)  # the hash in the process's memory can be a second old
     if client is None or client.sha256 != sha256:
         _refuse(client_key, "the client is revoked or has expired")
     scopes = _scopes_asked_for(request)
@@ -158,9 +155,9 @@ def _token_for(request: HttpRequest, client_key: str, secret: str) -> str:
         if holder is None or holder.participant_id != known.participant_id:
             _refuse(client_key, "the client certificate is not this participant's")
     if not authentication.calls_from_its_network(request, known.participant_id):
-        _refuse(client_key, "the request comes from an address that is not the participant's")
+        _refuse(client_key, "the participant is not allowed to use this address")
     name = queries.name_of(known.participant_id)
-    dfsp_limits.enter(known.participant_id, name)  # the form may arrive slowly
+    dfsp_limits.enter(known.participant_id, name)  # because a form that arrives slowly occupies a thread
     try:
         scopes = _scopes_asked_for(request)
     finally:

@@ -58,11 +58,11 @@ class StaffScheme(OpenApiAuthenticationExtension):
 
 
 class Schema(AutoSchema):
-    """Names each OpenAPI operation by its method and path, because some resources have operations for one object and
-    for many objects."""
+    """Derives the id of each OpenAPI operation from the method and path. The resource's name is not enough, because
+    some resources have several paths."""
 
     def get_description(self) -> str:  # type: ignore[override]
-        """Returns no description, because the docstrings of views are about the hub's code. The summary is for
+        """Returns no description. By default the description would be the view's docstring, which is not for
         integrators."""
         return ""
 
@@ -110,9 +110,8 @@ _NULL = {"type": "null"}
 
 
 def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
-    """Returns the JSON schema of a typed message. The schema of a message includes the schemas of its parts.
-
-    In FSPIOP messages, no field is nullable.
+    """Returns the JSON schema of a typed message, including the schemas of its parts. In this schema, no field of an
+    FSPIOP message is nullable.
     """
     schema = msgspec.json.schema(message, schema_hook=whole_numbers.describe)
     definitions = schema.pop("$defs", {})
@@ -128,7 +127,7 @@ def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
         if isinstance(node, list):
             return [inline(value) for value in node]
         if isinstance(node, str):
-            return node.replace(r"\Z", "$")  # JSON schema has no \Z
+            return node.replace(r"\Z", "$")  # patterns in JSON schemas have no \Z
         return node
 
     found: dict[str, Any] = inline(schema)
@@ -136,7 +135,7 @@ def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
 
 
 def _not_null(node: dict[str, Any]) -> dict[str, Any]:
-    """Returns the JSON schema without the type null. In the message types, null means only that an element is
+    """Removes the type null from a JSON schema. In the Python types of messages, None means only that an element is
     absent."""
     kinds = [kind for kind in node["anyOf"] if kind != _NULL]
     rest = {key: value for key, value in node.items() if key not in ("anyOf", "default")}
@@ -164,7 +163,7 @@ def fspiop_schema(
         request=_bodies(resource, request) if request else None,
         parameters=[*headers, *(_query_parameters(query) if query else ())],
         responses={
-            answer: OpenApiResponse(description="Accepted; the answer, if any, is sent as a callback"),
+            answer: OpenApiResponse(description="Accepted; if there is an answer, the hub sends it as a callback"),
             400: OpenApiResponse(ERROR_SCHEMA, description="The request is invalid"),
             406: OpenApiResponse(ERROR_SCHEMA, description="Version not supported"),
             503: OpenApiResponse(ERROR_SCHEMA, description="Try again later"),
@@ -182,8 +181,8 @@ def dfsp_schema(
     query: type[Any] | None = None,
     further: Mapping[int, str] = MappingProxyType({}),
 ) -> Callable[[F], F]:
-    """Describes one HTTP method of the hub's own API for DFSPs. `further` maps the statuses of further responses to
-    their texts."""
+    """Describes one HTTP method of the hub's own API for DFSPs. `further` contains the status and the description of
+    each additional response."""
     needed = ("Date", "FSPIOP-Source")
     headers = [
         OpenApiParameter(name, str, OpenApiParameter.HEADER, required=name in needed, description=_HEADERS[name])
@@ -197,7 +196,7 @@ def dfsp_schema(
         responses={
             status: OpenApiResponse(schema_of(answer, nullable=False), description="Done"),
             400: OpenApiResponse(ERROR_SCHEMA, description="The request is invalid"),
-            401: OpenApiResponse(ERROR_SCHEMA, description="The caller has not proven that it is FSPIOP-Source"),
+            401: OpenApiResponse(ERROR_SCHEMA, description="The credentials do not match FSPIOP-Source"),
             429: OpenApiResponse(ERROR_SCHEMA, description="Too many requests: send the request again later"),
             **{number: OpenApiResponse(description=text) for number, text in further.items()},
         },
@@ -205,7 +204,8 @@ def dfsp_schema(
 
 
 def _bodies(resource: str, message: type[Any]) -> dict[str, Any]:
-    """Returns the message's schema for each media type. A resource with an ISO 20022 form has a further media type."""
+    """Returns the message's schema for each media type of the resource. Resources with an ISO 20022 form have an
+    additional media type."""
     supported = versions.SUPPORTED[resource]
     usual = versions.Version(1, 1)
     plain = versions.content_type(resource, usual if usual in supported else supported[0])
@@ -234,13 +234,12 @@ def administration_schema(
     answer: int = 200,
     two_people: Sequence[str] | None = None,
 ) -> Callable[[F], F]:
-    """Describes one HTTP method of an administration API. `query` names the method's filters.
-
-    `two_people` has the method's kinds of change for which TWO_PEOPLE may require a second person. If one person may
-    make the change alone, also in the portal, the set `two_people` is empty. Every method that makes changes must state
-    `two_people` (`hub.api.access_rule_check`).
+    """Describes one HTTP method of an administration API. `query` contains the method's filters. `two_people` contains
+    the kinds of change that need a second person if TWO_PEOPLE is everywhere. If the method's changes never need a
+    second person, `two_people` is empty. Every method that makes changes must state `two_people`
+    (`hub.api.access_rule_check`).
     """
-    waits = {202: OpenApiResponse(APPROVAL_SCHEMA, description="Waits for a second person")} if two_people else {}
+    waits = {202: OpenApiResponse(APPROVAL_SCHEMA, description="The change waits for approval")} if two_people else {}
     describe = extend_schema(
         tags=[tag],
         summary=summary,

@@ -1,14 +1,14 @@
-"""Limits password attempts. The limits prevent an attacker from guessing passwords, and from locking people out.
+"""Limits password attempts. An attacker cannot guess passwords by many attempts, and cannot lock other people out by
+failed attempts.
 
-Counts each failed attempt to sign in for a quarter of an hour. Each failed attempt increases up to three counts:
+Each failed attempt to sign in counts for a quarter of an hour. Each failed attempt increases up to three counts:
 - attempts with this name from this address
 - attempts with any name from this address
 - attempts with this name from all addresses where nobody has signed in with this name
 
-If an attacker's address differs from a person's address, the attacker can reach only the third limit for this person.
-The third limit does not apply to a person at an address from which this person has signed in before. If a person has
-signed in with a browser before, the failed attempts with this browser have a separate count. Attempts with other
-browsers do not change this count.
+Each count has a limit. From another address, an attacker can block a person's name only by the third limit. The third
+limit does not apply at an address from which this person has signed in before. A browser with which a person has signed
+in before has a separate count. For attempts with this browser, only that count matters.
 """
 
 import hashlib
@@ -26,22 +26,22 @@ log = structlog.get_logger("security")
 
 FORGOTTEN_AFTER_S = 15 * 60
 MOST_OF_A_NAME_HERE = 5
-MOST_OF_AN_ADDRESS = 20  # a whole office may share one address
+MOST_OF_AN_ADDRESS = 20  # all people in an office can have the same address
 MOST_OF_A_NAME_ELSEWHERE = 50
 _KNOWN_FOR_S = 90 * 24 * 3600
-_IPV6_PREFIX = 64  # the prefix of one customer
+_IPV6_PREFIX = 64  # an internet customer usually has all addresses with the same first 64 bits
 
 
 def address_of(request: HttpRequest) -> str:
-    """Returns the address from which a person's request comes, or "" if the address is unknown."""
+    """Returns the client's address, or "" if the address is unknown."""
     try:
         return str(ip_address(get_adapter().get_client_ip(request)))
-    except (PermissionDenied, ValueError):  # no trusted address, or not an address
+    except (PermissionDenied, ValueError):  # the proxy gave no address, or the text is not an address
         return ""
 
 
 def attempt_of(request: HttpRequest, name: str, *, browser: str = "", most_elsewhere: int | None = None) -> "Attempt":
-    """Returns the sign-in attempt with this name from the address of this request."""
+    """Returns an attempt to sign in under this name, from the client's address."""
     address = address_of(request)
     if address and isinstance(ip_address(address), IPv6Address):
         address = str(IPv6Network((address, _IPV6_PREFIX), strict=False))
@@ -50,7 +50,8 @@ def attempt_of(request: HttpRequest, name: str, *, browser: str = "", most_elsew
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to sign in with a name and a password. The attempt has an address, and perhaps a known browser."""
+    """One attempt to sign in with a name and a password. `browser` is "" unless the person has signed in with this
+    browser before."""
 
     name: str
     address: str
@@ -58,11 +59,10 @@ class Attempt:
     most_elsewhere: int
 
     def begin(self) -> bool:
-        """Counts an attempt as failed before the caller checks the password. So parallel attempts cannot evade the
-        limit. `succeed` removes the failure.
-
-        Returns False if too many attempts have failed. If the method returns False, the caller must not check the
-        password. This method is for people, because a person makes one attempt at a time.
+        """Counts this attempt as failed, before the caller checks the password. So parallel attempts cannot evade the
+        limit. If the password is right, call `succeed`, which removes the attempt from the counts. Returns False if a
+        limit is reached. The caller must not check the password then. Use `begin` for people, who make one attempt at a
+        time.
         """
         try:
             return self._count_failure()
@@ -70,8 +70,8 @@ class Attempt:
             return _without_cache()
 
     def succeed(self) -> None:
-        """Records that an attempt to sign in succeeded. Removes a successful attempt from the counts of failures, and
-        adds its address to the known addresses."""
+        """Removes this attempt from the counts of failures, because the password was right. Stores the address as one
+        from which this person has signed in."""
         try:
             for key, _ in self._places():
                 _uncount(key)
@@ -80,9 +80,8 @@ class Attempt:
             return
 
     def is_open(self) -> bool:
-        """Returns whether an attempt is allowed. The method `end` records the attempt's result.
-
-        This method is for programs, because a program can make many attempts at once.
+        """Returns whether the limits allow an attempt. Call `end` with the attempt's result. Use `is_open` for
+        programs, which can make many attempts at once.
         """
         try:
             return all(int(cache.get(key, 0)) < most for key, most in self._places())
@@ -99,10 +98,8 @@ class Attempt:
             return
 
     def _count_failure(self) -> bool:
-        """Counts a failed attempt to sign in.
-
-        If an attempt reaches one of the three limits, it does not count for the remaining limits. So one address cannot
-        reach the third limit.
+        """Increases the counts one after the other, and returns False at the first count above its limit. The remaining
+        counts do not change. So attempts from one address alone cannot reach the third limit.
         """
         return all(_count(key) <= most for key, most in self._places())
 
@@ -128,12 +125,12 @@ class Attempt:
 
 def _without_cache() -> bool:
     log.warning("attempts_not_counted", why="the cache is unavailable")
-    return True  # people must be able to administer the hub without the cache
+    return True  # if the cache fails, people must still be able to sign in
 
 
 def _key(*parts: str) -> str:
-    """Returns the cache key of a count of failed attempts. The cache key is a hash, because people can type any text as
-    a name, even a password."""
+    """Returns the cache key for these values. The key is a hash, because people sometimes type their password in place
+    of their name."""
     return "attempts:" + hashlib.sha256("\0".join(part.lower() for part in parts).encode()).hexdigest()
 
 
@@ -145,7 +142,7 @@ def _count(key: str) -> int:
         cache.set(key, 1, timeout=FORGOTTEN_AFTER_S)
         return 1
     if count == 1:
-        # If the counter had just expired, the call has created a new one without an expiry.
+        # If the counter had expired just before `incr`, then `incr` has created a counter that never expires.
         cache.touch(key, timeout=FORGOTTEN_AFTER_S)
     return count
 

@@ -15,8 +15,8 @@ from fspiop.errors import ErrorCode, FspiopError
 
 MAX_HEAD_BYTES = 65_536
 _NAME_AND_VALUE = len(": \r\n")
-# A piece is larger than glibc's threshold for memory blocks that return to the system (`hub.process_tuning`). Smaller
-# pieces of a large body stay with the thread that read them: up to 10 MB for each of sixteen threads.
+# glibc returns memory blocks to the system only above a certain size (`hub.process_tuning`), and a piece is larger than
+# this size. With smaller pieces, each of sixteen threads would keep up to 10 MB of memory.
 _PIECE = 262_144
 _passing_over = threading.BoundedSemaphore(16)
 
@@ -41,7 +41,7 @@ def length_of(request: HttpRequest, most: int) -> int | None:
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-encoding: is not supported")
     length = meta.get("CONTENT_LENGTH") or ""
     if "HTTP_TRANSFER_ENCODING" in meta:
-        if length:  # two programs could rely on different lengths
+        if length:  # two programs could read different bodies
             raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-length: must not be combined with transfer-encoding")
         return None
     if not length:
@@ -54,8 +54,8 @@ def length_of(request: HttpRequest, most: int) -> int | None:
 
 
 def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
-    """Returns the request's body, with as many bytes as `length_of` returned. Refuses a body with more JSON values than
-    a body of `most` bytes may have."""
+    """Returns the request's body. `length` is the result of `length_of`. The larger `most` is, the more JSON values the
+    function allows in a body."""
     if length == 0:
         return b""
     began = time.monotonic()
@@ -72,11 +72,9 @@ def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
 
 
 def pass_over(request: HttpRequest, most: int) -> None:
-    """Reads and discards a refused body. If the body stayed unread, a sender that is still sending might not see the
-    response.
-
-    The hub reads only a few refused bodies at a time, because a body can be slow and its sender is not authenticated.
-    The hub closes the connections of other refused requests at once.
+    """Reads and discards the body of a refused request. Some senders read the response only after they have sent the
+    whole body. The hub reads only a few such bodies at a time, because the senders are not authenticated, and their
+    bodies can arrive slowly. The bodies of all other refused requests stay unread.
     """
     if not _passing_over.acquire(blocking=False):
         return
@@ -88,8 +86,8 @@ def pass_over(request: HttpRequest, most: int) -> None:
 
 
 def _taken_in(request: HttpRequest, most: int, most_values: int) -> bytes:
-    # The hub reads the body in pieces. If the hub read the body at once, each of granian's threads would keep memory
-    # for a whole body. The hub checks each piece of a long body before it reads the next piece.
+    # The hub reads the body in pieces. If the hub read the whole body by one call, each of granian's threads would keep
+    # memory for a whole body. If a body has several pieces, the hub checks each piece before it reads the next piece.
     pieces: list[bytes] = []
     structure = strictjson.Structure(most_values=most_values)
     arriving = _pieces_of(request, most)
@@ -102,7 +100,7 @@ def _taken_in(request: HttpRequest, most: int, most_values: int) -> bytes:
                 structure.check(piece)
     except FspiopError:
         pieces.clear()
-        for _ in arriving:  # a sender that still sends might not see the response
+        for _ in arriving:  # the sender perhaps reads the response only after it has sent the whole body
             pass
         raise
     if len(pieces) > 1:

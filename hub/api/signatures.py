@@ -1,12 +1,12 @@
 """Checks FSPIOP-Signature over the received bytes, the method, the path and the headers that the hub forwards.
 
-The receiver of the message verifies the signature again. So the hub refuses a signature that would fail at the receiver
-of the message.
+The receiver of the message verifies the signature again. So the hub refuses each signature that the receiver would
+refuse.
 
-`SIGNATURES` is "required", "checked" (a present signature must be valid) or "ignored". In the API, GET and DELETE have
-no body and no signature (API Signature v1.1, section 3). The libraries of the reference hub cannot sign GET and DELETE.
-A DELETE changes data, although the libraries of the reference hub do not sign it. If neither a certificate nor a token
-proves the sender of a DELETE, the sender must sign the DELETE with an empty body.
+`SIGNATURES` is "required", "checked" or "ignored". With "checked", a message without a signature is accepted, but a
+wrong signature is refused. In the API, GET and DELETE have no body and no signature (API Signature v1.1, section 3).
+The libraries of the reference hub cannot sign GET and DELETE. But a DELETE changes data. So if `PARTICIPANT_AUTH`
+requires no credentials, a DELETE must have a signature over an empty body.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,9 +23,9 @@ from hub.participants import credential_cache
 log = structlog.get_logger("security")
 
 _SIGNED = frozenset({"POST", "PUT", "PATCH"})
-_WITH_ALIAS = frozenset({"participants", "parties"})  # the encoding of an alias in a path differs between senders
+_WITH_ALIAS = frozenset({"participants", "parties"})  # different senders encode the same alias differently
 _QUERY_FORWARDED = frozenset({("GET", "parties"), ("GET", "authorizations")})
-_ENDS_HERE = "participants"  # the hub forwards no such message
+_ENDS_HERE = "participants"  # the hub does not forward messages of this resource
 
 
 def check(
@@ -37,7 +37,7 @@ def check(
     *,
     forwarded: Callable[[], Mapping[str, str]],
 ) -> str | None:
-    """Raises FspiopError 3105 if a required signature is missing, or if a signature does not fit this request.
+    """Raises FspiopError 3105 if a required signature is missing, or if the request's signature is wrong.
 
     Returns the signed URI, or None if the request has no signature. The argument `forwarded` is a function that returns
     the headers that the hub forwards with the message.
@@ -77,7 +77,7 @@ def _verify(
         raise FspiopError(ErrorCode.INVALID_SIGNATURE, "no valid signing key is registered")
     assert headers.signature is not None
     method, uri = request.method or "", _uri_of(request, resource, headers.uri or "")
-    # A signature may protect all data that the receiver gets unchanged: forwarded headers and the body's length.
+    # A sender can sign the forwarded headers and the body's length, because the receiver gets them unchanged.
     protectable = {**forwarded, "content-length": str(len(body))}
     if participant_id in known.compat:
         form = jws.verify_compat(headers.signature, body, keys=keys, method=method, uri=uri, headers=protectable)
@@ -89,10 +89,9 @@ def _verify(
 
 
 def _uri_of(request: HttpRequest, resource: str, told: str) -> str:
-    """Returns FSPIOP-URI if it is exactly the URI to which the hub forwards the message.
-
-    A WSGI server provides only the decoded path, so the hub cannot see how the sender encoded the path. The hub writes
-    a path without an alias in its own percent-encoding. In a path with an alias, the hub keeps the sender's encoding.
+    """Returns the value of FSPIOP-URI if the hub forwards the message to exactly this URI. A WSGI server provides only
+    the decoded path, so the hub cannot see how the sender encoded the path. If the path has an alias, the hub forwards
+    the message with the encoding in FSPIOP-URI. Otherwise it uses its own percent-encoding.
     """
     path, question_mark, query = told.partition("?")
     real_query: str = request.META.get("QUERY_STRING", "")
@@ -101,7 +100,7 @@ def _uri_of(request: HttpRequest, resource: str, told: str) -> str:
     else:
         is_same = path == paths.path_of(*request.path_info.split("/")[1:])
     if not is_same or query != real_query or bool(question_mark) != bool(real_query):
-        raise FspiopError(ErrorCode.INVALID_SIGNATURE, "fspiop-uri is not the request's")
+        raise FspiopError(ErrorCode.INVALID_SIGNATURE, "fspiop-uri is not the URI of this request")
     is_forwarded = (request.method, resource) in _QUERY_FORWARDED or resource == _ENDS_HERE
     if query and not (is_forwarded and paths.is_query(query)):
         raise FspiopError(ErrorCode.INVALID_SIGNATURE, "fspiop-uri has a query that is not forwarded")

@@ -1,17 +1,16 @@
-"""Makes a thread stop waiting for a slow request body. After `BODY_DEADLINE_S`, shuts the connection for reading, so
-that the thread can serve other requests.
+"""Frees threads that wait for slow request bodies. After `BODY_DEADLINE_S`, this module shuts the connection for
+reading, so that the thread can serve other requests. granian has no time limit for bodies, and a WSGI thread waits for
+the body of its request. A WSGI request does not identify its connection, because REMOTE_ADDR has no port. So this
+module searches for the connection among all connections of the process.
 
-granian does not limit how slowly a body arrives, and a WSGI thread waits for the body. A WSGI request does not name its
-connection, because REMOTE_ADDR has no port. So this module searches for the connection in the kernel's list of the
-process's connections.
+While a body is overdue, this module examines the connections that come from the sender's address. If a request takes
+longer than `BODY_DEADLINE_S` on such a connection, and the process has sent no response, this module shuts the
+connection. The waiting thread then gets the incomplete body and responds, and granian closes the connection. No other
+request is disturbed. Every other request gets its response before this deadline, and on an idle connection no client
+waits for a response.
 
-While a body is overdue, this module examines the connections that come from the sender's address. This module shuts
-each connection on which the process has sent nothing for longer than any request takes. The waiting thread then
-receives the incomplete body and responds, and granian closes the connection. Shutting a connection disturbs no other
-request. Requests in progress get their responses earlier, and on an idle connection no client waits for a response.
-
-This module works only on Linux (TCP_INFO), and does not work with a Unix socket. This module works only with HTTP/1. In
-HTTP/1, a server sends no data before the response.
+This module works only on Linux (TCP_INFO), and does not work with a Unix socket. This module works only with HTTP/1, in
+which a server sends no data before the response.
 """
 
 import os
@@ -34,24 +33,23 @@ from django.conf import settings
 log = structlog.get_logger("api")
 
 SHUT_CONNECTIONS = prometheus_client.Counter(
-    "kitovu_web_slow_bodies_total", "Connections shut because a request's body did not arrive"
+    "kitovu_web_slow_bodies_total", "Connections that the hub shut because the body of a request did not arrive"
 )
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _LOOK_EVERY_S = 1.0
 _SUSPECT_AFTER_S = 1.0
-_MARGIN_S = 4.0  # after the deadline; by then the module has observed the connection for BODY_DEADLINE_S
+_MARGIN_S = 4.0  # time after the deadline, so that the module has observed the connection for BODY_DEADLINE_S
 
-# Linux's struct tcp_info: milliseconds since data was last sent and received, at 44 and 52; numbers of data segments
-# received and sent, at 152 and 156. The struct grows only at its end.
+# Linux's struct tcp_info. At offsets 44 and 52: the milliseconds since data was last sent and last received. At offsets
+# 152 and 156: the numbers of data segments received and sent. New versions of Linux add fields only at the end.
 _TCP_INFO = struct.Struct("44xI4xI96xII")
 
 
 class Input:
     """A request's `wsgi.input`.
 
-    An object with the time at which a thread began to wait for a body. When a piece of the body arrives, the recorded
-    time does not change.
+    Records when a thread began to wait for the body. The pieces of the body that arrive later do not change this time.
     """
 
     __slots__ = ("_address", "_began", "_input", "_port")
@@ -80,7 +78,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One connection to this process, from the kernel's data. The resolution of the kernel's clock can be 10 ms."""
+    """One connection to this process, as the kernel describes it. The kernel's times can be wrong by 10 ms."""
 
     address: str
     port: int
@@ -101,8 +99,8 @@ class Connection:
 
 
 class Waits:
-    """All threads that wait for bodies, and all connections without a response. For each thread and each connection,
-    the object stores when the wait began."""
+    """Stores which threads wait for bodies, and which connections wait for a response. For each of them, stores when
+    the wait began."""
 
     def __init__(self, *, is_watching: bool = True) -> None:
         self._is_watching = is_watching and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.exists()
@@ -149,9 +147,9 @@ class Waits:
         with connections_to(ports) as found:
             late = [each for each in self._unanswered_too_long(found, now) if each.address in overdue]
             # If an address has more overdue requests than late connections, the module also shuts idle connections of
-            # this address. A connection that waits for a body can look idle: if a response and the next request fall
-            # into one tick of the kernel's clock, their order is unknown. A request with "100 Continue" also looks
-            # idle.
+            # this address. A connection that waits for a body can look idle. This happens if the last response and the
+            # next request have the same time on the kernel's clock. It also happens if the server has sent "100
+            # Continue".
             unknown = Counter(address for waited, address, _ in waits if waited > deadline_s + _MARGIN_S)
             unknown.subtract(each.address for each in late)
             for connection in found:
@@ -163,9 +161,8 @@ class Waits:
                 _shut(connection)
 
     def _unanswered_too_long(self, found: list[Connection], now: float) -> list[Connection]:
-        """Returns the connections that have waited for a response for longer than a body may take.
-
-        Only a request with an overdue body waits longer than a body may take.
+        """Returns the connections that have waited for a response for longer than `BODY_DEADLINE_S`. Only a request
+        with an overdue body waits so long.
         """
         since: dict[tuple[str, int], float] = {}
         late = []
@@ -173,9 +170,9 @@ class Waits:
             if not connection.is_unanswered:
                 continue
             key = connection.address, connection.port
-            # Perhaps the connection has had a response and a new request since it was first recorded.
+            # Since the module first recorded this connection, a response and a new request perhaps followed.
             first = max(self._unanswered.get(key, now), now - connection.sent_s)
-            since[key] = min(first, now - connection.received_s)  # nothing was sent since the last data arrived
+            since[key] = min(first, now - connection.received_s)  # nothing was sent after the last data arrived
             if now - since[key] > settings.BODY_DEADLINE_S:
                 late.append(connection)
         self._unanswered = since
@@ -210,9 +207,8 @@ def connections_to(ports: set[int]) -> Iterator[list[Connection]]:
 
 
 def _channel_of(descriptor: int) -> socket.socket | None:
-    """Returns a copy of a file descriptor.
-
-    A moment later, the original file descriptor can refer to another file. The copy always refers to the same file.
+    """Returns the socket behind a copy of this file descriptor, or None if there is no socket. Another thread can close
+    and reuse the original file descriptor at any time, but not the copy.
     """
     try:
         copy = os.dup(descriptor)
@@ -248,7 +244,7 @@ def _connection_of(channel: socket.socket, ports: set[int]) -> Connection | None
 
 
 def _plain(address: str) -> str:
-    """Returns an address in one spelling, because the socket and the web server use different spellings."""
+    """Returns the address in a uniform spelling, because sockets and the web server spell addresses differently."""
     try:
         found = ip_address(address)
     except ValueError:

@@ -1,9 +1,9 @@
-"""Access tokens: short-lived signed JWTs (RFC 9068). Only this hub issues and reads these tokens, and it uses its own
-key.
+"""Access tokens: short-lived signed JWTs (RFC 9068). Only the hub issues and reads these tokens. The hub signs them
+with a key of its own.
 
 A token contains the name of its client. If the client presented a certificate, the token also contains the
-certificate's SHA-256 (RFC 8705). The hub does not store tokens. Whenever a caller uses a token, the hub checks the
-credential of the token's client. So the tokens of a revoked credential become invalid within seconds.
+certificate's SHA-256 (RFC 8705). The hub does not store tokens. At each use of a token, the hub checks that the token's
+client is still valid. So the tokens of a revoked client become invalid within seconds.
 
 Tokens of DFSPs and tokens of the hub's operators are signed with different keys. So the hub cannot confuse tokens of
 DFSPs and tokens of operators.
@@ -48,7 +48,7 @@ class OperatorsToken:
 
 
 class BadToken(Exception):
-    """Raised for a token that this hub did not issue, or that this hub issued for another purpose."""
+    """Raised if this hub did not issue the token, or issued the token for another purpose."""
 
 
 def issue(*, client_key: str, participant: str, certificate_sha256: str | None) -> str:
@@ -72,11 +72,10 @@ def _signed(claims: dict[str, object], whose: str) -> str:
     return jwt.encode({"alg": _ALGORITHM, "typ": "at+jwt"}, claims | times | common, _key(settings.SECRET_KEY, whose))
 
 
-@lru_cache(maxsize=4096)  # a DFSP uses a token for minutes; the cache does not keep errors
+@lru_cache(maxsize=4096)  # a DFSP sends the same token for minutes; errors are not cached
 def read(text: str) -> Token:
-    """Returns the content of a token that this hub issued. Raises BadToken for any other token.
-
-    The caller must check whether the token has expired.
+    """Returns the content of a DFSP's token. Raises BadToken for any other token. Does not check whether the token has
+    expired: the caller must do so.
     """
     claims = _claims(text, _DFSPS, settings.TOKEN_AUDIENCE)
     thumbprint = claims.get("cnf", {}).get("x5t#S256")
@@ -89,9 +88,8 @@ def read(text: str) -> Token:
 
 
 def read_operators(text: str) -> OperatorsToken:
-    """Returns the content of an administration client's token. Raises BadToken for any other token.
-
-    The caller must check whether the token has expired.
+    """Returns the content of an administration client's token. Raises BadToken for any other token. Does not check
+    whether the token has expired: the caller must do so.
     """
     claims = _claims(text, _OPERATORS, _ADMINISTRATION)
     return OperatorsToken(

@@ -1,8 +1,8 @@
 """The base class of every FSPIOP view.
 
 First the view checks the declared size of the body, then the headers and versions, then the caller, and then the
-limits. After the checks of headers, caller and limits, the view receives the body and checks the signature over the
-body's bytes. A view parses the body only after all other checks.
+limits. After these checks, the view reads the body and checks the signature over the body's bytes. Only then does the
+view parse the body.
 """
 
 import time
@@ -40,8 +40,8 @@ participants."""
 
 
 class NoNegotiation(BaseContentNegotiation):
-    """A response is always JSON, even if the Accept header names another format. In FSPIOP, a requester negotiates only
-    the version (`fspiop.versions`)."""
+    """A response is always JSON, even if the Accept header names another format. In FSPIOP, a requester can choose only
+    the version of the response (`fspiop.versions`)."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return None
@@ -60,11 +60,10 @@ def _key_of(name: str) -> str:
 
 
 class PlainView(APIView):
-    """An API view whose memory Python frees as soon as the request has ended.
-
-    The request object of DRF refers to its view, to find the parsers. The view object of DRF refers to its request, to
-    its response, and to its own method `head`. Reference cycles keep a body in memory until Python's garbage collector
-    runs. The hub lets the garbage collector run rarely (`hub.process_tuning`).
+    """The base class of API views. It removes reference cycles, so that Python frees the memory of a request when the
+    request has ended. In DRF, a request refers to its view, to find the parsers. A view refers to its request, to its
+    response, and to its own method `head`. Such cycles keep the body in memory until Python's garbage collector runs,
+    which happens rarely in the hub (`hub.process_tuning`).
     """
 
     content_negotiation_class = NoNegotiation
@@ -86,7 +85,7 @@ class FspiopView(PlainView):
     """The base class of a view for a resource of the FSPIOP API.
 
     After `initial`, a handler can use `self.caller` (a participant's id), `self.fspiop` (the headers), `self.raw_body`
-    and `self.signed_uri`. A handler reads a body, makes one call and responds.
+    and `self.signed_uri`. A handler reads the body, calls one function of the hub, and responds.
     """
 
     resource: ClassVar[str]
@@ -97,7 +96,7 @@ class FspiopView(PlainView):
     bulks: ClassVar[Bulks] = dfsp_limits.bulks
 
     has_large_bodies: ClassVar[bool] = False
-    """Whether the body of a POST or PUT to this resource contains many items, and so may be larger."""
+    """Whether a POST or PUT to this resource can contain many items. If so, the hub allows larger bodies."""
 
     sends_messages: ClassVar[bool] = True
     """Whether requests to this resource cause messages to DFSPs. If so, the hub refuses them while too many messages of
@@ -112,7 +111,7 @@ class FspiopView(PlainView):
     raw_body: bytes
     signed_uri: str | None  # the FSPIOP-URI of the checked signature
     answered = Answered.NOTHING
-    """The kind of answer, if this request is an answer to a bulk. The handler sets this value."""
+    """If this request is an answer to a bulk: the kind of answer. The handler sets this value."""
 
     _is_counted = False
     _callback_to: int | None = None
@@ -121,11 +120,10 @@ class FspiopView(PlainView):
     _end_bulk: bulk_limits.Ended | None = None
     _bulk_began = 0.0
     _unread = 0
-    """An upper limit for the bytes of the body that the request declares and the view has not read yet."""
+    """The number of bytes of the body that are still unread, at most."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Works like DRF's `dispatch`, but sets no response headers Allow and Vary, because the API does not have these
-        headers."""
+        """Works like DRF's `dispatch`, but without the response headers Allow and Vary, which the API does not have."""
         asked = self.initialize_request(request, *args, **kwargs)
         self.request = asked
         try:
@@ -135,9 +133,7 @@ class FspiopView(PlainView):
         except Exception as error:
             response = self.handle_exception(error)
             if response.status_code >= 500:
-                self.answered = Answered.BULK  # the hub is at fault, not the sender
-            elif response.status_code == 400 and self._is_counted:
-                dfsp_limits.charge_refused_body(self.caller, self._octets, self._callback_to)
+                self.answered = Answered.BULK  # the hub caused the error, so this request counts as a correct answer
         finally:
             self.__dict__.pop("head", None)  # see PlainView
             if self._unread:
@@ -153,13 +149,13 @@ class FspiopView(PlainView):
         return response
 
     def _sender(self, request: HttpRequest) -> str | None:
-        """Returns the participant that has proved to be the sender. The method works even if the hub refused the
-        request for another reason. Returns None if the sender is a stranger."""
+        """Returns the name of the participant that sent the request, even if the hub has refused the request. Returns
+        None if the credentials belong to no participant."""
         if "caller" in self.__dict__:
             return self.fspiop.source
         if settings.PARTICIPANT_AUTH:
             return authentication.proven_name(request)
-        return request.META.get("HTTP_FSPIOP_SOURCE", "")  # without credentials, the hub believes every sender
+        return request.META.get("HTTP_FSPIOP_SOURCE", "")  # unproven, if no credentials are required
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         http: HttpRequest = request._request
@@ -187,7 +183,7 @@ class FspiopView(PlainView):
         dfsp_limits.enter(self.caller, self.fspiop.source, is_state_query=is_state_query, callback_to=callback_to)
         self._is_counted, self._callback_to = True, callback_to
         if callback_to == 0 and settings.DFSP_RATE and self.fspiop.destination:
-            queries.id_of(self.fspiop.destination)  # so that the next callback is counted for its recipient
+            queries.id_of(self.fspiop.destination)  # caches the id, so that the next callback counts for this recipient
         if self.sends_messages and method not in CALLBACKS:
             dfsp_limits.check_backlog(self.caller, self.fspiop.source, self.fspiop.source)
         if self.is_bulk:
@@ -199,18 +195,19 @@ class FspiopView(PlainView):
         used = time.thread_time()
         try:
             self.raw_body = request_body.body_of(http, length, most)
-        finally:  # the time that a body takes to arrive is not work
+        finally:  # the time in which the body arrives does not count
             self._bulk_began = time.monotonic() - (time.thread_time() - used)
         self.signed_uri = signatures.check(
             http, self.resource, self.fspiop, self.raw_body, self.caller, forwarded=self.forwarded_headers
         )
 
     def _payer(self) -> int | None:
-        """Returns the id of the participant that FSPIOP-Destination names, or None if there is none."""
+        """Returns the id of the participant in FSPIOP-Destination. Returns None if the header is missing, or if there
+        is no such participant."""
         return queries.id_of(self.fspiop.destination) if self.fspiop.destination else None
 
     def read_headers(self, method: str, header: Callable[[str], str | None]) -> Headers:
-        """Returns the headers that the caller must send. Raises FspiopError with the name of a wrong header."""
+        """Reads and checks the API's headers. If a header is wrong, raises FspiopError with the header's name."""
         return read_headers(method, self.resource, header)
 
     def check_date(self) -> None:
@@ -220,8 +217,8 @@ class FspiopView(PlainView):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"date: more than {tolerance} s from the hub's clock")
 
     def check_room_at(self, destination: str) -> None:
-        """Raises FspiopError 2005 (429) if the caller has already caused too many messages that wait for the
-        destination."""
+        """Raises FspiopError 2005 (429) if too many messages that the caller caused already wait for the destination.
+        Callbacks are exempt."""
         if self.request.method not in CALLBACKS:
             dfsp_limits.check_backlog(self.caller, self.fspiop.source, destination)
 
@@ -240,7 +237,7 @@ class FspiopView(PlainView):
             message = iso20022.read(kind, self.raw_body, self.resource, check=minor_unit_checks.check_message)
         else:
             message = bodies.convert(kind, self._json)
-        # If the body does not contain the word "null", no element is null. Few bodies have this word in a text.
+        # If the body does not contain the word "null", no element is null. So the check is necessary for few bodies.
         if b"null" in self.raw_body:
             bodies.check_no_null(strictjson.loads(self.raw_body) if self._is_iso20022 else self._json)
         if not self._is_iso20022:
@@ -248,14 +245,14 @@ class FspiopView(PlainView):
         return message
 
     def digest(self) -> bytes:
-        """Returns a digest of the message. Two texts of one message have equal digests. For example, two JSON texts
-        differ only in spaces."""
+        """Returns a digest of the message. The digest does not depend on the spelling of the message, such as the
+        spaces in JSON."""
         content = iso20022.content(self.raw_body) if self._is_iso20022 else self._json
         return strictjson.digest(content)
 
     def forwarded_headers(self) -> dict[str, str]:
-        """Returns the received headers that the hub forwards. Leaves out empty headers, because an empty header would
-        not arrive at the receiver."""
+        """Returns the received headers that the hub forwards. Leaves out empty headers, because the receiver would not
+        get them."""
         found = {}
         for name in FORWARDED:
             value = self._header(name)
@@ -284,7 +281,7 @@ class FspiopView(PlainView):
 
     @property
     def requester(self) -> Recipient:
-        """The caller as the recipient of a callback, and the API version that the caller accepts."""
+        """The caller as a recipient of callbacks, with the API version that the caller accepts."""
         return Recipient(self.caller, self.fspiop.source, self.accepted_version)
 
 

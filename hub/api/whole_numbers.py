@@ -1,5 +1,5 @@
-"""Reads whole numbers in the administration and settlement APIs. Clients send the whole number 8 as 8, 8.0, "8" or
-"8.0"."""
+"""Reads whole numbers in the administration and settlement APIs. For example, clients can send the number 8 as 8, 8.0,
+"8" or "8.0"."""
 
 import re
 from typing import Any
@@ -8,7 +8,8 @@ _WHOLE = re.compile(r"(?P<whole>[0-9]{1,19})(?:\.0+)?\Z")
 
 
 class WholeNumber(int):
-    """The type of a body element whose value is a whole number. Subclasses set the smallest and the largest number."""
+    """The type of an element in a body whose value must be a whole number. Each subclass sets the smallest and the
+    largest allowed number."""
 
     LEAST = 0
     MOST = 2**63 - 1
@@ -19,7 +20,7 @@ class Percentage(WholeNumber):
 
 
 def whole_number(value: object) -> int | None:
-    """Returns the whole number that a number or text represents, or None if it represents no whole number."""
+    """Converts a number or a text into a whole number. Returns None if the value is not a whole number."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
@@ -33,7 +34,7 @@ def whole_number(value: object) -> int | None:
 def decode(kind: type, value: object) -> Any:
     """Reads a `WholeNumber` for the library msgspec, which does not know this type."""
     if not issubclass(kind, WholeNumber):
-        # With this error, a hook reports that it does not know the type.
+        # msgspec expects this error if the hook does not know the type.
         raise NotImplementedError(f"no element is a {kind}")
     number = whole_number(value)
     if number is None:

@@ -1,7 +1,6 @@
-"""A WSGI handler and a request class that leave out the parts of Django's work that a hub does not need.
-
-For each request, Django's usual work takes more CPU time than the hub's own transaction for the message.
-docs/decisions/0014 has the figures. The result of a request is the same as with Django's own handler.
+"""A WSGI handler and a request class without the parts of Django that a hub does not need. With these parts, Django
+would need more CPU time for a request than the hub needs for the message's transaction (docs/decisions/0014). The
+result of a request is the same as with Django's own handler.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,15 +13,13 @@ from django.utils.http import parse_header_parameters
 
 from hub.api import middleware
 
-_LONGEST_CONTENT_TYPE = 512  # Django's parser needs a second of CPU for a text of 100 KB
+_LONGEST_CONTENT_TYPE = 512  # for a text of 100 KB, Django's parser needs a second of CPU time
 _parameters_of = lru_cache(maxsize=512)(parse_header_parameters)
 
 
 def _content_type_of(text: str) -> tuple[str, dict[str, str]]:
-    """Returns a content type and its parameters.
-
-    If the text is too long or Django cannot read it, the function returns the result for a request without a content
-    type.
+    """Parses a Content-Type header into the content type and its parameters. If the text is too long or malformed, the
+    result is the same as for a request without a Content-Type.
     """
     if len(text) > _LONGEST_CONTENT_TYPE:
         return "", {}
@@ -32,14 +29,13 @@ def _content_type_of(text: str) -> tuple[str, dict[str, str]]:
         return "", {}
 
 
-# Django's attributes for a body: its bytes, the read position, and the parsed forms.
+# The attributes in which Django keeps the body: the bytes, the stream, and the parsed forms.
 _OF_THE_BODY = ("_body", "_stream", "_post", "_files")
 
 
 class LeanRequest(WSGIRequest):
-    """Parses each text of a content type once, because DFSPs send only a few different content types.
-
-    Frees the body of a request when the request ends, even if other objects still refer to the request. For example, a
+    """A request whose Content-Type is parsed only once, because DFSPs send only a few different content types. The
+    memory of the body is freed when the request ends, even if other objects still refer to the request. For example, a
     page's request and Django's messages refer to each other.
     """
 
@@ -47,20 +43,18 @@ class LeanRequest(WSGIRequest):
         super().close()
         for name in _OF_THE_BODY:
             self.__dict__.pop(name, None)
-        self.environ.pop("wsgi.input", None)  # granian closes the connection of a body that the hub does not read
+        self.environ.pop("wsgi.input", None)  # granian then closes the connection if the body is still unread
 
     def _set_content_type_params(self, meta: dict[str, str]) -> None:
-        # Django would read forms and queries in any Python encoding that `charset` names, even in encodings that are
-        # not for text. The hub reads only UTF-8.
+        # Django would decode forms and queries by any codec of Python that `charset` names, even by codecs that are not
+        # for text. The hub decodes only UTF-8.
         self.content_type, parameters = _content_type_of(meta.get("CONTENT_TYPE", ""))
         self.content_params = dict(parameters)
 
 
 class LeanHandler(WSGIHandler):
-    """Django's handler. A DFSP's request and its response pass directly between the web server and the view, without
-    middleware.
-
-    The handler returns a complete response, so it has no work left after the server has sent the response.
+    """Django's handler. It passes DFSPs' requests directly to the views, without Django's middleware. Responses to
+    DFSPs are not streamed. So no work remains after the server has sent a response.
     """
 
     request_class = LeanRequest
@@ -78,6 +72,6 @@ class LeanHandler(WSGIHandler):
             response = middleware.answer(request, first)
         finally:
             request.close()
-            connection.close_if_unusable_or_obsolete()  # returns the connection to the pool, if the process has a pool
+            connection.close_if_unusable_or_obsolete()  # with a pool, this returns the connection to the pool
         start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
         return [response.content]

@@ -21,7 +21,7 @@ class Change:
 
 @contextmanager
 def coming_from(address: str) -> Iterator[None]:
-    """Sets the network address in all audit entries that are recorded while this block runs."""
+    """Within this block, all new audit entries contain this network address."""
     token = _address.set(address)
     try:
         yield
@@ -30,7 +30,7 @@ def coming_from(address: str) -> Iterator[None]:
 
 
 def address() -> str:
-    """Returns the network address from which the present request comes, or "" if the hub cannot trust the address."""
+    """Returns the network address of the present request's client, or "" if the address is not trustworthy."""
     return _address.get()
 
 

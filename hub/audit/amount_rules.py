@@ -20,7 +20,7 @@ def checkers_for(payload: Mapping[str, Any]) -> int:
 
 
 def amounts_in(payload: Any) -> Iterator[tuple[str, int]]:
-    """Yields each amount of a payload with its currency: (currency, amount in ten-thousandths)."""
+    """Yields each amount in a payload as a pair: the currency, and the amount in ten-thousandths."""
     if isinstance(payload, Mapping):
         currency = payload.get("currency")
         for name in _AMOUNTS:
@@ -30,7 +30,7 @@ def amounts_in(payload: Any) -> Iterator[tuple[str, int]]:
         for part in payload.values():
             yield from amounts_in(part)
     elif isinstance(payload, list) and [type(part) for part in payload] == [str, int] and payload[0] in CURRENCIES:
-        yield payload[0], payload[1]  # a pair, as in the amounts that a settlement owes
+        yield payload[0], payload[1]  # a pair of currency and amount, as in the payload for a settlement's amounts
     elif isinstance(payload, list):
         for part in payload:
             yield from amounts_in(part)

@@ -22,13 +22,14 @@ from hub.sql_execution import execute
 
 _TIME = "SELECT clock_timestamp()"
 _MOST_WAITING = 1000
-# The hash of a secret cannot be used as a secret, but the hash should not be in an audit trail that many people read.
+# The hash of a secret does not reveal the secret. But many people read the audit trail, so it does not contain the
+# hash.
 _NOT_TOLD = frozenset({"secret_sha256"})
 
 
 class NotApproved(Exception):
-    """Raised with the reason if a request cannot be approved, rejected or withdrawn. The failed call does not change
-    the request."""
+    """Raised, with the reason, if a request cannot be approved, rejected or withdrawn. The request then stays
+    unchanged."""
 
 
 def mailbox(email: str) -> str:
@@ -50,9 +51,9 @@ def _hash(approval: Approval) -> bytes:
         "payload": approval.payload,
         "maker": approval.maker_id,
     }
-    if approval.client:  # requests of earlier versions have no client, and their hash must not change
+    if approval.client:  # requests from earlier versions have no client, and their stored hashes must stay valid
         content |= {"client": approval.client, "holder": approval.holder_id}
-    if approval.checkers_needed != 1:  # the hash of a request that one person approves must not change
+    if approval.checkers_needed != 1:  # requests that need one approval must have the same hash as in earlier versions
         content |= {"checkers": approval.checkers_needed}
     return hashlib.sha256(strictjson.canonical(content)).digest()
 
@@ -65,8 +66,8 @@ def ask(*, kind: str, subject: str, payload: dict[str, Any], reason: str, maker:
 def ask_for_program(
     *, kind: str, subject: str, payload: dict[str, Any], reason: str, client: str, holder_id: int | None
 ) -> Approval:
-    """Requests a change for an API client or a command. The person who has the client's secret cannot approve the
-    request."""
+    """Requests a change for a program: an API client or a command. The person who holds the client's secret cannot
+    approve the request."""
     return _ask(
         Approval(kind=kind, subject=subject, payload=payload, reason=reason, client=client, holder_id=holder_id)
     )
@@ -97,10 +98,9 @@ def _ask(approval: Approval) -> Approval:
 
 @transaction.atomic
 def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], None]) -> Approval:
-    """Approves the request and makes the change in one transaction. If `perform` raises an exception, the request
-    continues to wait for approval.
-
-    If the request needs more people, records only this person's approval, and the request waits for the other people.
+    """Records the approval and makes the change, both in one transaction. If `perform` raises an exception, the request
+    continues to wait for approval. If the request still needs other approvals, the function records only this approval
+    and does not make the change.
     """
     approval = _lock_open(approval_id)
     asker = approval.maker or approval.holder
@@ -118,8 +118,8 @@ def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], No
         raise NotApproved(_("This request was changed after it was submitted."))
     if len(consents) + 1 < approval.checkers_needed:
         return _consent(approval, checker)
-    # The hub makes the change before it writes the audit entry. Writing the entry locks the audit trail, and `perform`
-    # sometimes resolves a host name over the network.
+    # The hub makes the change before it writes the audit entry, because writing an entry locks the audit trail.
+    # `perform` can be slow, for example if it resolves a host name.
     perform(approval)
     return _end(approval, Approval.State.APPROVED, actor=checker.get_username(), checker=checker)
 
@@ -137,7 +137,8 @@ def refuse(approval_id: int, *, checker: User, reason: str) -> Approval:
 def withdraw(approval_id: int, *, maker: User) -> Approval:
     """Withdraws a request.
 
-    Only the requester, or the person who has the requesting client's secret, may withdraw a request.
+    Only the requester can withdraw a request. If a client requested the change, only the person who holds the client's
+    secret can do so.
     """
     approval = _lock_open(approval_id, may_be_late=True)
     if maker.pk not in (approval.maker_id, approval.holder_id):
@@ -147,7 +148,7 @@ def withdraw(approval_id: int, *, maker: User) -> Approval:
 
 @transaction.atomic
 def withdraw_by_itself(approval_id: int, *, why: str) -> Approval:
-    """Withdraws a request that can never be approved any more. The hub itself is the actor."""
+    """Withdraws a request that nobody can approve any more. In the audit trail, the hub itself is the actor."""
     approval = _lock_open(approval_id, may_be_late=True)
     return _end(approval, Approval.State.WITHDRAWN, actor=settings.HUB_NAME, decision=why)
 

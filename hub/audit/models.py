@@ -1,7 +1,7 @@
 """The audit trail (actor, action, time, states before and after), and requests for a second person's approval.
 
-The hub only adds entries to the audit trail, and each entry contains a hash that depends on the previous entry. A
-request for approval never changes its content, and people can approve or reject it only once.
+The hub only adds entries to the audit trail, and each entry contains a hash that depends on the previous entry. The
+content of a request never changes, and a request is decided only once.
 """
 
 import pgtrigger
@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 class Entry(models.Model):
     at = models.DateTimeField()
     actor = models.CharField(max_length=128)
-    address = models.GenericIPAddressField(null=True)  # the client's address, if a request caused the change
+    address = models.GenericIPAddressField(null=True)  # the client's address, if an HTTP request caused the change
     action = models.CharField(max_length=64)
     subject = models.CharField(max_length=128)
     before = models.JSONField(null=True)
@@ -28,7 +28,7 @@ class Entry(models.Model):
         indexes = [
             # one subject's history
             models.Index(fields=["subject", "id"], name="audit_by_subject"),
-            # the portal's search by time
+            # for the portal's search by time
             models.Index(fields=["at"], name="audit_by_time"),
         ]
         triggers = [
@@ -44,7 +44,7 @@ class Approval(models.Model):
 
     class State(models.TextChoices):
         PENDING = "PENDING"
-        APPROVED = "APPROVED"  # the same transaction made the change
+        APPROVED = "APPROVED"  # the transaction that set this state also made the change
         REFUSED = "REFUSED"
         WITHDRAWN = "WITHDRAWN"
 
@@ -54,7 +54,7 @@ class Approval(models.Model):
     payload_hash = models.BinaryField(max_length=32)
     reason = models.CharField(max_length=512)
     maker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
-    # If a program requested the change: the API client or command, and the person who has the client's secret.
+    # If a program requested the change: the API client or command, and the person who holds the client's secret.
     client = models.CharField(max_length=128, default="", db_default="")
     holder = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
     asked_at = models.DateTimeField(db_default=Now())
@@ -131,8 +131,8 @@ class Approval(models.Model):
 
 
 class Consent(models.Model):
-    """The approval of one person for a request that needs several people. The last person's approval makes the change
-    and is the request's `checker`."""
+    """The approval of one person for a request that needs several people. The last of these people is the request's
+    `checker`: with this approval, the hub makes the change."""
 
     approval = models.ForeignKey(Approval, on_delete=models.PROTECT, related_name="consents", db_index=False)
     checker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)

@@ -1,7 +1,6 @@
-"""Changes for which a program needs a person's approval if TWO_PEOPLE is everywhere.
-
-When the hub starts, the portal registers the kinds of changes and the functions that make these changes. This module
-cannot import the portal's functions, because the portal imports all apps that request changes.
+"""If TWO_PEOPLE is everywhere, programs need a person's approval for certain changes. This module requests such
+changes. When the hub starts, the portal registers each kind of change, and the function that checks whether the change
+is possible. This module cannot import these functions from the portal, because the portal imports this module.
 """
 
 from collections.abc import Callable
@@ -18,21 +17,22 @@ from hub.audit.models import Approval
 Payload = dict[str, Any]
 TryOut = Callable[[Payload], None]
 EVERYWHERE = "everywhere"
-MOST_WAITING = 200  # the most waiting requests of one program, because people must read them
+MOST_WAITING = 200  # the largest number of waiting requests of one program, because people must read them
 
 _kinds: dict[str, TryOut] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """An API client or a command, with its name in the audit trail and the person who has its secret."""
+    """An API client or a command. `name` is its name in the audit trail, and `holder_id` is the person who holds its
+    secret."""
 
     name: str
     holder_id: int | None = None
 
 
 class Waits(Exception):
-    """Raised if a change was not made, because the change waits for a second person's approval."""
+    """Raised instead of making a change, if the change now waits for a second person's approval."""
 
     def __init__(self, approval: Approval) -> None:
         self.approval = approval
@@ -40,7 +40,8 @@ class Waits(Exception):
 
 
 def register(kind: str, try_out: TryOut) -> None:
-    """Registers a kind of change. `try_out` changes nothing, but raises FspiopError if the change is impossible now."""
+    """Registers a kind of change. `try_out` raises FspiopError if the change is impossible now, and otherwise does
+    nothing."""
     _kinds[kind] = try_out
 
 
@@ -58,12 +59,10 @@ def ask_where_needed(
     reason: str = "",
     has_own_id: bool = False,
 ) -> None:
-    """Does nothing if programs may make changes without approval. If programs need approval, requests the change and
-    raises `Waits`.
-
-    If the change is impossible now, raises the same FspiopError as the change itself. If `has_own_id` is true, the
-    payload has an id that is used only once. If the program repeats the call, the hub finds the earlier change request
-    by this id, even after this request's approval.
+    """If TWO_PEOPLE is everywhere, requests the change and raises `Waits`. Otherwise does nothing, and the caller makes
+    the change. If the change is impossible now, raises the same FspiopError as the change itself. `has_own_id` means
+    that the payload contains an id for only this change. If a program then repeats the call, the function finds the
+    earlier change request, even if it was already approved.
     """
     if settings.TWO_PEOPLE == EVERYWHERE:
         raise Waits(
@@ -82,17 +81,15 @@ def ask(
     most_waiting: int | None = None,
     is_checked: bool = False,
 ) -> Approval:
-    """Requests the change, regardless of the setting TWO_PEOPLE. Raises the errors of `ask_where_needed` except
-    `Waits`.
-
-    Raises FspiopError 2005 (429) if MOST_WAITING or `most_waiting` requests of this program already wait for approval.
-    If `is_checked` is true, the caller has checked that the change is possible. If `is_checked` is true, the function
-    `ask` does not check the change again.
+    """Requests the change, whether or not TWO_PEOPLE is everywhere. If the change is impossible now, raises the same
+    FspiopError as the change itself. If `most_waiting` requests of this program already wait for approval, raises
+    FspiopError 2005 (429). If the caller has already checked that the change is possible, `is_checked` is true, and
+    this function does not repeat the check.
     """
     most_waiting = MOST_WAITING if most_waiting is None else most_waiting
     mine = Approval.objects.filter(client=program.name)
     waiting = mine.filter(state=Approval.State.PENDING, expires_at__gt=Now())
-    # Returns an earlier request with the same content, so that a person can run a script again.
+    # If a person runs a script again, the function returns the earlier request with the same content.
     done = mine.filter(state=Approval.State.APPROVED) if has_own_id else Approval.objects.none()
     same = (waiting | done).filter(kind=kind, subject=subject, payload=payload).first()
     if same is not None:

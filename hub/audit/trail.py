@@ -27,20 +27,20 @@ def _hash(entry: Entry) -> bytes:
         "before": entry.before,
         "after": entry.after,
     }
-    if entry.address is not None:  # older entries have no address, and their hash must not change
+    if entry.address is not None:  # older entries have no address, and their stored hashes must stay valid
         content["address"] = entry.address
     return hashlib.sha256(bytes(entry.previous_hash) + strictjson.canonical(content)).digest()
 
 
 def record(action: str, *, subject: str, actor: str, before: Any = None, after: Any = None, address: str = "") -> Entry:
-    """Adds one entry in the caller's transaction. So an audit entry exists only if its change was committed."""
+    """Adds one entry in the caller's transaction. So the entry is committed only together with its change."""
     return record_all([Change(action, subject, before, after)], actor=actor, address=address)[0]
 
 
 @transaction.atomic
 def record_all(changes: Sequence[Change], *, actor: str, address: str = "") -> list[Entry]:
-    """Adds one entry for each change, in this order. The number of SQL statements does not depend on the number of
-    changes.
+    """Adds one entry for each change, in the order of the list. The number of SQL statements does not depend on the
+    number of changes.
 
     Locks the audit trail until the end of the transaction. So the caller must acquire all its other locks before it
     locks the audit trail.
@@ -72,11 +72,10 @@ def record_all(changes: Sequence[Change], *, actor: str, address: str = "") -> l
 
 
 def broken_links() -> Iterator[Entry]:
-    """Finds entries that were changed after they were written. Also finds entries whose hash does not fit the previous
-    entry."""
+    """Finds entries that somebody has changed, and entries whose hash does not match the previous entry."""
     previous = _GENESIS
-    # Reads the entries' values as text. If another program wrote a value, Python perhaps cannot parse this value, but
-    # the function must still check the other entries.
+    # Reads the values of the entries as text. Otherwise one value that Python cannot parse would prevent the check of
+    # all other entries.
     values = {"before_text": Cast("before", TextField()), "after_text": Cast("after", TextField())}
     entries = Entry.objects.defer("before", "after").annotate(**values).order_by("id")
     for entry in entries.iterator(chunk_size=1000):

@@ -1,9 +1,8 @@
 """Sends a test message to a DFSP's endpoint, in the same way as a courier. Reports the response. The test message
 changes nothing at the DFSP.
 
-The test message is an error about the registration of an alias that nobody has registered. Every FSPIOP implementation
-accepts an error about an unknown registration. The hub signs the test message. So a DFSP that checks signatures also
-checks the hub's key.
+The test message is an error callback about the registration of an unknown alias. Every FSPIOP implementation accepts
+such a callback. The hub signs the test message, so the check also shows whether the DFSP accepts the hub's signature.
 """
 
 import asyncio
@@ -36,7 +35,7 @@ EVERY_S = 10
 """A DFSP may request one check in this number of seconds. A check takes less time, so a DFSP has at most one check in
 progress."""
 _MOST_S = 5.0
-_AT_ONCE = 4  # the most checks in one process, because each occupies a thread of the web server
+_AT_ONCE = 4  # the most checks at the same time in one process, because each occupies a thread
 _MOST_BYTES = 4096
 _METHOD = "PUT"
 
@@ -45,8 +44,8 @@ _last: dict[int, float] = {}
 
 
 def check(participant: Participant) -> CallbackCheck:
-    """Calls the participant's endpoint. Raises FspiopError 2005 if this participant, or all participants together,
-    request too many checks."""
+    """Sends the test message to the participant's endpoint, and returns the result. Raises FspiopError 2005 if this
+    participant requested another check just before, or if too many checks are in progress."""
     path = f"/participants/ALIAS/callback-check-{secrets.token_hex(8)}/error"
     url = url_for(queries.endpoints_of([participant.pk])[participant.pk], _METHOD, path)
     if url is None:
@@ -56,15 +55,15 @@ def check(participant: Participant) -> CallbackCheck:
         raise FspiopError(ErrorCode.SERVER_BUSY, "too many callback checks run; try again", http_status=503)
     try:
         _count(participant.pk)
-        sql_execution.give_back()  # no connection to the database is held while the DFSP responds
+        sql_execution.give_back()  # this thread needs no database connection while it waits for the DFSP
         return _call(participant, path, url)
     finally:
         _places.release()
 
 
 def _count(participant_id: int) -> None:
-    """Raises FspiopError 2005 if the participant requested another check too recently, even at another process of the
-    hub."""
+    """Raises FspiopError 2005 if less than `EVERY_S` seconds have passed since the participant's last check, in any
+    process of the hub."""
     now = time.monotonic()
     is_early = now - _last.get(participant_id, -EVERY_S) < EVERY_S
     if not is_early:
@@ -131,8 +130,8 @@ async def _request(key: HubKey, message: Claimed, url: str) -> Reply:
 
 
 def _error_in(reply: Reply) -> tuple[str | None, str | None]:
-    """Returns code and text from a body that is an error of the API. Ignores any other body, because it can come from
-    any server."""
+    """Returns the error code and the error text from the response's body. Ignores a body that is not an error of the
+    API, because perhaps another server than the DFSP's has sent it."""
     if 200 <= reply.status < 300:
         return None, None
     try:

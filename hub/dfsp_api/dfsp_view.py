@@ -23,8 +23,8 @@ from hub.participants.models import Participant
 T = TypeVar("T")
 
 _WITH_BODY = frozenset({"POST", "PUT"})
-# The requests that one process runs at once: fewer than half of the number of database connections, and at most two of
-# one DFSP. A request that waits for a lock holds its database connection.
+# One process runs only a few of these requests at the same time, and at most two of one DFSP. Together they use less
+# than half of the database connections. This matters because a request that waits for a lock keeps its connection.
 _WORKERS = Sizes(most=8, shared=4, share=1, waiting=24, waiting_share=2)
 _WAIT_S = 2.0
 
@@ -33,10 +33,8 @@ _working = Places()
 
 class DfspView(FspiopView):
     """The base class of a view for a resource of the hub's own API for DFSPs. `caller` is the id of the participant
-    whose data the response contains.
-
-    If `is_bulk` is true, only a few requests of one DFSP run at once. Requests with `is_bulk` together have a limited
-    share of the process's time.
+    that sent the request. The response contains only this participant's data. If `is_bulk` is true, only a few requests
+    of one DFSP run at the same time. These requests also get only a limited part of the process's time.
     """
 
     resource: ClassVar[str] = "dfsp"
@@ -60,9 +58,9 @@ class DfspView(FspiopView):
             try:
                 self._place.enter_context(_working.taken(self.caller, _WORKERS, wait_s=_WAIT_S))
             except NoPlace:
-                detail = "too many requests of this API at once"
+                detail = "too many requests to this API at the same time"
                 raise FspiopError(ErrorCode.SERVER_BUSY, detail, http_status=429) from None
-            self._bulk_began = time.monotonic()  # the wait for a place does not count as work
+            self._bulk_began = time.monotonic()  # the time before this does not count, because the request only waited
 
     def read_headers(self, method: str, header: Callable[[str], str | None]) -> Headers:
         found = headers.read_common_headers(header)
@@ -84,14 +82,15 @@ class DfspView(FspiopView):
 
 
 def answer(content: Any, *, status: int = 200, further: Mapping[str, str] | None = None) -> HttpResponse:
-    """Returns a typed message as the response. `further` has further headers."""
+    """Returns a response with this typed message as its body. `further` contains additional headers."""
     return plain_answer(bodies.write(content), "application/json", status=status, further=further)
 
 
 def plain_answer(
     raw: bytes, content_type: str, *, status: int = 200, further: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    """Returns a response whose body is these bytes. No cache between the hub and the DFSP may store this response."""
+    """Returns a response with these bytes as its body. Forbids caches between the hub and the DFSP to store the
+    response."""
     length = {} if status == 304 else {"Content-Length": str(len(raw))}
     usual = {"Cache-Control": "private, no-cache", **length}
     return HttpResponse(raw, status=status, content_type=content_type, headers=usual | dict(further or {}))

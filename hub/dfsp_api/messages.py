@@ -12,12 +12,12 @@ State = Literal["PENDING", "APPROVED", "REFUSED", "EXPIRED"]
 
 
 class _Request(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A request to the hub's own API for DFSPs. The hub refuses a request with an unknown field, because it would
-    otherwise ignore the field."""
+    """A request to the hub's own API for DFSPs. The hub refuses unknown fields, so that it never silently ignores a
+    misspelt field."""
 
 
 class _Response(msgspec.Struct, rename="camel", omit_defaults=True):
-    """A response of the hub's own API for DFSPs. A message does not contain fields without a value."""
+    """A response of the hub's own API for DFSPs. Fields without a value are absent."""
 
 
 class NewSigningRequest(_Request):
@@ -65,7 +65,7 @@ class Certificates(_Response, kw_only=True):
 
 
 class SigningKey(_Response, kw_only=True):
-    """`keyId` is the SHA-256 of the key's SubjectPublicKeyInfo. The hub's own key is valid without an end."""
+    """`keyId` is the SHA-256 of the key's SubjectPublicKeyInfo. For the hub's own key, `validUntil` is absent."""
 
     participant: str
     key_id: str
@@ -79,8 +79,8 @@ class SigningKeys(_Response, kw_only=True):
 
 
 class Submission(_Response, kw_only=True):
-    """A certificate or key that the DFSP has submitted. `approvals` is the number of people, of two, who have
-    approved."""
+    """A submitted certificate request or signing key. Two people must approve it, and `approvals` is the number of
+    people who have already done so."""
 
     id: int
     change: Literal["signCertificate", "addSigningKey"]
@@ -107,7 +107,8 @@ class CredentialSummary(_Response, kw_only=True):
 
 
 class OwnParticipant(_Response, kw_only=True):
-    """The hub's data about the caller, with the credentials that have neither expired nor been revoked."""
+    """The hub's data about the caller, including the caller's credentials. Expired and revoked credentials are
+    absent."""
 
     name: str
     is_active: bool
@@ -120,10 +121,9 @@ class OwnParticipant(_Response, kw_only=True):
 
 
 class CallbackCheck(_Response, kw_only=True):
-    """The result of one call of the hub to the DFSP's endpoint.
-
-    If there was no response, `status` is missing and `error` is the reason. `isReachable` is true after any HTTP
-    response. `isTaken` is true only after a response with a status 2xx.
+    """The result of one test message to the DFSP's endpoint. If there was no response, `status` is absent, and `error`
+    contains the reason. `isReachable` is true after any HTTP response. `isTaken` is true only if the response's status
+    is 2xx.
     """
 
     url: str | None = None

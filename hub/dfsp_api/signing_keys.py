@@ -1,4 +1,4 @@
-"""The public keys with which the hub and all participants sign, in the form for DFSPs."""
+"""The public signing keys of the hub and of all participants, as the hub's own API for DFSPs returns them."""
 
 import hashlib
 from functools import lru_cache
@@ -16,8 +16,8 @@ from hub.participants.models import Credential
 
 
 def signing_keys(*, caller: int, participant: str | None = None) -> list[SigningKey]:
-    """Returns every key of active participants and of the caller that is valid now or later. The function runs only one
-    SQL statement."""
+    """Returns the keys of all active participants and of the caller, including keys that become valid later. The
+    function runs only one SQL statement."""
     found = [] if participant not in (None, settings.HUB_NAME) else _of_hub()
     rows = Credential.objects.filter(
         Q(participant__is_active=True) | Q(participant_id=caller),

@@ -22,19 +22,19 @@ from hub.participants import certificate_authority
 from hub.participants.models import Credential, Participant
 
 KIND = "submission"
-MOST_WAITING = 4  # the most submissions of one DFSP that wait for the first person, because people must read them
+MOST_WAITING = 4  # the largest number of submissions of one DFSP that can wait for the first person
 _LATEST = 20
 _CHANGES = {"sign_certificate": "signCertificate", "add_credential": "addSigningKey"}
 
 
 def program_of(participant: Participant) -> Program:
-    """Returns the participant's name in the audit trail for its own submissions."""
+    """Returns the `Program` that stands for this participant as the requester of its submissions."""
     return Program(f"DFSP {participant.name}")
 
 
 def submit(participant: Participant, change: str, payload: dict[str, Any], *, reason: str) -> Submission:
-    """Stores a DFSP's submission. The caller of this function must have checked the submission. If the same submission
-    already waits for approval, returns the waiting submission.
+    """Stores a DFSP's submission and returns it. Call this function only with a valid submission. If the same
+    submission already waits for approval, the function returns the waiting submission instead.
 
     Raises FspiopError 2005 (429) if too many submissions of this participant wait for approval.
     """
@@ -56,7 +56,7 @@ def submit(participant: Participant, change: str, payload: dict[str, Any], *, re
 
 
 def latest(participant: Participant) -> list[Submission]:
-    """Returns the latest submissions of a participant, the latest first."""
+    """Returns the latest submissions of a participant, the newest first."""
     return shown(participant, list(_of(participant)[:_LATEST]))
 
 
@@ -69,8 +69,8 @@ def numbered(participant: Participant, number: int) -> Submission:
 
 
 def shown(participant: Participant, approvals: Sequence[Approval]) -> list[Submission]:
-    """Returns submissions in the form of the hub's own API for DFSPs. Runs the same number of SQL statements for any
-    number of submissions."""
+    """Returns submissions in the form of the hub's own API for DFSPs. The number of SQL statements does not depend on
+    the number of submissions."""
     if not approvals:
         return []
     first = min(approval.pk for approval in approvals)
@@ -102,7 +102,7 @@ def _shown(approval: Approval, request: Approval | None, certificates: dict[str,
     state = _state(decisive)
     approvals = {"PENDING": 1, "APPROVED": 2}.get(state, 1) if decisive is request else 0
     if decisive is approval and state == "APPROVED":
-        state, approvals = "PENDING", 1  # never seen: the same transaction creates the second request
+        state, approvals = "PENDING", 1  # impossible: one transaction also creates the request
     certificate = certificates.get(key_id) if (change, state) == ("sign_certificate", "APPROVED") else None
     return Submission(
         id=approval.pk,

@@ -1,4 +1,4 @@
-"""The URLs below /dfsp/v1 whose views do not use the ledger."""
+"""The URLs below /dfsp/v1, except those of the ledger and settlement apps."""
 
 from django.urls import path
 

@@ -25,7 +25,7 @@ _AT = "/dfsp/v1/submissions"
 
 
 class ClockView(DfspView):
-    """Accepts any Date header, so that a DFSP with a wrong clock can find the fault."""
+    """Accepts any time in the Date header, so that a DFSP can find out that its clock is wrong."""
 
     is_bulk = False
 
@@ -84,8 +84,8 @@ class SigningRequestsView(DfspView):
     )
     def post(self, request: Request) -> HttpResponse:
         wanted, participant = self.body(messages.NewSigningRequest), self.participant
-        # Perhaps only the operators' process has the authority's key. That process signs the request after its
-        # approval.
+        # This process does not need the authority's key. After the approval, the operators' process signs the
+        # certificate.
         credentials.check_signing_request(participant, csr=wanted.csr)
         payload = {"participant": participant.name, "csr": wanted.csr, "days": settings.CLIENT_CERTIFICATE_DAYS}
         return _waits(submissions.submit(participant, "sign_certificate", payload, reason=wanted.reason))
@@ -94,8 +94,8 @@ class SigningRequestsView(DfspView):
 class CertificatesView(DfspView):
     @dfsp_schema(TAG, summary="List the caller's certificates, and the hub's authority", answer=messages.Certificates)
     def get(self, request: Request) -> HttpResponse:
-        """Returns the certificates. If this process has no setting for the file of the authority's certificate, the
-        response lacks this certificate."""
+        """Returns the certificates. The response contains the authority's certificate only if this process has a
+        setting for the certificate's file."""
         rows = Credential.objects.filter(participant_id=self.caller, kind=Credential.Kind.CERTIFICATE)
         found = [submissions.certificate_shown(credential) for credential in rows.order_by("pk")]
         return answer(messages.Certificates(certificates=found, authority=_authority()))
@@ -140,11 +140,11 @@ class SigningKeysView(DfspView):
 
 
 class CallbackChecksView(DfspView):
-    is_bulk = False  # the check has separate limits, and waits for the DFSP
+    is_bulk = False  # the check has limits of its own, and most of its time is a wait for the DFSP
 
     @dfsp_schema(
         TAG,
-        summary="Have the hub call the caller's registered endpoint, and report the response",
+        summary="Make the hub send a test message to the caller's endpoint, and show the response",
         request=messages.NewCallbackCheck,
         answer=messages.CallbackCheck,
     )
@@ -177,7 +177,7 @@ def _summaries(participant: Participant) -> list[messages.CredentialSummary]:
             id=credential.pk,
             kind=credential.kind,
             label=credential.label,
-            # The holder of a secret cannot use the secret's hash, so the response does not contain the hash.
+            # The response does not contain the hash of a client's secret, because the DFSP cannot use the hash.
             sha256=None if credential.kind == Credential.Kind.CLIENT else credential.sha256,
             valid_from=time.format_datetime(credential.valid_from),
             valid_until=time.format_datetime(credential.valid_until),

@@ -26,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m hub.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="start a hub and keep it running until Ctrl-C")
-    run.add_argument("--demo", action="store_true", help="with the demo's two banks")
+    run.add_argument("--demo", action="store_true", help="also start the two banks of the demo")
     run.add_argument("--life", type=float, default=0.0, help="payments per second that the demo's banks make")
     demo = commands.add_parser("demo", help="make payments between two banks, close the window, compare the books")
     demo.add_argument("--payments", type=Path, help="another CSV of payments")
@@ -112,15 +112,15 @@ def _run(asked: argparse.Namespace) -> int:
 def environ_of_run(given: Mapping[str, str]) -> dict[str, str]:
     """Returns the environment of a hub that `make run` starts.
 
-    The demo's customers have Tanzanian numbers, so the portal understands these numbers without the country code too.
+    The demo's customers have Tanzanian telephone numbers. With SCHEME_COUNTRY, the portal also accepts these numbers
+    without the country code.
     """
     return {"SCHEME_COUNTRY": "TZ", **given}
 
 
 def first_users(base_url: str, state: Path) -> list[str]:
-    """Returns the lines that a person types in another terminal to make the portal's first two users.
-
-    The lines work in any folder and with any STATE. A person types these lines one after the other.
+    """Returns the commands that create the portal's first two users. A person types these commands in another terminal,
+    one after the other, in any folder and with any STATE.
     """
     program = f"{shlex.quote(sys.executable)} -m hub.local env --state {shlex.quote(str(state.absolute()))}"
     env = f'eval "$(cd {shlex.quote(str(PROJECT))} && {program})"'
@@ -151,9 +151,8 @@ def _test(asked: argparse.Namespace) -> int:
             environment = stack.env | ({"TEST_TEMPLATE": "migrated"} if stack.postgres else {})
             if chosen:
                 return subprocess.run([*pytest, *chosen], env=environment, cwd=PROJECT).returncode
-            # pytest gives small portions of tests to each process. With large portions, one process would run all
-            # browser tests alone.
-            shared = ["-m", "not live and not thorough", "-n", "4", "--maxschedchunk", "10", "-q", "--durations=25"]
+            # Each process gets few tests at a time. Otherwise a single process would get all browser tests.
+            shared = ["-m", "not live and not thorough", "-n", "3", "--maxschedchunk", "10", "-q", "--durations=25"]
             first = subprocess.run([*pytest, *shared], env=environment, cwd=PROJECT).returncode
             # Each test file starts its own hub, and waits for this hub most of the time.
             alone = ["-m", "live and not thorough", "-n", "3", "--dist", "loadfile", "-v", *_files_of_live_tests()]
@@ -165,8 +164,8 @@ def _test(asked: argparse.Namespace) -> int:
 
 
 def _files_of_live_tests() -> list[str]:
-    """Returns the test files that use this pytest mark. Collecting all tests would take longer than running some live
-    tests."""
+    """Returns the test files that use the pytest mark `live`. If pytest collected the tests of all files, this alone
+    would take longer than some live tests."""
     files = sorted((PROJECT / "tests").rglob("test_*.py"))
     return [str(file.relative_to(PROJECT)) for file in files if "pytest.mark.live" in file.read_text()]
 
@@ -179,7 +178,9 @@ def _stop(state: State) -> int:
     proc.send(owner, signal.SIGTERM)
     if not proc.wait_for(lambda: not state.is_locked(), 60):
         raise LocalError(
-            f"Process {owner} did not stop.", where=state.path, do=f"kill -9 {owner}: its watchdog ends the rest."
+            f"Process {owner} did not stop.",
+            where=state.path,
+            do=f"kill -9 {owner}: its watchdog then ends the hub's other processes.",
         )
     _tell(f"The hub of {state.path} has stopped.")
     return 0
@@ -189,7 +190,7 @@ def _env(asked: argparse.Namespace) -> int:
     stack = Stack(asked.state)
     for name in ("DATABASE_URL", "REDIS_URL"):
         print(f"export {name}={shlex.quote(stack.env[name])}")
-    # So `python manage.py` finds Django, as the pages of documentation print it.
+    # The commands in the documentation are `python manage.py ...`. With this PATH, they use the Python that has Django.
     print(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
     return 0
 

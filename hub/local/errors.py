@@ -2,7 +2,8 @@
 
 
 class LocalError(Exception):
-    """A problem that a person must solve, in three parts: the problem, the place to look, and the remedy."""
+    """A problem that a person must solve, in three parts: the problem itself, the place with more information, and the
+    remedy."""
 
     def __init__(self, what: str, *, where: object = "", do: str = "") -> None:
         """Stores the three parts. str() shows each part on a separate line."""
@@ -10,6 +11,6 @@ class LocalError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
-        """Returns the parts that have a text."""
+        """Returns the parts that are not empty."""
         parts = [self.what, f"Where: {self.where}" if self.where else "", f"What to do: {self.do}" if self.do else ""]
         return "\n".join(part for part in parts if part)

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from hub.local.errors import LocalError
 
 HOST = "127.0.0.1"
-# The kernel uses only higher ports for outgoing connections. So a restarted server finds its port free.
+# The kernel uses only higher ports for outgoing connections. So no connection occupies a server's port while the server
+# restarts.
 SERVER_PORTS = range(15000, 30000)
 
 
@@ -40,7 +41,7 @@ def free_port(preferred: int | None = None) -> int:
 
 
 def answers(url: str, timeout: float = 2.0) -> bool:
-    """Returns whether a GET request for the URL returns 200."""
+    """Returns whether a GET request for the URL gets the response 200."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or HOST, parts.port or 80, timeout=timeout)
     try:

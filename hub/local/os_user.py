@@ -14,7 +14,7 @@ from hub.local.errors import LocalError
 
 @dataclass(frozen=True)
 class Account:
-    """A user of the operating system. If `drop` is true, the calling program runs as root but starts the servers as
+    """A user of the operating system. `drop` is true if the calling program runs as root. It then starts the servers as
     this user."""
 
     name: str
@@ -23,21 +23,19 @@ class Account:
     drop: bool
 
     def popen(self) -> dict[str, Any]:
-        """Returns arguments for `subprocess`. With these arguments, a program runs as this user, in a folder that this
-        user can read."""
+        """Returns the arguments with which `subprocess` runs a program as this user, in a folder that this user can
+        read."""
         as_user = {"user": self.uid, "group": self.gid, "extra_groups": []} if self.drop else {}
         return {**as_user, "cwd": "/", "env": server_environment()}
 
     def can(self, test: str, path: Path) -> bool:
-        """Runs test(1) as this user with `-r`, `-w`, `-x` or `-d`, and returns whether the test succeeds.
-
-        The command test(1) reports whether a user may read, write or execute a file. The command test(1) is more
-        reliable than the mode bits of the file.
+        """Runs the command test(1) as this user, with `-r`, `-w`, `-x` or `-d`. Returns whether the test succeeds.
+        test(1) reports whether the user can really read, write or execute a file. The mode bits alone do not show this.
         """
         return subprocess.run(["/bin/sh", "-c", f'test {test} "$1"', "sh", str(path)], **self.popen()).returncode == 0
 
     def own(self, path: Path) -> None:
-        """Makes this user the path's owner."""
+        """Makes this user the owner of the file or folder."""
         if self.drop:
             os.chown(path, self.uid, self.gid)
 
@@ -58,8 +56,8 @@ def server_account() -> Account:
 
 
 def server_environment() -> dict[str, str]:
-    """Returns an environment with locale C and without PG* variables, because PG* variables would change a server's
-    behaviour."""
+    """Returns the environment for a server: with the locale C, and without PG* variables, because these variables would
+    change the server's behaviour."""
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 

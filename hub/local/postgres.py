@@ -15,9 +15,9 @@ from hub.local.state import State, hash_of
 USER = DATABASE = "hub"
 RECORD = "postgres.json"
 
-# The settings for demos and measurements: an acknowledged payment must survive a power cut.
+# The settings for demos and measurements. A committed payment must survive a power cut.
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "shared_buffers": "256MB"}
-# The settings for unit tests: their cluster is deleted after the tests, so no data has to survive.
+# The settings for unit tests. Their cluster is deleted after the tests, so it can lose data.
 THROWAWAY = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -30,7 +30,7 @@ COMMON = {
     "listen_addresses": net.HOST,
     "max_connections": "200",
     "max_wal_size": "2GB",
-    "jit": "off",  # compiling the hub's short statements takes longer than running them
+    "jit": "off",  # the hub's statements are so short that compiling them takes longer than running them
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_lock_waits": "on",
@@ -43,19 +43,19 @@ class Postgres:
     `ensure_database`."""
 
     name = "postgres"
-    # a fast shutdown, then an immediate one; after SIGTERM, PostgreSQL would wait for its clients
+    # a fast shutdown, and if necessary an immediate shutdown; after SIGTERM, PostgreSQL would wait for its clients
     stop_signals = (signal.SIGINT, signal.SIGQUIT)
 
     def __init__(self, state: State, *, throwaway: bool = False) -> None:
-        """Reads the port that PostgreSQL used at its last start. With `throwaway`, PostgreSQL can lose data in a crash.
-        Only the unit tests' own PostgreSQL cluster has this option."""
+        """Reads the recorded port, so that PostgreSQL starts at the same port as before. With `throwaway`, PostgreSQL
+        is faster, but can lose data in a crash. Only the PostgreSQL of the unit tests uses this option."""
         self.state, self.account, self.throwaway = state, state.account, throwaway
         self.settings = COMMON | (THROWAWAY if throwaway else DURABLE)
         self.data = Path()
         self.bin = Path()
         self.sockets = Path()
         self.port: int | None = state.read(RECORD).get("port")
-        # True after the first start: other processes then know the port, so the port must not change
+        # true after the first start, because the port must not change when other processes know it
         self.settled = False
 
     def prepare(self) -> None:
@@ -77,19 +77,19 @@ class Postgres:
         self.sockets = self._socket_folder()
 
     def running(self) -> int | None:
-        """Returns the pid of the postmaster that serves this data, or None. A hub.local process that was killed may
-        have left this postmaster running."""
+        """Returns the pid of the postmaster that serves this data, or None. This postmaster perhaps still runs because
+        its `hub.local` process was killed."""
         pid, lines = self._postmaster()
         if pid is None or not proc.is_alive(pid):
             return None
         if proc.PROC.is_dir() and pid not in self._processes():
-            return None  # the pid in the file now belongs to another program
+            return None  # another program now has this pid
         if lines[3:4]:
             self.port = int(lines[3])
         return pid
 
     def argv(self) -> list[str]:
-        """Removes files that a killed PostgreSQL has left. After that, returns the command that starts PostgreSQL."""
+        """Removes the files that remain if PostgreSQL was killed. Returns the command that starts PostgreSQL."""
         self._await_predecessor()
         if not self.settled:
             self.port = net.free_port(self.port)
@@ -117,8 +117,7 @@ class Postgres:
             )
 
     def sql(self, statement: str, database: str = DATABASE) -> subprocess.CompletedProcess[str]:
-        """Runs one SQL statement with psql. The libpq variables and files of the calling user have no effect on
-        psql."""
+        """Runs one SQL statement with psql. psql ignores the PG* variables and the libpq files of the calling user."""
         target = ["-h", net.HOST, "-p", str(self.port), "-U", USER, "-d", database]
         command = [str(self.bin / "psql"), "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", *target, "-c", statement]
         options = self.account.popen()
@@ -140,8 +139,7 @@ class Postgres:
 
     @property
     def _cluster_name(self) -> str:
-        # The title of each process of this cluster contains this name. So the cluster's processes can be distinguished
-        # from all other processes.
+        # This name is in the title of each process of the cluster, and in no other process's title.
         return f"kitovu-{hash_of(self.data)}"
 
     def _processes(self) -> list[int]:
@@ -168,13 +166,13 @@ class Postgres:
     def _await_predecessor(self) -> None:
         """Waits until no process of the cluster runs, then removes the lock file postmaster.pid.
 
-        PostgreSQL refuses to start if the lock file contains the pid of any running process. After a reboot, another
-        program can have the pid in the lock file. In a container, the pid in the lock file can belong to a zombie that
-        the first process never collects. This function counts only processes whose title contains the name of the
-        cluster. The caller holds the lock on STATE, so no process of the cluster can start meanwhile.
+        PostgreSQL does not start while a process with the pid in the lock file exists. After a reboot, this can be a
+        process of another program. In a container, it can be a zombie that its parent never collects. This function
+        counts only processes whose title contains the name of the cluster. The caller holds the lock on STATE. So
+        nobody else can start the cluster meanwhile.
         """
         if not proc.PROC.is_dir():
-            return  # without /proc (macOS), only PostgreSQL's own check is possible
+            return  # without /proc (macOS), PostgreSQL itself checks the lock file
         if not proc.wait_for(lambda: not self._processes(), 15):
             raise LocalError(
                 f"Processes {self._processes()} of an earlier PostgreSQL still use the data and did not end.",
@@ -184,7 +182,8 @@ class Postgres:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _initdb(self) -> None:
-        """Creates the cluster in another folder, then moves it. So no program can use an incomplete cluster."""
+        """Creates the cluster in a temporary folder, and then moves it. So an incomplete cluster is never visible to
+        other programs."""
         new = self.data / "new"
         shutil.rmtree(new, ignore_errors=True)
         locale = ["-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]

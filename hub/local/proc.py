@@ -1,5 +1,5 @@
-"""Reads information about processes from the kernel. On a machine without /proc, each function returns a safe default,
-such as None."""
+"""Reads data about processes from the kernel. On a machine without /proc, each function returns a value such as None or
+an empty list."""
 
 import os
 import re
@@ -20,12 +20,12 @@ def _stat(pid: int) -> list[str] | None:
         text = (PROC / str(pid) / "stat").read_text()
     except OSError:
         return None
-    # the program's name comes before the last bracket, and may itself contain spaces and brackets
+    # the program's name ends at the last bracket, and can contain spaces and brackets
     return text[text.rindex(")") + 2 :].split()
 
 
 def exists(pid: int) -> bool:
-    """Returns whether any process, even a zombie, has this pid."""
+    """Returns whether there is a process with this pid, or a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -72,11 +72,9 @@ def group_members(pgid: int) -> list[int]:
 
 
 class Crowd:
-    """Counts the processes of a process group. The method `count` counts anew only if the machine's number of threads
-    has changed, or after 15 seconds.
-
-    To count the processes, `count` reads all of /proc. A few supervisors that did this every second would use a
-    twentieth of a core.
+    """Counts the processes of a process group. `count` returns the previous number again, unless 15 seconds have
+    passed, or the machine's number of threads has changed a lot. A new count reads the whole of /proc. If a few
+    supervisors did this each second, they would use a twentieth of a processor core.
     """
 
     def __init__(self, pgid: int) -> None:
@@ -103,7 +101,7 @@ def _tasks() -> int | None:
 
 
 class Death:
-    """Waits for the end of a process. On Linux, the function waits without polling."""
+    """Waits for the end of a process, on Linux without polling."""
 
     def __init__(self, pid: int) -> None:
         try:
@@ -129,7 +127,7 @@ class Death:
                 return
 
 
-_STEP_S = 0.25  # the longest time until `wait` notices that `stopping` is set
+_STEP_S = 0.25  # `wait` notices within this time that `stopping` is set
 
 
 def marked(mark: str) -> list[int]:
@@ -150,10 +148,8 @@ def marked(mark: str) -> list[int]:
 
 
 def titled(program: str, word: str) -> list[int]:
-    """Returns the living processes of a program with this word in their command line or title.
-
-    Without special rights, a program can read the command line and the title even of another user's process. To read
-    the working directory and the environment of another user's process, a program needs special rights.
+    """Returns the living processes of this program whose command line or title contains this word. Every user can read
+    the command line and the title of other users' processes, but not their working directory and environment.
     """
     found = []
     for pid in pids():
@@ -172,13 +168,13 @@ def send(pid: int, signal: int, *, group: bool = False) -> bool:
     try:
         (os.killpg if group else os.kill)(pid, signal)
     except (ProcessLookupError, PermissionError):
-        # macOS returns "not permitted" for a group that contains only zombies.
+        # If a group contains only zombies, macOS returns the error "not permitted".
         return False
     return True
 
 
 def wait_for(condition: Callable[[], object], seconds: float, *, step: float = 0.02) -> bool:
-    """Calls the function `check` until it returns true. Returns False if the time limit ends first."""
+    """Calls `condition` again and again until it returns true. Returns False after the time limit."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -40,8 +40,8 @@ class Stack:
     ) -> None:
         """Stores the values. Creating the object does not start the hub: call `start`.
 
-        `environ` replaces os.environ. If `programs` is empty, only PostgreSQL and Valkey run, and no process of the
-        hub. `postgres_settings` override the settings of PostgreSQL.
+        `environ` replaces os.environ. If `programs` is empty, `start` starts only PostgreSQL and Valkey.
+        `postgres_settings` replace single settings of PostgreSQL.
         """
         self._given = without_pg(dict(os.environ if environ is None else environ))
         self.state = State(state or self._given.get("STATE") or ".local")
@@ -77,8 +77,8 @@ class Stack:
     # -- start and stop ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts the servers and the hub's processes, and returns when the hub responds. A second call of `start` does
-        nothing."""
+        """Starts the servers and the hub's processes, and waits until the hub responds. Does nothing if the hub was
+        already started."""
         if self.supervisor is not None:
             return
         self.state.open()
@@ -86,7 +86,7 @@ class Stack:
         self.supervisor = Supervisor(self.state, lock, limit=self.limit, tell=self.tell)
         try:
             sweep(self.state)
-            shutil.rmtree(self._metrics, ignore_errors=True)  # the folder contains metrics of processes that have ended
+            shutil.rmtree(self._metrics, ignore_errors=True)  # the files in it are from earlier processes
             self._metrics.mkdir()
             if "web" in self.programs and not net.is_free(self.port):
                 raise LocalError(
@@ -106,8 +106,7 @@ class Stack:
             raise
 
     def start_servers(self) -> None:
-        """Starts PostgreSQL and Valkey. If the settings have the URL of a running PostgreSQL or Valkey, does not start
-        a second one."""
+        """Starts PostgreSQL, unless DATABASE_URL is set, and Valkey, unless REDIS_URL is set."""
         assert self.supervisor is not None
         servers: list[Postgres | Valkey] = [server for server in (self.postgres, self.valkey) if server]
         for server in servers:
@@ -155,8 +154,8 @@ class Stack:
         cwd: Path | None = None,
         most_processes: int = 64,
     ) -> None:
-        """Starts and supervises another process. Does not wait until this process is ready. `env` overrides variables
-        of the hub's environment."""
+        """Starts and supervises another process, but does not wait until the process is ready. The variables in `env`
+        are added to the hub's environment, or replace variables there."""
         self._running.add(
             Program(
                 name,
@@ -168,7 +167,7 @@ class Stack:
         )
 
     def kill(self, name: str, signal: int, *, group: bool = False) -> None:
-        """Sends a signal to a process by its name, or to its whole group."""
+        """Sends a signal to the process with this name, or to the whole process group."""
         if not self._running[name].send(signal, group=group):
             raise LocalError(f"{name} is not running.", where=self.log(name))
 
@@ -185,12 +184,12 @@ class Stack:
         return self.state.logs / f"{name}.log"
 
     def check(self) -> None:
-        """Raises an error if the supervisor no longer restarts one of the processes."""
+        """Raises an error if the supervisor has stopped restarting any of the processes."""
         self._running.check()
 
     def manage(self, *arguments: str, seconds: float = 600.0) -> str:
-        """Runs `manage.py` with the hub's environment and returns the output. Raises an error if the `manage.py`
-        command fails."""
+        """Runs a command of `manage.py` in the hub's environment, and returns the command's output. Raises an error if
+        the command fails."""
         self.tell(f"manage.py {' '.join(arguments)}")
         if not (self.project / "manage.py").is_file():
             raise LocalError(
@@ -230,7 +229,7 @@ class Stack:
         processes = _number(self._given, "WORKER_PROCESSES", 2)
         celery = [sys.executable, "-m", "celery", "-A", "hub"]
         if name == "web":
-            # The hub runs granian's executable, because `python -m granian` could start copies of itself without end.
+            # The hub runs the executable of granian. `python -m granian` could start more and more copies of itself.
             serve = [_beside_python("granian"), "--interface", "wsgi", "--http", "1"]
             serve += ["--host", net.HOST, "--port", str(self.port)]
             size = ["--workers", str(workers), "--blocking-threads", str(threads)]
@@ -243,7 +242,8 @@ class Stack:
             argv = [*celery, "beat", "-s", str(self.state.path / "beat-schedule"), "--pidfile=", "--loglevel", "INFO"]
             most = 4
         ready = (lambda: net.answers(f"{self.base_url}/health")) if name == "web" else None
-        # Most threads only wait until their group is committed, so only a few threads need a database connection.
+        # Most threads only wait for the commit of their group, so few threads need a database connection at the same
+        # time.
         pool = {"DATABASE_POOL": self._given.get("DATABASE_POOL", "16")} if name == "web" else {}
         return Program(name, lambda: argv, self._popen(pool, None), ready, most_processes=most)
 

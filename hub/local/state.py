@@ -13,12 +13,12 @@ from hub.local import proc
 from hub.local.errors import LocalError
 from hub.local.os_user import Account, server_account
 
-SIGN = "kitovu-state.json"  # a folder with this file was made by Kitovu, so Kitovu may remove it
+SIGN = "kitovu-state.json"  # this file marks a folder that Kitovu has made and is allowed to remove
 POINTER = "servers-are-in"  # a symbolic link to the servers' data, if the data cannot be in STATE
 
 
 def hash_of(*parts: object) -> str:
-    """Returns the first twelve hexadecimal digits of a hash of the given texts."""
+    """Returns the first twelve hexadecimal digits of a hash of these texts."""
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
 
 
@@ -34,7 +34,7 @@ class State:
         self._lock: int | None = None
 
     def open(self) -> None:
-        """Creates the folder STATE, or checks that the existing folder can be used."""
+        """Creates the folder STATE. If the folder exists, checks that it belongs to Kitovu and to this user."""
         try:
             self.logs.parent.mkdir(parents=True, exist_ok=True)
             strangers = self.path.name != ".local" and any(self.path.iterdir()) and not (self.path / SIGN).exists()
@@ -82,11 +82,9 @@ class State:
     # -- the lock ------------------------------------------------------------------------------------------------
 
     def lock(self, wait_s: float = 20.0) -> int:
-        """Locks STATE for this process and for processes that inherit the descriptor.
-
-        The lock on STATE ends when all processes with the descriptor have ended. If the previous owner of the lock has
-        died, its watchdog is perhaps still stopping processes. If the watchdog is still stopping processes, the
-        function waits until it has ended.
+        """Locks STATE for this process and for all processes that inherit the file descriptor. The lock ends when all
+        these processes have ended. If the previous owner of the lock was killed, its watchdog perhaps still stops
+        processes. The function then waits until the watchdog has ended.
         """
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
 
@@ -143,8 +141,8 @@ class State:
     # -- the servers' data ---------------------------------------------------------------------------------------
 
     def server_folder(self, name: str) -> Path:
-        """Returns a folder that belongs to the servers' user. The folder is in STATE, or under /var/tmp if this user
-        cannot reach STATE."""
+        """Returns a folder that belongs to the user that runs the servers. The folder is in STATE, or under /var/tmp if
+        the servers' user has no access to STATE."""
         pointer = self.path / POINTER
         for home in [self.path, pointer.resolve()] if pointer.is_symlink() else [self.path]:
             if (home / name).is_dir() and self._serves(home / name):
@@ -200,7 +198,7 @@ class State:
 
 
 def private_folder(wanted_by: object) -> Path:
-    """Returns a folder under /var/tmp that this user has made and in which only this user can write."""
+    """Returns a folder under /var/tmp that belongs to this user, and in which nobody else can write."""
     folder = Path("/var/tmp") / f"kitovu-{os.geteuid()}"  # noqa: S108 - owner and mode are checked below
     folder.mkdir(mode=0o755, exist_ok=True)
     found = folder.lstat()

@@ -1,4 +1,4 @@
-"""Starts a process, watches it, restarts it when it dies, and ends it."""
+"""Starts a process, watches it, restarts it after a crash, and ends it."""
 
 import os
 import signal
@@ -14,25 +14,25 @@ from hub.local import proc
 from hub.local.errors import LocalError
 from hub.local.watchdog import Watchdog
 
-AT_ONCE_S = 3.0  # a child that ends earlier, before it is ready, counts as a failed start
-TRIES = 5  # the number of failed starts in a row after which the supervisor gives up
+AT_ONCE_S = 3.0  # if a process ends within this time and before it is ready, its start has failed
+TRIES = 5  # after this number of failed starts in a row, the supervisor stops restarting the program
 BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0)
-LOG_BYTES = 20_000_000  # a longer log is renamed at the next start
-_UNTIL_READY_S = 0.05  # the time between two checks of a child that is not ready yet
-_WATCH_S = 1.0  # the time between two checks of a ready child; the kernel reports its end at once
+LOG_BYTES = 20_000_000  # at the next start, a longer log file is renamed
+_UNTIL_READY_S = 0.05  # the time between two checks of a process that is not ready yet
+_WATCH_S = 1.0  # the time between two checks of a ready process
 
 
 @dataclass(frozen=True)
 class Program:
-    """A command that starts a program, and a check whether the program is ready."""
+    """A program to supervise: the command that starts it, and a function that checks whether it is ready."""
 
     name: str
     argv: Callable[[], list[str]]
-    popen: dict[str, Any]  # env, cwd, and the user of a server
+    popen: dict[str, Any]  # arguments for Popen: the environment, the folder and the user
     ready: Callable[[], bool] | None = None  # if None, the program counts as ready after one second
     stop_signals: tuple[int, ...] = (signal.SIGTERM,)
-    stop_s: float = 12.0  # time limit for each signal
-    most_processes: int = 64  # a program with more processes in its group is stopped: it may start itself without end
+    stop_s: float = 12.0  # how long the process can take to end after each signal
+    most_processes: int = 64  # a program with more processes is killed: perhaps it starts itself without end
 
 
 class Adopted:
@@ -42,12 +42,12 @@ class Adopted:
     """
 
     def __init__(self, pid: int) -> None:
-        """Records the identity of the process that has this pid now."""
+        """Stores the pid and the start time of the process, because another process can later get the same pid."""
         self.pid, self._born = pid, proc.born(pid)
 
     def poll(self) -> int | None:
-        """Returns None while the process exists, and a number after its end. The number is not the exit status, because
-        the supervisor cannot read the exit status."""
+        """Returns None while the process runs, and 0 after its end. This 0 is not the exit status, which the supervisor
+        cannot read."""
         return None if proc.is_alive(self.pid) and proc.born(self.pid) == self._born else 0
 
     def send_signal(self, number: int) -> None:
@@ -85,7 +85,7 @@ class Child:
         return process.pid if process is not None and process.poll() is None else None
 
     def send(self, number: int, *, group: bool = False) -> bool:
-        """Sends a signal to the process or to its whole group. Returns False if the process is not running now."""
+        """Sends a signal to the process or to its whole process group. Returns False if the process is not running."""
         process = self._process
         if process is None or process.poll() is not None:
             return False
@@ -111,7 +111,7 @@ class Child:
                 how = self._watch(self._process)
             except (LocalError, OSError) as problem:
                 how = str(problem)
-            except Exception as problem:  # report this bug, because the thread ends and no longer watches the process
+            except Exception as problem:  # this is a bug, and after it nobody watches the process
                 self.failure = f"{self.program.name} is no longer supervised: {problem!r}"
                 raise
             if self.stopping.is_set() or self.failure:
@@ -134,8 +134,8 @@ class Child:
         with self.log.open("ab") as out:
             out.write(time.strftime(f"--- {self.program.name}: started %Y-%m-%dT%H:%M:%SZ\n", time.gmtime()).encode())
             out.flush()
-            # The process runs in its own session. So it does not receive Ctrl-C from the terminal, and its whole
-            # process group can be ended.
+            # The process gets a session of its own. So Ctrl-C in the terminal does not reach the process, and a signal
+            # can end its whole process group.
             return subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -146,7 +146,7 @@ class Child:
             )
 
     def _watch(self, process: "subprocess.Popen[bytes] | Adopted") -> str:
-        """Waits until the process has ended, or until the supervisor must end it. Returns a text that describes how the
+        """Waits until the process ends. If `stopping` is set, ends the process. Returns a text that describes how the
         process ended."""
         self.watchdog.add(process.pid, self.program.stop_signals)
         began = time.monotonic()
@@ -166,8 +166,7 @@ class Child:
     def _check_crowd(self, pid: int, members: int) -> None:
         if members > self.program.most_processes:
             self.failure = (
-                f"{self.program.name} had started {members} processes (limit {self.program.most_processes}) "
-                "and was killed."
+                f"{self.program.name} started {members} processes (limit {self.program.most_processes}) and was killed."
             )
             proc.send(pid, signal.SIGKILL, group=True)
 
@@ -183,7 +182,7 @@ class Child:
             proc.wait_for(lambda: process.poll() is not None, 2)
 
     def _clear(self, process: "subprocess.Popen[bytes] | Adopted") -> None:
-        """Kills the other processes in the group of the process, and collects the process."""
+        """Kills all processes that remain in the process group, and waits until the process has ended."""
         if process.poll() is None or proc.group_members(process.pid):
             proc.send(process.pid, signal.SIGKILL, group=True)
         proc.wait_for(lambda: process.poll() is not None, 5)

@@ -1,4 +1,4 @@
-"""Keeps a fixed set of named processes running, and ends them in the reverse order of their start."""
+"""Keeps named processes running, and ends them in the reverse order of their start."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -16,13 +16,14 @@ class Supervisor:
     def __init__(
         self, state: State, lock: int, *, limit: int = 16, tell: Callable[[str], None] = lambda text: None
     ) -> None:
-        """`limit` is the largest number of supervised processes."""
+        """`limit` is the largest allowed number of supervised processes."""
         self.state, self.limit, self.tell = state, limit, tell
         self.watchdog = Watchdog(lock)
         self.children: dict[str, Child] = {}
 
     def add(self, program: Program, *, adopt: int | None = None) -> Child:
-        """Starts a program (or takes over the process with this pid) and keeps it running."""
+        """Starts a program and keeps it running. With `adopt`, takes over the running process with this pid instead of
+        starting one."""
         if program.name in self.children or len(self.children) >= self.limit:
             raise LocalError(
                 f"'{program.name}' is not started: "
@@ -46,7 +47,7 @@ class Supervisor:
             ) from None
 
     def check(self) -> None:
-        """Raises an error if the supervisor no longer restarts one of its processes."""
+        """Raises an error if the supervisor has stopped restarting any of its processes."""
         for name, child in self.children.items():
             if child.failure:
                 raise LocalError(
@@ -58,7 +59,7 @@ class Supervisor:
     def wait_ready(self, names: Iterable[str] | None = None, seconds: float = 60.0) -> None:
         """Waits until the named processes are ready. If no name is given, waits for all supervised processes.
 
-        Raises an error if the time is over, or if the supervisor no longer restarts one of these processes.
+        Raises an error after `seconds`, or if the supervisor has stopped restarting any of its processes.
         """
         wanted = [self[name] for name in (list(self.children) if names is None else names)]
         end = time.monotonic() + seconds
@@ -75,22 +76,22 @@ class Supervisor:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Ends all supervised processes in reverse order. After that, ends every other process that has the mark of
-        this STATE in its environment."""
+        """Ends all supervised processes in the reverse order of their start. Then kills all remaining processes whose
+        environment contains the mark of this STATE."""
         for child in reversed(list(self.children.values())):
             child.stop()
         self.watchdog.close()
         sweep(self.state)
 
     def hurry(self) -> None:
-        """Shortens all time limits while the supervisor stops its processes."""
+        """Makes `stop` send the next signal to each process immediately, without a wait."""
         for child in self.children.values():
             child.hurry.set()
 
 
 def sweep(state: State) -> list[int]:
-    """Kills processes of an earlier supervisor of this STATE. The processes still run if the watchdog of the earlier
-    supervisor was killed too."""
+    """Kills the processes that an earlier supervisor of this STATE has left. Such processes remain if both the
+    supervisor and its watchdog were killed."""
     left = proc.marked(state.mark)
     for pid in left:
         proc.send(pid, 9)

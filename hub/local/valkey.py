@@ -1,4 +1,4 @@
-"""Runs Valkey from a wheel. Valkey has only the hub's hints and caches, so it writes nothing to disk."""
+"""Runs the Valkey server from a wheel. Valkey stores only hints and caches of the hub, so it writes nothing to disk."""
 
 import signal
 import socket
@@ -17,7 +17,7 @@ class Valkey:
     stop_signals = (signal.SIGTERM,)
 
     def __init__(self, state: State) -> None:
-        """Reads the port that Valkey used at its last start."""
+        """Reads the recorded port, so that Valkey starts at the same port as before."""
         self.state, self.account = state, state.account
         self.program = Path()
         self.folder = Path()
@@ -30,13 +30,13 @@ class Valkey:
         self.folder = self.state.server_folder(self.name)
 
     def running(self) -> int | None:
-        """Returns the pid of a Valkey server that still runs after an earlier start of this STATE, or None."""
+        """Returns the pid of a Valkey server that still runs for this STATE, or None."""
         try:
             pid = int((self.folder / "pid").read_text())
         except (OSError, ValueError):
             return None
         if not proc.is_alive(pid) or (proc.PROC.is_dir() and pid not in proc.titled("valkey-server", self._title)):
-            return None  # the server has ended, or the pid now belongs to another program
+            return None  # the server has ended, or another program now has its pid
         return pid if self._pings() else None
 
     def argv(self) -> list[str]:

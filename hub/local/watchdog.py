@@ -1,9 +1,9 @@
 """Stops the processes of a supervisor that was killed.
 
 `python -m hub.local.watchdog` reads its list of processes from standard input: "+ pid signals" adds a process, and "-
-pid" removes a process. If the watchdog's input is closed, the supervisor has ended. If the supervisor has stopped
-cleanly, the watchdog's list of processes is empty, and the watchdog does nothing. The watchdog inherits the
-supervisor's lock on STATE. So STATE stays locked until the watchdog has stopped the last process.
+pid" removes a process. When this input is closed, the supervisor has ended, and the watchdog stops the processes on its
+list. After a clean stop of the supervisor, the list is empty. The watchdog inherits the supervisor's lock on STATE. So
+STATE stays locked until the watchdog has stopped the last process.
 """
 
 import os
@@ -16,14 +16,14 @@ from pathlib import Path
 
 from hub.local import proc
 
-GENTLE_S = 8.0  # how long the watchdog waits after a signal before it sends the next, stronger one
+GENTLE_S = 8.0  # how long the watchdog waits between two signals to a process
 
 
 class Watchdog:
-    """The supervisor's connection to the watchdog process."""
+    """Starts the watchdog process, and sends it the list of the supervisor's processes."""
 
     def __init__(self, lock: int) -> None:
-        """`lock` is the descriptor that the watchdog keeps open."""
+        """`lock` is the file descriptor of the lock on STATE. The watchdog inherits this descriptor."""
         self._lock_descriptor = lock
         self._known: dict[int, str] = {}
         self._guard = threading.Lock()
@@ -37,13 +37,13 @@ class Watchdog:
             self._say(self._known[pid])
 
     def remove(self, pid: int) -> None:
-        """Removes a process from the watchdog's list, because the process has ended or must continue to run."""
+        """Removes a process from the watchdog's list, so that the watchdog does not stop it."""
         with self._guard:
             if self._known.pop(pid, None):
                 self._say(f"- {pid}\n")
 
     def close(self) -> None:
-        """Ends the watchdog. Before the watchdog itself ends, it stops the processes that are still on its list."""
+        """Ends the watchdog. The watchdog first stops the processes that are still on its list."""
         with self._guard:
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.close()
@@ -73,13 +73,13 @@ class Watchdog:
             cwd=root,
             env={"PATH": os.defpath, "PYTHONPATH": str(root)},
             pass_fds=[self._lock_descriptor],
-            start_new_session=True,  # signals to the supervisor's group or terminal must not reach the watchdog
+            start_new_session=True,  # so the watchdog does not get the signals to the supervisor's group or terminal
         )
 
 
 def end(pid: int, signals: Iterable[int], seconds: float = GENTLE_S) -> None:
-    """Sends these signals to a process one after the other until the process ends. After the process has ended, kills
-    the other processes in its group."""
+    """Sends the signals to a process, one after the other, until the process ends. Then kills the remaining processes
+    in the process group."""
     for number in signals:
         if not proc.is_alive(pid) or (
             proc.send(pid, number) and proc.wait_for(lambda: not proc.is_alive(pid), seconds)

@@ -1,8 +1,8 @@
 """E-mails and signed webhooks. Other modules call `notify` in the transaction of an event. A worker then sends the
 notification.
 
-Each recipient has a separate row, so a failing recipient does not delay other recipients. The worker tries to send a
-notification until the notification is sent or expires. The portal shows expired notifications as "given up".
+Each recipient has a separate row. So a failure at one recipient does not delay the other recipients. The worker tries
+to send a notification until the notification is sent or expires. The portal shows expired notifications as "given up".
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,16 +20,17 @@ def notify(
     is_secret: bool = False,
     expires_at: datetime | None = None,
 ) -> list[int]:
-    """Stores one notification for each of these e-mail addresses and URLs, in the caller's transaction.
+    """Stores one notification for each recipient (an e-mail address or a URL), in the caller's transaction.
 
     A notification to an e-mail address contains the subject and the text. A notification to a URL is signed JSON:
     {"type": kind, "timestamp": ..., "data": webhook}. If no `webhook` is given, the element `data` contains the subject
-    and the text. `is_secret`: the text contains a link or a code. A secret text is encrypted in the database, shown on
-    no page, and sent only by e-mail. A secret text is deleted when its notification is sent, given up or expired.
-    `expires_at`: the time until which the notification may be sent, at most NOTIFICATION_EXPIRES_S from now.
+    and the text. `is_secret` means that the text contains a secret link or code. The hub encrypts a secret text in the
+    database, shows it on no page, and sends it only by e-mail. The hub deletes a secret text when its notification is
+    sent, given up or expired. After `expires_at`, the hub no longer sends the notification. This time is at most
+    NOTIFICATION_EXPIRES_S from now.
 
-    If this hub sends no e-mail (EMAIL_URL, EMAIL_HOST), the function ignores e-mail addresses. Returns the ids of the
-    new notifications.
+    If this hub sends no e-mail (no EMAIL_URL and no EMAIL_HOST), the function ignores e-mail addresses. Returns the ids
+    of the new notifications.
     """
     from hub.notifications import services  # Django cannot import models before its apps are ready
 
@@ -56,7 +57,7 @@ def is_recipient(text: str) -> bool:
 
 
 def withdraw(notification_ids: Iterable[int]) -> None:
-    """In the caller's transaction, withdraws those of these notifications that have not been sent."""
+    """Withdraws these notifications in the caller's transaction, except those that the hub has already sent."""
     from hub.notifications import services
 
     services.withdraw(notification_ids)

@@ -14,27 +14,26 @@ log = structlog.get_logger("notifications")
 
 
 def send(message: Claimed, text: str) -> Outcome:
-    """Sends one e-mail. If the mail server fails, the function does not raise an error. The function returns the result
-    of the attempt. Each step of the exchange with the mail server takes at most EMAIL_TIMEOUT."""
+    """Sends one e-mail and returns the result. A failure of the mail server is also a result, not an exception. The hub
+    waits at most EMAIL_TIMEOUT for each response of the mail server."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
-    # The message id is the same in each attempt. If a crash makes the hub send a message twice, mail programs show it
-    # only once.
+    # All attempts have the same message id. If the hub sends a message twice because of a crash, mail programs show
+    # only one message.
     number = f"{message.id}.{message.created_at:%Y%m%d%H%M%S%f}"
     headers = {"Message-ID": f"<{number}@{domain}>", "Auto-Submitted": "auto-generated"}
     try:
         EmailMessage(message.subject, text, to=[message.recipient], headers=headers).send()
     except (smtplib.SMTPException, OSError) as error:
         return Outcome(is_sent=False, error=_text(error, message), is_refusal=_is_refusal(error))
-    except Exception as error:  # an e-mail that Django cannot build must not stop the sender
+    except Exception as error:  # for example, Django cannot build the e-mail; the sender must continue
         log.exception("email_can_not_be_written", notification=message.id)
         return Outcome(is_sent=False, error=type(error).__name__, is_refusal=True)
     return SENT
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Returns whether the server permanently refused this recipient or text.
-
-    Returns False if the error is about the hub itself, because such an error can be temporary.
+    """Returns whether the mail server permanently refused this recipient or this text. Other errors, such as a wrong
+    password of the hub, can be temporary.
     """
     return isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and _code(error) >= 500
 
@@ -46,7 +45,8 @@ def _code(error: Exception) -> int:
 
 
 def _text(error: Exception, message: Claimed) -> str:
-    # The server's error text may repeat the refused text, which may contain a secret. So the hub stores only the code.
+    # The mail server's error text sometimes repeats a part of the e-mail. If the e-mail contains a secret, the hub
+    # stores only the error code.
     code = _code(error)
     brief = f"{type(error).__name__} {code}" if code else type(error).__name__
     return brief if message.is_secret else f"{brief}: {error}".replace("\0", "\ufffd")

@@ -19,12 +19,12 @@ class Notification(models.Model):
     class State(models.TextChoices):
         PENDING = "PENDING"
         SENT = "SENT"
-        GIVEN_UP = "GIVEN_UP"  # an operator may send the notification again, unless its text was a secret
-        WITHDRAWN = "WITHDRAWN"  # the hub does not send it, because its content is no longer true
+        GIVEN_UP = "GIVEN_UP"  # operators can send the notification again, unless its text was secret
+        WITHDRAWN = "WITHDRAWN"  # its content is no longer true, so the hub does not send it
 
     kind = models.CharField(max_length=32)
     channel = models.CharField(max_length=7, choices=Channel)
-    recipient = models.CharField(max_length=512)  # an e-mail address, or a URL, which may contain a secret
+    recipient = models.CharField(max_length=512)  # an e-mail address, or a URL; the URL can contain a secret
     subject = models.CharField(max_length=200)
     text = models.TextField(blank=True)  # the text of an e-mail, or the JSON body of a webhook
     is_secret = models.BooleanField()
@@ -41,7 +41,7 @@ class Notification(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # for claims: the due rows, oldest first, and a search for another claimed row of the recipient
+            # for claims: due rows in order, and the question whether another row of the recipient is claimed
             models.Index(fields=["channel", "recipient", "due_at"], condition=Q(state="PENDING"), name="notify_due"),
             # given-up rows, for the portal
             models.Index(fields=["id"], condition=Q(state="GIVEN_UP"), name="notify_given_up"),
@@ -67,7 +67,8 @@ class Notification(models.Model):
 
     @property
     def shown_recipient(self) -> str:
-        """The recipient for display. Shows only the host of a webhook's URL, because the URL's path can be a secret."""
+        """The recipient as pages show it. For a webhook, this is only the URL's host, because the URL's path can be a
+        secret."""
         if self.channel == self.Channel.EMAIL:
             return self.recipient
         return f"{urlsplit(self.recipient).hostname}/…"

@@ -17,26 +17,22 @@ _COUNTS = """
 
 
 def counts() -> tuple[int, int, float]:
-    """Returns the number of waiting notifications, the number of given-up notifications, and the age in seconds of the
-    oldest waiting one."""
+    """Returns three numbers: the waiting notifications, the given-up notifications, and the age in seconds of the
+    oldest waiting notification."""
     row = execute(_COUNTS).fetchone()
     assert row is not None
     return row[0], row[1], row[2]
 
 
 def found(*, is_given_up: bool) -> "QuerySet[Notification]":
-    """Returns the notifications that were given up, or all notifications.
-
-    The texts of the notifications are not loaded.
-    """
+    """Returns either the given-up notifications or all notifications, without their texts."""
     rows = Notification.objects.defer("text", "sealed")
     return rows.filter(state=Notification.State.GIVEN_UP) if is_given_up else rows
 
 
 def one(notification_id: int | None) -> Notification | None:
-    """Returns this notification without its text, or None if it does not exist.
-
-    The hub deletes a notification some months after it was sent, given up or withdrawn.
+    """Returns the notification with this id, without the text. Returns None if there is no such notification. The hub
+    deletes notifications some months after they were sent, given up or withdrawn.
     """
     if notification_id is None:
         return None

@@ -13,7 +13,7 @@ _LONGEST_WAIT_S = 900.0
 class Outcome:
     """The result of one attempt to send a notification.
 
-    `is_refusal` is True if the recipient refused the message, so an early retry will not help.
+    `is_refusal` is True if the recipient refused the message. An early retry would then get the same refusal.
     """
 
     is_sent: bool

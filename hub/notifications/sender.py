@@ -1,8 +1,8 @@
 """Sends notifications: checks once a second for due notifications, sends them, and stores the results.
 
-Each worker process has one sender, an event loop in a separate thread. If a mail server or webhook receiver hangs, it
-does not block a task of Celery. The number of e-mails sent at the same time has one limit, and the number of webhooks
-has another. The sender sends only one message at a time to each recipient.
+Each worker process has one sender, an event loop in a separate thread. So no Celery task waits for a slow mail server
+or a slow receiver of webhooks. E-mails and webhooks have separate limits on the number of messages in progress. For
+each recipient, only one message is in progress at a time.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 EMAIL, WEBHOOK = Notification.Channel.EMAIL.value, Notification.Channel.WEBHOOK.value
 PLACES = {EMAIL: 4, WEBHOOK: 16}
-LEASE_S = 180  # longer than an attempt to send an e-mail; each step of the attempt may last EMAIL_TIMEOUT
+LEASE_S = 180  # longer than any attempt to send an e-mail, whose steps can each last EMAIL_TIMEOUT
 _LOOK_EVERY_S = 1.0
 _EXPIRE_EVERY_S = 10.0
 
@@ -50,8 +50,7 @@ class Sender:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Stops the sender. After this call, the sender starts no more messages. The method waits for the messages in
-        progress."""
+        """Stops the sender. It starts no more messages, and waits until the messages in progress have ended."""
         self._is_stopping.set()
         self._thread.join(timeout_s)
 
@@ -69,7 +68,7 @@ class Sender:
                 except DatabaseError as error:
                     log.warning("notifications_can_not_be_read", error=str(error)[:200])
                     found = 0
-                except Exception:  # the sender must continue; claimed messages become due again after their lease
+                except Exception:  # the sender must continue; claimed messages are sent after their lease ends
                     log.exception("notifications_failed")
                     found = 0
                 if not found:
@@ -77,8 +76,8 @@ class Sender:
             await asyncio.gather(*self._at_work[EMAIL], *self._at_work[WEBHOOK])
 
     async def _look(self, curl: Curl) -> int:
-        """Starts to send as many due messages as the limits allow. Returns how many messages the sender has started to
-        send."""
+        """Claims as many due messages as the limits allow, and starts to send them. Returns the number of these
+        messages."""
         room = {channel: most - len(self._at_work[channel]) for channel, most in PLACES.items()}
         if time.monotonic() - self._expired_at > _EXPIRE_EVERY_S:
             self._expired_at = time.monotonic()
@@ -98,10 +97,10 @@ class Sender:
             metrics.count(message, outcome)
             await self._in_database(_settle, message, outcome)
         except DatabaseError as error:
-            # If a message was sent but its result was not stored, it is sent again after its lease. So a recipient
-            # sometimes receives a message twice, but no message is lost.
+            # Without a stored result, the message becomes due again after its lease, although it was perhaps sent. So a
+            # recipient sometimes receives a message twice, but no message is lost.
             log.warning("notification_not_settled", notification=message.id, error=str(error)[:200])
-        except Exception:  # a faulty message must not delay the others
+        except Exception:  # one faulty message must not delay the other messages
             log.exception("notification_failed", notification=message.id)
 
     async def _attempt(self, curl: Curl, message: Claimed) -> Outcome:

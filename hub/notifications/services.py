@@ -42,8 +42,7 @@ def notify(
     is_secret: bool,
     expires_at: datetime | None,
 ) -> list[int]:
-    """Stores notifications as `hub.notifications.notify` describes, in one SQL statement for any number of
-    recipients."""
+    """Stores notifications: see `hub.notifications.notify`. Runs one SQL statement for any number of recipients."""
     now = datetime.now(UTC)
     latest = now + timedelta(seconds=settings.NOTIFICATION_EXPIRES_S)
     subject = " ".join(subject.replace("\0", " ").split())[:_LONGEST_SUBJECT]  # a line break would begin another header
@@ -96,7 +95,8 @@ def _webhook_body(kind: str, at: datetime, content: Mapping[str, Any]) -> str:
 
 
 def withdraw(notification_ids: Iterable[int]) -> None:
-    """Withdraws unsent notifications. A notification that a worker is sending at this moment can still arrive."""
+    """Withdraws unsent notifications. If a worker is sending a notification at this moment, the notification can still
+    arrive."""
     not_sent = Notification.objects.filter(state__in=[_State.PENDING, _State.GIVEN_UP])
     not_sent.filter(pk__in=list(notification_ids)).update(
         state=_State.WITHDRAWN, ended_at=Now(), leased_until=None, text="", sealed=None
@@ -105,8 +105,8 @@ def withdraw(notification_ids: Iterable[int]) -> None:
 
 @transaction.atomic
 def send_again(notification_id: int, *, actor: str) -> Notification:
-    """Makes a given-up notification due now, so that a worker sends it again. Refuses a notification with a secret
-    text, because the hub has deleted this text."""
+    """Makes a given-up notification due now, so that a worker sends it again. Raises an error if its text was secret,
+    because the hub has deleted a secret text."""
     found = Notification.objects.select_for_update(no_key=True).filter(pk=notification_id).first()
     if found is None or found.state != _State.GIVEN_UP:
         raise NotSent(_("This notification does not exist, or the hub still tries to send it."))
@@ -127,7 +127,7 @@ def send_again(notification_id: int, *, actor: str) -> Notification:
 
 @transaction.atomic
 def put_aside(notification_id: int, *, actor: str) -> None:
-    """Removes a given-up notification from the list that operators should check."""
+    """Removes a given-up notification from the operators' list, because an operator has checked it."""
     found = Notification.objects.select_for_update(no_key=True).filter(pk=notification_id).first()
     if found is None or found.state != _State.GIVEN_UP:
         raise NotSent(_("This notification does not exist, or the hub still tries to send it."))

@@ -25,8 +25,8 @@ class Claimed:
     lease: datetime
 
 
-# The statement claims only one message of each recipient: the message that has been due longest. So a recipient with
-# many messages uses only one of the sender's places at a time.
+# For each recipient, the statement claims only the message that has been due longest. So a recipient with many messages
+# occupies only one of the sender's places.
 _CLAIM = """
     WITH room (channel, places) AS (SELECT * FROM unnest(%s::text[], %s::int[])),
     first AS MATERIALIZED (
@@ -58,7 +58,8 @@ _CLAIM = """
 
 
 def claim(room: Mapping[str, int], *, lease_s: int) -> list[Claimed]:
-    """Claims due notifications for this worker for `lease_s` seconds. `room` is the maximum number for each channel."""
+    """Claims due notifications for this worker, for `lease_s` seconds. `room` contains the largest number of
+    notifications for each channel."""
     rows = execute(_CLAIM, [list(room), list(room.values()), lease_s]).fetchall()
     return sorted((Claimed(*row) for row in rows), key=lambda claimed: claimed.id)
 
@@ -71,13 +72,13 @@ _SENT = """
 
 
 def sent(notification_id: int) -> None:
-    """Marks a notification as sent and deletes its text. This also works after another worker has claimed the
-    notification."""
+    """Marks a notification as sent and deletes its text, even if another worker has claimed the notification
+    meanwhile."""
     execute(_SENT, [notification_id])
 
 
-# Only the holder of the lease may store a failure. A worker that continues after the end of its lease must not
-# overwrite the result of the next worker.
+# Only the worker whose lease is stored can store a failure. If another worker has claimed the message meanwhile, the
+# first worker must not overwrite that worker's result.
 _FAILED = """
     UPDATE notifications_notification
     SET leased_until = NULL, due_at = clock_timestamp() + make_interval(secs => %s), last_error = %s
@@ -91,12 +92,12 @@ _GIVEN_UP = """
 
 
 def failed(message: Claimed, *, error: str, delay_s: float) -> None:
-    """Makes the notification due again after the delay."""
+    """Makes the notification due again in `delay_s` seconds."""
     execute(_FAILED, [delay_s, error[:300], message.id, message.lease])
 
 
 def given_up(message: Claimed, *, error: str) -> None:
-    """Marks the notification as given up, and deletes a secret text."""
+    """Marks the notification as given up. If its text is secret, deletes the text."""
     execute(_GIVEN_UP, [error[:300], message.id, message.lease])
 
 
@@ -110,7 +111,7 @@ _EXPIRE = """
 
 
 def expire() -> int:
-    """Gives up notifications that have expired. Returns the number of notifications that it has given up."""
+    """Marks expired notifications as given up. Returns the number of these notifications."""
     return execute(_EXPIRE).rowcount
 
 
@@ -123,5 +124,6 @@ _DELETE = """
 
 
 def delete_old(*, days: int, most: int) -> int:
-    """Deletes up to `most` rows that ended at least `days` days ago. Returns the number of deleted rows."""
+    """Deletes up to `most` notifications that were sent, given up or withdrawn at least `days` days ago. Returns the
+    number of deleted rows."""
     return execute(_DELETE, [days, most]).rowcount

@@ -16,13 +16,13 @@ _MOST_OF_AN_ANSWER = 4096
 
 
 class NoSecret(Exception):
-    """Raised if WEBHOOK_SECRET is not set, because no webhook can then be signed."""
+    """Raised if WEBHOOK_SECRET is not set, so that the hub cannot sign webhooks."""
 
 
 def key_of(url: str) -> bytes:
     """Returns the key that signs requests to this URL.
 
-    Each URL has its own key, so no receiver of webhooks can sign a request to another receiver.
+    Each URL has a key of its own, so that no receiver can forge webhooks to another receiver.
     """
     if not settings.WEBHOOK_SECRET:
         raise NoSecret
@@ -36,8 +36,8 @@ def signature(key: bytes, *, identity: str, timestamp: int, body: bytes) -> str:
 
 
 def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
-    """Returns the headers of a webhook. All attempts to send one webhook have the same id, so that the receiver can
-    detect a repetition."""
+    """Returns the headers of a webhook. The id is the same in all attempts to send a webhook, so that the receiver can
+    detect repetitions."""
     identity = f"notification-{message.id}"
     signed = signature(key_of(message.recipient), identity=identity, timestamp=at, body=message.text.encode())
     return {
@@ -49,8 +49,7 @@ def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
 
 
 async def send(curl: Curl, message: Claimed) -> Outcome:
-    """Sends one webhook. If the network or the receiver fails, the function does not raise an error. The function
-    returns the result of the attempt."""
+    """Sends one webhook. A failure of the network or of the receiver is also a result, not an exception."""
     timeout_s = settings.WEBHOOK_TIMEOUT_S
     try:
         headers = headers_for(message, at=int(time.time()))

@@ -1,7 +1,7 @@
 """The transactional outbox: call `append` in the transaction of an event, and `poke` after its commit.
 
-The outbox's table is the queue of messages. A poke is a hint through Redis: some destinations have waiting messages. If
-a poke is lost, the messages are only delayed.
+The table of the outbox is also the queue of messages. A poke is a hint through Redis that some destinations have
+waiting messages. If a poke is lost, the messages are only delayed.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -18,7 +18,7 @@ def append(messages: Iterable[Outgoing]) -> None:
 
 
 def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
-    """Makes a change and adds the messages about this change, all in one statement; see
+    """Makes a change and adds the messages about this change, by one SQL statement; see
     `hub.outbox.store.append_about`."""
     from hub.outbox import store
 
@@ -26,7 +26,7 @@ def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Out
 
 
 def poke(destination_ids: Collection[int]) -> None:
-    """Notifies the couriers that these destinations have messages; see `hub.outbox.wakeup`."""
+    """Notifies the couriers that messages wait for these destinations; see `hub.outbox.wakeup`."""
     from hub.outbox import wakeup
 
     wakeup.ring(destination_ids)

@@ -1,4 +1,4 @@
-"""Finds the URLs for messages to participants. This module caches participants' endpoints until they change."""
+"""Finds the URLs for messages to participants. Caches the endpoints of each participant until they change."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,14 @@ from hub.participants import endpoint_types_and_urls, queries
 
 
 class Addresses:
-    """One courier's cache of the endpoints of its destinations. Only one thread may use this cache of endpoints at a
-    time."""
+    """A courier's cache of its destinations' endpoints. Do not use it in two threads at the same time."""
 
     def __init__(self) -> None:
-        # by destination: the version of the endpoints, and the endpoints, which are read after the version
+        # for each destination, a version and the endpoints, which were read after the version and so are never older
         self._known: dict[int, tuple[int, dict[str, str]]] = {}
 
     def urls_for(self, messages: Sequence[Claimed]) -> list[str | None]:
-        """Returns the URL for each message. The URL is None if the message's destination has registered no endpoint
-        that fits."""
+        """Returns a URL for each message, or None if the destination has no endpoint for this kind of message."""
         self._read({message.destination_id: message.endpoints_version for message in messages})
         return [
             endpoint_types_and_urls.url_for(self._known[message.destination_id][1], message.method, message.path)
@@ -29,4 +27,4 @@ class Addresses:
             return
         for destination_id, registered in queries.endpoints_of(old).items():
             self._known[destination_id] = (versions[destination_id], registered)
-            queries.name_of(destination_id)  # this call caches the participant's name, which log lines need later
+            queries.name_of(destination_id)  # caches the participant's name for later log lines

@@ -1,9 +1,8 @@
-"""Finds participants that have caused too many waiting messages at a destination.
+"""Finds participants that have caused too many messages that wait for one destination. The hub refuses further requests
+of such a participant.
 
-If a participant has too many waiting messages, the hub refuses its next requests.
-
-While requests arrive, each process counts the messages in the outbox's table once a second. So a participant can
-exceed its limit by at most the messages of one second.
+While requests arrive, each process counts the waiting messages once a second. So a participant can exceed its limit
+only by the messages of one second.
 """
 
 import threading
@@ -26,25 +25,25 @@ _read_at = float("-inf")
 
 
 def is_crowded(source: str, destination: str) -> bool:
-    """Returns whether too many messages that `source` has caused wait at `destination`. The arguments are the names of
-    two participants."""
+    """Returns whether too many messages that `source` has caused wait for `destination`. Both arguments are names of
+    participants."""
     return (source, destination) in crowded()
 
 
 def crowded() -> frozenset[tuple[str, str]]:
-    """Returns pairs of names (source, destination) for which the source's waiting messages at the destination have
-    reached the limit."""
+    """Returns pairs of names (source, destination). For each pair, the number of messages that the source has caused
+    and that wait for the destination has reached the limit."""
     global _crowded, _read_at
     if time.monotonic() - _read_at > _REFRESH_S and _reading.acquire(blocking=False):
         try:
             _crowded = claims.crowded(settings.OUTBOX_PENDING_PER_SOURCE)
         except DatabaseError as error:
-            # the request itself will report the failure of the database
+            # the request then also fails at the database, and reports the failure
             log.warning("backlog_not_read", error=str(error)[:200])
         finally:
             _read_at = time.monotonic()
             _reading.release()
-            give_back()  # a request may wait for its group without a connection
+            give_back()  # while the request waits for its group, it needs no connection
     return _crowded
 
 

@@ -1,7 +1,7 @@
 """The SQL statements by which couriers find and claim waiting messages.
 
-The hub may send only some messages to a destination at a time. If several sources have messages for this destination,
-the hub divides the number among these sources.
+The number of messages in progress to one destination is limited. If messages of several sources wait for this
+destination, the sources share this number fairly.
 """
 
 from collections import Counter
@@ -37,7 +37,7 @@ class Claimed:
     attempts: int
     age_s: float
     lease: datetime
-    endpoints_version: int = 0  # the destination's version when the message was claimed
+    endpoints_version: int = 0  # the version of the destination's endpoints at the time of the claim
     source_id: int = HUB
 
     @property
@@ -47,9 +47,8 @@ class Claimed:
 
 
 def _sources_at(destination: str) -> str:
-    """Returns SQL for the sources with pending messages at a destination.
-
-    The SQL reads only one entry of the index for each source.
+    """Returns the SQL that finds the sources of the messages waiting for a destination. For each source, this SQL reads
+    only one entry of the index.
     """
     return f"""
         WITH RECURSIVE source (id) AS (
@@ -63,10 +62,10 @@ def _sources_at(destination: str) -> str:
         )"""  # noqa: S608 (a column's name)
 
 
-# Chooses due messages. All sources with messages at a destination share the number of messages that may be sent to it,
-# and each source's oldest messages come first. So no source waits behind thousands of messages of another source.
-# `statement_timestamp()` limits the range of the index scan. `clock_timestamp()` would only filter the rows that were
-# read.
+# Chooses due messages. The sources of a destination's waiting messages share the number of messages that the hub can
+# send to it. For each source, the oldest messages come first. So no source waits behind thousands of messages of
+# another source. PostgreSQL can use `statement_timestamp()` as a limit for the index scan. With `clock_timestamp()`, it
+# would read and discard the rows that are not due.
 _DUE = f"""
     SELECT due.id, due.destination_id, due.source_id, due.octets, sender.most
     FROM unnest(%s::bigint[], %s::int[]) AS wanted (destination_id, room)
@@ -88,11 +87,10 @@ _DUE = f"""
     ) due
 """  # noqa: S608 (put together from constants)
 
-# A message with an undelivered predecessor (same subject, same destination) waits for the predecessor. So the statement
-# claims only the first message of a subject. This message is the first row in the index by subject.
-#
-# The claim must be a separate statement after the statement that locked the rows. The delivery of a predecessor looks
-# for the next message under the same lock. So either this statement no longer finds the predecessor, or the delivery
+# Messages of one subject to one destination are sent one after the other. So the statement claims only the first
+# undelivered message of a subject, which is the first row in the index by subject. This statement must run after the
+# statement that locked the rows. The transaction that stores a delivery takes the same lock, and then looks for the
+# next message of the subject. So either this statement sees that the earlier message was delivered, or that transaction
 # finds the postponed message.
 _LEASE = """
     UPDATE outbox_message m
@@ -108,9 +106,9 @@ _LEASE = """
               (SELECT p.endpoints_version FROM participants_participant p WHERE p.id = m.destination_id), m.source_id
 """
 
-# Postpones messages that have an undelivered predecessor, so that a claim reads only messages that can be sent. The
-# longer a message has waited already, the longer it is postponed. The delivery of the predecessor ends the
-# postponement. If the delivery does not find the message, the postponement ends at its time limit.
+# Postpones messages that wait for an earlier message of the same subject, so that claims read only messages that can be
+# sent. The older a message is, the longer it is postponed. Usually the delivery of the earlier message ends the
+# postponement. If not, the message becomes due again at the new `due_at`.
 _PUT_OFF = """
     UPDATE outbox_message m
     SET due_at = clock_timestamp()
@@ -119,10 +117,10 @@ _PUT_OFF = """
 """
 _BEHIND_S = 2.0
 
-# Postpones the oldest due messages of paused streams, without claiming them. The first table of the WITH locks no rows,
-# so that messages of other kinds can be claimed meanwhile. The limit applies to the rows that are read, because the
-# kind is not in the index. The second table does not name the state. Otherwise PostgreSQL could choose a partial index
-# that does not begin with the id.
+# Postpones the oldest due messages of paused streams, without a claim. `oldest` locks no rows, so that couriers can
+# claim messages of other kinds meanwhile. The LIMIT applies to messages of all kinds, because the kind is not in the
+# index. `free` has no condition on the state. With such a condition, PostgreSQL could choose a partial index that does
+# not begin with the id.
 _PUT_OFF_PAUSED = """
     WITH paused AS MATERIALIZED (
         SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::int[])
@@ -151,15 +149,15 @@ _PUT_OFF_PAUSED = """
     WHERE m.id = ANY(ARRAY(SELECT free.id FROM free))
 """
 
-# The commit of a claim or of deliveries does not wait for the disk or a standby. If PostgreSQL loses this commit in a
-# crash, couriers only send the messages again. Every other commit of the hub waits for the disk.
+# The commit of a claim or of deliveries does not wait until the disk or a standby server has stored it. If a crash
+# loses such a commit, couriers only send some messages again. All other commits of the hub wait for the disk.
 _NO_WAIT = "SET LOCAL synchronous_commit TO off"
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The largest number of messages that the hub may send to a destination now, and the largest total size of their
-    bodies."""
+    """How many more messages the hub can send to a destination now, and how many bytes their bodies can have
+    together."""
 
     messages: int
     octets: int
@@ -167,10 +165,10 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Messages to be sent, and the destinations that perhaps have more messages.
+    """The claimed messages, and the destinations for which perhaps more messages wait.
 
-    `spoilt` are the ids of messages that the database could not return, even in a statement for one message.
-    `postponed` counts messages, by (destination, source), that wait for an earlier message of the same subject.
+    `spoilt` are the ids of messages that the database could not return, not even one at a time. `postponed` is the
+    number of messages that wait for an earlier message of the same subject, for each destination and source.
     """
 
     messages: Sequence[Claimed]
@@ -181,8 +179,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """A paused stream: messages of one source and kind that the courier does not send to a destination for some
-    seconds."""
+    """A paused stream. A stream consists of the messages of one source and kind to one destination. The courier sends
+    none of them for some seconds."""
 
     destination_id: int
     source_id: int
@@ -191,10 +189,9 @@ class Paused:
 
 
 def put_off_paused(paused: Sequence[Paused], *, most: int) -> int:
-    """Postpones at most `most` due messages of paused streams. Claims then find the other messages of the same sources.
-
-    Each destination has the same share of `most`. Within a destination, each paused stream has the same part of this
-    share. Returns the number of postponed messages.
+    """Postpones due messages of paused streams, so that claims find the other messages of the same sources. Divides
+    `most`, the largest number of messages, equally between the destinations, and then between the paused streams of
+    each destination. Returns the number of postponed messages.
     """
     if not paused:
         return 0
@@ -224,11 +221,11 @@ def claim(
 ) -> Claim:
     """Claims due messages for `lease_s` seconds.
 
-    For each destination, claims as many messages as the hub may send now. Each source has a share of this number of
-    messages. `open_requests` has the number of open requests by (destination, source). `most_of_one_source` limits each
-    of these numbers. Leaves out the messages with the ids in `except_for`. While messages are claimed, no other worker
-    claims them. The function makes all its claims in one transaction. `each_alone` claims each message in a separate
-    statement, for a destination where one message makes the statement fail.
+    `room` limits the messages for each destination, and the sources share this number fairly. `open_requests` is the
+    number of open requests for each destination and source. With the new messages, none of these numbers exceeds
+    `most_of_one_source`. Leaves out the messages with the ids in `except_for`. Until the lease ends, no other worker
+    claims the same messages. All claims are one transaction. With `each_alone`, each message is claimed by a separate
+    statement, because one message makes the usual statement fail.
     """
     with transaction.atomic():
         execute(_NO_WAIT)
@@ -256,7 +253,7 @@ def claim(
             execute(_PUT_OFF, [_BEHIND_S, sorted(behind)])
         postponed = Counter((destination_id, source_id) for id, destination_id, source_id, *_ in due if id in behind)
         has_more |= {destination_id for destination_id, _ in postponed}
-    # Django's connections return JSON as text.
+    # Django's database connections return JSON values as text.
     claimed = [Claimed(*(*row[:4], orjson.loads(row[4]), *row[5:])) for row in rows]
     return Claim(sorted(claimed, key=lambda message: message.id), has_more, spoilt, postponed)
 
@@ -276,8 +273,8 @@ def _lease_each(ids: Sequence[int], lease_s: int) -> tuple[list[TupleRow], list[
 
 
 def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, int]]) -> tuple[list[int], set[int]]:
-    """Returns the ids of as many messages as the byte limit of each destination allows. The function also returns the
-    destinations that perhaps have more messages."""
+    """Returns the ids of as many messages as each destination's limit in bytes allows. Also returns the destinations
+    for which perhaps more messages wait."""
     ranked: list[tuple[int, int, int, int]] = []
     has_more: set[int] = set()
     counts: Counter[tuple[int, int]] = Counter()
@@ -288,7 +285,7 @@ def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, in
             has_more.add(destination_id)
     taken: list[int] = []
     octets: Counter[int] = Counter()
-    # the first message of each source, then the second message of each source
+    # first the first message of each source, then the second message of each source, and so on
     for _, message_id, destination_id, size in sorted(ranked):
         if octets[destination_id] >= room[destination_id].octets:
             has_more.add(destination_id)
@@ -314,7 +311,7 @@ _WITH_WORK = f"""
 
 
 def destinations_with_work() -> list[int]:
-    """Returns the destinations that have a message due now."""
+    """Returns the destinations for which at least one message is due."""
     return [row[0] for row in execute(_WITH_WORK, [])]
 
 
@@ -334,5 +331,5 @@ _CROWDED = f"""
 
 
 def crowded(most: int) -> frozenset[tuple[str, str]]:
-    """Returns the pairs (source's name, destination's name) with at least `most` waiting messages."""
+    """Returns pairs of names (source, destination) with at least `most` waiting messages."""
     return frozenset(tuple(row) for row in execute(_CROWDED, [most - 1]))

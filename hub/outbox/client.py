@@ -1,7 +1,7 @@
 """Sends one HTTP request to a participant, and interprets the response.
 
-`hub.curl` sends the request. Connections to participants stay open for later requests. Connections lead only to
-addresses that `hub.egress` allows.
+`hub.curl` sends the request. `hub.curl` keeps connections open for later requests, and connects only to addresses that
+`hub.egress` allows.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ NOT_IMPLEMENTED = 501
 
 @dataclass(slots=True)
 class Answer:
-    """A participant's response: an HTTP status, or 0 and the reason why there is no response."""
+    """A participant's response. Without a response, `status` is 0 and `error` is the reason."""
 
     status: int
     error: str = ""
     retry_after_s: float | None = None
-    is_unsent: bool = False  # the hub itself could not send the message, so the participant is not at fault
+    is_unsent: bool = False  # the hub itself could not send the message, which is no fault of the participant
     is_hopeless: bool = False  # the hub can never send the message
 
     @property
@@ -35,8 +35,8 @@ class Answer:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the participant has read the message and refused it. After a refusal, an early retry would not
-        help."""
+        """Whether the participant has read the message and refused it. An early retry would then get the same
+        refusal."""
         return (300 <= self.status < 500 and self.status not in (408, 425, 429)) or self.status == NOT_IMPLEMENTED
 
     @property
@@ -46,7 +46,7 @@ class Answer:
 
 
 class HubKey:
-    """The key with which the hub signs its messages, or None if this deployment does not sign. The key is read only
+    """The key with which the hub signs its own messages, if this deployment has one. The file of the key is read only
     once."""
 
     def __init__(self) -> None:
@@ -54,8 +54,8 @@ class HubKey:
         self._key: Any = jws.load_private_key(Path(path).read_bytes()) if path else None
 
     def headers_for(self, message: Claimed) -> dict[str, str]:
-        """Returns the HTTP headers that the hub sends with a message. If the hub wrote the message, the headers contain
-        a signature (FSPIOP API v1.1, table 1)."""
+        """Returns the HTTP headers that the hub sends with a message. The hub signs its own messages (FSPIOP API v1.1,
+        table 1). A forwarded message keeps its sender's signature."""
         if not message.signed_by_hub:
             return message.headers
         headers = message.headers | {"fspiop-uri": message.path, "fspiop-http-method": message.method}
@@ -73,8 +73,7 @@ class HubKey:
 
 
 async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) -> Answer:
-    """Sends one message. If the network or the recipient fails, the function does not raise an error. The function
-    returns the failure as its result."""
+    """Sends one message. A failure of the network or of the recipient is also a result, not an exception."""
     timeout_s = settings.OUTBOX_TIMEOUT_S
     try:
         reply = await curl.request(
@@ -90,15 +89,14 @@ async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) 
         return cannot_be_sent(error)
     if 200 <= reply.status < 300:
         return Answer(reply.status)
-    # PostgreSQL cannot store a NUL, and one SQL statement stores this result together with the results of other
-    # messages.
+    # PostgreSQL cannot store a NUL. With a NUL, the SQL statement that stores this and other results would fail.
     said = reply.body[:300].decode(errors="replace").replace("\0", "\ufffd")
     text = f"HTTP {reply.status}: {said}"
     return Answer(reply.status, text, _retry_after(reply.retry_after_s))
 
 
 def cannot_be_sent(error: Exception) -> Answer:
-    """Returns the result for a message that the hub cannot write as an HTTP request."""
+    """Returns the result for a message that cannot be written as an HTTP request."""
     return Answer(0, f"cannot be sent: {type(error).__name__}: {error}", is_unsent=True, is_hopeless=True)
 
 

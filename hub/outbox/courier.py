@@ -1,13 +1,13 @@
 """Delivers the outbox: claims due messages, sends them concurrently, and stores the results.
 
 Each worker process has one courier: an event loop in its own thread. A courier checks for messages when it receives a
-notification (`hub.outbox.wakeup`), and also once a second. If a notification is lost or Redis fails, messages are late
-by at most a second, and no message is lost.
+notification (`hub.outbox.wakeup`), and also once a second. If a notification is lost or Redis fails, messages are sent
+up to a second later, but none is lost.
 
-A courier claims messages for all destinations in one transaction, and stores all results in a second transaction. Each
-destination has a limit on open requests and a limit on their bytes. One source may use only a part of the open
-requests. A courier pauses each destination separately (`hub.outbox.destination_pauses`). So a destination that hangs
-does not delay other destinations.
+A courier claims messages for all destinations in one transaction, and stores all results in a second transaction. For
+each destination, the number of open requests and the size of their bodies are limited. One source can use only a part
+of these open requests. A destination that does not respond is paused separately (`hub.outbox.destination_pauses`), so
+it does not delay other destinations.
 """
 
 import asyncio
@@ -39,12 +39,12 @@ log = structlog.get_logger("outbox")
 T = TypeVar("T")
 
 _LOOK_EVERY_S = 1.0
-_COMPANY_S = 0.015  # how long a result waits for other results, so that one statement stores them together
+_COMPANY_S = 0.015  # how long the courier collects results, to store them together
 _BETWEEN_CLAIMS_S = 0.01
-_LONGER = 3  # the factor by which both times are longer while the processors are busy
+_LONGER = 3  # both times are longer by this factor while the processors are busy
 _PAUSE_S = 0.5  # the pause after a failure of the database
-_PUT_OFF_AT_MOST = 3000  # paused messages in one regular check
-_SPOILT_S = 60.0  # how long a message that the database cannot return is skipped
+_PUT_OFF_AT_MOST = 3000  # how many messages one regular check postpones at most
+_SPOILT_S = 60.0  # how long the courier skips a message that the database cannot return
 
 
 class Courier:
@@ -57,7 +57,7 @@ class Courier:
         self._sending: set[asyncio.Task[None]] = set()
         self._finished: list[tuple[Claimed, Answer]] = []
         self._left_alone: list[tuple[Claimed, float]] = []
-        self._spoilt: dict[int, float] = {}  # by message id, the time until which the message is skipped
+        self._spoilt: dict[int, float] = {}  # the time until which each message is skipped, by its id
         self._has_finished = asyncio.Event()
         self._database = ThreadPoolExecutor(
             max_workers=3, thread_name_prefix="courier-database", initializer=work_by_keys
@@ -71,7 +71,7 @@ class Courier:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """After this call, the courier claims no more messages. Waits until the messages in progress are sent, and
+        """Stops the courier. It claims no more messages, waits until the messages in progress have been sent, and
         stores their results."""
         self._is_stopping = True
         self._loop.call_soon_threadsafe(self._news.set)
@@ -92,7 +92,7 @@ class Courier:
             await self._news.wait()
             self._news.clear()
             await self._claim()
-            # Messages that arrive meanwhile are claimed together.
+            # During this pause, messages arrive that the next claim takes together.
             await asyncio.sleep(_BETWEEN_CLAIMS_S * _longer())
         for helper in helpers:
             helper.cancel()
@@ -127,7 +127,7 @@ class Courier:
             await asyncio.sleep(_LOOK_EVERY_S * random.uniform(0.7, 1.0))  # noqa: S311 (no secret)
 
     async def _look(self, find: Callable[[], Iterable[int]]) -> None:
-        """Makes the courier check the destinations that `find` returns from the database."""
+        """Calls `find` in a database thread, and makes the courier check the returned destinations for messages."""
         try:
             self._look_at(await self._in_database(find))
         except DatabaseError as error:
@@ -148,7 +148,7 @@ class Courier:
             self._destinations[destination_id].has_news = False
         try:
             await self._claim_together_or_alone(room)
-        except Exception as error:  # the courier must continue; claimed messages become due again when their lease ends
+        except Exception as error:  # the courier must continue; claimed messages become due again after their lease
             await self._claim_later(dict.fromkeys(room, error))
 
     async def _claim_together_or_alone(self, room: Mapping[int, Room]) -> None:
@@ -166,8 +166,8 @@ class Courier:
             await self._claim_later(errors)
 
     async def _claim_later(self, errors: Mapping[int, BaseException]) -> None:
-        """Makes the courier check these destinations again after a pause. A claim for the destinations has failed, but
-        not because of their messages."""
+        """Makes the courier check these destinations again after a pause, because a claim for them has failed. The
+        cause was not one of their messages."""
         for error in {id(error): error for error in errors.values()}.values():
             if isinstance(error, DatabaseError) and _is_connection_lost(error):
                 log.warning("outbox_can_not_be_claimed", error=str(error)[:200])
@@ -177,10 +177,8 @@ class Courier:
         self._look_at(errors)
 
     async def _claim_alone(self, destination_id: int, room: Room) -> None:
-        """Claims the messages of one destination, after a claim for several destinations has failed.
-
-        A fault in one destination's messages must not stop the messages to other destinations. One faulty message must
-        not stop the other messages to its destination.
+        """Claims the messages for only one destination, one by one, after a claim for several destinations has failed.
+        So one faulty message delays neither other destinations nor the other messages for its own destination.
         """
         try:
             await self._claim_for({destination_id: room}, each_alone=True)
@@ -221,7 +219,7 @@ class Courier:
         for (destination_id, source_id), count in postponed.items():
             self._destinations[destination_id].postponed({source_id: count})
         self._delay.saw(ages)
-        # A message that waits for a predecessor is claimed after the predecessor's result is stored.
+        # A message that waits for an earlier one is found when the earlier message's result is stored.
         self._look_at(claim.has_more)
 
     def _claim_in_database(
@@ -259,11 +257,12 @@ class Courier:
 
     async def _deliver(self, destination: Destination, message: Claimed, url: str | None) -> None:
         answer = await self._send(message, url)
-        # A source that has reached its limit of open requests may have further messages. No claim has counted them.
+        # If the source has reached its limit of open requests, perhaps more of its messages wait, which no claim has
+        # reported.
         has_limit = destination.open_by_source[message.source_id] >= settings.OUTBOX_CONCURRENCY_PER_SOURCE
         destination.has_news = destination.has_news or has_limit
         destination.ends(message)
-        if destination.has_news:  # this destination can now take another message
+        if destination.has_news:  # one more message to this destination can be sent now
             self._news.set()
         if answer.is_silence:
             pause = destination.was_silent(message, time.monotonic())
@@ -273,7 +272,7 @@ class Courier:
             destination.was_unsent(message)
         else:
             destination.answered(message)
-        message.body = b""  # the body may be large, and the stored result does not contain it
+        message.body = b""  # frees the memory, because the stored result does not contain the body
         self._finished.append((message, answer))
         self._has_finished.set()
 
@@ -286,7 +285,7 @@ class Courier:
             if message.signed_by_hub:
                 headers = await self._loop.run_in_executor(self._signing, self._key.headers_for, message)
             return await client.send(self._curl, message, url, headers)
-        except Exception as error:  # one message that the hub cannot send must not delay the other messages
+        except Exception as error:  # one message that cannot be sent must not delay others
             log.exception("message_can_not_be_sent", message=message.id)
             return client.cannot_be_sent(error)
 
@@ -302,8 +301,8 @@ class Courier:
             try:
                 self._look_at(await self._in_database(_settle, results, left_alone))
             except DatabaseError as error:
-                # If a message was sent but its result was not stored, it is sent again when its lease ends. So a
-                # message sometimes arrives twice, but is never lost.
+                # Without a stored result, the message becomes due again after its lease, although it was perhaps sent.
+                # So a message sometimes arrives twice, but is never lost.
                 log.warning("outbox_not_settled", messages=len(results), error=str(error)[:200])
             except Exception:  # the courier must continue
                 log.exception("settling_failed")
@@ -313,8 +312,8 @@ class Courier:
 
 
 def _longer() -> int:
-    """Returns a factor for the time that a courier waits for more messages. While processors are busy, the factor is
-    larger, so that groups are larger."""
+    """Returns a factor for the time for which the courier collects messages. While the processors are busy, the courier
+    collects for longer, and so forms larger groups."""
     return _LONGER if processors.are_short() else 1
 
 
@@ -330,12 +329,12 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
         connection.close()
         if not is_outdated(error):
             raise
-    # the failed statement changed nothing, and the new connection prepares its statements again
+    # The failed statement changed nothing. A new connection prepares its statements again.
     return work(*arguments)
 
 
 def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores the results of these messages. Returns destinations that may have due messages."""
+    """Stores the results of these messages. Returns the destinations for which perhaps more messages are due."""
     try:
         found = _settle_together(results, left_alone)
     except DatabaseError as error:
@@ -357,11 +356,10 @@ def _settle_together(
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores the result of each message in a separate transaction. If the database refuses the result of one message,
-    the hub does not send the other messages again.
-
-    Returns the destinations of all results, because each destination may have messages that waited for a delivery. A
-    delivery that the database had already stored does not find these messages again.
+    """Stores the result of each message in a separate transaction. So if the database refuses one result, it still
+    stores the other results, and their messages are not sent again. Returns the destinations of all results, because at
+    each destination a message perhaps waited for a delivery. If the failed transaction had already stored the delivery,
+    a repetition does not find the waiting message.
     """
     found = {message.destination_id for message, _ in results}
     for message, answer in results:

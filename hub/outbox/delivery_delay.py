@@ -1,8 +1,5 @@
-"""Measures how long messages wait until couriers send them. Web processes refuse new work if messages wait long for
-couriers.
-
-Couriers measure how long messages wait, for each destination and each source. From these waits, couriers compute two
-delays:
+"""Measures how long messages wait in the outbox until couriers send them. If messages wait too long, web processes
+refuse new work. Couriers measure this wait for each destination and each source, and compute two delays:
 
 - The hub's delay is the wait at the destination with the shortest wait. If a DFSP is slow or was down, only the
   messages for this DFSP wait. If a DFSP floods the hub with requests, only messages that this DFSP has caused wait.
@@ -12,8 +9,9 @@ delays:
   several participants act together.
 
 The hub refuses new work of a source only if both delays are long: the hub's delay and the source's delay. Couriers
-publish the delays in Redis for two seconds. Web processes read the delays twice a second in a separate thread, so no
-request waits for Redis. If Redis contains no delays, web processes refuse no request because of a delay.
+publish the delays in Redis, where they expire after two seconds. Web processes read the delays twice a second in a
+separate thread, so no request waits for Redis. Without delays in Redis, web processes do not refuse requests for this
+reason.
 """
 
 import threading
@@ -36,18 +34,18 @@ log = structlog.get_logger("outbox")
 _VALID_S = 2.0
 _READ_EVERY_S = 0.5
 _PUBLISH_EVERY_S = 0.25
-_WINDOW_S = 1.0  # couriers measure the messages of this period
+_WINDOW_S = 1.0  # the delays result from the messages of this period
 
 Age = tuple[int, int, float]
-"""A message's destination and source, and its age in seconds at its first attempt."""
+"""A message's destination, its source, and its age in seconds when a courier first sent it."""
 
 
 def delay_of(ages: Iterable[Age]) -> float:
     """Returns the delay of the hub in seconds.
 
-    The wait at a destination is the median of its sources' waits, so one source alone cannot determine the wait.
-    Returns 0 if fewer than two destinations get messages, or if fewer than two participants cause messages. With only
-    one destination or source, the function cannot decide whether the hub or a participant is slow.
+    For each destination, takes the median of the waits of its sources, so that one source alone cannot determine the
+    result. Then returns the shortest of these medians. With only one destination or one source, the function returns 0,
+    because it cannot decide whether the hub or a participant is slow.
     """
     by_destination: dict[int, dict[int, list[float]]] = {}
     sources: set[int] = set()
@@ -67,22 +65,21 @@ class Delays:
     of_sources: Mapping[int, float] = field(default_factory=dict)
 
     def for_source(self, source_id: int | None) -> float:
-        """Returns the delay for new work of a source.
-
-        The delay of a source is 0 if none of the source's messages was sent recently.
+        """Returns the delay that decides about new work of this source: the shorter one of the hub's delay and the
+        source's delay. The source's delay is 0 if none of its messages was sent recently.
         """
         return min(self.of_hub, self.of_sources.get(source_id, 0.0)) if source_id is not None else 0.0
 
     def write(self) -> bytes:
-        """Returns the delays as the text that Redis stores. If the hub is quick, the text leaves out the delays of
-        sources, because these delays have no effect then."""
+        """Returns the delays as the text for Redis. If the hub's delay is 0, the text leaves out the sources' delays,
+        because they then have no effect."""
         sources = {str(source_id): round(delay_s, 3) for source_id, delay_s in self.of_sources.items()}
         return orjson.dumps({"hub": round(self.of_hub, 3), "sources": sources if self.of_hub else {}})
 
     @classmethod
     def read(cls, text: bytes) -> "Delays":
-        """Reads the delays from the text in Redis. Raises ValueError for a text in another form, which another program
-        may have written."""
+        """Reads the delays from the text in Redis. Raises ValueError for any other text, which perhaps another program
+        has written."""
         try:
             found = orjson.loads(text)
             return cls(float(found["hub"]), {int(id): float(each) for id, each in found["sources"].items()})
@@ -101,7 +98,7 @@ def delays_of(ages: Iterable[Age]) -> Delays:
 
 
 def _key() -> str:
-    # Two hubs that share one Redis must not read each other's delay.
+    # If two hubs share a Redis, each hub must read only its own delays.
     return f"kitovu:outbox-delay:{connection.settings_dict['NAME']}"
 
 
@@ -110,7 +107,7 @@ def _redis() -> redis.Redis:
 
 
 class Publisher:
-    """Publishes the delays that a courier measures, in a separate thread."""
+    """Publishes the delays that a courier measures. The publication runs in a separate thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -120,7 +117,7 @@ class Publisher:
         self._thread: threading.Thread | None = None
 
     def saw(self, ages: list[Age]) -> None:
-        """Adds the ages of messages to the measurement. The call raises no error and never waits."""
+        """Adds these ages to the measurement. Does not wait for Redis, and raises no error if Redis fails."""
         if not ages:
             return
         now = self._clock()
@@ -143,8 +140,7 @@ class Publisher:
         is_delayed = False
         while True:
             with self._arrived:
-                # If no more messages arrive, the courier must publish the end of a delay before the old delay expires
-                # in Redis.
+                # If no more messages arrive after a delay, this thread still publishes that the delay has ended.
                 self._arrived.wait_for(lambda: self._has_news, timeout=_WINDOW_S if is_delayed else None)
                 self._has_news = False
             found = self.delays()
@@ -162,7 +158,7 @@ def publish(client: redis.Redis, delays: Delays) -> None:
 
 
 def published(client: redis.Redis) -> Delays:
-    """Returns the delays that a courier has published in the last two seconds, or no delays."""
+    """Returns the delays that a courier has published in the last two seconds. Otherwise all delays are 0."""
     try:
         text = client.get(_key())
         return Delays.read(text) if text is not None else Delays()  # type: ignore[arg-type]
@@ -171,7 +167,7 @@ def published(client: redis.Redis) -> Delays:
 
 
 class Reader:
-    """Reads the delays for a web process. All delays are 0 until this object has read delays from Redis."""
+    """Reads the delays for a web process. Until the first read from Redis, all delays are 0."""
 
     def __init__(self) -> None:
         self._delays, self._read_at = Delays(), float("-inf")
@@ -180,8 +176,8 @@ class Reader:
         self._thread: threading.Thread | None = None
 
     def delay_s(self, source_id: int | None) -> float:
-        """Returns the delay for new work of a source, and makes the separate thread read the delays again. Never
-        waits."""
+        """Returns the delay that decides about new work of this source. Also makes the separate thread read the delays
+        again, but does not wait for it."""
         if self._thread is None or not self._thread.is_alive():
             with self._starting:
                 if self._thread is None or not self._thread.is_alive():

@@ -1,21 +1,19 @@
 """One courier's record of its destinations: their open requests, and the pauses after missing responses. Pure.
 
-A destination is paused only because of missing responses: a refused connection, or a request without a response in
-time. Any response shows that the destination works. If the hub itself could not send a message, this is not the
-destination's fault.
+Only missing responses cause a pause: a refused connection, or a request without a response in time. After any response,
+even an error, the destination counts as working. A message that the hub itself could not send causes no pause.
 
-If messages of one source and kind get no response, the courier pauses only messages of this source and kind. A DFSP's
-server can hang on one kind of message, or on messages of one participant, and still accept all other messages. The
-courier pauses the whole destination only if messages of several sources get no response, and no other message gets a
-response. Each process has its own record of destinations, and this record is only a hint.
+If messages of one source and kind get no response, the courier pauses only messages of this source and kind. The reason
+is that a DFSP's server can hang on one kind of message, or on messages of one participant, and still accept all others.
+The courier pauses a whole destination only if messages of several sources get no response, and no other message gets
+one. Each process has a record of its own.
 
-Only after the courier has claimed a message does it know whether the message must wait. A message must wait because of
-a pause, or because an earlier message of the same subject is not delivered. If a source has a million waiting messages,
-a courier that postponed them one after the other would use a whole processor. So between two regular checks, the
-courier postpones only some of each source's messages. Once the courier has postponed these messages, it claims no more
-messages of this source to this destination until the next regular check. At the regular check, one SQL statement
-postpones many more messages of the source's paused kinds. So the source's other messages do not wait behind the paused
-messages.
+A message must wait during a pause, or until an earlier message of the same subject is delivered. The courier knows this
+only after it has claimed the message, and then postpones the message. For a source with a million waiting messages,
+this would occupy a whole processor. So between two regular checks, the courier postpones only a limited number of each
+source's messages to a destination. After that, it claims no more of these messages until the next regular check. At the
+regular check, one SQL statement postpones many more messages of the source's paused kinds. So they do not delay the
+source's other messages for long.
 """
 
 from collections import Counter
@@ -26,15 +24,15 @@ from hub.growing_pauses import FAILURES, GrowingPause
 from hub.outbox.claims import Claimed, Paused, Room
 
 _FIRST_PAUSE_S = 0.5
-_PROBES = 4  # the most open requests to a silent destination; fair claims take them from several sources
+_PROBES = 4  # the most open requests to a destination that does not respond; they are from several sources
 _SEVERAL_SOURCES = 2
-_POSTPONED_AT_MOST = 300  # messages of one source between two regular checks
-_NONE_FREE = 1_000_000  # open requests of a source that may have no more
+_POSTPONED_AT_MOST = 300  # for each source, between two regular checks
+_NONE_FREE = 1_000_000  # stands for a source that must get no more open requests
 
 
 @dataclass(slots=True)
 class _Silence:
-    """The number of consecutive requests without a response, and the pause after these requests."""
+    """How many requests in a row got no response, and the resulting pause."""
 
     count: int = 0
     pause: GrowingPause = field(default_factory=lambda: GrowingPause(_FIRST_PAUSE_S))
@@ -44,8 +42,8 @@ class _Silence:
         return self.count >= FAILURES
 
     def goes_on(self, now: float) -> float:
-        """Counts one more request that got no response. Returns the length in seconds of the pause that begins now, or
-        0 if no pause begins."""
+        """Counts one more request without a response. If a pause begins now, returns its length in seconds, and
+        otherwise 0."""
         if self.pause.is_on(now):
             return 0.0  # the request was sent before the pause, and failed for the same reason
         self.count += 1
@@ -60,7 +58,8 @@ class _Stream:
     has_probe: bool = False
 
     def rests_for(self, now: float, probe_s: float) -> float | None:
-        """Returns the seconds for which these messages remain paused, or None if the courier may send one of them."""
+        """Returns for how many seconds these messages must still wait. Returns None if the courier is allowed to send
+        one of them."""
         if not self.silence.is_long:
             return None
         if self.silence.pause.is_on(now):
@@ -70,22 +69,21 @@ class _Stream:
 
 @dataclass(slots=True)
 class Destination:
-    """One participant that receives messages. Times are of a monotonic clock, in seconds."""
+    """A participant that receives messages. All times are seconds of a monotonic clock."""
 
     id: int
     has_news: bool = False
     open_requests: int = 0
     open_octets: int = 0
     open_by_source: Counter[int] = field(default_factory=Counter)
-    _postponed: Counter[int] = field(default_factory=Counter)  # by source, since the last regular check
+    _postponed: Counter[int] = field(default_factory=Counter)  # for each source, since the last regular check
     _silence: _Silence = field(default_factory=_Silence)
     _silent_sources: set[int] = field(default_factory=set)
     _streams: dict[tuple[int, str], _Stream] = field(default_factory=dict)
 
     def room(self, now: float, *, most: int, most_at_once: int, most_octets: int) -> Room | None:
-        """Returns how many messages and bytes the courier may send to this destination now.
-
-        Returns None if the courier may not send any message.
+        """Returns how many messages and bytes the courier is allowed to send to this destination now. Returns None if
+        it is not allowed to send any.
         """
         if self._silence.pause.is_on(now):
             return None
@@ -94,9 +92,8 @@ class Destination:
         return Room(messages, octets) if messages > 0 and octets > 0 else None
 
     def pause_before(self, message: Claimed, now: float, *, probe_s: float) -> float | None:
-        """Returns the seconds for which this message remains paused, or None if the courier may send the message.
-
-        `probe_s` is a request's deadline.
+        """Returns for how many seconds this message must still wait. Returns None if the courier is allowed to send the
+        message. `probe_s` is the longest time that a request can take.
         """
         stream = self._streams.get((message.source_id, message.kind))
         if stream is None or not stream.silence.is_long or self._is_silent:
@@ -107,13 +104,13 @@ class Destination:
         return seconds
 
     def begins(self, message: Claimed) -> None:
-        """Counts a request to the destination when it begins."""
+        """Records the beginning of a request to the destination."""
         self.open_requests += 1
         self.open_octets += len(message.body)
         self.open_by_source[message.source_id] += 1
 
     def ends(self, message: Claimed) -> None:
-        """Counts a request to the destination when it has ended."""
+        """Records the end of a request to the destination."""
         self.open_requests -= 1
         self.open_octets -= len(message.body)
         self.open_by_source[message.source_id] -= 1
@@ -121,12 +118,11 @@ class Destination:
             del self.open_by_source[message.source_id]
 
     def postponed(self, counts: Mapping[int, int]) -> None:
-        """Counts messages that were claimed and postponed, by source."""
+        """Records for each source how many messages were claimed and then postponed."""
         self._postponed.update(counts)
 
     def crowded(self, now: float, *, probe_s: float) -> list[Paused]:
-        """Returns the paused streams of each source for which the courier has reached its limit of postponed
-        messages."""
+        """Returns the paused streams of those sources whose number of postponed messages has reached the limit."""
         if self._is_silent:
             return []
         return [
@@ -137,32 +133,33 @@ class Destination:
         ]
 
     def checked(self) -> None:
-        """After a regular check, lets the courier postpone messages again."""
+        """At a regular check, sets the numbers of postponed messages back to zero."""
         self._postponed.clear()
 
     def taken_by_source(self) -> dict[int, int]:
-        """Returns each source's number of occupied places. A source with many postponed messages has no free place."""
+        """Returns the number of open requests of each source. If the source has reached the limit of postponed
+        messages, returns a huge number instead, so that a claim takes no more of its messages."""
         resting = {source: _NONE_FREE for source, count in self._postponed.items() if count >= _POSTPONED_AT_MOST}
         return {**self.open_by_source, **resting}
 
     def answered(self, message: Claimed) -> None:
-        """Records that the destination has responded. A refusal of the message is also a response."""
+        """Records that the destination has responded, even if the response was a refusal of the message."""
         if self._is_silent:
-            self._streams.clear()  # the cause of all missing responses has ended
+            self._streams.clear()  # one common cause has ended, so no stream stays paused
         self._streams.pop((message.source_id, message.kind), None)
         self._silence = _Silence()
         self._silent_sources.clear()
 
     def was_unsent(self, message: Claimed) -> None:
-        """Records a message that the hub itself could not send, so that the courier may send another probe."""
+        """Records that the hub itself could not send the message. If the message was a probe, the courier can send
+        another probe."""
         stream = self._streams.get((message.source_id, message.kind))
         if stream is not None:
             stream.has_probe = False
 
     def was_silent(self, message: Claimed, now: float) -> float:
-        """Records a request without a response.
-
-        Returns the pause's length in seconds if the whole destination pauses now, and otherwise 0.
+        """Records a request without a response. If a pause of the whole destination begins now, returns its length in
+        seconds, and otherwise 0.
         """
         stream = self._streams.setdefault((message.source_id, message.kind), _Stream())
         stream.has_probe = False
@@ -173,12 +170,11 @@ class Destination:
         return self._silence.goes_on(now)
 
     def could_not_be_claimed(self, now: float) -> float:
-        """Records that the database failed only for the messages of this destination.
-
-        Returns the pause's length in seconds.
+        """Records that only the claim for this destination's messages failed in the database. Pauses the destination,
+        and returns the length of the pause in seconds.
         """
         self._silence.count = max(self._silence.count, FAILURES - 1)
-        self._silent_sources |= {-1, -2}  # no source has these two ids, so the courier pauses the whole destination
+        self._silent_sources |= {-1, -2}  # no source has these ids; two of them pause the whole destination
         return self._silence.goes_on(now)
 
     @property
@@ -187,7 +183,7 @@ class Destination:
 
 
 def open_by_source(destinations: Mapping[int, Destination]) -> dict[tuple[int, int], int]:
-    """Returns, for a claim, the number of open requests for each pair (destination, source)."""
+    """Returns the number of open requests for each pair (destination, source), as a claim needs it."""
     return {
         (destination.id, source_id): count
         for destination in destinations.values()

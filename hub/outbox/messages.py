@@ -1,6 +1,6 @@
 """The messages that the hub sends. Each message is a record of one HTTP request to a participant.
 
-The records have no behaviour, so that code without database and network can make them.
+Code without access to the database and the network can create these records.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from fspiop.resources import has_iso20022_bodies
 from fspiop.time import http_date, parse_http_date
 
 HUB = 0
-"""The `source_id` of a message that does not count for any participant."""
+"""The `source_id` of a message that counts as caused by the hub, not by a participant."""
 
 END_KINDS = frozenset(
     {
@@ -25,8 +25,8 @@ END_KINDS = frozenset(
         "bulk-end-to-payee",
         "fx-end-to-initiator",
         "fx-end-to-fxp",
-        # Each of these messages is also a PUT of a transfer, a bulk or a conversion. If such a message is lost, no
-        # other message replaces it.
+        # Each of these messages is also a PUT about a transfer, a bulk or a conversion. Its content is in no other
+        # message.
         "fx-answer",
         "transfer-refusal",
         "bulk-refusal",
@@ -39,14 +39,15 @@ The hub repeats such a message after any refusal, and always accepts it into the
 """
 
 BEFORE_ENDS = frozenset({"prepare", "state", "bulk-prepare", "bulk-state", "fx-prepare"})
-"""The kinds of other messages about a payment. The report of the payment's end waits behind such a message."""
+"""The kinds of messages that are sent before the report of a payment's end. The report waits until such a message is
+delivered."""
 
 
 class IfPending(StrEnum):
-    """The treatment of a new message when a message with the same path, subject, kind and destination already waits."""
+    """What happens to a new message if a message with the same path, subject, kind and destination already waits."""
 
     ADD = "add"  # both are delivered, in order
-    RENEW = "renew"  # the new message replaces the waiting one, because the reported state may have changed
+    RENEW = "renew"  # the new message replaces the waiting message, because the reported state has perhaps changed
     SKIP = "skip"  # the new message is dropped, because the waiting message reports the same content
 
 
@@ -79,8 +80,8 @@ class Outgoing:
 
 @dataclass(slots=True)
 class ReceivedMessage:
-    """A participant's message as the hub received it. The hub forwards a participant's message byte for byte, and
-    stores it as evidence."""
+    """A message exactly as the hub received it from a participant. The hub forwards the body byte for byte, and stores
+    the message as evidence."""
 
     body: bytes
     headers: dict[str, str]
@@ -98,7 +99,7 @@ class Destination(Protocol):
 
 @dataclass(slots=True)
 class Recipient:
-    """The participant that receives one of the hub's own callbacks, and the API version of this callback."""
+    """The participant that receives a callback from the hub itself, and the API version of the callback."""
 
     id: int
     name: str
@@ -118,11 +119,10 @@ def forward(
     reply_to_id: int | None = None,
     error_path: str | None = None,
 ) -> Outgoing:
-    """Returns the message that forwards a participant's message byte for byte, with its headers and signature.
-
-    The hub adds FSPIOP-Destination if the sender could not know the recipient (FSPIOP API v1.1, section 3.2.3.5). The
-    hub adds no FSPIOP-Destination to a signed message, because a recipient refuses a destination that the signature
-    does not protect (API Signature v1.1, 3.2).
+    """Returns the message that forwards a participant's message. The body, the headers and the signature stay
+    unchanged. If the sender could not know the recipient, the hub adds the header FSPIOP-Destination (FSPIOP API v1.1,
+    section 3.2.3.5). But the hub adds nothing to a signed message. The recipient would refuse the added header, because
+    the signature does not protect it (API Signature v1.1, 3.2).
     """
     headers = message.headers
     is_signed = "fspiop-signature" in headers
@@ -143,9 +143,8 @@ def forward(
 
 
 class HubMessages:
-    """Makes the callbacks that the hub sends in its own name. All callbacks of one such object have the same date.
-
-    The hub signs a callback only when it sends the callback.
+    """Makes callbacks from the hub itself. All callbacks that one object makes have the same date. A courier signs them
+    when it sends them.
     """
 
     def __init__(self, hub_name: str, now: datetime) -> None:
@@ -170,8 +169,7 @@ class HubMessages:
     ) -> Outgoing:
         """Returns a callback.
 
-        `body` has the form of the FSPIOP API, not of ISO 20022. If the recipient uses ISO 20022, the method converts
-        the body to ISO 20022.
+        `body` is in the plain form of the FSPIOP API. If the recipient uses ISO 20022, the method converts the body.
         """
         resource = path.split("/", 2)[1]
         if versions.is_iso20022(to.version) and has_iso20022_bodies(resource):
@@ -200,12 +198,10 @@ class HubMessages:
 
 
 def as_answer(message: Outgoing) -> Outgoing:
-    """Returns the message as an answer that may be sent more than once, because the requester may repeat its request. A
-    newer answer replaces a waiting one.
-
-    If a report of a payment's end already waits, the hub keeps this report and drops the new answer. The waiting report
-    has the same content as the dropped answer. The hub keeps the report because it is the message of the DFSP that
-    ended the payment.
+    """Marks the message as an answer. Requesters sometimes repeat a request, so a second answer to the same request can
+    arrive while the first answer waits. The newer answer then replaces the waiting answer. If both report a payment's
+    end, the hub drops the new answer instead. Both messages have the same content, but the waiting message comes from
+    the DFSP that ended the payment.
     """
     is_end = message.kind in END_KINDS
     message.source_id = HUB if is_end else message.destination_id

@@ -13,7 +13,7 @@ from hub.outbox.client import Answer
 ATTEMPTS = Counter("kitovu_outbox_attempts_total", "Requests sent to participants", ["kind", "result"])
 AGE = Histogram(
     "kitovu_outbox_age_seconds",
-    "From a message's transaction to its delivery",
+    "Time from the creation of a message to its delivery",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600),
 )
 
@@ -27,17 +27,17 @@ def count(message: Claimed, answer: Answer) -> None:
 
 
 def show() -> Iterable[Metric]:
-    """Reads the present state of the outbox from the database and returns it as metrics."""
+    """Returns metrics about the messages that are in the outbox now."""
     queues = queries.queues()
     oldest = min((queue.oldest for queue in queues if queue.oldest is not None), default=None)
     age_s = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0
     return [
         gauge("kitovu_outbox_pending", "Messages not delivered yet", sum(queue.pending for queue in queues)),
-        gauge("kitovu_outbox_dead", "Messages given up, for an operator to check", sum(queue.dead for queue in queues)),
-        gauge("kitovu_outbox_oldest_seconds", "Age of the oldest message not delivered yet", age_s),
+        gauge("kitovu_outbox_dead", "Given-up messages for an operator to check", sum(queue.dead for queue in queues)),
+        gauge("kitovu_outbox_oldest_seconds", "Age of the oldest undelivered message", age_s),
         gauge(
             "kitovu_outbox_crowded",
-            "Pairs of DFSPs whose waiting messages reach the limit",
+            "Pairs of source and destination whose number of waiting messages has reached the limit",
             len(queries.crowds()),
         ),
     ]

@@ -11,12 +11,11 @@ from hub.participants.models import Participant
 
 
 class Message(models.Model):
-    """A message to a participant that is not delivered yet. After its delivery, a message's row is replaced by a row of
-    `Delivery`."""
+    """An undelivered message to a participant. When the message is delivered, a row of `Delivery` replaces this row."""
 
     class State(models.TextChoices):
         PENDING = "PENDING"
-        DEAD = "DEAD"  # the hub has given up the message; an operator may send it again
+        DEAD = "DEAD"  # the hub no longer tries to send the message, but an operator can send it again
 
     destination = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     method = models.CharField(max_length=6)
@@ -36,14 +35,15 @@ class Message(models.Model):
     attempts = models.PositiveIntegerField(db_default=0)
     leased_until = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=512, db_default="")
-    # The time when an operator put a given-up request aside. The requester was notified, so the request is not sent
-    # again, and pages and figures no longer count it.
+    # The time when an operator put a given-up request aside. After that, pages and metrics no longer count this
+    # request. The hub never sends it again, because its requester was notified of the failure.
     put_aside_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["id"]
         indexes = [
-            # for claims: a destination's due messages, each source's oldest first; also counts a source's messages
+            # for claims: the due messages of a destination, for each source in order; also counts the messages of a
+            # source
             models.Index(
                 fields=["destination", "source_id", "due_at"], condition=Q(state="PENDING"), name="message_by_source"
             ),
@@ -81,7 +81,8 @@ class Message(models.Model):
 
 
 class Delivery(models.Model):
-    """A message that its destination accepted: the time, the number of attempts, and the response's status."""
+    """A delivered message: the time of the delivery, the number of attempts, and the status of the destination's
+    response."""
 
     message_id = models.BigIntegerField(primary_key=True)
     destination = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -100,7 +101,8 @@ class Delivery(models.Model):
         indexes = [models.Index(fields=["subject"], name="delivery_by_subject")]
         triggers = [
             pgtrigger.Protect(name="deliveries_are_only_ever_added", operation=pgtrigger.Update),
-            # A row whose subject is a digest is about a customer's identifier, and may be deleted after some time.
+            # If the subject is a digest, the message was about a customer's identifier, and its row can be deleted
+            # after a day.
             pgtrigger.Protect(
                 name="deliveries_about_payments_are_never_deleted",
                 operation=pgtrigger.Delete,

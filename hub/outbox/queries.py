@@ -13,10 +13,9 @@ from hub.sql_execution import execute
 
 
 def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int, int, str, str], datetime]:
-    """For each of these subjects, returns the time of the newest request that waits or was given up.
-
-    The keys of the result are (requester, destination, subject, state). Each key contains the requester, because
-    several participants can send requests with the same id.
+    """Finds requests about these subjects that wait in the outbox or were given up. Returns the time of the newest one
+    for each key (requester, destination, subject, state). The key contains the requester, because two requesters can
+    use the same id.
     """
     rows = Message.objects.filter(destination_id__in=to, subject__in=about, reply_to__isnull=False).order_by()
     found = rows.values_list("reply_to_id", "destination_id", "subject", "state").annotate(since=Max("created_at"))
@@ -30,14 +29,14 @@ a number."""
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The queue of one participant: the messages that the participant has not received yet. The function counts at most
-    `COUNTED` messages."""
+    """The queue of one participant: the messages that the participant has not received yet. `pending` and `dead` are at
+    most `COUNTED`."""
 
     destination_id: int
     destination: str
     pending: int
     dead: int
-    oldest: datetime | None  # the time of the oldest counted pending message
+    oldest: datetime | None  # when the oldest of the counted pending messages was created
     most_attempts: int
 
 
@@ -60,17 +59,16 @@ _QUEUES = """
 
 
 def queues(destination_id: int | None = None) -> list[Queue]:
-    """Returns the queues of participants with pending or given-up messages, by name. If a participant is given, returns
-    only this participant's queue."""
+    """Returns the queues that contain pending or given-up messages, in the order of the participants' names. With
+    `destination_id`, returns only this participant's queue."""
     rows = execute(_QUEUES, [COUNTED, COUNTED, destination_id, destination_id])
     return [Queue(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """A participant that has caused too many waiting messages at a destination.
-
-    The hub refuses this participant's requests to the destination with 429.
+    """A participant that has caused too many messages that wait for one destination. The hub refuses the participant's
+    requests to this destination with 429.
     """
 
     source: str
@@ -78,6 +76,5 @@ class Crowd:
 
 
 def crowds() -> list[Crowd]:
-    """Returns pairs of names (participant, destination) for which too many messages of this participant wait for this
-    destination."""
+    """Returns all participants that have caused too many messages that wait for one destination."""
     return [Crowd(*names) for names in sorted(claims.crowded(settings.OUTBOX_PENDING_PER_SOURCE))]

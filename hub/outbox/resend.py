@@ -17,10 +17,8 @@ class NotSent(Exception):
 
 @transaction.atomic
 def send_again(message_id: int, *, actor: str) -> Message:
-    """Makes a message due now, so that a courier sends it. The message must be given up, or must wait for its next
-    attempt.
-
-    The function refuses to send a request again if its requester was already notified of the failure.
+    """Makes a given-up or waiting callback due now, so that a courier sends it. Requests are never sent again, because
+    the requester of a given-up request was notified of the failure.
     """
     message = (
         Message.objects.select_for_update(no_key=True, of=("self",))
@@ -47,7 +45,7 @@ def send_again(message_id: int, *, actor: str) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """The number of given-up messages that are sent again, and the number of given-up requests that were put aside."""
+    """How many given-up callbacks are sent again, and how many given-up requests were put aside."""
 
     sent: int
     put_aside: int
@@ -55,10 +53,8 @@ class Cleared:
 
 @transaction.atomic
 def send_all_again(destination_id: int, *, actor: str) -> Cleared:
-    """Sends all given-up callbacks to one participant again, and puts its given-up requests aside.
-
-    Does not send a request again, because its requester was already notified of the failure. If the hub sent the
-    request again, its answer would come after the requester has stopped waiting.
+    """Sends all given-up callbacks to this participant again. Puts all given-up requests to this participant aside,
+    because their requesters were notified of the failure and no longer wait for answers.
     """
     dead = Message.objects.filter(destination_id=destination_id, state=Message.State.DEAD, put_aside_at__isnull=True)
     name = dead.values_list("destination__name", flat=True).first()

@@ -1,5 +1,5 @@
-"""Decides about messages that their recipient did not accept: when the hub tries again, when it gives up, and which
-requester it notifies."""
+"""Decides about messages that could not be delivered: when the hub tries again, when it gives up, and which requester
+it notifies."""
 
 import random
 from collections.abc import Sequence
@@ -23,18 +23,16 @@ log = structlog.get_logger("outbox")
 
 _MOST_REFUSALS = 5
 _LONGEST_WAIT_S = 300.0
-# For ten minutes, the hub often tries to send a message about a payment, because the recipient's gateway is perhaps
-# restarting. After that, the hub tries less often until the message is too old.
+# In the first ten minutes, the hub often repeats attempts to send a message about a payment, because the recipient is
+# perhaps restarting its server. Later attempts are rarer.
 _ANXIOUS_S, _LONGEST_ANXIOUS_WAIT_S = 600.0, 45.0
 _MOST_OVERDUE_OF_ONE, _MOST_OVERDUE = 100, 1000
 
 
 def judge(message: Claimed, answer: Answer) -> Failure:
-    """Returns the time of the next attempt for a failed message (exponential backoff with jitter), or the decision to
-    give up.
-
-    The hub gives up a message about a payment's end after a day. The hub gives up a request after some seconds, because
-    its requester waits for an answer.
+    """Decides about a failed message: either the time until the next attempt (exponential backoff with jitter), or that
+    the hub gives up. For a report of a payment's end, the hub gives up only after a day. For a request, it gives up
+    after some seconds, because the requester waits for an answer.
     """
     is_urgent = (message.is_end or message.kind in BEFORE_ENDS) and message.age_s < _ANXIOUS_S
     longest = _LONGEST_ANXIOUS_WAIT_S if is_urgent else _LONGEST_WAIT_S
@@ -51,22 +49,21 @@ def _is_final(message: Claimed, answer: Answer) -> bool:
         # operator can correct the DFSP's endpoint or the hub's key within the day.
         return False
     if message.reply_to_id is not None:
-        return answer.is_refusal or answer.is_unsent  # so that the requester soon gets the refusal
+        return answer.is_refusal or answer.is_unsent  # so that the requester soon gets an error
     if answer.is_hopeless or answer.status == NOT_IMPLEMENTED:
         return True
     return answer.is_refusal and message.attempts >= _MOST_REFUSALS
 
 
 def left_alone(message: Claimed, seconds: float) -> Failure:
-    """Postpones a message that the courier did not send. The message's destination does not respond to messages of this
-    kind now."""
+    """Postpones a message that the courier claimed but did not send. Its destination does not respond to such messages
+    at present."""
     return Failure(message=message, delay_s=seconds, error="", is_dead=False, is_attempt=False)
 
 
 def settle(failures: Sequence[Failure]) -> set[int]:
-    """Postpones failed messages or marks them as dead. Notifies the requesters of dead messages.
-
-    Returns the notified requesters. The function uses only one transaction.
+    """Postpones failed messages, or marks them as dead and notifies their requesters. Does all this in one transaction.
+    Returns the ids of the notified requesters.
     """
     if not failures:
         return set()
@@ -81,11 +78,10 @@ def settle(failures: Sequence[Failure]) -> set[int]:
 
 
 def give_up_overdue() -> set[int]:
-    """Gives up requests that the hub has not delivered in time. The function also gives up requests that no courier has
-    tried to send. Returns the requesters that the hub must notify of these failures.
-
-    Without this function, a requester would get no answer while the destination is paused or has thousands of waiting
-    messages. One call gives up at most a hundred requests of each requester.
+    """Gives up requests that were not delivered in time, even if no courier has tried to send them. Notifies their
+    requesters, and returns the requesters' ids. Without this function, a requester would get no answer while the
+    destination is paused or while thousands of messages wait for it. One call gives up at most a hundred requests of
+    each requester.
     """
     older_than_s = settings.OUTBOX_REQUEST_GIVE_UP_S
     requesters: set[int] = set()
@@ -108,7 +104,7 @@ def give_up_overdue() -> set[int]:
 
 
 def _undeliverable(message: Claimed | GivenUp) -> Outgoing:
-    """Returns the report to a requester that its request was not delivered (FSPIOP API v1.1, section 7.6)."""
+    """Returns the error callback for the requester of an undelivered request (FSPIOP API v1.1, section 7.6)."""
     assert message.reply_to_id is not None
     assert message.error_path is not None
     error, hub = ErrorCode.DESTINATION_COMMUNICATION_ERROR, HubMessages(settings.HUB_NAME, datetime.now(UTC))
@@ -118,7 +114,8 @@ def _undeliverable(message: Claimed | GivenUp) -> Outgoing:
 
 
 def _version_of(message: Claimed | GivenUp) -> str:
-    # The hub answers a request in the request's own version. A GET has no body, so its version is in its Accept header.
+    # The error callback has the same API version as the request. A GET has no body, so its version is in the Accept
+    # header.
     resource = message.path.split("/", 2)[1].partition("?")[0]
     try:
         if message.method == "GET":

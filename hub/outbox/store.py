@@ -29,12 +29,13 @@ _COLUMNS = """
 """
 _APPEND = f"{_INSERT} FROM {_MESSAGES} AS m {_COLUMNS}"
 
-# Each statement here finds rows with known ids by `id = ANY(...)`, never only by a join. It finds a subject's next
-# message by all columns of the index that PostgreSQL must use. PostgreSQL's statistics may be from a time when this
-# queue was nearly empty. If PostgreSQL expects two rows but the queue has forty thousand, a join may read all rows
-# again for each row.
+# The statements in this module must be fast even if PostgreSQL's statistics are from a time when the queue was nearly
+# empty. If PostgreSQL expects two rows and there are forty thousand, a join can read all rows again for each row. So
+# the statements find known ids by `id = ANY(...)`, never only by a join. They find the next message of a subject by
+# conditions on all columns of the index.
 
-# A waiting message that a courier has claimed is not replaced, because the courier is sending it already.
+# The statement does not replace a message that a courier has claimed, because the courier is already sending the
+# message.
 _APPEND_OR_RENEW = f"""
     WITH new AS MATERIALIZED (
         SELECT * FROM {_MESSAGES} WITH ORDINALITY AS m {_COLUMNS.strip()[:-1]}, number)
@@ -62,10 +63,9 @@ _APPEND_OR_RENEW = f"""
 
 
 def append(messages: Sequence[Outgoing]) -> None:
-    """Adds these messages in the caller's transaction, in one statement.
-
-    A new message can replace a waiting message. If the same message already waits, the new message can be dropped (see
-    `IfPending`).
+    """Adds these messages in the caller's transaction, by one SQL statement. If a similar message already waits,
+    `IfPending` decides: both are delivered, the new message replaces the waiting message, or the new message is
+    dropped.
     """
     if not messages:
         return
@@ -75,11 +75,9 @@ def append(messages: Sequence[Outgoing]) -> None:
 
 def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
     """Changes rows and adds the messages about the changed rows, in one SQL statement. The statement is atomic even
-    without a transaction.
-
-    The argument `changed` is the text of a WITH clause. The last table of this clause has the name `changed` and a
-    column `subject`. A message is added only if its subject is in the column `subject` of `changed`. Returns the
-    subjects in the column `subject` of `changed`. Adds the messages as `IfPending.ADD` describes.
+    without a transaction. The argument `changed` contains the tables of a WITH clause. The last table must be named
+    `changed` and must have a column `subject`. The function adds only messages whose subjects are in this column, and
+    returns all subjects in the column. The messages are added as with `IfPending.ADD`.
     """
     statement = f"""
         WITH {changed}, told AS ({_APPEND} WHERE m.subject IN (SELECT subject FROM changed))
@@ -105,9 +103,9 @@ def _columns(messages: Sequence[Outgoing]) -> list[list[Any]]:
     ]
 
 
-# The next message of the same subject to the same destination may have been postponed; see `claims._LEASE`. This
-# statement makes it due one second before its creation. So it comes before the subject's other messages, of which
-# thousands may have the same time of creation.
+# Makes the next message of the same subject to the same destination due, because it was perhaps postponed (see
+# `claims._LEASE`). The new due time is one second before the message's creation. So it comes before later messages of
+# the subject, even if thousands have the same time of creation.
 _NEXT = """
     next AS MATERIALIZED (
         SELECT successor.id, successor.destination_id
@@ -123,7 +121,7 @@ _NEXT = """
         WHERE m.id = ANY(ARRAY(SELECT next.id FROM next))
     )
 """
-# A message whose subject is a digest has a customer's identifier in its path (`hub.api.forwarding.subject_of`).
+# If the subject is a digest, the path contains a customer's identifier (`hub.api.forwarding.subject_of`).
 _HAS_ALIAS = "subject ~ '^[0-9a-f]+$' AND length(subject) = 64"
 _DELIVERED = f"""
     WITH gone AS (
@@ -153,10 +151,9 @@ _DELIVERED = f"""
 
 
 def delivered(outcomes: Collection[tuple[int, int]]) -> set[int]:
-    """Removes delivered messages from the queue and records the deliveries. Each message is given as (message id, HTTP
-    status).
-
-    Returns the destinations of other messages that waited for these deliveries.
+    """Removes delivered messages from the queue and records the deliveries. `outcomes` contains a pair for each
+    message: its id and the HTTP status of the response. Returns the destinations at which another message waited for
+    one of these deliveries.
     """
     if not outcomes:
         return set()
@@ -165,21 +162,20 @@ def delivered(outcomes: Collection[tuple[int, int]]) -> set[int]:
 
 
 def _digest_key() -> bytes:
-    """Returns the secret key for digests of subjects.
-
-    Without the secret key, a person who has a copy of the table cannot find telephone numbers by trying all numbers.
+    """Returns the secret key for digests of subjects. Without a secret key, anybody with a copy of the table could find
+    telephone numbers by computing the digests of all numbers.
     """
     return salted_hmac("outbox.delivery", "alias", algorithm="sha256").digest()
 
 
 def kept_subject(subject: str) -> str:
-    """If a subject contains a party's identifier, returns the text that replaces the subject after the delivery of its
-    message."""
+    """Returns the text that replaces the subject in the record of a delivery, if the subject stands for a party's
+    identifier."""
     return hashlib.sha256(_digest_key() + subject.encode()).hexdigest()
 
 
-# Only the holder of the lease may store a failure. A worker that continues after the end of its lease must not
-# overwrite the result of the next worker.
+# Only the worker whose lease is stored can store a failure. If another worker has claimed the message meanwhile, the
+# first worker must not overwrite that worker's result.
 _POSTPONE = f"""
     WITH postponed AS (
         UPDATE outbox_message m
@@ -200,8 +196,7 @@ _POSTPONE = f"""
 
 @dataclass(slots=True)
 class Failure:
-    """A message that its recipient did not accept. The record contains the time of the next attempt, or the decision to
-    give up.
+    """A message that was not delivered, with the time until the next attempt, or with the decision to give up.
 
     If `is_attempt` is false, the courier has not sent the message and only postpones it.
     """
@@ -214,8 +209,8 @@ class Failure:
 
 
 def postpone(failures: Sequence[Failure]) -> set[int]:
-    """Postpones failed messages or marks them as dead. Returns the ids of the messages that were still claimed by this
-    worker."""
+    """Postpones failed messages or marks them as dead. Skips messages that this worker no longer claims, and returns
+    the ids of the others."""
     if not failures:
         return set()
     ids = [failure.message.id for failure in failures]
@@ -234,13 +229,13 @@ def postpone(failures: Sequence[Failure]) -> set[int]:
     return {row[0] for row in rows}
 
 
-# The function does not give up a message that a courier has claimed, because the courier's attempt can still succeed.
+# A message that a courier has claimed is not overdue, because the courier's attempt can still succeed.
 _IS_OVERDUE = """
     m.state = 'PENDING' AND m.created_at < statement_timestamp() - make_interval(secs => %s)
     AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp())
 """
-# Each requester has a share of each call, so that one requester's thousands of requests do not delay the reports to
-# other requesters.
+# Each requester gets only a part of each call. So thousands of requests of one requester do not delay the error
+# callbacks to other requesters.
 _OVERDUE = f"""
     SELECT late.id
     FROM participants_participant requester
@@ -271,11 +266,8 @@ _GIVE_UP = f"""
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A request that the hub has given up, without its body.
-
-    The hub makes the report to the requester from this record.
-
-    The record has only the headers that contain the API version.
+    """A given-up request, as far as the error callback to the requester needs it. The record does not contain the body,
+    and `headers` contains only the headers with the API version.
     """
 
     method: str
@@ -287,13 +279,13 @@ class GivenUp:
 
 
 def overdue(*, older_than_s: float, most_of_one: int, most: int) -> list[str]:
-    """Returns requests that have waited too long, even if no courier has tried to deliver them. Leaves out requests
-    that the batch skips now."""
+    """Returns the ids of requests that have waited longer than `older_than_s`. Leaves out requests that the batch skips
+    now."""
     return [str(row[0]) for row in execute(_OVERDUE, [older_than_s, most_of_one, most])]
 
 
 def give_up(message_ids: Sequence[str], *, older_than_s: float) -> list[GivenUp]:
-    """Marks these requests as dead, if they have waited too long. Returns the marked requests."""
+    """Marks these requests as dead, unless they were delivered or claimed meanwhile. Returns the marked requests."""
     ids = [int(message_id) for message_id in message_ids]
     rows = execute(_GIVE_UP, [ids, older_than_s]).fetchall()
     return [

@@ -1,7 +1,6 @@
-"""Ends forwarded GET requests that got no answer in time, and notifies the requesters (2004).
-
-The destinations of these GET requests have accepted the requests, but sent no answer. If a request could not be
-delivered, the outbox itself notifies the requester.
+"""Ends forwarded GET requests that got no answer in time, and sends error 2004 to the requesters. This module is for
+requests that the destination accepted but did not answer. If a request could not be delivered, the outbox notifies the
+requester.
 """
 
 from collections.abc import Callable
@@ -38,23 +37,23 @@ class Late:
     requester: Recipient
     asked_id: int
     asked_at: datetime
-    subject: str  # the subject of the request's messages in the outbox
+    subject: str  # the subject of the messages about this request in the outbox
     error_path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Requests(Generic[M]):
-    """A model of stored requests, and the names of the batches for the rows of this model.
+    """A model whose rows are stored requests, and the names of the batches that process these rows.
 
     The model has the columns `asked_at`, `answer_by` and `ended_at`.
     """
 
     model: type[M]
-    requester: str  # the foreign key to the requester
+    requester: str  # the name of the foreign key to the requester
     batch: str
     ended_batch: str
     read: Callable[[M], Late]
-    # An INSERT ... SELECT from the removed rows, `gone`. The statement stores a part of each removed request.
+    # An INSERT ... SELECT from the removed rows, `gone`. It keeps a part of each removed request.
     keep: str = ""
 
     @property
@@ -64,9 +63,8 @@ class Requests(Generic[M]):
 
 def report(requests: Requests) -> int:
     """Ends overdue requests and notifies the requesters. Takes one request of each requester in turn. Returns the
-    number of ended requests.
-
-    Two sweeps can run at the same time, because a sweep skips rows that another sweep has locked.
+    number of requests about which a requester was notified. Two calls can run at the same time, because each call skips
+    rows that the other call has locked.
     """
     return isolating_batches.in_groups(
         requests.batch,
@@ -96,7 +94,7 @@ def _end(requests: Requests, ids: list[str]) -> int:
             since = outstanding.get((request.requester.id, request.asked_id, request.subject, state))
             return since is not None and since >= request.asked_at
 
-        # These requests are still in the outbox, which will deliver them or notify the requester. A later sweep checks
+        # These requests still wait in the outbox, which delivers them or notifies the requester. A later sweep looks at
         # them again.
         on_its_way = {request.id for request in late if rests_with_the_outbox(request, Message.State.PENDING)}
         rows.filter(pk__in=on_its_way).update(answer_by=F("answer_by") + _LATER)
@@ -139,7 +137,7 @@ def _find_ended(requests: Requests, *, keep_s: int, most: int) -> list[str]:
 
 
 def _forget(requests: Requests, ids: list[str], *, keep_s: int) -> int:
-    # If a request was repeated meanwhile, its row is locked, or its `ended_at` is empty again.
+    # Does not remove a request that was repeated meanwhile: its row is locked, or its `ended_at` is empty again.
     statement = f"""
         DELETE FROM {requests.table}
         WHERE id IN (SELECT id FROM {requests.table}

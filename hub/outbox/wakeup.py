@@ -1,6 +1,5 @@
-"""Notifies couriers through Redis that destinations have messages.
-
-If a notification is lost, no message is lost, because couriers also check for messages each second.
+"""Notifies couriers through Redis that messages wait for certain destinations. A lost notification delays messages only
+a little, because couriers also check the outbox each second.
 """
 
 import asyncio
@@ -17,20 +16,20 @@ from redis.exceptions import RedisError
 
 log = structlog.get_logger("outbox")
 
-_MOST_WAITING = 1000  # the most waiting notifications; more are dropped, and the couriers' own checks find the messages
-_COMPANY_S = 0.002  # the pause between two notifications; one notification covers all messages added during the pause
+_MOST_WAITING = 1000  # further notifications are dropped, which only delays messages
+_COMPANY_S = 0.002  # pause between two notifications, to collect more messages
 _LISTEN_S = 2
-_DEAF_S = 0.008  # the pause after a notification; it is shorter than a courier's pause between two claims
+_DEAF_S = 0.008  # the pause after a notification, shorter than a courier's pause between two claims
 _PAUSE_S = 1.0
 
 
 def _key() -> str:
-    # Two hubs that share one Redis must not receive each other's notifications.
+    # If two hubs share a Redis, each hub must receive only its own notifications.
     return f"kitovu:outbox-bell:{connection.settings_dict['NAME']}"
 
 
 class Ringer:
-    """Sends notifications from a separate thread, so that a Redis that hangs does not delay a commit."""
+    """Sends notifications in a separate thread, so that requests do not wait if Redis hangs."""
 
     def __init__(self) -> None:
         self._waiting: set[int] = set()
@@ -38,8 +37,8 @@ class Ringer:
         self._thread: threading.Thread | None = None
 
     def ring(self, destination_ids: Collection[int]) -> None:
-        """Makes the separate thread notify couriers that these destinations have messages. The call never waits and
-        raises no error."""
+        """Makes the separate thread notify the couriers about these destinations. Does not wait for Redis, and raises
+        no error if Redis fails."""
         if not destination_ids:
             return
         with self._arrived:
@@ -67,8 +66,8 @@ class Ringer:
 
 
 async def listen(heard: Callable[[Iterable[int]], None]) -> None:
-    """Calls the function `heard` for each notification, and never returns. Only one of the couriers receives each
-    notification."""
+    """Waits for notifications without end, and calls `heard` with the destinations of each notification. Each
+    notification reaches only one courier."""
     client = redis_asyncio.Redis.from_url(
         settings.REDIS_URL, socket_timeout=_LISTEN_S + 3, socket_connect_timeout=1, decode_responses=True
     )
@@ -80,7 +79,7 @@ async def listen(heard: Callable[[Iterable[int]], None]) -> None:
                 continue
             heard({int(text) for text in found[1]})
             await asyncio.sleep(_DEAF_S)
-        except (RedisError, OSError, ValueError) as error:  # ValueError if another program wrote the value
+        except (RedisError, OSError, ValueError) as error:  # ValueError: another program has written the value
             log.warning("bell_not_heard", error=str(error)[:200])
             await asyncio.sleep(_PAUSE_S)
 

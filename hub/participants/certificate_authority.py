@@ -27,7 +27,7 @@ from django.conf import settings
 from fspiop import keys
 from fspiop.invalid_values import InvalidValue, KeyFault
 
-_CLOCKS_APART = timedelta(minutes=5)  # a new certificate must be valid at once, even for a computer whose clock is slow
+_CLOCKS_APART = timedelta(minutes=5)  # a computer with a slow clock must also accept a new certificate immediately
 _OWN_DAYS = 3650
 _PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -38,8 +38,8 @@ class NotReady(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A DFSP's signing request. People at the hub compare a signing request with the values that the DFSP has sent to
-    them in another way."""
+    """A DFSP's certificate signing request. Before the approval, people compare its values with the values that the
+    DFSP has sent by another channel."""
 
     csr: x509.CertificateSigningRequest
     subject: str
@@ -65,15 +65,14 @@ def read_request(text: str, *, name: str) -> Request:
 
 
 def key_sha256_of(signed: x509.CertificateSigningRequest | x509.Certificate) -> str:
-    """Returns the identifier of a request's key: the SHA-256 of its SubjectPublicKeyInfo. Signing keys have the same
-    kind of identifier."""
+    """Returns the SHA-256 of the key's SubjectPublicKeyInfo, which also identifies signing keys."""
     info = signed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(info).hexdigest()
 
 
 def sign(request: Request, *, name: str, days: int) -> str:
     """Returns a client certificate in PEM. The certificate contains only the key of the signing request. The hub itself
-    sets the certificate's name, uses and times."""
+    decides the certificate's name, allowed uses and period of validity."""
     own, key = _load()
     now = datetime.now(UTC)
     if own.not_valid_after_utc <= now:
@@ -118,8 +117,8 @@ def revocations(revoked: Iterable[tuple[str, datetime]], *, days: int) -> str:
 
 
 def create(name: str, *, certificate_file: Path, key_file: Path) -> None:
-    """Creates a certificate authority. Writes its key and its certificate to two new files. Only the owner of the key's
-    file can read the key."""
+    """Creates a certificate authority, and writes its key and its certificate to two new files. Only the owner of the
+    key file can read this file."""
     key = ec.generate_private_key(ec.SECP384R1())
     now = datetime.now(UTC)
     certificate = (
@@ -146,7 +145,7 @@ def _load() -> tuple[x509.Certificate, _PrivateKey]:
         own = x509.load_pem_x509_certificate(Path(settings.HUB_CA_CERTIFICATE_FILE).read_bytes())
         key = load_pem_private_key(Path(settings.HUB_CA_KEY_FILE).read_bytes(), password=None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
-        raise NotReady("the authority's files cannot be read") from None  # the error must not show content or paths
+        raise NotReady("the authority's files cannot be read") from None  # the error must show no contents or paths
     if not isinstance(key, _PrivateKey) or key.public_key() != own.public_key():
         raise NotReady("the authority's key does not match its certificate, or is neither RSA nor ECDSA")
     return own, key

@@ -1,9 +1,6 @@
-"""A process's cache of participants' credentials.
-
-The process refreshes this cache within `CREDENTIALS_REFRESH_S`. A process reads this cache without a database query.
-
-The hub checks each request against a snapshot of the credentials. A revocation takes effect in every process within
-`CREDENTIALS_REFRESH_S`.
+"""Each process's cache of all participants' credentials. The process checks requests against a snapshot of the
+credentials, and refreshes the snapshot within `CREDENTIALS_REFRESH_S` seconds. So a revocation takes effect in every
+process within this time.
 """
 
 import math
@@ -28,14 +25,14 @@ log = structlog.get_logger("security")
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-_REFRESHED_AT = 0.75  # the age from which a request refreshes the snapshot, as a part of the refresh time
-_TOO_OLD = 5  # while the database is down, requests use a snapshot for up to this number of refresh times
+_REFRESHED_AT = 0.75  # when a snapshot has reached this part of the refresh time, a request refreshes it
+_TOO_OLD = 5  # while the database is down, a snapshot can be used for this number of refresh times
 _TRY_AGAIN_S = 1.0  # pause after a failed read
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A credential in the cache that has not been revoked."""
+    """A credential that was not revoked at the time of the snapshot."""
 
     participant_id: int
     sha256: str
@@ -48,15 +45,15 @@ class Known:
 
 @dataclass(slots=True)
 class Snapshot:
-    """All credentials. The hub finds a credential by the value that a request contains."""
+    """All credentials. The keys of the mappings are the values that requests contain."""
 
     taken_at: float
     certificates: dict[str, Known] = field(default_factory=dict)  # the key is the SHA-256 of the certificate's DER
     clients: dict[str, Known] = field(default_factory=dict)  # the key is the OAuth2 client's key
     keys: dict[int, list[tuple[Known, RSAPublicKey]]] = field(default_factory=lambda: defaultdict(list))
     networks: dict[int, list[Network]] = field(default_factory=lambda: defaultdict(list))
-    compat: frozenset[int] = frozenset()  # participants that may sign JSON after they serialise it again
-    recorded: tuple[recorder.Recorded, ...] = ()  # DFSPs that the hub certifies now
+    compat: frozenset[int] = frozenset()  # participants that are allowed to sign re-serialised JSON
+    recorded: tuple[recorder.Recorded, ...] = ()  # DFSPs whose requests are recorded
 
     def by_certificate(self, sha256: str) -> Known | None:
         known = self.certificates.get(sha256)
@@ -71,9 +68,8 @@ class Snapshot:
         return [key for known, key in self.keys.get(participant_id, ()) if known.is_valid()]
 
     def may_call_from(self, participant_id: int, address: Address | None) -> bool:
-        """Returns whether this participant may call from this address.
-
-        If the participant has no list of networks, every address is allowed.
+        """Returns whether this participant is allowed to send requests from this address. Without a list of networks,
+        every address is allowed.
         """
         listed = self.networks.get(participant_id)
         if listed is None:
@@ -88,8 +84,8 @@ _down_until = 0.0
 
 
 def current() -> Snapshot:
-    """Returns a snapshot of all credentials that is at most `CREDENTIALS_REFRESH_S` old. If the database is down, the
-    snapshot can be several times as old. Raises DatabaseError if the database has been down for longer."""
+    """Returns a snapshot of all credentials, at most `CREDENTIALS_REFRESH_S` seconds old. While the database is down,
+    the snapshot can be up to five times as old. After that, the function raises DatabaseError."""
     global _snapshot, _down_until
     found, now = _snapshot, time.monotonic()
     refresh: float = settings.CREDENTIALS_REFRESH_S
@@ -120,7 +116,7 @@ def current() -> Snapshot:
 
 
 def recorded() -> tuple[recorder.Recorded, ...]:
-    """Returns the DFSPs whose requests are recorded now. Makes no query."""
+    """Returns the DFSPs whose requests the hub records at present. Makes no query."""
     return _snapshot.recorded if _snapshot is not None else ()
 
 
@@ -146,7 +142,7 @@ def _load() -> Snapshot:
             if key is not None:
                 snapshot.keys[participant_id].append((known, key))
     for participant_id, text in AllowedNetwork.objects.values_list("participant_id", "network"):
-        listed = snapshot.networks[participant_id]  # even a list of only invalid entries restricts the addresses
+        listed = snapshot.networks[participant_id]  # so a list with only invalid entries allows no address
         network = _network(text)
         if network is not None:
             listed.append(network)

@@ -17,7 +17,7 @@ from hub.audit import record
 from hub.participants import certificate_authority, credential_cache
 from hub.participants.models import Credential, Participant
 
-MOST_CLIENTS = 2  # the most valid clients at the same time, so that a new client can replace an old one
+MOST_CLIENTS = 2  # a participant needs the second client only while it replaces the first
 _VALID_FOR = timedelta(days=730)
 _REGISTERED = "this certificate, key or client was registered before, for this or another participant"
 
@@ -37,7 +37,7 @@ def add_certificate(participant: Participant, *, pem: str, actor: str) -> Creden
 
 
 def issue_certificate(participant: Participant, *, csr: str, days: int, actor: str) -> Credential:
-    """The scheme's authority signs a certificate for a participant's request, and the hub registers this
+    """Makes the scheme's authority sign a certificate for a participant's signing request. Registers this
     certificate."""
     request = check_signing_request(participant, csr=csr)
     try:
@@ -48,8 +48,8 @@ def issue_certificate(participant: Participant, *, csr: str, days: int, actor: s
 
 
 def check_signing_request(participant: Participant, *, csr: str) -> certificate_authority.Request:
-    """Returns the signing request. Raises FspiopError if the authority would refuse to sign the request. The function
-    also works on a hub without an authority."""
+    """Checks and returns the signing request. Raises FspiopError if the authority would refuse to sign it. This also
+    works on a hub without an authority."""
     try:
         request = certificate_authority.read_request(csr, name=participant.name)
     except ValueError as error:
@@ -60,7 +60,7 @@ def check_signing_request(participant: Participant, *, csr: str) -> certificate_
 
 
 def check_signing_key(participant: Participant, *, key: str) -> PublicPart:
-    """Returns the public key. Raises FspiopError if the key cannot be registered now."""
+    """Checks and returns the public key. Raises FspiopError if the hub would refuse to register it."""
     part = _read_signing_key(participant, key)
     if Credential.objects.filter(sha256=part.sha256).exists():
         raise FspiopError(ErrorCode.CLIENT_ERROR, _REGISTERED)
@@ -68,8 +68,7 @@ def check_signing_key(participant: Participant, *, key: str) -> PublicPart:
 
 
 def _is_anothers(key_sha256: str, participant: Participant) -> bool:
-    """Returns whether another participant has registered this key, now or earlier, in a certificate or for
-    signatures."""
+    """Returns whether another participant has ever registered this key, in a certificate or for signatures."""
     signing_keys = Credential.objects.filter(kind=Credential.Kind.SIGNING_KEY, sha256=key_sha256)
     return signing_keys.exclude(participant=participant).exists() or _is_in_anothers_certificate(
         key_sha256, participant
@@ -85,10 +84,9 @@ def _is_in_anothers_certificate(key_sha256: str, participant: Participant) -> bo
 
 
 def _read_signing_key(participant: Participant, key: str) -> PublicPart:
-    """Returns the public key. Raises FspiopError if the key belongs to another participant's certificate.
-
-    Every certificate shows its public key to everybody. If this participant could register the key of another
-    participant's certificate, the other participant could not renew its certificate.
+    """Reads the public key. Raises FspiopError if the key is in another participant's certificate. Everybody can read
+    the public key in a certificate. If a participant could register another participant's key, the other participant
+    could not renew its certificate with this key.
     """
     part = _read(keys.read_signing_key, key)
     if _is_in_anothers_certificate(part.sha256, participant):
@@ -104,8 +102,8 @@ def add_signing_key(
     valid_until: datetime | None = None,
     actor: str,
 ) -> Credential:
-    """Registers the public key with which the hub checks the participant's signatures. The caller gives the key in PEM,
-    X.509 or JWK."""
+    """Registers the public key with which the hub checks the participant's signatures. `key` is PEM, an X.509
+    certificate in PEM, or a JWK."""
     part = _read_signing_key(participant, key)
     return _add_public(participant, Credential.Kind.SIGNING_KEY, part, valid_from, valid_until, actor)
 
@@ -113,7 +111,7 @@ def add_signing_key(
 def add_client(participant: Participant, *, valid_until: datetime | None = None, actor: str) -> NewClient:
     """Creates an OAuth2 client with a key and a secret.
 
-    A participant can have at most two valid clients, so that a new client can replace an old client.
+    A participant can have two valid clients, but no more. It needs the second one while it replaces the first.
     """
     secret = client_secrets.make()
     credential = register_client(
@@ -166,7 +164,7 @@ def of_participant(participant: Participant, credential_id: int, *, locks: bool 
 def revoke(participant: Participant, *, credential_id: int, actor: str) -> Credential:
     """Revokes a credential permanently. The revocation takes effect in every process within seconds.
 
-    Does nothing if the credential is revoked already.
+    Does nothing if the credential was already revoked.
     """
     credential = of_participant(participant, credential_id, locks=True)
     if credential.revoked_at is None:
@@ -179,7 +177,7 @@ def revoke(participant: Participant, *, credential_id: int, actor: str) -> Crede
 
 @transaction.atomic
 def set_jws_compat(participant: Participant, *, jws_compat: bool, actor: str) -> None:
-    """Sets whether the hub also accepts this participant's signatures over re-serialised JSON."""
+    """Sets whether the hub accepts signatures over re-serialised JSON from this participant."""
     before = Participant.objects.select_for_update(no_key=True).get(pk=participant.pk).jws_compat
     Participant.objects.filter(pk=participant.pk).update(jws_compat=jws_compat)
     record(
@@ -193,14 +191,13 @@ def set_jws_compat(participant: Participant, *, jws_compat: bool, actor: str) ->
 
 
 def named(credential: Credential) -> dict[str, str | int]:
-    """Returns the fields that identify a credential in a request to revoke it."""
+    """Returns the fields that identify the credential in a change request to revoke it."""
     return {
         "participant": credential.participant.name,
         "id": credential.pk,
         "kind": credential.kind,
         "label": credential.label,
-        # Nobody can use the hash as the secret, but many people read change requests. So the request leaves out the
-        # hash.
+        # The hash does not reveal the secret. But many people read change requests, so they do not contain the hash.
         "sha256": "" if credential.kind == Credential.Kind.CLIENT else credential.sha256,
     }
 
@@ -238,7 +235,7 @@ def _add_public(
 
 def _check_times(begins: datetime, ends: datetime | None) -> None:
     if ends is not None and ends <= max(begins, timezone.now()):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the credential has expired, or expires before its beginning")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the credential has expired, or its end is before its beginning")
 
 
 def _save(credential: Credential, actor: str) -> Credential:
@@ -249,7 +246,7 @@ def _save(credential: Credential, actor: str) -> Credential:
             credential.save(force_insert=True)
             record("credential_added", subject=credential.participant.name, actor=actor, after=_told(credential))
     except IntegrityError:
-        # The database ensures that a credential belongs to only one participant and is never registered again.
+        # A constraint in the database prevents a second registration of a credential, for any participant.
         raise FspiopError(ErrorCode.CLIENT_ERROR, _REGISTERED) from None
     _changed()
     return credential
@@ -260,7 +257,7 @@ def _told(credential: Credential) -> dict[str, str | int]:
         "id": credential.pk,
         "kind": credential.kind,
         "label": credential.label,
-        # Nobody can use the hash as the secret, but many people read the audit trail. So the trail leaves out the hash.
+        # The hash does not reveal the secret. But many people read the audit trail, so it does not contain the hash.
         "sha256": "" if credential.kind == Credential.Kind.CLIENT else credential.sha256,
         "validUntil": credential.valid_until.isoformat(),
     }

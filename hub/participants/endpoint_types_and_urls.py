@@ -18,8 +18,9 @@ from fspiop.resources import RESOURCES
 
 BASE = "FSPIOP_CALLBACK_URL"
 
-# The names of each resource's endpoint types. If a type ends in "base", the hub appends the message's path to its URL.
-# An endpoint of another type has the complete URL, with placeholders such as {{transferId}} for parts of the path.
+# The names of the endpoint types. An endpoint of a type in `BASE_TYPES` is a base URL, to which the hub appends the
+# message's path. An endpoint of another type is a complete URL, with placeholders such as {{transferId}} for parts of
+# the path.
 _PREFIX = "FSPIOP_CALLBACK_URL_"
 BASE_TYPES = frozenset(
     _PREFIX + name for name in ("QUOTES", "BULK_QUOTES", "FX_QUOTES", "AUTHORIZATIONS", "TRX_REQ_SERVICE")
@@ -62,7 +63,8 @@ EMAIL_TYPES = frozenset(
 ALARM_NUMBER_TYPES = frozenset({"ALARM_NOTIFICATION_URL", "ALARM_NOTIFICATION_TOPIC"})
 
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-# The names in the reference hub's URL templates, and the API's other names of the same ids.
+# The allowed names in placeholders: those in the reference hub's URL templates, and other names of the same ids in the
+# API.
 _NAMES = frozenset(
     {
         *("partyIdType", "partyIdentifier", "partySubIdOrType", "requestId", "transferId", "id", "ID"),
@@ -70,10 +72,10 @@ _NAMES = frozenset(
     }
 )
 _BEHIND_HOST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*\Z")  # RFC 3986, section 3.3
-# also with underscores, which container networks use
+# allows underscores, because container networks use them
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
 _LONGEST_HOST = 253
-_DOT_SEGMENT = re.compile(r"/(?:\.|%2[eE]){1,2}(?:/|\Z)")  # a client would change the path of such a URL
+_DOT_SEGMENT = re.compile(r"/(?:\.|%2[eE]){1,2}(?:/|\Z)")  # an HTTP client would change the path of such a URL
 
 
 def is_known_type(endpoint_type: str) -> bool:
@@ -86,28 +88,25 @@ def is_known_type(endpoint_type: str) -> bool:
 
 
 def is_fit(endpoint_type: str, value: str) -> bool:
-    """Returns whether the hub can call this URL for messages of this type."""
+    """Returns whether the hub can use this URL as an endpoint of this type."""
     if endpoint_type in TEMPLATE_TYPES:
         return is_template(value)
-    # the reference hub accepts these types; this hub accepts them, but sends no message to them
+    # Like the reference hub, this hub accepts endpoints of these types. But it sends no messages to them.
     if endpoint_type.startswith("TP_CB_URL_"):
         return _is_url(_PLACEHOLDER.sub("x", value), may_have_query=True)
     return is_base(value)
 
 
 def is_base(value: str) -> bool:
-    """Returns whether a path can be appended to this URL.
-
-    A base URL may have only a scheme (http or https), a host and a path.
+    """Returns whether the hub can append a path to this URL. Such a URL must consist of a scheme (http or https), a
+    host and perhaps a path.
     """
     return _is_url(value, may_have_query=False)
 
 
 def is_template(value: str) -> bool:
-    """Returns whether this text is a complete URL.
-
-    After the host, the URL may contain placeholders such as {{transferId}}. A placeholder is replaced by a part of the
-    message's path.
+    """Returns whether this text is a complete URL. Placeholders such as {{transferId}} are allowed after the host. The
+    hub replaces them by parts of the message's path.
     """
     if not _NAMES.issuperset(_PLACEHOLDER.findall(value)) or "{" in value.partition("://")[2].partition("/")[0]:
         return False
@@ -115,8 +114,8 @@ def is_template(value: str) -> bool:
 
 
 def _is_url(value: str, *, may_have_query: bool) -> bool:
-    # An HTTP client does not send a URL's fragment. So a path after the fragment would be lost, and the message would
-    # reach another resource.
+    # HTTP clients do not send the part of a URL after "#". The appended path would be in this part, and so would be
+    # lost.
     if value != value.strip() or not value.isprintable() or "#" in value or ("?" in value and not may_have_query):
         return False
     try:
@@ -157,10 +156,8 @@ def _ascii_host(parts: SplitResult) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _as_sent(registered: str, *, is_template_type: bool) -> str | None:
-    """Returns the URL that the hub calls, with its host in ASCII.
-
-    Returns None for an old endpoint that today's checks would refuse, because its URL would lose the path of the
-    message.
+    """Returns the registered URL with its host in ASCII. Returns None if the checks in this module refuse the URL.
+    Earlier versions of the hub accepted such URLs.
     """
     if not (is_template(registered) if is_template_type else is_base(registered)):
         return None
@@ -181,7 +178,8 @@ def type_of(method: str, path: str) -> str:
             return _PREFIX + "QUOTES"
         case "bulkQuotes":
             return _PREFIX + "BULK_QUOTES"
-        # existing scripts register no endpoint for the list of FXPs, so this list uses the endpoint for FX quotes
+        # scripts for the reference hub register no endpoint for lists of FXPs, so these lists use the endpoint for FX
+        # quotes
         case "fxQuotes" | "services":
             return _PREFIX + "FX_QUOTES"
         case "authorizations":
@@ -202,7 +200,7 @@ def type_of(method: str, path: str) -> str:
 
 
 def url_for(endpoints: Mapping[str, str], method: str, path: str) -> str | None:
-    """Returns the URL for a message, or None if the participant has registered no endpoint for the message."""
+    """Returns the URL for a message, or None if the participant has no endpoint for this message."""
     endpoint_type = type_of(method, path)
     registered = endpoints.get(endpoint_type)
     if registered is None:

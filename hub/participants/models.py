@@ -8,34 +8,36 @@ from hub.test_currency import TEST_CURRENCY
 
 
 class Participant(models.Model):
-    """A participant: a DFSP or the hub itself. Two participants' names must not differ only in case, because the hub
-    compares names exactly."""
+    """A participant: a DFSP or the hub itself. A name must differ from all other names in more than case, so that
+    nobody confuses two participants."""
 
     name = models.CharField(max_length=30, unique=True)
     is_active = models.BooleanField(default=True)
-    # A participant that may not send can begin no payment. A participant that may not receive cannot be paid. Payments
-    # that are already reserved still commit or abort.
+    # Without `may_send`, the participant cannot begin payments. Without `may_receive`, it cannot be the payee of new
+    # payments. Payments that are already reserved still commit or abort.
     may_send = models.BooleanField(default=True, db_default=True)
     may_receive = models.BooleanField(default=True, db_default=True)
     is_hub = models.BooleanField(default=False)
     is_proxy = models.BooleanField(default=False)
     # The number of changes of the participant's endpoints. Caches compare this number to detect a change.
     endpoints_version = models.PositiveIntegerField(default=0)
-    # Whether the participant may sign its JSON after serialising it again, as the reference's Node libraries do.
+    # Whether the hub also accepts the participant's signatures over re-serialised JSON, which the reference hub's Node
+    # libraries make.
     jws_compat = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
-    # Off-boarding: the time from which no new payment may begin, and the time when the participant was closed
-    # permanently.
+    # Off-boarding: the time after which no new payment with the participant can begin, and the time when the
+    # participant was closed permanently.
     leaving_since = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
-    # While the participant is leaving: whether it could send and receive before. The hub restores these values if the
-    # participant stays.
+    # The values of `may_send` and `may_receive` before the off-boarding began. If the off-boarding is cancelled, the
+    # hub restores these values.
     could_send = models.BooleanField(null=True, blank=True)
     could_receive = models.BooleanField(null=True, blank=True)
-    # The time when the onboarding of a new participant began. Empty once the participant is live.
+    # The time when the onboarding of a new participant began. When the participant goes live, the hub deletes this
+    # time.
     onboarding_since = models.DateTimeField(null=True, blank=True)
-    # The certifier, while it certifies the participant before its go-live. During the certification, the participant
-    # may exchange payments only with the certifier, and only in the test currency
+    # Only during the certification before the participant goes live: the participant that tests it (the certifier).
+    # Until it is live, the participant can exchange payments only with the certifier, and only in the test currency
     # (`hub.test_currency.is_test_payment`).
     tested_by = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
@@ -82,7 +84,7 @@ class Participant(models.Model):
 
 
 class Endpoint(models.Model):
-    """The URL for one type of callback to a participant. A placeholder such as {{name}} is replaced by a part of the
+    """A participant's URL for one type of callback. The hub replaces placeholders such as {{name}} by parts of the
     message's path."""
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="endpoints")
@@ -117,10 +119,10 @@ class Credential(models.Model):
 
     While a participant replaces a credential, several credentials of one kind can be valid.
 
-    `sha256` identifies the credential. `sha256` is the hash of a certificate's DER, of a signing key's
-    SubjectPublicKeyInfo, or of a client's secret. A certificate, a key or a client can be registered only once, even if
-    it was revoked. `label` is a certificate's subject or a client's key. `pem` is the public part of a certificate or a
-    signing key. The hub never stores a client's secret, but only a hash.
+    `sha256` identifies the credential. It is the hash of a certificate's DER, a signing key's SubjectPublicKeyInfo, or
+    a client's secret. A certificate, a key or a client can be registered only once. After a revocation, it cannot be
+    registered again. `label` is a certificate's subject or a client's key. `pem` is the certificate or the public
+    signing key. For a client, the hub stores only the hash of the secret.
     """
 
     class Kind(models.TextChoices):
@@ -165,10 +167,11 @@ class Credential(models.Model):
 
 
 class AllowedNetwork(models.Model):
-    """A network from which a participant calls. A participant without networks can call from any address."""
+    """A network from which a participant is allowed to send requests. If no network is registered, all addresses are
+    allowed."""
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="networks")
-    network = models.CharField(max_length=43)  # as Python's `ipaddress` spells a network, such as 192.0.2.0/24
+    network = models.CharField(max_length=43)  # in the spelling of Python's `ipaddress`, such as 192.0.2.0/24
 
     class Meta:
         ordering = ["id"]
@@ -209,7 +212,7 @@ class CurrencyPair(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            # this constraint's index also finds the participants that convert a pair
+            # the index of this constraint also serves the search for participants that offer a conversion
             models.UniqueConstraint(
                 fields=["source_currency", "target_currency", "participant"], name="a_pair_is_offered_once"
             ),

@@ -1,6 +1,6 @@
 """Off-boarding of a participant: blocks new payments, revokes credentials, and marks the participant as closed.
 
-`settlement.services.closing_participants` checks which amounts must be settled before each step.
+Before each step, `settlement.services.closing_participants` checks that the necessary amounts are settled.
 """
 
 from django.db import transaction
@@ -33,7 +33,8 @@ def begin(participant: Participant, *, actor: str) -> None:
 
 @transaction.atomic
 def stay(participant: Participant, *, actor: str) -> None:
-    """Cancels the off-boarding. The participant may again send and receive payments, but only if it could do so before.
+    """Cancels the off-boarding. The participant can send and receive payments again if it could do so before the
+    off-boarding.
 
     Revoked credentials stay revoked.
     """

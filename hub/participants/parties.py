@@ -1,4 +1,4 @@
-"""The data about participants that decisions about messages need, and the rules that all these decisions share.
+"""The data about participants for decisions about messages, and the checks that all these decisions have in common.
 Pure."""
 
 from collections.abc import Collection, Mapping
@@ -19,11 +19,11 @@ class Party:
     currencies: Collection[str]
     """The currencies of the participant's active accounts."""
     tested_by: int | None = None
-    """The id of the certifier, while it certifies the participant before its go-live (`is_test_payment`)."""
+    """Only during the certification before the participant goes live: the id of the certifier (`is_test_payment`)."""
 
 
 def recipient_of(name: str | None, parties: Mapping[str, Party]) -> Party:
-    """Returns the active participant with this name. Raises FspiopError 3201 if the participant does not exist."""
+    """Returns the active participant with this name. Raises FspiopError 3201 if there is none."""
     found = parties.get(name) if name else None
     if found is None:
         raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {name!r}")
@@ -39,9 +39,9 @@ def sender_of(name: str, parties: Mapping[str, Party]) -> Party:
 
 
 def check_payment(*, payer: Party, payee: Party, currencies: Collection[str]) -> None:
-    """Raises FspiopError if the payer may not send or the payee may not receive a payment in these currencies.
-
-    Without this check, the hub would refuse the payment between the two participants later.
+    """Raises FspiopError if the payer is not allowed to send payments, or if the payee is not allowed to receive
+    payments. For a participant in its certification, this depends on the currencies. Without this check, the DFSPs
+    would agree on a payment that the hub refuses later.
     """
     if not (payer.may_send or is_test_payment(payer.tested_by, payee.id, currencies)):
         raise FspiopError(ErrorCode.PAYER_PERMISSION_ERROR, f"Participant {payer.name} may not send")
@@ -50,28 +50,24 @@ def check_payment(*, payer: Party, payee: Party, currencies: Collection[str]) ->
 
 
 def check_account(party: Party, *currencies: str) -> None:
-    """Raises FspiopError 3201 if this participant has no active account in any of the currencies. Without a currency,
-    an active account in any currency is sufficient."""
+    """Raises FspiopError 3201 if this participant has no active account in any of the currencies. If no currency is
+    given, an active account in any currency is enough."""
     if not (set(currencies) & set(party.currencies) if currencies else party.currencies):
         detail = f"{party.name} has no active account" + (f" in {' or '.join(currencies)}" if currencies else "")
         raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, detail)
 
 
 def check_destination(named: str | None, to: str) -> None:
-    """Raises FspiopError if FSPIOP-Destination is not exactly the recipient's name.
-
-    The recipient would refuse a message whose FSPIOP-Destination has another name.
+    """Raises FspiopError if FSPIOP-Destination contains another name than the recipient's. The recipient would refuse
+    such a message.
     """
     if named not in (None, to):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"fspiop-destination: must be {to}")
 
 
 def check_named(named: Mapping[str, str | None], to: str) -> None:
-    """Raises FspiopError if an element of the message names another recipient.
-
-    `named` has these elements by their paths.
-
-    Without this check, the recipient would refuse the message, and the participant in the element would not receive it.
+    """Raises FspiopError if an element of the message contains another name than the recipient's. `named` maps the path
+    of each such element to the name in it. Without this check, the recipient would refuse the message.
     """
     for where, name in named.items():
         if name not in (None, to):

@@ -11,11 +11,11 @@ from hub.audit import record
 from hub.participants import credential_cache
 from hub.participants.models import AllowedNetwork, Contact, Participant
 
-MOST_NETWORKS = 50  # the list is limited, because the hub searches it for every request
+MOST_NETWORKS = 50  # the list has a limit, because the hub searches it for each request
 
 
 class NetworkFault(Fault):
-    """The possible faults of an address or a network from which a participant calls."""
+    """The faults of an address or network in a participant's list of allowed networks."""
 
     NO_NETWORK = "%(line)s is neither an address nor a network such as 192.0.2.0/24"
     IPV4_AS_IPV6 = "%(network)s has IPv4 addresses: write it as an IPv4 network"
@@ -24,9 +24,8 @@ class NetworkFault(Fault):
 
 
 def read_networks(lines: Sequence[str]) -> list[str]:
-    """Returns addresses and networks in one spelling, without duplicates.
-
-    Raises ValueError if an address or a network is invalid.
+    """Returns the addresses and networks in a uniform spelling, without duplicates. Raises ValueError if one of them is
+    invalid.
     """
     found: dict[str, None] = {}
     for line in lines:
@@ -35,7 +34,7 @@ def read_networks(lines: Sequence[str]) -> list[str]:
         except ValueError:
             raise InvalidValue(NetworkFault.NO_NETWORK, line=line.strip()[:60]) from None
         if network.version == 6 and network.network_address.ipv4_mapped is not None:
-            # the hub compares such addresses in IPv4 form
+            # the hub compares such addresses as IPv4 addresses
             raise InvalidValue(NetworkFault.IPV4_AS_IPV6, network=network)
         if network.prefixlen == 0:
             raise InvalidValue(NetworkFault.ALL_ADDRESSES)
@@ -47,7 +46,8 @@ def read_networks(lines: Sequence[str]) -> list[str]:
 
 @transaction.atomic
 def set_networks(participant: Participant, *, networks: Sequence[str], actor: str) -> None:
-    """Replaces the networks from which a participant may call. An empty list allows every address."""
+    """Replaces the networks from which a participant is allowed to send requests. An empty list allows every
+    address."""
     Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
     try:
         wanted = read_networks(networks)

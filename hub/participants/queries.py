@@ -10,7 +10,7 @@ from hub.participants.models import Credential, CurrencyPair, Endpoint, Particip
 from hub.participants.parties import Party as Party
 from hub.sql_execution import execute
 
-# A participant's id never changes and its name is never reused, so names can be cached.
+# A participant's id and name never change, and no other participant ever gets them. So names can be cached.
 _ids_by_name: dict[str, int] = {}
 _names_by_id: dict[int, str] = {}
 
@@ -27,7 +27,7 @@ def id_of(name: str) -> int | None:
 
 
 def known_id(name: str) -> int | None:
-    """Returns the participant's id if this process has cached the id, and otherwise None. Makes no query."""
+    """Returns the cached id of the participant, or None if this process has not cached it. Makes no query."""
     return _ids_by_name.get(name)
 
 
@@ -41,8 +41,8 @@ def name_of(participant_id: int) -> str:
 
 
 def known_name(participant_id: int) -> str:
-    """Returns the participant's name if this process has cached the name, and otherwise the id. The function runs no
-    database query, so log calls can use it."""
+    """Returns the cached name of the participant. If this process has not cached the name, returns the id. Log calls
+    use this function, because it never queries the database."""
     return _names_by_id.get(participant_id, f"#{participant_id}")
 
 
@@ -66,19 +66,20 @@ _statements = {"active": _ACTIVE.format(currencies="SELECT NULL::text WHERE fals
 
 
 def currencies_come_from(select: str) -> None:
-    """Sets the SQL expression for the currencies of the participant `p`. The ledger calls this function,
-    because the accounts are in the ledger's tables."""
+    """Sets the SQL query that finds the currencies of the participant `p`. The ledger calls this function, because the
+    accounts are in its tables."""
     _statements["active"] = _ACTIVE.format(currencies=select)
 
 
 def active_named(names: Collection[str]) -> dict[str, Party]:
-    """Returns the active participants with these names, by name. Runs only one SQL statement."""
+    """Maps each of these names to the active participant with this name, if there is one. Runs only one SQL
+    statement."""
     found = (Party(*row) for row in execute(_statements["active"], [list(names)])) if names else ()
     return {party.name: party for party in found}
 
 
 def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
-    """Returns the endpoints of each participant, as a mapping from type to value."""
+    """Returns the endpoints of each participant: a mapping from the endpoint's type to its value."""
     found: dict[int, dict[str, str]] = {participant_id: {} for participant_id in participant_ids}
     rows = Endpoint.objects.filter(participant_id__in=participant_ids)
     for participant_id, endpoint_type, value in rows.values_list("participant_id", "type", "value"):
@@ -87,8 +88,8 @@ def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
 
 
 def ending_credentials(within: timedelta, participant_id: int | None = None) -> QuerySet[Credential]:
-    """Returns the credentials that expire within this time, for one participant or for all participants. The credential
-    that expires first is the first in the list."""
+    """Returns the credentials that expire within this time, of one participant or of all participants. They are in the
+    order of their expiry."""
     found = Credential.objects.filter(
         revoked_at__isnull=True, valid_until__gt=Now(), valid_until__lte=Now() + within
     ).select_related("participant")
@@ -98,8 +99,8 @@ def ending_credentials(within: timedelta, participant_id: int | None = None) -> 
 
 
 def providers(source_currency: str | None = None, target_currency: str | None = None) -> list[str]:
-    """Returns the names of active participants that offer this conversion, or any conversion. The participant with the
-    oldest offer comes first."""
+    """Returns the names of the active participants that offer this conversion. If no currencies are given, any
+    conversion counts. The participant that was registered first comes first."""
     # An FXP receives one currency and pays the other.
     pairs = CurrencyPair.objects.filter(
         participant__is_active=True, participant__may_send=True, participant__may_receive=True

@@ -27,10 +27,8 @@ def create(
 ) -> Participant:
     """Creates an active participant. Refuses a name that differs only in case from an existing name.
 
-    Only the certification creates the certifier, because the certification disables the participant with this name
-    after each run.
-
-    A participant that is not live may connect to the hub, but can neither send nor receive payments before `go_live`.
+    Only the certification can create the certifier, because it disables the certifier after each run. If the
+    participant is not live, it can connect to the hub, but it cannot send or receive payments before `go_live`.
     """
     is_reserved = name.lower() in _NAMES_NOT_GIVEN or name.lower() == settings.HUB_NAME.lower()
     if is_reserved or (name.lower() == settings.CERTIFIER_NAME.lower() and not is_certifier):
@@ -51,7 +49,7 @@ def create(
 
 @transaction.atomic
 def go_live(participant: Participant, *, actor: str) -> None:
-    """Ends the onboarding: the participant may send and receive payments. The caller must have checked that the
+    """Ends the onboarding, so that the participant can send and receive payments. Before this call, check that the
     participant is ready."""
     participant = lock_open(participant)
     if participant.onboarding_since is None:
@@ -92,8 +90,8 @@ def set_active(participant: Participant, *, is_active: bool, actor: str) -> Part
 
 @transaction.atomic
 def set_directions(participant: Participant, *, may_send: bool, may_receive: bool, actor: str) -> Participant:
-    """Sets whether a participant may begin payments, and whether it may receive payments. Payments that are already
-    reserved still commit or abort."""
+    """Sets whether a participant is allowed to begin payments, and whether it is allowed to receive payments. Payments
+    that are already reserved still commit or abort."""
     participant = lock_open(participant)
     if participant.leaving_since is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving; cancel the off-boarding first")
@@ -109,7 +107,7 @@ def set_directions(participant: Participant, *, may_send: bool, may_receive: boo
 
 def set_endpoint(participant: Participant, *, endpoint_type: str, value: str, actor: str) -> Endpoint:
     """Adds or replaces an endpoint. The next callback already uses the new endpoint."""
-    # before the transaction begins, because the check resolves the host over the network
+    # outside of the transaction, because the check resolves the host name over the network
     _check_endpoint(endpoint_type, value)
     return _save_endpoint(participant, endpoint_type=endpoint_type, value=value, actor=actor)
 

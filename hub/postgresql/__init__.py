@@ -1,1 +1,1 @@
-"""Django's backend for PostgreSQL, with its own checks for closed connections."""
+"""Django's database backend for PostgreSQL, with faster checks for closed connections."""

@@ -1,7 +1,6 @@
-"""Writes a list as PostgreSQL's array literal. A few operations work on the whole text instead of on each element.
-
-The library psycopg chooses and calls a dumper for each element. These calls for each element took a quarter of the
-ledger engine's Python time. The statement must cast the literal to its type (`%s::text[]`).
+"""Writes a list as an array literal of PostgreSQL, by a few operations on the whole text. The library psycopg would
+call a function for each element. These calls took a quarter of the Python time of the ledger's engine. The SQL
+statement must cast the literal to its type (`%s::text[]`).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ _NULL = "NULL"
 
 
 def literal(values: Sequence[Any]) -> str:
-    """Returns the array literal of a list whose elements have one type. Returns None for any other list."""
+    """Returns the array literal of a list. All elements must have the same type, or be None."""
     kind = next((type(value) for value in values if value is not None), None)
     if kind is None:
         return "{" + ",".join([_NULL] * len(values)) + "}"
@@ -21,13 +20,14 @@ def literal(values: Sequence[Any]) -> str:
         write = _text if issubclass(kind, str) else _plain
     if None not in values:
         return write(values)
-    # All other elements are written together. Only NULL has no quotes.
+    # A list with None is written element by element, because NULL has no quotes.
     known = iter(write([value])[1:-1] for value in values if value is not None)
     return "{" + ",".join(_NULL if value is None else next(known) for value in values) + "}"
 
 
 def _text(values: Sequence[str]) -> str:
-    # PostgreSQL's texts cannot have a NUL, so a NUL marks the ends of elements until the quotes are in place.
+    # A text for PostgreSQL cannot contain a NUL. So a NUL can separate the elements until it is replaced by quotes and
+    # a comma.
     joined = "\0".join(values)
     if joined.count("\0") != len(values) - 1:
         raise ValueError("a text has a NUL character")

@@ -1,5 +1,5 @@
-"""Detects closed database connections without sending an SQL statement. Without pauses, replaces closed connections in
-a connection pool."""
+"""Detects closed database connections without an SQL statement, and replaces closed connections of a connection pool
+without pauses."""
 
 import select
 import time
@@ -14,8 +14,8 @@ from hub.postgresql.schema import SchemaEditor
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Checks a connection's socket instead of sending a statement. The check runs once for each request, and whenever a
-    connection is fetched from the pool."""
+    """Checks a connection by its socket instead of by an SQL statement. Each request makes this check once, and so does
+    each fetch of a connection from the pool."""
 
     SchemaEditorClass = SchemaEditor
 
@@ -28,10 +28,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
         Raises psycopg's OperationalError if no connection is available.
 
-        The pool's own check pauses 1, 2 and 4 s after each closed connection. After PostgreSQL was down, all
-        connections in the pool are closed. After each `timeout`, this method therefore requests a connection from the
-        pool again. The pool then opens connections on demand. If PostgreSQL is down, the request for a connection soon
-        fails.
+        The pool's own check pauses 1, 2 and 4 s after each closed connection. After a failure of PostgreSQL, all
+        connections in the pool are closed. So instead of that check, this method discards each closed connection, and
+        requests the next one. If the pool returns none within `timeout`, the method requests again, for
+        DATABASE_POOL_PATIENCE_S seconds in total.
         """
         if self.pool is None:
             return super().get_new_connection(conn_params)
@@ -46,13 +46,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
             if not _has_ended(found):
                 return found
             found.close()
-            self.pool.putconn(found)  # the pool then opens a new connection
+            self.pool.putconn(found)  # makes the pool open a new connection
 
 
 def _has_ended(connection: psycopg.Connection[Any]) -> bool:
     """Returns whether PostgreSQL has ended the connection.
 
-    Between two statements PostgreSQL sends data only when it ends the connection. If the socket has data to read, the
+    Between two statements, PostgreSQL sends data only to end the connection. So if there is data to read, the
     connection has ended.
     """
     if connection.closed:

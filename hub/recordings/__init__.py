@@ -1,1 +1,1 @@
-"""Records of the requests that a DFSP sends while the hub certifies it (`portal.certification`)."""
+"""Stores the requests that a DFSP sends during its certification (`portal.certification`)."""

@@ -8,7 +8,7 @@ LONGEST_ANSWER = 2_000
 
 
 class Recording(models.Model):
-    """An order to record a DFSP's messages to and from a counterpart, for a limited time."""
+    """A DFSP whose messages to and from a counterpart are recorded for a limited time."""
 
     dfsp = models.CharField(max_length=32)
     counterpart = models.CharField(max_length=32)
@@ -22,7 +22,7 @@ class Recording(models.Model):
 
 
 class RecordedRequest(models.Model):
-    """A request as it arrived, and the hub's response. A request that the hub refused is recorded too."""
+    """A request exactly as it arrived, and the hub's response, even if the response is a refusal."""
 
     at = models.DateTimeField(db_default=Now())
     source = models.CharField(max_length=200)

@@ -1,10 +1,10 @@
 """Records requests of a DFSP that is being certified.
 
-The hub records only messages between the DFSP and its counterpart, and messages of the DFSP that name no recipient. The
-hub never records a message to another participant. While no recording runs, a request costs only one comparison.
-
-The hub records a request as a message of the participant to which its credentials belong. The FSPIOP-Source of a
-request can be wrong, so it is only one of the recorded headers. The hub does not record a stranger's request.
+The hub records only messages between the DFSP and its counterpart, and messages from the DFSP without a recipient. It
+never records a message to another participant. While no recording runs, this module costs each request only one
+comparison. The recorded sender is the participant to which the credentials of the request belong. FSPIOP-Source can be
+false, so the hub only records it with the other headers. The hub does not record requests whose credentials belong to
+no participant.
 """
 
 import threading
@@ -25,7 +25,7 @@ from hub.recordings.models import LONGEST_ANSWER, LONGEST_BODY, RecordedRequest,
 
 log = structlog.get_logger("recordings")
 
-_MOST_PER_SECOND = 100  # this limit applies to each recording of the sender
+_MOST_PER_SECOND = 100  # for each recording in which the sender takes part
 _LONGEST_NAME = 200
 
 
@@ -38,7 +38,7 @@ class Recorded:
 
 
 def now_recorded() -> tuple[Recorded, ...]:
-    """Returns the recordings that have not ended."""
+    """Returns the recordings in progress."""
     rows = Recording.objects.filter(until__gt=Now()).values_list("dfsp", "counterpart")
     return tuple(Recorded(*row) for row in rows)
 
@@ -48,8 +48,8 @@ def is_recorded(recordings: Collection[Recorded], *, method: str, source: str, d
     for each in recordings:
         if each.counterpart in (source, destination):
             return True
-        # A DFSP may leave out the recipient of a callback. A DFSP's lookups name no recipient either. If the hub
-        # accepts a lookup for a party of the counterpart, the counterpart receives it.
+        # A message from the DFSP can lack a recipient, for example a lookup. An accepted lookup is left out here,
+        # because the hub forwards it, and the record of the counterpart's messages shows it.
         if source == each.dfsp and not destination and (method != "GET" or status >= 400):
             return True
     return False
@@ -64,14 +64,14 @@ def record(
 ) -> None:
     """Stores a request and its response, if one of these recordings includes the request. Raises no error.
 
-    `sender` returns the participant that has proved to be the sender, or None.
+    `sender` returns the name of the participant to which the request's credentials belong, or None.
     """
     try:
         proven = sender()
         if proven is not None and (_is_part(recordings, proven) or not settings.PARTICIPANT_AUTH):
             _record(recordings, request, response, body, proven[:_LONGEST_NAME])
     except (DatabaseError, InterfaceError) as error:
-        # the hub has already responded to the request itself
+        # a failure here does not change the response to the request
         log.warning("request_not_recorded", error=str(error)[:200])
 
 
@@ -113,9 +113,8 @@ def _text(value: str) -> str:
 
 
 class _Room:
-    """Counts the requests of each sender that this process has recorded in the current second.
-
-    So a flood fills no table, and a flood by one DFSP does not stop the recording of another DFSP's messages.
+    """Limits how many requests of each sender this process records in a second. So a flood of requests does not fill
+    the table, and does not prevent the recording of other senders.
     """
 
     def __init__(self) -> None:
@@ -124,7 +123,8 @@ class _Room:
         self._taken: Counter[str] = Counter()
 
     def take(self, sender: str, most: int) -> bool:
-        """Returns whether one more request of this sender may be recorded in this second. The limit is `most`."""
+        """Counts one more request of this sender. Returns whether the sender has sent at most `most` requests in this
+        second."""
         with self._lock:
             second = int(time.monotonic())
             if second != self._second:

@@ -2,9 +2,9 @@
 
 If the transaction of a batch fails, this module separates faulty rows from the other rows. The module divides a failed
 group into halves, again and again, until each faulty row is alone. The module skips and logs faulty rows, and records
-them in a table (`hub.sweeps.models`). After a pause, it tries faulty rows again. The pause becomes longer with each
-failure of the row. A tick has a time limit. If the time is over before a failed group is separated, this module records
-all rows of the group as skipped. So the next tick begins with rows that were not tried yet.
+them in a table (`hub.sweeps.models`). After a pause, it tries a faulty row again. With each further failure of a row,
+the row's pause becomes longer. A tick has a time limit. If a failed group is not completely divided at this limit, the
+module skips all remaining rows of the group. So the next tick begins with other rows.
 """
 
 import time
@@ -26,23 +26,22 @@ Work = Callable[[list[str]], int]
 
 log = structlog.get_logger("sweeps")
 
-# The time limit of a tick in seconds. It applies separately to new rows and to rows that are tried again. A group in
-# progress is not interrupted. All batches of one task together must take much less time than CELERY_TASK_TIME_LIMIT.
+# The time limits of a tick, in seconds: for new rows, and for rows that are tried again. A tick does not interrupt a
+# group in progress. All batches of a Celery task together must take much less time than CELERY_TASK_TIME_LIMIT.
 _FOR_S = 5.0
 _AGAIN_FOR_S = 2.0
 _LONGEST = 300
 
 
 class Busy(Exception):
-    """Raised if another process is running the same batch now. This error is not the fault of any row."""
+    """Raised if another process is running the same batch now. No row is the cause of this error."""
 
 
 def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
-    """Processes the rows that `find` returns. Each call of `work` gets at most `most` rows. Returns the sum of the
-    numbers that the calls of `work` return.
-
-    `find` leaves out skipped rows (`hub.sweeps.queries`). `work` is one transaction, and ignores a row that another
-    process has finished meanwhile. Raises an error only if no row can be processed, for example without a database.
+    """Calls `work` with the rows that `find` returns, at most `most` rows in one call. Returns the sum of the results
+    of `work`. `find` must leave out skipped rows (`hub.sweeps.queries`). `work` must be one transaction, and must
+    ignore rows that another process has finished meanwhile. The function raises an error only if the cause prevents the
+    work for all rows, such as a database that is down.
     """
     try:
         done, were_found = _work_on_new(batch, find, work, most)
@@ -56,7 +55,7 @@ def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
 
 
 def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> int:
-    """Processes rows like `in_groups`, but stops at a row that fails, because later rows depend on earlier rows."""
+    """Works like `in_groups`, but stops at the first row that fails, because later rows depend on it."""
     skipped, until = store.standing(batch), time.monotonic() + for_s
     done, size = 0, most
     while rows := find(size):
@@ -82,11 +81,8 @@ def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> 
 
 
 def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *, are_all: bool = True) -> None:
-    """Processes a few rows one by one. `rows` has the rows by their keys. Leaves out rows that failed a short while
-    ago.
-
-    If `are_all` is True, `rows` contains all existing rows. The function then deletes the stored failures of rows that
-    no longer exist.
+    """Processes a few rows one by one. `rows` maps keys to rows. Leaves out rows that are skipped at present. `are_all`
+    means that `rows` contains all existing rows. The function then deletes the stored failures of all other rows.
     """
     skipped = store.standing(batch)
     well = [row for row in skipped if row not in rows] if are_all else []
@@ -107,9 +103,8 @@ def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *
 
 
 def each(*ticks: Callable[[], int]) -> int:
-    """Runs all these ticks, even if some fail.
-
-    After the last tick, raises the first error. If no tick failed, returns the sum of the ticks' results.
+    """Runs all these ticks, even if some of them fail. After that, raises the error of the first failed tick, or
+    returns the sum of all results.
     """
     done, first = 0, None
     for tick in ticks:
@@ -125,8 +120,7 @@ def each(*ticks: Callable[[], int]) -> int:
 
 
 def _work_on_new(batch: str, find: Find, work: Work, most: int) -> tuple[int, bool]:
-    """Processes the rows that are not skipped. Returns the sum of the results, and whether the search for rows
-    succeeded."""
+    """Processes rows that are not skipped. Returns the sum of the results, and whether `find` succeeded."""
     until = time.monotonic() + _FOR_S
     done, tried, held = 0, set[str](), 0
     while True:
@@ -139,7 +133,7 @@ def _work_on_new(batch: str, find: Find, work: Work, most: int) -> tuple[int, bo
             _skip(batch, [store.ALL], error)
             return done, False
         rows = [row for row in found if row not in tried][:most]
-        held = sum(row in tried for row in found)  # another process has locked these rows, so `find` returns them again
+        held = sum(row in tried for row in found)  # another process has locked these rows
         if rows:
             done += _work_apart(batch, rows, work, until)[0]
         tried.update(rows)
@@ -187,7 +181,7 @@ def _work_apart(batch: str, rows: list[str], work: Work, until: float, *, is_aga
 
 def _skip(batch: str, rows: Collection[str], error: Exception, *, is_alone: bool = True) -> None:
     reason = why(error)
-    # Other parts of PostgreSQL's error can contain a customer's number.
+    # The other parts of the error can contain, for example, a customer's telephone number.
     trace = None if isinstance(error, DatabaseError) else error
     if is_alone:
         for row in rows:
@@ -200,7 +194,7 @@ def _skip(batch: str, rows: Collection[str], error: Exception, *, is_alone: bool
 def why(error: BaseException) -> str:
     """Returns the text of an error for operators.
 
-    Leaves out the details of PostgreSQL's error, because they can contain any text of the row.
+    Leaves out the details of an error from PostgreSQL, because they can contain values of the row.
     """
     cause = error.__cause__ if isinstance(error, DatabaseError) else None
     if isinstance(cause, pg.Error):
@@ -211,7 +205,7 @@ def why(error: BaseException) -> str:
 
 
 def is_about_all(error: BaseException) -> bool:
-    """Returns whether this error would occur for every row. Examples: a server is down, a migration ran, or another
+    """Returns whether this error would occur for every row: because a server is down, a migration ran, or another
     process runs the batch."""
     if isinstance(error, RedisError | Busy) or is_outdated(error):
         return True

@@ -1,4 +1,4 @@
-"""The data of periodic batches: the rows that failed, and how far the erasure of old texts has come."""
+"""The state of periodic batches: the failed rows, and the progress of the erasure of old texts."""
 
 import pgtrigger
 from django.db import models
@@ -10,8 +10,8 @@ class SkippedRow(models.Model):
 
     The batch deletes the record of a skipped row when it has processed the row.
 
-    `attempts` counts the attempts with only this row. If the number of attempts is zero, the row was in a failed group
-    and has not been tried alone. A row with the key "*" means that the search for the batch's rows itself failed.
+    `attempts` is the number of attempts with this row alone. Zero means that the row was only tried in a group, which
+    failed. The key "*" means that the search for the batch's rows failed.
     """
 
     batch = models.CharField(max_length=32)
@@ -25,7 +25,7 @@ class SkippedRow(models.Model):
     class Meta:
         ordering = ["first_at", "id"]
         constraints = [models.UniqueConstraint(fields=["batch", "row"], name="a_batch_skips_a_row_once")]
-        # finds the rows that the batch must try again
+        # for the rows that the batch must try again
         indexes = [models.Index(fields=["batch", "attempts", "due_at"], name="skipped_by_due")]
 
     def __str__(self) -> str:
@@ -33,10 +33,9 @@ class SkippedRow(models.Model):
 
 
 class Erasure(models.Model):
-    """The progress of erasure for one kind of rows. All texts before the time `up_to` are erased, because their
-    retention has ended.
-
-    If the erasure finds rows by number instead of time, it continues at the number in `position`.
+    """The progress of erasure for one kind of rows. All texts from before `up_to` have been erased, because the hub no
+    longer keeps them. Some erasures process rows in the order of their numbers. They continue at the number in
+    `position`.
     """
 
     kind = models.CharField(max_length=32, primary_key=True)

@@ -1,5 +1,5 @@
-"""Authenticates administration clients by a bearer token. The client that the token names must be valid at the time of
-the request."""
+"""Authenticates administration clients by a bearer token. The token names a client, and this client must be valid at
+the time of the request."""
 
 import time
 
@@ -18,7 +18,7 @@ log = structlog.get_logger("security")
 class ClientToken(BaseAuthentication):
     """Sets `request.auth` to the token's client.
 
-    A request has a scope only if both its token and its client have this scope.
+    The request gets only the scopes that both the token and the client have.
     """
 
     def authenticate(self, request: Request) -> tuple[None, "Granted"] | None:
@@ -28,7 +28,7 @@ class ClientToken(BaseAuthentication):
         try:
             token = tokens.read_operators(text.strip())
         except tokens.BadToken:
-            raise _refused("", "not a token of this hub's operators") from None
+            raise _refused("", "this hub did not issue the token for an operators' client") from None
         if token.expires_at <= time.time():
             raise _refused(token.client_key, "the token has expired")
         client = administration.valid(token.client_key)
@@ -39,7 +39,7 @@ class ClientToken(BaseAuthentication):
 
 
 class Granted:
-    """A client, and the scopes that it has for this request."""
+    """A client, and the scopes of its present request."""
 
     def __init__(self, client: AdministrationClient, scopes: frozenset[str]) -> None:
         self.client, self.scopes = client, scopes

@@ -179,7 +179,7 @@ class CredentialView(AdministrationView):
 class CompatView(AdministrationView):
     @administration_schema(
         TAG,
-        summary="Set whether signatures may be over re-serialised JSON",
+        summary="Set whether the hub accepts signatures over re-serialised JSON",
         request=Compat,
         two_people=("set_jws_compat",),
     )

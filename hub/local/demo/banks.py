@@ -11,7 +11,7 @@ from hub.local.stack import Stack
 NAMES = ("greenbank", "bluewallet")
 FXP = "lakefx"
 _PORTS = 4
-_TERMS_ARE_VALID_S = 600  # customers see the terms before they pay, and may take a long time
+_TERMS_ARE_VALID_S = 600  # a long time, because customers read the terms before they pay
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def start_fxp(stack: Stack) -> Fxp:
 def start(stack: Stack, life: float = 0.0) -> list[Bank]:
     """Starts the banks' processes that are not running yet. A bank has the same ports and books at each start.
 
-    The banks make `life` payments per second without further commands.
+    After that, the banks themselves make `life` payments per second.
     """
     known = stack.state.read("banks.json")
     banks = []

@@ -7,20 +7,20 @@ from hub.local.demo.banks import Bank
 from hub.local.demo.http import call_until_answered
 from hub.local.stack import Stack
 
-_CURRENCY = "TZS"  # of the banks' own accounts
+_CURRENCY = "TZS"  # the currency of the banks' own accounts
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The result of the comparison: the number of transfers that are equal in all three books, and a sentence about
-    each transfer that is not."""
+    each difference."""
 
     agreed: int
     faults: list[str]
 
 
 def books_of(bank: Bank) -> dict[str, dict[str, int]]:
-    """Returns the transfers in a bank's exported books, with amounts in ten-thousandths."""
+    """Returns the books that a bank exports: the bank's transfers, with their amounts in ten-thousandths."""
     _, books = call_until_answered("GET", f"{bank.url}/books")
     found: dict[str, dict[str, int]] = books
     return found
@@ -35,7 +35,7 @@ def compare(stack: Stack, banks: list[Bank]) -> Comparison:
     for transfer in at_hub:
         transfer_id, amount = transfer["transferId"], transfer["amount"]
         received = books[transfer["payee"]]["received"].get(transfer_id)
-        if transfer_id in converted:  # the payer's bank paid another amount, to the FXP
+        if transfer_id in converted:  # the payer's bank paid the FXP, in another currency
             if received != amount:
                 faults.append(f"{transfer_id}: hub {amount}, payee's books {received}")
             continue

@@ -28,7 +28,7 @@ def call(method: str, url: str, body: object = None, *, timeout_s: float = 90.0)
 
 def call_until_answered(method: str, url: str, body: object = None, *, seconds: float = 60.0) -> tuple[int, Any]:
     """Sends an HTTP request repeatedly until the response has a status below 500. Use this function only for requests
-    whose repetition does no harm."""
+    that can be repeated without a second effect."""
     end = time.monotonic() + seconds
     while True:
         try:

@@ -12,8 +12,7 @@ _CUSTOMERS = PROJECT / "example_dfsp" / "data" / "customers.csv"
 
 
 def introduction(banks: Sequence[Bank]) -> str:
-    """Returns a text that lists each bank with some of its customers, and a command that makes a payment between two
-    banks."""
+    """Returns a text with each bank, some of the bank's customers, and a command for a payment between two banks."""
     with _CUSTOMERS.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if not row["manner"]]
     lines = ["", "The banks of the demo. Open one in a browser, pick a person, and send money to the other bank:"]

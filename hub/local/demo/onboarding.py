@@ -1,5 +1,4 @@
-"""Onboards the banks with the hub's administration API, like a provisioning script. Repeating the onboarding does no
-harm."""
+"""Onboards the banks through the hub's administration API, like a provisioning script. A second run changes nothing."""
 
 import uuid
 
@@ -29,9 +28,8 @@ _NAMESPACE = uuid.UUID("5e2b1a34-6d0f-4c55-9a43-0d1b6a6f7c11")
 
 
 def onboard(hub_url: str, banks: list[Bank]) -> None:
-    """Creates hub accounts and a settlement model.
-
-    For each bank, creates a net debit cap, an endpoint, funds and the customers' aliases.
+    """Creates the hub's accounts and a settlement model. Gives each bank a net debit cap, an endpoint, funds and the
+    aliases of its customers.
     """
     base = f"{hub_url}/api/ledger/v1"
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
@@ -73,7 +71,7 @@ def _onboard(base: str, bank: Bank) -> None:
 
 
 def _fund(base: str, name: str, currency: str, cap: int, funds: int) -> None:
-    """Sets a participant's net debit cap in one currency, and records that funds arrived in this currency."""
+    """Sets a participant's net debit cap in one currency, and records funds in for this currency."""
     mine = f"{base}/participants/{name}"
     terms = {"currency": currency, "limit": {"type": "NET_DEBIT_CAP", "value": cap}, "initialPosition": 0}
     _ask("POST", f"{mine}/initialPositionAndLimits", terms, may_exist=True)
@@ -83,7 +81,7 @@ def _fund(base: str, name: str, currency: str, cap: int, funds: int) -> None:
         for account in accounts
         if account["ledgerAccountType"] == "SETTLEMENT" and account["currency"] == currency
     )
-    # The id of the funds is the same at each start, so that the hub records the funds only once.
+    # The id of these funds in is the same at each start, so that the hub does not record them a second time.
     subject = name if currency == CURRENCY else f"{name} {currency}"
     _ask(
         "POST",
@@ -100,6 +98,6 @@ def _fund(base: str, name: str, currency: str, cap: int, funds: int) -> None:
 
 def _ask(method: str, url: str, body: object, *, may_exist: bool = False) -> None:
     status, answer = call(method, url, body)
-    # If an object exists already, the reference hub responds with 400, or with 500 for limits.
+    # If an object already exists, the reference hub responds with 400, or for a limit with 500.
     if not (200 <= status < 300 or (may_exist and status in (400, 500) and "already" in str(answer))):
         raise LocalError(f"{method} {url} was refused with {status}: {answer}", where=url, do="make clean, then again.")

@@ -1,4 +1,5 @@
-"""Makes the payments of a CSV file (reference, payer, payee, amount, currency, note, expect), several at a time."""
+"""Makes the payments in a CSV file, several at a time. The columns are reference, payer, payee, amount, currency, note
+and expect."""
 
 import csv
 import time
@@ -69,8 +70,8 @@ def read_payments(path: Path) -> list[Wanted]:
 def pay_all(
     wanted: list[Wanted], run_id: str, bank_of: Callable[[str], Bank], told: Callable[[Result], None]
 ) -> list[Result]:
-    """Makes all payments of the CSV file, each at the payer's bank. If a bank crashes, repeats the request for a
-    payment until the payment has ended."""
+    """Makes all payments in the CSV file. Each request for a payment goes to the payer's bank. If the bank crashes, the
+    function repeats the request until the payment has ended."""
     results = []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pay") as pool:
         waiting = [pool.submit(_pay, payment, run_id, bank_of(payment.payer)) for payment in wanted]

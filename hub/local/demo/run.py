@@ -23,17 +23,17 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def bring_up(stack: Stack, *, tell: Callable[[str], None], life: float = 0.0) -> list[Bank]:
-    """Starts the two banks next to a running hub and onboards them. The banks make `life` payments per second without
-    further commands."""
+    """Starts the two banks beside a running hub, and onboards the banks. After that, the banks themselves make `life`
+    payments per second."""
     tell(f"Starting {' and '.join(demo_banks.NAMES)}, each behind its connector")
     banks = demo_banks.start(stack, life)
-    tell("Onboarding them with the administration API; registering their customers' phone numbers")
+    tell("Onboarding the banks by the administration API; registering their customers' phone numbers")
     onboard(stack.base_url, banks)
     return banks
 
 
 def add_fxp(stack: Stack, *, tell: Callable[[str], None]) -> Fxp:
-    """Starts an FXP next to the banks, and adds a second currency to the hub."""
+    """Starts an FXP beside the banks, and adds a second currency to the hub."""
     tell(f"Starting {demo_banks.FXP}, which converts TZS and KES")
     fxp = demo_banks.start_fxp(stack)
     onboard_fxp(stack.base_url, fxp)
@@ -58,7 +58,7 @@ def run(*, state: str | None, port: int | None, payments: Path | None) -> int:
         if any(result.outcome == "committed" for result in results):
             stack.manage("close_window", "--reason", "demo")
             console.print(stack.manage("settlement_report"), markup=False)
-            tell("Settling it: positions no longer include the window's net amounts")
+            tell("Settling the window: after that, positions no longer include the window's net amounts")
             console.print(stack.manage("settle", "--model", SETTLEMENT_MODEL, "--to", "SETTLED"), markup=False)
         compared = wait_for_books(stack, banks)
         tell("Checking the ledger")
@@ -97,7 +97,8 @@ def pay(wanted: list[Wanted], banks: list[Bank]) -> list[Result]:
 
 
 def wait_for_books(stack: Stack, banks: list[Bank], seconds: float = 60.0) -> Comparison:
-    """Waits until no transfer is pending, because the hub can notify a payee late. Returns the comparison."""
+    """Waits until no bank has a pending transfer, because the hub can notify a payee after the payment has ended.
+    Returns the comparison."""
     end = time.monotonic() + seconds
     compared = compare(stack, banks)
     while compared.faults and time.monotonic() < end:

@@ -13,6 +13,6 @@ class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         connection = connections[options["database"]]
         with migration_locks.short_waits(connection):
-            # Each finished migration is recorded, and a migration that waited too long was rolled back. Migrations that
-            # are not atomic are retried statement by statement (hub.postgresql).
+            # A second run continues with the migration that waited too long, because that one was rolled back. If a
+            # migration is not atomic, `hub.postgresql` repeats single statements.
             migration_locks.again(lambda: super(Command, self).handle(*args, **options), tell=self.stderr.write)

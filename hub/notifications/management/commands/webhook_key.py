@@ -1,4 +1,4 @@
-"""manage.py webhook_key: prints the key with which a receiver checks the signature of webhooks."""
+"""manage.py webhook_key: prints the key with which a receiver checks the signatures of its webhooks."""
 
 import base64
 from typing import Any

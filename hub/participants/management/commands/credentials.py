@@ -80,8 +80,8 @@ class Command(BaseCommand):
     def _client(self, participant: Participant, actor: str) -> None:
         """Creates a client.
 
-        This command prints a new client's secret at once, even if the client still needs approval. No later command can
-        print the client's secret.
+        This command prints the new client's secret immediately, even if the client still waits for approval, because no
+        later command can print the secret.
         """
         client_key, secret = credentials.new_client_key(participant), client_secrets.make()
         sha256 = client_secrets.hash_of(secret)
