@@ -20,7 +20,7 @@ def who() -> str:
     """Returns the user who runs the command, for the audit trail."""
     try:
         return f"manage.py ({getpass.getuser()})"
-    except (KeyError, OSError):  # in a container, the user may have no name
+    except (KeyError, OSError):  # in a container, the user's id may have no user name
         return f"manage.py (user {os.getuid()})"
 
 

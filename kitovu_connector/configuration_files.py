@@ -1,6 +1,6 @@
 """Writes the files of a new connector: a commented configuration, keys, a signing request and secrets.
 
-The module never changes an existing file, because nobody can restore a key after an accident.
+The module never changes an existing file, because nobody can restore an overwritten key.
 """
 
 import hashlib
@@ -69,7 +69,7 @@ def signing_request(name: str, key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def key_id_of_request(text: str) -> str:
-    """Returns the SHA-256 of a signing request's key. The hub names the request by this SHA-256.
+    """Returns the SHA-256 of a signing request's key. The hub identifies the signing request by this SHA-256.
 
     Raises ValueError if the text is not a signing request.
     """
@@ -91,7 +91,7 @@ def public_pem(key: rsa.RSAPublicKey) -> str:
 
 
 def _texts(answers: Answers) -> Iterator[tuple[str, tuple[str, int]]]:
-    """Yields each file's name, with its content and mode."""
+    """Yields the name, the content and the mode of each file."""
     yield "connector.toml", (configuration(answers), 0o600)
     if answers.signs:
         key = new_signing_key()
@@ -156,8 +156,9 @@ _LATER = """
 
 
 def configuration(answers: Answers) -> str:
-    """Returns the text of connector.toml. Each setting that is in use has a comment. The text also has other settings,
-    as comments."""
+    """Returns the text of connector.toml. A comment explains each active setting. The text also contains inactive
+    settings, each in a comment.
+    """
     values: dict[str, object] = {
         field.name: getattr(answers, field.name)
         for field in fields(Answers)

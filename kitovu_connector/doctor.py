@@ -1,7 +1,8 @@
-"""Examines a connector's settings, keys, hub, callback and core. Each finding is either OK or a fault with its remedy.
+"""Examines a connector's settings and keys, its hub, its callback address and its core. For each fault, the examination
+also names a remedy.
 
-The examination sends no payment. The examination may run while the connector runs, or before the connector's first
-start.
+The examination sends no payment. People can run the examination while the connector runs, or before the connector's
+first start.
 """
 
 import asyncio
@@ -45,7 +46,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check. For a fault, the result has the remedy."""
+    """The result of one check. If the check found a fault, `advice` has the remedy."""
 
     check: str
     verdict: Verdict
@@ -188,7 +189,7 @@ def _state_in_postgresql(url: str) -> Finding:
 
 
 async def _core(config: Config) -> Finding:
-    """Sends the core a lookup of a number that no customer has."""
+    """Looks up, at the core, a number that no customer can have."""
     path = f"{config.backend_url.rstrip('/')}/parties/{'/'.join(NOBODY)}"
     try:
         async with core_of(config) as core:
@@ -205,7 +206,7 @@ async def _core(config: Config) -> Finding:
 
 
 async def _webhook(config: Config) -> Finding:
-    """Sends events of a special type to the core. They report nothing."""
+    """Sends test events to the core. They report nothing."""
     url = config.webhook_url
     try:
         right, wrong = await webhook_check.statuses(config)
@@ -446,7 +447,7 @@ async def _listens(config: Config) -> bool:
 
 
 def key_id(key: RSAPrivateKey | RSAPublicKey) -> str:
-    """Returns the hub's name for a key: the SHA-256 of the key's SubjectPublicKeyInfo."""
+    """Returns the SHA-256 of a key's SubjectPublicKeyInfo, by which the hub identifies the key."""
     public = key.public_key() if isinstance(key, RSAPrivateKey) else key
     return hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 

@@ -1,12 +1,12 @@
 """The instances of a connector that share a state: leases, takeovers, and notifications of changes.
 
-Each open record has an owner: the instance that continues the record. An instance has a lease by the database's clock.
-The instance renews its lease each second. When a lease has ended, another instance becomes the owner of the open
-records, and continues them as after a restart. If an instance was only slow, it finds that it is no longer the owner,
-and stops.
+Each open record has an owner, which is the instance that continues the record. An instance has a lease, which ends at a
+time of the database's clock. The instance renews its lease each second. When the lease of an instance has ended,
+another instance becomes the owner of that instance's open records. The new owner continues the records as after a
+restart. An instance that was only slow notices that its lease has ended, and stops.
 
-Each event also has an owner: the instance that sends the event to the core. If an instance has no webhook and no
-handler for events, it sends no events, and never becomes the owner of an event.
+Each event also has an owner: the instance that sends the event to the core. An instance with neither a webhook nor a
+handler for events sends no events, and never becomes the owner of an event.
 """
 
 import asyncio
@@ -43,7 +43,8 @@ class Continued(Protocol):
 
 
 class Instances:
-    """This instance's lease, its takeovers, and its notifications from other instances."""
+    """This instance's lease, the records that it takes over, and the notifications that it gets from other instances.
+    """
 
     def __init__(self, database: Database, relay: Relay) -> None:
         self._db, self._relay = database, relay
@@ -52,9 +53,10 @@ class Instances:
         self._renewing: asyncio.Task[None] | None = None
 
     async def start(self, parts: Sequence[Continued], changed: Mapping[str, Callable[[str], None]]) -> None:
-        """Begins a lease, and makes this instance the owner of all open records that no instance continues.
+        """Begins a lease, and makes this instance the owner of all open records whose owner has no valid lease.
 
-        `changed` are the functions to call with the key of a record that another instance has changed, by topic.
+        `changed` maps each topic to a function. The connector calls this function with the key of a record that another
+        instance has changed.
 
         Raises StartError if another instance sends events to the core, and this instance could not send them.
         """
@@ -119,8 +121,9 @@ class Instances:
 
 
 def _join(database: Database, conn: Connection) -> None:
-    """Raises StartError if another instance sends events and this instance does not, because events would then be
-    lost."""
+    """Raises StartError if another instance sends events and this instance cannot, because events of this instance
+    would be lost.
+    """
     others = conn.execute(f"SELECT DISTINCT tells_events FROM instance WHERE {_LIVES}").fetchall()  # noqa: S608
     tells = {bool(row["tells_events"]) for row in others}
     if True in tells and not _tells_events(database):
@@ -131,10 +134,10 @@ def _join(database: Database, conn: Connection) -> None:
 
 
 def _renew(database: Database, conn: Connection) -> int:
-    """Renews the lease of this instance, and makes this instance the owner of records without a living owner. Returns
-    how much.
+    """Renews this instance's lease. Then makes this instance the owner of records whose owner has no valid lease.
+    Returns how much.
 
-    Takes at most TAKEN_AT_ONCE records, because the other instances cannot renew their leases meanwhile.
+    Takes over at most TAKEN_AT_ONCE records at a time, because meanwhile the other instances cannot renew their leases.
     """
     conn.execute(
         "INSERT INTO instance (id, lease_until, tells_events) VALUES (?, seconds_now() + ?, ?)"
@@ -168,8 +171,9 @@ def _tells_events(database: Database) -> bool:
 
 
 def _orphans(table: str, columns: str) -> str:
-    """Returns a statement that finds the owners of open records if these owners have no lease. The statement reads one
-    record of each owner."""
+    """Returns a statement that finds the owners of open records that have no valid lease. The statement reads one
+    record of each owner.
+    """
     step = f"SELECT {columns} FROM {table} WHERE is_open = 1"  # noqa: S608
     previous = ", ".join(f"found.{column}" for column in columns.split(", "))
     return (

@@ -70,7 +70,7 @@ def _answers(asked: argparse.Namespace) -> Answers:
     if missing:
         raise Misused(f"init needs {', '.join('--' + name.replace('_', '-') for name in missing)}")
     answers = Answers(**given)
-    # The values are checked in the same way as at the start of the connector.
+    # The same checks also run when the connector starts.
     Config(
         dfsp=answers.dfsp,
         hub_url=answers.hub_url,
