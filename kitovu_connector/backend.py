@@ -305,7 +305,7 @@ class HttpBackend(CoreHttp):
         status, raw = await self.call("POST", "/transactionrequests", body)
         if status in _HAS_NOT and not has_code(raw):
             code = ErrorCode.PAYER_FSP_UNSUPPORTED_TRANSACTION_TYPE.code
-            raise Refused(code, "the payer DFSP takes no requests to pay")
+            raise Refused(code, "the payer DFSP accepts no requests to pay")
         answer: _RequestAnswer = read(_RequestAnswer, status, raw)
         return TransactionRequestPut(transaction_request_state=answer.transaction_request_state)
 

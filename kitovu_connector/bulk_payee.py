@@ -245,7 +245,7 @@ class BulkPayee:
         if isinstance(self._backend, BulkBackend):
             given = await self._backend.reserve_bulk(body, money, is_repeated=is_repeated)
             if len(given) != len(money):
-                raise NotUnderstood("the core's answer has another number of items")
+                raise NotUnderstood("the core's answer has a different number of items")
             return given
         return [await self._reserved_one(one) for one in money]
 

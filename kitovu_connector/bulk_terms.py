@@ -125,7 +125,7 @@ class BulkTerms:
         if isinstance(self._backend, BulkBackend):
             given = await self._backend.give_bulk_terms(body, wanted, is_repeated=is_repeated)
             if len(given) != len(wanted):
-                raise NotUnderstood("the core's answer has another number of items")
+                raise NotUnderstood("the core's answer has a different number of items")
             return given
         return [await self._terms_of_one(one) for one in wanted]
 

@@ -270,11 +270,11 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
     if transfer <= 0:
         return ErrorCode.VALIDATION_ERROR, "the transfer amount of the terms is zero"
     if order.amount_type == "SEND" and transfer > asked:
-        return ErrorCode.PAYER_ERROR, "the terms take more than the payer sends"
+        return ErrorCode.PAYER_ERROR, "the transfer amount of the terms is above the amount that the payer sends"
     if order.amount_type == "SEND" and payment.fx_quote_answer and transfer != asked:
-        return ErrorCode.PAYER_ERROR, "the terms take another amount than the conversion gives"
+        return ErrorCode.PAYER_ERROR, "the transfer amount of the terms is not the target amount of the conversion"
     if order.amount_type == "RECEIVE" and transfer > (order.max_amount or order.amount):
-        return ErrorCode.PAYER_ERROR, "the terms take more than the payer agreed to"
+        return ErrorCode.PAYER_ERROR, "the transfer amount of the terms is above the payer's limit"
     if order.amount_type == "RECEIVE" and receive is not None and receive < order.amount:
         return ErrorCode.PAYER_ERROR, "the payee would receive too little"
     if order.fee_limit is not None and fee > order.fee_limit:
@@ -369,7 +369,7 @@ def when_authorized(payment: Payment, event: Event, now: float, policy: Policy) 
 
 def _pay(payment: Payment, now: float, policy: Policy) -> Step:
     if payment.order.expires_at is not None and _at_hub(now, policy) >= payment.order.expires_at:
-        return abort_for(payment, ErrorCode.EXPIRED_ERROR, "the payment was to be sent earlier")
+        return abort_for(payment, ErrorCode.EXPIRED_ERROR, "the latest time for sending the payment has passed")
     if payment.fx_quote_answer and not payment.fx_fulfilment:
         body = conversion.transfer_body(payment, now, policy)
         return _begin(change(payment, fx_transfer_body=body, agreeing_since=now), State.FX_TRANSFER, now, policy)

@@ -92,9 +92,9 @@ def problem_of(payment: Payment, offered: FxQuotePut, no_later_than: float) -> t
     if pays <= 0 or gets <= 0:
         return ErrorCode.VALIDATION_ERROR, "an amount of the conversion is zero"
     if payment.order.amount_type == "SEND" and pays > payment.order.amount:
-        return ErrorCode.PAYER_ERROR, "the conversion takes more than the payer sends"
+        return ErrorCode.PAYER_ERROR, "the source amount of the conversion is above the amount that the payer sends"
     if payment.order.amount_type == "RECEIVE" and gets != payment.transfer_amount:
-        return ErrorCode.PAYER_ERROR, "the conversion gives another amount than the transfer needs"
+        return ErrorCode.PAYER_ERROR, "the target amount of the conversion is not the amount of the transfer"
     return None
 
 

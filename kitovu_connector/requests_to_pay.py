@@ -40,7 +40,7 @@ from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
 
-_NOT_OFFERED = No(ErrorCode.PAYER_FSP_UNSUPPORTED_TRANSACTION_TYPE.code, "the payer DFSP takes no requests to pay")
+_NOT_OFFERED = No(ErrorCode.PAYER_FSP_UNSUPPORTED_TRANSACTION_TYPE.code, "the payer DFSP accepts no requests to pay")
 _SEND_FOR_S = 3600.0
 _DIGITS = 6  # of retriesLeft
 

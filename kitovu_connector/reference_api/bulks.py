@@ -163,7 +163,7 @@ class Bulks:
         """Returns the DFSP of all payees, because a bulk has only one payee DFSP."""
         named = {party.fsp_id for party in parties if party.fsp_id is not None}
         if len(named) > 1:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "to.fspId: a bulk goes to one DFSP")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "to.fspId: all payees of a bulk must have the same DFSP")
         if named:
             return named.pop()
         try:
@@ -201,7 +201,7 @@ class Bulks:
         named = {item.to.fsp_id for item in wanted.individual_transfers if item.to.fsp_id is not None}
         payees = named or ({made.payee_fsp} if made is not None else set())
         if len(payees) != 1:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "to.fspId: a bulk goes to one DFSP")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "to.fspId: all payees of a bulk must have the same DFSP")
         payee_fsp = payees.pop()
         expires_at = self._clock.at_hub() + self._config.transfer_expiry_s
         body = BulkTransferPost(
