@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 LEASE_S = 5.0
 TAKEN_AT_ONCE = 1000
 _RENEW_EVERY_S = 1.0
-# the pause between two searches for own records that no task continues because of a lost notification
+# the pause between two searches for open records whose notification was lost
 _LOOK_EVERY_S = 30.0
 _FORGET_AFTER_S = 60.0
 _LIVES = "lease_until > seconds_now()"
@@ -43,8 +43,7 @@ class Continued(Protocol):
 
 
 class Instances:
-    """This instance's lease, the records that it takes over, and the notifications that it gets from other instances.
-    """
+    """This instance's lease, the records that it takes over, and the notifications that it gets from other instances."""
 
     def __init__(self, database: Database, relay: Relay) -> None:
         self._db, self._relay = database, relay
@@ -81,7 +80,7 @@ class Instances:
         await asyncio.gather(self._renewing, return_exceptions=True)
         try:
             await self._db.write(lambda conn: conn.execute("DELETE FROM instance WHERE id = ?", (self._db.instance,)))
-        except Exception as error:  # without this statement, the lease expires later
+        except Exception as error:  # if this statement fails, the lease expires by itself later
             log.warning("lease_not_given_up", error=logs.trace_of(error))
 
     async def _renew_for_ever(self) -> None:
@@ -91,7 +90,7 @@ class Instances:
                 taken = await self._db.write(partial(_renew, self._db))
                 if taken:
                     log.warning("taken_over", records=taken)
-                if taken == TAKEN_AT_ONCE:  # meanwhile, other instances can renew their leases
+                if taken == TAKEN_AT_ONCE:  # during the pause, other instances can renew their leases
                     looked_at = -_LOOK_EVERY_S
                     continue
                 if taken or time.monotonic() - looked_at >= _LOOK_EVERY_S:
@@ -111,7 +110,8 @@ class Instances:
 
     def _told(self, topic: str, key: str) -> None:
         try:
-            # an empty topic means that notifications may be lost; waiting tasks also check every second
+            # an empty topic means that notifications may have been lost; waiting tasks also check the state every
+            # second
             if topic in ("", relay.TOPIC):
                 self._relay.read()
             elif topic in self._changed:
