@@ -43,7 +43,7 @@ class Continued(Protocol):
 
 
 class Instances:
-    """This instance's lease, the records that it takes over, and the notifications that it gets from other instances."""
+    """This instance's lease, the records that it takes over, and the notifications from other instances."""
 
     def __init__(self, database: Database, relay: Relay) -> None:
         self._db, self._relay = database, relay

@@ -30,7 +30,7 @@ def signing_key(config: Config) -> RSAPrivateKey | None:
 
 
 def private_key(setting: str, file: str) -> RSAPrivateKey:
-    """Returns the private key for signatures in this file. Raises ConfigError, which contains the name of the setting."""
+    """Returns the signing key in this file. Raises ConfigError, which contains the name of the setting."""
     with _naming(setting, file):
         return jws.load_private_key(Path(file).read_bytes())
 

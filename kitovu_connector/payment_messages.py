@@ -1,4 +1,4 @@
-"""Handles the messages about quotes and transfers: requests about this DFSP's customers, and callbacks about payments."""
+"""Handles the messages about quotes and transfers: requests about customers of this DFSP, callbacks about payments."""
 
 import time
 

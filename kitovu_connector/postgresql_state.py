@@ -53,7 +53,7 @@ class _Link:
         self._failed_at = -_RETRY_S
 
     def open(self) -> psycopg.Connection[dict[str, Any]]:
-        """Returns the connection. After an attempt to connect has failed, every call in the next second fails at once."""
+        """Returns the connection. After a failed attempt to connect, every call in the next second fails at once."""
         if self._conn is not None and not self._conn.closed:
             return self._conn
         if time.monotonic() - self._failed_at < _RETRY_S:
@@ -147,7 +147,7 @@ class PostgresqlDatabase(Database):
         return _Writer(conn)
 
     def roll_back(self) -> None:
-        """Ends a failed transaction, and closes its connection, because the connection may be the cause of the failure."""
+        """Ends a failed transaction, and closes its connection, because the connection may be the cause."""
         self._writing.drop()
 
     def disconnect(self) -> None:

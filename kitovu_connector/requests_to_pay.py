@@ -229,7 +229,7 @@ class RequestsToPay:
                 state=RequestState.ANSWERED,
                 answer=answer,
                 transaction_id=body.transaction_id or now.transaction_id,
-                # the core gets the first answer as the response to its own call
+                # the core gets the first answer in the response to its own request
                 is_told=now.state is RequestState.ASKED,
             )
 

@@ -30,7 +30,7 @@ class ApiError(Exception):
 
 
 def status_of(code: str) -> int:
-    """Returns the status for a request that another system refused: 504 if no answer came in time, and otherwise 500."""
+    """Returns the status for a request that another system refused: 504 if no answer came in time, otherwise 500."""
     return TIMED_OUT if code == ErrorCode.SERVER_TIMED_OUT.code else FAILED
 
 

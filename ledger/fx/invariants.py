@@ -1,5 +1,5 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""The invariants of conversions as named SQL statements. Each statement must return no row.
+"""The invariants of conversions. Each invariant is an SQL statement with a name, and must return no row.
 
 `ledger.invariants` runs the statements.
 """
