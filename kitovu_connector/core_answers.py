@@ -65,7 +65,7 @@ def not_understood(error: Exception) -> No:
     """Returns the error for the requesting DFSP when the core's answer is unreadable. Logs the reason, for the bank's
     developers."""
     log.error("core_not_understood", why=logs.without_numbers(str(error)))
-    return No(ErrorCode.INTERNAL_SERVER_ERROR.code, "the payee DFSP's core gave an answer that cannot be used")
+    return No(ErrorCode.INTERNAL_SERVER_ERROR.code, "the answer of the payee DFSP's core is invalid")
 
 
 def error_put(no: No) -> bytes:

@@ -215,7 +215,7 @@ CALLS = (
     _Call(
         "get", "/health/live", "Respond as long as the connector runs", {200: (messages.Live, "The connector runs.")}
     ),
-    _Call("get", "/metrics", "Show figures for Prometheus", {200: (None, "Text.")}, media_type="text/plain"),
+    _Call("get", "/metrics", "Show metrics for Prometheus", {200: (None, "Text.")}, media_type="text/plain"),
     _Call("get", "/openapi.json", "Show this document", {200: (None, "The document.")}),
 )
 

@@ -406,7 +406,7 @@ class Payee:
         if stage is Stage.COMMITTED:
             body = bodies.read(TransferPost, incoming.body)
             quote = await self._store.quote_of_condition(body.condition)
-            assert quote is not None, "the hub committed a transfer that was never fulfilled"
+            assert quote is not None, "the hub committed a transfer without a fulfilment of this DFSP"
             announced = terms.money_of(incoming, quote, self._config.dfsp)
             await self._until_done(lambda: self._backend.commit(announced))
         else:

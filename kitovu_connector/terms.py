@@ -97,7 +97,7 @@ def offer(
     )
     expires_at = now + config.quote_expiry_s if given.expires_at is None else given.expires_at
     if expires_at <= now:
-        raise NotUnderstood("the terms have expired already")
+        raise NotUnderstood("the terms have already expired")
     # Bulk transfers have only the plain form.
     make_packet = _plain_packet if is_in_bulk or not config.is_iso20022 else _iso20022_packet
     packet = make_packet(transaction, _address(wanted), money.minor_units(amount, wanted.currency), expires_at, config)

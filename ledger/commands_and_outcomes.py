@@ -269,7 +269,7 @@ _OF_A_BULK = {
 
 
 def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
-    """Returns the error code and the full description of a refusal. `of_bulk` is True for a bulk or an item of a bulk."""
+    """Returns the error code and the full description of a refusal. `of_bulk` is True for a bulk or its items."""
     error, detail = WIRE[refusal]
     if of_bulk:
         error = _OF_A_BULK.get(refusal, error)

@@ -330,7 +330,7 @@ def _item_terms(found: _ItemTerms | None, wanted: TermsWanted, expires_at: float
         return core_forms.terms_of(found, wanted.currency, expires_at=expires_at, core_answer=raw)
     except NotUnderstood as error:
         log.error("core_not_understood", quote=wanted.quote_id, why=str(error))
-        return Refused("2001", "the payee DFSP's core gave an answer that cannot be used")
+        return Refused("2001", "the answer of the payee DFSP's core is invalid")
 
 
 def _transfer_request(incoming: IncomingMoney) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def insert(bulk: Bulk, command: BulkPrepare) -> None:
         *(command.message.body, orjson.dumps(command.message.headers).decode(), bulk.completed_at),
     ]
     if execute(_INSERT, values).rowcount != 1:
-        raise LostRace("another process stored this bulk first")
+        raise LostRace("another process has already stored this bulk")
 
 
 _END = """

@@ -116,7 +116,7 @@ def state_answer(hub: HubMessages, c: ConversionState, requester: Recipient) -> 
 
 
 def state_body(c: ConversionState) -> dict[str, object]:
-    """Returns the body of a PUT /fxTransfers/{ID} that reports this state. After an abort, the body also has the cause."""
+    """Returns the body of a PUT /fxTransfers/{ID} that reports this state, and also the cause of an abort."""
     body: dict[str, object] = {"conversionState": API_STATE[c.state]}
     moment = c.completed_at or c.agreed_at
     if moment is not None:

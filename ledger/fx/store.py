@@ -196,7 +196,9 @@ def _insert_conversions(conversions: list[ConversionState], snapshot: Snapshot) 
         [c.bridge_account_id for c in conversions],
     ]
     if execute(_INSERT, [snapshot.now, snapshot.now, *columns]).rowcount != len(conversions):
-        raise LostRace("another process stored one of these conversions, or one for the same transfer, first")
+        raise LostRace(
+            "another process has already stored one of these conversions, or a conversion for the same transfer"
+        )
 
 
 _LINK = """
@@ -215,7 +217,7 @@ def _link(conversions: list[ConversionState]) -> None:
         [State.RESERVED.value] * len(conversions),
     ]
     if execute(_LINK, columns).rowcount != len(conversions):
-        raise LostRace("a transfer ended before its payee's conversion came")
+        raise LostRace("a transfer ended before the payee's conversion for it was stored")
 
 
 # The statement reads the clock again, because time has passed since the decision. A late fulfilment must have no
