@@ -14,7 +14,7 @@ def is_test_payment(tested_by: int | None, counterpart_id: int, currencies: Coll
     """Returns whether this payment is allowed as a test, although the participant may not yet send or receive other
     payments.
 
-    `tested_by` is the id of the certifier that certifies the participant now, before its go-live (None for all other
-    participants). The other participant must be the certifier, and the only currency must be the test currency.
+    `tested_by` is the id of the certifier that certifies the participant before its go-live. It is None if no certifier
+    does so now. The other participant must be the certifier, and the only currency must be the test currency.
     """
     return tested_by is not None and tested_by == counterpart_id and set(currencies) == {TEST_CURRENCY}

@@ -86,7 +86,7 @@ class Config:
     callback_s: float = 10.0  # after this time without an outcome, the connector sends GET /transfers to the hub
     clock_margin_s: float = 10.0  # the largest permitted difference between the clocks of the hub and of each DFSP
     request_s: float = (
-        8.0  # the time limit of one HTTP request to the hub or the core, and of reading a request from the hub
+        8.0  # the time limit for one HTTP request to the hub or the core, and for receiving one request from the hub
     )
     answer_s: float = 60.0  # how long POST /payments of the outbound API waits for the outcome
     # Three separate limits have this value: connections to the hub, connections to the core, and open lookups of
@@ -132,8 +132,8 @@ class Config:
         if self.verify_jws and not (self.jws_keys.get(self.hub_id) or self.fetch_keys):
             yield f"verify_jws needs a key of {self.hub_id} in jws_keys, or fetch_keys"
         if self.fetch_keys and not _is_safe(self.hub_url):
-            # Over plain HTTP, anybody on the network path could replace the keys by false keys, and then pose as the
-            # hub or as a DFSP.
+            # Over plain HTTP, anybody on the network path could replace the keys by false keys. This person could then
+            # pose as the hub or as a DFSP.
             yield "fetch_keys needs a hub_url with https"
         if self.token_url and not (self.token_client and (self.token_secret or self.token_secret_file)):
             yield "token_url needs token_client and token_secret or token_secret_file"
@@ -304,7 +304,7 @@ def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         base = path.resolve().parent
         values.update(_table_of(path))
     for name in _KINDS:
-        # Mojaloop's SDK has settings with these names, without a prefix.
+        # Mojaloop's SDK has settings with the same names, but without a prefix.
         bare = environment.get(name.upper()) if name.startswith("auto_accept_") else None
         text = environment.get(f"CONNECTOR_{name.upper()}", bare)
         if text is not None:

@@ -75,7 +75,7 @@ async def examine(config: Config) -> AsyncIterator[Finding]:
     if config.webhook_url:
         yield await _webhook(config)
     if any(found.verdict is Verdict.FAULT for found in keys):
-        yield Finding("hub", Verdict.SKIPPED, "not asked, because a key or certificate is faulty")
+        yield Finding("hub", Verdict.SKIPPED, "not checked, because a key or certificate is faulty")
         return
     try:
         async with HubClient(config) as client:
@@ -410,7 +410,9 @@ async def _callback(config: Config, api: HubApi) -> Finding:
         found = await api.check_callback()
     except HubRefused as error:
         if error.status == 429:
-            return Finding("callback", Verdict.SKIPPED, "the hub checks it once in 10 s", "Run doctor again in 10 s.")
+            return Finding(
+                "callback", Verdict.SKIPPED, "the hub checks an endpoint once in 10 s", "Run doctor again in 10 s."
+            )
         if error.code == ErrorCode.INVALID_SIGNATURE.code:
             advice = "Sign with the key that the hub knows: see the finding `signature`."
             return Finding("callback", Verdict.FAULT, f"the hub refuses the signature: {error.text}", advice)

@@ -88,8 +88,8 @@ class MessageForms:
     def received(self, method: str, resource: str, headers: Headers, raw: bytes, *, is_error: bool) -> bytes:
         """Converts a received body into the plain form.
 
-        Raises FspiopError 3001 if another DFSP's message is not in the form that this DFSP uses, because the other DFSP
-        could not read an answer in this form. The hub itself may use either form.
+        Raises FspiopError 3001 if another DFSP's message is not in this DFSP's form. The other DFSP could not read an
+        answer in this form. The hub itself may use either form.
         """
         if not resources.has_iso20022_bodies(resource):
             return raw

@@ -1,5 +1,5 @@
-"""Lists three kinds of conversions for the core: those of payments, those that the core has sent, and those that this
-DFSP makes as an FXP.
+"""Lists three kinds of conversions for the core. A conversion belongs to a payment, or the core has sent it, or this
+DFSP makes it as an FXP.
 """
 
 from typing import Literal
@@ -38,7 +38,7 @@ class OutboundConversions:
         limit = limit_of(wanted)
         since, after = after_of(wanted)
         rows: list[tuple[float, str, ConversionLine | None]] = [
-            # A payment without a conversion gets no line in the list, so a page can have fewer lines than its limit.
+            # A payment without a conversion gets no line in the list. So a page can have fewer lines than its limit.
             (changed_at, f"{payment.transfer_id}/OUT", _of_payment(payment, changed_at))
             for changed_at, payment in await self._store.sent_payments(since, after, limit=limit)
         ]

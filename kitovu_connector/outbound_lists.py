@@ -98,7 +98,7 @@ class OutboundLists:
         limit = limit_of(wanted)
         since, after = after_of(wanted)
         outgoing = [
-            # If a payment ended before its transfer was prepared, it gets no line in the list, so a page can have fewer
+            # A payment that ended before its transfer was prepared gets no line in the list. So a page can have fewer
             # lines than its limit.
             (
                 changed_at,

@@ -194,7 +194,7 @@ def in_fx_transfer(payment: Payment, event: Event, now: float, policy: Policy) -
     """
     match event:
         case ConversionReported("RESERVED", None):
-            return Step(payment)  # the hub has reserved the payer's money, and the FXP has not promised yet
+            return Step(payment)  # the hub has reserved the payer's money; the FXP's promise is pending
         case ConversionReported("RESERVED" | "COMMITTED", fulfilment):
             condition = conversion.offer_of(payment).condition
             if fulfilment is None or condition is None or not fulfils(fulfilment, condition):

@@ -102,9 +102,9 @@ class Policy:
     confirm_s: float = 3600.0
     callback_s: float = 10.0
     clock_margin_s: float = 10.0
-    hub_ahead_s: float = 0.0  # how far the hub's clock is ahead of this machine's; expirations are by the hub's clock
+    hub_ahead_s: float = 0.0  # seconds by which the hub's clock is ahead; expirations are times of the hub's clock
     ask_at_most_every_s: float = 30.0
-    tells_conversion: bool = False  # quotes have version 2.0, so they contain the conversion that the payer intends
+    tells_conversion: bool = False  # quotes have version 2.0, which can contain the payer's intended conversion
     known_signers: frozenset[str] | None = None  # the DFSPs whose messages the connector can verify; None: all
 
 

@@ -89,8 +89,8 @@ def committed_at_hub(found: Iterable[Compared]) -> dict[tuple[str, str], list[st
 def _result(at_hub: Side | None, here: Side | None) -> Result:
     if at_hub is None:
         assert here is not None
-        # Only this connector has a record of the payment: it has just sent the payment, or the payment ended before the
-        # hub got the transfer.
+        # Only this connector has a record of the payment. Either it has just sent the payment, or the payment ended
+        # before the hub got a transfer.
         return {"COMMITTED": Result.NOT_AT_HUB, "ABORTED": Result.EQUAL}.get(here.state, Result.OPEN)
     if here is None:
         # If the hub refused a transfer, or if the transfer expired, this connector may have no record of it. Such a

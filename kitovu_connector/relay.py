@@ -1,9 +1,9 @@
 """Relays callbacks between the instances of a connector that share a state.
 
-The hub sends its callbacks to any instance. Sometimes an instance waits for a callback only in memory, for example for
-the answer to a lookup, and the callback arrives at another instance. The receiving instance stores the callback, and
-the other instances read the callback within milliseconds. If a callback is lost, no harm results, because the connector
-repeats the request.
+The hub sends its callbacks to any instance. For some callbacks, such as the answer to a lookup, only one instance knows
+that it waits. The callback can arrive at another instance. The receiving instance stores the callback, and the other
+instances read the callback within milliseconds. If a callback is lost, no harm results, because the connector repeats
+the request.
 """
 
 import time

@@ -27,8 +27,8 @@ def _in_order(chosen: list[Waiting]) -> list[Waiting]:
 
     `load` locks only stored rows, so a command that can depend on an unstored prepare waits for the next group.
 
-    Commands that end a transfer come first, and never wait: no payee has received a prepare of the same group, so none
-    of them can depend on one.
+    Commands that end a transfer come first and never wait. They cannot depend on a prepare of the same group, because
+    no payee has received it.
     """
     ends = [item for item in chosen if not isinstance(item.command, _BEGINS)]
     begins: list[Waiting] = []

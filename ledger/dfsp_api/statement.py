@@ -85,9 +85,9 @@ class Conversion(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=Tru
 class Posting(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One posting that belongs to funds in, to funds out, or to a settlement.
 
-    `debitAccount` and `creditAccount` each have the type of the caller's own account, or HUB. `transferId` is one of
-    three ids: that of a movement of funds, of the caller's part in a settlement, or of a transfer that was settled at
-    once. `reference` is the reference that the bank gave to a movement of funds.
+    `debitAccount` and `creditAccount` each have the type of the caller's own account, or HUB. `transferId` is the id of
+    a movement of funds, of the caller's part in a settlement, or of a transfer that was settled at once. `reference` is
+    the reference that the bank gave to a movement of funds.
     """
 
     transfer_id: str
@@ -142,9 +142,9 @@ def _after(at: str, key: str) -> str:
 
 
 _T_AFTER = _after("t.received_at", "t.transfer_id")
-# Only the payer DFSP's statement has a line for a refused or held transfer, because the hub does not send such a
-# transfer to the payee DFSP. When the hub releases a held transfer, the payee DFSP's statement gets a line for it, at
-# the time of the transfer's arrival.
+# The hub does not send a refused or held transfer to the payee DFSP. So only the payer DFSP's statement has a line for
+# such a transfer. When the hub releases a held transfer, the payee DFSP's statement gets a line for it, at the time of
+# the transfer's arrival.
 _TRANSFERS = f"""
     SELECT 'TRANSFER' AS kind, t.received_at AS at, t.transfer_id::text AS key, t.transfer_id::text AS id,
            CASE WHEN t.payer_id = %(own)s THEN 'OUT' ELSE 'IN' END AS role, '' AS side,

@@ -25,7 +25,7 @@ INVARIANTS = [
     ),
     Invariant(
         "every_conversion_has_its_entry",
-        "Each COMMITTED conversion has one entry of its own leg, in its transfer's window. No other conversion has one.",
+        "Each COMMITTED conversion has one entry of its own leg in its transfer's window. Other conversions have none.",
         """SELECT coalesce(f.commit_request_id, e.transfer_id) AS commit_request_id, f.state, e.amount AS posted
            FROM (SELECT *, CASE side WHEN 'PAYER' THEN source_amount ELSE target_amount END AS amount
                  FROM ledger_fxtransfer WHERE state = 'COMMITTED') f

@@ -14,9 +14,7 @@ _LIVE = sorted(state.value for state in LIVE)
 
 
 def only_erased(of: str) -> str:
-    """Returns the body of a trigger that allows only one change of a history row: the erasure of a message that is
-    older than a day.
-    """
+    """Returns the body of a trigger. A history row may change only by the erasure of its message after a day."""
     kept = f"id {of} state reason at headers".split()
     new, old = (", ".join(f"{row}.{column}" for column in kept) for row in ("NEW", "OLD"))
     return f"""

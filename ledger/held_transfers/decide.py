@@ -17,8 +17,8 @@ def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | No
 
     A verdict about the transfer's quote also applies to the transfer. The hub refuses a transfer at once if the
     transfer or its terms would expire before the payee can answer after the hold. The refusal states the time until
-    which the scheme delays the payment. The hub also refuses an item of a bulk that the rules would hold, because the
-    payee answers all items of a bulk at once.
+    which the scheme delays the payment. If the rules would hold an item of a bulk, the hub refuses this item, because
+    the payee answers all items at once.
     """
     if s.gate is None:
         return None, None
