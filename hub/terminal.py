@@ -20,7 +20,7 @@ def who() -> str:
     """Returns the user who runs the command, for the audit trail."""
     try:
         return f"manage.py ({getpass.getuser()})"
-    except (KeyError, OSError):  # in a container, the user may have no name
+    except (KeyError, OSError):  # in a container, the user's id may have no user name
         return f"manage.py (user {os.getuid()})"
 
 
@@ -29,6 +29,6 @@ def told(waits: Waits) -> str:
     approval = waits.approval
     until = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
     return (
-        f"Request {approval.pk} submitted ({approval.kind}, {approval.subject}). It takes effect once a person approves"
-        f" it, before {until}: /portal/approvals/{approval.pk}/"
+        f"Request {approval.pk} submitted: {approval.kind}, {approval.subject}. The change takes effect when another"
+        f" person approves the request before {until}: /portal/approvals/{approval.pk}/"
     )

@@ -1,8 +1,8 @@
 """The currency of test accounts (ISO 4217: "XTS", reserved for testing).
 
-An entry has one currency (`an_account_has_one_currency`). So a transfer can never turn test money into another
-currency. The database refuses this currency in a settlement model, a settlement's content, a currency pair and a
-conversion.
+Each account has one currency, and both accounts of an entry have the same currency. So a transfer can never turn test
+money into another currency. The database refuses this currency in a settlement model, a settlement's content, a
+currency pair and a conversion.
 """
 
 from collections.abc import Collection
@@ -11,9 +11,10 @@ TEST_CURRENCY = "XTS"
 
 
 def is_test_payment(tested_by: int | None, counterpart_id: int, currencies: Collection[str]) -> bool:
-    """Returns whether a participant that may not send or receive may still take part in this payment.
+    """Returns whether this payment is allowed as a test, although the participant may not yet send or receive other
+    payments.
 
-    `tested_by` is the id of the certifier that certifies the participant now, before its go-live (None for all other
-    participants). The other participant must be the certifier, and the only currency must be the test currency.
+    `tested_by` is the id of the certifier that certifies the participant before its go-live. It is None if no certifier
+    does so now. The other participant must be the certifier, and the only currency must be the test currency.
     """
     return tested_by is not None and tested_by == counterpart_id and set(currencies) == {TEST_CURRENCY}

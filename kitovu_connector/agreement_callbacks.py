@@ -1,6 +1,6 @@
 """Receives the hub's callbacks about conversions and one-time passwords.
 
-Passes each callback to the payment or the call that waits for it.
+Passes each callback to the payment, or to the function, that waits for this callback.
 """
 
 from fspiop.bodies.authorizations import AuthorizationPut

@@ -15,7 +15,7 @@ from kitovu_connector.resource_paths import party_path
 
 
 class AliasRefused(FspiopError):
-    """The error for an alias that the hub refuses, with the hub's code and text."""
+    """The error for an alias that the hub refuses. It contains the hub's error code and text."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(ErrorCode.CLIENT_ERROR, f"{code} {text}")
@@ -25,7 +25,7 @@ class AliasRefused(FspiopError):
 class Aliases:
     """Sends POST and DELETE /participants/{Type}/{ID}.
 
-    The caller may repeat a request. The hub returns the same result for a repeated request.
+    The caller can send the same request again without harm. The hub returns the same result for a repeated request.
     """
 
     def __init__(self, config: Config, hub: HubClient) -> None:

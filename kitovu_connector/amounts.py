@@ -1,6 +1,6 @@
 """Converts amounts of a core between decimal text and whole ten-thousandths.
 
-The whole connector reads a core's amounts with this module.
+All parts of the connector use this module to read amounts from a core.
 """
 
 import re

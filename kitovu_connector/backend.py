@@ -1,7 +1,7 @@
 """The five methods that a bank implements. `HttpBackend` implements these methods by HTTP requests to an existing core.
 
-The paths and names are those of Mojaloop's SDK (backend API 2.1), which DFSPs know: GET /parties, POST /quoterequests,
-POST /transfers (reserve), PUT /transfers/{id} (commit or release).
+The paths and names are those of Mojaloop's SDK (backend API 2.1), which many DFSPs already use: GET /parties, POST
+/quoterequests, POST /transfers (reserve), PUT /transfers/{id} (commit or release).
 """
 
 from dataclasses import dataclass
@@ -51,9 +51,11 @@ class PartyDetails:
 
 @dataclass(frozen=True, slots=True)
 class TermsWanted:
-    """A request for the terms of a payment to a customer of this DFSP, with every field that the payer DFSP sent."""
+    """A request for the terms of a payment whose payee is a customer of this DFSP. It has every field that the payer
+    DFSP sent.
+    """
 
-    payer: PartyRef  # the payer as the payer DFSP describes it, with fsp_id
+    payer: PartyRef  # the payer DFSP's description of the payer, with the field fsp_id
     payee: PartyRef
     amount: int
     asked: QuotePost  # as received
@@ -131,9 +133,8 @@ class IncomingMoney:
 
 
 class Backend(Protocol):
-    """The interface of a core. The connector can repeat any call with equal arguments.
-
-    The core must return an equal result for a repeated call.
+    """The interface of a core. The connector may call a method again with the same arguments. The core must then return
+    the same result as before.
     """
 
     async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
@@ -145,7 +146,7 @@ class Backend(Protocol):
     async def reserve(self, incoming: IncomingMoney) -> None:
         """Reserves the money durably, so that the core can credit the money later.
 
-        If this method raises Refused, the transfer with this id stays refused.
+        If this method raises Refused, the core must never reserve money for this transfer id later.
         """
 
     async def commit(self, incoming: IncomingMoney) -> None:
@@ -165,7 +166,7 @@ class Backend(Protocol):
 
 @runtime_checkable
 class OwnerBackend(Protocol):
-    """The interface of a core that can itself name the DFSP of a customer."""
+    """The interface of a core that can also return the DFSP of a customer."""
 
     async def find_owner(self, id_type: str, id_value: str, sub_id: str | None) -> str | None:
         """Returns the DFSP of the customer with this alias, or None."""
@@ -211,7 +212,7 @@ class HttpBackend(CoreHttp):
         """
         segments = [part for part in (id_type, id_value, sub_id) if part]
         if not all(identifiers.is_segment(part) for part in segments):
-            return None  # with this part, the path would name another resource of the core
+            return None  # with this segment, the path would name a different resource of the core
         status, raw = await self.call("GET", "/parties/" + "/".join(quoted(part, safe="") for part in segments), None)
         if status == 404:
             return None
@@ -304,7 +305,7 @@ class HttpBackend(CoreHttp):
         status, raw = await self.call("POST", "/transactionrequests", body)
         if status in _HAS_NOT and not has_code(raw):
             code = ErrorCode.PAYER_FSP_UNSUPPORTED_TRANSACTION_TYPE.code
-            raise Refused(code, "the payer DFSP takes no requests to pay")
+            raise Refused(code, "the payer DFSP accepts no requests to pay")
         answer: _RequestAnswer = read(_RequestAnswer, status, raw)
         return TransactionRequestPut(transaction_request_state=answer.transaction_request_state)
 
@@ -315,9 +316,10 @@ class HttpBackend(CoreHttp):
 
 
 def _wanted(wanted: TermsWanted) -> dict[str, Any]:
-    """Returns the fields that the requests for terms and for a transfer share, with the names of Mojaloop's SDK.
+    """Returns the fields that a request for terms has in common with a transfer, under the names that Mojaloop's SDK
+    uses.
 
-    Mojaloop's SDK does not have the last two of these fields.
+    Mojaloop's SDK itself does not have the last two fields.
     """
     kind = wanted.transaction_type
     return {

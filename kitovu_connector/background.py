@@ -1,4 +1,4 @@
-"""Runs tasks in the background. Logs each failure. All tasks end with the connector."""
+"""Runs tasks in the background. Logs each failure. All tasks end when the connector stops."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -52,12 +52,12 @@ class Background:
 
 class Rounds:
     """Processes records. Each record has at most one task at a time. If a record changes while its task runs, the task
-    does one more round.
+    runs the work once more.
     """
 
     def __init__(self, background: Background) -> None:
         self._background = background
-        self._again: dict[str, bool] = {}  # for each record with a task, by key: whether the task must do another round
+        self._again: dict[str, bool] = {}  # for each record with a task, by key: whether the task must run again
 
     def __len__(self) -> int:
         return len(self._again)
@@ -66,9 +66,9 @@ class Rounds:
         return key in self._again
 
     def begin(self, key: str, work: Callable[[bool], Coroutine[None, None, object]]) -> None:
-        """Runs the work in a task. If the record already has a task, this task does one more round at its end.
+        """Runs the work in a task. If the record already has a task, makes this task run the work once more.
 
-        `work` gets False in the first round of a task, and True in the following rounds.
+        `work` gets the argument False on the first run in a task, and True on each later run.
         """
         if key in self._again:
             self._again[key] = True

@@ -1,7 +1,5 @@
-"""Reads both sides of a comparison of books.
-
-The hub's side of the comparison is the hub's statement and settlements. The DFSP's side of the comparison is the
-records of this connector and a list of funds.
+"""Reads the two sides of a comparison of books. The hub's side consists of the hub's statement and the hub's
+settlements. The DFSP's side consists of this connector's records and the bank's list of funds.
 """
 
 import csv
@@ -106,8 +104,8 @@ def read_funds(path: Path) -> list[dict[str, str]]:
 def compare_books(
     hub: AtHub, here: Here, funds: list[dict[str, str]] | None, *, begin: str, since: str, until: str
 ) -> Books:
-    """Returns the result for each transfer, conversion, movement of funds and settlement between these times. Reads
-    neither files nor the hub.
+    """Returns the result for each transfer, conversion, movement of funds and settlement between these times. Does not
+    read any file, and sends no request to the hub.
 
     `funds` is the bank's own list for the same period, or None.
     """
@@ -149,8 +147,9 @@ def _conversion_here(own: Mapping[str, Any]) -> Side:
 
 
 def _began(own: Mapping[str, Any]) -> str:
-    """Returns the time at which this connector began or received a transfer. An old record has no other time than its
-    expiration."""
+    """Returns the time at which this connector began or received a transfer. Returns the expiration if an old record
+    has no such time.
+    """
     began: str = own.get("createdDate") or own["expirationDate"]
     return began
 
@@ -221,11 +220,11 @@ def _compare_gross(postings: list[Posting], here: Here) -> Iterable[Compared]:
 
 
 def _compare_settlement(part: SettlementPart, hub: AtHub, here: Here, begin: str) -> Compared:
-    """Compares the net amount of a settlement with the sum of this connector's own amounts in the windows of the
-    settlement."""
+    """Compares a settlement's net amount with this connector's own amounts, summed over the windows of the settlement.
+    """
     name, windows = f"settlement {part.settlement_id}", frozenset(part.window_ids)
     at_hub = Side(part.state, part.net, part.currency, part.created_date)
-    if part.windows_from < begin:  # the statement has not all transfers of the first window
+    if part.windows_from < begin:  # the statement does not contain all transfers of the first window
         return Compared(name, part.currency, Result.UNCHECKED, at_hub, None)
     net = 0
     for key, line in hub.transfers.items():

@@ -49,7 +49,7 @@ _REJECTED = ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code
 @dataclass(frozen=True, slots=True)
 class _Refusal:
     no: No
-    is_perhaps_reserved: bool = False  # the core received the request, and may have reserved the money before it failed
+    is_perhaps_reserved: bool = False  # the request failed, but the core may have reserved the money
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +245,7 @@ class BulkPayee:
         if isinstance(self._backend, BulkBackend):
             given = await self._backend.reserve_bulk(body, money, is_repeated=is_repeated)
             if len(given) != len(money):
-                raise NotUnderstood("the core's answer has another number of items")
+                raise NotUnderstood("the core's answer has a different number of items")
             return given
         return [await self._reserved_one(one) for one in money]
 
@@ -298,8 +298,8 @@ class BulkPayee:
     async def failed(self, message: Message) -> int:
         """Handles PUT /bulkTransfers/{id}/error from the hub.
 
-        Two errors end the bulk without a payment: error 3303, and the error "not found" if the hub wrote it after the
-        expiration.
+        Two errors end the bulk without a payment: the error 3303, and an error "not found" that the hub wrote after the
+        bulk's expiration.
         """
         bulk = await self._bulk_of(message)
         is_over = message.ends_without_payment(bulk.expires_at, self._config.clock_margin_s)

@@ -1,4 +1,4 @@
-"""Answers requests for the terms of many payments at once, as the payee's DFSP.
+"""For the payee's DFSP: answers a request for the terms of many payments at once.
 
 The store has separate terms for each item, exactly as for a single payment. The connector sends one answer to a bulk,
 for all its items.
@@ -29,7 +29,7 @@ from kitovu_connector.store import QuoteGiven, Store
 
 
 class BulkTerms:
-    """All requests for the terms of bulks to this DFSP."""
+    """All requests for the terms of bulks that one DFSP receives."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend) -> None:
         self._config, self._store, self._hub, self._backend = config, store, hub, backend
@@ -125,7 +125,7 @@ class BulkTerms:
         if isinstance(self._backend, BulkBackend):
             given = await self._backend.give_bulk_terms(body, wanted, is_repeated=is_repeated)
             if len(given) != len(wanted):
-                raise NotUnderstood("the core's answer has another number of items")
+                raise NotUnderstood("the core's answer has a different number of items")
             return given
         return [await self._terms_of_one(one) for one in wanted]
 

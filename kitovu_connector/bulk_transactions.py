@@ -1,9 +1,9 @@
-"""/bulkTransactions: many payments that the core orders at once. Each ordered payment is a separate payment of the
-connector.
+"""Serves /bulkTransactions: the core orders many payments with one request. Each ordered payment is a separate payment
+of the connector.
 
-So the connector makes each payment once or not at all, independently of the other payments. At a stop, each payment of
-a bulk has ended or waits for the core. The record of a bulk has the payments of the bulk, its stops, and the stops that
-the core has received.
+So the connector makes each payment once or not at all, independently of the other payments. A bulk stops when each of
+its payments has ended or waits for the core. The record of a bulk contains its payments, the number of its stops, and
+the number of stops that the core has received.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ class BulkTransaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
     @property
     def is_open(self) -> bool:
-        """Whether payments are open, or the core has not yet received the latest stop of the bulk."""
+        """True if any payment is open, or if the core has not yet received the latest stop of the bulk."""
         return self.state is not Progress.ENDED or self.told < self.stops
 
 
@@ -117,10 +117,10 @@ class BulkTransactions:
         return await self._records.get(bulk_id)
 
     async def wait_for_stop(self, bulk_id: str, seconds: float) -> BulkTransaction | None:
-        """Waits until the bulk's payments have stopped or ended, at most for `seconds`, and returns the bulk."""
+        """Returns the bulk when its payments have stopped or ended, or at the latest after `seconds`."""
         until = time.monotonic() + seconds
         while True:
-            # this object exists before the read, so the method misses no stop
+            # the method creates the event before it reads the bulk, so no stop can be missed
             event = self._stopped.setdefault(bulk_id, asyncio.Event())
             bulk = await self._records.get(bulk_id)
             if bulk is None or bulk.state is not Progress.RUNNING:
@@ -130,7 +130,8 @@ class BulkTransactions:
             if left <= 0:
                 return bulk
             with suppress(TimeoutError):
-                # Another instance may run the bulk. If its notification is lost, the stored state still shows the stop.
+                # Another instance may run the bulk. If the notification about a stop is lost, the method still finds
+                # the stop in the stored state.
                 await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._store.is_shared else left)
 
     async def payments(self, bulk: BulkTransaction) -> list[Payment]:
@@ -138,8 +139,8 @@ class BulkTransactions:
         return await self._store.payments_of([order.home_id for order in bulk.orders])
 
     async def answer(self, bulk: BulkTransaction, answers: dict[str, tuple[str, bool]]) -> None:
-        """Passes each answer of the front end to its payment. `answers` has, by transfer id, the subject of the answer
-        and True or False.
+        """Passes each answer of the front end to the payment that the answer is about. The keys of `answers` are
+        transfer ids. Each value has the subject of the answer, and True if the front end accepts this subject.
         """
         for payment in await self.payments(bulk):
             given = answers.get(payment.transfer_id)

@@ -1,7 +1,7 @@
-"""Checks the callers of the servers for the core. Refuses web pages and compressed bodies. If the settings say so,
-requires a client certificate and a token.
+"""Checks the programs that call the connector's servers for the core. Refuses web pages and compressed bodies. If the
+settings require a client certificate or a token, checks that the caller has it.
 
-A web page of any site can send requests to a server on the machine of the page's reader. In a request from a web page,
+Any web page that a person opens can send requests to the servers on the person's machine. In a request from a web page,
 the browser adds the header Origin with the site's name.
 """
 
@@ -19,11 +19,11 @@ from kitovu_connector.config import Config, ConfigError
 
 _LEAST_CHARACTERS = 32
 _OPEN_TO_ALL = frozenset({"/", "/health", "/health/live"})
-"""A program that starts the connector again has no token and no certificate. These answers have no data of payments."""
+"""A program that restarts the connector has no token and no certificate, but may call these paths."""
 
 
 class Callers:
-    """The programs that may call the servers for the core."""
+    """The programs that may send requests to the connector's servers for the core."""
 
     def __init__(self, config: Config) -> None:
         self._file, self._wants_certificate = config.outbound_token_file, bool(config.outbound_client_ca)
@@ -40,7 +40,7 @@ class Callers:
     async def middleware(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Refuses a request from a caller without access. Another middleware turns the FspiopError into a response."""
+        """Refuses a request if the caller has no access. Another middleware turns the FspiopError into a response."""
         if "Origin" in request.headers:
             raise FspiopError(ErrorCode.CLIENT_ERROR, "origin: a web page may not call the connector", http_status=403)
         check_encoding(request)
@@ -70,8 +70,9 @@ class Callers:
 
 
 def tokens_in(file: str) -> list[str]:
-    """Returns the tokens of a file, one on each line. The first token is the newest token. Raises ConfigError for a
-    faulty file."""
+    """Returns the tokens in a file that has one token on each line. The first token is the newest. Raises ConfigError
+    for a faulty file.
+    """
     try:
         tokens = Path(file).read_text("utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
@@ -89,7 +90,7 @@ def check_encoding(request: web.Request) -> None:
 
 
 def is_on_network(config: Config) -> bool:
-    """Returns whether programs of other machines can call the servers for the core."""
+    """Returns whether programs on other machines can call the servers for the core."""
     hosts = [config.outbound_host, *([config.reference_host] if config.reference_api else [])]
     return not all(map(_is_loopback, hosts))
 

@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 
 ANSWER_AT_MOST = 64 * 1024
 _REPLY_AT_MOST = 4 * 1024 * 1024  # enough for a page of a statement, or for the keys of a large scheme
-# With these 4xx statuses and error codes, the hub does not decide a request. The hub may reject a repeated request with
-# 401 or because of the signature, although it accepted the first copy. Keys and tokens can change between the two
-# copies.
+# If a response has one of these 4xx statuses or error codes, the hub has not decided the request. The hub can reject a
+# repeated request because of its token or signature, although the hub has accepted the first copy. The reason is that
+# keys and tokens can change between the two copies.
 NOT_A_WORD = frozenset({401, 403, 408, 421, 425, 429})
 NOT_A_CODE = frozenset({ErrorCode.INVALID_SIGNATURE.code})
 
@@ -65,7 +65,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The hub's whole response to a request in the hub's own API for DFSPs."""
+    """The hub's complete response to a request to the hub's own API for DFSPs."""
 
     status: int
     headers: Mapping[str, str]
@@ -119,11 +119,11 @@ class HubClient:
         self._key = key
 
     async def send(self, method: str, path: str, body: bytes = b"", *, destination: str | None = None) -> Answer:
-        """Sends one request, without repetition. `path` is percent-encoded and starts with the resource. `body` has the
-        plain form.
+        """Sends one request, without repetition. `path` is percent-encoded, and begins with the name of the resource.
+        `body` has the plain form.
         """
         assert self._session is not None, "use as a context manager"
-        if not paths.is_sendable(path):  # an unencoded id could begin another request to the hub
+        if not paths.is_sendable(path):  # an id that is not encoded could turn the path into a different request
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "the path has a character that must be percent-encoded")
         body = self._forms.sent(method, path, body, destination=destination, now=self.clock.at_hub())
         headers = await self._headers(method, path, body, destination)
@@ -166,7 +166,8 @@ class HubClient:
     async def call(
         self, method: str, path: str, body: bytes = b"", *, further: Mapping[str, str] | None = None
     ) -> Reply:
-        """Sends one request to the hub's own API for DFSPs, with the credentials and the signature of a message.
+        """Sends one request to the hub's own API for DFSPs, with the credentials and the signature that a message also
+        has.
 
         If the request could not be sent or had no response, raises NoToken or an error of aiohttp.
         """
@@ -194,7 +195,9 @@ class HubClient:
         destination: str | None = None,
         still_wanted: Wanted,
     ) -> Answer:
-        """Repeats an identical request until the hub accepts or refuses it, or until `still_wanted` returns False."""
+        """Sends the same request repeatedly, until the hub accepts or refuses the request, or until `still_wanted`
+        returns False.
+        """
         pause = 0.25
         while True:
             answer = await self.send(method, path, body, destination=destination)
@@ -208,8 +211,8 @@ class HubClient:
     async def _headers(self, method: str, path: str, body: bytes, destination: str | None) -> dict[str, str]:
         resource = path.split("/", 2)[1].split("?", 1)[0]
         headers = {
-            # A GET has a Content-Type too, because the hub reads the dialect of a request without a body from this
-            # header.
+            # A GET has no body, but it has a Content-Type, because the hub reads the FSPIOP dialect of the request from
+            # this header.
             "Content-Type": versions.content_type(resource, self._forms.version(resource)),
             "Date": self.clock.date(),
             "FSPIOP-Source": self._config.dfsp,

@@ -12,7 +12,7 @@ from kitovu_connector.core_requests import NotRunning, RequestRefused
 from kitovu_connector.hub_api import HubRefused, HubUnreachable
 
 _COMMANDS = (set_up, serving, payments, payrolls, requests, lists, reconcile, hub_account)
-"""In the order of the help."""
+"""In the order of the commands in the help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     misused."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0].startswith("-") and given[0] not in ("-h", "--help"):
-        given.insert(0, "serve")  # the earlier form of the command line, without a subcommand
+        given.insert(0, "serve")  # without a subcommand, as in earlier versions of the command line
     asked = _parser().parse_args(given)
     run: Run = asked.run
     try:

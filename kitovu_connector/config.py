@@ -31,15 +31,15 @@ class Config:
     state: Path | str = field(repr=False)  # the value may be a URL with a password
     ilp_secret: str = field(
         repr=False
-    )  # the key of the fulfilments (HMAC), 16 characters or more; must not change while quotes are open
-    backend_url: str = ""  # base URL of the core; empty when a Backend object is given in process
+    )  # the HMAC key of the fulfilments, 16 characters or more; do not change the key while any quote is open
+    backend_url: str = ""  # base URL of the core; empty if a Python program passes a Backend object to the connector
     backend_api: str = "kitovu"  # "kitovu", or "reference" if the core has the backend API of Mojaloop's SDK
     hub_id: str = "Hub"
 
     inbound_host: str = "127.0.0.1"  # the address of this machine on which the hub's requests arrive ("0.0.0.0": all)
     inbound_port: int = 0
     inbound_prefix: str = ""  # the path of this DFSP's endpoint, such as "/fspiop", or empty for the root
-    inbound_is_private: bool = False  # true if only the hub can reach inbound_port, so that callers need no proof
+    inbound_is_private: bool = False  # true if only the hub can reach inbound_port; callers then need no proof
     outbound_host: str = "127.0.0.1"  # the address of this machine on which the core's requests arrive
     outbound_port: int = 0
     # a file with one token per line; the core must send one of them as `Authorization: Bearer ...`
@@ -47,19 +47,19 @@ class Config:
     outbound_cert: str = ""  # PEM files for TLS on outbound_port and on reference_port
     outbound_key: str = ""
     outbound_client_ca: str = ""  # PEM file: the authority that must have signed the core's client certificate
-    outbound_client_name: str = ""  # the name in the core's certificate; if empty, any certificate of the authority
+    outbound_client_name: str = ""  # the name in the core's certificate; if empty, any name is accepted
     command_cert: str = ""  # PEM files: the client certificate that the command line presents on outbound_port
     command_key: str = ""
-    webhook_url: str = ""  # the core's URL for events: every end of a payment, transfer, request, bulk and conversion
+    webhook_url: str = ""  # the core's URL for events about ended payments, transfers, requests, bulks and conversions
     webhook_secret: str = field(default="", repr=False)  # the key of the webhooks' signatures: whsec_ and base64
     webhook_secret_file: str = ""  # instead of webhook_secret
-    # the connector gives up an event if the core has not accepted it within this time
+    # the connector stops sending an event if the core has not accepted the event within this time
     webhook_give_up_s: float = 604_800.0
 
     reference_api: bool = False  # also serve the outbound API of Mojaloop's SDK
     reference_host: str = "127.0.0.1"  # the address of this machine on which requests to the reference API arrive
     reference_port: int = 0
-    # these defaults are those of Mojaloop's SDK; POST /transfers does not stop at the payee
+    # Mojaloop's SDK has the same defaults. POST /transfers does not stop at the payee.
     auto_accept_party: bool = True
     auto_accept_quotes: bool = True  # POST /transfers does not stop at the terms
     auto_accept_conversion: bool = False  # POST /transfers stops at a conversion
@@ -72,38 +72,39 @@ class Config:
     message_form: str = "plain"  # "plain" or "iso20022": the form of parties, quotes, transfers and conversions
     fulfil_state: str = "RESERVED"  # the state in PUT /transfers: COMMITTED, or RESERVED (needs version 1.1 or later)
 
-    transfer_expiry_s: float = 30.0  # how long the payee DFSP may take to answer a sent transfer
-    quote_expiry_s: float = 60.0  # how long terms of this DFSP as payee DFSP are valid
-    # the time from the last change of terms to their deletion, unless a transfer needs them
+    transfer_expiry_s: float = 30.0  # the time that the payee DFSP has for its answer to a transfer
+    quote_expiry_s: float = 60.0  # how long the terms are valid that this DFSP gives as payee DFSP
+    # the connector deletes terms this long after their last change, unless a transfer needs them
     quote_retention_s: float = 86_400.0
-    # the time from the last change of an answered request to pay to its deletion
+    # the connector deletes an answered request to pay this long after the request's last change
     request_retention_s: float = 2_592_000.0
-    # how long the core may take to confirm a payee or a password; terms wait until they expire
+    # how long the core has to confirm a payee or a password; the core can confirm terms until they expire
     confirm_s: float = 3600.0
-    agree_s: float = 30.0  # lookup and quote together must end within this time
+    agree_s: float = 30.0  # the lookup and the quote of a payment must together end within this time
     ask_again_s: float = 4.0  # the time until the connector repeats an unanswered lookup or quote
-    password_s: float = 120.0  # how long a payer may take to enter a one-time password at the payee's device
+    password_s: float = 120.0  # how long a payer has to enter a one-time password at the payee's device
     callback_s: float = 10.0  # after this time without an outcome, the connector sends GET /transfers to the hub
     clock_margin_s: float = 10.0  # the largest permitted difference between the clocks of the hub and of each DFSP
     request_s: float = (
-        8.0  # the time limit of one HTTP request to the hub or the core, and of reading a request from the hub
+        8.0  # the time limit for one HTTP request to the hub or the core, and for receiving one request from the hub
     )
     answer_s: float = 60.0  # how long POST /payments of the outbound API waits for the outcome
-    # The limit for connections to the hub, for connections to the core, and for open lookups of customers, each.
+    # Three separate limits have this value: connections to the hub, connections to the core, and open lookups of
+    # customers.
     connections: int = 32
     log_level: str = "INFO"  # or DEBUG, WARNING, ERROR
 
     signing_key: str = ""  # PEM file of the private key that signs every sent body
-    verify_jws: bool = False  # refuse messages without a valid signature
+    verify_jws: bool = False  # whether the connector refuses messages without a valid signature
     verify_put_parties: bool = True  # Mojaloop's SDK leaves PUT /parties unsigned by default
     jws_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # PEM files of public keys per sender
-    fetch_keys: bool = False  # fetch the public keys of the hub and of all DFSPs from the hub
+    fetch_keys: bool = False  # whether the connector fetches the public keys of the hub and of all DFSPs from the hub
     keys_refresh_s: float = 60.0  # how often the connector fetches the public keys
 
     hub_ca: str = ""  # PEM file: the authorities trusted for the hub's TLS certificate
     client_cert: str = ""  # PEM files of this DFSP's TLS client certificate and its key
     client_key: str = ""
-    hub_token_file: str = ""  # a file with a bearer token for the hub; the connector reads it for each request
+    hub_token_file: str = ""  # a file with the bearer token for the hub; each request reads the file again
     token_url: str = ""  # instead of the file: the URL of the hub's token endpoint ("https://hub.example/token")
     token_client: str = ""
     token_secret: str = field(default="", repr=False)
@@ -112,7 +113,8 @@ class Config:
     inbound_cert: str = ""  # PEM files for TLS on inbound_port
     inbound_key: str = ""
     inbound_client_ca: str = ""  # PEM file: the authority that must have signed the hub's client certificate
-    # the name in the hub's certificate; needed because the authority certifies every DFSP
+    # the name in the hub's certificate; without this name, a DFSP with a certificate of the authority could pose as the
+    # hub
     inbound_client_name: str = ""
 
     def __post_init__(self) -> None:
@@ -125,12 +127,13 @@ class Config:
         if len(self.ilp_secret) < 16:
             yield "ilp_secret must have at least 16 characters"
         if self.fulfil_state == "RESERVED" and self.version == "1.0":
-            # A hub silently drops RESERVED of version 1.0, and the transfer expires.
+            # A hub silently ignores the state RESERVED in a message of version 1.0. The transfer then expires.
             yield "fulfil_state RESERVED needs version 1.1 or later"
         if self.verify_jws and not (self.jws_keys.get(self.hub_id) or self.fetch_keys):
             yield f"verify_jws needs a key of {self.hub_id} in jws_keys, or fetch_keys"
         if self.fetch_keys and not _is_safe(self.hub_url):
-            # Over plain HTTP, anybody on the network path could send false keys, and so pose as the hub or as a DFSP.
+            # Over plain HTTP, anybody on the network path could replace the keys by false keys. This person could then
+            # pose as the hub or as a DFSP.
             yield "fetch_keys needs a hub_url with https"
         if self.token_url and not (self.token_client and (self.token_secret or self.token_secret_file)):
             yield "token_url needs token_client and token_secret or token_secret_file"
@@ -151,7 +154,8 @@ class Config:
         if self.command_key and not self.command_cert:
             yield "command_key needs command_cert"
         if bool(self.inbound_client_ca) != bool(self.inbound_client_name):
-            # A scheme's authority certifies every DFSP. Without a check of the name, any DFSP could pose as the hub.
+            # A scheme's authority certifies every DFSP. If the connector did not check the name in a certificate, any
+            # DFSP could pose as the hub.
             yield "set inbound_client_ca and inbound_client_name only together"
         if self.quote_retention_s < self.quote_expiry_s + self.clock_margin_s:
             yield "quote_retention_s must be longer than quote_expiry_s and clock_margin_s together"
@@ -159,7 +163,8 @@ class Config:
     def check_callers_are_proven(self) -> None:
         """Raises ConfigError if a caller of the inbound port could pose as the hub.
 
-        With inbound_is_private, only the hub can reach the inbound port, so the hub needs no other proof.
+        With inbound_is_private, only the hub can reach the inbound port, so a caller does not have to prove that it is
+        the hub.
         """
         if not (self.verify_jws or self.is_pinned or self.inbound_is_private):
             raise ConfigError(
@@ -174,12 +179,12 @@ class Config:
 
     @property
     def is_iso20022(self) -> bool:
-        """Whether the connector sends ISO 20022 messages for the resources that have two forms."""
+        """Whether the connector sends the messages that have two forms in the form of ISO 20022."""
         return self.message_form == "iso20022"
 
     @property
     def ilp_key(self) -> bytes:
-        """The secret as bytes, in the form for fspiop.ilp."""
+        """The bytes of `ilp_secret`, as the module fspiop.ilp needs them."""
         return self.ilp_secret.encode()
 
 
@@ -201,7 +206,7 @@ FILES = (
     "command_cert",
     "command_key",
 )
-"""The settings that name a file. `jws_keys` names further files."""
+"""The settings that contain the name of a file. `jws_keys` names further files."""
 
 _KINDS: dict[str, Any] = {f.name: f.type for f in fields(Config)}
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
@@ -284,8 +289,8 @@ def _is_url(text: str) -> bool:
 
 
 def _is_safe(url: str) -> bool:
-    """Returns whether the connection uses TLS or stays on this machine, so that nobody on the network path can change
-    an answer.
+    """Returns whether nobody on the network can change an answer, because the connection uses TLS or stays on this
+    machine.
     """
     found = urlsplit(url)
     return found.scheme == "https" or found.hostname in ("127.0.0.1", "::1", "localhost")
@@ -299,7 +304,7 @@ def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         base = path.resolve().parent
         values.update(_table_of(path))
     for name in _KINDS:
-        # Mojaloop's SDK has settings with these names, without a prefix.
+        # Mojaloop's SDK has settings with the same names, but without a prefix.
         bare = environment.get(name.upper()) if name.startswith("auto_accept_") else None
         text = environment.get(f"CONNECTOR_{name.upper()}", bare)
         if text is not None:

@@ -1,6 +1,6 @@
 """Writes the files of a new connector: a commented configuration, keys, a signing request and secrets.
 
-The module never changes an existing file, because nobody can restore a key after an accident.
+The module never changes an existing file, because nobody can restore an overwritten key.
 """
 
 import hashlib
@@ -69,7 +69,7 @@ def signing_request(name: str, key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def key_id_of_request(text: str) -> str:
-    """Returns the SHA-256 of a signing request's key. The hub names the request by this SHA-256.
+    """Returns the SHA-256 of a signing request's key. The hub identifies the signing request by this SHA-256.
 
     Raises ValueError if the text is not a signing request.
     """
@@ -91,7 +91,7 @@ def public_pem(key: rsa.RSAPublicKey) -> str:
 
 
 def _texts(answers: Answers) -> Iterator[tuple[str, tuple[str, int]]]:
-    """Yields each file's name, with its content and mode."""
+    """Yields the name, the content and the mode of each file."""
     yield "connector.toml", (configuration(answers), 0o600)
     if answers.signs:
         key = new_signing_key()
@@ -106,19 +106,19 @@ def _texts(answers: Answers) -> Iterator[tuple[str, tuple[str, int]]]:
 _COMMENTS: Mapping[str, str] = {
     "dfsp": "Your participant name, exactly as the operator has registered it.",
     "hub_url": "The base URL of the hub's API for DFSPs.",
-    "backend_url": "The base URL of your core. The connector calls it about customers, terms and incoming money.",
-    "state": "The folder of the durable state. Back it up. One connector per folder. Several: postgresql://user@host/name",
-    "ilp_secret": "The key of the fulfilments. Never change it while terms that you gave are valid.",
-    "inbound_host": 'Where the hub\'s requests arrive: "127.0.0.1" is this machine only, "0.0.0.0" all networks.',
+    "backend_url": "The base URL of your core. The connector requests customers and terms from your core.",
+    "state": "The folder of this one connector's durable state. Back it up. For several: postgresql://user@host/name",
+    "ilp_secret": "The secret key of all fulfilments. Never change it while any terms of your DFSP are valid.",
+    "inbound_host": 'The address for the hub\'s requests: "127.0.0.1" means only this machine, "0.0.0.0" all networks.',
     "inbound_port": "The operator registers https://your.host:port as your FSPIOP_CALLBACK_URL.",
-    "outbound_port": "Your core calls the connector on 127.0.0.1 at this port. Keep it off the network.",
+    "outbound_port": "Your core calls the connector on 127.0.0.1 at this port. Keep this port off the network.",
     "signing_key": "Signs every message. Give the operator jws.pub, or submit it: kitovu-connector signing-key submit",
     "client_cert": "Your client certificate, once the hub has signed tls.csr: kitovu-connector certificate fetch",
     "client_key": "",
-    "token_url": "Where the connector gets its access token. The operator gives you a client and its secret.",
+    "token_url": "The URL for access tokens. The operator gives you a token client and its secret.",
     "token_client": "",
-    "token_secret_file": "A file with nothing but the secret.",
-    "inbound_is_private": "Only the hub can reach inbound_port, so callers need no proof. Never on a shared network.",
+    "token_secret_file": "A file that contains only the secret of the token client.",
+    "inbound_is_private": "true only if nobody but the hub can reach inbound_port: callers then need no proof.",
 }
 _LATER = """
 # --- later ------------------------------------------------------------------------------------------------------------
@@ -156,8 +156,9 @@ _LATER = """
 
 
 def configuration(answers: Answers) -> str:
-    """Returns the text of connector.toml. Each setting that is in use has a comment. The text also has other settings,
-    as comments."""
+    """Returns the text of connector.toml. A comment explains each active setting. The text also contains inactive
+    settings, each in a comment.
+    """
     values: dict[str, object] = {
         field.name: getattr(answers, field.name)
         for field in fields(Answers)

@@ -1,4 +1,4 @@
-"""Calls the core for customers and terms.
+"""Requests customers and terms from the core.
 
 Converts every result, including an error or a time-out, into an answer for the requesting DFSP.
 """
@@ -26,7 +26,7 @@ _LONGEST_PAUSE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """An error, with its code and its text, as the answer to the requesting DFSP."""
+    """An error code and its text, which the requesting DFSP gets as the answer."""
 
     code: str
     text: str = ""
@@ -35,7 +35,7 @@ class No:
 async def ask(call: Callable[[], Awaitable[T]], *, seconds: float, otherwise: ErrorCode) -> T | No:
     """Returns the core's answer, or the error for the requesting DFSP. Never raises an error. Takes at most `seconds`.
 
-    `otherwise` replaces a code of the core that the API does not allow.
+    If the core's error code is not allowed in the API, the code `otherwise` replaces it.
     """
     try:
         return await timely(lambda: _until_available(call), seconds)
@@ -65,7 +65,7 @@ def not_understood(error: Exception) -> No:
     """Returns the error for the requesting DFSP when the core's answer is unreadable. Logs the reason, for the bank's
     developers."""
     log.error("core_not_understood", why=logs.without_numbers(str(error)))
-    return No(ErrorCode.INTERNAL_SERVER_ERROR.code, "the payee DFSP's core gave an answer that cannot be used")
+    return No(ErrorCode.INTERNAL_SERVER_ERROR.code, "the answer of the payee DFSP's core is invalid")
 
 
 def error_put(no: No) -> bytes:
@@ -84,7 +84,8 @@ async def timely(call: Callable[[], Awaitable[T]], seconds: float) -> T:
 
     Raises Unavailable if the call takes too long, because its outcome is then unknown.
 
-    After the time limit, cancels the call. A core in Python that ignores the cancellation delays only its own call.
+    After the time limit, cancels the call. If a core in Python ignores the cancellation, only this one call takes
+    longer.
     """
     task = asyncio.ensure_future(_awaited(call))
     try:

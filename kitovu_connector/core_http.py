@@ -98,7 +98,7 @@ def present(**fields: Any) -> dict[str, Any]:
 
 
 def check(status: int, raw: bytes) -> None:
-    """Raises the error that the core's answer means, or no error after a success."""
+    """Raises the error that the core's answer reports. Raises no error if the answer reports a success."""
     if 200 <= status < 300:
         return
     if not 400 <= status < 500 or status in (408, 425, 429):
@@ -130,7 +130,9 @@ def read(kind: type[Any], status: int, raw: bytes) -> Any:
 
 
 def amount_of(name: str, text: str) -> int:
-    """Returns an amount of the core as ten-thousandths. Raises NotUnderstood with the name of the field."""
+    """Converts an amount from the core into ten-thousandths. If the amount is faulty, raises NotUnderstood with the
+    field's name.
+    """
     try:
         return parse_amount(text)
     except ValueError as error:

@@ -28,9 +28,8 @@ HomeId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A request of the core.
-
-    The connector refuses an unknown field, because it cannot forward such a field to the payee.
+    """A request of the core. The connector refuses a request with an unknown field, because the connector cannot
+    forward this field to the payee.
     """
 
 
@@ -64,10 +63,10 @@ class PartyWanted(Wanted):
 class PaymentWanted(Wanted):
     """POST /payments. `home_transaction_id` is the core's own id of the payment.
 
-    A repeated request with the same id does not begin a second payment. With `confirm` false, the payment waits for
-    POST /payments/{id}/confirm once its terms are known. With `may_convert`, an FXP converts the amount if the payee
-    does not accept its currency. `transaction_request_id` is the id of the request to pay that the payment answers.
-    With `otp` the payer enters a one-time password at the payee's device.
+    A repeated request with the same id does not begin a second payment. If `confirm` is false, the payment waits after
+    the terms have arrived, until the core sends POST /payments/{id}/confirm. If `may_convert` is true, an FXP may
+    convert the amount into a currency that the payee accepts. `transaction_request_id` is the id of the request to pay
+    that the payment answers. If `otp` is true, the payer must enter a one-time password at the payee's device.
     """
 
     home_transaction_id: HomeId
@@ -114,8 +113,8 @@ class RequestWanted(Wanted):
     """POST /requests. `from` is the payer, who is a customer of another DFSP. `to` is the payee: your customer.
 
     `home_request_id` is the core's own id of the request to pay. A repeated request with the same id does not begin a
-    second request to pay. With `otp`, the payer approves by a one-time password that the payer enters at the payee's
-    device.
+    second request to pay. If `otp` is true, the payer approves the payment with a one-time password, entered at the
+    payee's device.
     """
 
     home_request_id: HomeId
@@ -229,8 +228,8 @@ class Payments(Shown, omit_defaults=True, kw_only=True):
 class TransferLine(Shown, omit_defaults=True, kw_only=True):
     """A transfer as one line of a list.
 
-    `direction` is OUT if your customer pays, and IN if your customer is paid. For OUT, the line has
-    `home_transaction_id`. For IN, the line has `expiration_date`.
+    `direction` is OUT if your customer pays, and IN if your customer is paid. A line with OUT has
+    `home_transaction_id`. A line with IN has `expiration_date`.
     """
 
     transfer_id: str
@@ -257,7 +256,7 @@ class Transfers(Shown, omit_defaults=True, kw_only=True):
 class ConversionLine(Shown, omit_defaults=True, kw_only=True):
     """A conversion as one line of a list. `role` is FXP if you convert, and INITIATOR if another DFSP converts for you.
 
-    For an FXP, the line has `expiration_date`.
+    A line with the role FXP has `expiration_date`.
     """
 
     commit_request_id: str
@@ -299,9 +298,9 @@ class IncomingShown(Shown, omit_defaults=True, kw_only=True):
 class RequestShown(Shown, kw_only=True):
     """A request to pay in its present state.
 
-    `answer` is the latest answer of the payer's DFSP: RECEIVED, PENDING, ACCEPTED or REJECTED. With `is_otp_wanted`,
-    the request waits for POST /requests/{id}/otp. `is_paid` is true once a transfer of at least the requested money to
-    the requested payee is committed for this request.
+    `answer` is the latest answer of the payer's DFSP: RECEIVED, PENDING, ACCEPTED or REJECTED. If `is_otp_wanted` is
+    true, the request waits for POST /requests/{id}/otp. `is_paid` is true if a transfer for this request has committed,
+    and the requested payee got at least the requested amount.
     """
 
     home_request_id: str

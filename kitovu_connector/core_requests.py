@@ -1,4 +1,4 @@
-"""Sends the requests of the command line to a running connector, as a core would: payments, lookups and lists."""
+"""Sends requests to a running connector for the command line, in the same way as a core sends them."""
 
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
@@ -54,7 +54,9 @@ class CoreRequests:
         return await self._call("GET", "/parties/" + "/".join(quote(part, safe="") for part in alias.split("/")))
 
     async def pay(self, payment: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Makes a payment. Returns the ended payment, or the payment in its present state."""
+        """Makes a payment. Returns the payment when it has ended or waits for the core, or after some time in its
+        present state.
+        """
         return await self._call("POST", "/payments", payment)
 
     async def request(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -74,7 +76,7 @@ class CoreRequests:
         return await self._call("GET", "/transfers/" + quote(transfer_id, safe=""))
 
     async def payments(self, **wanted: str | int | None) -> AsyncIterator[Mapping[str, Any]]:
-        """Yields the payments of a list, page by page. `most` limits their number."""
+        """Yields at most `most` payments of a list, page by page."""
         async for found in self._list("/payments", "payments", wanted):
             yield found
 

@@ -1,7 +1,8 @@
-"""Examines a connector's settings, keys, hub, callback and core. Each finding is either OK or a fault with its remedy.
+"""Examines a connector's settings and keys, its hub, its callback address and its core. For each fault, the examination
+also names a remedy.
 
-The examination sends no payment. The examination may run while the connector runs, or before the connector's first
-start.
+The examination sends no payment. People can run the examination while the connector runs, or before the connector's
+first start.
 """
 
 import asyncio
@@ -45,7 +46,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check. For a fault, the result has the remedy."""
+    """The result of one check. If the check found a fault, `advice` has the remedy."""
 
     check: str
     verdict: Verdict
@@ -74,7 +75,7 @@ async def examine(config: Config) -> AsyncIterator[Finding]:
     if config.webhook_url:
         yield await _webhook(config)
     if any(found.verdict is Verdict.FAULT for found in keys):
-        yield Finding("hub", Verdict.SKIPPED, "not asked, because a key or certificate is faulty")
+        yield Finding("hub", Verdict.SKIPPED, "not checked, because a key or certificate is faulty")
         return
     try:
         async with HubClient(config) as client:
@@ -93,7 +94,9 @@ def _settings(config: Config) -> Finding:
     except ConfigError as error:
         return Finding("settings", Verdict.FAULT, str(error), "Set one of them: see docs/connect/production.md.")
     if not config.backend_url:
-        return Finding("settings", Verdict.FAULT, "backend_url is missing", "Set it to the base URL of your core.")
+        return Finding(
+            "settings", Verdict.FAULT, "backend_url is missing", "Set backend_url to the base URL of your core."
+        )
     if not (config.inbound_port and config.outbound_port):
         text = "inbound_port or outbound_port is 0, so the port differs after each start"
         return Finding("settings", Verdict.FAULT, text, "Set both ports: the hub and your core need fixed addresses.")
@@ -155,7 +158,7 @@ def _end_of(name: str, file: Path) -> Finding:
     day = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
     renew = "Renew it: `kitovu-connector certificate request`, then `kitovu-connector certificate fetch`."
     if name != "client_cert":
-        renew = "Renew it with the authority that has issued it. The connector uses the new file within seconds."
+        renew = "Get a new certificate from the same authority. The connector uses the new file within seconds."
     if left <= timedelta():
         return Finding("certificate", Verdict.FAULT, f"{name}: {file} expired on {day}", renew)
     if left <= SOON:
@@ -188,7 +191,7 @@ def _state_in_postgresql(url: str) -> Finding:
 
 
 async def _core(config: Config) -> Finding:
-    """Sends the core a lookup of a number that no customer has."""
+    """Looks up, at the core, a number that no customer can have."""
     path = f"{config.backend_url.rstrip('/')}/parties/{'/'.join(NOBODY)}"
     try:
         async with core_of(config) as core:
@@ -201,11 +204,13 @@ async def _core(config: Config) -> Finding:
         return Finding("core", Verdict.FAULT, f"GET {path}: {logs.without_numbers(str(error))}", advice)
     except Refused as error:
         return Finding("core", Verdict.OK, f"the core answers, here with the code {error.code}")
-    return Finding("core", Verdict.OK, "the core answers" + ("" if found is None else ", and knows every number"))
+    return Finding(
+        "core", Verdict.OK, "the core answers" + ("" if found is None else ", even for a number without a customer")
+    )
 
 
 async def _webhook(config: Config) -> Finding:
-    """Sends events of a special type to the core. They report nothing."""
+    """Sends test events to the core. They report nothing."""
     url = config.webhook_url
     try:
         right, wrong = await webhook_check.statuses(config)
@@ -274,7 +279,7 @@ def _unreachable(config: Config, why: HubUnreachable) -> Finding:
 
 def _not_accepted(config: Config, error: HubRefused) -> Iterator[Finding]:
     if error.text.startswith("no token"):
-        advice = "Correct token_client and token_secret. The operator can make a new client for you."
+        advice = "Correct token_client and token_secret. The operator can create a new token client for you."
         yield Finding("token", Verdict.FAULT, f"the hub gives no token: {error.text}", advice)
         return
     if not error.code:
@@ -286,7 +291,7 @@ def _not_accepted(config: Config, error: HubRefused) -> Iterator[Finding]:
         text = "the hub does not accept the credentials"
         advice = (
             "Register the client certificate with the operator, or get a new token client."
-            " Certificates and token clients expire: the operator sees when."
+            " Certificates and token clients expire, and the operator sees their expirations."
         )
     elif error.status == 403:
         text = f"the hub does not accept the credentials for {config.dfsp}"
@@ -295,7 +300,7 @@ def _not_accepted(config: Config, error: HubRefused) -> Iterator[Finding]:
         text = f"the hub has no participant {config.dfsp}"
         advice = "Correct dfsp: it is the name that the operator has registered, also in upper and lower case."
     else:
-        text, advice = f"the hub refuses every request: {error}", "Correct what the text names."
+        text, advice = f"the hub refuses every request: {error}", "Correct the fault that the hub's text describes."
     yield Finding("credentials", Verdict.FAULT, text, advice)
 
 
@@ -313,7 +318,10 @@ def _clock(config: Config, client: HubClient) -> Finding:
 def _participant(mine: Participant) -> Finding:
     if not mine.is_active:
         return Finding(
-            "participant", Verdict.FAULT, f"{mine.name} is disabled at the hub", "Ask the operator to enable it."
+            "participant",
+            Verdict.FAULT,
+            f"{mine.name} is disabled at the hub",
+            "Ask the operator to enable your participant.",
         )
     if mine.is_leaving or not (mine.may_send and mine.may_receive):
         directions = {
@@ -322,7 +330,7 @@ def _participant(mine: Participant) -> Finding:
             (True, False): "not receive",
         }
         text = f"{mine.name} may {directions.get((mine.may_send, mine.may_receive), 'begin no payment')}"
-        return Finding("participant", Verdict.WARNING, text, "Ask the operator if you agreed on something else.")
+        return Finding("participant", Verdict.WARNING, text, "If this is not what you agreed, ask the operator.")
     return Finding("participant", Verdict.OK, f"{mine.name} is active")
 
 
@@ -331,7 +339,7 @@ def _registered(config: Config, mine: Participant) -> Finding:
     own = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
     if own in {credential.sha256 for credential in mine.credentials}:
         return Finding("certificate", Verdict.OK, "the hub has registered client_cert")
-    advice = "Ask the operator to register it, or request a certificate: `kitovu-connector certificate request`."
+    advice = "Ask the operator to register your certificate, or run `kitovu-connector certificate request`."
     return Finding("certificate", Verdict.WARNING, "the hub has not registered client_cert", advice)
 
 
@@ -340,7 +348,7 @@ def _signature(config: Config, mine: Participant) -> Finding:
     if key is None:
         if mine.signatures != "required":
             return Finding("signature", Verdict.OK, "not used, because this hub does not require signatures")
-        advice = "Set signing_key. `kitovu-connector init` makes one."
+        advice = "Set signing_key. `kitovu-connector init` can create a key."
         return Finding("signature", Verdict.FAULT, "this hub requires signatures, and signing_key is not set", advice)
     now, own = datetime.now(UTC), key_id(key)
     for credential in mine.credentials:
@@ -392,7 +400,9 @@ async def _limits(api: HubApi) -> list[Finding]:
             found.append(Finding("limit", Verdict.WARNING, f"{text}: you can receive payments, but cannot pay", advice))
         else:
             found.append(Finding("limit", Verdict.OK, text))
-    return found or [Finding("limit", Verdict.FAULT, "no account in any currency", "Ask the operator for one.")]
+    return found or [
+        Finding("limit", Verdict.FAULT, "no account in any currency", "Ask the operator to open an account.")
+    ]
 
 
 async def _callback(config: Config, api: HubApi) -> Finding:
@@ -400,11 +410,15 @@ async def _callback(config: Config, api: HubApi) -> Finding:
         found = await api.check_callback()
     except HubRefused as error:
         if error.status == 429:
-            return Finding("callback", Verdict.SKIPPED, "the hub checks it once in 10 s", "Run doctor again in 10 s.")
+            return Finding(
+                "callback", Verdict.SKIPPED, "the hub checks an endpoint once in 10 s", "Run doctor again in 10 s."
+            )
         if error.code == ErrorCode.INVALID_SIGNATURE.code:
             advice = "Sign with the key that the hub knows: see the finding `signature`."
             return Finding("callback", Verdict.FAULT, f"the hub refuses the signature: {error.text}", advice)
-        return Finding("callback", Verdict.FAULT, f"the hub does not check it: {error}", "Correct what the text names.")
+        return Finding(
+            "callback", Verdict.FAULT, f"the hub does not check it: {error}", "Correct the fault in the text."
+        )
     if found.is_taken:
         return Finding("callback", Verdict.OK, f"the hub reaches {found.url} in {found.milliseconds} ms")
     return await _callback_fault(config, found)
@@ -446,7 +460,7 @@ async def _listens(config: Config) -> bool:
 
 
 def key_id(key: RSAPrivateKey | RSAPublicKey) -> str:
-    """Returns the hub's name for a key: the SHA-256 of the key's SubjectPublicKeyInfo."""
+    """Returns the SHA-256 of a key's SubjectPublicKeyInfo, by which the hub identifies the key."""
     public = key.public_key() if isinstance(key, RSAPrivateKey) else key
     return hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 

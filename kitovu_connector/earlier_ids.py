@@ -1,7 +1,6 @@
-"""The ids of bulks and conversions that an earlier version of the connector has sent.
-
-An earlier version did not store these ids as its own (see `own_ids`). The first start of this version stores them,
-before the connector accepts messages.
+"""The ids of the bulks and conversions that an earlier version of the connector has sent. The earlier version did not
+mark these ids as this DFSP's own ids (see `own_ids`). So the first start of this version marks the ids, before the
+connector accepts messages.
 """
 
 from collections.abc import Sequence
@@ -25,14 +24,14 @@ _MAY_CONVERT = b'"may_convert":true'
 
 
 class _Mark(msgspec.Struct, frozen=True):
-    """The last record whose ids are stored."""
+    """The last record whose ids have been marked."""
 
     part: int = 0
     after: str = ""
 
 
 class _Part(Protocol):
-    """Records of one kind, in pages."""
+    """All records of one kind, divided into pages."""
 
     def page(self, conn: Connection, after: str) -> tuple[str | None, list[str]]:
         """Returns the key of the last record on a page, and the ids of the requests on this page. The key is None after
@@ -66,10 +65,11 @@ _PARTS: Sequence[_Part] = (
 
 
 async def claim_all(database: Database) -> None:
-    """Stores the ids of all stored requests as this DFSP's own ids. Does this only once for each state.
+    """Marks the ids of all stored requests as this DFSP's own ids. Does this only once, even if the connector starts
+    again.
 
     Reads and writes the records in pages. After an interruption, the next start continues with the next page. Does
-    nothing if all pages were read before.
+    nothing if all pages were already read.
     """
     mark = await database.read_many(_mark)
     while mark.part < len(_PARTS):

@@ -55,8 +55,8 @@ class ConversionTold(Shown, kw_only=True):
 
 
 class Checked(Shown, kw_only=True):
-    """`kitovu-connector doctor` checks your core's address for events: once with a signature that is right, and once
-    with a signature that is wrong. The doctor's event reports nothing about a payment.
+    """`kitovu-connector doctor` sends your core two test events: one with a right signature, and one with a wrong
+    signature. The doctor's event reports nothing about a payment.
     """
 
     dfsp: str

@@ -1,4 +1,4 @@
-"""Defines which changes of records are events, and the form in which the store keeps events."""
+"""Defines the events that changes of records cause, and the form in which the store keeps events."""
 
 import time
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def describe(kind: str, record: Any) -> EventRecord | None:
     make = _OF.get(kind)
     try:
         return None if make is None else make(record)
-    except Exception as error:  # a payment must end even if the connector cannot describe the event
+    except Exception as error:  # even if the connector cannot describe the event, the payment must end
         log.error("event_not_described", kind=kind, error=logs.trace_of(error))
         return None
 

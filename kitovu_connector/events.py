@@ -57,9 +57,9 @@ class Events:
         return bool(self._config.webhook_url or self._handlers)
 
     async def resume(self) -> None:
-        """Begins to send events to the core. The connector first sends the events that an earlier run did not send.
+        """Begins to send events to the core. First sends the events that an earlier run has not sent.
 
-        After a takeover, also sends the events of the other instance.
+        After a takeover, also sends the events of the instance that has stopped.
         """
         if not self.is_wanted or self._session is not None:
             return
@@ -153,7 +153,8 @@ def signature(key: bytes, event_id: str, timestamp: str, body: bytes) -> str:
 
 
 def key_of(config: Config) -> bytes:
-    """Returns the key of the signatures. Raises ConfigError if the secret does not have the specification's form."""
+    """Returns the key that signs the events. Raises ConfigError if the secret does not have the specification's form.
+    """
     if not config.webhook_url:
         return b""
     text = config.webhook_secret

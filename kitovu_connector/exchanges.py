@@ -1,8 +1,8 @@
-"""Sends requests that move no money, and returns the callbacks that answer these requests.
+"""Sends requests that move no money. Returns the callback that answers each request.
 
 One call sends the request and waits for the callback.
 
-The module stores nothing. If the connector ends during a call, the caller repeats its request with the same id.
+The module stores nothing. If the connector stops during a call, its caller sends the request again with the same id.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ Key = tuple[str, str]
 
 
 class NoAnswer(Exception):
-    """The error for a request that the hub or the destination refused or did not answer in time.
+    """The error for a request that was refused, or that was not answered in time.
 
     `code` is a code of the API.
     """
@@ -31,7 +31,7 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A callback: its body as a typed message, its sender, and the headers that a caller may read."""
+    """A callback, with its body as a typed message, its sender, and the headers that the caller can read."""
 
     body: Any
     source: str

@@ -1,4 +1,4 @@
-"""Makes texts from other parties harmless, both in a spreadsheet and on a terminal."""
+"""Makes texts from other parties harmless in a spreadsheet and on a terminal."""
 
 from typing import Any
 
@@ -11,8 +11,9 @@ def in_spreadsheet(text: str) -> str:
 
 
 def on_terminal(found: Any) -> Any:
-    """Returns JSON without control characters in its texts, because a terminal could execute control characters as
-    commands."""
+    """Returns JSON without control characters, because a terminal could execute a control character in a text as a
+    command.
+    """
     if isinstance(found, str):
         return found if found.isprintable() else "".join(each if each.isprintable() else " " for each in found)
     if isinstance(found, list):

@@ -1,4 +1,5 @@
-"""The connector of an FXP: answers requests for the terms of a conversion, and promises conversions on these terms.
+"""The connector of an FXP. It answers requests for the terms of a conversion, and later promises the conversion on
+these terms.
 
 A conversion is a part of another DFSP's payment. The FXP's customer is the initiating DFSP. If the hub reports
 COMMITTED, the initiating DFSP pays the source amount, and the FXP pays the target amount. The connector stores every
@@ -58,7 +59,7 @@ class FxBackend(Protocol):
 
 
 class ConversionEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The end of a conversion, with all messages of the conversion."""
+    """A message to the core that a conversion has ended. It contains all earlier messages about the conversion."""
 
     state: str  # COMMITTED or ABORTED
     completed_at: str | None
@@ -115,7 +116,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: bytes
     expires_at: float
     state: ConversionState = ConversionState.RECEIVED
-    alias: str | None = None  # the condition of the used terms; being unique, it prevents a second use of the terms
+    alias: str | None = None  # the condition of the terms; a unique index prevents a second use of the same terms
     answer: bytes = b""
     is_refusal: bool = False
     is_perhaps_reserved: bool = False
@@ -140,9 +141,8 @@ class Fxp:
         self._told: dict[str, asyncio.Event] = {}
 
     def routes(self) -> list[Route]:
-        """Returns the routes for the messages that this class receives.
-
-        `told` and `failed` receive the hub's messages about a conversion.
+        """Returns the routes for the messages that this class receives. The functions `told` and `failed` get the hub's
+        messages about a conversion.
         """
         return [
             ("POST", "/fxQuotes", self._terms_asked),
@@ -206,7 +206,7 @@ class Fxp:
         if isinstance(given, No):
             decided = msgspec.structs.replace(offer, answer=core_answers.error_put(given), is_refusal=True)
         else:
-            # Only this DFSP can compute the fulfilment. Each offer has a different fulfilment.
+            # Only this DFSP can compute the fulfilment. Each offer has its own fulfilment.
             secret = hmac.digest(self._config.ilp_key, b"conversion " + offer.id.encode(), "sha256")
             fulfilment = base64url.encode(secret)
             condition = ilp.condition_for(fulfilment)
@@ -423,7 +423,7 @@ class Fxp:
         log.info("conversion_ended", conversion=found.id, state=known.state)
 
     async def _change(self, found: Conversion, **changes: object) -> None:
-        # If another task has stored a new state meanwhile, the next read finds that state.
+        # If another task has meanwhile stored a new state, the loop reads that state next.
         await self._conversions.save(found, msgspec.structs.replace(found, **changes))
 
     # --- the hub's report ---------------------------------------------------------------------------------------------
@@ -438,7 +438,7 @@ class Fxp:
         return await self._conversions.get(record_id) is not None
 
     async def told(self, message: Message) -> int:
-        """Handles PUT /fxTransfers/{id} from the hub, which is the answer to GET /fxTransfers/{id}."""
+        """Handles PUT /fxTransfers/{id}, the hub's answer to GET /fxTransfers/{id}."""
         body = message.read(FxTransferPut)
         found = await self._conversions.get(message.id)
         if found is not None and message.is_from_hub and body.fulfilment is not None:
@@ -449,7 +449,8 @@ class Fxp:
     async def failed(self, message: Message) -> int:
         """Handles PUT /fxTransfers/{id}/error from the hub.
 
-        Two errors end the conversion: 3303, and "not found" if the hub wrote it after the expiration.
+        Two errors end the conversion: the error 3303, and an error "not found" that the hub wrote after the
+        conversion's expiration.
         """
         found = await self._conversions.get(message.id)
         if found is not None and message.ends_without_payment(found.expires_at, self._config.clock_margin_s):

@@ -1,6 +1,7 @@
 """The state's database.
 
-One writer thread commits jobs in groups. A group consists of all jobs that arrived during the previous commit.
+Commits database jobs in groups, in one writer thread. A group consists of all jobs that arrived during the commit
+before it.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 
 GROUP_AT_MOST = 200
-_READERS = 4  # several threads, so that a slow statement does not delay others
+_READERS = 4  # several threads, so that a slow statement does not delay the other statements
 _LISTERS = 2  # two threads, so that a count of all records does not delay a list
 
 
@@ -32,7 +33,7 @@ class Event(Protocol):
 
     @property
     def state(self) -> str:
-        """The state of the event's delivery."""
+        """Whether the core has accepted the event."""
 
 
 class Result(Protocol):
@@ -43,14 +44,16 @@ class Result(Protocol):
         """The number of changed rows."""
 
     def fetchone(self) -> Row | None:
-        """Returns the next row, with each value by the name of its column."""
+        """Returns the next row as a mapping from column names to values."""
 
     def fetchall(self) -> list[Row]:
         """Returns all rows."""
 
 
 class Connection(Protocol):
-    """A connection. Each statement has `?` for its values. The function seconds_now() returns the database's time."""
+    """A connection. Each statement has a `?` in the place of each value. The function seconds_now() returns the
+    database's time.
+    """
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> Result:
         """Runs a statement. Raises Duplicate if a value must be unique but is already in the table."""
@@ -85,10 +88,10 @@ class _Readers:
 
 
 class Database(ABC):
-    """One writer, which commits in groups, and several readers. No statement runs in the thread of the event loop.
+    """One writer, which commits in groups, and several readers. The thread of the event loop runs no statement.
 
-    A read sees every write that has been awaited. `read` is for single records, and `read_many` for lists and counts,
-    which can take long. Both methods have separate threads, so lists do not delay payments.
+    A read sees the changes of every write that was awaited before. `read` is for single records, and `read_many` for
+    lists and counts, which can take long. Both methods have separate threads, so lists do not delay payments.
     """
 
     is_shared = False
@@ -137,14 +140,12 @@ class Database(ABC):
         """Notifies the other instances of a change when the transaction is durable."""
 
     def listen(self, told: Callable[[str, str], None]) -> None:  # noqa: B027
-        """When another instance has made a change, calls `told` with the topic and the key of the change, in a separate
-        thread.
-
-        If notifications were perhaps lost, topic and key are empty.
+        """Calls `told` in a separate thread for each change by another instance, with the topic and the key of the
+        change. If notifications may have been lost, topic and key are empty.
         """
 
     async def write(self, job: Job[T]) -> T:
-        """Runs `job` in a transaction, and returns after the transaction is durable.
+        """Runs `job` in a transaction, and returns when the transaction is durable.
 
         If a job raises an error, only this job is rolled back.
         """
@@ -203,13 +204,13 @@ class Database(ABC):
                 conn.execute("SAVEPOINT job")
                 try:
                     results.append((job(conn), None))
-                # only the caller of a failed job gets its error; the rest of the group continues
+                # if one job fails, only its caller gets the error, and the rest of the group continues
                 except Exception as error:
                     conn.execute("ROLLBACK TO job")
                     results.append((None, error))
                 conn.execute("RELEASE job")
             conn.execute("COMMIT")
-        # for example a full disk: rolls back the whole group, and every caller gets the error
+        # for example if the disk is full: the whole group is rolled back, and every caller gets the error
         except Exception as error:
             self.roll_back()
             return [(None, error) for _ in jobs]

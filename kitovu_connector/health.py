@@ -1,4 +1,4 @@
-"""Checks whether a payment is possible now: the hub accepts this DFSP, the core answers, and the clocks agree."""
+"""Checks three conditions of a payment: the hub accepts this DFSP, the core answers, and the clocks agree."""
 
 import time
 from contextlib import suppress
@@ -15,7 +15,7 @@ from kitovu_connector.identifiers import NOBODY
 from kitovu_connector.reference_api.backend import ReferenceBackend
 
 _NO_SUCH_API = "3002"
-_KEPT_S = 10.0  # how long a result is reused, so that probes cannot flood the hub
+_KEPT_S = 10.0  # how long the last response is used, so that frequent probes cannot flood the hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Report:
 
 
 class Health:
-    """Checks the connector. Reuses the hub's response for some seconds, so that probes do not flood the hub.
+    """Checks the connector. Uses the hub's last response for some seconds, so that frequent probes do not flood the hub
+    with requests.
 
     Derives the core's state from its earlier answers. Calls the core only if the last answer was a fault.
     """
@@ -75,7 +76,7 @@ class Health:
             await HubApi(self._hub).time()
             self._fault = ""
         except HubRefused as error:
-            # Another hub may not have this API, but any answer shows that the connector can reach the hub.
+            # A hub other than Kitovu may not have this API, but any answer shows that the connector can reach the hub.
             is_of_hub = bool(error.code) or error.status in (401, 403) or error.status >= 500
             self._fault = str(error) if is_of_hub and error.status != 501 and error.code != _NO_SUCH_API else ""
         except HubUnreachable as error:

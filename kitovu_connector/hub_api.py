@@ -103,7 +103,7 @@ class Participant(_Response, kw_only=True):
 
 
 class CallbackCheck(_Response, kw_only=True):
-    """The result of the hub's test call to this DFSP's endpoint."""
+    """The result of the test request that the hub sent to this DFSP's endpoint."""
 
     url: str | None = None
     path: str = ""
@@ -129,7 +129,7 @@ class Position(_Response, kw_only=True):
 class Line(_Response, kw_only=True):
     """One transfer of a statement. `direction` is OUT if this DFSP pays.
 
-    If `is_converted`, the conversion changes this DFSP's position, and the transfer does not.
+    If `is_converted` is true, the transfer's conversion changes this DFSP's position, and the transfer itself does not.
     """
 
     transfer_id: str
@@ -162,7 +162,7 @@ class ConversionLine(_Response, kw_only=True):
 
 
 class Posting(_Response, kw_only=True):
-    """One posting of a statement that was caused by neither a transfer nor a conversion."""
+    """One posting in a statement that belongs to no transfer and to no conversion."""
 
     transfer_id: str
     kind: str
@@ -223,7 +223,8 @@ class _Settlements(_Response, kw_only=True):
 
 
 class HubApi:
-    """Calls the hub's own API with the connections, the credentials and the signing key of `hub`.
+    """Sends requests to the hub's own API, with the connections, the credentials and the signing key of the client
+    `hub`.
 
     Every method raises HubUnreachable if there was no response, and HubRefused for a response other than 2xx.
     """
@@ -250,7 +251,7 @@ class HubApi:
     async def signing_keys(self, tag: str = "") -> tuple[list[SigningKey], str] | None:
         """Returns the keys of all participants and the hub, with their ETag.
 
-        Returns None if the ETag is still equal to `tag`.
+        Returns None if the ETag still equals `tag`.
         """
         reply = await self._call("GET", "/signingKeys", further={"If-None-Match": tag} if tag else {})
         if reply.status == 304:
@@ -271,12 +272,12 @@ class HubApi:
         return (await self._get("/submissions", _Submissions)).submissions
 
     async def check_callback(self) -> CallbackCheck:
-        """Requests the hub to call this DFSP's registered endpoint."""
+        """Requests a test from the hub: the hub then sends a request to this DFSP's registered endpoint."""
         return await self._post("/callbackChecks", {}, CallbackCheck)
 
     async def statement(self, *, since: str, until: str) -> AsyncIterator[StatementPage]:
-        """Yields the pages of this DFSP's statement. The statement covers everything that arrived at the hub between
-        these times.
+        """Yields the pages of this DFSP's statement. The statement contains everything that arrived at the hub between
+        the two times.
         """
         query: dict[str, Any] = {"from": since, "to": until, "limit": _PAGE}
         while True:
@@ -291,7 +292,7 @@ class HubApi:
         return await self._get("/statement?" + query, StatementPage)
 
     async def settlements(self, *, since: str, until: str) -> AsyncIterator[SettlementPart]:
-        """Yields this DFSP's parts in the settlements that were created between these times."""
+        """Yields this DFSP's part of each settlement that was created between the two times."""
         query: dict[str, Any] = {"from": since, "to": until, "limit": _PAGE}
         while True:
             page = await self._get("/settlements?" + urlencode(query), _Settlements)

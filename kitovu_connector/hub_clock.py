@@ -21,8 +21,8 @@ _DATE_IS_CUT_TO_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How many seconds the hub's clock is ahead of this machine's clock (negative if it is behind), and the possible
-    error of this number.
+    """The number of seconds by which the hub's clock is ahead of this machine's clock, and the possible error of this
+    number. The number is negative if the hub's clock is behind.
     """
 
     ahead_s: float
@@ -30,7 +30,8 @@ class Measured:
 
 
 class HubClock:
-    """Keeps an interval that contains the difference of the clocks. Each response of the hub narrows the interval.
+    """Keeps an interval in which the difference between the two clocks lies. Each response of the hub narrows the
+    interval.
 
     If a response contradicts the interval, a new interval begins, because one of the clocks was set or has drifted.
     """
@@ -41,7 +42,7 @@ class HubClock:
         self._is_within_margin: bool | None = None
 
     def measure(self, date: str | None, asked_at: float, answered_at: float) -> None:
-        """Narrows the interval by the Date of a response.
+        """Narrows the interval with the Date header of a response.
 
         `sent` and `received` are this machine's times of the request and of the response.
         """
@@ -69,7 +70,7 @@ class HubClock:
 
     @property
     def ahead_s(self) -> float:
-        """The difference that calculations use: at most `clock_margin_s`, and 0 before the first measurement."""
+        """The difference for use in calculations: at most `clock_margin_s`, and 0 before the first measurement."""
         found = self.measured
         return 0.0 if found is None else max(-self._margin_s, min(found.ahead_s, self._margin_s))
 
@@ -78,13 +79,14 @@ class HubClock:
         return time.time() + self.ahead_s
 
     def date(self) -> str:
-        """Returns a Date header with the time of the hub's clock, because the hub can refuse other dates."""
+        """Returns a Date header with the hub's time, because the hub can refuse a Date that differs from its own clock.
+        """
         return fsptime.http_date(datetime.fromtimestamp(self.at_hub(), UTC))
 
     def _report(self) -> None:
         """Logs the first measurement.
 
-        Logs later measurements only if the difference has left the margin or is back in the margin.
+        Logs a later measurement only if the difference has just exceeded the margin, or is within the margin again.
         """
         found, is_within = self.measured, self.is_within_margin
         if found is None or is_within is self._is_within_margin:

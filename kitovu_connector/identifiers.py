@@ -1,4 +1,4 @@
-"""Checks that a path can contain the identifiers of a party. Finds different spellings of one party."""
+"""Checks whether the identifiers of a party can be part of a path. Also recognises different spellings of one party."""
 
 from urllib.parse import unquote
 
@@ -18,7 +18,7 @@ def spelling(id_type: str, id_value: str) -> str:
 
 
 def same(alias: Alias) -> Alias:
-    """Returns a key that is equal for every spelling of one alias, by the hub's rules."""
+    """Returns a key that is the same for all spellings of an alias, according to the hub's rules."""
     id_type, id_value, sub_id = alias
     value = spelling(id_type, id_value)
     if id_type == "EMAIL":
@@ -31,8 +31,8 @@ def same(alias: Alias) -> Alias:
 def is_segment(text: str) -> bool:
     """Returns whether every server reads this text as one segment of a path.
 
-    A server decodes a path once, and the next server can decode the path again. In every decoded form, the text must be
-    one segment, and must not lead to the parent path ("..").
+    A server decodes a path once, and the next server can decode the path again. After each decoding, the text must
+    still be one segment, and must not be "..", which leads to the parent path.
     """
     for _ in range(_MOST_DECODINGS):
         if text in ("", ".", "..") or "/" in text or "\\" in text or not text.isprintable():
@@ -45,9 +45,9 @@ def is_segment(text: str) -> bool:
 
 
 def check(name: str, id_value: str, sub_id: str | None) -> None:
-    """Raises FspiopError 3100 unless a path can contain the identifier and the sub-id.
+    """Raises FspiopError 3100 if the identifier or the sub-id cannot be part of a path.
 
-    `name` precedes the field's name in the error.
+    `name` stands before the field's name in the error's text.
     """
     for field, text in ((f"{name}idValue", id_value), (f"{name}idSubValue", sub_id)):
         if text is not None and not is_segment(text):

@@ -1,5 +1,6 @@
-"""Closes connections to a server if they send no request. Without a time limit, a program that only connects could use
-up all connections."""
+"""Closes connections to a server on which no request arrives. Otherwise a program that opens connections and sends
+nothing could use up all connections.
+"""
 
 import asyncio
 import time
@@ -11,9 +12,9 @@ from aiohttp.web_protocol import RequestHandler
 
 from kitovu_connector.background import Background
 
-_FIRST_REQUEST_S = 15.0  # from the connection to the end of the first request's headers
-_IDLE_S = 120.0  # between two requests
-_MOST = 512  # a process may often open 1,024 files
+_FIRST_REQUEST_S = 15.0  # the longest time from the opening of a connection to the end of the first request's headers
+_IDLE_S = 120.0  # the longest pause between two requests
+_MOST = 512  # many systems let a process open only 1,024 files
 _LOOK_EVERY_S = 0.5
 
 Connection = RequestHandler

@@ -42,7 +42,9 @@ _UNSIGNED = frozenset({"GET", "DELETE"})
 
 
 class Inbound:
-    """The server's entry for the requests and callbacks that the hub may send to this DFSP. `parts` handle them."""
+    """The part of the server that accepts the requests and callbacks that the hub may send to this DFSP. `parts` handle
+    them.
+    """
 
     def __init__(
         self,
@@ -57,7 +59,7 @@ class Inbound:
         self._forms = MessageForms(config)
 
     def application(self) -> web.Application:
-        """Returns the aiohttp application, at the prefix that the hub has registered for this DFSP."""
+        """Returns the aiohttp application, which serves the path prefix that this DFSP has registered at the hub."""
         app = web.Application(client_max_size=MAX_BULK_BYTES, middlewares=[_no_such_resource])
         prefix = self._config.inbound_prefix.rstrip("/")
         for method, path, handler in [route for part in self._parts for route in part.routes()]:
@@ -123,7 +125,7 @@ class Inbound:
         check_encoding(request)
         path = self._path_of(request)
         resource = re.split(r"[/?]", path)[1]
-        if resource not in versions.SUPPORTED:  # the path includes the host, or percent-encodes letters
+        if resource not in versions.SUPPORTED:  # the path includes the host, or has letters that are percent-encoded
             raise FspiopError(ErrorCode.UNKNOWN_URI, http_status=404)
         _check_identifiers(request)
         raw = await self._body_of(request, resource)
@@ -136,7 +138,7 @@ class Inbound:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-destination: names another DFSP")
         is_signed = await self._verify(request, read, raw, path, resource)
         # Without signatures and without a pinned certificate, FSPIOP-Source is the only evidence of the sender. In this
-        # case, only the hub may be able to reach this port.
+        # case, the network must let only the hub reach this port.
         is_proven = self._config.is_pinned or is_signed or not self._config.verify_jws
         raw = self._forms.received(request.method, resource, read, raw, is_error=route.endswith("/error"))
         return Message(
@@ -151,7 +153,9 @@ class Inbound:
         )
 
     async def _body_of(self, request: web.Request, resource: str) -> bytes:
-        """Returns the body. The body must not be too large for the resource, and must arrive within `request_s`."""
+        """Returns the body. Reads the body. The body must not exceed the resource's size limit, and must arrive within
+        `request_s`.
+        """
         most = _most_bytes(request, resource)
         if (request.content_length or 0) > most:
             raise _too_large(most)
@@ -167,7 +171,7 @@ class Inbound:
         return self._config.inbound_client_name in tls.names_of(certificate)
 
     async def _verify(self, request: web.Request, read: headers.Headers, raw: bytes, path: str, resource: str) -> bool:
-        """Returns whether the sender signed the request.
+        """Returns whether the request has a valid signature of the sender.
 
         Raises FspiopError 3105 if a signature is wrong, or if a required signature is missing.
         """
@@ -176,8 +180,8 @@ class Inbound:
         if not self._keys.of(read.source):
             await self._keys.fetch()
         if not self._keys.of(read.source):
-            # A GET has no signature. The connector refuses even a GET from an unknown sender, because it could verify
-            # no later message of this sender.
+            # A GET has no signature. But the connector refuses a GET from an unknown sender, because it could not
+            # verify any later message of this sender.
             await self._end_lookups_of(request, read.source, resource)
             raise FspiopError(ErrorCode.INVALID_SIGNATURE, f"no key of {read.source} is known")
         if request.method in _UNSIGNED:
@@ -205,9 +209,8 @@ class Inbound:
         )
 
     async def _end_lookups_of(self, request: web.Request, source: str, resource: str) -> None:
-        """Ends a lookup whose answer the connector cannot verify, so that the waiting payment ends at once.
-
-        Only a connection from the hub proves that the sender is the payee's DFSP.
+        """Ends a lookup if the connector cannot verify the signature of the answer. The waiting payment then ends at
+        once. Only does so if the connection proves that the message came from the hub.
         """
         if not (self._config.is_pinned and (request.method, resource) == ("PUT", "parties")):
             return
@@ -216,7 +219,7 @@ class Inbound:
 
 
 def _check_identifiers(request: web.Request) -> None:
-    """Raises FspiopError unless every server reads each identifier in the path as one segment."""
+    """Raises FspiopError if any server could read an identifier in the path as several segments."""
     found = request.match_info
     if not all(identifiers.is_segment(found[name]) for name in ("id_value", "sub_id") if name in found):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "the identifier in the path is not one of a party")
@@ -232,7 +235,7 @@ def _most_bytes(request: web.Request, resource: str) -> int:
 
 
 async def _read_at_most(request: web.Request, most: int) -> bytes:
-    """Returns the body. Stops reading when the body exceeds the size limit."""
+    """Returns the body. Reads a body, but stops when the body exceeds the size limit."""
     parts: list[bytes] = []
     size = 0
     async for part in request.content.iter_any():

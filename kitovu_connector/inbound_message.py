@@ -1,4 +1,4 @@
-"""A message of the hub that the inbound server has accepted, and the form of its handlers."""
+"""A message from the hub that the inbound server has accepted, and the type of the functions that handle it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,11 +23,11 @@ class Message:
     """An accepted message, its sender, and the evidence that the hub sent or forwarded the message.
 
     The hub authenticates the sender of each message that it forwards. A signature proves which DFSP wrote a message. A
-    signature does not prove that the hub has received the message.
+    signature does not prove that the message passed through the hub.
     """
 
     names: Mapping[str, str]  # the ids in the path, by the names in the route
-    headers: Mapping[str, str]  # the headers that the connector shows to the front end
+    headers: Mapping[str, str]  # the headers that the front end can read
     raw: bytes  # the body in the plain form
     source: str  # the FSPIOP-Source; if the connector verifies signatures, this DFSP has signed the message
     sent_at: float  # the time in the message's Date header
@@ -57,10 +57,10 @@ class Message:
         return bodies.read(kind, self.raw)
 
     def ends_without_payment(self, expires_at: float, margin_s: float) -> bool:
-        """Returns whether this error of the hub means that a request of another DFSP has ended, or can never begin.
+        """Returns whether this error from the hub proves that another DFSP's request has ended or can never begin.
 
-        A DFSP can send its request to the connector and not to the hub. The hub can still receive the request until
-        `expires_at`. An error proves that a request never begins only if the hub wrote the error after `expires_at`.
+        A DFSP can send its request to the connector without sending it to the hub. The hub can still receive this
+        request until `expires_at`. Before `expires_at`, an error does not prove that the request never begins.
         """
         code = str(self.error.error_code)
         return code == ErrorCode.TRANSFER_EXPIRED.code or (code in NOT_FOUND and self.sent_at >= expires_at + margin_s)
@@ -70,9 +70,8 @@ class Message:
         return Reply(body, self.source, dict(self.headers))
 
     def met(self, found: bool) -> None:
-        """Records whether a caller in this instance waits for this callback.
-
-        If no caller in this instance waits, perhaps a caller in another instance waits for the callback.
+        """Records whether a caller in this instance waits for this callback. If not, a caller in another instance may
+        wait for it.
         """
         self.is_awaited = bool(self.is_awaited) or found
 

@@ -21,7 +21,7 @@ from kitovu_connector.inbound_message import Message
 class BulkBackend(Protocol):
     """The interface of a core that processes bulks as a whole.
 
-    Each list has one entry per item, in the order of the items.
+    Each list has one entry for each item, in the order of the items.
     """
 
     async def give_bulk_terms(

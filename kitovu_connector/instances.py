@@ -1,12 +1,12 @@
 """The instances of a connector that share a state: leases, takeovers, and notifications of changes.
 
-Each open record has an owner: the instance that continues the record. An instance has a lease by the database's clock.
-The instance renews its lease each second. When a lease has ended, another instance becomes the owner of the open
-records, and continues them as after a restart. If an instance was only slow, it finds that it is no longer the owner,
-and stops.
+Each open record has an owner, which is the instance that continues the record. An instance has a lease, which ends at a
+time of the database's clock. The instance renews its lease each second. When the lease of an instance has ended,
+another instance becomes the owner of that instance's open records. The new owner continues the records as after a
+restart. An instance that was only slow notices that its lease has ended, and stops.
 
-Each event also has an owner: the instance that sends the event to the core. If an instance has no webhook and no
-handler for events, it sends no events, and never becomes the owner of an event.
+Each event also has an owner: the instance that sends the event to the core. An instance with neither a webhook nor a
+handler for events sends no events, and never becomes the owner of an event.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 LEASE_S = 5.0
 TAKEN_AT_ONCE = 1000
 _RENEW_EVERY_S = 1.0
-# the pause between two searches for own records that no task continues because of a lost notification
+# the pause between two searches for open records whose notification was lost
 _LOOK_EVERY_S = 30.0
 _FORGET_AFTER_S = 60.0
 _LIVES = "lease_until > seconds_now()"
@@ -43,7 +43,7 @@ class Continued(Protocol):
 
 
 class Instances:
-    """This instance's lease, its takeovers, and its notifications from other instances."""
+    """This instance's lease, the records that it takes over, and the notifications from other instances."""
 
     def __init__(self, database: Database, relay: Relay) -> None:
         self._db, self._relay = database, relay
@@ -52,9 +52,10 @@ class Instances:
         self._renewing: asyncio.Task[None] | None = None
 
     async def start(self, parts: Sequence[Continued], changed: Mapping[str, Callable[[str], None]]) -> None:
-        """Begins a lease, and makes this instance the owner of all open records that no instance continues.
+        """Begins a lease, and makes this instance the owner of all open records whose owner has no valid lease.
 
-        `changed` are the functions to call with the key of a record that another instance has changed, by topic.
+        `changed` maps each topic to a function. The connector calls this function with the key of a record that another
+        instance has changed.
 
         Raises StartError if another instance sends events to the core, and this instance could not send them.
         """
@@ -79,7 +80,7 @@ class Instances:
         await asyncio.gather(self._renewing, return_exceptions=True)
         try:
             await self._db.write(lambda conn: conn.execute("DELETE FROM instance WHERE id = ?", (self._db.instance,)))
-        except Exception as error:  # without this statement, the lease expires later
+        except Exception as error:  # if this statement fails, the lease expires by itself later
             log.warning("lease_not_given_up", error=logs.trace_of(error))
 
     async def _renew_for_ever(self) -> None:
@@ -89,7 +90,7 @@ class Instances:
                 taken = await self._db.write(partial(_renew, self._db))
                 if taken:
                     log.warning("taken_over", records=taken)
-                if taken == TAKEN_AT_ONCE:  # meanwhile, other instances can renew their leases
+                if taken == TAKEN_AT_ONCE:  # during the pause, other instances can renew their leases
                     looked_at = -_LOOK_EVERY_S
                     continue
                 if taken or time.monotonic() - looked_at >= _LOOK_EVERY_S:
@@ -109,7 +110,8 @@ class Instances:
 
     def _told(self, topic: str, key: str) -> None:
         try:
-            # an empty topic means that notifications may be lost; waiting tasks also check every second
+            # an empty topic means that notifications may have been lost; waiting tasks also check the state every
+            # second
             if topic in ("", relay.TOPIC):
                 self._relay.read()
             elif topic in self._changed:
@@ -119,8 +121,9 @@ class Instances:
 
 
 def _join(database: Database, conn: Connection) -> None:
-    """Raises StartError if another instance sends events and this instance does not, because events would then be
-    lost."""
+    """Raises StartError if another instance sends events and this instance cannot, because events of this instance
+    would be lost.
+    """
     others = conn.execute(f"SELECT DISTINCT tells_events FROM instance WHERE {_LIVES}").fetchall()  # noqa: S608
     tells = {bool(row["tells_events"]) for row in others}
     if True in tells and not _tells_events(database):
@@ -131,10 +134,10 @@ def _join(database: Database, conn: Connection) -> None:
 
 
 def _renew(database: Database, conn: Connection) -> int:
-    """Renews the lease of this instance, and makes this instance the owner of records without a living owner. Returns
-    how much.
+    """Renews this instance's lease. Then makes this instance the owner of records whose owner has no valid lease.
+    Returns how much.
 
-    Takes at most TAKEN_AT_ONCE records, because the other instances cannot renew their leases meanwhile.
+    Takes over at most TAKEN_AT_ONCE records at a time, because meanwhile the other instances cannot renew their leases.
     """
     conn.execute(
         "INSERT INTO instance (id, lease_until, tells_events) VALUES (?, seconds_now() + ?, ?)"
@@ -168,8 +171,9 @@ def _tells_events(database: Database) -> bool:
 
 
 def _orphans(table: str, columns: str) -> str:
-    """Returns a statement that finds the owners of open records if these owners have no lease. The statement reads one
-    record of each owner."""
+    """Returns a statement that finds the owners of open records that have no valid lease. The statement reads one
+    record of each owner.
+    """
     step = f"SELECT {columns} FROM {table} WHERE is_open = 1"  # noqa: S608
     previous = ", ".join(f"found.{column}" for column in columns.split(", "))
     return (

@@ -11,7 +11,7 @@ from kitovu_connector.config import FILES, Config, ConfigError
 
 
 def check_files(config: Config) -> None:
-    """Raises ConfigError with a line for each file that cannot be read."""
+    """Raises one ConfigError, with a line for each file that cannot be read."""
     faults = []
     for name in FILES:
         file = getattr(config, name)
@@ -30,13 +30,13 @@ def signing_key(config: Config) -> RSAPrivateKey | None:
 
 
 def private_key(setting: str, file: str) -> RSAPrivateKey:
-    """Returns the private key for signatures in this file. Raises ConfigError with the name of the setting."""
+    """Returns the signing key in this file. Raises ConfigError, which contains the name of the setting."""
     with _naming(setting, file):
         return jws.load_private_key(Path(file).read_bytes())
 
 
 def public_keys(config: Config) -> dict[str, list[RSAPublicKey]]:
-    """Returns the keys of each sender. While a sender changes its key, it has two keys."""
+    """Returns the keys of each sender. A sender that is replacing its key has two keys."""
     return {sender: [_public_key(sender, file) for file in files] for sender, files in config.jws_keys.items()}
 
 

@@ -20,7 +20,7 @@ class KeyedLocks:
 
     @asynccontextmanager
     async def hold(self, key: str) -> AsyncIterator[None]:
-        """Waits for the lock of the key, and holds the lock until the end of the block."""
+        """Waits for the lock of the key, and holds the lock until the end of the `with` block."""
         lock = self._locks.setdefault(key, asyncio.Lock())
         self._users[key] = self._users.get(key, 0) + 1
         try:

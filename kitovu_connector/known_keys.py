@@ -1,7 +1,8 @@
-"""The public keys of the hub and of other DFSPs, from files (`jws_keys`), and with `fetch_keys` also from the hub.
+"""The public keys of the hub and of other DFSPs. They come from files (`jws_keys`), and with `fetch_keys` also from the
+hub.
 
-The hub publishes a key before a participant uses it for the first time, and does not publish revoked keys. Fetched keys
-are stored in the state directory. So a connector that starts while the hub is down can verify messages.
+The hub publishes a key before a participant uses it for the first time, and does not publish revoked keys. The
+connector stores fetched keys in the state directory. So it can also verify messages if it starts while the hub is down.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from kitovu_connector.hub_api import HubApi, HubRefused, HubUnreachable, Signing
 
 log = structlog.get_logger(__name__)
 
-_AT_MOST_EVERY_S = 5.0  # messages with unknown keys must not cause more requests to the hub
+_AT_MOST_EVERY_S = 5.0  # even if many messages have unknown keys, the connector does not send more requests to the hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class _Fetched:
 
 
 class KnownKeys:
-    """The keys of each sender. A change of the keys at the hub takes effect without a restart."""
+    """The keys of each sender. If the hub publishes other keys, the connector uses the new keys without a restart."""
 
     def __init__(self, config: Config, hub: HubClient) -> None:
         self._config, self._api = config, HubApi(hub)
@@ -44,8 +45,8 @@ class KnownKeys:
         self._tag, self._fetched_at = "", -_AT_MOST_EVERY_S
         self._fetching = asyncio.Lock()
         self._background = Background()
-        # The state has a directory only if one instance uses it. Without a directory, the connector starts with the
-        # keys that it fetches.
+        # The state has a directory only if a single instance uses the state. Without a directory, the connector starts
+        # with the keys that it fetches.
         self._kept = config.state / "signing-keys.json" if isinstance(config.state, Path) else None
 
     async def start(self) -> None:
@@ -64,7 +65,9 @@ class KnownKeys:
         await self._background.close()
 
     def of(self, sender: str) -> list[RSAPublicKey]:
-        """Returns the keys of the sender that are valid now, by the hub's clock with the margin."""
+        """Returns the sender's keys that are valid now. The clock margin lengthens the validity of each key at both
+        ends.
+        """
         now, margin = time.time(), self._config.clock_margin_s
         fetched = [
             found.key
@@ -74,7 +77,7 @@ class KnownKeys:
         return [*self._files.get(sender, ()), *fetched]
 
     async def fetch(self) -> bool:
-        """Fetches the keys, unless the connector has just fetched them. Returns whether the keys have changed."""
+        """Fetches the keys, except if the last fetch was only a moment ago. Returns whether the keys have changed."""
         if not self._config.fetch_keys:
             return False
         async with self._fetching:

@@ -1,6 +1,6 @@
 """Structured logs: one JSON object per line on standard error.
 
-A line contains no local variables of a failed function, because local variables can contain secrets and customers'
+A line contains no local variables of a failed function, because these variables can contain secrets and customers'
 data. A line contains no phone number.
 """
 
@@ -25,7 +25,7 @@ def without_numbers(text: str) -> str:
 
 
 def trace_of(error: BaseException) -> str:
-    """Returns the error with its stack, without local variables and phone numbers."""
+    """Returns the error as text with its stack. The text has no local variables and no phone numbers."""
     return without_numbers("".join(traceback.format_exception(error)))
 
 

@@ -1,6 +1,6 @@
 """Looks up a payee without beginning a payment.
 
-A lookup exists only in memory. The same rules apply as for the lookup of a payment.
+A lookup exists only in memory. A lookup follows the same rules as the lookup at the beginning of a payment.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from kitovu_connector.resource_paths import party_path
 
 
 class LookupFailed(Exception):
-    """The error if there is no payee, or if the payee's DFSP did not answer. `code` is an error code of the API.
+    """The error if the payee does not exist, or if the payee's DFSP did not answer. `code` is an error code of the API.
 
-    No payment has begun.
+    This error never ends a payment, because no payment has begun.
     """
 
     def __init__(self, code: str, text: str) -> None:
@@ -46,9 +46,9 @@ class Lookups:
         self._waiting: dict[Alias, list[_Lookup]] = {}
 
     async def find(self, payee: PartyRef) -> PartyRef:
-        """Returns the payee's description from the payee's DFSP, with `fsp_id`.
+        """Returns the payee DFSP's description of the payee, with the field `fsp_id`.
 
-        Raises LookupFailed if there is no payee.
+        Raises LookupFailed if the payee does not exist.
         """
         lookup = _Lookup(payee, self._policy)
         key = identifiers.same(payee.alias)
@@ -61,13 +61,12 @@ class Lookups:
                 del self._waiting[key]
 
     def is_awaited(self, alias: Alias) -> bool:
-        """Returns whether a lookup of this alias waits."""
+        """Returns whether a lookup of this alias is waiting for an answer."""
         return identifiers.same(alias) in self._waiting
 
     def told(self, alias: Alias, event: Event) -> str | None:
-        """Passes a message of the hub about this alias to the lookups.
-
-        Returns None, or the reason why the message has no proof of its sender.
+        """Passes a message from the hub about this alias to the waiting lookups. If nothing proves the message's
+        sender, returns the reason, otherwise None.
         """
         refusal = None
         for lookup in self._waiting.get(identifiers.same(alias), []):

@@ -1,7 +1,8 @@
 """Translates the messages of five resources between the plain form and ISO 20022, when the connector sends or receives
 them.
 
-The connector itself uses only the plain form. A DFSP sends one of the two forms (`message_form`).
+The connector itself uses only the plain form. The setting `message_form` names the form in which a DFSP sends its
+messages.
 """
 
 from collections.abc import Mapping
@@ -36,7 +37,7 @@ _KINDS: Mapping[tuple[str, str], type[Any]] = {
     ("PATCH", "fxTransfers"): FxTransferPatch,
 }
 _STATES_AND_ERRORS = (ErrorPut, TransferPut, FxTransferPut)
-# the path is /parties/{Type}/{ID}; for all other resources, only the id follows
+# the path is /parties/{Type}/{ID}; in the paths of all other resources, only the id follows the name
 _SEGMENTS_BEFORE_ERROR = {"parties": 3}
 
 
@@ -61,7 +62,7 @@ class MessageForms:
         return versions.accept(resource, version if version.is_iso20022 else version.major)
 
     def sent(self, method: str, path: str, body: bytes, *, destination: str | None, now: float) -> bytes:
-        """Returns a body of the plain form in the form of this DFSP. `now` is the time at the hub."""
+        """Converts a body from the plain form into the form that this DFSP sends. `now` is the hub's present time."""
         segments = path.partition("?")[0].split("/")[1:]
         if not body or not self.version(segments[0]).is_iso20022:
             return body
@@ -85,10 +86,10 @@ class MessageForms:
         return strictjson.canonical(written)
 
     def received(self, method: str, resource: str, headers: Headers, raw: bytes, *, is_error: bool) -> bytes:
-        """Returns a received body in the plain form.
+        """Converts a received body into the plain form.
 
-        Raises FspiopError 3001 if another DFSP's message is not in this DFSP's form, because that DFSP could not read
-        the answer. The hub may use both forms.
+        Raises FspiopError 3001 if another DFSP's message is not in this DFSP's form. The other DFSP could not read an
+        answer in this form. The hub itself may use either form.
         """
         if not resources.has_iso20022_bodies(resource):
             return raw
@@ -107,5 +108,5 @@ def _kind_of(method: str, resource: str, *, is_error: bool) -> type[Any]:
 
 
 def _is_error(segments: list[str]) -> bool:
-    """Returns whether a path ends in /error. An id may also be "error"."""
+    """Returns whether a path ends in /error, and this ending is not an id. An id can also be the word "error"."""
     return segments[-1] == "error" and len(segments) > _SEGMENTS_BEFORE_ERROR.get(segments[0], 2)

@@ -24,7 +24,7 @@ class Metrics:
         self._config, self._store, self._hub = config, store, hub
 
     async def exposition(self) -> tuple[bytes, str]:
-        """Returns all figures as text, and the content type."""
+        """Returns all metrics as text, and the content type of this text."""
         registry = CollectorRegistry(auto_describe=False)
         counts, waiting = await self._store.counts(), await self._store.waiting_events()
         registry.register(_Figures([*self._of_state(counts, waiting), *self._others()]))
@@ -44,9 +44,9 @@ class Metrics:
         )
 
     def _others(self) -> Iterator[Metric]:
-        """Yields the figures about the hub and the certificates.
+        """Yields the metrics about the hub and the certificates.
 
-        If the hub does not answer, the hub's figures are missing.
+        If the hub does not answer, leaves out the metrics about the hub.
         """
         measured = self._hub.clock.measured
         if measured is not None:

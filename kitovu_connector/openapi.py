@@ -16,8 +16,8 @@ _JSON = "application/json"
 _ID_OF_PAYMENT = "The core's own id of the payment: homeTransactionId."
 _ID_OF_REQUEST = "The core's own id of the request to pay: homeRequestId."
 _WRONG = "The request is wrong. Nothing has begun and nothing has changed."
-_USED = "The id is used for another order. Nothing has changed, and the earlier order goes on: never refund it."
-_SENT = "The transfer was sent already, so it may be paid. Do not refund."
+_USED = "The id belongs to a different order. That order continues unchanged, so never refund its payment."
+_SENT = "The transfer was already sent, so the payee can still get the money. Do not refund the payment."
 _PARTY = ("idType", "The type of the alias, such as MSISDN."), ("idValue", "The alias.")
 _SUB_ID = ("idSubValue", "A sub-id of the alias.")
 
@@ -36,26 +36,26 @@ class _Call:
 
 
 _PAGE = (
-    ("after", "`next` of the page before."),
-    ("limit", "The most lines of a page, 1 to 1000; 100."),
+    ("after", "The value of `next` on the previous page."),
+    ("limit", "The largest number of lines on a page, from 1 to 1000 (default: 100)."),
 )
-_CHANGED_SINCE = ("since", "Only what has changed since this time, such as 2026-01-31T00:00:00.000Z.")
+_CHANGED_SINCE = ("since", "List only records that have changed since this time, such as 2026-01-31T00:00:00.000Z.")
 _PAYMENT_NOW = {
-    200: (messages.PaymentShown, "It has ended, or it waits for /confirm: see `waitsFor`."),
-    202: (messages.PaymentShown, "It goes on. Send the same request again, or use GET. Do not refund."),
+    200: (messages.PaymentShown, "The payment has ended, or waits for /confirm: see `waitsFor`."),
+    202: (messages.PaymentShown, "The payment continues. Repeat the request, or use GET. Do not refund the payment."),
 }
 _REQUEST_NOW = {
-    200: (messages.RequestShown, "It has ended: paid, rejected or failed."),
-    202: (messages.RequestShown, "It goes on. Use GET."),
+    200: (messages.RequestShown, "The request to pay has ended: it was paid, it was rejected, or it has failed."),
+    202: (messages.RequestShown, "The request to pay continues. Use GET."),
 }
-_NONE = "There is none."
-_HUB_IS_AWAY = "The hub does not answer, or refuses."
+_NONE = "Nothing has this id."
+_HUB_IS_AWAY = "The hub does not answer, or refuses the request."
 
 CALLS = (
     _Call(
         "post",
         "/payments",
-        "Make a payment, and answer when it has ended or waits for the core",
+        "Make a payment, and respond when the payment has ended or waits for the core",
         {**_PAYMENT_NOW, 400: (None, _WRONG), 409: (None, _USED)},
         asks=messages.PaymentWanted,
     ),
@@ -70,18 +70,18 @@ CALLS = (
         "get",
         "/payments/{id}",
         "Show a payment",
-        {**_PAYMENT_NOW, 404: (None, "No such payment was ever begun.")},
+        {**_PAYMENT_NOW, 404: (None, "No payment with this id has ever begun.")},
         parameters=(("id", _ID_OF_PAYMENT),),
     ),
     _Call(
         "post",
         "/payments/{id}/confirm",
-        "Accept the terms, or the one-time password that the body names, and pay",
+        "Make the payment: accept its terms, or the one-time password in the body",
         {
             **_PAYMENT_NOW,
             400: (None, _WRONG),
             404: (None, _NONE),
-            409: (None, "There are no terms yet, or `otp` is not the password that was entered. Nothing has changed."),
+            409: (None, "There are no terms yet, or the payer has entered another password. Nothing has changed."),
         },
         asks=messages.PaymentConfirmed,
         needs_body=False,
@@ -91,13 +91,17 @@ CALLS = (
         "post",
         "/payments/{id}/cancel",
         "End a payment whose transfer was not sent",
-        {200: (messages.PaymentShown, "It is ABORTED: refund it."), 404: (None, _NONE), 409: (None, _SENT)},
+        {
+            200: (messages.PaymentShown, "The payment is ABORTED. Return the money to your customer."),
+            404: (None, _NONE),
+            409: (None, _SENT),
+        },
         parameters=(("id", _ID_OF_PAYMENT),),
     ),
     _Call(
         "post",
         "/requests",
-        "Ask a customer of another DFSP for money, and answer when the payer's DFSP has answered",
+        "Request money from a customer of another DFSP, and respond when the payer's DFSP has answered",
         {**_REQUEST_NOW, 400: (None, _WRONG), 409: (None, _USED)},
         asks=messages.RequestWanted,
     ),
@@ -111,7 +115,7 @@ CALLS = (
     _Call(
         "post",
         "/requests/{id}/otp",
-        "Pass on the one-time password that the payer has entered at your customer's device",
+        "Send the payer's DFSP the one-time password that the payer has entered at your customer's device",
         {**_REQUEST_NOW, 400: (None, _WRONG), 404: (None, _NONE)},
         asks=messages.PasswordEntered,
         parameters=(("id", _ID_OF_REQUEST),),
@@ -119,20 +123,20 @@ CALLS = (
     _Call(
         "post",
         "/receivedRequests/{id}/reject",
-        "Report that your customer does not pay a request that your core has received by POST /transactionrequests",
-        {202: (None, "The payee's DFSP is told."), 404: (None, _NONE)},
+        "Report that your customer will not pay a request to pay, which your core got by POST /transactionrequests",
+        {202: (None, "The connector reports this to the payee's DFSP."), 404: (None, _NONE)},
         parameters=(("id", "The transactionRequestId."),),
     ),
     *(
         _Call(
             "get",
             "/parties/{id_type}/{id_value}" + ("/{sub_id}" if more else ""),
-            "Look a payee up. Begins no payment",
+            "Look up a payee, without beginning a payment",
             {
                 200: (messages.PartyShown, "The payee, as the payee's DFSP describes it."),
                 400: (None, _WRONG),
-                404: (None, "There is no such payee."),
-                502: (None, "The hub or the payee's DFSP does not answer, or refuses."),
+                404: (None, "There is no payee with this alias."),
+                502: (None, "The hub or the payee's DFSP does not answer, or refuses the request."),
             },
             parameters=(*_PARTY, *more),
         )
@@ -142,7 +146,10 @@ CALLS = (
         "post",
         "/aliases",
         "Register a customer's alias in the scheme",
-        {201: (messages.RegisteredAlias, "The hub has it."), 400: (None, "The hub refuses it, with its reason.")},
+        {
+            201: (messages.RegisteredAlias, "The hub has registered the alias."),
+            400: (None, "The hub refuses the alias. The error has the hub's reason."),
+        },
         asks=messages.AliasWanted,
     ),
     *(
@@ -150,7 +157,10 @@ CALLS = (
             "delete",
             "/aliases/{id_type}/{id_value}" + ("/{sub_id}" if more else ""),
             "Withdraw an alias",
-            {204: (None, "The hub has removed it."), 400: (None, "The hub refuses, with its reason.")},
+            {
+                204: (None, "The hub has removed the alias."),
+                400: (None, "The hub does not remove the alias. The error has the hub's reason."),
+            },
             parameters=(*_PARTY, *more),
         )
         for more in ((), (_SUB_ID,))
@@ -158,14 +168,14 @@ CALLS = (
     _Call(
         "get",
         "/transfers",
-        "List the transfers of both directions in the order of their last change",
+        "List outgoing and incoming transfers in the order of their last change",
         {200: (messages.Transfers, "One page."), 400: (None, _WRONG)},
         query=(_CHANGED_SINCE, *_PAGE),
     ),
     _Call(
         "get",
         "/conversions",
-        "List the conversions of your payments, and those that you make as an FXP",
+        "List the conversions of your payments, and the conversions that you make as an FXP",
         {200: (messages.Conversions, "One page."), 400: (None, _WRONG)},
         query=(_CHANGED_SINCE, *_PAGE),
     ),
@@ -179,24 +189,33 @@ CALLS = (
     _Call(
         "get",
         "/positions",
-        "Show your positions at the hub, and how much you may still send",
+        "Show your positions at the hub, and the amounts that you can still send",
         {200: (messages.Positions, "The positions."), 502: (None, _HUB_IS_AWAY)},
     ),
     _Call(
         "get",
         "/statement",
-        "Show a page of the hub's statement: all that arrived at the hub in a time and concerns you",
+        "Show a page of the hub's statement: all your transfers, conversions and postings in a period",
         {200: (StatementPage, "One page."), 400: (None, _WRONG), 502: (None, _HUB_IS_AWAY)},
-        query=(("since", "Required."), ("until", "Required. Some seconds before now."), *_PAGE),
+        query=(
+            ("since", "Required."),
+            ("until", "Required. A time that is at least some seconds in the past."),
+            *_PAGE,
+        ),
     ),
     _Call(
         "get",
         "/health",
-        "Show whether a payment could be made now",
-        {200: (messages.HealthShown, "It could."), 503: (messages.HealthShown, "It could not: see `status`.")},
+        "Show whether a payment is possible now",
+        {
+            200: (messages.HealthShown, "A payment is possible."),
+            503: (messages.HealthShown, "No payment is possible: see `status`."),
+        },
     ),
-    _Call("get", "/health/live", "Show that the connector runs", {200: (messages.Live, "It runs.")}),
-    _Call("get", "/metrics", "Show figures for Prometheus", {200: (None, "Text.")}, media_type="text/plain"),
+    _Call(
+        "get", "/health/live", "Respond as long as the connector runs", {200: (messages.Live, "The connector runs.")}
+    ),
+    _Call("get", "/metrics", "Show metrics for Prometheus", {200: (None, "Text.")}, media_type="text/plain"),
     _Call("get", "/openapi.json", "Show this document", {200: (None, "The document.")}),
 )
 
@@ -220,8 +239,9 @@ def document() -> bytes:
 
 
 _INTRODUCTION = (
-    "Only your core may reach this port. An amount is text, such as 12.50. The same id is the same payment, so repeat a"
-    " request whose answer was lost. An error has `errorInformation` with `errorCode` and `errorDescription`."
+    "Make sure that only your core can reach this port. An amount is text, such as 12.50. If a response was lost, send"
+    " the same request again: the same id never begins a second payment. An error has `errorInformation` with"
+    " `errorCode` and `errorDescription`."
 )
 _ERROR = {
     "type": "object",
@@ -276,13 +296,13 @@ def _named(kind: type[Any]) -> dict[str, str]:
 
 def _webhook(name: str, kind: type[Any]) -> dict[str, Any]:
     headers = {
-        "webhook-id": "The event's id. The same event may come twice.",
-        "webhook-timestamp": "When it was sent, in seconds since 1970. Refuse an old one.",
+        "webhook-id": "The event's id. Your core can receive the same event twice.",
+        "webhook-timestamp": "The time of sending, in seconds since 1970. Refuse an event with an old time.",
         "webhook-signature": "v1,BASE64: HMAC-SHA256 of `id.timestamp.body` with the key webhook_secret.",
     }
     return {
         "summary": events.SUMMARIES[name],
-        "description": "Sent to webhook_url until your core answers 2xx.",
+        "description": "The connector sends the event to webhook_url until your core answers 2xx.",
         "parameters": [
             {"name": header, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
             for header, text in headers.items()

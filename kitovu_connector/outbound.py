@@ -1,4 +1,4 @@
-"""The server for the bank's own core. The core can make, confirm or cancel a payment, or register an alias.
+"""The server for the bank's own core. The core can make, confirm or cancel a payment. It can also register an alias.
 
 All requests to this server are synchronous JSON.
 """
@@ -49,7 +49,7 @@ class Outbound:
         self._callers = callers
 
     def application(self) -> web.Application:
-        """Returns the aiohttp application. Only the core may have access to the application's address."""
+        """Returns the aiohttp application. The network must let only the core reach the application's address."""
         app = web.Application(middlewares=[_errors, self._callers.middleware], client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/payments", self._pay)
         app.router.add_get("/payments/{id}", self._show)
@@ -67,8 +67,8 @@ class Outbound:
         return _answer(await self._payer.wait_for_core(order.home_id, self._config.answer_s))
 
     async def _confirm(self, request: web.Request) -> web.Response:
-        """Accepts the terms. If the body has a one-time password, accepts this password. Responds when the payment has
-        ended or waits for the core again.
+        """Accepts the terms. If the body has a one-time password, accepts this password instead. Responds when the
+        payment has ended, or when it waits for the core again.
         """
         home_id = request.match_info["id"]
         accepted = bodies.read(PaymentConfirmed, (await request.read()).strip() or b"{}")
@@ -167,7 +167,7 @@ def _pairs(extensions: Extensions) -> tuple[tuple[str, str], ...]:
 
 
 def payment_shown(payment: Payment) -> PaymentShown:
-    """Returns the payment in the form of the core's API."""
+    """Returns the payment as the core's API shows it."""
     return PaymentShown(
         home_transaction_id=payment.order.home_id,
         transfer_id=payment.transfer_id,
@@ -223,7 +223,7 @@ def shown(answer: msgspec.Struct, *, status: int = 200) -> web.Response:
 
 
 async def _without_body(request: web.Request) -> str:
-    """Returns the id in the path. Raises FspiopError if the body is neither empty nor an empty object."""
+    """Returns the id in the path. Raises FspiopError if the body contains anything other than an empty object."""
     if (await request.read()).strip() not in (b"", b"{}"):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "this request has no body")
     return request.match_info["id"]

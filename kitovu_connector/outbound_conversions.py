@@ -1,5 +1,6 @@
-"""Lists conversions for the core: conversions of payments, conversions that the core has sent, and conversions of an
-FXP."""
+"""Lists three kinds of conversions for the core. A conversion belongs to a payment, or the core has sent it, or this
+DFSP makes it as an FXP.
+"""
 
 from typing import Literal
 
@@ -29,7 +30,7 @@ class OutboundConversions:
         self._received = Records(store.database, "conversion_received", Conversion)
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the route. The application turns FspiopError into responses."""
+        """Adds the route. The caller's application must turn a raised FspiopError into a response."""
         app.router.add_get("/conversions", self._list)
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -37,7 +38,7 @@ class OutboundConversions:
         limit = limit_of(wanted)
         since, after = after_of(wanted)
         rows: list[tuple[float, str, ConversionLine | None]] = [
-            # A payment without a conversion has no line in the list, but it counts in the order of the pages.
+            # A payment without a conversion gets no line in the list. So a page can have fewer lines than its limit.
             (changed_at, f"{payment.transfer_id}/OUT", _of_payment(payment, changed_at))
             for changed_at, payment in await self._store.sent_payments(since, after, limit=limit)
         ]

@@ -1,4 +1,4 @@
-"""The core's requests to the hub through its connector: the DFSP's positions, and the hub's statement."""
+"""Sends two requests of the core to the hub: for the DFSP's positions, and for the hub's statement."""
 
 from urllib.parse import urlencode
 
@@ -19,7 +19,7 @@ class OutboundHub:
         self._api = api
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the routes. The application turns FspiopError into responses."""
+        """Adds the routes. The caller's application must turn a raised FspiopError into a response."""
         app.router.add_get("/positions", self._positions)
         app.router.add_get("/statement", self._statement)
 
@@ -46,7 +46,7 @@ class OutboundHub:
 
 
 def _failure(error: HubRefused | HubUnreachable) -> FspiopError:
-    """Returns the error for the core: 400 if the hub refused values from the core, and otherwise 502."""
+    """Returns the error for the core: 400 if the hub refused values that the core chose, and otherwise 502."""
     if isinstance(error, HubRefused) and error.status == 400:
         return FspiopError(ErrorCode.VALIDATION_ERROR, error.text[:128])
     text = str(error)[:128] or "the hub does not answer"

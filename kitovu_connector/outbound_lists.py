@@ -50,7 +50,7 @@ class OutboundLists:
         self._store, self._lookups, self._health, self._metrics = store, lookups, health, metrics
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the routes. The application turns FspiopError into responses."""
+        """Adds the routes. The caller's application must turn a raised FspiopError into a response."""
         app.router.add_get("/parties/{id_type}/{id_value}", self._party)
         app.router.add_get("/parties/{id_type}/{id_value}/{sub_id}", self._party)
         app.router.add_get("/payments", self._payments)
@@ -61,7 +61,7 @@ class OutboundLists:
         app.router.add_get("/metrics", self._show_metrics)
 
     async def _party(self, request: web.Request) -> web.Response:
-        """Returns the description that the payee's DFSP gives of the payee with this alias. Begins no payment."""
+        """Returns the payee DFSP's description of the payee with this alias. Begins no payment."""
         found = request.match_info
         id_type, id_value, sub_id = found["id_type"], found["id_value"], found.get("sub_id")
         if id_type not in get_args(PartyIdType):
@@ -78,7 +78,7 @@ class OutboundLists:
     async def _payments(self, request: web.Request) -> web.Response:
         """Returns payments in the order of their last change.
 
-        `state`, `since`, `after` and `limit` select the payments.
+        `state`, `since`, `after` and `limit` in the query select the payments.
         """
         wanted = query_of(request, "state", "since", "after", "limit")
         state = wanted.get("state")
@@ -91,13 +91,15 @@ class OutboundLists:
         return shown(Payments(payments=lines, next=next_of(last)))
 
     async def _transfers(self, request: web.Request) -> web.Response:
-        """Returns the outgoing and incoming transfers of this connector, in the same way as `_payments`."""
+        """Returns this connector's outgoing and incoming transfers. The query selects transfers in the same way as in
+        `_payments`.
+        """
         wanted = query_of(request, "since", "after", "limit")
         limit = limit_of(wanted)
         since, after = after_of(wanted)
         outgoing = [
-            # A payment that ended before its transfer was prepared has no line in the list, but it counts in the order
-            # of the pages.
+            # A payment that ended before its transfer was prepared gets no line in the list. So a page can have fewer
+            # lines than its limit.
             (
                 changed_at,
                 f"{payment.transfer_id}/OUT",
@@ -138,12 +140,14 @@ class OutboundLists:
         )
 
     async def _show_health(self, _: web.Request) -> web.Response:
-        """Returns 200 if a payment could be made now, and otherwise 503 with the reason."""
+        """Returns 200 if a payment is possible now, and otherwise 503 with the reason."""
         found = await self._health.report()
         return web.json_response(found.shown, status=200 if found.is_well else 503)
 
     async def _live(self, _: web.Request) -> web.Response:
-        """Returns 200 while the connector runs. Programs that restart the connector use this request."""
+        """Returns 200 while the connector runs. A program that restarts a failed connector can use this request as its
+        check.
+        """
         return shown(Live())
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
@@ -188,7 +192,7 @@ def _outgoing(payment: Payment, changed_at: float) -> TransferLine:
 
 
 def incoming_line(found: Incoming, changed_at: float) -> TransferLine:
-    """Returns a transfer to a customer as one line of a list."""
+    """Returns a transfer to a customer of this DFSP, as one line of a list."""
     body = bodies.read(TransferPost, found.body)
     return TransferLine(
         transfer_id=found.transfer_id,
@@ -240,7 +244,7 @@ def limit_of(wanted: Mapping[str, str]) -> int:
 
 
 def after_of(wanted: Mapping[str, str]) -> tuple[float, str]:
-    """Returns the key after which the list continues: the time of a change, and an id."""
+    """Returns the end of the previous page: the time of a change, and an id."""
     if "after" in wanted:
         try:
             moment, key = msgspec.json.decode(base64url.decode(wanted["after"]), type=tuple[float, str])

@@ -1,4 +1,6 @@
-"""The core's requests to pay: asks a payer at another DFSP, forwards a one-time password, and shows the outcome."""
+"""Serves the core's requests to pay: requests money from a payer at another DFSP, forwards a one-time password, and
+shows the outcome.
+"""
 
 from aiohttp import web
 
@@ -23,18 +25,18 @@ class OutboundRequests:
         self._store, self._requests, self._links = store, requests, RequestLinks(store)
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the routes. The application turns FspiopError and Conflict into responses."""
+        """Adds the routes. The caller's application must turn a raised FspiopError or Conflict into a response."""
         app.router.add_post("/requests", self._make)
         app.router.add_get("/requests/{id}", self._show)
         app.router.add_post("/requests/{id}/otp", self._enter_password)
         app.router.add_post("/receivedRequests/{id}/reject", self._reject)
 
     async def _make(self, request: web.Request) -> web.Response:
-        """Responds when the payer's DFSP has answered. If the payer pays later, GET shows the payment."""
+        """Responds when the payer's DFSP has answered. If the payer pays after this response, GET shows the payment."""
         order = order_of(bodies.read(RequestWanted, await request.read()))
         try:
             made = await self._requests.make(order, needs_confirmation=False)
-        except NoAnswer:  # the request to pay continues, and the core may send the same request again
+        except NoAnswer:  # the request to pay continues, and the core can send the same request again
             return await self._answer(await self._requests.made_by_core(order.home_id))
         return await self._answer(made)
 
@@ -49,7 +51,7 @@ class OutboundRequests:
         return await self._answer(made)
 
     async def _reject(self, request: web.Request) -> web.Response:
-        """Reports to the payee's DFSP that this DFSP's customer refuses a received request to pay."""
+        """Reports to the payee's DFSP that a customer of this DFSP refuses a request to pay."""
         if not await self._requests.reject(request.match_info["id"]):
             raise _unknown()
         return web.Response(status=202)

@@ -1,8 +1,7 @@
-"""The ids of transfers, bulks and conversions that this DFSP has sent.
-
-A request of another DFSP must not have one of these ids. A dishonest DFSP could send a request only to the connector
-and not to the hub, with the id of a transfer that it receives from this DFSP. When the hub reports that transfer as
-committed, this DFSP would credit the dishonest DFSP's transfer.
+"""The ids of transfers, bulks and conversions that this DFSP has sent. A request from another DFSP must not have one of
+these ids. Otherwise a dishonest DFSP could reuse the id of a transfer from this DFSP, in a request that it sends only
+to the connector. When the hub then reports this DFSP's transfer as committed, the connector would credit the dishonest
+DFSP's request.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,13 +13,13 @@ _AT_ONCE = 100
 
 
 def claim(conn: Connection, ids: Sequence[str], owner: str) -> None:
-    """Stores ids of a request of this DFSP. Raises Conflict if another DFSP has used one of these ids."""
+    """Stores the ids of a new request of this DFSP. Raises Conflict if another DFSP has used one of these ids."""
     check_is_free(conn, ids)
     store(conn, ids, owner)
 
 
 def store(conn: Connection, ids: Sequence[str], owner: str) -> None:
-    """Stores ids of stored requests of this DFSP."""
+    """Stores the ids of requests of this DFSP that are already in the state."""
     for part in _parts(ids):
         rows = ", ".join(["('own_id', ?, ?, '', 0, ?, seconds_now(), ?)"] * len(part))
         conn.execute(
@@ -44,7 +43,7 @@ def check_is_free(conn: Connection, ids: Sequence[str]) -> None:
 
 
 def check_is_not_own(conn: Connection, ids: Sequence[str]) -> None:
-    """Raises Conflict if one of the ids belongs to this DFSP's own requests."""
+    """Raises Conflict if this DFSP itself has sent one of the ids."""
     for part in _parts(ids):
         places = ", ".join("?" * len(part))
         own = conn.execute(

@@ -40,7 +40,7 @@ class Parties:
         self._config, self._hub, self._backend = config, hub, backend
         self._background = Background()
         self._places = asyncio.Semaphore(config.connections)
-        self._waiting = Counter[str]()  # by the DFSP that asks
+        self._waiting = Counter[str]()  # the number of waiting lookups, by the DFSP that requested them
         # each known customer, and the time until which the customer counts as known
         self._known: OrderedDict[Alias, float] = OrderedDict()
 
@@ -49,24 +49,24 @@ class Parties:
         await self._background.close()
 
     def answer(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
-        """Sends the result of a lookup in the background, by PUT /parties/… or PUT /parties/…/error.
+        """Looks up the customer in the background, and sends the result by PUT /parties/… or PUT /parties/…/error.
 
-        Raises FspiopError 2005 if too many lookups wait.
+        Raises FspiopError 2005 if too many lookups are waiting.
         """
         self.check_has_room(asker)
         self._background.start(self._answer(asker, id_type, id_value, sub_id))
 
     def answer_owner(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
-        """Sends PUT /participants/…, which reports whether this DFSP has the customer. Sends the report in the
-        background.
-
-        Raises FspiopError 2005 if too many lookups wait.
+        """Sends PUT /participants/… in the background, to report whether this DFSP has the customer. Raises FspiopError
+        2005 if too many lookups are waiting.
         """
         self.check_has_room(asker)
         self._background.start(self._answer_owner(asker, id_type, id_value, sub_id))
 
     def check_has_room(self, asker: str) -> None:
-        """Raises FspiopError 2005 if too many lookups of all DFSPs, or of this DFSP, wait for the core."""
+        """Raises FspiopError 2005 if too many lookups wait for the core, either from all DFSPs together or from this
+        requester.
+        """
         connections = self._config.connections
         if (
             self._waiting.total() >= connections * _MOST_WAITING_FOR_EACH_CONNECTION
@@ -79,7 +79,7 @@ class Parties:
         return self._known.get(identifiers.same(alias), 0.0) > time.monotonic()
 
     async def find(self, alias: Alias, asker: str) -> PartyDetails | No:
-        """Returns the customer at the core, or the reason why there is no customer with this alias."""
+        """Returns the customer from the core, or the reason why no customer has this alias."""
         id_type, id_value, sub_id = alias
         value = identifiers.spelling(id_type, id_value)
         found = await self._ask_core(asker, lambda: self._backend.find_party(id_type, value, sub_id))
@@ -110,8 +110,8 @@ class Parties:
         body = found if isinstance(found, No) else self._described(found, alias)
         answer = await self._send(asker, alias, body)
         if answer.said is Said.NO and not isinstance(body, No):
-            # The hub refused the description. The connector sends an error, so that the requester does not wait until
-            # its time-out.
+            # The hub refused the connector's answer. So the connector sends an error, and the requester does not have
+            # to wait until its time-out.
             await self._send(asker, alias, No(ErrorCode.INTERNAL_SERVER_ERROR.code, f"the hub refused: {answer.text}"))
 
     async def _answer_owner(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
@@ -142,7 +142,7 @@ class Parties:
     def _described(self, found: PartyDetails, alias: PartyRef) -> bytes | No:
         """Returns the body of PUT /parties.
 
-        Returns an error if the API does not allow the core's data, such as a name with a slash.
+        Returns the body of an error instead if the API does not allow the core's data, for example a name with a slash.
         """
         try:
             party = _party(found, msgspec.structs.replace(alias, fsp_id=self._config.dfsp))

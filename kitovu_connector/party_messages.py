@@ -1,4 +1,6 @@
-"""Handles the messages about parties and participants: lookups of this DFSP's customers, callbacks about aliases."""
+"""Handles the messages about parties and participants: requests about this DFSP's customers, and callbacks about
+aliases.
+"""
 
 from typing import cast, get_args
 
@@ -51,8 +53,9 @@ class PartyMessages:
         ]
 
     async def end_lookups(self, alias: Alias, source: str) -> None:
-        """Ends the lookups of an alias, because the connector has no key of the alias's DFSP. The payments that wait
-        for such a lookup end at once."""
+        """Ends the lookups of an alias, because the connector has no key for messages from the alias's DFSP. The
+        payments that wait for such a lookup end at once.
+        """
         failed = PartyFailed(ErrorCode.INVALID_SIGNATURE.code, f"no key of {source} is known", source, is_proven=True)
         self._lookups.told(alias, failed)
         for payment in self._payer.looking_for(*alias):
@@ -62,12 +65,12 @@ class PartyMessages:
         id_type, id_value, sub_id = message.alias
         if id_type not in PARTY_ID_TYPES:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "partyIdType: not a type of the API")
-        # The callback goes to the hub, which forwards the callback to FSPIOP-Source or refuses it.
+        # The hub either forwards the callback to the participant in FSPIOP-Source, or refuses the callback.
         self._parties.answer(message.source, cast(PartyIdType, id_type), id_value, sub_id)
         return 202
 
     async def _owner_asked(self, message: Message) -> int:
-        """Handles GET /participants: another DFSP asks whether this DFSP has the customer."""
+        """Handles GET /participants: another DFSP requests whether this DFSP has the customer."""
         id_type, id_value, sub_id = message.alias
         if id_type not in PARTY_ID_TYPES:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "partyIdType: not a type of the API")
@@ -116,6 +119,6 @@ class PartyMessages:
         message.check_is_from_hub()
         error = bodies.read(ErrorPut, message.raw).error_information
         if self._aliases.told(message.alias, error):
-            return 200  # the error answers a registration; a payment repeats its lookup of the alias
+            return 200  # the error is the answer to a registration; a payment sends its lookup of the alias again
         failed = PartyFailed(error.error_code, error.error_description, message.source, is_proven=True)
         return await self._move_lookups(message, failed)

@@ -1,9 +1,9 @@
-"""The receiving side: answers quotes and accepts transfers. The connector stores every answer durably before it sends
-the answer.
+"""The receiving side of payments: answers quotes and accepts transfers. The connector stores every answer durably
+before it sends the answer.
 
-The connector sends a fulfilment only for a transfer that matches terms of this DFSP. The core credits the customer only
-after the hub has reported COMMITTED. If the fulfilment has the state RESERVED, the hub reports COMMITTED by PATCH.
-If the fulfilment does not have the state RESERVED, the hub reports COMMITTED in the answer to GET /transfers/{ID}.
+The connector sends a fulfilment only if the transfer matches terms that this DFSP has given. The core credits the
+customer only after the hub has reported COMMITTED. If the fulfilment has the state RESERVED, the hub reports COMMITTED
+by PATCH. Otherwise the hub reports COMMITTED in its answer to GET /transfers/{ID}.
 """
 
 import asyncio
@@ -36,7 +36,8 @@ from kitovu_connector.transaction_states import TransactionStates
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-# The payer DFSP does not wait for a quote with these errors: the hub has ended the quote, or does not have the quote.
+# After these errors the payer DFSP no longer waits for a quote, because the hub has ended the quote or does not have
+# it.
 _TOO_LATE = frozenset({ErrorCode.QUOTE_ID_NOT_FOUND.code, ErrorCode.QUOTE_EXPIRED.code})
 _ASK_FIRST_S = 1.0
 _ASK_AT_MOST_EVERY_S = 15.0
@@ -81,7 +82,7 @@ class Payee:
             self._begin_answer(quote)
         for incoming in await self._store.unfinished_incoming():
             if incoming.stage is Stage.IN_BULK or incoming.transfer_id in self._rounds:
-                continue  # an item of a bulk continues with its bulk
+                continue  # an item of a bulk continues together with its bulk
             self._resumed.add(incoming.transfer_id)
             self.carry_on(incoming.transfer_id)
         self._background.start_once("delete old quotes", self._delete_old_quotes)
@@ -100,7 +101,7 @@ class Payee:
     # --- quotes -----------------------------------------------------------------------------------------------------
 
     async def take_quote(self, quote: QuoteGiven, payee: Alias) -> None:
-        """Stores a request for terms and answers the request in the background.
+        """Stores a request for terms, and answers it in the background.
 
         Raises Conflict if the id belongs to different content.
 
@@ -156,7 +157,8 @@ class Payee:
     async def _decide(self, quote: QuoteGiven) -> QuoteGiven:
         quote = msgspec.structs.replace(quote, home_request_id=await self._requests.home_id_of(quote))
         given = await self._terms_of(quote)
-        if isinstance(given, QuoteGiven):  # with the core's terms: a fee can leave the payee less than it has requested
+        # Looks again with the core's terms, because after a fee the payee can get less than the requested amount.
+        if isinstance(given, QuoteGiven):
             return msgspec.structs.replace(given, home_request_id=await self._requests.home_id_of(given))
         return msgspec.structs.replace(quote, answer=core_answers.error_put(given), is_refusal=True)
 
@@ -195,7 +197,7 @@ class Payee:
     # --- transfers --------------------------------------------------------------------------------------------------
 
     async def take_transfer(self, incoming: Incoming) -> None:
-        """Stores a transfer and processes it in the background. Raises Conflict if the id belongs to other content.
+        """Stores a transfer and processes it in the background. Raises Conflict if the id belongs to different content.
 
         Rejects a transfer without usable terms. Never stores this transfer, because any DFSP can send many such
         transfers.
@@ -229,8 +231,9 @@ class Payee:
         await self._send_until(path, core_answers.error_put(no), incoming.payer_fsp, self._config.request_s)
 
     async def take_ending(self, transfer_id: str, ending: Ending) -> None:
-        """Processes the hub's report about the end of a transfer. Only after the outcome COMMITTED does the core credit
-        the customer."""
+        """Processes the hub's report about the end of a transfer. The core credits the customer only if the outcome is
+        COMMITTED.
+        """
         after = Stage.COMMITTING if ending.state == "COMMITTED" else Stage.RELEASING
         while (incoming := await self._store.incoming(transfer_id)) is not None:
             if incoming.stage in (Stage.COMMITTED, Stage.ABORTED, Stage.COMMITTING, Stage.RELEASING):
@@ -252,7 +255,7 @@ class Payee:
         self._rounds.begin(transfer_id, lambda _: self._work_on(transfer_id))
 
     async def _work_on(self, transfer_id: str) -> None:
-        """Performs the steps of a transfer of this instance. Repeats each failed step until it succeeds."""
+        """Takes the next steps of a transfer of this instance. Repeats each failed step until it succeeds."""
         pause = 1.0
         try:
             while True:
@@ -289,7 +292,8 @@ class Payee:
         quote = await self._store.quote_of_condition(body.condition)
         margin_s = self._config.clock_margin_s
         problem = terms.problem_of(body, incoming.payer_fsp, quote, now=self._hub.clock.at_hub(), margin_s=margin_s)
-        # A core may have the transfer already: from an earlier run of the connector, or from a call without an answer.
+        # A core can have the transfer already, either from an earlier run of the connector or from a call whose
+        # response was lost.
         may_have_it = incoming.transfer_id in self._resumed
         if problem is not None or quote is None:
             await self._reject(incoming, _rejected(problem or "unknown terms"), is_perhaps_reserved=may_have_it)
@@ -314,12 +318,11 @@ class Payee:
             await self._reject(incoming, refusal, is_perhaps_reserved=no.is_perhaps_done)
             return
         except NotUnderstood as error:
-            # The payer DFSP must get an answer. The core must release money that it may have reserved.
+            # The payer DFSP still needs an answer, and the core must release money that it has perhaps reserved.
             await self._reject(incoming, core_answers.not_understood(error), is_perhaps_reserved=True)
             return
         except TimeoutError:
-            # It is too late to fulfil the transfer. The core has perhaps reserved the money, so the core must release
-            # the money.
+            # Now it is too late for the fulfilment. The core must release the money that it has perhaps reserved.
             await self._move(incoming, stage=Stage.RELEASING)
             return
         if self._hub.clock.at_hub() >= gives_up_at:
@@ -362,8 +365,8 @@ class Payee:
             await self._move(incoming, stage=Stage.REJECTED)
 
     async def _withdraw_fulfilment(self, incoming: Incoming, refused: Answer) -> None:
-        """After the hub has refused the fulfilment, sends an error. The payer DFSP then does not wait for the
-        expiration.
+        """Sends an error after the hub has refused the fulfilment. Because of this error, the payer DFSP does not have
+        to wait for the expiration.
 
         The error does not end the transfer, because the hub may have accepted an earlier copy of the fulfilment. So the
         transfer stays FULFILLED until the hub reports the outcome.
@@ -380,7 +383,7 @@ class Payee:
         )
 
     async def _await_ending(self, incoming: Incoming) -> None:
-        """Waits for the hub's report. If the report is overdue, requests the transfer's state from the hub."""
+        """Waits for the hub's report. If the report is overdue, requests the state of the transfer from the hub."""
         event = self._told.setdefault(incoming.transfer_id, asyncio.Event())
         pause = self._config.callback_s if self._config.fulfil_state == "RESERVED" else _ASK_FIRST_S
         try:
@@ -399,11 +402,11 @@ class Payee:
         return now is not None and now.stage is stage
 
     async def _finish(self, incoming: Incoming, stage: Stage) -> None:
-        # The hub has decided, so the connector retries until the core has accepted the decision.
+        # The hub has decided, so the connector repeats the call until the core has accepted the decision.
         if stage is Stage.COMMITTED:
             body = bodies.read(TransferPost, incoming.body)
             quote = await self._store.quote_of_condition(body.condition)
-            assert quote is not None, "the hub committed a transfer that was never fulfilled"
+            assert quote is not None, "the hub committed a transfer without a fulfilment of this DFSP"
             announced = terms.money_of(incoming, quote, self._config.dfsp)
             await self._until_done(lambda: self._backend.commit(announced))
         else:
@@ -412,15 +415,14 @@ class Payee:
         log.info("transfer_ended", transfer=incoming.transfer_id, state=stage)
 
     async def _move(self, incoming: Incoming, **changes: object) -> None:
-        # If another task has stored a new stage meanwhile, the next read finds this stage.
+        # If another task has meanwhile stored a new stage, the loop reads this stage next.
         await self._store.save_incoming(incoming, msgspec.structs.replace(incoming, **changes))
 
     async def _until_done(self, call: Callable[[], Awaitable[T]], *, until: float | None = None) -> T:
-        """Repeats a call of the core until the call returns.
+        """Calls the core repeatedly, until a call returns. Raises TimeoutError if no call has returned before the time
+        `until` of the hub's clock.
 
-        Raises TimeoutError if the call has not returned before `until`, by the hub's clock.
-
-        If `until` is given, the core may refuse. Without `until`, the hub has already decided. A refusal is then a
+        If `until` is given, the core may refuse the call. Otherwise the hub has already decided, so a refusal is a
         fault that the core's operators must correct.
         """
         pause = 0.2

@@ -1,8 +1,6 @@
-"""Runs outgoing payments by the rules of `kitovu_connector.payment_states`. Stores each step, and then sends the
-requests of the step.
-
-A step is durable before the connector sends its requests. After a crash, the connector continues with the stored ids
-and bytes.
+"""Runs outgoing payments by the rules of `kitovu_connector.payment_states`. The connector stores each step of a payment
+before it sends the requests of this step. After a crash, the connector continues with the ids and bytes that it has
+stored.
 """
 
 import asyncio
@@ -74,15 +72,16 @@ class Payer:
         self._background = Background()
 
     async def send(self, order: Order, transfer_id: str | None = None) -> Payment:
-        """Begins a payment, or returns the existing payment with this home id. By default, the transfer gets a new id.
+        """Begins a payment. If a payment with this home id exists already, returns the existing payment. By default,
+        the transfer gets a new id.
 
-        Raises Conflict if the existing payment has other content.
+        Raises Conflict if the content of the existing payment differs.
 
-        If a path cannot contain the payee's identifier, raises FspiopError and begins nothing.
+        Raises FspiopError and begins no payment if the payee's identifier cannot be part of a path.
         """
         identifiers.check("to.", order.payee.id_value, order.payee.sub_id)
         order = spelled(order)
-        # Mojaloop's SDK looks for the terms of a transfer under the transfer's id, so the transaction's id equals the
+        # In Mojaloop's SDK, a transfer finds its terms under its own id, so the transaction's id must equal the
         # transfer's id.
         transfer_id = transfer_id or correlation_ids.new_uuid()
         new = Payment(
@@ -99,7 +98,7 @@ class Payer:
         return await self._store.payment(order.home_id) or payment
 
     async def _begin(self, home_id: str) -> None:
-        """Takes the first step of a payment of this instance, unless another task has taken it."""
+        """Takes the first step of one of this instance's payments, unless another task has already taken this step."""
         async with self._turns.hold(home_id):
             if home_id in self._open:
                 return
@@ -111,11 +110,10 @@ class Payer:
     async def confirm(self, home_id: str, password: str | None = None) -> None:
         """Records that the core accepts the terms, or the one-time password that the payer has entered.
 
-        The core must send the password that it has compared. An acceptance of the terms never accepts a password. A
+        The core must send back the password that it has checked. An acceptance of the terms never accepts a password. A
         repeated acceptance changes nothing.
 
-        Raises FspiopError and changes nothing in three cases: the payment has no terms yet, has no password, or has
-        another password.
+        Raises FspiopError and changes nothing if the payment has no terms yet, no password, or a different password.
         """
         if password is not None:
             await self._confirm_password(home_id, password)
@@ -155,16 +153,17 @@ class Payer:
         return await self._store.payment(home_id) or payment
 
     async def wait_for_terms(self, home_id: str, seconds: float) -> Payment | None:
-        """Waits until the payment has terms or has ended, at most for `seconds`, and returns the payment."""
+        """Returns the payment when it has terms or has ended, or at the latest after `seconds`."""
         return await self._wait(home_id, seconds, lambda payment: payment.state not in (State.LOOKUP, State.QUOTE))
 
     async def wait_for_core(self, home_id: str, seconds: float) -> Payment | None:
-        """Waits until the payment has ended or waits for the core, at most for `seconds`, and returns the payment."""
+        """Returns the payment when it has ended or waits for the core, or at the latest after `seconds`."""
         return await self._wait(home_id, seconds, lambda payment: payment.state in PAUSES | ENDS)
 
     async def wait_for_report(self, home_id: str, seconds: float) -> Payment | None:
-        """Requests the state of a transfer from the hub. Returns the payment when the hub has reported a state, or
-        after `seconds`."""
+        """Requests the state of a transfer from the hub. Returns the payment when the hub has reported a state, or at
+        the latest after `seconds`.
+        """
         before = await self._store.payment(home_id)
         if before is None or before.state not in SENT:
             return before
@@ -173,7 +172,7 @@ class Payer:
         return await self._wait(home_id, seconds, lambda payment: payment.state in ENDS | {State.ACCEPTED})
 
     async def wait_for_end(self, home_id: str, seconds: float) -> Payment | None:
-        """Waits until the payment has ended, at most for `seconds`, and returns the payment.
+        """Returns the payment when it has ended, or at the latest after `seconds`.
 
         Returns None if the payment does not exist.
         """
@@ -182,7 +181,7 @@ class Payer:
     async def _wait(self, home_id: str, seconds: float, is_wanted: Callable[[Payment], bool]) -> Payment | None:
         until = time.monotonic() + seconds
         while True:
-            # this object exists before the read, so the method misses no step
+            # the method creates the event before it reads the payment, so no step can be missed
             event = self._changed.setdefault(home_id, asyncio.Event())
             payment = await self._store.payment(home_id)
             if payment is None or is_wanted(payment):
@@ -192,8 +191,8 @@ class Payer:
                 log.info("payment_not_ended_yet", payment=home_id, state=payment.state)
                 return payment
             with suppress(TimeoutError):
-                # Another instance may take the step. If its notification is lost, the stored payment still shows the
-                # step.
+                # Another instance may take the step. If the notification about this step is lost, the method still
+                # finds the step in the stored payment.
                 await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._store.is_shared else left)
         if (payment is None or payment.state in ENDS) and home_id in self._changed:
             self._changed.pop(home_id).set()
@@ -218,9 +217,8 @@ class Payer:
         return known is None or known.version < payment.version
 
     def changed(self, home_id: str) -> None:
-        """Wakes the callers that wait for a payment that another instance has changed.
-
-        The other instance continues the payment.
+        """After another instance has changed a payment, wakes the callers in this instance that wait for it. The other
+        instance continues the payment.
         """
         if home_id in self._changed:
             self._changed.pop(home_id).set()
@@ -260,7 +258,9 @@ class Payer:
         return next((payment for payment in waiting if id_of(payment) == subject_id), None)
 
     async def move(self, payment: Payment, event: Event) -> str | None:
-        """Applies an event to a payment. Returns None, or the reason why the connector rejects an unproven message."""
+        """Applies an event to a payment. If the connector rejects an unproven message, returns the reason, otherwise
+        None.
+        """
         home_id = payment.order.home_id
         async with self._turns.hold(home_id):
             return await self._guarded_step(home_id, event)
@@ -277,8 +277,8 @@ class Payer:
     async def _step(self, home_id: str, event: Event) -> str | None:
         """Stores the result of the event, and then sends the requests of this result.
 
-        If an instance sends a request, it also becomes the owner of the payment, because the timer of the request runs
-        in this instance.
+        An instance that sends a request also becomes the payment's owner, because the timer of the request runs in this
+        instance.
         """
         current = await self._current(home_id)
         while True:
@@ -291,7 +291,7 @@ class Payer:
             if saved is not None:
                 payment = saved
                 break
-            current = await self._current(home_id, is_overtaken=True)  # another instance has taken a step first
+            current = await self._current(home_id, is_overtaken=True)  # another instance has already taken a step
         if taken.refusal is not None:
             log.error("message_not_believed", transfer=current.transfer_id, reason=taken.refusal)
         if payment is not current:
@@ -310,7 +310,7 @@ class Payer:
     async def _current(self, home_id: str, *, is_overtaken: bool = False) -> Payment:
         """Returns the stored payment.
 
-        The payment in memory is equal to the stored payment, unless another instance has changed the stored payment.
+        The copy of the payment in memory is up to date, unless another instance has changed the stored payment.
         """
         current = self._open.get(home_id)
         if current is None or is_overtaken or self._store.is_shared:
@@ -358,7 +358,9 @@ class Payer:
             raise
 
     async def _ask(self, payment: Payment, ask: Ask) -> None:
-        """Sends one request about a payment, without repetition. Sends nothing if the payment has changed its state."""
+        """Sends one request about a payment, without repetition. Sends nothing if the payment has moved to another
+        state.
+        """
         current = self._open.get(payment.order.home_id)
         if current is None or not (
             current.state is payment.state or (ask is Ask.TRANSFER and {current.state, payment.state} <= SENT)
@@ -367,7 +369,7 @@ class Payer:
         request = request_of(payment, ask)
         answer = await self._hub.send(request.method, request.path, request.body, destination=request.destination)
         if ask is Ask.TRANSFER:
-            return  # the outcome arrives as a callback; a refusal of this GET request does not decide the transfer
+            return  # the outcome arrives as a callback; a refusal of this GET is not about the transfer
         if answer.said is Said.NO:
             await self.move(payment, Refused(answer.code, answer.text))
         elif answer.is_turned_away:

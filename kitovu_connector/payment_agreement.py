@@ -1,4 +1,5 @@
-"""The states of a payment before its transfer is sent: payee, conversion, terms, one-time password. Pure.
+"""The states of a payment before its transfer is sent. In these states, the connector agrees on the payee, the
+conversion, the terms and the one-time password. Pure.
 
 In each of these states, the payment can end without risk, because no transfer exists.
 """
@@ -65,7 +66,7 @@ _ASKS = {
 
 
 def in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The state in which the connector looks up the payee's DFSP and then the payee."""
+    """The state in which the connector first looks up the payee's DFSP, and then requests the payee from this DFSP."""
     match event:
         case Started() | Resumed() | Waited() if payment.order.agreed_transfer:
             return _send_agreed(payment, policy)
@@ -106,7 +107,7 @@ def _wants_owner(payment: Payment, policy: Policy) -> bool:
 def _is_unknown(fsp_id: str, policy: Policy) -> bool:
     """Returns True if the connector cannot verify answers of this DFSP.
 
-    A payment to such a DFSP would wait for an answer that the connector cannot accept.
+    A payment to such a DFSP would never get an answer that the connector can accept.
     """
     return policy.known_signers is not None and fsp_id not in policy.known_signers
 
@@ -124,7 +125,7 @@ def _with_payee(payment: Payment, party: PartyRef, now: float, policy: Policy) -
 
 
 def when_payee_found(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The state in which the core decides whether it accepts the found payee."""
+    """The state in which the core decides whether the payee that was found is the right one."""
     match event:
         case Confirmed("payee"):
             return _after_payee(change(payment, agreeing_since=now, tries=0), now, policy)
@@ -188,12 +189,12 @@ def _after_conversion_terms(payment: Payment, now: float, policy: Policy) -> Ste
 def in_fx_transfer(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
     """The state in which the hub reserves the payer's money for the FXP, and the FXP promises the target currency.
 
-    The payment's transfer does not exist yet. If the payment ends in this state, the hub receives no transfer, and so
-    releases the money.
+    The payment's transfer does not exist yet. If the payment ends in this state, the hub never receives its transfer,
+    so the hub releases the money.
     """
     match event:
         case ConversionReported("RESERVED", None):
-            return Step(payment)  # the hub has reserved the payer's money, and the FXP has not promised yet
+            return Step(payment)  # the hub has reserved the payer's money; the FXP's promise is pending
         case ConversionReported("RESERVED" | "COMMITTED", fulfilment):
             condition = conversion.offer_of(payment).condition
             if fulfilment is None or condition is None or not fulfils(fulfilment, condition):
@@ -226,7 +227,7 @@ def in_quote(payment: Payment, event: Event, now: float, policy: Policy) -> Step
 
 
 def when_agreed(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The state in which the core decides whether it pays on the terms."""
+    """The state in which the core decides whether to pay on these terms."""
     match event:
         case Confirmed("terms") if _are_valid(payment, now, policy):
             return _after_terms(change(payment, agreeing_since=now, tries=0), now, policy)
@@ -251,8 +252,8 @@ def _after_conversion_and_terms(payment: Payment, now: float, policy: Policy) ->
 def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tuple[ErrorCode, str] | None:
     """Returns the reason why the payer must not accept these terms, or None.
 
-    `no_later_than` is the earliest time that the payee's clock may show now. Terms have expired only if their
-    expiration is not after this time, because the payee decides by its own clock.
+    `no_later_than` is the earliest time that the payee DFSP's clock can show now. Terms count as expired only if their
+    expiration is at or before this time, because the payee DFSP uses its own clock.
     """
     order, (asked, currency) = payment.order, _asked(payment)
     if quote.transfer_amount.currency != currency:
@@ -270,11 +271,11 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
     if transfer <= 0:
         return ErrorCode.VALIDATION_ERROR, "the transfer amount of the terms is zero"
     if order.amount_type == "SEND" and transfer > asked:
-        return ErrorCode.PAYER_ERROR, "the terms take more than the payer sends"
+        return ErrorCode.PAYER_ERROR, "the transfer amount of the terms is above the amount that the payer sends"
     if order.amount_type == "SEND" and payment.fx_quote_answer and transfer != asked:
-        return ErrorCode.PAYER_ERROR, "the terms take another amount than the conversion gives"
+        return ErrorCode.PAYER_ERROR, "the transfer amount of the terms is not the target amount of the conversion"
     if order.amount_type == "RECEIVE" and transfer > (order.max_amount or order.amount):
-        return ErrorCode.PAYER_ERROR, "the terms take more than the payer agreed to"
+        return ErrorCode.PAYER_ERROR, "the transfer amount of the terms is above the payer's limit"
     if order.amount_type == "RECEIVE" and receive is not None and receive < order.amount:
         return ErrorCode.PAYER_ERROR, "the payee would receive too little"
     if order.fee_limit is not None and fee > order.fee_limit:
@@ -286,7 +287,7 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
 
 
 def _asked(payment: Payment) -> tuple[int, str]:
-    """Returns the amount and currency of the request for terms: the order's amount, or the converted amount."""
+    """Returns the amount and currency for the request for terms: those of the order, or those after the conversion."""
     if payment.order.amount_type == "SEND" and payment.fx_quote_answer:
         _, target = conversion.sides(payment)
         return money.parse_amount(target.amount), target.currency
@@ -354,7 +355,7 @@ def in_authorization(payment: Payment, event: Event, now: float, policy: Policy)
 
 
 def when_authorized(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The state in which the core compares the entered password with its own password."""
+    """The state in which the core compares the password that the payer entered with its own password."""
     match event:
         case Confirmed("password") if _are_valid(payment, now, policy):
             return _pay(change(payment, agreeing_since=now, tries=0), now, policy)
@@ -369,7 +370,7 @@ def when_authorized(payment: Payment, event: Event, now: float, policy: Policy) 
 
 def _pay(payment: Payment, now: float, policy: Policy) -> Step:
     if payment.order.expires_at is not None and _at_hub(now, policy) >= payment.order.expires_at:
-        return abort_for(payment, ErrorCode.EXPIRED_ERROR, "the payment was to be sent earlier")
+        return abort_for(payment, ErrorCode.EXPIRED_ERROR, "the latest time for sending the payment has passed")
     if payment.fx_quote_answer and not payment.fx_fulfilment:
         body = conversion.transfer_body(payment, now, policy)
         return _begin(change(payment, fx_transfer_body=body, agreeing_since=now), State.FX_TRANSFER, now, policy)
@@ -386,7 +387,7 @@ def _prepared(payment: Payment, now: float, policy: Policy) -> Payment:
     assert payment.payee is not None
     assert payment.payee.fsp_id is not None
     quote = read(QuotePut, payment.quote_answer)
-    # The expiration is a time of the hub's clock, because the hub compares it with its own clock.
+    # The expiration is a time of the hub's clock, because the hub checks the expiration with this clock.
     expires_at = _at_hub(now, policy) + (payment.order.transfer_expiry_s or policy.transfer_expiry_s)
     body = TransferPost(
         transfer_id=payment.transfer_id,
@@ -409,7 +410,7 @@ def _prepared(payment: Payment, now: float, policy: Policy) -> Payment:
 
 
 def _send_agreed(payment: Payment, policy: Policy) -> Step:
-    """Sends a transfer for which the front end, and not the connector, has agreed on the terms."""
+    """Sends a transfer on terms that the front end itself has agreed on."""
     body = read(TransferPost, payment.order.agreed_transfer)
     prepared = change(
         payment,
@@ -432,7 +433,7 @@ def _begin(payment: Payment, state: State, now: float, policy: Policy) -> Step:
 
 
 def _asking(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The common steps of all states that wait for another DFSP or for the hub."""
+    """The steps that are common to all states that wait for another DFSP or for the hub."""
     ask = _ASKS[payment.state]
     match event:
         case Resumed() | Waited():

@@ -1,8 +1,8 @@
 """The messages and the checks of a payment whose currency an FXP converts. Pure.
 
-With a SEND amount, the connector first requests the FXP's terms for this amount. It then requests the payee DFSP's
-terms for the converted amount. With a RECEIVE amount, the connector first requests the payee DFSP's terms. It then
-requests the FXP's price for the transfer amount.
+For a SEND amount, the connector first requests the FXP's terms for this amount, and then the payee DFSP's terms for the
+converted amount. For a RECEIVE amount, the connector first requests the payee DFSP's terms, and then the FXP's price
+for the transfer amount of these terms.
 """
 
 import uuid
@@ -36,8 +36,8 @@ def currencies(payment: Payment) -> tuple[str, str]:
 
 
 def id_of(payment: Payment, what: str) -> str:
-    """Returns the id of a part of the conversion. All calls for one payment and one part return the same id, which no
-    other payment has.
+    """Returns the id of one part of a payment's conversion. The id of a part is always the same for one payment, and
+    different for every other payment.
     """
     return str(uuid.uuid5(uuid.UUID(payment.transfer_id), what))
 
@@ -48,8 +48,9 @@ def request_id(payment: Payment) -> str:
 
 
 def commit_id(payment: Payment) -> str:
-    """Returns the id of POST /fxTransfers. For a record of an earlier version, which does not have this id, derives the
-    id from the transfer."""
+    """Returns the id of POST /fxTransfers. The record of an earlier version does not have this id, so the function
+    derives the id from the transfer.
+    """
     return payment.fx_commit_id or id_of(payment, "commitRequest")
 
 
@@ -92,14 +93,14 @@ def problem_of(payment: Payment, offered: FxQuotePut, no_later_than: float) -> t
     if pays <= 0 or gets <= 0:
         return ErrorCode.VALIDATION_ERROR, "an amount of the conversion is zero"
     if payment.order.amount_type == "SEND" and pays > payment.order.amount:
-        return ErrorCode.PAYER_ERROR, "the conversion takes more than the payer sends"
+        return ErrorCode.PAYER_ERROR, "the source amount of the conversion is above the amount that the payer sends"
     if payment.order.amount_type == "RECEIVE" and gets != payment.transfer_amount:
-        return ErrorCode.PAYER_ERROR, "the conversion gives another amount than the transfer needs"
+        return ErrorCode.PAYER_ERROR, "the target amount of the conversion is not the amount of the transfer"
     return None
 
 
 def amounts_of(offered: FxQuotePut, source: str, target: str) -> tuple[int, int]:
-    """Returns the amount that the payer spends and the amount that the FXP pays.
+    """Returns two amounts: the amount that the payer spends, and the amount that the FXP pays.
 
     Raises ValueError if an amount is missing.
     """
@@ -125,7 +126,7 @@ def offer_of(payment: Payment) -> FxQuotePut:
 
 
 def sides(payment: Payment) -> tuple[Money, Money]:
-    """Returns the money that the payer spends, and the money that the FXP pays."""
+    """Returns two amounts with their currencies: the money that the payer spends, and the money that the FXP pays."""
     terms = offer_of(payment).conversion_terms
     assert terms.source_amount.amount is not None
     assert terms.target_amount.amount is not None

@@ -26,7 +26,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """The time of the latest Wait has passed."""
+    """The pause of the latest Wait is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The hub definitely refused the request of the present state (4xx)."""
+    """The hub has refused the request of the present state with a 4xx that is final."""
 
     code: str
     text: str
@@ -44,7 +44,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class TurnedAway:
-    """The hub did not accept the credentials, the signature or the URL of the request in the present state."""
+    """The hub refused the request of the present state because of its credentials, its signature or its URL."""
 
     code: str
     text: str
@@ -52,7 +52,7 @@ class TurnedAway:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """The request of the present state had no clear response: no connection, time-out, or 5xx."""
+    """It is not clear whether the hub has the request of the present state: no connection, time-out, or 5xx."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class OwnerFound:
 class PartyFound:
     """PUT /parties arrived. `sender` is the DFSP that sent the message.
 
-    `is_proven` is True if the hub has provably forwarded the message.
+    `is_proven` is True if it is proven that the hub has forwarded the message.
     """
 
     party: PartyRef
@@ -78,7 +78,7 @@ class PartyFound:
 class PartyFailed:
     """PUT /parties/…/error or PUT /participants/…/error arrived.
 
-    If the hub itself wrote the error, its source is proven.
+    The error is proven to come from the hub if the hub itself wrote the error.
     """
 
     code: str
@@ -118,11 +118,11 @@ class ConversionGiven:
 
 @dataclass(frozen=True, slots=True)
 class ConversionReported:
-    """PUT /fxTransfers/{id} arrived. The FXP has reserved the conversion, or the conversion has ended."""
+    """PUT /fxTransfers/{id} arrived. The FXP has reserved the money for the conversion, or the conversion has ended."""
 
     state: str
     fulfilment: str | None = None
-    cause: tuple[str, str] | None = None  # the code and description of an abort, if the message has them
+    cause: tuple[str, str] | None = None  # the error code and description of an abort, if the message has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,9 @@ class AuthorizationGiven:
 
 @dataclass(frozen=True, slots=True)
 class AgreementFailed:
-    """An error about a conversion or an authorization arrived before the transfer was sent. `ask` names the request."""
+    """An error about a conversion or about an authorization arrived before the transfer was sent. `ask` names the
+    request that failed.
+    """
 
     ask: "Ask"
     code: str
@@ -144,9 +146,8 @@ class AgreementFailed:
 @dataclass(frozen=True, slots=True)
 class Confirmed:
     """The core accepts one of four subjects: the payee, a conversion, the terms, or a one-time password. The payment
-    waits until the core accepts the subject.
-
-    The terms come last, unless a password is needed. After the last acceptance, the connector sends the transfer.
+    waits until the core accepts the subject. The last subject is the password, if one is needed, and otherwise the
+    terms. After the last acceptance, the connector sends the transfer.
     """
 
     accepts: Accepts = "terms"
@@ -167,7 +168,9 @@ class EndClaimed:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The hub sent or forwarded PUT /transfers/{id} with the outcome or the state."""
+    """PUT /transfers/{id} arrived with the outcome or the state, and it is proven that the hub sent or forwarded the
+    message.
+    """
 
     state: str
     fulfilment: str | None = None
@@ -177,7 +180,8 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class ErrorReported:
-    """The hub sent or forwarded PUT /transfers/{id}/error. `written_at` is the message's Date, by the hub's clock.
+    """PUT /transfers/{id}/error arrived, and it is proven that the hub sent or forwarded the message. `written_at` is
+    the message's Date, which is a time of the hub's clock.
 
     The hub can deliver the callback long after `written_at`.
     """
@@ -216,7 +220,8 @@ Event = (
 class Ask(StrEnum):
     """A request.
 
-    After the step is durable, the connector sends the request, unless the payment has left the state of this step.
+    A request to the hub. The connector sends it when the step is durable, unless the payment has already left the
+    step's state.
     """
 
     OWNER = "GET /participants"

@@ -30,7 +30,7 @@ class FaultyFile(Exception):
 class Result:
     """The result of one line.
 
-    `state` is COMMITTED, ABORTED, REFUSED (no payment has begun), or the state of an open payment.
+    `state` is COMMITTED, ABORTED, REFUSED (no payment has begun), or the state of a payment that is still open.
     """
 
     home_id: str
@@ -74,9 +74,9 @@ async def pay(
     results: Path,
     told: Callable[[Result], None],
 ) -> list[Result]:
-    """Makes the payments, and writes each result as soon as the result is known.
+    """Makes the payments, and writes each payment's result as soon as the result is known.
 
-    Raises NotRunning if the connector does not answer for a minute. After the error NotRunning, the bank can send the
+    Raises NotRunning if the connector has not answered for a minute. After the error NotRunning, the bank can send the
     file again.
     """
     left, found = iter(payments), []
@@ -95,7 +95,7 @@ async def pay(
                 for _ in range(at_once):
                     group.create_task(work(left))
         except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None  # all tasks fail for the same reason, so one error is enough
+            raise errors.exceptions[0] from None  # all tasks fail for the same reason, so one of the errors is enough
     return found
 
 
@@ -123,7 +123,7 @@ async def _pay_one(connector: CoreRequests, payment: dict[str, Any]) -> Result:
 
 
 def _write(file: TextIO, result: Result) -> None:
-    # Only the text comes from another DFSP. The bank's own columns stay unchanged.
+    # Only this text comes from another DFSP. The bank's own columns stay unchanged.
     values = [result.home_id, result.state, result.code, in_spreadsheet(result.text), result.transfer_id]
     csv.writer(file).writerow(values)
     file.flush()

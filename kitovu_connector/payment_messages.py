@@ -1,4 +1,4 @@
-"""Handles the messages about quotes and transfers: requests to this DFSP's customers, and callbacks about payments."""
+"""Handles the messages about quotes and transfers: requests about customers of this DFSP, callbacks about payments."""
 
 import time
 
@@ -24,7 +24,7 @@ from kitovu_connector.store import Incoming, QuoteGiven, Store
 
 
 class PaymentMessages:
-    """Passes each message to its payment, its incoming transfer, or the call of the front end that waits for it."""
+    """Passes each message to the payment, the incoming transfer, or the call of the front end that waits for it."""
 
     def __init__(
         self, config: Config, store: Store, clock: HubClock, payer: Payer, payee: Payee, exchanges: Exchanges
@@ -158,18 +158,18 @@ class PaymentMessages:
         return 200
 
     def _concerns_only(self, message: Message, incoming: Incoming | None) -> bool:
-        """Returns whether a report is only about an incoming transfer.
+        """Returns whether only the record of an incoming transfer needs a report.
 
         All instances share the records of incoming transfers.
 
-        With the reference API, a front end may wait for the hub's report at another instance.
+        With the reference API, a report can also concern a front end's call that waits in another instance.
         """
         return incoming is not None and not (self._config.reference_api and message.is_from_hub)
 
     def _is_confirmed_by_hub(self, message: Message, payment: Payment) -> bool:
         """Returns whether the hub sent or forwarded this message about an outgoing transfer.
 
-        Without a proof, the message is only a claim of its sender.
+        A message without such a proof only shows what its sender states.
 
         Raises FspiopError unless the sender is the hub or the payee DFSP.
         """
@@ -180,7 +180,9 @@ class PaymentMessages:
         return message.came_via_hub
 
     async def _check_is_about_incoming(self, message: Message, body: TransferPut) -> None:
-        """Raises FspiopError if the hub reports the commit of another transfer with this id, or a movement of funds."""
+        """Raises FspiopError if the hub reports the commit of a different transfer with this id, or the commit of a
+        movement of funds.
+        """
         incoming = await self._incoming_of_hubs_message(message)
         if body.transfer_state == "COMMITTED":
             condition = bodies.read(TransferPost, incoming.body).condition

@@ -26,7 +26,7 @@ Extensions = tuple[tuple[str, str], ...]  # key and value
 
 
 class PartyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A party, with the type of its alias, the alias, and every party field of the API."""
+    """A party: the type of its alias, the alias, and every party field of the API."""
 
     id_type: PartyIdType
     id_value: str
@@ -90,8 +90,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def spelled(order: Order) -> Order:
-    """Returns the order with one standard spelling of each identifier. A repeated order may therefore use a different
-    spelling of an identifier.
+    """Returns the order with one standard spelling of each identifier. So a repeated order can spell an identifier in
+    another way.
     """
     return msgspec.structs.replace(order, payer=_spelled(order.payer), payee=_spelled(order.payee))
 

@@ -80,7 +80,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: float = 0.0
     completed_at: str | None = None
     fulfilment: str | None = None
-    # the code of an error that does not end the payment, but may be the cause of a later end
+    # the code of an error that did not end the payment, but can be the reason if the payment ends later
     reported_code: str | None = None
     reported_text: str | None = None
     error_code: str | None = None
@@ -90,10 +90,10 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings on which the decisions about payments depend."""
+    """The settings that the decisions about payments use."""
 
     dfsp: str
-    asks_owner: bool = False  # first look up the payee's DFSP at the hub, because PUT /parties alone proves nothing
+    asks_owner: bool = False  # first requests the payee's DFSP from the hub, as PUT /parties proves nothing
     transfer_expiry_s: float = 30.0
     agree_s: float = 30.0
     ask_again_s: float = 4.0
@@ -102,16 +102,17 @@ class Policy:
     confirm_s: float = 3600.0
     callback_s: float = 10.0
     clock_margin_s: float = 10.0
-    hub_ahead_s: float = 0.0  # how far the hub's clock is ahead of this machine's; expirations are by the hub's clock
+    hub_ahead_s: float = 0.0  # seconds by which the hub's clock is ahead; expirations are times of the hub's clock
     ask_at_most_every_s: float = 30.0
-    tells_conversion: bool = False  # quotes have version 2.0, so they contain the conversion that the payer intends
+    tells_conversion: bool = False  # quotes have version 2.0, which can contain the payer's intended conversion
     known_signers: frozenset[str] | None = None  # the DFSPs whose messages the connector can verify; None: all
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The result of an event. `refusal` is the reason why the connector rejects an unproven message, which changes
-    nothing."""
+    """The result of an event. If the connector rejects an unproven message, `refusal` is the reason, and the payment
+    does not change.
+    """
 
     payment: Payment
     actions: Sequence[Action] = ()
@@ -127,33 +128,37 @@ def change(payment: Payment, **changes: object) -> Payment:
 
 
 def abort(payment: Payment, code: str, text: str) -> Step:
-    """Ends a payment whose transfer was not sent, or whose transfer the hub reports as aborted."""
+    """Ends a payment. Its transfer was never sent, or the hub has reported the transfer as aborted."""
     return Step(change(payment, state=State.ABORTED, error_code=code, error_text=text[:128], tries=0))
 
 
 def abort_for(payment: Payment, error: ErrorCode, detail: str) -> Step:
-    """Ends a payment like `abort`, with a code of the API."""
+    """Ends a payment in the same way as `abort`, with an error code of the API."""
     return abort(payment, error.code, f"{text_of(error.code)} - {detail}" if detail else text_of(error.code))
 
 
 def backoff(tries: int, at_most: float) -> float:
-    """Returns the pause before the next repetition."""
+    """Returns the pause before the next repetition of a request."""
     return min(0.5 * 2 ** min(tries, 10), at_most)
 
 
 def soon(payment: Payment) -> float:
-    """Returns the pause after a request without a clear response."""
+    """Returns the pause after a request to which there was no clear response."""
     return backoff(payment.tries, 4.0)
 
 
 def agree_until(payment: Payment, policy: Policy) -> float:
-    """Returns the time by which lookup and terms must be complete. Calls to the core do not count."""
+    """Returns the time by which the connector must have the payee and the terms. The time of calls to the core does not
+    count.
+    """
     seconds = policy.password_s if payment.state is State.AUTHORIZATION else policy.agree_s
     return (payment.agreeing_since or payment.created_at) + seconds
 
 
 def ask_again(payment: Payment, ask: Ask, now: float, policy: Policy) -> Step:
-    """Repeats a request that comes before the transfer, with growing pauses. Ends the payment after the time limit."""
+    """Repeats a request that comes before the transfer. The pauses become longer, and after the time limit the payment
+    ends.
+    """
     left = agree_until(payment, policy) - now
     if left <= 0:
         return abort_for(payment, ErrorCode.SERVER_TIMED_OUT, f"no response to {ask} in time")

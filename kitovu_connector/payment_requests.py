@@ -13,7 +13,7 @@ from kitovu_connector.resource_paths import party_path
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, with its percent-encoded path."""
+    """One request to the hub, with its percent-encoded path."""
 
     method: str
     path: str
@@ -22,7 +22,7 @@ class Request:
 
 
 def request_of(payment: Payment, ask: Ask) -> Request:
-    """Returns the request. Repeated calls for one payment return the same content."""
+    """Returns the request. Returns the same content each time it is called for the same payment."""
     payee = payment.payee.fsp_id if payment.payee is not None else None
     match ask:
         case Ask.OWNER:

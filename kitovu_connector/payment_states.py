@@ -1,6 +1,6 @@
 """The states of an outgoing payment. From a state and an event, the functions compute the next state and the actions.
 
-The functions do no I/O, and the caller passes the time.
+The functions do no I/O. The caller passes the time.
 
     LOOKUP -> QUOTE -> [AGREED ->] PREPARED -> ACCEPTED -> COMMITTED | ABORTED
                                       |  ^        |
@@ -10,8 +10,9 @@ The functions do no I/O, and the caller passes the time.
 `payment_agreement` has the states before PREPARED. Some states exist only for some payments: the core's acceptance of
 the payee, of a conversion, or of a one-time password. Before PREPARED no money can have moved, so the payment can end
 without risk. In PREPARED and all later states, only the hub's report ends the payment (API Definition 6.7.2). A payer
-never decides alone that a transfer did not happen. A payee DFSP can report an end of the transfer without proof that
-the hub forwarded the report. After an unproven report, the connector only requests the state from the hub.
+DFSP never decides by itself that a transfer did not happen. A payee DFSP can report the end of a transfer, although
+nothing proves that the hub has forwarded this report. After such an unproven report, the connector only requests the
+transfer's state from the hub.
 """
 
 from fspiop import ilp
@@ -50,15 +51,15 @@ from kitovu_connector.payment_record import (
 
 __all__ = ["CANCELLABLE", "ENDS", "PAUSES", "SENT", "Payment", "Policy", "State", "Step", "proves_abort", "step"]
 
-_ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # the shortest pause between two requests, even if many claims arrive
+_ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # the shortest pause between two requests, even if reports arrive more often
 
 
 def proves_abort(code: str) -> bool:
     """Returns whether an error about a transfer means that the transfer has ended.
 
-    The codes 1xxx and 2xxx report a fault of the transmission. The codes 30xx and 3101 to 3107 report a fault of a
-    message (3106: the original transfer continues). The code 3208 reports that the hub does not know the id. These
-    error codes do not decide whether the transfer commits.
+    The codes 1xxx and 2xxx report a fault in the transmission. The codes 30xx and 3101 to 3107 report a faulty message
+    (after 3106, the original transfer continues). The code 3208 reports that the hub does not know the id. None of
+    these error codes decides whether the transfer commits.
     """
     if code == ErrorCode.TRANSFER_ID_NOT_FOUND.code:
         return False
@@ -104,7 +105,7 @@ def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> St
                 change(payment, state=State.ACCEPTED, accepted=True, tries=0), [Wait(_until_overdue(payment, policy))]
             )
         case Refused(code, text) if payment.state is State.PREPARED and not payment.accepted:
-            # The connector has sent only this one request with the id, and the hub refused it.
+            # The connector has sent the transfer's id only in this one request, and the hub refused the request.
             return abort(payment, code, text)
         case Unclear() | TurnedAway() if payment.state is State.PREPARED:
             return Step(change(payment, state=State.DOUBT, tries=0), [Wait(soon(payment))])
@@ -124,7 +125,7 @@ def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> St
 def _on_report(payment: Payment, reported: Reported, policy: Policy) -> Step:
     if reported.state == "COMMITTED":
         if reported.fulfilment is None or not ilp.fulfils(reported.fulfilment, payment.condition):
-            # Only the payee DFSP can know the fulfilment, so this report is not proven without the fulfilment.
+            # Only the payee DFSP can know the fulfilment, so a report without the fulfilment is not proven.
             return Step(payment, [Ask.TRANSFER], refusal="the fulfilment does not fit the condition")
         return Step(
             change(
@@ -140,7 +141,7 @@ def _on_report(payment: Payment, reported: Reported, policy: Policy) -> Step:
         noted = (payment.reported_code, payment.reported_text or "") if payment.reported_code else None
         code, text = reported.cause or noted or (ErrorCode.PAYEE_ERROR.code, "the hub reports ABORTED")
         return abort(payment, code, text)
-    # RECEIVED or RESERVED: the hub has the transfer and processes it.
+    # RECEIVED or RESERVED: the hub has the transfer and is still processing it.
     return Step(
         change(payment, state=State.ACCEPTED, accepted=True),
         [Wait(backoff(payment.tries, policy.ask_at_most_every_s))],
@@ -160,14 +161,15 @@ def _on_error(payment: Payment, code: str, text: str, written_at: float, now: fl
     if payment.state is State.DOUBT and not payment.accepted:
         at_hub = now + policy.hub_ahead_s
         if at_hub < payment.expires_at:
-            # The hub never received the transfer, or will receive it later. Sending the same bytes again is right in
-            # both cases.
+            # Either the hub never received the transfer, or it will receive the transfer later. In both cases, it is
+            # right to send the same bytes again.
             return Step(payment, [Ask.SEND])
         if min(written_at, at_hub) >= payment.expires_at + policy.clock_margin_s:
             # The hub wrote "not found" after the transfer's expiration, so the hub can never accept the transfer. An
-            # older error proves nothing: its callback may be late, and the transfer may have arrived at the hub since.
+            # earlier "not found" proves nothing: its callback may be late, and the transfer may have arrived at the hub
+            # since then.
             return abort(payment, code, text)
-    return Step(payment)  # the error does not decide the transfer; the timer repeats the request
+    return Step(payment)  # the error does not decide the transfer's end; the timer repeats the request
 
 
 def _noting(payment: Payment, cause: tuple[str, str] | None) -> Payment:
@@ -177,7 +179,7 @@ def _noting(payment: Payment, cause: tuple[str, str] | None) -> Payment:
 
 
 def _ask_at_once(payment: Payment, now: float) -> Step:
-    """Requests GET /transfers. Sends this request at most once a second, even if many reports arrive."""
+    """Requests GET /transfers. Sends this request at most once a second, even if reports arrive more often."""
     again_in = payment.asked_at + _ASK_ABOUT_CLAIMS_EVERY_S - now
     if again_in > 0:
         return Step(payment, [Wait(again_in)])
@@ -189,7 +191,7 @@ def _ask_at_once(payment: Payment, now: float) -> Step:
 
 def _after_the_end(payment: Payment, event: Event) -> Step:
     """Refuses a report that contradicts the payment's final state, because a final state never changes. People must
-    examine such a report.
+    examine a report that contradicts the final state.
     """
     match event:
         case EndClaimed(fulfilment) if payment.state is State.ABORTED and payment.condition and fulfilment is not None:
@@ -209,8 +211,8 @@ def _after_the_end(payment: Payment, event: Event) -> Step:
 
 
 def _until_overdue(payment: Payment, policy: Policy) -> float:
-    """Returns the time until the outcome is overdue.
+    """Returns the time after which the outcome is overdue.
 
-    The hub reports an expiration by itself, so a request before `callback_s` would only add load.
+    The hub itself reports an expiration, so a request before the end of `callback_s` would only add load.
     """
     return policy.callback_s

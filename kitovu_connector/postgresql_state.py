@@ -1,9 +1,9 @@
 """The state in PostgreSQL, for several instances of the connector. Needs kitovu-connector[postgresql].
 
-One instance writes at a time, as with SQLite, because each group of jobs first acquires the same lock of the database.
-So two jobs can never wait for each other. The values of `changed_at` follow the order of the commits, and the lists
-need this order. The transaction of a group takes some milliseconds. The database ends the transaction of an instance
-that stops in the middle of a group.
+As with SQLite, only one instance writes at a time: each group of jobs first acquires the same database lock. So two
+jobs can never wait for each other. The order of `changed_at` is the order of the commits. The lists rely on this order.
+The transaction of a group takes some milliseconds. If an instance stops in the middle of a group, the database ends the
+group's transaction.
 """
 
 import functools
@@ -53,7 +53,7 @@ class _Link:
         self._failed_at = -_RETRY_S
 
     def open(self) -> psycopg.Connection[dict[str, Any]]:
-        """Returns the connection. If the database is unreachable, each call during the next second fails at once."""
+        """Returns the connection. After a failed attempt to connect, every call in the next second fails at once."""
         if self._conn is not None and not self._conn.closed:
             return self._conn
         if time.monotonic() - self._failed_at < _RETRY_S:
@@ -97,7 +97,7 @@ class _Writer:
 
 
 class PostgresqlDatabase(Database):
-    """The database, or a schema of the database, that all instances of one DFSP's connector share."""
+    """One database, or one schema of a database, that all instances of one DFSP's connector share."""
 
     is_shared = True
 
@@ -133,7 +133,7 @@ class PostgresqlDatabase(Database):
         return made
 
     def begin(self) -> Connection:
-        """Begins a transaction. At most one instance has a transaction at a time."""
+        """Begins a transaction. Ensures that at most one instance has a transaction at a time."""
         try:
             return self._begun()
         except (psycopg.OperationalError, psycopg.InterfaceError):  # the connection was lost; nothing has been written
@@ -147,7 +147,7 @@ class PostgresqlDatabase(Database):
         return _Writer(conn)
 
     def roll_back(self) -> None:
-        """Ends a failed transaction and closes its connection, because the connection is perhaps the cause."""
+        """Ends a failed transaction, and closes its connection, because the connection may be the cause."""
         self._writing.drop()
 
     def disconnect(self) -> None:
@@ -160,7 +160,7 @@ class PostgresqlDatabase(Database):
     def tell(self, conn: Connection, topic: str, key: str) -> None:
         """Notifies the other instances of a change, once the transaction is durable."""
         text = f"{self.instance} {topic} {key}"
-        if len(text.encode()) < _LONGEST_NOTICE:  # without a notification, other instances see the change later
+        if len(text.encode()) < _LONGEST_NOTICE:  # if the notification is lost, other instances see the change later
             conn.execute("SELECT pg_notify(?, ?)", (self._channel, text))
 
     def listen(self, told: Callable[[str, str], None]) -> None:
@@ -192,14 +192,15 @@ class _Listener:
                     while not self._is_stopped.is_set():
                         for notice in conn.notifies(timeout=0.5):
                             self._take(notice.payload)
-            # the thread must continue, because this instance would otherwise get no notifications
+            # the thread must continue, because without it this instance would get no notifications
             except Exception as error:
                 log.warning("state_not_heard", why=_first_line(error))
                 self._is_stopped.wait(_RETRY_S)
 
     def _take(self, payload: str) -> None:
-        """Passes a notification on. Ignores notifications of any other form, because each user of the database can send
-        notifications."""
+        """Passes a notification on to `told`. Ignores a notification in any other form, because every user of the
+        database can send notifications.
+        """
         instance, _, rest = payload.partition(" ")
         topic, is_complete, key = rest.partition(" ")
         if is_complete and topic and instance != self._instance:
@@ -207,7 +208,7 @@ class _Listener:
 
 
 def examine(url: str) -> str:
-    """Returns a description of the database's fault, or an empty text. Changes nothing."""
+    """Returns a description of the fault in the database, or an empty text. Changes nothing."""
     try:
         with _connect(conninfo.make_conninfo(url, connect_timeout=3)) as conn:
             row = conn.execute(
@@ -243,7 +244,9 @@ def _with_places(sql: str) -> LiteralString:
 
 
 def _place_of(conn: psycopg.Connection[dict[str, Any]]) -> int:
-    """Returns a number that identifies these tables in the database, because two connectors can use two schemas."""
+    """Returns a number that identifies this connector's tables in the database, because two connectors can use two
+    schemas of one database.
+    """
     row = conn.execute("SELECT 'payment'::regclass::oid::bigint AS place").fetchone()
     assert row is not None
     return int(row["place"])

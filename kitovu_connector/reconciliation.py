@@ -12,8 +12,8 @@ class Result(StrEnum):
     """
 
     EQUAL = "EQUAL"
-    OPEN = "OPEN"  # not ended on one side or on both sides; a later comparison shows the end
-    UNCHECKED = "UNCHECKED"  # this connector has nothing to compare with the hub's record
+    OPEN = "OPEN"  # still open on at least one side; a later comparison shows the end
+    UNCHECKED = "UNCHECKED"  # this connector has no record that it could compare with the hub's record
     NOT_HERE = "NOT_HERE"  # only the hub has the record
     NOT_AT_HUB = "NOT_AT_HUB"  # this connector has committed the transfer, and the hub does not have the transfer
     STATES_DIFFER = "STATES_DIFFER"  # one side has committed the transfer, and the other side has aborted it
@@ -21,18 +21,19 @@ class Result(StrEnum):
 
 
 LONGEST = timedelta(days=1)
-"""The longest time between the two records of a transfer."""
+"""The longest time between the `at` of the hub's record and the `at` of this connector's record."""
 FAULTS = frozenset(Result) - {Result.EQUAL, Result.OPEN, Result.UNCHECKED}
 _ENDS = frozenset({"COMMITTED", "ABORTED"})
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The record of a transfer on one of the two sides. `state` is RESERVED, COMMITTED or ABORTED.
+    """One side's record of a transfer: the hub's record, or this connector's record. `state` is RESERVED, COMMITTED or
+    ABORTED.
 
     In the hub's record, `at` is the time at which the hub received the transfer. In this connector's record, `at` is
-    the beginning of an outgoing payment, or the time at which the connector received an incoming transfer. The two
-    values of `at` differ by less than LONGEST.
+    the beginning of an outgoing payment, or the time at which the connector received an incoming transfer. The values
+    of `at` in the two records differ by less than LONGEST.
     """
 
     state: str
@@ -46,7 +47,8 @@ class Compared:
     """Two records of one transfer, conversion, movement of funds or settlement: the record of the hub, and the record
     of this connector.
 
-    `direction` is OUT if this DFSP pays, and IN if it is paid. For a conversion, `direction` is this DFSP's role.
+    `direction` is OUT if this DFSP pays, and IN if this DFSP receives the money. For a conversion, `direction` is this
+    DFSP's role.
     """
 
     transfer_id: str
@@ -63,8 +65,8 @@ Key = tuple[str, str]
 def compare(at_hub: Mapping[Key, Side], here: Mapping[Key, Side], *, since: str, until: str) -> list[Compared]:
     """Returns the result for each transfer between these times, with the faults first.
 
-    `at_hub` must have the hub's records from LONGEST before `since` until now. `here` must have all of the connector's
-    records that have changed in this period.
+    `at_hub` must have the hub's records of the period that begins LONGEST before `since` and ends now. `here` must have
+    all the connector's records that have changed in the same period.
     """
     keys = {key for key, side in at_hub.items() if since <= side.at < until}
     keys |= {key for key, side in here.items() if key not in at_hub and since <= side.at < until}
@@ -87,11 +89,12 @@ def committed_at_hub(found: Iterable[Compared]) -> dict[tuple[str, str], list[st
 def _result(at_hub: Side | None, here: Side | None) -> Result:
     if at_hub is None:
         assert here is not None
-        # Only this connector has a record of a payment that has just been sent, or that ended before the hub received
-        # its transfer.
+        # Only this connector has a record of the payment. Either it has just sent the payment, or the payment ended
+        # before the hub got a transfer.
         return {"COMMITTED": Result.NOT_AT_HUB, "ABORTED": Result.EQUAL}.get(here.state, Result.OPEN)
     if here is None:
-        # This connector may not have a transfer that the hub refused or that expired. Such a transfer moved no money.
+        # If the hub refused a transfer, or if the transfer expired, this connector may have no record of it. Such a
+        # transfer moved no money.
         return {"COMMITTED": Result.NOT_HERE, "ABORTED": Result.EQUAL}.get(at_hub.state, Result.OPEN)
     if (at_hub.amount, at_hub.currency) != (here.amount, here.currency):
         return Result.AMOUNTS_DIFFER

@@ -1,5 +1,6 @@
-"""Durable records of one kind: requests to pay, bulks, conversions. Each record has a state, and ends in a final
-state."""
+"""Durable records, for example requests to pay, bulks or conversions. Each record has a state, and ends in a final
+state.
+"""
 
 import asyncio
 import time
@@ -38,11 +39,11 @@ class Record(Protocol):
 
     @property
     def alias(self) -> str | None:
-        """Another id of the record, or None."""
+        """A second id by which the record can be found, or None."""
 
     @property
     def digest(self) -> bytes:
-        """The digest of the request. Equal requests have equal digests."""
+        """The digest of the request that the record stores. Equal requests have equal digests."""
 
     @property
     def state(self) -> str:
@@ -57,7 +58,7 @@ R = TypeVar("R", bound=Record)
 
 
 class Records(Generic[R]):
-    """Typed access to the records of one kind. A write returns when the written data is durable.
+    """Typed access to all records of one kind. A write returns when its data is durable.
 
     Records are immutable values.
     """
@@ -66,10 +67,10 @@ class Records(Generic[R]):
         self._db, self._kind, self._of = database, kind, of
 
     async def add(self, new: R, also: Callable[[Connection], None] | None = None) -> tuple[R, bool]:
-        """Stores a record. Returns the stored record, and whether it is new.
+        """Stores a record. Returns the stored record, and whether this call stored it as a new record.
 
-        Raises Conflict if the record's id or alias belongs to other content. Stores a new record only if the function
-        `also` raises no error in the same transaction.
+        Raises Conflict if a record with the same id or alias but different content exists. If the function `also`
+        raises an error in the same transaction, no new record is stored.
         """
         raw = msgspec.json.encode(new)
 
@@ -95,9 +96,9 @@ class Records(Generic[R]):
         return await self._db.write(job)
 
     async def save(self, before: R, after: R) -> bool:
-        """Stores a new state. The record keeps its owner, and this instance gets a notification.
+        """Stores a new state. The record keeps its owner, and the owner gets a notification.
 
-        Returns False, and changes nothing, if another task or instance has changed the state first.
+        If another task or instance has already changed the state, returns False and changes nothing.
         """
         raw = msgspec.json.encode(after)
 
@@ -122,8 +123,8 @@ class Records(Generic[R]):
         """Calls `change` with the stored record. Stores the record that `change` returns in the same way as `save`, and
         returns this record.
 
-        No other change of the record can happen between the read and the write. If `change` returns None, returns the
-        stored record and changes nothing. Returns None if there is no record.
+        Nobody else can change the record between the read and the write. If `change` returns None, returns the stored
+        record and changes nothing. Returns None if there is no record.
         """
 
         def job(conn: Connection) -> R | None:
@@ -152,8 +153,8 @@ class Records(Generic[R]):
 
         Returns None if there is no record.
 
-        No other change of the record can happen between the read and the write. The state stays the same, so there is
-        no event.
+        Nobody else can change the record between the read and the write. The record's state stays the same, so no event
+        occurs.
         """
 
         def job(conn: Connection) -> R | None:
@@ -183,12 +184,12 @@ class Records(Generic[R]):
         return await self._one("SELECT record FROM exchange WHERE kind = ? AND alias = ?", alias)
 
     async def own(self, record_id: str) -> R | None:
-        """Returns the record with this id, or None. Another instance can be the record's owner."""
+        """Returns the record with this id, or None. The record's owner can be another instance."""
         sql = "SELECT record FROM exchange WHERE kind = ? AND id = ? AND owner = ?"
         return await self._one(sql, record_id, self._db.instance)
 
     async def unfinished(self) -> list[R]:
-        """Returns every record that is open and that this instance continues."""
+        """Returns every open record that this instance continues."""
         sql = "SELECT record FROM exchange WHERE kind = ? AND is_open = 1 AND owner = ?"
 
         def job(conn: Connection) -> list[R]:
@@ -198,7 +199,9 @@ class Records(Generic[R]):
         return await self._db.read_many(job)
 
     async def oldest_open(self, limit: int) -> list[tuple[float, R]]:
-        """Returns open records of this instance in the order of their last change, each with the seconds since then."""
+        """Returns this instance's open records in the order of their last change. Each record comes with the number of
+        seconds since its last change.
+        """
 
         def job(conn: Connection) -> list[tuple[float, R]]:
             rows = conn.execute(OLDEST_OPEN, (self._kind, self._db.instance, limit)).fetchall()
@@ -209,7 +212,7 @@ class Records(Generic[R]):
     async def changed_since(self, since: float, after: str, *, suffix: str, limit: int) -> list[tuple[float, R]]:
         """Returns records in the order of their last change, each with the time of this change.
 
-        The list begins after the record that was changed at `since` and whose id, with the suffix, is `after`.
+        The list begins after the record that was changed at `since` and has the id `after` (including the suffix).
         """
         statement = (
             f"SELECT changed_at, record FROM exchange WHERE kind = ? AND (changed_at, id || '{suffix}') > (?, ?)"  # noqa: S608
@@ -223,7 +226,7 @@ class Records(Generic[R]):
         return await self._db.read_many(job)
 
     async def delete_old(self, retention_s: float) -> None:
-        """Deletes records whose end is older than a given age, a hundred records at a time. Runs as long as the
+        """Deletes records that ended longer ago than a given age, a hundred records at a time. Runs as long as the
         connector runs.
         """
 

@@ -1,9 +1,9 @@
 """Relays callbacks between the instances of a connector that share a state.
 
-The hub sends its callbacks to any instance. If an instance waits for a callback only in memory (for example for the
-answer to a lookup), the callback can arrive at another instance. The receiving instance stores the callback, and the
-other instances read the callback within milliseconds. The loss of a callback does no harm, because the connector
-repeats the request.
+The hub sends its callbacks to any instance. For some callbacks, such as the answer to a lookup, only one instance knows
+that it waits. The callback can arrive at another instance. The receiving instance stores the callback, and the other
+instances read the callback within milliseconds. If a callback is lost, no harm results, because the connector repeats
+the request.
 """
 
 import time
@@ -25,8 +25,8 @@ _PAGE = 100
 # Limits for each sender, because anybody can send callbacks for which no caller waits.
 _MOST_A_SECOND = 200
 _MOST_BYTES_AT_ONCE = 16 * 1024 * 1024  # three of the largest callbacks
-_MOST_BYTES_A_SECOND = 512 * 1024  # the largest average of a sender
-# PostgreSQL uses an index only for a value that is the same for all rows, such as that of a subquery.
+_MOST_BYTES_A_SECOND = 512 * 1024  # the most bytes that one sender may send on average
+# The subquery gives one value for all rows, so that PostgreSQL can use the index.
 DELETE_OLD = "DELETE FROM relayed WHERE changed_at < (SELECT seconds_now()) - ?"
 
 
@@ -51,12 +51,14 @@ class Relay:
         self._handlers: dict[str, Handler] = {}
         self._background = Background()
         self._second, self._sent = 0, Counter[str]()
-        self._bytes: dict[str, float] = {}  # the bytes of each sender, minus the bytes that the time since then allows
+        self._bytes: dict[
+            str, float
+        ] = {}  # by sender: the bytes sent, minus the bytes that the limit has since allowed
         self._last = 0
         self._is_behind = False  # a notification has arrived since the last read
 
     async def start(self) -> None:
-        """Remembers the number of the last stored callback, because earlier callbacks are not for this instance."""
+        """Notes the number of the latest stored callback, because earlier callbacks do not concern this instance."""
 
         def job(conn: Connection) -> int:
             row = conn.execute("SELECT coalesce(max(id), 0) AS last FROM relayed").fetchone()
@@ -66,7 +68,7 @@ class Relay:
         self._last = await self._db.read(job)
 
     def add(self, route: str, handler: Handler) -> None:
-        """Adds the function that handles the callbacks of a route."""
+        """Registers the function that handles the callbacks of one route."""
         self._handlers[route] = handler
 
     async def close(self) -> None:
@@ -74,10 +76,10 @@ class Relay:
         await self._background.close()
 
     async def publish(self, route: str, message: Message) -> None:
-        """Stores a callback for the other instances. Raises FspiopError 2005 if the callback's sender sends too many
-        callbacks or bytes.
+        """Stores a callback for the other instances. Raises FspiopError 2005 if the sender of the callback has sent too
+        many callbacks or too many bytes.
 
-        The hub itself can send one callback for each request of this DFSP that waits for an answer.
+        The hub itself may send one callback for each of this DFSP's waiting requests.
         """
         if not message.is_from_hub:
             self._check_rate(message.source, len(message.raw))
@@ -103,7 +105,7 @@ class Relay:
         await self._db.write(job)
 
     def read(self) -> None:
-        """Passes the callbacks that the other instances have stored to this instance's handlers."""
+        """Reads the callbacks that the other instances have stored, and passes them to this instance's handlers."""
         self._is_behind = True
         self._background.start_once(TOPIC, self._read_all)
 
@@ -138,7 +140,7 @@ class Relay:
         try:
             await handler(message)
         except FspiopError as error:
-            if message.is_awaited is not False:  # if it is False, no caller in this instance waits either
+            if message.is_awaited is not False:  # False if no caller in this instance waits for the callback either
                 log.warning("message_refused", route=relayed.route, source=relayed.source, code=error.code)
 
     def _check_rate(self, sender: str, size: int) -> None:

@@ -1,5 +1,5 @@
-"""Finds the transfers that answer a request to pay of this DFSP. In its request for terms, the payer DFSP names the
-request to pay.
+"""Finds the transfers that answer a request to pay of this DFSP. A payer DFSP's request for terms contains the id of
+the request to pay.
 """
 
 import msgspec
@@ -14,17 +14,19 @@ from kitovu_connector.store import QuoteGiven, Store
 
 
 class RequestLinks:
-    """The links between terms, transfers, and the requests that this DFSP has made."""
+    """The links from requests to pay of this DFSP to the terms and the transfers that answer them."""
 
     def __init__(self, store: Store) -> None:
         self._made = Records(store.database, "request_to_pay_made", RequestMade)
         self._transfers = Records(store.database, "request_to_pay_transfers", RequestTransfers)
 
     async def answered_by(self, quote: QuoteGiven) -> str | None:
-        """Returns the id of this DFSP's request that a transfer on these terms pays, or None.
+        """Returns the id of the request to pay that a transfer on these terms pays, or None. The request is one of this
+        DFSP's.
 
-        Only a transfer of the requested payer DFSP can answer the request. The transfer must have the requested amount
-        and the requested payee. A transfer without these properties credits its payee, but does not pay the request.
+        Only a transfer from the payer DFSP that received the request can pay the request. The transfer must have the
+        requested amount and the requested payee. A transfer without these properties is credited to its payee, but does
+        not count as payment of the request.
         """
         asked = bodies.read(QuotePost, quote.request)
         made = None if asked.transaction_request_id is None else await self._made.get(asked.transaction_request_id)
@@ -39,7 +41,7 @@ class RequestLinks:
         return None if made is None else made.order.home_id
 
     async def add(self, request_id: str, transfer_id: str) -> None:
-        """Records a transfer that answers a request. Returns once the record is durable."""
+        """Records that a transfer pays a request to pay. Returns once the record is durable."""
 
         def more(known: RequestTransfers) -> RequestTransfers:
             return msgspec.structs.replace(known, transfer_ids=(*known.transfer_ids, transfer_id))
@@ -49,17 +51,17 @@ class RequestLinks:
             await self._transfers.amend(request_id, more)
 
     async def transfers_of(self, request_id: str) -> tuple[str, ...]:
-        """Returns the ids of the transfers, in the order of their arrival."""
+        """Returns the ids of the transfers that pay a request, in the order of their arrival."""
         found = await self._transfers.get(request_id)
         return () if found is None else found.transfer_ids
 
 
 def _pays(order: RequestOrder, quote: QuoteGiven, asked: QuotePost) -> bool:
-    """Returns whether the payee of the request gets at least the requested amount.
+    """Returns whether the payee gets at least the amount in the request to pay.
 
     A request for an amount to RECEIVE is paid if the payee receives this amount after this DFSP's fee. A request for an
-    amount to SEND is paid if the payer DFSP transfers this amount. Before the terms are known, the function uses the
-    amount in the payer DFSP's request for terms.
+    amount to SEND is paid if the payer DFSP transfers this amount. As long as the terms are unknown, the function uses
+    the amount in the payer DFSP's request for terms.
     """
     amount = money.parse_amount(asked.amount.amount)
     if quote.condition is not None:

@@ -54,7 +54,7 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     # retriesLeft of the payer DFSP's request that this password answers; 0 if there was no request
     password_try: int = 0
     asked_try: int = 0  # retriesLeft of the payer DFSP's last request for a password
-    password_asker: str | None = None  # the payer DFSP that has asked for the password and waits for it
+    password_asker: str | None = None  # the payer DFSP that has requested the password and waits for it
     error_code: str | None = None
     error_text: str | None = None
 
@@ -69,7 +69,7 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return self.state in (RequestState.LOOKUP, RequestState.PAYER_FOUND, RequestState.ASKED) or not self.is_told
 
     def body(self, dfsp: str) -> bytes:
-        """Returns the body of POST /transactionRequests. All calls return equal bytes."""
+        """Returns the body of POST /transactionRequests. Repeated calls return the same bytes."""
         assert self.payer is not None
         order = self.order
         return write(
@@ -91,8 +91,8 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class RequestTransfers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The transfers with which payer DFSPs pay a request of this DFSP. After a failed transfer, another transfer can
-    answer the request.
+    """The transfers with which payer DFSPs pay a request of this DFSP. If one transfer fails, another transfer can
+    still pay the request.
     """
 
     id: str  # of the request
@@ -117,5 +117,5 @@ class RequestReceived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
     @property
     def is_open(self) -> bool:
-        """Whether the payee DFSP still needs the answer."""
+        """True as long as the connector has not sent the answer to the payee DFSP."""
         return self.state is RequestState.ASKED

@@ -1,4 +1,4 @@
-"""Requests to pay (FSPIOP API v1.1, section 6.4). A payee requests a payment from a payer at another DFSP.
+"""Requests to pay (FSPIOP API v1.1, section 6.4). A payee's DFSP requests a payment from a payer at another DFSP.
 
 A request to pay moves no money. The payer DFSP pays by a separate payment that contains the request's id. The connector
 stores each request before it sends or acknowledges it. So the connector makes each request only once.
@@ -40,7 +40,7 @@ from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
 
-_NOT_OFFERED = No(ErrorCode.PAYER_FSP_UNSUPPORTED_TRANSACTION_TYPE.code, "the payer DFSP takes no requests to pay")
+_NOT_OFFERED = No(ErrorCode.PAYER_FSP_UNSUPPORTED_TRANSACTION_TYPE.code, "the payer DFSP accepts no requests to pay")
 _SEND_FOR_S = 3600.0
 _DIGITS = 6  # of retriesLeft
 
@@ -55,10 +55,7 @@ class RequestBackend(Protocol):
 
 @runtime_checkable
 class PasswordBackend(Protocol):
-    """The interface of a core that reads one-time passwords.
-
-    Payers enter the passwords at the devices of the core's payees.
-    """
+    """The interface of a core that reads the one-time passwords that payers enter at its payees' devices."""
 
     async def give_password(self, transaction_request_id: str) -> str:
         """Returns the one-time password that the payer entered at the payee's device, or raises Refused."""
@@ -66,10 +63,10 @@ class PasswordBackend(Protocol):
 
 @runtime_checkable
 class RequestNotesBackend(Protocol):
-    """The interface of a core that makes requests to pay and receives the later answers."""
+    """The interface of a core that makes requests to pay, and that also receives changed answers to them."""
 
     async def request_told(self, transaction_request_id: str, home_id: str, state: str) -> None:
-        """Receives the payer DFSP's later answer to a request of this DFSP."""
+        """Receives a changed answer of the payer DFSP to a request of this DFSP."""
 
 
 class RequestsToPay:
@@ -114,8 +111,8 @@ class RequestsToPay:
         kept_s = self._config.request_retention_s
         self._background.start_once("delete old made requests", lambda: self._made.delete_old(kept_s))
         self._background.start_once("delete old received requests", lambda: self._received.delete_old(kept_s))
-        # The links have twice the retention time, because a request may change after its transfer, and must still show
-        # this transfer.
+        # The links are kept twice as long as a request, because a request can change after its transfer and must still
+        # show the transfer.
         self._background.start_once("delete old links", lambda: self._transfers.delete_old(2 * kept_s))
 
     def changed(self, request_id: str) -> None:
@@ -139,14 +136,14 @@ class RequestsToPay:
         return await self._made.get(request_id)
 
     async def made_by_core(self, home_id: str) -> RequestMade | None:
-        """Returns the request with this id of the core, or None."""
+        """Returns the request that has this id in the core, or None."""
         return await self._made.of_alias(home_id)
 
     async def make(self, order: RequestOrder, *, needs_confirmation: bool) -> RequestMade:
         """Looks up the payer. Sends the request to the payer's DFSP, unless the core must accept the payer first.
 
-        A repeated order does not create a second request. Raises Conflict if the core's id belongs to a different
-        order.
+        If the core repeats an order, no second request begins. Raises Conflict if the core has used the id for a
+        different order.
         """
         identifiers.check("from.", order.payer.id_value, order.payer.sub_id)
         new = RequestMade(
@@ -165,7 +162,9 @@ class RequestsToPay:
             return await self._ask(request)
 
     async def accept(self, request_id: str, *, is_accepted: bool) -> RequestMade | None:
-        """Sends the request to the payer's DFSP, or ends the request. Returns None if the request does not exist."""
+        """Continues after the core's decision about the payer: sends the request to the payer's DFSP, or ends the
+        request. Returns None if the request does not exist.
+        """
         async with self._turns.hold(request_id):
             request = await self._made.get(request_id)
             if request is None or request.state is not RequestState.PAYER_FOUND:
@@ -189,7 +188,7 @@ class RequestsToPay:
     async def _ask(self, request: RequestMade) -> RequestMade:
         """Sends the request and waits for the answer.
 
-        Sends the request even if an earlier run may have sent it.
+        Sends the request even if an earlier run has perhaps already sent it.
         """
         if request.state is not RequestState.ASKED:
             return request
@@ -208,9 +207,8 @@ class RequestsToPay:
         return await self._change(request, state=RequestState.FAILED, error_code=code, error_text=text)
 
     async def _change(self, request: RequestMade, **changes: object) -> RequestMade:
-        """Changes fields if the stored request is still in the state of `request`. Returns the stored request.
-
-        Other fields keep values that were stored meanwhile, such as the payer DFSP's request for a password.
+        """Changes fields if the stored request is still in the state of `request`, and returns the stored request. All
+        other fields keep their stored values, such as the payer DFSP's new request for a password.
         """
 
         def change(now: RequestMade) -> RequestMade | None:
@@ -231,7 +229,7 @@ class RequestsToPay:
                 state=RequestState.ANSWERED,
                 answer=answer,
                 transaction_id=body.transaction_id or now.transaction_id,
-                # the core gets the first answer as the response to its own call
+                # the core gets the first answer in the response to its own request
                 is_told=now.state is RequestState.ASKED,
             )
 
@@ -257,7 +255,7 @@ class RequestsToPay:
         return request
 
     async def _tell_core(self, request_id: str) -> None:
-        """Reports the payer DFSP's later answer to the core. Repeats the report until the core accepts it."""
+        """Reports a changed answer of the payer DFSP to the core. Repeats the report until the core accepts it."""
         pause, backend = 0.5, self._backend
         while True:
             try:
@@ -274,8 +272,8 @@ class RequestsToPay:
                 pause = min(pause * 2, 30.0)
 
     async def _password_asked(self, message: Message) -> int:
-        """Handles GET /authorizations: sends the payer's DFSP the one-time password that the payer entered at the
-        payee's device.
+        """Handles GET /authorizations. Sends the one-time password that the payer entered at the payee's device to the
+        payer's DFSP.
         """
         request = await self._made.get(message.id)
         if request is None or request.payer is None or request.payer.fsp_id != message.source:
@@ -301,8 +299,8 @@ class RequestsToPay:
         return 202
 
     async def enter_password(self, request_id: str, password: str) -> RequestMade | None:
-        """Stores the one-time password that the payer entered. If the payer's DFSP has requested the password, sends
-        it.
+        """Stores the one-time password that the payer entered. If the payer's DFSP has already requested this password,
+        sends it to the DFSP.
 
         Returns None if this request does not exist.
         """
@@ -365,8 +363,8 @@ class RequestsToPay:
             self._begin_answer(received)
 
     async def _refuse(self, new: RequestReceived, no: No) -> None:
-        """Refuses a request to an unknown customer. Does not store this request, because anybody can send many such
-        requests.
+        """Refuses a request to a customer that does not exist. Does not store such a request, because anybody can send
+        many of them.
         """
         path = f"/transactionRequests/{new.id}/error"
         await self._send(path, core_answers.error_put(no), new.payee_fsp, self._config.request_s)
@@ -414,5 +412,7 @@ class RequestsToPay:
 
 
 def _told_of(answer: str | None, now: RequestMade) -> RequestMade | None:
-    """Returns the request after the core was notified, unless the payer DFSP has changed its answer meanwhile."""
+    """Returns the request, marked as reported to the core. Returns None if the payer DFSP has meanwhile changed its
+    answer.
+    """
     return msgspec.structs.replace(now, is_told=True) if now.answer == answer else None

@@ -76,13 +76,15 @@ class _Closed(Protocol):
 
 
 class _Continued(_Closed, Continued, Protocol):
-    """A part of the connector. The connector calls `resume` at its start, and `close` at its end."""
+    """One part of the connector. The connector calls `resume` when it starts, and `close` when it stops."""
 
 
 class Connector:
-    """Starts the two servers (for the hub and for the core), and continues all unfinished payments of an earlier run.
+    """Starts the server for the hub and the server for the core, and continues all unfinished payments of an earlier
+    run.
 
-    Raises ConfigError or StartError if the connector cannot start. After an error, no server or file stays open.
+    Raises ConfigError or StartError if the connector cannot start. If it raises an error, no server and no file stays
+    open.
     """
 
     def __init__(self, config: Config, backend: Backend) -> None:
@@ -208,7 +210,7 @@ class Connector:
         await self._opened.aclose()
 
     def _changed_by_others(self) -> dict[str, Callable[[str], None]]:
-        """Returns, for each topic, the function that handles a record after another instance has changed it."""
+        """Returns a function for each topic. The function handles a record that another instance has changed."""
         return {
             "payment": self._payer.changed,
             "incoming": self._payee.changed,
@@ -229,17 +231,17 @@ class Connector:
         ]
 
     def on_event(self, handler: Handler) -> Handler:
-        """Registers `handler` for every event, including events of an earlier run. Call this method before the
-        connector starts.
+        """Registers `handler` for every event, including the events that an earlier run has not delivered. Call this
+        method before the connector starts.
 
-        The handler can receive an event twice. If the handler raises an error, the connector calls the handler with the
-        same event again later.
+        The handler can receive an event twice. If the handler raises an error, the connector later calls the handler
+        again with the same event.
         """
         self._handlers.append(handler)
         return handler
 
     def on_payment_ended(self, handler: Callable[[PaymentEnded], Awaitable[None]]) -> None:
-        """Registers `handler` for the end of every outgoing payment, in the same way as `on_event`."""
+        """Registers `handler` for the end of every outgoing payment. All rules of `on_event` apply."""
 
         async def only_payments(event: Event) -> None:
             if isinstance(event, PaymentEnded):
@@ -248,7 +250,7 @@ class Connector:
         self.on_event(only_payments)
 
     def on_transfer_ended(self, handler: Callable[[TransferEnded], Awaitable[None]]) -> None:
-        """Registers `handler` for the end of every transfer to a customer, in the same way as `on_event`."""
+        """Registers `handler` for the end of every transfer to a customer. All rules of `on_event` apply."""
 
         async def only_transfers(event: Event) -> None:
             if isinstance(event, TransferEnded):
@@ -257,10 +259,10 @@ class Connector:
         self.on_event(only_transfers)
 
     async def pay(self, order: Order) -> Payment:
-        """Makes a payment. Waits until the payment has ended, at most for `answer_s`, and returns the payment.
+        """Makes a payment. Returns the payment when it has ended, or at the latest after `answer_s`.
 
-        A repeated order does not begin a second payment. If this method raises FspiopError or Conflict, no payment has
-        begun.
+        A repeated order does not begin a second payment. If this method raises FspiopError or Conflict, no new payment
+        has begun.
         """
         payment = await self._payer.send(order)
         return await self._payer.wait_for_end(order.home_id, self._config.answer_s) or payment
@@ -278,7 +280,7 @@ class Connector:
 
         Returns the payment in the state AGREED, with payee, amounts, fee and `terms_expire_at`.
 
-        The state is ABORTED if there is no payee, or if there are no terms. Raises the errors of `pay`.
+        The state is ABORTED if there is no payee, or if there are no terms. Raises the same errors as `pay`.
         """
         order = msgspec.structs.replace(order, needs_confirmation=True)
         payment = await self._payer.send(order)
@@ -287,8 +289,8 @@ class Connector:
     async def confirm(self, home_id: str, otp: str | None = None) -> Payment:
         """Pays on the agreed terms. Returns the payment when it has ended, like `pay`, or when it waits for the core.
 
-        In the state AUTHORIZED, the payer has entered a one-time password. `otp` accepts this password, which the core
-        has compared with its own password.
+        A payment in the state AUTHORIZED has a one-time password that the payer entered. If the core has found this
+        password to be right, it must pass the password as `otp`.
 
         Raises FspiopError if the payment does not exist or has no terms yet. Raises FspiopError if `otp` is not the
         password that the payer has entered.
@@ -309,7 +311,9 @@ class Connector:
         return payment
 
     async def payment(self, home_id: str) -> Payment | None:
-        """Returns the payment with this id of the core in its present state, or None if the payment does not exist."""
+        """Returns the payment to which the core has given this id, in its present state. Returns None if no such
+        payment exists.
+        """
         return await self._store.payment(home_id)
 
     async def _serve(
@@ -319,7 +323,7 @@ class Connector:
         host, port = getattr(self._config, f"{name}_host"), getattr(self._config, f"{name}_port")
         idle = IdleConnections()
         app.middlewares.insert(0, idle.middleware)
-        # The connector refuses compressed bodies, and aiohttp must not unpack them before the refusal.
+        # The connector refuses compressed bodies, so aiohttp must not unpack a body before this refusal.
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=2, auto_decompress=False)
         await runner.setup()
         opened.push_async_callback(runner.cleanup)
@@ -342,7 +346,7 @@ async def _opened_state(config: Config) -> Database:
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
-        await asyncio.wait([opening])  # waits, because the state would otherwise stay locked
+        await asyncio.wait([opening])  # waits until the state is open, because otherwise the state would stay locked
         if opening.exception() is None:
             opening.result().disconnect()
         raise
@@ -357,6 +361,6 @@ def _state_of(config: Config) -> Database:
     except ImportError:
         needed = "pip install 'kitovu-connector[postgresql]'"
         raise StartError(f"state: a state in PostgreSQL needs a package that is missing: {needed}") from None
-    # All instances must have the same secret. An instance with another secret would send wrong fulfilments.
+    # All instances must have the same secret. An instance with a different secret would send wrong fulfilments.
     secret = hmac.digest(config.ilp_key, b"state", "sha256").hex()
     return PostgresqlDatabase(config.state, {"dfsp": config.dfsp, "ilp_secret": secret})

@@ -62,7 +62,7 @@ class SqliteDatabase(Database):
             self._writing.execute("ROLLBACK")
 
     def disconnect(self) -> None:
-        """Closes the file, so that another connector may use the directory."""
+        """Closes the file, so that another connector can use the directory."""
         for conn in (self._writing, *self._reading):
             conn.close()
         self._lock.release()
@@ -82,7 +82,9 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 def _upgrade(conn: sqlite3.Connection) -> None:
-    """Creates the tables, or upgrades the tables of an earlier version of the connector. Uses one transaction."""
+    """Creates the tables, or upgrades tables that an earlier version of the connector has created. Uses one
+    transaction.
+    """
     (version,) = conn.execute("PRAGMA user_version").fetchone()
     if version > len(state_schema.UPGRADES):
         raise StartError(f"state: a newer connector has written it (version {version} of its tables)")

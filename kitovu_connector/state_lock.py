@@ -1,6 +1,6 @@
 """Ensures that at most one connector uses a state directory.
 
-Two connectors with one state directory would both continue all payments, and so send requests twice.
+If two connectors used one state directory, both would continue all payments, and so send requests twice.
 """
 
 import sqlite3
@@ -30,5 +30,5 @@ class StateLock:
             raise StartError(f"state: {reason}") from None
 
     def release(self) -> None:
-        """Releases the lock, so that another connector may use the directory."""
+        """Releases the lock, so that another connector can use the directory."""
         self._conn.close()

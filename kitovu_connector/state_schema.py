@@ -1,8 +1,8 @@
 """The tables of the connector's state, and their upgrades. The tables are the same in SQLite and in PostgreSQL.
 
-A record is JSON. The other columns contain values that statements use to select records. Each new version of the tables
-is a new entry of UPGRADES. An entry only adds columns or tables, so that a connector of the previous version can still
-read and write.
+Each record is stored as JSON. The other columns repeat those values that statements use to select records. Each new
+version of the tables is a new entry of UPGRADES. An entry only adds columns or tables, so that a connector of the
+previous version can still use the state.
 """
 
 import re
@@ -94,7 +94,7 @@ CREATE INDEX IF NOT EXISTS incoming_due ON incoming (owner, transfer_id) WHERE i
 )
 
 OPEN_TABLES = {"payment": "home_id", "quote": "quote_id", "incoming": "transfer_id", "exchange": "id"}
-"""The tables whose open records an instance continues, with their keys. A record of `exchange` also has a kind."""
+"""The tables whose open records an instance continues, each with its key. A record of `exchange` also has a kind."""
 
 # A record that has ended stays ended, even if the program has a fault.
 SQLITE_ONLY = """
@@ -142,12 +142,12 @@ _IN_POSTGRESQL = {
     r"\) STRICT, WITHOUT ROWID;": ");",
     r"\bBLOB\b": "BYTEA",
     r"\bREAL\b": "DOUBLE PRECISION",
-    r"\bTEXT\b": 'TEXT COLLATE "C"',  # sorts as SQLite and as Python do
+    r"\bTEXT\b": 'TEXT COLLATE "C"',  # sorts text in the same order as SQLite and Python
 }
 
 
 def in_postgresql(schema: str) -> str:
-    """Returns the statements for the same tables in PostgreSQL's SQL."""
+    """Returns the statements that create the same tables in PostgreSQL."""
     for word, other in _IN_POSTGRESQL.items():
         schema = re.sub(word, other, schema)
     return schema

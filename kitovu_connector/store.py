@@ -1,4 +1,4 @@
-"""The connector's state: outgoing payments, quotes given, incoming transfers."""
+"""The connector's state: outgoing payments, quotes that this DFSP has answered, and incoming transfers."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
@@ -18,11 +18,11 @@ from kitovu_connector.sqlite_state import SqliteDatabase
 
 log = structlog.get_logger(__name__)
 
-_AT_ONCE = 200  # the most values in one statement
+_AT_ONCE = 200  # the largest number of values in one statement
 
 
 class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Terms that a payer DFSP requested, and the answer."""
+    """A payer DFSP's request for terms, and the answer to this request."""
 
     quote_id: str
     digest: bytes
@@ -38,12 +38,12 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fee: int = 0
     currency: str = ""
     expires_at: float = 0.0
-    core_answer: bytes = b""  # the core's own answer, for a core that receives this answer with the transfer
+    core_answer: bytes = b""  # the core's own answer, if the core wants to get this answer back with the transfer
     home_request_id: str | None = None  # the core's own id of the request to pay that these terms answer
 
 
 class Stage(StrEnum):
-    """The stage of an incoming transfer."""
+    """The stage that an incoming transfer has reached."""
 
     IN_BULK = "IN_BULK"  # stored as an item of a bulk; the core must reserve the bulk next
     RECEIVED = "RECEIVED"  # stored, and the hub has received the 202; the core must reserve next
@@ -88,8 +88,8 @@ class Store:
     """Typed access to the three tables of the state. A write returns when the data is durable. Records are immutable
     values.
 
-    Several instances can share a state. Each open record has one owner: the instance that continues the record. The
-    reports of the hub can arrive at any instance.
+    Several instances can share a state. Each open record has one owner: the instance that continues the record. A
+    report from the hub can arrive at any instance.
     """
 
     def __init__(self, state: Path | Database) -> None:
@@ -97,12 +97,12 @@ class Store:
 
     @property
     def database(self) -> Database:
-        """The database, for records of other modules."""
+        """The database, which other modules also use for their records."""
         return self._db
 
     @property
     def is_shared(self) -> bool:
-        """Whether another instance could change a record."""
+        """True if another instance could also change a record."""
         return self._db.is_shared
 
     async def close(self) -> None:
@@ -112,9 +112,9 @@ class Store:
     # ---- outgoing payments
 
     async def add_payment(self, payment: Payment) -> Payment:
-        """Stores a new payment, or returns the existing equal payment.
+        """Stores a new payment. If the same order is already stored, returns the stored payment.
 
-        Raises Conflict if the existing payment differs.
+        Raises Conflict if the stored payment differs.
         """
 
         def job(conn: Connection) -> Payment:
@@ -146,7 +146,7 @@ class Store:
     async def save_payment(self, before: Payment, after: Payment) -> Payment | None:
         """Stores the payment's new state, and makes this instance its owner. Returns the stored payment.
 
-        Returns None, and changes nothing, if another instance has changed the payment since `before`.
+        If another instance has changed the payment since `before` was read, returns None and changes nothing.
         """
         stored = msgspec.structs.replace(after, version=before.version + 1)
         home_id, record = stored.order.home_id, _encode(stored)
@@ -169,11 +169,13 @@ class Store:
         return await self._db.write(job)
 
     async def payment(self, home_id: str) -> Payment | None:
-        """Returns the payment with this id of the core, or None."""
+        """Returns the payment to which the core has given this id, or None."""
         return await self._one("SELECT record FROM payment WHERE home_id = ?", home_id, Payment)
 
     async def payments_of(self, home_ids: Sequence[str]) -> list[Payment]:
-        """Returns the payments with these ids of the core, in this order, without those that do not exist."""
+        """Returns the payments to which the core has given these ids, in the order of the ids. Leaves out ids without a
+        payment.
+        """
 
         def job(conn: Connection) -> list[Payment]:
             found: dict[str, bytes] = {}
@@ -194,17 +196,19 @@ class Store:
         return await self._one("SELECT record FROM payment WHERE quote_id = ?", quote_id, Payment)
 
     async def own_payment(self, home_id: str) -> Payment | None:
-        """Returns the payment with this id of the core, or None. Another instance can be the payment's owner."""
+        """Returns the payment to which the core has given this id, or None. The payment's owner can be another
+        instance.
+        """
         return await self._own("SELECT record FROM payment WHERE home_id = ? AND owner = ?", home_id, Payment)
 
     async def unfinished_payments(self) -> list[Payment]:
-        """Returns every payment that has not ended and that this instance continues."""
+        """Returns every payment of this instance that has not ended."""
         return await self._unfinished("SELECT record FROM payment WHERE is_open = 1 AND owner = ?", Payment)
 
     # ---- quotes given
 
     async def add_quote(self, quote: QuoteGiven) -> tuple[QuoteGiven, bool]:
-        """Stores a request for terms. Returns the stored record, and whether it is new.
+        """Stores a request for terms. Returns the stored record, and whether this call has stored it as a new record.
 
         Raises Conflict if the id belongs to a different request.
         """
@@ -227,9 +231,9 @@ class Store:
         return await self._db.write(job)
 
     async def save_quote(self, quote: QuoteGiven) -> bool:
-        """Stores the answer to a quote, or the hub's acceptance of the answer.
+        """Stores that the quote has an answer, or that the hub has accepted the answer.
 
-        Returns False, and changes nothing, if another instance continues the quote.
+        If another instance continues the quote, returns False and changes nothing.
         """
         record = _encode(quote)
 
@@ -252,8 +256,9 @@ class Store:
         return await self._one("SELECT record FROM quote WHERE condition = ?", condition, QuoteGiven)
 
     async def has_usable_terms(self, conditions: Sequence[str], payer_fsp: str) -> bool:
-        """Returns whether `payer_fsp` has got terms with one of these conditions, and no transfer has used these
-        terms."""
+        """Returns whether this DFSP has given terms with one of these conditions to `payer_fsp`, and no transfer has
+        used these terms.
+        """
 
         def job(conn: Connection) -> bool:
             return any(
@@ -265,11 +270,13 @@ class Store:
         return await self._db.read(job)
 
     async def unfinished_quotes(self) -> list[QuoteGiven]:
-        """Returns the quotes that this instance continues. The hub has not accepted their answers yet."""
+        """Returns this instance's quotes whose answers the hub has not yet accepted."""
         return await self._unfinished("SELECT record FROM quote WHERE is_open = 1 AND owner = ?", QuoteGiven)
 
     async def delete_old_quotes(self, changed_before: float, at_most: int) -> int:
-        """Deletes quotes that were last changed before this time. Keeps quotes that an open transfer needs."""
+        """Deletes the quotes whose last change was before this time. Keeps a quote as long as an open transfer needs
+        it.
+        """
 
         def job(conn: Connection) -> int:
             return conn.execute(
@@ -289,10 +296,10 @@ class Store:
         await self._db.read(partial(own_ids.check_is_not_own, ids=ids))
 
     async def add_incoming(self, incoming: Incoming, *, may_be_own: bool = False) -> tuple[Incoming, bool]:
-        """Stores a transfer. Returns the stored record, and whether it is new.
+        """Stores a transfer. Returns the stored record, and whether this call has stored it as a new record.
 
-        Raises Conflict if the id belongs to a different transfer. `may_be_own` is for a transfer that this DFSP sends
-        to itself.
+        Raises Conflict if the id belongs to a different transfer. `may_be_own` is true for a transfer that this DFSP
+        sends to itself.
         """
 
         def job(conn: Connection) -> tuple[Incoming, bool]:
@@ -316,7 +323,9 @@ class Store:
         return await self._db.write(job)
 
     async def claim_quote(self, transfer_id: str, quote_id: str) -> bool:
-        """Reserves the terms for the transfer. Returns False if another transfer has reserved the terms."""
+        """Reserves the terms for the transfer, so that no other transfer can use them. Returns False if another
+        transfer has already reserved them.
+        """
 
         def job(conn: Connection) -> None:
             conn.execute("UPDATE incoming SET quote_id = ? WHERE transfer_id = ?", (quote_id, transfer_id))
@@ -328,9 +337,9 @@ class Store:
         return True
 
     async def save_incoming(self, before: Incoming, after: Incoming) -> bool:
-        """Stores the new stage of a transfer. The transfer keeps its owner, and this instance gets a notification.
+        """Stores the new stage of a transfer. The transfer keeps its owner, and the owner gets a notification.
 
-        Returns False, and changes nothing, if another task or instance has changed the stage first.
+        If another task or instance has already changed the stage, returns False and changes nothing.
         """
         record = _encode(after)
 
@@ -353,26 +362,28 @@ class Store:
         return await self._one("SELECT record FROM incoming WHERE transfer_id = ?", transfer_id, Incoming)
 
     async def own_incoming(self, transfer_id: str) -> Incoming | None:
-        """Returns the transfer with this id, or None. Another instance can be the transfer's owner."""
+        """Returns the transfer with this id, or None. The transfer's owner can be another instance."""
         return await self._own("SELECT record FROM incoming WHERE transfer_id = ? AND owner = ?", transfer_id, Incoming)
 
     async def unfinished_incoming(self) -> list[Incoming]:
-        """Returns every transfer of this instance that needs an action of this DFSP or of the hub."""
+        """Returns every transfer of this instance for which this DFSP or the hub still has to do something."""
         return await self._unfinished("SELECT record FROM incoming WHERE is_open = 1 AND owner = ?", Incoming)
 
-    # ---- lists: in the order of the last change, after a place in this order
+    # ---- lists: in the order of the last change, after the end of the previous page
 
     async def payments(self, since: float, after: str, *, state: str | None, limit: int) -> list[tuple[float, Payment]]:
-        """Returns payments with the times of their last changes. `after` is a time and the core's id of a payment."""
+        """Returns payments, each with the time of its last change. `after` is the end of the previous page: a time, and
+        the id that the core gave to a payment.
+        """
         where, given = ("state = ? AND ", [state]) if state is not None else ("", [])
         return await self._listed(
             "payment", Payment, f"{where}(changed_at, home_id) > (?, ?)", "home_id", given, since, after, limit
         )
 
     async def sent_payments(self, since: float, after: str, *, limit: int) -> list[tuple[float, Payment]]:
-        """Returns only payments that have ended or have a prepared transfer.
+        """Returns only the payments that have ended or whose transfer has been prepared.
 
-        `after` is a time, a transfer id and a direction.
+        `after` is the end of the previous page: a time, a transfer id and a direction.
         """
         order = "transfer_id || '/OUT'"
         where = f"state NOT IN ('LOOKUP', 'QUOTE', 'AGREED') AND (changed_at, {order}) > (?, ?)"
@@ -386,11 +397,11 @@ class Store:
         )
 
     async def counts(self) -> list[tuple[str, str, int]]:
-        """Returns the number of payments and of incoming transfers in each state: direction, state, number."""
+        """Counts payments and incoming transfers by state. Each result has a direction, a state and a number."""
         return await self._db.read_many(_counts)
 
     async def waiting_events(self) -> int:
-        """Returns the number of events that the core has not accepted yet, of all instances."""
+        """Returns the number of events of all instances that the core has not yet accepted."""
 
         def job(conn: Connection) -> int:
             row = conn.execute(
@@ -464,10 +475,10 @@ def _counts(conn: Connection) -> list[tuple[str, str, int]]:
 
 
 def readable(stored: Iterable[bytes], kind: type[Record]) -> list[Record]:
-    """Returns the records, but leaves out records that cannot be read. One unreadable record must not stop the other
-    records.
+    """Returns the records, without those that cannot be read. A record that cannot be read must not stop the processing
+    of other records.
 
-    An example is a record of a newer connector, with a state that this version does not have.
+    For example, a newer connector can store a record with a state that this version does not have.
     """
     found = []
     for raw in stored:

@@ -1,9 +1,9 @@
 """The states of a submission: a conversion or a bulk that the front end itself sends. From a state and an event, the
 functions compute the next state. Pure.
 
-Submissions follow the same rules as the transfer of a payment. The connector stores a request before it sends the
-request, and repeats identical bytes. Only the hub's report ends a submission. The submission of a conversion ends
-with the FXP's answer. The conversion itself ends later, together with its transfer.
+The same rules apply to a submission as to the transfer of a payment. The connector stores a request before it sends the
+request. Each repetition has the same bytes. Only the hub's report ends a submission. A submission for a conversion ends
+when the FXP has answered. The conversion itself ends later, together with its transfer.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _ASK_AT_MOST_EVERY_S = 30.0
 NOT_FOUND = frozenset(
     {ErrorCode.ID_NOT_FOUND.code, ErrorCode.TRANSFER_ID_NOT_FOUND.code, ErrorCode.BULK_TRANSFER_ID_NOT_FOUND.code}
 )
-"""The hub's codes for the id of a transfer, a conversion or a bulk that it does not have."""
+"""The error codes with which the hub reports that it has no transfer, conversion or bulk with an id."""
 
 
 class Sent(StrEnum):
@@ -28,7 +28,7 @@ class Sent(StrEnum):
 
     PREPARED = "PREPARED"  # stored, and the connector is sending it for the first time
     ACCEPTED = "ACCEPTED"  # the hub has the request; the outcome is pending
-    DOUBT = "DOUBT"  # the hub may not have the request, or the outcome is overdue
+    DOUBT = "DOUBT"  # it is not known whether the hub has the request, or the outcome is overdue
     DONE = "DONE"  # final: `outcome` has the answer
     FAILED = "FAILED"  # final: no money was reserved, or all reservations are released
 
@@ -37,7 +37,7 @@ OVER = frozenset({Sent.DONE, Sent.FAILED})
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One POST request of the front end."""
+    """One POST request that the front end sends."""
 
     id: str
     resource: str  # fxTransfers or bulkTransfers
@@ -45,7 +45,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: bytes
     destination: str
     expires_at: float
-    conditions: dict[str, str]  # for each transfer or conversion, by its id
+    conditions: dict[str, str]  # the condition of each transfer or conversion, by id
     created_at: float
     home_id: str | None = None
     state: Sent = Sent.PREPARED
@@ -64,7 +64,9 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The hub reported or forwarded the outcome. `fulfilments` has the fulfilments by the ids of their transfers."""
+    """The outcome arrived, and it is proven that the hub sent or forwarded it. The keys of `fulfilments` are the ids of
+    the transfers.
+    """
 
     body: bytes
     fulfilments: dict[str, str]
@@ -73,7 +75,9 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The hub reported or forwarded an error. `written_at` is the time of the error by the hub's clock."""
+    """An error arrived, and it is proven that the hub sent or forwarded it. `written_at` is the time of the hub's clock
+    at which the error was written.
+    """
 
     code: str
     text: str
@@ -84,7 +88,7 @@ class Failed:
 class Next:
     """The result of an event: the next state, the message to send, and the time of the next check.
 
-    The message is the request, or a GET that requests the state.
+    The message is either the request itself, or a GET for the request's state.
     """
 
     submission: Submission
@@ -100,25 +104,27 @@ def taken(found: Submission, callback_s: float) -> Next:
 
 
 def refused(found: Submission, code: str, text: str) -> Next:
-    """Processes the hub's refusal of the POST. Only a refusal of the first POST ends the submission."""
+    """Processes the hub's refusal of the POST. Only if the hub refuses the first POST does the refusal end the
+    submission.
+    """
     if found.state is Sent.PREPARED and not found.accepted:
         return Next(_failed(found, code, text))
     return Next(found, again_in_s=backoff(found.tries, _ASK_AT_MOST_EVERY_S))
 
 
 def unclear(found: Submission) -> Next:
-    """Processes a POST that had no clear response."""
+    """Processes the case that a POST had no clear response."""
     return Next(_with(found, state=Sent.DOUBT), again_in_s=backoff(found.tries, 4.0))
 
 
 def waited(found: Submission) -> Next:
-    """Requests the state from the hub, after the waiting time has passed or after a restart of the connector."""
+    """Requests the state from the hub, after a pause or after a restart of the connector."""
     doubted = _with(found, state=Sent.DOUBT, tries=found.tries + 1)
     return Next(doubted, asks=True, again_in_s=backoff(found.tries, _ASK_AT_MOST_EVERY_S))
 
 
 def answered(found: Submission, event: Answered) -> Next:
-    """Processes the outcome, if each fulfilment matches its condition."""
+    """Processes the outcome, but only if each fulfilment fits its condition."""
     for transfer_id, fulfilment in event.fulfilments.items():
         condition = found.conditions.get(transfer_id)
         if condition is None or not ilp.fulfils(fulfilment, condition):
@@ -130,7 +136,7 @@ def answered(found: Submission, event: Answered) -> Next:
 
 
 def failed(found: Submission, event: Failed, at_hub: float, margin_s: float) -> Next:
-    """Processes an error: an end, an unknown id, or a fault of the transmission."""
+    """Processes an error: the submission has ended, the hub does not know its id, or the transmission was faulty."""
     if event.code in NOT_FOUND:
         if found.state is not Sent.DOUBT or found.accepted:
             return Next(found)

@@ -33,12 +33,12 @@ log = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S = 1.0
 _AFTER_A_FAULT_S = 5.0
-_ASK_AT_MOST_EVERY_S = 1.0  # the shortest pause between two requests, even if many claims arrive
+_ASK_AT_MOST_EVERY_S = 1.0  # the shortest pause between two requests, even if reports arrive more often
 RESOURCES = ("fxTransfers", "bulkTransfers")
 
 
 class Submissions:
-    """The submissions of one DFSP, and the hub's messages about them."""
+    """The submissions of one DFSP. The class also handles the hub's messages about them."""
 
     def __init__(
         self, config: Config, store: Store, hub: HubClient, payer: Payer, bulk_payee: BulkPayee, fxp: Fxp
@@ -54,7 +54,7 @@ class Submissions:
         self._changed: dict[str, asyncio.Event] = {}
 
     def routes(self) -> list[Route]:
-        """Returns the routes for the messages about conversions and bulks that this DFSP sends or receives."""
+        """Returns the routes for messages about the conversions and bulks that this DFSP sends or receives."""
         return [
             ("PUT", "/fxTransfers/{id}", self._conversion_told),
             ("PUT", "/fxTransfers/{id}/error", self._conversion_failed),
@@ -85,8 +85,8 @@ class Submissions:
         return await self._records[resource].get(record_id)
 
     async def send(self, new: Submission, seconds: float) -> Submission:
-        """Begins a submission, or finds the existing submission. Waits until the submission has ended, at most for
-        `seconds`, and returns the submission.
+        """Begins a submission, or finds the submission that already has this id. Returns the submission when it has
+        ended, or at the latest after `seconds`.
 
         Raises Conflict if the id belongs to different content.
         """
@@ -98,7 +98,7 @@ class Submissions:
             self._background.start(self._post(found))
         until = time.monotonic() + seconds
         while True:
-            # this object exists before the read, so the method misses no step
+            # the method creates the event before it reads the submission, so the end cannot be missed
             event = self._changed.setdefault(found.id, asyncio.Event())
             found = await self.get(new.resource, new.id) or found
             if found.state in OVER:
@@ -107,8 +107,8 @@ class Submissions:
             if (left := until - time.monotonic()) <= 0:
                 return found
             with suppress(TimeoutError):
-                # Another instance may store the end. If its notification is lost, the stored submission still shows the
-                # end.
+                # Another instance may store the end. If the notification about the end is lost, the method still finds
+                # the end in the stored submission.
                 await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._is_shared else left)
 
     async def _post(self, found: Submission) -> None:
@@ -134,9 +134,10 @@ class Submissions:
                 await self._move(now, states.waited)
 
     async def _move(self, found: Submission, decide: Callable[[Submission], Next]) -> None:
-        """Calls `decide` with the present state, and stores the result. If another instance was faster, decides again.
+        """Calls `decide` with the present state, and stores the result. If another instance has stored a new state
+        first, calls `decide` again with that state.
 
-        Raises FspiopError if the event is not proven.
+        Raises FspiopError if nothing proves the event.
         """
         records = self._records[found.resource]
         while (now := await records.get(found.id)) is not None and now.state not in OVER:
@@ -168,10 +169,10 @@ class Submissions:
         if following.sends:
             self._background.start(self._post(after))
         seconds = self._config.callback_s if following.again_in_s is None else following.again_in_s
-        # The timer starts before the read, because the read can fail.
+        # The timer starts before the submission is read, because this read can fail.
         self._wake_again(after.resource, after.id, seconds)
         if self._is_shared and await self._records[after.resource].own(after.id) is None:
-            self._stop_timer(after.id)  # the other instance has the timer
+            self._stop_timer(after.id)  # the timer runs in the other instance
 
     def _wake_again(self, resource: str, record_id: str, seconds: float) -> None:
         self._stop_timer(record_id)
@@ -253,7 +254,8 @@ class Submissions:
             if found is None:
                 return
             if not self._is_proven(message):
-                # nothing proves the message, so the connector requests the state from the hub
+                # nothing proves that the hub sent or forwarded the message, so the connector requests the state from
+                # the hub
                 await self._move(found, states.waited)
                 return
             await self._move(found, lambda now: states.answered(now, event))
@@ -276,12 +278,12 @@ class Submissions:
         found = await self.get(resource, message.id)
         if found is None:
             if resource == "fxTransfers":
-                return None  # the message may be about the conversion of a payment that has continued
+                return None  # the message can be about the conversion of a payment, and the payment may have continued
             raise FspiopError(ErrorCode.ID_NOT_FOUND)
         message.met(True)
         message.check_sender(found.destination)
         return found if found.state not in OVER else None
 
     def _is_proven(self, message: Message) -> bool:
-        """Returns whether the hub provably sent or forwarded the message."""
+        """Returns whether it is proven that the hub sent or forwarded the message."""
         return message.is_from_hub or message.came_via_hub

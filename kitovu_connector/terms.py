@@ -1,8 +1,8 @@
 """The terms of a payment to a customer: reads requests for terms, offers terms, and compares transfers with the offered
 terms. Pure.
 
-The ILP packet contains the transaction. The fulfilment is an HMAC of the packet, and the key is this DFSP's secret. So
-the connector does not have to store the fulfilment of a packet (FSPIOP API v1.1, section 6.5.2.3).
+The ILP packet contains the transaction. The fulfilment is an HMAC of the packet. The HMAC's key is this DFSP's secret.
+So the connector can compute the fulfilment again, and does not have to store it (FSPIOP API v1.1, section 6.5.2.3).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,7 @@ def check(asked: QuotePost) -> None:
 
 
 def check_amount(name: str, value: Money) -> None:
-    """Raises FspiopError if the connector's store cannot hold this amount."""
+    """Raises FspiopError if the amount is too large for the connector's store."""
     try:
         money.parse_amount(value.amount)
     except money.AmountError as error:
@@ -47,10 +47,11 @@ def check_amount(name: str, value: Money) -> None:
 
 
 def check_expiration(expires_at: float, *, now: float) -> None:
-    """Raises FspiopError if a transfer or a conversion has a later expiration than a hub allows.
+    """Raises FspiopError if the expiration of a transfer or conversion is later than a hub allows.
 
-    A dishonest DFSP could send its request only to the connector, and not to the hub. The connector asks the hub about
-    such a request until the request expires. So the expiration of another DFSP's request must not be too late.
+    A dishonest DFSP could send its request only to the connector, and not to the hub. The connector would then request
+    the state from the hub again and again, until the request expires. So the expiration of another DFSP's request must
+    not be too late.
     """
     if expires_at > now + _LONGEST_VALIDITY_S:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "expiration: more than eight days ahead")
@@ -59,7 +60,7 @@ def check_expiration(expires_at: float, *, now: float) -> None:
 def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
     """Converts the payer DFSP's request into the form for the core.
 
-    The core always gets the same spelling of a customer's identifier, even if requests have different spellings.
+    The core always gets the same spelling of a customer's identifier, even if the spelling differs between requests.
     """
     asked = bodies.read(QuotePost, quote.request)
     payee = ref_of(asked.payee)
@@ -77,8 +78,8 @@ def offer(
 ) -> QuoteGiven:
     """Returns the quote with its answer: the body of PUT /quotes/{ID}, the packet and the condition.
 
-    The payer DFSP's signature covers the packet, so the packet contains the whole payment as requested. Raises
-    ValueError if a packet cannot hold the values, and NotUnderstood if the core's terms are invalid.
+    The payer DFSP's signature covers the packet, so the packet contains the whole payment as the payer DFSP requested
+    it. Raises ValueError if a packet cannot hold the values, and NotUnderstood if the core's terms are invalid.
     """
     amount = given.receive_amount + given.fee - given.commission
     parts = (given.receive_amount, given.fee, given.commission)
@@ -96,7 +97,7 @@ def offer(
     )
     expires_at = now + config.quote_expiry_s if given.expires_at is None else given.expires_at
     if expires_at <= now:
-        raise NotUnderstood("the terms have expired already")
+        raise NotUnderstood("the terms have already expired")
     # Bulk transfers have only the plain form.
     make_packet = _plain_packet if is_in_bulk or not config.is_iso20022 else _iso20022_packet
     packet = make_packet(transaction, _address(wanted), money.minor_units(amount, wanted.currency), expires_at, config)
@@ -152,7 +153,7 @@ def problem_of(
     """Returns the reason why this DFSP must not fulfil the transfer, or None (FSPIOP API v1.1, section 6.7.2.8, step
     2).
 
-    Only the hub decides whether a fulfilment came in time. The hub's clock can be behind `now` by up to the margin.
+    Only the hub decides whether a fulfilment was in time. `now` can be ahead of the hub's clock by at most the margin.
     """
     if quote is None:
         return "no terms were given with this condition"
@@ -188,7 +189,9 @@ def _plain_packet(transaction: Transaction, address: str, amount: int, _: float,
 
 
 def _iso20022_packet(transaction: Transaction, address: str, amount: int, expires_at: float, config: Config) -> str:
-    """Returns a packet that contains the condition. pacs.008 has no other element for the condition and the payment."""
+    """Returns a packet that contains the condition. A pacs.008 message has no other element that could contain the
+    condition and the payment.
+    """
     prepare = ilp4.IlpPrepare(
         amount=amount,
         expires_at=datetime.fromtimestamp(expires_at, UTC),
@@ -204,8 +207,9 @@ def _data_of(transaction: Transaction) -> bytes:
 
 
 def _fulfilment_for(packet: str, config: Config) -> str:
-    """Returns the fulfilment of a packet of this DFSP. The packet shows its own form, so the setting `message_form` may
-    change."""
+    """Returns the fulfilment of a packet of this DFSP. Each packet shows the form in which it was written, so the DFSP
+    can change the setting `message_form` at any time.
+    """
     if ilp4.is_prepare(packet):
         return ilp4.fulfilment_for(packet, config.ilp_key)
     return ilp.fulfilment_for(packet, config.ilp_key)
@@ -223,7 +227,7 @@ def _moment(timestamp: float) -> str:
 
 
 def _checked(answer: QuotePut) -> bytes:
-    """Returns the answer as bytes. Raises ValueError if a receiver could not read the answer."""
+    """Encodes an answer as bytes. Raises ValueError if a receiver could not read these bytes."""
     raw = bodies.write(answer)
     try:
         bodies.read(QuotePut, raw)

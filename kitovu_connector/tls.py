@@ -25,24 +25,25 @@ def outward(config: Config) -> ssl.SSLContext | bool:
 
 
 def use_client_certificate(context: ssl.SSLContext, config: Config) -> None:
-    """Uses the current content of client_cert for new connections to the hub."""
+    """Loads client_cert again, so that new connections to the hub use its current content."""
     if config.client_cert:
         _load(context, "client_cert and client_key", config.client_cert, config.client_key)
 
 
 def use_server_certificate(context: ssl.SSLContext, config: Config) -> None:
-    """Uses the current content of inbound_cert for new connections from the hub."""
+    """Loads inbound_cert again, so that new connections from the hub use its current content."""
     _load(context, "inbound_cert and inbound_key", config.inbound_cert, config.inbound_key)
 
 
 def use_certificate_for_core(context: ssl.SSLContext, config: Config) -> None:
-    """Uses the current content of outbound_cert for new connections from the core."""
+    """Loads outbound_cert again, so that new connections from the core use its current content."""
     _load(context, "outbound_cert and outbound_key", config.outbound_cert, config.outbound_key)
 
 
 def _load(context: ssl.SSLContext, settings: str, certificate: str, key: str) -> None:
     with _naming(settings):
-        # The function first tries the files out, because a certificate without its key would make the context unusable.
+        # The function first loads the files into another context, because a certificate without its key would make the
+        # context unusable.
         for each in (ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), context):
             each.load_cert_chain(certificate, key or None, _no_password)
 
@@ -52,7 +53,7 @@ def inward(config: Config) -> ssl.SSLContext | None:
 
     If `inbound_client_ca` is set, a caller must present a certificate of this authority.
 
-    `names_of` returns the names in the certificate.
+    The function `names_of` returns the names in such a certificate.
     """
     if not config.inbound_cert:
         return None
@@ -68,8 +69,8 @@ def inward(config: Config) -> ssl.SSLContext | None:
 def for_core(config: Config) -> ssl.SSLContext | None:
     """Returns the TLS settings for requests from the core.
 
-    If `outbound_client_ca` is set, the connector verifies a presented client certificate. A connection without a
-    certificate is possible, because programs that only check the connector's health have none.
+    If `outbound_client_ca` is set, the connector verifies a client certificate if the caller presents one. A caller
+    without a certificate can also connect, because programs that only check the connector's health have no certificate.
     """
     if not config.outbound_cert:
         return None
@@ -85,7 +86,7 @@ def for_core(config: Config) -> ssl.SSLContext | None:
 def of_command_line(config: Config) -> ssl.SSLContext | bool:
     """Returns the TLS settings for the command line's requests to its own connector.
 
-    The command line has the file outbound_cert, so it trusts only this certificate, under any host name.
+    The command line has the file outbound_cert. So it trusts only this certificate, and does not check the host name.
     """
     if not config.outbound_cert:
         return True
@@ -114,8 +115,7 @@ def _naming(settings: str) -> Iterator[None]:
 
 
 def _no_password() -> str:
-    """Raises an error instead of OpenSSL's prompt for a password, because a service would wait at the prompt for
-    ever."""
+    """Raises an error if OpenSSL needs a password, because a service would wait at OpenSSL's prompt for ever."""
     raise ConfigError(
         "a key (client_key, inbound_key, outbound_key, command_key) is encrypted: give one without a password"
     )
@@ -125,7 +125,7 @@ def names_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:
     """Returns the names in a verified client certificate. The names are the certificate's DNS names, or its common name
     if it has no DNS names.
 
-    `certificate` is the result of ssl.SSLSocket.getpeercert.
+    `certificate` is the result of `ssl.SSLSocket.getpeercert`.
     """
     if not certificate:
         return frozenset()

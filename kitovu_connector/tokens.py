@@ -17,7 +17,8 @@ from kitovu_connector.config import Config
 log = structlog.get_logger(__name__)
 
 _ANSWER_AT_MOST = 16 * 1024
-# the share of a token's lifetime after which the connector renews it; a token must not expire on its way
+# the part of a token's lifetime after which the connector renews it, so that no token expires while a request is on its
+# way
 _RENEW_AT = 0.75
 
 
@@ -30,9 +31,9 @@ class _Granted(msgspec.Struct):
 
 
 class NoToken(Exception):
-    """The error for a missing token: the hub returned none.
+    """The error if the hub returned no token.
 
-    A later attempt can be successful. If `is_refused`, people must correct the credentials first.
+    A later attempt can succeed. If `is_refused` is true, people must correct the credentials before the next attempt.
     """
 
     def __init__(self, text: str, *, is_refused: bool = False) -> None:
@@ -41,8 +42,9 @@ class NoToken(Exception):
 
 
 class Tokens:
-    """One token for all requests. The connector sends only one request for a new token, even if many callers wait for
-    it."""
+    """One token, which all requests use. The connector sends only one request for a new token, even if many callers
+    wait for the token.
+    """
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -53,7 +55,7 @@ class Tokens:
     async def token(self, session: aiohttp.ClientSession) -> str:
         """Returns a token that is valid now. Raises NoToken if the hub returns no token."""
         if self._config.hub_token_file:
-            try:  # reads the file each time, because another program replaces the file
+            try:  # reads the file each time, because another program can replace the file
                 return _text_of(self._config.hub_token_file)
             except OSError as error:
                 raise NoToken(f"hub_token_file cannot be read: {error.strerror}") from None
@@ -67,7 +69,7 @@ class Tokens:
                 granted = await self._fetch(session)
             except (aiohttp.ClientError, TimeoutError, OSError, NoToken) as error:
                 if began < self._ends_at:
-                    return self._token  # the old token is still valid
+                    return self._token  # the old token is still valid for a while
                 why = str(error) if isinstance(error, NoToken) else type(error).__name__
                 log.warning("no_token", error=why)
                 raise NoToken(f"no token: {why}", is_refused=isinstance(error, NoToken) and error.is_refused) from None
@@ -77,7 +79,7 @@ class Tokens:
             return self._token
 
     def refused(self, token: str) -> bool:
-        """Removes a token that the hub refused. Returns whether the connector can request a new token at once."""
+        """Removes a token that the hub refused. Returns whether the connector can request a new token now."""
         if self._config.hub_token_file:
             return False
         if token == self._token:

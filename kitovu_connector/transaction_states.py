@@ -38,7 +38,7 @@ class TransactionTransfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
 
 
 class TransactionStates:
-    """The states of the transactions in which this DFSP is the payee DFSP."""
+    """The states of all transactions that pay a customer of this DFSP."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient) -> None:
         self._config, self._store, self._hub = config, store, hub
@@ -51,8 +51,9 @@ class TransactionStates:
         return [("GET", "/transactions/{id}", self._asked)]
 
     async def resume(self) -> None:
-        """Begins to delete old records. The connector knows a transaction for as long as it stores the terms of the
-        payment."""
+        """Begins to delete old records. The connector knows a transaction as long as it stores the terms of the
+        transaction's payment.
+        """
         kept_s = self._config.quote_retention_s
         self._background.start_once("delete old transactions", lambda: self._transfers.delete_old(kept_s))
 
@@ -61,7 +62,7 @@ class TransactionStates:
         await self._background.close()
 
     async def add(self, quote: QuoteGiven, transfer_id: str) -> None:
-        """Records the transfer that pays on these terms. Returns when the record is durable."""
+        """Records the transfer that pays on the terms of a transaction. Returns when the record is durable."""
         transaction_id = bodies.read(QuotePost, quote.request).transaction_id
         await self._transfers.add(TransactionTransfer(id=transaction_id, transfer_id=transfer_id))
 
@@ -74,7 +75,7 @@ class TransactionStates:
     async def _answer(self, transaction_id: str, asker: str) -> None:
         async with self._waiting:
             path, incoming = f"/transactions/{transaction_id}", await self._incoming(transaction_id)
-            # Another DFSP must not find out whether the payment exists.
+            # The other DFSP must not learn whether the payment exists.
             if incoming is None or incoming.payer_fsp != asker:
                 code = ErrorCode.TRANSACTION_ID_NOT_FOUND
                 path, body = f"{path}/error", core_answers.error_put(No(code.code, code.text))

@@ -1,4 +1,6 @@
-"""Checks a core's address for events. Sends one event with a right signature, and one event with a wrong signature."""
+"""Checks the address at which a core receives events. Sends one event with a right signature, and one event with a
+wrong signature.
+"""
 
 import os
 import time
@@ -19,7 +21,8 @@ class Unreachable(Exception):
 
 
 async def statuses(config: Config) -> tuple[int, int]:
-    """Returns the statuses of the core's two responses: to a right signature, and to a wrong signature.
+    """Returns the statuses of the core's responses to two events: one with a right signature, and one with a wrong
+    signature.
 
     Raises ConfigError if the secret is faulty, and Unreachable if the address does not respond.
     """

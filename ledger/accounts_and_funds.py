@@ -1,9 +1,9 @@
 """Changes accounts, net debit caps and funds. These changes are rare, compared with transfers.
 
-The functions of this module use Django's ORM, and lock rows in the order that the ledger uses.
+The functions of this module use Django's ORM. They lock rows in the same order as the rest of the ledger.
 
 Every change of a SETTLEMENT account first locks the participant's POSITION account. A reservation also locks the
-POSITION account while the hub checks the reservation against the cover.
+POSITION account, for as long as the hub compares the reservation with the cover.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -49,7 +49,7 @@ class StillOwes(FspiopError):
 
 
 def ensure_open_window() -> SettlementWindow:
-    """Returns the open settlement window. Creates the scheme's first window if there is none."""
+    """Returns the open settlement window. Creates the scheme's first window if no window is open."""
     window = SettlementWindow.objects.filter(state=SettlementWindow.State.OPEN).first()
     return window or SettlementWindow.objects.create()
 
@@ -68,8 +68,8 @@ def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account
 def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str, is_live: bool = True) -> Participant:
     """Creates a participant and its inactive accounts in a currency.
 
-    If the participant already exists, only adds the currency. A participant that is not live can
-    neither send nor receive payments before `hub.participants.services.go_live`.
+    If the participant already exists, only adds the currency. A new participant can neither send nor receive payments
+    until `hub.participants.services.go_live` makes it live.
     """
     participant = Participant.objects.filter(name=name, is_hub=False).first()
     if participant is not None and participant.closed_at is not None:
@@ -88,7 +88,9 @@ def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str
 
 
 def also_open(rule: Callable[[str], Iterable[str]]) -> None:
-    """Registers another app's function `rule`, which returns additional account types of a currency."""
+    """Registers the function `rule` of another app. For each currency, this function returns the additional account
+    types.
+    """
     if rule not in _account_types_by_rule:
         _account_types_by_rule.append(rule)
 
@@ -101,9 +103,9 @@ def _account_types(currency: str) -> list[str]:
 
 
 def open_missing_accounts(currency: str | None) -> None:
-    """Opens missing accounts of participants that joined before a rule required these accounts.
+    """Opens accounts that are missing because the participant joined before a rule required such accounts.
 
-    Opens these accounts in the given currency, or in all currencies if `currency` is None.
+    Opens these accounts only in `currency`, or in all currencies if `currency` is None.
     """
     positions = Account.objects.filter(type=Account.Type.POSITION, closed_at=None).select_related("participant")
     for position in positions.filter(currency=currency) if currency else positions:
@@ -153,7 +155,7 @@ def _check_open(account: Account) -> None:
 def set_initial_limit(participant: Participant, *, currency: str, ndc: int, actor: str) -> None:
     """Sets a participant's first net debit cap and activates its accounts.
 
-    Raises an error if the account already has a net debit cap, as the reference hub does.
+    Raises an error if the account already has a net debit cap. The reference hub also does so.
     """
     position, settlement = _lock_pair(participant, currency)
     minor_unit_checks.check(ndc, currency)
@@ -260,7 +262,7 @@ def _post(kind: str, transfer_id: str, debit: Account, credit: Account, amount: 
 def _same_movement(transfer_id: str, account: Account, kind: str, amount: int) -> bool:
     """Returns whether the ledger contains a movement of funds with this id.
 
-    Raises an error if the movement with this id has different content.
+    Raises an error if a movement with this id but different content exists.
     """
     before = FundsMovement.objects.filter(pk=transfer_id).first()
     if before is None:
@@ -326,8 +328,7 @@ def prepare_funds_out(
     actor: str,
     extensions: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Reserves a withdrawal. Refuses a withdrawal if a position, a reservation or an amount on hold needs a part of the
-    money."""
+    """Reserves a withdrawal. Refuses a withdrawal of money that a position, reservation or amount on hold needs."""
     settlement, _ = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_OUT, amount):
         return
@@ -420,8 +421,9 @@ def end_funds_out(
 
 @transaction.atomic
 def release_hold(account: Account, *, settlement_number: int, reason: str, actor: str) -> None:
-    """Releases the amount on hold for a settlement that the participant settles in another way. After the release, the
-    amount is part of the cover again."""
+    """Releases an amount that was on hold for a settlement, because the participant pays this settlement in another
+    way. After the release, the amount is part of the cover again.
+    """
     check_takes_funds(account)
     _, settlement = _lock_pair(account.participant, account.currency)
     hold = CoverHold.objects.select_for_update(no_key=True)
@@ -478,8 +480,8 @@ def reserved_for(participant: Participant) -> int:
 class Owing:
     """The amounts that a participant has reserved and owes in one currency, in ten-thousandths.
 
-    `owed` is the position without reserved amounts, or 0 if others owe the participant. `on_hold` is its debt to the
-    settlement bank.
+    `owed` is the position without the reserved amounts, or 0 if other participants owe money to this participant.
+    `on_hold` is the participant's debt to the settlement bank.
     """
 
     currency: str
@@ -523,13 +525,13 @@ def set_participant_active(participant: Participant, *, is_active: bool, actor: 
 
 @transaction.atomic
 def close_accounts(participant: Participant, *, actor: str) -> None:
-    """Closes all accounts of a participant for good. Raises an error if one of these accounts has a balance or a
+    """Closes all accounts of a participant permanently. Raises an error if one of these accounts has a balance or a
     reservation.
 
     Accounts of test money may have a balance, because test money is never settled.
     """
     accounts = list(Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id"))
-    # locked now, because the caller also closes the participant, and must lock the audit trail last
+    # locked now, because the caller then closes the participant, and the lock on the audit trail must come last
     participants.lock_open(participant)
     left = [
         account

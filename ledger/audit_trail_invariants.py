@@ -9,7 +9,7 @@ from hub.invariant_type import Invariant
 INVARIANTS = [
     Invariant(
         "every_movement_of_funds_is_in_the_audit_trail",
-        "Each step of funds in and out has an audit entry with its amount, currency and reason.",
+        "Each step of funds in or funds out has an audit entry with the same amount, currency and reason.",
         """WITH due AS (
              SELECT step.action, p.name AS subject, m.transfer_id, m.amount::text AS amount,
                     CASE WHEN step.begins THEN a.currency END AS currency,
@@ -38,7 +38,7 @@ INVARIANTS = [
     ),
     Invariant(
         "every_cap_is_in_the_audit_trail",
-        "Each net debit cap, and its alarm percentage, has the value of its latest audit entry.",
+        "Each net debit cap and each alarm percentage has the value in its latest audit entry.",
         """WITH told AS (
              SELECT DISTINCT ON (subject, after ->> 'currency') subject, after ->> 'currency' AS currency,
                     after ->> 'ndc' AS cap, coalesce(after ->> 'alarmPercentage', '10') AS alarm
@@ -77,7 +77,7 @@ INVARIANTS = [
     ),
     Invariant(
         "what_was_erased_is_in_the_audit_trail",
-        "Messages were erased only up to the time in the audit trail.",
+        "Each erasure of messages has an audit entry with the same or a later time.",
         """SELECT e.kind, e.up_to FROM sweeps_erasure e
            WHERE e.up_to > '1970-01-02' AND NOT EXISTS
                  (SELECT FROM audit_entry a WHERE a.action = 'texts_erased' AND a.subject = e.kind

@@ -30,8 +30,9 @@ class PaymentMessage(ReceivedMessage):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The terms by which the hub finds the quote of a transfer: the ids in the ILP packet, and the digest of the
-    packet."""
+    """The values by which the hub finds the quote of a transfer: the ids in the ILP packet, and the digest of the
+    packet.
+    """
 
     packet_sha256: bytes
     quote_id: str | None = None
@@ -54,9 +55,9 @@ class Prepare:
     digest: bytes
     message: PaymentMessage
     bulk_id: str | None = None  # set for an item of a bulk transfer
-    terms: Terms | None = None  # set if the hub compares the transfer with its quote
+    terms: Terms | None = None  # set if the hub compares the transfer with the quote of the transfer
     destination: str | None = None  # FSPIOP-Destination, if the sender set it
-    ilp_packet: str = ""  # with the condition, this field identifies the quote for the scheme's rules
+    ilp_packet: str = ""  # this field and the condition together identify the quote for the scheme's rules
     bulk_quote_id: str | None = None  # set for an item of a bulk transfer
 
 
@@ -64,14 +65,14 @@ class Prepare:
 class Fulfil:
     """PUT /transfers/{ID}: the payee accepts the transfer.
 
-    `wants_patch` is True if the payee answered RESERVED and so receives a PATCH.
+    `wants_patch` is True if the payee's answer has the state RESERVED. The hub then sends a PATCH to the payee.
     """
 
     transfer_id: str
     source_id: int
     destination: str | None
     fulfilment: str | None
-    moment_fault: str | None  # the fault of completedTimestamp; the hub reports the fault only if the message is new
+    moment_fault: str | None  # the fault in completedTimestamp; the hub reports it only for a new message
     wants_patch: bool
     digest: bytes
     message: PaymentMessage
@@ -97,12 +98,14 @@ class Expire:
     """The command of a periodic task: expire a reserved transfer whose expiration has passed."""
 
     transfer_id: str
-    bulk_id: str | None = None  # set if the whole bulk of this transfer expires
+    bulk_id: str | None = None  # set if the transfer expires together with its whole bulk
 
 
 @dataclass(slots=True)
 class RefuseHeld(Expire):
-    """The command to abort a held transfer that people have refused. `code` is one of the scheme's error codes."""
+    """The command to abort a held transfer that people or the scheme's rules have refused. `code` is one of the
+    scheme's error codes.
+    """
 
     error_code: str = ""
 
@@ -132,7 +135,7 @@ class Refusal(Enum):
     REFUSED_BY_RULE = "REFUSED_BY_RULE"
     LIQUIDITY = "LIQUIDITY"
     NDC = "NDC"
-    # about a transfer that was reserved
+    # these refusals are about a transfer that was reserved
     EXPIRED = "EXPIRED"
     REJECTED_BY_PAYEE = "REJECTED_BY_PAYEE"
     FULFILMENT_DOES_NOT_MATCH = "FULFILMENT_DOES_NOT_MATCH"
@@ -142,7 +145,7 @@ class Refusal(Enum):
     ENDS_WITH_ITS_BULK = "ENDS_WITH_ITS_BULK"
     # about a bulk
     NO_ITEM_WAS_RESERVED = "NO_ITEM_WAS_RESERVED"
-    # about a transfer that depends on a conversion
+    # these refusals are about a transfer that depends on a conversion
     ID_IS_OF_BOTH = "ID_IS_OF_BOTH"
     CONVERSION_IS_NOT_AGREED = "CONVERSION_IS_NOT_AGREED"
     CONVERSION_IS_OF_OTHER_MONEY = "CONVERSION_IS_OF_OTHER_MONEY"
@@ -167,7 +170,7 @@ class Refusal(Enum):
     TRANSFER_WAS_ABORTED = "TRANSFER_WAS_ABORTED"
 
 
-# Error code and detail of the description, as they appear in messages.
+# The error code, and the detail that messages show in the description.
 WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.ID_WAS_USED_WITH_OTHER_CONTENT: (ErrorCode.MODIFIED_REQUEST, "this ID was used with other content"),
     Refusal.PAYER_IS_NOT_ACTIVE: (ErrorCode.VALIDATION_ERROR, "Participant payerFsp is inactive"),
@@ -207,7 +210,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.ALREADY_ENDED: (ErrorCode.VALIDATION_ERROR, "the transfer is not in state RESERVED"),
     Refusal.ENDS_WITH_ITS_BULK: (ErrorCode.VALIDATION_ERROR, "this is an item of a bulk; answer /bulkTransfers"),
     Refusal.NO_ITEM_WAS_RESERVED: (ErrorCode.VALIDATION_ERROR, "no transfer of the bulk was reserved"),
-    # Gross settlement finds an entry by one id, so a transfer and a conversion must not have the same id.
+    # Gross settlement finds an entry by its one id, so a transfer and a conversion must not have the same id.
     Refusal.ID_IS_OF_BOTH: (ErrorCode.VALIDATION_ERROR, "a transfer and a conversion cannot have the same ID"),
     Refusal.CONVERSION_IS_NOT_AGREED: (ErrorCode.VALIDATION_ERROR, "the FXP has not fulfilled the conversion"),
     Refusal.CONVERSION_IS_OF_OTHER_MONEY: (
@@ -257,7 +260,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
 }
 
 
-# The error code of a bulk shows which party is at fault, as in the reference hub.
+# As in the reference hub, the error code for a bulk shows which party is at fault.
 _OF_A_BULK = {
     Refusal.PAYER_IS_NOT_ACTIVE: ErrorCode.PAYER_FSP_ID_NOT_FOUND,
     Refusal.PAYEE_IS_UNKNOWN: ErrorCode.PAYEE_FSP_ID_NOT_FOUND,
@@ -266,7 +269,7 @@ _OF_A_BULK = {
 
 
 def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
-    """Returns the error code and the full description of a refusal. `of_bulk` is True for a bulk or an item of a bulk."""
+    """Returns the error code and the full description of a refusal. `of_bulk` is True for a bulk or its items."""
     error, detail = WIRE[refusal]
     if of_bulk:
         error = _OF_A_BULK.get(refusal, error)
@@ -274,8 +277,9 @@ def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
 
 
 def words_of_rule(verdict: Verdict) -> tuple[str, str]:
-    """Returns the error code and description for a refusal by a rule of the scheme. The description of the refusal
-    never names the rule."""
+    """Returns the error code and description for a refusal by a rule of the scheme. This description never names the
+    rule.
+    """
     code, description = words_of(Refusal.REFUSED_BY_RULE)
     return verdict.code or code, (verdict.text or description)[:MAX_DESCRIPTION]
 
@@ -305,7 +309,7 @@ class Refused:
     """The hub refused the transfer request (the prepare). The hub stores the refusal, and refuses a repeated prepare in
     the same way.
 
-    When the hub refuses a transfer, it also ends the transfer's conversions.
+    A refusal of a transfer also ends the conversions that belong to this transfer.
     """
 
     command: Prepare
@@ -315,8 +319,9 @@ class Refused:
 
 @dataclass(slots=True)
 class Committed:
-    """The transfer is committed, and its two legs are posted. When a transfer commits, the legs of its conversions are
-    posted as well."""
+    """The transfer is committed, and its two legs are posted. The legs of the transfer's conversions are posted at the
+    same time.
+    """
 
     command: Fulfil
     transfer: "TransferState"
@@ -344,8 +349,8 @@ class NotObeyed:
 
     The sender of the message receives an error callback.
 
-    If another participant has already used the payer's transfer ID, the hub can never accept the payer's transfer.
-    `conversions` has the conversions that waited for a transfer with this ID.
+    If another participant has already used the ID of the payer's transfer, the hub can never accept the payer's
+    transfer. `conversions` has the conversions that waited for this transfer.
     """
 
     command: Prepare | Fulfil | Reject
@@ -358,7 +363,7 @@ class NotObeyed:
 class Unknown:
     """The transfer does not exist, or the sender is not a party to the transfer.
 
-    The hub's answer does not reveal whether the transfer exists.
+    The answer to the sender does not reveal whether the transfer exists.
     """
 
     command: Fulfil | Reject | Expire

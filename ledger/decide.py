@@ -1,7 +1,7 @@
-"""The rules of the ledger: decides each command of a batch over one snapshot.
+"""The rules of the ledger. Decides the commands of a batch one after another, from one snapshot.
 
-This module uses no I/O, no clock and no Django. Each decision changes the snapshot's positions, and the next
-decision of the batch reads these changed positions. So all commands of a batch together cannot exceed a limit.
+This module uses no I/O, no clock and no Django. Each decision changes the positions in the snapshot, and the next
+decision of the batch reads the changed positions. So the commands of a batch cannot together exceed a limit.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ from rules.language.refusal_codes import text_of
 
 
 def decide(batch: Sequence[Command | FxCommand], snapshot: Snapshot) -> list[Outcome | FxOutcome]:
-    """Returns one outcome for each command, in the commands' order of arrival."""
+    """Returns one outcome for each command, in the order in which the commands arrived."""
     return [_decide_one(command, snapshot) for command in batch]
 
 
@@ -90,8 +90,8 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
     """Reserves or refuses a transfer (FSPIOP API v1.1, section 6.7.1). The id of a transfer is permanently the
     transfer's idempotency key.
 
-    If the payer's side converts, the hub reserves the amount on the FXP's position instead of the payer's position. The
-    conversion has already reserved the payer's debt to the FXP.
+    If a conversion exchanges the payer's money, the hub reserves the transfer's amount on the FXP's position, and not
+    on the payer's position. The payer's debt to the FXP is already reserved by the conversion.
     """
     seen = s.transfers.get(p.transfer_id)
     if seen is not None:
@@ -156,8 +156,8 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
     """Commits a transfer (FSPIOP API v1.1, section 6.7.4). Only the payee may fulfil a transfer. A late fulfilment
     never commits a transfer.
 
-    If a fulfilment has an FSPIOP-Destination, it must be exactly the payer's name. The hub does not commit a transfer
-    if the destination is another name, because the payer would have to refuse the fulfilment.
+    If a fulfilment has an FSPIOP-Destination with a name other than the payer's name, the hub does not commit the
+    transfer. The payer would have to refuse such a fulfilment.
     """
     t = s.transfers.get(f.transfer_id)
     if t is None or t.payee_id != f.source_id or t.is_held:
@@ -174,7 +174,8 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
         t.wants_patch = f.wants_patch
         return _abort(f, t, s, Move.EXPIRE, Refusal.EXPIRED)
     if f.wants_patch and f.message.version == "1.0":
-        # a payee may answer RESERVED only from API version 1.1 on; the transfer stays reserved until it expires
+        # RESERVED is allowed only from API version 1.1 on; after a RESERVED of version 1.0, the transfer stays reserved
+        # until it expires
         return Ignored(f)
     if f.destination not in (None, t.payer):
         return _abort_by_answer(f, t, s, Refusal.FULFILMENT_NAMES_ANOTHER_PAYER)
@@ -183,7 +184,7 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
     refusal = fx.why_not_yet(t, s)
     if refusal is not None:
         return NotObeyed(f, t, refusal)
-    # After this line the transfer commits, and so do its conversions.
+    # After this line the transfer commits together with its conversions.
     assert t.payer_account_id is not None
     assert t.payee_account_id is not None
     release(s.accounts[t.payer_account_id], t.amount)
@@ -223,8 +224,9 @@ def decide_expire(e: Expire, s: Snapshot) -> Outcome:
 
 
 def decide_refuse_held(r: RefuseHeld, s: Snapshot) -> Outcome:
-    """Aborts a held transfer that a person has refused. If the transfer was released meanwhile, the function does not
-    abort it."""
+    """Aborts a held transfer that people or the scheme's rules have refused. Does nothing if the transfer was released
+    meanwhile.
+    """
     t = s.transfers.get(r.transfer_id)
     if t is None or t.state is not State.RESERVED or not t.is_held:
         return Ignored(r)
@@ -274,7 +276,8 @@ def _refuse(p: Prepare, s: Snapshot, refusal: Refusal, verdict: Verdict | None =
         transfer.error_code, transfer.error_description = words_of_rule(verdict)
     transfer.completed_at = s.now
     s.transfers[p.transfer_id] = transfer
-    # No other transfer can use this id now. So a conversion that waited for a transfer with this id ends too.
+    # From now on, no other transfer can use this id. So a conversion that waited for a transfer with this id must end
+    # too.
     return Refused(p, transfer, fx.abort_without(p, transfer, s))
 
 

@@ -31,14 +31,16 @@ AnyOutcome = Outcome | FxOutcome
 def run(batch: Sequence[AnyCommand], *, attempts: int = ATTEMPTS, waits_again: bool = True) -> list[AnyOutcome]:
     """Decides and commits these commands as one transaction. Returns the outcomes in the order of the commands.
 
-    Repeats the transaction if another transaction has changed the rows meanwhile. With `waits_again` false, does not
-    repeat a transaction that waited too long for a lock.
+    Repeats the transaction if another transaction has meanwhile changed the same rows. If `waits_again` is false, does
+    not repeat a transaction that has waited too long for a lock.
     """
     return retried(lambda: _run_once(batch), attempts=attempts, waits_again=waits_again)
 
 
 def retried(transact: Callable[[], T], *, attempts: int = ATTEMPTS, waits_again: bool = True) -> T:
-    """Runs a whole transaction and returns its result. Repeats the transaction in the same cases as `run`."""
+    """Runs a whole transaction, and returns the result of the transaction. Repeats the transaction in the same cases as
+    `run`.
+    """
     return group_commit.retried(
         transact, attempts=attempts, lost=lambda race: metrics.RETRIES.labels(race).inc(), waits_again=waits_again
     )
@@ -62,8 +64,9 @@ def _run_once(batch: Sequence[AnyCommand]) -> list[AnyOutcome]:
 
 
 def _tell_logs(outcomes: Sequence[AnyOutcome]) -> None:
-    """Logs one line for each refused or aborted transfer, with its reason. Logs one line for all other transfers
-    together."""
+    """Logs one line for each refused or aborted transfer, with its reason. Logs one common line for all other
+    transfers.
+    """
     metrics.BATCH_SIZE.observe(len(outcomes))
     well: dict[str, list[str]] = {}
     for outcome in outcomes:

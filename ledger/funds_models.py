@@ -15,7 +15,7 @@ class CoverHold(models.Model):
     """
 
     account = models.ForeignKey("ledger.Account", on_delete=models.PROTECT, related_name="holds")
-    # this column is no foreign key, because the settlement app depends on the ledger
+    # this column is not a foreign key, because the ledger must not depend on the settlement app
     settlement_number = models.BigIntegerField()
     amount = models.BigIntegerField()
     # the amount that the bank had already moved for the settlement when the hold began
@@ -60,7 +60,8 @@ class CoverHold(models.Model):
 
 class FundsMovement(models.Model):
     """A movement of funds into or out of a participant's SETTLEMENT account. A movement of funds out has two steps: a
-    request, and its commit or abort."""
+    request, and its commit or abort.
+    """
 
     class Kind(models.TextChoices):
         FUNDS_IN = "FUNDS_IN"
@@ -73,8 +74,8 @@ class FundsMovement(models.Model):
     state = models.CharField(max_length=9, choices=[(state.value, state.value) for state in State])
     reason = models.CharField(max_length=512)
     external_reference = models.CharField(max_length=512, blank=True)
-    # The hold from which a part of this withdrawal was taken, because the bank has paid the amount on hold for a
-    # settlement.
+    # The bank has paid a part of the amount on hold for a settlement. This column has the hold from which that part was
+    # taken.
     hold = models.ForeignKey(CoverHold, on_delete=models.PROTECT, related_name="withdrawals", null=True)
     from_hold = models.BigIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(db_default=Now())

@@ -1,4 +1,4 @@
-"""Chooses the next group of the ledger's waiting commands, with the fair order of `hub.fair_groups`. Pure."""
+"""Chooses the next group of commands that the ledger decides, in the fair order of `hub.fair_groups`. Pure."""
 
 from hub.fair_groups import Waiting as AnyWaiting
 from hub.fair_groups import fair_share, without
@@ -12,7 +12,9 @@ _BEGINS = (Prepare, FxPrepare)
 
 
 def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting]:
-    """Removes the next group of commands from the list. Returns the group's commands in the order of the decisions."""
+    """Removes the next group of commands from the list. Returns these commands in the order in which the ledger decides
+    them.
+    """
     share = fair_share(waiting, most=most, most_octets=most_octets, sender_of=_sender_of, octets_of=_octets_of)
     group = _in_order(share)
     waiting[:] = without(waiting, group)
@@ -20,12 +22,13 @@ def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting
 
 
 def _in_order(chosen: list[Waiting]) -> list[Waiting]:
-    """Returns the group's commands in order. Leaves out the commands that can depend on a prepare of the same group.
+    """Returns the commands of a group in the order of their decisions. Leaves out a command that can depend on a
+    prepare in the same group.
 
-    `load` locks only stored rows, so a command that may depend on such a prepare waits for the next group.
+    `load` locks only stored rows, so a command that can depend on an unstored prepare waits for the next group.
 
-    Commands that end a transfer come first in the group and never wait, because no payee has yet received a prepare of
-    the same group.
+    Commands that end a transfer come first and never wait. They cannot depend on a prepare of the same group, because
+    no payee has received it.
     """
     ends = [item for item in chosen if not isinstance(item.command, _BEGINS)]
     begins: list[Waiting] = []
@@ -43,7 +46,7 @@ def _in_order(chosen: list[Waiting]) -> list[Waiting]:
 
 
 def _sender_of(command: Command | FxCommand) -> int:
-    return 0 if isinstance(command, _OF_THE_HUB) else command.source_id  # 0 means the hub itself
+    return 0 if isinstance(command, _OF_THE_HUB) else command.source_id  # 0 stands for the hub itself
 
 
 def _octets_of(command: Command | FxCommand) -> int:

@@ -26,7 +26,7 @@ def counts() -> list[tuple[str, int]]:
 
 
 def show() -> Iterable[Metric]:
-    """Returns the number of each batch's skipped rows as metrics for Prometheus."""
+    """Returns a metric for Prometheus: the number of skipped rows, for each batch."""
     skipped = GaugeMetricFamily("kitovu_rows_skipped", "Rows that a periodic batch could not process", labels=["batch"])
     for batch, count in counts():
         skipped.add_metric([batch], count)

@@ -1,5 +1,6 @@
-"""The SQL statements on skipped rows. Each statement has lists as parameters, and must run in a separate
-transaction."""
+"""The SQL statements on skipped rows. The parameters of each statement are lists. Each statement must run in its own
+transaction.
+"""
 
 from collections.abc import Collection
 
@@ -7,8 +8,8 @@ from hub.sql_execution import execute
 
 ALL = "*"  # this key means that the search for the batch's rows failed
 
-# Pauses of 5, 10, 20 ... seconds, at most ten minutes: the batch soon processes a repaired row, and a faulty row costs
-# little.
+# Pauses of 5, 10, 20 ... seconds, at most ten minutes. After a repair, the batch soon processes the row. Until then,
+# the attempts cost little.
 _PAUSE = "make_interval(secs => LEAST(600, 5 * 2 ^ LEAST({attempts}, 7)))"
 
 _REMEMBER = f"""
@@ -23,13 +24,14 @@ _REMEMBER = f"""
 
 
 def remember(batch: str, rows: Collection[str], why: str, *, attempts: int) -> None:
-    """Makes the batch skip these rows for a while. The pause becomes longer with each failure of a row. Adds `attempts`
-    to the stored number of attempts of each row."""
+    """Makes the batch skip these rows for a while. The pause becomes longer with each failure of a row. Adds the number
+    `attempts` to each row's stored number of attempts.
+    """
     execute(_REMEMBER, [batch, why, attempts, attempts, list(rows)])
 
 
-# The statement postpones a row before this process tries it. So no other process tries the row, even if this process
-# dies.
+# The statement postpones a row before this process tries to process the row. So no other process tries the same row,
+# even if this process dies.
 _CLAIM = f"""
     WITH due AS (
         SELECT id FROM sweeps_skippedrow
@@ -64,7 +66,8 @@ def standing(batch: str) -> dict[str, bool]:
 
 
 def skips_any(batch: str) -> bool:
-    """Returns whether this batch skips any row. For most batches, which skip no row, this fast check is enough."""
+    """Returns whether this batch skips any row. This check is fast. It is enough for the many batches that skip no row.
+    """
     row = execute("SELECT EXISTS (SELECT FROM sweeps_skippedrow WHERE batch = %s)", [batch]).fetchone()
     return bool(row and row[0])
 

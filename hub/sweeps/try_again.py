@@ -1,4 +1,4 @@
-"""Lets operators try skipped rows again after the cause was removed."""
+"""Lets operators try skipped rows again after they have removed the cause of the failure."""
 
 from django.db import transaction
 from django.db.models import QuerySet

@@ -16,12 +16,12 @@ def add_to(command: AddCommand) -> None:
     """Adds the commands."""
     command("positions", _positions, "show your positions and free limits at the hub")
 
-    certificate = command("certificate", _certificate, "have the hub sign a client certificate, and fetch it")
+    certificate = command("certificate", _certificate, "request a client certificate from the hub, or fetch it")
     certificate.add_argument("action", choices=["request", "fetch"])
     certificate.add_argument("--csr", type=Path, default=Path("tls.csr"), help="the signing request (tls.csr)")
     certificate.add_argument("--out", type=Path, default=Path("tls.pem"), help="the file for the certificate")
 
-    key = command("signing-key", _signing_key, "submit your public key for signatures, or fetch those of the others")
+    key = command("signing-key", _signing_key, "submit your public key for signatures, or fetch all participants' keys")
     key.add_argument("action", choices=["submit", "fetch"])
     key.add_argument("--key", type=Path, help="with submit: the private key that will replace signing_key later")
     key.add_argument("--out", type=Path, default=Path("keys"), help="with fetch: the folder for the keys")
@@ -79,7 +79,7 @@ def _signing_key(asked: argparse.Namespace) -> int:
         listed = await api.signing_keys()
         assert listed is not None
         configuration = config_file(asked)
-        folder = Path.cwd() if configuration is None else configuration.parent  # connector.toml names files from here
+        folder = Path.cwd() if configuration is None else configuration.parent  # file names are relative to it
         asked.out.mkdir(parents=True, exist_ok=True)
         table: dict[str, list[str]] = {}
         for key in listed[0]:

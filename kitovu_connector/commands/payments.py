@@ -30,10 +30,10 @@ def add_to(command: AddCommand) -> None:
     refund.add_argument("transfer", help="the transfer's id, as `listen` and `reconcile` show it")
     refund.add_argument("--amount", help="refund only this part of the amount; needs --id")
     refund.add_argument(
-        "--id", help="your own id of the refund (default: one id per transfer, so each is refunded only once)"
+        "--id", help="your own id of the refund (default: derived from the transfer, so no transfer is refunded twice)"
     )
     refund.add_argument("--reason", help="a text for the payer")
-    refund.add_argument("--yes", action="store_true", help="pay without a question first")
+    refund.add_argument("--yes", action="store_true", help="pay at once, without asking you to confirm")
 
     lookup = command("lookup", _lookup, "show a payee, as the payee's DFSP describes it")
     lookup.add_argument("party", help="MSISDN/255655001001")

@@ -17,7 +17,11 @@ _MOST_AT_ONCE = 200
 def add_to(command: AddCommand) -> None:
     """Adds the commands."""
     bulk = command("bulk", _bulk, "make the payments of a CSV file: id, to, amount, currency, note")
-    bulk.add_argument("file", type=Path, help="each line has your own payment id, so you can send the file again")
+    bulk.add_argument(
+        "file",
+        type=Path,
+        help="each line has your own id of its payment, so you can send the file again without paying twice",
+    )
     bulk.add_argument("--from", dest="payer", required=True, help="the payer of all payments: BUSINESS/employer")
     bulk.add_argument("--at-once", type=int, default=20, help="the number of simultaneous payments (default: 20)")
     bulk.add_argument("--results", type=Path, help="the file for the results (default: FILE.results.csv)")

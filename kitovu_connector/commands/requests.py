@@ -24,12 +24,14 @@ def add_to(command: AddCommand) -> None:
     request.add_argument("amount", help="what your customer receives: 2500, or 12.50")
     request.add_argument("currency", help="TZS")
     request.add_argument("--to", required=True, help="the payee, your customer: MSISDN/255770001001")
-    request.add_argument("--id", help="your own id: the same id is the same request; by default a new one")
+    request.add_argument("--id", help="your own id of the request; equal ids mean the same request (default: a new id)")
     request.add_argument("--note", help="a text for the payer")
     request.add_argument(
-        "--otp", action="store_true", help="the payer approves by a one-time password that is entered here"
+        "--otp", action="store_true", help="the payer approves with a one-time password, which you enter here"
     )
-    request.add_argument("--wait", type=float, default=_WAITING_S, help="how many seconds to wait for the money; 300")
+    request.add_argument(
+        "--wait", type=float, default=_WAITING_S, help="the seconds to wait for the money (default: 300)"
+    )
 
 
 def _request(asked: argparse.Namespace) -> int:

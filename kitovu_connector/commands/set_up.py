@@ -18,9 +18,9 @@ _STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAULT: "red",
 
 def add_to(command: AddCommand) -> None:
     """Adds the commands."""
-    init = command("init", _init, "ask for what is needed, and write a configuration, keys and a signing request")
+    init = command("init", _init, "ask for your settings, and write a configuration, keys and a signing request")
     init.add_argument("--folder", type=Path, default=Path(), help="the folder for the files (default: this folder)")
-    init.add_argument("--yes", action="store_true", help="ask no questions: use these flags and the defaults")
+    init.add_argument("--yes", action="store_true", help="use only flags and defaults, and ask no questions")
     for name in ("dfsp", "hub-url", "backend-url", "inbound-host"):
         init.add_argument(f"--{name}")
     for name in ("inbound-port", "outbound-port"):
@@ -29,7 +29,7 @@ def add_to(command: AddCommand) -> None:
         "--demo", action="store_true", help="for a hub on this machine, without signatures, certificates or tokens"
     )
 
-    command("doctor", _doctor, "examine settings, keys, hub, callback and core, and say what to do")
+    command("doctor", _doctor, "examine settings, keys, hub, callback and core, and show how to mend each fault")
 
 
 def _init(asked: argparse.Namespace) -> int:
@@ -70,7 +70,7 @@ def _answers(asked: argparse.Namespace) -> Answers:
     if missing:
         raise Misused(f"init needs {', '.join('--' + name.replace('_', '-') for name in missing)}")
     answers = Answers(**given)
-    # The values are checked in the same way as at the start of the connector.
+    # The same checks also run when the connector starts.
     Config(
         dfsp=answers.dfsp,
         hub_url=answers.hub_url,

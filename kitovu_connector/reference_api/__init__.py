@@ -1,5 +1,6 @@
-"""The interfaces of Mojaloop's SDK, the reference client: its outbound API and its backend API, version 2.1.
+"""The two interfaces of Mojaloop's SDK, the reference client: the outbound API, and the backend API (version 2.1).
 
-An unchanged front end of the SDK can call the connector. The connector can call an unchanged core of the SDK. The
-payments are payments of the connector. So no payment is lost or made twice after a crash.
+A front end of the SDK can call the connector without any change. The connector can call a core of the SDK without any
+change. The connector stores these payments like all its other payments. So after a crash, no payment is lost or made
+twice.
 """

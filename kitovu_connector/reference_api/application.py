@@ -15,7 +15,7 @@ class HasCalls(Protocol):
     """The interface of a class that serves a part of the SDK's API."""
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the calls to an application."""
+        """Adds this part's routes to an application."""
 
 
 @runtime_checkable
@@ -24,7 +24,7 @@ class _CanBeWell(Protocol):
 
 
 def application(parts: Sequence[HasCalls], backend: object, callers: Callers) -> web.Application:
-    """Returns the aiohttp application. Only the front end may have access to the application's address."""
+    """Returns the aiohttp application. The network must let only the front end reach the application's address."""
 
     async def health(_: web.Request) -> web.Response:
         """Returns 200 while the connector runs. The body shows whether the core answers."""
@@ -41,5 +41,5 @@ def application(parts: Sequence[HasCalls], backend: object, callers: Callers) ->
 
 
 async def _health(_: web.Request) -> web.Response:
-    """Returns 200 with an empty body while the connector runs, like the SDK."""
+    """Returns 200 with an empty body while the connector runs, as the SDK does."""
     return web.Response(status=200)

@@ -1,8 +1,8 @@
-"""With this module, a core with the backend API of Mojaloop's SDK (version 2.1) is the connector's backend.
+"""Lets the connector use a core with the backend API of Mojaloop's SDK (version 2.1).
 
-If a response has a status of 400 or more and a `statusCode`, the SDK and the connector read the response as the core's
-refusal. The connector answers RESERVED to the hub for every transfer. The connector sends the end of the transfer to
-the core by PUT /transfers/{id}. The SDK also sends this PUT if the core answers RESERVED.
+A response with a status of at least 400 and a `statusCode` is the core's refusal, as in the SDK. The connector answers
+every transfer with RESERVED. It later sends the end of the transfer to the core by PUT /transfers/{id}, as the SDK does
+for a core that answers RESERVED.
 """
 
 from collections.abc import Sequence
@@ -105,7 +105,7 @@ class _Conversion(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class ReferenceBackend(CoreHttp):
-    """Calls the core in the same way as the SDK."""
+    """Sends requests to the core in the same form as the SDK."""
 
     async def is_well(self) -> bool:
         """Sends GET /. Returns whether the core answers."""
@@ -139,10 +139,10 @@ class ReferenceBackend(CoreHttp):
         )
 
     async def reserve(self, incoming: IncomingMoney) -> None:
-        """Sends POST /transfers. If the core perhaps already has the transfer, first sends GET /transfers/{id}.
+        """Sends POST /transfers. If the core may already have the transfer, first sends GET /transfers/{id}.
 
-        The SDK never repeats POST /transfers. A core that was written for the SDK can therefore credit a repeated
-        transfer twice.
+        The SDK never repeats POST /transfers. So a core that was written for the SDK may credit the same transfer twice
+        if the connector repeats the POST.
         """
         if incoming.is_repeated and await self._has(incoming.transfer_id):
             return
@@ -183,7 +183,7 @@ class ReferenceBackend(CoreHttp):
     async def give_bulk_terms(
         self, bulk: BulkQuotePost, wanted: Sequence[TermsWanted], *, is_repeated: bool
     ) -> list[Terms | Refused]:
-        """Sends POST /bulkQuotes. If the core perhaps has already given terms, first sends GET /bulkQuotes/{id}."""
+        """Sends POST /bulkQuotes. If the core may already have given terms, first sends GET /bulkQuotes/{id}."""
         answer = await self._known(f"/bulkQuotes/{bulk.bulk_quote_id}", _BulkTerms) if is_repeated else None
         if answer is None:
             status, raw = await self.call("POST", "/bulkQuotes", core_forms.bulk_quote_request(bulk, wanted))
@@ -195,7 +195,7 @@ class ReferenceBackend(CoreHttp):
     async def reserve_bulk(
         self, bulk: BulkTransferPost, incoming: Sequence[IncomingMoney], *, is_repeated: bool
     ) -> list[Refused | None]:
-        """Sends POST /bulkTransfers. If the core perhaps already has the bulk, first sends GET /bulkTransfers/{id}."""
+        """Sends POST /bulkTransfers. If the core may already have the bulk, first sends GET /bulkTransfers/{id}."""
         answer = await self._known(f"/bulkTransfers/{bulk.bulk_transfer_id}", _BulkTransfer) if is_repeated else None
         if answer is None:
             status, raw = await self.call("POST", "/bulkTransfers", core_forms.bulk_transfer_request(bulk, incoming))
@@ -241,7 +241,7 @@ class ReferenceBackend(CoreHttp):
         return found.conversion_terms
 
     async def reserve_conversion(self, asked: FxTransferPost, *, is_repeated: bool) -> None:
-        """Sends POST /fxTransfers. The API has no call that shows whether the core already has a conversion."""
+        """Sends POST /fxTransfers. The API has no request that shows whether the core already has a conversion."""
         body = msgspec.to_builtins(asked)
         body.pop("expiration", None)  # this field does not exist in the SDK's API
         status, raw = await self.call("POST", "/fxTransfers", body)
@@ -251,8 +251,9 @@ class ReferenceBackend(CoreHttp):
         _check_fulfilment(found.fulfilment, asked.condition)
 
     async def end_conversion(self, commit_request_id: str, end: ConversionEnd) -> None:
-        """Sends PATCH /fxTransfers/{commitRequestId}. If the hub reported the end as an answer to GET, sends PUT
-        instead."""
+        """Sends PATCH /fxTransfers/{commitRequestId}. Sends PUT instead of PATCH if the hub reported the end as an
+        answer to GET.
+        """
         path = f"/fxTransfers/{commit_request_id}"
         completed_at = end.completed_at or fsptime.format_datetime(datetime.now(UTC))
         if end.was_pushed:
@@ -267,14 +268,14 @@ class ReferenceBackend(CoreHttp):
     async def tell(self, path: str, body: dict[str, Any], method: str = "PUT") -> None:
         """Sends a notification.
 
-        Raises Unavailable if the core does not answer 2xx, because a core cannot refuse a notification.
+        Raises Unavailable if the core's status is not 2xx, because a core cannot refuse a notification.
         """
         status, _ = await self.call(method, path, body)
         if not 200 <= status < 300:
             raise Unavailable(f"HTTP {status} to {method} {path.split('/')[1]}")
 
     def check(self, status: int, raw: bytes) -> None:
-        """Raises the error that the core's answer means, or no error after a success."""
+        """Raises the error that the core's answer reports. Raises no error if the answer reports a success."""
         if 200 <= status < 300:
             return
         if status < 400 or status in _NO_DECISION:
@@ -300,7 +301,7 @@ class ReferenceBackend(CoreHttp):
     async def _find(self, resource: str, kind: type[Any], *alias: str | None) -> Any:
         segments = [part for part in alias if part]
         if not all(identifiers.is_segment(part) for part in segments):
-            return None  # with this part, the path would name another resource of the core
+            return None  # with this segment, the path would name a different resource of the core
         path = "/".join(("", resource, *(quoted(part, safe="") for part in segments)))
         status, raw = await self.call("GET", path, None)
         if status == 404:
@@ -315,7 +316,7 @@ class ReferenceBackend(CoreHttp):
         try:
             found = self.answer_of(_Transfer, status, raw)
         except Refused:
-            return False  # the core does not have this transfer: for this case, the API has only the status 500
+            return False  # the core does not have this transfer; the API defines only the status 500 for this case
         return found.transfer_state in _STARTED
 
 
@@ -329,7 +330,7 @@ def _item_terms(found: _ItemTerms | None, wanted: TermsWanted, expires_at: float
         return core_forms.terms_of(found, wanted.currency, expires_at=expires_at, core_answer=raw)
     except NotUnderstood as error:
         log.error("core_not_understood", quote=wanted.quote_id, why=str(error))
-        return Refused("2001", "the payee DFSP's core gave an answer that cannot be used")
+        return Refused("2001", "the answer of the payee DFSP's core is invalid")
 
 
 def _transfer_request(incoming: IncomingMoney) -> dict[str, Any]:
@@ -390,8 +391,9 @@ def _item_refusal(error: _Error | None, fulfilment: str | None, condition: str) 
 
 
 def _own_fulfilment(raw: bytes) -> str | None:
-    """Returns the fulfilment in the core's answer to POST /transfers. Returns None if the body of the answer has
-    another form."""
+    """Returns the fulfilment in the core's answer to POST /transfers. Returns None if the body of the answer has no
+    such field.
+    """
     try:
         return msgspec.json.decode(raw, type=_Reservation).fulfilment
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -399,10 +401,9 @@ def _own_fulfilment(raw: bytes) -> str | None:
 
 
 def _check_fulfilment(given: str | None, condition: str) -> None:
-    """Raises NotUnderstood if the core's own fulfilment does not fit the condition.
-
-    The hub would refuse a wrong fulfilment. The core would then have reserved money for a transfer that never commits.
-    Only one fulfilment fits a condition. So a fulfilment that fits is equal to the connector's own fulfilment.
+    """Raises NotUnderstood if the core's own fulfilment does not fit the condition. The hub would refuse such a
+    fulfilment, and the core would have reserved money for a transfer that never commits. Only one fulfilment fits a
+    condition, so a fitting fulfilment equals the connector's own fulfilment.
     """
     if given is not None and not ilp.fulfils(given, condition):
         raise NotUnderstood("fulfilment: does not fit the condition")

@@ -1,5 +1,6 @@
-"""The requests of the SDK's outbound API for single payments, as types. The connector refuses unknown fields, as the
-SDK does."""
+"""The requests of the SDK's outbound API for single payments, as types. As in the SDK, a request with an unknown field
+is refused.
+"""
 
 from typing import Annotated
 
@@ -131,7 +132,7 @@ class SimpleTransfer(Wanted, kw_only=True):
 
 
 class Account(Wanted, kw_only=True):
-    """One alias of POST /accounts."""
+    """One alias in the body of POST /accounts."""
 
     id_type: PartyIdType
     id_value: Text128
@@ -191,7 +192,7 @@ def pairs(found: Pairs) -> tuple[tuple[str, str], ...]:
 
 
 def amount(name: str, text: str) -> int:
-    """Returns an amount above 0 as ten-thousandths. Raises FspiopError with the field's name."""
+    """Returns an amount above 0 as ten-thousandths. Raises FspiopError with the field's name if the amount is wrong."""
     try:
         found = parse_amount(text)
     except AmountError as error:

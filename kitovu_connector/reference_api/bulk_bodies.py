@@ -27,7 +27,7 @@ from kitovu_connector.reference_api.bodies import HomeId, PairList, TransferPart
 
 
 class IndividualQuote(Wanted, kw_only=True):
-    """One payment of POST /bulkQuotes."""
+    """One payment in the body of POST /bulkQuotes."""
 
     quote_id: CorrelationId
     to: TransferParty
@@ -51,7 +51,7 @@ class BulkQuoteWanted(Wanted, kw_only=True):
 
 
 class IndividualTransfer(Wanted, kw_only=True):
-    """One payment of POST /bulkTransfers."""
+    """One payment in the body of POST /bulkTransfers."""
 
     transfer_id: CorrelationId
     to: TransferParty
@@ -97,14 +97,14 @@ class Enabled(Wanted, kw_only=True):
 
 
 class FeeLimit(Wanted, kw_only=True):
-    """The highest fee that the connector accepts for a payment without asking the front end."""
+    """The highest fee of a payment that the connector accepts without an answer from the front end."""
 
     currency: Currency
     amount: str
 
 
 class AutoAcceptQuote(Wanted, kw_only=True):
-    """Whether the connector accepts terms without asking the front end."""
+    """Whether the connector accepts the terms without an answer from the front end."""
 
     enabled: bool
     per_transfer_fee_limits: tuple[FeeLimit, ...] = ()
@@ -122,7 +122,7 @@ class Options(Wanted, kw_only=True):
 
 
 class TransactionItem(Wanted, kw_only=True):
-    """One payment of POST /bulkTransactions."""
+    """One payment in the body of POST /bulkTransactions."""
 
     home_transaction_id: HomeId
     to: Party

@@ -29,7 +29,7 @@ _ACCEPTED = {"accept_party": "payee", "accept_quote": "terms"}
 
 
 class BulkTransactionCalls:
-    """Begins and continues bulks of payments.
+    """Begins bulks of payments, and continues them after the front end's answers.
 
     Sends the progress of each bulk to the core by PUT /bulkTransactions/{id}.
     """
@@ -38,7 +38,7 @@ class BulkTransactionCalls:
         self._config, self._bulks = config, bulks
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the calls to an application."""
+        """Adds the routes of this class to an application."""
         app.router.add_post("/bulkTransactions", self._post)
         app.router.add_put("/bulkTransactions/{id}", self._put)
 

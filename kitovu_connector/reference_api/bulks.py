@@ -2,8 +2,8 @@
 
 The front end decides the content of bulks and conversions.
 
-The connector only forwards requests for terms, because they move no money. Transfers and conversions are submissions,
-which the connector stores before it sends them.
+The connector forwards requests for terms without storing them first, because these requests move no money. Transfers
+and conversions are submissions, which the connector stores before it sends them.
 """
 
 import time
@@ -46,13 +46,13 @@ _NOT_KNOWN = "the outcome is not known yet: the money may move; repeat the reque
 
 
 class Made(StrEnum):
-    """The only state of a stored bulk quote, which needs no further work."""
+    """The only state of a stored bulk quote: it needs no further work."""
 
     SENT = "SENT"
 
 
 class BulkQuoteMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A bulk quote that the front end requested: the payee DFSP and the content of the request."""
+    """A bulk quote that the front end requested. The record has the payee DFSP and the content of the request."""
 
     id: str
     payee_fsp: str
@@ -85,7 +85,7 @@ class Bulks:
         self._quotes = Records(store.database, "bulk_quote_made", BulkQuoteMade)
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the calls to an application."""
+        """Adds the routes of this class to an application."""
         app.router.add_post("/bulkQuotes", self._post_quotes)
         app.router.add_get("/bulkQuotes/{id}", self._get_quotes)
         app.router.add_post("/bulkTransfers", self._post_transfers)
@@ -108,7 +108,8 @@ class Bulks:
             raise Conflict
         key = ("bulkQuotes", body.bulk_quote_id)
         try:
-            # A repeated request may follow a crash. Other bytes under the same id would be another request to the hub.
+            # After a crash, the front end may repeat its request. The hub would treat different bytes under the same id
+            # as a different request.
             reply = await self._exchanges.ask(key, "POST", "/bulkQuotes", made.body or raw, made.payee_fsp)
         except NoAnswer as error:
             state = {
@@ -160,10 +161,10 @@ class Bulks:
         )
 
     async def _payee_of(self, parties: list[TransferParty]) -> str:
-        """Returns the DFSP of all payees, because a bulk has only one payee DFSP."""
+        """Returns the one DFSP of all the bulk's payees."""
         named = {party.fsp_id for party in parties if party.fsp_id is not None}
         if len(named) > 1:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "to.fspId: a bulk goes to one DFSP")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "to.fspId: all payees of a bulk must have the same DFSP")
         if named:
             return named.pop()
         try:
@@ -201,7 +202,7 @@ class Bulks:
         named = {item.to.fsp_id for item in wanted.individual_transfers if item.to.fsp_id is not None}
         payees = named or ({made.payee_fsp} if made is not None else set())
         if len(payees) != 1:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "to.fspId: a bulk goes to one DFSP")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "to.fspId: all payees of a bulk must have the same DFSP")
         payee_fsp = payees.pop()
         expires_at = self._clock.at_hub() + self._config.transfer_expiry_s
         body = BulkTransferPost(

@@ -1,4 +1,4 @@
-"""Converts parties and terms between two forms: the connector's form, and the form of the SDK's backend API. Pure."""
+"""Converts parties and terms between the connector's form and the form of the SDK's backend API. Pure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ class Pair(msgspec.Struct):
 
 
 class PartyAnswer(msgspec.Struct, rename="camel", kw_only=True):
-    """The form transferParty, the answer to GET /parties."""
+    """The object transferParty, which is the answer to GET /parties."""
 
     display_name: str | None = None
     first_name: str | None = None
@@ -54,7 +54,7 @@ class PartyAnswer(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class QuoteAnswer(msgspec.Struct, rename="camel", kw_only=True):
-    """The form quoteResponse, or one result of a bulkQuoteResponse."""
+    """The object quoteResponse, or one result in a bulkQuoteResponse."""
 
     quote_id: str | None = None
     transfer_amount: str | None = None
@@ -83,7 +83,7 @@ class QuoteAnswer(msgspec.Struct, rename="camel", kw_only=True):
         if self.payee_receive_amount is not None:
             receive = amount_of("payeeReceiveAmount", self.payee_receive_amount)
         if transfer != receive + fee - commission:
-            # API Definition 5.1. A payer DFSP that checks this sum would refuse the terms.
+            # API Definition 5.1. A payer DFSP that checks the sum would refuse terms with a wrong sum.
             raise NotUnderstood("transferAmount is not payeeReceiveAmount + payeeFspFeeAmount - commission")
         return receive, fee, commission
 
@@ -145,7 +145,7 @@ def listed(extensions: ExtensionList | None) -> list[dict[str, str]]:
 
 
 def pairs_of(extensions: tuple[Pair, ...]) -> Extensions:
-    """Returns the SDK's list as extensions."""
+    """Converts the SDK's list into extensions."""
     return tuple((pair.key, pair.value) for pair in extensions)
 
 
@@ -178,7 +178,7 @@ def bulk_quote_request(bulk: BulkQuotePost, wanted: Sequence[TermsWanted]) -> di
     items = []
     for one in wanted:
         item = quote_request(one)
-        for name in ("from", "geoCode", "expiration"):  # the fields of the whole bulk
+        for name in ("from", "geoCode", "expiration"):  # the fields that concern the whole bulk
             item.pop(name, None)
         items.append(item)
     return {

@@ -30,7 +30,7 @@ class ApiError(Exception):
 
 
 def status_of(code: str) -> int:
-    """Returns the status for a call that another system refused: 504 if no answer came in time, and otherwise 500."""
+    """Returns the status for a request that another system refused: 504 if no answer came in time, otherwise 500."""
     return TIMED_OUT if code == ErrorCode.SERVER_TIMED_OUT.code else FAILED
 
 
@@ -40,7 +40,7 @@ def last_error(code: str, text: str) -> dict[str, Any]:
 
 
 def failed(code: str, text: str, *, field: str = "", state: Any = None) -> ApiError:
-    """Returns the error of a call that another system refused."""
+    """Returns the error for a request that another system refused."""
     return ApiError(status_of(code), code, text or text_of(code), field=field, state=state)
 
 

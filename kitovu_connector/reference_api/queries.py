@@ -1,7 +1,8 @@
-"""The calls of the SDK's outbound API that move no money: for parties, quotes, accounts, FXPs and terms of conversions.
+"""The calls of the SDK's outbound API that move no money. They concern parties, quotes, accounts, FXPs and the terms of
+conversions.
 
-Each call sends one request to the hub and returns the callback. The connector stores nothing, so the front end may
-repeat a call.
+Each call sends one request to the hub, and returns the answer from the callback. The connector stores nothing, so the
+front end can repeat a call without harm.
 """
 
 from collections import defaultdict
@@ -45,7 +46,7 @@ class Queries:
         self._config, self._lookups, self._aliases, self._exchanges = config, lookups, aliases, exchanges
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the calls to an application."""
+        """Adds the routes of this class to an application."""
         for path in ("/{type}/{id}", "/{type}/{id}/{sub_id}"):
             app.router.add_get("/parties" + path, self._party)
             app.router.add_delete("/accounts" + path, self._delete_account)

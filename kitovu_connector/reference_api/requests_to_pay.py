@@ -39,13 +39,13 @@ _NOT_KNOWN = "the outcome is not known yet: the transfer may be paid; repeat the
 
 
 class RequestCalls:
-    """Begins and continues requests to pay. Pays the requests to pay that come from other DFSPs."""
+    """Begins and continues requests to pay. Pays for requests to pay that other DFSPs have sent."""
 
     def __init__(self, config: Config, store: Store, payer: Payer, requests: RequestsToPay) -> None:
         self._config, self._store, self._payer, self._requests = config, store, payer, requests
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the calls to an application."""
+        """Adds the routes of this class to an application."""
         app.router.add_post("/requestToPay", self._post)
         app.router.add_put("/requestToPay/{id}", self._put)
         app.router.add_post("/requestToPayTransfer", self._post_transfer)
@@ -142,8 +142,9 @@ def request_of(wanted: RequestToPay) -> RequestOrder:
 
 
 def payment_of(wanted: RequestToPayTransfer, config: Config) -> Order:
-    """Returns the payment that answers a request. The payment has the request's id, so the connector pays a request
-    only once."""
+    """Returns the order for the payment that pays a received request to pay. The payment has the request's id, so the
+    connector pays only once for a request.
+    """
     is_business = wanted.initiator_type == "BUSINESS"
     accepts = config.auto_accept_r2p_business_quotes if is_business else config.auto_accept_r2p_device_quotes
     return Order(

@@ -24,7 +24,9 @@ ENDED = {State.COMMITTED: COMPLETED, State.ABORTED: ERROR_OCCURRED}
 
 
 def state_shown(payment: Payment) -> str | None:
-    """Returns `currentState`. Returns None while the outcome is unknown, because the SDK has no name for this state."""
+    """Returns `currentState`. Returns None as long as the outcome is unknown, because the SDK has no name for this
+    state.
+    """
     return (WAITING | ENDED).get(payment.state)
 
 
@@ -43,7 +45,7 @@ def payment_shown(payment: Payment) -> dict[str, Any]:
 
 
 def common(payment: Payment) -> dict[str, Any]:
-    """Returns the fields that all payments have, independently of the call that began the payment."""
+    """Returns the fields that every payment has, no matter which call began it."""
     order = payment.order
     payee = payment.payee.fsp_id if payment.payee is not None else None
     return {
@@ -68,7 +70,7 @@ def common(payment: Payment) -> dict[str, Any]:
 
 
 def fulfil_shown(payment: Payment) -> dict[str, Any] | None:
-    """Returns the outcome as TransfersIDPutResponse, or None before the transfer was sent."""
+    """Returns the outcome as the object TransfersIDPutResponse, or None if the transfer has not been sent."""
     if payment.state is State.COMMITTED:
         body = {"transferState": "COMMITTED", "fulfilment": payment.fulfilment}
         return {"body": body | present(completedTimestamp=payment.completed_at)}
@@ -83,7 +85,7 @@ def error_shown(payment: Payment) -> dict[str, Any] | None:
 
 
 def _merged(asked: PartyRef, found: PartyRef | None) -> PartyRef:
-    """Returns the payee of the request, together with the data that the payee's DFSP added."""
+    """Returns the payee in the request, together with the data that the payee's DFSP added."""
     if found is None:
         return asked
     known = {name: value for name in found.__struct_fields__ if (value := getattr(found, name)) not in (None, ())}

@@ -45,7 +45,7 @@ class Transfers:
         self._config, self._store, self._payer, self._exchanges = config, store, payer, exchanges
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the calls to an application."""
+        """Adds the routes of this class to an application."""
         app.router.add_post("/transfers", self._post)
         app.router.add_put("/transfers/{id}", self._put)
         app.router.add_get("/transfers/{id}", self._get)
@@ -76,8 +76,9 @@ class Transfers:
         return await self.go_on(payment, answers)
 
     async def go_on(self, payment: Payment, answers: dict[str, bool]) -> web.Response:
-        """Passes the front end's answer to the waiting payment. Returns the payment when it next waits for the core or
-        has ended."""
+        """Passes the front end's answer to the waiting payment. Returns the payment when it waits for the core again,
+        or when it has ended.
+        """
         wants = _ACCEPTED.get(payment.state)
         home_id = payment.order.home_id
         if wants is not None and answers.get(wants) is False:
@@ -156,7 +157,7 @@ def order_of(wanted: TransferRequest, config: Config) -> Order:
         amount=amount("amount", wanted.amount),
         currency=wanted.currency,
         amount_type=wanted.amount_type,
-        # The front end, or the setting that accepts all terms, decides about fees.
+        # Either the front end accepts the fees, or the setting that accepts all terms.
         max_amount=money.MAX_AMOUNT if wanted.amount_type == "RECEIVE" else None,
         scenario=wanted.transaction_type,
         sub_scenario=wanted.sub_scenario,
@@ -177,9 +178,8 @@ def order_of(wanted: TransferRequest, config: Config) -> Order:
 
 
 def agreed_order_of(wanted: SimpleTransfer, config: Config) -> Order:
-    """Returns a payment whose terms the front end itself has agreed on.
-
-    The payer and the payee of this payment are the two DFSPs.
+    """Returns a payment on terms that the front end itself has agreed on. The payer and the payee of this payment are
+    the two DFSPs.
     """
     transfer: TransferPost = wanted.transfers_post_request
     if transfer.payer_fsp != config.dfsp:
@@ -198,7 +198,7 @@ def agreed_order_of(wanted: SimpleTransfer, config: Config) -> Order:
 
 
 def _were_given(payment: Payment, answers: dict[str, bool]) -> bool:
-    """Returns whether the front end has sent an answer that the payment has already received."""
+    """Returns whether the payment has already received this answer of the front end."""
     had = {"payee": payment.state is not State.PAYEE_FOUND, "terms": bool(payment.quote_answer)}
     had["conversion"] = bool(payment.fx_quote_answer)
     return all(had[name] for name in answers)

@@ -1,8 +1,8 @@
 """The messages about bulk transfers, and the outcomes of these messages.
 
-The module contains only plain records, like `ledger.commands_and_outcomes`. A bulk is a list of transfers with one
-payer, one payee and one expiration. The payee answers a bulk only once, for all its transfers. Each item of a bulk is a
-transfer, and has a separate outcome. No other transfer can use the id of an item.
+Like `ledger.commands_and_outcomes`, the module contains only plain records. A bulk is a list of transfers with one
+payer, one payee and one expiration. The payee gives one answer to a bulk, for all its transfers. Each item of a bulk is
+a transfer, and has a separate outcome. No transfer outside the bulk can use the id of an item.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class ItemResult:
 
 @dataclass(slots=True)
 class BulkFulfil:
-    """PUT /bulkTransfers/{ID}: the payee's only answer to a bulk, with a result for the id of each item."""
+    """PUT /bulkTransfers/{ID}: the payee's only answer to a bulk, with one result for each item's id."""
 
     bulk_id: str
     source_id: int
@@ -78,7 +78,7 @@ BulkCommand = BulkPrepare | BulkFulfil | BulkReject | BulkExpire
 
 @dataclass(slots=True)
 class Bulk:
-    """The present state of a bulk. The items of the bulk are among the transfers in the snapshot."""
+    """The present state of a bulk. The snapshot's transfers include the items of the bulk."""
 
     bulk_id: str
     quote_id: str
@@ -92,7 +92,7 @@ class Bulk:
     version: str
     item_count: int
     reserved_items: int  # the number of items that the hub sent to the payee
-    ids_used_before: list[str]  # ids that other transfers had used already, so the bulk has no items with these ids
+    ids_used_before: list[str]  # ids of the request that other transfers had already used, so no item has them
     reason: str | None = None
     error_code: str | None = None
     error_description: str | None = None
@@ -115,8 +115,8 @@ class BulkAccepted:
 class BulkRefused:
     """No item of the bulk was reserved.
 
-    The hub stores the refusal of the bulk, and refuses a repeated request in the same way. `refusal` is set if one
-    reason applies to the whole bulk.
+    The hub stores the refusal of the bulk, and refuses a repeated request in the same way. If one reason applies to the
+    whole bulk, `refusal` is this reason.
     """
 
     command: BulkPrepare
@@ -130,7 +130,7 @@ class BulkRefused:
 class BulkEnded:
     """Each reserved item of the bulk has ended.
 
-    `is_as_answered` is True if the payee's own message has each item's outcome.
+    `is_as_answered` is True if the payee's own message shows the right outcome of each item.
     """
 
     command: BulkFulfil | BulkReject | BulkExpire
@@ -162,7 +162,7 @@ class BulkNotObeyed:
 class BulkUnknown:
     """The bulk does not exist, or the sender is not a party to the bulk.
 
-    The hub's answer does not reveal whether the bulk exists.
+    The answer to the sender does not reveal whether the bulk exists.
     """
 
     command: BulkFulfil | BulkReject

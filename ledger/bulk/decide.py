@@ -1,7 +1,7 @@
 """Decides each message about a bulk. Pure. `ledger.decide` decides each item by the rules of single transfers.
 
-The module decides the items of a bulk one after the other. Each decision changes the snapshot for the next decision. So
-all items of a bulk together cannot exceed a limit.
+The module decides the items of a bulk one after another. Each decision changes the snapshot for the next decision. So
+the items of a bulk cannot together exceed a limit.
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ def decide_prepares(p: BulkPrepare, seen: Bulk | None, s: Snapshot) -> BulkOutco
         if seen.digest != p.digest or seen.payer_id != p.source_id:
             return BulkNotObeyed(p, seen, Refusal.ID_WAS_USED_WITH_OTHER_CONTENT)
         if seen.state is BulkState.ACCEPTED:
-            return BulkIgnored(p)  # the payee has not answered yet, and the hub notifies the payer when the bulk ends
+            return BulkIgnored(p)  # the payee has not answered yet; the hub will notify the payer when the bulk ends
         return BulkRepeated(p, seen, items_of(seen, s))
 
     outcomes = [decide_prepare(item, s) for item in p.items]
@@ -112,14 +112,14 @@ def decide_answer(a: BulkAnswer, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
 
 
 def decide_bulk_expire(e: BulkExpire, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
-    """Aborts the items of a bulk that the payee has not answered in time."""
+    """Aborts the items of a bulk to which the payee has not answered in time."""
     if bulk is None or bulk.state is not BulkState.ACCEPTED or bulk.expires_at > s.now:
         return BulkIgnored(e)
     return _expire(e, bulk, s)
 
 
 def items_of(bulk: Bulk, s: Snapshot) -> list[TransferState]:
-    """Returns the items that became transfers of this bulk, in the order of their ids."""
+    """Returns the items that the hub has stored as transfers of this bulk, in the order of their ids."""
     items = [transfer for transfer in s.transfers.values() if transfer.bulk_id == bulk.bulk_id]
     return sorted(items, key=lambda item: item.transfer_id)
 
@@ -194,7 +194,7 @@ def _item_reject(a: BulkAnswer, item: TransferState, result: ItemResult) -> Reje
 
 
 def _kept_with_the_bulk(a: BulkAnswer) -> PaymentMessage:
-    # The hub stores the message only once, in the bulk's row, and not in the rows of the items.
+    # The hub stores the message once, in the row of the bulk, and not again in the rows of the items.
     return PaymentMessage(b"", {}, a.message.version)
 
 

@@ -1,8 +1,8 @@
 """Runs one transaction for one bulk: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
 
-For a bulk, the engine runs the same SQL statements as for a group of single transfers, and a few more for the row of
-the bulk. The number of SQL statements does not depend on the number of items. A bulk never belongs to a group with
-other commands. So the thread of the bulk's request decides the bulk at once.
+For a bulk, the engine runs the same SQL statements as for a group of single transfers. A few more statements read and
+write the row of the bulk. The number of SQL statements does not depend on the number of items. A bulk never belongs to
+a group with other commands. So the thread of the bulk's request decides the bulk at once.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def submit(command: BulkCommand) -> BulkOutcome:
 def run(command: BulkCommand, *, attempts: int = ATTEMPTS) -> BulkOutcome:
     """Decides a command about a bulk and commits the result.
 
-    Repeats the transaction if another transaction has changed the rows meanwhile.
+    Repeats the transaction if another transaction has meanwhile changed the same rows.
     """
     return retried(lambda: _run_once(command), attempts=attempts)
 
@@ -68,8 +68,8 @@ def _run_once(command: BulkCommand) -> BulkOutcome:
 def _load(command: BulkCommand) -> tuple[Bulk | None, Snapshot]:
     if isinstance(command, BulkPrepare):
         snapshot = _locked(command.items)
-        # Like known transfers, the bulk is read only after the payer's accounts are locked. So the second of two
-        # requests with the same bulk reads the row that the first request has stored.
+        # Like the transfers that are already stored, the bulk is read only after the payer's accounts are locked. So if
+        # two requests contain the same bulk, the second request reads the row that the first request has stored.
         return bulks.by_id(command.bulk_id), snapshot
     bulk = bulks.lock(command.bulk_id)
     item_ids = bulks.item_ids(command.bulk_id) if bulk else []

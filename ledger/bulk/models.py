@@ -26,8 +26,8 @@ class BulkTransfer(models.Model):
     expires_at = models.DateTimeField()
     item_count = models.PositiveSmallIntegerField()
     reserved_items = models.PositiveSmallIntegerField()
-    # Ids in the bulk that other transfers had used already. The hub refuses these ids with 3106, and they are no
-    # transfers of this bulk.
+    # Ids in the bulk's request that other transfers had already used. The hub refuses these ids with 3106, and the bulk
+    # has no transfers with these ids.
     ids_used_before = ArrayField(models.CharField(max_length=36))
     version = models.CharField(max_length=4)
     digest = models.BinaryField(max_length=32)
@@ -71,7 +71,7 @@ class BulkTransfer(models.Model):
                 | Q(answer__isnull=False, answer_digest__isnull=False, completed_at__lt=F("expires_at")),
                 name="a_completed_bulk_was_answered_in_time",
             ),
-            # Each item's foreign key over bulk, payer, payee and expiration refers to this constraint.
+            # Each item has a foreign key to this constraint, with the columns bulk, payer, payee and expiration.
             models.UniqueConstraint(
                 fields=["bulk_transfer_id", "payer", "payee_name", "expires_at"], name="a_bulk_has_one_payer_and_payee"
             ),

@@ -1,11 +1,10 @@
 """The callbacks that the hub sends after each outcome of a bulk. Pure.
 
 The payee receives only the reserved items of a bulk. If all items are reserved, the hub forwards the payer's own
-message. If some items are not reserved, the hub creates a message with the reserved items. If the payee's own answer
-has the correct outcome of every item, the payer receives this answer. If the payee's answer has a wrong outcome for an
-item, the payer receives a message of the hub instead. The hub checks the fulfilment of each item. The hub also sends
-the outcomes of the items to the payee. If `in_hub_name` is set, the hub sends all messages about a bulk in its own
-name, as the reference hub does.
+message. If some items are refused, the hub creates a message that contains only the reserved items. The payer receives
+the payee's own answer if it has the right outcome of every item. Otherwise the payer receives a message that the hub
+creates. The hub checks the fulfilment of each item. The hub also sends the outcomes of the items to the payee. If
+`in_hub_name` is set, the hub sends all messages about a bulk in its own name. The reference hub does so.
 """
 
 from collections.abc import Iterable, Sequence
@@ -66,12 +65,12 @@ def _prepare(
     subject, kind, source_id = bulk.bulk_id, "bulk-prepare", command.source_id
     if bulk.reserved_items == bulk.item_count and not in_hub_name:
         return forward(message, to, "POST", path, subject=subject, kind=kind, source_id=source_id)
-    # The payee must not receive refused items, because the payee would credit money that no payer pays.
+    # The payee must not receive refused items, because it could credit money that no payer pays.
     reserved = {item.transfer_id for item in items if item.state is State.RESERVED}
     body: Any = strictjson.loads(message.body)
     body["individualTransfers"] = [item for item in body["individualTransfers"] if item["transferId"] in reserved]
     prepare = hub.callback(to, path, body, subject=subject, kind=kind, method="POST", source_id=source_id)
-    prepare.headers["accept"] = message.headers["accept"]  # the API version that the payer accepts for the answer
+    prepare.headers["accept"] = message.headers["accept"]  # the API version of answers that the payer accepts
     return prepare
 
 
@@ -160,6 +159,8 @@ def state_answer(hub: HubMessages, bulk: Bulk, items: Iterable[TransferState], r
 
 
 def unknown_answer(hub: HubMessages, bulk_id: str, requester: Recipient) -> Outgoing:
-    """Returns the answer to GET /bulkTransfers/{ID} if the requester is not a party to a bulk with this ID."""
+    """Returns the answer to GET /bulkTransfers/{ID} if the hub has no bulk with this ID in which the requester takes
+    part.
+    """
     error, path = ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, f"/bulkTransfers/{bulk_id}/error"
     return as_answer(hub.error(requester, path, error.code, error.text, subject=bulk_id, kind="bulk-state"))

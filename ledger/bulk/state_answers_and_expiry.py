@@ -14,7 +14,7 @@ from ledger.bulk import store as bulks
 from ledger.bulk.commands_and_outcomes import Bulk, BulkEnded, BulkExpire
 from ledger.bulk.notices import state_answer, unknown_answer
 
-_ATTEMPTS = 2  # in one sweep; if another process has locked a bulk, the next sweep tries again
+_ATTEMPTS = 2  # the most bulks in one sweep; if another process has locked a bulk, the next sweep tries the bulk again
 
 
 def find(bulk_id: str) -> Bulk | None:
@@ -41,7 +41,7 @@ def expire() -> int:
 
     Two calls can run at the same time.
     """
-    # The engine decides each bulk separately, so one call with many bulks would not be faster.
+    # The engine decides each bulk separately, so one call for many bulks would not be faster.
     return isolating_batches.in_groups(bulks.EXPIRY, find=bulks.past_expiry, work=_expire, most=1)
 
 

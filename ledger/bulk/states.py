@@ -1,9 +1,9 @@
-"""A table of the states of a bulk transfer, and of the permitted changes between them. A database trigger allows only
-the changes in this table of states.
+"""A table of the states of a bulk transfer, and of the changes that are permitted between these states. A database
+trigger allows only the changes in this table.
 
-The names of the states are from FSPIOP API v1.1, section 7.5.4. The API's states PENDING and PROCESSING report the
-progress of a bulk that a hub processes in parts. Kitovu does not use the states PENDING and PROCESSING, because each
-step of a bulk is one transaction.
+The names of the states are from FSPIOP API v1.1, section 7.5.4. The API's states PENDING and PROCESSING are for hubs
+that process a bulk in parts. Kitovu does not use the states PENDING and PROCESSING, because each step of a bulk is one
+transaction.
 """
 
 from enum import StrEnum

@@ -1,7 +1,7 @@
-"""The SQL statements on bulk transfers. `ledger.store` has the SQL statements on the items of bulks.
+"""The SQL statements on bulk transfers. `ledger.store` has the SQL statements on the items of a bulk.
 
-To end a bulk, the hub locks the bulk's row before all other rows. The docstring of `ledger.store` describes the order
-of all locks.
+Before the hub ends a bulk, it locks the row of the bulk, and then all other rows. The docstring of `ledger.store`
+describes the order of all locks.
 """
 
 import orjson
@@ -30,7 +30,7 @@ def by_id(bulk_id: str) -> Bulk | None:
 def lock(bulk_id: str) -> Bulk | None:
     """Returns one bulk, and locks its row until the transaction ends.
 
-    While the row is locked, other transactions can add rows that reference the bulk.
+    While the row is locked, other transactions can still add rows that reference the bulk.
     """
     return _read(_BULK + " FOR NO KEY UPDATE OF b", bulk_id)
 
@@ -45,7 +45,7 @@ def _read(statement: str, bulk_id: str) -> Bulk | None:
 
 
 def item_ids(bulk_id: str) -> list[str]:
-    """Returns the ids of the bulk's items that the hub has stored as transfers."""
+    """Returns the ids of those items of the bulk that the hub has stored as transfers."""
     return [row[0] for row in execute("SELECT transfer_id FROM ledger_transfer WHERE bulk_id = %s", [bulk_id])]
 
 
@@ -68,7 +68,7 @@ def insert(bulk: Bulk, command: BulkPrepare) -> None:
         *(command.message.body, orjson.dumps(command.message.headers).decode(), bulk.completed_at),
     ]
     if execute(_INSERT, values).rowcount != 1:
-        raise LostRace("another process stored this bulk first")
+        raise LostRace("another process has already stored this bulk")
 
 
 _END = """
@@ -98,7 +98,8 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired bulks, except bulks that the batch skips now. Takes one bulk of each payer in turn. Takes the
-    earliest bulk of each payer first."""
+    """Returns expired bulks, without those that the batch skips now. Takes one bulk of each payer in turn, and of each
+    payer the bulk that expired first.
+    """
     table, key = "ledger_bulktransfer", "bulk_transfer_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -1,1 +1,1 @@
-"""The part of the hub's own API for DFSPs that reads positions and transfers."""
+"""The part of the hub's own API for DFSPs that shows positions and transfers."""

@@ -1,4 +1,4 @@
-"""Returns a DFSP's own positions: its debt, its reserved amounts, and the amount that it can still send."""
+"""Returns a DFSP's positions in three parts: its debt, its reserved amounts, and the amount that it can still send."""
 
 import msgspec
 
@@ -8,11 +8,11 @@ from ledger.models import Account
 
 
 class Position(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """A DFSP's position in one currency. A positive `position` is the DFSP's debt to the scheme, and includes the
-    amount `reserved`.
+    """A DFSP's position in one currency. A positive `position` is the DFSP's debt to the scheme. It includes the amount
+    `reserved`.
 
-    `limit` is the lower of `netDebitCap` and `cover`. `free` is the amount that further transfers may reserve: `limit`
-    less `position`. If there is no `netDebitCap`, the DFSP cannot send transfers, and the fields `limit` and `free` are
+    `limit` is the lower of `netDebitCap` and `cover`. `free` is the amount that the DFSP can still send: `limit` less
+    `position`. If there is no `netDebitCap`, the DFSP cannot send transfers, and the fields `limit` and `free` are
     missing.
     """
 
@@ -31,7 +31,7 @@ class Positions(msgspec.Struct, rename="camel"):
 
 
 def positions(participant_id: int) -> Positions:
-    """Returns a participant's positions in all its currencies. The function runs one SQL statement."""
+    """Returns a participant's positions in all its currencies. Runs one SQL statement."""
     kinds = [Account.Type.POSITION, Account.Type.SETTLEMENT]
     rows = Account.objects.filter(participant_id=participant_id, type__in=kinds).order_by("currency")
     found: dict[str, dict[str, Account]] = {}

@@ -23,8 +23,8 @@ _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The query of a request for a DFSP's statement. The statement has everything that arrived at or after `from` and
-    before `to`.
+    """The query of a DFSP's request for its statement. The statement contains everything that arrived at or after
+    `from`, and before `to`.
 
     `after` is the value `next` of the previous page.
     """
@@ -39,8 +39,8 @@ class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 class Line(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One transfer. `direction` is OUT if the caller is the payer DFSP, and IN if the caller is the payee DFSP.
 
-    If `isConverted` is true, the transfer does not change the caller's position. If `isConverted` is true, the
-    transfer's conversion changes the caller's position. `windowId` is the settlement window of a committed transfer.
+    If `isConverted` is true, the transfer does not change the caller's position. Instead, the conversion of the
+    transfer changes the caller's position. `windowId` is the settlement window of a committed transfer.
     """
 
     transfer_id: str
@@ -59,10 +59,10 @@ class Line(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
 
 
 class Conversion(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """One conversion. `role` is FXP if the caller converts, and INITIATOR if another DFSP converts for it.
+    """One conversion. `role` is FXP if the caller converts, and INITIATOR if another DFSP converts for the caller.
 
-    `side` is PAYER for a conversion by the payer, and PAYEE for a conversion by the payee. If `side` is PAYER, the
-    initiator pays the source amount. If `side` is PAYEE, the initiator receives the target amount.
+    `side` is PAYER if the payer converts its money, and PAYEE if the payee does. If `side` is PAYER, the initiator pays
+    the source amount. If `side` is PAYEE, the initiator receives the target amount.
     """
 
     commit_request_id: str
@@ -83,11 +83,11 @@ class Conversion(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=Tru
 
 
 class Posting(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """One posting of funds in, funds out or a settlement.
+    """One posting that belongs to funds in, to funds out, or to a settlement.
 
-    `debitAccount` and `creditAccount` are types of the caller's own accounts, or HUB. `transferId` is the id of the
-    movement of funds, of the caller's part in a settlement, or of the transfer that was settled at once. `reference` is
-    the bank's own reference of a movement of funds.
+    `debitAccount` and `creditAccount` each have the type of the caller's own account, or HUB. `transferId` is the id of
+    a movement of funds, of the caller's part in a settlement, or of a transfer that was settled at once. `reference` is
+    the reference that the bank gave to a movement of funds.
     """
 
     transfer_id: str
@@ -111,7 +111,7 @@ class Statement(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """The position of a line in a statement."""
+    """The place of a line in the order of a statement."""
 
     received_at: datetime
     key: str
@@ -133,16 +133,18 @@ _LAST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def _after(at: str, key: str) -> str:
-    """Returns the SQL condition, the order and the limit of a page. The rows must have these columns for time and
-    key."""
+    """Returns the SQL condition, the order and the limit of a page. The rows must have the named columns for time and
+    key.
+    """
     order = f'{at}, {key} COLLATE "C"'
     return f"""{at} >= %(at)s AND ({order}) > (%(at)s, %(key)s COLLATE "C") AND {at} < %(to)s
                ORDER BY {order} LIMIT %(size)s"""
 
 
 _T_AFTER = _after("t.received_at", "t.transfer_id")
-# The hub does not send a refused or held transfer to the payee DFSP, so only the payer DFSP's statement has a line for
-# it. After a held transfer is released, the payee DFSP's statement has its line at the time of its arrival.
+# The hub does not send a refused or held transfer to the payee DFSP. So only the payer DFSP's statement has a line for
+# such a transfer. When the hub releases a held transfer, the payee DFSP's statement gets a line for it, at the time of
+# the transfer's arrival.
 _TRANSFERS = f"""
     SELECT 'TRANSFER' AS kind, t.received_at AS at, t.transfer_id::text AS key, t.transfer_id::text AS id,
            CASE WHEN t.payer_id = %(own)s THEN 'OUT' ELSE 'IN' END AS role, '' AS side,
@@ -182,10 +184,11 @@ _E_OTHER = "NOT (e.kind IN ('TRANSFER', 'FX_TRANSFER'))"
 
 
 def _own_entries(account: str) -> str:
-    """Returns the query for a page of those ledger entries whose column `account` has one of the DFSP's accounts.
+    """Returns the query for one page of ledger entries. The column `account` of each entry must contain one of the
+    DFSP's accounts.
 
-    An index contains the entries of each account in the order of time. The query has a limit for each account. Without
-    the limit for each account, each page would read and sort all later entries of the period.
+    In the index, the entries of each account are in the order of time. The query limits the entries of each account.
+    Otherwise each page would read and sort all later entries of the period.
     """
     return f"""SELECT e.* FROM ledger_account a
                CROSS JOIN LATERAL (SELECT e.* FROM ledger_entry e
@@ -193,8 +196,8 @@ def _own_entries(account: str) -> str:
                WHERE a.participant_id = %(own)s"""  # noqa: S608 (put together from constants)
 
 
-# A posting of a gross settlement is between two accounts of the caller, so the query finds it twice. UNION removes the
-# second row.
+# The posting of a gross settlement moves money between two accounts of the caller, so the query finds the posting
+# twice. UNION removes the second row.
 _POSTINGS = f"""
     SELECT e.kind::text, e.created_at, {_E_KEY}, e.transfer_id::text,
            CASE WHEN d.participant_id = %(own)s THEN d.type ELSE 'HUB' END,
@@ -213,7 +216,7 @@ _PAGE = f"""
 
 
 class _Row(NamedTuple):
-    """A transfer, conversion or posting as a database row, with the columns of `_TRANSFERS`."""
+    """The database row of a transfer, a conversion or a posting, with the columns of `_TRANSFERS`."""
 
     kind: str
     at: datetime
@@ -292,8 +295,9 @@ def _date(moment: datetime | None) -> str | None:
 
 
 def page(participant_id: int, wanted: Wanted) -> Statement:
-    """Returns one page. For each kind of row, one SQL statement uses indexes to find the rows in the order of
-    arrival."""
+    """Returns one page. One SQL statement for each kind of row finds the rows in the order of arrival. It uses an
+    index.
+    """
     since = time.parse_datetime(wanted.from_) if wanted.from_ else _FIRST
     after = _Key.read(wanted.after) if wanted.after else _Key(since, "")
     parameters: dict[str, Any] = {
@@ -317,7 +321,7 @@ def as_csv(found: Statement) -> bytes:
     """Returns a page as CSV, with one line for each transfer, conversion and posting, in the order of arrival.
 
     In a conversion's line, the column `transferId` contains the `commitRequestId`, and the column `amount` contains the
-    source amount. If a spreadsheet would read a text as a formula, the function writes an apostrophe before the text.
+    source amount. Writes an apostrophe before a text that a spreadsheet would read as a formula.
     """
     lines: list[dict[str, Any]] = [{"kind": "TRANSFER"} | _shown(line) for line in found.transfers]
     lines += [{"kind": "CONVERSION"} | _renamed(_shown(line)) for line in found.conversions]

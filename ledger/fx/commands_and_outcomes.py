@@ -68,7 +68,8 @@ FxCommand = FxPrepare | FxFulfil | FxReject | FxExpire
 @dataclass(slots=True)
 class FxReserved:
     """The hub has reserved the amount of the conversion's own leg. The hub sends the request for the conversion to the
-    FXP."""
+    FXP.
+    """
 
     command: FxPrepare
     conversion: ConversionState
@@ -85,7 +86,7 @@ class FxRefused:
 
 @dataclass(slots=True)
 class FxAgreed:
-    """The FXP has fulfilled the conversion, which now waits for its determining transfer."""
+    """The FXP has fulfilled the conversion. The conversion now waits for its determining transfer."""
 
     command: FxFulfil
     conversion: ConversionState
@@ -121,7 +122,7 @@ class FxNotObeyed:
 class FxUnknown:
     """The conversion does not exist, or the sender is not a party to the conversion.
 
-    The hub's answer does not reveal whether the conversion exists.
+    The answer to the sender does not reveal whether the conversion exists.
     """
 
     command: FxFulfil | FxReject

@@ -1,8 +1,8 @@
 """The rules of conversions (fxTransfers, FSPIOP API v2.0). Pure.
 
-`ledger.decide` decides the whole batch and calls these rules. The hub reserves a conversion's own leg when the
-conversion arrives. A conversion ends together with its determining transfer. A conversion and its determining transfer
-both commit, or both abort.
+`ledger.decide` decides the whole batch and calls these rules. When a conversion arrives, the hub reserves the amount of
+the conversion's own leg. A conversion ends together with its determining transfer. A conversion and its determining
+transfer both commit, or both abort.
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,8 +52,8 @@ def decide_fx(command: FxCommand, s: Snapshot) -> FxOutcome:
 def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
     """Reserves or refuses a conversion.
 
-    If the conversion arrives before its determining transfer, the payer is the party that converts. If the transfer
-    arrives first, the payee is the party that converts.
+    If a conversion arrives before its determining transfer, the payer's money is converted. If the transfer arrives
+    first, the payee's money is converted.
     """
     seen = s.conversions.get(p.commit_request_id)
     if seen is not None:
@@ -71,8 +71,8 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
         return _refuse(p, c, s, Refusal.FXP_IS_UNKNOWN)
     if not fxp.is_active:
         return _refuse(p, c, s, Refusal.FXP_IS_NOT_ACTIVE)
-    # Even a payee that may no longer receive transfers can convert an amount that the hub has already reserved for this
-    # payee.
+    # Even a payee that may no longer receive transfers can still convert money that the hub has already reserved for
+    # this payee.
     if c.side is Side.PAYER and not initiator.may_send:
         return _refuse(p, c, s, Refusal.INITIATOR_MAY_NOT_SEND)
     if not (fxp.may_send and fxp.may_receive):
@@ -113,8 +113,9 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_fulfil(f: FxFulfil, s: Snapshot) -> FxOutcome:
-    """Marks a conversion as agreed. Only the FXP may fulfil a conversion. A late fulfilment of a conversion has no
-    effect."""
+    """Marks a conversion as agreed, because the FXP has fulfilled it. Only the FXP may fulfil a conversion. A late
+    fulfilment of a conversion has no effect.
+    """
     c = s.conversions.get(f.commit_request_id)
     if c is None or c.fxp_id != f.source_id:
         return FxUnknown(f)
@@ -153,8 +154,9 @@ def decide_fx_reject(r: FxReject, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
-    """Aborts a conversion whose reservation has lasted too long, unless the conversion waits for the end of a reserved
-    transfer."""
+    """Aborts a conversion that was reserved for too long, unless the conversion waits for the end of a reserved
+    transfer.
+    """
     c = s.conversions.get(e.commit_request_id)
     if c is None or c.state not in LIVE or c.held_until > s.now or _is_awaited(c, s):
         return FxIgnored(e)
@@ -165,7 +167,7 @@ def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
 def _is_awaited(c: ConversionState, s: Snapshot) -> bool:
     """Returns whether the conversion is agreed and its determining transfer is reserved.
 
-    An agreed conversion with a reserved transfer does not expire, but ends together with its transfer.
+    An agreed conversion with a reserved transfer does not expire. It ends together with this transfer.
     """
     t = s.transfers.get(c.determining_transfer_id)
     return (
@@ -184,7 +186,9 @@ def _is_converted(p: FxPrepare, s: Snapshot) -> bool:
 
 
 def _debtor_id(t: TransferState, s: Snapshot) -> int | None:
-    """Returns the participant that the transfer debits: the payer, or the FXP if the payer's side converts."""
+    """Returns the participant that the transfer debits: the FXP if the payer's money is converted, and otherwise the
+    payer.
+    """
     conversion = s.conversions.get(t.payer_conversion_id or "")
     return conversion.fxp_id if conversion else t.payer_id
 
@@ -281,9 +285,9 @@ def _conversion(p: FxPrepare, side: Side) -> ConversionState:
 def conversion_for(p: Prepare, s: Snapshot) -> ConversionState | None:
     """Returns the conversion that the payer has requested for this transfer, or None.
 
-    If the payer has several conversions for the transfer, an open conversion comes before an ended conversion.
+    If the payer has several conversions for the transfer, prefers an open conversion to an ended conversion.
 
-    Returns None for an item of a bulk, because the payer never converts items of a bulk.
+    Returns None for an item of a bulk, because a payer's conversion never belongs to an item of a bulk.
     """
     if p.bulk_id is not None:
         return None
@@ -309,8 +313,8 @@ CONVERSION_IS_REFUSED_BY: Sequence[Refusal] = (
 def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refusal | None:
     """Returns the reason why the transfer cannot use this conversion, or None if it can.
 
-    If a transfer's conversion has ended, the hub refuses the transfer. The payer wanted to pay in another currency, so
-    the hub must not debit the payer in the target currency.
+    If the transfer's conversion has ended, the hub refuses the transfer. The reason is that the payer wanted to pay in
+    another currency, so the hub must not debit the payer in the target currency.
     """
     if c.state not in LIVE:
         return Refusal.CONVERSION_HAS_ENDED
@@ -324,25 +328,25 @@ def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refus
         return Refusal.FXP_IS_PARTY_OF_THE_TRANSFER
     bridge = s.accounts.get(c.bridge_account_id or 0)
     if bridge is not None and not bridge.may_send:
-        return Refusal.FXP_MAY_NOT_CONVERT  # the FXP may have lost the right to send or receive after the agreement
+        return Refusal.FXP_MAY_NOT_CONVERT  # after its agreement, the FXP may have lost the right to send or receive
     return None
 
 
 def why_not_yet(t: TransferState, s: Snapshot) -> Refusal | None:
-    """Returns a refusal of the fulfilment if the transfer has a conversion to which the FXP has not agreed yet."""
+    """Returns a refusal of the fulfilment if the FXP has not yet agreed to the transfer's conversion."""
     if any(c.state is FxState.RESERVED for c in _conversions_of(t, s)):
         return Refusal.CONVERSION_IS_NOT_AGREED
     return None
 
 
 def bridge_of(t: TransferState, s: Snapshot) -> int | None:
-    """Returns the FXP's account that the transfer credits, or None if the payee's side does not convert."""
+    """Returns the FXP's account that the transfer credits, or None if the payee's money is not converted."""
     c = s.conversions.get(t.payee_conversion_id or "")
     return c.bridge_account_id if c is not None and c.state is FxState.AGREED else None
 
 
 def commit_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """Posts the legs of the conversions of a transfer that commits."""
+    """When a transfer commits, posts the legs of its conversions."""
     committed = [c for c in _conversions_of(t, s) if c.state is FxState.AGREED]
     for c in committed:
         assert c.debit_account_id is not None
@@ -356,7 +360,7 @@ def commit_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
 
 
 def abort_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """Aborts the conversions of an aborted transfer, with the error code of the transfer."""
+    """Aborts the conversions of an aborted transfer, with the same error code as the transfer."""
     aborted = [c for c in _conversions_of(t, s) if c.state in LIVE]
     for c in aborted:
         _abort(c, s, Refusal.TRANSFER_WAS_ABORTED)
@@ -365,7 +369,7 @@ def abort_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
 
 
 def abort_without(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """Aborts the payer's conversion for a transfer that the hub refused on arrival."""
+    """Aborts the payer's conversion for a transfer that the hub refused when it arrived."""
     return _abort_own(p, s, t.error_code, t.error_description)
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""The invariants of conversions as named SQL statements. Each statement must return no row.
+"""The invariants of conversions. Each invariant is an SQL statement with a name, and must return no row.
 
 `ledger.invariants` runs the statements.
 """
@@ -25,7 +25,7 @@ INVARIANTS = [
     ),
     Invariant(
         "every_conversion_has_its_entry",
-        "A conversion is COMMITTED if and only if one entry of its own leg is posted in the window of its transfer.",
+        "Each COMMITTED conversion has one entry of its own leg in its transfer's window. Other conversions have none.",
         """SELECT coalesce(f.commit_request_id, e.transfer_id) AS commit_request_id, f.state, e.amount AS posted
            FROM (SELECT *, CASE side WHEN 'PAYER' THEN source_amount ELSE target_amount END AS amount
                  FROM ledger_fxtransfer WHERE state = 'COMMITTED') f
@@ -49,7 +49,7 @@ INVARIANTS = [
     ),
     Invariant(
         "history_leads_to_the_conversions_state",
-        "A conversion's history contains the present state once, after the states that must come before it.",
+        "The history of a conversion has each required state once, in the right order, up to the present state.",
         """SELECT f.commit_request_id, f.state, h.states
            FROM ledger_fxtransfer f
            LEFT JOIN (SELECT fx_transfer_id, array_agg(state::text ORDER BY id) AS states
@@ -63,7 +63,7 @@ INVARIANTS = [
     ),
     Invariant(
         "no_conversion_is_held_for_ever",
-        "Each conversion that is reserved more than ten seconds beyond its time limit has a reserved transfer.",
+        "If a conversion is still open ten seconds after its time limit, its transfer is reserved.",
         """SELECT f.commit_request_id, f.state, f.held_until FROM ledger_fxtransfer f
            WHERE f.state IN ('RESERVED', 'AGREED') AND f.held_until < clock_timestamp() - interval '10 seconds'
              AND NOT EXISTS (SELECT FROM ledger_transfer t
@@ -78,7 +78,7 @@ INVARIANTS = [
     ),
     Invariant(
         "everyone_is_told_of_a_conversion",
-        "The hub has sent the prepare and the outcome to the FXP, and the FXP's answer or an error to the initiator.",
+        "The hub has sent or queued the prepare and the outcome for the FXP, and an answer or error for the initiator.",
         """WITH told AS (SELECT subject, destination_id, kind FROM outbox_message
                          UNION ALL SELECT subject, destination_id, kind FROM outbox_delivery),
                 due AS (
@@ -99,7 +99,7 @@ INVARIANTS = [
     ),
     Invariant(
         "nobody_is_told_of_a_conversion_that_was_not",
-        "Each message about an agreement or an outcome is true. Only reserved conversions were forwarded.",
+        "Each message about a conversion agrees with its state. Only requests for reserved conversions were forwarded.",
         """WITH told AS (SELECT id, subject, kind FROM outbox_message
                          UNION ALL SELECT message_id, subject, kind FROM outbox_delivery)
            SELECT told.id, told.subject, told.kind, f.state

@@ -14,10 +14,7 @@ _LIVE = sorted(state.value for state in LIVE)
 
 
 def only_erased(of: str) -> str:
-    """Returns a trigger's body.
-
-    A database trigger allows only one change of a history row: to erase a message that is older than a day.
-    """
+    """Returns the body of a trigger. A history row may change only by the erasure of its message after a day."""
     kept = f"id {of} state reason at headers".split()
     new, old = (", ".join(f"{row}.{column}" for column in kept) for row in ("NEW", "OLD"))
     return f"""
@@ -32,8 +29,8 @@ def only_erased(of: str) -> str:
 
 
 class FxTransfer(models.Model):
-    """A conversion. The hub decides about a conversion when the request arrives. A conversion ends together with its
-    determining transfer.
+    """A conversion. The hub decides whether to reserve a conversion when the request for the conversion arrives. A
+    conversion ends together with its determining transfer.
 
     The hub also stores refused conversions.
 
@@ -42,7 +39,7 @@ class FxTransfer(models.Model):
     """
 
     commit_request_id = models.CharField(max_length=36, primary_key=True)
-    # This column is no foreign key, because a payer's conversion arrives before its transfer, and the transfer may
+    # This column is not a foreign key, because a payer's conversion arrives before its transfer, and this transfer may
     # never arrive.
     determining_transfer_id = models.CharField(max_length=36)
     side = models.CharField(max_length=5, choices=[(side.value, side.value) for side in Side])
@@ -193,7 +190,9 @@ class FxTransfer(models.Model):
 
 
 class FxTransferEvent(models.Model):
-    """A conversion's history, with each message as evidence. The database allows no change of history rows."""
+    """A conversion's history. Each row has a message as evidence. The database allows only one change of a history row:
+    the erasure of an old message.
+    """
 
     fx_transfer = models.ForeignKey(FxTransfer, on_delete=models.PROTECT, related_name="events", db_index=False)
     state = models.CharField(max_length=9)

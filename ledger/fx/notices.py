@@ -1,8 +1,8 @@
 """The callbacks that the hub sends after each outcome of a conversion (FSPIOP API v2.0). Pure.
 
-An FXP that has fulfilled a conversion receives the conversion's outcome in a PATCH request. The initiator receives the
-outcome from the messages about the determining transfer. If the conversion ends without a transfer, the initiator
-receives an error callback.
+If an FXP has fulfilled a conversion, the hub reports the conversion's outcome to the FXP by PATCH. The initiator
+receives the outcome from the messages about the determining transfer. If the conversion ends without a transfer, the
+initiator receives an error callback.
 """
 
 from fspiop import time
@@ -35,7 +35,7 @@ def notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
         case FxRefused(_, c):
             return [_error_to_initiator(hub, c)]
         case FxAgreed(command, c):
-            # No leg of the conversion is committed yet, even if the FXP's message reports COMMITTED.
+            # No leg of the conversion is committed yet, even if the state in the FXP's message is COMMITTED.
             if command.says_reserved:
                 to, subject = _initiator(c), c.commit_request_id
                 return [forward(command.message, to, "PUT", _path(c), subject=subject, kind="fx-answer")]
@@ -90,8 +90,7 @@ def _error_to_initiator(hub: HubMessages, c: ConversionState) -> Outgoing:
 
 
 def _end_to_fxp(hub: HubMessages, c: ConversionState) -> Outgoing:
-    """If the FXP had fulfilled the conversion, returns a PATCH request. If the FXP had not fulfilled the conversion,
-    returns an error callback."""
+    """Returns a PATCH request if the FXP had fulfilled the conversion, and otherwise an error callback."""
     if c.agreed_at is not None or c.fulfil_digest is not None:
         return _patch(hub, c)
     return _error(hub, c, _fxp(c), *error_of(c), kind="fx-end-to-fxp")
@@ -112,12 +111,12 @@ def _error(hub: HubMessages, c: ConversionState, to: Recipient, code: str, text:
 
 
 def state_answer(hub: HubMessages, c: ConversionState, requester: Recipient) -> Outgoing:
-    """Returns the answer to GET /fxTransfers/{ID}, if the requester is the conversion's initiator or FXP."""
+    """Returns the answer to GET /fxTransfers/{ID} for a requester that is the conversion's initiator or FXP."""
     return as_answer(_state(hub, c, requester, kind="state"))
 
 
 def state_body(c: ConversionState) -> dict[str, object]:
-    """Returns the body of PUT /fxTransfers/{ID} that reports this state and, after an abort, the cause."""
+    """Returns the body of a PUT /fxTransfers/{ID} that reports this state, and also the cause of an abort."""
     body: dict[str, object] = {"conversionState": API_STATE[c.state]}
     moment = c.completed_at or c.agreed_at
     if moment is not None:

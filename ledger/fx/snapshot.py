@@ -1,5 +1,6 @@
-"""The records of conversions that the hub has read and locked. `decide` changes these records while it decides a
-batch."""
+"""The conversions that the hub has locked and read, as records. `decide` changes these records while it decides a
+batch.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +10,9 @@ from ledger.fx.states import FxState
 
 
 class Side(StrEnum):
-    """The side of the payment that converts: payer or payee. A payer converts the amount that it pays. A payee converts
-    the amount that it receives."""
+    """The side of the payment whose money is converted: payer or payee. A payer converts the amount that the payer
+    pays. A payee converts the amount that the payee receives.
+    """
 
     PAYER = "PAYER"
     PAYEE = "PAYEE"
@@ -39,7 +41,7 @@ class ConversionState:
     state: FxState
     condition: str
     expires_at: datetime
-    held_until: datetime  # the time at which the sweep ends a conversion that is still open
+    held_until: datetime  # the time after which the sweep ends the conversion if it is still open
     digest: bytes
     version: str
     debit_account_id: int | None = None

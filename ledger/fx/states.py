@@ -1,9 +1,9 @@
-"""A table of the states of a conversion (an fxTransfer), and of the permitted changes between them. A database trigger
-allows only the changes in this table of states.
+"""A table of the states of a conversion (an fxTransfer), and of the changes that are permitted between these states. A
+database trigger allows only the changes in this table.
 
 After the FXP has fulfilled a conversion, the conversion is AGREED. An AGREED conversion waits for its determining
-transfer, and ends together with this transfer. The API has no state AGREED: the API shows an AGREED conversion as
-RESERVED.
+transfer, and ends together with this transfer. The API has no state AGREED. In messages, an AGREED conversion has the
+state RESERVED.
 """
 
 from enum import StrEnum

@@ -1,6 +1,7 @@
 """The SQL statements about conversions. These statements run only in batches that contain a conversion.
 
-A transaction locks conversions after transfers and before accounts. `ledger.store` has the whole lock order.
+A transaction locks transfers first, then conversions, then accounts. The docstring of `ledger.store` describes the
+order of all locks.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -76,7 +77,7 @@ def lock_conversions(
 
 
 def awaited_transfers(commands: Sequence[FxCommand], conversions: dict[str, ConversionState]) -> list[str]:
-    """Returns the determining transfers of the conversions in these expiry commands."""
+    """Returns the determining transfers of the conversions that these commands expire."""
     expiring = [command.commit_request_id for command in commands if isinstance(command, FxExpire)]
     return sorted({conversions[id].determining_transfer_id for id in expiring if id in conversions})
 
@@ -87,8 +88,9 @@ def account_ids(
     participants: dict[str, ParticipantState],
     transfers: dict[str, TransferState],
 ) -> set[int]:
-    """Returns the accounts whose values can change: the accounts of known conversions, and the accounts that new
-    conversions debit."""
+    """Returns the accounts whose balances can change: the accounts of stored conversions, and the accounts that new
+    conversions debit.
+    """
     ids: set[int | None] = set()
     for conversion in conversions:
         ids |= {conversion.debit_account_id, conversion.credit_account_id, conversion.bridge_account_id}
@@ -129,7 +131,7 @@ def insert(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
 
 
 def move(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
-    """Writes the new states of stored conversions. The database checks each of these changes again."""
+    """Writes the new states of stored conversions. The database also checks each of these changes."""
     agreed = sorted((o for o in outcomes if isinstance(o, FxAgreed)), key=_id)
     ended: list[tuple[ConversionState, FxState, PaymentMessage | None]] = []
     for outcome in outcomes:
@@ -194,7 +196,9 @@ def _insert_conversions(conversions: list[ConversionState], snapshot: Snapshot) 
         [c.bridge_account_id for c in conversions],
     ]
     if execute(_INSERT, [snapshot.now, snapshot.now, *columns]).rowcount != len(conversions):
-        raise LostRace("another process stored one of these conversions, or one for the same transfer, first")
+        raise LostRace(
+            "another process has already stored one of these conversions, or a conversion for the same transfer"
+        )
 
 
 _LINK = """
@@ -213,10 +217,10 @@ def _link(conversions: list[ConversionState]) -> None:
         [State.RESERVED.value] * len(conversions),
     ]
     if execute(_LINK, columns).rowcount != len(conversions):
-        raise LostRace("a transfer ended before its payee's conversion came")
+        raise LostRace("a transfer ended before the payee's conversion for it was stored")
 
 
-# The statement reads the clock again, because time has passed since the decision, and a late fulfilment must have no
+# The statement reads the clock again, because time has passed since the decision. A late fulfilment must have no
 # effect.
 _AGREE = """
     UPDATE ledger_fxtransfer f
@@ -304,10 +308,10 @@ _PAST_END = fair_overdue_rows.Way(
 
 
 def past_end(limit: int) -> list[str]:
-    """Returns conversions whose reservations have lasted too long, except conversions that the batch skips now.
+    """Returns conversions that were reserved for too long, without those that the batch skips now.
 
-    Takes one conversion of each initiator in turn. Takes the oldest conversion of each initiator first. Leaves out
-    a conversion whose determining transfer is reserved, because the conversion ends with this transfer.
+    Takes one conversion of each initiator in turn, and of each initiator the oldest conversion. Leaves out a conversion
+    whose determining transfer is reserved, because the conversion ends with this transfer.
     """
     table, key = "ledger_fxtransfer", "commit_request_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="initiator_id", ways=[_PAST_END], most=limit)

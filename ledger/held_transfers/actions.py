@@ -1,4 +1,4 @@
-"""The actions that people can request for a held transfer: release and refusal.
+"""The two actions that people can request for a held transfer: its release and its refusal.
 
 The pages of alerts also offer the actions on held transfers (`rules.alerts.actions`).
 """

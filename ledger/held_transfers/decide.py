@@ -1,4 +1,4 @@
-"""Decides whether a transfer is held before the hub sends it to its payee. Pure."""
+"""Decides whether the hub holds a transfer before it sends the transfer to the payee. Pure."""
 
 from datetime import datetime, timedelta
 
@@ -12,13 +12,13 @@ from rules.language.refusal_codes import NOT_ALLOWED, OUT_OF_TIME
 
 
 def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | None]:
-    """Returns the verdict of the scheme's rules about a prepare. If the rules hold the transfer, also returns the hold
-    of the transfer.
+    """Returns the verdict of the scheme's rules about a prepare. If the rules hold the transfer, also returns the end
+    of this hold.
 
-    A verdict about the transfer's quote also applies to the transfer. If a held transfer or its terms would expire
-    before the payee can answer, the hub refuses the transfer at once. The refusal states the time until which the
-    scheme delays the payment. The hub also refuses a held item of a bulk, because the payee answers all items of a bulk
-    at once.
+    A verdict about the transfer's quote also applies to the transfer. The hub refuses a transfer at once if the
+    transfer or its terms would expire before the payee can answer after the hold. The refusal states the time until
+    which the scheme delays the payment. If the rules would hold an item of a bulk, the hub refuses this item, because
+    the payee answers all items at once.
     """
     if s.gate is None:
         return None, None
@@ -37,7 +37,8 @@ def with_hold(
     verdict: Verdict, kept: Kept | None, *, now: datetime, expires_at: datetime, is_in_bulk: bool
 ) -> tuple[Verdict, datetime | None]:
     """Combines the verdicts about a transfer and its quote. Returns the combined verdict, and the time at which the
-    transfer's hold ends."""
+    hold of the transfer ends.
+    """
     if verdict.outcome == "REFUSE":
         return verdict, None
     if kept is not None and kept.refusal is not None:

@@ -15,7 +15,7 @@ INVARIANTS = [
     ),
     Invariant(
         "nothing_is_held_too_long",
-        "No transfer is held more than ten seconds after the end of its hold, or after people refused the transfer.",
+        "No transfer is held more than ten seconds after the end of its hold, or after a refusal of the transfer.",
         """SELECT h.transfer_id, h.until, t.expires_at
            FROM ledger_heldtransfer h JOIN ledger_transfer t USING (transfer_id)
            WHERE h.state = 'HELD' AND least(h.until, t.expires_at) < clock_timestamp() - interval '10 seconds'""",

@@ -1,11 +1,11 @@
-"""Checks held transfers against the scheme's rules again, before the hub sends them to their payees.
+"""Checks held transfers against the scheme's rules again, before the hub sends these transfers to their payees.
 
-For held transfers, this module applies the kill switches and the live rules that refuse payments because of lists and
-markers.
+For a held transfer, this module applies all kill switches. It also applies the live rules that refuse a payment because
+of a list or a marker.
 
-Since the arrival of a held transfer, one of its parties may have been blocked or marked. This module does not apply
-rules about counters and amounts a second time. If one of the applied rules also reads counters, the counters do not
-include the held transfer itself.
+The reason is that one of the transfer's parties may have been blocked or marked after the transfer arrived. This module
+does not apply the rules about counters and amounts again. If one of the applied rules also reads counters, these
+counters do not include the held transfer itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ Active = tuple[ActiveRules, datetime]
 
 
 def refusals(transfer_ids: Sequence[str], active: Active | None) -> Mapping[str, Verdict]:
-    """Returns a refusal for each transfer that the hub may no longer send to its payee. Stores these refusals as
+    """Returns a refusal for each transfer that the hub must no longer send to its payee. Stores these refusals as
     decisions of the scheme's rules.
 
     The caller must first read the active rules and then lock the transfers. If there are no active rules and no kill
@@ -65,7 +65,7 @@ def refusals(transfer_ids: Sequence[str], active: Active | None) -> Mapping[str,
 
 
 class _Without:
-    """Removes a payment from the profiles while the rules judge this payment again."""
+    """Removes a payment from the profiles while the rules judge the same payment again."""
 
     def __init__(self, counters: ProfileCounters, payment: CountedPayment | None) -> None:
         self._counters, self._payment = counters, payment

@@ -7,12 +7,14 @@ from django.db.models.functions import Now
 
 
 class HeldTransfer(models.Model):
-    """A reserved transfer that is or was held: its POST to the payee waits until the end of the hold."""
+    """The hold of a transfer, which may have ended. During a hold, the hub does not send the transfer's POST to the
+    payee.
+    """
 
     class State(models.TextChoices):
         HELD = "HELD"
         RELEASED = "RELEASED"  # the same transaction added the POST to the payee to the outbox
-        REFUSED = "REFUSED"  # a person refused the release, and the same transaction aborted the transfer
+        REFUSED = "REFUSED"  # people or the rules refused the transfer, and the same transaction aborted it
         ENDED = "ENDED"  # the transfer expired before its release
 
     transfer = models.OneToOneField("ledger.Transfer", on_delete=models.PROTECT, primary_key=True, related_name="hold")
@@ -21,9 +23,10 @@ class HeldTransfer(models.Model):
     rules_version = models.BigIntegerField()
     held_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
-    # The people who released or refused the transfer. Empty if the hub released the transfer at the end of its hold.
+    # The people or the rules that released or refused the transfer. Empty if the hub released the transfer because the
+    # time of the hold was over.
     actor = models.CharField(max_length=320, blank=True, default="", db_default="")
-    # The error code with which a person refused the transfer, until the next tick aborts the transfer.
+    # The error code of a refusal. At its next run, the tick aborts the transfer.
     refusal_code = models.CharField(max_length=4, null=True)
 
     class Meta:

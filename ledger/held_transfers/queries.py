@@ -6,16 +6,16 @@ from ledger.held_transfers.models import HeldTransfer
 
 
 def hold_of(transfer_id: str) -> HeldTransfer | None:
-    """Returns the present or ended hold of a transfer, or None if the transfer was never held."""
+    """Returns the hold of a transfer, even if the hold has ended. Returns None if the transfer was never held."""
     return HeldTransfer.objects.filter(pk=transfer_id).first()
 
 
 def held() -> "QuerySet[HeldTransfer]":
-    """Returns the transfers that are held now, sorted by the time of their release."""
+    """Returns the transfers that are held now, sorted by the end of the hold."""
     return HeldTransfer.objects.filter(state=HeldTransfer.State.HELD).select_related("transfer").order_by("until", "pk")
 
 
 def ended() -> "QuerySet[HeldTransfer]":
-    """Returns the transfers whose hold has ended, with the latest hold first."""
+    """Returns the transfers whose hold has ended, the latest first."""
     found = HeldTransfer.objects.exclude(state=HeldTransfer.State.HELD)
     return found.select_related("transfer").order_by("-held_at", "-pk")

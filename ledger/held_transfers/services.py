@@ -1,6 +1,6 @@
 """Releases and refuses held transfers. A periodic task ends the holds whose time has passed.
 
-A person's decision about a held transfer takes effect in the transaction of its approval.
+A person's decision about a held transfer takes effect in the same transaction as its approval by a second person.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from rules.decide import Verdict
 from rules.language.refusal_codes import is_scheme_code
 from rules.rulesets import active_rules
 
-_MOST = 50  # a limit for each call, because the function reads the transfers' messages
+_MOST = 50  # a limit for each call, because the function reads the message of each transfer
 _ATTEMPTS = 2
 
 
 def work_off() -> int:
-    """Releases the transfers whose hold has expired, and aborts the transfers that people have refused.
+    """Releases the transfers whose hold is over, and aborts the transfers that people or the rules have refused.
 
-    Returns the number of transfers that the function has released or aborted.
+    Returns the number of transfers that this call has released, refused or aborted.
     """
     return isolating_batches.each(_release_due, _abort_refused)
 
@@ -49,8 +49,9 @@ def _release(transfer_ids: list[str]) -> int:
 
 
 def _refuse_by_rules(transfer_id: str, verdict: Verdict) -> None:
-    """Marks a held transfer as refused, because one of its parties was blocked or marked meanwhile. The hub then never
-    sends this transfer to its payee."""
+    """Marks a held transfer as refused, because the rules refuse one of its parties since the transfer's arrival. The
+    hub then never sends this transfer to its payee.
+    """
     code = verdict.code or ""
     rules = ", ".join(hit.rule for hit in verdict.hits if hit.counts and hit.action == "refuse") or "a kill switch"
     held = HeldTransfer.objects.filter(pk=transfer_id, state=HeldTransfer.State.HELD, refusal_code__isnull=True)
@@ -60,8 +61,9 @@ def _refuse_by_rules(transfer_id: str, verdict: Verdict) -> None:
 
 
 def _send(locked_ids: Sequence[str], *, actor: str = "") -> list[Outgoing]:
-    """Releases these locked transfers in the caller's transaction. Adds the released transfers' requests to the outbox,
-    for their payees."""
+    """Releases these locked transfers in the caller's transaction. Adds the POST of each transfer to the outbox, for
+    the transfer's payee.
+    """
     messages = [
         prepare_to_payee(each.request, each.payee, each.transfer_id, payer_id=each.payer_id)
         for each in store.release(locked_ids, actor=actor)
@@ -85,7 +87,7 @@ def _abort(transfer_ids: list[str]) -> int:
 def release(transfer_id: str, *, reason: str, actor: str) -> None:
     """Sends a held transfer to its payee now.
 
-    Raises FspiopError if the transfer is no longer held, or if its parties were blocked or marked meanwhile.
+    Raises FspiopError if the transfer is no longer held, or if one of its parties has meanwhile been blocked or marked.
     """
     active = active_rules.current_at()
     locked_ids = store.lock([transfer_id])
@@ -100,8 +102,7 @@ def release(transfer_id: str, *, reason: str, actor: str) -> None:
 
 @transaction.atomic
 def refuse(transfer_id: str, *, code: str, reason: str, actor: str) -> None:
-    """Refuses a held transfer. Records that the periodic task must abort the transfer with this error code at its next
-    run.
+    """Refuses a held transfer. At its next run, the periodic task aborts the transfer with this error code.
 
     Raises FspiopError if the transfer is no longer held.
     """

@@ -1,6 +1,6 @@
 """The SQL statements on held transfers. Each statement processes any number of transfers.
 
-Before a statement changes a hold, the caller must lock the row of the hold's transfer. The docstring of `ledger.store`
+Before a statement changes a hold, its caller must lock the row of the held transfer. The docstring of `ledger.store`
 describes the order of all locks.
 """
 
@@ -48,9 +48,9 @@ _END = """
 
 
 def end(ended: Sequence[tuple[TransferState, bool]], now: datetime) -> None:
-    """Ends the holds of transfers that end. `ended` has, for each transfer, whether people have refused this transfer.
+    """Ends the holds of transfers that end. For each transfer, `ended` also shows whether the transfer was refused.
 
-    Runs no SQL statement if no transfer is held. Raises LostRace if a transfer was released meanwhile.
+    Runs no SQL statement if no transfer is held. Raises LostRace if one of the transfers was released meanwhile.
     """
     held = [(t.transfer_id, is_refused) for t, is_refused in ended if t.is_held]
     if held:
@@ -68,8 +68,9 @@ _DUE = f"""
 
 
 def due(most: int) -> list[str]:
-    """Returns held transfers whose hold has expired, the earliest first. Leaves out transfers that the batch skips
-    now."""
+    """Returns held transfers whose hold is over. The hold that ended first comes first. Leaves out transfers that the
+    batch skips now.
+    """
     return [row[0] for row in execute(_DUE, [most])]
 
 
@@ -81,7 +82,7 @@ _REFUSED = f"""
 
 
 def refused(most: int) -> list[str]:
-    """Returns held transfers that people have refused. Leaves out transfers that the batch skips now."""
+    """Returns held transfers that were refused. Leaves out transfers that the batch skips now."""
     return [row[0] for row in execute(_REFUSED, [most])]
 
 
@@ -89,7 +90,7 @@ _CODES = "SELECT transfer_id, refusal_code FROM ledger_heldtransfer WHERE transf
 
 
 def refusal_codes(transfer_ids: Sequence[str]) -> dict[str, str]:
-    """Returns the error codes with which people have refused these held transfers."""
+    """Returns the error codes with which these held transfers were refused."""
     return {row[0]: row[1] for row in execute(_CODES, [list(transfer_ids)]) if row[1] is not None}
 
 
@@ -114,7 +115,7 @@ _PREPARES = """
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A released transfer: the payer's stored request, and the payee to which the hub sends the request now."""
+    """A released transfer: the payer's stored request, and the payee to which the hub now sends this request."""
 
     transfer_id: str
     payer_id: int
@@ -123,7 +124,8 @@ class Released:
 
 
 def lock(transfer_ids: Sequence[str]) -> list[str]:
-    """Locks the rows of these transfers, ordered by id. Returns the transfers that the hub can still release or abort.
+    """Locks the rows of these transfers, ordered by id. Returns those transfers that the hub can still release or
+    abort.
 
     Call this function in a transaction, before any statement that changes the hold of one of these transfers.
     """
@@ -131,9 +133,9 @@ def lock(transfer_ids: Sequence[str]) -> list[str]:
 
 
 def release(locked_ids: Sequence[str], *, actor: str = "") -> list[Released]:
-    """Releases these locked transfers if their holds allow a release now.
+    """Releases these locked transfers, as far as their holds allow a release now.
 
-    If no actor is given, releases only transfers whose hold has expired.
+    If `actor` is empty, releases only transfers whose hold is over.
     """
     released = [row[0] for row in execute(_RELEASE, [actor, list(locked_ids), actor])] if locked_ids else []
     if not released:
