@@ -46,7 +46,7 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
     match outcome:
         case Reserved(command, t):
             if t.hold is not None:
-                return []  # the release of a held transfer adds this message to the outbox
+                return []  # the payee gets a held transfer only after its release
             return [prepare_to_payee(command.message, _payee(t), t.transfer_id, payer_id=t.payer_id)]
         case Refused(_, t):
             return [_error_to_payer(hub, t)]
@@ -56,7 +56,8 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
             return [forward(command.message, _payer(t), "PUT", _path(t), subject=t.transfer_id, kind="end-to-payer")]
         case Aborted(Reject() as command, t):
             if command.destination not in (None, t.payer):
-                return [_error_to_payer(hub, t)]  # the payer would refuse the payee's own message
+                # the payee's message names another destination, so the payer would refuse it
+                return [_error_to_payer(hub, t)]
             path = _path(t) + "/error"
             return [forward(command.message, _payer(t), "PUT", path, subject=t.transfer_id, kind="end-to-payer")]
         case Aborted(_, t):
@@ -71,7 +72,8 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
             sender = command.payer if isinstance(command, Prepare) else t.payee
             to = Recipient(command.source_id, sender, command.message.version)
             notices = [as_answer(_error(hub, t, to, *words_of(refusal), kind="transfer-refusal"))]
-            # FSPIOP API v1.1, section 6.7.3: a payee that answered RESERVED receives the end in a PATCH request.
+            # FSPIOP API v1.1, section 6.7.3: a payee that answered RESERVED receives a PATCH request with the
+            # transfer's final state.
             if isinstance(command, Fulfil) and command.wants_patch and t.state in TERMINAL:
                 notices.append(as_answer(_patch(hub, t, to)))
             return notices
@@ -109,7 +111,7 @@ def _error_to_payer(hub: HubMessages, t: TransferState) -> Outgoing:
 
 
 def _end_to_payee(hub: HubMessages, t: TransferState) -> Outgoing:
-    """Returns the message that reports the end of a transfer to the payee.
+    """Returns the message that informs the payee about the end of a transfer.
 
     A payee that answered RESERVED receives a PATCH request. Any other payee receives a PUT request with the state, or
     PUT .../error.

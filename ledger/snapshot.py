@@ -1,4 +1,5 @@
-"""The locked rows on which the ledger's decisions depend. `decide` changes these records while it decides a batch."""
+"""The locked rows on which the ledger's decisions depend, as objects. `decide` changes these objects, not the rows,
+while it decides a batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -83,8 +84,8 @@ class Posting:
 
 @dataclass(slots=True)
 class ParticipantState:
-    """A payer or payee. `accounts` has its POSITION account in each currency: the account's id, and whether the account
-    is active."""
+    """The payer or the payee of a transfer. For each currency, `accounts` has the id of the participant's POSITION
+    account, and whether the account is active."""
 
     id: int
     name: str
@@ -92,7 +93,8 @@ class ParticipantState:
     accounts: dict[str, tuple[int, bool]] = field(default_factory=dict)
     may_send: bool = True
     may_receive: bool = True
-    tested_by: int | None = None  # the certifier's id, while it certifies the participant before its go-live
+    # the certifier's id, while the certifier tests this participant before the participant's go-live
+    tested_by: int | None = None
 
 
 class Gate(Protocol):
@@ -129,7 +131,8 @@ class Snapshot:
     accounts: dict[int, AccountState]
     transfers: dict[str, TransferState]
     conversions: dict[str, ConversionState] = field(default_factory=dict)
-    fx_wait: timedelta = timedelta(0)  # how long an agreed conversion waits for its transfer after its expiration
+    # after its own expiration, an agreed conversion still waits this long for the transfer
+    fx_wait: timedelta = timedelta(0)
     not_as_quoted: frozenset[bytes] = frozenset()  # digests of prepares that differ from their quotes
     postings: list[Posting] = field(default_factory=list)  # the entries of this batch
     gate: Gate | None = None  # None if no rules are active and the hub counts no transfers

@@ -37,7 +37,8 @@ def _is_erased(body: str, at: str, kind: str) -> str:
     return f"coalesce({body} = ''::bytea AND {at} < {up_to}, false)"
 
 
-# For an ISO 20022 message with the condition only inside its packet, this SQL returns NULL, which the check accepts.
+# An ISO 20022 message can have its condition only inside the ILP packet. Then this SQL returns NULL, and the check
+# accepts NULL.
 _CONDITION = _text("condition", "{CdtTrfTxInf,VrfctnOfTerms,Sh256Sgntr}")
 _SAYS_CONDITION = f"({_CONDITION} = condition OR ({_CONDITION} IS NULL AND m ? 'CdtTrfTxInf'))"
 

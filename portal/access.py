@@ -24,7 +24,7 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The right that each method of a page needs. The page does not allow a method without a right."""
+    """The right that each method of a page needs. If the right of a method is None, the page refuses the method."""
 
     get: Right | None
     post: Right | None
@@ -51,7 +51,7 @@ def page(
     """Returns the route of a page.
 
     With `with_password`, even a user who signed in without a second factor can open the page. `most_of_a_file` is the
-    largest file in bytes that the page's form may have.
+    size in bytes of the largest file that the page's form accepts.
     """
     return path(route, _guarded(view, Rule(get, post, most_of_a_file), with_password=with_password), name=name)
 

@@ -46,7 +46,7 @@ class ReplayedRules:
     def may_be_late(self, facts: Facts, rule_id: str) -> bool:
         """Returns whether the rule reads, without a lock, a profile or the payees that the payer has paid before.
 
-        A rule that reads a profile without a lock may miss the latest payments.
+        A rule that reads a profile without a lock can miss the latest payments.
         """
         at_transfer = facts.gate == "transfer"
         compiled = self.without_quote if at_transfer else self.by_gate[facts.gate]
@@ -62,19 +62,20 @@ class ReplayedRules:
 
 
 def live() -> int | None:
-    """Returns the number of the rules' version that judges payments at present."""
+    """Returns the number of the version that is live now."""
     active = queries.active()
     return None if active is None else active.version_id
 
 
 def of_version(number: int) -> ReplayedRules:
-    """Returns a stored version. Raises RuleSetRefused if this release of the hub understands that version
+    """Returns a stored version. Raises RuleSetRefused if this release of the hub would interpret that version
     differently."""
     return _compiled(accept_text(store.content(number)), number, follows_history=number == live())
 
 
 def of_text(raw: bytes) -> ReplayedRules:
-    """Returns the rules that this text contains. Raises RuleSetRefused with every fault of the text."""
+    """Returns the rules that this text contains. If the text has faults, raises one RuleSetRefused that lists all of
+    them."""
     return _compiled(accept_text(raw), None, follows_history=False)
 
 

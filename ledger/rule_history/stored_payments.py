@@ -166,7 +166,8 @@ _DECISIONS_ONLY = f"""
 def one_snapshot() -> Iterator[None]:
     """All reads inside this context use one snapshot of the database. The hub can process payments at the same time.
 
-    Inside this context, a caller may only open `StoredRows`. Read their rows after the context has ended.
+    Inside this context, a caller must do nothing except open `StoredRows`. The caller must read the rows after the
+    context has ended.
     """
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
@@ -259,8 +260,9 @@ def facts_at_transfer(
 ) -> Facts | None:
     """Returns the facts that the rules used for the transfer, or None if the hub has erased these facts.
 
-    `version` is the version of the rules that judged the transfer. With None, the facts are those for rules that were
-    always active. The hub has erased the facts of quotes before `erased_before`.
+    `version` is the version of the rules that judged the transfer. If `version` is None, the facts are those that rules
+    would have used if they had always been active. `erased_before` is the time before which the hub has erased the
+    facts of quotes.
     """
     if t.facts is not None:
         return facts_of_payments.from_bytes(t.facts)
@@ -288,8 +290,8 @@ def facts_at_transfer(
         **known,
     )
     if t.is_counted and (t.payer, t.payee) != (found.payer, found.payee):
-        # There was no quote, or several quotes have these terms. So the hub counted the payment for other parties than
-        # these facts name.
+        # There was no quote, or several quotes have these terms. So the hub counted the payment for parties that these
+        # facts do not name.
         alias = t.payee if t.alias is None else t.alias
         found = replace(found, payer=t.payer, payee=t.payee, payee_alias=alias)
     return found
@@ -300,7 +302,7 @@ def _is_before(moment: datetime, other: datetime | None) -> bool:
 
 
 ERASED_FACTS = "rule facts"
-"""The name of the erasure of quotes' facts (`hub.sweeps.models.Erasure`)."""
+"""The name under which `hub.sweeps.models.Erasure` records the erasure of quotes' facts."""
 
 
 def facts_erased_before() -> datetime | None:

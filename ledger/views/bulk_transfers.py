@@ -147,8 +147,8 @@ class BulkTransferView(_BulkTransferView):
         return taken()
 
     def _reported_on(self, bulk_id: str) -> Answered:
-        """Returns whether a progress report is about an open bulk, an ended bulk or no bulk. The bulk must be from the
-        named payer to the caller."""
+        """Returns the kind of bulk that a progress report is about: an open bulk, an ended bulk, or no bulk. Only a
+        bulk from the named payer to the caller counts."""
         bulk = state_answers_and_expiry.find(bulk_id)
         if bulk is None or (bulk.payer_id, bulk.payee_id) != (self._payer(), self.caller):
             return Answered.NOTHING

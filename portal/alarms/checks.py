@@ -27,7 +27,7 @@ from portal.changes.credentials import EXPIRES_SOON
 from portal.queries import positions
 
 LATE_CALLBACK_S = 60
-_MOST = 500  # the most causes of one kind
+_MOST = 500  # a check returns at most this many causes
 _ORACLES_AT_ONCE = 4
 
 
@@ -106,7 +106,7 @@ def _own_certificates() -> list[Cause]:
 
 
 def _silent_oracles() -> list[Cause]:
-    """Calls each oracle. An oracle is silent if it does not answer two calls."""
+    """Calls each oracle. An oracle is silent if it does not answer two calls in a row."""
     oracles = list(directory.oracles())
     if not oracles:
         return []

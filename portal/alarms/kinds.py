@@ -24,7 +24,7 @@ class Kind:
     title: Promise
     sentence: Callable[[Details], str]
     page: Callable[[Details], str]
-    is_urgent: bool = False  # the alarm is about money or about every payment
+    is_urgent: bool = False  # an urgent alarm is about money, or affects every payment
 
 
 def _participant(details: Details) -> str:

@@ -35,7 +35,7 @@ _RAISE = """
         DO UPDATE SET details = EXCLUDED.details, seen_at = clock_timestamp()
     RETURNING a.subject, a.xmax = 0
 """
-# If a cause comes and goes within the calm time, its alarm stays open, and people get only one notification.
+# If a cause ends and returns within the calm time, the alarm stays open, and people get only one notification.
 _END = """
     UPDATE portal_alarm SET ended_at = clock_timestamp()
     WHERE kind = %s AND ended_at IS NULL AND NOT subject = ANY(%s::text[])
@@ -46,7 +46,7 @@ _FORGET = "DELETE FROM portal_alarm WHERE ended_at < clock_timestamp() - make_in
 
 
 class NotChanged(Exception):
-    """Raised with the reason if an alarm cannot be changed."""
+    """Raised if an alarm cannot be changed. The text of the error is the reason."""
 
 
 def look() -> int:
@@ -62,7 +62,8 @@ def look() -> int:
             if not connection.in_atomic_block:
                 connection.close_if_unusable_or_obsolete()
             failed.append(Cause(check.kind, {"kind": check.kind, "error": type(error).__name__}))
-    # A check that is not due at this tick has neither failed nor succeeded, so its alarm ends by the calm time only.
+    # A check that is not due has neither failed nor succeeded now. So the alarm about a failed check ends only after a
+    # longer calm time.
     longest_s = max(check.every_s for check in checks.CHECKS)
     store("failed_check", failed, calm_s=max(settings.ALARM_CALM_S, 2 * longest_s))
     return len(failed)
@@ -76,8 +77,8 @@ def _causes_of(check: Check) -> Sequence[Cause]:
 
 
 def _is_due(key: str, every_s: int) -> bool:
-    """Returns whether this check is due. A check is due if no other tick has run the check within its interval. If the
-    cache is not available, every check is due."""
+    """Returns whether this check is due. A check is due if no other tick has run the check within the check's interval.
+    If the cache is not available, every check is due."""
     if not every_s:
         return True
     try:

@@ -1,4 +1,5 @@
-"""Compares each bank's success of the last minutes with its own success of the last week (`portal.history`)."""
+"""Compares each bank's success rate in the last minutes with the same bank's rate in the last week (from
+`portal.history`)."""
 
 import math
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ _NOW = """
       AND bank IS NOT NULL
     GROUP BY bank, side
 """
-# The statement reads rows of the history: whole days of the last week, and today's hours. The last ten minutes of an
-# hour may have open payments.
+# The statement reads rows of the history: whole days of the last week, and today's hours. Payments of the last ten
+# minutes can still be open.
 _NORMAL = f"""
     WITH today AS (SELECT date_trunc('day', clock_timestamp(), time_zone) AS begins
                    FROM portal_historymark WHERE source = 'transfer'),

@@ -1,4 +1,4 @@
-"""manage.py rebuild_profiles [--check]: rebuilds or compares the profiles of the rules."""
+"""manage.py rebuild_profiles [--check]: rebuilds the rules' profiles, or compares the profiles with the transfers."""
 
 import sys
 from typing import Any
