@@ -29,7 +29,7 @@ ACCOUNT_KINDS = frozenset({"create_user", "set_roles", "set_user_active", "reset
 
 
 class NotConfirmed(Exception):
-    """The error with the reason why this person cannot confirm the sign-in."""
+    """Raised if this person cannot confirm the sign-in. The text of the error is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def confirm(user: User, *, signed_in_at: datetime, confirmed_by: User) -> bool:
 
 
 def unconfirm(user: User) -> None:
-    """Lets the account's user only read until a new first sign-in is confirmed."""
+    """Restricts the account to reading until a new first sign-in is confirmed."""
     Profile.objects.filter(user=user).update(signed_in_at=None, signed_in_from=None, signed_in_with="")
     Profile.objects.filter(user=user, confirmed_at__isnull=False).update(confirmed_at=None, unconfirmed_since=Now())
 
@@ -127,7 +127,7 @@ def waiting() -> "models.QuerySet[Profile]":
 def lock_unconfirmed(user: User, signed_in_at: datetime) -> Profile:
     """Locks and returns an account's profile.
 
-    Raises NotConfirmed if the account has signed in again meanwhile.
+    Raises NotConfirmed if the account is already confirmed, or has another first sign-in now.
     """
     profile = Profile.objects.select_for_update(no_key=True).get(user=user)
     if not User.objects.filter(pk=user.pk, is_active=True).exists():

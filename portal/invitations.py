@@ -38,11 +38,11 @@ class Half(StrEnum):
 
 
 class NotShown(Exception):
-    """The error if the hub does not show a half of an invitation, with the reason."""
+    """Raised if the hub does not show a half of an invitation. The text of the error is the reason."""
 
 
 class NotOpened(Exception):
-    """The error if an invitation cannot be used, with the reason. The invited person reads the reason."""
+    """Raised if an invitation cannot be used. The text of the error is the reason, which the invited person reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def goes_by_email(user: User) -> bool:
 def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
     """Creates an invitation in the transaction of its approval. Ends an earlier invitation of the account.
 
-    `asked_by` may be None only if the hub sends the link by e-mail.
+    `asked_by` can be None only if the hub sends the link by e-mail.
     """
     end_open(user)
     expires_at = timezone.now() + timedelta(seconds=settings.INVITATION_EXPIRES_S)

@@ -41,7 +41,8 @@ def shown(body: bytes) -> str:
 
 
 def storable(value: Any) -> Any:
-    """Returns a copy of JSON data that the database can store: PostgreSQL refuses NUL, half surrogates and NaN."""
+    """Returns a copy of JSON data in which text replaces NUL, half surrogates and NaN, because PostgreSQL refuses
+    them."""
     match value:
         case str():
             return _UNSTORABLE.sub("\ufffd", value)

@@ -47,7 +47,7 @@ class Certification(models.Model):
                 condition=pgtrigger.Condition("OLD.state IN ('PASSED', 'FAILED', 'INTERRUPTED')"),
             ),
             # A DFSP that is not live may exchange test payments only while its certification runs
-            # (`portal.certification.runs.let_pay`). The trigger enforces this for every way in which a certification
+            # (`portal.certification.runs.let_pay`). The trigger withdraws this permission, however the certification
             # ends.
             pgtrigger.Trigger(
                 name="the_end_of_a_certification_ends_its_payments",

@@ -32,7 +32,7 @@ from portal.certification.aliases import ALIASES
 
 ACTOR = "certification"
 _CAP = 1_000_000 * 10_000  # in ten-thousandths
-_LEAST_FREE = 100_000 * 10_000  # if an account has less than this amount free, it gets more test money
+_LEAST_FREE = 100_000 * 10_000  # an account with less free money than this amount gets more test money
 _CREDENTIALS_ARE_VALID = timedelta(days=1)
 _HUB_TYPES = (Account.Type.HUB_RECONCILIATION, Account.Type.HUB_MULTILATERAL_SETTLEMENT)
 
@@ -93,7 +93,8 @@ def _certifier() -> Participant:
 
 
 def _is_made_here(participant: Participant) -> bool:
-    """Returns whether the certification created this participant. A DFSP may have had this name earlier."""
+    """Returns whether the certification created this participant. The name alone proves nothing, because a DFSP can
+    have had this name earlier."""
     created = Entry.objects.filter(subject=participant.name, action="participant_created", actor=ACTOR)
     return created.exists()
 

@@ -106,7 +106,7 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
 
 @contextmanager
 def _reasons_told() -> Iterator[None]:
-    """Turns the errors of a change into the error that the pages show. Does not change the error Outdated."""
+    """Converts the errors of a change to the error that the pages show. Leaves the error Outdated unchanged."""
     try:
         yield
     except Outdated:
@@ -139,7 +139,7 @@ def withdraw_outdated() -> int:
         except Outdated:
             count += _withdraw_by_itself(approval.pk)
         except CanNotBeDone:
-            continue  # the approver reads the reason at the approval
+            continue  # the approver sees the reason when approving the request
     return count
 
 

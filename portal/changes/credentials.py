@@ -27,7 +27,7 @@ def described_request(csr: str, *, name: str, days: int) -> list[Line]:
     """
     try:
         request = certificate_authority.read_request(csr, name=name)
-    except ValueError as error:  # an earlier accepted signing request may be too weak now
+    except ValueError as error:  # the hub may have accepted this signing request before the rules became stricter
         return [Line(_("Signing request"), text_of(error))]
     return [
         Line(_("Subject"), request.subject),

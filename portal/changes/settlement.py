@@ -124,7 +124,7 @@ def _advance(payload: Payload, actor: str) -> None:
 
 
 def _all_or_none(answers: list[Answer]) -> None:
-    """Raises CanNotBeDone if the hub refused one of the steps, because the approver has approved all steps together."""
+    """Raises CanNotBeDone if the hub refused one of the steps. The approver has approved only all steps together."""
     for answer in answers:
         if answer.refusal:
             name = Participant.objects.filter(pk=answer.wish.participant_id).values_list("name", flat=True).first()
@@ -210,8 +210,8 @@ def _check_still(payload: Payload) -> None:
 
 
 def _circumstances(payload: Payload) -> list[Line]:
-    """Returns, for each net receiver, the position after the reset and its limit. The receiver with the least room
-    below its limit comes first."""
+    """Returns, for each net receiver, the position after the reset and the limit of this position. The receiver whose
+    position is nearest to the limit comes first."""
     if payload["before"] not in (State.PENDING_SETTLEMENT, State.PS_TRANSFERS_RECORDED) or payload["to"] in (
         State.PS_TRANSFERS_RECORDED,
         State.ABORTED,

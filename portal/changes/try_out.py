@@ -1,6 +1,7 @@
-"""Tries out changes when people request them. Nobody can therefore request a change that is impossible.
+"""Tries out changes when people request them. So the hub refuses a request for an impossible change at once.
 
-For programs (TWO_PEOPLE=everywhere), checks again at the approval whether the program may still request the change.
+For programs (TWO_PEOPLE=everywhere), checks again at the approval whether the program is still allowed to request the
+change.
 """
 
 from collections.abc import Iterable

@@ -66,8 +66,8 @@ def horizon() -> datetime:
 
 
 def locked_mark(source: str) -> HistoryMark | None:
-    """Locks a source, and returns the mark up to which the history has read the source. Returns None if another process
-    is reading the source."""
+    """Locks a source, and returns its mark. The mark shows how far the history has read the source. Returns None if
+    another process is reading the source."""
     with connection.cursor() as cursor:
         cursor.execute(_TIMEOUT)
     HistoryMark.objects.bulk_create(

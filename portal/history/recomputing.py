@@ -101,7 +101,8 @@ def _difference(row: Sequence[Any]) -> Difference:
 
 
 def _known_since(zone: str) -> datetime:
-    """Returns the time from which periods contain only quotes whose texts, with their use cases, are still stored."""
+    """Returns the beginning of the first month from which the hub still stores the texts of all quotes. The texts
+    contain the use cases."""
     erased = Erasure.objects.filter(kind="quotes").first()
     if erased is None:
         return _BEGINNING

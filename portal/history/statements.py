@@ -181,7 +181,7 @@ def recompute_slice(source: Source) -> str:
     """
 
 
-# Lookups have no other record, so their hours are the record of their days, weeks and months.
+# Lookups have no other record, so the stored hours are the source for days, weeks and months of lookups.
 RECOMPUTE_LOOKUPS = f"""
     WITH hours AS (SELECT * FROM portal_historyrow
                    WHERE source = %(source)s AND grain = 'hour' AND scope = {PAYER + PAYEE + USE_CASE}),
@@ -195,8 +195,9 @@ RECOMPUTE_LOOKUPS = f"""
     {_ROWS} {_add(RECOMPUTED)}
 """
 
-# A payer that refuses a quote's terms replaces the time of the payee's answer. So the statement compares only the
-# number of durations of quotes. The statement compares use cases only in periods whose quotes still have their texts.
+# If a payer refuses a quote's terms, the time of the refusal replaces the time of the payee's answer. So for quotes,
+# the statement compares only how many durations there are. The statement compares use cases only in periods whose
+# quotes still have their texts.
 _COMPARED = f"""
     SELECT {_KEY}, ended, succeeded, value, reasons,
            CASE source WHEN 'quote' THEN to_jsonb(succeeded) ELSE durations END AS durations
