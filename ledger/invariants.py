@@ -278,7 +278,8 @@ INVARIANTS = [
     Invariant(
         "what_is_on_hold_is_what_is_still_owed",
         "A hold is the owed amount minus the payments for the settlement. A hold that two people have released is "
-        "zero, and the audit trail has an entry about the release. An account's amount on hold is the sum of its holds.",
+        "zero, and the audit trail has an entry about the release. An account's amount on hold is the sum of the "
+        "account's holds.",
         """SELECT h.account_id, h.settlement_number, h.remaining, h.amount, t.taken
            FROM ledger_coverhold h
            JOIN ledger_account a ON a.id = h.account_id

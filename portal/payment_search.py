@@ -45,7 +45,8 @@ class Words:
 
 
 def read_words(text: str, dfsps: dict[str, str], currencies: frozenset[str]) -> Words:
-    """Reads the text of the box. `dfsps` has the participants' names by their spelling in small letters.
+    """Reads the text of the box. The keys of `dfsps` are the participants' names in small letters, and the values are
+    the names.
 
     A telephone number and an amount may contain spaces. So the function reads the longest group of words that has a
     meaning. Raises ValidationError with the first word that has no meaning.

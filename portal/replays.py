@@ -42,7 +42,7 @@ _KEPT = 500  # the hub keeps the results of this many latest replays
 
 
 class NotAsked(Exception):
-    """The error with the reason why a person cannot request another replay now."""
+    """Raised if a person cannot request another replay now. The text of the error is the reason."""
 
 
 @transaction.atomic
@@ -90,7 +90,8 @@ def of_version(version: RuleSetVersion) -> "QuerySet[RuleReplay]":
 
 
 class Ended(Exception):
-    """The replay has reached its time limit, a person has stopped the replay, or the hub has given it up."""
+    """Raised if a replay must end: its time is over, a person has stopped it, or the hub has ended it without a
+    result."""
 
 
 def start() -> bool:
@@ -129,7 +130,7 @@ def _watch(job_id: int, process: "subprocess.Popen[bytes]") -> None:
 
 
 def run(job_id: int) -> None:
-    """Runs a replay that `take` has returned. If the replay was ended meanwhile, does nothing."""
+    """Runs a replay that `take` has returned. If the replay has already ended, does nothing."""
     job = RuleReplay.objects.filter(pk=job_id, state=RuleReplay.State.RUNNING).first()
     if job is None:
         return

@@ -3,8 +3,8 @@
 
 The hub keeps ids, amounts, parties, states, times and digests. The hub also keeps all data that a repeated request or a
 payment's page needs. The hub erases texts, but keeps the rows of the texts. One transaction erases a slice of a
-thousand rows. The table `sweeps_erasure` records how far the hub has erased texts. So `check_ledger` does not report an
-erased text as missing.
+thousand rows. The table `sweeps_erasure` records the time up to which the hub has erased texts. So `check_ledger` does
+not report an erased text as missing.
 """
 
 import time

@@ -55,9 +55,8 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Skips the count of attempts by allauth, because a stranger could use this count to lock a user out.
-
-        `authenticate` counts the attempts.
+        """Switches off allauth's own count of attempts, which a stranger could use to lock a user out. `authenticate`
+        counts the attempts instead.
         """
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:

@@ -34,7 +34,7 @@ def check_ledger() -> None:
 
 @shared_task(name="portal.tasks.watch", ignore_result=True)
 def watch() -> None:
-    """Raises and ends alarms, sends new alarms, and writes to the people who may approve new requests."""
+    """Raises and ends alarms, sends new alarms, and sends an e-mail to the people who may approve new requests."""
     isolating_batches.each(
         alarms.look, notifications.notify_new, alarms.forget_old, limit_uses.store, approval_mail.write_to_checkers
     )

@@ -33,12 +33,12 @@ from settlement.states import State
 _CAN_NOT = {
     Refusal.NO_STEP: gettext_lazy("The accounts of this settlement cannot take this step in their present state."),
     Refusal.ABOVE_CAP: gettext_lazy(
-        "The position of %(name)s would exceed its net debit cap, because it has already spent the amount that it is "
-        "owed. Raise its cap first."
+        "%(name)s has already spent the amount that it receives in this settlement. Its position would exceed its net "
+        "debit cap, so raise the cap first."
     ),
     Refusal.ABOVE_COVER: gettext_lazy(
-        "The position of %(name)s would exceed its cover, because it has already spent the amount that it is owed. "
-        "Record its funds in first."
+        "%(name)s has already spent the amount that it receives in this settlement. Its position would exceed its "
+        "cover, so record its funds in first."
     ),
 }
 _MOST_SHOWN = 20

@@ -45,8 +45,7 @@ class Wish:
 
 @dataclass(slots=True)
 class Figures:
-    """The sums over some rows of the history. `buckets` has the durations of each leg, as numbers of durations by
-    bucket."""
+    """The sums over some rows of the history. For each leg, `buckets` has the number of durations in each bucket."""
 
     ended: int = 0
     succeeded: int = 0
@@ -73,7 +72,7 @@ class Figures:
 
     @property
     def durations(self) -> list[tuple[str, float | None, float | None]]:
-        """Returns the leg, the median and the 99th percentile of each leg."""
+        """Returns, for each leg, its name, the median and the 99th percentile."""
         return [(leg, self.percentile(leg, 0.5), self.percentile(leg, 0.99)) for leg in LEGS]
 
 
@@ -132,7 +131,7 @@ def _after(grain: str, begin: datetime, zone: ZoneInfo) -> datetime:
     return _beginning(grain, (begin.replace(tzinfo=None) + timedelta(days=days, hours=12)).replace(tzinfo=zone))
 
 
-# Lookups have no use case, so a choice of use cases does not leave them out.
+# Lookups have no use case, so a search by use case does not leave out lookups.
 _WHICH = """
     source = ANY(%(sources)s) AND grain = %(grain)s AND scope = ANY(%(scopes)s) AND at >= %(since)s AND at < %(until)s
     AND scope = CASE source WHEN 'lookup' THEN %(lookup_scope)s ELSE %(scope)s END
@@ -220,8 +219,7 @@ def divided(wish: Wish, by: str, *, most: int = MOST_LINES) -> list[Line]:
 
 
 def counterparties(participant_id: int) -> set[int]:
-    """Returns the ids of the participants to which this participant has sent payments, or from which it has received
-    payments."""
+    """Returns the ids of the participants that this participant has paid, or that have paid this participant."""
     pairs = HistoryRow.objects.filter(source="transfer", grain="month", scope=PAYER + PAYEE)
     sides = [("payer_id", "payee_id"), ("payee_id", "payer_id")]
     found = (pairs.filter(**{own: participant_id}).values_list(other, flat=True).distinct() for own, other in sides)

@@ -34,7 +34,7 @@ class Found(Generic[T]):
 
 
 def key_of(row: Model) -> Key:
-    """Returns the key of a row. A row that was found by a row of another table has the key of that other row."""
+    """Returns the key of a row. If a row of another table led to this row, returns the key of that other row."""
     found: Key | None = getattr(row, "found_by", None)
     return found or (row.received_at, row.pk)  # type: ignore[attr-defined]
 
@@ -77,7 +77,8 @@ def merged(sources: "Sequence[Source[T]]", *, before: Key | None, size: int) -> 
         found += rows
         stops += [stop] if stop else []
     stop = max(stops, default=None)
-    # The next page continues at the latest of these times, so it also finds the rows that this page leaves out.
+    # The next page continues at the latest of these times, so the next page also finds the rows that this page leaves
+    # out.
     found = [row for row in found if stop is None or key_of(row)[0] >= stop]
     found.sort(key=key_of, reverse=True)
     return Found(found[:size], stop if len(found) < size else None)
@@ -96,7 +97,7 @@ def _walk(rows: "QuerySet[T]", condition: Q, size: int, most: int) -> tuple[list
     """Returns the first matching rows.
 
     If the search did not find enough rows, also returns the time at which it stopped. Most conditions exclude few rows,
-    so the search first reads a few times as many rows as it needs, and then more.
+    so the search first reads a few times the needed number of rows. If these are not enough, the search reads more.
     """
     if not condition:
         return list(rows.order_by("-received_at", "-pk")[:size]), None

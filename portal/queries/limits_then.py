@@ -1,7 +1,8 @@
 """Computes a payer DFSP's position and cap at the time of a refused transfer, from the stored entries and transfers.
 
-The hub does not store the position and the cap with a refusal. The hub may have decided simultaneous requests in a
-different order than their stored times. The figures can therefore wrongly include or omit payments of the same moment.
+The hub does not store the position and the cap with a refusal. The order of the hub's decisions about simultaneous
+requests can differ from the order of the stored times. The figures can therefore wrongly include or omit payments of
+the same moment.
 """
 
 from dataclasses import dataclass

@@ -32,7 +32,8 @@ _MOST_ITEMS = 1000  # the maximum number of transfers of a bulk
 _MOST_LOOKUPS = 500
 _MOST_PARSED = 2000  # the maximum number of messages whose currency is read for one page
 _MOST_OPEN = 5000  # the maximum number of quotes that are compared with transfers for one page
-_LONGEST_OPEN = timedelta(days=1)  # the longest period of a search for quotes without a transfer and an amount
+# the longest period of a search for quotes without a transfer, if the search has no amount
+_LONGEST_OPEN = timedelta(days=1)
 _FAILED = ("REJECTED", "EXPIRED")
 _SOON = timedelta(hours=1)
 
@@ -73,7 +74,7 @@ class Sought:
 
 @dataclass(slots=True)
 class Lookup:
-    """A lookup of a number: the message to the DFSP to which the hub sent the lookup, and the answer.
+    """A lookup of a number: the message that the hub sent to a DFSP, and the DFSP's answer.
 
     `asked` is empty if the hub refused or could not deliver the lookup.
     """
@@ -120,7 +121,8 @@ def with_id(any_id: str, *, own: int | None) -> list[Any]:
 
 
 def _sources(sought: Sought) -> "Iterator[Source[Any]]":
-    """Yields the tables to read. Each table has the conditions that an index serves, and the other conditions."""
+    """Yields the tables to read. For each table, separates the conditions with an index from the conditions without an
+    index."""
     if Kind.TRANSFER in sought.kinds:
         wish = _wish(sought)
         for rows in wish.sources():
@@ -266,7 +268,7 @@ def _matching(agreed: Sequence[quote_queries.Agreed], sought: Sought) -> list[An
 
 
 def _requests_of(spellings: Collection[str], sought: Sought, *, before: Key | None) -> list[Any]:
-    """Returns the latest requests to pay of a party. The number of these requests exceeds the rows of a page."""
+    """Returns the latest requests to pay of a party, and more of them than a page shows."""
     if Kind.REQUEST not in sought.kinds:
         return []
     rows = _within(_requests().filter(_sides(sought)), sought)

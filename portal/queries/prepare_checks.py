@@ -72,7 +72,7 @@ BY_RULE: Mapping[Refusal, Check] = {
     Refusal.FXP_MAY_NOT_CONVERT: _CONVERSION,
     Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT: _DEBTOR,
     Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT: _DEBTOR,
-    # The hub stores the rules that judged a prepare with the decision, not with the prepare.
+    # Whether rules were active is stored with the rules' decision, not with the prepare.
     Refusal.REFUSED_BY_RULE: Check(gettext_lazy("the scheme's rules allow the payment"), _Told.OF_REFUSED_BY_IT),
     Refusal.LIQUIDITY: Check(gettext_lazy("the cover of the paying participant is enough")),
     Refusal.NDC: Check(gettext_lazy("the net debit cap of the paying participant is enough")),

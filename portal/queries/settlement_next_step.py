@@ -31,7 +31,8 @@ _MOST_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """The next step. `url` and `button` are empty if nobody has to do anything. `is_ask` is True for a request."""
+    """The next step. `url` and `button` are empty if nobody has to do anything. `is_ask` is True if the step is a
+    request that a second person must approve."""
 
     text: str | Promise
     button: str = ""
@@ -68,7 +69,7 @@ def _is_long_ago(at: datetime) -> bool:
 def of(settlement: Settlement, statement: Statement | None, *, is_held: bool) -> NextStep | None:
     """Returns the next step, or None if the settlement has ended and no cover is on hold for it.
 
-    `statement` is the latest statement of the bank. `is_held` says whether cover is still on hold.
+    `statement` is the latest statement of the bank. `is_held` is True if cover is still on hold.
     """
     if settlement.state == State.SETTLED and is_held:
         told = {"number": settlement.pk}

@@ -17,7 +17,7 @@ from quotes import queries as quotes
 
 _QUOTES_AT_ONCE = 200
 _MOST_QUOTES = 1000  # the maximum number of quotes that the search for one page reads
-_MOST_BY_CONDITION = 20  # the maximum number of quotes of a batch whose transfers are searched by condition
+_MOST_BY_CONDITION = 20  # in one batch, the maximum number of quotes whose transfers are searched by condition
 _NEXT_TRANSFERS = 5000  # the maximum number of transfers that are read after such a quote
 
 
@@ -170,9 +170,10 @@ _BY_CONDITION = """SELECT q.quote_id, t.transfer_id
 
 
 def transfers_of(agreed: Sequence[quotes.Agreed]) -> dict[str, list[str]]:
-    """Returns the ids of the transfers of these quotes, by the quotes' ids.
+    """Returns the ids of the transfers of these quotes. The keys are the quotes' ids.
 
-    Finds a transfer by the transaction's id, or by payer and condition soon after the quote.
+    Finds a transfer by the transaction's id. Also finds a transfer that has the quote's payer and condition, and that
+    arrived soon after the quote.
     """
     stored = set(
         Transfer.objects.filter(pk__in={quote.transaction_id for quote in agreed}).values_list("pk", flat=True)

@@ -23,7 +23,7 @@ from quotes.models import Quote, TransactionRequest
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of a payment: the time of its end and its duration."""
+    """A step of a payment: the time at which the step ended, and the step's duration."""
 
     text: str
     at: datetime

@@ -218,7 +218,7 @@ def kind_word(name: str) -> SafeString:
 
 @register.filter
 def effect_words(effect: str) -> str:
-    """Returns what a rule did, such as REFUSE 4241: the word for its action, and the rest as it is."""
+    """Returns the effect of a rule, such as REFUSE 4241, with the action in the visitor's language."""
     action, _space, rest = effect.partition(" ")
     return f"{states.word_of(action)} {rest}".strip()
 
@@ -263,7 +263,7 @@ def direction(participant: Participant) -> SafeString | str:
     Returns an empty text if the participant may send and receive.
     """
     found = Direction.of(participant.may_send, participant.may_receive)
-    if participant.onboarding_since is not None:  # the badge of the state already shows this
+    if participant.onboarding_since is not None:  # the badge of the participant's state already shows this
         return ""
     return "" if found is Direction.BOTH else format_html('<span class="state state-warning">{}</span>', found.label)
 

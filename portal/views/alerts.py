@@ -42,7 +42,7 @@ OUTCOMES = [
 
 
 NO_DFSP = "."
-"""The value of the search for alerts that no DFSP caused. No DFSP can have this name."""
+"""A search for this value finds the alerts that no DFSP caused. No DFSP can have this value as its name."""
 
 
 def _causes() -> list[tuple[str, Any]]:

@@ -133,7 +133,7 @@ def download_json(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def download_pdf(request: HttpRequest, number: int) -> HttpResponse:
-    from portal.certification import pdf  # here, because few requests need this large library
+    from portal.certification import pdf  # imported here, because few requests need this large library
 
     found = _judged(number)
     return _file(pdf.document(found), "application/pdf", f"certification-{found.pk}.pdf")
