@@ -84,9 +84,9 @@ def uses() -> list[Use]:
 
 
 def watch() -> None:
-    """Logs each position that has come near its limit since the last check.
+    """Logs each position that was not near its limit at the last check, but is now.
 
-    Also logs each position that was near its limit and is now well below the limit.
+    Also logs each position that was near its limit, but is now clearly below the limit.
     """
     now = uses()
     said = cache.get_many([_key(use) for use in now])

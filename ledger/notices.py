@@ -1,8 +1,8 @@
 """The callbacks that the hub sends after each outcome of a transfer. Pure.
 
-The hub forwards a DFSP's message byte for byte, together with its signature. This module creates the messages that the
-hub sends in its own name. The hub signs its own messages when it sends them (`signed_by_hub`). FSPIOP API v1.1,
-sections 6.7.2 to 6.7.5, defines the states, codes and recipients.
+The hub forwards a DFSP's message byte for byte, together with the DFSP's signature. This module creates the messages
+that the hub sends in its own name. The field `signed_by_hub` marks these messages, and the hub signs them when it sends
+them. FSPIOP API v1.1, sections 6.7.2 to 6.7.5, defines the states, codes and recipients.
 """
 
 from collections.abc import Iterable
@@ -113,8 +113,8 @@ def _error_to_payer(hub: HubMessages, t: TransferState) -> Outgoing:
 def _end_to_payee(hub: HubMessages, t: TransferState) -> Outgoing:
     """Returns the message that informs the payee about the end of a transfer.
 
-    A payee that answered RESERVED receives a PATCH request. Any other payee receives a PUT request with the state, or
-    PUT .../error.
+    A payee that answered RESERVED receives a PATCH request. A payee that answered otherwise receives a PUT request with
+    the state, or PUT .../error.
     """
     if t.wants_patch:
         return _patch(hub, t, _payee(t))

@@ -65,7 +65,7 @@ def transaction_of(transfer_id: str) -> dict[str, Any] | None:
 def committed_transfers(between: Collection[str] = ()) -> Iterator[dict[str, Any]]:
     """Returns the committed transfers in the order of commits, for comparison with the participants' own books.
 
-    If `between` is given, returns only transfers between the participants with these names.
+    If `between` has names of participants, returns only transfers between these participants.
     """
     transfers = Entry.objects.filter(kind=Entry.Kind.TRANSFER)
     if between:

@@ -62,7 +62,7 @@ def is_named_by(participant: str, currency: str, reference: str) -> bool:
 
 
 def named_by(settlement_account: Account, reference: str) -> CoverHold | None:
-    """Returns the hold for the settlement with this number, or None if the hold has no amount left."""
+    """Returns the hold for the settlement with this number, or None if no amount remains on hold."""
     holds = CoverHold.objects.select_for_update(no_key=True).filter(account=settlement_account, remaining__gt=0)
     return holds.filter(_named(reference)).first()
 

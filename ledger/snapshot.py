@@ -17,7 +17,7 @@ from rules.kept_verdicts import Kept
 class AccountState:
     """A participant's POSITION account. Amounts are in ten-thousandths.
 
-    `position` is posted debits less posted credits.
+    `position` is the posted debits minus the posted credits.
     """
 
     id: int
@@ -61,7 +61,7 @@ class TransferState:
     wants_patch: bool = False
     completed_at: datetime | None = None
     bulk_id: str | None = None  # the bulk transfer that contains this transfer as an item
-    # the conversions that end together with the transfer; the payee's conversion may arrive while the transfer is
+    # the conversions that end together with the transfer; the payee's conversion can arrive while the transfer is
     # reserved
     payer_conversion_id: str | None = None
     payee_conversion_id: str | None = None
@@ -98,7 +98,7 @@ class ParticipantState:
 
 
 class Gate(Protocol):
-    """Applies the scheme's rules to transfers, with the facts about this batch (`rules.transfer_gate`)."""
+    """Applies the scheme's rules to the transfers of this batch. `rules.transfer_gate` implements this interface."""
 
     def judge(self, digest: bytes, now: datetime) -> Verdict:
         """Returns the rules' verdict about the transfer request (prepare) with this digest. The transfer request must

@@ -32,7 +32,8 @@ _ID = "{CdtTrfTxInf,PmtId,TxId}"
 
 
 def _is_erased(body: str, at: str, kind: str) -> str:
-    """Returns the SQL that is true if the hub has erased the message because its retention ended (`sweeps_erasure`)."""
+    """Returns the SQL that is true if the hub has erased the message because the retention period of the message ended.
+    The table `sweeps_erasure` records such erasures."""
     up_to = f"(SELECT up_to FROM sweeps_erasure WHERE kind = '{kind}')"
     return f"coalesce({body} = ''::bytea AND {at} < {up_to}, false)"
 

@@ -28,7 +28,7 @@ class Rule:
 
     get: Right | None
     post: Right | None
-    most_of_a_file: int = 0  # the largest file in bytes that the page's form may have
+    most_of_a_file: int = 0  # the size in bytes of the largest file that the page's form accepts
 
     def needed(self, method: str | None) -> Right | None:
         return self.post if method == "POST" else self.get if method in ("GET", "HEAD") else None

@@ -18,7 +18,7 @@ _READING = ("GET", "HEAD")
 
 class Site(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
-        """A staff user who signs in with two factors may only read and sign out.
+        """A staff user must sign in with two factors. This user can then only read and sign out.
 
         Changes in Django's admin are not allowed, because no second person would check them.
         """

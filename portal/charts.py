@@ -1,7 +1,7 @@
 """Computes the SVG shapes of charts. The template `portal/chart.html` draws the shapes.
 
-The shapes fill a box of WIDTH by HEIGHT. The page stretches this box to its own width. A chart therefore contains no
-text. The page writes the labels beside the chart.
+The shapes fill a box of WIDTH by HEIGHT. The page stretches this box to the width of the page. A chart therefore
+contains no text. The page writes the labels beside the chart.
 """
 
 from collections.abc import Iterable, Sequence

@@ -93,7 +93,7 @@ def readable(read: Callable[[], Any]) -> Any:
 
 
 def check_minor_unit(form: forms.Form, field: str, amount: int | None, currency: str) -> None:
-    """Adds an error to the amount's field if the amount has more decimals than its currency allows."""
+    """Adds an error to the amount's field if the amount has more decimals than the currency allows."""
     if amount is not None and currency and minor_unit_checks.fault_of(amount, currency) is not None:
         text = _("The amount has more decimal places than %(currency)s allows.")
         form.add_error(field, text % {"currency": currency})

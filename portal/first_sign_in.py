@@ -187,7 +187,7 @@ def _let_administrators_know(user: User, profile: Profile) -> None:
         *((url, "") for url in settings.NOTIFICATION_WEBHOOKS),
     ]:
         if not is_recipient(recipient):
-            continue  # an account that was created in the shell may have an unusable address or no address
+            continue  # an account that was created in the shell can lack an address, or have an unusable address
         with translation.override(language or settings.LANGUAGE_CODE):
             facts = {
                 "user": user.username,

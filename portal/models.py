@@ -98,7 +98,7 @@ class Confirmation(models.Model):
 
 
 class Invitation(models.Model):
-    """An invitation with which the owner of an account sets the password of the account once (`portal.invitations`).
+    """An invitation, with which the owner of an account sets the account's password once (see `portal.invitations`).
 
     The hub sends the link by e-mail to the owner. Without e-mail, one person hands over the link, and another person
     hands over the code. Each of the two people sees only their own half of the invitation, and only once. The hub
@@ -242,7 +242,7 @@ class SavedView(models.Model):
 
 
 class LedgerBlock(models.Model):
-    """A block of entry ids (`balance_checkpoints.SIZE`) in which no new entry can appear."""
+    """A block of `balance_checkpoints.SIZE` entry ids in which no new entry can appear."""
 
     # The block of an entry: the entry's id, divided by the size, rounded down.
     number = models.BigIntegerField(primary_key=True)

@@ -162,7 +162,7 @@ def _people(verdict: Verdict) -> Iterable[tuple[str, str]]:
 
 
 def _moment(at: datetime) -> str:
-    """Returns a time with the offset of its time zone, because the reader may be in another time zone."""
+    """Returns a time with the offset of its time zone, because the reader can be in another time zone."""
     return timezone.localtime(at).isoformat(sep=" ", timespec="milliseconds")
 
 

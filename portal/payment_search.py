@@ -48,7 +48,7 @@ def read_words(text: str, dfsps: dict[str, str], currencies: frozenset[str]) -> 
     """Reads the text of the box. The keys of `dfsps` are the participants' names in small letters, and the values are
     the names.
 
-    A telephone number and an amount may contain spaces. So the function reads the longest group of words that has a
+    A telephone number or an amount can contain spaces. So the function reads the longest group of words that has a
     meaning. Raises ValidationError with the first word that has no meaning.
     """
     words, found, place = text.split(), Words(), 0
@@ -60,7 +60,7 @@ def read_words(text: str, dfsps: dict[str, str], currencies: frozenset[str]) -> 
 
 
 def _read_one(word: str, found: Words, dfsps: dict[str, str], currencies: frozenset[str]) -> int:
-    """Reads a word that has a meaning without its neighbours. Returns how many words were read: 1 or 0."""
+    """Reads a word that has a meaning without the words next to it. Returns how many words were read: 1 or 0."""
     if _ID.match(word):
         found.ids.append(word)
     elif hours := _TIME.match(word):

@@ -2,8 +2,8 @@
 runs the replay.
 
 One replay runs at a time in the whole hub. A replay changes no payment. Payments and VACUUM continue during a replay,
-because the replay holds no snapshot of the database. A replay takes long and switches off garbage collection, and the
-worker must also send messages. So the replay does not run in the worker's own process.
+because the replay holds no snapshot of the database. A replay takes a long time and switches off garbage collection.
+The worker must also send messages. So the replay does not run in the worker's own process.
 """
 
 import subprocess
@@ -31,7 +31,7 @@ log = structlog.get_logger("replays")
 
 MOST_S = 3600.0
 """The time limit of a replay."""
-_TIME_TO_END_S = 30.0  # the worker kills the process if it still runs this long after the limit
+_TIME_TO_END_S = 30.0  # the worker kills a process that still runs this long after the time limit
 _TELLS_EVERY_S = 1.0
 _STALE = timedelta(minutes=2)
 _OPEN = (RuleReplay.State.WAITING, RuleReplay.State.RUNNING)

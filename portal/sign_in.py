@@ -60,8 +60,8 @@ class AccountAdapter(DefaultAccountAdapter):
         """
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
-        """Checks the password. Refuses the attempt if there were too many earlier attempts
-        (`hub.api.password_attempts`)."""
+        """Checks the password. Refuses the attempt if `hub.api.password_attempts` has counted too many earlier
+        attempts."""
         name = str(credentials.get("username", ""))
         attempt = attempt_of(request, name, browser=known_browsers.known_as(request, name))
         if not attempt.begin():

@@ -42,7 +42,7 @@ def watch() -> None:
 
 @shared_task(name="portal.tasks.remove_old", ignore_result=True, time_limit=1800)
 def remove_old() -> None:
-    """Removes data after its retention period (`portal.retention`)."""
+    """Removes data after the retention period (see `portal.retention`)."""
     retention.remove_old()
 
 
@@ -50,7 +50,8 @@ def remove_old() -> None:
 def mark_entries() -> None:
     """Adds checkpoints for the entries that were posted since the last run.
 
-    A checkpoint has the sums of an account's entries, for account statements (`portal.queries.balance_checkpoints`).
+    A checkpoint has the sums of an account's entries, for account statements (see
+    `portal.queries.balance_checkpoints`).
     """
     balance_checkpoints.mark()
 
@@ -75,5 +76,5 @@ def certify() -> None:
 
 @shared_task(name="portal.tasks.fold_history", ignore_result=True, time_limit=300)
 def fold_history() -> None:
-    """Adds the payments that have ended since the last run to the history of payments (`portal.history`)."""
+    """Adds the payments that have ended since the last run to the history of payments (see `portal.history`)."""
     history.fold()

@@ -184,7 +184,7 @@ def change_email(user: User, *, email: str, actor: str) -> None:
 def reject_sign_in(user: User, *, signed_in_at: datetime, rejected_by: User) -> None:
     """Rejects a first sign-in that another person made, and ends all access.
 
-    A single administrator may reject a sign-in.
+    A single administrator can reject a sign-in.
     """
     profile = first_sign_in.lock_unconfirmed(user, signed_in_at)
     if is_one_person(user, rejected_by):

@@ -21,7 +21,7 @@ _TABLES = """
 
 
 class BoundedProfiles(Mapping[int, Profile]):
-    """All profiles of a replay by their keys. A profile that a replay has never used is empty.
+    """A mapping from keys to all profiles of a replay. A profile that a replay has never used is empty.
 
     A caller may change a profile that this object has returned. A later change can be lost, as soon as the caller has
     read other profiles with `MOST_EVENTS` events in total.

@@ -1,4 +1,4 @@
-"""Compares profiles with their counted transfers, payment by payment, and rebuilds profiles from the transfers."""
+"""Compares profiles with the counted transfers, payment by payment. Rebuilds profiles from the transfers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

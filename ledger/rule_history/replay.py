@@ -1,7 +1,7 @@
 """Replays rules over the stored history in the order of time, with the same code and counters as for live payments.
 
-A replay of the live version must give the same decisions as the stored ones. A replay of other rules shows the
-decisions that the other rules would have made. A replay changes nothing in the database. The hub can process payments
+A replay of the live version must give the decisions that the hub stored. A replay of another rule set shows the
+decisions that this rule set would have made. A replay changes nothing in the database. The hub can process payments
 during a replay. The memory use of a replay does not grow with the length of the history.
 
 A replay computes the counters from the stored payments. A replay does not judge a payment without stored facts. For
@@ -168,7 +168,7 @@ class _Replay:
         return self._judged(t.transfer_id, facts, rules, t.decision, with_quote).outcome == "REFUSE"
 
     def _payment(self, t: StoredTransfer, facts: Facts | None) -> CountedPayment | None:
-        """Returns the payment with the amount and other values that this replay counts."""
+        """Returns the payment with the values that this replay counts, for example the amount."""
         if self._rules.follows_history or facts is None:
             return t.counted
         return CountedPayment(
@@ -269,7 +269,8 @@ class _Replay:
         """Compares a stored decision with two decisions of the replay.
 
         The decision `then` uses the counters that the stored decision read. The decision `now` uses counters that the
-        replay computed from the payments. If an earlier release stored a decision without its counters, `then` is None.
+        replay computed from the payments. `then` is None if an earlier release of the hub stored the decision without
+        counters.
         """
         report, stored = self.report, [_essence(hit) for hit in msgspec.convert(decision.hits, tuple[Hit, ...])]
         told = f"{decision.outcome} {decision.code or ''}".strip()

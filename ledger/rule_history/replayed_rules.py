@@ -27,8 +27,8 @@ class ReplayedRules:
     """One compiled rule set.
 
     `follows_history` is True for the live version. A replay of the live version reproduces the stored decisions, and
-    counts each stored payment as the hub counted it. A replay of other rules does not count payments that these rules
-    refuse. A replay of other rules treats rules in the mode draft as live rules.
+    counts each stored payment as the hub counted it. A replay of another rule set does not count payments that this
+    rule set refuses. A replay of another rule set treats rules in the mode draft as live rules.
     """
 
     name: str
@@ -44,7 +44,8 @@ class ReplayedRules:
         return rules_at_transfer(facts, self.by_gate["transfer"], self.without_quote, self.judged_again)
 
     def may_be_late(self, facts: Facts, rule_id: str) -> bool:
-        """Returns whether the rule reads, without a lock, a profile or the payees that the payer has paid before.
+        """Returns whether the rule reads without a lock. Such a rule reads a profile, or the payees that the payer has
+        paid before.
 
         A rule that reads a profile without a lock can miss the latest payments.
         """

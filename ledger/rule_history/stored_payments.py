@@ -1,8 +1,9 @@
-"""Reads the judged transfers, the aborts of transfers, the quotes and the lookups, each with its stored decision.
+"""Reads the judged transfers, the aborts of transfers, the quotes and the lookups, and the stored decisions about them.
 
-The rows come from one snapshot of the database, in the order in which the hub decided about them. A short transaction
-opens cursors for the rows. At its COMMIT, PostgreSQL copies the rows of the cursors to temporary files. So no snapshot
-stays open while a caller reads the rows. An open snapshot would prevent VACUUM in all tables, including the outbox.
+All rows come from one snapshot of the database. The order of the rows is the order of the hub's decisions. A short
+transaction opens cursors for the rows. At its COMMIT, PostgreSQL copies the rows of the cursors to temporary files. So
+no snapshot stays open while a caller reads the rows. An open snapshot would prevent VACUUM in all tables, including the
+outbox.
 
 Reads a fixed number of rows at once, so the memory use is bounded. A separate thread reads the next rows while the
 caller uses the present rows.
@@ -63,7 +64,7 @@ class StoredTransfer(msgspec.Struct, frozen=True, gc=False):
     reason: str | None
     is_in_bulk: bool
     quote_id: str | None
-    kept: bytes | None  # the verdict about the quote (`rules.kept_verdicts`)
+    kept: bytes | None  # the verdict about the quote, from `rules.kept_verdicts`
     quoted_amount: int | None
     quoted_currency: str | None
     terms_expire_at: datetime | None
@@ -191,8 +192,8 @@ def number(*, with_quotes: bool = True) -> int:
 
 
 class StoredRows:
-    """All stored rows in the order of their decisions. Open an object of this class inside the context `one_snapshot`,
-    and read it after this context has ended."""
+    """All stored rows in the order of their decisions. Open an object of this class inside the context `one_snapshot`.
+    Read the object's rows after this context has ended."""
 
     def __init__(self, *, with_quotes: bool = True) -> None:
         self._transfers = _cursor("transfers", _ALL_TRANSFERS)

@@ -34,8 +34,8 @@ class _BulkTransferView(LedgerView):
     resource = "bulkTransfers"
 
     def _obey(self, outcome: BulkOutcome) -> None:
-        """Raises the error that the payee gets in the HTTP response to its answer. The hub reports all other outcomes
-        by callbacks."""
+        """Raises an error for an outcome that the payee must get in the HTTP response. The hub reports all other
+        outcomes by callbacks."""
         if isinstance(outcome, BulkUnknown):
             # A sender that is not the bulk's payee gets the same answer as for an unknown bulk. Other participants must
             # not find out that the bulk exists.
@@ -75,8 +75,8 @@ class BulkTransfersView(_BulkTransferView):
                 amount=amount,
                 condition=item.condition,
                 expires_at=expires_at,
-                # The digest of an item includes the digest of its bulk. So items of two bulks never count as the same
-                # message.
+                # The digest of an item includes the digest of the item's bulk. So items of two bulks never count as the
+                # same message.
                 digest=hashlib.sha256(digest + item.transfer_id.encode()).digest(),
                 message=kept_with_the_bulk,
                 destination=self.fspiop.destination,

@@ -229,7 +229,7 @@ class Check:
     calls_others: bool = False  # True if the check calls other systems, and so must not run in a transaction
 
 
-# The check that calls other systems is the last, so that it delays no other check.
+# The check that calls other systems comes last, so that this check does not delay the other checks.
 CHECKS: list[Check] = [
     Check("ledger", _ledger),
     Check("ledger_check_late", _ledger_check_late, 60),

@@ -1,7 +1,7 @@
-"""Raises and ends alarms, and lets people acknowledge and assign them.
+"""Raises and ends alarms. Lets people acknowledge and assign alarms.
 
 A tick runs all checks. For each check, a separate transaction stores the causes that the check has found. If a check
-fails, the other checks still run, and the earlier alarms of the failed check do not end.
+fails, the other checks still run. The open alarms of the failed check stay open.
 """
 
 from collections.abc import Sequence

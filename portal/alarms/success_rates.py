@@ -41,7 +41,7 @@ _NAMES = "SELECT id, name FROM participants_participant WHERE id = ANY(%s::bigin
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A bank whose success is below its own normal level. The rates are percentages."""
+    """A bank whose success rate is below this bank's normal rate. The rates are percentages."""
 
     participant: str
     side: str
@@ -60,7 +60,7 @@ def is_below_normal(*, ended: int, committed: int, normally_ended: int, normally
 
 
 def drops() -> list[Drop]:
-    """Returns the banks whose success is below their normal level. Runs at most three SQL statements."""
+    """Returns the banks whose success rate is below the bank's normal rate. Runs at most three SQL statements."""
     normal = {(bank, side): (ended, committed) for bank, side, ended, committed in execute(_NORMAL, [])}
     if not normal:
         return []

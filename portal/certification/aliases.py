@@ -1,8 +1,8 @@
-"""The certifier's customers. Each case in which the DFSP pays has its own payee. So the payee in a message identifies
-the message's case.
+"""The certifier's customers. Each case in which the DFSP pays has a separate payee. So the payee in a message
+identifies the message's case.
 
-The numbers of these payees begin with 999, which is no country's code. No DFSP can register these numbers
-(`directory.certifier_numbers`).
+The numbers of these payees begin with 999, which is no country's code. Because of `directory.certifier_numbers`, no
+DFSP can register these numbers.
 """
 
 PAID = "999000000001"

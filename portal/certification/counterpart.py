@@ -81,7 +81,8 @@ Handler = Callable[[Received], Awaitable[None]]
 
 
 class Endpoint:
-    """The HTTP server for the hub's callbacks. The path of this server has a secret, so only the hub can call it."""
+    """The HTTP server for the hub's callbacks. The path of this server contains a secret, so only the hub can call this
+    server."""
 
     def __init__(self) -> None:
         self._secret = secrets.token_urlsafe(24)

@@ -32,8 +32,8 @@ class Exchange:
 
 
 def shown(body: bytes) -> str:
-    """Returns a body as indented JSON. If a body is not JSON, returns it as text. If a body is long, only its beginning
-    is returned."""
+    """Returns a body as indented JSON. If a body is not JSON, returns the body as text. If a body is long, only its
+    beginning is returned."""
     text = body.decode(errors="replace")
     with suppress(ValueError, RecursionError):
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)

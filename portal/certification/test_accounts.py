@@ -1,6 +1,6 @@
 """Sets up the certifier as a participant, and the test accounts of the certifier and of the tested DFSPs.
 
-The accounts are in the test currency, which is never settled and never converted (`hub.test_currency`).
+The accounts are in the test currency of `hub.test_currency`, which is never settled and never converted.
 """
 
 import uuid

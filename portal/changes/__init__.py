@@ -118,8 +118,8 @@ def _reasons_told() -> Iterator[None]:
 
 
 def _others_who_approved(approval: Approval, kind: Kind) -> list[User]:
-    """Returns the people who have approved the request before. Raises NotApproved if one of these people may no longer
-    approve requests of this kind."""
+    """Returns the people who have approved the request before. Raises NotApproved if one of these people has lost the
+    right to approve requests of this kind."""
     found = [consent.checker for consent in approval.consents.select_related("checker")]  # type: ignore[attr-defined]
     for each in found:
         if not visitor_for(each).may(kind.check):
@@ -154,7 +154,7 @@ def _withdraw_by_itself(approval_id: int) -> bool:
 
 
 def _check_asker(approval: Approval, kind: Kind) -> None:
-    """Raises NotApproved if the requester may no longer submit this request."""
+    """Raises NotApproved if the requester has lost the right to submit this request."""
     asker = approval.maker or approval.holder
     if asker is not None and not visitor_for(asker).is_confirmed:
         raise NotApproved(_("The requester's first sign-in is not confirmed."))

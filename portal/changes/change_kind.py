@@ -77,7 +77,7 @@ class Kind:
 
 
 def told_amount(amount: int, currency: str) -> str:
-    """Returns an amount with its currency, as the pages show it."""
+    """Returns an amount with its currency, in the form that the pages show."""
     from portal.templatetags.portal import money  # here, because the template tags import this module
 
     return f"{money(amount, currency)} {currency}"

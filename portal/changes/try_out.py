@@ -28,8 +28,8 @@ def register(kinds: Iterable[Kind]) -> None:
 
 
 def try_out(kind: Kind, payload: Payload) -> None:
-    """Makes the change and rolls it back, or only checks the change. The hub therefore refuses a faulty request at
-    once."""
+    """Makes the change and rolls the change back, or only checks the change. The hub therefore refuses a faulty request
+    at once."""
     try:
         if kind.check_asked is not None:
             kind.check_asked(payload)

@@ -1,12 +1,13 @@
-"""The history of payments by hour, day, week and month, in rows of sums (`portal.models.HistoryRow`).
+"""The history of payments by hour, day, week and month, in rows of sums. The table of these rows is
+`portal.models.HistoryRow`.
 
 The pages of the history read only these rows. So a page costs as much after ten thousand payments as after ten million.
-A periodic task adds the transfers, quotes and lookups that ended since its last run (`portal.history.fold`).
+A periodic task calls `portal.history.fold`, which adds the transfers, quotes and lookups that ended since the last run.
 
 **Exactly once.** The task reads transfers and quotes in the order of their arrival. One transaction counts a slice of
-rows, and stores the end of the slice in `HistoryMark`. If a row of the slice has not ended, the transaction adds the
-row to `HistoryOpen`, and a later run counts the row after its end. The transaction that removes a lookup stores the
-lookup's times in `EndedLookup`. The transaction that counts the times in `EndedLookup` also deletes these times.
+rows, and stores the end of the slice in `HistoryMark`. If a transfer or quote of the slice has not ended, the
+transaction adds its row to `HistoryOpen`. A later run counts such a row. The transaction that removes a lookup stores
+the lookup's times in `EndedLookup`. The transaction that counts the times in `EndedLookup` also deletes these times.
 
 **Late commits.** A row becomes visible when its transaction commits. So a row can appear after rows with a later time
 of arrival. The task therefore reads only rows that arrived at least HORIZON_S ago. These rows are also older than every

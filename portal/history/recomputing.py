@@ -1,4 +1,4 @@
-"""Computes the history again from the ledger, to compare it with the stored rows or to replace these rows."""
+"""Computes the history again from the ledger. The result is compared with the stored rows, or replaces these rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ class Busy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A period in which the stored row and the ledger differ. A figure is None if its row does not exist."""
+    """A period in which the stored row and the ledger differ. The stored or computed figure is None if there is no row
+    for this period."""
 
     source: str
     period: str

@@ -26,8 +26,8 @@ class Source:
     facts: str
 
 
-# The index quote_by_terms finds the quote of a transfer. A payee DFSP can give one condition for many quotes, so the
-# statement reads only one quote.
+# The index quote_by_terms finds the quote of a transfer. A payee DFSP can use the same condition for many quotes, so
+# the statement reads only one quote.
 TRANSFERS = Source(
     name="transfer",
     table="ledger_transfer",
@@ -196,8 +196,8 @@ RECOMPUTE_LOOKUPS = f"""
 """
 
 # If a payer refuses a quote's terms, the time of the refusal replaces the time of the payee's answer. So for quotes,
-# the statement compares only how many durations there are. The statement compares use cases only in periods whose
-# quotes still have their texts.
+# the statement compares only how many durations there are. The statement compares use cases only in periods for which
+# the hub still stores the texts of all quotes.
 _COMPARED = f"""
     SELECT {_KEY}, ended, succeeded, value, reasons,
            CASE source WHEN 'quote' THEN to_jsonb(succeeded) ELSE durations END AS durations

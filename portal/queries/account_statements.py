@@ -149,7 +149,7 @@ class _Names:
     def read(self, rows: Sequence[Posted]) -> None:
         """Reads the names for these entries.
 
-        Runs three SQL statements, or four if the visitor may not open every transfer.
+        Runs three SQL statements. Runs a fourth statement if the visitor is not allowed to open every transfer.
         """
         accounts = Account.objects.select_related("participant")
         self.parties |= accounts.in_bulk({row.other_id for row in rows} - set(self.parties))

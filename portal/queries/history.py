@@ -1,7 +1,7 @@
 # ruff: noqa: S608 (statements are put together from constants)
 """Reads the history of payments: figures by period, and their division by bank, pair, currency, use case or reason.
 
-Reads only the rows of sums (`portal.history`). So the cost of a page depends on how many periods and banks it shows,
+Reads only the rows of sums that `portal.history` keeps. So the cost of a page depends on the shown periods and banks,
 and not on the number of payments.
 """
 

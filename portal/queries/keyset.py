@@ -1,8 +1,8 @@
 """Reads pages of long tables in the order of arrival, by an index and with a limit.
 
 Some conditions have no index, for example a rare error. If a condition has no index, a search reads at most MOST rows,
-and returns the arrival time at which it stopped. The cost of a page does not depend on the length of the table. The
-table needs no additional index.
+and returns the arrival time of the last row. The cost of a page does not depend on the length of the table. The table
+needs no additional index.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ Key = tuple[datetime, str]  # the time of a row's arrival, and its id
 class Found(Generic[T]):
     """The latest matching rows.
 
-    If the search stopped early, `stopped_at` and `stopped_id` are the key of the last row that it read.
+    If the search stopped early, `stopped_at` and `stopped_id` are the key of the last row that the search read.
     """
 
     rows: Sequence[T]
@@ -69,7 +69,7 @@ class Source(Generic[T]):
 
 
 def merged(sources: "Sequence[Source[T]]", *, before: Key | None, size: int) -> Found[T]:
-    """Returns the same as `latest` for sources that have conditions of their own, or that are different tables."""
+    """Works like `latest`, but each source can have a separate condition, or be a different table."""
     found: list[T] = []
     stops: list[datetime] = []
     for source in sources:
@@ -96,8 +96,9 @@ def _after(rows: "QuerySet[T]", before: Key | None) -> "QuerySet[T]":
 def _walk(rows: "QuerySet[T]", condition: Q, size: int, most: int) -> tuple[list[T], datetime | None]:
     """Returns the first matching rows.
 
-    If the search did not find enough rows, also returns the time at which it stopped. Most conditions exclude few rows,
-    so the search first reads a few times the needed number of rows. If these are not enough, the search reads more.
+    If the search stopped before it found enough rows, also returns the time of the last row that it read. Most
+    conditions exclude few rows, so the search first reads a few times the needed number of rows. If these are not
+    enough, the search reads more.
     """
     if not condition:
         return list(rows.order_by("-received_at", "-pk")[:size]), None

@@ -1,7 +1,7 @@
 """Finds payments and attempts at payments by what people know: a number, an amount, a time, a DFSP, an id.
 
 An attempt is a lookup, a quote or a request to pay that has no transfer. A search by a number reads the quotes with
-this number. Every other search reads several tables, each by an index, and merges their rows by time.
+this number. A search without a number reads several tables, each by an index, and merges the rows by time.
 """
 
 import hashlib
@@ -127,7 +127,7 @@ def _sources(sought: Sought) -> "Iterator[Source[Any]]":
         wish = _wish(sought)
         for rows in wish.sources():
             yield Source(rows if sought.amount is None else rows.filter(amount=sought.amount), wish.condition())
-    # The search must read a currency from each stored message, so it reads fewer rows.
+    # For a currency, the search must parse each stored message, so the search reads fewer rows.
     most = _MOST_PARSED if sought.currency else None
     if Kind.QUOTE in sought.kinds:
         failed = _within(_quotes().filter(state__in=_FAILED), sought)
@@ -195,8 +195,8 @@ def _requests() -> "QuerySet[Any]":
 
 
 def _asked(rows: "QuerySet[Any]") -> "QuerySet[Any]":
-    """Adds the requested amount and its currency. The function also adds the time, under the same name as the time of a
-    transfer."""
+    """Adds to each row the requested amount and its currency. The function also adds the time, under the same name as
+    the time of a transfer."""
     return rows.select_related("payer", "payee").annotate(
         received_at=F("created_at"), asked=requested_amount(), asked_currency=requested_currency()
     )
@@ -212,7 +212,7 @@ def _own(rows: "QuerySet[Any]", own: int | None) -> "QuerySet[Any]":
 def _of_identifier(sought: Sought, *, before: Key | None, size: int) -> "Found[Any]":
     """Returns the payments and attempts of a party.
 
-    The rows of quotes and their transfers decide where the page ends. The page also has the requests to pay and the
+    The quotes and their transfers determine the last row of the page. The page also has the requests to pay and the
     lookups of the same time.
     """
     spellings = spellings_of_identifier(sought.identifier)

@@ -3,9 +3,9 @@
 The list uses only the stored rows.
 
 The hub stores the rule that refused a transfer. A reserved transfer passed all checks. The hub always makes the checks
-in the same order (`ledger.decide.PREPARE_IS_REFUSED_BY`). So a refused transfer passed all checks before the check that
-refused it. After a refusal, the hub makes no further checks. The list does not show the position and the limits at that
-time, because the hub does not store these values.
+in the order of `ledger.decide.PREPARE_IS_REFUSED_BY`. So a refused transfer has passed all checks that come before the
+failed check. After a refusal, the hub makes no further checks. The list does not show the position and the limits at
+that time, because the hub does not store these values.
 """
 
 from collections.abc import Mapping, Sequence

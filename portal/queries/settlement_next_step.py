@@ -67,7 +67,7 @@ def _is_long_ago(at: datetime) -> bool:
 
 
 def of(settlement: Settlement, statement: Statement | None, *, is_held: bool) -> NextStep | None:
-    """Returns the next step, or None if the settlement has ended and no cover is on hold for it.
+    """Returns the next step, or None if the settlement has ended and no cover is on hold for this settlement.
 
     `statement` is the latest statement of the bank. `is_held` is True if cover is still on hold.
     """

@@ -85,7 +85,7 @@ _DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b")
 
 @register.filter
 def recorded(value: Any, name: str) -> SafeString | str:
-    """Formats a value of the audit trail for a page. The CSV file shows the value as it was recorded."""
+    """Formats a value of the audit trail for a page. The CSV file shows the recorded value without formatting."""
     if value is None or value == "" or value == []:
         return "–"
     if isinstance(value, bool):
@@ -123,7 +123,7 @@ def error_words(code: str, description: str | None = "") -> str:
 
 @register.filter
 def party(key: int) -> str:
-    """Formats the key of a party. The key is a keyed hash, so it does not reveal the party's identifier."""
+    """Formats the key of a party. The key is a keyed hash, which does not reveal the party's identifier."""
     return f"{key:016x}"
 
 

@@ -1,5 +1,5 @@
-"""The pages of certifications: the list, the form that starts a certification, and the cases of a run with their
-messages."""
+"""The pages of certifications: the list, the form that starts a certification, and the cases and messages of one
+run."""
 
 from typing import Any
 from urllib.parse import urlsplit
