@@ -1,4 +1,4 @@
-"""The limit of a position: the lower of net debit cap and liquidity cover. Pure.
+"""The limit of a position: the lower value of the net debit cap and the liquidity cover. Pure.
 
 This module computes the limit in two ways: in Python for decisions and displays, and in SQL for the database's checks.
 Here, the value of a position includes the amounts that are reserved on the position.
@@ -28,7 +28,7 @@ def passed(position: int, cap: int | None, cover: int | None) -> Collection[Boun
     return [bound for bound, most in bounds if most is not None and position > most]
 
 
-# SQL expressions: `a` is a POSITION account, and `s` is the same participant's SETTLEMENT account in that currency.
+# SQL expressions: `a` is a POSITION account, and `s` is the same participant's SETTLEMENT account in the same currency.
 POSITION = "a.posted_debits - a.posted_credits + a.pending_debits"
 COVER = "s.posted_credits - s.posted_debits - s.pending_debits - s.on_hold"
 S_COVERS_A = "s.participant_id = a.participant_id AND s.currency = a.currency AND s.type = 'SETTLEMENT'"

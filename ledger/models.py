@@ -92,7 +92,8 @@ class Account(models.Model):
     # Only for SETTLEMENT accounts: the amount on hold. This amount does not count as cover, because the participant
     # owes this amount for a settlement (see `CoverHold`).
     on_hold = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0), db_default=Decimal(0))
-    # Only for POSITION accounts: the net debit cap, and the free percentage of the limit at which an alarm is due.
+    # Only for POSITION accounts: the net debit cap, and the alarm percentage. If only this percentage of the limit is
+    # free, an alarm is due.
     net_debit_cap = models.BigIntegerField(null=True)
     alarm_percentage = models.PositiveSmallIntegerField(default=10)
     changed_at = models.DateTimeField(db_default=Now())

@@ -1,8 +1,8 @@
 """The callbacks that the hub sends after each outcome of a transfer. Pure.
 
 The hub forwards a DFSP's message byte for byte, together with the DFSP's signature. This module creates the messages
-that the hub sends in its own name. The field `signed_by_hub` marks these messages, and the hub signs them when it sends
-them. FSPIOP API v1.1, sections 6.7.2 to 6.7.5, defines the states, codes and recipients.
+that the hub sends in its own name. The couriers sign these messages, because the messages have the field
+`signed_by_hub`. FSPIOP API v1.1, sections 6.7.2 to 6.7.5, defines the states, codes and recipients.
 """
 
 from collections.abc import Iterable
@@ -158,7 +158,7 @@ def state_answer(hub: HubMessages, t: TransferState, requester: Recipient) -> Ou
 def funds_answer(
     hub: HubMessages, transfer_id: str, state: State, completed_at: datetime | None, requester: Recipient
 ) -> Outgoing:
-    """Returns the answer to GET /transfers/{ID} if the ID belongs to a movement of the requester's own funds."""
+    """Answers GET /transfers/{ID} for an ID that belongs to a movement of the requester's own funds."""
     body: dict[str, object] = {"transferState": state.value}
     if completed_at is not None:
         body["completedTimestamp"] = time.format_datetime(completed_at)
@@ -166,7 +166,7 @@ def funds_answer(
 
 
 def unknown_answer(hub: HubMessages, resource: str, subject: str, requester: Recipient, *, is_known: bool) -> Outgoing:
-    """Returns the answer to GET /{resource}/{ID} if the requester is not a party to an object with this id."""
+    """Answers GET /{resource}/{ID} for a requester that is not a party to an object with this id."""
     error = ErrorCode.CLIENT_ERROR if is_known else ErrorCode.TRANSFER_ID_NOT_FOUND
     text = error.text if is_known else f"{error.text} - Provided Transfer ID was not found on the server."
     path = f"/{resource}/{subject}/error"

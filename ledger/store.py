@@ -452,7 +452,7 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired reservations, except reservations that the batch skips now.
+    """Returns expired reservations, except reservations that the sweep skips at present.
 
     Takes one reservation of each payer in turn. For each payer, begins with the earliest expiration. Leaves out the
     items of bulks, because an item expires with its bulk.

@@ -93,7 +93,7 @@ def _guarded(view: View, rule: Rule, *, with_password: bool) -> View:
 
 
 def _not_done(request: HttpRequest, error: OperationalError) -> HttpResponse:
-    """Shows that PostgreSQL ended the transaction because of a few rows: a statement took too long, or another
+    """Shows an error page after PostgreSQL ended the transaction. Either a statement took too long, or another
     transaction had locked or changed the same rows."""
     took_too_long = isinstance(error.__cause__, QueryCanceled)
     status = 503 if took_too_long else 409

@@ -100,7 +100,8 @@ def check_minor_unit(form: forms.Form, field: str, amount: int | None, currency:
 
 
 def callback_url(text: str, endpoint_type: str = endpoint_types_and_urls.BASE) -> str:
-    """Returns the URL. Raises ValidationError with a text for the requester if the hub could not call the URL."""
+    """Returns the URL. Raises ValidationError if the hub could not call the URL. The error has a text for the
+    requester."""
     if text and not endpoint_types_and_urls.is_fit(endpoint_type, text):
         raise forms.ValidationError(
             _("Write an http or https address: a host and a path, without user, spaces, ? or #.")

@@ -48,7 +48,8 @@ class Standing:
 
 
 def note_sign_in(user: User, *, browser: str) -> None:
-    """Records the first sign-in, with both factors, of an unconfirmed account. Notifies the administrators."""
+    """Records that the user of an unconfirmed account has signed in with both factors for the first time. Notifies the
+    administrators."""
     with transaction.atomic():
         unconfirmed = Profile.objects.filter(user=user, confirmed_at=None, signed_in_at=None)
         noted = unconfirmed.update(

@@ -222,7 +222,7 @@ def _is_right(invitation: Invitation, code: str) -> bool:
 
 
 def _hash(half: Half, text: str) -> str:
-    # The hash has a secret key, so that a copy of the database is not enough to try all codes.
+    # The hash uses a secret key. So a person with only a copy of the database cannot find the code by trying all codes.
     return salted_hmac(f"portal.invitations.{half}", text, algorithm="sha256").hexdigest()
 
 

@@ -100,9 +100,9 @@ class Confirmation(models.Model):
 class Invitation(models.Model):
     """An invitation, with which the owner of an account sets the account's password once (see `portal.invitations`).
 
-    The hub sends the link by e-mail to the owner. Without e-mail, one person hands over the link, and another person
-    hands over the code. Each of the two people sees only their own half of the invitation, and only once. The hub
-    stores keyed hashes of the link and the code.
+    The hub sends the link by e-mail to the owner. If the hub cannot send e-mail, one person hands over the link, and
+    another person hands over the code. Each of the two people sees only their own half of the invitation, and only
+    once. The hub stores keyed hashes of the link and the code.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)

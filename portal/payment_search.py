@@ -25,7 +25,7 @@ _ID = re.compile(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z|[0-7][0-9A-HJ
 _TIME = re.compile(r"([01]?[0-9]|2[0-3])[:h]([0-5][0-9])(?:-([01]?[0-9]|2[0-3])[:h]([0-5][0-9]))?\Z")
 _DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})\Z")
 _LOCAL_DAY = re.compile(r"([0-9]{1,2})[/.]([0-9]{1,2})[/.]([0-9]{4})\Z")
-# The search for a time without an end covers a quarter of an hour before and after this time.
+# A search for a single time covers a quarter of an hour before and after this time.
 _AROUND = timedelta(minutes=15)
 _MOST_WORDS = 16
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998

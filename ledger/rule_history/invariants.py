@@ -1,7 +1,7 @@
 """The invariants of profiles: each profile counts exactly the transfers that are reserved or committed.
 
-The SQL statements of these invariants compare numbers and sums. `manage.py rebuild_profiles --check` also compares each
-single payment.
+The SQL statements of these invariants compare numbers and sums. `manage.py rebuild_profiles --check` also compares the
+payments one by one.
 """
 
 from hub.invariant_type import Invariant

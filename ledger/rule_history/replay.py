@@ -1,4 +1,5 @@
-"""Replays rules over the stored history in the order of time, with the same code and counters as for live payments.
+"""Applies rules again to the stored payments, in the order of time. The code and the kinds of counters are the same as
+for live payments.
 
 A replay of the live version must give the decisions that the hub stored. A replay of another rule set shows the
 decisions that this rule set would have made. A replay changes nothing in the database. The hub can process payments
@@ -67,7 +68,7 @@ def run(
     with BoundedProfiles() as profiles:
         with stored_payments.one_snapshot():
             replay = _Replay(rules, profiles, since)
-            # If the rules have no rule at quotes, the replay needs only the stored decisions about quotes.
+            # If no rule judges quotes, the replay needs no quotes, but only the stored decisions about quotes.
             with_quotes = rules.follows_history or bool(rules.by_gate["quote"].rules)
             whole = stored_payments.number(with_quotes=with_quotes)
             rows = stored_payments.StoredRows(with_quotes=with_quotes)

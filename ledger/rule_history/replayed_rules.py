@@ -44,8 +44,7 @@ class ReplayedRules:
         return rules_at_transfer(facts, self.by_gate["transfer"], self.without_quote, self.judged_again)
 
     def may_be_late(self, facts: Facts, rule_id: str) -> bool:
-        """Returns whether the rule reads without a lock. Such a rule reads a profile, or the payees that the payer has
-        paid before.
+        """Returns whether the rule reads a profile, or the payees that the payer paid before, without a lock.
 
         A rule that reads a profile without a lock can miss the latest payments.
         """

@@ -114,7 +114,8 @@ class StoredQuote(msgspec.Struct, frozen=True, gc=False):
 
 
 class DecisionOnly(msgspec.Struct, frozen=True, gc=False):
-    """A decision without a stored payment: about a lookup, a refused quote, or a quote of a bulk or of an FXP."""
+    """A decision for which no payment is stored: about a lookup, a refused quote, a quote in a bulk quote, or an FX
+    quote."""
 
     at: datetime
     gate: str

@@ -9,7 +9,7 @@ UNKNOWN = "999000000099"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`payee` is the DFSP's test customer, which has an account in the test currency.
+    """`payee` is the DFSP's test customer, who has an account in the test currency.
 
     `outbound` is the URL of the outbound API of the DFSP's connector. If `outbound` is set, the certifier itself orders
     the DFSP's payments. If `outbound` is empty, a person at the DFSP makes each payment within `patience_s` seconds.

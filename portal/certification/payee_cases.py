@@ -161,7 +161,7 @@ async def bad_signature(scene: Scene) -> None:
 
 
 async def reserved(scene: Scene) -> None:
-    """The certifier asks for the state of the payment twice: while the hub's PATCH is held back, and after the PATCH.
+    """The certifier requests the state of the payment twice: while the hub's PATCH is delayed, and after the PATCH.
 
     The hub delivers messages about one transfer in order. So an earlier message that still waits delays the PATCH.
     """

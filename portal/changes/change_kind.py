@@ -60,7 +60,7 @@ class Kind:
     # Runs after `perform`. Takes the payload, the requester and the approver. The requester is None for a command, and
     # for a program without an owner.
     then: Callable[[Payload, User | None, User], None] | None = None
-    # The text that the approver reads after an approval that makes no change itself.
+    # The text that the approver reads if the approval itself makes no change.
     done: Promise | None = None
     # Deletes the data that the hub kept until the approval. Runs in the transaction that rejects or withdraws the
     # request.

@@ -35,8 +35,8 @@ def _set_active(payload: Payload, actor: str) -> None:
 
 
 def owed_lines(participant: Participant) -> list[Line]:
-    """Returns the amounts that a participant has reserved and owes, for the people who decide whether to disable the
-    participant."""
+    """Returns the participant's reserved and owed amounts. The people who decide whether to disable the participant
+    read these amounts."""
     lines = []
     for owing in accounts_and_funds.owing_of(participant):
         for label, amount in (

@@ -188,7 +188,7 @@ def _statement_id(payload: Payload) -> int:
 
 @contextmanager
 def _payment_reasons() -> Iterator[None]:
-    """Turns the errors of the settlement's payments into the errors of a change."""
+    """Converts the errors of the settlement's payments to the errors of a change."""
     try:
         yield
     except payments.NotPaid as reason:

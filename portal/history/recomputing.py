@@ -51,7 +51,7 @@ def compare(*, most: int = 1000) -> tuple[int, list[Difference]]:
 def rebuild() -> int:
     """Replaces the rows of the history. Returns the number of new rows.
 
-    After the replacement, days, weeks and months begin in the time zone of the settings.
+    The new rows are about days, weeks and months in the time zone of the settings.
     """
     zone = settings.HISTORY_TIME_ZONE
     for source in (*TABLES, None):

@@ -145,7 +145,7 @@ LOOKED_AT = """
 
 
 def count_ended(source: Source) -> str:
-    """Returns the SQL that counts the rows of `HistoryOpen` that have ended, between two ids."""
+    """Returns the SQL that counts the ended rows of `HistoryOpen` with ids between two given ids."""
     return f"""
         WITH slice AS (SELECT t.* FROM portal_historyopen o JOIN {source.table} t ON t.{source.key} = o.row_id
                        WHERE o.source = %(source)s AND o.row_id > %(after)s AND o.row_id <= %(last)s

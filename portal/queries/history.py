@@ -143,7 +143,7 @@ _SERIES = f"""
     SELECT source, at, currency, ended, succeeded, value, durations::text, reasons::text
     FROM portal_historyrow WHERE {_WHICH}
 """
-# The columns by which figures are divided, and the scope that has a row for each value of the columns.
+# For each division of the figures: its columns, and the scope that has one row for each value of these columns.
 DIVISIONS: dict[str, tuple[tuple[str, ...], int]] = {
     "payer": (("payer_id",), PAYER),
     "payee": (("payee_id",), PAYEE),
@@ -204,7 +204,7 @@ def series(wish: Wish) -> list[Period]:
 
 
 def divided(wish: Wish, by: str, *, most: int = MOST_LINES) -> list[Line]:
-    """Returns the figures of all periods together by bank, pair, currency or use case.
+    """Adds up the figures of all periods, and returns the sums by bank, pair, currency or use case.
 
     Returns at most `most` lines. The line with the most payments comes first.
     """

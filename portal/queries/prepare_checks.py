@@ -1,4 +1,4 @@
-"""Lists the hub's checks that a prepare passed, and the check that failed.
+"""Lists the hub's checks that a prepare passed, and the check that the prepare failed.
 
 The list uses only the stored rows.
 

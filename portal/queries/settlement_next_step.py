@@ -1,5 +1,5 @@
-"""Finds the next step of a settlement. The module also finds whether the next step is late, and how the bank's
-statement differs."""
+"""Finds the next step of a settlement. The module also finds whether the next step is late, and the differences between
+the bank's statement and the settlement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The pages of the fraud desk: the queue of alerts, and one alert with the actions of people."""
+"""The pages of the fraud desk: the queue of alerts, and the page of one alert, on which people act."""
 
 from typing import Any
 
