@@ -53,7 +53,7 @@ INVARIANTS = [
     ),
     Invariant(
         "balances_are_the_sums_of_entries",
-        "Each account's stored sums equal the sums of its entries.",
+        "Each account's stored sums equal the sums of the account's entries.",
         """SELECT a.id, a.posted_debits, coalesce(d.total, 0) AS entry_debits,
                   a.posted_credits, coalesce(c.total, 0) AS entry_credits
            FROM ledger_account a
@@ -83,8 +83,8 @@ INVARIANTS = [
     ),
     Invariant(
         "every_commit_has_its_entry",
-        "A transfer is COMMITTED if and only if one entry with its amount, accounts and currency is posted. If the "
-        "payee converts, this entry credits the FXP.",
+        "A transfer is COMMITTED if and only if one entry with the transfer's amount, accounts and currency is posted. "
+        "If the payee converts, this entry credits the FXP.",
         """SELECT coalesce(t.transfer_id, e.transfer_id) AS transfer_id, t.state, t.amount, e.amount AS posted
            FROM (SELECT t.*, coalesce(f.bridge_account_id, t.payee_account_id) AS credit_account_id
                  FROM ledger_transfer t

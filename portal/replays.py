@@ -199,7 +199,7 @@ class _Progress:
         if self._stopped_by:
             raise Ended(_stopped(self._stopped_by))
         if self._is_given_up:
-            raise Ended("the hub gave up the replay, because the replay reported no progress")
+            raise Ended("the hub ended the replay, because the replay reported no progress")
         if time.monotonic() >= self._until:
             raise Ended(f"the replay took longer than {MOST_S:.0f} seconds")
         self.done, self.whole = done, whole

@@ -136,7 +136,9 @@ def set_admin_reader(user: User, *, may_read: bool, actor: str) -> None:
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     profile = getattr(user, "profile", None)
     if may_read and (profile is None or profile.participant_id is not None):
-        raise Refused(_("Only users of the hub may read the database tables, because they show all participants."))
+        raise Refused(
+            _("Only users of the hub may read the database tables, because the tables show all participants.")
+        )
     if may_read and not user.is_active:
         raise Refused(_("This account is inactive. Activate it first."))
     before, user.is_staff = user.is_staff, may_read

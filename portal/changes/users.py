@@ -69,7 +69,7 @@ def _describe_reading(payload: Payload) -> list[Line]:
     after = (
         _("may read the database tables at /admin/")
         if payload["may_read"]
-        else _("may not read the database tables at /admin/")
+        else _("is not allowed to read the database tables at /admin/")
     )
     return [Line(_("User"), payload["username"]), Line(_("After"), after)]
 

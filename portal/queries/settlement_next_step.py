@@ -95,7 +95,7 @@ def of(settlement: Settlement, statement: Statement | None, *, is_held: bool) ->
 def _with_the_bank(settlement: Settlement, statement: Statement | None, advance: str) -> NextStep:
     if statement is None:
         return NextStep(
-            _("Send the file of payments to the bank. When the bank has paid, upload its statement."),
+            _("Send the file of payments to the bank. When the bank has paid, upload the bank's statement."),
             _("Upload the bank's statement"),
             "#bank",
         )
@@ -103,8 +103,8 @@ def _with_the_bank(settlement: Settlement, statement: Statement | None, advance:
     if not statement.is_exact:
         return NextStep(
             _(
-                "Statement %(number)s does not match. Correct the difference with the bank, and upload its new "
-                "statement."
+                "Statement %(number)s does not match. Correct the difference with the bank, and upload the "
+                "bank's new statement."
             )
             % told,
             _("Open statement %(number)s") % told,

@@ -68,7 +68,7 @@ class StartForm(forms.Form):
             try:
                 egress.check_url(url)
             except ValueError:
-                raise forms.ValidationError(_("The hub may not call this address.")) from None
+                raise forms.ValidationError(_("The hub is not allowed to call this address.")) from None
         return url
 
     def clean(self) -> dict[str, Any]:
