@@ -1,4 +1,4 @@
-"""Alarms for positions near their limits. The hub logs each alarm about a position only once.
+"""Alarms for positions near their limits. The hub logs an alarm about a position once, not at each check.
 
 An alarm is due if no more than `alarmPercentage` of the limit is free. The limit of a position is defined in
 `ledger.limits`. The cache stores which alarms were logged. If the cache is lost, the hub logs the same alarms again.

@@ -330,7 +330,7 @@ class Transfer(models.Model):
 
 
 class TransferEvent(models.Model):
-    """A transfer's history, with each message as evidence. The database allows no change of the rows."""
+    """A transfer's history, with each message as evidence. The database allows no changes to these rows."""
 
     transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="events", db_index=False)
     state = models.CharField(max_length=9)

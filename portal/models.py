@@ -263,8 +263,8 @@ class AccountMark(models.Model):
     """The sums of the entries of one account, up to the end of a block. The block contains at least one entry of this
     account.
 
-    Account statements use these sums. The sums are computed from the entries. `manage.py check_ledger` compares the
-    sums with the entries.
+    Account statements use these sums. The hub computes these sums from the entries. `manage.py check_ledger` compares
+    the sums with the entries.
     """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)

@@ -98,7 +98,7 @@ class Search(forms.Form):
 
     @property
     def said(self) -> dict[str, Any]:
-        """Returns the fields' values, without empty fields. A form with an error has no values."""
+        """Returns the fields' values, without empty fields. If the form has an error, returns no values."""
         if not self.is_valid():
             return {}
         return {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}

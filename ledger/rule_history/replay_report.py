@@ -47,7 +47,7 @@ class Example:
 
 @dataclass(slots=True)
 class Report:
-    """The numbers that a replay counts and reports. Hits of shadow rules have no effect on payments."""
+    """The numbers that a replay counts and reports. A hit of a shadow rule has no effect on the payment."""
 
     judged: Counter[str] = field(default_factory=Counter)  # the number of judged payments by gate
     not_judged: int = 0  # payments without facts: the hub has erased the facts or has never stored them

@@ -124,7 +124,7 @@ class Scene:
         )
 
     def _is_by_dfsp(self, told: Told) -> bool:
-        """Returns whether the DFSP sent a message about this case. The FSPIOP-Source of this message can be wrong."""
+        """Returns whether the DFSP sent a message about this case, even with a wrong FSPIOP-Source."""
         if told.source == self.dfsp.name:
             return True
         return told.source != self.certifier and any(each in told.path for each in self.ids)

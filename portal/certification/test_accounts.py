@@ -39,7 +39,7 @@ _HUB_TYPES = (Account.Type.HUB_RECONCILIATION, Account.Type.HUB_MULTILATERAL_SET
 
 @dataclass(frozen=True, slots=True)
 class Certifier:
-    """The certifier's identity for some runs: its participant, its signing key, and its client for tokens."""
+    """The certifier's identity during some runs: the participant, the signing key, and the client for tokens."""
 
     participant: Participant
     key: RSAPrivateKey

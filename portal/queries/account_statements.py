@@ -12,8 +12,8 @@ from portal.queries.balance_checkpoints import Posted, Sums
 from settlement.models import SettlementAccount
 
 _BATCH = 1000
-# Accounts that hold the participant's money: a credit increases their balance. On all other accounts, a debit increases
-# the balance.
+# Types of accounts that hold the participant's money: a credit increases the balance of such an account. On all other
+# accounts, a debit increases the balance.
 _HELD = (Account.Type.SETTLEMENT, Account.Type.INTERCHANGE_FEE_SETTLEMENT)
 _OF_TRANSFERS = ("TRANSFER", "GROSS_PAYER", "GROSS_PAYEE")
 

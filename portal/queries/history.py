@@ -22,7 +22,7 @@ from portal.models import HistoryMark, HistoryRow
 
 LEGS = ("lookup", "quote", "transfer")
 PERIODS = {"hour": 48, "day": 31, "week": 26, "month": 24}
-"""The number of periods that a page shows, by their length."""
+"""For each length of period, the number of periods that a page shows."""
 MOST_LINES = 50
 """The number of DFSPs, pairs or use cases that a page shows."""
 

@@ -81,7 +81,7 @@ CHECKS: Sequence[tuple[Check, frozenset[str]]] = [
     (check, frozenset(rule.value for rule in rules))
     for check, rules in groupby(PREPARE_IS_REFUSED_BY, key=BY_RULE.__getitem__)
 ]
-"""The checks in the hub's order. Each check has the rules that refuse a prepare by this check."""
+"""The checks in the hub's order. For each check, the list has the refusals of a prepare that fails this check."""
 
 
 @dataclass(frozen=True, slots=True)
