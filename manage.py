@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
-    # A person at the command line may wait; only the serving processes must give up after seconds.
+    # A command has no time limit for SQL statements. Only the serving processes stop a statement after some seconds.
     os.environ.setdefault("DATABASE_STATEMENT_TIMEOUT_MS", "0")
     from django.core.management import execute_from_command_line
 

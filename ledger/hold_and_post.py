@@ -10,16 +10,16 @@ from ledger.limits import Bound, passed
 from ledger.snapshot import AccountState, Posting, Snapshot
 
 HOLD_IS_REFUSED_BY: Sequence[Refusal] = (Refusal.LIQUIDITY, Refusal.NDC)
-"""The refusals of a reservation, in the order in which `hold` checks for them."""
+"""The reasons for which `hold` can refuse a reservation, in the order of its checks."""
 
 
 def hold(account: AccountState, amount: int) -> Refusal | None:
-    """Reserves the amount on the account. If the amount would exceed a limit, returns the refusal for this limit and
-    reserves nothing."""
+    """Reserves the amount on the account. If the account's position would then exceed a limit, reserves nothing and
+    returns the refusal."""
     above = passed(account.position + account.reserved + amount, account.ndc or 0, account.cover)
     if above:
         return Refusal.LIQUIDITY if Bound.COVER in above else Refusal.NDC
-    # After this line the reservation succeeds.
+    # Here the amount has passed both limits.
     account.reserved += amount
     account.new_reserved += amount
     account.has_new_reservations = True

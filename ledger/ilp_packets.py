@@ -1,7 +1,7 @@
 """Reads a transfer's ILP packet and compares it with the transfer. Pure.
 
-According to the API, only the payee must check a transfer's ILP packet. A scheme can let the hub check the packet as
-well (setting CHECK_ILP_PACKETS).
+The API requires only the payee to check a transfer's ILP packet. With the setting CHECK_ILP_PACKETS, the hub also
+checks the packet.
 """
 
 import json
@@ -51,7 +51,7 @@ def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -
             return "is of another amount"
     except money.AmountError:
         return "can not hold this amount"
-    # The comparison ignores the case of letters, because Mojaloop's libraries write the participant's name in small
+    # The comparison ignores the case of letters, because Mojaloop's libraries write participants' names in small
     # letters. The names of two participants never differ only in case.
     if packet.account is not None and not packet.account.lower().startswith(f"g.{payee.lower()}."):
         return "is for another payee"

@@ -40,8 +40,8 @@ class Break:
 
 MOST_ROWS = 20
 
-# TRANSFER_MAX_VALIDITY_S may have been longer when a reservation was made. Such a reservation may be valid for the
-# longer time.
+# A reservation keeps its expiration if TRANSFER_MAX_VALIDITY_S is reduced later. So the check always permits at least
+# seven days.
 _LONGEST_S = max(settings.TRANSFER_MAX_VALIDITY_S, 7 * 24 * 3600)
 
 INVARIANTS = [
@@ -53,7 +53,7 @@ INVARIANTS = [
     ),
     Invariant(
         "balances_are_the_sums_of_entries",
-        "Each account's stored sums equal the sums of its entries.",
+        "Each account's stored sums equal the sums of the account's entries.",
         """SELECT a.id, a.posted_debits, coalesce(d.total, 0) AS entry_debits,
                   a.posted_credits, coalesce(c.total, 0) AS entry_credits
            FROM ledger_account a
@@ -83,8 +83,8 @@ INVARIANTS = [
     ),
     Invariant(
         "every_commit_has_its_entry",
-        "A transfer is COMMITTED if and only if one entry with its amount, accounts and currency is posted. If the "
-        "payee converts, this entry credits the FXP.",
+        "A transfer is COMMITTED if and only if one entry with the transfer's amount, accounts and currency is posted. "
+        "If the payee converts, this entry credits the FXP.",
         """SELECT coalesce(t.transfer_id, e.transfer_id) AS transfer_id, t.state, t.amount, e.amount AS posted
            FROM (SELECT t.*, coalesce(f.bridge_account_id, t.payee_account_id) AS credit_account_id
                  FROM ledger_transfer t
@@ -105,7 +105,8 @@ INVARIANTS = [
     ),
     Invariant(
         "history_leads_to_the_state",
-        "A transfer's history contains the present state once, and contains a reservation before a commit or an abort.",
+        "A transfer's history contains the present state exactly once. If an amount was reserved, the history begins "
+        "with the reservation.",
         """SELECT t.transfer_id, t.state, h.states
            FROM ledger_transfer t
            LEFT JOIN (SELECT transfer_id, array_agg(state::text ORDER BY id) AS states
@@ -142,8 +143,8 @@ INVARIANTS = [
     ),
     Invariant(
         "everyone_is_told",
-        "For each reservation that is not on hold, a message to the payee was sent or is queued. For each end of a"
-        " transfer, a message to the payer was sent or is queued.",
+        "For each reserved transfer that was not held back, a message to the payee was sent or is queued. For each "
+        "ended transfer, a message to the payer was sent or is queued.",
         """WITH told AS (SELECT subject, destination_id, kind FROM outbox_message
                          UNION ALL SELECT subject, destination_id, kind FROM outbox_delivery)
            SELECT t.transfer_id, t.state, 'payee has no prepare' AS fault FROM ledger_transfer t
@@ -164,7 +165,8 @@ INVARIANTS = [
     ),
     Invariant(
         "nobody_is_told_what_did_not_happen",
-        "Each message about an end belongs to an ended transfer, and each forwarded transfer was reserved.",
+        "Each message that reports a transfer's end belongs to an ended transfer. Each forwarded transfer was "
+        "reserved.",
         """WITH told AS (SELECT id, subject, kind FROM outbox_message
                          UNION ALL SELECT message_id, subject, kind FROM outbox_delivery)
            SELECT told.id, told.subject, told.kind, t.state
@@ -177,7 +179,7 @@ INVARIANTS = [
     ),
     Invariant(
         "every_item_of_a_bulk_has_its_outcome",
-        "Each item of a bulk is one of the bulk's transfers, or was refused because of its id. The bulk's row "
+        "Each item of a bulk is stored as a transfer, or was refused because its id was used before. The bulk's row "
         "contains the number of reserved items.",
         """SELECT b.bulk_transfer_id, b.item_count, b.reserved_items, i.items, i.reserved
            FROM ledger_bulktransfer b
@@ -205,8 +207,8 @@ INVARIANTS = [
     ),
     Invariant(
         "everyone_is_told_of_a_bulk",
-        "The hub has sent a bulk's reserved items to the payee. It notifies both parties of the bulk's end, except "
-        "a payee that rejected the bulk.",
+        "The hub has sent a bulk's reserved items to the payee. The hub has reported the bulk's end to the payer, and "
+        "to a payee that did not reject the bulk.",
         """WITH told AS (SELECT subject, destination_id, kind FROM outbox_message WHERE kind LIKE 'bulk-%'
                          UNION ALL SELECT subject, destination_id, kind FROM outbox_delivery WHERE kind LIKE 'bulk-%')
            SELECT b.bulk_transfer_id, b.state, due.kind AS untold
@@ -222,7 +224,8 @@ INVARIANTS = [
     ),
     Invariant(
         "nobody_is_told_of_a_bulk_what_did_not_happen",
-        "Each message about an end belongs to an ended bulk. Each item in a message to a payee was reserved.",
+        "Each message that reports a bulk's end belongs to an ended bulk. Each bulk that was sent to a payee has "
+        "reserved items.",
         """WITH told AS (SELECT id, subject, kind FROM outbox_message WHERE kind LIKE 'bulk-%'
                          UNION ALL SELECT message_id, subject, kind FROM outbox_delivery WHERE kind LIKE 'bulk-%')
            SELECT told.id, told.subject, told.kind, b.state
@@ -232,8 +235,8 @@ INVARIANTS = [
     ),
     Invariant(
         "accounts_are_those_of_the_parties",
-        "A transfer's accounts are POSITION accounts in its currency. One account is the payee's. The other account "
-        "is the payer's, or belongs to the FXP that converts for the payer.",
+        "A transfer's accounts are POSITION accounts in the transfer's currency. One account is the payee's. The other "
+        "account is the payer's, or belongs to the FXP that converts for the payer.",
         """SELECT t.transfer_id, t.payer_account_id, payer.participant_id AS payer_owner, t.payee_account_id,
                   payee.participant_id AS payee_owner
            FROM ledger_transfer t
@@ -261,7 +264,8 @@ INVARIANTS = [
     ),
     Invariant(
         "funds_are_posted_between_their_accounts",
-        "Funds in move from the hub's reconciliation account to a SETTLEMENT account. Funds out move back.",
+        "Funds in move from the hub's reconciliation account to a SETTLEMENT account. Funds out move "
+        "in the opposite direction.",
         """SELECT e.transfer_id, m.account_id, e.kind, e.debit_account_id, e.credit_account_id
            FROM ledger_fundsmovement m
            JOIN ledger_account a ON a.id = m.account_id
@@ -273,8 +277,9 @@ INVARIANTS = [
     ),
     Invariant(
         "what_is_on_hold_is_what_is_still_owed",
-        "A hold is the owed amount less the withdrawals from the hold. A hold is zero after two people have "
-        "released it, with an entry in the audit trail. An account's amount on hold is the sum of its holds.",
+        "A hold is the owed amount minus the payments for the settlement. A hold that two people have released is "
+        "zero, and the audit trail has an entry about the release. An account's amount on hold is the sum of the "
+        "account's holds.",
         """SELECT h.account_id, h.settlement_number, h.remaining, h.amount, t.taken
            FROM ledger_coverhold h
            JOIN ledger_account a ON a.id = h.account_id

@@ -1,4 +1,4 @@
-"""Alarms for positions near their limits. The hub logs each alarm about a position only once.
+"""Alarms for positions near their limits. The hub logs an alarm about a position once, not at each check.
 
 An alarm is due if no more than `alarmPercentage` of the limit is free. The limit of a position is defined in
 `ledger.limits`. The cache stores which alarms were logged. If the cache is lost, the hub logs the same alarms again.
@@ -18,7 +18,7 @@ from ledger import limits
 
 log = structlog.get_logger("ledger")
 
-_CALM = 5  # an alarm ends when the free percentage of the limit exceeds the alarm percentage by this number
+_CALM = 5  # an alarm ends when the free percentage is above the alarm percentage plus this number
 
 _USES = f"""
     SELECT a.id, p.name, a.currency, {limits.POSITION}, a.net_debit_cap, {limits.COVER}, a.alarm_percentage
@@ -32,8 +32,8 @@ _USES = f"""
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A participant's limit in one currency and the used part of this limit, in ten-thousandths. Reserved amounts count
-    as used."""
+    """A participant's limit in one currency, and the used amount of this limit. Both are in ten-thousandths. Reserved
+    amounts count as used."""
 
     account_id: int
     participant: str
@@ -74,10 +74,9 @@ def is_due(used: int, limit: int, alarm_percentage: int) -> bool:
 
 
 def uses() -> list[Use]:
-    """Returns the used part of each active participant's limits, by participant's name and currency. The function runs
-    only one SQL statement."""
-    # Sums are numeric, so one account with a sum beyond 64 bits does not make the statement fail for all other
-    # accounts.
+    """Returns the used part of each active participant's limits, in the order of names and currencies. The function
+    runs only one SQL statement."""
+    # Sums are numeric, because a single sum beyond 64 bits would otherwise make the whole statement fail.
     return [
         Use(account_id, participant, currency, int(used), limits.limit_of(cap, int(cover)), alarm_percentage)
         for account_id, participant, currency, used, cap, cover, alarm_percentage in execute(_USES)
@@ -85,15 +84,15 @@ def uses() -> list[Use]:
 
 
 def watch() -> None:
-    """Logs each position that has come near its limit since the last check.
+    """Logs each position that was not near its limit at the last check, but is now.
 
-    Also logs each position that was near its limit and is now well below the limit.
+    Also logs each position that was near its limit, but is now clearly below the limit.
     """
     now = uses()
     said = cache.get_many([_key(use) for use in now])
 
     def look(use: Use) -> None:
-        # If two checks run at the same time, `cache.add` succeeds in only one of them, and this check logs the alarm.
+        # Two checks can run at the same time. Only the check whose `cache.add` succeeds logs the alarm.
         if use.is_due and _key(use) not in said and cache.add(_key(use), use.percent, timeout=None):
             log.warning("position_near_limit", **_facts(use))
         elif use.is_over and _key(use) in said and cache.delete(_key(use)):
@@ -107,7 +106,7 @@ def show() -> Iterable[Metric]:
     whose = ["participant", "currency"]
     used = GaugeMetricFamily("kitovu_position_used_percent", "The part of the limit that a position uses", labels=whose)
     near = GaugeMetricFamily(
-        "kitovu_position_near_limit", "1 if the free part of the limit is less than the alarm percentage", labels=whose
+        "kitovu_position_near_limit", "1 if the free part of the limit is at most the alarm percentage", labels=whose
     )
     for use in uses():
         used.add_metric([use.participant, use.currency], use.percent)

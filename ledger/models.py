@@ -1,8 +1,8 @@
 """The ledger's tables. The models have columns and constraints, but no behaviour. The SQL statements that run for every
 transfer are in `ledger.store`.
 
-Amounts are whole ten-thousandths of a currency unit. Columns of sums have the type numeric, because the sum of only
-nine of the largest amounts is too large for a bigint.
+Amounts are whole ten-thousandths of a currency unit. Columns for sums have the type numeric. A bigint cannot hold even
+the sum of nine amounts of the largest size.
 """
 
 from decimal import Decimal
@@ -54,7 +54,7 @@ class SettlementWindow(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True)
-    # The time when the hub computed the totals of the window's entries, which can be after the window was closed.
+    # The time when the hub computed the totals of the window's entries. This time can be later than the closing.
     totalled_at = models.DateTimeField(null=True)
     # The id of the last entry when the window was closed. An entry of this window with a higher id came too late.
     last_entry_id = models.BigIntegerField(null=True)
@@ -90,9 +90,10 @@ class Account(models.Model):
     posted_credits = _sum()
     pending_debits = _sum()
     # Only for SETTLEMENT accounts: the amount on hold. This amount does not count as cover, because the participant
-    # owes it for a settlement (`CoverHold`).
+    # owes this amount for a settlement (see `CoverHold`).
     on_hold = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0), db_default=Decimal(0))
-    # Only for POSITION accounts: the net debit cap, and the free percentage of the limit at which an alarm is due.
+    # Only for POSITION accounts: the net debit cap, and the alarm percentage. If only this percentage of the limit is
+    # free, an alarm is due.
     net_debit_cap = models.BigIntegerField(null=True)
     alarm_percentage = models.PositiveSmallIntegerField(default=10)
     changed_at = models.DateTimeField(db_default=Now())
@@ -155,9 +156,9 @@ class Account(models.Model):
 
 
 class Transfer(models.Model):
-    """A transfer. The hub decides about it when the request arrives.
+    """A transfer. The hub decides a transfer when the request arrives.
 
-    The hub also stores refused transfers, so that it refuses a repeated request in the same way.
+    The hub also stores refused transfers, so that a repeated request gets the same refusal.
     """
 
     transfer_id = models.CharField(max_length=36, primary_key=True)
@@ -205,7 +206,7 @@ class Transfer(models.Model):
             ),
             # for the portal's lists, the latest first
             models.Index(fields=["received_at"], name="transfer_by_arrival"),
-            # finds one participant's transfers, the latest first, also if they are a few among millions
+            # finds one participant's transfers, the latest first, even if these are few among millions of transfers
             models.Index(fields=["payer", "received_at"], name="transfer_by_payer"),
             models.Index(fields=["payee", "received_at"], name="transfer_by_payee"),
             # finds transfers of one amount, the latest first
@@ -300,7 +301,7 @@ class Transfer(models.Model):
                 """,
             ),
             # Profiles never count aborted transfers. This trigger works in every process, and even while no rules are
-            # active. `rules.profiles` changes the profiles by the rows that this trigger adds.
+            # active. `rules.profiles` updates the profiles from the rows that this trigger adds.
             pgtrigger.Trigger(
                 name="an_aborted_transfer_counts_no_longer",
                 operation=pgtrigger.Update,
@@ -329,7 +330,7 @@ class Transfer(models.Model):
 
 
 class TransferEvent(models.Model):
-    """A transfer's history, with each message as evidence. The database allows no change of the rows."""
+    """A transfer's history, with each message as evidence. The database allows no changes to these rows."""
 
     transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="events", db_index=False)
     state = models.CharField(max_length=9)
@@ -422,8 +423,8 @@ class Entry(models.Model):
                 condition=~Q(kind__in=["TRANSFER", "FX_TRANSFER"]) | Q(window__isnull=False),
                 name="a_commit_is_in_a_window",
             ),
-            # An entry of a settlement belongs to no window, because the hub would otherwise settle this entry again
-            # with its window.
+            # An entry of a settlement belongs to no window, because the hub would otherwise settle the entry a second
+            # time with that window.
             models.CheckConstraint(
                 condition=~Q(
                     kind__in=[

@@ -1,8 +1,8 @@
 """The callbacks that the hub sends after each outcome of a transfer. Pure.
 
-The hub forwards a DFSP's message byte for byte, together with its signature. This module creates the messages that the
-hub sends in its own name. The hub signs its own messages when it sends them (`signed_by_hub`). FSPIOP API v1.1,
-sections 6.7.2 to 6.7.5, defines the states, codes and recipients.
+The hub forwards a DFSP's message byte for byte, together with the DFSP's signature. This module creates the messages
+that the hub sends in its own name. The couriers sign these messages, because the messages have the field
+`signed_by_hub`. FSPIOP API v1.1, sections 6.7.2 to 6.7.5, defines the states, codes and recipients.
 """
 
 from collections.abc import Iterable
@@ -46,7 +46,7 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
     match outcome:
         case Reserved(command, t):
             if t.hold is not None:
-                return []  # the release of a held transfer adds this message to the outbox
+                return []  # the payee gets a held transfer only after its release
             return [prepare_to_payee(command.message, _payee(t), t.transfer_id, payer_id=t.payer_id)]
         case Refused(_, t):
             return [_error_to_payer(hub, t)]
@@ -56,7 +56,8 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
             return [forward(command.message, _payer(t), "PUT", _path(t), subject=t.transfer_id, kind="end-to-payer")]
         case Aborted(Reject() as command, t):
             if command.destination not in (None, t.payer):
-                return [_error_to_payer(hub, t)]  # the payer would refuse the payee's own message
+                # the payee's message names another destination, so the payer would refuse it
+                return [_error_to_payer(hub, t)]
             path = _path(t) + "/error"
             return [forward(command.message, _payer(t), "PUT", path, subject=t.transfer_id, kind="end-to-payer")]
         case Aborted(_, t):
@@ -71,7 +72,8 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
             sender = command.payer if isinstance(command, Prepare) else t.payee
             to = Recipient(command.source_id, sender, command.message.version)
             notices = [as_answer(_error(hub, t, to, *words_of(refusal), kind="transfer-refusal"))]
-            # FSPIOP API v1.1, section 6.7.3: a payee that answered RESERVED receives the end in a PATCH request.
+            # FSPIOP API v1.1, section 6.7.3: a payee that answered RESERVED receives a PATCH request with the
+            # transfer's final state.
             if isinstance(command, Fulfil) and command.wants_patch and t.state in TERMINAL:
                 notices.append(as_answer(_patch(hub, t, to)))
             return notices
@@ -109,10 +111,10 @@ def _error_to_payer(hub: HubMessages, t: TransferState) -> Outgoing:
 
 
 def _end_to_payee(hub: HubMessages, t: TransferState) -> Outgoing:
-    """Returns the message that reports the end of a transfer to the payee.
+    """Returns the message that informs the payee about the end of a transfer.
 
-    A payee that answered RESERVED receives a PATCH request. Any other payee receives a PUT request with the state, or
-    PUT .../error.
+    A payee that answered RESERVED receives a PATCH request. A payee that answered otherwise receives a PUT request with
+    the state, or PUT .../error.
     """
     if t.wants_patch:
         return _patch(hub, t, _payee(t))
@@ -156,7 +158,7 @@ def state_answer(hub: HubMessages, t: TransferState, requester: Recipient) -> Ou
 def funds_answer(
     hub: HubMessages, transfer_id: str, state: State, completed_at: datetime | None, requester: Recipient
 ) -> Outgoing:
-    """Returns the answer to GET /transfers/{ID} if the ID belongs to a movement of the requester's own funds."""
+    """Answers GET /transfers/{ID} for an ID that belongs to a movement of the requester's own funds."""
     body: dict[str, object] = {"transferState": state.value}
     if completed_at is not None:
         body["completedTimestamp"] = time.format_datetime(completed_at)
@@ -164,7 +166,7 @@ def funds_answer(
 
 
 def unknown_answer(hub: HubMessages, resource: str, subject: str, requester: Recipient, *, is_known: bool) -> Outgoing:
-    """Returns the answer to GET /{resource}/{ID} if the requester is not a party to an object with this id."""
+    """Answers GET /{resource}/{ID} for a requester that is not a party to an object with this id."""
     error = ErrorCode.CLIENT_ERROR if is_known else ErrorCode.TRANSFER_ID_NOT_FOUND
     text = error.text if is_known else f"{error.text} - Provided Transfer ID was not found on the server."
     path = f"/{resource}/{subject}/error"

@@ -1,7 +1,8 @@
-"""Reads the parties and the quote that a transfer's ILP packet names, if the hub does not have this quote. Pure.
+"""Reads the parties and the quote's id from a transfer's ILP packet. The hub needs them if it does not have the quote.
+Pure.
 
-The payee DFSP wrote the packet, and the payer DFSP sends it with its transfer. Some DFSPs write other data than the
-parties into the packet.
+The payee DFSP wrote the packet, and the payer DFSP sends the packet with the transfer. Some DFSPs' packets do not
+contain the parties.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ class PacketParties:
     payee_alias: int | None
     payer_alias: int | None = None
     quote_id: str | None = None
-    """The quote that the packet names."""
+    """The id of the quote, from the packet."""
 
 
 NOBODY = PacketParties(None, None, None)

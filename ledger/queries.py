@@ -48,8 +48,8 @@ def limits(currency: str | None = None) -> QuerySet[Account]:
 
 def transaction_of(transfer_id: str) -> dict[str, Any] | None:
     """Returns the Transaction object in the ILP packet (FSPIOP API v1.1, section 7.4.17), or None."""
-    # The row of a transfer's first state contains the prepare: RESERVED or ABORTED. Each of the two states has a
-    # separate index.
+    # The row of a transfer's first state, RESERVED or ABORTED, contains the prepare. Each state has its own
+    # index, so there are two queries.
     events = TransferEvent.objects.filter(transfer_id=transfer_id)
     event = events.filter(state="RESERVED").first() or events.filter(state="ABORTED").first()
     if event is None or event.body is None:
@@ -65,7 +65,7 @@ def transaction_of(transfer_id: str) -> dict[str, Any] | None:
 def committed_transfers(between: Collection[str] = ()) -> Iterator[dict[str, Any]]:
     """Returns the committed transfers in the order of commits, for comparison with the participants' own books.
 
-    If `between` is given, returns only transfers between the participants with these names.
+    If `between` has names of participants, returns only transfers between these participants.
     """
     transfers = Entry.objects.filter(kind=Entry.Kind.TRANSFER)
     if between:

@@ -1,8 +1,8 @@
 """Finds transfer requests (prepares) whose terms differ from the terms of their quotes. This module compares prepares
 only with quotes that this hub has forwarded.
 
-The check of terms runs one SQL statement for a batch, and at most two for a bulk. If no prepare needs the check of
-terms, no SQL statement runs.
+The check of terms runs one SQL statement for a batch, and at most two SQL statements for a bulk. If no prepare needs
+this check, no SQL statement runs.
 """
 
 from collections.abc import Sequence

@@ -30,7 +30,7 @@ class QuotedFacts:
 
 
 def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
-    """Returns the facts of these prepares' quotes, by the digests of the prepares.
+    """Returns the facts of each prepare's quote. The keys are the digests of the prepares.
 
     Leaves out unknown quotes. A batch contains either the items of one bulk transfer, or no items of bulks. Runs one
     SQL statement for a batch without bulks, and at most two SQL statements for a bulk.
@@ -58,10 +58,10 @@ def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
 
 
 def refused(quote_ids: Mapping[bytes, tuple[str, str]]) -> Mapping[bytes, QuotedFacts]:
-    """Returns the facts of quotes that the rules refused, by the digests of the prepares.
+    """Returns the facts of quotes that the rules refused. The keys are the digests of the prepares.
 
-    If the rules refuse a quote, the payee still gives terms only if the quote was one payment of a bulk quote.
-    `quote_ids` has, for each prepare, the payer DFSP and the quote that the packet names. Runs one SQL statement.
+    A payee gives terms for a refused quote only if this quote was one payment of a bulk quote. For each prepare,
+    `quote_ids` has the payer DFSP and the quote's id from the packet. Runs one SQL statement.
     """
     if not quote_ids:
         return {}

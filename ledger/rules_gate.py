@@ -1,7 +1,8 @@
 """Applies the scheme's rules to the transfers and conversions of a group, with the functions of `rules.transfer_gate`.
 
-If no rules are active, this module runs no SQL statement. The function `of` reads before the group locks any row. The
-function `open_gate` reads after the group has locked transfers and conversions, but before it locks accounts.
+If no rules are active, this module runs no SQL statement. The function `of` reads the database before the group locks
+any row. The function `open_gate` reads the database after the group has locked transfers and conversions, but before
+the group locks accounts.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -27,8 +28,8 @@ from rules.transfer_gate import open_gate as open_with
 
 @dataclass(frozen=True, slots=True)
 class AtGate:
-    """The transfers of one group that rules can judge. The object also has the facts that the hub reads before it locks
-    any row."""
+    """The transfers of one group that rules can judge. The object also has the facts that the hub read before the hub
+    locked any row."""
 
     rules: RulesAtTransfers | None
     transfers: Sequence[TransferToJudge]
@@ -175,6 +176,6 @@ _ORIGINALS = """
 
 
 def originals(transaction_ids: Sequence[str]) -> dict[str, Original]:
-    """Returns those of these transactions that are committed. No lock is needed, because a committed transfer never
-    changes."""
+    """Returns the committed transactions among these transactions. No lock is needed, because a committed transfer
+    never changes."""
     return {row[0]: Original(*row[1:]) for row in execute(_ORIGINALS, [list(transaction_ids)])}

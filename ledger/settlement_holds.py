@@ -14,7 +14,7 @@ from django.db.models import Q
 from hub.sql_execution import execute
 from ledger.models import Account, CoverHold, FundsMovement
 
-_MOST_DIGITS = 18  # the most digits of a settlement's number
+_MOST_DIGITS = 18  # a settlement's number has at most this many digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,11 @@ _PLACE = """
 
 
 def place(settlement_number: int, made_at: datetime, owed: Sequence[Owed]) -> None:
-    """Puts the amounts that participants owe for a settlement on hold, minus the amounts that the bank has already
-    moved for this settlement.
+    """Begins a hold for each amount that a participant owes for a settlement. Money that the bank has already moved for
+    this settlement reduces the hold.
 
-    A withdrawal before the settlement does not reduce the hold, even if its reference is the settlement's number.
+    A withdrawal before the settlement does not reduce the hold, even if the withdrawal's reference is the settlement's
+    number.
     """
     if owed:
         accounts, amounts = [each.position_account_id for each in owed], [each.amount for each in owed]
@@ -61,7 +62,7 @@ def is_named_by(participant: str, currency: str, reference: str) -> bool:
 
 
 def named_by(settlement_account: Account, reference: str) -> CoverHold | None:
-    """Returns the hold for the settlement with this number, or None if the hold has no amount left."""
+    """Returns the hold for the settlement with this number, or None if no amount remains on hold."""
     holds = CoverHold.objects.select_for_update(no_key=True).filter(account=settlement_account, remaining__gt=0)
     return holds.filter(_named(reference)).first()
 
@@ -82,8 +83,8 @@ def take(hold: CoverHold, amount: int) -> int:
 
 
 def give_back(movement: FundsMovement) -> None:
-    """Adds to a hold the amount by which a withdrawal had reduced the hold. If two people have released the hold
-    meanwhile, does nothing."""
+    """Adds to a hold the amount by which a withdrawal had reduced the hold. Does nothing if two people have already
+    released the hold."""
     if movement.hold_id is None:
         return
     hold = CoverHold.objects.select_for_update(no_key=True).get(pk=movement.hold_id)

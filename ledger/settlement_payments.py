@@ -42,7 +42,7 @@ class Recorded:
 
 
 class TooLittle(FspiopError):
-    """Raised if a payment is larger than the participant's money for this payment."""
+    """Raised if the participant has less money available than the payment needs."""
 
     def __init__(self, name: str, most: int, currency: str) -> None:
         detail = f"{name} has {money.format_amount(most)} {currency} for this payment"
@@ -88,12 +88,12 @@ def lock(account_ids: Collection[int]) -> Mapping[int, Account]:
 def recorded(
     settlement_number: int, made_at: datetime, owed: Mapping[int, int], references: Mapping[int, Collection[str]]
 ) -> dict[int, Recorded]:
-    """Returns, for each SETTLEMENT account, the part of its amount that no longer needs a payment.
+    """Returns, for each SETTLEMENT account, the part of the owed amount that no longer needs a payment.
 
-    `owed` has the amount by account: above 0 for a payment out of the account, below 0 for a payment into it. If there
-    is a hold, the hold shows how much of a payment out is left. If there is no hold, withdrawals that name the
-    settlement reduce the payment out. Funds in reduce a payment in if their reference is one of the account's
-    `references`.
+    `owed` has the amount by account: above 0 for a payment out of the account, below 0 for a payment into the account.
+    If there is a hold, the hold shows the amount that must still be paid out. If there is no hold, withdrawals that
+    name the settlement reduce the amount to pay out. Funds in with one of the account's `references` reduce the amount
+    to pay in.
     """
     holds = {hold.account_id: hold for hold in _holds(settlement_number, owed)}
     sums: dict[int, int] = defaultdict(int)
@@ -130,7 +130,7 @@ def check(settlement_number: int, payments: Sequence[Payment]) -> None:
 
 def post(settlement_number: int, payments: Sequence[Payment], *, reason: str, actor: str) -> None:
     """Records these payments. The caller must have called `lock` for all accounts of the payments, and must have
-    computed their amounts."""
+    computed the amounts of the payments."""
     if not payments:
         return
     accounts = _accounts_of(payments)
@@ -154,7 +154,7 @@ def post(settlement_number: int, payments: Sequence[Payment], *, reason: str, ac
         for payment in payments
     )
     outs = [payment for payment in payments if payment.is_out]
-    # The database allows a withdrawal only to begin in the state RESERVED.
+    # The database requires that a new withdrawal has the state RESERVED.
     FundsMovement.objects.filter(pk__in=[payment.movement_id for payment in outs]).update(
         state=_COMMITTED, completed_at=now
     )

@@ -1,4 +1,4 @@
-"""Posts the entries of settlements. No message of a DFSP causes the entries of settlements.
+"""Posts the entries of settlements. A DFSP's message never causes such an entry.
 
 Each function runs the same number of SQL statements for any number of entries.
 """
@@ -14,7 +14,7 @@ from ledger.snapshot import Posting as Posting
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A locked account, and the amount by which its position can rise up to the net debit cap or the cover."""
+    """The position of a locked account, and the two bounds of this position: the net debit cap and the cover."""
 
     position: int
     cap: int | None

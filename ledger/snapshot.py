@@ -1,4 +1,5 @@
-"""The locked rows on which the ledger's decisions depend. `decide` changes these records while it decides a batch."""
+"""The locked rows on which the ledger's decisions depend, as objects. `decide` changes these objects, not the rows,
+while it decides a batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from rules.kept_verdicts import Kept
 class AccountState:
     """A participant's POSITION account. Amounts are in ten-thousandths.
 
-    `position` is posted debits less posted credits.
+    `position` is the posted debits minus the posted credits.
     """
 
     id: int
@@ -60,7 +61,7 @@ class TransferState:
     wants_patch: bool = False
     completed_at: datetime | None = None
     bulk_id: str | None = None  # the bulk transfer that contains this transfer as an item
-    # the conversions that end together with the transfer; the payee's conversion may arrive while the transfer is
+    # the conversions that end together with the transfer; the payee's conversion can arrive while the transfer is
     # reserved
     payer_conversion_id: str | None = None
     payee_conversion_id: str | None = None
@@ -83,8 +84,8 @@ class Posting:
 
 @dataclass(slots=True)
 class ParticipantState:
-    """A payer or payee. `accounts` has its POSITION account in each currency: the account's id, and whether the account
-    is active."""
+    """The payer or the payee of a transfer. For each currency, `accounts` has the id of the participant's POSITION
+    account, and whether the account is active."""
 
     id: int
     name: str
@@ -92,11 +93,12 @@ class ParticipantState:
     accounts: dict[str, tuple[int, bool]] = field(default_factory=dict)
     may_send: bool = True
     may_receive: bool = True
-    tested_by: int | None = None  # the certifier's id, while it certifies the participant before its go-live
+    # the certifier's id, while the certifier tests this participant before the participant's go-live
+    tested_by: int | None = None
 
 
 class Gate(Protocol):
-    """Applies the scheme's rules to transfers, with the facts about this batch (`rules.transfer_gate`)."""
+    """Applies the scheme's rules to the transfers of this batch. `rules.transfer_gate` implements this interface."""
 
     def judge(self, digest: bytes, now: datetime) -> Verdict:
         """Returns the rules' verdict about the transfer request (prepare) with this digest. The transfer request must
@@ -129,7 +131,8 @@ class Snapshot:
     accounts: dict[int, AccountState]
     transfers: dict[str, TransferState]
     conversions: dict[str, ConversionState] = field(default_factory=dict)
-    fx_wait: timedelta = timedelta(0)  # how long an agreed conversion waits for its transfer after its expiration
+    # after its own expiration, an agreed conversion still waits this long for the transfer
+    fx_wait: timedelta = timedelta(0)
     not_as_quoted: frozenset[bytes] = frozenset()  # digests of prepares that differ from their quotes
     postings: list[Posting] = field(default_factory=list)  # the entries of this batch
     gate: Gate | None = None  # None if no rules are active and the hub counts no transfers

@@ -1,5 +1,5 @@
-"""A table of the states of a transfer, and of the permitted changes between them. A database trigger allows only the
-changes in this table of states.
+"""The table of a transfer's states, and of the permitted changes from one state to another. A database trigger allows
+only the changes in this table of states.
 
 FSPIOP API v1.1, section 6.7.6, defines the states of a transfer in the API. `API_STATE` maps each stored state to the
 API's name.

@@ -12,8 +12,8 @@ If a transaction needs several of the following locks, it acquires them in this 
   4. inserts, in the order of transfer ids
 
 The hub first locks the rows of a decision, and then reads the rows with a separate statement. Under READ COMMITTED, a
-statement that has waited for the lock of a row reads the new version of this row only. A statement that has waited
-reads all other rows as they were before the wait.
+statement that has waited for a row's lock reads the new version of this row. The same statement reads all other rows as
+they were before the wait.
 """
 
 from collections.abc import Iterable, Sequence
@@ -172,7 +172,8 @@ def transfer_by_id(transfer_id: str) -> TransferState | None:
     return transfers_by_id([transfer_id]).get(transfer_id)
 
 
-# To save a statement, this one also reads whether a conversion names these transfers or has their ids.
+# This statement also reads whether a conversion names these transfers or has their ids, so no second statement is
+# needed.
 _PARTICIPANTS = """
     SELECT p.id, p.name, p.is_active, p.may_send, p.may_receive, p.tested_by_id, a.currency, a.id, a.is_active,
            EXISTS (SELECT FROM ledger_fxtransfer f WHERE f.determining_transfer_id = ANY(%s::text[]))
@@ -332,8 +333,8 @@ def _insert_transfers(transfers: list[TransferState], snapshot: Snapshot) -> Non
 
 
 # The statement reads the clock again, because time has passed since the decision, and a late fulfilment must never
-# commit. The previous state comes from a column, because PostgreSQL could search all reservations for a constant
-# instead of these ids.
+# commit. The previous state comes from a column. With a constant, PostgreSQL could search all reservations instead of
+# these ids.
 _END_TRANSFERS = """
     UPDATE ledger_transfer t
     SET state = c.state, reason = c.reason, error_code = c.error_code, error_description = c.error_description,
@@ -363,7 +364,7 @@ def _end_transfers(transfers: list[TransferState]) -> None:
         [State.RESERVED.value] * len(transfers),
     ]
     if execute(_END_TRANSFERS, columns).rowcount != len(transfers):
-        raise LostRace("a transfer ended, or passed its expiration, while this was decided")
+        raise LostRace("a transfer ended, or passed its expiration, while the batch was decided")
 
 
 def _is_changed(account: AccountState) -> bool:
@@ -451,10 +452,10 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired reservations, except reservations that the batch skips now.
+    """Returns expired reservations, except reservations that the sweep skips at present.
 
-    Takes one reservation of each payer in turn. Of each payer, takes the reservation with the earliest expiration
-    first. Leaves out the items of bulks, because an item expires with its bulk.
+    Takes one reservation of each payer in turn. For each payer, begins with the earliest expiration. Leaves out the
+    items of bulks, because an item expires with its bulk.
     """
     table, key = "ledger_transfer", "transfer_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

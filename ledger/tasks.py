@@ -21,7 +21,7 @@ _ATTEMPTS = 2
 def expire_transfers() -> int:
     """Aborts expired reservations. Returns the number of aborted reservations.
 
-    Two runs may overlap, because each run locks the rows that it decides.
+    Two runs can overlap without harm, because each run locks the rows that it decides.
 
     Expires transfers before conversions, because a conversion ends together with its transfer.
     """
@@ -39,7 +39,7 @@ def release_held_transfers() -> int:
 
 @shared_task(name="ledger.tasks.watch_positions", ignore_result=True)
 def watch_positions() -> None:
-    """Logs the positions that have come near their limits (`ledger.limit_alarms`)."""
+    """Logs the positions that have come near their limits (see `ledger.limit_alarms`)."""
     limit_alarms.watch()
 
 

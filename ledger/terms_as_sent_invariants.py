@@ -32,12 +32,14 @@ _ID = "{CdtTrfTxInf,PmtId,TxId}"
 
 
 def _is_erased(body: str, at: str, kind: str) -> str:
-    """Returns the SQL that is true if the hub has erased the message because its retention ended (`sweeps_erasure`)."""
+    """Returns the SQL that is true if the hub has erased the message because the retention period of the message ended.
+    The table `sweeps_erasure` records such erasures."""
     up_to = f"(SELECT up_to FROM sweeps_erasure WHERE kind = '{kind}')"
     return f"coalesce({body} = ''::bytea AND {at} < {up_to}, false)"
 
 
-# For an ISO 20022 message with the condition only inside its packet, this SQL returns NULL, which the check accepts.
+# An ISO 20022 message can have its condition only inside the ILP packet. Then this SQL returns NULL, and the check
+# accepts NULL.
 _CONDITION = _text("condition", "{CdtTrfTxInf,VrfctnOfTerms,Sh256Sgntr}")
 _SAYS_CONDITION = f"({_CONDITION} = condition OR ({_CONDITION} IS NULL AND m ? 'CdtTrfTxInf'))"
 

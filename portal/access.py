@@ -24,11 +24,11 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The right that each method of a page needs. The page does not allow a method without a right."""
+    """The right that each method of a page needs. If the right of a method is None, the page refuses the method."""
 
     get: Right | None
     post: Right | None
-    most_of_a_file: int = 0  # the largest file in bytes that the page's form may have
+    most_of_a_file: int = 0  # the size in bytes of the largest file that the page's form accepts
 
     def needed(self, method: str | None) -> Right | None:
         return self.post if method == "POST" else self.get if method in ("GET", "HEAD") else None
@@ -51,7 +51,7 @@ def page(
     """Returns the route of a page.
 
     With `with_password`, even a user who signed in without a second factor can open the page. `most_of_a_file` is the
-    largest file in bytes that the page's form may have.
+    size in bytes of the largest file that the page's form accepts.
     """
     return path(route, _guarded(view, Rule(get, post, most_of_a_file), with_password=with_password), name=name)
 
@@ -93,7 +93,7 @@ def _guarded(view: View, rule: Rule, *, with_password: bool) -> View:
 
 
 def _not_done(request: HttpRequest, error: OperationalError) -> HttpResponse:
-    """Shows that PostgreSQL ended the transaction because of a few rows: a statement took too long, or another
+    """Shows an error page after PostgreSQL ended the transaction. Either a statement took too long, or another
     transaction had locked or changed the same rows."""
     took_too_long = isinstance(error.__cause__, QueryCanceled)
     status = 503 if took_too_long else 409

@@ -1,4 +1,5 @@
-"""Django's admin with the portal's sign-in. The admin pages only show tables, because changes must use services."""
+"""Django's admin with the portal's sign-in. The admin pages only show tables, because every change must go through a
+service."""
 
 from functools import wraps
 from typing import Any
@@ -17,7 +18,7 @@ _READING = ("GET", "HEAD")
 
 class Site(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
-        """A staff user who signs in with two factors may only read and sign out.
+        """A staff user must sign in with two factors. This user can then only read and sign out.
 
         Changes in Django's admin are not allowed, because no second person would check them.
         """
@@ -25,7 +26,7 @@ class Site(AdminSite):
         return is_harmless and super().has_permission(request) and has_second_factor(request)
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """Shows a signed-in user without permission a page that reports the missing permission. The sign-in page would
+        """If a signed-in user lacks the permission, shows a page about the missing permission. The sign-in page would
         only redirect this user back."""
         guarded = super().admin_view(view, cacheable)
 

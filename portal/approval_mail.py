@@ -51,7 +51,7 @@ def write_to_checkers() -> int:
 
 
 def _people(approvals: list[Approval]) -> list[Visitor]:
-    """Returns the people of the hub whose role allows them to approve one of these requests."""
+    """Returns the people of the hub who have a role that allows the approval of at least one of these requests."""
     rights = {changes.KINDS[approval.kind].check for approval in approvals if approval.kind in changes.KINDS}
     roles = {role.value for right in rights for role in RIGHTS[right]}
     found = User.objects.filter(is_active=True, groups__name__in=roles).exclude(email="").distinct()

@@ -7,7 +7,7 @@ from portal.queries.balance_checkpoints import SIZE
 INVARIANTS = [
     Invariant(
         "a_mark_is_the_sum_of_its_entries",
-        "The sums in an account's mark equal the sums of the account's entries up to the end of the block.",
+        "The sums in each checkpoint of an account equal the sums of the account's entries up to the end of the block.",
         f"""WITH legs AS (
              SELECT id / {SIZE} AS block, debit_account_id AS account_id, amount AS debits, 0 AS credits
              FROM ledger_entry

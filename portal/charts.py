@@ -1,7 +1,7 @@
-"""Computes the SVG shapes of charts. A template draws the shapes (`portal/chart.html`).
+"""Computes the SVG shapes of charts. The template `portal/chart.html` draws the shapes.
 
-The shapes fill a box of WIDTH by HEIGHT. The page stretches this box to its own width. A chart therefore contains no
-text. The page writes the labels beside the chart.
+The shapes fill a box of WIDTH by HEIGHT. The page stretches this box to the width of the page. A chart therefore
+contains no text. The page writes the labels beside the chart.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ _GAP = 0.2  # the part of each bar's width that stays empty
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One part of a bar in a chart. `tone` is the number of its colour."""
+    """One part of a bar in a chart. `tone` is the number of the part's colour."""
 
     x: float
     y: float
@@ -38,7 +38,7 @@ class Chart:
     label: str
     bars: Sequence[Bar]
     paths: Sequence[Path]
-    top: str  # the label of the upper edge
+    top: str  # the label at the top of the chart
     legend: Sequence[tuple[str, str]]  # tone and text
 
 
@@ -53,7 +53,7 @@ def bars(parts: Iterable[Sequence[tuple[float, str, str, str]]], *, top: float) 
         for value, tone, title, url in stack:
             height = HEIGHT * value / top if top else 0.0
             if height:
-                # A small number of failures among millions of payments is still visible.
+                # With this least height, a few failures among millions of payments are still visible.
                 height = max(height, 1.5)
                 base -= height
                 width = place * (1 - _GAP)

@@ -65,7 +65,7 @@ MENU = [
         Right.SEE_SETTLEMENT,
         ("settlements", "window", "settlement_of", "advance_settlement", "statement"),
     ),
-    # For users of a participant, the first item leads to the page of their participant.
+    # For a participant's users, the first item of the menu leads to the participant's page.
     Item(_("Participant"), "participants", "home", Right.SEE_OWN_SETTLEMENT, ("participant", "account_statement")),
     Item(_("Settlement"), "settlement", "own_settlement", Right.SEE_OWN_SETTLEMENT),
     Item(

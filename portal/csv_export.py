@@ -1,4 +1,4 @@
-"""Creates CSV files for spreadsheet programs, in which no cell is a formula."""
+"""Creates CSV files for spreadsheet programs. No cell of these files is a formula."""
 
 import csv
 import io

@@ -93,14 +93,15 @@ def readable(read: Callable[[], Any]) -> Any:
 
 
 def check_minor_unit(form: forms.Form, field: str, amount: int | None, currency: str) -> None:
-    """Adds an error to the amount's field if the amount has more decimals than its currency allows."""
+    """Adds an error to the amount's field if the amount has more decimals than the currency allows."""
     if amount is not None and currency and minor_unit_checks.fault_of(amount, currency) is not None:
         text = _("The amount has more decimal places than %(currency)s allows.")
         form.add_error(field, text % {"currency": currency})
 
 
 def callback_url(text: str, endpoint_type: str = endpoint_types_and_urls.BASE) -> str:
-    """Returns the URL. Raises ValidationError with a text for the requester if the hub could not call the URL."""
+    """Returns the URL. Raises ValidationError if the hub could not call the URL. The error has a text for the
+    requester."""
     if text and not endpoint_types_and_urls.is_fit(endpoint_type, text):
         raise forms.ValidationError(
             _("Write an http or https address: a host and a path, without user, spaces, ? or #.")

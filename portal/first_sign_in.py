@@ -29,7 +29,7 @@ ACCOUNT_KINDS = frozenset({"create_user", "set_roles", "set_user_active", "reset
 
 
 class NotConfirmed(Exception):
-    """The error with the reason why this person cannot confirm the sign-in."""
+    """Raised if this person cannot confirm the sign-in. The text of the error is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class Standing:
 
 
 def note_sign_in(user: User, *, browser: str) -> None:
-    """Records the first sign-in, with both factors, of an unconfirmed account. Notifies the administrators."""
+    """Records that the user of an unconfirmed account has signed in with both factors for the first time. Notifies the
+    administrators."""
     with transaction.atomic():
         unconfirmed = Profile.objects.filter(user=user, confirmed_at=None, signed_in_at=None)
         noted = unconfirmed.update(
@@ -114,7 +115,7 @@ def confirm(user: User, *, signed_in_at: datetime, confirmed_by: User) -> bool:
 
 
 def unconfirm(user: User) -> None:
-    """Lets the account's user only read until a new first sign-in is confirmed."""
+    """Restricts the account to reading until a new first sign-in is confirmed."""
     Profile.objects.filter(user=user).update(signed_in_at=None, signed_in_from=None, signed_in_with="")
     Profile.objects.filter(user=user, confirmed_at__isnull=False).update(confirmed_at=None, unconfirmed_since=Now())
 
@@ -127,7 +128,7 @@ def waiting() -> "models.QuerySet[Profile]":
 def lock_unconfirmed(user: User, signed_in_at: datetime) -> Profile:
     """Locks and returns an account's profile.
 
-    Raises NotConfirmed if the account has signed in again meanwhile.
+    Raises NotConfirmed if the account is already confirmed, or has another first sign-in now.
     """
     profile = Profile.objects.select_for_update(no_key=True).get(user=user)
     if not User.objects.filter(pk=user.pk, is_active=True).exists():
@@ -187,7 +188,7 @@ def _let_administrators_know(user: User, profile: Profile) -> None:
         *((url, "") for url in settings.NOTIFICATION_WEBHOOKS),
     ]:
         if not is_recipient(recipient):
-            continue  # an account that was created in the shell may have an unusable address or no address
+            continue  # an account that was created in the shell can lack an address, or have an unusable address
         with translation.override(language or settings.LANGUAGE_CODE):
             facts = {
                 "user": user.username,

@@ -1,8 +1,8 @@
 """Creates and opens invitations. With an invitation, only the owner of an account can set the account's password.
 
-If the hub can send e-mail, it sends the link to the account's address, and no page shows the link. If the hub cannot
-send e-mail, the requester of the account hands over the link, and the approver hands over the code. The link and the
-code are the two halves of the invitation. Each of the two people sees only one half, and only once. The owner needs
+If the hub can send e-mail, the hub sends the link to the account's address, and no page shows the link. If the hub
+cannot send e-mail, the requester of the account hands over the link, and the approver hands over the code. The link and
+the code are the two halves of the invitation. Each of the two people sees only one half, and only once. The owner needs
 both halves. If a half was lost, was seen by another person or has expired, the account needs a new invitation. One
 person requests the new invitation, and another person approves the request.
 """
@@ -38,18 +38,18 @@ class Half(StrEnum):
 
 
 class NotShown(Exception):
-    """The error if the hub does not show a half of an invitation, with the reason."""
+    """Raised if the hub does not show a half of an invitation. The text of the error is the reason."""
 
 
 class NotOpened(Exception):
-    """The error if an invitation cannot be used, with the reason. The invited person reads the reason."""
+    """Raised if an invitation cannot be used. The text of the error is the reason, which the invited person reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
     """One of the two halves of an invitation.
 
-    The hub shows the half only once, and only to the person who gives it to the account's owner.
+    The hub shows each half only once, and only to the person who hands the half over to the account's owner.
     """
 
     half: Half
@@ -65,9 +65,9 @@ def goes_by_email(user: User) -> bool:
 
 
 def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
-    """Creates an invitation in the transaction of its approval. Ends an earlier invitation of the account.
+    """Creates an invitation, in the transaction of the approval. Ends an earlier invitation of the account.
 
-    `asked_by` may be None only if the hub sends the link by e-mail.
+    `asked_by` can be None only if the hub sends the link by e-mail.
     """
     end_open(user)
     expires_at = timezone.now() + timedelta(seconds=settings.INVITATION_EXPIRES_S)
@@ -92,7 +92,7 @@ def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
 
 
 def make_for_console(user: User) -> str:
-    """Creates an invitation without a code, and returns the path of its link.
+    """Creates an invitation without a code, and returns the path of the link.
 
     Only people with access to a shell can call this function. People with access to a shell could change the database
     even without this function.
@@ -114,7 +114,7 @@ def path_of(token: str) -> str:
 
 @transaction.atomic
 def end_open(user: User) -> None:
-    """Ends the open invitation of this account and withdraws its e-mail."""
+    """Ends the open invitation of this account, and withdraws the e-mail with the link."""
     invitation = _open(user)
     if invitation is not None:
         _end(invitation)
@@ -168,7 +168,7 @@ def find(token: str) -> Invitation:
 def set_password(invitation: Invitation, *, code: str, password: str) -> User:
     """Sets the account's password and ends the invitation. If the code is wrong, the function only counts the
     attempt."""
-    hashed = make_password(password)  # hashing is slow on purpose, so it runs before the rows are locked
+    hashed = make_password(password)  # hashing is slow on purpose, so the function hashes before it locks rows
     with transaction.atomic():
         user = User.objects.select_for_update(no_key=True).get(pk=invitation.user_id)
         locked = _usable().select_for_update(no_key=True).filter(pk=invitation.pk).first()
@@ -222,7 +222,7 @@ def _is_right(invitation: Invitation, code: str) -> bool:
 
 
 def _hash(half: Half, text: str) -> str:
-    # The hash has a secret key, so that a copy of the database is not enough to try all codes.
+    # The hash uses a secret key. So a person with only a copy of the database cannot find the code by trying all codes.
     return salted_hmac(f"portal.invitations.{half}", text, algorithm="sha256").hexdigest()
 
 

@@ -29,7 +29,7 @@ def known_as(request: HttpRequest, username: str) -> str:
 
 
 def remember(request: HttpRequest, response: HttpResponse, visitor: Visitor) -> None:
-    """Sets the cookie if the browser has no cookie yet and its user has signed in with two factors."""
+    """Sets the cookie if the user has signed in with two factors, and the browser has no cookie for this user yet."""
     if not visitor.has_second_factor or known_as(request, visitor.name):
         return
     response.set_cookie(

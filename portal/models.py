@@ -29,8 +29,8 @@ def check_time_zone(name: str) -> None:
 class Profile(models.Model):
     """A user of the portal: either a user of one DFSP, or a user of the hub.
 
-    A new account can only read until other administrators have confirmed its first sign-in. After a reset of its
-    password and second factor, an account can also only read (`portal.first_sign_in`).
+    A new account can only read until other administrators have confirmed its first sign-in. The same applies after a
+    reset of the account's password and second factor (see `portal.first_sign_in`).
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True)
@@ -98,11 +98,11 @@ class Confirmation(models.Model):
 
 
 class Invitation(models.Model):
-    """An invitation with which the owner of an account sets the password of the account once (`portal.invitations`).
+    """An invitation, with which the owner of an account sets the account's password once (see `portal.invitations`).
 
-    The hub sends the link by e-mail to the owner. Without e-mail, one person hands over the link, and another person
-    hands over the code. Each of the two people sees only their own half of the invitation, and only once. The hub
-    stores keyed hashes of the link and the code.
+    The hub sends the link by e-mail to the owner. If the hub cannot send e-mail, one person hands over the link, and
+    another person hands over the code. Each of the two people sees only their own half of the invitation, and only
+    once. The hub stores keyed hashes of the link and the code.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -226,12 +226,11 @@ class RuleReplay(models.Model):
 
 
 class SavedView(models.Model):
-    """A search for payments, under a name that a user has given it. Only the user who saved the search sees the
-    name."""
+    """A search for payments that a user saved under a name. Only the user who saved the search sees the name."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views")
     name = models.CharField(max_length=64)
-    query = models.CharField(max_length=1024)  # the query string of the page
+    query = models.CharField(max_length=1024)  # the search's values, as the query string of the page
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -243,11 +242,11 @@ class SavedView(models.Model):
 
 
 class LedgerBlock(models.Model):
-    """A block of entry ids (`balance_checkpoints.SIZE`) in which no new entry can appear."""
+    """A block of `balance_checkpoints.SIZE` entry ids in which no new entry can appear."""
 
     # The block of an entry: the entry's id, divided by the size, rounded down.
     number = models.BigIntegerField(primary_key=True)
-    through_at = models.DateTimeField()  # the time of the latest entry in this block and all blocks before it
+    through_at = models.DateTimeField()  # the time of the latest entry in this block or in an earlier block
 
     class Meta:
         ordering = ["number"]
@@ -264,8 +263,8 @@ class AccountMark(models.Model):
     """The sums of the entries of one account, up to the end of a block. The block contains at least one entry of this
     account.
 
-    Account statements use these sums. The sums are computed from the entries. `manage.py check_ledger` compares the
-    sums with the entries.
+    Account statements use these sums. The hub computes these sums from the entries. `manage.py check_ledger` compares
+    the sums with the entries.
     """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -343,8 +342,7 @@ class Alarm(models.Model):
 
 
 class LimitUse(models.Model):
-    """How much of its limit a position used in one minute, in per cent. The overview's chart shows these
-    percentages."""
+    """The percentage of a limit that a position used in one minute. The overview's chart shows these percentages."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+", db_index=False)
     minute = models.DateTimeField()
@@ -379,7 +377,7 @@ class HistoryRow(models.Model):
 
     source = models.CharField(max_length=8, choices=Source)
     grain = models.CharField(max_length=5, choices=Grain)
-    # A sum: 1 if the row is of one payer, 2 if of one payee, 4 if of one use case.
+    # The sum of 1 for a row of one payer, 2 for a row of one payee, and 4 for a row of one use case.
     scope = models.PositiveSmallIntegerField()
     at = models.DateTimeField()  # the beginning of the period
     payer_id = models.BigIntegerField()
@@ -414,7 +412,7 @@ class HistoryMark(models.Model):
     row."""
 
     source = models.CharField(max_length=8, primary_key=True, choices=HistoryRow.Source)
-    # The history has counted every row of the source up to this time of arrival, or the row is in HistoryOpen.
+    # Every row of the source that arrived up to this time is counted, or is in HistoryOpen.
     up_to = models.DateTimeField()
     open_position = models.CharField(max_length=36, blank=True, default="", db_default="")
     time_zone = models.CharField(max_length=64)  # the time zone in which days, weeks and months begin
@@ -424,8 +422,8 @@ class HistoryMark(models.Model):
 
 
 class HistoryOpen(models.Model):
-    """A transfer or a quote that had not ended yet when the history read it. The history counts the row after its
-    end."""
+    """A transfer or a quote that had not ended yet when the history read it. The history counts the transfer or quote
+    after it has ended."""
 
     source = models.CharField(max_length=8, choices=HistoryRow.Source)
     row_id = models.CharField(max_length=36)

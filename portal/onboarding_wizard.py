@@ -39,7 +39,7 @@ _RESERVED = frozenset({"switch", "new"})
 
 
 class StepForm(forms.Form):
-    """The form of one step of onboarding. `said` has the values of the earlier steps."""
+    """The form of one step of onboarding. `said` has the values that the user entered in the earlier steps."""
 
     def __init__(self, *args: Any, said: Said, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Counts attempts at one-time codes in the same way as attempts at passwords (`hub.api.password_attempts`)."""
+"""Counts attempts at one-time codes in the same way as `hub.api.password_attempts` counts attempts at passwords."""
 
 from allauth.account.adapter import get_adapter
 from allauth.core import context

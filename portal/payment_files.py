@@ -162,7 +162,7 @@ def _people(verdict: Verdict) -> Iterable[tuple[str, str]]:
 
 
 def _moment(at: datetime) -> str:
-    """Returns a time with the offset of its time zone, because the reader may be in another time zone."""
+    """Returns a time with the offset of its time zone, because the reader can be in another time zone."""
     return timezone.localtime(at).isoformat(sep=" ", timespec="milliseconds")
 
 
@@ -234,12 +234,12 @@ def _line(pdf: FPDF, text: str, *, size: int = 10, bold: bool = False) -> None:
 
 
 def _printable(text: str) -> str:
-    """Returns the text in the characters that the PDF's own fonts have. The attached JSON file has every character."""
+    """Returns the text with only the characters of the PDF's own fonts. The attached JSON file has every character."""
     return text.translate(_PLAIN).encode("latin-1", errors="replace").decode("latin-1")
 
 
 class NotSigned(ValueError):
-    """The error if a file has no signature, or a signature that does not fit."""
+    """Raised if a file has no signature, or has a signature that does not fit."""
 
 
 def check(file: bytes, public_keys: Sequence[RSAPublicKey]) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ _ID = re.compile(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z|[0-7][0-9A-HJ
 _TIME = re.compile(r"([01]?[0-9]|2[0-3])[:h]([0-5][0-9])(?:-([01]?[0-9]|2[0-3])[:h]([0-5][0-9]))?\Z")
 _DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})\Z")
 _LOCAL_DAY = re.compile(r"([0-9]{1,2})[/.]([0-9]{1,2})[/.]([0-9]{4})\Z")
-# The search for a time without an end covers a quarter of an hour before and after this time.
+# A search for a single time covers a quarter of an hour before and after this time.
 _AROUND = timedelta(minutes=15)
 _MOST_WORDS = 16
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
@@ -45,9 +45,10 @@ class Words:
 
 
 def read_words(text: str, dfsps: dict[str, str], currencies: frozenset[str]) -> Words:
-    """Reads the text of the box. `dfsps` has the participants' names by their spelling in small letters.
+    """Reads the text of the box. The keys of `dfsps` are the participants' names in small letters, and the values are
+    the names.
 
-    A telephone number and an amount may contain spaces. So the function reads the longest group of words that has a
+    A telephone number or an amount can contain spaces. So the function reads the longest group of words that has a
     meaning. Raises ValidationError with the first word that has no meaning.
     """
     words, found, place = text.split(), Words(), 0
@@ -59,7 +60,7 @@ def read_words(text: str, dfsps: dict[str, str], currencies: frozenset[str]) -> 
 
 
 def _read_one(word: str, found: Words, dfsps: dict[str, str], currencies: frozenset[str]) -> int:
-    """Reads a word that has a meaning without its neighbours. Returns how many words were read: 1 or 0."""
+    """Reads a word that has a meaning without the words next to it. Returns how many words were read: 1 or 0."""
     if _ID.match(word):
         found.ids.append(word)
     elif hours := _TIME.match(word):

@@ -2,8 +2,8 @@
 runs the replay.
 
 One replay runs at a time in the whole hub. A replay changes no payment. Payments and VACUUM continue during a replay,
-because the replay holds no snapshot of the database. A replay takes long and switches off garbage collection, and the
-worker must also send messages. So the replay does not run in the worker's own process.
+because the replay holds no snapshot of the database. A replay takes a long time and switches off garbage collection.
+The worker must also send messages. So the replay does not run in the worker's own process.
 """
 
 import subprocess
@@ -31,7 +31,7 @@ log = structlog.get_logger("replays")
 
 MOST_S = 3600.0
 """The time limit of a replay."""
-_TIME_TO_END_S = 30.0  # the worker kills the process if it still runs this long after the limit
+_TIME_TO_END_S = 30.0  # the worker kills a process that still runs this long after the time limit
 _TELLS_EVERY_S = 1.0
 _STALE = timedelta(minutes=2)
 _OPEN = (RuleReplay.State.WAITING, RuleReplay.State.RUNNING)
@@ -42,7 +42,7 @@ _KEPT = 500  # the hub keeps the results of this many latest replays
 
 
 class NotAsked(Exception):
-    """The error with the reason why a person cannot request another replay now."""
+    """Raised if a person cannot request another replay now. The text of the error is the reason."""
 
 
 @transaction.atomic
@@ -90,7 +90,8 @@ def of_version(version: RuleSetVersion) -> "QuerySet[RuleReplay]":
 
 
 class Ended(Exception):
-    """The replay has reached its time limit, a person has stopped the replay, or the hub has given it up."""
+    """Raised if a replay must end: its time is over, a person has stopped it, or the hub has ended it without a
+    result."""
 
 
 def start() -> bool:
@@ -129,7 +130,7 @@ def _watch(job_id: int, process: "subprocess.Popen[bytes]") -> None:
 
 
 def run(job_id: int) -> None:
-    """Runs a replay that `take` has returned. If the replay was ended meanwhile, does nothing."""
+    """Runs a replay that `take` has returned. If the replay has already ended, does nothing."""
     job = RuleReplay.objects.filter(pk=job_id, state=RuleReplay.State.RUNNING).first()
     if job is None:
         return
@@ -198,7 +199,7 @@ class _Progress:
         if self._stopped_by:
             raise Ended(_stopped(self._stopped_by))
         if self._is_given_up:
-            raise Ended("the hub gave up the replay, because the replay reported no progress")
+            raise Ended("the hub ended the replay, because the replay reported no progress")
         if time.monotonic() >= self._until:
             raise Ended(f"the replay took longer than {MOST_S:.0f} seconds")
         self.done, self.whole = done, whole

@@ -1,10 +1,10 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""Removes customers' data of each kind when the retention period for this kind is over (`RETENTION_DAYS`).
+"""Removes each kind of customers' data after this kind's retention period. The setting is `RETENTION_DAYS`.
 
 The hub keeps ids, amounts, parties, states, times and digests. The hub also keeps all data that a repeated request or a
 payment's page needs. The hub erases texts, but keeps the rows of the texts. One transaction erases a slice of a
-thousand rows. The table `sweeps_erasure` records how far the hub has erased texts. So `check_ledger` does not report an
-erased text as missing.
+thousand rows. The table `sweeps_erasure` records the time up to which the hub has erased texts. So `check_ledger` does
+not report an erased text as missing.
 """
 
 import time
@@ -32,7 +32,7 @@ ACTOR = "retention"
 _SLICE = 1000
 _FOR_S = 60.0  # the longest time that one run spends on one table; the next run continues where this run stopped
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-# The hub keeps the dead letter of a payment, because it is the only record of the message to the DFSP.
+# The hub keeps the dead letter of a payment, because the dead letter is the only record of the message to the DFSP.
 _ABOUT_PAYMENTS = ("prepare", "end-to-payer", "end-to-payee")
 
 
@@ -122,8 +122,8 @@ def _remove(kind: str, remove: Callable[[datetime], int]) -> int:
 
 
 def _erase_all(tables: tuple[Texts, ...], before: datetime) -> int:
-    # The erasure excludes rows of the last days, because their transfers may still be reserved. A run would not erase
-    # the texts of a reserved transfer, and later runs would not read the row again.
+    # The erasure excludes rows of the last days, because transfers in these rows can still be reserved. Otherwise a run
+    # would skip the texts of a reserved transfer, and no later run would read this row again.
     ended = datetime.now(UTC) - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S, days=1)
     return isolating_batches.each(*(partial(_erase, texts, min(before, ended)) for texts in tables))
 
@@ -228,8 +228,8 @@ _FORGET_LOOKUPS = """
 
 
 def _forget_lookups(before: datetime) -> int:
-    """Removes deliveries of lookups, because they have customers' identifiers. Other code removes open lookups soon
-    after they end."""
+    """Removes deliveries of lookups, because they have customers' identifiers. Another module removes each open lookup
+    soon after the lookup ends."""
     if not _begins("lookups", before):
         return 0
     done, until, seen = 0, time.monotonic() + _FOR_S, _LOOKED_AT
@@ -263,7 +263,7 @@ _DELETE_ROWS = """
 """
 
 
-# An open alert keeps its reports, because a person still has to decide about them.
+# An open alert keeps its reports, because a person still has to decide about the alert.
 _DELETE_REPORTS = """
     WITH old AS (SELECT id, closed_at AS at FROM rules_alerts_alert WHERE closed_at >= %s AND closed_at < %s
                  ORDER BY closed_at LIMIT %s),

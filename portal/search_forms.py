@@ -1,7 +1,7 @@
 """Search forms.
 
 An invalid value in a search never causes an error page. The form shows the error at the field, and the search finds
-nothing. Without one of its conditions, a search would find the wrong rows.
+nothing. A search that left out the invalid condition would find the wrong rows.
 """
 
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ class CurrencyField(forms.ChoiceField):
 
 
 class IdentifierField(forms.CharField):
-    """Reads the identifier of a party. People may write a telephone number in any usual form."""
+    """Reads the identifier of a party. The field accepts a telephone number in any usual form."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -98,14 +98,15 @@ class Search(forms.Form):
 
     @property
     def said(self) -> dict[str, Any]:
-        """Returns the fields' values, without empty fields. A form with an error has no values."""
+        """Returns the fields' values, without empty fields. If the form has an error, returns no values."""
         if not self.is_valid():
             return {}
         return {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
 
     @property
     def understood(self) -> str:
-        """Returns the identifiers and amounts of the search as the hub has read them, or an empty text."""
+        """Returns a text with the identifiers and amounts that the hub has read from the form. The text can be
+        empty."""
         return ", ".join(self._understood())
 
     def _understood(self) -> Iterator[str]:

@@ -55,14 +55,13 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Skips the count of attempts by allauth, because a stranger could use this count to lock a user out.
-
-        `authenticate` counts the attempts.
+        """Switches off allauth's own count of attempts, which a stranger could use to lock a user out. `authenticate`
+        counts the attempts instead.
         """
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
-        """Checks the password. Refuses the attempt if there were too many earlier attempts
-        (`hub.api.password_attempts`)."""
+        """Checks the password. Refuses the attempt if `hub.api.password_attempts` has counted too many earlier
+        attempts."""
         name = str(credentials.get("username", ""))
         attempt = attempt_of(request, name, browser=known_browsers.known_as(request, name))
         if not attempt.begin():

@@ -52,7 +52,7 @@ def _write(sheet: Any, row: int, column: int, value: Any) -> None:
 def _number(value: Any) -> float | None:
     """Returns the number that a cell can hold exactly, or None for a text.
 
-    If an amount has more digits, it becomes a text, because the spreadsheet program would round it.
+    An amount with more digits becomes a text, because the spreadsheet program would round the number.
     """
     if isinstance(value, int | float):
         return value

@@ -34,7 +34,7 @@ def check_ledger() -> None:
 
 @shared_task(name="portal.tasks.watch", ignore_result=True)
 def watch() -> None:
-    """Raises and ends alarms, sends new alarms, and writes to the people who may approve new requests."""
+    """Raises and ends alarms, sends new alarms, and sends an e-mail to the people who may approve new requests."""
     isolating_batches.each(
         alarms.look, notifications.notify_new, alarms.forget_old, limit_uses.store, approval_mail.write_to_checkers
     )
@@ -42,7 +42,7 @@ def watch() -> None:
 
 @shared_task(name="portal.tasks.remove_old", ignore_result=True, time_limit=1800)
 def remove_old() -> None:
-    """Removes data after its retention period (`portal.retention`)."""
+    """Removes data after the retention period (see `portal.retention`)."""
     retention.remove_old()
 
 
@@ -50,7 +50,8 @@ def remove_old() -> None:
 def mark_entries() -> None:
     """Adds checkpoints for the entries that were posted since the last run.
 
-    A checkpoint has the sums of an account's entries, for account statements (`portal.queries.balance_checkpoints`).
+    A checkpoint has the sums of an account's entries, for account statements (see
+    `portal.queries.balance_checkpoints`).
     """
     balance_checkpoints.mark()
 
@@ -75,5 +76,5 @@ def certify() -> None:
 
 @shared_task(name="portal.tasks.fold_history", ignore_result=True, time_limit=300)
 def fold_history() -> None:
-    """Adds the payments that have ended since the last run to the history of payments (`portal.history`)."""
+    """Adds the payments that have ended since the last run to the history of payments (see `portal.history`)."""
     history.fold()

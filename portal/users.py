@@ -1,4 +1,4 @@
-"""Creates, changes and deactivates the portal's users. Roles change only by `set_roles`, which records the actor.
+"""Creates, changes and deactivates the portal's users. Only `set_roles` changes roles, and it records the actor.
 
 `portal.invitations` lets users set a password. `portal.first_sign_in` confirms accounts. Users of unconfirmed accounts
 can only read.
@@ -28,7 +28,8 @@ _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,39}\Z")
 
 
 class Refused(Exception):
-    """The error with the reason why a user was not created or changed. The requester of the change reads the reason."""
+    """Raised if a user cannot be created or changed. The text of the error is the reason, which the requester of the
+    change reads."""
 
 
 def check(*, username: str, email: str, roles: frozenset[Role], participant: Participant | None) -> None:
@@ -135,7 +136,9 @@ def set_admin_reader(user: User, *, may_read: bool, actor: str) -> None:
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     profile = getattr(user, "profile", None)
     if may_read and (profile is None or profile.participant_id is not None):
-        raise Refused(_("Only users of the hub may read the database tables, because they show all participants."))
+        raise Refused(
+            _("Only users of the hub may read the database tables, because the tables show all participants.")
+        )
     if may_read and not user.is_active:
         raise Refused(_("This account is inactive. Activate it first."))
     before, user.is_staff = user.is_staff, may_read
@@ -162,7 +165,7 @@ def is_of_closed(user: User) -> bool:
 def reset_second_factor(user: User, *, actor: str) -> None:
     """Removes the user's password and second factor.
 
-    After the removal, the user needs an invitation, and must make a new first sign-in that is confirmed.
+    After the removal, the user needs an invitation. The new first sign-in must then be confirmed.
     """
     end_access(user)
     record("second_factor_reset", subject=user.username, actor=actor)
@@ -170,7 +173,8 @@ def reset_second_factor(user: User, *, actor: str) -> None:
 
 @transaction.atomic
 def change_email(user: User, *, email: str, actor: str) -> None:
-    """Changes the e-mail address and ends all access. The user must then prove the new address with an invitation."""
+    """Changes the user's e-mail address and ends all access of this user. The user must then prove the new address with
+    an invitation."""
     check_email(email)
     end_access(user)
     before = user.email
@@ -182,7 +186,7 @@ def change_email(user: User, *, email: str, actor: str) -> None:
 def reject_sign_in(user: User, *, signed_in_at: datetime, rejected_by: User) -> None:
     """Rejects a first sign-in that another person made, and ends all access.
 
-    A single administrator may reject a sign-in.
+    A single administrator can reject a sign-in.
     """
     profile = first_sign_in.lock_unconfirmed(user, signed_in_at)
     if is_one_person(user, rejected_by):

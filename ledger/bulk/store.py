@@ -87,7 +87,7 @@ def end(bulk: Bulk, answer: PaymentMessage | None) -> None:
         *(bulk.answer_digest, bulk.answer_version, answer.body if answer else None, headers, bulk.bulk_id),
     ]
     if execute(_END, values).rowcount != 1:
-        raise LostRace("the bulk ended while this was decided")
+        raise LostRace("the bulk ended while the batch was decided")
 
 
 EXPIRY = "bulks"  # the name of the batch

@@ -242,7 +242,7 @@ def _agree(conversions: list[ConversionState]) -> None:
         [c.held_until for c in conversions],
     ]
     if execute(_AGREE, columns).rowcount != len(conversions):
-        raise LostRace("a conversion ended, or passed its expiration, while this was decided")
+        raise LostRace("a conversion ended, or passed its expiration, while the batch was decided")
 
 
 _END = """
@@ -269,7 +269,7 @@ def _end(conversions: list[ConversionState]) -> None:
         [c.completed_at for c in conversions],
     ]
     if execute(_END, columns).rowcount != len(conversions):
-        raise LostRace("a conversion ended while this was decided")
+        raise LostRace("a conversion ended while the batch was decided")
 
 
 _INSERT_EVENTS = """

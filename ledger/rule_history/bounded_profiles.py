@@ -1,5 +1,4 @@
-"""Keeps the profiles of a replay in bounded memory. The module moves the profiles that were not used for the longest
-time to a file."""
+"""Keeps the profiles of a replay in bounded memory. The module moves the least recently used profiles to a file."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -10,8 +9,8 @@ from rules.profiles import ring
 from rules.profiles.ring import Profile
 
 MOST_EVENTS = 2_000_000
-"""The largest number of single payments in the profiles in memory. Profiles with so many payments use about 400 MB."""
-_WEIGHT = 4  # the memory of a profile without payments, as a number of events
+"""The largest number of payments that the profiles in memory contain. So many payments use about 400 MB."""
+_WEIGHT = 4  # an empty profile uses as much memory as this number of events
 
 _TABLES = """
     PRAGMA journal_mode = OFF;
@@ -22,16 +21,16 @@ _TABLES = """
 
 
 class BoundedProfiles(Mapping[int, Profile]):
-    """All profiles of a replay by their keys. A profile that a replay has never used is empty.
+    """A mapping from keys to all profiles of a replay. A profile that a replay has never used is empty.
 
-    A caller may change a profile that this method has returned. The change can be lost if the caller then requests
-    other profiles with `MOST_EVENTS` events in total.
+    A caller may change a profile that this object has returned. A later change can be lost, as soon as the caller has
+    read other profiles with `MOST_EVENTS` events in total.
     """
 
     def __init__(self, most_events: int = MOST_EVENTS) -> None:
         self._most = most_events // 2
-        # There are two generations of profiles: profiles used since the last change of generations, and profiles used
-        # only before.
+        # Two generations of profiles: those used since the generations last changed, and those used only before that
+        # change.
         self._new: dict[int, Profile] = {}
         self._old: dict[int, Profile] = {}
         self._weight = 0
@@ -71,8 +70,8 @@ class BoundedProfiles(Mapping[int, Profile]):
         return sum(1 for _ in self)
 
     def has_grown(self, events: int = 1) -> None:
-        """Counts further payments of the profiles in memory. If memory contains too many payments, moves old profiles
-        to the file.
+        """Adds this number to the count of payments in memory. If the count is too high, moves the older profiles to
+        the file.
         """
         self._weight += events
         if self._weight > self._most:

@@ -1,7 +1,7 @@
 """The invariants of profiles: each profile counts exactly the transfers that are reserved or committed.
 
-The SQL statements of these invariants compare numbers and sums. `manage.py rebuild_profiles --check` also compares each
-single payment.
+The SQL statements of these invariants compare numbers and sums. `manage.py rebuild_profiles --check` also compares the
+payments one by one.
 """
 
 from hub.invariant_type import Invariant
@@ -10,8 +10,8 @@ from rules.profiles.counted_payments import BY_ROLE
 INVARIANTS = [
     Invariant(
         "counted_transfers_are_those_that_were_reserved",
-        "Each counted transfer was reserved at the counted time with the counted amount. It counts unless it was "
-        "aborted.",
+        "Each counted transfer was reserved at the counted time with the counted amount. A transfer counts "
+        "unless it was aborted.",
         """SELECT c.transfer_id, t.state, c.ended, c.amount AS counted_amount, t.amount
            FROM rules_profiles_countedtransfer c LEFT JOIN ledger_transfer t ON t.transfer_id = c.transfer_id
            WHERE t.payer_account_id IS NULL OR c.ended <> (t.state = 'ABORTED')
@@ -19,7 +19,7 @@ INVARIANTS = [
     ),
     Invariant(
         "profiles_add_up",
-        "A profile and its pending rows together have the number and the sums of the profile's counted transfers.",
+        "The totals of a profile and of its pending rows add up to the number and the sums of the counted transfers.",
         f"""WITH counts AS (
                SELECT r.key, 1 AS sign, c.amount, r.receives
                FROM rules_profiles_countedtransfer c CROSS JOIN LATERAL ({BY_ROLE}) AS r (role, key, receives)

@@ -1,4 +1,4 @@
-"""Compares profiles with their counted transfers, payment by payment, and rebuilds profiles from the transfers."""
+"""Compares profiles with the counted transfers, payment by payment. Rebuilds profiles from the transfers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -138,8 +138,8 @@ _END_ABORTED = """
     UPDATE rules_profiles_countedtransfer c SET ended = true FROM ledger_transfer t
     WHERE t.transfer_id = c.transfer_id AND t.state = 'ABORTED' AND NOT c.ended
 """
-# One statement reads the payments and the pending rows at the same moment, because one transaction adds a pending row
-# and changes whether its payment counts.
+# One statement reads the payments and the pending rows, so that both are from the same moment. One transaction ends a
+# counted payment and adds its pending row.
 _ANEW = f"""
     SELECT NULL::bigint AS id, each.* FROM ({_PAYMENTS} AND r.key = ANY(%s::bigint[])) each
     UNION ALL

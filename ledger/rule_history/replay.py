@@ -1,7 +1,8 @@
-"""Replays rules over the stored history in the order of time, with the same code and counters as for live payments.
+"""Applies rules again to the stored payments, in the order of time. The code and the kinds of counters are the same as
+for live payments.
 
-A replay of the live version must give the same decisions as the stored ones. A replay of other rules shows the
-decisions that the other rules would have made. A replay changes nothing in the database. The hub can process payments
+A replay of the live version must give the decisions that the hub stored. A replay of another rule set shows the
+decisions that this rule set would have made. A replay changes nothing in the database. The hub can process payments
 during a replay. The memory use of a replay does not grow with the length of the history.
 
 A replay computes the counters from the stored payments. A replay does not judge a payment without stored facts. For
@@ -49,7 +50,8 @@ from rules.profiles.subjects import asks_for, is_refund, keys_to_count
 from rules.recorded_counters import RecordedCounters
 
 _AFTER_THE_GATE = frozenset(each.value for each in (Refusal.REFUSED_BY_RULE, *HOLD_IS_REFUSED_BY))
-"""The refusals of transfers that the rules have judged. The rules have not judged transfers with other refusals."""
+"""The refusals that a transfer can get after the rules have judged it. A transfer with any other refusal was not
+judged."""
 _Complete = Callable[[Verdict, Facts], Verdict]
 _MOST_REMEMBERED = 200_000
 
@@ -61,12 +63,12 @@ def run(
     until: datetime | None = None,
     tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Report:
-    """Replays the whole stored history, but applies the rules only to the payments of this period. Reports the progress
-    of the replay to the function `tell`."""
+    """Replays the stored history up to the end of this period. The report contains only the payments of this period.
+    Calls the function `tell` with the progress."""
     with BoundedProfiles() as profiles:
         with stored_payments.one_snapshot():
             replay = _Replay(rules, profiles, since)
-            # If the rules have no rule at quotes, the replay needs only the stored decisions about quotes.
+            # If no rule judges quotes, the replay needs no quotes, but only the stored decisions about quotes.
             with_quotes = rules.follows_history or bool(rules.by_gate["quote"].rules)
             whole = stored_payments.number(with_quotes=with_quotes)
             rows = stored_payments.StoredRows(with_quotes=with_quotes)
@@ -102,13 +104,14 @@ class _Replay:
         self._counters = ProfileCounters(profiles, profiles.paid_before, _Originals())
         needs = {need for compiled in (*rules.by_gate.values(), rules.without_quote) for need in compiled.needs}
         self._asks_paid_before = asks_for(needs, "paid_before")
-        # A replay searches lists and markers only if there are any.
+        # A replay searches lists and markers only if at least one list or marker exists.
         self._is_labelled = not rules.follows_history and (PartyList.objects.exists() or Marker.objects.exists())
         self._active, self._variances = ActiveThen(), VariancesThen()
         self._erased_before = stored_payments.facts_erased_before()
-        # the refusals and holds of the replayed rules at quotes, by quote id
+        # the refusals and holds that the replayed rules decided for quotes, by quote id
         self._kept: OrderedDict[str, Kept] = OrderedDict()
-        self._never_reserved: set[str] = set()  # transfers not yet ended that the replayed rules refuse
+        # transfers that the replayed rules refuse; removed at the transfer's end
+        self._never_reserved: set[str] = set()
         self._in_flight: list[tuple[datetime, tuple[int, int]]] = []  # a heap of commits, with payers and payees
         self.report = Report()
 
@@ -156,7 +159,7 @@ class _Replay:
                 facts = replace(facts, is_judged_again=judged != (t.currency, t.amount))
             kept = self._kept.pop(t.quote_id or "", None)
             if kept is not None and kept.refusal is not None and not t.is_in_bulk:
-                return True  # the report has the refusal with the transfer's quote
+                return True  # the report already contains the refusal of the transfer's quote
 
         def with_quote(verdict: Verdict, facts: Facts) -> Verdict:
             expires_at = t.expires_at if t.terms_expire_at is None else min(t.expires_at, t.terms_expire_at)
@@ -166,7 +169,7 @@ class _Replay:
         return self._judged(t.transfer_id, facts, rules, t.decision, with_quote).outcome == "REFUSE"
 
     def _payment(self, t: StoredTransfer, facts: Facts | None) -> CountedPayment | None:
-        """Returns the payment with the amount and other values that this replay counts."""
+        """Returns the payment with the values that this replay counts, for example the amount."""
         if self._rules.follows_history or facts is None:
             return t.counted
         return CountedPayment(
@@ -267,7 +270,8 @@ class _Replay:
         """Compares a stored decision with two decisions of the replay.
 
         The decision `then` uses the counters that the stored decision read. The decision `now` uses counters that the
-        replay computed from the payments. If an earlier release stored a decision without its counters, `then` is None.
+        replay computed from the payments. `then` is None if an earlier release of the hub stored the decision without
+        counters.
         """
         report, stored = self.report, [_essence(hit) for hit in msgspec.convert(decision.hits, tuple[Hit, ...])]
         told = f"{decision.outcome} {decision.code or ''}".strip()
@@ -310,7 +314,7 @@ def _as_it_is(verdict: Verdict, facts: Facts) -> Verdict:
 
 
 def _is_refused_by_no_rule(decision: StoredDecision) -> bool:
-    """Returns whether no rule, but a kill switch or the verdict about the quote, has refused the payment."""
+    """Returns whether the payment was refused without a rule: by a kill switch, or by the verdict about its quote."""
     hits = msgspec.convert(decision.hits, tuple[Hit, ...])
     return decision.code != OUT_OF_TIME and not any(hit.counts and hit.action == "refuse" for hit in hits)
 
@@ -328,7 +332,7 @@ def _in_time(verdict: Verdict, kept: Kept, facts: Facts) -> Verdict:
     if until is None or verdict.outcome == "REFUSE" or facts.bulk:
         return verdict
     latest_s: int = settings.TRANSFER_MAX_VALIDITY_S
-    # `expires_in_s` leaves out the fraction of a second, so the time left may be up to a second longer.
+    # `expires_in_s` leaves out the fraction of a second, so the time left can be up to a second longer.
     left_s = latest_s if facts.expires_in_s is None else min(facts.expires_in_s + 1, latest_s)
     if until + TIME_TO_ANSWER <= facts.now + timedelta(seconds=left_s):
         return verdict

@@ -21,7 +21,7 @@ from rules.rulesets import queries
 
 
 class ReplayCommand:
-    help = "show the decisions of a version, a file or the live rules about the stored payments"
+    help = "show what a version, a file or the live rules would decide about the stored payments"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("rules", nargs="?", help="the number of a version, or a file (default: the live version)")

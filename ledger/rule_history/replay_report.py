@@ -24,13 +24,13 @@ class OfRule:
     holds: int = 0
     refusals: int = 0
     skipped: int = 0
-    no_effect: int = 0  # hits without effect: by a shadow rule, or under an exception
+    no_effect: int = 0  # hits that change nothing, because of a shadow rule or an exception
     refused_value: Counter[str] = field(default_factory=Counter)  # ten-thousandths by currency
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A hit: one payment that some rules have hit."""
+    """An example for the report: one payment for which at least one rule fired."""
 
     gate: str
     subject: str
@@ -47,7 +47,7 @@ class Example:
 
 @dataclass(slots=True)
 class Report:
-    """The numbers that a replay counts and reports. Hits of shadow rules have no effect on payments."""
+    """The numbers that a replay counts and reports. A hit of a shadow rule has no effect on the payment."""
 
     judged: Counter[str] = field(default_factory=Counter)  # the number of judged payments by gate
     not_judged: int = 0  # payments without facts: the hub has erased the facts or has never stored them
@@ -56,7 +56,7 @@ class Report:
     refused_value: Counter[str] = field(default_factory=Counter)
     rules: dict[str, OfRule] = field(default_factory=dict)
     alerts: Counter[date] = field(default_factory=Counter)
-    overlaps: Counter[tuple[str, str]] = field(default_factory=Counter)  # payments at which both rules fired
+    overlaps: Counter[tuple[str, str]] = field(default_factory=Counter)  # payments for which both rules fired
     of_dfsps: Counter[str] = field(default_factory=Counter)  # payments judged, by payer DFSP
     hits_of_dfsps: Counter[str] = field(default_factory=Counter)  # payments held or refused, or with an alert
     examples: list[Example] = field(default_factory=list)
@@ -65,15 +65,17 @@ class Report:
     # The fields below are only for the live version:
     compared: int = 0  # stored decisions of this version
     reproduced: int = 0
-    by_kill_switch: int = 0  # reproduced decisions with a refusal by a kill switch, which is not a rule
-    late: int = 0  # decisions that differ only in rules that read counters without a lock, up to a second old
+    by_kill_switch: int = 0  # reproduced decisions whose refusal came from a kill switch, not from a rule
+    # decisions that differ only in rules that read counters without a lock; these counters can be a second old
+    late: int = 0
     differences: list[str] = field(default_factory=list)
     different: int = 0
     _with_hits: int = 0
     _chance: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 (examples, no secret)
 
     def add(self, subject: str, facts: Facts, verdict: Verdict, then: str) -> None:
-        """Adds one verdict to the results of the replay. `then` is the payment's stored outcome at this gate."""
+        """Adds one verdict to the results of the replay. `then` is the outcome that the hub stored for the same lookup,
+        quote or transfer."""
         self.judged[facts.gate] += 1
         self.outcomes[verdict.outcome] += 1
         self.of_dfsps[facts.payer_dfsp] += 1
@@ -104,7 +106,7 @@ class Report:
             self.hits_of_dfsps[facts.payer_dfsp] += 1
         fired = [hit.rule for hit in verdict.hits if not hit.skipped or (hit.counts and hit.action != "alert")]
         if not fired:
-            return  # shows no example, because a hub without stored facts skips rules at every payment
+            return  # shows no example: a hub without stored facts skips rules for every payment
         self.overlaps.update(combinations(sorted(set(fired)), 2))
         self._with_hits += 1
         place = len(self.examples) if len(self.examples) < EXAMPLES else self._chance.randrange(self._with_hits)

@@ -27,8 +27,8 @@ class ReplayedRules:
     """One compiled rule set.
 
     `follows_history` is True for the live version. A replay of the live version reproduces the stored decisions, and
-    counts each stored payment as the hub counted it. A replay of other rules does not count payments that these rules
-    refuse. A replay of other rules treats rules in the mode draft as live rules.
+    counts each stored payment as the hub counted it. A replay of another rule set does not count payments that this
+    rule set refuses. A replay of another rule set treats rules in the mode draft as live rules.
     """
 
     name: str
@@ -44,9 +44,9 @@ class ReplayedRules:
         return rules_at_transfer(facts, self.by_gate["transfer"], self.without_quote, self.judged_again)
 
     def may_be_late(self, facts: Facts, rule_id: str) -> bool:
-        """Returns whether the rule reads, without a lock, a profile or the payees that the payer has paid before.
+        """Returns whether the rule reads a profile, or the payees that the payer paid before, without a lock.
 
-        A rule that reads a profile without a lock may miss the latest payments.
+        A rule that reads a profile without a lock can miss the latest payments.
         """
         at_transfer = facts.gate == "transfer"
         compiled = self.without_quote if at_transfer else self.by_gate[facts.gate]
@@ -62,19 +62,20 @@ class ReplayedRules:
 
 
 def live() -> int | None:
-    """Returns the number of the rules' version that judges payments at present."""
+    """Returns the number of the version that is live now."""
     active = queries.active()
     return None if active is None else active.version_id
 
 
 def of_version(number: int) -> ReplayedRules:
-    """Returns a stored version. Raises RuleSetRefused if this release of the hub understands that version
+    """Returns a stored version. Raises RuleSetRefused if this release of the hub would interpret that version
     differently."""
     return _compiled(accept_text(store.content(number)), number, follows_history=number == live())
 
 
 def of_text(raw: bytes) -> ReplayedRules:
-    """Returns the rules that this text contains. Raises RuleSetRefused with every fault of the text."""
+    """Returns the rules that this text contains. If the text has faults, raises one RuleSetRefused that lists all of
+    them."""
     return _compiled(accept_text(raw), None, follows_history=False)
 
 

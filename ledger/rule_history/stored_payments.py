@@ -1,8 +1,9 @@
-"""Reads the judged transfers, the aborts of transfers, the quotes and the lookups, each with its stored decision.
+"""Reads the judged transfers, the aborts of transfers, the quotes and the lookups, and the stored decisions about them.
 
-The rows come from one snapshot of the database, in the order in which the hub decided about them. A short transaction
-opens cursors for the rows. At its COMMIT, PostgreSQL copies the rows of the cursors to temporary files. So no snapshot
-stays open while a caller reads the rows. An open snapshot would prevent VACUUM in all tables, including the outbox.
+All rows come from one snapshot of the database. The order of the rows is the order of the hub's decisions. A short
+transaction opens cursors for the rows. At its COMMIT, PostgreSQL copies the rows of the cursors to temporary files. So
+no snapshot stays open while a caller reads the rows. An open snapshot would prevent VACUUM in all tables, including the
+outbox.
 
 Reads a fixed number of rows at once, so the memory use is bounded. A separate thread reads the next rows while the
 caller uses the present rows.
@@ -63,7 +64,7 @@ class StoredTransfer(msgspec.Struct, frozen=True, gc=False):
     reason: str | None
     is_in_bulk: bool
     quote_id: str | None
-    kept: bytes | None  # the verdict about the quote (`rules.kept_verdicts`)
+    kept: bytes | None  # the verdict about the quote, from `rules.kept_verdicts`
     quoted_amount: int | None
     quoted_currency: str | None
     terms_expire_at: datetime | None
@@ -113,7 +114,8 @@ class StoredQuote(msgspec.Struct, frozen=True, gc=False):
 
 
 class DecisionOnly(msgspec.Struct, frozen=True, gc=False):
-    """A decision without a stored payment: about a lookup, a refused quote, or a quote of a bulk or of an FXP."""
+    """A decision for which no payment is stored: about a lookup, a refused quote, a quote in a bulk quote, or an FX
+    quote."""
 
     at: datetime
     gate: str
@@ -166,7 +168,8 @@ _DECISIONS_ONLY = f"""
 def one_snapshot() -> Iterator[None]:
     """All reads inside this context use one snapshot of the database. The hub can process payments at the same time.
 
-    Inside this context, a caller may only open `StoredRows`. Read their rows after the context has ended.
+    Inside this context, a caller must do nothing except open `StoredRows`. The caller must read the rows after the
+    context has ended.
     """
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
@@ -190,8 +193,8 @@ def number(*, with_quotes: bool = True) -> int:
 
 
 class StoredRows:
-    """All stored rows in the order of their decisions. Open an object of this class inside the context `one_snapshot`,
-    and read it after this context has ended."""
+    """All stored rows in the order of their decisions. Open an object of this class inside the context `one_snapshot`.
+    Read the object's rows after this context has ended."""
 
     def __init__(self, *, with_quotes: bool = True) -> None:
         self._transfers = _cursor("transfers", _ALL_TRANSFERS)
@@ -259,8 +262,9 @@ def facts_at_transfer(
 ) -> Facts | None:
     """Returns the facts that the rules used for the transfer, or None if the hub has erased these facts.
 
-    `version` is the version of the rules that judged the transfer. With None, the facts are those for rules that were
-    always active. The hub has erased the facts of quotes before `erased_before`.
+    `version` is the version of the rules that judged the transfer. If `version` is None, the facts are those that rules
+    would have used if they had always been active. `erased_before` is the time before which the hub has erased the
+    facts of quotes.
     """
     if t.facts is not None:
         return facts_of_payments.from_bytes(t.facts)
@@ -288,8 +292,8 @@ def facts_at_transfer(
         **known,
     )
     if t.is_counted and (t.payer, t.payee) != (found.payer, found.payee):
-        # There was no quote, or several quotes have these terms. So the hub counted the payment for other parties than
-        # these facts name.
+        # There was no quote, or several quotes have these terms. So the hub counted the payment for parties that these
+        # facts do not name.
         alias = t.payee if t.alias is None else t.alias
         found = replace(found, payer=t.payer, payee=t.payee, payee_alias=alias)
     return found
@@ -300,7 +304,7 @@ def _is_before(moment: datetime, other: datetime | None) -> bool:
 
 
 ERASED_FACTS = "rule facts"
-"""The name of the erasure of quotes' facts (`hub.sweeps.models.Erasure`)."""
+"""The name under which `hub.sweeps.models.Erasure` records the erasure of quotes' facts."""
 
 
 def facts_erased_before() -> datetime | None:

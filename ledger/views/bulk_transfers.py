@@ -34,8 +34,8 @@ class _BulkTransferView(LedgerView):
     resource = "bulkTransfers"
 
     def _obey(self, outcome: BulkOutcome) -> None:
-        """Raises the error that the payee gets in the HTTP response to its answer. The hub reports all other outcomes
-        by callbacks."""
+        """Raises an error for an outcome that the payee must get in the HTTP response. The hub reports all other
+        outcomes by callbacks."""
         if isinstance(outcome, BulkUnknown):
             # A sender that is not the bulk's payee gets the same answer as for an unknown bulk. Other participants must
             # not find out that the bulk exists.
@@ -75,8 +75,8 @@ class BulkTransfersView(_BulkTransferView):
                 amount=amount,
                 condition=item.condition,
                 expires_at=expires_at,
-                # The digest of an item includes the digest of its bulk. So items of two bulks never count as the same
-                # message.
+                # The digest of an item includes the digest of the item's bulk. So items of two bulks never count as the
+                # same message.
                 digest=hashlib.sha256(digest + item.transfer_id.encode()).digest(),
                 message=kept_with_the_bulk,
                 destination=self.fspiop.destination,
@@ -147,8 +147,8 @@ class BulkTransferView(_BulkTransferView):
         return taken()
 
     def _reported_on(self, bulk_id: str) -> Answered:
-        """Returns whether a progress report is about an open bulk, an ended bulk or no bulk. The bulk must be from the
-        named payer to the caller."""
+        """Returns the kind of bulk that a progress report is about: an open bulk, an ended bulk, or no bulk. Only a
+        bulk from the named payer to the caller counts."""
         bulk = state_answers_and_expiry.find(bulk_id)
         if bulk is None or (bulk.payer_id, bulk.payee_id) != (self._payer(), self.caller):
             return Answered.NOTHING

@@ -34,8 +34,8 @@ def raise_unless_heard(outcome: Outcome | FxOutcome) -> None:
     """Raises an error for outcomes that the HTTP response must report. The hub reports all other outcomes by
     callbacks."""
     if isinstance(outcome, Unknown | FxUnknown):
-        # A sender that is not the payee or FXP gets the same response as for an unknown id. Other participants must not
-        # find out that the object exists.
+        # A sender that is neither the payee nor the FXP gets the same response as for an unknown id. Other participants
+        # must not find out that the object exists.
         raise FspiopError(
             ErrorCode.TRANSFER_ID_NOT_FOUND, "Provided Transfer ID was not found on the server.", http_status=400
         )

@@ -10,7 +10,7 @@ from fspiop.errors import ErrorCode, FspiopError
 
 
 def moment_fault(text: str | None) -> str | None:
-    """Returns the fault of a completedTimestamp if it is in the future or too old.
+    """If a completedTimestamp is in the future or too old, returns this fault.
 
     Returns None if the timestamp has no fault. The function returns the fault and does not raise it, because a repeated
     answer can arrive long after its timestamp. Only the ledger can recognise a repeated answer.

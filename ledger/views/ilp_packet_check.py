@@ -1,5 +1,5 @@
-"""Compares a transfer with its ILP packet (CHECK_ILP_PACKETS). After the comparison with the transfer, the ledger
-compares the packet with the quote."""
+"""Compares a transfer with its ILP packet, if the setting CHECK_ILP_PACKETS is on. After the comparison with the
+transfer, the ledger compares the packet with the quote."""
 
 from django.conf import settings
 

@@ -27,7 +27,7 @@ from portal.changes.credentials import EXPIRES_SOON
 from portal.queries import positions
 
 LATE_CALLBACK_S = 60
-_MOST = 500  # the most causes of one kind
+_MOST = 500  # a check returns at most this many causes
 _ORACLES_AT_ONCE = 4
 
 
@@ -106,7 +106,7 @@ def _own_certificates() -> list[Cause]:
 
 
 def _silent_oracles() -> list[Cause]:
-    """Calls each oracle. An oracle is silent if it does not answer two calls."""
+    """Calls each oracle. An oracle is silent if it does not answer two calls in a row."""
     oracles = list(directory.oracles())
     if not oracles:
         return []
@@ -229,7 +229,7 @@ class Check:
     calls_others: bool = False  # True if the check calls other systems, and so must not run in a transaction
 
 
-# The check that calls other systems is the last, so that it delays no other check.
+# The check that calls other systems comes last, so that this check does not delay the other checks.
 CHECKS: list[Check] = [
     Check("ledger", _ledger),
     Check("ledger_check_late", _ledger_check_late, 60),

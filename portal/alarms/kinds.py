@@ -24,7 +24,7 @@ class Kind:
     title: Promise
     sentence: Callable[[Details], str]
     page: Callable[[Details], str]
-    is_urgent: bool = False  # the alarm is about money or about every payment
+    is_urgent: bool = False  # an urgent alarm is about money, or affects every payment
 
 
 def _participant(details: Details) -> str:
@@ -41,8 +41,8 @@ def _callbacks(details: Details) -> str:
 
 def _given_up(details: Details) -> str:
     text = ngettext(
-        "%(participant)s: the hub has given up %(count)s callback.",
-        "%(participant)s: the hub has given up %(count)s callbacks.",
+        "%(participant)s: the hub no longer tries to send %(count)s callback.",
+        "%(participant)s: the hub no longer tries to send %(count)s callbacks.",
         details["count"],
     )
     return text % {"participant": details["participant"], "count": whole(details["count"])}
@@ -114,7 +114,7 @@ def _skipped(details: Details) -> str:
 
 
 def _unsent(details: Details) -> str:
-    return _("%(count)s e-mails and webhooks were given up.") % {"count": whole(details["count"])}
+    return _("The hub no longer tries to send %(count)s e-mails and webhooks.") % {"count": whole(details["count"])}
 
 
 def _failed_check(details: Details) -> str:

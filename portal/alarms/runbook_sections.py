@@ -1,6 +1,6 @@
 """The sections of docs/operators.md about alarms, as HTML.
 
-The section's text is in English, because it is the documentation itself.
+The text of a section is in English, because the section is a part of the documentation.
 """
 
 import re
@@ -27,7 +27,7 @@ def kinds() -> frozenset[str]:
 
 def html_of(kind: str) -> SafeString | None:
     """Returns the text that explains what to do about this kind of alarm, or None if the documentation has no section
-    for it."""
+    for this kind."""
     text = _sections().get(kind)
     if text is None:
         return None

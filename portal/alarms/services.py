@@ -1,7 +1,7 @@
-"""Raises and ends alarms, and lets people acknowledge and assign them.
+"""Raises and ends alarms. Lets people acknowledge and assign alarms.
 
 A tick runs all checks. For each check, a separate transaction stores the causes that the check has found. If a check
-fails, the other checks still run, and the earlier alarms of the failed check do not end.
+fails, the other checks still run. The open alarms of the failed check stay open.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _RAISE = """
         DO UPDATE SET details = EXCLUDED.details, seen_at = clock_timestamp()
     RETURNING a.subject, a.xmax = 0
 """
-# If a cause comes and goes within the calm time, its alarm stays open, and people get only one notification.
+# If a cause ends and returns within the calm time, the alarm stays open, and people get only one notification.
 _END = """
     UPDATE portal_alarm SET ended_at = clock_timestamp()
     WHERE kind = %s AND ended_at IS NULL AND NOT subject = ANY(%s::text[])
@@ -46,7 +46,7 @@ _FORGET = "DELETE FROM portal_alarm WHERE ended_at < clock_timestamp() - make_in
 
 
 class NotChanged(Exception):
-    """Raised with the reason if an alarm cannot be changed."""
+    """Raised if an alarm cannot be changed. The text of the error is the reason."""
 
 
 def look() -> int:
@@ -62,7 +62,8 @@ def look() -> int:
             if not connection.in_atomic_block:
                 connection.close_if_unusable_or_obsolete()
             failed.append(Cause(check.kind, {"kind": check.kind, "error": type(error).__name__}))
-    # A check that is not due at this tick has neither failed nor succeeded, so its alarm ends by the calm time only.
+    # A check that is not due has neither failed nor succeeded now. So the alarm about a failed check ends only after a
+    # longer calm time.
     longest_s = max(check.every_s for check in checks.CHECKS)
     store("failed_check", failed, calm_s=max(settings.ALARM_CALM_S, 2 * longest_s))
     return len(failed)
@@ -76,8 +77,8 @@ def _causes_of(check: Check) -> Sequence[Cause]:
 
 
 def _is_due(key: str, every_s: int) -> bool:
-    """Returns whether this check is due. A check is due if no other tick has run the check within its interval. If the
-    cache is not available, every check is due."""
+    """Returns whether this check is due. A check is due if no other tick has run the check within the check's interval.
+    If the cache is not available, every check is due."""
     if not every_s:
         return True
     try:
@@ -88,7 +89,7 @@ def _is_due(key: str, every_s: int) -> bool:
 
 @transaction.atomic
 def store(kind: str, causes: Sequence[Cause], *, calm_s: float | None = None) -> None:
-    """Raises an alarm for each new cause. Ends the alarms of this kind whose causes have been gone for long enough."""
+    """Raises an alarm for each new cause. Ends the alarms of this kind whose causes ended long enough ago."""
     calm_s = settings.ALARM_CALM_S if calm_s is None else calm_s
     execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
     by_subject = {cause.subject[:128]: cause for cause in causes}

@@ -1,4 +1,5 @@
-"""Compares each bank's success of the last minutes with its own success of the last week (`portal.history`)."""
+"""Compares each bank's success rate in the last minutes with the same bank's rate in the last week (from
+`portal.history`)."""
 
 import math
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ _NOW = """
       AND bank IS NOT NULL
     GROUP BY bank, side
 """
-# The statement reads rows of the history: whole days of the last week, and today's hours. The last ten minutes of an
-# hour may have open payments.
+# The statement reads rows of the history: whole days of the last week, and today's hours. Payments of the last ten
+# minutes can still be open.
 _NORMAL = f"""
     WITH today AS (SELECT date_trunc('day', clock_timestamp(), time_zone) AS begins
                    FROM portal_historymark WHERE source = 'transfer'),
@@ -40,7 +41,7 @@ _NAMES = "SELECT id, name FROM participants_participant WHERE id = ANY(%s::bigin
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A bank whose success is below its own normal level. The rates are percentages."""
+    """A bank whose success rate is below this bank's normal rate. The rates are percentages."""
 
     participant: str
     side: str
@@ -50,7 +51,7 @@ class Drop:
 
 
 def is_below_normal(*, ended: int, committed: int, normally_ended: int, normally_committed: int) -> bool:
-    """Returns whether a success rate is lower than chance can explain, and lower by at least five points."""
+    """Returns whether a success rate is too low: lower by at least five points, and lower than chance can explain."""
     if ended < LEAST_NOW or normally_ended < LEAST_NORMAL:
         return False
     now, normal = committed / ended, normally_committed / normally_ended
@@ -59,7 +60,7 @@ def is_below_normal(*, ended: int, committed: int, normally_ended: int, normally
 
 
 def drops() -> list[Drop]:
-    """Returns the banks whose success is below their normal level. Runs at most three SQL statements."""
+    """Returns the banks whose success rate is below the bank's normal rate. Runs at most three SQL statements."""
     normal = {(bank, side): (ended, committed) for bank, side, ended, committed in execute(_NORMAL, [])}
     if not normal:
         return []

@@ -1,8 +1,8 @@
-"""The certifier's customers. Each case in which the DFSP pays has its own payee. So the payee in a message identifies
-the message's case.
+"""The certifier's customers. Each case in which the DFSP pays has a separate payee. So the payee in a message
+identifies the message's case.
 
-The numbers of these payees begin with 999, which is no country's code. No DFSP can register these numbers
-(`directory.certifier_numbers`).
+The numbers of these payees begin with 999, which is no country's code. Because of `directory.certifier_numbers`, no
+DFSP can register these numbers.
 """
 
 PAID = "999000000001"
@@ -14,7 +14,7 @@ BADLY_SIGNED = "999000000006"
 REFUNDED = "999000000007"
 ASKED = "999000000008"
 PAYER = "999000000009"
-"""The customer who pays in the payee cases."""
+"""The certifier's customer who pays in the cases that test the DFSP as the payee."""
 BULK = "999000000010"
 
 ALIASES = (PAID, UNKNOWN, REJECTS, SILENT, TWICE, BADLY_SIGNED, REFUNDED, ASKED, PAYER, BULK)

@@ -15,7 +15,7 @@ Side = Literal["payee", "payer", "all"]
 class Case:
     """One case, with its purpose, its expected result, and its script.
 
-    `side` is the DFSP's part in the payment. A DFSP may leave out an optional case and still go live. A case begins
+    `side` is the DFSP's part in the payment. A DFSP can go live even if it left out an optional case. A case begins
     only after the cases in `after` have ended.
     """
 

@@ -1,7 +1,7 @@
 """The certifier's side of the FSPIOP API: sends messages to the hub, and accepts the hub's callbacks.
 
 A message can also go directly to the DFSP's endpoint, exactly as a courier delivers it. The certifier delivers a
-message directly if a hub never forwards such a message, for example a repeated request or a wrong signature.
+message directly if no hub would forward it, for example a message with a wrong signature.
 """
 
 import asyncio
@@ -81,7 +81,8 @@ Handler = Callable[[Received], Awaitable[None]]
 
 
 class Endpoint:
-    """The HTTP server for the hub's callbacks. The path of this server has a secret, so only the hub can call it."""
+    """The HTTP server for the hub's callbacks. The path of this server contains a secret, so only the hub can call this
+    server."""
 
     def __init__(self) -> None:
         self._secret = secrets.token_urlsafe(24)
@@ -127,7 +128,8 @@ class Endpoint:
     async def _handle(self, handler: Handler, received: Received) -> None:
         try:
             await handler(received)
-        except Exception:  # the hub gets its response, and the case ends because no answer follows
+        # the hub has already received its response; the case ends because the certifier sends no answer
+        except Exception:
             log.exception("message_not_handled", method=received.method, path=received.path)
 
 
@@ -208,8 +210,8 @@ class Sender:
             return self._token
 
     async def call(self, method: str, url: str, body: dict[str, Any] | None, *, timeout_s: float) -> tuple[int, Any]:
-        """Calls the DFSP's outbound API, if the hub may connect to this address. Returns the status and the JSON of the
-        response."""
+        """Calls the DFSP's outbound API, if the hub is allowed to connect to the API's address. Returns the status and
+        the JSON of the response."""
         raw = b"" if body is None else json.dumps(body).encode()
         headers = {"accept": "application/json", "content-type": "application/json"}
         try:

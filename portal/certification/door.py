@@ -16,11 +16,11 @@ from hub.recordings.models import RecordedRequest, Recording
 
 T = TypeVar("T")
 _LOOKS_EVERY_S = 0.1
-_MAY_BE_LATE = 200  # in rows: a row can become visible after a row with a higher id
+_MAY_BE_LATE = 200  # a number of rows: a row can become visible later than rows with higher ids
 
 
 def processes_know_after_s() -> float:
-    """Returns the seconds after which every process of the hub records messages for a new recording."""
+    """Returns the time in seconds until every process of the hub records the messages of a new recording."""
     return float(settings.CREDENTIALS_REFRESH_S) + 0.5
 
 
@@ -40,7 +40,7 @@ class Told:
 
     id: int
     at: float
-    source: str  # the participant that the credentials prove
+    source: str  # the participant that owns the credentials
     destination: str
     method: str
     path: str
@@ -51,8 +51,8 @@ class Told:
 
     @property
     def claimed(self) -> str:
-        """Returns the FSPIOP-Source header of the request. If the header does not fit the credentials, it differs from
-        `source`."""
+        """Returns the FSPIOP-Source header of the request. If the header names another sender than the credentials, it
+        differs from `source`."""
         return self.headers.get("fspiop-source", "")
 
     @property
@@ -99,7 +99,7 @@ def _error_in(body: object) -> tuple[str, str]:
 
 
 class Door:
-    """Reads new recorded requests several times a second, until the door is closed."""
+    """Reads new recorded requests several times a second, until the `async with` block ends."""
 
     def __init__(self) -> None:
         self.seen: list[Told] = []
@@ -130,8 +130,8 @@ class Door:
             await asyncio.sleep(_LOOKS_EVERY_S)
 
     async def wait(self, fits: Callable[[Told], bool], *, seconds: float, count: int = 1) -> list[Told]:
-        """Returns the matching requests, as soon as at least `count` requests match, or after this number of
-        seconds."""
+        """Waits until at least `count` requests match, but at most for this number of seconds. Returns the matching
+        requests."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         async with self._news:

@@ -32,8 +32,8 @@ class Exchange:
 
 
 def shown(body: bytes) -> str:
-    """Returns a body as indented JSON. If a body is not JSON, returns it as text. If a body is long, only its beginning
-    is returned."""
+    """Returns a body as indented JSON. If a body is not JSON, returns the body as text. If a body is long, only its
+    beginning is returned."""
     text = body.decode(errors="replace")
     with suppress(ValueError, RecursionError):
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
@@ -41,7 +41,8 @@ def shown(body: bytes) -> str:
 
 
 def storable(value: Any) -> Any:
-    """Returns a copy of JSON data that the database can store: PostgreSQL refuses NUL, half surrogates and NaN."""
+    """Returns a copy of JSON data in which text replaces NUL, half surrogates and NaN, because PostgreSQL refuses
+    them."""
     match value:
         case str():
             return _UNSTORABLE.sub("\ufffd", value)

@@ -27,7 +27,7 @@ def fault(code: str, /, **values: Any) -> Fault:
 
 
 class NotJudged(Exception):
-    """The case cannot be judged, because of a fault that another case reports, or because of another circumstance."""
+    """Raised if the case cannot be judged, for example because of a fault that another case reports."""
 
     def __init__(self, code: str, /, **values: Any) -> None:
         super().__init__(code)

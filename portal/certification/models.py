@@ -46,9 +46,8 @@ class Certification(models.Model):
                 operation=pgtrigger.Update | pgtrigger.Delete,
                 condition=pgtrigger.Condition("OLD.state IN ('PASSED', 'FAILED', 'INTERRUPTED')"),
             ),
-            # A DFSP that is not live may exchange test payments only while its certification runs
-            # (`portal.certification.runs.let_pay`). The trigger enforces this for every way in which a certification
-            # ends.
+            # `portal.certification.runs.let_pay` lets a DFSP that is not live exchange test payments while the DFSP's
+            # certification runs. The trigger withdraws this permission, however the certification ends.
             pgtrigger.Trigger(
                 name="the_end_of_a_certification_ends_its_payments",
                 operation=pgtrigger.Update,

@@ -9,10 +9,10 @@ UNKNOWN = "999000000099"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`payee` is the DFSP's test customer, which has an account in the test currency.
+    """`payee` is the DFSP's test customer, who has an account in the test currency.
 
-    `outbound` is the URL of the DFSP's connector (its outbound API). If a URL of an outbound API is set, the certifier
-    itself orders the DFSP's payments. If no URL is set, a person at the DFSP makes the payments within `patience_s`.
+    `outbound` is the URL of the outbound API of the DFSP's connector. If `outbound` is set, the certifier itself orders
+    the DFSP's payments. If `outbound` is empty, a person at the DFSP makes each payment within `patience_s` seconds.
     """
 
     payee: str
@@ -21,7 +21,7 @@ class Options:
     outbound: str = ""
     left_out: tuple[str, ...] = field(default=())
     patience_s: float = 600.0
-    answer_s: float = 10.0  # how long the DFSP may take to answer
+    answer_s: float = 10.0  # the time in seconds within which the DFSP must answer
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"left_out": list(self.left_out)}

@@ -29,7 +29,7 @@ from portal.certification.scene import Scene
 _VALID_S = 60.0
 _LATE_S = 30.0
 _SILENCE_S = 2.0
-"""How long the certifier waits to see that no message comes."""
+"""After this time, the certifier concludes that no message comes."""
 _END_S = 15.0
 _HELD_S = 30
 
@@ -54,7 +54,7 @@ async def lookup_known(scene: Scene) -> None:
     if told.is_error:
         raise scene.fail("known_as_unknown", code=scene.checked(told).error[0])
     if not told.is_taken and _is_about_name(told):
-        return  # the case about names reports the wrong name
+        return  # another case reports the wrong name
     party = scene.checked(told).json.get("party") or {}
     fsp = (party.get("partyIdInfo") or {}).get("fspId")
     if fsp != scene.dfsp.name:
@@ -101,7 +101,7 @@ async def rejection(scene: Scene) -> None:
 
 
 async def expired(scene: Scene) -> None:
-    """The certifier delivers a transfer that has expired on its way to the DFSP."""
+    """The certifier delivers a transfer that has already expired."""
     agreed = await agree(scene, "4")
     transfer_id = scene.new_id()
     body = transfer_body(scene, agreed, transfer_id, expires_in=-_LATE_S)
@@ -161,10 +161,9 @@ async def bad_signature(scene: Scene) -> None:
 
 
 async def reserved(scene: Scene) -> None:
-    """The certifier asks for the state of the payment twice: while the hub's PATCH is held back, and after the PATCH.
+    """The certifier requests the state of the payment twice: while the hub's PATCH is delayed, and after the PATCH.
 
-    The hub delivers messages about one transfer in order. An earlier message that still waits therefore holds back the
-    PATCH.
+    The hub delivers messages about one transfer in order. So an earlier message that still waits delays the PATCH.
     """
     agreed = await agree(scene, "9")
     transfer_id, path = scene.new_id(), f"/transactions/{agreed.transaction_id}"
@@ -209,7 +208,8 @@ async def _state_in(scene: Scene, path: str, *, count: int) -> str:
 
 
 def _hold_back(dfsp_id: int, certifier: str, transfer_id: str) -> int:
-    """Adds a message to the outbox before the messages of a transfer, and marks it as being sent.
+    """Adds a message to the outbox, so that the later messages of a transfer wait. Marks the added message as being
+    sent.
 
     If this process dies, the mark expires, and the hub delivers the message. The message is a lookup that has no
     effect.

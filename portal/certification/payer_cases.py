@@ -69,7 +69,7 @@ async def expired(scene: Scene) -> None:
 
 
 async def late_callback(scene: Scene) -> None:
-    """After the hub has reported the expiry, the certifier's answer arrives late at the DFSP."""
+    """The certifier's answer reaches the DFSP only after the hub has reported the expiry."""
     play, received = scene.run.value("payer-timeout", "play"), scene.run.value("payer-timeout", "transfer")
     if play is None or received is None:
         raise NotJudged("step_failed", what="payer-timeout")

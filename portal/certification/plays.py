@@ -82,7 +82,7 @@ class Play:
             self.news.notify_all()
 
     async def wait(self, place: "list[Received]", *, seconds: float, count: int = 1) -> "list[Received]":
-        """Returns the messages in one of the lists, as soon as the list has `count` messages, or after `seconds`."""
+        """Waits until this list has `count` messages, but at most for `seconds`. Returns the messages in the list."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         async with self.news:

@@ -53,7 +53,7 @@ def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -
 
 
 def _give_up(certifications: Sequence[Certification], why: str) -> None:
-    why = storable(why)  # the log cannot store half surrogates either
+    why = storable(why)  # like the database, the log cannot store half surrogates
     log.error("certifications_given_up", why=why)
     ids = [each.pk for each in certifications]
     running = Certification.objects.filter(pk__in=ids, state=State.RUNNING)

@@ -23,7 +23,7 @@ _GOOD = frozenset({Verdict.PASSED.value, Verdict.LEFT_OUT.value})
 
 
 def finish(certification: Certification) -> None:
-    """Judges all cases together, and stores the signed report. If the run has ended meanwhile, does nothing."""
+    """Judges all cases together, and stores the signed report. If the run has already ended, does nothing."""
     cases = list(certification.cases.all())
     is_passed = all(case.verdict in _GOOD for case in cases)
     state = Certification.State.PASSED if is_passed else Certification.State.FAILED

@@ -30,7 +30,7 @@ Tell = Callable[[str, str, dict[str, Any]], None]
 
 _AT_ONCE = 5
 _MOST_S = 1800.0
-_MOST_BY_HAND_S = 3500.0  # a little less than the time for which the hub records messages (`process`)
+_MOST_BY_HAND_S = 3500.0  # a little less than the time for which `process` makes the hub record messages
 _TELLS_EVERY_S = 1.0
 NOT_APPLICABLE = frozenset({"no_signatures", "answers_committed", "left_out", "only_by_hand"})
 _ONLY_BY_HAND = frozenset({"payer-bulk"})
@@ -38,11 +38,11 @@ _REQUESTED_BY_THE_DFSP = frozenset({"payee-request"})
 
 
 class GivenUp(Exception):
-    """Another process has ended the run, because this process did not report in time."""
+    """Raised if another process has ended the run, because the process of the run did not report in time."""
 
 
 class Run:
-    """One run. The certifier's endpoint, sender and door can serve several runs at once."""
+    """One run for one DFSP. Several runs can share the certifier's endpoint, sender and record of messages (`Door`)."""
 
     def __init__(
         self,
@@ -113,7 +113,8 @@ class Run:
         ]
 
     def refused_by_hub(self, alias: str) -> list[Told]:
-        """Returns the DFSP's requests about this customer of the certifier that the hub has refused."""
+        """Returns the refused requests: those that the DFSP sent about this customer of the certifier, and that the hub
+        refused."""
         text = alias.encode()
         return [told for told in self.told_by_dfsp() if not told.is_taken and (alias in told.path or text in told.body)]
 
@@ -142,7 +143,7 @@ class Run:
         work.result()
 
     async def _report_life(self) -> None:
-        """Reports every second that the process still works. Returns when another process has ended the run."""
+        """Reports once a second that the process still works. Stops after another process has ended the run."""
         is_alive = True
         while is_alive:
             is_alive, _ = await asyncio.gather(in_database(self._is_alive), asyncio.sleep(_TELLS_EVERY_S))
@@ -210,7 +211,7 @@ class Run:
         await in_database(self._store, case.name, values)
 
     def _store(self, name: str, values: dict[str, Any]) -> None:
-        """Stores values in the row of a case. The values can contain texts of the DFSP, also in their keys."""
+        """Stores values in the row of a case. The values, and the keys inside them, can contain texts of the DFSP."""
         CertificationCase.objects.filter(certification=self.certification, name=name).update(**storable(values))
 
     # --- what the page shows ------------------------------------------------------------------------------------------

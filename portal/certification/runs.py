@@ -35,7 +35,7 @@ _INTERRUPTED = "the process of the certification ended before the certification"
 
 
 class NotStarted(Exception):
-    """The error if a certification cannot be requested, with the reason."""
+    """Raised if a certification cannot be requested. The text of the error is the reason."""
 
 
 @transaction.atomic
@@ -76,7 +76,7 @@ def latest_judged(participant: Participant) -> Certification | None:
 
 
 def required_cases_left_out(certification: Certification) -> list[str]:
-    """Returns the names of the cases that a DFSP may not leave out, and that this certification left out on request."""
+    """Returns the names of the cases that are not optional, but that this certification left out on request."""
     left_out = certification.cases.filter(verdict=CertificationCase.Verdict.LEFT_OUT).values_list("name", flat=True)
     wanted = set(certification.options["left_out"])
     optional = {case.name for case in CASES if case.is_optional}
@@ -89,8 +89,8 @@ def required_cases_left_out(certification: Certification) -> list[str]:
 def start() -> bool:
     """Starts a process for the certifications that wait. Returns whether a process was started.
 
-    First ends certifications whose process has died, and deletes the data that they have left. Does not wait for the
-    process.
+    First ends certifications whose process has died, and deletes the data that these processes have left. Does not wait
+    for the process.
     """
     end_stale()
     with only_process() as is_free:
@@ -172,8 +172,8 @@ def take(certification: Certification) -> bool:
 def let_pay(certification: Certification, certifier: Participant) -> None:
     """Lets a DFSP that is not live yet exchange test payments with the certifier, while the certification runs.
 
-    The database withdraws this permission at the end of the certification
-    (`the_end_of_a_certification_ends_its_payments`). Go-live and off-boarding also withdraw the permission.
+    At the end of the certification, the trigger `the_end_of_a_certification_ends_its_payments` withdraws this
+    permission. Go-live and off-boarding also withdraw the permission.
     """
     running = Certification.objects.select_for_update(no_key=True).filter(pk=certification.pk, state=State.RUNNING)
     if running.first() is not None:

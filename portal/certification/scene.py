@@ -113,8 +113,8 @@ class Scene:
     # --- messages of the DFSP -----------------------------------------------------------------------------------------
 
     async def answers(self, path: str, *, method: str = "PUT", count: int = 1, seconds: float = 0.0) -> list[Told]:
-        """Returns the DFSP's callbacks with this path or its error path. Waits for `count` callbacks, but at most for
-        `seconds`."""
+        """Returns the DFSP's callbacks with this path, or with this path and /error. Waits for `count` callbacks, but
+        at most for `seconds`."""
         plain = unquote(path)  # the hub records decoded paths
         wanted = {plain, plain + "/error"}
         return await self.run.door.wait(
@@ -124,7 +124,7 @@ class Scene:
         )
 
     def _is_by_dfsp(self, told: Told) -> bool:
-        """Returns whether the DFSP sent a message about this case. The FSPIOP-Source of this message can be wrong."""
+        """Returns whether the DFSP sent a message about this case, even with a wrong FSPIOP-Source."""
         if told.source == self.dfsp.name:
             return True
         return told.source != self.certifier and any(each in told.path for each in self.ids)
@@ -151,8 +151,8 @@ class Scene:
     # --- the hub ------------------------------------------------------------------------------------------------------
 
     async def transfer_state(self, transfer_id: str, *, seconds: float) -> str:
-        """Returns the state of a transfer at the hub, as soon as the transfer has ended, or after this number of
-        seconds."""
+        """Waits until the transfer has ended, but at most for this number of seconds. Returns the transfer's state at
+        the hub."""
         end = time.monotonic() + seconds
         while True:
             state = await in_database(_state_of, transfer_id)
@@ -210,7 +210,7 @@ class Scene:
 
     @property
     def patience_s(self) -> float:
-        """How long the DFSP may take to begin an ordered payment."""
+        """The time within which the DFSP must begin an ordered payment."""
         return self.options.answer_s if self.options.outbound else self.options.patience_s
 
 
@@ -246,7 +246,7 @@ class Order:
         return str(said["state"])
 
     async def again(self) -> float:
-        """Gives the same order a second time. Returns how long a second transfer can take to come.
+        """Gives the same order a second time. Returns how long the caller must wait for a second transfer.
 
         A correct DFSP makes no second transfer, so the certifier cannot see when a person has given the order again.
         """
@@ -259,7 +259,7 @@ class Order:
         return 0.0
 
     async def refusal(self) -> str:
-        """Returns the refusal of the order by the outbound API, or ""."""
+        """Returns the outbound API's refusal of the order, or ""."""
         if self.answer is None or not self.answer.done():
             return ""
         status, said = self.answer.result()
@@ -284,7 +284,7 @@ def error_deliveries(dfsp_id: int, ids: set[str]) -> tuple[int, list[tuple[str, 
     """Returns how many error callbacks the DFSP answered. Also returns the callbacks that the DFSP did not accept, with
     the DFSP's responses.
 
-    If a DFSP does not know an id, it may answer with 4xx.
+    A DFSP that does not know the id in a callback is allowed to answer with 4xx.
     """
     errors = {"destination_id": dfsp_id, "path__endswith": "/error"}
     answered = Delivery.objects.filter(subject__in=ids, **errors).count()

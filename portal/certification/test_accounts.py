@@ -1,6 +1,6 @@
 """Sets up the certifier as a participant, and the test accounts of the certifier and of the tested DFSPs.
 
-The accounts are in the test currency, which is never settled and never converted (`hub.test_currency`).
+The accounts are in the test currency of `hub.test_currency`, which is never settled and never converted.
 """
 
 import uuid
@@ -32,14 +32,14 @@ from portal.certification.aliases import ALIASES
 
 ACTOR = "certification"
 _CAP = 1_000_000 * 10_000  # in ten-thousandths
-_LEAST_FREE = 100_000 * 10_000  # if an account has less than this amount free, it gets more test money
+_LEAST_FREE = 100_000 * 10_000  # an account with less free money than this amount gets more test money
 _CREDENTIALS_ARE_VALID = timedelta(days=1)
 _HUB_TYPES = (Account.Type.HUB_RECONCILIATION, Account.Type.HUB_MULTILATERAL_SETTLEMENT)
 
 
 @dataclass(frozen=True, slots=True)
 class Certifier:
-    """The certifier's identity for some runs: its participant, its signing key, and its client for tokens."""
+    """The certifier's identity during some runs: the participant, the signing key, and the client for tokens."""
 
     participant: Participant
     key: RSAPrivateKey
@@ -93,7 +93,8 @@ def _certifier() -> Participant:
 
 
 def _is_made_here(participant: Participant) -> bool:
-    """Returns whether the certification created this participant. A DFSP may have had this name earlier."""
+    """Returns whether the certification created this participant. The name alone proves nothing, because a DFSP can
+    have had this name earlier."""
     created = Entry.objects.filter(subject=participant.name, action="participant_created", actor=ACTOR)
     return created.exists()
 

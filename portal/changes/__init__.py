@@ -106,7 +106,7 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
 
 @contextmanager
 def _reasons_told() -> Iterator[None]:
-    """Turns the errors of a change into the error that the pages show. Does not change the error Outdated."""
+    """Converts the errors of a change to the error that the pages show. Leaves the error Outdated unchanged."""
     try:
         yield
     except Outdated:
@@ -118,8 +118,8 @@ def _reasons_told() -> Iterator[None]:
 
 
 def _others_who_approved(approval: Approval, kind: Kind) -> list[User]:
-    """Returns the people who have approved the request before. Raises NotApproved if one of these people may no longer
-    approve requests of this kind."""
+    """Returns the people who have approved the request before. Raises NotApproved if one of these people has lost the
+    right to approve requests of this kind."""
     found = [consent.checker for consent in approval.consents.select_related("checker")]  # type: ignore[attr-defined]
     for each in found:
         if not visitor_for(each).may(kind.check):
@@ -139,7 +139,7 @@ def withdraw_outdated() -> int:
         except Outdated:
             count += _withdraw_by_itself(approval.pk)
         except CanNotBeDone:
-            continue  # the approver reads the reason at the approval
+            continue  # the approver sees the reason when approving the request
     return count
 
 
@@ -154,7 +154,7 @@ def _withdraw_by_itself(approval_id: int) -> bool:
 
 
 def _check_asker(approval: Approval, kind: Kind) -> None:
-    """Raises NotApproved if the requester may no longer submit this request."""
+    """Raises NotApproved if the requester has lost the right to submit this request."""
     asker = approval.maker or approval.holder
     if asker is not None and not visitor_for(asker).is_confirmed:
         raise NotApproved(_("The requester's first sign-in is not confirmed."))

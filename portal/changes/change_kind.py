@@ -17,9 +17,9 @@ Payload = dict[str, Any]
 
 
 class CanNotBeDone(Exception):
-    """The error with the reason why a change is not possible now. The approver reads the reason.
+    """Raised if a change is not possible now. The text of the error is the reason, which the approver reads.
 
-    `refusal` is the error that a program gets instead, with its code.
+    `refusal` is the error with a code that a program gets instead.
     """
 
     def __init__(self, reason: str = "", *, refusal: FspiopError | None = None) -> None:
@@ -28,7 +28,7 @@ class CanNotBeDone(Exception):
 
 
 class Outdated(CanNotBeDone):
-    """The error if a change can never be possible again. The hub then withdraws the request for the change."""
+    """Raised if a change can never be possible again. The hub then withdraws the request for the change."""
 
     KEPT = gettext_noop("The data changed after the request was submitted.")  # stored as the reason of the withdrawal
 
@@ -60,7 +60,7 @@ class Kind:
     # Runs after `perform`. Takes the payload, the requester and the approver. The requester is None for a command, and
     # for a program without an owner.
     then: Callable[[Payload, User | None, User], None] | None = None
-    # The text that the approver reads after an approval that makes no change itself.
+    # The text that the approver reads if the approval itself makes no change.
     done: Promise | None = None
     # Deletes the data that the hub kept until the approval. Runs in the transaction that rejects or withdraws the
     # request.
@@ -69,7 +69,7 @@ class Kind:
     circumstances: Callable[[Payload], list[Line]] | None = None
     # Raises Outdated if the change can never be possible again. Takes no lock and changes nothing.
     check_still: Callable[[Payload], None] | None = None
-    # False if even trying out the change would take a lock that payments need, and so make payments wait.
+    # False if a trial of the change would take a lock that payments need. Payments would then have to wait.
     is_tried_out: bool = True
     # For a change that is not tried out: raises the error that `perform` would raise now. Takes no lock and changes
     # nothing.
@@ -77,7 +77,7 @@ class Kind:
 
 
 def told_amount(amount: int, currency: str) -> str:
-    """Returns an amount with its currency, as the pages show it."""
+    """Returns an amount with its currency, in the form that the pages show."""
     from portal.templatetags.portal import money  # here, because the template tags import this module
 
     return f"{money(amount, currency)} {currency}"

@@ -1,4 +1,5 @@
-"""Participants' credentials: signs certificates, registers certificates and keys, and revokes them."""
+"""The kinds of change for credentials: to sign a certificate, to register a certificate or key, and to revoke a
+credential."""
 
 from datetime import datetime, timedelta
 
@@ -12,7 +13,7 @@ from portal.changes.change_kind import Kind, Line, Payload, must_still_be, parti
 from portal.invalid_value_texts import text_of
 from portal.permissions import Right
 
-EXPIRES_SOON = timedelta(days=30)  # the hub warns the participant's users when less time is left
+EXPIRES_SOON = timedelta(days=30)  # when a credential expires within this time, the hub warns the participant's users
 KIND_NAMES = {
     Credential.Kind.CERTIFICATE: gettext_lazy("certificate"),
     Credential.Kind.SIGNING_KEY: gettext_lazy("signing key"),
@@ -27,7 +28,7 @@ def described_request(csr: str, *, name: str, days: int) -> list[Line]:
     """
     try:
         request = certificate_authority.read_request(csr, name=name)
-    except ValueError as error:  # an earlier accepted signing request may be too weak now
+    except ValueError as error:  # the hub may have accepted this signing request before the rules became stricter
         return [Line(_("Signing request"), text_of(error))]
     return [
         Line(_("Subject"), request.subject),

@@ -1,4 +1,5 @@
-"""The directory: changes the oracles of each alias type, and moves an alias to another participant."""
+"""The kinds of change for the directory: to change an alias type's oracles, and to move an alias to another
+participant."""
 
 from typing import Any
 

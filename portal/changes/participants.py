@@ -1,4 +1,5 @@
-"""Pauses and resumes participants, and changes their permissions and endpoints."""
+"""The kinds of change for a participant: to pause or resume the participant, and to change permissions and
+endpoints."""
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -34,8 +35,8 @@ def _set_active(payload: Payload, actor: str) -> None:
 
 
 def owed_lines(participant: Participant) -> list[Line]:
-    """Returns the amounts that a participant has reserved and owes, for the people who decide whether to disable the
-    participant."""
+    """Returns the participant's reserved and owed amounts. The people who decide whether to disable the participant
+    read these amounts."""
     lines = []
     for owing in accounts_and_funds.owing_of(participant):
         for label, amount in (
@@ -94,7 +95,7 @@ def _set_endpoint(payload: Payload, actor: str) -> None:
 
 
 def _owner_of_endpoint(payload: Payload) -> Participant:
-    # Programs may also set endpoints of the hub itself: the addresses to which the hub sends its own e-mails.
+    # Programs can also set endpoints of the hub itself: the addresses to which the hub sends its own e-mails.
     is_hubs = payload["participant"] == settings.HUB_NAME
     return participants.hub() if is_hubs else participant_named(payload["participant"])
 

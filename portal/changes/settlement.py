@@ -33,12 +33,12 @@ from settlement.states import State
 _CAN_NOT = {
     Refusal.NO_STEP: gettext_lazy("The accounts of this settlement cannot take this step in their present state."),
     Refusal.ABOVE_CAP: gettext_lazy(
-        "The position of %(name)s would exceed its net debit cap, because it has already spent the amount that it is "
-        "owed. Raise its cap first."
+        "%(name)s has already spent the amount that it receives in this settlement. Its position would exceed its net "
+        "debit cap, so raise the cap first."
     ),
     Refusal.ABOVE_COVER: gettext_lazy(
-        "The position of %(name)s would exceed its cover, because it has already spent the amount that it is owed. "
-        "Record its funds in first."
+        "%(name)s has already spent the amount that it receives in this settlement. Its position would exceed its "
+        "cover, so record its funds in first."
     ),
 }
 _MOST_SHOWN = 20
@@ -124,7 +124,7 @@ def _advance(payload: Payload, actor: str) -> None:
 
 
 def _all_or_none(answers: list[Answer]) -> None:
-    """Raises CanNotBeDone if the hub refused one of the steps, because the approver has approved all steps together."""
+    """Raises CanNotBeDone if the hub refused one of the steps. The approver has approved only all steps together."""
     for answer in answers:
         if answer.refusal:
             name = Participant.objects.filter(pk=answer.wish.participant_id).values_list("name", flat=True).first()
@@ -188,7 +188,7 @@ def _statement_id(payload: Payload) -> int:
 
 @contextmanager
 def _payment_reasons() -> Iterator[None]:
-    """Turns the errors of the settlement's payments into the errors of a change."""
+    """Converts the errors of the settlement's payments to the errors of a change."""
     try:
         yield
     except payments.NotPaid as reason:
@@ -210,8 +210,8 @@ def _check_still(payload: Payload) -> None:
 
 
 def _circumstances(payload: Payload) -> list[Line]:
-    """Returns, for each net receiver, the position after the reset and its limit. The receiver with the least room
-    below its limit comes first."""
+    """Returns, for each net receiver, the position after the reset and the limit of this position. The receiver whose
+    position is nearest to the limit comes first."""
     if payload["before"] not in (State.PENDING_SETTLEMENT, State.PS_TRANSFERS_RECORDED) or payload["to"] in (
         State.PS_TRANSFERS_RECORDED,
         State.ABORTED,

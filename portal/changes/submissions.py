@@ -38,7 +38,7 @@ def _ask(payload: Payload, _asker: User | None, checker: User) -> None:
 
 
 KINDS = [
-    # Only people at the hub have this right. These people may also request the change directly.
+    # Only people at the hub have this right. These people can also request the change directly.
     Kind(
         KIND,
         gettext_lazy("Accept a DFSP's certificate or key"),

@@ -1,6 +1,7 @@
-"""Tries out changes when people request them. Nobody can therefore request a change that is impossible.
+"""Tries out changes when people request them. So the hub refuses a request for an impossible change at once.
 
-For programs (TWO_PEOPLE=everywhere), checks again at the approval whether the program may still request the change.
+For programs (TWO_PEOPLE=everywhere), checks again at the approval whether the program is still allowed to request the
+change.
 """
 
 from collections.abc import Iterable
@@ -27,8 +28,8 @@ def register(kinds: Iterable[Kind]) -> None:
 
 
 def try_out(kind: Kind, payload: Payload) -> None:
-    """Makes the change and rolls it back, or only checks the change. The hub therefore refuses a faulty request at
-    once."""
+    """Makes the change and rolls the change back, or only checks the change. The hub therefore refuses a faulty request
+    at once."""
     try:
         if kind.check_asked is not None:
             kind.check_asked(payload)

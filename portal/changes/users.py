@@ -69,7 +69,7 @@ def _describe_reading(payload: Payload) -> list[Line]:
     after = (
         _("may read the database tables at /admin/")
         if payload["may_read"]
-        else _("may not read the database tables at /admin/")
+        else _("is not allowed to read the database tables at /admin/")
     )
     return [Line(_("User"), payload["username"]), Line(_("After"), after)]
 
@@ -144,8 +144,8 @@ def _invite(payload: Payload, asked_by: User | None, approved_by: User) -> None:
             )
         )
     if asked_by is not None and user.pk in (asked_by.pk, approved_by.pk):
-        # The change has just ended all sessions of this user. So this user could not open a page with a half of the
-        # invitation.
+        # The change has just ended all sessions of this user. So this user could not open the page that shows a half of
+        # the invitation.
         raise CanNotBeDone(
             _("You can neither request nor approve this for your own account. Two other administrators must do it.")
         )

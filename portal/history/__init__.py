@@ -1,25 +1,26 @@
-"""The history of payments by hour, day, week and month, in rows of sums (`portal.models.HistoryRow`).
+"""The history of payments by hour, day, week and month, in rows of sums. The table of these rows is
+`portal.models.HistoryRow`.
 
 The pages of the history read only these rows. So a page costs as much after ten thousand payments as after ten million.
-A periodic task adds the transfers, quotes and lookups that ended since its last run (`portal.history.fold`).
+A periodic task calls `portal.history.fold`, which adds the transfers, quotes and lookups that ended since the last run.
 
 **Exactly once.** The task reads transfers and quotes in the order of their arrival. One transaction counts a slice of
-rows, and moves the mark to the end of the slice. If a row of the slice has not ended, the transaction adds the row to
-`HistoryOpen`, and a later run counts the row after its end. The transaction that removes a lookup stores the lookup's
-times in `EndedLookup`. The transaction that counts the times in `EndedLookup` deletes them.
+rows, and stores the end of the slice in `HistoryMark`. If a transfer or quote of the slice has not ended, the
+transaction adds its row to `HistoryOpen`. A later run counts such a row. The transaction that removes a lookup stores
+the lookup's times in `EndedLookup`. The transaction that counts the times in `EndedLookup` also deletes these times.
 
-**Late commits.** A row can appear in the table after rows with a later time of arrival, if its transaction commits
-later. So the task reads only rows that arrived at least HORIZON_S ago, and before the beginning of every transaction
-that still writes.
+**Late commits.** A row becomes visible when its transaction commits. So a row can appear after rows with a later time
+of arrival. The task therefore reads only rows that arrived at least HORIZON_S ago. These rows are also older than every
+transaction that still writes.
 
 **Scopes.** Each payment is counted in eight rows of each period. A row is about one payer or all payers, about one
 payee or all payees, and about one use case or all use cases. In a row of all payers, `payer_id` is ALL. Each row is
 about one currency. Lookups, and quotes without terms, have no currency. `payee_id` is NOBODY if the transfer was held
-and never released, so a payee DFSP does not see payments that it never got.
+and never released, so a payee DFSP does not see payments that it never received.
 
 **Durations.** A histogram has four buckets for each doubling of the duration: bucket b counts the durations from
 2^(b/4) to 2^((b+1)/4) milliseconds. A percentile is the geometric middle of its bucket. So a percentile is wrong by at
-most 9.1 per cent. The durations of successful transfers, answered quotes and answered lookups are counted.
+most 9.1 per cent. Only the durations of successful transfers, answered quotes and answered lookups are counted.
 """
 
 from portal.history.folding import fold, horizon

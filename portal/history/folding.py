@@ -32,8 +32,8 @@ def fold(*, for_s: float = _FOR_S, most: int = _MOST) -> int:
 
     One transaction counts at most `most` rows.
 
-    If an error occurs for one source, the other sources continue. If two runs happen at the same time, they count
-    nothing twice: the second run leaves out a source that the first run is counting.
+    If an error occurs for one source, the run continues with the other sources. Two simultaneous runs count nothing
+    twice: the second run leaves out a source that the first run is counting.
     """
     return isolating_batches.each(
         *(_run(source, for_s=for_s, most=most) for source in TABLES),
@@ -66,8 +66,8 @@ def horizon() -> datetime:
 
 
 def locked_mark(source: str) -> HistoryMark | None:
-    """Locks a source, and returns the mark up to which the history has read the source. Returns None if another process
-    is reading the source."""
+    """Locks a source, and returns its mark. The mark shows how far the history has read the source. Returns None if
+    another process is reading the source."""
     with connection.cursor() as cursor:
         cursor.execute(_TIMEOUT)
     HistoryMark.objects.bulk_create(
@@ -78,7 +78,7 @@ def locked_mark(source: str) -> HistoryMark | None:
 
 @transaction.atomic(durable=True)
 def _fold_arrived(source: Source, most: int) -> bool:
-    """Counts the next slice. Returns whether there may be another slice."""
+    """Counts the next slice. Returns whether another slice is possible."""
     mark = locked_mark(source.name)
     if mark is None:
         return False

@@ -1,4 +1,4 @@
-"""Computes the history again from the ledger, to compare it with the stored rows or to replace these rows."""
+"""Computes the history again from the ledger. The result is compared with the stored rows, or replaces these rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ class Busy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A period in which the stored row and the ledger differ. A figure is None if its row does not exist."""
+    """A period in which the stored row and the ledger differ. The stored or computed figure is None if there is no row
+    for this period."""
 
     source: str
     period: str
@@ -50,7 +51,7 @@ def compare(*, most: int = 1000) -> tuple[int, list[Difference]]:
 def rebuild() -> int:
     """Replaces the rows of the history. Returns the number of new rows.
 
-    After the replacement, days, weeks and months begin in the time zone of the settings.
+    The new rows are about days, weeks and months in the time zone of the settings.
     """
     zone = settings.HISTORY_TIME_ZONE
     for source in (*TABLES, None):
@@ -101,7 +102,8 @@ def _difference(row: Sequence[Any]) -> Difference:
 
 
 def _known_since(zone: str) -> datetime:
-    """Returns the time from which periods contain only quotes whose texts, with their use cases, are still stored."""
+    """Returns the beginning of the first month from which the hub still stores the texts of all quotes. The texts
+    contain the use cases."""
     erased = Erasure.objects.filter(kind="quotes").first()
     if erased is None:
         return _BEGINNING

@@ -26,8 +26,8 @@ class Source:
     facts: str
 
 
-# The index quote_by_terms finds the quote of a transfer. A payee DFSP can give one condition for many quotes, so the
-# statement reads only one quote.
+# The index quote_by_terms finds the quote of a transfer. A payee DFSP can use the same condition for many quotes, so
+# the statement reads only one quote.
 TRANSFERS = Source(
     name="transfer",
     table="ledger_transfer",
@@ -145,7 +145,7 @@ LOOKED_AT = """
 
 
 def count_ended(source: Source) -> str:
-    """Returns the SQL that counts the rows of `HistoryOpen` that have ended, between two ids."""
+    """Returns the SQL that counts the ended rows of `HistoryOpen` with ids between two given ids."""
     return f"""
         WITH slice AS (SELECT t.* FROM portal_historyopen o JOIN {source.table} t ON t.{source.key} = o.row_id
                        WHERE o.source = %(source)s AND o.row_id > %(after)s AND o.row_id <= %(last)s
@@ -181,7 +181,7 @@ def recompute_slice(source: Source) -> str:
     """
 
 
-# Lookups have no other record, so their hours are the record of their days, weeks and months.
+# Lookups have no other record, so the stored hours are the source for days, weeks and months of lookups.
 RECOMPUTE_LOOKUPS = f"""
     WITH hours AS (SELECT * FROM portal_historyrow
                    WHERE source = %(source)s AND grain = 'hour' AND scope = {PAYER + PAYEE + USE_CASE}),
@@ -195,8 +195,9 @@ RECOMPUTE_LOOKUPS = f"""
     {_ROWS} {_add(RECOMPUTED)}
 """
 
-# A payer that refuses a quote's terms replaces the time of the payee's answer. So the statement compares only the
-# number of durations of quotes. The statement compares use cases only in periods whose quotes still have their texts.
+# If a payer refuses a quote's terms, the time of the refusal replaces the time of the payee's answer. So for quotes,
+# the statement compares only how many durations there are. The statement compares use cases only in periods for which
+# the hub still stores the texts of all quotes.
 _COMPARED = f"""
     SELECT {_KEY}, ended, succeeded, value, reasons,
            CASE source WHEN 'quote' THEN to_jsonb(succeeded) ELSE durations END AS durations

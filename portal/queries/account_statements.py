@@ -12,8 +12,8 @@ from portal.queries.balance_checkpoints import Posted, Sums
 from settlement.models import SettlementAccount
 
 _BATCH = 1000
-# Accounts that hold the participant's money: a credit increases their balance. On all other accounts, a debit increases
-# the balance.
+# Types of accounts that hold the participant's money: a credit increases the balance of such an account. On all other
+# accounts, a debit increases the balance.
 _HELD = (Account.Type.SETTLEMENT, Account.Type.INTERCHANGE_FEE_SETTLEMENT)
 _OF_TRANSFERS = ("TRANSFER", "GROSS_PAYER", "GROSS_PAYEE")
 
@@ -149,7 +149,7 @@ class _Names:
     def read(self, rows: Sequence[Posted]) -> None:
         """Reads the names for these entries.
 
-        Runs three SQL statements, or four if the visitor may not open every transfer.
+        Runs three SQL statements. Runs a fourth statement if the visitor is not allowed to open every transfer.
         """
         accounts = Account.objects.select_related("participant")
         self.parties |= accounts.in_bulk({row.other_id for row in rows} - set(self.parties))

@@ -3,12 +3,12 @@
 
 Reads at most one block of entries, even if the history is long.
 
-The ledger's entries are divided by their ids into blocks. When no new entry can appear in a block any more, the hub
-stores checkpoints for this block (`portal.tasks.mark_entries`). A checkpoint contains the sums of one account up to the
+The ledger's entries are divided by their ids into blocks. When no new entry can appear in a block any more,
+`portal.tasks.mark_entries` stores checkpoints for this block. A checkpoint contains the sums of one account up to the
 end of a block. Only accounts with entries in the block get a checkpoint. So a sum up to an entry is a checkpoint plus
-the entries of one block. A page of an account's entries reads only blocks with entries of this account. Checkpoints
-need no additional write and no index when an entry is posted. The entries of about the last minute are not in a
-checkpoint yet, so the hub reads these entries directly.
+the entries of one block. A page of an account's entries reads only blocks with entries of this account. The posting of
+an entry needs no additional write and no additional index for the checkpoints. The entries of about the last minute are
+not in a checkpoint yet, so the hub reads these entries directly.
 """
 
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ _SUMS = f"""
                ORDER BY block DESC LIMIT 1) m ON true
 """
 # One account's entries have the same order by id and by time. Across accounts, the two orders can differ for entries
-# that are less than the length of a transaction apart.
+# that were posted almost at the same time.
 _FIRST = f"""
     SELECT min(id) FROM (
         (SELECT found.id

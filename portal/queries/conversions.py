@@ -92,7 +92,8 @@ def visible(dfsp_id: int | None) -> "QuerySet[FxTransfer]":
 
 @dataclass(slots=True)
 class Story:
-    """The history of a conversion from its terms to its entries. `transfer` is None until the hub receives it."""
+    """The history of a conversion from its terms to its entries. `transfer` is None until the hub receives the
+    transfer."""
 
     moments: Sequence[Moment]
     entries: Sequence[Entry]

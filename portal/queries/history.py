@@ -1,7 +1,7 @@
 # ruff: noqa: S608 (statements are put together from constants)
 """Reads the history of payments: figures by period, and their division by bank, pair, currency, use case or reason.
 
-Reads only the rows of sums (`portal.history`). So the cost of a page depends on how many periods and banks it shows,
+Reads only the rows of sums that `portal.history` keeps. So the cost of a page depends on the shown periods and banks,
 and not on the number of payments.
 """
 
@@ -22,7 +22,7 @@ from portal.models import HistoryMark, HistoryRow
 
 LEGS = ("lookup", "quote", "transfer")
 PERIODS = {"hour": 48, "day": 31, "week": 26, "month": 24}
-"""The number of periods that a page shows, by their length."""
+"""For each length of period, the number of periods that a page shows."""
 MOST_LINES = 50
 """The number of DFSPs, pairs or use cases that a page shows."""
 
@@ -45,8 +45,7 @@ class Wish:
 
 @dataclass(slots=True)
 class Figures:
-    """The sums over some rows of the history. `buckets` has the durations of each leg, as numbers of durations by
-    bucket."""
+    """The sums over some rows of the history. For each leg, `buckets` has the number of durations in each bucket."""
 
     ended: int = 0
     succeeded: int = 0
@@ -73,7 +72,7 @@ class Figures:
 
     @property
     def durations(self) -> list[tuple[str, float | None, float | None]]:
-        """Returns the leg, the median and the 99th percentile of each leg."""
+        """Returns, for each leg, its name, the median and the 99th percentile."""
         return [(leg, self.percentile(leg, 0.5), self.percentile(leg, 0.99)) for leg in LEGS]
 
 
@@ -132,7 +131,7 @@ def _after(grain: str, begin: datetime, zone: ZoneInfo) -> datetime:
     return _beginning(grain, (begin.replace(tzinfo=None) + timedelta(days=days, hours=12)).replace(tzinfo=zone))
 
 
-# Lookups have no use case, so a choice of use cases does not leave them out.
+# Lookups have no use case, so a search by use case does not leave out lookups.
 _WHICH = """
     source = ANY(%(sources)s) AND grain = %(grain)s AND scope = ANY(%(scopes)s) AND at >= %(since)s AND at < %(until)s
     AND scope = CASE source WHEN 'lookup' THEN %(lookup_scope)s ELSE %(scope)s END
@@ -144,7 +143,7 @@ _SERIES = f"""
     SELECT source, at, currency, ended, succeeded, value, durations::text, reasons::text
     FROM portal_historyrow WHERE {_WHICH}
 """
-# The columns by which figures are divided, and the scope that has a row for each value of the columns.
+# For each division of the figures: its columns, and the scope that has one row for each value of these columns.
 DIVISIONS: dict[str, tuple[tuple[str, ...], int]] = {
     "payer": (("payer_id",), PAYER),
     "payee": (("payee_id",), PAYEE),
@@ -205,7 +204,7 @@ def series(wish: Wish) -> list[Period]:
 
 
 def divided(wish: Wish, by: str, *, most: int = MOST_LINES) -> list[Line]:
-    """Returns the figures of all periods together by bank, pair, currency or use case.
+    """Adds up the figures of all periods, and returns the sums by bank, pair, currency or use case.
 
     Returns at most `most` lines. The line with the most payments comes first.
     """
@@ -220,8 +219,7 @@ def divided(wish: Wish, by: str, *, most: int = MOST_LINES) -> list[Line]:
 
 
 def counterparties(participant_id: int) -> set[int]:
-    """Returns the ids of the participants to which this participant has sent payments, or from which it has received
-    payments."""
+    """Returns the ids of the participants that this participant has paid, or that have paid this participant."""
     pairs = HistoryRow.objects.filter(source="transfer", grain="month", scope=PAYER + PAYEE)
     sides = [("payer_id", "payee_id"), ("payee_id", "payer_id")]
     found = (pairs.filter(**{own: participant_id}).values_list(other, flat=True).distinct() for own, other in sides)

@@ -1,4 +1,4 @@
-"""Reads the hub's own certificates and keys from the files that this process has."""
+"""Reads the hub's own certificates and keys from the files that this process can read."""
 
 import hashlib
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """Reads pages of long tables in the order of arrival, by an index and with a limit.
 
 Some conditions have no index, for example a rare error. If a condition has no index, a search reads at most MOST rows,
-and returns the arrival time at which it stopped. The cost of a page does not depend on the length of the table. The
-table needs no additional index.
+and returns the arrival time of the last row. The cost of a page does not depend on the length of the table. The table
+needs no additional index.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ Key = tuple[datetime, str]  # the time of a row's arrival, and its id
 class Found(Generic[T]):
     """The latest matching rows.
 
-    If the search stopped early, `stopped_at` and `stopped_id` are the key of the last row that it read.
+    If the search stopped early, `stopped_at` and `stopped_id` are the key of the last row that the search read.
     """
 
     rows: Sequence[T]
@@ -34,7 +34,7 @@ class Found(Generic[T]):
 
 
 def key_of(row: Model) -> Key:
-    """Returns the key of a row. A row that was found by a row of another table has the key of that other row."""
+    """Returns the key of a row. If a row of another table led to this row, returns the key of that other row."""
     found: Key | None = getattr(row, "found_by", None)
     return found or (row.received_at, row.pk)  # type: ignore[attr-defined]
 
@@ -69,7 +69,7 @@ class Source(Generic[T]):
 
 
 def merged(sources: "Sequence[Source[T]]", *, before: Key | None, size: int) -> Found[T]:
-    """Returns the same as `latest` for sources that have conditions of their own, or that are different tables."""
+    """Works like `latest`, but each source can have a separate condition, or be a different table."""
     found: list[T] = []
     stops: list[datetime] = []
     for source in sources:
@@ -77,7 +77,8 @@ def merged(sources: "Sequence[Source[T]]", *, before: Key | None, size: int) -> 
         found += rows
         stops += [stop] if stop else []
     stop = max(stops, default=None)
-    # The next page continues at the latest of these times, so it also finds the rows that this page leaves out.
+    # The next page continues at the latest of these times, so the next page also finds the rows that this page leaves
+    # out.
     found = [row for row in found if stop is None or key_of(row)[0] >= stop]
     found.sort(key=key_of, reverse=True)
     return Found(found[:size], stop if len(found) < size else None)
@@ -95,8 +96,9 @@ def _after(rows: "QuerySet[T]", before: Key | None) -> "QuerySet[T]":
 def _walk(rows: "QuerySet[T]", condition: Q, size: int, most: int) -> tuple[list[T], datetime | None]:
     """Returns the first matching rows.
 
-    If the search did not find enough rows, also returns the time at which it stopped. Most conditions exclude few rows,
-    so the search first reads a few times as many rows as it needs, and then more.
+    If the search stopped before it found enough rows, also returns the time of the last row that it read. Most
+    conditions exclude few rows, so the search first reads a few times the needed number of rows. If these are not
+    enough, the search reads more.
     """
     if not condition:
         return list(rows.order_by("-received_at", "-pk")[:size]), None

@@ -1,7 +1,8 @@
 """Computes a payer DFSP's position and cap at the time of a refused transfer, from the stored entries and transfers.
 
-The hub does not store the position and the cap with a refusal. The hub may have decided simultaneous requests in a
-different order than their stored times. The figures can therefore wrongly include or omit payments of the same moment.
+The hub does not store the position and the cap with a refusal. The order of the hub's decisions about simultaneous
+requests can differ from the order of the stored times. The figures can therefore wrongly include or omit payments of
+the same moment.
 """
 
 from dataclasses import dataclass
@@ -85,8 +86,8 @@ def _cap(account: Account, name: str, at: datetime) -> int | None:
 
 
 def _cover(account: Account | None, at: datetime) -> int | None:
-    """Returns the money in the settlement account. Returns None if a part of this money was ever on hold for a
-    settlement."""
+    """Returns the money in the settlement account. Returns None if any part of this money was on hold for a settlement
+    at any time."""
     if account is None or CoverHold.objects.filter(account=account, created_at__lte=at).exists():
         return None
     return -_posted(account, at)

@@ -49,7 +49,9 @@ def steps_of(participant: Participant) -> list[Step]:
         ),
         Step(
             gettext_lazy("Settle"),
-            gettext_lazy("Close and settle the windows that contain its payments, until all its positions are 0."),
+            gettext_lazy(
+                "Close and settle the windows that contain payments of the participant, until all its positions are 0."
+            ),
             "",
             is_leaving and left.is_settled,
             _unsettled(left),
@@ -67,7 +69,7 @@ def steps_of(participant: Participant) -> list[Step]:
         Step(
             gettext_lazy("Revoke"),
             gettext_lazy(
-                "All its certificates, keys and clients are permanently revoked. The participant can no "
+                "All certificates, keys and clients of the participant are permanently revoked. The participant can no "
                 "longer authenticate itself."
             ),
             "revoke_all" if left.credentials else "",

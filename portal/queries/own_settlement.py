@@ -1,4 +1,5 @@
-"""Reads the amounts that one participant owes or receives, by window and by settlement. Shows no other participant."""
+"""Reads the amounts that one participant owes or receives, by window and by settlement. Returns no data about other
+participants."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

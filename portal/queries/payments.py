@@ -1,7 +1,7 @@
 """Finds payments and attempts at payments by what people know: a number, an amount, a time, a DFSP, an id.
 
 An attempt is a lookup, a quote or a request to pay that has no transfer. A search by a number reads the quotes with
-this number. Every other search reads several tables, each by an index, and merges their rows by time.
+this number. A search without a number reads several tables, each by an index, and merges the rows by time.
 """
 
 import hashlib
@@ -32,7 +32,8 @@ _MOST_ITEMS = 1000  # the maximum number of transfers of a bulk
 _MOST_LOOKUPS = 500
 _MOST_PARSED = 2000  # the maximum number of messages whose currency is read for one page
 _MOST_OPEN = 5000  # the maximum number of quotes that are compared with transfers for one page
-_LONGEST_OPEN = timedelta(days=1)  # the longest period of a search for quotes without a transfer and an amount
+# the longest period of a search for quotes without a transfer, if the search has no amount
+_LONGEST_OPEN = timedelta(days=1)
 _FAILED = ("REJECTED", "EXPIRED")
 _SOON = timedelta(hours=1)
 
@@ -73,7 +74,7 @@ class Sought:
 
 @dataclass(slots=True)
 class Lookup:
-    """A lookup of a number: the message to the DFSP to which the hub sent the lookup, and the answer.
+    """A lookup of a number: the message that the hub sent to a DFSP, and the DFSP's answer.
 
     `asked` is empty if the hub refused or could not deliver the lookup.
     """
@@ -120,12 +121,13 @@ def with_id(any_id: str, *, own: int | None) -> list[Any]:
 
 
 def _sources(sought: Sought) -> "Iterator[Source[Any]]":
-    """Yields the tables to read. Each table has the conditions that an index serves, and the other conditions."""
+    """Yields the tables to read. For each table, separates the conditions with an index from the conditions without an
+    index."""
     if Kind.TRANSFER in sought.kinds:
         wish = _wish(sought)
         for rows in wish.sources():
             yield Source(rows if sought.amount is None else rows.filter(amount=sought.amount), wish.condition())
-    # The search must read a currency from each stored message, so it reads fewer rows.
+    # For a currency, the search must parse each stored message, so the search reads fewer rows.
     most = _MOST_PARSED if sought.currency else None
     if Kind.QUOTE in sought.kinds:
         failed = _within(_quotes().filter(state__in=_FAILED), sought)
@@ -193,8 +195,8 @@ def _requests() -> "QuerySet[Any]":
 
 
 def _asked(rows: "QuerySet[Any]") -> "QuerySet[Any]":
-    """Adds the requested amount and its currency. The function also adds the time, under the same name as the time of a
-    transfer."""
+    """Adds to each row the requested amount and its currency. The function also adds the time, under the same name as
+    the time of a transfer."""
     return rows.select_related("payer", "payee").annotate(
         received_at=F("created_at"), asked=requested_amount(), asked_currency=requested_currency()
     )
@@ -210,7 +212,7 @@ def _own(rows: "QuerySet[Any]", own: int | None) -> "QuerySet[Any]":
 def _of_identifier(sought: Sought, *, before: Key | None, size: int) -> "Found[Any]":
     """Returns the payments and attempts of a party.
 
-    The rows of quotes and their transfers decide where the page ends. The page also has the requests to pay and the
+    The quotes and their transfers determine the last row of the page. The page also has the requests to pay and the
     lookups of the same time.
     """
     spellings = spellings_of_identifier(sought.identifier)
@@ -266,7 +268,7 @@ def _matching(agreed: Sequence[quote_queries.Agreed], sought: Sought) -> list[An
 
 
 def _requests_of(spellings: Collection[str], sought: Sought, *, before: Key | None) -> list[Any]:
-    """Returns the latest requests to pay of a party. The number of these requests exceeds the rows of a page."""
+    """Returns the latest requests to pay of a party, and more of them than a page shows."""
     if Kind.REQUEST not in sought.kinds:
         return []
     rows = _within(_requests().filter(_sides(sought)), sought)

@@ -75,8 +75,8 @@ def latest(count: int) -> list[Minute]:
 def _due(wanted: Sequence[int], known: dict[int, Minute], now: int) -> list[int]:
     due = [at for at in wanted if at not in known or known[at].read_at < at + _YOUNG * _MINUTE_S]
     open_ones = [known[at] for at in wanted if at not in due and not known[at].has_ended]
-    # Payments may stay open for a long time. Each call reads only a few minutes of open payments, so that calls stay
-    # fast.
+    # Payments can stay open for a long time. Each call reads only a few minutes with open payments, so that every call
+    # is fast.
     return due + [minute.at for minute in sorted(open_ones, key=lambda minute: minute.read_at)[:_OLDER]]
 
 

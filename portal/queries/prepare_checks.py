@@ -1,11 +1,11 @@
-"""Lists the hub's checks that a prepare passed, and the check that failed.
+"""Lists the hub's checks that a prepare passed, and the check that the prepare failed.
 
 The list uses only the stored rows.
 
 The hub stores the rule that refused a transfer. A reserved transfer passed all checks. The hub always makes the checks
-in the same order (`ledger.decide.PREPARE_IS_REFUSED_BY`). So a refused transfer passed all checks before the check that
-refused it. After a refusal, the hub makes no further checks. The list does not show the position and the limits at that
-time, because the hub does not store these values.
+in the order of `ledger.decide.PREPARE_IS_REFUSED_BY`. So a refused transfer has passed all checks that come before the
+failed check. After a refusal, the hub makes no further checks. The list does not show the position and the limits at
+that time, because the hub does not store these values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ BY_RULE: Mapping[Refusal, Check] = {
     Refusal.FXP_MAY_NOT_CONVERT: _CONVERSION,
     Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT: _DEBTOR,
     Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT: _DEBTOR,
-    # The hub stores the rules that judged a prepare with the decision, not with the prepare.
+    # Whether rules were active is stored with the rules' decision, not with the prepare.
     Refusal.REFUSED_BY_RULE: Check(gettext_lazy("the scheme's rules allow the payment"), _Told.OF_REFUSED_BY_IT),
     Refusal.LIQUIDITY: Check(gettext_lazy("the cover of the paying participant is enough")),
     Refusal.NDC: Check(gettext_lazy("the net debit cap of the paying participant is enough")),
@@ -81,7 +81,7 @@ CHECKS: Sequence[tuple[Check, frozenset[str]]] = [
     (check, frozenset(rule.value for rule in rules))
     for check, rules in groupby(PREPARE_IS_REFUSED_BY, key=BY_RULE.__getitem__)
 ]
-"""The checks in the hub's order. Each check has the rules that refuse a prepare by this check."""
+"""The checks in the hub's order. For each check, the list has the refusals of a prepare that fails this check."""
 
 
 @dataclass(frozen=True, slots=True)

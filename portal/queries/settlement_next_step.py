@@ -1,5 +1,5 @@
-"""Finds the next step of a settlement. The module also finds whether the next step is late, and how the bank's
-statement differs."""
+"""Finds the next step of a settlement. The module also finds whether the next step is late, and the differences between
+the bank's statement and the settlement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,8 @@ _MOST_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """The next step. `url` and `button` are empty if nobody has to do anything. `is_ask` is True for a request."""
+    """The next step. `url` and `button` are empty if nobody has to do anything. `is_ask` is True if the step is a
+    request that a second person must approve."""
 
     text: str | Promise
     button: str = ""
@@ -66,9 +67,9 @@ def _is_long_ago(at: datetime) -> bool:
 
 
 def of(settlement: Settlement, statement: Statement | None, *, is_held: bool) -> NextStep | None:
-    """Returns the next step, or None if the settlement has ended and no cover is on hold for it.
+    """Returns the next step, or None if the settlement has ended and no cover is on hold for this settlement.
 
-    `statement` is the latest statement of the bank. `is_held` says whether cover is still on hold.
+    `statement` is the latest statement of the bank. `is_held` is True if cover is still on hold.
     """
     if settlement.state == State.SETTLED and is_held:
         told = {"number": settlement.pk}
@@ -94,7 +95,7 @@ def of(settlement: Settlement, statement: Statement | None, *, is_held: bool) ->
 def _with_the_bank(settlement: Settlement, statement: Statement | None, advance: str) -> NextStep:
     if statement is None:
         return NextStep(
-            _("Send the file of payments to the bank. When the bank has paid, upload its statement."),
+            _("Send the file of payments to the bank. When the bank has paid, upload the bank's statement."),
             _("Upload the bank's statement"),
             "#bank",
         )
@@ -102,8 +103,8 @@ def _with_the_bank(settlement: Settlement, statement: Statement | None, advance:
     if not statement.is_exact:
         return NextStep(
             _(
-                "Statement %(number)s does not match. Correct the difference with the bank, and upload its new "
-                "statement."
+                "Statement %(number)s does not match. Correct the difference with the bank, and upload the "
+                "bank's new statement."
             )
             % told,
             _("Open statement %(number)s") % told,

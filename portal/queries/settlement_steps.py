@@ -23,7 +23,8 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of a settlement with its entries. `is_reached` says that the settlement is at this step or after it."""
+    """A step of a settlement with its entries. `is_reached` is True if the settlement is at this step or at a later
+    step."""
 
     name: Any
     entries: Sequence[Planned]

@@ -140,8 +140,8 @@ def lookup_of(quote: Quote) -> Lookup | None:
     """Returns the lookup of the payee before this quote.
 
     Messages of lookups have no id. Several customers of one payer DFSP can pay the same payee at the same time. The
-    order of the messages distinguishes such payments: each quote belongs to the latest earlier lookup that no other
-    quote followed.
+    order of the messages distinguishes such payments: each quote belongs to the latest earlier lookup that has no other
+    quote.
     """
     subject, span = _subject_of_lookup(quote), (quote.created_at - _LOOKUP_BEFORE, quote.created_at)
     if subject is None:
@@ -194,7 +194,8 @@ def _quote_of(transfer: Transfer) -> Quote | None:
     terms = ledger.transaction_of(transfer.transfer_id) or {}
     quote_id = terms.get("quoteId")
     named = Q(pk=quote_id) if isinstance(quote_id, str) else Q(transaction_id=transfer.transfer_id)
-    # The payer DFSP writes the quote's id and the transfer's ID, so a quote between other DFSPs must not be found.
+    # The payer DFSP chooses the quote's id and the transfer's ID, so the search must exclude quotes between other
+    # DFSPs.
     found = Quote.objects.filter(named, payer_id=transfer.payer_id, payee_id=transfer.payee_id)
     return found.select_related("payer", "payee").order_by("-created_at").first()
 
@@ -250,7 +251,7 @@ def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
 def told(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[Moment]:
     """Yields the delivered callbacks about these subjects.
 
-    Also yields callbacks to `parties` that still wait, and callbacks that the hub has given up.
+    Also yields callbacks to `parties` that still wait, and callbacks that the hub no longer tries to send.
     """
     yield from _accepted(_delivered(subjects))
     yield from _waiting(subjects, parties)

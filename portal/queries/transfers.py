@@ -17,7 +17,7 @@ from quotes import queries as quotes
 
 _QUOTES_AT_ONCE = 200
 _MOST_QUOTES = 1000  # the maximum number of quotes that the search for one page reads
-_MOST_BY_CONDITION = 20  # the maximum number of quotes of a batch whose transfers are searched by condition
+_MOST_BY_CONDITION = 20  # in one batch, the maximum number of quotes whose transfers are searched by condition
 _NEXT_TRANSFERS = 5000  # the maximum number of transfers that are read after such a quote
 
 
@@ -84,7 +84,7 @@ def all_rows() -> "QuerySet[Transfer]":
 
 
 def _is_told(dfsp_id: int) -> Q:
-    """Returns the condition under which this participant may see a transfer.
+    """Returns the SQL condition for the transfers that this participant is allowed to see.
 
     The payee may see a held transfer only after its release.
     """
@@ -151,13 +151,14 @@ def of_identifier(identifier: str, wish: Wish, *, before: Key | None, size: int)
 
 
 def _is_before(quoted_at: datetime, since: datetime | None) -> bool:
-    """Returns whether no transfer of this quote or of an earlier quote can have arrived since this time."""
+    """Returns whether the quote is too old: its transfer, and transfers of earlier quotes, arrived before `since` or
+    never."""
     return since is not None and quoted_at < since - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
 
 
-# Some payer DFSPs give a transfer another id than its transaction. The condition of such a transfer is the condition of
-# its quote. The statement reads the payer's next transfers by the index of a payer's transfers, because no index has
-# the conditions.
+# Some payer DFSPs use different ids for a transfer and for its transaction. The condition of such a transfer is the
+# condition of its quote. The statement reads the payer's next transfers by the index of a payer's transfers, because no
+# index has the conditions.
 _BY_CONDITION = """SELECT q.quote_id, t.transfer_id
     FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[]) AS q (quote_id, payer_id, condition, at)
     CROSS JOIN LATERAL (
@@ -170,9 +171,10 @@ _BY_CONDITION = """SELECT q.quote_id, t.transfer_id
 
 
 def transfers_of(agreed: Sequence[quotes.Agreed]) -> dict[str, list[str]]:
-    """Returns the ids of the transfers of these quotes, by the quotes' ids.
+    """Returns the ids of the transfers of these quotes. The keys are the quotes' ids.
 
-    Finds a transfer by the transaction's id, or by payer and condition soon after the quote.
+    Finds a transfer by the transaction's id. Also finds a transfer that has the quote's payer and condition, and that
+    arrived soon after the quote.
     """
     stored = set(
         Transfer.objects.filter(pk__in={quote.transaction_id for quote in agreed}).values_list("pk", flat=True)

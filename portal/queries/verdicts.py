@@ -23,7 +23,7 @@ from quotes.models import Quote, TransactionRequest
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of a payment: the time of its end and its duration."""
+    """A step of a payment: the time at which the step ended, and the step's duration."""
 
     text: str
     at: datetime
@@ -131,9 +131,15 @@ def _figures(transfer: Transfer, amount: str) -> Iterator[str]:
     if limit is None:
         return
     text = (
-        _("By the ledger, the net debit cap of %(payer)s was %(limit)s at that time. %(used)s of it was used:")
+        _(
+            "According to the ledger, the net debit cap of %(payer)s was %(limit)s at that time. %(used)s of this cap "
+            "was in use:"
+        )
         if is_cap
-        else _("By the ledger, the cover of %(payer)s was %(limit)s at that time. %(used)s of it was used:")
+        else _(
+            "According to the ledger, the cover of %(payer)s was %(limit)s at that time. %(used)s of this "
+            "cover was in use:"
+        )
     )
     more = _("%(posted)s posted and %(reserved)s reserved. %(free)s was free. This payment needed %(amount)s.")
     yield f"{text} {more}" % {

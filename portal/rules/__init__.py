@@ -1,1 +1,1 @@
-"""Shows the rules, and the language in which they are written, to people: sentences, forms, faults and decisions."""
+"""Shows people the rules and the language of the rules: sentences, forms, faults and decisions."""

@@ -46,7 +46,7 @@ class JudgedRule:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A decision at one of the gates. The rules that fired come first."""
+    """A decision of the rules about a lookup, a quote or a transfer. The rules that fired come first."""
 
     decision: Decision
     gate: Any

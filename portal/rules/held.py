@@ -1,4 +1,5 @@
-"""Held transfers. Each held transfer has the rules that hold the transfer, and the open requests about the transfer."""
+"""Reads held transfers. For each one, reads the rules that hold the transfer, and the open requests
+about the transfer."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ class Held:
 
 
 def with_rules(holds: Sequence[HeldTransfer]) -> list[Held]:
-    """Returns these held transfers, each with the ids of the rules that hold it and its open requests. Runs three SQL
-    statements."""
+    """Returns these held transfers. Each one has the ids of the rules that hold the transfer, and the open requests
+    about the transfer. Runs three SQL statements."""
     ids = [hold.pk for hold in holds]
     rules = _rules_by_transfer(holds)
     requests = {approval.subject: approval for approval in _open_requests(ids)}
@@ -30,10 +31,9 @@ def with_rules(holds: Sequence[HeldTransfer]) -> list[Held]:
 
 
 def _rules_by_transfer(holds: Sequence[HeldTransfer]) -> dict[str, set[str]]:
-    """Returns the rules that hold each transfer. The rules belong either to the transfer's gate or to the quote's
-    gate."""
+    """Returns the rules that hold each transfer. These rules have judged either the transfer or its quote."""
     payers = {hold.pk: hold.transfer.payer_id for hold in holds}
-    # The payer DFSP writes the ids of a quote, so the search must exclude quotes of other DFSPs.
+    # The payer DFSP chooses the transaction's id, so the search must exclude quotes of all other DFSPs.
     quotes = {
         quote_id: transaction_id
         for quote_id, transaction_id, payer_id in Quote.objects.filter(transaction_id__in=payers).values_list(

@@ -42,7 +42,7 @@ class PartyMixin(forms.Form):
 
 
 class PartySearch(Search):
-    """A search for a party. People may write a telephone number in any usual form."""
+    """A search for a party. The field accepts a telephone number in any usual form."""
 
     type = type_field(required=False)
     identifier = identifier_field(required=False)

@@ -99,13 +99,13 @@ GATES: Mapping[str, Promise] = {
     "quote": gettext_lazy("Quote"),
     "transfer": gettext_lazy("Transfer"),
 }
-"""Where rules judge."""
+"""The messages that rules judge."""
 MOMENTS: Mapping[str, Promise] = {
     **GATES,
     "answer": gettext_lazy("Answer to the quote"),
     "release": gettext_lazy("Release of the held transfer"),
 }
-"""When a decision was made."""
+"""The moments at which the hub makes a decision."""
 KINDS: Mapping[str, Promise] = {"scheme": gettext_lazy("Scheme rule"), "fraud": gettext_lazy("Fraud rule")}
 MODES: Mapping[str, Promise] = {
     "live": gettext_lazy("Live: the rule acts"),

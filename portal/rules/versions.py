@@ -92,7 +92,7 @@ def _by_id(rules: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
 
 
 def with_rules(content: Document, rules: Sequence[Document]) -> Document:
-    """Returns the document with its own rules and then these rules."""
+    """Returns the document with these rules added after the document's own rules."""
     return {**content, "rules": [*content["rules"], *rules]}
 
 
@@ -103,7 +103,8 @@ def with_rule(content: Document, rule_id: str, change: Callable[[Document], Docu
 
 
 def save(content: Document, *, actor: str) -> RuleSetVersion:
-    """Stores the document as a version. If the document has faults, raises RuleSetRefused with every fault."""
+    """Stores the document as a version. If the document has faults, raises one RuleSetRefused that lists all of
+    them."""
     return services.create(content, actor=actor)
 
 

@@ -85,7 +85,7 @@ _DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b")
 
 @register.filter
 def recorded(value: Any, name: str) -> SafeString | str:
-    """Formats a value of the audit trail for a page. The CSV file shows the value as it was recorded."""
+    """Formats a value of the audit trail for a page. The CSV file shows the recorded value without formatting."""
     if value is None or value == "" or value == []:
         return "–"
     if isinstance(value, bool):
@@ -123,7 +123,7 @@ def error_words(code: str, description: str | None = "") -> str:
 
 @register.filter
 def party(key: int) -> str:
-    """Formats the key of a party. The key is a keyed hash, so it does not reveal the party's identifier."""
+    """Formats the key of a party. The key is a keyed hash, which does not reveal the party's identifier."""
     return f"{key:016x}"
 
 
@@ -218,7 +218,7 @@ def kind_word(name: str) -> SafeString:
 
 @register.filter
 def effect_words(effect: str) -> str:
-    """Returns what a rule did, such as REFUSE 4241: the word for its action, and the rest as it is."""
+    """Returns the effect of a rule, such as REFUSE 4241, with the action in the visitor's language."""
     action, _space, rest = effect.partition(" ")
     return f"{states.word_of(action)} {rest}".strip()
 
@@ -263,7 +263,7 @@ def direction(participant: Participant) -> SafeString | str:
     Returns an empty text if the participant may send and receive.
     """
     found = Direction.of(participant.may_send, participant.may_receive)
-    if participant.onboarding_since is not None:  # the badge of the state already shows this
+    if participant.onboarding_since is not None:  # the badge of the participant's state already shows this
         return ""
     return "" if found is Direction.BOTH else format_html('<span class="state state-warning">{}</span>', found.label)
 

@@ -106,8 +106,8 @@ def export(request: HttpRequest, name: str, account_id: int) -> HttpResponse | D
 
 
 def _rows(span: Span, *, own: int | None) -> Iterator[list[tuple[Any, ...]]]:
-    """Yields the opening balance, each entry and the closing balance. If a file has no closing balance, it was cut
-    off."""
+    """Yields the opening balance, each entry and the closing balance. A file without a closing balance is
+    incomplete."""
     currency = span.account.currency
     yield [("", "", "OPENING", "", "", "", "", "", _text(span.opening_balance), currency)]
     for lines in account_statements.earliest(span, own=own):

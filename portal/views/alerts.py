@@ -1,4 +1,4 @@
-"""The pages of the fraud desk: the queue of alerts, and one alert with the actions of people."""
+"""The pages of the fraud desk: the queue of alerts, and the page of one alert, on which people act."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ OUTCOMES = [
 
 
 NO_DFSP = "."
-"""The value of the search for alerts that no DFSP caused. No DFSP can have this name."""
+"""A search for this value finds the alerts that no DFSP caused. No DFSP can have this value as its name."""
 
 
 def _causes() -> list[tuple[str, Any]]:

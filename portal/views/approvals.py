@@ -102,7 +102,7 @@ def _said_of(approval: Approval) -> str:
 def approve_several(request: HttpRequest) -> HttpResponse:
     """Approves the chosen requests of the list one after the other. Each approval is a separate transaction.
 
-    If a request cannot be approved, it keeps waiting and does not stop the other requests.
+    If one request cannot be approved, this request stays open, and the function continues with the other requests.
     """
     visitor = visitor_of(request)
     chosen = [int(text) for text in request.POST.getlist("request") if _is_number(text)][:_MOST_AT_ONCE]

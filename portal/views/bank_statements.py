@@ -61,7 +61,7 @@ def show(request: HttpRequest, statement_id: int) -> HttpResponse:
 
 
 def original(request: HttpRequest, statement_id: int) -> HttpResponse:
-    """Returns the uploaded file as a download. The browser saves the file and does not display it."""
+    """Returns the uploaded file as a download. The browser saves the file and does not display the file."""
     found = _statement(statement_id)
     answer = HttpResponse(bytes(found.body), content_type="application/octet-stream")
     kind = "xml" if bytes(found.body).lstrip().startswith(b"<") else "csv"

@@ -1,4 +1,4 @@
-"""The page of callbacks that wait for delivery or that were given up."""
+"""The page of callbacks that wait for delivery, and of callbacks that the hub no longer tries to send."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse

@@ -1,5 +1,5 @@
-"""The pages of certifications: the list, the form that starts a certification, and the cases of a run with their
-messages."""
+"""The pages of certifications: the list, the form that starts a certification, and the cases and messages of one
+run."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,7 +68,7 @@ class StartForm(forms.Form):
             try:
                 egress.check_url(url)
             except ValueError:
-                raise forms.ValidationError(_("The hub may not call this address.")) from None
+                raise forms.ValidationError(_("The hub is not allowed to call this address.")) from None
         return url
 
     def clean(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def download_json(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def download_pdf(request: HttpRequest, number: int) -> HttpResponse:
-    from portal.certification import pdf  # here, because few requests need this large library
+    from portal.certification import pdf  # imported here, because few requests need this large library
 
     found = _judged(number)
     return _file(pdf.document(found), "application/pdf", f"certification-{found.pk}.pdf")

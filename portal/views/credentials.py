@@ -50,7 +50,7 @@ def revoke(request: HttpRequest, name: str, credential_id: int) -> HttpResponse:
     found = _credential(participant_of(request, name), credential_id)
     if found.revoked_at is not None:
         raise Http404
-    # The hash of a secret is useless to an attacker, but does not belong on a page that many users read.
+    # An attacker cannot use the hash of a secret, but many users read this page, so the page does not show the hash.
     sha256 = "" if found.kind == Credential.Kind.CLIENT else found.sha256
     return asking(
         request,

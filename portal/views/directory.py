@@ -33,7 +33,7 @@ class AliasSearch(Search):
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Finds an alias only if the visitor enters the alias completely. Nobody may look through a list of a country's
+    """Finds an alias only if the visitor enters the alias completely. No user can browse a list of a country's
     customers."""
     search = AliasSearch(request.GET)
     identifier = search.said.get("identifier")

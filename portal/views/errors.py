@@ -38,7 +38,7 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Reports that the request cannot be read. Does not read the session or the database, because the hub refuses such
-    a request before it opens either of them."""
+    a request before it opens the session or the database."""
     if not _is_portal(request):
         return errors.bad_request(request, exception)
     return _alone(request, {"status": 400}, status=400)
@@ -56,7 +56,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     log.error("page_failed", reference=reference, page=match.view_name if match else "", exc_info=True)
     try:
         return _alone(request, {"status": 500, "reference": reference}, status=500)
-    except Exception:  # every page needs some parts, and one of these parts can cause the fault
+    except Exception:  # a part that every page needs can itself be the cause of the fault
         log.exception("error_page_failed", reference=reference)
         text = f"The hub could not show this page. Nothing was changed. Reference: {reference}"
         return HttpResponse(f"<!doctype html><title>Kitovu</title><h1>500</h1><p>{text}</p>", status=500)

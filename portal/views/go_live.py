@@ -64,7 +64,7 @@ def ask(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _onboarding(request: HttpRequest, name: str) -> Participant:
-    """Returns a participant that is not live yet. Raises 404 for any other participant."""
+    """Returns a participant that is not live yet. Raises 404 if the participant is already live."""
     participant = participant_of(request, name)
     if participant.onboarding_since is None:
         raise Http404

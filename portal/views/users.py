@@ -188,7 +188,7 @@ def change_reading(request: HttpRequest, username: str) -> HttpResponse:
     """Requests that a user may read the database tables at /admin/, or that this right ends."""
     user = _user(username)
     after = (
-        _("may not read the database tables at /admin/")
+        _("is not allowed to read the database tables at /admin/")
         if user.is_staff
         else _("may read the database tables at /admin/")
     )

@@ -95,7 +95,7 @@ def _look_in_the_morning(maker: Window) -> None:
 def _work_on_the_alarm(maker: Window) -> None:
     page = maker.page
     page.get_by_role("link", name=re.compile("^Alarms")).click()
-    page.get_by_text("blue: the hub has given up 3 callbacks.").wait_for()
+    page.get_by_text("blue: the hub no longer tries to send 3 callbacks.").wait_for()
     page.get_by_role("link", name=re.compile("^What to do")).click()
     page.get_by_text("Test the connection on the").wait_for()
     page.go_back()

@@ -218,7 +218,7 @@ def test_an_alarm_is_sent_once_by_mail_and_webhook_with_its_runbook(world: World
         assert notifications.notify_new() == 0
     mail, webhook = Notification.objects.filter(kind="alarms").order_by("channel")
     assert (mail.recipient, webhook.recipient) == ("desk@example.org", "https://alarms.example/kitovu")
-    assert "blue: the hub has given up 3 callbacks." in mail.text
+    assert "blue: the hub no longer tries to send 3 callbacks." in mail.text
     assert "https://hub.example/portal/alarms/runbook/given_up_callbacks/" in mail.text
     said = json.loads(webhook.text)
     assert (said["type"], said["data"]["count"]) == ("alarms", 1)
@@ -238,7 +238,7 @@ def test_a_person_acknowledges_and_assigns_an_alarm_and_the_trail_has_both(world
     alarm = Alarm.objects.get()
     juma, viewer = browser(Role.OPERATOR, name="juma"), browser(Role.VIEWER)
     page = juma.get("/portal/alarms/").content.decode()
-    assert "blue: the hub has given up 3 callbacks." in page
+    assert "blue: the hub no longer tries to send 3 callbacks." in page
     assert reverse("runbook", args=["given_up_callbacks"]) in page
     assert '<span class="count">1</span>' in page
     assert viewer.post(f"/portal/alarms/{alarm.pk}/acknowledge/").status_code == 403

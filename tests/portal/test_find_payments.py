@@ -224,8 +224,8 @@ def test_a_refusal_says_which_cap_and_how_much_of_it_was_used(committed_world: W
     page = browser(Role.VIEWER).get(f"/portal/transfers/{refused.transfer_id}/").content.decode()
     assert "Not paid: the net debit cap of green was too low." in page
     assert (
-        "By the ledger, the net debit cap of green was 1,000.00 TZS at that time. 250.00 TZS of it was used: "
-        "150.00 TZS posted and 100.00 TZS reserved. 750.00 TZS was free. This payment needed 800.00 TZS."
+        "According to the ledger, the net debit cap of green was 1,000.00 TZS at that time. 250.00 TZS of this cap was "
+        "in use: 150.00 TZS posted and 100.00 TZS reserved. 750.00 TZS was free. This payment needed 800.00 TZS."
     ) in page
     payee = browser_of(person(Role.PARTICIPANT_VIEWER, participant="red"))
     page = payee.get(f"/portal/transfers/{refused.transfer_id}/").content.decode()

@@ -96,7 +96,7 @@ def test_a_step_that_a_limit_forbids_is_refused_in_words_that_name_the_participa
     said = {"to": "PS_TRANSFERS_RESERVED", "reason": "r"}
     answer = officer.post(f"/portal/settlement/{made.pk}/advance/", said)
     assert answer.status_code == 400
-    assert "The position of blue would exceed its net debit cap" in answer.content.decode()
+    assert "blue has already spent the amount that it receives" in answer.content.decode()
     assert not Approval.objects.exists()
 
 

@@ -1,4 +1,4 @@
-"""manage.py rebuild_profiles [--check]: rebuilds or compares the profiles of the rules."""
+"""manage.py rebuild_profiles [--check]: rebuilds the rules' profiles, or compares the profiles with the transfers."""
 
 import sys
 from typing import Any
@@ -12,7 +12,10 @@ MOST_SHOWN = 20
 
 
 class Command(BaseCommand):
-    help = "Rebuilds profiles that differ from the transfers; --check only lists them and exits with 1 if one differs."
+    help = (
+        "Rebuilds the profiles that differ from the transfers; with --check, only lists these profiles, and exits with "
+        "1 if there are any."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a profile differs")

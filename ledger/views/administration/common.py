@@ -1,6 +1,6 @@
 """Shared code for the views of /api/ledger/v1: reads path parameters and amounts, and refuses faulty bodies.
 
-The administration API accepts amounts as strings or numbers. The API returns amounts as JSON numbers, because its
+The administration API accepts amounts as strings or numbers. The API returns amounts as JSON numbers, because the API's
 clients expect numbers. Inside the hub, an amount is a whole number of ten-thousandths.
 """
 

@@ -1,4 +1,4 @@
-"""How French writes numbers: a narrow space that does not break groups the digits."""
+"""How French writes numbers: a narrow no-break space separates the groups of digits."""
 
 DECIMAL_SEPARATOR = ","
 THOUSAND_SEPARATOR = "\u202f"

@@ -39,7 +39,9 @@ class Command(BaseCommand):
         parser.add_argument("--patience", type=float, default=600.0, help="seconds that people have for a payment")
         parser.add_argument("--answer-time", type=float, default=10.0, help="seconds that the DFSP has for an answer")
         parser.add_argument("--reports", type=Path, help="folder for NAME.json and NAME.pdf")
-        parser.add_argument("--waiting", action="store_true", help="runs what people requested in the portal")
+        parser.add_argument(
+            "--waiting", action="store_true", help="runs the certifications that people requested in the portal"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         with translation.override("en"):

@@ -1,4 +1,4 @@
-"""manage.py create_administrator: creates a hub's first users. These users then request the other accounts in the
+"""manage.py create_administrator: creates the hub's first users. These users then request the other accounts in the
 portal."""
 
 from typing import Any
@@ -29,7 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--url", default=settings.PORTAL_URL, help="the address of the hub")
 
     def _needs_two(self, username: str, email: str, roles: frozenset[Role]) -> None:
-        """Raises the error Waits if a second person must approve the new user.
+        """Raises Waits if a second person must approve the new user.
 
         The first two administrators need no approval, because nobody could approve these accounts.
         """
