@@ -92,7 +92,7 @@ def _international(number: str) -> str | None:
         return None
     if phonenumbers.is_valid_number(parsed):
         return _digits_of(parsed)
-    return _NOT_DIGITS.sub("", number)  # no known operator has the number, so no digit may be left out
+    return _NOT_DIGITS.sub("", number)  # the number belongs to no known operator, so the hub keeps every digit
 
 
 def _national(number: str) -> str | None:
@@ -124,6 +124,6 @@ def spellings_of_id(text: str) -> set[str]:
 
 
 def spellings_of_identifier(identifier: str) -> set[str]:
-    """Returns the spellings in which a message may name this identifier."""
+    """Returns the spellings of this identifier that a message can contain."""
     bare = identifier.removeprefix("+")
     return {identifier, identifier.lower(), identifier.upper(), bare, f"+{bare}"}

@@ -105,7 +105,7 @@ def answer_again(agreement: AnAgreement, hub: HubMessages) -> Outgoing:
         source_id=agreement.payer.id,
         if_pending=IfPending.SKIP,
     )
-    # The hub itself refuses terms that end before the scheme allows the payment to continue.
+    # The stored answer can be the hub's own refusal of terms that would expire too early.
     message.signed_by_hub = hub.has_sent(agreement.response_headers)
     return message
 

@@ -53,7 +53,8 @@ def of_alias(
     before: tuple[datetime, str] | None,
     size: int,
 ) -> list[Agreed]:
-    """Returns the latest quotes that name a party by one of these identifiers, before a time and after a row's key.
+    """Returns the latest quotes that name a party by one of these identifiers. `until` is the end of the searched
+    period. `before` is the last row of the previous page.
 
     If `own` is set, returns only quotes of this participant.
     """

@@ -31,7 +31,7 @@ from rules.rulesets.decisions import Judged
 from rules.transfer_gate import counters_unlocked
 
 TIME_TO_ANSWER = timedelta(seconds=5)
-"""The time that the payee must have between the release of a held transfer and its expiration."""
+"""The payee must have at least this time between the release of a held transfer and the transfer's expiration."""
 NO_VERSION = 0
 """The version that is stored with the facts of a quote if no rules judged the quote."""
 
@@ -40,9 +40,8 @@ NO_VERSION = 0
 class QuoteGate:
     """Applies the scheme's rules to the requests for terms of one group. Only the method `save` runs SQL statements."""
 
-    rules: ActiveRules | None  # None if no rules are active, but payments are counted (RULES_COUNT)
-    # The facts of each payment, and the refusal by a kill switch, by the command's key and the id of the payment's
-    # quote.
+    rules: ActiveRules | None  # None if the hub only counts payments (RULES_COUNT), without active rules
+    # For each command and each quote id, the facts of the payment, and the refusal if a kill switch stops the payment.
     payments: Mapping[str, Mapping[str, tuple[Facts, Verdict | None]]]
     counters: Counters
     faults: Mapping[str, FspiopError]  # the errors of requests whose facts cannot be read
@@ -62,7 +61,7 @@ class QuoteGate:
             quote_id: self._judge(self.rules, quote_id, *each) for quote_id, each in self.payments[command.key].items()
         }
         refused = [kept.refusal for kept, _ in found.values() if kept.refusal is not None]
-        if len(refused) == len(found):  # a bulk continues with its allowed payments
+        if len(refused) == len(found):  # if the rules allow some payments of a bulk, the bulk continues
             return scheme_error(*refused[0])
         late = next((until for kept, until in found.values() if _is_too_late(command, kept.facts, until)), None)
         if late is not None and command.resource == "quotes":
@@ -75,7 +74,7 @@ class QuoteGate:
         return None
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
-        """Returns an error if a held transfer would leave the payee too little time before these terms end."""
+        """Returns an error if the rules would hold the transfer until shortly before these terms expire, or longer."""
         if self.rules is None or self.rules.version is None or kept is None or command.expires_at is None:
             return None
         found = kept_verdicts.from_bytes(kept).get(command.agreement_id)
@@ -164,9 +163,10 @@ def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate
 
 
 def facts_of(command: AskTerms, now: datetime) -> list[tuple[str, Facts]]:
-    """Returns the facts of a request's payments, each with the id of its quote.
+    """Returns the quote id and the facts of each payment in a request.
 
-    Raises FspiopError 3100 if an amount is too large for the hub, or if two payments of a bulk have one id.
+    Raises FspiopError 3100 if an amount is too large for the hub, or if two payments of a bulk quote have the same
+    quote id.
     """
     payer, payee = command.requester.name, command.to or ""
     try:

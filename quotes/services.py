@@ -34,7 +34,8 @@ def ask(command: AskTerms) -> Outcome:
 
 
 def answer(command: GiveTerms) -> Outcome:
-    """In the transaction of a group, stores and forwards the payee's terms or a refusal by either party."""
+    """In the transaction of a group, stores and forwards the payee's terms, or a refusal from the payer or the
+    payee."""
     return agreement_engine.submit(command)
 
 

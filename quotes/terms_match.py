@@ -88,8 +88,8 @@ _BULK_TERMS = """
 
 
 def not_in_bulk_quote(bulk_quote_id: str, claims: Sequence[Claim]) -> frozenset[bytes] | None:
-    """Returns the keys of the claims whose terms the bulk quote's answer does not have. Returns None if the bulk quote
-    has no answer.
+    """Returns the keys of the claims whose terms are missing in the answer to the bulk quote. Returns None if the bulk
+    quote has no answer.
 
     The function runs one SQL statement.
     """

@@ -127,7 +127,7 @@ class Import(forms.Form):
         if file is not None:
             read: bytes = file.read()
             return read
-        text: str = self.cleaned_data["text"].replace("\r\n", "\n")  # a browser sends two bytes for a line's end
+        text: str = self.cleaned_data["text"].replace("\r\n", "\n")  # browsers end a line with CR and LF
         return text.encode("utf-8", "replace")
 
 
@@ -155,7 +155,7 @@ def create(request: HttpRequest) -> HttpResponse:
 
 
 def _json(content: Document) -> str:
-    """Returns the rules as JSON. The JSON can be imported again: it has no more bytes than an import may have."""
+    """Returns the rules as JSON. The JSON is always small enough for a new import."""
     text = json.dumps(content, indent=2, ensure_ascii=False)
     return text if len(text.encode()) <= MOST_BYTES else json.dumps(content, separators=(",", ":"), ensure_ascii=False)
 
@@ -299,7 +299,7 @@ def activate(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def _facts(version: RuleSetVersion) -> list[Line]:
-    """Returns the changes that an activation makes. The requester reads these changes."""
+    """Returns the changes that an activation makes. The page shows these changes to the requester."""
     active = queries.active()
     before = active.version if active is not None else None
     return [Line(_("Version"), str(version)), *effects_of(version, before)]
@@ -325,7 +325,8 @@ def _activation(request: HttpRequest, number: int | None, *, back: str, facts: l
 
 
 def roll_back(request: HttpRequest) -> HttpResponse:
-    """Requests the activation of the version that was active before. The user needs only one click for this."""
+    """Requests the activation of the version that was active before. The user submits this request by one click,
+    without a form."""
     before = queries.before_active()
     if before is None:
         messages.error(request, _("There is no earlier version for a roll-back."))
@@ -412,7 +413,8 @@ def add_exception(request: HttpRequest) -> HttpResponse:
 
 
 def end_exception(request: HttpRequest, variance_id: int) -> HttpResponse:
-    """Requests the end of an exception. The request has a date in the past. The exception then ends at the approval."""
+    """Requests that an exception ends. The requested end is the present time, so the exception ends as soon as a second
+    person approves the request."""
     found = Variance.objects.filter(pk=min(variance_id, _LARGEST_NUMBER)).first()
     if found is None:
         raise Http404

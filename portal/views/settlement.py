@@ -1,4 +1,4 @@
-"""The pages of settlement: closing of windows, and settlements step by step."""
+"""The pages of settlement. On these pages, a user closes windows and carries out the steps of a settlement."""
 
 from dataclasses import replace
 from typing import Any
@@ -166,7 +166,8 @@ def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
 
 
 def _proposals(settlement: Settlement, latest: Statement | None) -> list[payments.Proposal]:
-    """Returns the payments that the latest bank statement proves, as long as they can be recorded."""
+    """Returns the payments that the latest bank statement proves. If the hub cannot record these payments now, returns
+    no payments."""
     may_pay = settlement.state in payments.MAY_PAY and payments.is_for_funds(settlement)
     if not may_pay or latest is None or not latest.is_exact:
         return []
@@ -183,7 +184,7 @@ def _payments(settlement: Settlement) -> "QuerySet[Payment]":
 
 
 def pay(request: HttpRequest, settlement_id: int) -> HttpResponse:
-    """Requests to record the bank's payments and to settle the settlement with these payments."""
+    """Submits one request with two effects: the hub records the bank's payments, and the settlement becomes SETTLED."""
     found = _settlement(settlement_id)
     statement = payments.evidence(found)
     if statement is None or found.state not in payments.MAY_PAY or not payments.is_for_funds(found):

@@ -1,6 +1,7 @@
 """The words for kinds of entries, movements, markers and lists, and for the bank's directions, for translation.
 
-The pages show the words. The title of a word, the files and the APIs have the name.
+The pages show the words. The files and the APIs contain the untranslated names, such as FUNDS_IN. A page shows the name
+when the mouse is on the word.
 """
 
 from django.utils.functional import Promise
@@ -30,7 +31,7 @@ WORDS: dict[str, Promise] = {
     "ALLOW": _("Allowed parties"),
     "EXCLUSION": _("Customers excluded by the scheme"),
     "SANCTIONS": _("Sanctions"),
-    # reports of an alert
+    # the kinds of reports that an alert contains
     "RULE": _("Rule"),
     "SKIPPED": _("Check that was not possible"),
     "NAME_MATCH": _("Match of a name"),

@@ -1,9 +1,9 @@
 """Forwards GET requests about an id from one DFSP to another DFSP, and forwards the answers.
 
 For each forwarded GET, stores the time until which the request waits for its answer. Only the DFSP that received a
-forwarded GET may answer it. The hub forwards the answer only to the DFSP that sent the GET. If the answer to a
-forwarded GET does not come in time, the requester gets 2004. If the hub cannot deliver a forwarded GET, the outbox
-reports the failure to the requester.
+forwarded GET may answer it. The hub forwards the answer only to the DFSP that sent the GET. If no answer to a forwarded
+GET comes in time, the DFSP that sent the GET gets 2004. If the hub cannot deliver a forwarded GET, the outbox reports
+the failure to the requester.
 """
 
 from django.conf import settings
@@ -30,10 +30,8 @@ def order_of(resource: str, subject: str, asker_id: int) -> str:
 
 
 def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> None:
-    """Forwards and stores a question (a GET of one DFSP to another). If the DFSP repeats the question, its waiting time
-    begins again.
-
-    `version` is the version of the answer.
+    """Forwards and stores a question (a GET of one DFSP to another). If the DFSP repeats the question, the waiting time
+    of the question begins again. `version` is the API version of the answer.
     """
     with transaction.atomic(durable=True):
         store.remember(question, resource=resource, subject=subject, version=version, wait_s=settings.CUSTOMER_ANSWER_S)
@@ -59,7 +57,7 @@ def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) ->
 def end(resource: str, subject: str, *, asker_id: int, asked_id: int) -> bool:
     """Ends the stored question that one DFSP sent to another DFSP about this id.
 
-    Returns False if this question neither waits for an answer nor ended in the last PARTY_ANSWER_S seconds.
+    Returns True if there was such a question, and if it still waited or had ended in the last PARTY_ANSWER_S seconds.
     """
     return store.end(
         resource=resource, subject=subject, asked_id=asked_id, asker_id=asker_id, keep_s=settings.PARTY_ANSWER_S

@@ -1,6 +1,6 @@
 """The base class for the views of all agreements: requests, answers, repeated requests and refusals.
 
-The attribute `model` of each view is the kind of agreement.
+In each view, the attribute `model` is the Django model for one kind of agreement.
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,8 +40,8 @@ class AgreementView(MessageView):
         details: QuotePost | BulkQuotePost | FxQuotePost,
         **columns: Any,
     ) -> HttpResponse:
-        """POST: stores the request and forwards it to the participant `to`. If `to` is None, the recipient is
-        FSPIOP-Destination.
+        """POST: stores the request and forwards it to the participant `to`. If `to` is None, the header
+        FSPIOP-Destination names the recipient.
 
         If the hub refuses the request, the view sends an error callback. `AskTerms` explains `named` and `currencies`.
         """
@@ -81,7 +81,7 @@ class AgreementView(MessageView):
     def answer(
         self, agreement_id: str, state: Agreement.State, *, expires_at: datetime | None = None, **columns: Any
     ) -> HttpResponse:
-        """PUT: stores and forwards the payee's terms, or a refusal by either party."""
+        """PUT: stores and forwards the payee's terms, or a refusal from the payer or the payee."""
         self.check_id(agreement_id)
         command = GiveTerms(
             resource=self.resource,

@@ -10,7 +10,7 @@ from quotes.commands_and_facts import AgreementMessage
 
 
 class MessageView(FspiopView):
-    id_name: ClassVar[str]  # the name of the id in a refusal
+    id_name: ClassVar[str]  # what a refusal calls the id
 
     def message(self) -> AgreementMessage:
         return AgreementMessage(self.raw_body, self.forwarded_headers(), self.caller, self.digest())
