@@ -1,4 +1,5 @@
-"""Judges one payment at one gate. The module combines the results of the rules that fire into one verdict. Pure."""
+"""Judges one payment at one gate. Several rules can fire for the payment. This module makes one verdict from the
+results of these rules. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -25,7 +26,8 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     kind: Kind
     action: Literal["alert", "hold", "refuse"]
-    """The effect of the hit. If an unchecked rule fails open, the effect is only an alert."""
+    """The effect of the hit. If the hub could not check the rule, and the rule lets such payments pass, the effect is
+    only an alert."""
     code: str | None = None
     text: str = ""
     """The text that a DFSP receives with the error code. The text never names the fraud rule that fired."""

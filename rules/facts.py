@@ -55,7 +55,7 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     payer_type: str | None = None
     """CONSUMER, AGENT, BUSINESS or DEVICE, if the message contains the payer's type."""
     refund_of: str | None = None
-    """The original transaction's id in a refund."""
+    """In a refund, the id of the original transaction."""
     merchant_code: str | None = None
     kyc_tier: str | None = None
     expires_in_s: int | None = None
@@ -91,7 +91,7 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
 
 
 def to_bytes(facts: Facts) -> bytes:
-    """Encodes the facts. Equal facts always have the same bytes."""
+    """Encodes the facts. Encodes the facts. Equal facts always have the same bytes."""
     return _ENCODER.encode(facts)
 
 

@@ -18,7 +18,7 @@ def read_by(
 ) -> dict[str, int | bool | str | None]:
     """Returns the counters that the rules read when they judge this payment.
 
-    Between the decision and this call, the hub must count no payment.
+    The hub must not count any payment between the decision and this call.
     """
     recording = _Recording(counters)
     judge(facts, compiled, recording, variances)
@@ -53,5 +53,5 @@ class RecordedCounters:
 
 
 def _stored(value: int | bool | None) -> int | bool | str | None:
-    # Sums may have more than 64 bits.
+    # a sum can be too large for 64 bits
     return str(value) if value is not None and not -_LARGEST <= value <= _LARGEST else value

@@ -7,8 +7,9 @@ so each verdict includes the earlier transfers of the group. The method `save` w
 transaction.
 
 The gate locks a profile only if a live rule reads this profile and could refuse the transfer. For all other profiles,
-the gate only inserts rows. A task adds these payments to the profiles later (`rules.profiles.folding`). So payments to
-a popular payee do not wait for each other, unless a rule sets an exact limit for this payee.
+the gate only inserts rows. A periodic task later reads these rows and adds the payments to the profiles
+(`rules.profiles.folding`). So payments to a popular payee do not wait for each other, unless a rule sets an exact limit
+for this payee.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -139,7 +140,7 @@ class TransferGate:
         rules = self._rules.of(facts)
         hits = decide.judge(facts, rules, self._counters, self._rules.variances)
         if transfer.fx:
-            # Rules about parties judge the conversion's transfer instead.
+            # Rules about parties judge the transfer to which the conversion belongs, and not the conversion.
             hits = [hit for hit in hits if not hit.skipped]
         verdict = decide.verdict_of(hits)
         if stopped is not None:

@@ -38,8 +38,8 @@ _ABORT_PAIRS = ", ".join(
 def _moves(pairs: str, kept: str, what: str) -> str:
     """Returns a trigger's body.
 
-    The database trigger allows only the changes of state in `pairs`. The trigger allows no change of the columns in
-    `kept`.
+    The database trigger allows only the changes of state in `pairs`. The trigger does not allow changes of the columns
+    in `kept`.
     """
     new, old = (", ".join(f"{row}.{column}" for column in kept.split()) for row in ("NEW", "OLD"))
     return f"""
@@ -306,7 +306,7 @@ class SettlementAccount(models.Model):
 class SettlementEvent(models.Model):
     """The history of a settlement (if `account` is empty), or of one of its accounts.
 
-    The database allows no change of history rows.
+    The database does not allow changes of these rows.
     """
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="events")

@@ -15,7 +15,7 @@ from hub.test_currency import TEST_CURRENCY
 from ledger.models import Account
 from settlement.netting import Total
 
-# One SQL statement adds up all entries of a window. So this statement may run longer than other statements.
+# One SQL statement adds up all entries of a window. So this statement has a longer time limit than other statements.
 _TOTALLING_MS = 60_000
 
 
@@ -47,7 +47,8 @@ _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
 
 def allow_time_for_totals() -> None:
-    """Sets longer time limits for the statements and lock waits of this transaction than requests have."""
+    """Sets the time limits for statements and lock waits in this transaction. These limits are longer than the limits
+    for requests."""
     execute(f"SET LOCAL statement_timeout = {_TOTALLING_MS}")
     execute(f"SET LOCAL lock_timeout = {_TOTALLING_MS}")
 
@@ -116,7 +117,7 @@ _OF_WINDOW = f"{_ACCOUNTS} WHERE e.window_id = %s AND {_IS_UNSETTLED} ORDER BY e
 def unsettled(window_id: int, currency: str, *, batch: str, after: int, limit: int) -> list[int]:
     """Returns the unsettled entries of a window's commits in a currency, the oldest first.
 
-    Leaves out entries that the batch skips now.
+    Leaves out the entries that are skipped at present.
     """
     return [row[0] for row in execute(_UNSETTLED, [window_id, after, currency, batch, limit])]
 

@@ -157,7 +157,7 @@ def _move_funds(request: HttpRequest, name: str, currency: str, kind: str) -> Ht
             Line(_("Participant"), name),
             Line(_("Current cover"), standing.cover, currency),
             *([Line(_("On hold"), standing.on_hold, currency)] if standing.on_hold else []),
-            Line(_("Part of the cover in use"), max(0, standing.used), currency),
+            Line(_("Cover in use"), max(0, standing.used), currency),
         ],
     )
 

@@ -274,7 +274,8 @@ class Period(AskForm):
     valid_from = MomentField(
         label=gettext_lazy("From"),
         help_text=gettext_lazy(
-            "Enter the time in your time zone. If this field is empty, the rules begin at the approval."
+            "Enter the time in your time zone. "
+            "If this field is empty, the rules apply as soon as the request is approved."
         ),
     )
     valid_until = MomentField(

@@ -194,7 +194,7 @@ def pay(request: HttpRequest, settlement_id: int) -> HttpResponse:
     except payments.NotPaid as why:
         messages.error(request, str(why))
         return redirect("settlement_of", found.pk)
-    reason = _("Payments by statement %(number)s of the bank") % {"number": statement.pk}
+    reason = _("Payments in bank statement %(number)s") % {"number": statement.pk}
     return asking(
         request,
         "settle_with_payments",
@@ -204,7 +204,10 @@ def pay(request: HttpRequest, settlement_id: int) -> HttpResponse:
         back=reverse("settlement_of", args=[found.pk]),
         facts=[
             Line(_("Settlement"), found.pk),
-            Line(_("Bank's statement"), _("statement %(number)s, and every line matches") % {"number": statement.pk}),
+            Line(
+                _("Bank's statement"),
+                _("statement %(number)s; every line matches an expected payment") % {"number": statement.pk},
+            ),
             *described_payments([each.terms() for each in proposals]),
         ],
     )

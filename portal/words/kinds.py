@@ -24,7 +24,7 @@ WORDS: dict[str, Promise] = {
     # methods of settlement
     "DEFERRED NET MULTILATERAL": _("deferred, net, multilateral: one net amount for each participant"),
     "DEFERRED NET BILATERAL": _("deferred, net, bilateral: one net amount for each pair of participants"),
-    "DEFERRED GROSS BILATERAL": _("deferred, gross: each payment in a settlement"),
+    "DEFERRED GROSS BILATERAL": _("deferred, gross: each payment separately, when its window is settled"),
     "IMMEDIATE GROSS BILATERAL": _("immediate, gross: each payment within about a second"),
     # lists of parties
     "BLOCK": _("Blocked parties"),

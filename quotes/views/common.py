@@ -100,8 +100,8 @@ class AgreementView(MessageView):
 
 
 def _answered(outcome: Outcome) -> Answered:
-    """Returns whether an answer with this outcome belongs to an open bulk, to an ended bulk, or to no bulk. A late
-    answer belongs to an ended bulk."""
+    """Returns the kind of bulk to which an answer with this outcome belongs: an open bulk, an ended bulk, or no bulk. A
+    late answer belongs to an ended bulk."""
     match outcome:
         case Forwarded():
             return Answered.BULK

@@ -1,8 +1,9 @@
-"""Changes that a person requests from an alert. Each requested change waits for a second person
+"""Changes that a person requests because of an alert. Each requested change waits for a second person
 (`hub.audit.approvals`).
 
 `PERFORM` maps each kind of change to the function that makes an approved change. Other apps add their own kinds of
-change, such as the release of a held transfer. A payload has the keys of parties, and never an identifier.
+change, such as the release of a held transfer. The payload of a request contains the keys of parties, but never an
+identifier of a party.
 """
 
 from collections.abc import Callable
@@ -111,7 +112,7 @@ def _check(alert_id: int, kind: str) -> None:
 
 @transaction.atomic
 def ask(alert_id: int, *, kind: str, payload: Payload, reason: str, maker: User) -> Approval:
-    """Requests a change from an alert, and records the request with the alert."""
+    """Requests a change because of an alert, and records the request in the alert's history."""
     _check(alert_id, kind)
     approval = approvals.ask(kind=kind, subject=subject_of(kind, payload), payload=payload, reason=reason, maker=maker)
     note_request(alert_id, approval)

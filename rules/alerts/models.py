@@ -81,7 +81,8 @@ class Alert(models.Model):
 
 
 class SightingRow(models.Model):
-    """One report about a party. Payments only insert rows. A periodic task adds the rows to the party's alert."""
+    """One report about a party. A payment only inserts reports. A periodic task adds the reports to the party's
+    alert."""
 
     alert = models.ForeignKey(Alert, on_delete=models.PROTECT, related_name="sightings", null=True)
     key = models.BigIntegerField()

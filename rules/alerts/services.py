@@ -1,7 +1,7 @@
 """Raises alerts, assigns alerts to people, adds notes, and closes alerts.
 
-`raise_alerts` only inserts rows. So the payments of a party with many payments do not wait for each other. Within two
-seconds, a periodic task (`merge`) adds the rows to the alert of their party.
+`raise_alerts` only inserts rows. So two payments that cause reports about the same party do not wait for each other.
+Within two seconds, a periodic task (`merge`) adds each row to the alert about the row's party.
 """
 
 from collections import Counter, defaultdict
@@ -91,7 +91,7 @@ def raise_alerts(sightings: Iterable[Sighting]) -> None:
 
 
 def _json(details: Mapping[str, Any]) -> str:
-    # PostgreSQL stores no NUL characters, but a sender's text may have one.
+    # a sender's text can contain a NUL character, which PostgreSQL cannot store
     return strictjson.canonical(dict(details)).decode().replace("\\u0000", "\ufffd")
 
 

@@ -25,7 +25,7 @@ class CompiledRules(msgspec.Struct, frozen=True):
     """The rules in the order of the document, without drafts and without rules of other gates."""
     evaluate: Evaluate
     needs: tuple[Need, ...] = ()
-    """Every counter that the rules may read, without duplicates."""
+    """Every counter that the rules can read, without duplicates."""
     needs_by_name: Mapping[CounterName, Need] = {}
     """The counters of `needs` by subject, measure, window and currency."""
     lists: frozenset[str] = frozenset()

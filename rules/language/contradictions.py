@@ -3,9 +3,9 @@
 A condition narrows the values that a fact can have. If no value is left, the conditions contradict each other. Each
 branch of an `any` is checked together with the conditions that surround the `any`.
 
-Counters of different windows and facts limit the values of each other. Every event in a window is also in every longer
-window. The number of paid parties is at most the number of payments. The number of a payer's payments is at least the
-number of its payments to one payee.
+The value of one counter limits the values of related counters, for example of the same counter in a longer window.
+Every event in a window is also in every longer window. The number of paid parties is at most the number of payments. A
+payer has at least as many payments to all payees as to any one payee.
 """
 
 from collections.abc import Iterator, Mapping
@@ -54,7 +54,7 @@ _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
 class _Values(msgspec.Struct, frozen=True):
     """The values that a fact can still have, given the conditions that were read so far.
 
-    Each unit of a fact uses some of the fields.
+    The unit of the fact decides which of the fields are used.
     """
 
     may_be_absent: bool
@@ -75,7 +75,7 @@ class _Values(msgspec.Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Returns whether the fact can have no value any more."""
+        """Returns whether no possible value is left."""
         return not (self.may_be_absent or (self.may_be_present and self._some_value()))
 
     def _some_value(self) -> bool:
@@ -182,7 +182,7 @@ def _parts(
 
 
 def _narrow(context: _Context, comparison: Comparison, negated: bool) -> bool:
-    """Narrows the possible values of the comparison's fact. Returns False if the fact can have no value any more."""
+    """Narrows the possible values of the comparison's fact. Returns False if no possible value is left."""
     spec = FACTS[comparison.fact]
     name = _name_of(comparison)
     values = context.get(name) or _Values(

@@ -65,9 +65,8 @@ def is_limit(rule: Rule) -> bool:
 
 
 def limits_that_refunds_pass(rules: Collection[Rule]) -> list[str]:
-    """Returns the ids of the limits on counts and values if no live rule refuses refunds without an original payment.
-
-    Counters count no refunds. So a payer DFSP could call each payment a refund, and pass these limits.
+    """Returns the ids of the limits that a payer DFSP could avoid by calling each payment a refund. Counters do not
+    count refunds. If a live rule reads whether the original payment of a refund exists, returns an empty list.
     """
     limits = [rule for rule in rules if is_limit(rule)]
     facts = {rule.id: {each.fact for each in comparisons(rule.whole_condition)} for rule in limits}
@@ -103,7 +102,7 @@ def needed_counters(rules: tuple[Rule, ...]) -> Mapping[CounterName, Need]:
 def events_needed(rule: Rule, limit: Comparison, rules: tuple[Rule, ...]) -> int | None:
     """Returns the number of separate events that a profile must keep so that this comparison is exact.
 
-    Returns None if no number of events is enough.
+    Returns None if the comparison can never be exact.
     """
     if len(FACTS[limit.fact].counters) != 1:
         return None

@@ -67,18 +67,19 @@ T = TypeVar("T")
 
 
 def parse_text(raw: bytes) -> RuleSet:
-    """Reads a rule set from JSON text. Raises RuleSetRefused with every fault."""
+    """Reads a rule set from JSON text. If there are faults, raises one RuleSetRefused that lists them all."""
     if len(raw) > MOST_BYTES:
         raise RuleSetRefused([Fault("", "too_large", {"most": MOST_BYTES})])
     try:
-        document = strictjson.loads(raw.removeprefix(codecs.BOM_UTF8))  # editors on Windows add this mark
+        document = strictjson.loads(raw.removeprefix(codecs.BOM_UTF8))  # some editors begin a file with this mark
     except FspiopError as error:
         raise RuleSetRefused([Fault("", "not_json", {"reason": error.detail})]) from None
     return parse(document)
 
 
 def parse(document: object) -> RuleSet:
-    """Reads a rule set from the values of its JSON. Raises RuleSetRefused with every fault."""
+    """Reads a rule set from the values of its JSON. If there are faults, raises one RuleSetRefused that lists them
+    all."""
     parser = _Parser()
     found = parser.attempt(parser.rule_set, document)
     if parser.faults or found is None:
@@ -176,7 +177,8 @@ class _Conditions:
         self._comparisons = 0
 
     def trigger_with_currency(self) -> Trigger:
-        """Returns the trigger. If the rule has amounts, the trigger contains only the currency of these amounts."""
+        """Returns the trigger. If a condition of the rule contains an amount, the only currency of the trigger is the
+        currency of this amount."""
         if not self._currency:
             return self._trigger
         return Trigger(
@@ -208,7 +210,7 @@ class _Conditions:
             return None if inner is None else Not(inner)
         self._comparisons += 1
         if self._comparisons > MOST_CONDITIONS + 1:
-            return None  # the first condition beyond the limit was reported
+            return None  # the fault is already reported, with the first condition beyond the limit
         if self._comparisons > MOST_CONDITIONS:
             refuse(path, "too_many", most=MOST_CONDITIONS, things="conditions")
         return self._comparison(value, path)

@@ -131,7 +131,7 @@ class Rule(_Node, frozen=True):
     def whole_condition(self) -> Condition:
         """Returns the condition of the rule without its trigger.
 
-        For a hold, the result includes the condition for the bypass of the hold.
+        If a hold exempts known payees, the result includes the condition that the payee is new to the payer.
         """
         if isinstance(self.action, Hold) and self.action.unless_paid_before:
             return All((self.condition, NOT_PAID_BEFORE))

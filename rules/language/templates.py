@@ -280,7 +280,7 @@ def _night_delay(values: Values) -> list[RuleJson]:
     bypass = {"bypass": "paid_before"} if values.get("except_paid_before") else {}
     then = {"then": {"action": "hold", "until": values["to"], **bypass}}
     condition = _all(night, _above(values))
-    # A payer can pay at night under a quote of the evening, so the rules also judge the transfer.
+    # A payer can get a quote in the evening and pay at night, so the rules also judge the transfer.
     return [
         {"gate": gate, "id": ending, **_when(values), "if": condition, **then} for gate, ending in _QUOTE_AND_TRANSFER
     ]
@@ -313,14 +313,14 @@ _ALL = (
     Template(
         "amount_cap",
         "Largest amount",
-        "Refuses a payment above an amount, by use case, DFSP, KYC tier or payer type.",
+        "Refuses payments above an amount. You can choose the use cases, DFSPs, KYC tiers and payer types.",
         (Parameter("most", "Largest amount", "amount"), *_TRIGGER, *_OF_PAYER),
         _amount_cap,
     ),
     Template(
         "amount_floor",
         "Smallest amount",
-        "Refuses a payment below an amount, by use case, DFSP, KYC tier or payer type.",
+        "Refuses payments below an amount. You can choose the use cases, DFSPs, KYC tiers and payer types.",
         (Parameter("least", "Smallest amount", "amount"), *_TRIGGER, *_OF_PAYER),
         _amount_floor,
     ),
@@ -413,7 +413,7 @@ _ALL = (
     Template(
         "kill_switch",
         "Kill switch",
-        "Stops payments by DFSP, currency, use case or corridor. To stop one party, use a list.",
+        "Stops payments with the chosen DFSPs, currencies and use cases. To stop one party, use a list.",
         (_CURRENCIES, *_TRIGGER),
         _kill_switch,
     ),

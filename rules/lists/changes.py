@@ -32,9 +32,8 @@ def count(name: str) -> int:
 
 
 def repeat(name: str, number: int) -> None:
-    """Also stores this number as the number of the last change of another kind.
-
-    The number comes from the caller's own transaction.
+    """Stores this number as the number of the last change of this kind. The caller's transaction has counted the number
+    for another kind of change.
     """
     execute(_REPEAT, [name, number])
 

@@ -1,7 +1,7 @@
 """Kill switches stop the payments of one alias, of one DFSP, or from one DFSP to another DFSP.
 
-Two people must approve each change of a kill switch. The database accepts a change only with the approved request
-(`kill_switch`).
+Each change of a kill switch needs two people. The database accepts a change only if the transaction contains the
+approved request (`kill_switch`).
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ KIND = "kill_switch"
 
 
 class Stopped(StrEnum):
-    """The object of a kill switch that stops a payment."""
+    """The reason why a kill switch stops a payment: the payer, the payee, one of the DFSPs, or the pair of DFSPs."""
 
     PAYER = "payer"
     PAYEE = "payee"
@@ -33,7 +33,7 @@ class Stopped(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """The known parties of a payment, and their DFSPs."""
+    """The DFSPs of a payment, and the keys of its parties, as far as they are known."""
 
     payer_dfsp: str
     payee_dfsp: str
@@ -44,7 +44,8 @@ class Payment:
 
 
 def stopped(payments: Iterable[Payment]) -> list[Stopped | None]:
-    """Returns the kill switch that stops each payment, or None.
+    """For each payment, returns the reason why a kill switch stops the payment. Returns None for a payment that no kill
+    switch stops.
 
     In most cases, the function runs no SQL statement (`rules.lists.matches`).
     """

@@ -13,7 +13,8 @@ from rules.lists.guards import needs_approval
 
 
 class ChangeNumber(models.Model):
-    """The number of committed changes. Processes compare this number to find out whether their copy is old."""
+    """The number of committed changes. A process compares this number with its own number to find out whether its copy
+    of the rows is old."""
 
     name = models.CharField(max_length=16, primary_key=True)
     number = models.BigIntegerField()
@@ -178,7 +179,7 @@ class SeenName(models.Model):
 
 
 class NamedParty(models.Model):
-    """A party at its serving DFSP, with the latest name of the party from this DFSP.
+    """A party and the DFSP that serves the party, with the latest name that this DFSP sent.
 
     The key is a hash of party and DFSP together: see `rules.lists.keys.served`.
     """

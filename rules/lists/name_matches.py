@@ -1,6 +1,7 @@
 """Clears matches of names. Two people must confirm that a party is not the listed person.
 
-The database accepts the clearing of a match only with the approved request (`clear_name_match`).
+The database lets a transaction clear a match only if the transaction contains the approved request
+(`clear_name_match`).
 """
 
 from django.db import transaction

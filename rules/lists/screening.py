@@ -1,6 +1,6 @@
 """Screens the names of parties against the listed names, when the hub first sees a party and when a list changes.
 
-Payments are not screened. For the hash of a name, the hub stores the matches and the number of the last change of
+Payments are not screened. For each name, the hub stores a hash, the matches, and the number of the last change of the
 listed names. `see` screens names that are new to the hub. The periodic task `screen_again` screens names after a
 change.
 """
@@ -127,8 +127,8 @@ _STORE = """
     ORDER BY key ON CONFLICT (key) DO UPDATE SET name_id = EXCLUDED.name_id, seen_at = EXCLUDED.seen_at
     WHERE p.name_id <> EXCLUDED.name_id OR p.seen_at < EXCLUDED.seen_at - interval '1 day'
 """
-# Finds new and stored matches of these names for each party with the name, without the matches that are already stored
-# for the party.
+# Finds the matches of these names. For each party with one of the names, the statement yields only the matches that are
+# not stored for this party yet.
 _MATCHING = """
     WITH matching (key, entry, name, score) AS (
         SELECT p.key, f.entry, f.name, f.score
@@ -283,8 +283,8 @@ def screen_again(names: Collection[str]) -> int:
     found: list[tuple[int, Similar]] = []
     sealed = execute(_SEALED, [[int(name) for name in names]]).fetchall()
     for name, text, screened_for in sealed:
-        # The hub cannot decrypt a name from the time of an earlier RULES_PARTY_KEY. No payment uses such a name any
-        # more.
+        # The hub cannot decrypt a name that was encrypted before RULES_PARTY_KEY changed. No payment uses such a name
+        # any more.
         with suppress(InvalidToken):
             plain = cipher.decrypt(text.encode()).decode()
             found += [(name, similar) for similar in index.newer_than(screened_for).find(plain)]

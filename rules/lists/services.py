@@ -54,8 +54,8 @@ def _is_name(name: str) -> bool:
 def stage(list_name: str, *, file_name: str, raw: bytes, actor: str) -> StagedFile:
     """Reads a file, and stores its lines until two people approve the file as the list's content.
 
-    If the file has faults, stores nothing and raises `party_files.BadFile` with each bad line. Raises NotChanged if the
-    list does not exist.
+    If the file has faults, stores nothing and raises `party_files.BadFile`, which lists the bad lines. Raises
+    NotChanged if the list does not exist.
     """
     read = party_files.read(raw)
     found = PartyList.objects.filter(name=list_name).first()
@@ -103,7 +103,7 @@ _ADD = """
 
 
 def discard(staged_file_id: int, *, sha256: str) -> None:
-    """Deletes a staged file and its lines, because nobody will approve the file any more."""
+    """Deletes a staged file and its lines. After this, nobody can approve the file."""
     StagedFile.objects.filter(pk=staged_file_id, sha256=sha256).delete()
 
 

@@ -1,7 +1,8 @@
 """Files fraud markers, lifts fraud markers, and stores appeals.
 
 A DFSP needs no approval to file a marker, and a new marker is in force at once. Only two people of the hub can lift a
-marker. The database accepts the lifting of a marker only with the approved request (`lift_marker`).
+marker. The database lets a transaction lift a marker only if the transaction contains the approved request
+(`lift_marker`).
 """
 
 import uuid
@@ -47,7 +48,7 @@ def subject_of(marker: int) -> str:
     return f"marker {marker}"
 
 
-# Because of the DFSP's id, a repeated request has no effect, even if both requests arrive at once.
+# A DFSP can use a marker id only once. So a repeated request has no effect, even if both requests arrive at once.
 _FILE = """
     INSERT INTO rules_markers_marker (marker_id, filed_by_id, key, kind, reason, transaction_id, digest, filed_at,
                                       lifted_by, lifted_because, change)

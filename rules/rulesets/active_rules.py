@@ -8,7 +8,7 @@ one group by two versions. After the commit of an activation, no process judges 
 
 A thread compiles a new version as soon as a process finds the version in the database. Two people can activate a
 version only after it is in the database. So a payment waits for a compilation only if a version is activated within a
-second after it was created.
+second after its creation.
 """
 
 import contextlib
@@ -64,7 +64,8 @@ class Version:
     without_quote: CompiledRules = field(repr=False)
     judged_again: CompiledRules = field(repr=False)
     at_releases: CompiledRules = field(repr=False)
-    """The live refusing rules about lists and markers, for held transfers that are about to be sent."""
+    """The live rules that refuse payments because of lists or markers. The hub applies these rules again before it
+    sends a held transfer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class ActiveRules:
 
 
 class _Process:
-    """This process's copy of the active rules. Several threads may read and replace the attributes."""
+    """This process's copy of the active rules. Several threads can read and replace the attributes at the same time."""
 
     def __init__(self) -> None:
         self.compiling = threading.Lock()

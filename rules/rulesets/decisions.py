@@ -1,7 +1,7 @@
 """Stores the verdicts about payments, and raises alerts.
 
-The hub stores each verdict that has an effect or a hit of a rule. The hub stores one in a hundred of all other
-verdicts.
+The hub stores each verdict that has an effect, and each verdict with a rule that fired. From all other verdicts, the
+hub stores one in a hundred.
 """
 
 import zlib
@@ -109,7 +109,7 @@ def _is_about_payee(hit: Hit) -> bool:
 
 def is_kept(subject: str, verdict: Verdict) -> bool:
     """Returns whether the verdict about this payment is stored."""
-    # A refusal by a kill switch has no hit of a rule.
+    # If a kill switch refuses a payment, no rule has fired.
     return bool(verdict.hits) or verdict.outcome != "ALLOW" or is_sampled(subject)
 
 

@@ -28,7 +28,7 @@ class Active:
     expected: Sequence[int]
 
 
-# The SQL function takes the lock before it reads (see the migration), in one statement.
+# One statement calls the SQL function, which takes the lock and then reads. A migration defines the function.
 _ACTIVE = "SELECT version, variances, was_ever, now, is_any_switch_on, expected FROM rules_active()"
 
 
@@ -142,7 +142,7 @@ def add_decisions(rows: Sequence[DecisionRow]) -> None:
         [row.version for row in rows],
         [row.outcome for row in rows],
         [row.code for row in rows],
-        [json.dumps(row.hits) for row in rows],  # a sum may have more than 64 bits
+        [json.dumps(row.hits) for row in rows],  # a sum can be too large for 64 bits
         [row.is_sampled for row in rows],
         [row.facts_digest for row in rows],
         [row.facts for row in rows],

@@ -1,5 +1,5 @@
-"""The counters of payments and reports of a payee. The counters are rounded, so that they do not reveal single
-payments.
+"""The counters for a payee: the payments that the payee sent or received, and the reports about the payee. The counters
+are rounded, so that they do not reveal single payments.
 
 This module counts the reports of DFSPs. The app `rules.profiles` adds the counters of payments (`payments_come_from`).
 """
@@ -41,7 +41,8 @@ def payments_come_from(payments: Payments) -> None:
 
 
 def of_party(key: int) -> list[Count]:
-    """Returns the counters of a party: how many DFSPs have reported the party, and how many payments it has."""
+    """Returns the counters of a party: how many DFSPs have reported the party, and how many payments the party sent and
+    received."""
     found = [Count("REPORTS", hours, number) for hours, number in execute(_REPORTS, [list(HOURS), key])]
     return found + [count for payments in _payments for count in payments(key, HOURS)]
 

@@ -28,7 +28,8 @@ class MarkerPost(Message):
 class AppealPost(Message):
     """A DFSP's request to lift a marker of its customer.
 
-    The message contains the customer's identifier. So nobody can appeal by trying out the numbers of markers.
+    The message contains the customer's identifier. So a DFSP cannot find markers by sending appeals with guessed
+    numbers of markers.
     """
 
     party_id_type: PartyIdType

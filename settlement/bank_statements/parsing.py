@@ -1,7 +1,7 @@
 """Reads the lines of a settlement bank's file. Refuses the whole file if any cell has an unexpected form.
 
-For safety, this module does not decompress files, does not evaluate cells, and does not allow XML entities. This module
-uses neither a database nor the network.
+A file could be an attack. So this module does not decompress files, does not evaluate cells, and does not allow XML
+entities. This module uses neither a database nor the network.
 """
 
 import csv

@@ -1,5 +1,5 @@
-"""Returns a DFSP's own parts in net settlements, page by page. Each part has the amounts that the DFSP owes or
-receives, and the windows."""
+"""Returns a DFSP's own parts in net settlements, page by page. Each part contains the amount that the DFSP owes or
+receives, and the windows of the settlement."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any

@@ -1,6 +1,6 @@
 """Stores and checks the settlement bank's statements.
 
-A bank statement changes no balance, but later steps of the settlement depend on it.
+A bank statement changes no balance, but later steps of the settlement depend on the statement.
 """
 
 import hashlib

@@ -22,12 +22,12 @@ _PERMITTED = {
     ("DEFERRED", "NET", "BILATERAL"),
     ("DEFERRED", "NET", "MULTILATERAL"),
 }
-# For each built-in account type, the type of the accounts to which settlement moves its amounts.
+# For each account type on the left, settlement moves the amounts to accounts of the type on the right.
 _SETTLED_INTO = {"POSITION": "SETTLEMENT", "INTERCHANGE_FEE": "INTERCHANGE_FEE_SETTLEMENT"}
 
 
 def settled_into(ledger_account_type: str) -> str:
-    """Returns the type of account to which settlement moves the amounts from a type of account."""
+    """Returns the type of the accounts that receive the settled amounts of accounts of this type."""
     return _SETTLED_INTO.get(ledger_account_type, "SETTLEMENT")
 
 

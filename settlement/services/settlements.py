@@ -46,7 +46,7 @@ def create(*, model_name: str, window_ids: Sequence[int], reason: str, actor: st
     """
     if len(set(window_ids)) != len(window_ids) or not window_ids:
         raise _refused("settlementWindows: must name at least one window, and each window only once")
-    # The hub usually computes totals immediately after a window closes. But a process may have died between the two
+    # The hub usually computes totals immediately after a window closes. But a process can have died between the two
     # steps.
     for window in SettlementWindow.objects.filter(pk__in=window_ids, totalled_at=None).exclude(state="OPEN"):
         total_up(window.pk)
@@ -126,7 +126,7 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
         for number, account in accounts.items()
     }
     answers = decide(wishes, State(settlement.state), standings)
-    # After this line, every account that may change its state does so.
+    # Below this line, the function changes the state of every account whose change was accepted.
     if settlement.model.auto_position_reset:
         steps = [answer.wish for answer in answers if answer.is_step]
         settlement_postings.post(
@@ -157,8 +157,8 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
 def advance(
     settlement_id: int, *, to: State, reason: str, actor: str, references: Mapping[int, str] = NO_REFERENCES
 ) -> list[Answer]:
-    """Changes the states of all accounts step by step, until they reach this state. If a step is refused, stops there
-    and returns the reasons for the refusal.
+    """Changes the states of all accounts step by step, until they reach this state. If a step is refused, does no
+    further step, and returns the reasons for the refusal.
 
     `references` has the settlement bank's reference for each account of the settlement. The last step stores the
     settlement bank's references.
@@ -330,7 +330,7 @@ def _from_hub(kind: str, account: SettlementAccount, hub: Mapping[str, int]) -> 
 
 
 def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor: str) -> State | None:
-    """Changes the state of the settlement if the states of its accounts require this.
+    """Changes the state of the settlement if the new states of the accounts require this.
 
     Returns the new state, or None if the state does not change.
     """
