@@ -118,7 +118,7 @@ def read_identifier(text: str) -> str:
 
 
 def spellings_of_id(text: str) -> set[str]:
-    """Returns the spellings in which the hub may have stored an id. Ids are UUIDs or ULIDs."""
+    """Returns the spellings of an id that the hub's tables can contain. Ids are UUIDs or ULIDs."""
     written = text.strip()
     return {written, written.lower(), written.upper()}
 

@@ -155,5 +155,5 @@ class Facts:
     the commands."""
 
     standing: Mapping[str, Standing]
-    stored: Mapping[str, Stored]  # the agreements whose request was repeated with the same content
+    stored: Mapping[str, Stored]  # only the agreements whose request was repeated
     gate: Gate | None = None  # None if no rules are active

@@ -1,4 +1,5 @@
-"""Decides requests for terms and their answers. The functions of this module use no clock and no database."""
+"""Decides what the hub does with requests for terms, and with the answers to these requests. The functions of this
+module use no clock and no database."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -121,8 +122,9 @@ def _refused(command: AskTerms, scene: Scene, error: FspiopError) -> Refused:
 def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
     """Forwards terms from the payee to the payer. Forwards a refusal from one party to the other party.
 
-    Only the payee may send terms for an agreement. If the payee repeats its answer, the hub accepts the answer and
-    changes nothing. If the payee sends a second answer with different content, the hub refuses this answer (3106).
+    Only the payee has the right to send terms for an agreement. If the payee repeats its answer, the hub accepts the
+    answer and changes nothing. If the payee sends a second answer with different content, the hub refuses this answer
+    (3106).
     """
     try:
         seen = facts.standing.get(command.key)

@@ -15,7 +15,7 @@ _MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """The values of a quote by which its transfer can be found."""
+    """The values of a quote with which the portal finds the transfer of the quote."""
 
     quote_id: str
     transaction_id: str

@@ -1,4 +1,4 @@
-"""Finds the facts and the verdict that the hub stored with the quote of a transfer (`rules.kept_verdicts`).
+"""Finds the facts and the verdict that the hub stored with the quote of a transfer: see `rules.kept_verdicts`.
 
 This module has three SQL statements. Each statement processes any number of transfers or conversions.
 """
@@ -16,8 +16,8 @@ from rules.kept_verdicts import Kept
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The parties of a transfer, its condition, and the digest of its packet. With these values, the hub finds the
-    transfer's quote."""
+    """The DFSPs and the condition of a transfer, and the digest of the transfer's packet. With these values, the hub
+    finds the transfer's quote."""
 
     key: bytes
     payer_id: int
@@ -37,8 +37,8 @@ class Found:
     expires_at: datetime | None = None  # the time at which the terms expire
 
 
-# A payee sends terms only once, and the terms never change. A packet contains its quote's id, so terms belong to one
-# quote. The statement has no ORDER BY, so that PostgreSQL always uses the index on the terms.
+# A payee sends terms only once, and the terms never change. Each packet contains the id of a quote, so the terms belong
+# to only one quote. The statement has no ORDER BY, so that PostgreSQL always uses the index on the terms.
 _OF_QUOTES = """
     SELECT c.key, q.quote_id, q.transaction_id, q.transfer_amount, q.transfer_currency, q.terms_expire_at, q.rule_facts
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bytea[])

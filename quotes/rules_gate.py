@@ -46,7 +46,7 @@ class QuoteGate:
     counters: Counters
     faults: Mapping[str, FspiopError]  # the errors of requests whose facts cannot be read
     now: datetime
-    kept: dict[str, bytes] = field(default_factory=dict)  # the facts and verdicts to store, by the keys of the commands
+    kept: dict[str, bytes] = field(default_factory=dict)  # the facts and verdicts to store, for each command's key
     judged: list[Judged] = field(default_factory=list)
 
     def refusal(self, command: AskTerms) -> FspiopError | None:

@@ -1,7 +1,7 @@
 """Stores requests for terms, answers and refusals of all kinds of agreements, and forwards them byte for byte.
 
-One database transaction stores the messages of a group, and adds the forwarded messages to the outbox
-(`hub.agreement_engine`).
+One database transaction stores the messages of a group and adds the forwarded messages to the outbox: see
+`hub.agreement_engine`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping

@@ -78,7 +78,7 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: M
     """Stores these requests for terms. Each request comes with the payee's id. Raises LostRace if the id of one of the
     requests was already used.
 
-    `kept` contains the facts and verdicts of the scheme's rules, by the keys of the requests.
+    `kept` maps the key of a request to the facts and the verdict that the scheme's rules store.
     """
     # The statement adds the rows in the order of ids, so that two transactions do not wait for each other.
     ordered = sorted(requests, key=lambda each: each[0].agreement_id)

@@ -72,7 +72,7 @@ ALLOW = Verdict(outcome="ALLOW")
 
 
 def judge(facts: Facts, compiled: CompiledRules, counters: Counters, variances: Variances | None = None) -> list[Hit]:
-    """Returns the rules that fire for this payment, in the order in which the rule set has them.
+    """Returns the rules that fire for this payment, in the order of the rule set.
 
     The facts must come from the gate for which the rules were compiled.
     """

@@ -23,8 +23,8 @@ class KeySets:
         return len(self._parts[0]) + len(self._changed)
 
     def get(self, key: int) -> frozenset[str]:
-        # Another thread may replace both the arrays and the dict. The other thread replaces the arrays first, so each
-        # change is always in the arrays or in the dict.
+        # Another thread can replace both the arrays and the dict at any time. The other thread replaces the arrays
+        # first, so each change is always in the arrays or in the dict.
         changed = self._changed
         keys, numbers, sets = self._parts
         found = changed.get(key)

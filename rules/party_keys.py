@@ -20,8 +20,8 @@ def key_of(id_type: str, id_value: str, sub_id: str | None = None) -> int:
     """Returns the key of a party. All spellings of the party's identifier, type and sub-id have the same key.
 
     A payee DFSP can understand more spellings than the hub's directory, such as digits of another script. All these
-    spellings have the same key. If spellings had different keys, a party could receive payments above its limit, or in
-    spite of a block.
+    spellings have the same key. If each spelling had a different key, a party could avoid a limit or a block by another
+    spelling.
     """
     parts = [id_type, alias_spellings.identifier_key(id_type, _folded(id_type, id_value))]
     if sub_id:

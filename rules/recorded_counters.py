@@ -1,4 +1,5 @@
-"""Stores the counters of a decision together with its facts, so that a replay can repeat the decision. Pure."""
+"""Stores the counters that a decision read together with the facts of the decision, so that a replay can repeat the
+decision. Pure."""
 
 from rules.decide import Variances, judge
 from rules.facts import Facts
@@ -9,7 +10,8 @@ _LARGEST = 2**63 - 1
 
 
 def name_of(need: Need) -> str:
-    """Returns the name of a counter: its subject, measure, window in seconds, and currency."""
+    """Returns the name of a counter. The name contains the subject, the measure, the window in seconds, and the
+    currency."""
     return f"{need.subject}.{need.measure}/{need.window_s}/{need.currency}"
 
 

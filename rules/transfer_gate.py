@@ -1,4 +1,5 @@
-"""The gate at the transfer. The gate judges and counts a group's transfers in the transaction that reserves them.
+"""The gate at the transfer. The gate judges and counts the transfers of a group in the same transaction that reserves
+the transfers.
 
 The ledger opens the gate for the group's new transfers. Before the gate opens, the ledger has locked the transfers that
 end in this group. The ledger locks accounts only after the gate has opened. When the gate opens, it reads and locks
@@ -48,9 +49,9 @@ _COUNTED_IF_NEEDED: frozenset[Subject] = frozenset({"payer_dfsp", "payee_dfsp", 
 
 
 class TransferToJudge(msgspec.Struct, frozen=True):
-    """A new transfer or conversion. If its quote passed through this hub, `quoted` has the facts of the quote."""
+    """A new transfer or conversion. If the quote passed through this hub, `quoted` contains the facts of the quote."""
 
-    digest: bytes  # the digest of the message, because two messages of one group may have the same transfer id
+    digest: bytes  # the digest of the message, because two messages of a group can have one transfer id
     transfer_id: str
     payer_dfsp: str
     payee_dfsp: str

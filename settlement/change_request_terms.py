@@ -16,7 +16,7 @@ def evidence_of(settlement: Settlement) -> dict[str, Any] | None:
 
 
 def owed_of(settlement: Settlement) -> list[tuple[str, int]]:
-    """Returns the total amount that net senders owe, by currency."""
+    """Returns, for each currency, the total amount that the net senders owe."""
     owed: dict[str, int] = defaultdict(int)
     for account in settlement.accounts.all():
         owed[account.account.currency] += max(0, int(account.net))

@@ -1,5 +1,5 @@
-"""Decides whether an account in a settlement may enter a requested state. Pure. The caller of this module must lock and
-read the rows."""
+"""Decides whether the hub moves an account in a settlement to a requested state. Pure. The caller of this module must
+lock and read the rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -53,7 +53,8 @@ def _moves(pairs: str, kept: str, what: str) -> str:
 
 
 class LedgerAccountType(models.Model):
-    """A type of account. A settlement model settles accounts of one type, and moves their amounts to another type."""
+    """A type of account. A settlement model settles accounts of one type, and moves the amounts to accounts of another
+    type."""
 
     name = models.CharField(max_length=30, unique=True)
     description = models.CharField(max_length=512)
@@ -239,7 +240,7 @@ class Settlement(models.Model):
 class Inclusion(models.Model):
     """Links a settlement to a content of a window that the settlement includes.
 
-    An aborted settlement releases its contents, so that another settlement can include them.
+    An aborted settlement releases the contents, so that another settlement can include these contents.
     """
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="inclusions")
@@ -304,7 +305,8 @@ class SettlementAccount(models.Model):
 
 
 class SettlementEvent(models.Model):
-    """The history of a settlement (if `account` is empty), or of one of its accounts.
+    """One event in the history of a settlement. If `account` is set, the event is in the history of this account of the
+    settlement.
 
     The database does not allow changes of these rows.
     """

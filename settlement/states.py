@@ -1,4 +1,4 @@
-"""The state transitions of settlements, of their accounts and of their windows: tables and pure functions."""
+"""Tables and pure functions for the states of settlements, of accounts in settlements, and of windows."""
 
 from collections.abc import Collection, Iterable
 from enum import StrEnum
@@ -28,8 +28,8 @@ class WindowState(StrEnum):
     ABORTED = "ABORTED"
 
 
-# The next state of an account, for each state of its settlement. The settlement enters the next state only when all its
-# accounts have reached that state.
+# The next state of an account, for each state of its settlement. The settlement enters a state only when all accounts
+# of the settlement have reached this state.
 NEXT = {
     State.PENDING_SETTLEMENT: State.PS_TRANSFERS_RECORDED,
     State.PS_TRANSFERS_RECORDED: State.PS_TRANSFERS_RESERVED,

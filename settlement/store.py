@@ -1,4 +1,4 @@
-"""The SQL statements of settlement: the totals of closed windows, and the settlement of single transfers.
+"""The SQL statements of settlement. The statements compute the totals of closed windows, and settle single transfers.
 
 `ledger.store` has the lock order.
 """
@@ -54,14 +54,15 @@ def allow_time_for_totals() -> None:
 
 
 def window_totals(window_id: int) -> list[tuple[str, str, Total]]:
-    """Returns (currency, account type, total) for each account that a closed window's commits debit or credit."""
+    """For each account that the commits of a closed window debit or credit, returns the currency, the account type and
+    the total."""
     return [(row[0], row[1], _total(row)) for row in execute(_WINDOW_TOTALS, [window_id])]
 
 
 def totals_between(window_id: int, *, after: int, up_to: int) -> list[tuple[str, Total]]:
-    """Returns (participant, total) for each account that a part of the window's commits debits or credits.
+    """For each account that some commits of a window debit or credit, returns the participant and the total.
 
-    The part of the window has the commits whose ids are above `after` and at most `up_to`.
+    These commits have ids above `after`, and up to `up_to`.
     """
     return [(row[2], _total(row)) for row in execute(_TOTALS_BETWEEN, [window_id, after, up_to])]
 

@@ -41,7 +41,7 @@ class NetPosition:
 
 
 def of_window(window: SettlementWindow, *, participant: str = "") -> list[NetPosition]:
-    """Returns the net positions of one participant or of all participants, by currency and name.
+    """Returns the net positions of one participant or of all participants, sorted by currency and participant name.
 
     In each currency, the net positions of all participants add up to zero.
     """

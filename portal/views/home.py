@@ -1,5 +1,5 @@
-"""The start page. The start page redirects users of the hub to the overview, and users of a participant to the page of
-this participant."""
+"""The start page redirects users of the hub to the overview, and users of a participant to the page of this
+participant."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect

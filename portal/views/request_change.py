@@ -1,4 +1,5 @@
-"""The page for requesting a change: a form, a reason, and the roles of the people who may approve the request."""
+"""The page on which a user requests a change. The page has a form with a reason, and lists the roles that have the
+right to approve the request."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -62,7 +62,7 @@ class TransferSearch(Search):
             return lambda _before, _size: Found([])
         wish, said = self._wish(visitor), self.said
         if "alias" in said:
-            # The audit trail records the search and its user, but not the alias.
+            # The audit trail records who searched, but not for which alias.
             record("alias_looked_up", subject="transfers", actor=visitor.name)
             if "id" in said:
                 wish = replace(wish, other=wish.other & Q(pk__in=spellings_of_id(said["id"])))

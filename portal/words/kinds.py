@@ -56,5 +56,5 @@ DESCRIPTIONS = (
 
 
 def word_of(name: str) -> str:
-    """Returns the word for a kind. A kind that this module does not know keeps its name."""
+    """Returns the word for a kind. If this module does not know a kind, returns the name of the kind."""
     return str(WORDS.get(name) or name)

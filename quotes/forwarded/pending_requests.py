@@ -1,9 +1,9 @@
 """Forwards GET requests about an id from one DFSP to another DFSP, and forwards the answers.
 
-For each forwarded GET, stores the time until which the request waits for its answer. Only the DFSP that received a
-forwarded GET may answer it. The hub forwards the answer only to the DFSP that sent the GET. If no answer to a forwarded
-GET comes in time, the DFSP that sent the GET gets 2004. If the hub cannot deliver a forwarded GET, the outbox reports
-the failure to the requester.
+For each forwarded GET, stores the time until which the request waits for its answer. The hub accepts an answer to a
+forwarded GET only from the DFSP that received the GET. The hub forwards the answer only to the DFSP that sent the GET.
+If no answer to a forwarded GET comes in time, the DFSP that sent the GET gets 2004. If the hub cannot deliver a
+forwarded GET, the outbox reports the failure to the DFSP that sent the GET.
 """
 
 from django.conf import settings
@@ -17,8 +17,8 @@ from quotes.models import Question, TransactionRequest
 
 
 def order_of(resource: str, subject: str, asker_id: int) -> str:
-    """Returns the subject of the messages about one forwarded GET (a question). The subject of a question's messages
-    contains the resource and the requester.
+    """Returns the subject of the messages about one question. A question is a forwarded GET. The subject of a
+    question's messages contains the resource and the requester.
 
     Messages about a question do not wait for messages about a transfer with the same id. Messages about a question
     also do not wait for another DFSP's question about the same id. A request to pay concerns only two DFSPs. The hub
@@ -30,8 +30,8 @@ def order_of(resource: str, subject: str, asker_id: int) -> str:
 
 
 def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> None:
-    """Forwards and stores a question (a GET of one DFSP to another). If the DFSP repeats the question, the waiting time
-    of the question begins again. `version` is the API version of the answer.
+    """Forwards and stores a question. A question is a GET that one DFSP sends to another DFSP. If the DFSP repeats the
+    question, the waiting time of the question begins again. `version` is the API version of the answer.
     """
     with transaction.atomic(durable=True):
         store.remember(question, resource=resource, subject=subject, version=version, wait_s=settings.CUSTOMER_ANSWER_S)

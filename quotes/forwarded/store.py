@@ -1,4 +1,4 @@
-"""The SQL statements on questions (forwarded GETs) that wait for their answers."""
+"""The SQL statements about forwarded GETs that wait for an answer. This module calls a forwarded GET a question."""
 
 from hub import outbox
 from hub.outbox.messages import Outgoing
@@ -14,9 +14,9 @@ _REMEMBER = """
 
 
 def remember(question: Outgoing, *, resource: str, subject: str, version: str, wait_s: int) -> None:
-    """Stores a question that waits for its answer, in the caller's transaction.
+    """In the caller's transaction, stores a question that waits for an answer.
 
-    If a question is repeated, its waiting time begins again.
+    If a question is repeated, the waiting time of the question begins again.
 
     The caller must add the question's message to the outbox after this call. If a message is older than a question, the
     periodic task assumes that the message belongs to an earlier question.

@@ -137,7 +137,8 @@ def ending(found: TransactionRequest) -> Outgoing:
 
 
 def fail_unanswered() -> int:
-    """Ends requests to pay that got no answer before their expiration, payee by payee, and notifies the payees.
+    """Ends requests to pay that got no answer before the expiration, and notifies the payee DFSPs. Processes one payee
+    DFSP after another.
 
     Returns the number of ended requests.
 

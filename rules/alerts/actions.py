@@ -1,9 +1,9 @@
-"""Changes that a person requests because of an alert. Each requested change waits for a second person
-(`hub.audit.approvals`).
+"""Changes that a person requests because of an alert. Each requested change waits until a second person approves or
+rejects it: see `hub.audit.approvals`.
 
-`PERFORM` maps each kind of change to the function that makes an approved change. Other apps add their own kinds of
-change, such as the release of a held transfer. The payload of a request contains the keys of parties, but never an
-identifier of a party.
+`PERFORM` maps each kind of change to the function that makes an approved change. An app outside `rules` can add a kind
+of change. For example, the ledger adds the release of a held transfer. The payload of a request contains the keys of
+parties, but never an identifier of a party.
 """
 
 from collections.abc import Callable

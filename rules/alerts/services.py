@@ -34,7 +34,7 @@ MOST_KEPT = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """A report about a party. If no party is known, the report is about a DFSP (`dfsp`)."""
+    """A report about a party. If no party is known, the report is about the DFSP in `dfsp`."""
 
     kind: str
     party: int | None = None
@@ -103,7 +103,7 @@ _WAITING = f"""
     SELECT DISTINCT key FROM rules_alerts_sightingrow r WHERE r.alert_id IS NULL AND {not_skipped(BATCH, "r.key")}
     ORDER BY key LIMIT %s
 """  # noqa: S608 (our own words)
-_MOST_OF_A_PARTY = 2_000  # each party has its own limit, so that no party's reports delay the reports of other parties
+_MOST_OF_A_PARTY = 2_000  # each party has a limit, so that many reports about one party do not delay other reports
 _TAKEN = """
     SELECT r.id, r.key, r.dfsp, r.caused_by FROM unnest(%s::bigint[]) AS k (key) CROSS JOIN LATERAL (
         SELECT id, key, dfsp, caused_by FROM rules_alerts_sightingrow WHERE alert_id IS NULL AND key = k.key
@@ -135,7 +135,8 @@ def waiting(most: int) -> list[str]:
 
 @transaction.atomic
 def merge(keys: Collection[str]) -> int:
-    """Adds the new reports about these parties to their open alerts. Returns the number of reports."""
+    """For each of these parties, adds the new reports to the open alert about the party. Returns the number of
+    reports."""
     taken = execute(_TAKEN, [[int(key) for key in keys], _MOST_OF_A_PARTY]).fetchall()
     if not taken:
         return 0

@@ -25,8 +25,8 @@ GATES: tuple[Gate, ...] = ("lookup", "quote", "transfer")
 
 
 def accept(document: object) -> RuleSet:
-    """Reads and checks a rule set from the values of its JSON. If there are faults, raises one RuleSetRefused that
-    lists them all."""
+    """Reads and checks a rule set that is already parsed from JSON to Python values. If there are faults, raises one
+    RuleSetRefused that lists them all."""
     return _checked(parse(document))
 
 

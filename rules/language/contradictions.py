@@ -199,7 +199,7 @@ def _changes(values: _Values, comparison: Comparison, negated: bool, spec: FactS
             return {"not_equal": values.not_equal | {wanted}}
         return {"may_be_absent": False, **_bounds(values, wanted, wanted)}
     operator = _NEGATED[comparison.operator] if negated else comparison.operator
-    # A comparison with an absent value is false, so its negation is true.
+    # A comparison with an absent value is false, so the negation of such a comparison is true.
     absent = values.may_be_absent and (negated or operator in ("not_in", "absent"))
     if operator in ("present", "absent"):
         return {

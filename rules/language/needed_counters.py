@@ -1,10 +1,10 @@
 """Finds the counters that a rule set needs, and the counters that must be exact. Pure.
 
-A limit is a live rule of the transfer's gate. A limit refuses payments because of a counter. A profile keeps only its
-latest events separately. A count is exact if it includes only events that the profile keeps separately. A sum, or a
-number of different parties, can include any number of events. For a limit on a sum or on different parties, the rule
-set must also have a rule that limits the count of the same payments. The rule with the count refuses a payment before
-the window has more events than the profile keeps.
+A limit is a live rule of the transfer's gate. A limit refuses payments because of a counter. A profile stores the
+latest events one by one, and only sums of the earlier events. A count is exact if it includes only events that the
+profile keeps separately. A sum, or a number of different parties, can include any number of events. For a limit on a
+sum or on different parties, the rule set must also have a rule that limits the count of the same payments. The rule
+with the count refuses a payment before the window has more events than the profile keeps.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -39,7 +39,7 @@ def comparisons(condition: Condition) -> Iterator[Comparison]:
 
 
 def comparisons_with_places(condition: Condition, path: str) -> Iterator[tuple[Comparison, str]]:
-    """Yields every comparison with its place in the document."""
+    """Yields every comparison, with the place of the comparison in the document."""
     match condition:
         case Comparison():
             yield condition, path

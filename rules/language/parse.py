@@ -78,8 +78,8 @@ def parse_text(raw: bytes) -> RuleSet:
 
 
 def parse(document: object) -> RuleSet:
-    """Reads a rule set from the values of its JSON. If there are faults, raises one RuleSetRefused that lists them
-    all."""
+    """Reads a rule set that is already parsed from JSON to Python values. If there are faults, raises one
+    RuleSetRefused that lists them all."""
     parser = _Parser()
     found = parser.attempt(parser.rule_set, document)
     if parser.faults or found is None:

@@ -129,7 +129,7 @@ class Rule(_Node, frozen=True):
 
     @property
     def whole_condition(self) -> Condition:
-        """Returns the condition of the rule without its trigger.
+        """Returns the condition of the rule, without the trigger of the rule.
 
         If a hold exempts known payees, the result includes the condition that the payee is new to the payer.
         """

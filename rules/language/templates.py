@@ -31,7 +31,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 class Template(msgspec.Struct, frozen=True):
-    """A form, and the function that creates its rules."""
+    """A form, and the function that creates rules from the values of the form."""
 
     name: str
     title: str

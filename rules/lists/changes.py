@@ -7,8 +7,8 @@ NAMES = "names"
 MARKERS = "markers"
 
 # The lock of the row lasts until the commit. So a change with a higher number is committed later. A process that has
-# read a number has therefore read all changes up to this number. A transaction counts its changes last, so that it
-# holds the lock only briefly.
+# read a number has therefore read all changes up to this number. A transaction counts changes in its last statement,
+# and so holds the lock only briefly.
 _COUNT = """
     INSERT INTO rules_lists_changenumber AS c (name, number, transaction)
     VALUES (%s, 1, pg_current_xact_id()::text::bigint)

@@ -1,6 +1,6 @@
 """A trigger for changes that need two people.
 
-The transaction of the change must contain the approval (`hub.audit.approvals`).
+The transaction that makes the change must also contain the approval: see `hub.audit.approvals`.
 """
 
 import pgtrigger

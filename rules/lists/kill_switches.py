@@ -47,7 +47,7 @@ def stopped(payments: Iterable[Payment]) -> list[Stopped | None]:
     """For each payment, returns the reason why a kill switch stops the payment. Returns None for a payment that no kill
     switch stops.
 
-    In most cases, the function runs no SQL statement (`rules.lists.matches`).
+    In most cases, the function runs no SQL statement, because `rules.lists.matches` keeps a copy in memory.
     """
     found = [_keys_of(payment) for payment in payments]
     on = matches([key for each in found for key in each])

@@ -164,8 +164,8 @@ class StagedLine(models.Model):
 
 
 class SeenName(models.Model):
-    """The keyed hash of a party's name, and the last change of listed names that the screening of this name
-    included."""
+    """The keyed hash of a party's name. The row also states up to which change of the listed names this name was
+    screened."""
 
     hash = models.BigIntegerField(primary_key=True)
     sealed = models.TextField()  # the folded name, encrypted

@@ -36,7 +36,7 @@ class Similar(NamedTuple):
 
 
 class NameIndex:
-    """An index of the listed names by the sounds of their words.
+    """An index that finds listed names by the sounds of the words in a name.
 
     A search compares only listed names that have a word with the same sound as a word of the party's name. So the cost
     of a search depends on how many names are similar, and not on the length of the lists.
@@ -68,7 +68,7 @@ class NameIndex:
         return self._newer[number]
 
     def find(self, folded: str) -> list[Similar]:
-        """Returns the listed names that reach the score of their list, the most similar first."""
+        """Returns the listed names that are similar enough for the list, with the most similar name first."""
         words = folded.split()
         shared = self._shared_words(words)
         if not shared:
@@ -81,8 +81,8 @@ class NameIndex:
             limit=None,
         )
         scores = {place: score for _text, score, place in spelt}
-        # The search also compares the words of the two names, because one name may have additional words, such as a
-        # second family name. The order of the words may also differ, because the two names can spell a first letter
+        # The search also compares the words of the two names, because one name can have additional words, such as a
+        # second family name. The order of the words can also differ, because the two names can spell a first letter
         # differently.
         for place in scores.keys() | {place for place, count in shared.items() if count >= 2}:
             found = _of_words(words, self._names[place].folded.split())

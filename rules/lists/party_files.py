@@ -1,7 +1,7 @@
 """Reads a file of a list: CSV in UTF-8 with the columns type, identifier, sub_id, name and reference.
 
-Each line has a party's identifier with its type, or a name. If any line has a fault, the hub refuses the whole file,
-and reports each fault with its line. The module reads only one setting: the key of the keyed hash.
+Each line has a party's identifier with its type, or a name. If any line has a fault, the hub refuses the whole file and
+reports the line of each fault. The module reads only one setting: the key of the keyed hash.
 """
 
 import csv
@@ -53,7 +53,8 @@ class BadFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A listed party (`key`) or a listed name (`name`). `folded` is the form of the name for comparisons."""
+    """Either a listed party, in `key`, or a listed name, in `name`. `folded` is the form of the name for
+    comparisons."""
 
     key: int | None
     name: str

@@ -36,7 +36,8 @@ _REMEMBERED_FOR_S = 24 * 3600
 class Named:
     """A party, with the name that its serving DFSP has sent.
 
-    The hub ignores names from other DFSPs. So a payer DFSP cannot give its payee a name from a sanctions list.
+    The hub ignores names from other DFSPs. So a payer DFSP cannot cause a match by sending a name from a sanctions list
+    as the payee's name.
     """
 
     party: int
@@ -214,7 +215,7 @@ _FOUND = """
 
 
 def _match(found: Sequence[tuple[int, Similar]], parties: Mapping[int, int]) -> int:
-    """Stores the matches of names for their parties, and raises an alert for each party.
+    """Stores the matches for each party with one of the matched names, and raises an alert about each such party.
 
     Returns the number of new matches.
     """

@@ -63,8 +63,8 @@ def file(report: Report) -> tuple[Marker, bool]:
     """Files a DFSP's marker. Returns the marker, and whether it is new. If the request is repeated, returns the earlier
     marker.
 
-    Raises FspiopError 3106 if the id belongs to a different marker. Raises FspiopError 2005 (429) if the DFSP exceeds
-    its daily limit.
+    Raises FspiopError 3106 if the id belongs to a different marker. Raises FspiopError 2005, with HTTP status 429, if
+    the DFSP exceeds its daily limit.
     """
     earlier = _earlier(report)
     if earlier is not None:
@@ -167,7 +167,7 @@ def appeal(marker: int, *, key: int, participant_id: int, dfsp: str, reason: str
 
     A DFSP can have only one open appeal against a marker. If the DFSP appeals a second time, returns the first appeal.
     Raises FspiopError 3200 if the marker is not in force, or if the marker is about a party other than `key`. Raises
-    FspiopError 2005 (429) if the DFSP exceeds its daily limit.
+    FspiopError 2005, with HTTP status 429, if the DFSP exceeds its daily limit.
     """
     found = Marker.objects.select_for_update(no_key=True).filter(pk=marker, key=key, lifted_at=None).first()
     if found is None:

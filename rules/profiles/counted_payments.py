@@ -44,7 +44,8 @@ payment.
 
 
 class Keys(msgspec.Struct, frozen=True, gc=False):
-    """The keys of the profiles that count a payment. If a profile does not count the payment, its key is None."""
+    """The keys of the profiles that count a payment. If the profile of a role does not count the payment, the key for
+    the role is None."""
 
     payer: int | None = None
     payee: int | None = None
@@ -106,8 +107,8 @@ class CountedPayment(msgspec.Struct, frozen=True, gc=False):
             profile.note_dfsp(self.served_by, event.moment)
 
     def count_in(self, profiles: Mapping[int, Profile]) -> int:
-        """Counts the payment in each of its profiles that is in `profiles`. Returns in how many profiles the payment
-        was counted."""
+        """Counts the payment in each profile in `profiles` that counts this payment. Returns in how many profiles the
+        payment was counted."""
         moment, ref, counted = microseconds(self.reserved_at), reference(self.transfer_id), 0
         for role, key in zip(_ROLES, self.keys.in_order(), strict=True):
             if key is None:

@@ -31,7 +31,7 @@ class Original:
 
 
 class PaidBefore(Protocol):
-    """The pairs (payer, payee) with a committed payment."""
+    """The pairs of payer and payee with a committed payment."""
 
     def __contains__(self, pair: object, /) -> bool: ...
 
@@ -40,7 +40,7 @@ class ProfileCounters:
     """Reads counters from the profiles that were loaded for a group of payments.
 
     A window begins `window_s` seconds ago and ends now. A payment at exactly the beginning of a window does not belong
-    to the window. If a counter is inexact, it can also count all payments of the hour or day in which its window
+    to the window. A counter that is not exact can also count all payments of the hour or day in which the window
     begins.
     """
 

@@ -6,9 +6,9 @@ currency, and are all refunds or all not. For each class, a profile keeps the la
 events are added to buckets. A bucket keeps the time of its latest event. So a reader can see whether the bucket has
 events in a window.
 
-The bucket of an event depends only on the time of the event and on two boundaries of the profile. So the order of
-additions and removals never changes a sum. The order changes only the choice of the events that the profile keeps
-separately.
+The bucket of an event depends only on the event's time and on the profile's two boundaries between buckets of different
+lengths. So the order of additions and removals never changes a sum. The order changes only the choice of the events
+that the profile keeps separately.
 """
 
 from bisect import bisect_left, insort
@@ -60,7 +60,7 @@ class BucketKey(msgspec.Struct, frozen=True, order=True, gc=False):
 class Bucket(msgspec.Struct, gc=False):
     count: int
     value: int
-    latest: int  # No event in the bucket is later than this time. After a removal, all events may be earlier.
+    latest: int  # No event in the bucket is later than this time. After a removal, all events can be earlier.
 
 
 def _class_of(event: Event) -> tuple[int, bool, str]:
@@ -269,8 +269,8 @@ def of_events(events: Iterable[Event]) -> Profile:
 def differences(profile: Profile, events: Iterable[Event]) -> Iterator[str]:
     """Yields each difference between a stored profile and the payments that the profile should contain.
 
-    The events that a profile keeps separately can differ, because their choice depends on the order of additions and
-    removals. A profile must contain each event, either separately or in a bucket.
+    The events that a profile keeps separately can differ, because the order of additions and removals decides which
+    events these are. A profile must contain each event, either separately or in a bucket.
     """
     expected = set(events)
     kept = set(profile.events)

@@ -1,4 +1,4 @@
-"""The counts of a party's payments, for the signals that DFSPs can request (`rules.signals.counters`)."""
+"""The counts of a party's payments, for the signals that DFSPs can request: see `rules.signals.counters`."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,9 +1,9 @@
 """All SQL statements about profiles.
 
-The parameters of each statement are lists, so the number of statements does not depend on the lengths of the lists.
+Each statement takes lists as parameters, so the number of statements is the same for any number of profiles.
 
-The order of the ledger's locks (`ledger.store`) applies. Profiles are locked after transfers and conversions, and
-before accounts. Several profiles are locked in the ascending order of their keys. A transaction deletes a row of
+The statements acquire locks in the order that `ledger.store` defines. Profiles are locked after transfers and
+conversions, and before accounts. Profiles are locked in ascending order of the keys. A transaction deletes a row of
 `UnfoldedCount` only under the lock of the row's profile. Each row therefore changes its profile only once.
 """
 
@@ -150,7 +150,7 @@ _ADD_UNFOLDED = """
 
 
 def add_unfolded(rows: Sequence[tuple[int, Role, str]]) -> None:
-    """Inserts rows (key, role, transfer) for payments that profiles have to add later."""
+    """Inserts a row with key, role and transfer for each payment that a profile must add later."""
     execute(_ADD_UNFOLDED, [[key for key, _, _ in rows], [int(role) for _, role, _ in rows], [id for *_, id in rows]])
 
 

@@ -122,8 +122,9 @@ def may_look_at(when: Trigger, facts: Facts) -> bool:
 def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
     """Returns the profiles that must not change while the hub judges the payment.
 
-    If no limit applies to the payment, returns no profile. If limits on other payments read this payment's profiles,
-    the hub may count this payment before or after the other payments.
+    If no limit applies to the payment, returns no profile. A limit that does not apply to this payment can still read
+    this payment's profiles. It is then irrelevant whether the hub counts this payment before or after the limited
+    payments.
     """
     subjects: set[Subject] = set()
     for limit in limits:

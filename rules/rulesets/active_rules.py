@@ -50,7 +50,7 @@ class CannotBeRead(Exception):
     """The error for an active version that this release cannot read, because this release understands the language of
     rules differently.
 
-    Until people activate another version, the hub cannot judge payments and refuses them with 2001.
+    Until people activate another version, the hub cannot judge payments and refuses every payment with 2001.
     """
 
 
@@ -212,7 +212,8 @@ def _of(number: int | None, rule_set: RuleSet) -> Version:
 
 
 def for_judging_again(rule_set: RuleSet) -> RuleSet:
-    """Leaves out the quote's rules that read the expiration, because a transfer has its own expiration."""
+    """Leaves out the rules at the quote that read the quote's expiration, because a transfer has an expiration of its
+    own."""
     rules = rule_set.rules
     found = [
         each

@@ -36,7 +36,7 @@ class Judged:
 
 
 def save(version: int | None, judged: Sequence[Judged]) -> None:
-    """Stores the verdicts that the hub keeps, and raises their alerts.
+    """Stores the verdicts that the hub keeps, and raises the alerts that these verdicts require.
 
     Runs one statement for all decisions, and one statement for all alerts. Runs no statement for decisions if there are
     none, and no statement for alerts if there are none. If there is no version, only kill switches have judged the

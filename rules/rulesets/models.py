@@ -98,9 +98,9 @@ class Decision(models.Model):
     """The verdict of one version about one payment at one gate. The table has all verdicts with a hit, and a sample of
     the other verdicts.
 
-    A party's key is a keyed hash (`rules.party_keys`). The facts include the counters that the decision has read. So a
-    replay can make the same decision again. The hub erases the facts when their retention period is over
-    (`RETENTION_DAYS`).
+    The key of a party is a keyed hash from `rules.party_keys`. The facts include the counters that the decision has
+    read. So a replay can make the same decision again. The hub erases the facts of a decision after `RETENTION_DAYS`
+    days.
     """
 
     class Outcome(models.TextChoices):

@@ -65,7 +65,7 @@ def version(number: int) -> RuleSetVersion | None:
 
 
 def exceptions() -> list[Variance]:
-    """Returns the exceptions that apply now, by rule and DFSP."""
+    """Returns the exceptions that apply now, sorted by rule and DFSP."""
     latest = Variance.objects.order_by("rule", "dfsp", "-id").distinct("rule", "dfsp").values("pk")
     return list(Variance.objects.filter(pk__in=latest, until__gt=Now()).order_by("rule", "dfsp"))
 

@@ -45,8 +45,8 @@ _EXCLUDE = "SELECT pg_advisory_xact_lock(%s)"
 def exclude_groups() -> None:
     """Waits for the groups that have already read the active version. Makes other groups wait for this transaction.
 
-    If a group holds the lock for longer than a statement may wait, raises FspiopError 2005. After error 2005, the
-    caller must end the transaction.
+    If a group holds the lock for longer than the time limit of a statement, raises FspiopError 2005. After error 2005,
+    the caller must end the transaction.
     """
     try:
         execute(_EXCLUDE, [RULES_LOCK])
@@ -76,7 +76,7 @@ _VARIANCES = """
 
 
 def variances(revision: int) -> dict[str, dict[str, datetime]]:
-    """Returns the end of each exception, by rule and DFSP.
+    """Returns the exceptions: for each rule, the exempt DFSPs and the end of each exception.
 
     Reads only rows of exceptions whose ids are not above this number.
     """

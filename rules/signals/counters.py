@@ -1,7 +1,8 @@
 """The counters for a payee: the payments that the payee sent or received, and the reports about the payee. The counters
 are rounded, so that they do not reveal single payments.
 
-This module counts the reports of DFSPs. The app `rules.profiles` adds the counters of payments (`payments_come_from`).
+This module counts the reports of DFSPs. The app `rules.profiles` calls `payments_come_from` to add the counters of
+payments.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -8,7 +8,7 @@ from hub.participants.models import Participant
 
 
 class TokenBucket(models.Model):
-    """How many requests of one kind a DFSP may still send.
+    """How many more requests of one kind the hub accepts from a DFSP now.
 
     The bucket gets new tokens over time, up to a maximum.
     """

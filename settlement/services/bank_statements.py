@@ -38,7 +38,7 @@ def expected_of(settlement: Settlement) -> list[Expected]:
 
 @transaction.atomic
 def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Statement:
-    """Reads a bank's file, compares its lines with the expected lines, and stores the file with the findings."""
+    """Reads a bank's file, compares the lines with the expected payments, and stores the file and the findings."""
     settlement = Settlement.objects.select_for_update(no_key=True).filter(pk=settlement_id).first()
     if settlement is None:
         raise NotTaken(_("This settlement does not exist."))

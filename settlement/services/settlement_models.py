@@ -110,8 +110,8 @@ def set_model_active(name: str, *, is_active: bool, actor: str) -> SettlementMod
 def create_account_type(
     *, name: str, description: str, is_active: bool, is_settleable: bool, actor: str
 ) -> LedgerAccountType:
-    """Adds an account type that models may use. When a settlement model uses a new type, the hub opens accounts of this
-    type."""
+    """Adds an account type that settlement models can use. When a settlement model uses a new type, the hub opens
+    accounts of this type."""
     terms = {"description": description, "is_active": is_active, "is_settleable": is_settleable}
     made, is_new = LedgerAccountType.objects.get_or_create(name=name, defaults=terms)
     if not is_new:

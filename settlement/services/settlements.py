@@ -1,9 +1,9 @@
-"""Creates settlements, changes their states account by account, and aborts settlements. Every call of these functions
-is one database transaction.
+"""Creates settlements, moves the accounts of a settlement from state to state, and aborts settlements. Every call of
+these functions is one database transaction.
 
-The functions lock the settlement, then its windows by id, then accounts by id (ledger.settlement_postings). A function
-acquires all these locks before the ledger's own locks. The function locks the audit trail last
-(hub.audit.trail.record).
+Each function locks the settlement, then the settlement's windows in the order of ids, and then the accounts in the
+order of ids. A function acquires all these locks before the ledger's own locks. The function locks the audit trail
+last, by a call of `hub.audit.trail.record`.
 """
 
 import uuid
@@ -346,7 +346,7 @@ def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor
 def _move_contents(
     contents: Collection[WindowContent], state: WindowState, windows: Iterable[SettlementWindow]
 ) -> None:
-    """First sets the state of each content of the locked windows, and then the state of each window.
+    """First sets the states of all contents of the locked windows. Then sets the states of these windows.
 
     A window's state follows from the states of its contents.
     """
