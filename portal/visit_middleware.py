@@ -61,7 +61,7 @@ def _note_user(request: HttpRequest) -> None:
 def _is_too_large(request: HttpRequest) -> bool:
     """Returns whether the body is too large.
 
-    The check of the size comes first, because a check of the form's token would read the whole body.
+    This check of the size runs before Django checks the form's token, because Django then reads the whole body.
 
     The administration APIs have their own check of the size.
     """

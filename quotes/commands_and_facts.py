@@ -142,8 +142,8 @@ class Gate(Protocol):
     (`quotes.rules_gate`)."""
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
-        """Checks a request for terms against the scheme's rules, after the request has passed all other checks. Returns
-        an error if the rules refuse the request for terms."""
+        """After a request for terms has passed the hub's checks, judges the request by the scheme's rules. Returns an
+        error if the rules refuse the request for terms."""
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
         """Returns an error if the rules would hold the transfer until shortly before these terms expire, or longer."""

@@ -1,5 +1,5 @@
 """Decides what the hub does with requests for terms, and with the answers to these requests. The functions of this
-module use no clock and no database."""
+module do not use a clock or a database."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,8 +50,9 @@ def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
 def _ask(command: AskTerms, scene: Scene, facts: Facts) -> Outcome:
     """Forwards a request for terms to the payee.
 
-    The hub forwards a repeated request again, or answers it with the payee's stored answer. If a request has the id of
-    an earlier request but different content, the hub refuses the new request with 3106 and changes nothing.
+    If a request is repeated, the hub sends the payee's stored answer. If there is no answer yet, the hub forwards the
+    request again. If a request has the id of an earlier request but different content, the hub refuses the new request
+    with 3106 and changes nothing.
     """
     try:
         payee = recipient_of(command.to, scene.parties)
@@ -77,7 +78,7 @@ def _ask(command: AskTerms, scene: Scene, facts: Facts) -> Outcome:
 
 
 def _check(command: AskTerms, caller: Party, payee: Party) -> None:
-    """Raises FspiopError if the hub would later refuse the payment, or if the payee would refuse the message."""
+    """Raises FspiopError if the message names wrong participants, or if the hub would later refuse the payment."""
     if payee.id == caller.id:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is the sender itself")
     check_named(command.named, payee.name)
@@ -122,9 +123,9 @@ def _refused(command: AskTerms, scene: Scene, error: FspiopError) -> Refused:
 def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
     """Forwards terms from the payee to the payer. Forwards a refusal from one party to the other party.
 
-    Only the payee has the right to send terms for an agreement. If the payee repeats its answer, the hub accepts the
-    answer and changes nothing. If the payee sends a second answer with different content, the hub refuses this answer
-    (3106).
+    Only the payee has the right to send terms for an agreement. If the payee repeats the same answer, the hub accepts
+    the answer and changes nothing. If the payee sends a second answer with different content, the hub refuses this
+    answer (3106).
     """
     try:
         seen = facts.standing.get(command.key)

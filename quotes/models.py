@@ -1,4 +1,5 @@
-"""The models of the agreement phase: the payer's requests and the payee's answers, stored byte for byte."""
+"""The models of quotes and requests to pay. The models store the payer's requests and the payee's answers byte for
+byte."""
 
 from typing import ClassVar
 
@@ -122,7 +123,7 @@ class Quote(JudgedAgreement):
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # this index is for the erasure of old messages
+            # this index finds old messages, which the hub erases
             models.Index(fields=["created_at"], name="quote_by_arrival"),
             models.Index(fields=["transaction_id"], name="quote_by_transaction"),
             _sweep("quote"),
@@ -201,7 +202,7 @@ class TransactionRequest(Agreement):
         PENDING = "PENDING"
         ACCEPTED = "ACCEPTED"
         REJECTED = "REJECTED"
-        FAILED = "FAILED"  # refused by an error, or without an answer in time
+        FAILED = "FAILED"  # the payer DFSP refused, or did not answer in time
 
     resource = "transactionRequests"
     not_found = ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND
@@ -212,7 +213,7 @@ class TransactionRequest(Agreement):
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # this index is for the erasure of old messages
+            # this index finds old messages, which the hub erases
             models.Index(fields=["created_at"], name="request_to_pay_by_arrival"),
             # these indexes are for the portal's search for a customer's requests to pay
             models.Index(alias_of_request("payer"), F("created_at").desc(), name="request_of_payers_alias"),

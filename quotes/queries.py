@@ -31,8 +31,8 @@ def named(ids: Collection[str]) -> list[Agreed]:
     return [Agreed(*row) for row in columns[:_MOST]]
 
 
-# The query makes one index scan for each spelling and side, because an index yields the latest rows of only one
-# identifier.
+# One index scan finds the latest rows of only one identifier. So the query scans the index of the payer and the index
+# of the payee once for each spelling.
 _OF_ALIAS = """SELECT DISTINCT found.quote_id, found.transaction_id, found.payer_id, found.condition, found.created_at
     FROM unnest(%(spellings)s::text[]) AS s (alias) CROSS JOIN LATERAL (
         (SELECT {columns} FROM quotes_quote q WHERE quotes_alias(request, 'payer') = s.alias AND {condition}

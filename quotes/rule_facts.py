@@ -71,7 +71,7 @@ def of_transfers(claims: Sequence[Claim]) -> dict[bytes, Found]:
     return found
 
 
-# The initiator names the conversion in its request for terms. This statement has no ORDER BY, like `_OF_QUOTES`.
+# The initiator names the conversion in its request for terms. Like `_OF_QUOTES`, this statement has no ORDER BY.
 _OF_FX_QUOTES = """
     SELECT c.key, q.conversion_request_id, q.rule_facts
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::text[])

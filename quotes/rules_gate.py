@@ -44,14 +44,14 @@ class QuoteGate:
     # For each command and each quote id, the facts of the payment, and the refusal if a kill switch stops the payment.
     payments: Mapping[str, Mapping[str, tuple[Facts, Verdict | None]]]
     counters: Counters
-    faults: Mapping[str, FspiopError]  # the errors of requests whose facts cannot be read
+    faults: Mapping[str, FspiopError]  # for each request with unreadable facts, the error
     now: datetime
     kept: dict[str, bytes] = field(default_factory=dict)  # the facts and verdicts to store, for each command's key
     judged: list[Judged] = field(default_factory=list)
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
-        """Checks a request for terms against the scheme's rules, after the request has passed all other checks. Returns
-        an error if the scheme's rules refuse the request for terms."""
+        """After a request for terms has passed the hub's checks, judges the request by the scheme's rules. Returns an
+        error if the scheme's rules refuse the request for terms."""
         if self.rules is None:
             self._keep_facts(command)
             return None
@@ -127,9 +127,9 @@ def _is_too_late(command: AskTerms, facts: Facts, until: datetime | None) -> boo
 def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate | None:
     """Returns the object that applies the rules to these requests for terms.
 
-    Returns None if there are no requests, or if no rules are active and the hub counts no payments.
+    Returns None if there are no requests. Also returns None if no rules are active and the hub does not count payments.
 
-    `delays` is true if the group contains terms for a payment whose facts are stored, because rules can delay such a
+    If the group contains terms for a payment with stored facts, `delays` must be true, because the rules can delay this
     payment.
     """
     if not asked and not delays:
@@ -137,7 +137,7 @@ def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate
     active = active_rules.current_at()
     if active is None and not settings.RULES_COUNT:
         return None
-    # If no rules are active, no rule compares this time, so the clock of the hub is precise enough.
+    # Without active rules, the hub only stores this time, so the hub's own clock is precise enough.
     rules, now = active if active is not None else (None, datetime.now(UTC))
     named: list[tuple[str, str, Facts]] = []
     faults: dict[str, FspiopError] = {}

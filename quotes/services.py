@@ -1,4 +1,5 @@
-"""Stores requests for terms, answers and refusals of all kinds of agreements, and forwards them byte for byte.
+"""Stores the requests for terms, the answers and the refusals of all kinds of agreements, and forwards these messages
+byte for byte.
 
 One database transaction stores the messages of a group and adds the forwarded messages to the outbox: see
 `hub.agreement_engine`.
@@ -118,8 +119,8 @@ def answer_again(agreement: Agreement) -> Outgoing:
 
 
 def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
-    """Notifies the payer that no answer arrived before the request's expiration (3302), or within the hub's own time
-    limit (2004)."""
+    """Notifies the payer that no answer arrived in time. The error is 3302 if the request had an expiration, and 2004
+    if the hub's own time limit applied."""
     return notices.unanswered(agreement, _hub(), content_type=content_type)
 
 

@@ -12,7 +12,7 @@ from quotes.terms_digest import digest_of
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The terms of a transfer, and the ids by which the transfer names its quote."""
+    """The terms of a transfer, and the ids with which the hub finds the transfer's quote."""
 
     key: bytes
     payer_id: int

@@ -45,7 +45,7 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     The hit is reported, but has no effect on the payment.
     """
     readings: tuple[Reading, ...] = ()
-    """Each condition of the rule with the value that the payment had."""
+    """Each condition of the rule, with the payment's value for the fact in the condition."""
 
     @property
     def counts(self) -> bool:
@@ -64,7 +64,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def alerts(self) -> tuple[Hit, ...]:
-        """Returns the hits that raise an alert, whatever the outcome is."""
+        """Returns the hits that raise an alert. This does not depend on the outcome."""
         return tuple(hit for hit in self.hits if hit.counts and (hit.action == "alert" or hit.skipped))
 
 
@@ -74,7 +74,7 @@ ALLOW = Verdict(outcome="ALLOW")
 def judge(facts: Facts, compiled: CompiledRules, counters: Counters, variances: Variances | None = None) -> list[Hit]:
     """Returns the rules that fire for this payment, in the order of the rule set.
 
-    The facts must come from the gate for which the rules were compiled.
+    The facts must belong to the same gate as the compiled rules.
     """
     fired = compiled.evaluate(facts, counters.get)
     if not fired:

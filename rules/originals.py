@@ -18,7 +18,7 @@ def come_from(read: Read) -> None:
 
 
 def of(facts: Iterable[Facts], needs: Collection[Need]) -> Mapping[str, Original]:
-    """Returns the original transactions of the refunds among these payments.
+    """For those payments that are refunds, returns the original transactions.
 
     If no rule needs originals, runs no SQL statement.
     """

@@ -1,8 +1,8 @@
-"""Computes the keys of profiles: keyed hashes of 63 bits. With keyed hashes, no table of the rules stores a customer's
-identifier.
+"""Computes the keys of profiles: keyed hashes of 63 bits. Because the keys are hashes, the tables of the rules do not
+contain identifiers of customers.
 
-The key of the hash is the setting RULES_PARTY_KEY. Without RULES_PARTY_KEY, nobody can find a party's key from a phone
-number.
+The setting RULES_PARTY_KEY is the secret key of these hashes. Without RULES_PARTY_KEY, nobody can find a party's key
+from a phone number.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def key_of(id_type: str, id_value: str, sub_id: str | None = None) -> int:
 
 
 def _folded(id_type: str, text: str) -> str:
-    """Returns the text with ASCII digits, and without characters that cannot be seen.
+    """Replaces all digits in the text by ASCII digits, and removes invisible characters.
 
     In phone numbers and IBANs, all punctuation is left out.
     """
@@ -63,8 +63,8 @@ def transaction_key(transaction_id: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _dfsp_key(name: str, setting: str) -> int:
-    # Each transfer needs the keys of the same few participants. The function uses `setting` only as a part of the
-    # cache's key.
+    # Each transfer needs the keys of the same few participants. The function takes `setting` as an argument only so
+    # that `setting` is part of the cache's key.
     return _hash(b"dfsp", name)
 
 
@@ -75,7 +75,7 @@ def _pair_key(payer: int, payee: int, setting: str) -> int:
 
 
 def _hash(kind: bytes, *parts: str) -> int:
-    # No identifier contains a NUL, so different lists of parts never give the same text.
+    # Identifiers do not contain NUL. So a NUL between the parts ensures that different parts never make the same text.
     text = "\0".join(parts).encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(text, digest_size=8, key=_secret(settings.RULES_PARTY_KEY), person=kind).digest()
     return int.from_bytes(digest, "big") & _MASK

@@ -45,7 +45,7 @@ class RecordedCounters:
         """False after a read of a counter that is not stored. Decisions of an earlier release stored no counters."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns the value that the decision has read."""
+        """Returns the value that the hub read when it made the decision."""
         try:
             value = facts.counters[name_of(need)]
         except KeyError:

@@ -1,5 +1,5 @@
-"""A process's copy of a table of keys. The copy is at most half a second old. A read of the copy runs no SQL statement
-in most cases.
+"""A process's copy of a table of keys. The copy is at most half a second old. In most cases, a read of the copy does
+not need an SQL statement.
 
 Each change of the table gets a number, in the order of the commits: see `rules.lists.changes`. A process reads the
 number of the latest change at most twice a second. If the number has increased, the process also reads the changed
@@ -43,7 +43,7 @@ class RefreshedKeySets:
         self.forget()
 
     def forget(self) -> None:
-        """Makes the next call read the whole table."""
+        """Discards the copy, so that the next call reads the whole table."""
         self._sets: KeySets | None = None  # None if there is no copy, or if the table has too many keys for a copy
         self._number = -1
         self._read_at = self._load_again_at = float("-inf")

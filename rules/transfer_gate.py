@@ -1,11 +1,11 @@
 """The gate at the transfer. The gate judges and counts the transfers of a group in the same transaction that reserves
 the transfers.
 
-The ledger opens the gate for the group's new transfers. Before the gate opens, the ledger has locked the transfers that
-end in this group. The ledger locks accounts only after the gate has opened. When the gate opens, it reads and locks
-profiles. The gate judges and counts one transfer after another. The gate changes only its own copies of the profiles,
-so each verdict includes the earlier transfers of the group. The method `save` writes the changes in the ledger's
-transaction.
+The ledger opens the gate for the group's new transfers. Before that, the ledger has locked the stored transfers that
+the group's messages end. The ledger locks accounts only after the gate has opened. When the gate opens, it reads and
+locks profiles. The gate judges and counts one transfer after another. The gate changes only its own copies of the
+profiles, so each verdict includes the earlier transfers of the group. The method `save` writes the changes in the
+ledger's transaction.
 
 The gate locks a profile only if a live rule reads this profile and could refuse the transfer. For all other profiles,
 the gate only inserts rows. A periodic task later reads these rows and adds the payments to the profiles
@@ -94,9 +94,9 @@ class RulesAtTransfers:
 def rules_at_transfer(
     facts: Facts, compiled: CompiledRules, without_quote: CompiledRules, judged_again: CompiledRules
 ) -> CompiledRules:
-    """Returns the rules that judge a transfer with these facts. The result has the rules of the transfer gate. If the
-    hub has not judged the quote of the transfer, or judges the transfer again, the result also has rules of the quote
-    gate."""
+    """Returns the rules that judge a transfer with these facts. The result has the rules of the transfer gate. The
+    result also has rules of the quote gate if the hub has not judged the quote, or if the transfer differs from the
+    judged quote."""
     if facts.fx:
         return compiled
     if not facts.quoted:
@@ -158,10 +158,10 @@ class TransferGate:
         return replace(facts, counters=read)
 
     def overrule(self, verdict: Verdict) -> None:
-        """Replaces the verdict about the transfer that was judged last. The new verdict is a refusal, because this
-        transfer cannot be held."""
+        """Replaces the verdict about the transfer that was judged last. This transfer cannot be held, so the new
+        verdict is a refusal."""
         last = self.judged.pop()
-        facts = self._as_stored(last.transfer, last.facts, verdict)  # no transfer was counted since the first verdict
+        facts = self._as_stored(last.transfer, last.facts, verdict)  # no transfer was counted after the first verdict
         self.judged.append(Judged(last.transfer, facts, verdict))
 
     def count(self, digest: bytes, now: datetime) -> None:
@@ -189,10 +189,11 @@ class TransferGate:
                 self._unfolded.append((key, role, payment.transfer_id))
 
     def uncount(self, transfer_id: str) -> None:
-        """Stops counting a transfer. The ledger calls this method when the transfer is aborted.
+        """Removes an aborted transfer from the gate's copies of the profiles. The ledger calls this method when the
+        transfer is aborted.
 
-        A trigger of the transfers' table inserts the rows that later change the profiles of an aborted transfer. This
-        method changes only the gate's copies, for the next transfers of the group.
+        A trigger of the transfers' table inserts the rows that later change the profiles of an aborted transfer. So
+        this method changes only the copies, which the next transfers of the group read.
         """
         payment = self._ending.get(transfer_id)
         if payment is None:
@@ -262,7 +263,8 @@ def open_gate(
 def counters_unlocked(
     facts: Sequence[Facts], needs: Collection[Need], originals: Mapping[str, Original] | None = None
 ) -> ProfileCounters:
-    """Returns the counters for payments at another gate. The function reads the latest profiles without a lock."""
+    """Returns the counters for payments that are judged at the quote. The function reads the latest profiles without a
+    lock."""
     keys = keys_to_read(facts, needs)
     pairs = _pairs(facts) if asks_for(needs, "paid_before") else set()
     return ProfileCounters(store.read(keys) if keys else {}, paid_before.of(pairs), originals or {})
@@ -280,8 +282,8 @@ def _pairs(facts: Iterable[Facts]) -> set[tuple[int, int]]:
 
 
 def facts_of(transfer: TransferToJudge, *, version: int | None, now: datetime = _NOT_READ, **known: Any) -> Facts:
-    """Returns the facts of the quote, but with the transfer's amount. If there is no quote, returns the few facts that
-    the transfer contains.
+    """Returns the facts of the quote, but with the transfer's amount. If there is no quote, returns only the facts in
+    the transfer itself.
 
     `version` is the version of the rules that judges the transfer. `known`: further facts.
     """

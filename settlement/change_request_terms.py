@@ -44,7 +44,7 @@ def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> di
 def terms_of_steps(settlement: Settlement, wishes: Sequence[Wish]) -> dict[str, Any]:
     """Returns the terms of a request to move single accounts to other states.
 
-    If there is no bank statement, the requester explains this in the reason of each step.
+    If there is no bank statement, the reason of each step must explain why.
     """
     states = {wish.state for wish in wishes}
     to = State.SETTLED if State.SETTLED in states else ", ".join(sorted(states))

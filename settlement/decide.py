@@ -64,7 +64,7 @@ class Answer:
 def decide(wishes: Sequence[Wish], now: State, accounts: Mapping[int, Standing]) -> list[Answer]:
     """Returns a decision for each requested step, in the order of the requests.
 
-    The next step follows from the state of the settlement, and not from the state of the account.
+    The state of the settlement decides which step is next. The state of the account does not decide this.
     """
     participants = {standing.participant_id for standing in accounts.values()}
     seen: set[int] = set()

@@ -1,4 +1,4 @@
-"""The tables of settlements and of settlement models: columns and constraints, no behaviour.
+"""The tables of settlements and of settlement models. This module has only columns and constraints.
 
 The table of settlement windows belongs to the ledger. Amounts are whole ten-thousandths of a currency unit.
 """
@@ -204,7 +204,7 @@ class ContentTotal(models.Model):
 
 
 class Settlement(models.Model):
-    """A settlement: contents of windows that are settled together under one model."""
+    """A settlement settles contents of one or more windows together, under one settlement model."""
 
     model = models.ForeignKey(SettlementModel, on_delete=models.PROTECT, related_name="settlements")
     state = models.CharField(
@@ -238,7 +238,7 @@ class Settlement(models.Model):
 
 
 class Inclusion(models.Model):
-    """Links a settlement to a content of a window that the settlement includes.
+    """Links a settlement to one of the contents that the settlement includes.
 
     An aborted settlement releases the contents, so that another settlement can include these contents.
     """
@@ -332,8 +332,8 @@ class SettlementEvent(models.Model):
 
 
 class Payment(models.Model):
-    """The settlement bank's payment for one account of a settlement. The hub has recorded the payment together with the
-    step SETTLED.
+    """The settlement bank's payment for one account of a settlement. The hub recorded the payment when it moved the
+    account to SETTLED.
 
     `movement` is empty if nothing was left to record. `otherwise` is the part of the account's net amount that people
     recorded by hand earlier, or that two people released from the hold on the cover.

@@ -1,4 +1,4 @@
-"""The SQL statements of settlement. The statements compute the totals of closed windows, and settle single transfers.
+"""SQL statements that compute the totals of closed windows, and SQL statements that settle single transfers.
 
 `ledger.store` has the lock order.
 """
@@ -23,7 +23,7 @@ def _totals(entries: str) -> str:
     """Returns the SQL that computes total debits and credits for each account.
 
     The SQL reads each entry once, and adds the entry's amount to the debited account and to the credited account. The
-    hub computes no totals of test money, so test money is never settled.
+    SQL leaves out entries of test money, so test money is never settled.
     """
     return f"""
         SELECT a.currency, a.type, p.name, a.id, legs.debits, legs.credits
@@ -41,7 +41,7 @@ def _totals(entries: str) -> str:
 
 
 # There are two SQL statements, because PostgreSQL stores one query plan for each statement. The plan for a whole window
-# needs the window's index, and the plan for a range of ids needs the primary key.
+# should use the index on the window, and the plan for a range of ids should use the primary key.
 _WINDOW_TOTALS = _totals("window_id = %s")
 _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
@@ -143,8 +143,8 @@ def _commits(rows: Iterable[TupleRow], currency: str, into: str) -> Sequence[Com
     return found
 
 
-# An entry gets its id before its transaction commits, and no transaction lasts a minute. So if an entry is older than a
-# minute, all entries with lower ids are visible or will never exist.
+# The database gives an entry an id before the transaction commits, and no transaction lasts a minute. So if an entry is
+# older than a minute, all entries with lower ids are visible or will never exist.
 _SURELY_SEEN = """
     SELECT id FROM ledger_entry WHERE created_at < clock_timestamp() - interval '1 minute' ORDER BY id DESC LIMIT 1
 """

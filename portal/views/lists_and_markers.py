@@ -136,7 +136,7 @@ class ListFile(AskForm):
     raw = b""
 
     def clean_file(self) -> Any:
-        """Reads the whole file. If the file has a bad line, the hub refuses the file and stores nothing."""
+        """Reads the whole file. If any line is bad, the hub refuses the whole file and stores nothing."""
         file = self.cleaned_data["file"]
         if file.size > MOST_BYTES:
             raise forms.ValidationError(_("The file is too large."))
@@ -345,8 +345,8 @@ class NewSwitch(PartyMixin, AskForm):
     kind = forms.ChoiceField(
         label=gettext_lazy("Stop"),
         choices=[
-            (KillSwitch.Kind.ALIAS, gettext_lazy("all payments of one alias")),
-            (KillSwitch.Kind.DFSP, gettext_lazy("all payments of one DFSP")),
+            (KillSwitch.Kind.ALIAS, gettext_lazy("all payments from or to one alias")),
+            (KillSwitch.Kind.DFSP, gettext_lazy("all payments from or to one DFSP")),
             (KillSwitch.Kind.CORRIDOR, gettext_lazy("the payments from one DFSP to another DFSP")),
         ],
         widget=forms.RadioSelect,

@@ -27,8 +27,8 @@ _MOST_VIEWS = 30
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Shows the search, and the payments and attempts that it finds. The audit trail records each search for a
-    customer's identifier."""
+    """Shows the search form, and the payments and attempts that match the search. The audit trail records each search
+    for a customer's identifier."""
     visitor, search = visitor_of(request), PaymentSearch(request.GET)
     page, found = pagination.by_arrival(request, lambda before, size: _found(search, visitor, before, size))
     if search.said.get("alias"):
@@ -120,7 +120,8 @@ def save_view(request: HttpRequest) -> HttpResponse:
     """Saves the visitor's current search under a name. If the user already has a search with this name, replaces that
     search.
 
-    A saved search names no customer, because the hub erases customers' numbers after `RETENTION_DAYS`.
+    A saved search must not contain a customer's identifier, because the hub erases customers' identifiers after
+    `RETENTION_DAYS`.
     """
     visitor, name = visitor_of(request), request.POST.get("name", "").strip()
     asked = {key: value for key, value in parse_qsl(request.POST.get("query", "")) if key in PaymentSearch.base_fields}

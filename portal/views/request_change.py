@@ -19,7 +19,7 @@ from portal.visitor import visitor_of
 
 
 class AskForm(forms.Form):
-    """The base form of every request. The last field of every form is the reason."""
+    """The base class of every form that requests a change. The last field of every form is the reason."""
 
     reason = forms.CharField(label=gettext_lazy("Reason"), max_length=512, widget=forms.Textarea(attrs={"rows": 2}))
     field_order: Sequence[str] | None = None

@@ -92,7 +92,7 @@ def _shown(faults: tuple[Fault, ...]) -> list[tuple[str, str]]:
 
 
 def export(request: HttpRequest, number: int) -> HttpResponse:
-    """Returns the version as a JSON file. A person can import this file again."""
+    """Returns the version as a JSON file. A person can import this file as a new version."""
     version = _version(number)
     answer = HttpResponse(_json(version.content), content_type="application/json")
     answer["Content-Disposition"] = f'attachment; filename="rules-{version.pk}.json"'
@@ -132,9 +132,9 @@ class Import(forms.Form):
 
 
 def create(request: HttpRequest) -> HttpResponse:
-    """Creates a version from a JSON file, or from JSON on the page.
+    """Creates a version from a JSON file, or from the JSON in a field of the page.
 
-    The page first shows the JSON of an existing version.
+    At first, this field contains the JSON of an existing version.
     """
     based = request.GET.get("from", "")
     number = int(based) if based.isascii() and based.isdecimal() and len(based) < 19 else None
@@ -187,7 +187,7 @@ def _offered() -> list[dict[str, str]]:
 
 
 def add_rule(request: HttpRequest, number: int, template: str) -> HttpResponse:
-    """Creates a version with the rules of an existing version and the rules of a form."""
+    """Creates a version that contains the rules of an existing version and the rules from a form."""
     found = TEMPLATES.get(template.replace("-", "_"))
     if found is None:
         raise Http404
@@ -236,7 +236,7 @@ def change_all_modes(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def remove_rule(request: HttpRequest, number: int, rule: str) -> HttpResponse:
-    """Creates a version without one of the rules."""
+    """Creates a version from which one rule is removed."""
     return _with_rule(request, number, rule, None)
 
 

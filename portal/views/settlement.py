@@ -58,7 +58,7 @@ def index_of_settlements(request: HttpRequest) -> HttpResponse:
 
 
 def _with_lateness(settlement: Any) -> Any:
-    """Marks a settlement that has been in its state for too long."""
+    """Sets `is_late` on a settlement. A settlement is late if it has stayed too long in the same state."""
     settlement.is_late = settlement_next_step.is_late(settlement)
     return settlement
 

@@ -1,4 +1,4 @@
-"""Shows skipped rows with their errors. The hub's periodic batches could not process these rows."""
+"""Shows skipped rows with their errors. A skipped row is a row that a periodic batch of the hub could not process."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse

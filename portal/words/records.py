@@ -1,4 +1,4 @@
-"""The words for names and values in recorded histories: labels, amounts, times, yes and no.
+"""The words that the pages show for recorded names and values: labels, amounts, times, "yes" and "no".
 
 In the file of the audit trail, a value keeps the form in which it was recorded. Only the pages show the words of this
 module.

@@ -42,7 +42,7 @@ def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> Non
 def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) -> bool:
     """Forwards an answer to the DFSP that FSPIOP-Destination names.
 
-    Returns False if the named DFSP has sent no matching question.
+    Returns False if the named DFSP has not sent a question that matches the answer.
 
     For PARTY_ANSWER_S seconds after a question's end, the hub still accepts a late or repeated answer.
     """
@@ -71,7 +71,7 @@ def askers_of(resource: str, subject: str, *, asked_id: int) -> list[int]:
 
 
 def report_unanswered() -> int:
-    """Sends an error callback to the requester of each overdue question, because no answer came in time.
+    """For each question without an answer in time, sends an error callback to the DFSP that sent the question.
 
     Returns the number of reported questions.
     """

@@ -57,7 +57,7 @@ class _RelayView(FspiopView, ABC):
     def answer(self, subject_id: str, ending: str = "") -> HttpResponse:
         """Forwards a callback from one DFSP to another DFSP.
 
-        The HTTP response reports a failure, because the sender of a callback gets no callback.
+        If this fails, the HTTP response contains the error, because the sender of a callback must not get a callback.
         """
         path = forwarding.path_of(self.resource, subject_id) + ending
         to = self._asker(subject_id)
@@ -90,7 +90,8 @@ class _RelayView(FspiopView, ABC):
     def _asker(self, subject_id: str) -> Party:
         """Returns the participant that FSPIOP-Destination names.
 
-        If there is no FSPIOP-Destination, returns the only DFSP that has sent the caller a GET about this id.
+        Without this header, returns the DFSP that has sent the caller a GET about this id, if there is only one such
+        DFSP.
         """
         if self.fspiop.destination:
             return forwarding.destination_of(self)
@@ -100,7 +101,7 @@ class _RelayView(FspiopView, ABC):
         return forwarding.active_participant(queries.name_of(askers[0]))
 
     def _unasked(self) -> FspiopError:
-        return FspiopError(self.not_found, "FSPIOP-Destination has sent the sender no such request")
+        return FspiopError(self.not_found, "the DFSP in FSPIOP-Destination has not sent such a request to the sender")
 
 
 class AuthorizationView(_RelayView):

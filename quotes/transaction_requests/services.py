@@ -75,8 +75,8 @@ def answer(transaction_request_id: str, message: AgreementMessage, *, state: Sta
 
     The payer's DFSP answers the request to pay. Each answer of the payer's DFSP can move the request to a later state.
     The payee's DFSP sends an answer only to a GET about the request. If an answer does not change the request's state,
-    the hub forwards the answer only to a waiting GET. If no GET waits, a repeated answer has no effect, and the hub
-    refuses a different answer with 3106.
+    the hub forwards the answer only to a waiting GET. If no GET waits, a repetition of the stored answer has no effect,
+    and the hub refuses any different answer with 3106.
     """
     with transaction.atomic(durable=True):
         found = _find(transaction_request_id, message.sender_id, is_to_change=True)

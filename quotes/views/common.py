@@ -61,7 +61,8 @@ class AgreementView(MessageView):
         return accepted()
 
     def ask_again(self, agreement_id: str) -> HttpResponse:
-        """GET: sends the stored answer, or forwards the GET to the other party."""
+        """GET: sends the stored answer to the payer. If there is no answer yet, or if the payee sent the GET, forwards
+        the GET to the other party."""
         self.check_id(agreement_id)
         path = forwarding.path_of(self.resource, agreement_id)
         try:

@@ -1,4 +1,5 @@
-"""The base class of the views for quotes and other agreements: reads a message and its id, and refuses messages."""
+"""The base class of the views for quotes and other agreements. The base class reads a message and the id in the path,
+and refuses messages."""
 
 from typing import ClassVar
 

@@ -66,7 +66,8 @@ class QuoteView(_QuoteView):
         if "vnd.interoperability" in self.request.META.get("HTTP_ACCEPT", ""):
             # FSPIOP API v1.1, table 1: a callback has no Accept header. The reference hub also refuses such a header
             # with an error callback. HTTP clients add "*/*", so the hub allows this value.
-            self.refuse(FspiopError(ErrorCode.VALIDATION_ERROR, '"accept" header is not for callbacks'), quote_id)
+            error = FspiopError(ErrorCode.VALIDATION_ERROR, 'a callback must not have an "accept" header')
+            self.refuse(error, quote_id)
             return taken()
         expires_at = parse_datetime(body.expiration)
         return self.answer(

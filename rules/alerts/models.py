@@ -13,7 +13,7 @@ from hub.audit.models import Approval
 
 
 class Alert(models.Model):
-    """All reports about one party that arrive while the alert is open. A party has at most one open alert."""
+    """An alert: all reports about one party that arrive while the alert is open. A party has at most one open alert."""
 
     class State(models.TextChoices):
         OPEN = "OPEN"
@@ -103,7 +103,7 @@ class SightingRow(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # with this index, the periodic task finds the keys with new reports, and the new reports of a key
+            # this index finds the parties with new reports, and the new reports about a party
             models.Index(fields=["key", "id"], condition=Q(alert__isnull=True), name="sightings_without_alert"),
         ]
 
@@ -132,7 +132,7 @@ class Note(models.Model):
 class Action(models.Model):
     """A change that a person requested from an alert.
 
-    The record of the approval has the terms and the state of the change.
+    The linked approval contains the terms and the state of the change.
     """
 
     alert = models.ForeignKey(Alert, on_delete=models.PROTECT, related_name="actions")

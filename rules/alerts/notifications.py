@@ -31,7 +31,7 @@ _NEW = """
 
 
 def recipients() -> list[str]:
-    """Returns the addresses of the fraud desk, and the webhooks of operators' systems."""
+    """Returns the e-mail addresses of the fraud desk, and the URLs of the operators' webhooks."""
     return list(dict.fromkeys([*settings.ALERT_RECIPIENTS, *settings.NOTIFICATION_WEBHOOKS]))
 
 

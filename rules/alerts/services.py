@@ -129,7 +129,7 @@ _DROP = "DELETE FROM rules_alerts_sightingrow WHERE id = ANY(%s::bigint[])"
 
 
 def waiting(most: int) -> list[str]:
-    """Returns the keys of parties with reports that do not yet belong to an alert."""
+    """Returns the keys of the parties about which there are reports that belong to no alert yet."""
     return [str(key) for (key,) in execute(_WAITING, [most])]
 
 
@@ -162,7 +162,7 @@ def merge(keys: Collection[str]) -> int:
 
 @transaction.atomic
 def assign(alert_id: int, *, to: User | None, actor: str) -> Alert:
-    """Assigns an open alert to a person, or to nobody."""
+    """Assigns an open alert to a person, or removes the assignment."""
     alert = _lock_open(alert_id)
     before = alert.assigned_to.get_username() if alert.assigned_to is not None else None
     alert.assigned_to = to

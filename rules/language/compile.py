@@ -1,6 +1,6 @@
 """Compiles the rules of one gate to one plain Python function. Pure.
 
-The module builds the function as a Python syntax tree. No text of a document becomes a name or a piece of code in the
+The module builds the function as a Python syntax tree. A text from the document never becomes a name or code in the
 function. Texts and numbers are constants, and this module creates all names.
 
 A condition has three possible results: true, false, or not known because a fact is missing. So the module creates two
@@ -47,9 +47,9 @@ _TRUE = ast.Constant(True)
 def compile_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[Gate] = ()) -> CompiledRules:
     """Returns one function for the live and shadow rules of a gate. The rule set must have passed the checks.
 
-    `with_rules_of` adds rules of other gates. If a quote did not pass through this hub, the hub has not judged the
-    quote. In this case, the function from `compile_rules(rule_set, "transfer", with_rules_of=["quote"])` judges the
-    transfer by the rules of both gates.
+    The argument `with_rules_of` names further gates whose rules the function also evaluates. If a quote did not pass
+    through this hub, the hub has not judged the quote. In this case, the function from `compile_rules(rule_set,
+    "transfer", with_rules_of=["quote"])` judges the transfer by the rules of both gates.
     """
     rules = rules_of_gates(rule_set.rules, (gate, *with_rules_of))
     needs = needed_counters(rules)
@@ -316,7 +316,8 @@ def _is_disjoint(value: ast.expr, texts: Any) -> ast.expr:
 
 
 def _cheapest_first(conditions: Iterable[Condition]) -> list[Condition]:
-    """Sorts conditions by cost. A counter is read only if the cheaper conditions do not decide the result."""
+    """Sorts conditions by cost. So the function reads a counter only if the cheaper conditions have not already decided
+    the result."""
     return sorted(conditions, key=lambda each: sum(FACTS[part.fact].cost_ns for part in comparisons(each)))
 
 

@@ -10,7 +10,7 @@ from rules.language.needed_counters import CounterName
 from rules.language.rule_types import Rule
 
 ReadCounter = Callable[[Need, Facts], int | bool | None]
-"""The method `Counters.get` of the counters for the judged payment."""
+"""The method `Counters.get`, which reads the counters for the judged payment."""
 Evaluate = Callable[[Facts, ReadCounter], list[int]]
 """Returns the position of each rule that fires. If a missing fact leaves the result of a rule unknown, returns
 `~position` of this rule. The result is not sorted."""

@@ -1,7 +1,7 @@
-"""Finds conditions of one rule that can never be true at the same time. Pure.
+"""Finds conditions of one rule that contradict each other, so that the rule can never fire. Pure.
 
-A condition narrows the values that a fact can have. If no value is left, the conditions contradict each other. Each
-branch of an `any` is checked together with the conditions that surround the `any`.
+A condition narrows the values that a fact can have. If no value is left, the conditions contradict each other. If a
+rule contains an `any`, each branch of the `any` is checked together with the conditions outside the `any`.
 
 The value of one counter limits the values of related counters, for example of the same counter in a longer window.
 Every event in a window is also in every longer window. The number of paid parties is at most the number of payments. A
@@ -52,7 +52,7 @@ _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
 
 
 class _Values(msgspec.Struct, frozen=True):
-    """The values that a fact can still have, given the conditions that were read so far.
+    """The values of a fact that meet all conditions read so far.
 
     The unit of the fact decides which of the fields are used.
     """
@@ -146,7 +146,7 @@ def _is_at_most(one: str, other: str) -> bool:
 
 
 def _may_be_at_most(one: _Values, other: _Values) -> bool:
-    """Returns whether some value of `one` can be less than or equal to some value of `other`.
+    """Returns whether there is a value of `one` that is at most some value of `other`.
 
     For truth values, returns whether `one` can imply `other`.
     """
@@ -164,7 +164,7 @@ def _parts(
 ) -> Iterator[tuple[Comparison, bool, str]]:
     """Yields the comparisons that must all be true.
 
-    Appends lists of branches to `branches`. In each list, at least one branch must be true.
+    Appends lists of branches to `branches`. In each appended list, at least one branch must be true.
     """
     match condition:
         case Comparison():

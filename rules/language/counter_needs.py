@@ -114,7 +114,7 @@ class Counters(Protocol):
 
 
 class NoCounters:
-    """Counters without values, for the gate at the lookup and for rule sets that need no counters."""
+    """Counters that never have a value, for the gate at the lookup and for rule sets that do not read counters."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
         """Returns None, so that the hub reports the rule as not checked."""

@@ -447,7 +447,8 @@ FACTS: Mapping[str, FactSpec] = {spec.name: spec for spec in _SPECS}
 
 
 def percent_of_average(amount: int, count: int | None, value: int | None) -> int | None:
-    """Returns the amount as a percentage of the average of the other payments. Returns None if a counter is missing."""
+    """Returns the amount of this payment as a percentage of the average amount of the earlier payments. Returns None if
+    a counter is missing."""
     if count is None or value is None:
         return None
     others = value - amount

@@ -2,9 +2,9 @@
 
 A limit is a live rule of the transfer's gate. A limit refuses payments because of a counter. A profile stores the
 latest events one by one, and only sums of the earlier events. A count is exact if it includes only events that the
-profile keeps separately. A sum, or a number of different parties, can include any number of events. For a limit on a
-sum or on different parties, the rule set must also have a rule that limits the count of the same payments. The rule
-with the count refuses a payment before the window has more events than the profile keeps.
+profile keeps separately. A sum, or a number of different parties, can include any number of events. If a limit uses a
+sum or a number of different parties, a second limit must use the count of the same payments. The second limit refuses a
+payment before the window contains more events than the profile stores one by one.
 """
 
 from collections.abc import Collection, Iterator, Mapping

@@ -1,4 +1,5 @@
-"""Reads a rule set from JSON. Reports every fault with its place. Pure.
+"""Reads a rule set from JSON. If a rule set has faults, this module reports each fault with the place of the fault.
+Pure.
 
 This module checks the form of the rules: members, types, names, units (`rules.language.value_readers`).
 `rules.language.checks` finds the faults of well-formed rules.

@@ -37,5 +37,5 @@ def is_scheme_code(code: str) -> bool:
 
 
 def text_of(code: str) -> str:
-    """Returns the fixed text of a code. The text never names the rule that refused the payment."""
+    """Returns the fixed text of a code. The text does not reveal which rule refused the payment."""
     return CODES.get(code) or text_of_category(code)

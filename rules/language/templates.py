@@ -1,7 +1,7 @@
 """The forms for rules that most schemes have. Each form creates rules of the language from a few values. Pure.
 
 A template returns rules as JSON values, so that a person can read and change the rules of a form.
-`rules.language.checks` checks the rules of a template like all other rules.
+`rules.language.checks` checks the rules of a template in the same way as imported rules.
 """
 
 from collections.abc import Callable, Mapping
@@ -406,7 +406,7 @@ _ALL = (
     Template(
         "excluded_parties",
         "Excluded parties",
-        "Refuses payments of parties on the scheme's lists.",
+        "Refuses payments from or to parties on the scheme's lists.",
         (Parameter("lists", "Lists", "texts"), _PAYER_DFSPS, _PAYEE_DFSPS),
         _excluded,
     ),
@@ -420,7 +420,7 @@ _ALL = (
     Template(
         "marked_parties",
         "Marked parties",
-        "Refuses payments of parties with a fraud marker, or raises alerts about these payments.",
+        "Refuses payments from or to parties with a fraud marker, or raises alerts about these payments.",
         (
             Parameter("party", "Party", "choice", True, ("payer", "payee"), "payee"),
             Parameter("markers", "Markers", "texts", True, tuple(sorted(MARKERS))),

@@ -1,6 +1,6 @@
 """Computes the keys of objects that are not parties, for lists and kill switches.
 
-Each key is a hash, so one look-up finds objects of all kinds.
+All keys are hashes of the same length, so one query finds keys of all kinds.
 """
 
 from rules.party_keys import dfsp_key, key_of, pair_key

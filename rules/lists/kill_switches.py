@@ -79,7 +79,8 @@ def key_of(kind: str, *, party: int | None = None, payer_dfsp: str = "", payee_d
 
 
 def subject_of(key: int) -> str:
-    """Returns the subject of a request to change a kill switch. The database compares the subject with the change."""
+    """Returns the subject of a request to change a kill switch. A trigger in the database checks that the change
+    matches this subject."""
     return f"kill switch {key}"
 
 
@@ -98,8 +99,8 @@ def switch_on(
         actor=actor,
         after={"kind": kind, "payer_dfsp": payer_dfsp, "payee_dfsp": payee_dfsp, "reason": reason},
     )
-    # Two simultaneous approvals wait for each other at the entry in the audit trail, so this check comes after the
-    # entry.
+    # Of two simultaneous approvals, the second waits until the first has written the audit trail. So this check comes
+    # after the entry in the audit trail.
     if KillSwitch.objects.filter(key=key, off_at=None).exists():
         raise NotChanged(_("This kill switch is already on."))
     return KillSwitch.objects.create(

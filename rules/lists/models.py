@@ -138,7 +138,8 @@ class Entry(models.Model):
 
 
 class StagedFile(models.Model):
-    """A file without faults. A second person must approve the file before its lines become the list's content."""
+    """A list's new content, from a file without faults. A second person must approve the file before its lines become
+    the list's content."""
 
     party_list = models.ForeignKey(PartyList, on_delete=models.CASCADE, related_name="staged_files")
     file_name = models.CharField(max_length=128)

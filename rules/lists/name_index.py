@@ -1,4 +1,4 @@
-"""Finds listed names with a spelling or a sound similar to a party's name. This module uses no Django and no
+"""Finds listed names with a spelling or a sound similar to a party's name. This module does not use Django or a
 database."""
 
 from array import array
@@ -95,7 +95,7 @@ class NameIndex:
         return sorted(similar, key=lambda each: (-each.score, each.entry_id))
 
     def _shared_words(self, words: list[str]) -> Counter[int]:
-        """Returns, for each listed name, how many of these words sound like a word of the listed name."""
+        """For each listed name, returns how many of these words sound like a word in that name."""
         shared: Counter[int] = Counter()
         for word in words:
             alike: set[int] = set()
@@ -108,7 +108,8 @@ class NameIndex:
 
 
 def _of_words(one: list[str], other: list[str]) -> float:
-    """Compares each word of the shorter name with a different word of the longer name. Returns the mean similarity."""
+    """Pairs each word of the shorter name with another word of the longer name, and compares the words of each pair.
+    Returns the mean similarity."""
     shorter, longer = sorted((one, other), key=len)
     if len(shorter) < 2:
         return 0.0

@@ -19,7 +19,8 @@ KIND = "clear_name_match"
 
 
 def subject_of(match_id: int) -> str:
-    """Returns the subject of a request to clear this match. The database compares the subject with the change."""
+    """Returns the subject of a request to clear this match. A trigger in the database checks that the change matches
+    this subject."""
     return f"name match {match_id}"
 
 

@@ -69,7 +69,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class PartyFile:
-    """A file without a fault."""
+    """The content of a file that has no faults."""
 
     lines: list[Line]
     sha256: str
@@ -133,7 +133,7 @@ class _Reader:
 
     def _take_fields(self, number: int, fields: list[str]) -> None:
         if self._columns is None:
-            self._columns = []  # a fault in the first line must not cause a fault in every other line
+            self._columns = []  # a fault in the first line must not make every later line faulty
             self._columns = _columns_of(fields)
             return
         if not self._columns:

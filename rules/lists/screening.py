@@ -36,8 +36,8 @@ _REMEMBERED_FOR_S = 24 * 3600
 class Named:
     """A party, with the name that its serving DFSP has sent.
 
-    The hub ignores names from other DFSPs. So a payer DFSP cannot cause a match by sending a name from a sanctions list
-    as the payee's name.
+    The hub ignores a name that another DFSP sends. So a payer DFSP cannot cause a match by sending a name from a
+    sanctions list as the payee's name.
     """
 
     party: int
@@ -46,11 +46,11 @@ class Named:
 
 
 def named(party: Party, dfsp: str) -> Named | None:
-    """Returns the party with its name, or None if the message does not contain the name. The caller must pass only
+    """Returns the party and the party's name, or None if the message does not contain a name. The caller must pass only
     messages of the DFSP that serves the party.
 
-    The hub screens the words of `name` and `personalInfo` together, so neither field can hide a listed name of the
-    other field.
+    The hub screens the words of `name` and `personalInfo` together. So a DFSP cannot hide a listed name by using only
+    one of the two fields.
     """
     parts = party.personal_info.complex_name if party.personal_info is not None else None
     texts = [party.name]
@@ -65,8 +65,8 @@ def named(party: Party, dfsp: str) -> Named | None:
 
 
 class _Remembered:
-    """The parties and names that this process has stored during the last day. A remembered name needs no SQL
-    statement."""
+    """The parties and names that this process has stored during the last 24 hours. For a party and a name in this
+    memory, `see` runs no SQL statement."""
 
     def __init__(self) -> None:
         self._new: set[int] = set()
@@ -182,8 +182,8 @@ def _cipher() -> Fernet:
 def _screen(
     texts: Mapping[int, str], index: NameIndex, *, until: float
 ) -> tuple[dict[int, int], list[tuple[int, Similar]]]:
-    """Returns two values for each name: the number of the last change that the screening included, and the similar
-    listed names.
+    """For each name, returns the number of the last change of the index, and the listed names that are similar to the
+    name.
 
     Stops at the time limit.
     """
@@ -284,8 +284,8 @@ def screen_again(names: Collection[str]) -> int:
     found: list[tuple[int, Similar]] = []
     sealed = execute(_SEALED, [[int(name) for name in names]]).fetchall()
     for name, text, screened_for in sealed:
-        # The hub cannot decrypt a name that was encrypted before RULES_PARTY_KEY changed. No payment uses such a name
-        # any more.
+        # The hub cannot decrypt a name that was encrypted before RULES_PARTY_KEY changed. No payment uses the hash of
+        # such a name any more.
         with suppress(InvalidToken):
             plain = cipher.decrypt(text.encode()).decode()
             found += [(name, similar) for similar in index.newer_than(screened_for).find(plain)]

@@ -1,7 +1,7 @@
 """Files fraud markers, lifts fraud markers, and stores appeals.
 
-A DFSP needs no approval to file a marker, and a new marker is in force at once. Only two people of the hub can lift a
-marker. The database lets a transaction lift a marker only if the transaction contains the approved request
+A DFSP can file a marker without an approval. A new marker is in force immediately. Only two people of the hub can lift
+a marker. The database lets a transaction lift a marker only if the transaction contains the approved request
 (`lift_marker`).
 """
 
@@ -44,7 +44,8 @@ class Report:
 
 
 def subject_of(marker: int) -> str:
-    """Returns the subject of a request to lift this marker. The database compares the subject with the change."""
+    """Returns the subject of a request to lift this marker. A trigger in the database checks that the change matches
+    this subject."""
     return f"marker {marker}"
 
 

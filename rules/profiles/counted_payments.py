@@ -1,4 +1,4 @@
-"""The values of a counted payment, and the events that profiles store for the payment. Pure."""
+"""The data of a counted payment, and the events that profiles store about the payment. Pure."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ COLUMNS: dict[Role, str] = {role: f"{role.name.lower()}_key" for role in Role}
 
 _RECEIVES = frozenset({Role.PAYEE, Role.ALIAS, Role.PAYEE_DFSP})
 _SENT, _RECEIVED = int(Direction.SENT), int(Direction.RECEIVED)
-_IS_SERVED = frozenset({Role.PAYEE, Role.ALIAS})  # the roles of a participant's customers
+_IS_SERVED = frozenset({Role.PAYEE, Role.ALIAS})  # the customers of a participant have these roles
 NOT_CONFIRMED = 0
 """The stored value for a payment without a quote. Only the payer DFSP names the payee's DFSP, so the payee has not
 moved."""
@@ -75,7 +75,7 @@ class Keys(msgspec.Struct, frozen=True, gc=False):
 
 
 class CountedPayment(msgspec.Struct, frozen=True, gc=False):
-    """One transfer that these profiles count."""
+    """One transfer, and the keys of the profiles that count the transfer."""
 
     transfer_id: str
     keys: Keys

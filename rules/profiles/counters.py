@@ -110,7 +110,7 @@ class ProfileCounters:
         return number if number is None or need.subject not in _RECEIVES or self._is_refund else number + 1
 
     def _number(self, need: Need, series: Series | None) -> int | None:
-        if series is not None and not series.folded:  # the most frequent case, without the slower steps below
+        if series is not None and not series.folded:  # the most frequent case does not need the slower steps below
             return series.number_since(self._now - need.window_s * SECOND + 1)
         tally = self._tally(need, series)
         return None if tally is None else tally.count

@@ -7,8 +7,8 @@ events are added to buckets. A bucket keeps the time of its latest event. So a r
 events in a window.
 
 The bucket of an event depends only on the event's time and on the profile's two boundaries between buckets of different
-lengths. So the order of additions and removals never changes a sum. The order changes only the choice of the events
-that the profile keeps separately.
+lengths. So the sums do not depend on the order of additions and removals. The order changes only the choice of the
+events that the profile keeps separately.
 """
 
 from bisect import bisect_left, insort
@@ -98,9 +98,9 @@ class Profile:
         self.counted = 0  # the number of all events
         self.sent = 0  # the sum of all sent amounts in all currencies; only for the comparison with transfers
         self.received = 0
-        # The serving participant of the subject at the latest received payment, and the time of the change if the
-        # serving participant has changed. The removal of a payment does not change these values, so the hub never
-        # compares these values with the transfers.
+        # The participant that served the subject at the latest received payment. If this participant has changed, also
+        # the time of the change. The removal of a payment does not change these values, so the hub never compares these
+        # values with the transfers.
         self.served_by = 0
         self.moved_at = 0
         self.is_changed = False
@@ -267,7 +267,7 @@ def of_events(events: Iterable[Event]) -> Profile:
 
 
 def differences(profile: Profile, events: Iterable[Event]) -> Iterator[str]:
-    """Yields each difference between a stored profile and the payments that the profile should contain.
+    """Compares a stored profile with the payments that the profile should contain, and yields each difference.
 
     The events that a profile keeps separately can differ, because the order of additions and removals decides which
     events these are. A profile must contain each event, either separately or in a bucket.

@@ -29,8 +29,8 @@ _LOCK = """
 def lock(keys: Collection[int]) -> dict[int, Profile]:
     """Locks these profiles until the end of the transaction. Creates the missing profiles.
 
-    First creates the missing profiles in the order of their keys, and then locks the profiles. While a transaction
-    waits to create a profile, it holds no lock that blocks another transaction of this kind.
+    First creates the missing profiles in the order of their keys, and then locks the profiles. So a transaction that
+    waits to create a profile does not yet hold a lock that blocks another such transaction.
     """
     ordered = sorted(keys)
     execute(_CREATE, [ordered])
@@ -101,7 +101,8 @@ _UNFOLDED = f"""
 
 
 def unfolded(keys: Collection[int]) -> list[Unfolded]:
-    """Returns the waiting additions and removals of these profiles, in order."""
+    """Returns the additions to these profiles, and the removals from these profiles, that still wait, in their
+    order."""
     found = [
         Unfolded(id, key, Role(role), payment_of(payment), is_removal)
         for id, key, role, is_removal, *payment in execute(_UNFOLDED, [sorted(keys)])
@@ -132,7 +133,8 @@ _DELETE_REMOVALS = """
 
 
 def delete_removals(removed: Sequence[tuple[int, str, Role]]) -> None:
-    """Deletes the rows that the aborts of these transfers have added for these profiles.
+    """When a transfer is aborted, the database adds rows that later change profiles. Deletes these rows for these
+    transfers and profiles.
 
     The caller has already changed these profiles.
     """

@@ -50,8 +50,8 @@ def key_of_subject(subject: Subject, facts: Facts) -> int | None:
 def is_refund(facts: Facts) -> bool:
     """Returns whether the payment is a refund. Refunds are counted separately from other payments.
 
-    Only the use case decides whether a payment is a refund. Otherwise, a payment with another use case could name an
-    original payment and so pass all limits, because rules about refunds judge only refunds.
+    Only the use case decides whether a payment is a refund. If the id of an original payment decided this, any payment
+    could name an original payment and so avoid all limits.
     """
     return facts.scenario == REFUND
 

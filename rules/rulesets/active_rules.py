@@ -1,14 +1,15 @@
 """The rules that judge payments now. The hub reads the active rules once for each group of messages, at the group's
 beginning.
 
-If no version was ever active and no kill switch is on, groups run no statement. The process then reads the database
-once a second. In all other cases, each group runs one statement. The statement acquires a lock that conflicts with the
-activation of another version. After acquiring the lock, the statement reads the active version. So the hub never judges
-one group by two versions. After the commit of an activation, no process judges a group by the earlier version.
+If no version was ever active and no kill switch is on, a group runs no SQL statement for the rules. The process then
+reads the database once a second. In every other case, each group runs one SQL statement. The statement acquires a lock
+that conflicts with the activation of another version. After acquiring the lock, the statement reads the active version.
+So the hub judges all payments of a group by the same version. After the commit of an activation, no process judges a
+group by the earlier version.
 
-A thread compiles a new version as soon as a process finds the version in the database. Two people can activate a
-version only after it is in the database. So a payment waits for a compilation only if a version is activated within a
-second after its creation.
+A thread compiles a new version as soon as a process finds the version in the database. A version is already in the
+database when two people activate the version. So a payment waits for a compilation only if a version is activated
+within a second after its creation.
 """
 
 import contextlib
@@ -47,8 +48,8 @@ _REFRESH_S = 1.0
 
 
 class CannotBeRead(Exception):
-    """The error for an active version that this release cannot read, because this release understands the language of
-    rules differently.
+    """The error for an active version that was written for a different version of the rules' language. This release
+    cannot read such a version.
 
     Until people activate another version, the hub cannot judge payments and refuses every payment with 2001.
     """
@@ -56,7 +57,7 @@ class CannotBeRead(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of the rules, compiled for each gate. Its rules never change."""
+    """A version of the rules, compiled for each gate. The rules in this object never change."""
 
     number: int | None  # None if no rules are active, but a kill switch is on
     rule_set: RuleSet
@@ -136,7 +137,7 @@ def current_at() -> tuple[ActiveRules, datetime] | None:
     if active.was_ever:
         process.was_ever_active = True
     elif not process.was_ever_active and not active.is_any_switch_on:
-        # Set only after a successful read, so that a failed read lets no payment pass without a check.
+        # Set only after a successful read. So after a failed read, no payment passes without a check.
         process.asked_at = asked_at
     _prepare(process, active)
     if active.version is not None:
@@ -156,7 +157,8 @@ def _rules(process: _Process, active: Active, number: int) -> ActiveRules:
 
 
 def _prepare(process: _Process, active: Active) -> None:
-    """Begins to compile versions that can soon be active, in a thread without a connection to the database."""
+    """Begins to compile versions that can soon be active. The thread that compiles has no connection to the
+    database."""
     expected = [number for number in active.expected if number != active.version]
     new = [number for number in expected if number not in process.compiled]
     if not new or not process.preparing.acquire(blocking=False):
@@ -251,7 +253,7 @@ def _load() -> None:
         finally:
             connection.close()
     except Exception:
-        # The first payment reads the rules again, and reports an unreachable database or a faulty version.
+        # This error is not final: the first payment reads the rules again, and then reports the fault.
         log.info("rules_not_loaded", exc_info=True)
 
 

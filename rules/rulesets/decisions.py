@@ -38,9 +38,8 @@ class Judged:
 def save(version: int | None, judged: Sequence[Judged]) -> None:
     """Stores the verdicts that the hub keeps, and raises the alerts that these verdicts require.
 
-    Runs one statement for all decisions, and one statement for all alerts. Runs no statement for decisions if there are
-    none, and no statement for alerts if there are none. If there is no version, only kill switches have judged the
-    payments, and the hub stores no sample.
+    Runs one SQL statement for all decisions, if there are any. Runs one SQL statement for all alerts, if there are any.
+    Without an active version, only kill switches have judged the payments. In this case, the hub stores only refusals.
     """
     if version is None:
         judged = [each for each in judged if each.verdict.outcome != "ALLOW"]
@@ -99,7 +98,8 @@ def _sighting(version: int | None, judged: Judged, hit: Hit) -> Sighting:
 def _is_about_payee(hit: Hit) -> bool:
     """Returns whether the alert belongs to the payee.
 
-    The alert belongs to the payee if the rule's code is about the payee, or if the rule reads only the payee.
+    The alert belongs to the payee if the rule's error code blames the payee, or if the rule reads facts only about the
+    payee.
     """
     if hit.code is not None and hit.code[0] in "45":
         return hit.code[0] == "5"
@@ -116,7 +116,7 @@ def is_kept(subject: str, verdict: Verdict) -> bool:
 def is_sampled(subject: str) -> bool:
     """Returns whether the hub stores the verdict about this payment even though no rule fired.
 
-    For the same payment, the result never changes.
+    The result for a payment is always the same.
     """
     return zlib.crc32(subject.encode()) % _ONE_IN == 0
 

@@ -99,7 +99,7 @@ def activate(
     store.exclude_groups()
     now = _now()
     if valid_from is not None and valid_from < now:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the rules cannot begin in the past")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the time from which the rules apply must not be in the past")
     begins = valid_from or now
     if valid_until is not None and valid_until <= begins:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "the rules must end after they begin")

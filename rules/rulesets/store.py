@@ -43,7 +43,8 @@ _EXCLUDE = "SELECT pg_advisory_xact_lock(%s)"
 
 
 def exclude_groups() -> None:
-    """Waits for the groups that have already read the active version. Makes other groups wait for this transaction.
+    """Waits for the groups that have already read the active version. Makes each later group wait until this
+    transaction ends.
 
     If a group holds the lock for longer than the time limit of a statement, raises FspiopError 2005. After error 2005,
     the caller must end the transaction.

@@ -13,7 +13,7 @@ MarkerKind = Literal["MULE_ACCOUNT", "SCAMMER_ACCOUNT", "APPLICATION_FRAUD", "OT
 class MarkerPost(Message):
     """A DFSP's fraud marker about a party of any DFSP.
 
-    The hub recognises repeated requests by the DFSP's own id `marker_id`.
+    The DFSP chooses the id `marker_id`. By this id, the hub recognises a repeated request.
     """
 
     marker_id: CorrelationId
@@ -56,7 +56,7 @@ class ShownMarker(Message):
 
 
 class PayeeMarker(Message):
-    """A marker of a payee, in the form that every DFSP can read.
+    """A fraud marker about a payee, with only the data that every DFSP can read.
 
     The message does not name the DFSP that filed the marker.
     """
@@ -67,7 +67,8 @@ class PayeeMarker(Message):
 
 
 class Counter(Message):
-    """The approximate number of payments or reports. The number is rounded down to 0, 1, 2, 5, 10, 20, 50 and so on."""
+    """An approximate number of payments or of reports. The number is rounded down to 0, 1, 2, 5, 10, 20, 50 and so
+    on."""
 
     name: str
     hours: int

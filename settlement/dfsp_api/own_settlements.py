@@ -49,7 +49,7 @@ class Part(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class Settlements(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """One page. The last page of settlements has no `next`."""
+    """One page. On the last page of settlements, the field `next` is missing."""
 
     settlements: list[Part]
     next: int | None = None

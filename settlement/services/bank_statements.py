@@ -93,8 +93,8 @@ def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Stat
 
 
 def _must_be_about(settlement: Settlement, lines: list[Line], expected: list[Expected]) -> None:
-    """Refuses a file for another settlement or currency. A file for another settlement or currency is a mistake and
-    proves nothing."""
+    """Refuses the file if the file belongs to another settlement, or has another currency. A file for another
+    settlement or currency is a mistake and is not evidence for this settlement."""
     for line in lines:
         if line.settlement and line.settlement != str(settlement.pk):
             told = {"number": line.number, "other": line.settlement, "this": settlement.pk}

@@ -71,7 +71,7 @@ def close(participant: Participant, *, actor: str) -> None:
     """
     _check_drained(participant)
     accounts_and_funds.close_accounts(participant, actor=actor)
-    left = left_of(participant)  # this read comes after the lock of the accounts
+    left = left_of(participant)  # this function reads the amounts after the accounts are locked
     if left.windows:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"unsettled windows: {left.windows}")
     if left.credentials:

@@ -34,7 +34,7 @@ class Proposal:
     """The bank's payment for one account of the settlement. `amount` is the amount that the hub must still
     record.
 
-    `otherwise` is the part that people recorded by hand earlier, or that two people released from the hold on the
+    `otherwise` is the amount that people already recorded by hand, or that two people released from the hold on the
     cover.
     """
 
@@ -53,7 +53,7 @@ class Proposal:
         return self.due - self.otherwise
 
     def terms(self) -> list[object]:
-        """Returns the proposal in the form in which a request for approval stores it."""
+        """Returns the proposal in the form that a request for approval stores."""
         return [self.account_id, self.participant, self.currency, self.is_out, self.amount, self.otherwise]
 
 
@@ -75,7 +75,8 @@ def evidence(settlement: Settlement) -> Statement | None:
 
 
 def proposed(settlement: Settlement, statement: Statement) -> list[Proposal]:
-    """Returns the payments that this statement proves. The number of SQL statements is fixed. Changes nothing."""
+    """Returns the payments that this statement proves. The number of SQL statements does not depend on the number of
+    payments. Changes nothing."""
     rows = _with_net(settlement)
     return _proposals(settlement, statement, rows, _covers(rows))
 
@@ -93,8 +94,8 @@ def settle(
     """Sets a settlement to SETTLED and records the payments of the bank. If one of the two changes fails, neither
     change takes effect.
 
-    `agreed` has the terms of all proposals that two people have agreed to. Raises Differs if the payments that are due
-    now differ from these terms. Locks the settlement and its windows first, then the accounts, and the audit trail
+    `agreed` contains the terms of the payments to which two people have agreed. Raises Differs if the payments that are
+    due now differ from these terms. Locks the settlement and its windows first, then the accounts, and the audit trail
     last.
     """
     settlement = (
@@ -113,8 +114,8 @@ def settle(
 
 
 def check_agreed(settlement: Settlement, *, statement_id: int, agreed: Sequence[Sequence[object]]) -> None:
-    """Raises the error that `settle` would raise now. This function changes nothing and takes no lock, so that no
-    payment waits."""
+    """If a call of `settle` would raise an error now, raises this error. This function changes nothing. It takes no
+    lock, so that no payment must wait for this check."""
     statement = _agreed_statement(settlement, statement_id)
     rows = _with_net(settlement)
     proposals = _agreed_proposals(settlement, statement, agreed, rows, _covers(rows))

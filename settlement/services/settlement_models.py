@@ -132,8 +132,8 @@ def _check_types(ledger_account_type: str, settlement_account_type: str) -> None
 
 
 def _refuse_while_unsettled(currency: str) -> None:
-    """Raises an error if a window is unsettled, because the hub must settle all commits of a window in one currency in
-    the same way.
+    """Raises an error if a window is unsettled. The hub must settle all commits of one currency in a window in the same
+    way.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])

@@ -2,8 +2,8 @@
 these functions is one database transaction.
 
 Each function locks the settlement, then the settlement's windows in the order of ids, and then the accounts in the
-order of ids. A function acquires all these locks before the ledger's own locks. The function locks the audit trail
-last, by a call of `hub.audit.trail.record`.
+order of ids. A function acquires all these locks before the locks that the ledger acquires itself. The function locks
+the audit trail last, by a call of `hub.audit.trail.record`.
 """
 
 import uuid
@@ -46,8 +46,8 @@ def create(*, model_name: str, window_ids: Sequence[int], reason: str, actor: st
     """
     if len(set(window_ids)) != len(window_ids) or not window_ids:
         raise _refused("settlementWindows: must name at least one window, and each window only once")
-    # The hub usually computes totals immediately after a window closes. But a process can have died between the two
-    # steps.
+    # Usually, the hub has computed the totals immediately after the window closed. But a process can have died between
+    # the two steps.
     for window in SettlementWindow.objects.filter(pk__in=window_ids, totalled_at=None).exclude(state="OPEN"):
         total_up(window.pk)
     return _create(model_name, sorted(window_ids), reason, actor)
@@ -157,11 +157,11 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
 def advance(
     settlement_id: int, *, to: State, reason: str, actor: str, references: Mapping[int, str] = NO_REFERENCES
 ) -> list[Answer]:
-    """Changes the states of all accounts step by step, until they reach this state. If a step is refused, does no
-    further step, and returns the reasons for the refusal.
+    """Moves all accounts of the settlement step by step, until the accounts reach this state. If a step is refused,
+    does no further step, and returns the reasons for the refusal.
 
-    `references` has the settlement bank's reference for each account of the settlement. The last step stores the
-    settlement bank's references.
+    `references` has the settlement bank's reference for each account of the settlement. The hub stores these references
+    in the last step.
     """
     _lock_for_steps(_lock(settlement_id), to)
     for step in STEPS[: STEPS.index(to) + 1]:
@@ -193,7 +193,7 @@ def _lock_for_steps(settlement: Settlement, to: State) -> None:
 def plan(settlement: Settlement) -> dict[State, list[Posting]]:
     """Returns the postings of each step of a settlement. The result includes steps that are already done.
 
-    The caller must have loaded the settlement's accounts. The function changes no row.
+    The caller must have loaded the settlement's accounts. The function does not change any row.
     """
     if not settlement.model.auto_position_reset:
         return {step: [] for step in STEPS}
@@ -294,7 +294,7 @@ def _lock_accounts(accounts: Sequence[SettlementAccount]) -> tuple[dict[str, int
 
 
 def _gives_up(account: SettlementAccount) -> bool:
-    """Returns whether the account is the position of a net sender."""
+    """Returns whether this account is the position of a net sender in the settlement."""
     return account.net > 0 and account.account.type == Account.Type.POSITION
 
 
