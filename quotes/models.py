@@ -148,8 +148,8 @@ class Quote(JudgedAgreement):
 
 
 class BulkQuote(JudgedAgreement):
-    """A bulk quote: a request for the terms of many payments from one payer to one DFSP. Only the messages of a bulk
-    quote contain the parties of each payment."""
+    """A bulk quote: a request for the terms of many payments from one payer to one DFSP. The table has no columns for
+    the parties of each payment. Only the stored messages of the bulk quote contain these parties."""
 
     resource = "bulkQuotes"
     not_found = ErrorCode.BULK_QUOTE_ID_NOT_FOUND

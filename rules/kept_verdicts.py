@@ -37,7 +37,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def kept(facts: Facts, verdict: Verdict, version: int, rules: tuple[Rule, ...]) -> Kept:
-    """Returns the part of a verdict that the hub stores together with the quote."""
+    """The hub stores a part of the verdict together with the quote. Returns this part."""
     by_id = {rule.id: rule for rule in rules}
     for_s: int | None = None
     until: datetime | None = None

@@ -1,4 +1,4 @@
-"""Reads payments' facts from typed messages.
+"""Reads the facts about payments from typed messages.
 
 The typed messages are the same for plain JSON and for ISO 20022.
 """

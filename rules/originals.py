@@ -1,4 +1,5 @@
-"""Finds the original transactions of refunds. The ledger provides the function that reads committed transactions."""
+"""Finds the original transactions of refunds. The ledger sets the function with which this module reads committed
+transactions."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 

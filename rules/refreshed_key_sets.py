@@ -61,7 +61,7 @@ class RefreshedKeySets:
         age = time.monotonic() - self._read_at
         if age < FRESH_S:
             return self._sets
-        # One thread reads the changes. Meanwhile, other threads use the copy until it is too old.
+        # Only one thread at a time reads the changes. Meanwhile, other threads use the copy until it is too old.
         if not self._lock.acquire(blocking=age > _TOO_OLD_S):
             return self._sets
         try:

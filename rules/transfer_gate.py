@@ -43,7 +43,7 @@ from rules.profiles.subjects import (
 )
 from rules.rulesets import decisions
 
-_NOT_READ = datetime(1970, 1, 1, tzinfo=UTC)  # the gate reads the clock after the locks, when it judges transfers
+_NOT_READ = datetime(1970, 1, 1, tzinfo=UTC)  # the gate reads the clock only after it has acquired the locks
 _SECOND = timedelta(seconds=1)
 _COUNTED_IF_NEEDED: frozenset[Subject] = frozenset({"payer_dfsp", "payee_dfsp", "pair"})
 
@@ -172,7 +172,7 @@ class TransferGate:
         payment = CountedPayment(
             transfer_id=transfer.transfer_id,
             keys=keys_to_count(facts, self._rules.counted_too if self._rules else ()),
-            # Without a quote, the payee DFSP has not confirmed that it serves the payee.
+            # If there is no quote, the payee DFSP has not confirmed that the payee is its customer.
             served_by=dfsp_key(transfer.payee_dfsp) if facts.quoted else NOT_CONFIRMED,
             is_refund=is_refund(facts),
             currency=transfer.currency,
@@ -204,7 +204,7 @@ class TransferGate:
                 self._removed.append((key, transfer_id, role))
 
     def save(self) -> None:
-        """Writes the counted transfers. This method must run after the ledger has written the transfers themselves."""
+        """Writes the counted transfers. The ledger must write the transfers before it calls this method."""
         changed = {key: profile for key, profile in self._locked.items() if profile.is_changed}
         if changed:
             store.save(changed)
@@ -326,7 +326,7 @@ _limits: tuple[CompiledRules | None, Sequence[Limit]] = (None, ())
 
 
 def limits_known(compiled: CompiledRules) -> Sequence[Limit]:
-    """Returns the limits among these rules. The function searches the limits of a version only once."""
+    """Returns the limits among these rules. The function searches the rules of a version for limits only once."""
     global _limits
     known = _limits
     if known[0] is not compiled:

@@ -135,7 +135,7 @@ class SettlementModel(models.Model):
 
 
 class WindowContent(models.Model):
-    """The part of a closed window for one currency and one type of account. The hub settles all amounts of a content
+    """The part of a closed window for one currency and one type of account. The hub settles all amounts in one content
     together."""
 
     window = models.ForeignKey(SettlementWindow, on_delete=models.PROTECT, related_name="contents")
@@ -182,7 +182,7 @@ class WindowContent(models.Model):
 
 
 class ContentTotal(models.Model):
-    """The total debits and credits of one account, in the commits of a window's content.
+    """The sum of the debits and the sum of the credits of one account, for the commits in a window's content.
 
     The hub computes these totals once, after the window is closed.
     """

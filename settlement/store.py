@@ -91,8 +91,8 @@ class CanNotSettle(FspiopError):
         super().__init__(ErrorCode.VALIDATION_ERROR, why)
 
 
-# Reads the accounts of payer and payee. If an account is missing, the statement returns NULL, so that the commit causes
-# an error.
+# Reads the accounts of payer and payee. If an account is missing, the statement returns NULL for the account, and the
+# hub then reports an error for this commit.
 _ACCOUNTS = """
     SELECT e.id, e.transfer_id, e.amount, d.id, ds.id, c.id, cs.id
     FROM ledger_entry e

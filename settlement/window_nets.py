@@ -1,6 +1,6 @@
 """Computes the net amount of each participant for a window's commits.
 
-The database stores the totals of a closed window. For the open window, each process keeps the totals that it has
+For each closed window, the database stores the totals. For the open window, each process keeps the totals that it has
 computed in memory, and then adds only later commits. So a query reads only the commits of the last minutes, and not the
 commits of a whole day.
 """

@@ -1,4 +1,4 @@
-"""The pages about the hub itself: accounts, settlement models, currency pairs, certificates and settings.
+"""The pages about the hub: the hub's accounts, settlement models, currency pairs, certificates and settings.
 
 Every change on these pages needs two people.
 """

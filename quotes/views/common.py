@@ -1,4 +1,5 @@
-"""The base class for the views of all agreements: requests, answers, repeated requests and refusals.
+"""The base class for the views of all agreements. It has the methods for requests, answers, repeated requests and
+refusals.
 
 In each view, the attribute `model` is the Django model for one kind of agreement.
 """

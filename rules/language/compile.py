@@ -252,7 +252,7 @@ _FACT_OF_TRIGGER = {
 
 
 def _locate(module: ast.Module) -> None:
-    """Gives every node the line and column that Python's compiler requires.
+    """Sets a line and a column on every node, because Python's compiler requires them.
 
     Several nodes of this tree share expressions. `ast.fix_missing_locations` would visit a shared expression once for
     each use.

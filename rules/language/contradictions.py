@@ -1,7 +1,7 @@
 """Finds conditions of one rule that contradict each other, so that the rule can never fire. Pure.
 
-A condition narrows the values that a fact can have. If no value is left, the conditions contradict each other. If a
-rule contains an `any`, each branch of the `any` is checked together with the conditions outside the `any`.
+Each condition excludes some values of a fact. If no value is left, the conditions contradict each other. If a rule
+contains an `any`, each branch of the `any` is checked together with the conditions outside the `any`.
 
 The value of one counter limits the values of related counters, for example of the same counter in a longer window.
 Every event in a window is also in every longer window. The number of paid parties is at most the number of payments. A
@@ -148,7 +148,7 @@ def _is_at_most(one: str, other: str) -> bool:
 def _may_be_at_most(one: _Values, other: _Values) -> bool:
     """Returns whether there is a value of `one` that is at most some value of `other`.
 
-    For truth values, returns whether `one` can imply `other`.
+    If the values are true and false, returns whether `other` can be true whenever `one` is true.
     """
     if one.truths == {True} and other.truths == {False}:
         return False

@@ -137,7 +137,7 @@ def _covers(wide: Trigger, narrow: Trigger) -> bool:
 
 
 def _certain(rule: Rule) -> tuple[Condition, ...]:
-    """Returns the conditions that are true whenever the rule fires. Leaves out conditions with counters."""
+    """Returns the conditions of the rule that must be true when the rule fires. Leaves out conditions with counters."""
     condition = rule.condition
     parts = condition.conditions if isinstance(condition, All) else (condition,)
     return tuple(part for part in parts if not any(FACTS[each.fact].counters for each in comparisons(part)))

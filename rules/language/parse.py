@@ -95,7 +95,8 @@ class _Parser:
         self.faults: list[Fault] = []
 
     def attempt(self, read: Callable[..., T], *arguments: Any) -> T | None:
-        """Returns the result of the function `read`. If `read` refuses the value, stores the fault and returns None."""
+        """Calls the function `read`, and returns the result. If `read` refuses the value, stores the fault and returns
+        None."""
         try:
             return read(*arguments)
         except WrongValue as wrong:
@@ -190,7 +191,7 @@ class _Conditions:
         )
 
     def read(self, value: object, path: str, depth: int) -> Condition | None:
-        """Reads one condition with all conditions inside it."""
+        """Reads one condition, and all conditions inside this condition."""
         if not isinstance(value, dict):
             refuse(path, "wrong_type", wanted="a condition, which is an object")
         if depth > MOST_DEPTH:

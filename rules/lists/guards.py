@@ -9,7 +9,8 @@ import pgtrigger
 def needs_approval(
     name: str, *, kind: str, subject: str, operation: pgtrigger.Operation, condition: str = ""
 ) -> pgtrigger.Trigger:
-    """Returns the trigger. `subject` is an SQL expression over NEW: the subject of the approved request."""
+    """Returns the trigger. `subject` is an SQL expression that computes the subject of the approved request from the
+    columns of NEW."""
     return pgtrigger.Trigger(
         name=name,
         operation=operation,

@@ -38,8 +38,8 @@ class Similar(NamedTuple):
 class NameIndex:
     """An index that finds listed names by the sounds of the words in a name.
 
-    A search compares only listed names that have a word with the same sound as a word of the party's name. So the cost
-    of a search depends on how many names are similar, and not on the length of the lists.
+    A search compares a listed name with a party's name only if a word in one name sounds like a word in the other name.
+    So the cost of a search depends on how many names are similar, and not on the length of the lists.
     """
 
     def __init__(self, names: Iterable[ListedName], *, number: int) -> None:

@@ -1,5 +1,5 @@
-"""Converts names to one spelling: capital Latin letters, digits and single spaces, with the words in alphabetical
-order. Pure.
+"""Converts names to one spelling, so that names can be compared. This spelling has capital Latin letters, digits and
+single spaces, and its words are in alphabetical order. Pure.
 """
 
 import re

@@ -310,8 +310,8 @@ _FORGET_NAMES = """
 
 @transaction.atomic
 def forget_unseen(*, days: int, most: int) -> int:
-    """Deletes the names of parties that did not appear for this number of days. Keeps the matches of these parties with
-    listed names."""
+    """Deletes the names of parties that did not appear for this number of days. Does not delete the stored matches
+    between these parties and listed names."""
     forgotten = execute(_FORGET_PARTIES, [days, most]).rowcount
     execute(_FORGET_NAMES, [most])
     return forgotten

@@ -111,8 +111,8 @@ def discard(staged_file_id: int, *, sha256: str) -> None:
 
 @transaction.atomic
 def activate(staged_file_id: int, *, sha256: str, actor: str) -> ListVersion:
-    """Replaces the whole content of a list by the lines of a staged file. Removes entries that the file does not
-    have."""
+    """Replaces the whole content of a list by the lines of a staged file. Removes the entries that are not in the
+    file."""
     staged = StagedFile.objects.select_for_update(of=("self",)).filter(pk=staged_file_id, sha256=sha256).first()
     if staged is None:
         raise NotChanged(_("This file no longer waits for approval. Import the file again."))
@@ -190,7 +190,7 @@ def _begin(list_id: int, *, actor: str, file_name: str = "", sha256: str = "") -
 
 
 def _finish(version: ListVersion, *, added: int, removed: int, has_names: bool, actor: str) -> ListVersion:
-    """Checks that the lists are not too long.
+    """Checks that all lists together are not too long.
 
     Numbers the change in the last step, because the lock for this number lasts until the commit.
     """

@@ -61,11 +61,11 @@ _NUMBER = "UPDATE rules_markers_marker SET change = %s WHERE id = %s"
 
 @transaction.atomic
 def file(report: Report) -> tuple[Marker, bool]:
-    """Files a DFSP's marker. Returns the marker, and whether it is new. If the request is repeated, returns the earlier
-    marker.
+    """Files a DFSP's marker. Returns the marker, and whether the marker is new. If the request is repeated, returns the
+    earlier marker.
 
-    Raises FspiopError 3106 if the id belongs to a different marker. Raises FspiopError 2005, with HTTP status 429, if
-    the DFSP exceeds its daily limit.
+    Raises FspiopError 3106 if the DFSP has already used the id for a different marker. Raises FspiopError 2005, with
+    HTTP status 429, if the DFSP exceeds its daily limit.
     """
     earlier = _earlier(report)
     if earlier is not None:
@@ -84,7 +84,7 @@ def file(report: Report) -> tuple[Marker, bool]:
         ],
     ).fetchone()
     if row is None:
-        found = _earlier(report)  # the marker of an equal request that arrived at the same time
+        found = _earlier(report)  # an equal request, which arrived at the same time, has filed this marker
         assert found is not None
         return found, False
     return _count(Marker.objects.select_related("filed_by").get(pk=row[0])), True
@@ -164,7 +164,7 @@ def lift(marker: int, *, reason: str, actor: str) -> Marker:
 
 @transaction.atomic
 def appeal(marker: int, *, key: int, participant_id: int, dfsp: str, reason: str) -> tuple[Appeal, bool]:
-    """Stores a DFSP's appeal against a marker in force. Returns the appeal, and whether it is new.
+    """Stores a DFSP's appeal against a marker in force. Returns the appeal, and whether the appeal is new.
 
     A DFSP can have only one open appeal against a marker. If the DFSP appeals a second time, returns the first appeal.
     Raises FspiopError 3200 if the marker is not in force, or if the marker is about a party other than `key`. Raises

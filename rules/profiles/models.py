@@ -11,8 +11,8 @@ class Profile(models.Model):
     """The payments of one subject: a party, a participant, a payer with its payee, or a transaction with its refunds.
 
     A transaction must lock the row before it changes the row. The columns repeat the totals in `ring`. So one SQL
-    statement can check whether the totals match the transfers. Each page of the table has free space, and only the key
-    has an index. An update of a profile therefore changes no index.
+    statement can check whether the totals match the transfers. Each storage page of the table has free space, and the
+    key is the only indexed column. An update of a profile therefore changes no index.
     """
 
     key = models.BigIntegerField(primary_key=True)
@@ -82,7 +82,7 @@ class CountedTransfer(models.Model):
 
 
 class UnfoldedCount(models.Model):
-    """A payment that a profile has to add or to remove.
+    """A payment that must still be added to a profile, or removed from a profile.
 
     A transaction that does not need an exact count adds a row to this table, and does not lock the profile. Only a
     transaction that has locked and changed the profile deletes the row.

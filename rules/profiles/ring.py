@@ -201,7 +201,7 @@ class Profile:
 
 
 class _Stored(msgspec.Struct, array_like=True, gc=False):
-    """The stored form of a profile. Sums are texts, because a sum can have more than 64 bits."""
+    """The stored form of a profile. Sums are stored as texts, because a sum can be too large for 64 bits."""
 
     form: int
     hours_from: int

@@ -73,7 +73,7 @@ def save(profiles: Mapping[int, Profile]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Unfolded:
-    """A payment that a profile has to add or to remove."""
+    """A payment that must still be added to a profile, or removed from a profile."""
 
     id: int
     key: int
@@ -202,5 +202,6 @@ _WAITING = f"""
 
 
 def waiting(most_rows: int, most: int) -> list[int]:
-    """Returns profiles with waiting rows that are not skipped. The profile that has waited longest comes first."""
+    """Returns the profiles that have waiting rows, except skipped profiles. The profile that has waited longest comes
+    first."""
     return [row[0] for row in execute(_WAITING, [most_rows, most])]

@@ -99,8 +99,8 @@ class ActiveRules:
 
     @property
     def for_transfers_judged_again(self) -> CompiledRules:
-        """The rules of both gates, but without the quote's rules about the expiration. These rules judge a transfer
-        that differs from its quote."""
+        """The rules of the quote gate and of the transfer gate, except the quote's rules about the expiration. These
+        rules judge a transfer that differs from its quote."""
         return self.rules.judged_again
 
 
@@ -190,7 +190,8 @@ _MOST_EXPECTED = 4
 
 
 def read(number: int) -> Version:
-    """Returns a compiled version. Raises CannotBeRead if this release would understand the version differently."""
+    """Returns a compiled version. Raises CannotBeRead if the version was stored for a different version of the rules'
+    language."""
     return _version(number, store.content(number))
 
 

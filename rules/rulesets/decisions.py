@@ -114,7 +114,7 @@ def is_kept(subject: str, verdict: Verdict) -> bool:
 
 
 def is_sampled(subject: str) -> bool:
-    """Returns whether the hub stores the verdict about this payment even though no rule fired.
+    """The hub stores one in a hundred verdicts for which no rule fired. Returns whether this payment is one of them.
 
     The result for a payment is always the same.
     """

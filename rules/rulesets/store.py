@@ -43,8 +43,8 @@ _EXCLUDE = "SELECT pg_advisory_xact_lock(%s)"
 
 
 def exclude_groups() -> None:
-    """Waits for the groups that have already read the active version. Makes each later group wait until this
-    transaction ends.
+    """Waits until the groups that have already read the active version have ended. Makes each later group wait until
+    this transaction ends.
 
     If a group holds the lock for longer than the time limit of a statement, raises FspiopError 2005. After error 2005,
     the caller must end the transaction.
@@ -95,7 +95,7 @@ _REFUSED = """
 
 
 def refused_quotes(quote_ids: Sequence[str]) -> dict[str, tuple[str, str, bytes]]:
-    """Returns the refused quotes among these quotes, with the payer DFSP, the code, and the facts."""
+    """For each of these quotes that the rules refused, returns the payer DFSP, the error code and the facts."""
     return {row[0]: (row[1], row[2], bytes(row[3])) for row in execute(_REFUSED, [list(quote_ids)])}
 
 

@@ -39,14 +39,14 @@ class AppealPost(Message):
 
 
 class ShownAppeal(Message):
-    """An appeal, as the hub shows it to the DFSP that filed the appeal."""
+    """An appeal, in the form that the hub returns to the DFSP that filed the appeal."""
 
     state: str
     decision: str | None = None
 
 
 class ShownMarker(Message):
-    """A marker, as the hub shows it to the DFSP that filed the marker."""
+    """A marker, in the form that the hub returns to the DFSP that filed the marker."""
 
     number: int
     marker_id: str

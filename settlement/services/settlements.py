@@ -191,7 +191,8 @@ def _lock_for_steps(settlement: Settlement, to: State) -> None:
 
 
 def plan(settlement: Settlement) -> dict[State, list[Posting]]:
-    """Returns the postings of each step of a settlement. The result includes steps that are already done.
+    """Returns the postings of each step of a settlement. The result also contains the postings of steps that are
+    already done.
 
     The caller must have loaded the settlement's accounts. The function does not change any row.
     """
@@ -309,8 +310,8 @@ def _covers_of(accounts: Iterable[SettlementAccount]) -> list[int]:
 def _postings(step: State, account: SettlementAccount, hub: Mapping[str, int]) -> list[Posting]:
     """Returns the postings of one step of a settlement.
 
-    The positions of net receivers are reset before the positions of net senders. So the hub's account always has enough
-    money.
+    The positions of net receivers are reset before the positions of net senders. So the hub's settlement account never
+    becomes negative.
     """
     if step == State.PS_TRANSFERS_RESERVED and account.net < 0:
         return [_to_hub(Entry.Kind.NET_RECIPIENT, account, hub)]
