@@ -1,6 +1,5 @@
-"""The middleware of each request.
-
-The middleware sets language and time zone, ends idle sessions, refuses large bodies, and records addresses.
+"""This middleware handles each request. It sets the language and the time zone, ends idle sessions, refuses large
+bodies, and records addresses.
 """
 
 import time
@@ -53,7 +52,7 @@ class Visit:
 
 
 def _note_user(request: HttpRequest) -> None:
-    """Stores the signed-in user for `hub.page_concurrency`. Does not read the session if the page has not read it."""
+    """Stores the signed-in user for `hub.page_concurrency`. If the page has not read the session, stores no user."""
     user = request.user if request.session.accessed else None  # in an API, `user` can also be None
     if user is not None and user.is_authenticated:
         request.META[page_concurrency.USER] = user.pk
@@ -62,7 +61,7 @@ def _note_user(request: HttpRequest) -> None:
 def _is_too_large(request: HttpRequest) -> bool:
     """Returns whether the body is too large.
 
-    The check of the size comes first, because a check of the form's token would read the whole body.
+    This check of the size runs before Django checks the form's token, because Django then reads the whole body.
 
     The administration APIs have their own check of the size.
     """
@@ -75,7 +74,8 @@ def _is_too_large(request: HttpRequest) -> bool:
 
 
 def _most_of_a_file(request: HttpRequest) -> int:
-    """Returns the largest file in bytes that this visitor may send to this page. Most pages accept no file."""
+    """Returns the largest permitted size, in bytes, of a file from this visitor to this page. Most pages accept no
+    file."""
     try:
         rule: Rule | None = getattr(resolve(request.path_info).func, "rule", None)
     except Resolver404:

@@ -1,5 +1,5 @@
-"""The visitor of a page. A visitor has the roles and rights of the signed-in user and, for a user of a DFSP, the
-DFSP."""
+"""The visitor of a page. A visitor has the roles and the rights of the signed-in user. If the user belongs to a
+participant, the visitor also has the participant's id and name."""
 
 from dataclasses import dataclass, replace
 
@@ -19,7 +19,7 @@ class Visitor:
     user: User | None
     roles: frozenset[Role]
     rights: frozenset[Right]
-    dfsp_id: int | None = None  # the DFSP of a participant's user; this user sees no data of another DFSP
+    dfsp_id: int | None = None  # None for users of the hub; a user of a participant sees no data of others
     dfsp_name: str = ""
     has_second_factor: bool = False
     is_confirmed: bool = False  # whether the account's first sign-in is confirmed
@@ -38,11 +38,11 @@ class Visitor:
         return right in self.rights
 
     def may_see(self, participant_id: int | None) -> bool:
-        """Returns whether the visitor may see this participant's data."""
+        """Returns whether the visitor has the right to see this participant's data."""
         return self.dfsp_id is None or self.dfsp_id == participant_id
 
     def must_see(self, *participant_ids: int | None) -> None:
-        """Raises 404 unless the visitor may see data of one of these participants."""
+        """Raises 404 if the visitor has no right to see the data of at least one of these participants."""
         if not any(self.may_see(participant_id) for participant_id in participant_ids):
             raise Http404
 
@@ -51,7 +51,8 @@ NOBODY = Visitor(None, frozenset(), frozenset())
 
 
 def visitor_for(user: User) -> Visitor:
-    """Returns this user as a visitor, with the rights that are now in the database. Checks no second factor."""
+    """Returns this user as a visitor, with the rights that are now in the database. Does not check whether the user has
+    a second factor."""
     if not user.is_active:
         return NOBODY
     roles = frozenset(Role(group.name) for group in user.groups.all() if group.name in _ROLES)
@@ -91,7 +92,7 @@ def _read(request: HttpRequest) -> Visitor:
 def participant_of(request: HttpRequest, name: str) -> Participant:
     """Returns the participant with this name.
 
-    Raises 404 if the participant does not exist, or if the visitor may not see the participant.
+    Raises 404 if the participant does not exist, or if the visitor has no right to see the participant.
     """
     found = Participant.objects.filter(name=name, is_hub=False).first()
     if found is None:

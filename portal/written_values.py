@@ -1,5 +1,5 @@
-"""Reads amounts, telephone numbers and ids as people write them. Raises ValidationError if a text has no meaning, or
-more than one meaning.
+"""Reads amounts, telephone numbers and ids as people write them. Raises ValidationError if the meaning of a text is
+unknown or ambiguous.
 """
 
 import re
@@ -56,7 +56,7 @@ def _may_be_decimal(written: str, grouped: re.Match[str]) -> bool:
 def read_telephone_number(text: str) -> str | None:
     """Returns a telephone number as digits with its country code, or None if the text is not a telephone number.
 
-    If a number has no country code, it belongs to the scheme's country.
+    A number without a country code is read as a number of the scheme's country.
     """
     written = text.strip()
     if not _NUMBER.match(written):
@@ -77,8 +77,8 @@ def read_telephone_number(text: str) -> str | None:
 
 
 def _with_country_code(digits: str) -> str | None:
-    """Reads a number that begins with a country code but without a plus. Returns None if the digits are not a valid
-    number, because other texts can also consist of digits."""
+    """Reads a number that begins with a country code, but has no plus sign before the country code. Returns None if the
+    digits are not a valid number, because other texts can also consist of digits."""
     country = settings.SCHEME_COUNTRY
     if country and digits.startswith(str(phonenumbers.country_code_for_region(country))):
         return _international(digits)
@@ -92,7 +92,7 @@ def _international(number: str) -> str | None:
         return None
     if phonenumbers.is_valid_number(parsed):
         return _digits_of(parsed)
-    return _NOT_DIGITS.sub("", number)  # no known operator has the number, so no digit may be left out
+    return _NOT_DIGITS.sub("", number)  # the number belongs to no known operator, so the hub keeps every digit
 
 
 def _national(number: str) -> str | None:
@@ -118,12 +118,12 @@ def read_identifier(text: str) -> str:
 
 
 def spellings_of_id(text: str) -> set[str]:
-    """Returns the spellings in which the hub may have stored an id. Ids are UUIDs or ULIDs."""
+    """Returns the spellings of an id that the hub's tables can contain. Ids are UUIDs or ULIDs."""
     written = text.strip()
     return {written, written.lower(), written.upper()}
 
 
 def spellings_of_identifier(identifier: str) -> set[str]:
-    """Returns the spellings in which a message may name this identifier."""
+    """Returns the spellings of this identifier that a message can contain."""
     bare = identifier.removeprefix("+")
     return {identifier, identifier.lower(), identifier.upper(), bare, f"+{bare}"}

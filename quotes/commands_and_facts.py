@@ -33,15 +33,15 @@ class AgreementMessage(ReceivedMessage):
 
 @dataclass(frozen=True, slots=True)
 class AskTerms:
-    """A request for terms: POST /quotes, /bulkQuotes or /fxQuotes.
+    """A request for terms, sent by POST /quotes, POST /bulkQuotes or POST /fxQuotes.
 
-    `named` contains the elements of the message that name a recipient, by their paths. Each element of the list
+    `named` maps the path of each element that names a recipient to the name in this element. Each element of the list
     `currencies` is a set of currencies. The payee must have an account in at least one currency of each set in
-    `currencies`. `columns` are the columns that only this kind of agreement has. `details` is the message itself, for
-    the scheme's rules.
+    `currencies`. `columns` contains the values of the columns that only this kind of agreement has. `details` is the
+    parsed message, which the scheme's rules read.
     """
 
-    resource: str  # the kind of agreement by its name in paths
+    resource: str  # the first part of the path, such as quotes
     agreement_id: str
     requester: Recipient
     message: AgreementMessage
@@ -67,17 +67,17 @@ class AskTerms:
 
 @dataclass(frozen=True, slots=True)
 class GiveTerms:
-    """An answer to a request for terms: PUT /quotes/{ID}, /bulkQuotes/{ID} or /fxQuotes/{ID}, or PUT .../error with a
-    refusal."""
+    """An answer to a request for terms, sent by PUT /quotes/{ID}, PUT /bulkQuotes/{ID} or PUT /fxQuotes/{ID}. A refusal
+    is sent by PUT to the same path with /error at the end."""
 
     resource: str
     agreement_id: str
     sender: Recipient
     message: AgreementMessage
     state: State  # ACCEPTED or REJECTED
-    not_found: ErrorCode  # the error for participants that are not a party to the agreement
+    not_found: ErrorCode  # the error for a sender that is not a party to the agreement
     columns: Mapping[str, Any]
-    expires_at: datetime | None = None  # the end of the terms' validity
+    expires_at: datetime | None = None  # the time at which the terms expire
 
     @property
     def sender_id(self) -> int:
@@ -107,7 +107,7 @@ class Side:
 class Standing:
     """The present state and the parties of a stored agreement.
 
-    The decision about a message depends on the state and the parties of the agreement with the message's id.
+    When the hub decides a message, it reads the state and the parties of the agreement that the message names.
     """
 
     state: str
@@ -116,13 +116,13 @@ class Standing:
     request_digest: bytes
     response_digest: bytes | None
     octets: int = 0  # the size of the stored message that the hub sends for a repeated request
-    kept: bytes | None = None  # the facts and the verdict of the scheme's rules, until the answer comes
+    kept: bytes | None = None  # what the scheme's rules stored about the quote, until the answer comes
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The stored agreement that the hub needs for the decision about a repeated request. The record contains one of the
-    agreement's two messages."""
+    """The stored agreement that the hub reads when a request is repeated. The record contains either the request or the
+    answer of the agreement."""
 
     pk: str
     resource: str
@@ -138,20 +138,22 @@ class Stored:
 
 
 class Gate(Protocol):
-    """The scheme's rules, and the data that they need for the new requests of a group (`quotes.rules_gate`)."""
+    """The scheme's rules, and the data that the rules need to judge the new requests of a group
+    (`quotes.rules_gate`)."""
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
-        """Checks a request for terms against the scheme's rules, after the request has passed all other checks. Returns
-        an error if the rules refuse the request for terms."""
+        """After a request for terms has passed the hub's checks, judges the request by the scheme's rules. Returns an
+        error if the rules refuse the request for terms."""
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
-        """Returns an error if a held transfer would leave the payee too little time before these terms end."""
+        """Returns an error if the rules would hold the transfer until shortly before these terms expire, or longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The database rows for the decisions about the messages of a group, by the commands' keys."""
+    """The database rows that the hub reads to decide the messages of a group. The keys of the mappings are the keys of
+    the commands."""
 
     standing: Mapping[str, Standing]
-    stored: Mapping[str, Stored]  # the agreements whose request was repeated with the same content
+    stored: Mapping[str, Stored]  # only the agreements whose request was repeated
     gate: Gate | None = None  # None if no rules are active

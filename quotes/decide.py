@@ -1,4 +1,5 @@
-"""Decides requests for terms and their answers. The functions of this module use no clock and no database."""
+"""Decides what the hub does with requests for terms, and with the answers to these requests. The functions of this
+module do not use a clock or a database."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,12 +31,12 @@ def is_same(command: AskTerms, seen: Standing) -> bool:
     return seen.payer.id == command.sender_id and seen.request_digest == command.message.digest
 
 
-_SHORT = 8192  # two hundred stored messages of this size have little more than LEDGER_BATCH_BYTES together
+_SHORT = 8192  # two hundred stored messages of this size are little larger than LEDGER_BATCH_BYTES
 
 
 def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
-    """To decide a repeated request, the hub must load a stored message. Returns whether the stored message is too large
-    for a group.
+    """Returns whether the stored message is too large for a group. To answer a repeated request, the hub must load a
+    stored message.
 
     The size of a group depends on the messages that senders send, and not on stored messages. For the hub, two messages
     are equal if they differ only in spaces. So a stored message can be much larger than the request that repeats it.
@@ -49,8 +50,9 @@ def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
 def _ask(command: AskTerms, scene: Scene, facts: Facts) -> Outcome:
     """Forwards a request for terms to the payee.
 
-    The hub forwards a repeated request again, or answers it with the payee's stored answer. If a request has a used id
-    but different content, the hub refuses the request with 3106 and changes nothing.
+    If a request is repeated, the hub sends the payee's stored answer. If there is no answer yet, the hub forwards the
+    request again. If a request has the id of an earlier request but different content, the hub refuses the new request
+    with 3106 and changes nothing.
     """
     try:
         payee = recipient_of(command.to, scene.parties)
@@ -76,7 +78,7 @@ def _ask(command: AskTerms, scene: Scene, facts: Facts) -> Outcome:
 
 
 def _check(command: AskTerms, caller: Party, payee: Party) -> None:
-    """Raises FspiopError if the hub would later refuse the payment, or if the payee would refuse the message."""
+    """Raises FspiopError if the message names wrong participants, or if the hub would later refuse the payment."""
     if payee.id == caller.id:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is the sender itself")
     check_named(command.named, payee.name)
@@ -119,10 +121,11 @@ def _refused(command: AskTerms, scene: Scene, error: FspiopError) -> Refused:
 
 
 def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
-    """Forwards the payee's terms to the payer, or a refusal by either party to the other party.
+    """Forwards terms from the payee to the payer. Forwards a refusal from one party to the other party.
 
-    Only the payee may send terms for an agreement. If the payee repeats its answer, the hub accepts the answer and
-    changes nothing. If the payee sends a second answer with different content, the hub refuses this answer (3106).
+    Only the payee has the right to send terms for an agreement. If the payee repeats the same answer, the hub accepts
+    the answer and changes nothing. If the payee sends a second answer with different content, the hub refuses this
+    answer (3106).
     """
     try:
         seen = facts.standing.get(command.key)
@@ -134,11 +137,12 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
         check_destination(command.message.headers.get("fspiop-destination"), to.name)
     except FspiopError as error:
         if error.code != ErrorCode.MODIFIED_REQUEST.code:
-            # Other participants must not see that the agreement exists. These participants get the error in the
+            # A participant that is not a party must not learn that the agreement exists. It gets the error in the HTTP
             # response.
             return NotObeyed(error.error, error.detail)
         path, subject = path_of(command.resource, command.agreement_id), command.agreement_id
-        # Only one error callback waits, even if a faulty answer is repeated often.
+        # A new error callback replaces the waiting one, so a sender that repeats a faulty answer gets only one
+        # callback.
         return refused(
             scene, command.sender, error, path=path, subject=subject, kind="refusal", if_pending=IfPending.RENEW
         )
@@ -158,8 +162,8 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
 
 
 def _refuse_terms(command: GiveTerms, seen: Standing, scene: Scene, refusal: FspiopError) -> Forwarded:
-    """Ends the agreement with the hub's own error. The hub stores this error as the agreement's answer. The hub sends
-    the error to the payer."""
+    """Ends the agreement with an error from the hub. The hub stores this error as the agreement's answer and sends the
+    error to the payer."""
     payer = Recipient(seen.payer.id, seen.payer.name, command.sender.version)
     path = path_of(command.resource, command.agreement_id) + "/error"
     message = scene.hub.callback(

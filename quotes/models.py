@@ -1,4 +1,5 @@
-"""The models of the agreement phase: the payer's requests and the payee's answers, stored byte for byte."""
+"""The models of quotes and requests to pay. The models store the payer's requests and the payee's answers byte for
+byte."""
 
 from typing import ClassVar
 
@@ -24,8 +25,8 @@ class Agreement(models.Model):
         REJECTED = "REJECTED"  # the payer or the payee refused
         EXPIRED = "EXPIRED"  # no answer came in time
 
-    resource: ClassVar[str]  # the name of this kind of agreement in paths
-    not_found: ClassVar[ErrorCode]  # the error for participants that are not a party to the agreement
+    resource: ClassVar[str]  # the first part of the path, such as quotes
+    not_found: ClassVar[ErrorCode]  # the error for a sender that is not a party to the agreement
 
     payer = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     payee = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -48,9 +49,10 @@ class Agreement(models.Model):
 
 
 class JudgedAgreement(Agreement):
-    """An agreement that the scheme's rules judge when a DFSP requests its terms."""
+    """A kind of agreement that the scheme's rules judge. The rules judge each request for terms."""
 
-    # The facts and the verdict of the rules, for the transfer (`rules.kept_verdicts`). NULL without rules.
+    # The facts and the verdict of the rules about the request. The hub reads them again at the transfer
+    # (`rules.kept_verdicts`). NULL without rules.
     rule_facts = models.BinaryField(null=True)
 
     class Meta:
@@ -69,22 +71,23 @@ def _guards(what: str) -> list[models.BaseConstraint]:
 
 
 def alias_of(side: str) -> models.Func:
-    """Returns the identifier of a quote's "payer" or "payee" from a plain message or an ISO 20022 message (see the
-    migration)."""
+    """Returns the identifier of a quote's "payer" or "payee" from a plain message or an ISO 20022 message. A migration
+    defines the SQL function."""
     return models.Func(
         models.F("request"), models.Value(side), function="quotes_alias", output_field=models.CharField()
     )
 
 
 def alias_of_request(side: str) -> models.Func:
-    """Returns the identifier of the "payer" or "payee" of a request to pay (see the migration)."""
+    """Returns the identifier of the "payer" or "payee" of a request to pay. A migration defines the SQL function."""
     return models.Func(
         models.F("request"), models.Value(side), function="quotes_request_alias", output_field=models.CharField()
     )
 
 
 def requested_amount() -> models.Func:
-    """Returns the requested amount of a quote or a request to pay, in ten-thousandths (see the migration)."""
+    """Returns the requested amount of a quote or a request to pay, in ten-thousandths. A migration defines the SQL
+    function."""
     return models.Func(models.F("request"), function="quotes_amount", output_field=models.BigIntegerField())
 
 
@@ -94,8 +97,8 @@ def requested_currency() -> models.Func:
 
 
 def _sweep(what: str) -> models.Index:
-    """Returns an index for the periodic task that finds unanswered requests payer by payer. At any time, only few
-    requests are unanswered."""
+    """Returns an index for the periodic task that finds unanswered requests payer by payer. The index is small, because
+    only a few requests are unanswered at a time."""
     fields = ["payer", "expires_at", "created_at"]
     return models.Index(fields=fields, condition=Q(state="PENDING"), name=f"{what}_pending_by_payer")
 
@@ -110,21 +113,21 @@ class Quote(JudgedAgreement):
 
     quote_id = models.CharField(max_length=36, primary_key=True)
     transaction_id = models.CharField(max_length=36)
-    # The payee's terms set the next columns. The hub compares a transfer with these columns.
+    # The hub fills the next columns when the payee sends terms. The hub compares a transfer with these columns.
     condition = models.CharField(max_length=48, null=True)
     packet_sha256 = models.BinaryField(max_length=32, null=True)
     transfer_amount = models.BigIntegerField(null=True)
     transfer_currency = models.CharField(max_length=3, null=True)
-    terms_expire_at = models.DateTimeField(null=True)  # the end of the terms' validity
+    terms_expire_at = models.DateTimeField(null=True)  # the time at which the terms expire
 
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # this index is for the erasure of old messages
+            # this index finds old messages, which the hub erases
             models.Index(fields=["created_at"], name="quote_by_arrival"),
             models.Index(fields=["transaction_id"], name="quote_by_transaction"),
             _sweep("quote"),
-            # these indexes are for finding the terms of a transfer, by its condition and packet or by its packet alone
+            # the hub finds the terms of a transfer with these indexes: by condition and packet, or by the packet alone
             models.Index(fields=["payer", "condition", "packet_sha256"], condition=_HAS_TERMS, name="quote_by_terms"),
             models.Index(fields=["payer", "packet_sha256"], condition=_HAS_TERMS, name="quote_by_packet"),
             # these indexes are for the portal's search for a customer's payments
@@ -145,8 +148,8 @@ class Quote(JudgedAgreement):
 
 
 class BulkQuote(JudgedAgreement):
-    """A bulk quote: a request for the terms of many payments from one payer to one DFSP. Only the messages of a bulk
-    quote contain the parties of each payment."""
+    """A bulk quote: a request for the terms of many payments from one payer to one DFSP. The table has no columns for
+    the parties of each payment. Only the stored messages of the bulk quote contain these parties."""
 
     resource = "bulkQuotes"
     not_found = ErrorCode.BULK_QUOTE_ID_NOT_FOUND
@@ -155,7 +158,8 @@ class BulkQuote(JudgedAgreement):
     # The payee's terms for each payment, as digests from `quotes.terms_digest`. The hub compares the items of a bulk
     # transfer with these digests.
     terms = ArrayField(models.BinaryField(max_length=32), null=True)
-    # The payment and the amount of each of these terms, for the scheme's rules (`quotes.terms_of_payments`).
+    # The payment and the amount to which each digest belongs. The scheme's rules need them
+    # (`quotes.terms_of_payments`).
     rule_terms = models.BinaryField(null=True)
 
     class Meta:
@@ -180,7 +184,7 @@ class FxQuote(JudgedAgreement):
         ordering = ["created_at"]
         indexes = [
             models.Index(fields=["conversion_id"], name="fx_quote_by_conversion"),
-            # these indexes are for a payment's conversion terms, and for the portal's lists, with the latest row first
+            # these indexes find the conversion terms of a payment, and the latest rows for the portal's lists
             models.Index(fields=["determining_transfer_id"], name="fx_quote_by_determining"),
             models.Index(fields=["created_at"], name="fx_quote_by_arrival"),
             _sweep("fx_quote"),
@@ -198,7 +202,7 @@ class TransactionRequest(Agreement):
         PENDING = "PENDING"
         ACCEPTED = "ACCEPTED"
         REJECTED = "REJECTED"
-        FAILED = "FAILED"  # refused by an error, or without an answer in time
+        FAILED = "FAILED"  # the payer DFSP refused, or did not answer in time
 
     resource = "transactionRequests"
     not_found = ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND
@@ -209,7 +213,7 @@ class TransactionRequest(Agreement):
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # this index is for the erasure of old messages
+            # this index finds old messages, which the hub erases
             models.Index(fields=["created_at"], name="request_to_pay_by_arrival"),
             # these indexes are for the portal's search for a customer's requests to pay
             models.Index(alias_of_request("payer"), F("created_at").desc(), name="request_of_payers_alias"),
@@ -240,10 +244,8 @@ class TransactionRequest(Agreement):
 
 
 class Question(models.Model):
-    """A GET that one DFSP sent to another DFSP through the hub. A question waits until its answer arrives or is
-    overdue.
-
-    The hub keeps a question for some time after its end, because the answer can be late or repeated.
+    """A GET that one DFSP sent to another DFSP through the hub. The GET waits until its answer arrives or is overdue.
+    After that, the hub keeps the GET for some time, because the answer can be late or repeated.
     """
 
     resource = models.CharField(max_length=24)  # the name of the resource in paths

@@ -1,5 +1,5 @@
-"""Makes the messages that the hub sends about an agreement: forwarded messages, stored answers, and the hub's own
-reports. Pure."""
+"""Makes the messages that the hub sends about an agreement. A message forwards a request or an answer, repeats a stored
+answer, or reports an error. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -105,14 +105,14 @@ def answer_again(agreement: AnAgreement, hub: HubMessages) -> Outgoing:
         source_id=agreement.payer.id,
         if_pending=IfPending.SKIP,
     )
-    # The hub itself refuses terms that end before the scheme allows the payment to continue.
+    # The stored answer can be the hub's own refusal of terms that would expire too early.
     message.signed_by_hub = hub.has_sent(agreement.response_headers)
     return message
 
 
 def unanswered(agreement: AnAgreement, hub: HubMessages, *, content_type: str | None) -> Outgoing:
-    """Notifies the payer that no answer arrived before the request's expiration (3302), or within the hub's own time
-    limit (2004)."""
+    """Notifies the payer that no answer arrived in time. The error is 3302 if the request had an expiration, and 2004
+    if the hub's own time limit applied."""
     error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "the DFSP that received the request did not answer")
     if agreement.expires_at is not None:
         error = FspiopError(ErrorCode.QUOTE_EXPIRED)

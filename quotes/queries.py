@@ -15,7 +15,7 @@ _MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """The values of a quote by which its transfer can be found."""
+    """The values of a quote with which the portal finds the transfer of the quote."""
 
     quote_id: str
     transaction_id: str
@@ -31,8 +31,8 @@ def named(ids: Collection[str]) -> list[Agreed]:
     return [Agreed(*row) for row in columns[:_MOST]]
 
 
-# The query makes one index scan for each spelling and side, because an index yields the latest rows of only one
-# identifier.
+# One index scan finds the latest rows of only one identifier. So the query scans the index of the payer and the index
+# of the payee once for each spelling.
 _OF_ALIAS = """SELECT DISTINCT found.quote_id, found.transaction_id, found.payer_id, found.condition, found.created_at
     FROM unnest(%(spellings)s::text[]) AS s (alias) CROSS JOIN LATERAL (
         (SELECT {columns} FROM quotes_quote q WHERE quotes_alias(request, 'payer') = s.alias AND {condition}
@@ -53,7 +53,8 @@ def of_alias(
     before: tuple[datetime, str] | None,
     size: int,
 ) -> list[Agreed]:
-    """Returns the latest quotes that name a party by one of these identifiers, before a time and after a row's key.
+    """Returns the latest quotes that name a party by one of these identifiers. `until` is the end of the searched
+    period. `before` is the last row of the previous page.
 
     If `own` is set, returns only quotes of this participant.
     """

@@ -1,4 +1,4 @@
-"""Finds the facts and the verdict that the hub stored with the quote of a transfer (`rules.kept_verdicts`).
+"""Finds the facts and the verdict that the hub stored with the quote of a transfer: see `rules.kept_verdicts`.
 
 This module has three SQL statements. Each statement processes any number of transfers or conversions.
 """
@@ -16,8 +16,8 @@ from rules.kept_verdicts import Kept
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The parties of a transfer, its condition, and the digest of its packet. With these values, the hub finds the
-    transfer's quote."""
+    """The DFSPs and the condition of a transfer, and the digest of the transfer's packet. With these values, the hub
+    finds the transfer's quote."""
 
     key: bytes
     payer_id: int
@@ -34,11 +34,11 @@ class Found:
     transaction_id: str | None
     amount: int | None
     currency: str | None
-    expires_at: datetime | None = None  # the end of the terms' validity
+    expires_at: datetime | None = None  # the time at which the terms expire
 
 
-# A payee sends terms only once, and the terms never change. A packet contains its quote's id, so terms belong to one
-# quote. The statement has no ORDER BY, because it must find rows only by the index of terms.
+# A payee sends terms only once, and the terms never change. Each packet contains the id of a quote, so the terms belong
+# to only one quote. The statement has no ORDER BY, so that PostgreSQL always uses the index on the terms.
 _OF_QUOTES = """
     SELECT c.key, q.quote_id, q.transaction_id, q.transfer_amount, q.transfer_currency, q.terms_expire_at, q.rule_facts
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bytea[])
@@ -54,8 +54,8 @@ _OF_QUOTES = """
 
 
 def of_transfers(claims: Sequence[Claim]) -> dict[bytes, Found]:
-    """Returns the stored facts and verdicts of the quotes of these transfers, by the claims' keys. Leaves out unknown
-    quotes."""
+    """Returns the facts and the verdict that are stored with the quote of each transfer. Leaves out transfers without a
+    stored quote."""
     columns = [
         [c.key for c in claims],
         [c.payer_id for c in claims],
@@ -71,7 +71,7 @@ def of_transfers(claims: Sequence[Claim]) -> dict[bytes, Found]:
     return found
 
 
-# The initiator names the conversion in its request for terms. This statement has no ORDER BY, like `_OF_QUOTES`.
+# The initiator names the conversion in its request for terms. Like `_OF_QUOTES`, this statement has no ORDER BY.
 _OF_FX_QUOTES = """
     SELECT c.key, q.conversion_request_id, q.rule_facts
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::text[])
@@ -98,9 +98,8 @@ class ConversionClaim:
 
 
 def of_conversions(claims: Sequence[ConversionClaim]) -> dict[bytes, Kept]:
-    """Returns the stored facts and verdicts of the quotes of these conversions, by the claims' keys.
-
-    Leaves out claims whose quotes are unknown.
+    """Returns the facts and the verdict that are stored with the FX quote of each conversion. Leaves out conversions
+    without a stored FX quote.
     """
     columns = [
         [c.key for c in claims],
@@ -125,7 +124,7 @@ _OF_A_BULK = """
 
 
 def of_items(bulk_quote_id: str, claims: Sequence[Claim]) -> dict[bytes, Found]:
-    """Returns the stored facts and verdicts of the payments of a bulk quote, by the claims' keys."""
+    """Returns the facts and the verdict that are stored with a bulk quote for each of these transfers."""
     row = execute(_OF_A_BULK, [bulk_quote_id, claims[0].payer_id]).fetchone()
     if row is None:
         return {}

@@ -31,7 +31,7 @@ from rules.rulesets.decisions import Judged
 from rules.transfer_gate import counters_unlocked
 
 TIME_TO_ANSWER = timedelta(seconds=5)
-"""The time that the payee must have between the release of a held transfer and its expiration."""
+"""The payee must have at least this time between the release of a held transfer and the transfer's expiration."""
 NO_VERSION = 0
 """The version that is stored with the facts of a quote if no rules judged the quote."""
 
@@ -40,19 +40,18 @@ NO_VERSION = 0
 class QuoteGate:
     """Applies the scheme's rules to the requests for terms of one group. Only the method `save` runs SQL statements."""
 
-    rules: ActiveRules | None  # None if no rules are active, but payments are counted (RULES_COUNT)
-    # The facts of each payment, and the refusal by a kill switch, by the command's key and the id of the payment's
-    # quote.
+    rules: ActiveRules | None  # None if the hub only counts payments (RULES_COUNT), without active rules
+    # For each command and each quote id, the facts of the payment, and the refusal if a kill switch stops the payment.
     payments: Mapping[str, Mapping[str, tuple[Facts, Verdict | None]]]
     counters: Counters
-    faults: Mapping[str, FspiopError]  # the errors of requests whose facts cannot be read
+    faults: Mapping[str, FspiopError]  # for each request with unreadable facts, the error
     now: datetime
-    kept: dict[str, bytes] = field(default_factory=dict)  # the facts and verdicts to store, by the keys of the commands
+    kept: dict[str, bytes] = field(default_factory=dict)  # the facts and verdicts to store, for each command's key
     judged: list[Judged] = field(default_factory=list)
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
-        """Checks a request for terms against the scheme's rules, after the request has passed all other checks. Returns
-        an error if the scheme's rules refuse the request for terms."""
+        """After a request for terms has passed the hub's checks, judges the request by the scheme's rules. Returns an
+        error if the scheme's rules refuse the request for terms."""
         if self.rules is None:
             self._keep_facts(command)
             return None
@@ -62,7 +61,7 @@ class QuoteGate:
             quote_id: self._judge(self.rules, quote_id, *each) for quote_id, each in self.payments[command.key].items()
         }
         refused = [kept.refusal for kept, _ in found.values() if kept.refusal is not None]
-        if len(refused) == len(found):  # a bulk continues with its allowed payments
+        if len(refused) == len(found):  # if the rules allow some payments of a bulk, the bulk continues
             return scheme_error(*refused[0])
         late = next((until for kept, until in found.values() if _is_too_late(command, kept.facts, until)), None)
         if late is not None and command.resource == "quotes":
@@ -75,7 +74,7 @@ class QuoteGate:
         return None
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
-        """Returns an error if a held transfer would leave the payee too little time before these terms end."""
+        """Returns an error if the rules would hold the transfer until shortly before these terms expire, or longer."""
         if self.rules is None or self.rules.version is None or kept is None or command.expires_at is None:
             return None
         found = kept_verdicts.from_bytes(kept).get(command.agreement_id)
@@ -128,9 +127,9 @@ def _is_too_late(command: AskTerms, facts: Facts, until: datetime | None) -> boo
 def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate | None:
     """Returns the object that applies the rules to these requests for terms.
 
-    Returns None if there are no requests, or if no rules are active and the hub counts no payments.
+    Returns None if there are no requests. Also returns None if no rules are active and the hub does not count payments.
 
-    `delays` is true if the group contains terms for a payment whose facts are stored, because rules can delay such a
+    If the group contains terms for a payment with stored facts, `delays` must be true, because the rules can delay this
     payment.
     """
     if not asked and not delays:
@@ -138,7 +137,7 @@ def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate
     active = active_rules.current_at()
     if active is None and not settings.RULES_COUNT:
         return None
-    # If no rules are active, no rule compares this time, so the clock of the hub is precise enough.
+    # Without active rules, the hub only stores this time, so the hub's own clock is precise enough.
     rules, now = active if active is not None else (None, datetime.now(UTC))
     named: list[tuple[str, str, Facts]] = []
     faults: dict[str, FspiopError] = {}
@@ -164,9 +163,10 @@ def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate
 
 
 def facts_of(command: AskTerms, now: datetime) -> list[tuple[str, Facts]]:
-    """Returns the facts of a request's payments, each with the id of its quote.
+    """Returns the quote id and the facts of each payment in a request.
 
-    Raises FspiopError 3100 if an amount is too large for the hub, or if two payments of a bulk have one id.
+    Raises FspiopError 3100 if an amount is too large for the hub, or if two payments of a bulk quote have the same
+    quote id.
     """
     payer, payee = command.requester.name, command.to or ""
     try:

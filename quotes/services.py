@@ -1,7 +1,8 @@
-"""Stores requests for terms, answers and refusals of all kinds of agreements, and forwards them byte for byte.
+"""Stores the requests for terms, the answers and the refusals of all kinds of agreements, and forwards these messages
+byte for byte.
 
-One database transaction stores the messages of a group, and adds the forwarded messages to the outbox
-(`hub.agreement_engine`).
+One database transaction stores the messages of a group and adds the forwarded messages to the outbox: see
+`hub.agreement_engine`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -34,7 +35,8 @@ def ask(command: AskTerms) -> Outcome:
 
 
 def answer(command: GiveTerms) -> Outcome:
-    """In the transaction of a group, stores and forwards the payee's terms or a refusal by either party."""
+    """In the transaction of a group, stores and forwards the payee's terms, or a refusal from the payer or the
+    payee."""
     return agreement_engine.submit(command)
 
 
@@ -117,8 +119,8 @@ def answer_again(agreement: Agreement) -> Outgoing:
 
 
 def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
-    """Notifies the payer that no answer arrived before the request's expiration (3302), or within the hub's own time
-    limit (2004)."""
+    """Notifies the payer that no answer arrived in time. The error is 3302 if the request had an expiration, and 2004
+    if the hub's own time limit applied."""
     return notices.unanswered(agreement, _hub(), content_type=content_type)
 
 

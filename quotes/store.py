@@ -53,8 +53,8 @@ def standing(kind: type[Agreement], ids: Collection[str]) -> dict[str, Standing]
 
 
 def stored(kind: type[Agreement], ids: Collection[str]) -> dict[str, Stored]:
-    """Returns these agreements. Each agreement has the message that the hub sends if the request is repeated: the
-    request or its answer."""
+    """Returns these agreements. Each agreement comes with the message that the hub sends for a repeated request: the
+    request itself, or the answer."""
     found = {}
     for row in execute(_select_messages(kind), [sorted(ids)]):
         agreement_id, state, payer_id, payer, payee_id, payee, expires_at, request, headers, response, its_headers = row
@@ -78,9 +78,9 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: M
     """Stores these requests for terms. Each request comes with the payee's id. Raises LostRace if the id of one of the
     requests was already used.
 
-    `kept` contains the facts and verdicts of the scheme's rules, by the keys of the requests.
+    `kept` maps the key of a request to the facts and the verdict that the scheme's rules store.
     """
-    # The statement adds the rows in the order of ids, so that two transactions do not wait for each other.
+    # The statement inserts the rows in the order of ids, so that two transactions never block each other in a deadlock.
     ordered = sorted(requests, key=lambda each: each[0].agreement_id)
     columns: list[list[Any]] = [
         [command.agreement_id for command, _ in ordered],
@@ -98,7 +98,7 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: M
 
 
 def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> None:
-    """Stores these answers to requests for terms. Each answer comes with the state of the agreement that the hub read
+    """Stores these answers to requests for terms. Each answer comes with the agreement's state, which the hub read
     earlier.
 
     Raises LostRace if the state of an agreement has changed since then. An agreement never returns to an earlier
@@ -201,8 +201,8 @@ def _select_messages(kind: type[Agreement]) -> str:
     """  # noqa: S608
 
 
-# A refusal after the terms does not change the columns that the terms have set. The statement compares the earlier
-# state as a column and not as a constant, as in `ledger.store`.
+# If a party refuses an agreement that already has terms, the columns of the terms stay unchanged. As in `ledger.store`,
+# the earlier state in this comparison is a column and not a constant.
 @cache
 def _update(kind: type[Agreement]) -> str:
     table, key = table_and_key(kind)

@@ -1,6 +1,6 @@
 """The periodic tasks of the agreement phase.
 
-The tasks have no arguments, because each task reads from the database what it must do.
+The tasks have no arguments, because each task reads the overdue rows from the database.
 """
 
 from celery import shared_task
@@ -13,8 +13,8 @@ from quotes.transaction_requests import services
 
 @shared_task(name="quotes.tasks.fail_unanswered", ignore_result=True)
 def fail_unanswered() -> int:
-    """Ends requests for terms and other requests that got no answer in time, and notifies the requesters. Returns the
-    number of ended requests."""
+    """Ends all requests that got no answer in time, such as requests for terms, and notifies the requesters. Returns
+    the number of ended requests."""
     try:
         return isolating_batches.each(
             services.fail_unanswered, expiry.expire_unanswered, pending_requests.report_unanswered

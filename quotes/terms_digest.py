@@ -1,4 +1,5 @@
-"""Computes the digest of terms. The terms come from a payee's offer for one payment, or from a transfer. Pure."""
+"""Computes the digest of a payment's terms: the condition and the packet. The terms come from a payee's offer for one
+payment, or from a transfer. Pure."""
 
 import hashlib
 

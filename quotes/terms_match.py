@@ -1,4 +1,4 @@
-"""Compares transfers with the terms that the payees offered in their answers to quotes.
+"""Compares each transfer with the terms that the payee DFSP offered in the answer to the quote.
 
 This module has two SQL statements. Each statement processes any number of transfers.
 """
@@ -12,7 +12,7 @@ from quotes.terms_digest import digest_of
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The terms of a transfer, and the ids by which the transfer names its quote."""
+    """The terms of a transfer, and the ids with which the hub finds the transfer's quote."""
 
     key: bytes
     payer_id: int
@@ -28,9 +28,9 @@ class Claim:
         return digest_of(self.condition, self.packet_sha256)
 
 
-# A transfer can name its quote in five ways: by the transfer's condition, packet or id, or by one of the two ids in the
-# packet. Connectors use the transaction's id as the transfer's id. Each subquery stops at the first row and uses its
-# own index.
+# There are five ways to find the quote of a transfer: by the transfer's condition, packet or id, or by one of the two
+# ids in the packet. Connectors use the transaction's id as the transfer's id. Each subquery stops at the first row and
+# uses its own index.
 _NOT_AS_QUOTED = """
     SELECT c.key
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[], %s::text[])
@@ -60,8 +60,8 @@ _NOT_AS_QUOTED = """
 
 
 def not_as_quoted(claims: Sequence[Claim]) -> frozenset[bytes]:
-    """Compares each claim with its quote's answer. Returns the keys of the claims whose terms or payee differ from the
-    answer.
+    """Compares the terms of each transfer with the answer to the transfer's quote. Returns the keys of the transfers
+    whose terms or payee DFSP differ from the answer.
 
     The comparison uses only answers that this hub has forwarded.
 
@@ -88,8 +88,8 @@ _BULK_TERMS = """
 
 
 def not_in_bulk_quote(bulk_quote_id: str, claims: Sequence[Claim]) -> frozenset[bytes] | None:
-    """Returns the keys of the claims whose terms the bulk quote's answer does not have. Returns None if the bulk quote
-    has no answer.
+    """Returns the keys of the transfers whose terms are missing in the answer to the bulk quote. Returns None if the
+    bulk quote has no answer.
 
     The function runs one SQL statement.
     """

@@ -1,4 +1,5 @@
-"""Judges one payment at one gate. The module combines the results of the rules that fire into one verdict. Pure."""
+"""Judges one payment at one gate. Several rules can fire for the payment. This module makes one verdict from the
+results of these rules. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -25,7 +26,8 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     kind: Kind
     action: Literal["alert", "hold", "refuse"]
-    """The effect of the hit. If an unchecked rule fails open, the effect is only an alert."""
+    """The effect of the hit. If the hub could not check the rule, and the rule lets such payments pass, the effect is
+    only an alert."""
     code: str | None = None
     text: str = ""
     """The text that a DFSP receives with the error code. The text never names the fraud rule that fired."""
@@ -43,7 +45,7 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     The hit is reported, but has no effect on the payment.
     """
     readings: tuple[Reading, ...] = ()
-    """Each condition of the rule with the value that the payment had."""
+    """Each condition of the rule, with the payment's value for the fact in the condition."""
 
     @property
     def counts(self) -> bool:
@@ -62,7 +64,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def alerts(self) -> tuple[Hit, ...]:
-        """Returns the hits that raise an alert, whatever the outcome is."""
+        """Returns the hits that raise an alert. This does not depend on the outcome."""
         return tuple(hit for hit in self.hits if hit.counts and (hit.action == "alert" or hit.skipped))
 
 
@@ -70,9 +72,9 @@ ALLOW = Verdict(outcome="ALLOW")
 
 
 def judge(facts: Facts, compiled: CompiledRules, counters: Counters, variances: Variances | None = None) -> list[Hit]:
-    """Returns the rules that fire for this payment, in the order in which the rule set has them.
+    """Returns the rules that fire for this payment, in the order of the rule set.
 
-    The facts must come from the gate for which the rules were compiled.
+    The facts must belong to the same gate as the compiled rules.
     """
     fired = compiled.evaluate(facts, counters.get)
     if not fired:

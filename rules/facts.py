@@ -1,7 +1,7 @@
-"""The facts of one payment at one gate, for the rules. Pure.
+"""The facts about one payment that the rules read at one gate. A gate is the lookup, the quote or the transfer. Pure.
 
-The gate that judges a payment sets the facts. The hub stores the facts of a quote together with the quote, and uses
-these facts again at the transfer. Facts contain no counters, because counters change between quote and transfer.
+The gate that judges a payment also collects the facts. The hub stores the facts of a quote together with the quote, and
+uses these facts again at the transfer. Facts contain no counters, because counters change between quote and transfer.
 `rules.profiles` provides the counters.
 """
 
@@ -19,7 +19,8 @@ PartyKey = int
 class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True):
     """The facts of one payment at one gate.
 
-    Stored facts are arrays. So developers add fields only at the end, with a default, and never move or remove a field.
+    Stored facts are arrays. So a developer must add a new field at the end, with a default, and must never move or
+    remove a field.
     """
 
     gate: Gate
@@ -55,7 +56,7 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     payer_type: str | None = None
     """CONSUMER, AGENT, BUSINESS or DEVICE, if the message contains the payer's type."""
     refund_of: str | None = None
-    """The original transaction's id in a refund."""
+    """In a refund, the id of the original transaction."""
     merchant_code: str | None = None
     kyc_tier: str | None = None
     expires_in_s: int | None = None
@@ -91,12 +92,12 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
 
 
 def to_bytes(facts: Facts) -> bytes:
-    """Encodes the facts. Equal facts always have the same bytes."""
+    """Encodes the facts. Encodes the facts. Equal facts always have the same bytes."""
     return _ENCODER.encode(facts)
 
 
 def from_bytes(stored: bytes) -> Facts:
-    """Decodes stored facts. Raises msgspec.ValidationError if the bytes are not facts."""
+    """Decodes stored facts. Decodes facts. Raises msgspec.ValidationError if the bytes do not contain valid facts."""
     return _DECODER.decode(stored)
 
 

@@ -9,8 +9,8 @@ from rules.rulesets import active_rules
 def screen(party: Party, dfsp: str) -> None:
     """If a name is new to the hub, compares the name with the listed names, outside a transaction.
 
-    Does nothing if the name is known, or if no version of the rules was ever active. So only the first payment with a
-    name waits for the comparison.
+    Does nothing if the hub already knows the name, or if the scheme has never activated rules. So only the first
+    payment with a name waits for the comparison.
     """
     if not active_rules.was_ever_active():
         return

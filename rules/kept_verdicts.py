@@ -28,7 +28,8 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     def held_until(self, now: datetime) -> datetime | None:
-        """Returns the time until which a transfer would be held if it were reserved now, or None."""
+        """Returns the end of the hold if the transfer were reserved now, or None if the rules would not hold the
+        transfer."""
         ends = [self.hold_until] if self.hold_until is not None else []
         if self.hold_for_s is not None:
             ends.append(now + timedelta(seconds=self.hold_for_s))
@@ -36,7 +37,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def kept(facts: Facts, verdict: Verdict, version: int, rules: tuple[Rule, ...]) -> Kept:
-    """Returns the part of a verdict that the hub stores together with the quote."""
+    """The hub stores a part of the verdict together with the quote. Returns this part."""
     by_id = {rule.id: rule for rule in rules}
     for_s: int | None = None
     until: datetime | None = None
@@ -61,13 +62,14 @@ def may_hold(stored: bytes | None) -> bool:
 
 
 def to_bytes(found: dict[str, Kept]) -> bytes:
-    """Encodes the stored verdicts about the payments of one quote, by the ids of their quotes."""
+    """Encodes the verdicts about the payments of one quote or bulk quote. The key of each verdict is the quote id of
+    the payment."""
     return _ENCODER.encode(found)
 
 
 def from_bytes(stored: bytes) -> dict[str, Kept]:
-    """Decodes the stored verdicts about the payments of one quote. Raises msgspec.ValidationError if the bytes are
-    invalid."""
+    """Decodes the verdicts about the payments of one quote or bulk quote. Raises msgspec.ValidationError if the bytes
+    are invalid."""
     return _DECODER.decode(stored)
 
 

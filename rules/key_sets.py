@@ -1,4 +1,4 @@
-"""Sets of names for many keys. A key needs twelve bytes of memory. This module uses no Django and no database."""
+"""Sets of names for many keys. A key needs twelve bytes of memory. This module does not use Django or a database."""
 
 from array import array
 from bisect import bisect_left
@@ -12,7 +12,8 @@ class KeySets:
     """A mapping from 63-bit keys to sets of names. The mapping does not contain keys with an empty set.
 
     Sorted arrays contain most of the keys. A dict contains the keys that changed later. When the dict is large, the
-    class merges it into new arrays. One thread changes the mapping while other threads read the mapping.
+    class merges the arrays and the dict into new arrays. One thread changes the mapping while other threads read the
+    mapping.
     """
 
     def __init__(self, rows: Iterable[tuple[int, frozenset[str]]] = ()) -> None:
@@ -23,8 +24,8 @@ class KeySets:
         return len(self._parts[0]) + len(self._changed)
 
     def get(self, key: int) -> frozenset[str]:
-        # Another thread may replace both the arrays and the dict. The other thread replaces the arrays first, so each
-        # change is always in the arrays or in the dict.
+        # Another thread can replace both the arrays and the dict at any time. The other thread replaces the arrays
+        # before the dict, so a reader finds each change either in the arrays or in the dict.
         changed = self._changed
         keys, numbers, sets = self._parts
         found = changed.get(key)
@@ -54,7 +55,7 @@ _Parts = tuple["array[int]", "array[int]", list[frozenset[str]]]
 
 
 def _arrays_of(rows: list[tuple[int, frozenset[str]]]) -> _Parts:
-    """Returns three values: the keys, the index of each key's set, and the different sets."""
+    """Returns three values: the keys, an index into the sets for each key, and the list of different sets."""
     numbers: dict[frozenset[str], int] = {}
     keys, places = array("q"), array("I")
     for key, names in rows:

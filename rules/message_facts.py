@@ -1,6 +1,6 @@
-"""Reads payments' facts from typed messages.
+"""Reads the facts about payments from typed messages.
 
-The hub reads ISO 20022 messages and JSON messages into the same typed messages.
+The typed messages are the same for plain JSON and for ISO 20022.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,9 +40,9 @@ def of_quote(body: QuotePost, *, payer_dfsp: str, payee_dfsp: str, now: datetime
 
 
 def of_bulk_quote(body: BulkQuotePost, *, payer_dfsp: str, payee_dfsp: str, now: datetime) -> list[tuple[str, Facts]]:
-    """Returns the facts of each payment in POST /bulkQuotes, with the id of its quote.
+    """For each payment in POST /bulkQuotes, returns the quote id and the facts.
 
-    Each payment also gets the elements that the bulk has for all payments.
+    The facts of each payment also include the elements that POST /bulkQuotes has only once for all payments.
     """
     shared = (body.payer.party_id_info.extension_list, body.extension_list)
     outer = tuple(path for path in present_in(body) if not path.startswith("individualQuotes"))
@@ -154,7 +154,8 @@ def of_lookup(
 
 
 def present_in(message: Struct) -> Iterator[str]:
-    """Yields the path of each element of a message, in the API's names, such as payee.partyIdInfo.fspId."""
+    """Yields the path of each element of a message, with the names that the API uses, such as
+    payee.partyIdInfo.fspId."""
     return _paths(message, "")
 
 

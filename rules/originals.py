@@ -1,4 +1,5 @@
-"""Finds the original transactions of refunds. The ledger provides the function that reads committed transactions."""
+"""Finds the original transactions of refunds. The ledger sets the function with which this module reads committed
+transactions."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
@@ -18,7 +19,7 @@ def come_from(read: Read) -> None:
 
 
 def of(facts: Iterable[Facts], needs: Collection[Need]) -> Mapping[str, Original]:
-    """Returns the original transactions of the refunds among these payments.
+    """For those payments that are refunds, returns the original transactions.
 
     If no rule needs originals, runs no SQL statement.
     """

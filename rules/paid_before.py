@@ -1,7 +1,6 @@
 """Finds the payees that a payer has paid before. The ledger provides the function that reads committed payments.
 
-A payment that is only reserved does not count, because the payment can be held for its new payee, or can be aborted
-later.
+A reserved payment does not count yet, because a rule about new payees can hold it, or because it can be aborted later.
 """
 
 from collections.abc import Callable, Collection
@@ -19,7 +18,7 @@ def come_from(read: Read) -> None:
 
 
 def of(pairs: Collection[Pair]) -> set[Pair]:
-    """Returns the pairs (payer, payee) with a committed payment that is no refund.
+    """Returns each pair of payer and payee between which a payment was committed. Refunds do not count.
 
     Runs no SQL statement if there are no pairs.
     """

@@ -1,8 +1,8 @@
-"""Computes the keys of profiles: keyed hashes of 63 bits. With keyed hashes, no table of the rules stores a customer's
-identifier.
+"""Computes the keys of profiles: keyed hashes of 63 bits. Because the keys are hashes, the tables of the rules do not
+contain identifiers of customers.
 
-The key of the hash is the setting RULES_PARTY_KEY. Without RULES_PARTY_KEY, nobody can find a party's key from a phone
-number.
+The setting RULES_PARTY_KEY is the secret key of these hashes. Without RULES_PARTY_KEY, nobody can find a party's key
+from a phone number.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ def key_of(id_type: str, id_value: str, sub_id: str | None = None) -> int:
     """Returns the key of a party. All spellings of the party's identifier, type and sub-id have the same key.
 
     A payee DFSP can understand more spellings than the hub's directory, such as digits of another script. All these
-    spellings have the same key. If spellings had different keys, a party could receive payments above its limit, or in
-    spite of a block.
+    spellings have the same key. If each spelling had a different key, a party could avoid a limit or a block by another
+    spelling.
     """
     parts = [id_type, alias_spellings.identifier_key(id_type, _folded(id_type, id_value))]
     if sub_id:
@@ -30,7 +30,7 @@ def key_of(id_type: str, id_value: str, sub_id: str | None = None) -> int:
 
 
 def _folded(id_type: str, text: str) -> str:
-    """Returns the text with ASCII digits, and without characters that cannot be seen.
+    """Replaces all digits in the text by ASCII digits, and removes invisible characters.
 
     In phone numbers and IBANs, all punctuation is left out.
     """
@@ -52,7 +52,7 @@ def dfsp_key(name: str) -> int:
 
 
 def pair_key(payer: int, payee: int) -> int:
-    """Returns the key of a payer together with a payee. The opposite direction of payment has a different key."""
+    """Returns the key of a payer together with a payee. Payments in the opposite direction have a different key."""
     return _pair_key(payer, payee, settings.RULES_PARTY_KEY)
 
 
@@ -63,8 +63,8 @@ def transaction_key(transaction_id: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _dfsp_key(name: str, setting: str) -> int:
-    # Each transfer needs the keys of the same few participants. The function uses `setting` only as a part of the
-    # cache's key.
+    # Each transfer needs the keys of the same few participants. The function takes `setting` as an argument only so
+    # that `setting` is part of the cache's key.
     return _hash(b"dfsp", name)
 
 
@@ -75,7 +75,7 @@ def _pair_key(payer: int, payee: int, setting: str) -> int:
 
 
 def _hash(kind: bytes, *parts: str) -> int:
-    # No identifier contains a NUL, so different lists of parts never give the same text.
+    # Identifiers do not contain NUL. So a NUL between the parts ensures that different parts never make the same text.
     text = "\0".join(parts).encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(text, digest_size=8, key=_secret(settings.RULES_PARTY_KEY), person=kind).digest()
     return int.from_bytes(digest, "big") & _MASK

@@ -26,7 +26,7 @@ _CODES: Mapping[Stopped, str] = {
 
 
 def labelled(facts: Sequence[Facts], *, lists: bool, markers: bool) -> list[Facts]:
-    """Returns these facts together with the lists and markers of their parties. Adds only the lists and markers that
+    """Returns these facts, with the lists and the markers of the parties added. Adds only the lists and markers that
     the rules need.
 
     An entry of a list is either a party's identifier, or a party's name at the DFSP that serves the party.
@@ -57,7 +57,7 @@ def _refusal(what: Stopped) -> Verdict:
 
 def _with_labels(facts: Facts, on_lists: Mapping[int, frozenset[str]], marked: Mapping[int, frozenset[str]]) -> Facts:
     payer, payee = facts.payer, facts.payee
-    # A list can contain the identifier without or with its sub-identifier.
+    # A list can contain the identifier alone, or together with the sub-identifier.
     payer_lists = _lists_of(payer, facts.payer_dfsp, on_lists) | _lists_of(
         facts.payer_alias, facts.payer_dfsp, on_lists
     )

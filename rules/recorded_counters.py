@@ -1,4 +1,5 @@
-"""Stores the counters of a decision together with its facts, so that a replay can repeat the decision. Pure."""
+"""Stores the counters that a decision read together with the facts of the decision, so that a replay can repeat the
+decision. Pure."""
 
 from rules.decide import Variances, judge
 from rules.facts import Facts
@@ -9,7 +10,8 @@ _LARGEST = 2**63 - 1
 
 
 def name_of(need: Need) -> str:
-    """Returns the name of a counter: its subject, measure, window in seconds, and currency."""
+    """Returns the name of a counter. The name contains the subject, the measure, the window in seconds, and the
+    currency."""
     return f"{need.subject}.{need.measure}/{need.window_s}/{need.currency}"
 
 
@@ -18,7 +20,7 @@ def read_by(
 ) -> dict[str, int | bool | str | None]:
     """Returns the counters that the rules read when they judge this payment.
 
-    Between the decision and this call, the hub must count no payment.
+    The hub must not count any payment between the decision and this call.
     """
     recording = _Recording(counters)
     judge(facts, compiled, recording, variances)
@@ -43,7 +45,7 @@ class RecordedCounters:
         """False after a read of a counter that is not stored. Decisions of an earlier release stored no counters."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns the value that the decision has read."""
+        """Returns the value that the hub read when it made the decision."""
         try:
             value = facts.counters[name_of(need)]
         except KeyError:
@@ -53,5 +55,5 @@ class RecordedCounters:
 
 
 def _stored(value: int | bool | None) -> int | bool | str | None:
-    # Sums may have more than 64 bits.
+    # a sum can be too large for 64 bits
     return str(value) if value is not None and not -_LARGEST <= value <= _LARGEST else value

@@ -1,9 +1,9 @@
-"""A process's copy of a table of keys. The copy is at most half a second old. A read of the copy runs no SQL statement
-in most cases.
+"""A process's copy of a table of keys. The copy is at most half a second old. In most cases, a read of the copy does
+not need an SQL statement.
 
-Programs that write the table number their changes (`rules.lists.changes`) in the order of their commits. A process
-reads the number of the latest change at most twice a second. If the number has increased, the process also reads the
-changed keys. So a group of payments needs no SQL statement to find the names of its keys.
+Each change of the table gets a number, in the order of the commits: see `rules.lists.changes`. A process reads the
+number of the latest change at most twice a second. If the number has increased, the process also reads the changed
+keys. So a group of payments needs no SQL statement to find the names of its keys.
 
 The copy has at most `MOST_KEYS` keys, about 12 MB. If the table has more keys, each call runs one SQL statement
 instead.
@@ -34,7 +34,7 @@ class RefreshedKeySets:
 
     `pages` are SQL statements. Each SQL statement returns a page of rows (key, name, id), sorted by key and id. The
     page begins after a given key and id, and has at most a given number of rows. `changed` returns the keys that
-    changed after a number, each with all of its names. `found` returns the names of given keys.
+    changed after a number, and all names of each of these keys. `found` returns the names of given keys.
     """
 
     def __init__(self, change: str, *, pages: Sequence[str], changed: str, found: str) -> None:
@@ -43,7 +43,7 @@ class RefreshedKeySets:
         self.forget()
 
     def forget(self) -> None:
-        """Makes the next call read the whole table."""
+        """Discards the copy, so that the next call reads the whole table."""
         self._sets: KeySets | None = None  # None if there is no copy, or if the table has too many keys for a copy
         self._number = -1
         self._read_at = self._load_again_at = float("-inf")
@@ -61,7 +61,7 @@ class RefreshedKeySets:
         age = time.monotonic() - self._read_at
         if age < FRESH_S:
             return self._sets
-        # One thread reads the changes. Meanwhile, other threads use the copy until it is too old.
+        # Only one thread at a time reads the changes. Meanwhile, other threads use the copy until it is too old.
         if not self._lock.acquire(blocking=age > _TOO_OLD_S):
             return self._sets
         try:
@@ -78,7 +78,7 @@ class RefreshedKeySets:
         if is_own:
             return None  # this transaction can still roll back its own change, so the copy must not contain the change
         if self._sets is None or number < self._number:
-            # The process reads a table with too many keys again from time to time, because the table may have become
+            # The process reads a table with too many keys again from time to time, because the table can have become
             # shorter.
             if number < self._number or now >= self._load_again_at:
                 self._sets, self._load_again_at = self._load(), now + _TOO_MANY_FOR_S

@@ -1,14 +1,16 @@
-"""The gate at the transfer. The gate judges and counts a group's transfers in the transaction that reserves them.
+"""The gate at the transfer. The gate judges and counts the transfers of a group in the same transaction that reserves
+the transfers.
 
-The ledger opens the gate for the group's new transfers. Before the gate opens, the ledger has locked the transfers that
-end in this group. The ledger locks accounts only after the gate has opened. When the gate opens, it reads and locks
-profiles. The gate judges and counts one transfer after another. The gate changes only its own copies of the profiles,
-so each verdict includes the earlier transfers of the group. The method `save` writes the changes in the ledger's
-transaction.
+The ledger opens the gate for the group's new transfers. Before that, the ledger has locked the stored transfers that
+the group's messages end. The ledger locks accounts only after the gate has opened. When the gate opens, it reads and
+locks profiles. The gate judges and counts one transfer after another. The gate changes only its own copies of the
+profiles, so each verdict includes the earlier transfers of the group. The method `save` writes the changes in the
+ledger's transaction.
 
 The gate locks a profile only if a live rule reads this profile and could refuse the transfer. For all other profiles,
-the gate only inserts rows. A task adds these payments to the profiles later (`rules.profiles.folding`). So payments to
-a popular payee do not wait for each other, unless a rule sets an exact limit for this payee.
+the gate only inserts rows. A periodic task later reads these rows and adds the payments to the profiles
+(`rules.profiles.folding`). So payments to a popular payee do not wait for each other, unless a rule sets an exact limit
+for this payee.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -41,15 +43,15 @@ from rules.profiles.subjects import (
 )
 from rules.rulesets import decisions
 
-_NOT_READ = datetime(1970, 1, 1, tzinfo=UTC)  # the gate reads the clock after the locks, when it judges transfers
+_NOT_READ = datetime(1970, 1, 1, tzinfo=UTC)  # the gate reads the clock only after it has acquired the locks
 _SECOND = timedelta(seconds=1)
 _COUNTED_IF_NEEDED: frozenset[Subject] = frozenset({"payer_dfsp", "payee_dfsp", "pair"})
 
 
 class TransferToJudge(msgspec.Struct, frozen=True):
-    """A new transfer or conversion. If its quote passed through this hub, `quoted` has the facts of the quote."""
+    """A new transfer or conversion. If the quote passed through this hub, `quoted` contains the facts of the quote."""
 
-    digest: bytes  # the digest of the message, because two messages of one group may have the same transfer id
+    digest: bytes  # the digest of the message, because two messages of a group can have one transfer id
     transfer_id: str
     payer_dfsp: str
     payee_dfsp: str
@@ -92,9 +94,9 @@ class RulesAtTransfers:
 def rules_at_transfer(
     facts: Facts, compiled: CompiledRules, without_quote: CompiledRules, judged_again: CompiledRules
 ) -> CompiledRules:
-    """Returns the rules that judge a transfer with these facts. The result has the rules of the transfer gate. If the
-    hub has not judged the quote of the transfer, or judges the transfer again, the result also has rules of the quote
-    gate."""
+    """Returns the rules that judge a transfer with these facts. The result has the rules of the transfer gate. The
+    result also has rules of the quote gate if the hub has not judged the quote, or if the transfer differs from the
+    judged quote."""
     if facts.fx:
         return compiled
     if not facts.quoted:
@@ -139,7 +141,7 @@ class TransferGate:
         rules = self._rules.of(facts)
         hits = decide.judge(facts, rules, self._counters, self._rules.variances)
         if transfer.fx:
-            # Rules about parties judge the conversion's transfer instead.
+            # Rules about parties judge the transfer to which the conversion belongs, and not the conversion.
             hits = [hit for hit in hits if not hit.skipped]
         verdict = decide.verdict_of(hits)
         if stopped is not None:
@@ -156,10 +158,10 @@ class TransferGate:
         return replace(facts, counters=read)
 
     def overrule(self, verdict: Verdict) -> None:
-        """Replaces the verdict about the transfer that was judged last. The new verdict is a refusal, because this
-        transfer cannot be held."""
+        """Replaces the verdict about the transfer that was judged last. This transfer cannot be held, so the new
+        verdict is a refusal."""
         last = self.judged.pop()
-        facts = self._as_stored(last.transfer, last.facts, verdict)  # no transfer was counted since the first verdict
+        facts = self._as_stored(last.transfer, last.facts, verdict)  # no transfer was counted after the first verdict
         self.judged.append(Judged(last.transfer, facts, verdict))
 
     def count(self, digest: bytes, now: datetime) -> None:
@@ -170,7 +172,7 @@ class TransferGate:
         payment = CountedPayment(
             transfer_id=transfer.transfer_id,
             keys=keys_to_count(facts, self._rules.counted_too if self._rules else ()),
-            # Without a quote, the payee DFSP has not confirmed that it serves the payee.
+            # If there is no quote, the payee DFSP has not confirmed that the payee is its customer.
             served_by=dfsp_key(transfer.payee_dfsp) if facts.quoted else NOT_CONFIRMED,
             is_refund=is_refund(facts),
             currency=transfer.currency,
@@ -187,10 +189,11 @@ class TransferGate:
                 self._unfolded.append((key, role, payment.transfer_id))
 
     def uncount(self, transfer_id: str) -> None:
-        """Stops counting a transfer. The ledger calls this method when the transfer is aborted.
+        """Removes an aborted transfer from the gate's copies of the profiles. The ledger calls this method when the
+        transfer is aborted.
 
-        A trigger of the transfers' table inserts the rows that later change the profiles of an aborted transfer. This
-        method changes only the gate's copies, for the next transfers of the group.
+        A trigger of the transfers' table inserts the rows that later change the profiles of an aborted transfer. So
+        this method changes only the copies, which the next transfers of the group read.
         """
         payment = self._ending.get(transfer_id)
         if payment is None:
@@ -201,7 +204,7 @@ class TransferGate:
                 self._removed.append((key, transfer_id, role))
 
     def save(self) -> None:
-        """Writes the counted transfers. This method must run after the ledger has written the transfers themselves."""
+        """Writes the counted transfers. The ledger must write the transfers before it calls this method."""
         changed = {key: profile for key, profile in self._locked.items() if profile.is_changed}
         if changed:
             store.save(changed)
@@ -260,7 +263,8 @@ def open_gate(
 def counters_unlocked(
     facts: Sequence[Facts], needs: Collection[Need], originals: Mapping[str, Original] | None = None
 ) -> ProfileCounters:
-    """Returns the counters for payments at another gate. The function reads the latest profiles without a lock."""
+    """Returns the counters for payments that are judged at the quote. The function reads the latest profiles without a
+    lock."""
     keys = keys_to_read(facts, needs)
     pairs = _pairs(facts) if asks_for(needs, "paid_before") else set()
     return ProfileCounters(store.read(keys) if keys else {}, paid_before.of(pairs), originals or {})
@@ -278,8 +282,8 @@ def _pairs(facts: Iterable[Facts]) -> set[tuple[int, int]]:
 
 
 def facts_of(transfer: TransferToJudge, *, version: int | None, now: datetime = _NOT_READ, **known: Any) -> Facts:
-    """Returns the facts of the quote, but with the transfer's amount. If there is no quote, returns the few facts that
-    the transfer contains.
+    """Returns the facts of the quote, but with the transfer's amount. If there is no quote, returns only the facts in
+    the transfer itself.
 
     `version` is the version of the rules that judges the transfer. `known`: further facts.
     """
@@ -322,7 +326,7 @@ _limits: tuple[CompiledRules | None, Sequence[Limit]] = (None, ())
 
 
 def limits_known(compiled: CompiledRules) -> Sequence[Limit]:
-    """Returns the limits among these rules. The function searches the limits of a version only once."""
+    """Returns the limits among these rules. The function searches the rules of a version for limits only once."""
     global _limits
     known = _limits
     if known[0] is not compiled:

@@ -16,7 +16,7 @@ def evidence_of(settlement: Settlement) -> dict[str, Any] | None:
 
 
 def owed_of(settlement: Settlement) -> list[tuple[str, int]]:
-    """Returns the total amount that net senders owe, by currency."""
+    """Returns, for each currency, the total amount that the net senders owe."""
     owed: dict[str, int] = defaultdict(int)
     for account in settlement.accounts.all():
         owed[account.account.currency] += max(0, int(account.net))
@@ -42,9 +42,9 @@ def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> di
 
 
 def terms_of_steps(settlement: Settlement, wishes: Sequence[Wish]) -> dict[str, Any]:
-    """Returns the terms of a request for steps of single accounts.
+    """Returns the terms of a request to move single accounts to other states.
 
-    If there is no bank statement, the requester explains this in the reason of each step.
+    If there is no bank statement, the reason of each step must explain why.
     """
     states = {wish.state for wish in wishes}
     to = State.SETTLED if State.SETTLED in states else ", ".join(sorted(states))

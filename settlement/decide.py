@@ -1,5 +1,5 @@
-"""Decides whether an account in a settlement may enter a requested state. Pure. The caller of this module must lock and
-read the rows."""
+"""Decides whether the hub moves an account in a settlement to a requested state. Pure. The caller of this module must
+lock and read the rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from settlement.states import NEXT, State
 
 
 class Refusal(Enum):
-    """The reason why a step is refused, as a code and a text. The response contains each refusal together with its
-    account."""
+    """The reason why a step is refused, as a code and a text. The response contains each refusal together with the
+    account that is refused."""
 
     NO_PARTICIPANT = (ErrorCode.CLIENT_ERROR, "Participant not found")
     NO_ACCOUNT = (ErrorCode.CLIENT_ERROR, "Account not found")
@@ -40,7 +40,8 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The present state of an account in a settlement. `balance` is set if cap and cover limit the step."""
+    """The present state of an account in a settlement. `balance` is set if the net debit cap and the cover can prevent
+    the step."""
 
     participant_id: int
     state: State
@@ -63,7 +64,7 @@ class Answer:
 def decide(wishes: Sequence[Wish], now: State, accounts: Mapping[int, Standing]) -> list[Answer]:
     """Returns a decision for each requested step, in the order of the requests.
 
-    The next step follows from the state of the settlement, and not from the state of the account.
+    The state of the settlement decides which step is next. The state of the account does not decide this.
     """
     participants = {standing.participant_id for standing in accounts.values()}
     seen: set[int] = set()
@@ -93,8 +94,8 @@ def _decide_one(
     if wish.state != NEXT.get(now) or standing.state == State.ABORTED:
         return Answer(wish, Refusal.NO_STEP)
     if wish.state == State.PS_TRANSFERS_RESERVED and standing.net < 0 and standing.balance is not None:
-        # This step raises a net recipient's position by the received amount. The recipient may have spent this amount
-        # already.
+        # This step raises a net recipient's position by the received amount. The recipient can already have spent this
+        # amount.
         after = standing.balance.position - standing.net
         above = passed(after, standing.balance.cap, standing.balance.cover)
         if above:

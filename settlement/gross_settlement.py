@@ -3,9 +3,9 @@ SETTLEMENT accounts.
 
 Two entries settle a commit. The first entry posts the amount from the payer's SETTLEMENT account to the payer's
 POSITION account. The second entry posts the amount from the payee's POSITION account to the payee's SETTLEMENT account.
-One transaction settles many commits in the order of the commits, so no cover is ever overdrawn. If a commit cannot be
-settled, the hub skips it, and also skips the commits that depend on it. The hub tries the skipped commits again later.
-The database guarantees that no cover becomes negative.
+One transaction settles many commits in the order in which they happened, so no cover ever becomes negative. If a commit
+cannot be settled, the hub skips this commit and the commits that depend on it. Later, the hub tries to settle the
+skipped commits. The database guarantees that no cover becomes negative.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _MOST = 1000
 
 
 def immediate_models() -> list[SettlementModel]:
-    """Returns the active settlement models that settle each commit immediately."""
+    """Returns the active settlement models with immediate settlement."""
     return list(SettlementModel.objects.filter(is_active=True, delay=SettlementModel.Delay.IMMEDIATE))
 
 

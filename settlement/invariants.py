@@ -172,8 +172,8 @@ INVARIANTS = [
     ),
     Invariant(
         "what_is_settled_at_once_is_settled_by_the_model",
-        "A commit is settled at once only under an immediate model of its currency. The entries are between each "
-        "party's own accounts of the model's types.",
+        "A commit is settled at once only under an immediate model of its currency. Each entry is between two accounts "
+        "of the same participant, of the two account types in the model.",
         """SELECT e.id, e.transfer_id, e.kind, held.id AS held, held.type, position.id AS position
            FROM ledger_entry e
            JOIN ledger_account held
@@ -222,8 +222,8 @@ INVARIANTS = [
     ),
     Invariant(
         "what_the_bank_paid_is_recorded_once",
-        "If a settlement's payments were recorded with it, each of its accounts has one payment of its net amount, of"
-        " a matched line, and nothing of the settlement is on hold.",
+        "If the bank's payments were recorded with a settlement, each account of the settlement has one payment of the "
+        "account's net amount. The bank statement shows this payment. The settlement holds no cover.",
         """SELECT sa.settlement_id, sa.account_id, sa.net, m.kind, m.amount, p.otherwise, h.remaining
            FROM settlement_settlementaccount sa
            JOIN settlement_settlement s ON s.id = sa.settlement_id

@@ -1,4 +1,4 @@
-"""The tables of settlements and of settlement models: columns and constraints, no behaviour.
+"""The tables of settlements and of settlement models. This module has only columns and constraints.
 
 The table of settlement windows belongs to the ledger. Amounts are whole ten-thousandths of a currency unit.
 """
@@ -38,8 +38,8 @@ _ABORT_PAIRS = ", ".join(
 def _moves(pairs: str, kept: str, what: str) -> str:
     """Returns a trigger's body.
 
-    The database trigger allows only the changes of state in `pairs`. The trigger allows no change of the columns in
-    `kept`.
+    The database trigger allows only the changes of state in `pairs`. The trigger does not allow changes of the columns
+    in `kept`.
     """
     new, old = (", ".join(f"{row}.{column}" for column in kept.split()) for row in ("NEW", "OLD"))
     return f"""
@@ -53,7 +53,8 @@ def _moves(pairs: str, kept: str, what: str) -> str:
 
 
 class LedgerAccountType(models.Model):
-    """A type of account. A settlement model settles accounts of one type, and moves their amounts to another type."""
+    """A type of account. A settlement model settles accounts of one type, and moves the amounts to accounts of another
+    type."""
 
     name = models.CharField(max_length=30, unique=True)
     description = models.CharField(max_length=512)
@@ -134,7 +135,7 @@ class SettlementModel(models.Model):
 
 
 class WindowContent(models.Model):
-    """The part of a closed window for one currency and one type of account. The hub settles all amounts of a content
+    """The part of a closed window for one currency and one type of account. The hub settles all amounts in one content
     together."""
 
     window = models.ForeignKey(SettlementWindow, on_delete=models.PROTECT, related_name="contents")
@@ -181,7 +182,7 @@ class WindowContent(models.Model):
 
 
 class ContentTotal(models.Model):
-    """The total debits and credits of one account, in the commits of a window's content.
+    """The sum of the debits and the sum of the credits of one account, for the commits in a window's content.
 
     The hub computes these totals once, after the window is closed.
     """
@@ -203,7 +204,7 @@ class ContentTotal(models.Model):
 
 
 class Settlement(models.Model):
-    """A settlement: contents of windows that are settled together under one model."""
+    """A settlement settles contents of one or more windows together, under one settlement model."""
 
     model = models.ForeignKey(SettlementModel, on_delete=models.PROTECT, related_name="settlements")
     state = models.CharField(
@@ -237,9 +238,9 @@ class Settlement(models.Model):
 
 
 class Inclusion(models.Model):
-    """Links a settlement to a content of a window that the settlement includes.
+    """Links a settlement to one of the contents that the settlement includes.
 
-    An aborted settlement releases its contents, so that another settlement can include them.
+    An aborted settlement releases the contents, so that another settlement can include these contents.
     """
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="inclusions")
@@ -304,9 +305,10 @@ class SettlementAccount(models.Model):
 
 
 class SettlementEvent(models.Model):
-    """The history of a settlement (if `account` is empty), or of one of its accounts.
+    """One event in the history of a settlement. If `account` is set, the event is in the history of this account of the
+    settlement.
 
-    The database allows no change of history rows.
+    The database does not allow changes of these rows.
     """
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="events")
@@ -330,8 +332,8 @@ class SettlementEvent(models.Model):
 
 
 class Payment(models.Model):
-    """The settlement bank's payment for one account of a settlement. The hub has recorded the payment together with the
-    step SETTLED.
+    """The settlement bank's payment for one account of a settlement. The hub recorded the payment when it moved the
+    account to SETTLED.
 
     `movement` is empty if nothing was left to record. `otherwise` is the part of the account's net amount that people
     recorded by hand earlier, or that two people released from the hold on the cover.

@@ -1,5 +1,5 @@
-"""Computes the obligation of each account from the account's postings. The functions of this module use no database and
-no clock."""
+"""Computes the obligation of each account from the account's postings. The functions of this module do not use a
+database or a clock."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The total debits and credits that the commits of one window posted to one account."""
+    """The sum of the debits and the sum of the credits that one window's commits posted to one account."""
 
     account_id: int
     currency: str

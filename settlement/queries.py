@@ -12,8 +12,8 @@ from settlement.states import WindowState
 
 
 def account_types_settled(currency: str) -> list[str]:
-    """Returns the account types that this currency's settlement models settle, and the types to which they move the
-    amounts."""
+    """Returns the account types that this currency's settlement models settle, and the account types to which the
+    models move the amounts."""
     models = SettlementModel.objects.filter(Q(currency=currency) | Q(currency=None), is_active=True)
     return [name for pair in models.values_list("ledger_account_type", "settlement_account_type") for name in pair]
 
@@ -21,8 +21,8 @@ def account_types_settled(currency: str) -> list[str]:
 def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
     """Returns the contents of windows that a settlement model settles.
 
-    A settlement model settles contents in the model's own currency. The default settlement model settles all currencies
-    that have no model of their own.
+    A settlement model settles contents in the model's own currency. The default settlement model settles every currency
+    without a settlement model of its own.
     """
     contents = WindowContent.objects.filter(ledger_account_type=model.ledger_account_type)
     if model.currency is not None:
@@ -34,7 +34,8 @@ def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
 
 
 def windows_waiting_for(model_name: str) -> list[int]:
-    """Returns the closed windows with contents that this model settles and that no settlement includes yet."""
+    """Returns the closed windows with contents that this model can still settle, because no settlement includes these
+    contents yet."""
     model = SettlementModel.objects.filter(name=model_name).first()
     if model is None:
         return []

@@ -1,4 +1,4 @@
-"""The state transitions of settlements, of their accounts and of their windows: tables and pure functions."""
+"""Tables and pure functions for the states of settlements, of accounts in settlements, and of windows."""
 
 from collections.abc import Collection, Iterable
 from enum import StrEnum
@@ -28,8 +28,8 @@ class WindowState(StrEnum):
     ABORTED = "ABORTED"
 
 
-# The next state of an account, for each state of its settlement. The settlement enters the next state only when all its
-# accounts have reached that state.
+# For each state of a settlement, the next state of an account in this settlement. The settlement enters a state only
+# when all accounts of the settlement have reached this state.
 NEXT = {
     State.PENDING_SETTLEMENT: State.PS_TRANSFERS_RECORDED,
     State.PS_TRANSFERS_RECORDED: State.PS_TRANSFERS_RESERVED,
@@ -68,7 +68,7 @@ def settlement_state(now: State, accounts: Collection[State]) -> State:
 
 
 def window_state(contents: Iterable[str]) -> WindowState:
-    """Returns the state of a closed window. `contents` has the states of the window's contents, without contents of
+    """Returns the state of a closed window. `contents` has the states of the window's contents, except contents with
     immediate settlement.
 
     If only some contents of a window are settled, the window is pending. If a window has no content left to settle, the

@@ -1,4 +1,4 @@
-"""The SQL statements of settlement: the totals of closed windows, and the settlement of single transfers.
+"""SQL statements that compute the totals of closed windows, and SQL statements that settle single transfers.
 
 `ledger.store` has the lock order.
 """
@@ -15,7 +15,7 @@ from hub.test_currency import TEST_CURRENCY
 from ledger.models import Account
 from settlement.netting import Total
 
-# One SQL statement adds up all entries of a window. So this statement may run longer than other statements.
+# One SQL statement adds up all entries of a window. So this statement has a longer time limit than other statements.
 _TOTALLING_MS = 60_000
 
 
@@ -23,7 +23,7 @@ def _totals(entries: str) -> str:
     """Returns the SQL that computes total debits and credits for each account.
 
     The SQL reads each entry once, and adds the entry's amount to the debited account and to the credited account. The
-    hub computes no totals of test money, so test money is never settled.
+    SQL leaves out entries of test money, so test money is never settled.
     """
     return f"""
         SELECT a.currency, a.type, p.name, a.id, legs.debits, legs.credits
@@ -41,26 +41,28 @@ def _totals(entries: str) -> str:
 
 
 # There are two SQL statements, because PostgreSQL stores one query plan for each statement. The plan for a whole window
-# needs the window's index, and the plan for a range of ids needs the primary key.
+# should use the index on the window, and the plan for a range of ids should use the primary key.
 _WINDOW_TOTALS = _totals("window_id = %s")
 _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
 
 def allow_time_for_totals() -> None:
-    """Sets longer time limits for the statements and lock waits of this transaction than requests have."""
+    """Sets the time limits for statements and lock waits in this transaction. These limits are longer than the limits
+    for requests."""
     execute(f"SET LOCAL statement_timeout = {_TOTALLING_MS}")
     execute(f"SET LOCAL lock_timeout = {_TOTALLING_MS}")
 
 
 def window_totals(window_id: int) -> list[tuple[str, str, Total]]:
-    """Returns (currency, account type, total) for each account that a closed window's commits debit or credit."""
+    """For each account that the commits of a closed window debit or credit, returns the currency, the account type and
+    the total."""
     return [(row[0], row[1], _total(row)) for row in execute(_WINDOW_TOTALS, [window_id])]
 
 
 def totals_between(window_id: int, *, after: int, up_to: int) -> list[tuple[str, Total]]:
-    """Returns (participant, total) for each account that a part of the window's commits debits or credits.
+    """For each account that some commits of a window debit or credit, returns the participant and the total.
 
-    The part of the window has the commits whose ids are above `after` and at most `up_to`.
+    These commits have ids above `after`, and up to `up_to`.
     """
     return [(row[2], _total(row)) for row in execute(_TOTALS_BETWEEN, [window_id, after, up_to])]
 
@@ -89,8 +91,8 @@ class CanNotSettle(FspiopError):
         super().__init__(ErrorCode.VALIDATION_ERROR, why)
 
 
-# Reads the accounts of payer and payee. If an account is missing, the statement returns NULL, so that the commit causes
-# an error.
+# Reads the accounts of payer and payee. If an account is missing, the statement returns NULL for the account, and the
+# hub then reports an error for this commit.
 _ACCOUNTS = """
     SELECT e.id, e.transfer_id, e.amount, d.id, ds.id, c.id, cs.id
     FROM ledger_entry e
@@ -116,7 +118,7 @@ _OF_WINDOW = f"{_ACCOUNTS} WHERE e.window_id = %s AND {_IS_UNSETTLED} ORDER BY e
 def unsettled(window_id: int, currency: str, *, batch: str, after: int, limit: int) -> list[int]:
     """Returns the unsettled entries of a window's commits in a currency, the oldest first.
 
-    Leaves out entries that the batch skips now.
+    Leaves out the entries that are skipped at present.
     """
     return [row[0] for row in execute(_UNSETTLED, [window_id, after, currency, batch, limit])]
 
@@ -141,8 +143,8 @@ def _commits(rows: Iterable[TupleRow], currency: str, into: str) -> Sequence[Com
     return found
 
 
-# An entry gets its id before its transaction commits, and no transaction lasts a minute. So if an entry is older than a
-# minute, all entries with lower ids are visible or will never exist.
+# The database gives an entry an id before the transaction commits, and no transaction lasts a minute. So if an entry is
+# older than a minute, all entries with lower ids are visible or will never exist.
 _SURELY_SEEN = """
     SELECT id FROM ledger_entry WHERE created_at < clock_timestamp() - interval '1 minute' ORDER BY id DESC LIMIT 1
 """

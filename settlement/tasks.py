@@ -1,4 +1,4 @@
-"""The periodic task of settlement. The task has no arguments, because the task reads its work from the database."""
+"""The periodic task of settlement. The task has no arguments, because it finds in the database what must be settled."""
 
 from celery import shared_task
 

@@ -1,8 +1,8 @@
 """Computes the net amount of each participant for a window's commits.
 
-The database stores the totals of a closed window. For the open window, each process stores the totals that it has
-computed, and then adds only later commits. So a query reads only the commits of the last minutes, and not the commits
-of a whole day.
+For each closed window, the database stores the totals. For the open window, each process keeps the totals that it has
+computed in memory, and then adds only later commits. So a query reads only the commits of the last minutes, and not the
+commits of a whole day.
 """
 
 from collections import defaultdict
@@ -24,8 +24,8 @@ _Sums = Mapping[tuple[str, str], tuple[int, int]]  # the sent and the received a
 
 @dataclass(frozen=True, slots=True)
 class NetPosition:
-    """The net amount of one participant for the commits of a window. If the net amount is above 0, the participant owes
-    this amount.
+    """The net amount that results for one participant from the commits of a window. If the net amount is above 0, the
+    participant owes this amount.
 
     If the net amount is below 0, the scheme owes the participant.
     """
@@ -41,7 +41,7 @@ class NetPosition:
 
 
 def of_window(window: SettlementWindow, *, participant: str = "") -> list[NetPosition]:
-    """Returns the net positions of one participant or of all participants, by currency and name.
+    """Returns the net positions of one participant or of all participants, sorted by currency and participant name.
 
     In each currency, the net positions of all participants add up to zero.
     """

@@ -59,7 +59,7 @@ def _circumstances(payload: Payload) -> list[Line]:
     return [
         Line(_("Cover now"), standing.cover, currency),
         Line(_("On hold for settlements"), standing.on_hold, currency),
-        Line(_("Part of the cover in use"), in_use, currency),
+        Line(_("Cover in use"), in_use, currency),
         Line(_("Free for a withdrawal"), max(0, standing.cover - in_use), currency),
     ]
 
@@ -71,7 +71,7 @@ def _circumstances_in(payload: Payload) -> list[Line]:
     return [
         Line(_("Cover now"), standing.cover, currency),
         Line(_("Cover after the change"), standing.cover + payload["amount"], currency),
-        Line(_("Part of the cover in use"), max(0, standing.used), currency),
+        Line(_("Cover in use"), max(0, standing.used), currency),
     ]
 
 

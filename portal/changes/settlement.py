@@ -62,7 +62,7 @@ def _evidence(payload: Payload) -> list[Line]:
             Line(_("Reason for settling without a statement"), payload.get("without_statement") or "–"),
         ]
     told = (
-        _("statement %(number)s, and every line matches")
+        _("statement %(number)s; every line matches an expected payment")
         if found["is_exact"]
         else _("statement %(number)s, which does not match")
     )

@@ -34,7 +34,9 @@ TEXTS: Mapping[str, Promise] = {
     "needs_key": gettext_lazy("%(fact)s needs the key of an extension"),
     "no_key": gettext_lazy("%(fact)s has no key"),
     "wrong_amount": gettext_lazy("%(found)s is not an amount: %(reason)s"),
-    "mixed_currencies": gettext_lazy("the rule already has amounts in %(first)s; one rule has amounts of one currency"),
+    "mixed_currencies": gettext_lazy(
+        "the rule already has amounts in %(first)s; a rule can have amounts in only one currency"
+    ),
     "currency_not_of_trigger": gettext_lazy(
         "the rule looks at payments in %(trigger)s, so its amounts cannot be in %(found)s"
     ),
@@ -46,7 +48,9 @@ TEXTS: Mapping[str, Promise] = {
     "text_of_fraud_rule": gettext_lazy(
         "a fraud rule cannot have its own text, because a DFSP must not learn which rule refused the payment"
     ),
-    "no_condition": gettext_lazy("a rule needs a condition or a trigger; a rule without one would stop every payment"),
+    "no_condition": gettext_lazy(
+        "a rule needs a condition or a trigger; a rule without a condition and a trigger would stop every payment"
+    ),
     "refund_needs_scenario": gettext_lazy("%(fact)s needs the trigger scenarios to be REFUND only"),
     "contradiction": gettext_lazy("the conditions on %(fact)s cannot be true at the same time"),
     "too_costly": gettext_lazy(

@@ -4,7 +4,7 @@ from django.utils.translation import gettext_noop
 
 TEXTS = (
     gettext_noop("Largest amount"),
-    gettext_noop("Refuses a payment above an amount, by use case, DFSP, KYC tier or payer type."),
+    gettext_noop("Refuses payments above an amount. You can choose the use cases, DFSPs, KYC tiers and payer types."),
     gettext_noop("Use cases"),
     gettext_noop("Payer DFSPs"),
     gettext_noop("Payee DFSPs"),
@@ -12,7 +12,7 @@ TEXTS = (
     gettext_noop("Types of payer"),
     gettext_noop("Sub-scenarios"),
     gettext_noop("Smallest amount"),
-    gettext_noop("Refuses a payment below an amount, by use case, DFSP, KYC tier or payer type."),
+    gettext_noop("Refuses payments below an amount. You can choose the use cases, DFSPs, KYC tiers and payer types."),
     gettext_noop("Number of payments"),
     gettext_noop(
         "Refuses a payment if a party, DFSP or pair has already reached the largest number of payments in the window."
@@ -51,12 +51,12 @@ TEXTS = (
     ),
     gettext_noop("Within"),
     gettext_noop("Excluded parties"),
-    gettext_noop("Refuses payments of parties on the scheme's lists."),
+    gettext_noop("Refuses payments from or to parties on the scheme's lists."),
     gettext_noop("Lists"),
     gettext_noop("Kill switch"),
-    gettext_noop("Stops payments by DFSP, currency, use case or corridor. To stop one party, use a list."),
+    gettext_noop("Stops payments with the chosen DFSPs, currencies and use cases. To stop one party, use a list."),
     gettext_noop("Marked parties"),
-    gettext_noop("Refuses payments of parties with a fraud marker, or raises alerts about these payments."),
+    gettext_noop("Refuses payments from or to parties with a fraud marker, or raises alerts about these payments."),
     gettext_noop("Party"),
     gettext_noop("Markers"),
     gettext_noop("Action"),

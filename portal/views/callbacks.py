@@ -43,7 +43,9 @@ def resend(request: HttpRequest, message_id: int) -> HttpResponse:
     except outbox_resend.NotSent as reason:
         messages.error(request, str(reason))
     else:
-        messages.success(request, _("Now being sent to %(name)s again.") % {"name": message.destination.name})
+        messages.success(
+            request, _("The hub is sending this message to %(name)s again.") % {"name": message.destination.name}
+        )
     return _back(request)
 
 

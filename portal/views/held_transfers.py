@@ -1,4 +1,4 @@
-"""The pages of held transfers: present and ended holds, and requests to release or refuse a held transfer."""
+"""The pages of held transfers. A user can request the release or the refusal of a held transfer."""
 
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
@@ -25,10 +25,11 @@ class HeldSearch(Search):
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Shows the held transfers, sorted by the time of their release, and the holds that ended most recently.
+    """Shows the held transfers, sorted by the time of release. Also shows the transfers that were released or refused
+    most recently.
 
-    The page shows only the transfers that the hub will send next. With a search, people can find the other transfers,
-    even if one DFSP has many held transfers.
+    If there are many held transfers, the page shows only those with the earliest times of release. A user finds a later
+    transfer by a search for the payer DFSP or the payee DFSP.
     """
     related, search = ("transfer__payer", "transfer__payee"), HeldSearch(request.GET)
     found = search.filtered(queries.held().select_related(*related), payer="transfer__payer", payee="transfer__payee")

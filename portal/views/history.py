@@ -1,4 +1,4 @@
-"""The page of the history of payments: figures by hour, day, week or month, drawn and as files."""
+"""The page with the history of payments: charts, tables and files with figures for each hour, day, week or month."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class HistorySearch(Search):
         banks = [("", "–"), *((name, name) for name in names.values())]
         for field in ("other", "payer", "payee"):
             self.fields[field].choices = banks  # type: ignore[attr-defined]
-        # A participant's users see only the payments that their participant sent or received.
+        # Users of a participant see only the payments that this participant sent or received.
         for field in ("payer", "payee") if visitor.dfsp_id is not None else ("side", "other"):
             del self.fields[field]
         self._ids = {name: number for number, name in names.items()}
@@ -106,7 +106,8 @@ class HistorySearch(Search):
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """The choices of a visitor, and the data for the names and links of the figures."""
+    """The search that a visitor chose, and the data from which the page makes the names and links beside the
+    figures."""
 
     search: HistorySearch
     wish: Wish
@@ -128,7 +129,8 @@ class _Shown:
         return _("not sent to a payee") if number == NOBODY else self.names.get(number, str(number))
 
     def payments(self, since: datetime, until: datetime, **further: str) -> str:
-        """Returns the link to the list of these payments. The days of this list are in the visitor's time zone."""
+        """Returns the link to the list of the payments in a period. The first and last day in the link are in the
+        visitor's time zone."""
         banks = [self.names.get(number, "") for number in (self.wish.payer_id, self.wish.payee_id) if number > 0]
         others = [name for name in banks if name != self.names.get(self.own or 0)]
         asked = {
@@ -140,8 +142,9 @@ class _Shown:
         return f"{reverse('transfers')}?{urlencode({name: text for name, text in (asked | further).items() if text})}"
 
     def link(self, key: tuple[Any, ...]) -> str:
-        """Returns the link that belongs to a line. The link of a reason leads to the payments with this reason. Every
-        other link leads to the history of the line."""
+        """Returns the link in one row of the table. If the rows are reasons, the link leads to the payments with the
+        row's reason. If the rows are DFSPs, currencies or use cases, the link leads to the history of that DFSP,
+        currency or use case."""
         if self.by == "reason":
             return self.payments(self.wish.starts[0], self.wish.starts[-1], error=str(key[0]), state="ABORTED")
         chosen = {self.by: str(key[0])}
@@ -164,7 +167,7 @@ def _shown(request: HttpRequest) -> _Shown:
     named = Participant.objects.filter(is_hub=False).order_by("name")
     if (
         visitor.dfsp_id is not None
-    ):  # a participant's users see only the names of DFSPs with which their participant has exchanged payments
+    ):  # users of a participant see only the DFSPs that paid this participant or were paid by it
         named = named.filter(pk__in=history.counterparties(visitor.dfsp_id) | {visitor.dfsp_id})
     names = dict(named.values_list("pk", "name"))
     search = HistorySearch(request.GET, visitor=visitor, names=names)
@@ -175,7 +178,8 @@ def _shown(request: HttpRequest) -> _Shown:
 
 
 def _usual(visitor: Visitor, wish: Wish) -> str:
-    """Returns the division that a page shows at first: by the DFSPs on the side that the visitor has not chosen."""
+    """Returns how the page first divides the figures. If the visitor chose a payer DFSP, the page shows one row for
+    each payee DFSP. Otherwise, the page shows one row for each payer DFSP."""
     return "payee" if wish.payer_id != ALL else "payer"
 
 
@@ -287,8 +291,7 @@ _DURATIONS = [f"{leg}{name}Seconds" for leg in history.LEGS for name in ("P50", 
 
 
 def _cells(figures: Figures) -> Iterator[list[Any]]:
-    """Yields the cells for a row of figures. Each currency has a row of its own. The durations cover all currencies
-    together."""
+    """Yields one row of cells for each currency. The durations in each row are of the payments in all currencies."""
     spans = [None if each is None else round(each, 4) for _leg, *both in figures.durations for each in both]
     for currency, value in sorted(figures.values.items()) or [("", 0)]:
         yield [
@@ -316,7 +319,8 @@ def _tables(shown: _Shown) -> Iterator[tuple[str, list[str], list[list[Any]]]]:
 
 
 def export_csv(request: HttpRequest) -> Download:
-    """Returns the table of periods, or the table of lines if the address has `?table=lines`."""
+    """Returns the table with one row for each period. With `?table=lines`, returns the table with one row for each
+    DFSP, pair, currency, use case or reason."""
     shown = _shown(request)
     name, headings, rows = list(_tables(shown))[request.GET.get("table") == "lines"]
     answer = csv_export.response(request, f"history-{name}.csv", headings, [rows])

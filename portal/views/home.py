@@ -1,4 +1,4 @@
-"""The start page. The start page redirects the hub's users to the overview, and a participant's users to their
+"""The start page redirects users of the hub to the overview, and users of a participant to the page of this
 participant."""
 
 from django.http import HttpRequest, HttpResponse

@@ -1,6 +1,6 @@
-"""The pages about the hub itself: accounts, settlement models, currency pairs, certificates and settings.
+"""The pages about the hub: the hub's accounts, settlement models, currency pairs, certificates and settings.
 
-Every change needs two people.
+Every change on these pages needs two people.
 """
 
 from django.conf import settings

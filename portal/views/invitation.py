@@ -1,6 +1,6 @@
 """The page on which an invited person sets a password.
 
-The person needs the link, and the code if the invitation has a code.
+The person needs the link. If the invitation has a code, the person also needs the code.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from portal import invitations
 
 
 class PasswordForm(forms.Form):
-    """The form for a new password. A script of the page fills in `token`, the part of the link after the #."""
+    """The form for a new password. The page's script copies the part of the link after the # into the field `token`."""
 
     token = forms.CharField(
         label=gettext_lazy("Invitation"),
@@ -64,7 +64,8 @@ class PasswordForm(forms.Form):
         return said
 
     def set_password(self) -> User | None:
-        """Sets the password and returns the user. If the invitation is refused, adds an error and returns None."""
+        """Sets the password and returns the user. If the hub refuses the invitation, adds an error to the form and
+        returns None."""
         said = self.cleaned_data
         try:
             return invitations.set_password(self.invitation, code=said["code"], password=said["password1"])

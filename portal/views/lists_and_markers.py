@@ -1,4 +1,5 @@
-"""The pages of lists, matches of names, fraud markers and kill switches. Two people must approve each change."""
+"""The pages of lists, name matches, fraud markers and kill switches. Each change needs two people: one requests the
+change, and another approves it."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -66,7 +67,7 @@ class NewList(forms.Form):
 
 
 def create(request: HttpRequest) -> HttpResponse:
-    """Creates an empty list. Two people decide about the content of the list."""
+    """Creates an empty list. Each change of the list's entries needs two people."""
     form = NewList(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -108,8 +109,8 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _searched(request: HttpRequest, search: Search, subject: str) -> int | None:
-    """Returns the key of the searched party, or None if the search has no party. The audit trail records each
-    search."""
+    """Returns the key of the party that the visitor searches for, or None if the search names no party. The audit trail
+    records each search."""
     said = search.said
     if not said.get("identifier"):
         return None
@@ -135,7 +136,7 @@ class ListFile(AskForm):
     raw = b""
 
     def clean_file(self) -> Any:
-        """Reads the whole file. If the file has a bad line, the hub refuses the file and stores nothing."""
+        """Reads the whole file. If any line is bad, the hub refuses the whole file and stores nothing."""
         file = self.cleaned_data["file"]
         if file.size > MOST_BYTES:
             raise forms.ValidationError(_("The file is too large."))
@@ -245,8 +246,8 @@ def _facts_of_match(match: NameMatch) -> list[Line]:
 
 
 def markers(request: HttpRequest) -> HttpResponse:
-    """Shows the open appeals and the markers in force. If the visitor searches by identifier, the page finds all
-    markers of a party."""
+    """Shows the open appeals and the markers in force. If the visitor searches for an identifier, the page shows all
+    markers of the party with this identifier."""
     search = EntrySearch(request.GET)
     key = _searched(request, search, "markers")
     found = filed.in_force() if key is None else filed.of_party(key)
@@ -262,7 +263,8 @@ def markers(request: HttpRequest) -> HttpResponse:
 
 
 def _with_serving(appeals: Iterable[Appeal]) -> list[tuple[Appeal, str]]:
-    """Returns each appeal with a text that states whether the hub knows that the appealing DFSP serves the party."""
+    """Returns each appeal with a text about the DFSP that appeals. The text states whether the party is known to be a
+    customer of this DFSP."""
     listed = list(appeals)
     serves = filed.serves(listed)
     return [(appeal, str(SERVES[serves[appeal.pk]])) for appeal in listed]
@@ -343,8 +345,8 @@ class NewSwitch(PartyMixin, AskForm):
     kind = forms.ChoiceField(
         label=gettext_lazy("Stop"),
         choices=[
-            (KillSwitch.Kind.ALIAS, gettext_lazy("all payments of one alias")),
-            (KillSwitch.Kind.DFSP, gettext_lazy("all payments of one DFSP")),
+            (KillSwitch.Kind.ALIAS, gettext_lazy("all payments from or to one alias")),
+            (KillSwitch.Kind.DFSP, gettext_lazy("all payments from or to one DFSP")),
             (KillSwitch.Kind.CORRIDOR, gettext_lazy("the payments from one DFSP to another DFSP")),
         ],
         widget=forms.RadioSelect,
@@ -376,7 +378,7 @@ class NewSwitch(PartyMixin, AskForm):
         return said
 
     def named(self) -> dict[str, Any]:
-        """Returns the object of the kill switch, as the fields of the form describe it."""
+        """Returns the party or the DFSPs whose payments the kill switch stops, by the names of the form's fields."""
         said = self.cleaned_data
         names = {name: said[name].name for name in ("payer_dfsp", "payee_dfsp") if said.get(name) is not None}
         return names if said.get("party") is None else {**names, "party": said["party"]}

@@ -20,9 +20,9 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def ask(request: HttpRequest, name: str, change: str) -> HttpResponse:
-    """Requests the change of the current step, or requests that the off-boarding ends.
+    """Requests the change that the current step needs, or requests that the participant stays.
 
-    For all other steps, returns 404.
+    Returns 404 if the change belongs to another step.
     """
     participant = participant_of(request, name)
     if change == "stay":

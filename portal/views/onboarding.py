@@ -19,7 +19,7 @@ _SAID = "onboarding"
 
 
 def begin(request: HttpRequest) -> HttpResponse:
-    """Begins with an empty form. If there is an unsubmitted form, only a POST discards this form."""
+    """Begins with an empty form. An unsubmitted form from earlier is discarded only by a POST."""
     said: dict[str, Any] = request.session.get(_SAID, {})
     if said and request.method != "POST":
         context = {"name": said[STEPS[0].name]["name"], "steps": _shown(said, ""), "next": _next(said)}

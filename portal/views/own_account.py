@@ -61,7 +61,7 @@ def index(request: HttpRequest) -> HttpResponse:
         Profile.objects.update_or_create(user=user, defaults=form.cleaned_data)
         messages.success(request, _("Saved."))
         response = redirect("account")
-        # With this cookie, the sign-in pages also have the user's language.
+        # because of this cookie, the sign-in pages are in the user's language
         response.set_cookie(settings.LANGUAGE_COOKIE_NAME, profile.language, httponly=True, samesite="Lax")
         return response
     codes = Authenticator.objects.filter(user=user, type=Authenticator.Type.RECOVERY_CODES).first()

@@ -1,4 +1,5 @@
-"""The page of a participant's own settlements, with the amounts that the participant owes or receives by window."""
+"""The page of a participant's own settlements. For each window, the page shows the amounts that the participant owes or
+receives."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -40,7 +41,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def _direction(net: int) -> str:
-    """Returns the direction in the words of the settlement bank, because a spreadsheet program could read a sign as a
+    """Returns DEBIT or CREDIT instead of a sign, because a spreadsheet program could read a sign as the start of a
     formula.
     """
     return "DEBIT" if net > 0 else "CREDIT" if net < 0 else ""

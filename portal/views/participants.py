@@ -84,9 +84,9 @@ def is_ending(credential: Credential) -> bool:
 
 
 def _steps(found: list[Any], endpoints: list[Any], credentials: list[Any]) -> list[tuple[str, bool]]:
-    """Returns the steps before a new participant's first payment. Each step shows whether it is done.
+    """Returns the steps that a new participant needs before the first payment. Each step shows whether it is done.
 
-    If all steps are done, returns no steps.
+    If all steps are done, returns an empty list.
     """
     steps = [
         (_("Accounts and net debit cap"), any(standing.cap is not None for standing in found)),
@@ -157,7 +157,7 @@ def _move_funds(request: HttpRequest, name: str, currency: str, kind: str) -> Ht
             Line(_("Participant"), name),
             Line(_("Current cover"), standing.cover, currency),
             *([Line(_("On hold"), standing.on_hold, currency)] if standing.on_hold else []),
-            Line(_("Part of the cover in use"), max(0, standing.used), currency),
+            Line(_("Cover in use"), max(0, standing.used), currency),
         ],
     )
 

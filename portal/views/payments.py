@@ -1,4 +1,5 @@
-"""The pages that find a payment: the search over transfers and attempts, the pages of attempts, and saved views."""
+"""The pages that find a payment. An attempt is a payment without a transfer: a lookup, a quote or a request to pay.
+This module has the search, the pages of attempts, and the saved searches."""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -26,7 +27,8 @@ _MOST_VIEWS = 30
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Shows the search, and the payments and attempts that it finds. The audit trail records each search by number."""
+    """Shows the search form, and the payments and attempts that match the search. The audit trail records each search
+    for a customer's identifier."""
     visitor, search = visitor_of(request), PaymentSearch(request.GET)
     page, found = pagination.by_arrival(request, lambda before, size: _found(search, visitor, before, size))
     if search.said.get("alias"):
@@ -52,7 +54,7 @@ def _found(search: PaymentSearch, visitor: Visitor, before: Any, size: int) -> F
 
 
 def show_quote(request: HttpRequest, quote_id: str) -> HttpResponse:
-    """Shows a quote without a transfer: the verdict, the messages, and the decisions of the rules."""
+    """Shows a quote without a transfer: how the quote ended, the messages, and the decisions of the rules."""
     visitor = visitor_of(request)
     rows = Quote.objects.select_related("payer", "payee").filter(pk__in=_ids(quote_id))
     quote = rows.first()
@@ -79,7 +81,7 @@ def show_quote(request: HttpRequest, quote_id: str) -> HttpResponse:
 
 
 def show_request(request: HttpRequest, request_id: str) -> HttpResponse:
-    """Shows a request to pay: the verdict and the messages."""
+    """Shows a request to pay: how the request ended, and the messages."""
     visitor = visitor_of(request)
     rows = TransactionRequest.objects.select_related("payer", "payee").filter(pk__in=_ids(request_id))
     found = rows.first()
@@ -115,9 +117,11 @@ def _sorted(moments: list[Moment]) -> list[Moment]:
 
 
 def save_view(request: HttpRequest) -> HttpResponse:
-    """Saves the search of the page under a name. If the user already has a search with this name, replaces that search.
+    """Saves the visitor's current search under a name. If the user already has a search with this name, replaces that
+    search.
 
-    A saved search names no customer, because the hub erases customers' numbers after `RETENTION_DAYS`.
+    A saved search must not contain a customer's identifier, because the hub erases customers' identifiers after
+    `RETENTION_DAYS`.
     """
     visitor, name = visitor_of(request), request.POST.get("name", "").strip()
     asked = {key: value for key, value in parse_qsl(request.POST.get("query", "")) if key in PaymentSearch.base_fields}

@@ -1,4 +1,5 @@
-"""The page for requesting a change: a form, a reason, and the roles of the people who may approve the request."""
+"""The page on which a user requests a change. The page has a form with a reason, and lists the roles that have the
+right to approve the request."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from portal.visitor import visitor_of
 
 
 class AskForm(forms.Form):
-    """The base form of every request. The last field of every form is the reason."""
+    """The base class of every form that requests a change. The last field of every form is the reason."""
 
     reason = forms.CharField(label=gettext_lazy("Reason"), max_length=512, widget=forms.Textarea(attrs={"rows": 2}))
     field_order: Sequence[str] | None = None

@@ -72,7 +72,7 @@ def stop(request: HttpRequest, replay_id: int) -> HttpResponse:
 
 
 def live(request: HttpRequest, replay_id: int) -> HttpResponse:
-    """Returns the part of the page that the browser reloads until the replay is done."""
+    """Returns one part of the page. The browser reloads this part until the replay is done."""
     return render(request, "portal/rule_replay_live.html", _context(replay_id))
 
 

@@ -92,7 +92,7 @@ def _shown(faults: tuple[Fault, ...]) -> list[tuple[str, str]]:
 
 
 def export(request: HttpRequest, number: int) -> HttpResponse:
-    """Returns the version as a JSON file. A person can import this file again."""
+    """Returns the version as a JSON file. A person can import this file as a new version."""
     version = _version(number)
     answer = HttpResponse(_json(version.content), content_type="application/json")
     answer["Content-Disposition"] = f'attachment; filename="rules-{version.pk}.json"'
@@ -127,14 +127,14 @@ class Import(forms.Form):
         if file is not None:
             read: bytes = file.read()
             return read
-        text: str = self.cleaned_data["text"].replace("\r\n", "\n")  # a browser sends two bytes for a line's end
+        text: str = self.cleaned_data["text"].replace("\r\n", "\n")  # browsers end a line with CR and LF
         return text.encode("utf-8", "replace")
 
 
 def create(request: HttpRequest) -> HttpResponse:
-    """Creates a version from a JSON file, or from JSON on the page.
+    """Creates a version from a JSON file, or from the JSON in a field of the page.
 
-    The page first shows the JSON of an existing version.
+    At first, this field contains the JSON of an existing version.
     """
     based = request.GET.get("from", "")
     number = int(based) if based.isascii() and based.isdecimal() and len(based) < 19 else None
@@ -155,7 +155,7 @@ def create(request: HttpRequest) -> HttpResponse:
 
 
 def _json(content: Document) -> str:
-    """Returns the rules as JSON. The JSON can be imported again: it has no more bytes than an import may have."""
+    """Returns the rules as JSON. The JSON is always small enough for a new import."""
     text = json.dumps(content, indent=2, ensure_ascii=False)
     return text if len(text.encode()) <= MOST_BYTES else json.dumps(content, separators=(",", ":"), ensure_ascii=False)
 
@@ -187,7 +187,7 @@ def _offered() -> list[dict[str, str]]:
 
 
 def add_rule(request: HttpRequest, number: int, template: str) -> HttpResponse:
-    """Creates a version with the rules of an existing version and the rules of a form."""
+    """Creates a version that contains the rules of an existing version and the rules from a form."""
     found = TEMPLATES.get(template.replace("-", "_"))
     if found is None:
         raise Http404
@@ -236,7 +236,7 @@ def change_all_modes(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def remove_rule(request: HttpRequest, number: int, rule: str) -> HttpResponse:
-    """Creates a version without one of the rules."""
+    """Creates a version from which one rule is removed."""
     return _with_rule(request, number, rule, None)
 
 
@@ -274,7 +274,8 @@ class Period(AskForm):
     valid_from = MomentField(
         label=gettext_lazy("From"),
         help_text=gettext_lazy(
-            "Enter the time in your time zone. If this field is empty, the rules begin at the approval."
+            "Enter the time in your time zone. "
+            "If this field is empty, the rules apply as soon as the request is approved."
         ),
     )
     valid_until = MomentField(
@@ -299,7 +300,7 @@ def activate(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def _facts(version: RuleSetVersion) -> list[Line]:
-    """Returns the changes that an activation makes. The requester reads these changes."""
+    """Returns the changes that an activation makes. The page shows these changes to the requester."""
     active = queries.active()
     before = active.version if active is not None else None
     return [Line(_("Version"), str(version)), *effects_of(version, before)]
@@ -325,7 +326,8 @@ def _activation(request: HttpRequest, number: int | None, *, back: str, facts: l
 
 
 def roll_back(request: HttpRequest) -> HttpResponse:
-    """Requests the activation of the version that was active before. The user needs only one click for this."""
+    """Requests the activation of the version that was active before. The user submits this request by one click,
+    without a form."""
     before = queries.before_active()
     if before is None:
         messages.error(request, _("There is no earlier version for a roll-back."))
@@ -412,7 +414,8 @@ def add_exception(request: HttpRequest) -> HttpResponse:
 
 
 def end_exception(request: HttpRequest, variance_id: int) -> HttpResponse:
-    """Requests the end of an exception. The request has a date in the past. The exception then ends at the approval."""
+    """Requests that an exception ends. The requested end is the present time, so the exception ends as soon as a second
+    person approves the request."""
     found = Variance.objects.filter(pk=min(variance_id, _LARGEST_NUMBER)).first()
     if found is None:
         raise Http404

@@ -1,4 +1,4 @@
-"""The pages of settlement: closing of windows, and settlements step by step."""
+"""The pages of settlement. On these pages, a user closes windows and carries out the steps of a settlement."""
 
 from dataclasses import replace
 from typing import Any
@@ -58,7 +58,7 @@ def index_of_settlements(request: HttpRequest) -> HttpResponse:
 
 
 def _with_lateness(settlement: Any) -> Any:
-    """Marks a settlement that has been in its state for too long."""
+    """Sets `is_late` on a settlement. A settlement is late if it has stayed too long in the same state."""
     settlement.is_late = settlement_next_step.is_late(settlement)
     return settlement
 
@@ -166,7 +166,8 @@ def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
 
 
 def _proposals(settlement: Settlement, latest: Statement | None) -> list[payments.Proposal]:
-    """Returns the payments that the latest bank statement proves, as long as they can be recorded."""
+    """Returns the payments that the latest bank statement proves. If the hub cannot record these payments now, returns
+    no payments."""
     may_pay = settlement.state in payments.MAY_PAY and payments.is_for_funds(settlement)
     if not may_pay or latest is None or not latest.is_exact:
         return []
@@ -183,7 +184,7 @@ def _payments(settlement: Settlement) -> "QuerySet[Payment]":
 
 
 def pay(request: HttpRequest, settlement_id: int) -> HttpResponse:
-    """Requests to record the bank's payments and to settle the settlement with these payments."""
+    """Submits one request with two effects: the hub records the bank's payments, and the settlement becomes SETTLED."""
     found = _settlement(settlement_id)
     statement = payments.evidence(found)
     if statement is None or found.state not in payments.MAY_PAY or not payments.is_for_funds(found):
@@ -193,7 +194,7 @@ def pay(request: HttpRequest, settlement_id: int) -> HttpResponse:
     except payments.NotPaid as why:
         messages.error(request, str(why))
         return redirect("settlement_of", found.pk)
-    reason = _("Payments by statement %(number)s of the bank") % {"number": statement.pk}
+    reason = _("Payments in bank statement %(number)s") % {"number": statement.pk}
     return asking(
         request,
         "settle_with_payments",
@@ -203,7 +204,10 @@ def pay(request: HttpRequest, settlement_id: int) -> HttpResponse:
         back=reverse("settlement_of", args=[found.pk]),
         facts=[
             Line(_("Settlement"), found.pk),
-            Line(_("Bank's statement"), _("statement %(number)s, and every line matches") % {"number": statement.pk}),
+            Line(
+                _("Bank's statement"),
+                _("statement %(number)s; every line matches an expected payment") % {"number": statement.pk},
+            ),
             *described_payments([each.terms() for each in proposals]),
         ],
     )

@@ -1,4 +1,4 @@
-"""Shows skipped rows with their errors. The hub's periodic batches could not process these rows."""
+"""Shows skipped rows with their errors. A skipped row is a row that a periodic batch of the hub could not process."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -36,7 +36,8 @@ _PAGES = {"transfers": "transfer", "conversions": "conversion", "windows": "wind
 
 
 def name_of(batch: str) -> str:
-    """Returns the name of a batch for display. If a batch is for one currency, its name includes the currency."""
+    """Returns the name of a batch for display. If a batch processes only one currency, the name includes the
+    currency."""
     kind, _space, currency = batch.partition(" ")
     return f"{_NAMES.get(kind, kind)} {currency}".strip()
 

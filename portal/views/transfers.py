@@ -1,4 +1,4 @@
-"""The pages of transfers: search, export, and the history of one payment."""
+"""The pages of transfers: the search, the export of the results, and the history of one payment."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -56,12 +56,13 @@ class TransferSearch(Search):
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
     def read(self, visitor: Visitor) -> Read:
-        """Returns the function that reads one page of this search. If a field has an error, reads no rows."""
+        """Returns the function that reads one page of this search. If a field has an error, the function reads no
+        rows."""
         if not self.is_valid():
             return lambda _before, _size: Found([])
         wish, said = self._wish(visitor), self.said
         if "alias" in said:
-            # The audit trail records the search and its user, but not the alias.
+            # The audit trail records who searched, but not for which alias.
             record("alias_looked_up", subject="transfers", actor=visitor.name)
             if "id" in said:
                 wish = replace(wish, other=wish.other & Q(pk__in=spellings_of_id(said["id"])))
@@ -113,8 +114,8 @@ def export(request: HttpRequest) -> Download | HttpResponse:
 
 
 def _distinct(batches: Iterable[Sequence[Transfer]]) -> Iterator[list[Transfer]]:
-    """Leaves out transfers that an earlier batch has already had, because a payer can request several quotes for one
-    transfer."""
+    """Leaves out the transfers of earlier batches. A payer can request several quotes for one transfer, so two batches
+    can contain the same transfer."""
     seen: set[str] = set()
     for batch in batches:
         found = [each for each in batch if each.pk not in seen]
@@ -170,7 +171,7 @@ class _Judged:
 
 
 def _judged(transfer: Transfer, visitor: Visitor) -> _Judged:
-    # A DFSP must not learn which rule fired, nor the limits of another DFSP. The payee DFSP must not see a held
+    # A DFSP must not learn which rule fired, or which limits another DFSP has. The payee DFSP must not see a held
     # transfer.
     hold = hold_of(transfer.transfer_id) if visitor.may(Right.SEE_RULES) else None
     story = story_of(transfer, dfsp_id=visitor.dfsp_id)
@@ -208,7 +209,8 @@ def _file(octets: bytes, transfer: Transfer, ending: str, content_type: str) -> 
 
 
 def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
-    """Sends the transfer's state to one of its two DFSPs, as if the DFSP had sent GET /transfers/{ID}."""
+    """Sends the transfer's state to the payer DFSP or to the payee DFSP, as if this DFSP had sent GET
+    /transfers/{ID}."""
     transfer = _found(request, transfer_id)
     to = posted(request, "to")
     asked = {transfer.payer.name: transfer.payer_id, transfer.payee_name: transfer.payee_id}
@@ -216,7 +218,7 @@ def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
     transfer_id = transfer.transfer_id
     hold = hold_of(transfer_id) if participant_id == transfer.payee_id else None
     if participant_id is None or (hold is not None and hold.state != "RELEASED"):
-        raise Http404  # the payee must not receive a held transfer's state
+        raise Http404  # the payee DFSP must not receive the state of a held transfer
     ledger.tell_state(transfer_id=transfer_id, requester=Recipient(participant_id, to, transfer.version))
     record("state_told_again", subject=to, actor=visitor_of(request).name, after={"transferId": transfer_id})
     messages.success(request, _("%(name)s is notified again of the state of this transfer.") % {"name": to})

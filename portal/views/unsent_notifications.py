@@ -29,7 +29,9 @@ def resend(request: HttpRequest, notification_id: int) -> HttpResponse:
     except services.NotSent as reason:
         messages.error(request, str(reason))
     else:
-        messages.success(request, _("Now being sent to %(name)s again.") % {"name": found.shown_recipient})
+        messages.success(
+            request, _("The hub is sending this message to %(name)s again.") % {"name": found.shown_recipient}
+        )
     return redirect("notifications")
 
 

@@ -62,8 +62,8 @@ def _shown(visitor: Visitor, user: User) -> dict[str, Any]:
 
 
 def hand_over(request: HttpRequest, username: str) -> HttpResponse:
-    """Shows the half of the account's invitation that is meant for this visitor. No other response contains the
-    visitor's half of the invitation."""
+    """Shows one half of the account's invitation, the link or the code, to the visitor who hands over this half. No
+    other response contains this half."""
     visitor, user = visitor_of(request), _user(username)
     assert visitor.user is not None
     try:
@@ -94,7 +94,8 @@ def reject(request: HttpRequest, username: str) -> HttpResponse:
 
 
 def _judge(request: HttpRequest, username: str, do: Callable[[User, User, datetime], str]) -> HttpResponse:
-    """Confirms or rejects only the first sign-in that the visitor saw on the page."""
+    """Confirms or rejects the first sign-in that the visitor saw on the page. If the account has a different first
+    sign-in now, shows an error."""
     user, administrator = _user(username), visitor_of(request).user
     assert administrator is not None
     try:
@@ -185,7 +186,7 @@ def change_activity(request: HttpRequest, username: str) -> HttpResponse:
 
 
 def change_reading(request: HttpRequest, username: str) -> HttpResponse:
-    """Requests that a user may read the database tables at /admin/, or that this right ends."""
+    """Requests a user's right to read the database tables at /admin/, or requests the end of this right."""
     user = _user(username)
     after = (
         _("is not allowed to read the database tables at /admin/")

@@ -77,11 +77,9 @@ TEXTS = {
 
 
 def words_of(code: str, description: str = "") -> str:
-    """Returns the error of a code in words: the code's text in the reader's language, and the text that the sender
-    added.
-
-    If a description only repeats the code's text, it is not shown. If the code is a scheme's own code, only its
-    description is shown.
+    """Returns an error in words: the standard text of the code in the reader's language, and the text that the sender
+    added. If the description only repeats the standard text, returns only the standard text. If the scheme itself
+    defined the code, returns only the description.
     """
     if code not in TEXTS:
         return description or text_of(code)
@@ -92,5 +90,5 @@ def words_of(code: str, description: str = "") -> str:
 
 
 def words_for(error: FspiopError) -> str:
-    """Returns an error of the hub's own services in words."""
+    """Returns an error in words, from the exception that a service of the hub raised."""
     return words_of(error.code, error.description)

@@ -1,6 +1,7 @@
 """The words for kinds of entries, movements, markers and lists, and for the bank's directions, for translation.
 
-The pages show the words. The title of a word, the files and the APIs have the name.
+The pages show the words. The files and the APIs contain the untranslated names, such as FUNDS_IN. A page shows the name
+when the mouse is on the word.
 """
 
 from django.utils.functional import Promise
@@ -23,14 +24,14 @@ WORDS: dict[str, Promise] = {
     # methods of settlement
     "DEFERRED NET MULTILATERAL": _("deferred, net, multilateral: one net amount for each participant"),
     "DEFERRED NET BILATERAL": _("deferred, net, bilateral: one net amount for each pair of participants"),
-    "DEFERRED GROSS BILATERAL": _("deferred, gross: each payment in a settlement"),
+    "DEFERRED GROSS BILATERAL": _("deferred, gross: each payment separately, when its window is settled"),
     "IMMEDIATE GROSS BILATERAL": _("immediate, gross: each payment within about a second"),
     # lists of parties
     "BLOCK": _("Blocked parties"),
     "ALLOW": _("Allowed parties"),
     "EXCLUSION": _("Customers excluded by the scheme"),
     "SANCTIONS": _("Sanctions"),
-    # reports of an alert
+    # the kinds of reports that an alert contains
     "RULE": _("Rule"),
     "SKIPPED": _("Check that was not possible"),
     "NAME_MATCH": _("Match of a name"),
@@ -55,5 +56,5 @@ DESCRIPTIONS = (
 
 
 def word_of(name: str) -> str:
-    """Returns the word for a kind. A kind that this module does not know keeps its name."""
+    """Returns the word for a kind. If this module does not know a kind, returns the name of the kind."""
     return str(WORDS.get(name) or name)

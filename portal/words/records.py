@@ -1,6 +1,7 @@
-"""The words for names and values in recorded histories: labels, amounts, times, yes and no.
+"""The words that the pages show for recorded names and values: labels, amounts, times, "yes" and "no".
 
-In the file of the audit trail, a value keeps the form in which it was recorded. Only pages show words.
+In the file of the audit trail, a value keeps the form in which it was recorded. Only the pages show the words of this
+module.
 """
 
 import re
@@ -86,7 +87,7 @@ LABELS = {
     "windows": gettext_lazy("Windows"),
 }
 
-# The names of values in ten-thousandths.
+# The names of the amounts that the hub records in ten-thousandths of the currency unit.
 AMOUNTS = frozenset({"amount", "ndc", "ndc_before", "remaining", "limit", "owed", "owes"})
 
 _WORDS = re.compile(r"[_\s]+|(?<=[a-z0-9])(?=[A-Z])")
@@ -94,7 +95,8 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d
 
 
 def label_of(name: str) -> str:
-    """Returns the label of a recorded name. If a name has no label, it is split into its words."""
+    """Returns the label of a recorded name. If there is no label for the name, returns the words of which the name
+    consists."""
     known = LABELS.get(name)
     return str(known) if known is not None else " ".join(_WORDS.split(name)).strip().capitalize()
 

@@ -67,7 +67,7 @@ WORDS: dict[str, Promise] = {
 
 
 def word_of(name: str) -> str:
-    """Returns the word for a state. If this module does not know a state, the state keeps its name."""
+    """Returns the word for a state. If this module does not know a state, returns the name of the state."""
     return str(WORDS.get(name) or name.replace("_", " "))
 
 

@@ -1,9 +1,9 @@
 """Forwards GET requests about an id from one DFSP to another DFSP, and forwards the answers.
 
-For each forwarded GET, stores the time until which the request waits for its answer. Only the DFSP that received a
-forwarded GET may answer it. The hub forwards the answer only to the DFSP that sent the GET. If the answer to a
-forwarded GET does not come in time, the requester gets 2004. If the hub cannot deliver a forwarded GET, the outbox
-reports the failure to the requester.
+For each forwarded GET, stores the time until which the request waits for its answer. The hub accepts an answer to a
+forwarded GET only from the DFSP that received the GET. The hub forwards the answer only to the DFSP that sent the GET.
+If no answer to a forwarded GET comes in time, the DFSP that sent the GET gets 2004. If the hub cannot deliver a
+forwarded GET, the outbox reports the failure to the DFSP that sent the GET.
 """
 
 from django.conf import settings
@@ -17,8 +17,8 @@ from quotes.models import Question, TransactionRequest
 
 
 def order_of(resource: str, subject: str, asker_id: int) -> str:
-    """Returns the subject of the messages about one forwarded GET (a question). The subject of a question's messages
-    contains the resource and the requester.
+    """Returns the subject of the messages about one question. A question is a forwarded GET. The subject of a
+    question's messages contains the resource and the requester.
 
     Messages about a question do not wait for messages about a transfer with the same id. Messages about a question
     also do not wait for another DFSP's question about the same id. A request to pay concerns only two DFSPs. The hub
@@ -30,10 +30,8 @@ def order_of(resource: str, subject: str, asker_id: int) -> str:
 
 
 def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> None:
-    """Forwards and stores a question (a GET of one DFSP to another). If the DFSP repeats the question, its waiting time
-    begins again.
-
-    `version` is the version of the answer.
+    """Forwards and stores a question. A question is a GET that one DFSP sends to another DFSP. If the DFSP repeats the
+    question, the waiting time of the question begins again. `version` is the API version of the answer.
     """
     with transaction.atomic(durable=True):
         store.remember(question, resource=resource, subject=subject, version=version, wait_s=settings.CUSTOMER_ANSWER_S)
@@ -44,7 +42,7 @@ def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> Non
 def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) -> bool:
     """Forwards an answer to the DFSP that FSPIOP-Destination names.
 
-    Returns False if the named DFSP has sent no matching question.
+    Returns False if the named DFSP has not sent a question that matches the answer.
 
     For PARTY_ANSWER_S seconds after a question's end, the hub still accepts a late or repeated answer.
     """
@@ -59,7 +57,7 @@ def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) ->
 def end(resource: str, subject: str, *, asker_id: int, asked_id: int) -> bool:
     """Ends the stored question that one DFSP sent to another DFSP about this id.
 
-    Returns False if this question neither waits for an answer nor ended in the last PARTY_ANSWER_S seconds.
+    Returns True if there was such a question, and if it still waited or had ended in the last PARTY_ANSWER_S seconds.
     """
     return store.end(
         resource=resource, subject=subject, asked_id=asked_id, asker_id=asker_id, keep_s=settings.PARTY_ANSWER_S
@@ -73,7 +71,7 @@ def askers_of(resource: str, subject: str, *, asked_id: int) -> list[int]:
 
 
 def report_unanswered() -> int:
-    """Sends an error callback to the requester of each overdue question, because no answer came in time.
+    """For each question without an answer in time, sends an error callback to the DFSP that sent the question.
 
     Returns the number of reported questions.
     """

@@ -1,4 +1,4 @@
-"""The SQL statements on questions (forwarded GETs) that wait for their answers."""
+"""The SQL statements about forwarded GETs that wait for an answer. This module calls a forwarded GET a question."""
 
 from hub import outbox
 from hub.outbox.messages import Outgoing
@@ -14,18 +14,19 @@ _REMEMBER = """
 
 
 def remember(question: Outgoing, *, resource: str, subject: str, version: str, wait_s: int) -> None:
-    """Stores a question that waits for its answer, in the caller's transaction.
+    """In the caller's transaction, stores a question that waits for an answer.
 
-    If a question is repeated, its waiting time begins again.
+    If a question is repeated, the waiting time of the question begins again.
 
-    The caller must add the question's message to the outbox after this call. If a message is older than a question, the
-    periodic task assumes that the message belongs to an earlier question.
+    The caller must add the question's message to the outbox after this call. The periodic task assumes that a message
+    in the outbox belongs to an earlier question if the message is older than the question.
     """
     parameters = [resource, subject, question.reply_to_id, question.destination_id, version, wait_s]
     execute(_REMEMBER, parameters)
 
 
-# A sender repeats an answer fewer than ten times, and ten answers fit into the requester's queue of messages.
+# The hub forwards at most ten answers to one question. A sender repeats an answer fewer than ten times, and ten answers
+# fit into the queue of messages to the requester.
 _END = """
     UPDATE quotes_question SET ended_at = coalesce(ended_at, statement_timestamp()), answers = answers + 1
     WHERE subject = %s AND resource = %s AND asked_id = %s AND asker_id = %s AND answers < 10
@@ -35,17 +36,17 @@ _END = """
 
 
 def answer(reply: Outgoing, *, resource: str, subject: str, asked_id: int, keep_s: int) -> bool:
-    """Adds a reply to the outbox and ends the reply's question, in one SQL statement. Returns False if the reply
-    belongs to no question.
+    """Adds an answer to the outbox and ends the question, in one SQL statement. Returns False if there is no question
+    for this answer.
 
-    The destination of the reply must have sent the question to this participant. The question must still wait for an
-    answer, or must have ended in the last `keep_s` seconds.
+    The hub accepts an answer only from the DFSP that received the question. The question must still wait for an answer,
+    or must have ended in the last `keep_s` seconds.
     """
     parameters = [subject, resource, asked_id, reply.destination_id, keep_s, reply.subject]
     return bool(outbox.append_about(f"changed AS ({_END})", parameters, [reply]))
 
 
 def end(*, resource: str, subject: str, asked_id: int, asker_id: int, keep_s: int) -> bool:
-    """Ends a stored question in the caller's transaction. Returns False if the question does not exist or may not be
-    answered."""
+    """Ends a stored question in the caller's transaction. Returns False if the question does not exist, or if the hub
+    accepts no more answers to the question."""
     return execute(_END, [subject, resource, asked_id, asker_id, keep_s, subject]).rowcount > 0

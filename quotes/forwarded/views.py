@@ -2,8 +2,8 @@
 answers between two DFSPs.
 
 The path of a GET contains an id, either of a transaction request or of a transaction. If the hub has stored the
-transaction request, or a quote of the transaction, it forwards the GET to the other party. If the hub has stored
-neither of them, it forwards the GET to FSPIOP-Destination. The hub forwards a PUT only to the DFSP that sent the GET.
+transaction request, or a quote of the transaction, the hub forwards the GET to the other party. Otherwise, the hub
+forwards the GET to the DFSP that FSPIOP-Destination names. The hub forwards a PUT only to the DFSP that sent the GET.
 """
 
 from abc import ABC, abstractmethod
@@ -37,7 +37,7 @@ class _RelayView(FspiopView, ABC):
 
     @abstractmethod
     def parties_of(self, subject_id: str) -> Parties:
-        """Returns the ids of the two DFSPs of each stored object with this id."""
+        """For each stored object with this id, returns the ids of the payer DFSP and the payee DFSP."""
 
     def ask(self, subject_id: str, query: str = "") -> HttpResponse:
         """Forwards a GET from one DFSP to another DFSP. If the hub finds no recipient for a GET, the GET's sender gets
@@ -57,7 +57,7 @@ class _RelayView(FspiopView, ABC):
     def answer(self, subject_id: str, ending: str = "") -> HttpResponse:
         """Forwards a callback from one DFSP to another DFSP.
 
-        The HTTP response reports a failure, because the sender of a callback gets no callback.
+        If this fails, the HTTP response contains the error, because the sender of a callback must not get a callback.
         """
         path = forwarding.path_of(self.resource, subject_id) + ending
         to = self._asker(subject_id)
@@ -77,7 +77,7 @@ class _RelayView(FspiopView, ABC):
             second if first == self.caller else first for first, second in known if self.caller in (first, second)
         }
         if known and not others:
-            raise FspiopError(self.not_found)  # other participants must not see that the object exists
+            raise FspiopError(self.not_found)  # a third participant must not learn that the object exists
         if self.fspiop.destination:
             to = forwarding.destination_of(self)
             if others and to.id not in others:
@@ -90,7 +90,8 @@ class _RelayView(FspiopView, ABC):
     def _asker(self, subject_id: str) -> Party:
         """Returns the participant that FSPIOP-Destination names.
 
-        If there is no FSPIOP-Destination, returns the only DFSP that has sent the caller a GET about this id.
+        Without this header, returns the DFSP that has sent the caller a GET about this id, if there is only one such
+        DFSP.
         """
         if self.fspiop.destination:
             return forwarding.destination_of(self)
@@ -100,7 +101,7 @@ class _RelayView(FspiopView, ABC):
         return forwarding.active_participant(queries.name_of(askers[0]))
 
     def _unasked(self) -> FspiopError:
-        return FspiopError(self.not_found, "FSPIOP-Destination has sent the sender no such request")
+        return FspiopError(self.not_found, "the DFSP in FSPIOP-Destination has not sent such a request to the sender")
 
 
 class AuthorizationView(_RelayView):

@@ -36,9 +36,9 @@ class Request:
 def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
     """Stores a transaction request and forwards it to the payer's DFSP.
 
-    If a request to pay is repeated, the hub forwards it again. If the request has ended, the hub answers with the
-    stored end instead. If a request has a used id but different content, the hub refuses the request with 3106 and
-    changes nothing.
+    If a request to pay is repeated, the hub forwards the request again. If the request has already ended, the hub
+    reports the stored end to the payee's DFSP instead. If a request has the id of an earlier request but different
+    content, the hub refuses the new request with 3106 and changes nothing.
     """
     is_late = request.expires_at is not None and request.expires_at <= datetime.now(UTC)
     expired = FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED, "expiration is not in the future")
@@ -73,10 +73,10 @@ def answer(transaction_request_id: str, message: AgreementMessage, *, state: Sta
 
     If the request has not ended, also stores the answer of the payer's DFSP.
 
-    The payer's DFSP answers the request to pay. Each of its answers can move the state of the request one step further.
+    The payer's DFSP answers the request to pay. Each answer of the payer's DFSP can move the request to a later state.
     The payee's DFSP sends an answer only to a GET about the request. If an answer does not change the request's state,
-    the hub forwards the answer only if a GET waits for it. If no GET waits, a repeated answer has no effect, and the
-    hub refuses a different answer with 3106.
+    the hub forwards the answer only to a waiting GET. If no GET waits, a repetition of the stored answer has no effect,
+    and the hub refuses any different answer with 3106.
     """
     with transaction.atomic(durable=True):
         found = _find(transaction_request_id, message.sender_id, is_to_change=True)
@@ -124,8 +124,8 @@ def find(transaction_request_id: str, *, asker_id: int) -> TransactionRequest:
 
 
 def ending(found: TransactionRequest) -> Outgoing:
-    """Returns the message that reports the end of a transaction request to its payee. The message is the answer of the
-    payer's DFSP, or the hub's own error."""
+    """Returns the message that reports to the payee's DFSP how a transaction request ended. The message is the answer
+    of the payer's DFSP, or the hub's own error."""
     if found.response:
         assert found.response_headers is not None
         response = ReceivedMessage(bytes(found.response), found.response_headers)
@@ -137,7 +137,8 @@ def ending(found: TransactionRequest) -> Outgoing:
 
 
 def fail_unanswered() -> int:
-    """Ends requests to pay that got no answer before their expiration, payee by payee, and notifies the payees.
+    """Ends requests to pay that got no answer before the expiration, and notifies the payee DFSPs. Processes one payee
+    DFSP after another.
 
     Returns the number of ended requests.
 
@@ -158,7 +159,7 @@ def _fail(ids: list[str]) -> int:
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
             .select_related("payee")
             .annotate(content_type=KT("request_headers__content-type"))
-            .only("expires_at", "payee__name")  # not the messages, which can be large
+            .only("expires_at", "payee__name")  # the messages stay unread, because they can be large
         )
         ended = TransactionRequest.objects.filter(pk__in=[found.pk for found in late])
         ended.update(state=State.FAILED, answered_at=datetime.now(UTC))

@@ -1,6 +1,7 @@
-"""The base class for the views of all agreements: requests, answers, repeated requests and refusals.
+"""The base class for the views of all agreements. It has the methods for requests, answers, repeated requests and
+refusals.
 
-The attribute `model` of each view is the kind of agreement.
+In each view, the attribute `model` is the Django model for one kind of agreement.
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,8 +41,8 @@ class AgreementView(MessageView):
         details: QuotePost | BulkQuotePost | FxQuotePost,
         **columns: Any,
     ) -> HttpResponse:
-        """POST: stores the request and forwards it to the participant `to`. If `to` is None, the recipient is
-        FSPIOP-Destination.
+        """POST: stores the request and forwards it to the participant `to`. If `to` is None, the header
+        FSPIOP-Destination names the recipient.
 
         If the hub refuses the request, the view sends an error callback. `AskTerms` explains `named` and `currencies`.
         """
@@ -61,7 +62,8 @@ class AgreementView(MessageView):
         return accepted()
 
     def ask_again(self, agreement_id: str) -> HttpResponse:
-        """GET: sends the stored answer, or forwards the GET to the other party."""
+        """GET: sends the stored answer to the payer. If there is no answer yet, or if the payee sent the GET, forwards
+        the GET to the other party."""
         self.check_id(agreement_id)
         path = forwarding.path_of(self.resource, agreement_id)
         try:
@@ -81,7 +83,7 @@ class AgreementView(MessageView):
     def answer(
         self, agreement_id: str, state: Agreement.State, *, expires_at: datetime | None = None, **columns: Any
     ) -> HttpResponse:
-        """PUT: stores and forwards the payee's terms, or a refusal by either party."""
+        """PUT: stores and forwards the payee's terms, or a refusal from the payer or the payee."""
         self.check_id(agreement_id)
         command = GiveTerms(
             resource=self.resource,
@@ -100,8 +102,8 @@ class AgreementView(MessageView):
 
 
 def _answered(outcome: Outcome) -> Answered:
-    """Returns whether an answer with this outcome belongs to an open bulk, to an ended bulk, or to no bulk. A late
-    answer belongs to an ended bulk."""
+    """Returns the kind of bulk to which an answer with this outcome belongs: an open bulk, an ended bulk, or no bulk. A
+    late answer belongs to an ended bulk."""
     match outcome:
         case Forwarded():
             return Answered.BULK

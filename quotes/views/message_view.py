@@ -1,4 +1,5 @@
-"""The base class of the views for quotes and other agreements: reads a message and its id, and refuses messages."""
+"""The base class of the views for quotes and other agreements. The base class reads a message and the id in the path,
+and refuses messages."""
 
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from quotes.commands_and_facts import AgreementMessage
 
 
 class MessageView(FspiopView):
-    id_name: ClassVar[str]  # the name of the id in a refusal
+    id_name: ClassVar[str]  # what a refusal calls the id
 
     def message(self) -> AgreementMessage:
         return AgreementMessage(self.raw_body, self.forwarded_headers(), self.caller, self.digest())

@@ -42,10 +42,10 @@ class QuotesView(_QuoteView):
 
 
 def _currencies(body: QuotePost) -> Iterator[Currencies]:
-    """Yields sets of currencies. The payee of a quote must have an account in one currency of each of these sets.
+    """Yields sets of currencies. From each set, the payee of a quote must have an account in at least one currency.
 
-    If a payee converts the money, the payee can have an account in another currency. Before the payee has named a
-    currency, the set is empty, and an account in any currency is sufficient.
+    A payee that converts the money can have an account in another currency. If the payee has not named a currency yet,
+    the set is empty. The payee then needs an account in any one currency.
     """
     if body.converter != "PAYEE":
         yield (body.amount.currency,)
@@ -64,9 +64,10 @@ class QuoteView(_QuoteView):
     def put(self, request: Request, quote_id: str) -> HttpResponse:
         body = self.read(QuotePut)
         if "vnd.interoperability" in self.request.META.get("HTTP_ACCEPT", ""):
-            # FSPIOP API v1.1, table 1: a callback has no Accept header. The reference hub also refuses such a header by
-            # a callback. HTTP clients add "*/*", so the hub allows this value.
-            self.refuse(FspiopError(ErrorCode.VALIDATION_ERROR, '"accept" header is not for callbacks'), quote_id)
+            # FSPIOP API v1.1, table 1: a callback has no Accept header. The reference hub also refuses such a header
+            # with an error callback. HTTP clients add "*/*", so the hub allows this value.
+            error = FspiopError(ErrorCode.VALIDATION_ERROR, 'a callback must not have an "accept" header')
+            self.refuse(error, quote_id)
             return taken()
         expires_at = parse_datetime(body.expiration)
         return self.answer(

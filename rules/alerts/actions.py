@@ -1,8 +1,9 @@
-"""Changes that a person requests from an alert. Each requested change waits for a second person
-(`hub.audit.approvals`).
+"""Changes that a person requests because of an alert. Each requested change waits until a second person approves or
+rejects it: see `hub.audit.approvals`.
 
-`PERFORM` maps each kind of change to the function that makes an approved change. Other apps add their own kinds of
-change, such as the release of a held transfer. A payload has the keys of parties, and never an identifier.
+`PERFORM` maps each kind of change to the function that makes an approved change. An app outside `rules` can add a kind
+of change. For example, the ledger adds the release of a held transfer. The payload of a request contains the keys of
+parties, but never an identifier of a party.
 """
 
 from collections.abc import Callable
@@ -77,8 +78,8 @@ PERFORM: dict[str, Perform] = {
 
 
 def subject_of(kind: str, payload: Payload) -> str:
-    """Returns the subject of a request of this kind. For some kinds of request, the database compares the subject with
-    the change."""
+    """Returns the subject under which a request of this kind is stored. For some kinds of request, a trigger in the
+    database checks that the change matches the subject."""
     if kind == name_matches.KIND:
         return name_matches.subject_of(payload["match"])
     if kind == kill_switches.KIND:
@@ -111,7 +112,7 @@ def _check(alert_id: int, kind: str) -> None:
 
 @transaction.atomic
 def ask(alert_id: int, *, kind: str, payload: Payload, reason: str, maker: User) -> Approval:
-    """Requests a change from an alert, and records the request with the alert."""
+    """Requests a change because of an alert, and records the request in the alert's history."""
     _check(alert_id, kind)
     approval = approvals.ask(kind=kind, subject=subject_of(kind, payload), payload=payload, reason=reason, maker=maker)
     note_request(alert_id, approval)

@@ -13,7 +13,7 @@ from hub.audit.models import Approval
 
 
 class Alert(models.Model):
-    """All reports about one party that arrive while the alert is open. A party has at most one open alert."""
+    """An alert: all reports about one party that arrive while the alert is open. A party has at most one open alert."""
 
     class State(models.TextChoices):
         OPEN = "OPEN"
@@ -32,7 +32,7 @@ class Alert(models.Model):
     state = models.CharField(max_length=6, choices=State, default=State.OPEN)
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
-    count = models.PositiveIntegerField()  # the number of all reports; the hub keeps only the first reports
+    count = models.PositiveIntegerField()  # the number of all reports, of which the hub stores only the first
     kept = models.PositiveSmallIntegerField(default=0)
     assigned_to = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
     outcome = models.CharField(max_length=8, choices=Outcome, blank=True)
@@ -81,7 +81,8 @@ class Alert(models.Model):
 
 
 class SightingRow(models.Model):
-    """One report about a party. Payments only insert rows. A periodic task adds the rows to the party's alert."""
+    """One report about a party. A payment only inserts reports. A periodic task adds the reports to the party's
+    alert."""
 
     alert = models.ForeignKey(Alert, on_delete=models.PROTECT, related_name="sightings", null=True)
     key = models.BigIntegerField()
@@ -102,7 +103,7 @@ class SightingRow(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # with this index, the periodic task finds the keys with new reports, and the new reports of a key
+            # this index finds the parties with new reports, and the new reports about a party
             models.Index(fields=["key", "id"], condition=Q(alert__isnull=True), name="sightings_without_alert"),
         ]
 
@@ -131,7 +132,7 @@ class Note(models.Model):
 class Action(models.Model):
     """A change that a person requested from an alert.
 
-    The record of the approval has the terms and the state of the change.
+    The linked approval contains the terms and the state of the change.
     """
 
     alert = models.ForeignKey(Alert, on_delete=models.PROTECT, related_name="actions")

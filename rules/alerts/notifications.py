@@ -16,9 +16,8 @@ _MOST_OF_A_DFSP = 500
 _MOST_SHOWN = 20
 
 # Because of the lock, only one of several simultaneous runs sends a notification. A DFSP can cause any number of
-# alerts, but only one notification per minute. Each DFSP has its own part of a notification, so that the alerts of
-# other DFSPs do not wait behind many alerts of one DFSP. The rows are sorted so that each DFSP's oldest alerts come
-# first.
+# alerts, but only one notification per minute. A notification has room for the alerts of each DFSP. So many alerts from
+# one DFSP do not delay the alerts from another DFSP. The rows are sorted so that each DFSP's oldest alerts come first.
 _NEW = """
     SELECT a.id FROM (SELECT name FROM participants_participant UNION SELECT '') AS d (name)
     CROSS JOIN LATERAL (
@@ -32,7 +31,7 @@ _NEW = """
 
 
 def recipients() -> list[str]:
-    """Returns the addresses of the fraud desk, and the webhooks of operators' systems."""
+    """Returns the e-mail addresses of the fraud desk, and the URLs of the operators' webhooks."""
     return list(dict.fromkeys([*settings.ALERT_RECIPIENTS, *settings.NOTIFICATION_WEBHOOKS]))
 
 

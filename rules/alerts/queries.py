@@ -40,8 +40,8 @@ _OPEN_BY_DFSP = """
 
 
 def open_by_dfsp() -> list[OpenOfDfsp]:
-    """Returns the DFSPs that caused open alerts, the DFSP with the most open alerts first. The name of a DFSP is empty
-    for alerts that no DFSP caused."""
+    """Returns the DFSPs that caused open alerts. The DFSP with the most open alerts comes first. The alerts that no
+    DFSP caused have an empty DFSP name."""
     rows = execute(_OPEN_BY_DFSP, [MOST_COUNTED + 1]).fetchall()
     return [OpenOfDfsp(name, min(count, MOST_COUNTED), count > MOST_COUNTED) for name, count in rows]
 
@@ -53,5 +53,5 @@ def one(alert_id: int) -> Alert | None:
 
 
 def earlier(alert: Alert) -> "QuerySet[Alert]":
-    """Returns the earlier alerts of this alert's party, with the latest first."""
+    """Returns the earlier alerts about the party of this alert, with the latest first."""
     return Alert.objects.filter(key=alert.key, pk__lt=alert.pk).order_by("-id")

@@ -1,7 +1,7 @@
 """Raises alerts, assigns alerts to people, adds notes, and closes alerts.
 
-`raise_alerts` only inserts rows. So the payments of a party with many payments do not wait for each other. Within two
-seconds, a periodic task (`merge`) adds the rows to the alert of their party.
+`raise_alerts` only inserts rows. So two payments that cause reports about the same party do not wait for each other.
+Within two seconds, a periodic task (`merge`) adds each row to the alert about the row's party.
 """
 
 from collections import Counter, defaultdict
@@ -34,7 +34,7 @@ MOST_KEPT = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """A report about a party. If no party is known, the report is about a DFSP (`dfsp`)."""
+    """A report about a party. If no party is known, the report is about the DFSP in `dfsp`."""
 
     kind: str
     party: int | None = None
@@ -91,7 +91,7 @@ def raise_alerts(sightings: Iterable[Sighting]) -> None:
 
 
 def _json(details: Mapping[str, Any]) -> str:
-    # PostgreSQL stores no NUL characters, but a sender's text may have one.
+    # a sender's text can contain a NUL character, which PostgreSQL cannot store
     return strictjson.canonical(dict(details)).decode().replace("\\u0000", "\ufffd")
 
 
@@ -103,7 +103,7 @@ _WAITING = f"""
     SELECT DISTINCT key FROM rules_alerts_sightingrow r WHERE r.alert_id IS NULL AND {not_skipped(BATCH, "r.key")}
     ORDER BY key LIMIT %s
 """  # noqa: S608 (our own words)
-_MOST_OF_A_PARTY = 2_000  # each party has its own limit, so that no party's reports delay the reports of other parties
+_MOST_OF_A_PARTY = 2_000  # each party has a limit, so that many reports about one party do not delay other reports
 _TAKEN = """
     SELECT r.id, r.key, r.dfsp, r.caused_by FROM unnest(%s::bigint[]) AS k (key) CROSS JOIN LATERAL (
         SELECT id, key, dfsp, caused_by FROM rules_alerts_sightingrow WHERE alert_id IS NULL AND key = k.key
@@ -129,13 +129,14 @@ _DROP = "DELETE FROM rules_alerts_sightingrow WHERE id = ANY(%s::bigint[])"
 
 
 def waiting(most: int) -> list[str]:
-    """Returns the keys of parties with reports that do not yet belong to an alert."""
+    """Returns the keys of the parties about which there are reports that belong to no alert yet."""
     return [str(key) for (key,) in execute(_WAITING, [most])]
 
 
 @transaction.atomic
 def merge(keys: Collection[str]) -> int:
-    """Adds the new reports about these parties to their open alerts. Returns the number of reports."""
+    """For each of these parties, adds the new reports to the open alert about the party. Returns the number of
+    reports."""
     taken = execute(_TAKEN, [[int(key) for key in keys], _MOST_OF_A_PARTY]).fetchall()
     if not taken:
         return 0
@@ -161,7 +162,7 @@ def merge(keys: Collection[str]) -> int:
 
 @transaction.atomic
 def assign(alert_id: int, *, to: User | None, actor: str) -> Alert:
-    """Assigns an open alert to a person, or to nobody."""
+    """Assigns an open alert to a person, or removes the assignment."""
     alert = _lock_open(alert_id)
     before = alert.assigned_to.get_username() if alert.assigned_to is not None else None
     alert.assigned_to = to

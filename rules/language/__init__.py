@@ -1,4 +1,4 @@
 """The language of rule sets. Rules are typed data. The hub never executes the text of a rule as code.
 
-Pure Python without Django.
+The modules of this language are pure Python and do not use Django.
 """

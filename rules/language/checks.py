@@ -17,7 +17,7 @@ from rules.language.parse import parse, parse_text
 from rules.language.rule_types import Comparison, Rule, RuleSet
 
 MOST_NS = 1_000_000
-"""The largest permitted cost of all rules of one gate for one payment, by the published table of costs."""
+"""The rules of one gate, together, have at most this cost for one payment. docs/rules.md has the table of costs."""
 RULE_NS = 60
 CONDITION_NS = 60
 
@@ -25,12 +25,14 @@ GATES: tuple[Gate, ...] = ("lookup", "quote", "transfer")
 
 
 def accept(document: object) -> RuleSet:
-    """Reads and checks a rule set from the values of its JSON. Raises RuleSetRefused with every fault."""
+    """Reads and checks a rule set that is already parsed from JSON to Python values. If there are faults, raises one
+    RuleSetRefused that lists them all."""
     return _checked(parse(document))
 
 
 def accept_text(raw: bytes) -> RuleSet:
-    """Reads and checks a rule set from JSON text. Raises RuleSetRefused with every fault."""
+    """Reads and checks a rule set from JSON text. If there are faults, raises one RuleSetRefused that lists them
+    all."""
     return _checked(parse_text(raw))
 
 
@@ -51,7 +53,7 @@ def check(rule_set: RuleSet) -> list[Fault]:
 def costs_ns(rule_set: RuleSet, gate: Gate) -> list[int]:
     """Returns, for each rule of the gate, the total cost of this rule and of all earlier rules.
 
-    Each counter is read only once for a payment.
+    If several rules read the same counter, the counter is part of the cost only once.
     """
     total, seen, found = 0, set[object](), []
     for rule in rule_set.rules:

@@ -1,12 +1,12 @@
 """Compiles the rules of one gate to one plain Python function. Pure.
 
-The module builds the function as a Python syntax tree. No text of a document becomes a name or a piece of code in the
+The module builds the function as a Python syntax tree. A text from the document never becomes a name or code in the
 function. Texts and numbers are constants, and this module creates all names.
 
 A condition has three possible results: true, false, or not known because a fact is missing. So the module creates two
 expressions for each condition. `maybe` is false only if the condition is certainly false. `sure` is true only if the
-condition is certainly true. `maybe` and `sure` are one expression if no fact of the condition can be missing at this
-gate.
+condition is certainly true. If no fact of the condition can be missing at this gate, `maybe` and `sure` are the same
+expression.
 """
 
 import ast
@@ -47,9 +47,9 @@ _TRUE = ast.Constant(True)
 def compile_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[Gate] = ()) -> CompiledRules:
     """Returns one function for the live and shadow rules of a gate. The rule set must have passed the checks.
 
-    `with_rules_of` adds rules of other gates. If a quote did not pass through this hub, the hub has not judged the
-    quote. If the hub has not judged the quote, `compile_rules(rule_set, "transfer", with_rules_of=["quote"])` judges
-    the transfer by the rules of both gates.
+    The argument `with_rules_of` names further gates whose rules the function also evaluates. If a quote did not pass
+    through this hub, the hub has not judged the quote. In this case, the function from `compile_rules(rule_set,
+    "transfer", with_rules_of=["quote"])` judges the transfer by the rules of both gates.
     """
     rules = rules_of_gates(rule_set.rules, (gate, *with_rules_of))
     needs = needed_counters(rules)
@@ -218,7 +218,7 @@ class _Builder:
         read = _call("get", _name(self._need_names[name]), _name("facts"))
         if name[0] != "original":
             return read
-        none = ast.Constant(0 if spec.unit == "duration" else False)  # a refund may name no original transaction
+        none = ast.Constant(0 if spec.unit == "duration" else False)  # a refund can lack the id of an original
         named = ast.IfExp(_is_none(self._field("refund_of")), none, read)
         if self._gate != "transfer":
             return named
@@ -229,8 +229,8 @@ class _Builder:
         return names[0] if len(names) == 1 else (spec.name, *names)
 
     def _read_once(self, key: Hashable, read: ast.expr) -> ast.expr:
-        """Returns the value of a local variable. The function reads the value of a local variable only when a rule
-        needs it for the first time."""
+        """Returns an expression for a value that is stored in a local variable. The compiled function reads the value
+        only once, when the first rule needs it."""
         local = self._local(key)
         unread = _compare(_name(local), ast.Is, _UNREAD)
         return ast.IfExp(unread, ast.NamedExpr(ast.Name(local, ast.Store()), read), _name(local))
@@ -252,7 +252,7 @@ _FACT_OF_TRIGGER = {
 
 
 def _locate(module: ast.Module) -> None:
-    """Gives every node the line and column that Python's compiler requires.
+    """Sets a line and a column on every node, because Python's compiler requires them.
 
     Several nodes of this tree share expressions. `ast.fix_missing_locations` would visit a shared expression once for
     each use.
@@ -316,7 +316,8 @@ def _is_disjoint(value: ast.expr, texts: Any) -> ast.expr:
 
 
 def _cheapest_first(conditions: Iterable[Condition]) -> list[Condition]:
-    """Sorts conditions by cost. A counter is read only if the cheaper conditions do not decide the result."""
+    """Sorts conditions by cost. So the function reads a counter only if the cheaper conditions have not already decided
+    the result."""
     return sorted(conditions, key=lambda each: sum(FACTS[part.fact].cost_ns for part in comparisons(each)))
 
 

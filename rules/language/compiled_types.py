@@ -10,7 +10,7 @@ from rules.language.needed_counters import CounterName
 from rules.language.rule_types import Rule
 
 ReadCounter = Callable[[Need, Facts], int | bool | None]
-"""The method `Counters.get` of the counters for the judged payment."""
+"""The method `Counters.get`, which reads the counters for the judged payment."""
 Evaluate = Callable[[Facts, ReadCounter], list[int]]
 """Returns the position of each rule that fires. If a missing fact leaves the result of a rule unknown, returns
 `~position` of this rule. The result is not sorted."""
@@ -25,7 +25,7 @@ class CompiledRules(msgspec.Struct, frozen=True):
     """The rules in the order of the document, without drafts and without rules of other gates."""
     evaluate: Evaluate
     needs: tuple[Need, ...] = ()
-    """Every counter that the rules may read, without duplicates."""
+    """Every counter that the rules can read, without duplicates."""
     needs_by_name: Mapping[CounterName, Need] = {}
     """The counters of `needs` by subject, measure, window and currency."""
     lists: frozenset[str] = frozenset()

@@ -1,11 +1,11 @@
-"""Finds conditions of one rule that can never be true at the same time. Pure.
+"""Finds conditions of one rule that contradict each other, so that the rule can never fire. Pure.
 
-A condition narrows the values that a fact can have. If no value is left, the conditions contradict each other. Each
-branch of an `any` is checked together with the conditions that surround the `any`.
+Each condition excludes some values of a fact. If no value is left, the conditions contradict each other. If a rule
+contains an `any`, each branch of the `any` is checked together with the conditions outside the `any`.
 
-Counters of different windows and facts limit the values of each other. Every event in a window is also in every longer
-window. The number of paid parties is at most the number of payments. The number of a payer's payments is at least the
-number of its payments to one payee.
+The value of one counter limits the values of related counters, for example of the same counter in a longer window.
+Every event in a window is also in every longer window. The number of paid parties is at most the number of payments. A
+payer has at least as many payments to all payees as to any one payee.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,9 +52,9 @@ _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
 
 
 class _Values(msgspec.Struct, frozen=True):
-    """The values that a fact can still have, given the conditions that were read so far.
+    """The values of a fact that meet all conditions read so far.
 
-    Each unit of a fact uses some of the fields.
+    The unit of the fact decides which of the fields are used.
     """
 
     may_be_absent: bool
@@ -75,7 +75,7 @@ class _Values(msgspec.Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Returns whether the fact can have no value any more."""
+        """Returns whether no possible value is left."""
         return not (self.may_be_absent or (self.may_be_present and self._some_value()))
 
     def _some_value(self) -> bool:
@@ -146,9 +146,9 @@ def _is_at_most(one: str, other: str) -> bool:
 
 
 def _may_be_at_most(one: _Values, other: _Values) -> bool:
-    """Returns whether some value of `one` can be less than or equal to some value of `other`.
+    """Returns whether there is a value of `one` that is at most some value of `other`.
 
-    For truth values, returns whether `one` can imply `other`.
+    If the values are true and false, returns whether `other` can be true whenever `one` is true.
     """
     if one.truths == {True} and other.truths == {False}:
         return False
@@ -164,7 +164,7 @@ def _parts(
 ) -> Iterator[tuple[Comparison, bool, str]]:
     """Yields the comparisons that must all be true.
 
-    Appends lists of branches to `branches`. In each list, at least one branch must be true.
+    Appends lists of branches to `branches`. In each appended list, at least one branch must be true.
     """
     match condition:
         case Comparison():
@@ -182,7 +182,7 @@ def _parts(
 
 
 def _narrow(context: _Context, comparison: Comparison, negated: bool) -> bool:
-    """Narrows the possible values of the comparison's fact. Returns False if the fact can have no value any more."""
+    """Narrows the possible values of the comparison's fact. Returns False if no possible value is left."""
     spec = FACTS[comparison.fact]
     name = _name_of(comparison)
     values = context.get(name) or _Values(
@@ -199,7 +199,7 @@ def _changes(values: _Values, comparison: Comparison, negated: bool, spec: FactS
             return {"not_equal": values.not_equal | {wanted}}
         return {"may_be_absent": False, **_bounds(values, wanted, wanted)}
     operator = _NEGATED[comparison.operator] if negated else comparison.operator
-    # A comparison with an absent value is false, so its negation is true.
+    # A comparison with an absent value is false, so the negation of such a comparison is true.
     absent = values.may_be_absent and (negated or operator in ("not_in", "absent"))
     if operator in ("present", "absent"):
         return {

@@ -32,9 +32,9 @@ Measure = Literal[
 ]
 MEASURES: Mapping[str, str] = {
     "sent_count": "number of payments that the subject sent in the window",
-    "sent_value": "sum of the amounts of these sent payments, in ten-thousandths",
+    "sent_value": "sum of the amounts that the subject sent in the window, in ten-thousandths",
     "received_count": "number of payments that the subject received in the window",
-    "received_value": "sum of the amounts of these received payments, in ten-thousandths",
+    "received_value": "sum of the amounts that the subject received in the window, in ten-thousandths",
     "distinct_payees": "number of different parties that the subject paid in the window",
     "distinct_payers": "number of different parties that paid the subject in the window",
     "age": "seconds since the subject's first counted payment; 0 if this payment is the first",
@@ -43,7 +43,7 @@ MEASURES: Mapping[str, str] = {
     "moved": "True if the identifier's DFSP changed in the window",
     "found": "True if the original transaction was committed in this hub",
     "parties_swapped": "True if this payment's payee and payer are the payer and the payee of the original",
-    "within_original": "True if all refunds, including this one, are at most the original's amount, in its currency",
+    "within_original": "True if the sum of all refunds, including this one, is at most the original's amount",
     "since_original": "seconds since the original was committed",
 }
 """Every measure. Counts, values and distinct parties include the judged payment, if the subject's profile will count
@@ -108,14 +108,14 @@ class Counters(Protocol):
         is no party key.
 
         The result must stay the same during one evaluation. All evaluations of one compiled rule set pass the same
-        `Need` objects, so an implementation may use a need's identity or hash.
+        `Need` objects, so an implementation can recognise a `Need` by its identity or hash.
         """
         ...
 
 
 class NoCounters:
-    """Counters without values, for the gate at the lookup and for rule sets that need no counters."""
+    """Counters that never have a value, for the gate at the lookup and for rule sets that do not read counters."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns None, so that the hub reports that the check of the rule was skipped."""
+        """Returns None, so that the hub reports the rule as not checked."""
         return None

@@ -1,4 +1,5 @@
-"""Every fact that a rule may name, with its type, its gates and the source of its value. Pure.
+"""Every fact that a rule can name, with the fact's type, the gates that know the fact, and the source of the fact's
+value. Pure.
 
 docs/rules.md also lists these facts. A test compares docs/rules.md with this catalogue.
 """
@@ -72,11 +73,12 @@ class FactSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The field of Facts that contains the value. The name is empty for computed facts and counters."""
     missing: Missing = "never"
     optional: bool = False
-    """Whether the message may omit the fact. The value of an omitted fact is known to be absent."""
+    """Whether a message is allowed to omit the fact. If the message omits the fact, the hub knows that the fact is
+    absent."""
     domain: frozenset[str] | None = None
-    """The only texts with which a rule may compare the fact."""
+    """A rule can compare the fact only with these texts."""
     pattern: str = ""
-    """The form of the texts with which a rule may compare the fact."""
+    """A rule can compare the fact only with texts of this form."""
     has_key: bool = False
     counters: tuple[tuple[Subject, Measure], ...] = ()
     """The counters from which the value is read or computed."""
@@ -84,12 +86,12 @@ class FactSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_window(self) -> bool:
-        """Returns whether a condition on the fact must have a window."""
+        """Returns whether each condition on the fact must name a window of time."""
         return any(measure in WINDOWED for _, measure in self.counters)
 
     @property
     def operators(self) -> tuple[Operator, ...]:
-        """Returns the operators that a condition on the fact may have."""
+        """Returns the operators that are allowed in a condition on the fact."""
         return OPERATORS[self.unit] + (_OPTIONAL if self.optional else ())
 
 
@@ -158,7 +160,7 @@ _SPECS: tuple[FactSpec, ...] = (
         field="currency",
         optional=True,
         domain=frozenset(CURRENCIES),
-        description="the currency; a lookup may name none",
+        description="the currency; a lookup can lack a currency",
     ),
     FactSpec(
         name="payer.dfsp",
@@ -287,7 +289,7 @@ _SPECS: tuple[FactSpec, ...] = (
         gates=PAYMENT_GATES,
         field="expires_in_s",
         optional=True,
-        description="the time until the message expires; a quote may have no expiration",
+        description="the time until the message expires; a quote can lack an expiration",
     ),
     FactSpec(
         name="time_of_day",
@@ -391,7 +393,7 @@ _SPECS: tuple[FactSpec, ...] = (
         "payee",
         "moved",
         "truth",
-        "did the payee's identifier change its DFSP? Only payments with a quote show where a payee is",
+        "has the payee's identifier moved to another DFSP? Only payments with a quote show the payee's DFSP",
     ),
     _counter("pair.age", "pair", "age", "duration", "time since this payer first paid this payee"),
     _counter(
@@ -408,7 +410,8 @@ _SPECS: tuple[FactSpec, ...] = (
         missing="counter",
         counters=(("payer", "sent_count"), ("payer", "sent_value")),
         cost_ns=2 * COUNTER_NS,
-        description="the amount in percent of the average of the payer's earlier payments; 0 if the payer has none",
+        description="the amount in percent of the average of the payer's earlier payments; 0 if there are no earlier "
+        "payments",
     ),
     FactSpec(
         name="payer.percent_passed_on",
@@ -421,13 +424,19 @@ _SPECS: tuple[FactSpec, ...] = (
         "received nothing",
     ),
     _counter("refund.original_found", "original", "found", "truth", "was the original committed in this hub?"),
-    _counter("refund.parties_swapped", "original", "parties_swapped", "truth", "does the refund go back to the payer?"),
+    _counter(
+        "refund.parties_swapped",
+        "original",
+        "parties_swapped",
+        "truth",
+        "does the payee of the original pay the refund to the payer of the original?",
+    ),
     _counter(
         "refund.within_original",
         "original",
         "within_original",
         "truth",
-        "do all refunds fit into the original's amount?",
+        "is the sum of all refunds at most the original's amount?",
     ),
     _counter(
         "refund.since_original", "original", "since_original", "duration", "time since the original was committed"
@@ -438,7 +447,8 @@ FACTS: Mapping[str, FactSpec] = {spec.name: spec for spec in _SPECS}
 
 
 def percent_of_average(amount: int, count: int | None, value: int | None) -> int | None:
-    """Returns the amount as a percentage of the average of the other payments. Returns None if a counter is missing."""
+    """Returns the amount of this payment as a percentage of the average amount of the earlier payments. Returns None if
+    a counter is missing."""
     if count is None or value is None:
         return None
     others = value - amount

@@ -60,7 +60,7 @@ TEXTS: Mapping[str, str] = {
     "needs_key": "{fact} needs the key of an extension",
     "no_key": "{fact} has no key",
     "wrong_amount": "{found} is not an amount: {reason}",
-    "mixed_currencies": "the rule already has amounts in {first}; one rule has amounts of one currency",
+    "mixed_currencies": "the rule already has amounts in {first}; a rule can have amounts in only one currency",
     "currency_not_of_trigger": "the rule looks at payments in {trigger}, so its amounts cannot be in {found}",
     "no_time_between": "the two times are equal",
     "hold_needs_one_end": 'a hold needs exactly one of the members "for" and "until"',
@@ -70,7 +70,9 @@ TEXTS: Mapping[str, str] = {
     "text_of_fraud_rule": (
         "a fraud rule cannot have its own text, because a DFSP must not learn which rule refused the payment"
     ),
-    "no_condition": "a rule needs a condition or a trigger; a rule without one would stop every payment",
+    "no_condition": (
+        "a rule needs a condition or a trigger; a rule without a condition and a trigger would stop every payment"
+    ),
     "refund_needs_scenario": "{fact} needs the trigger scenarios to be REFUND only",
     "contradiction": "the conditions on {fact} cannot be true at the same time",
     "too_costly": (

@@ -1,7 +1,7 @@
 """Interprets rules, one node of a rule at a time.
 
-Tests compare compiled rules with this module. The hub itself uses this module to read the conditions of rules that
-fired. Pure.
+Tests compare compiled rules with this module. Outside of tests, the hub uses this module only to read the conditions of
+rules that fired. Pure.
 
 A condition is true or false, or its result is not known (None) because a fact is missing. An optional fact that the
 message omits is absent, but not missing. Each comparison with an absent fact is false, except a comparison with the

@@ -33,6 +33,6 @@ def seconds_until(minute: int, now: datetime, time_zone: str) -> int:
     local = now.astimezone(zone)
     moment = local.replace(hour=minute // 60, minute=minute % 60, second=0, microsecond=0)
     if moment <= local:
-        # Python compares two times of one time zone by their local clock values.
+        # If two times have the same time zone, Python compares only the local clock values.
         moment = moment.replace(fold=0) + timedelta(days=1)
     return -int((now - moment.astimezone(now.tzinfo)) // timedelta(seconds=1))

@@ -1,10 +1,10 @@
 """Finds the counters that a rule set needs, and the counters that must be exact. Pure.
 
-A limit is a live rule of the transfer's gate. A limit refuses payments because of a counter. A profile keeps only its
-latest events separately. A count is exact if it includes only events that the profile keeps separately. A sum, or a
-number of different parties, can include any number of events. For a limit on a sum or on different parties, the rule
-set must also have a rule that limits the count of the same payments. The rule with the count refuses a payment before
-the window has more events than the profile keeps.
+A limit is a live rule of the transfer's gate. A limit refuses payments because of a counter. A profile stores the
+latest events one by one, and only sums of the earlier events. A count is exact if it includes only events that the
+profile keeps separately. A sum, or a number of different parties, can include any number of events. If a limit uses a
+sum or a number of different parties, a second limit must use the count of the same payments. The second limit refuses a
+payment before the window contains more events than the profile stores one by one.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -39,7 +39,7 @@ def comparisons(condition: Condition) -> Iterator[Comparison]:
 
 
 def comparisons_with_places(condition: Condition, path: str) -> Iterator[tuple[Comparison, str]]:
-    """Yields every comparison with its place in the document."""
+    """Yields every comparison, with the place of the comparison in the document."""
     match condition:
         case Comparison():
             yield condition, path
@@ -65,9 +65,8 @@ def is_limit(rule: Rule) -> bool:
 
 
 def limits_that_refunds_pass(rules: Collection[Rule]) -> list[str]:
-    """Returns the ids of the limits on counts and values if no live rule refuses refunds without an original payment.
-
-    Counters count no refunds. So a payer DFSP could call each payment a refund, and pass these limits.
+    """Returns the ids of the limits that a payer DFSP could avoid by calling each payment a refund. Counters do not
+    count refunds. If a live rule reads whether the original payment of a refund exists, returns an empty list.
     """
     limits = [rule for rule in rules if is_limit(rule)]
     facts = {rule.id: {each.fact for each in comparisons(rule.whole_condition)} for rule in limits}
@@ -103,7 +102,7 @@ def needed_counters(rules: tuple[Rule, ...]) -> Mapping[CounterName, Need]:
 def events_needed(rule: Rule, limit: Comparison, rules: tuple[Rule, ...]) -> int | None:
     """Returns the number of separate events that a profile must keep so that this comparison is exact.
 
-    Returns None if no number of events is enough.
+    Returns None if the comparison can never be exact.
     """
     if len(FACTS[limit.fact].counters) != 1:
         return None
@@ -138,7 +137,7 @@ def _covers(wide: Trigger, narrow: Trigger) -> bool:
 
 
 def _certain(rule: Rule) -> tuple[Condition, ...]:
-    """Returns the conditions that are true whenever the rule fires. Leaves out conditions with counters."""
+    """Returns the conditions of the rule that must be true when the rule fires. Leaves out conditions with counters."""
     condition = rule.condition
     parts = condition.conditions if isinstance(condition, All) else (condition,)
     return tuple(part for part in parts if not any(FACTS[each.fact].counters for each in comparisons(part)))

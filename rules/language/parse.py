@@ -1,4 +1,5 @@
-"""Reads a rule set from JSON. Reports every fault with its place. Pure.
+"""Reads a rule set from JSON. If a rule set has faults, this module reports each fault with the place of the fault.
+Pure.
 
 This module checks the form of the rules: members, types, names, units (`rules.language.value_readers`).
 `rules.language.checks` finds the faults of well-formed rules.
@@ -67,18 +68,19 @@ T = TypeVar("T")
 
 
 def parse_text(raw: bytes) -> RuleSet:
-    """Reads a rule set from JSON text. Raises RuleSetRefused with every fault."""
+    """Reads a rule set from JSON text. If there are faults, raises one RuleSetRefused that lists them all."""
     if len(raw) > MOST_BYTES:
         raise RuleSetRefused([Fault("", "too_large", {"most": MOST_BYTES})])
     try:
-        document = strictjson.loads(raw.removeprefix(codecs.BOM_UTF8))  # editors on Windows add this mark
+        document = strictjson.loads(raw.removeprefix(codecs.BOM_UTF8))  # some editors begin a file with this mark
     except FspiopError as error:
         raise RuleSetRefused([Fault("", "not_json", {"reason": error.detail})]) from None
     return parse(document)
 
 
 def parse(document: object) -> RuleSet:
-    """Reads a rule set from the values of its JSON. Raises RuleSetRefused with every fault."""
+    """Reads a rule set that is already parsed from JSON to Python values. If there are faults, raises one
+    RuleSetRefused that lists them all."""
     parser = _Parser()
     found = parser.attempt(parser.rule_set, document)
     if parser.faults or found is None:
@@ -93,7 +95,8 @@ class _Parser:
         self.faults: list[Fault] = []
 
     def attempt(self, read: Callable[..., T], *arguments: Any) -> T | None:
-        """Returns the result of the function `read`. If `read` refuses the value, stores the fault and returns None."""
+        """Calls the function `read`, and returns the result. If `read` refuses the value, stores the fault and returns
+        None."""
         try:
             return read(*arguments)
         except WrongValue as wrong:
@@ -176,7 +179,8 @@ class _Conditions:
         self._comparisons = 0
 
     def trigger_with_currency(self) -> Trigger:
-        """Returns the trigger. If the rule has amounts, the trigger contains only the currency of these amounts."""
+        """Returns the trigger. If a condition of the rule contains an amount, the only currency of the trigger is the
+        currency of this amount."""
         if not self._currency:
             return self._trigger
         return Trigger(
@@ -187,7 +191,7 @@ class _Conditions:
         )
 
     def read(self, value: object, path: str, depth: int) -> Condition | None:
-        """Reads one condition with all conditions inside it."""
+        """Reads one condition, and all conditions inside this condition."""
         if not isinstance(value, dict):
             refuse(path, "wrong_type", wanted="a condition, which is an object")
         if depth > MOST_DEPTH:
@@ -208,7 +212,7 @@ class _Conditions:
             return None if inner is None else Not(inner)
         self._comparisons += 1
         if self._comparisons > MOST_CONDITIONS + 1:
-            return None  # the first condition beyond the limit was reported
+            return None  # the fault is already reported, with the first condition beyond the limit
         if self._comparisons > MOST_CONDITIONS:
             refuse(path, "too_many", most=MOST_CONDITIONS, things="conditions")
         return self._comparison(value, path)

@@ -25,17 +25,17 @@ CODES: Mapping[str, str] = {
     "5241": "Payee has reached the scheme's limit on the value of payments",
     "5540": "Payee may not receive",
 }
-"""The codes that have their own texts. A scheme may also use any other code of its range."""
+"""The codes that have a text of their own. A scheme can also refuse with any other code of the scheme range."""
 
 _SCHEME_CODE = re.compile(r"(?:3[0-3]|4[0-5]|5[0-5])[4-9][0-9]\Z")
 _API_CODES = frozenset(error.code for error in ErrorCode)
 
 
 def is_scheme_code(code: str) -> bool:
-    """Returns whether a rule may refuse with this code."""
+    """Returns whether a rule is allowed to refuse payments with this code."""
     return _SCHEME_CODE.match(code) is not None and code not in _API_CODES
 
 
 def text_of(code: str) -> str:
-    """Returns the fixed text of a code. The text never names the rule that refused the payment."""
+    """Returns the fixed text of a code. The text does not reveal which rule refused the payment."""
     return CODES.get(code) or text_of_category(code)

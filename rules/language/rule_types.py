@@ -129,9 +129,9 @@ class Rule(_Node, frozen=True):
 
     @property
     def whole_condition(self) -> Condition:
-        """Returns the condition of the rule without its trigger.
+        """Returns the condition of the rule, without the trigger of the rule.
 
-        For a hold, the result includes the condition for the bypass of the hold.
+        If a hold exempts known payees, the result includes the condition that the payee is new to the payer.
         """
         if isinstance(self.action, Hold) and self.action.unless_paid_before:
             return All((self.condition, NOT_PAID_BEFORE))

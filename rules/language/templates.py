@@ -1,7 +1,7 @@
 """The forms for rules that most schemes have. Each form creates rules of the language from a few values. Pure.
 
 A template returns rules as JSON values, so that a person can read and change the rules of a form.
-`rules.language.checks` checks the rules of a template like all other rules.
+`rules.language.checks` checks the rules of a template in the same way as imported rules.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 class Template(msgspec.Struct, frozen=True):
-    """A form, and the function that creates its rules."""
+    """A form, and the function that creates rules from the values of the form."""
 
     name: str
     title: str
@@ -280,7 +280,7 @@ def _night_delay(values: Values) -> list[RuleJson]:
     bypass = {"bypass": "paid_before"} if values.get("except_paid_before") else {}
     then = {"then": {"action": "hold", "until": values["to"], **bypass}}
     condition = _all(night, _above(values))
-    # A payer can pay at night under a quote of the evening, so the rules also judge the transfer.
+    # A payer can get a quote in the evening and pay at night, so the rules also judge the transfer.
     return [
         {"gate": gate, "id": ending, **_when(values), "if": condition, **then} for gate, ending in _QUOTE_AND_TRANSFER
     ]
@@ -313,14 +313,14 @@ _ALL = (
     Template(
         "amount_cap",
         "Largest amount",
-        "Refuses a payment above an amount, by use case, DFSP, KYC tier or payer type.",
+        "Refuses payments above an amount. You can choose the use cases, DFSPs, KYC tiers and payer types.",
         (Parameter("most", "Largest amount", "amount"), *_TRIGGER, *_OF_PAYER),
         _amount_cap,
     ),
     Template(
         "amount_floor",
         "Smallest amount",
-        "Refuses a payment below an amount, by use case, DFSP, KYC tier or payer type.",
+        "Refuses payments below an amount. You can choose the use cases, DFSPs, KYC tiers and payer types.",
         (Parameter("least", "Smallest amount", "amount"), *_TRIGGER, *_OF_PAYER),
         _amount_floor,
     ),
@@ -406,21 +406,21 @@ _ALL = (
     Template(
         "excluded_parties",
         "Excluded parties",
-        "Refuses payments of parties on the scheme's lists.",
+        "Refuses payments from or to parties on the scheme's lists.",
         (Parameter("lists", "Lists", "texts"), _PAYER_DFSPS, _PAYEE_DFSPS),
         _excluded,
     ),
     Template(
         "kill_switch",
         "Kill switch",
-        "Stops payments by DFSP, currency, use case or corridor. To stop one party, use a list.",
+        "Stops payments with the chosen DFSPs, currencies and use cases. To stop one party, use a list.",
         (_CURRENCIES, *_TRIGGER),
         _kill_switch,
     ),
     Template(
         "marked_parties",
         "Marked parties",
-        "Refuses payments of parties with a fraud marker, or raises alerts about these payments.",
+        "Refuses payments from or to parties with a fraud marker, or raises alerts about these payments.",
         (
             Parameter("party", "Party", "choice", True, ("payer", "payee"), "payee"),
             Parameter("markers", "Markers", "texts", True, tuple(sorted(MARKERS))),

@@ -7,8 +7,8 @@ NAMES = "names"
 MARKERS = "markers"
 
 # The lock of the row lasts until the commit. So a change with a higher number is committed later. A process that has
-# read a number has therefore read all changes up to this number. A transaction counts its changes last, so that it
-# holds the lock only briefly.
+# read a number has therefore read all changes up to this number. A transaction counts changes in its last statement,
+# and so holds the lock only briefly.
 _COUNT = """
     INSERT INTO rules_lists_changenumber AS c (name, number, transaction)
     VALUES (%s, 1, pg_current_xact_id()::text::bigint)
@@ -32,9 +32,8 @@ def count(name: str) -> int:
 
 
 def repeat(name: str, number: int) -> None:
-    """Also stores this number as the number of the last change of another kind.
-
-    The number comes from the caller's own transaction.
+    """Stores this number as the number of the last change of this kind. The caller's transaction has counted the number
+    for another kind of change.
     """
     execute(_REPEAT, [name, number])
 

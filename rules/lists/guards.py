@@ -1,6 +1,6 @@
 """A trigger for changes that need two people.
 
-The transaction of the change must contain the approval (`hub.audit.approvals`).
+The transaction that makes the change must also contain the approval: see `hub.audit.approvals`.
 """
 
 import pgtrigger
@@ -9,7 +9,8 @@ import pgtrigger
 def needs_approval(
     name: str, *, kind: str, subject: str, operation: pgtrigger.Operation, condition: str = ""
 ) -> pgtrigger.Trigger:
-    """Returns the trigger. `subject` is an SQL expression over NEW: the subject of the approved request."""
+    """Returns the trigger. `subject` is an SQL expression that computes the subject of the approved request from the
+    columns of NEW."""
     return pgtrigger.Trigger(
         name=name,
         operation=operation,

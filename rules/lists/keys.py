@@ -1,6 +1,6 @@
 """Computes the keys of objects that are not parties, for lists and kill switches.
 
-Each key is a hash, so one look-up finds objects of all kinds.
+All keys are hashes of the same length, so one query finds keys of all kinds.
 """
 
 from rules.party_keys import dfsp_key, key_of, pair_key
@@ -11,7 +11,8 @@ of_dfsp = dfsp_key
 def served(party_key: int, dfsp: str) -> int:
     """Returns the key of a party at the DFSP that serves it.
 
-    The hub stores a match of names under this key. So a DFSP cannot give another DFSP's customer a name from a list.
+    The hub stores a match of names under this key. So a DFSP cannot cause a match for another DFSP's customer by
+    sending a listed name.
     """
     return pair_key(party_key, dfsp_key(dfsp))
 

@@ -1,7 +1,7 @@
 """Kill switches stop the payments of one alias, of one DFSP, or from one DFSP to another DFSP.
 
-Two people must approve each change of a kill switch. The database accepts a change only with the approved request
-(`kill_switch`).
+Each change of a kill switch needs two people. The database accepts a change only if the transaction contains the
+approved request (`kill_switch`).
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ KIND = "kill_switch"
 
 
 class Stopped(StrEnum):
-    """The object of a kill switch that stops a payment."""
+    """The reason why a kill switch stops a payment: the payer, the payee, one of the DFSPs, or the pair of DFSPs."""
 
     PAYER = "payer"
     PAYEE = "payee"
@@ -33,7 +33,7 @@ class Stopped(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """The known parties of a payment, and their DFSPs."""
+    """The DFSPs of a payment, and the keys of its parties, as far as they are known."""
 
     payer_dfsp: str
     payee_dfsp: str
@@ -44,9 +44,10 @@ class Payment:
 
 
 def stopped(payments: Iterable[Payment]) -> list[Stopped | None]:
-    """Returns the kill switch that stops each payment, or None.
+    """For each payment, returns the reason why a kill switch stops the payment. Returns None for a payment that no kill
+    switch stops.
 
-    In most cases, the function runs no SQL statement (`rules.lists.matches`).
+    In most cases, the function runs no SQL statement, because `rules.lists.matches` keeps a copy in memory.
     """
     found = [_keys_of(payment) for payment in payments]
     on = matches([key for each in found for key in each])
@@ -78,7 +79,8 @@ def key_of(kind: str, *, party: int | None = None, payer_dfsp: str = "", payee_d
 
 
 def subject_of(key: int) -> str:
-    """Returns the subject of a request to change a kill switch. The database compares the subject with the change."""
+    """Returns the subject of a request to change a kill switch. A trigger in the database checks that the change
+    matches this subject."""
     return f"kill switch {key}"
 
 
@@ -97,8 +99,8 @@ def switch_on(
         actor=actor,
         after={"kind": kind, "payer_dfsp": payer_dfsp, "payee_dfsp": payee_dfsp, "reason": reason},
     )
-    # Two simultaneous approvals wait for each other at the entry in the audit trail, so this check comes after the
-    # entry.
+    # Of two simultaneous approvals, the second waits until the first has written the audit trail. So this check comes
+    # after the entry in the audit trail.
     if KillSwitch.objects.filter(key=key, off_at=None).exists():
         raise NotChanged(_("This kill switch is already on."))
     return KillSwitch.objects.create(

@@ -2,7 +2,7 @@
 
 Building an index of 100,000 names takes a second. After a change, a separate thread builds a new index. While the
 thread works, the process uses the earlier index. With each screened name, the hub stores the number of the last change
-that the screening included. If a name was screened with an earlier index, the periodic task (`rules.lists.tasks`)
+that the screening included. If a name was screened with an earlier index, a periodic task in `rules.lists.tasks`
 screens the name again.
 """
 
@@ -56,7 +56,7 @@ def forget() -> None:
 
 
 def _built() -> NameIndex:
-    number = changes.number_of(changes.NAMES)  # read first, so that the index contains at least this change
+    number = changes.number_of(changes.NAMES)  # before the names, so that the index contains at least this change
     return NameIndex(_listed(), number=number)
 
 

@@ -1,8 +1,9 @@
 """The gates call `matches(keys)`, which returns the lists that contain the given parties.
 
-For each party, a gate passes two keys. If a list entry has an identifier, its key is the party's key
-(`rules.party_keys.key_of`). If a party's name matches, the hub uses one key for the pair of party and DFSP
-(`rules.lists.keys.served`). The keys of kill switches have the name `KILL_SWITCH` (`rules.lists.kill_switches`).
+For each party, the caller passes two keys. If a list entry contains an identifier, the key of the entry is the party's
+key from `rules.party_keys.key_of`. If a party's name matches a listed name, the key is the key of the party and the
+DFSP together, from `rules.lists.keys.served`. The key of a kill switch belongs to the name `KILL_SWITCH`: see
+`rules.lists.kill_switches`.
 """
 
 from collections.abc import Collection, Mapping

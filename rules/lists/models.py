@@ -13,7 +13,8 @@ from rules.lists.guards import needs_approval
 
 
 class ChangeNumber(models.Model):
-    """The number of committed changes. Processes compare this number to find out whether their copy is old."""
+    """The number of changes that were committed so far. A process compares this number with its own number to find out
+    whether its copy of the rows is old."""
 
     name = models.CharField(max_length=16, primary_key=True)
     number = models.BigIntegerField()
@@ -81,13 +82,14 @@ class ListVersion(models.Model):
 
 
 class Entry(models.Model):
-    """A party's key or a name on a list. The entry names the version that added it, and the version that removed it."""
+    """An entry of a list: either a party's key or a name. The entry names the version that added it, and the version
+    that removed it."""
 
     party_list = models.ForeignKey(PartyList, on_delete=models.PROTECT, related_name="entries", db_index=False)
     key = models.BigIntegerField(null=True)
     name = models.CharField(max_length=256, blank=True)
     folded = models.CharField(max_length=1024, blank=True)
-    reference = models.CharField(max_length=128, blank=True)  # the entry's number at the source of the list
+    reference = models.CharField(max_length=128, blank=True)  # the number of the entry in the source of the list
     added_by = models.ForeignKey(ListVersion, on_delete=models.PROTECT, related_name="+")
     removed_by = models.ForeignKey(ListVersion, on_delete=models.PROTECT, related_name="+", null=True)
 
@@ -116,7 +118,7 @@ class Entry(models.Model):
                 condition=Q(key__isnull=False, removed_by__isnull=True),
                 name="listed_parties",
             ),
-            # this index is for all listed names in pages
+            # with this index, the hub reads all listed names page by page
             models.Index(fields=["id"], condition=Q(key__isnull=True, removed_by__isnull=True), name="listed_names"),
         ]
         triggers = [
@@ -137,7 +139,8 @@ class Entry(models.Model):
 
 
 class StagedFile(models.Model):
-    """A file without faults. A second person must approve the file before its lines become the list's content."""
+    """A list's new content, from a file without faults. A second person must approve the file before its lines become
+    the list's content."""
 
     party_list = models.ForeignKey(PartyList, on_delete=models.CASCADE, related_name="staged_files")
     file_name = models.CharField(max_length=128)
@@ -163,8 +166,8 @@ class StagedLine(models.Model):
 
 
 class SeenName(models.Model):
-    """The keyed hash of a party's name, and the last change of listed names that the screening of this name
-    included."""
+    """The keyed hash of a party's name. The row also states up to which change of the listed names this name was
+    screened."""
 
     hash = models.BigIntegerField(primary_key=True)
     sealed = models.TextField()  # the folded name, encrypted
@@ -178,7 +181,7 @@ class SeenName(models.Model):
 
 
 class NamedParty(models.Model):
-    """A party at its serving DFSP, with the latest name of the party from this DFSP.
+    """A party and the DFSP that serves the party, with the latest name that this DFSP sent.
 
     The key is a hash of party and DFSP together: see `rules.lists.keys.served`.
     """
@@ -271,7 +274,7 @@ class KillSwitch(models.Model):
             ),
         ]
         indexes = [
-            # this index is for the kill switches that are on, in pages and for given keys
+            # with this index, the hub reads the kill switches that are on, page by page or by key
             models.Index(fields=["key", "id"], condition=Q(off_at__isnull=True), name="kill_switches_on"),
             models.Index(fields=["change"], name="kill_switches_by_change"),
         ]

@@ -1,4 +1,4 @@
-"""Finds listed names with a spelling or a sound similar to a party's name. This module uses no Django and no
+"""Finds listed names with a spelling or a sound similar to a party's name. This module does not use Django or a
 database."""
 
 from array import array
@@ -36,10 +36,10 @@ class Similar(NamedTuple):
 
 
 class NameIndex:
-    """An index of the listed names by the sounds of their words.
+    """An index that finds listed names by the sounds of the words in a name.
 
-    A search compares only listed names that have a word with the same sound as a word of the party's name. So the cost
-    of a search depends on how many names are similar, and not on the length of the lists.
+    A search compares a listed name with a party's name only if a word in one name sounds like a word in the other name.
+    So the cost of a search depends on how many names are similar, and not on the length of the lists.
     """
 
     def __init__(self, names: Iterable[ListedName], *, number: int) -> None:
@@ -68,7 +68,7 @@ class NameIndex:
         return self._newer[number]
 
     def find(self, folded: str) -> list[Similar]:
-        """Returns the listed names that reach the score of their list, the most similar first."""
+        """Returns the listed names that are similar enough for the list, with the most similar name first."""
         words = folded.split()
         shared = self._shared_words(words)
         if not shared:
@@ -81,8 +81,8 @@ class NameIndex:
             limit=None,
         )
         scores = {place: score for _text, score, place in spelt}
-        # The search also compares the words of the two names, because one name may have additional words, such as a
-        # second family name. The order of the words may also differ, because the two names can spell a first letter
+        # The search also compares the words of the two names, because one name can have additional words, such as a
+        # second family name. The order of the words can also differ, because the two names can spell a first letter
         # differently.
         for place in scores.keys() | {place for place, count in shared.items() if count >= 2}:
             found = _of_words(words, self._names[place].folded.split())
@@ -95,7 +95,7 @@ class NameIndex:
         return sorted(similar, key=lambda each: (-each.score, each.entry_id))
 
     def _shared_words(self, words: list[str]) -> Counter[int]:
-        """Returns, for each listed name, how many of these words sound like a word of the listed name."""
+        """For each listed name, returns how many of these words sound like a word in that name."""
         shared: Counter[int] = Counter()
         for word in words:
             alike: set[int] = set()
@@ -108,7 +108,8 @@ class NameIndex:
 
 
 def _of_words(one: list[str], other: list[str]) -> float:
-    """Compares each word of the shorter name with a different word of the longer name. Returns the mean similarity."""
+    """Pairs each word of the shorter name with another word of the longer name, and compares the words of each pair.
+    Returns the mean similarity."""
     shorter, longer = sorted((one, other), key=len)
     if len(shorter) < 2:
         return 0.0

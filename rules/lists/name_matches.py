@@ -1,6 +1,7 @@
 """Clears matches of names. Two people must confirm that a party is not the listed person.
 
-The database accepts the clearing of a match only with the approved request (`clear_name_match`).
+The database lets a transaction clear a match only if the transaction contains the approved request
+(`clear_name_match`).
 """
 
 from django.db import transaction
@@ -18,7 +19,8 @@ KIND = "clear_name_match"
 
 
 def subject_of(match_id: int) -> str:
-    """Returns the subject of a request to clear this match. The database compares the subject with the change."""
+    """Returns the subject of a request to clear this match. A trigger in the database checks that the change matches
+    this subject."""
     return f"name match {match_id}"
 
 

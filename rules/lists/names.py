@@ -1,5 +1,5 @@
-"""Converts names to one spelling: capital Latin letters, digits and single spaces, with the words in alphabetical
-order. Pure.
+"""Converts names to one spelling, so that names can be compared. This spelling has capital Latin letters, digits and
+single spaces, and its words are in alphabetical order. Pure.
 """
 
 import re
@@ -24,7 +24,7 @@ def folded(name: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def sounds(word: str) -> frozenset[str]:
-    """Returns the phonetic keys of one word. Words that sound alike share a phonetic key."""
+    """Returns the phonetic keys of one word. Two words that sound alike have at least one common phonetic key."""
     if not word.isalpha():
         return frozenset((word,))
     return frozenset(("M" + jellyfish.metaphone(word), "S" + jellyfish.soundex(word)))

@@ -1,7 +1,7 @@
 """Reads a file of a list: CSV in UTF-8 with the columns type, identifier, sub_id, name and reference.
 
-Each line has a party's identifier with its type, or a name. If any line has a fault, the hub refuses the whole file,
-and reports each fault with its line. The module reads only one setting: the key of the keyed hash.
+Each line has a party's identifier with its type, or a name. If any line has a fault, the hub refuses the whole file and
+reports the line of each fault. The module reads only one setting: the key of the keyed hash.
 """
 
 import csv
@@ -53,7 +53,8 @@ class BadFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A listed party (`key`) or a listed name (`name`). `folded` is the form of the name for comparisons."""
+    """Either a listed party, in `key`, or a listed name, in `name`. `folded` is the form of the name for
+    comparisons."""
 
     key: int | None
     name: str
@@ -68,7 +69,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class PartyFile:
-    """A file without a fault."""
+    """The content of a file that has no faults."""
 
     lines: list[Line]
     sha256: str
@@ -132,7 +133,7 @@ class _Reader:
 
     def _take_fields(self, number: int, fields: list[str]) -> None:
         if self._columns is None:
-            self._columns = []  # a fault in the first line must not cause a fault in every other line
+            self._columns = []  # a fault in the first line must not make every later line faulty
             self._columns = _columns_of(fields)
             return
         if not self._columns:

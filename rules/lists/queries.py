@@ -15,7 +15,7 @@ class Length(NamedTuple):
 
 
 def lists() -> list[tuple[PartyList, Length]]:
-    """Returns all lists by name, each with its length."""
+    """Returns all lists, sorted by name, with the number of parties and names on each list."""
     live = Q(entries__removed_by=None, entries__isnull=False)
     found = PartyList.objects.annotate(
         parties=Count("entries", filter=live & Q(entries__key__isnull=False)),

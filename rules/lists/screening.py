@@ -1,6 +1,6 @@
 """Screens the names of parties against the listed names, when the hub first sees a party and when a list changes.
 
-Payments are not screened. For the hash of a name, the hub stores the matches and the number of the last change of
+Payments are not screened. For each name, the hub stores a hash, the matches, and the number of the last change of the
 listed names. `see` screens names that are new to the hub. The periodic task `screen_again` screens names after a
 change.
 """
@@ -36,7 +36,8 @@ _REMEMBERED_FOR_S = 24 * 3600
 class Named:
     """A party, with the name that its serving DFSP has sent.
 
-    The hub ignores names from other DFSPs. So a payer DFSP cannot give its payee a name from a sanctions list.
+    The hub ignores a name that another DFSP sends. So a payer DFSP cannot cause a match by sending a name from a
+    sanctions list as the payee's name.
     """
 
     party: int
@@ -45,11 +46,11 @@ class Named:
 
 
 def named(party: Party, dfsp: str) -> Named | None:
-    """Returns the party with its name, or None if the message does not contain the name. The caller must pass only
+    """Returns the party and the party's name, or None if the message does not contain a name. The caller must pass only
     messages of the DFSP that serves the party.
 
-    The hub screens the words of `name` and `personalInfo` together, so neither field can hide a listed name of the
-    other field.
+    The hub screens the words of `name` and `personalInfo` together. So a DFSP cannot hide a listed name by using only
+    one of the two fields.
     """
     parts = party.personal_info.complex_name if party.personal_info is not None else None
     texts = [party.name]
@@ -64,8 +65,8 @@ def named(party: Party, dfsp: str) -> Named | None:
 
 
 class _Remembered:
-    """The parties and names that this process has stored during the last day. A remembered name needs no SQL
-    statement."""
+    """The parties and names that this process has stored during the last 24 hours. For a party and a name in this
+    memory, `see` runs no SQL statement."""
 
     def __init__(self) -> None:
         self._new: set[int] = set()
@@ -127,8 +128,8 @@ _STORE = """
     ORDER BY key ON CONFLICT (key) DO UPDATE SET name_id = EXCLUDED.name_id, seen_at = EXCLUDED.seen_at
     WHERE p.name_id <> EXCLUDED.name_id OR p.seen_at < EXCLUDED.seen_at - interval '1 day'
 """
-# Finds new and stored matches of these names for each party with the name, without the matches that are already stored
-# for the party.
+# Finds the matches of these names. For each party with one of the names, the statement yields only the matches that are
+# not stored for this party yet.
 _MATCHING = """
     WITH matching (key, entry, name, score) AS (
         SELECT p.key, f.entry, f.name, f.score
@@ -181,8 +182,8 @@ def _cipher() -> Fernet:
 def _screen(
     texts: Mapping[int, str], index: NameIndex, *, until: float
 ) -> tuple[dict[int, int], list[tuple[int, Similar]]]:
-    """Returns two values for each name: the number of the last change that the screening included, and the similar
-    listed names.
+    """For each name, returns the number of the last change of the index, and the listed names that are similar to the
+    name.
 
     Stops at the time limit.
     """
@@ -214,7 +215,7 @@ _FOUND = """
 
 
 def _match(found: Sequence[tuple[int, Similar]], parties: Mapping[int, int]) -> int:
-    """Stores the matches of names for their parties, and raises an alert for each party.
+    """Stores the matches for each party with one of the matched names, and raises an alert about each such party.
 
     Returns the number of new matches.
     """
@@ -283,8 +284,8 @@ def screen_again(names: Collection[str]) -> int:
     found: list[tuple[int, Similar]] = []
     sealed = execute(_SEALED, [[int(name) for name in names]]).fetchall()
     for name, text, screened_for in sealed:
-        # The hub cannot decrypt a name from the time of an earlier RULES_PARTY_KEY. No payment uses such a name any
-        # more.
+        # The hub cannot decrypt a name that was encrypted before RULES_PARTY_KEY changed. No payment uses the hash of
+        # such a name any more.
         with suppress(InvalidToken):
             plain = cipher.decrypt(text.encode()).decode()
             found += [(name, similar) for similar in index.newer_than(screened_for).find(plain)]
@@ -309,8 +310,8 @@ _FORGET_NAMES = """
 
 @transaction.atomic
 def forget_unseen(*, days: int, most: int) -> int:
-    """Deletes the names of parties that did not appear for this number of days. Keeps the matches of these parties with
-    listed names."""
+    """Deletes the names of parties that did not appear for this number of days. Does not delete the stored matches
+    between these parties and listed names."""
     forgotten = execute(_FORGET_PARTIES, [days, most]).rowcount
     execute(_FORGET_NAMES, [most])
     return forgotten

@@ -1,4 +1,5 @@
-"""Creates lists, and changes their content by whole files or single entries.
+"""Creates lists, and changes the content of a list: a file replaces the whole content, or a request adds or removes one
+entry.
 
 The callers are commands, and changes that two people have approved. Each change of content creates a version of the
 list.
@@ -19,7 +20,7 @@ from rules.refreshed_key_sets import MOST_KEYS
 MOST_NAMES = 100_000
 """The largest number of names on all lists together. Each process that screens names keeps all listed names in memory.
 """
-# If the statistics of the tables are older than the import, PostgreSQL may choose nested loops, which take hours for
+# If the statistics of the tables are older than the import, PostgreSQL can choose nested loops, which take hours for
 # 200,000 lines.
 _LONG_STATEMENTS = "SET LOCAL statement_timeout = '60s'; SET LOCAL enable_nestloop = off"
 _USUAL_STATEMENTS = "SET LOCAL enable_nestloop = on"
@@ -52,10 +53,11 @@ def _is_name(name: str) -> bool:
 
 @transaction.atomic
 def stage(list_name: str, *, file_name: str, raw: bytes, actor: str) -> StagedFile:
-    """Reads a file, and stores its lines until two people approve the file as the list's content.
+    """Reads a file, and stores the lines of the file. After two people have approved the file, these lines become the
+    list's content.
 
-    If the file has faults, stores nothing and raises `party_files.BadFile` with each bad line. Raises NotChanged if the
-    list does not exist.
+    If the file has faults, stores nothing and raises `party_files.BadFile`, which lists the bad lines. Raises
+    NotChanged if the list does not exist.
     """
     read = party_files.read(raw)
     found = PartyList.objects.filter(name=list_name).first()
@@ -103,13 +105,14 @@ _ADD = """
 
 
 def discard(staged_file_id: int, *, sha256: str) -> None:
-    """Deletes a staged file and its lines, because nobody will approve the file any more."""
+    """Deletes a staged file and its lines. After this, nobody can approve the file."""
     StagedFile.objects.filter(pk=staged_file_id, sha256=sha256).delete()
 
 
 @transaction.atomic
 def activate(staged_file_id: int, *, sha256: str, actor: str) -> ListVersion:
-    """Makes a staged file the whole content of its list. Removes entries that the file does not have."""
+    """Replaces the whole content of a list by the lines of a staged file. Removes the entries that are not in the
+    file."""
     staged = StagedFile.objects.select_for_update(of=("self",)).filter(pk=staged_file_id, sha256=sha256).first()
     if staged is None:
         raise NotChanged(_("This file no longer waits for approval. Import the file again."))
@@ -187,7 +190,7 @@ def _begin(list_id: int, *, actor: str, file_name: str = "", sha256: str = "") -
 
 
 def _finish(version: ListVersion, *, added: int, removed: int, has_names: bool, actor: str) -> ListVersion:
-    """Checks that the lists are not too long.
+    """Checks that all lists together are not too long.
 
     Numbers the change in the last step, because the lock for this number lasts until the commit.
     """

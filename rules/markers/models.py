@@ -1,6 +1,6 @@
 """The tables of fraud markers that DFSPs file about parties, and of appeals against markers.
 
-A marker belongs to the party's key. So the marker stays in force when the party's alias moves to another DFSP.
+A marker names the party by the party's key. So the marker stays in force when the party's alias moves to another DFSP.
 """
 
 import pgtrigger

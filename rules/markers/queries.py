@@ -37,10 +37,10 @@ def open_appeals() -> "QuerySet[Appeal]":
 
 
 def serves(appeals: Collection[Appeal]) -> Mapping[int, Serves]:
-    """Returns, by the id of each appeal, whether the appealing DFSP served the party at the party's latest payment.
+    """Maps the id of each appeal to whether the appealing DFSP served the party at the party's latest payment.
 
-    The party can have moved to this DFSP since then. So the result is only a hint for the people who decide.
-    Runs one statement.
+    The party can have moved to this DFSP since then. So the people who decide about the appeal must not rely on the
+    result alone. Runs one statement.
     """
     found = profiles.read({appeal.marker.key for appeal in appeals}) if appeals else {}
     return {appeal.pk: _serves(appeal.filed_by.name, found[appeal.marker.key].served_by) for appeal in appeals}

@@ -1,7 +1,8 @@
 """Files fraud markers, lifts fraud markers, and stores appeals.
 
-A DFSP needs no approval to file a marker, and a new marker is in force at once. Only two people of the hub can lift a
-marker. The database accepts the lifting of a marker only with the approved request (`lift_marker`).
+A DFSP can file a marker without an approval. A new marker is in force immediately. Only two people of the hub can lift
+a marker. The database lets a transaction lift a marker only if the transaction contains the approved request
+(`lift_marker`).
 """
 
 import uuid
@@ -43,11 +44,12 @@ class Report:
 
 
 def subject_of(marker: int) -> str:
-    """Returns the subject of a request to lift this marker. The database compares the subject with the change."""
+    """Returns the subject of a request to lift this marker. A trigger in the database checks that the change matches
+    this subject."""
     return f"marker {marker}"
 
 
-# Because of the DFSP's id, a repeated request has no effect, even if both requests arrive at once.
+# A DFSP can use a marker id only once. So a repeated request has no effect, even if both requests arrive at once.
 _FILE = """
     INSERT INTO rules_markers_marker (marker_id, filed_by_id, key, kind, reason, transaction_id, digest, filed_at,
                                       lifted_by, lifted_because, change)
@@ -59,11 +61,11 @@ _NUMBER = "UPDATE rules_markers_marker SET change = %s WHERE id = %s"
 
 @transaction.atomic
 def file(report: Report) -> tuple[Marker, bool]:
-    """Files a DFSP's marker. Returns the marker, and whether it is new. If the request is repeated, returns the earlier
-    marker.
+    """Files a DFSP's marker. Returns the marker, and whether the marker is new. If the request is repeated, returns the
+    earlier marker.
 
-    Raises FspiopError 3106 if the id belongs to a different marker. Raises FspiopError 2005 (429) if the DFSP exceeds
-    its daily limit.
+    Raises FspiopError 3106 if the DFSP has already used the id for a different marker. Raises FspiopError 2005, with
+    HTTP status 429, if the DFSP exceeds its daily limit.
     """
     earlier = _earlier(report)
     if earlier is not None:
@@ -82,7 +84,7 @@ def file(report: Report) -> tuple[Marker, bool]:
         ],
     ).fetchone()
     if row is None:
-        found = _earlier(report)  # the marker of an equal request that arrived at the same time
+        found = _earlier(report)  # an equal request, which arrived at the same time, has filed this marker
         assert found is not None
         return found, False
     return _count(Marker.objects.select_related("filed_by").get(pk=row[0])), True
@@ -162,11 +164,11 @@ def lift(marker: int, *, reason: str, actor: str) -> Marker:
 
 @transaction.atomic
 def appeal(marker: int, *, key: int, participant_id: int, dfsp: str, reason: str) -> tuple[Appeal, bool]:
-    """Stores a DFSP's appeal against a marker in force. Returns the appeal, and whether it is new.
+    """Stores a DFSP's appeal against a marker in force. Returns the appeal, and whether the appeal is new.
 
     A DFSP can have only one open appeal against a marker. If the DFSP appeals a second time, returns the first appeal.
     Raises FspiopError 3200 if the marker is not in force, or if the marker is about a party other than `key`. Raises
-    FspiopError 2005 (429) if the DFSP exceeds its daily limit.
+    FspiopError 2005, with HTTP status 429, if the DFSP exceeds its daily limit.
     """
     found = Marker.objects.select_for_update(no_key=True).filter(pk=marker, key=key, lifted_at=None).first()
     if found is None:

@@ -1,4 +1,4 @@
-"""The values of a counted payment, and the events that profiles store for the payment. Pure."""
+"""The data of a counted payment, and the events that profiles store about the payment. Pure."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Role(IntEnum):
-    """The role that the subject of a profile has in a payment. The database stores the numbers."""
+    """The role that the subject of a profile has in a payment. The database stores a role as its number."""
 
     PAYER = 0
     PAYEE = 1
@@ -32,7 +32,7 @@ COLUMNS: dict[Role, str] = {role: f"{role.name.lower()}_key" for role in Role}
 
 _RECEIVES = frozenset({Role.PAYEE, Role.ALIAS, Role.PAYEE_DFSP})
 _SENT, _RECEIVED = int(Direction.SENT), int(Direction.RECEIVED)
-_IS_SERVED = frozenset({Role.PAYEE, Role.ALIAS})  # the roles of a participant's customers
+_IS_SERVED = frozenset({Role.PAYEE, Role.ALIAS})  # the customers of a participant have these roles
 NOT_CONFIRMED = 0
 """The stored value for a payment without a quote. Only the payer DFSP names the payee's DFSP, so the payee has not
 moved."""
@@ -44,7 +44,8 @@ payment.
 
 
 class Keys(msgspec.Struct, frozen=True, gc=False):
-    """The keys of the profiles that count a payment. If a profile does not count the payment, its key is None."""
+    """The keys of the profiles that count a payment. If the profile of a role does not count the payment, the key for
+    the role is None."""
 
     payer: int | None = None
     payee: int | None = None
@@ -74,7 +75,7 @@ class Keys(msgspec.Struct, frozen=True, gc=False):
 
 
 class CountedPayment(msgspec.Struct, frozen=True, gc=False):
-    """One transfer that these profiles count."""
+    """One transfer, and the keys of the profiles that count the transfer."""
 
     transfer_id: str
     keys: Keys
@@ -106,8 +107,8 @@ class CountedPayment(msgspec.Struct, frozen=True, gc=False):
             profile.note_dfsp(self.served_by, event.moment)
 
     def count_in(self, profiles: Mapping[int, Profile]) -> int:
-        """Counts the payment in each of its profiles that is in `profiles`. Returns in how many profiles the payment
-        was counted."""
+        """Counts the payment in each profile in `profiles` that counts this payment. Returns in how many profiles the
+        payment was counted."""
         moment, ref, counted = microseconds(self.reserved_at), reference(self.transfer_id), 0
         for role, key in zip(_ROLES, self.keys.in_order(), strict=True):
             if key is None:

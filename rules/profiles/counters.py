@@ -31,7 +31,7 @@ class Original:
 
 
 class PaidBefore(Protocol):
-    """The pairs (payer, payee) with a committed payment."""
+    """The pairs of payer and payee with a committed payment."""
 
     def __contains__(self, pair: object, /) -> bool: ...
 
@@ -40,7 +40,7 @@ class ProfileCounters:
     """Reads counters from the profiles that were loaded for a group of payments.
 
     A window begins `window_s` seconds ago and ends now. A payment at exactly the beginning of a window does not belong
-    to the window. If a counter is inexact, it can also count all payments of the hour or day in which its window
+    to the window. A counter that is not exact can also count all payments of the hour or day in which the window
     begins.
     """
 
@@ -110,7 +110,7 @@ class ProfileCounters:
         return number if number is None or need.subject not in _RECEIVES or self._is_refund else number + 1
 
     def _number(self, need: Need, series: Series | None) -> int | None:
-        if series is not None and not series.folded:  # the most frequent case, without the slower steps below
+        if series is not None and not series.folded:  # the most frequent case does not need the slower steps below
             return series.number_since(self._now - need.window_s * SECOND + 1)
         tally = self._tally(need, series)
         return None if tally is None else tally.count

@@ -1,4 +1,5 @@
-"""Computes values of a profile for a window of time: number, sum, distinct counterparties, first and last payment.
+"""Computes values from the payments of a profile in a window of time: number, sum, counterparties, first and last
+payment.
 
 Pure.
 """
@@ -40,7 +41,7 @@ class Series(msgspec.Struct, frozen=True, gc=False):
         return len(self.moments) - bisect_left(self.moments, moment)
 
     def since(self, moment: int) -> Tally:
-        """Counts and adds up the payments since this moment."""
+        """Returns the number and the sum of the payments since this moment."""
         first = bisect_left(self.moments, moment)
         count = kept = len(self.moments) - first
         value, is_exact = self.sums[-1] - self.sums[first], True
@@ -55,7 +56,7 @@ class Series(msgspec.Struct, frozen=True, gc=False):
 def series(profile: Profile, direction: Direction, currency: str, *, refunds: bool = False) -> Series:
     """Returns the payments that have this direction and currency.
 
-    The result has either only refunds, or only other payments.
+    The result contains either only refunds, or only payments that are not refunds.
     """
     wanted = int(direction)
     events = [
@@ -74,13 +75,13 @@ def series(profile: Profile, direction: Direction, currency: str, *, refunds: bo
 
 
 def tally(profile: Profile, direction: Direction, currency: str, since: int, *, refunds: bool = False) -> Tally:
-    """Counts and adds up the payments since this moment."""
+    """Returns the number and the sum of the payments since this moment."""
     return series(profile, direction, currency, refunds=refunds).since(since)
 
 
 def count_in_all_currencies(profile: Profile, direction: Direction, since: int) -> int:
-    """Returns the number of payments in this direction since a moment, without refunds. The returned number can be too
-    high."""
+    """Returns how many payments in this direction the profile has since this moment. Does not count refunds. The
+    returned number can be too high."""
     kept = sum(
         event.moment >= since and event.direction == direction and not event.is_refund for event in profile.events
     )

@@ -9,12 +9,12 @@ from hub.sweeps import isolating_batches
 from rules.profiles import store
 
 BATCH = "profiles"
-_MOST_ROWS = 5_000  # each batch chooses its profiles from this many waiting rows
+_MOST_ROWS = 5_000  # a batch reads this many waiting rows to choose the profiles that it changes
 _MOST_PROFILES = 1_000
 
 
 def fold() -> int:
-    """Adds waiting rows to their profiles. Returns the number of changed profiles.
+    """Adds each waiting row to the profile that the row names. Returns the number of changed profiles.
 
     Two processes can run this function at once.
     """
@@ -31,7 +31,7 @@ def _fold(keys: list[str]) -> int:
 
 
 def fold_profiles(keys: list[int]) -> int:
-    """Changes these profiles inside the caller's transaction. Returns how many profiles have waiting rows."""
+    """Changes these profiles inside the caller's transaction. Returns how many of these profiles had waiting rows."""
     profiles = store.lock(keys)
     rows = store.unfolded(keys)
     for row in rows:

@@ -1,4 +1,4 @@
-"""The tables of profiles. The tables contain only the keys of subjects (`rules.party_keys`)."""
+"""The tables of profiles. The tables contain only the keys of subjects, as hashes from `rules.party_keys`."""
 
 from decimal import Decimal
 
@@ -10,9 +10,9 @@ from django.db.models import Q
 class Profile(models.Model):
     """The payments of one subject: a party, a participant, a payer with its payee, or a transaction with its refunds.
 
-    A transaction may change the row only under the row's lock. The columns repeat the totals in `ring`. So one SQL
-    statement can compare the totals with the transfers. Each page of the table has free space, and only the key has an
-    index. An update of a profile therefore changes no index.
+    A transaction must lock the row before it changes the row. The columns repeat the totals in `ring`. So one SQL
+    statement can check whether the totals match the transfers. Each storage page of the table has free space, and the
+    key is the only indexed column. An update of a profile therefore changes no index.
     """
 
     key = models.BigIntegerField(primary_key=True)
@@ -34,7 +34,8 @@ class Profile(models.Model):
 
 
 class CountedTransfer(models.Model):
-    """A transfer that the hub counted at its reservation, and the keys of the profiles that count the transfer.
+    """A transfer that the hub counted when it reserved the transfer, and the keys of the profiles that count the
+    transfer.
 
     The hub inserts the row and the transfer in one transaction. The row changes only if the transfer is aborted.
     """
@@ -81,10 +82,10 @@ class CountedTransfer(models.Model):
 
 
 class UnfoldedCount(models.Model):
-    """A payment that a profile has to add or to remove.
+    """A payment that must still be added to a profile, or removed from a profile.
 
-    Transactions that need no exact count add a row to this table and lock no profile. Only a transaction that has
-    locked and changed the profile deletes the row.
+    A transaction that does not need an exact count adds a row to this table, and does not lock the profile. Only a
+    transaction that has locked and changed the profile deletes the row.
     """
 
     key = models.BigIntegerField()

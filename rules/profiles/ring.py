@@ -6,9 +6,9 @@ currency, and are all refunds or all not. For each class, a profile keeps the la
 events are added to buckets. A bucket keeps the time of its latest event. So a reader can see whether the bucket has
 events in a window.
 
-The bucket of an event depends only on the time of the event and on two boundaries of the profile. So the order of
-additions and removals never changes a sum. The order changes only the choice of the events that the profile keeps
-separately.
+The bucket of an event depends only on the event's time and on the profile's two boundaries between buckets of different
+lengths. So the sums do not depend on the order of additions and removals. The order changes only the choice of the
+events that the profile keeps separately.
 """
 
 from bisect import bisect_left, insort
@@ -60,7 +60,7 @@ class BucketKey(msgspec.Struct, frozen=True, order=True, gc=False):
 class Bucket(msgspec.Struct, gc=False):
     count: int
     value: int
-    latest: int  # No event in the bucket is later than this time. After a removal, all events may be earlier.
+    latest: int  # No event in the bucket is later than this time. After a removal, all events can be earlier.
 
 
 def _class_of(event: Event) -> tuple[int, bool, str]:
@@ -98,9 +98,9 @@ class Profile:
         self.counted = 0  # the number of all events
         self.sent = 0  # the sum of all sent amounts in all currencies; only for the comparison with transfers
         self.received = 0
-        # The serving participant of the subject at the latest received payment, and the time of the change if the
-        # serving participant has changed. The removal of a payment does not change these values, so the hub never
-        # compares these values with the transfers.
+        # The participant that served the subject at the latest received payment. If this participant has changed, also
+        # the time of the change. The removal of a payment does not change these values, so the hub never compares these
+        # values with the transfers.
         self.served_by = 0
         self.moved_at = 0
         self.is_changed = False
@@ -201,7 +201,7 @@ class Profile:
 
 
 class _Stored(msgspec.Struct, array_like=True, gc=False):
-    """The stored form of a profile. Sums are texts, because a sum can have more than 64 bits."""
+    """The stored form of a profile. Sums are stored as texts, because a sum can be too large for 64 bits."""
 
     form: int
     hours_from: int
@@ -267,10 +267,10 @@ def of_events(events: Iterable[Event]) -> Profile:
 
 
 def differences(profile: Profile, events: Iterable[Event]) -> Iterator[str]:
-    """Yields each difference between a stored profile and the payments that the profile should contain.
+    """Compares a stored profile with the payments that the profile should contain, and yields each difference.
 
-    The events that a profile keeps separately can differ, because their choice depends on the order of additions and
-    removals. A profile must contain each event, either separately or in a bucket.
+    The events that a profile keeps separately can differ, because the order of additions and removals decides which
+    events these are. A profile must contain each event, either separately or in a bucket.
     """
     expected = set(events)
     kept = set(profile.events)

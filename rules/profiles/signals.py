@@ -1,4 +1,4 @@
-"""The counts of a party's payments, for the signals that DFSPs can request (`rules.signals.counters`)."""
+"""The counts of a party's payments, for the signals that DFSPs can request: see `rules.signals.counters`."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,8 +12,8 @@ _NAMES = {Direction.SENT: "SENT", Direction.RECEIVED: "RECEIVED"}
 
 
 def of_party(key: int, hours: Sequence[int]) -> Iterable[Count]:
-    """Returns the numbers of payments that the party sent and received in these hours, in all currencies, without
-    refunds.
+    """Returns how many payments the party sent and received in the last hours, for each of these numbers of hours.
+    Counts all currencies, but no refunds.
 
     If the period is long, the numbers can include all payments of the day or month in which the period begins.
     """

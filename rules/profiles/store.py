@@ -1,9 +1,9 @@
 """All SQL statements about profiles.
 
-The parameters of each statement are lists, so the number of statements does not depend on the lengths of the lists.
+Each statement takes lists as parameters, so the number of statements is the same for any number of profiles.
 
-The order of the ledger's locks (`ledger.store`) applies. Profiles are locked after transfers and conversions, and
-before accounts. Several profiles are locked in the ascending order of their keys. A transaction deletes a row of
+The statements acquire locks in the order that `ledger.store` defines. Profiles are locked after transfers and
+conversions, and before accounts. Profiles are locked in ascending order of the keys. A transaction deletes a row of
 `UnfoldedCount` only under the lock of the row's profile. Each row therefore changes its profile only once.
 """
 
@@ -29,8 +29,8 @@ _LOCK = """
 def lock(keys: Collection[int]) -> dict[int, Profile]:
     """Locks these profiles until the end of the transaction. Creates the missing profiles.
 
-    First creates the missing profiles in the order of their keys, and then locks the profiles. While a transaction
-    waits to create a profile, it holds no lock that blocks another transaction of this kind.
+    First creates the missing profiles in the order of their keys, and then locks the profiles. So a transaction that
+    waits to create a profile does not yet hold a lock that blocks another such transaction.
     """
     ordered = sorted(keys)
     execute(_CREATE, [ordered])
@@ -73,7 +73,7 @@ def save(profiles: Mapping[int, Profile]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Unfolded:
-    """A payment that a profile has to add or to remove."""
+    """A payment that must still be added to a profile, or removed from a profile."""
 
     id: int
     key: int
@@ -101,7 +101,8 @@ _UNFOLDED = f"""
 
 
 def unfolded(keys: Collection[int]) -> list[Unfolded]:
-    """Returns the waiting additions and removals of these profiles, in order."""
+    """Returns the additions to these profiles, and the removals from these profiles, that still wait, in their
+    order."""
     found = [
         Unfolded(id, key, Role(role), payment_of(payment), is_removal)
         for id, key, role, is_removal, *payment in execute(_UNFOLDED, [sorted(keys)])
@@ -132,7 +133,8 @@ _DELETE_REMOVALS = """
 
 
 def delete_removals(removed: Sequence[tuple[int, str, Role]]) -> None:
-    """Deletes the rows that the aborts of these transfers have added for these profiles.
+    """When a transfer is aborted, the database adds rows that later change profiles. Deletes these rows for these
+    transfers and profiles.
 
     The caller has already changed these profiles.
     """
@@ -150,7 +152,7 @@ _ADD_UNFOLDED = """
 
 
 def add_unfolded(rows: Sequence[tuple[int, Role, str]]) -> None:
-    """Inserts rows (key, role, transfer) for payments that profiles have to add later."""
+    """Inserts a row with key, role and transfer for each payment that a profile must add later."""
     execute(_ADD_UNFOLDED, [[key for key, _, _ in rows], [int(role) for _, role, _ in rows], [id for *_, id in rows]])
 
 
@@ -200,5 +202,6 @@ _WAITING = f"""
 
 
 def waiting(most_rows: int, most: int) -> list[int]:
-    """Returns profiles with waiting rows that are not skipped. The profile that has waited longest comes first."""
+    """Returns the profiles that have waiting rows, except skipped profiles. The profile that has waited longest comes
+    first."""
     return [row[0] for row in execute(_WAITING, [most_rows, most])]

@@ -50,8 +50,8 @@ def key_of_subject(subject: Subject, facts: Facts) -> int | None:
 def is_refund(facts: Facts) -> bool:
     """Returns whether the payment is a refund. Refunds are counted separately from other payments.
 
-    Only the use case decides whether a payment is a refund. Otherwise, a payment with another use case could name an
-    original payment and so pass all limits, because rules about refunds judge only refunds.
+    Only the use case decides whether a payment is a refund. If the id of an original payment decided this, any payment
+    could name an original payment and so avoid all limits.
     """
     return facts.scenario == REFUND
 
@@ -122,8 +122,9 @@ def may_look_at(when: Trigger, facts: Facts) -> bool:
 def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
     """Returns the profiles that must not change while the hub judges the payment.
 
-    If no limit applies to the payment, returns no profile. If limits on other payments read this payment's profiles,
-    the hub may count this payment before or after the other payments.
+    If no limit applies to the payment, returns no profile. A limit that does not apply to this payment can still read
+    this payment's profiles. It is then irrelevant whether the hub counts this payment before or after the limited
+    payments.
     """
     subjects: set[Subject] = set()
     for limit in limits:

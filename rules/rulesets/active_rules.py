@@ -1,14 +1,15 @@
 """The rules that judge payments now. The hub reads the active rules once for each group of messages, at the group's
 beginning.
 
-If no version was ever active and no kill switch is on, groups run no statement. The process then reads the database
-once a second. In all other cases, each group runs one statement. The statement acquires a lock that conflicts with the
-activation of another version. After acquiring the lock, the statement reads the active version. So the hub never judges
-one group by two versions. After the commit of an activation, no process judges a group by the earlier version.
+If no version was ever active and no kill switch is on, a group runs no SQL statement for the rules. The process then
+reads the database once a second. In every other case, each group runs one SQL statement. The statement acquires a lock
+that conflicts with the activation of another version. After acquiring the lock, the statement reads the active version.
+So the hub judges all payments of a group by the same version. After the commit of an activation, no process judges a
+group by the earlier version.
 
-A thread compiles a new version as soon as a process finds the version in the database. Two people can activate a
-version only after it is in the database. So a payment waits for a compilation only if a version is activated within a
-second after it was created.
+A thread compiles a new version as soon as a process finds the version in the database. A version is already in the
+database when two people activate the version. So a payment waits for a compilation only if a version is activated
+within a second after its creation.
 """
 
 import contextlib
@@ -47,16 +48,16 @@ _REFRESH_S = 1.0
 
 
 class CannotBeRead(Exception):
-    """The error for an active version that this release cannot read, because this release understands the language of
-    rules differently.
+    """The error for an active version that was written for a different version of the rules' language. This release
+    cannot read such a version.
 
-    Until people activate another version, the hub cannot judge payments and refuses them with 2001.
+    Until people activate another version, the hub cannot judge payments and refuses every payment with 2001.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of the rules, compiled for each gate. Its rules never change."""
+    """A version of the rules, compiled for each gate. The rules in this object never change."""
 
     number: int | None  # None if no rules are active, but a kill switch is on
     rule_set: RuleSet
@@ -64,7 +65,8 @@ class Version:
     without_quote: CompiledRules = field(repr=False)
     judged_again: CompiledRules = field(repr=False)
     at_releases: CompiledRules = field(repr=False)
-    """The live refusing rules about lists and markers, for held transfers that are about to be sent."""
+    """The live rules that refuse payments because of lists or markers. The hub applies these rules again before it
+    sends a held transfer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,13 @@ class ActiveRules:
 
     @property
     def for_transfers_judged_again(self) -> CompiledRules:
-        """The rules of both gates, but without the quote's rules about the expiration. These rules judge a transfer
-        that differs from its quote."""
+        """The rules of the quote gate and of the transfer gate, except the quote's rules about the expiration. These
+        rules judge a transfer that differs from its quote."""
         return self.rules.judged_again
 
 
 class _Process:
-    """This process's copy of the active rules. Several threads may read and replace the attributes."""
+    """This process's copy of the active rules. Several threads can read and replace the attributes at the same time."""
 
     def __init__(self) -> None:
         self.compiling = threading.Lock()
@@ -135,7 +137,7 @@ def current_at() -> tuple[ActiveRules, datetime] | None:
     if active.was_ever:
         process.was_ever_active = True
     elif not process.was_ever_active and not active.is_any_switch_on:
-        # Set only after a successful read, so that a failed read lets no payment pass without a check.
+        # Set only after a successful read. So after a failed read, no payment passes without a check.
         process.asked_at = asked_at
     _prepare(process, active)
     if active.version is not None:
@@ -155,7 +157,8 @@ def _rules(process: _Process, active: Active, number: int) -> ActiveRules:
 
 
 def _prepare(process: _Process, active: Active) -> None:
-    """Begins to compile versions that can soon be active, in a thread without a connection to the database."""
+    """Begins to compile versions that can soon be active. The thread that compiles has no connection to the
+    database."""
     expected = [number for number in active.expected if number != active.version]
     new = [number for number in expected if number not in process.compiled]
     if not new or not process.preparing.acquire(blocking=False):
@@ -187,7 +190,8 @@ _MOST_EXPECTED = 4
 
 
 def read(number: int) -> Version:
-    """Returns a compiled version. Raises CannotBeRead if this release would understand the version differently."""
+    """Returns a compiled version. Raises CannotBeRead if the version was stored for a different version of the rules'
+    language."""
     return _version(number, store.content(number))
 
 
@@ -211,7 +215,8 @@ def _of(number: int | None, rule_set: RuleSet) -> Version:
 
 
 def for_judging_again(rule_set: RuleSet) -> RuleSet:
-    """Leaves out the quote's rules that read the expiration, because a transfer has its own expiration."""
+    """Leaves out the rules at the quote that read the quote's expiration, because a transfer has an expiration of its
+    own."""
     rules = rule_set.rules
     found = [
         each
@@ -249,7 +254,7 @@ def _load() -> None:
         finally:
             connection.close()
     except Exception:
-        # The first payment reads the rules again, and reports an unreachable database or a faulty version.
+        # This error is not final: the first payment reads the rules again, and then reports the fault.
         log.info("rules_not_loaded", exc_info=True)
 
 

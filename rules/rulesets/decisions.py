@@ -1,7 +1,7 @@
 """Stores the verdicts about payments, and raises alerts.
 
-The hub stores each verdict that has an effect or a hit of a rule. The hub stores one in a hundred of all other
-verdicts.
+The hub stores each verdict that has an effect, and each verdict with a rule that fired. From all other verdicts, the
+hub stores one in a hundred.
 """
 
 import zlib
@@ -36,11 +36,10 @@ class Judged:
 
 
 def save(version: int | None, judged: Sequence[Judged]) -> None:
-    """Stores the verdicts that the hub keeps, and raises their alerts.
+    """Stores the verdicts that the hub keeps, and raises the alerts that these verdicts require.
 
-    Runs one statement for all decisions, and one statement for all alerts. Runs no statement for decisions if there are
-    none, and no statement for alerts if there are none. If there is no version, only kill switches have judged the
-    payments, and the hub stores no sample.
+    Runs one SQL statement for all decisions, if there are any. Runs one SQL statement for all alerts, if there are any.
+    Without an active version, only kill switches have judged the payments. In this case, the hub stores only refusals.
     """
     if version is None:
         judged = [each for each in judged if each.verdict.outcome != "ALLOW"]
@@ -99,7 +98,8 @@ def _sighting(version: int | None, judged: Judged, hit: Hit) -> Sighting:
 def _is_about_payee(hit: Hit) -> bool:
     """Returns whether the alert belongs to the payee.
 
-    The alert belongs to the payee if the rule's code is about the payee, or if the rule reads only the payee.
+    The alert belongs to the payee if the rule's error code blames the payee, or if the rule reads facts only about the
+    payee.
     """
     if hit.code is not None and hit.code[0] in "45":
         return hit.code[0] == "5"
@@ -109,14 +109,14 @@ def _is_about_payee(hit: Hit) -> bool:
 
 def is_kept(subject: str, verdict: Verdict) -> bool:
     """Returns whether the verdict about this payment is stored."""
-    # A refusal by a kill switch has no hit of a rule.
+    # If a kill switch refuses a payment, no rule has fired.
     return bool(verdict.hits) or verdict.outcome != "ALLOW" or is_sampled(subject)
 
 
 def is_sampled(subject: str) -> bool:
-    """Returns whether the hub stores the verdict about this payment even though no rule fired.
+    """The hub stores one in a hundred verdicts for which no rule fired. Returns whether this payment is one of them.
 
-    For the same payment, the result never changes.
+    The result for a payment is always the same.
     """
     return zlib.crc32(subject.encode()) % _ONE_IN == 0
 

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 class RuleSetVersion(models.Model):
     """The rules of the scheme as one document. A stored version never changes.
 
-    Each change of the rules is a new version.
+    Each change of the rules creates a new version.
     """
 
     number = models.BigAutoField(primary_key=True)
@@ -33,8 +33,8 @@ class Activation(models.Model):
     """The period in which a version judges payments. If a period has no version, no rules judge payments in this
     period.
 
-    If several periods contain a moment, the period that began last applies. When a limited period ends, the version of
-    the earlier period is active again.
+    If two periods overlap, the version of the period that began later applies during the overlap. When a limited period
+    ends, the version of the earlier period is active again.
     """
 
     version = models.ForeignKey(RuleSetVersion, on_delete=models.PROTECT, related_name="activations", null=True)
@@ -95,12 +95,12 @@ class Variance(models.Model):
 
 
 class Decision(models.Model):
-    """The verdict of one version about one payment at one gate. The table has all verdicts with a hit, and a sample of
-    the other verdicts.
+    """The verdict of one version about one payment at one gate. The table contains all verdicts for which a rule fired,
+    and one in a hundred of the remaining verdicts.
 
-    A party's key is a keyed hash (`rules.party_keys`). The facts include the counters that the decision has read. So a
-    replay can make the same decision again. The hub erases the facts when their retention period is over
-    (`RETENTION_DAYS`).
+    The key of a party is a keyed hash from `rules.party_keys`. The facts include the counters that the decision has
+    read. So a replay can make the same decision again. The hub erases the facts of a decision after `RETENTION_DAYS`
+    days.
     """
 
     class Outcome(models.TextChoices):

@@ -18,7 +18,8 @@ def active() -> Activation | None:
 
 
 def before_active() -> Activation | None:
-    """Returns the activation that a roll-back uses: the latest activation of a version that is not active now."""
+    """Returns the activation that a roll-back repeats. This is the latest activation whose version, or lack of a
+    version, differs from the present activation."""
     now = active()
     if now is None:
         return None
@@ -48,7 +49,7 @@ def limits_that_refunds_pass(version: RuleSetVersion) -> list[str]:
 
 
 def live_rules_about(*, party_list: str = "", marker: str = "") -> list[str]:
-    """Returns the ids of the active live rules that look for this list or this kind of marker."""
+    """Returns the ids of those live rules of the active version that use this list or this kind of marker."""
     now = active()
     if now is None or now.version is None:
         return []
@@ -65,7 +66,7 @@ def version(number: int) -> RuleSetVersion | None:
 
 
 def exceptions() -> list[Variance]:
-    """Returns the exceptions that apply now, by rule and DFSP."""
+    """Returns the exceptions that apply now, sorted by rule and DFSP."""
     latest = Variance.objects.order_by("rule", "dfsp", "-id").distinct("rule", "dfsp").values("pk")
     return list(Variance.objects.filter(pk__in=latest, until__gt=Now()).order_by("rule", "dfsp"))
 
@@ -73,7 +74,7 @@ def exceptions() -> list[Variance]:
 def decisions_about(subjects: Collection[str]) -> "QuerySet[Decision]":
     """Returns the stored decisions about these quotes, transfers and lookups, with the earliest first.
 
-    Each decision lists every rule that fired. A decision also has the rule's conditions, the values in the payment, and
-    the thresholds.
+    Each decision lists every rule that fired. For each such rule, the decision contains the conditions, the values in
+    the payment, and the thresholds.
     """
     return Decision.objects.filter(subject__in=list(subjects)).order_by("id")

@@ -1,7 +1,7 @@
 """Changes the scheme's rules. Each change needs two people: see `portal.changes.rules`.
 
-A new version does not judge payments yet. After its activation, a version judges payments, either from now on or from a
-later time on.
+A new version does not judge payments yet. An activated version judges payments, either immediately or from a later
+time.
 """
 
 import hashlib
@@ -25,12 +25,13 @@ LONGEST_VARIANCE = timedelta(days=366)
 
 
 def check(document: object) -> RuleSet:
-    """Reads a rule set. Raises RuleSetRefused with every fault and its place."""
+    """Reads a rule set. If there are faults, raises one RuleSetRefused that lists each fault with its place."""
     return accept(document)
 
 
 def check_text(raw: bytes) -> RuleSet:
-    """Reads a rule set from JSON text. Raises RuleSetRefused with every fault and its place."""
+    """Reads a rule set from JSON text. If there are faults, raises one RuleSetRefused that lists each fault with its
+    place."""
     return accept_text(raw)
 
 
@@ -44,7 +45,7 @@ def create_from_text(raw: bytes, *, actor: str) -> RuleSetVersion:
 def create(document: Any, *, actor: str) -> RuleSetVersion:
     """Stores a rule set as a new version. If equal rules are already stored, returns the version of these rules.
 
-    Raises RuleSetRefused with every fault.
+    If there are faults, raises one RuleSetRefused that lists them all.
     """
     rule_set = check(document)
     digest = hashlib.sha256(strictjson.canonical(document)).digest()
@@ -90,16 +91,15 @@ def activate(
     valid_from: datetime | None = None,
     valid_until: datetime | None = None,
 ) -> Activation:
-    """Activates a version from now on or from a later time on. The caller can set an end of the activation.
-
-    If no version number is given, switches the rules off. Raises FspiopError if the activation is not possible.
+    """Activates a version, either immediately or at a later time. The caller can limit the period of the activation.
+    Without a version number, switches the rules off. Raises FspiopError if the activation is not possible.
     """
     if number is not None:
         _check_version(number)
     store.exclude_groups()
     now = _now()
     if valid_from is not None and valid_from < now:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the rules cannot begin in the past")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the time from which the rules apply must not be in the past")
     begins = valid_from or now
     if valid_until is not None and valid_until <= begins:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "the rules must end after they begin")
@@ -134,7 +134,7 @@ def cancel(activation_id: int, *, reason: str, actor: str) -> Activation:
     store.exclude_groups()
     activation = Activation.objects.filter(pk=activation_id, cancelled_at__isnull=True).first()
     if activation is None or activation.valid_from <= _now():
-        raise FspiopError(ErrorCode.CLIENT_ERROR, "these rules have begun, or their activation was cancelled before")
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "these rules already apply, or their activation is cancelled")
     activation.cancelled_at = _now()
     activation.save(update_fields=["cancelled_at"])
     after = {"from": activation.valid_from.isoformat(), "reason": reason}

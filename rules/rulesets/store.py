@@ -28,7 +28,7 @@ class Active:
     expected: Sequence[int]
 
 
-# The SQL function takes the lock before it reads (see the migration), in one statement.
+# One statement calls the SQL function, which takes the lock and then reads. A migration defines the function.
 _ACTIVE = "SELECT version, variances, was_ever, now, is_any_switch_on, expected FROM rules_active()"
 
 
@@ -43,10 +43,11 @@ _EXCLUDE = "SELECT pg_advisory_xact_lock(%s)"
 
 
 def exclude_groups() -> None:
-    """Waits for the groups that have already read the active version. Makes other groups wait for this transaction.
+    """Waits until the groups that have already read the active version have ended. Makes each later group wait until
+    this transaction ends.
 
-    If a group holds the lock for longer than a statement may wait, raises FspiopError 2005. After error 2005, the
-    caller must end the transaction.
+    If a group holds the lock for longer than the time limit of a statement, raises FspiopError 2005. After error 2005,
+    the caller must end the transaction.
     """
     try:
         execute(_EXCLUDE, [RULES_LOCK])
@@ -76,7 +77,7 @@ _VARIANCES = """
 
 
 def variances(revision: int) -> dict[str, dict[str, datetime]]:
-    """Returns the end of each exception, by rule and DFSP.
+    """Returns the exceptions: for each rule, the exempt DFSPs and the end of each exception.
 
     Reads only rows of exceptions whose ids are not above this number.
     """
@@ -94,7 +95,7 @@ _REFUSED = """
 
 
 def refused_quotes(quote_ids: Sequence[str]) -> dict[str, tuple[str, str, bytes]]:
-    """Returns the refused quotes among these quotes, with the payer DFSP, the code, and the facts."""
+    """For each of these quotes that the rules refused, returns the payer DFSP, the error code and the facts."""
     return {row[0]: (row[1], row[2], bytes(row[3])) for row in execute(_REFUSED, [list(quote_ids)])}
 
 
@@ -142,7 +143,7 @@ def add_decisions(rows: Sequence[DecisionRow]) -> None:
         [row.version for row in rows],
         [row.outcome for row in rows],
         [row.code for row in rows],
-        [json.dumps(row.hits) for row in rows],  # a sum may have more than 64 bits
+        [json.dumps(row.hits) for row in rows],  # a sum can be too large for 64 bits
         [row.is_sampled for row in rows],
         [row.facts_digest for row in rows],
         [row.facts for row in rows],

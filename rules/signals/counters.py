@@ -1,7 +1,8 @@
-"""The counters of payments and reports of a payee. The counters are rounded, so that they do not reveal single
-payments.
+"""The counters for a payee: the payments that the payee sent or received, and the reports about the payee. The counters
+are rounded, so that they do not reveal single payments.
 
-This module counts the reports of DFSPs. The app `rules.profiles` adds the counters of payments (`payments_come_from`).
+This module counts how many DFSPs have filed markers. The app `rules.profiles` calls `payments_come_from` to add the
+counters of payments.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +16,7 @@ HOURS = (72, 720, 4320)
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The number of events of one kind in the last hours."""
+    """How many events of one kind happened in the last `hours` hours."""
 
     name: str
     hours: int
@@ -23,7 +24,7 @@ class Count:
 
 
 Payments = Callable[[int, Sequence[int]], Iterable[Count]]
-"""Returns the counts of a party's payments for each of these numbers of hours."""
+"""A function that counts a party's payments. The function returns one count for each of the given numbers of hours."""
 
 _payments: list[Payments] = []
 
@@ -41,7 +42,8 @@ def payments_come_from(payments: Payments) -> None:
 
 
 def of_party(key: int) -> list[Count]:
-    """Returns the counters of a party: how many DFSPs have reported the party, and how many payments it has."""
+    """Returns the counters of a party: how many DFSPs have reported the party, and how many payments the party sent and
+    received."""
     found = [Count("REPORTS", hours, number) for hours, number in execute(_REPORTS, [list(HOURS), key])]
     return found + [count for payments in _payments for count in payments(key, HOURS)]
 

@@ -13,7 +13,7 @@ MarkerKind = Literal["MULE_ACCOUNT", "SCAMMER_ACCOUNT", "APPLICATION_FRAUD", "OT
 class MarkerPost(Message):
     """A DFSP's fraud marker about a party of any DFSP.
 
-    The hub recognises repeated requests by the DFSP's own id `marker_id`.
+    The DFSP chooses the id `marker_id`. By this id, the hub recognises a repeated request.
     """
 
     marker_id: CorrelationId
@@ -28,7 +28,8 @@ class MarkerPost(Message):
 class AppealPost(Message):
     """A DFSP's request to lift a marker of its customer.
 
-    The message contains the customer's identifier. So nobody can appeal by trying out the numbers of markers.
+    The message contains the customer's identifier. So a DFSP cannot find markers by sending appeals with guessed
+    numbers of markers.
     """
 
     party_id_type: PartyIdType
@@ -38,14 +39,14 @@ class AppealPost(Message):
 
 
 class ShownAppeal(Message):
-    """An appeal, as the hub shows it to the DFSP that filed the appeal."""
+    """An appeal, in the form that the hub returns to the DFSP that filed the appeal."""
 
     state: str
     decision: str | None = None
 
 
 class ShownMarker(Message):
-    """A marker, as the hub shows it to the DFSP that filed the marker."""
+    """A marker, in the form that the hub returns to the DFSP that filed the marker."""
 
     number: int
     marker_id: str
@@ -55,7 +56,7 @@ class ShownMarker(Message):
 
 
 class PayeeMarker(Message):
-    """A marker of a payee, in the form that every DFSP can read.
+    """A fraud marker about a payee, with only the data that every DFSP can read.
 
     The message does not name the DFSP that filed the marker.
     """
@@ -66,7 +67,8 @@ class PayeeMarker(Message):
 
 
 class Counter(Message):
-    """The approximate number of payments or reports. The number is rounded down to 0, 1, 2, 5, 10, 20, 50 and so on."""
+    """An approximate number of payments or of reports. The number is rounded down to 0, 1, 2, 5, 10, 20, 50 and so
+    on."""
 
     name: str
     hours: int

@@ -1,4 +1,4 @@
-"""The tables of accesses to signals, and of each DFSP's token buckets."""
+"""Two tables: one logs each request for signals, and the other contains the token buckets of each DFSP."""
 
 import pgtrigger
 from django.db import models
@@ -8,7 +8,7 @@ from hub.participants.models import Participant
 
 
 class TokenBucket(models.Model):
-    """How many requests of one kind a DFSP may still send.
+    """How many more requests of one kind the hub accepts from a DFSP now.
 
     The bucket gets new tokens over time, up to a maximum.
     """
@@ -28,7 +28,8 @@ class TokenBucket(models.Model):
 
 
 class SignalAccess(models.Model):
-    """One answer to a DFSP about a party: the DFSP, the party, the time, and the content of the answer."""
+    """One answer that the hub gave a DFSP about a party: the DFSP, the party, the time, and the content of the
+    answer."""
 
     at = models.DateTimeField(db_default=Now())
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)

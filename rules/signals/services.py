@@ -45,7 +45,7 @@ _LOG = """
 def ask(key: int, *, participant_id: int) -> Known:
     """Returns the hub's data about a party, and logs the access in the same transaction.
 
-    Raises FspiopError 2005 (429) if the DFSP has no token left.
+    Raises FspiopError 2005, with HTTP status 429, if the DFSP has no token left.
     """
     _take(participant_id, 1)
     known = Known(

@@ -13,12 +13,12 @@ _TAKE = f"""
 
 
 def take(participant_id: int, kind: str, *, cost: float, most: float, per_s: float, least: float | None = None) -> bool:
-    """Takes tokens from this DFSP's bucket of this kind. If the bucket has too few tokens, returns False and takes no
-    tokens.
+    """Takes tokens from the DFSP's bucket for this kind of request. If the bucket has too few tokens, returns False and
+    takes no tokens.
 
-    A new bucket is full, with `most` tokens. The bucket gets `per_s` tokens each second. If the bucket has `least`
-    tokens, the request is accepted, and its full cost is subtracted. The number of tokens can become negative, so that
-    the DFSP waits longer. Only requests of the same DFSP wait for each other.
+    A new bucket is full, with `most` tokens. The bucket gets `per_s` tokens each second. If the bucket has at least
+    `least` tokens, the hub accepts the request and subtracts the full cost of the request. The number of tokens can
+    become negative, so that the DFSP waits longer. A request waits only for simultaneous requests from the same DFSP.
     """
     needed = cost if least is None else least
     now = [most, per_s]

@@ -115,7 +115,7 @@ class AppealsView(DfspView):
 
 
 def _key_of(id_type: str, identifier: str, sub_id: str | None) -> int:
-    """Returns the key of a party. Raises FspiopError 3100 if the identifier is not valid for any party."""
+    """Returns the key of a party. Raises FspiopError 3100 if no party can have this identifier."""
     if id_type not in _TYPES:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "the type of the party's identifier is unknown")
     for text in (identifier, sub_id or ""):

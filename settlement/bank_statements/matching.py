@@ -1,5 +1,5 @@
-"""Compares the lines of a bank statement with the payments that a settlement expects. The functions of this module use
-no database and no clock."""
+"""Compares the lines of a bank statement with the payments that a settlement expects. The functions of this module do
+not use a database or a clock."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Matched:
 
 
 def match(lines: Sequence[Line], expected: Iterable[Expected]) -> list[Matched]:
-    """Returns a finding for each line of the statement, in the order of the lines."""
+    """For each line of the statement, returns the result of the comparison. The results have the order of the lines."""
     by_reference = {bare(account.reference): account for account in expected if account.net}
     seen: set[str] = set()
     found = []
@@ -76,7 +76,7 @@ def _finding(line: Line, account: Expected | None) -> Finding:
 
 
 def is_exact(matched: Sequence[Matched], expected: Iterable[Expected]) -> bool:
-    """Returns whether the statement has one line for each account that pays or receives, and no other lines.
+    """Returns whether the statement has exactly one line for each account that pays or receives, and no further lines.
 
     If the result is True, all totals of the statement agree with the settlement.
     """

@@ -1,6 +1,6 @@
 """The tables of the settlement bank's statements.
 
-The hub stores a statement unchanged as evidence, so the database allows no change of the rows.
+The statements are evidence, so the database does not allow changes of these rows.
 """
 
 import pgtrigger
@@ -14,7 +14,7 @@ from settlement.bank_statements.parsing import Direction
 class Statement(models.Model):
     """A bank statement: the settlement bank's file for one settlement.
 
-    `is_exact` is True if the file has a line for each account that must have one, and no other line.
+    `is_exact` is True if the file has exactly one line for each account that pays or receives, and no further lines.
     """
 
     settlement = models.ForeignKey("settlement.Settlement", on_delete=models.PROTECT, related_name="statements")

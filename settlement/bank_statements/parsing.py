@@ -1,7 +1,7 @@
 """Reads the lines of a settlement bank's file. Refuses the whole file if any cell has an unexpected form.
 
-For safety, this module does not decompress files, does not evaluate cells, and does not allow XML entities. This module
-uses neither a database nor the network.
+A file could be an attack. So this module does not decompress files, does not evaluate cells, and does not allow XML
+entities. This module uses neither a database nor the network.
 """
 
 import csv
@@ -150,7 +150,7 @@ def _wrong(number: int, why: str) -> Unreadable:
 
 # --- camt.053 (ISO 20022, BankToCustomerStatement) ------------------------------------------------------------------
 def _of_xml(text: str) -> Iterator[Line]:
-    # If a file has no document type, it has no XML entities that the parser could expand or fetch.
+    # Only a document type can define XML entities that the parser would expand or fetch.
     if "<!" in text:
         raise Unreadable(_("An XML file must not contain a document type or comments."))
     try:

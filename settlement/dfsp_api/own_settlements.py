@@ -1,5 +1,5 @@
-"""Returns a DFSP's own parts in net settlements, page by page. Each part has the amounts that the DFSP owes or
-receives, and the windows."""
+"""Returns a DFSP's own parts in net settlements, page by page. Each part contains the amount that the DFSP owes or
+receives, and the windows of the settlement."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -17,8 +17,8 @@ _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UT
 
 
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The query of a request for settlements. The query selects the settlements that were created at or after `from`
-    and before `to`.
+    """The query parameters of a request for settlements. The query selects the settlements that were created at or
+    after `from` and before `to`.
 
     `after` is the value of `next` on the previous page.
     """
@@ -34,8 +34,8 @@ class Part(msgspec.Struct, rename="camel", kw_only=True):
 
     If `net` is positive, the caller owes the amount. If `net` is negative, the caller receives the amount.
 
-    `transferId` is the id of the postings. `windowIds` are the settled windows. `windowsFrom` is the time at which the
-    first of these windows was opened.
+    `transferId` is the id of the postings. `windowIds` contains the ids of the windows in the settlement. `windowsFrom`
+    is the time at which the first of these windows was opened.
     """
 
     settlement_id: int
@@ -49,7 +49,7 @@ class Part(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class Settlements(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """One page. The last page of settlements has no `next`."""
+    """One page. On the last page of settlements, the field `next` is missing."""
 
     settlements: list[Part]
     next: int | None = None

@@ -1,6 +1,6 @@
 """Stores and checks the settlement bank's statements.
 
-A bank statement changes no balance, but later steps of the settlement depend on it.
+A bank statement changes no balance, but later steps of the settlement depend on the statement.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ def expected_of(settlement: Settlement) -> list[Expected]:
 
 @transaction.atomic
 def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Statement:
-    """Reads a bank's file, compares its lines with the expected lines, and stores the file with the findings."""
+    """Reads a bank's file, compares the lines with the expected payments, and stores the file and the findings."""
     settlement = Settlement.objects.select_for_update(no_key=True).filter(pk=settlement_id).first()
     if settlement is None:
         raise NotTaken(_("This settlement does not exist."))
@@ -93,8 +93,8 @@ def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Stat
 
 
 def _must_be_about(settlement: Settlement, lines: list[Line], expected: list[Expected]) -> None:
-    """Refuses a file for another settlement or currency. A file for another settlement or currency is a mistake and
-    proves nothing."""
+    """Refuses the file if the file belongs to another settlement, or has another currency. A file for another
+    settlement or currency is a mistake and is not evidence for this settlement."""
     for line in lines:
         if line.settlement and line.settlement != str(settlement.pk):
             told = {"number": line.number, "other": line.settlement, "this": settlement.pk}

@@ -1,7 +1,8 @@
 """Closes a participant permanently, step by step. Each step is possible only after the previous step is complete.
 
 The database itself checks the conditions of the last steps. An account can be closed only if it is empty and has no
-unsettled window. A participant can be closed only if all its accounts are closed and nothing is reserved for it.
+unsettled window. A participant can be closed only if all accounts of the participant are closed and no amount is
+reserved.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from settlement.states import WindowState
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The amounts that a participant still has in the scheme, by currency and in ten-thousandths."""
+    """For each currency, the amount that a participant still has in the scheme, in ten-thousandths."""
 
     reserved: int
     positions: list[tuple[str, int]]
@@ -70,7 +71,7 @@ def close(participant: Participant, *, actor: str) -> None:
     """
     _check_drained(participant)
     accounts_and_funds.close_accounts(participant, actor=actor)
-    left = left_of(participant)  # this read comes after the lock of the accounts
+    left = left_of(participant)  # this function reads the amounts after the accounts are locked
     if left.windows:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"unsettled windows: {left.windows}")
     if left.credentials:

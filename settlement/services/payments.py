@@ -1,7 +1,7 @@
 """Proposes and records the payments that the settlement bank has made for a settlement.
 
-If a statement of the bank matches the settlement, it proves every payment. The transaction that sets the settlement to
-SETTLED also records all payments as funds in and funds out.
+A statement of the bank that matches the settlement proves every payment of the settlement. The transaction that sets
+the settlement to SETTLED also records all payments as funds in and funds out.
 """
 
 import uuid
@@ -34,7 +34,7 @@ class Proposal:
     """The bank's payment for one account of the settlement. `amount` is the amount that the hub must still
     record.
 
-    `otherwise` is the part that people recorded by hand earlier, or that two people released from the hold on the
+    `otherwise` is the amount that people already recorded by hand, or that two people released from the hold on the
     cover.
     """
 
@@ -53,16 +53,16 @@ class Proposal:
         return self.due - self.otherwise
 
     def terms(self) -> list[object]:
-        """Returns the proposal in the form in which a request for approval stores it."""
+        """Returns the proposal in the form that a request for approval stores."""
         return [self.account_id, self.participant, self.currency, self.is_out, self.amount, self.otherwise]
 
 
 def is_for_funds(settlement: Settlement) -> bool:
-    """Returns whether the hub may record the bank's payments as funds in and out: the model must reset positions, and
-    settle into SETTLEMENT accounts.
+    """Returns whether the hub can record the bank's payments as funds in and funds out. For this, the settlement model
+    must reset positions and settle into SETTLEMENT accounts.
 
-    If the model does not reset positions, the net amounts stay in the positions, and recorded funds in would count a
-    second time.
+    If the model does not reset positions, the net amounts stay in the positions, and the hub would count an amount a
+    second time if it recorded the amount as funds in.
     """
     model = settlement.model
     return model.auto_position_reset and model.settlement_account_type == Account.Type.SETTLEMENT
@@ -75,7 +75,8 @@ def evidence(settlement: Settlement) -> Statement | None:
 
 
 def proposed(settlement: Settlement, statement: Statement) -> list[Proposal]:
-    """Returns the payments that this statement proves. The number of SQL statements is fixed. Changes nothing."""
+    """Returns the payments that this statement proves. The number of SQL statements does not depend on the number of
+    payments. Changes nothing."""
     rows = _with_net(settlement)
     return _proposals(settlement, statement, rows, _covers(rows))
 
@@ -90,11 +91,12 @@ def settle(
     actor: str,
     references: Mapping[int, str],
 ) -> None:
-    """Sets a settlement to SETTLED and records the payments of the bank. If one of the two changes fails, makes
-    neither.
+    """Sets a settlement to SETTLED and records the payments of the bank. If one of the two changes fails, neither
+    change takes effect.
 
-    `agreed` has the terms of all proposals that two people have agreed to. Raises Differs if other payments are due
-    now. Locks the settlement and its windows first, then the accounts, and the audit trail last.
+    `agreed` contains the terms of the payments to which two people have agreed. Raises Differs if the payments that are
+    due now differ from these terms. Locks the settlement and its windows first, then the accounts, and the audit trail
+    last.
     """
     settlement = (
         Settlement.objects.select_for_update(no_key=True, of=("self",)).select_related("model").get(pk=settlement_id)
@@ -112,8 +114,8 @@ def settle(
 
 
 def check_agreed(settlement: Settlement, *, statement_id: int, agreed: Sequence[Sequence[object]]) -> None:
-    """Raises the error that `settle` would raise now. This function changes nothing and takes no lock, so that no
-    payment waits."""
+    """If a call of `settle` would raise an error now, raises this error. This function changes nothing. It takes no
+    lock, so that no payment must wait for this check."""
     statement = _agreed_statement(settlement, statement_id)
     rows = _with_net(settlement)
     proposals = _agreed_proposals(settlement, statement, agreed, rows, _covers(rows))
@@ -168,7 +170,8 @@ def _pay(settlement: Settlement, proposals: Sequence[Proposal], reason: str, act
 
 
 def _payments_of(proposals: Iterable[Proposal]) -> dict[int, settlement_payments.Payment]:
-    """Returns the bank's payment for each account of the settlement for which the hub must still record an amount."""
+    """Returns the bank's payments by account id. Leaves out the accounts for which the hub has no amount left to
+    record."""
     return {
         each.account_id: settlement_payments.Payment(
             _movement_id(each), each.settlement_account_id, each.amount, each.is_out

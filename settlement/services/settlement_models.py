@@ -22,12 +22,12 @@ _PERMITTED = {
     ("DEFERRED", "NET", "BILATERAL"),
     ("DEFERRED", "NET", "MULTILATERAL"),
 }
-# For each built-in account type, the type of the accounts to which settlement moves its amounts.
+# For each account type on the left, settlement moves the amounts to accounts of the type on the right.
 _SETTLED_INTO = {"POSITION": "SETTLEMENT", "INTERCHANGE_FEE": "INTERCHANGE_FEE_SETTLEMENT"}
 
 
 def settled_into(ledger_account_type: str) -> str:
-    """Returns the type of account to which settlement moves the amounts from a type of account."""
+    """Returns the type of the accounts that receive the settled amounts of accounts of this type."""
     return _SETTLED_INTO.get(ledger_account_type, "SETTLEMENT")
 
 
@@ -110,8 +110,8 @@ def set_model_active(name: str, *, is_active: bool, actor: str) -> SettlementMod
 def create_account_type(
     *, name: str, description: str, is_active: bool, is_settleable: bool, actor: str
 ) -> LedgerAccountType:
-    """Adds an account type that models may use. When a settlement model uses a new type, the hub opens accounts of this
-    type."""
+    """Adds an account type that settlement models can use. When a settlement model uses a new type, the hub opens
+    accounts of this type."""
     terms = {"description": description, "is_active": is_active, "is_settleable": is_settleable}
     made, is_new = LedgerAccountType.objects.get_or_create(name=name, defaults=terms)
     if not is_new:
@@ -132,8 +132,8 @@ def _check_types(ledger_account_type: str, settlement_account_type: str) -> None
 
 
 def _refuse_while_unsettled(currency: str) -> None:
-    """Raises an error if a window is unsettled, because the hub must settle all commits of a window in one currency in
-    the same way.
+    """Raises an error if a window is unsettled. The hub must settle all commits of one currency in a window in the same
+    way.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])

@@ -1,9 +1,9 @@
-"""Creates settlements, changes their states account by account, and aborts settlements. Every call of these functions
-is one database transaction.
+"""Creates settlements, moves the accounts of a settlement from state to state, and aborts settlements. Every call of
+these functions is one database transaction.
 
-The functions lock the settlement, then its windows by id, then accounts by id (ledger.settlement_postings). A function
-acquires all these locks before the ledger's own locks. The function locks the audit trail last
-(hub.audit.trail.record).
+Each function locks the settlement, then the settlement's windows in the order of ids, and then the accounts in the
+order of ids. A function acquires all these locks before the locks that the ledger acquires itself. The function locks
+the audit trail last, by a call of `hub.audit.trail.record`.
 """
 
 import uuid
@@ -46,8 +46,8 @@ def create(*, model_name: str, window_ids: Sequence[int], reason: str, actor: st
     """
     if len(set(window_ids)) != len(window_ids) or not window_ids:
         raise _refused("settlementWindows: must name at least one window, and each window only once")
-    # The hub usually computes totals immediately after a window closes. But a process may have died between the two
-    # steps.
+    # Usually, the hub has computed the totals immediately after the window closed. But a process can have died between
+    # the two steps.
     for window in SettlementWindow.objects.filter(pk__in=window_ids, totalled_at=None).exclude(state="OPEN"):
         total_up(window.pk)
     return _create(model_name, sorted(window_ids), reason, actor)
@@ -126,7 +126,7 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
         for number, account in accounts.items()
     }
     answers = decide(wishes, State(settlement.state), standings)
-    # After this line, every account that may change its state does so.
+    # Below this line, the function changes the state of every account whose change was accepted.
     if settlement.model.auto_position_reset:
         steps = [answer.wish for answer in answers if answer.is_step]
         settlement_postings.post(
@@ -157,11 +157,11 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
 def advance(
     settlement_id: int, *, to: State, reason: str, actor: str, references: Mapping[int, str] = NO_REFERENCES
 ) -> list[Answer]:
-    """Changes the states of all accounts step by step, until they reach this state. If a step is refused, stops there
-    and returns the reasons for the refusal.
+    """Moves all accounts of the settlement step by step, until the accounts reach this state. If a step is refused,
+    does no further step, and returns the reasons for the refusal.
 
-    `references` has the settlement bank's reference for each account of the settlement. The last step stores the
-    settlement bank's references.
+    `references` has the settlement bank's reference for each account of the settlement. The hub stores these references
+    in the last step.
     """
     _lock_for_steps(_lock(settlement_id), to)
     for step in STEPS[: STEPS.index(to) + 1]:
@@ -191,9 +191,10 @@ def _lock_for_steps(settlement: Settlement, to: State) -> None:
 
 
 def plan(settlement: Settlement) -> dict[State, list[Posting]]:
-    """Returns the postings of each step of a settlement. The result includes steps that are already done.
+    """Returns the postings of each step of a settlement. The result also contains the postings of steps that are
+    already done.
 
-    The caller must have loaded the settlement's accounts. The function changes no row.
+    The caller must have loaded the settlement's accounts. The function does not change any row.
     """
     if not settlement.model.auto_position_reset:
         return {step: [] for step in STEPS}
@@ -294,7 +295,7 @@ def _lock_accounts(accounts: Sequence[SettlementAccount]) -> tuple[dict[str, int
 
 
 def _gives_up(account: SettlementAccount) -> bool:
-    """Returns whether the account is the position of a net sender."""
+    """Returns whether this account is the position of a net sender in the settlement."""
     return account.net > 0 and account.account.type == Account.Type.POSITION
 
 
@@ -309,8 +310,8 @@ def _covers_of(accounts: Iterable[SettlementAccount]) -> list[int]:
 def _postings(step: State, account: SettlementAccount, hub: Mapping[str, int]) -> list[Posting]:
     """Returns the postings of one step of a settlement.
 
-    The positions of net receivers are reset before the positions of net senders. So the hub's account always has enough
-    money.
+    The positions of net receivers are reset before the positions of net senders. So the hub's settlement account never
+    becomes negative.
     """
     if step == State.PS_TRANSFERS_RESERVED and account.net < 0:
         return [_to_hub(Entry.Kind.NET_RECIPIENT, account, hub)]
@@ -330,7 +331,7 @@ def _from_hub(kind: str, account: SettlementAccount, hub: Mapping[str, int]) -> 
 
 
 def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor: str) -> State | None:
-    """Changes the state of the settlement if the states of its accounts require this.
+    """Changes the state of the settlement if the new states of the accounts require this.
 
     Returns the new state, or None if the state does not change.
     """
@@ -346,7 +347,7 @@ def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor
 def _move_contents(
     contents: Collection[WindowContent], state: WindowState, windows: Iterable[SettlementWindow]
 ) -> None:
-    """First sets the state of each content of the locked windows, and then the state of each window.
+    """First sets the states of all contents of the locked windows. Then sets the states of these windows.
 
     A window's state follows from the states of its contents.
     """

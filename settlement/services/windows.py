@@ -45,8 +45,8 @@ def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Cl
 @transaction.atomic(durable=True)
 def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
     with connection.cursor() as cursor:
-        # While this transaction holds the exclusive lock, no commit is in progress. Later commits read the next window
-        # (ledger.locks).
+        # While this transaction holds the exclusive lock, no commit is in progress. Later commits read the next window:
+        # see `ledger.locks`.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
     if window_id is not None and window.pk != window_id:
@@ -121,7 +121,7 @@ def _find_left(most: int) -> list[str]:
 @transaction.atomic(durable=True)
 def _total_up_some(window_ids: list[str]) -> int:
     store.allow_time_for_totals()
-    # The process that closed the window may still have the window's row locked. Without SKIP LOCKED, all workers would
-    # wait for this process.
+    # The process that closed the window can still hold the lock of the window's row. Without SKIP LOCKED, all workers
+    # would wait for this process.
     free = SettlementWindow.objects.select_for_update(no_key=True, skip_locked=True).filter(pk__in=window_ids)
     return len([_total_up(window) for window in free])

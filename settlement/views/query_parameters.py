@@ -21,7 +21,7 @@ def number(text: str, name: str) -> int:
 
 
 def moment(text: str, name: str) -> datetime:
-    """Reads a time in ISO 8601 format. If the text has no time zone, it is a time in UTC."""
+    """Reads a time in ISO 8601 format. A text without a time zone is read as a time in UTC."""
     try:
         # A plus sign that the client did not encode arrives as a space.
         found = datetime.fromisoformat(text.replace(" ", "+"))
@@ -31,7 +31,7 @@ def moment(text: str, name: str) -> datetime:
 
 
 def one_of(*names: str) -> Callable[[str, str], str]:
-    """Returns a function that reads a word. The function refuses each word that is not one of these names."""
+    """Returns a function that reads a word. The returned function refuses each word that is not one of these names."""
 
     def read(text: str, name: str) -> str:
         if text not in names:

@@ -1,4 +1,4 @@
-"""The views of settlements in the Settlement API v2: list, show, create, abort, and change of state."""
+"""The views of the Settlement API v2 that list, show, create, change and abort settlements."""
 
 from collections.abc import Callable, Iterable
 from itertools import groupby

@@ -239,7 +239,7 @@ def test_a_person_makes_tests_and_activates_the_ten_commonest_rules(open_window:
     job = replays.take()
     assert job is not None
     replays.run(job.pk)
-    page.get_by_text("Difference from what happened").wait_for()
+    page.get_by_text("Difference from the actual outcome").wait_for()
     page.get_by_role("link", name=str(job.version)).click()
     page.get_by_role("link", name="Request activation").click()
     page.get_by_label("Reason").fill("agreed by the council")

@@ -106,7 +106,7 @@ def test_what_no_longer_holds_is_refused_again_in_fitting_words_and_may_hold_lat
     assert officer.post(f"{GREEN}TZS/funds-out/", said).status_code == 302
     pay(world, "green", "blue", 100)
     page = text_of(checker, f"/portal/approvals/{latest().pk}/")
-    for shown in ("Cover now", "5,000.00", "Part of the cover in use", "100.00", "Free for a withdrawal", "4,900.00"):
+    for shown in ("Cover now", "5,000.00", "Cover in use", "100.00", "Free for a withdrawal", "4,900.00"):
         assert shown in page, shown
     assert "At most 4,900.00 TZS can be paid out" in approve(checker)
     assert latest().state == "PENDING"

@@ -137,6 +137,7 @@ def _period(activation: Activation) -> str:
 
 
 def _costs(rule_set: RuleSet) -> str:
-    """Returns, for each gate, the highest cost that its rules can have, according to the published table of costs."""
+    """For each gate, returns the highest cost that the rules of the gate can have for one payment. docs/rules.md has
+    the table of costs."""
     costs = {gate: max(costs_ns(rule_set, gate), default=0) for gate in GATES}
     return ", ".join(f"{gate} {cost / 1000:.1f} us" for gate, cost in costs.items())
