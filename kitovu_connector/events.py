@@ -153,8 +153,7 @@ def signature(key: bytes, event_id: str, timestamp: str, body: bytes) -> str:
 
 
 def key_of(config: Config) -> bytes:
-    """Returns the key that signs the events. Raises ConfigError if the secret does not have the specification's form.
-    """
+    """Returns the key that signs the events. Raises ConfigError if the secret has a form that is not permitted."""
     if not config.webhook_url:
         return b""
     text = config.webhook_secret

@@ -79,8 +79,7 @@ class HubClock:
         return time.time() + self.ahead_s
 
     def date(self) -> str:
-        """Returns a Date header with the hub's time, because the hub can refuse a Date that differs from its own clock.
-        """
+        """Returns a Date header with the hub's time. The hub can refuse a Date that differs from the hub's clock."""
         return fsptime.http_date(datetime.fromtimestamp(self.at_hub(), UTC))
 
     def _report(self) -> None:

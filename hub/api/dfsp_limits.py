@@ -13,6 +13,9 @@ thread, so each process limits the number of paused requests. Paused requests al
 
 Each web process counts the requests of each authenticated caller separately (docs/decisions/0034).
 
+If the hub refuses a large body, the body counts as up to `_MOST_FOR_A_BODY` further requests of the sender. A faulty
+body of 64 KiB needs as much work as a few correct requests.
+
 `OUTBOX_PENDING_PER_SOURCE` limits the outbox messages that a DFSP has caused and that wait for one destination. If too
 many of them wait for another participant, the hub refuses the DFSP's further requests to that participant. If too many
 of them wait for the DFSP itself, the hub refuses all requests of the DFSP. The hub never refuses a callback (PUT,
@@ -88,7 +91,7 @@ class Limits:
         raise FspiopError(ErrorCode.SERVER_BUSY, f"too many {exceeded}", http_status=429)
 
     def charge_refused_body(self, caller: int, octets: int, callback_to: int | None = None) -> None:
-        """Counts a large body that the hub has refused as further requests, or as further callbacks to a participant."""
+        """Counts a refused large body as further requests, or as further callbacks to one recipient."""
         further = min(_MOST_FOR_A_BODY, octets // _OCTETS_OF_A_REQUEST)
         if further and settings.DFSP_RATE:
             with self._lock:

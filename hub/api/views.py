@@ -134,6 +134,8 @@ class FspiopView(PlainView):
             response = self.handle_exception(error)
             if response.status_code >= 500:
                 self.answered = Answered.BULK  # the hub caused the error, so this request counts as a correct answer
+            elif response.status_code == 400 and self._is_counted:
+                dfsp_limits.charge_refused_body(self.caller, self._octets, self._callback_to)
         finally:
             self.__dict__.pop("head", None)  # see PlainView
             if self._unread:

@@ -152,7 +152,7 @@ def _test(asked: argparse.Namespace) -> int:
             if chosen:
                 return subprocess.run([*pytest, *chosen], env=environment, cwd=PROJECT).returncode
             # Each process gets few tests at a time. Otherwise a single process would get all browser tests.
-            shared = ["-m", "not live and not thorough", "-n", "3", "--maxschedchunk", "10", "-q", "--durations=25"]
+            shared = ["-m", "not live and not thorough", "-n", "4", "--maxschedchunk", "10", "-q", "--durations=25"]
             first = subprocess.run([*pytest, *shared], env=environment, cwd=PROJECT).returncode
             # Each test file starts its own hub, and waits for this hub most of the time.
             alone = ["-m", "live and not thorough", "-n", "3", "--dist", "loadfile", "-v", *_files_of_live_tests()]

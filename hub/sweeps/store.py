@@ -66,8 +66,7 @@ def standing(batch: str) -> dict[str, bool]:
 
 
 def skips_any(batch: str) -> bool:
-    """Returns whether this batch skips any row. This check is fast. It is enough for the many batches that skip no row.
-    """
+    """Returns whether this batch skips any row. This fast check is enough for the many batches that skip no row."""
     row = execute("SELECT EXISTS (SELECT FROM sweeps_skippedrow WHERE batch = %s)", [batch]).fetchone()
     return bool(row and row[0])
 
