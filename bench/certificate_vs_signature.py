@@ -38,7 +38,7 @@ from kitovu_connector.service import Connector
 
 PAYER, PAYEE = "bench-payer", "bench-payee"
 ALIAS = "255655001001"
-KNOWN_BY = {"certificate and signature": True, "signature alone": False}  # is the certificate enough?
+KNOWN_BY = {"certificate and signature": True, "signature alone": False}  # true: the certificate suffices
 ANSWERS = {"RESERVED": State.COMMITTED, "COMMITTED": State.COMMITTED, "rejects": State.ABORTED}
 
 
@@ -70,7 +70,7 @@ class Figures:
     """The figures of one kind of measurement: with one way to recognise the hub, and with one kind of answer."""
 
     seconds: list[float] = field(default_factory=list)
-    asked: Counter[str] = field(default_factory=Counter)  # requests of the payer to the hub
+    asked: Counter[str] = field(default_factory=Counter)  # requests of the payer's connector to the hub
     cpu_s: float = 0.0  # the CPU time of all the hub's processes
 
     def row(self) -> list[str]:

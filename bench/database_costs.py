@@ -10,8 +10,8 @@ _COUNTERS = """
            (SELECT wal_bytes FROM pg_stat_wal)::bigint,
            (SELECT coalesce(sum(fsyncs), 0) FROM pg_stat_io WHERE object = 'wal')::bigint
 """
-# The first column excludes the statements with which PostgreSQL checks foreign keys; the second column counts these.
-# Neither column counts the statements of this module.
+# The first column excludes the statements with which PostgreSQL checks foreign keys; the second column counts only
+# these statements. Neither column counts the statements of this module.
 _STATEMENTS = """
     SELECT coalesce(sum(calls) FILTER (WHERE query NOT LIKE 'SELECT 1 FROM ONLY %'), 0)::bigint,
            coalesce(sum(calls) FILTER (WHERE query LIKE 'SELECT 1 FROM ONLY %'), 0)::bigint

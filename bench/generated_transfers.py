@@ -63,8 +63,8 @@ def batches(found: list[Row], size: int) -> list[list[Row]]:
 
 
 def onboard() -> dict[str, tuple[int, int]]:
-    """Onboards payer and payee with the administration API. For each name, returns the participant's id and the id of
-    the participant's POSITION account."""
+    """Onboards the payer DFSP and the payee DFSP through the administration API. For each name, returns the
+    participant's id and the id of the participant's POSITION account."""
     from hub.participants import services as participants
     from ledger import accounts_and_funds
     from ledger.models import Account

@@ -57,15 +57,15 @@ class GivenHub:
         return self.watched
 
     def committed(self, participants: Collection[str]) -> list[dict[str, Any]] | None:
-        """Runs a command of this checkout that reads the transfers in the given database."""
+        """Uses this repository's code to read the transfers in the given database."""
         return None if self.database_url is None else _last_json(self._manage(*_committed(participants))[1])
 
     def use_rules(self, document: Mapping[str, Any]) -> None:
-        """Runs a command of this checkout that stores and activates the rules."""
+        """Uses this repository's code to store and activate the rules."""
         use_rules(document, lambda *arguments: self._manage(*arguments)[1])
 
     def check_ledger(self) -> tuple[bool | None, str]:
-        """Runs a command of this checkout that checks the invariants of the given database."""
+        """Uses this repository's code to check the invariants of the given database."""
         if self.database_url is None:
             return None, "the ledger was not checked: give --database-url"
         return self._manage("check_ledger")

@@ -1,4 +1,4 @@
-"""Signs transfers before the load begins, on all cores, because real DFSPs sign on their own machines.
+"""Signs transfers on all CPU cores before the load begins, because real DFSPs sign on their own machines.
 
 Files contain, for each transfer id, the payer's message and the payee's message. The load generator and the simulated
 DFSPs send these messages unchanged.

@@ -18,7 +18,7 @@ class Signer:
         }
 
     def __call__(self, request: bytes) -> bytes:
-        """Returns the request with the signature of its FSPIOP-Source (API Signature v1.1, section 3)."""
+        """Returns the request, signed by the DFSP in FSPIOP-Source (API Signature v1.1, section 3)."""
         method, uri, _ = request.split(b" ", 2)
         if not self._keys or method == b"GET":
             return request

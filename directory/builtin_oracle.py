@@ -25,7 +25,8 @@ def find(alias: Alias) -> list[Registration]:
 
 
 def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
-    """Registers or confirms aliases by two SQL statements. Returns the aliases that another DFSP has registered.
+    """Registers new aliases, or confirms registered aliases, with two SQL statements. Returns the aliases that another
+    DFSP has registered.
 
     No DFSP can take over an alias that another DFSP has registered. The other DFSP must first withdraw the alias.
     """
@@ -36,8 +37,8 @@ def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
 
 
 def take_back(alias_type: str, identifiers: Sequence[str], *, to: Participant) -> None:
-    """These identifiers are reserved for one participant. Deletes the registrations of these identifiers by all other
-    DFSPs."""
+    """These identifiers are reserved for one participant. Deletes every other DFSP's registrations of these
+    identifiers."""
     PartyIdentifier.objects.filter(type=alias_type, identifier__in=identifiers).exclude(fsp=to).delete()
 
 

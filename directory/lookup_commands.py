@@ -49,7 +49,7 @@ class AskParty:
 class AnswerParty:
     """PUT /parties or PUT /parties/…/error: a DFSP's answer to a lookup.
 
-    FSPIOP-Destination names the DFSP that sent the lookup.
+    FSPIOP-Destination names the requester of the lookup.
     """
 
     sender_id: int
@@ -97,7 +97,7 @@ class Facts:
 
     oracles: Mapping[str, Sequence[RegisteredOracle]]  # the registered oracles by type
     own_types: Collection[str]  # the types for which the hub's own oracle answers
-    registrations: Mapping[Alias, Sequence[Registration]]  # only from the hub's own oracle, the oldest first
+    registrations: Mapping[Alias, Sequence[Registration]]  # registrations in the hub's own oracle, the oldest first
     owners: Mapping[str, Party]  # the active participants that have these registrations
-    answered: Collection[LookupKey]  # the lookups that are answered by this group
+    answered: Collection[LookupKey]  # the lookups whose answers are in this group
     gate: Gate | None = None  # None if no rules are active

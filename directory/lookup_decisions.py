@@ -1,5 +1,5 @@
-"""Decides whether the hub forwards or refuses lookups and their answers. The functions of this module use no clock and
-no database."""
+"""Decides whether the hub forwards or refuses each lookup and each answer to a lookup. The functions of this module use
+no clock and no database."""
 
 from collections.abc import Sequence
 

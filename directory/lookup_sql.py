@@ -1,4 +1,4 @@
-"""The SQL statements of every lookup, and the SQL statements for many registrations at once."""
+"""The SQL statements that every lookup needs, and the SQL statements that read or write many registrations at once."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -64,7 +64,7 @@ _FOUND = """
 def registrations(alias: Alias) -> list[Registration]:
     """Returns the registrations of this alias, the oldest first.
 
-    A registration fits an alias if it is for the alias's currency or for all currencies. Every registration fits an
+    A registration fits an alias if the registration has the alias's currency or no currency. Every registration fits an
     alias without a currency.
     """
     parameters = [alias.type, alias.key, alias.sub_key, alias.currency, alias.currency]
@@ -124,8 +124,8 @@ def registered(aliases: Collection[Alias]) -> tuple[dict[Alias, list[Registratio
     return found, owners
 
 
-# A later statement of this transaction adds the lookups' messages. The periodic task assumes that a message older than
-# a lookup belongs to an earlier lookup.
+# A later SQL statement of this database transaction adds the lookups' messages. The periodic task assumes that a
+# message older than a lookup belongs to an earlier lookup.
 _ASK = """
     INSERT INTO directory_partylookup (requester_id, owner_id, subject, error_path, version, asked_at, answer_by)
     SELECT a.requester, a.owner, a.subject, a.error_path, a.version, statement_timestamp(),
@@ -143,7 +143,7 @@ def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
 
     If a requester repeats a lookup, the waiting time begins again.
 
-    Two transactions cannot wait for each other, because each transaction adds the rows in the order of the keys.
+    Two database transactions cannot deadlock, because each of them adds the rows in the order of the keys.
     """
     ordered = sorted(lookups, key=lambda each: (each[0].subject, each[0].reply_to_id, each[0].destination_id))
     columns: list[list[Any]] = [
@@ -156,8 +156,8 @@ def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
     execute(_ASK, [wait_s, *columns])
 
 
-# After a lookup's end, the hub still accepts late and repeated answers from the same DFSP. The hub accepts no late
-# answer if the requester has since looked up the alias at another DFSP. A DFSP that retries sends an answer fewer than
+# After a lookup's end, the hub still accepts late and repeated answers from the same DFSP. If the requester has since
+# looked up the alias at another DFSP, the hub accepts no late answer. A DFSP that retries sends an answer fewer than
 # ten times, and the requester's queue has room for ten answers.
 _END = """
     UPDATE directory_partylookup l

@@ -46,7 +46,7 @@ class Oracle(models.Model):
     endpoint_type = models.CharField(max_length=8, choices=EndpointType, default=EndpointType.URL)
     endpoint = models.CharField(max_length=512)
     currency = models.CharField(max_length=3, blank=True, default="")
-    is_default = models.BooleanField(default=False)  # the hub asks this oracle first if a request has no currency
+    is_default = models.BooleanField(default=False)  # for a request without a currency, the hub asks this oracle first
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
 
@@ -103,7 +103,8 @@ class PartyLookup(models.Model):
 class TrialLookup(models.Model):
     """A lookup of a test number. The hub sends this lookup to a DFSP before the DFSP goes live.
 
-    `subject` is the digest of the number's path. `shown` has only the last characters of the number.
+    `subject` is a digest of the request's path, which contains the number. `shown` has only the last characters of the
+    number.
     """
 
     class Fault(models.TextChoices):
@@ -139,8 +140,8 @@ class TrialLookup(models.Model):
 
 
 class EndedLookup(models.Model):
-    """The times of a lookup whose row was removed. The hub keeps these times until the history of payments has counted
-    the lookup. A row contains no alias.
+    """The times of a lookup whose row was removed. The hub keeps these times until the portal's payment history has
+    counted the lookup. A row contains no alias.
     """
 
     requester = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)

@@ -2,8 +2,8 @@
 
 The cache stores each oracle's answer as a separate value. A cached value expires ORACLE_CACHE_S seconds after the
 oracle's answer. When the hub changes an alias, the alias gets a new edition, and the hub no longer reads answers of
-older editions. The cache contains digests, not aliases. The hub signs each cached answer and its time. Without the
-signature, a program that can write to Redis could decide where money goes.
+older editions. The cache contains digests, not aliases. The hub signs each cached answer together with the answer's
+time. Without the signature, a program that can write to Redis could decide where money goes.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from directory.models import Oracle
 
 _SALT = "directory.oracle_cache"
 _MOST_REGISTRATIONS = 100  # the hub does not cache an answer with more registrations
-_MARGIN_S = 5  # Redis keeps an edition this much longer than answers to earlier requests
+_MARGIN_S = 5  # after every earlier answer has expired, Redis keeps the edition so much longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ def _answer(text: object, key: str, edition: str) -> list[Registration] | None:
     if not isinstance(text, str):
         return None
     try:
-        # The age of a cached value comes from the time in its signature. So a program that copies a value and later
-        # writes the copy back cannot make the value younger.
+        # The age of a cached value comes from the time in its signature. So if a program copies a value and later
+        # writes the copy back, the value's age does not change.
         its_edition, rows = signing.loads(text, salt=key, max_age=settings.ORACLE_CACHE_S)
     except (signing.BadSignature, ValueError, TypeError):
         return None

@@ -2,8 +2,8 @@
 
 Each request has a deadline and a limit for the size of the answer. This HTTP client does not follow redirects.
 
-The module `hub.concurrency_shares` limits the number of threads that wait for one oracle. This module also divides
-these threads among the participants whose messages cause the requests (the callers). The module
+The module `hub.concurrency_shares` limits the number of threads that wait for one oracle. `hub.concurrency_shares` also
+divides these threads among the callers: the participants whose messages cause the requests. The module
 `directory.oracle_pauses` decides when an oracle is paused. Requests for batches have a separate limit. The outcome of
 such a request never begins or ends a pause of an oracle. Requests run in an event loop in a separate thread. So each
 request ends at its deadline, whatever the oracle does. A thread that waits for a request holds no database connection.
@@ -32,14 +32,14 @@ log = structlog.get_logger("oracles")
 
 T = TypeVar("T")
 
-THE_HUB: Caller = 0  # the caller of the hub's own requests
+THE_HUB: Caller = 0  # the caller's name for requests that the hub makes for itself
 
 _MOST_OF_AN_ANSWER = 1024 * 1024
 _MOST_OF_A_BATCH = 32 * 1024 * 1024  # limit in bytes for all answers of a batch together
 _AT_ONCE = 8  # concurrent requests of one batch
 _MOST_FAULTS = 20  # if more calls of one batch get no usable answer, the whole batch fails
 _FIRSTS = 4  # at least this many callers can have one request that the shared limit does not count
-_BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # one for each caller
+_BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # one batch for each caller
 _MARGIN_S = 1.0
 
 
@@ -48,7 +48,7 @@ class OracleUnavailable(Exception):
 
 
 class BatchRefused(Exception):
-    """Raised if this caller already has a batch in progress, or if too many batches of other callers are in
+    """Raised if this caller already has a batch in progress, or if the other callers have too many batches in
     progress."""
 
 
@@ -67,8 +67,8 @@ class Reply:
 
 def sizes_of(shared: int) -> Sizes:
     """Returns the limits on simultaneous requests to one oracle, if all callers together may have `shared` requests.
-    One caller may have up to half of these requests. In addition, each of at least `_FIRSTS` callers may have one
-    request that the limit does not count.
+    One caller may have up to half of these requests. In addition, at least `_FIRSTS` callers may each have one request
+    that the limit does not count.
     """
     half = max(1, shared // 2)
     return Sizes(most=shared + max(shared, _FIRSTS), shared=shared, share=half, waiting=shared, waiting_share=half)
@@ -145,8 +145,8 @@ class OracleClient:
         """Returns the replies to all calls of a batch. Call this method only inside the `with` block that counts the
         batch.
 
-        The reply to a call is None if the oracle answered this call with a server error, too slowly or at too great a
-        length. Raises OracleUnavailable if the oracle cannot be reached, or if more than `_MOST_FAULTS` calls fail.
+        The reply to a call is None if the oracle's answer to this call was a server error, came too late, or was too
+        long. Raises OracleUnavailable if the oracle cannot be reached, or if more than `_MOST_FAULTS` calls fail.
         """
         sql_execution.give_back()
         if self._oracle(endpoint).pauses.is_paused(caller):
@@ -197,8 +197,8 @@ class OracleClient:
         """Sends the calls of a batch in at most `_AT_ONCE` parallel tasks. A task that has finished one call of the
         batch sends the next call.
 
-        So even a large batch has only a few tasks at once. A call may not use up the batch's time, so one alias for
-        which the oracle does not answer costs the other aliases nothing.
+        So even a large batch runs only a few tasks at the same time. Each call has a shorter time limit than the batch.
+        So if the oracle does not answer for one alias, enough time remains for the other aliases.
         """
         replies: list[Reply | None] = [None] * len(calls)
         left, octets, faults = iter(enumerate(calls)), 0, 0

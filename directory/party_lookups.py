@@ -19,7 +19,7 @@ from hub.outbox.messages import Recipient
 
 
 def ask(command: AskParty) -> Outcome:
-    """Forwards a GET /parties and stores the lookup, in the transaction of a group.
+    """Forwards a GET /parties and stores the lookup, in the group's database transaction.
 
     If the requester repeats a GET /parties, the waiting time begins again.
     """
@@ -27,7 +27,7 @@ def ask(command: AskParty) -> Outcome:
 
 
 def answer(command: AnswerParty) -> Outcome:
-    """Forwards the answer to a GET /parties to the requester, in the transaction of a group.
+    """Forwards the answer to a GET /parties to the requester, in the group's database transaction.
 
     For PARTY_ANSWER_S after a lookup's end, the hub still accepts a late or repeated answer.
     """
@@ -61,7 +61,7 @@ def _load(commands: list[AskParty | AnswerParty], scene: Scene, gate: Gate | Non
         for each in commands
         if isinstance(each, AnswerParty) and (to := scene.parties.get(each.destination or "")) is not None
     }
-    # One statement finds a lookup, checks that the requester has not since looked up the alias at another DFSP, and
+    # One SQL statement finds a lookup, checks that the requester has not since looked up the alias at another DFSP, and
     # ends the lookup.
     ended = lookup_sql.end(answered, keep_s=settings.PARTY_ANSWER_S) if answered else set()
     return Facts(oracles, settings.BUILTIN_ORACLE_TYPES, registrations, owners, ended, gate)

@@ -1,4 +1,4 @@
-"""Queries that find the oracles for an alias, and the hub's data about an alias or an oracle."""
+"""Queries that find the oracles for an alias, and queries that read the hub's data about an alias or an oracle."""
 
 from django.db.models import Count, QuerySet
 

@@ -100,9 +100,10 @@ def _register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, u
 
 
 def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, until: float) -> dict[Alias, str]:
-    """Registers different aliases. If the oracle gives no usable answer about some of them, it refuses only these.
+    """Registers different aliases. If the oracle gives no usable answer about some of the aliases, refuses only these
+    aliases.
 
-    Raises 2003 if the oracle gives no usable answer about any of them.
+    Raises 2003 if the oracle gives no usable answer about any of the aliases.
     """
     refused: dict[Alias, str] = {}
     new: list[Alias] = []
@@ -140,8 +141,8 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
 def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
     """Deletes this DFSP's registrations of an alias at the oracle. Returns whether the DFSP had a registration.
 
-    A deletion at the oracle deletes every registration under its path. So the hub requests the deletion only if no
-    other DFSP has a registration under this path.
+    A DELETE request deletes every registration under the request's path. So the hub sends the request only if no other
+    DFSP has a registration under this path.
     """
     shown = _shown(oracle, alias, fsp.id, until)
     own = [registration for registration in fitting(shown, alias) if registration.fsp == fsp.name]

@@ -13,7 +13,7 @@ from bench.bad.scene_and_client import World
 from bench.hubs import PROJECT
 
 COUNT = 60
-_TRANSFERS = 200_000  # of thirty DFSPs together, so the file of one DFSP has a few megabytes
+_TRANSFERS = 200_000  # the sum for all thirty DFSPs; so one DFSP's file has a few megabytes
 _WHOSE = "busy-03"
 _PATH = "/portal/transfers.csv"
 _WINDOW = 4096  # the socket's receive buffer in bytes
@@ -68,9 +68,9 @@ def main() -> None:
     from portal.queries import balance_checkpoints
 
     fill(Crowd(_TRANSFERS, 24))
-    while balance_checkpoints.mark():  # a running hub does this every ten seconds
+    while balance_checkpoints.mark():  # a running hub writes checkpoints every ten seconds
         pass
-    with connection.cursor() as cursor:  # as PostgreSQL does while tables grow slowly
+    with connection.cursor() as cursor:  # PostgreSQL vacuums and writes checkpoints by itself while tables grow slowly
         cursor.execute("VACUUM (ANALYZE)")
         cursor.execute("CHECKPOINT")
     participant = Participant.objects.get(name=_WHOSE)

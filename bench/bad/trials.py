@@ -19,13 +19,13 @@ from bench.hubs import own_hub
 from bench.onboard import OnboardingError
 from hub.local.errors import LocalError
 
-RATE = 8.0  # transfers per second: far below the capacity of two cores, so that the hub can also serve the third DFSP
+RATE = 8.0  # transfers per second: two CPU cores could do far more, so the hub can also serve the third DFSP
 
 _KINDS = ("transfers", "payments")
 # The hub's limit for each DFSP and process, as a multiple of `--rate`, because a scheme chooses this limit by the load.
 # Each of the two DFSPs sends 1.6 times `--rate`. All connections of a DFSP can reach the same process of the hub.
 _LIMIT = 2.0
-_MANY = 0.2  # if other programs use more cores than this number, the figures are not reliable
+_MANY = 0.2  # if other programs use more CPU cores than this number, the figures are not reliable
 
 
 def names(wanted: str) -> list[str]:

@@ -46,7 +46,7 @@ class ParticipantView(AliasView):
         return self.answer_later(self._withdraw)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
-        # A requester that is not a participant cannot receive a callback. The reference hub answers an unknown
+        # The hub cannot send a callback to a requester that is not a participant. The reference hub answers an unknown
         # requester with 202 and then drops the request, and provisioning scripts rely on this 202. If callers must
         # authenticate, this hub has already refused an unknown requester.
         if self.request.method == "POST" and getattr(exc, "code", "") == ErrorCode.ID_NOT_FOUND.code:
@@ -121,8 +121,8 @@ class ParticipantsView(FspiopView):
 
 
 class ParticipantsAnswerView(FspiopView):
-    """A participant's answer about many aliases. Like the reference hub, this hub accepts such an answer, but never
-    sends a request that has such an answer.
+    """A participant's answer about many aliases. Like the reference hub, this hub accepts such an answer, but the hub
+    never sends the request that it would answer.
     """
 
     resource = "participants"

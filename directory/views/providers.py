@@ -1,7 +1,7 @@
 """/services/FXP (FSPIOP API v2.0): the participants that convert currencies.
 
 The hub answers from the data that operators have stored about participants. A participant can also send PUT
-/services/FXP. The hub ignores the content of this PUT, so no participant can make itself a provider.
+/services/FXP. The hub ignores the content of this PUT, so no participant can make itself an FXP.
 """
 
 from django.http import HttpResponse
