@@ -27,7 +27,7 @@ class Hub(Protocol):
     database_url: str | None
 
     def pids(self) -> dict[str, int]:
-        """Returns the process ids that can be watched, by name."""
+        """Returns the name and the id of each process that can be watched."""
         ...
 
     def committed(self, participants: Collection[str]) -> list[dict[str, Any]] | None:

@@ -24,7 +24,7 @@ from bench.signing import Signer
 
 CALM_S = 15  # seconds of load at the lower rate, after the measured load
 _ANSWERS_S = 30  # time limit for the last responses
-_MOST_OPEN = 2000  # the most open requests: more than a hub's own limit, so that no request waits in the generator
+_MOST_OPEN = 2000  # limit on open requests; higher than a hub's own limit, so that no request waits in the generator
 
 
 @dataclass(frozen=True)

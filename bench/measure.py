@@ -27,8 +27,8 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 @dataclass
 class Outcome:
-    """The numbers that a run has counted. `hops` has the seconds of the transfers that were due during the
-    measurement."""
+    """The numbers that a run has counted. For the transfers that were due during the measurement, `hops` has the
+    duration of each hop in seconds."""
 
     sent: int = 0
     accepted: int = 0

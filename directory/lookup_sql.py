@@ -139,7 +139,7 @@ _ASK = """
 
 
 def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
-    """Adds these lookups. Each lookup is a pair: the forwarded request, and the version of the answer.
+    """Adds these lookups. Each lookup is a pair: the forwarded request, and the API version of the answer.
 
     If a requester repeats a lookup, the waiting time begins again.
 

@@ -30,7 +30,7 @@ class Outcome(Enum):
     ANSWERED = auto()
     FAILED = auto()  # connected, but got no usable answer
     UNREACHED = auto()
-    UNKNOWN = auto()  # the request shows nothing about the oracle
+    UNKNOWN = auto()  # the outcome does not show whether the oracle works
 
 
 def _no_pause() -> GrowingPause:

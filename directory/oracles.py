@@ -22,7 +22,7 @@ def add(*, alias_type: str, endpoint: str, currency: str, is_default: bool, acto
 
 
 def change(oracle_id: str, *, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
-    """Replaces an oracle's type, address and other terms."""
+    """Replaces an oracle's alias type, address, currency and default flag."""
     with transaction.atomic():
         oracle = _locked(oracle_id)
         if oracle is None:
@@ -43,7 +43,7 @@ def remove(oracle_id: str, *, actor: str) -> None:
 
 
 def found(oracle_id: str) -> Oracle | None:
-    """Returns the oracle with this id from a path, or None."""
+    """Returns the oracle whose id is in a request's path, or None."""
     return _found(oracle_id, Oracle.objects.all())
 
 
@@ -62,7 +62,7 @@ def _found(oracle_id: str, rows: "QuerySet[Oracle]") -> Oracle | None:
 
 
 def terms_of(oracle: Oracle) -> dict[str, Any]:
-    """Returns an oracle's type, address and other terms in the form of a change request."""
+    """Returns an oracle's alias type, address, currency and default flag in the form of a change request."""
     return {
         "type": oracle.type,
         "endpoint": oracle.endpoint,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import psutil
 
 _EVERY_S = 0.25
-_FAMILY_S = 5.0  # time between two searches for a process's children, which are slow
+_FAMILY_S = 5.0  # time between two searches for a process's children, because a search is slow
 _MB = 1_000_000
 
 

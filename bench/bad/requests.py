@@ -9,7 +9,7 @@ from itertools import cycle
 from bench import messages
 from bench.bad.scene_and_client import World
 
-MOST = 5_242_880  # the most bytes that the API allows in a body (FSPIOP API v1.1, table 1)
+MOST = 5_242_880  # the largest number of bytes that the API allows in a body (FSPIOP API v1.1, table 1)
 ALIASES_IN_A_BATCH = 10_000
 TRANSFERS_IN_A_BULK = 1_000
 

@@ -99,7 +99,7 @@ def _said(body: OracleInfo) -> dict[str, Any]:
 
 
 def _asked(said: dict[str, Any]) -> dict[str, Any]:
-    """Returns an oracle's type, address and other terms in the form of a change request."""
+    """Returns an oracle's alias type, address, currency and default flag in the form of a change request."""
     return {"type": said["alias_type"], **{name: said[name] for name in ("endpoint", "currency", "is_default")}}
 
 

@@ -1,7 +1,6 @@
 """A complete bank core for the connector, with only Python's standard library: python3 backend.py PORT
 
-A real core keeps `transfers` and the balances in its database, and does each step of a payment in one database
-transaction.
+A real core keeps `transfers` and balances in its database. It does each step of a payment in one database transaction.
 """
 
 import json
