@@ -1,4 +1,4 @@
-"""Reads PostgreSQL's counters of statements, transactions and write-ahead log before and after a run."""
+"""Reads PostgreSQL's counters of SQL statements, database transactions and write-ahead log before and after a run."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,7 +10,7 @@ _COUNTERS = """
            (SELECT wal_bytes FROM pg_stat_wal)::bigint,
            (SELECT coalesce(sum(fsyncs), 0) FROM pg_stat_io WHERE object = 'wal')::bigint
 """
-# The first column excludes the statements with which PostgreSQL checks foreign keys; the second column counts only
+# The first column excludes the SQL statements with which PostgreSQL checks foreign keys; the second column counts only
 # these statements. Neither column counts the statements of this module.
 _STATEMENTS = """
     SELECT coalesce(sum(calls) FILTER (WHERE query NOT LIKE 'SELECT 1 FROM ONLY %'), 0)::bigint,
@@ -84,12 +84,12 @@ class Database:
         return Counters(row[0], row[1], row[2], *(statements or (None, None)))
 
     def forget_statements(self) -> None:
-        """Resets the statement statistics."""
+        """Resets PostgreSQL's statistics of SQL statements."""
         if self._has_statements:
             self._connection.execute("SELECT pg_stat_statements_reset()")
 
     def dearest(self) -> list[dict[str, Any]]:
-        """Returns the statements that have taken the most time since `forget_statements` was called."""
+        """Returns the SQL statements that have taken the most time since `forget_statements` was called."""
         if not self._has_statements:
             return []
         names = ("calls", "rows", "ms", "wal_kb", "statement")

@@ -39,7 +39,7 @@ class Load:
     rate: float
     seconds: float
     starts_at: float
-    calm: float  # transfers begun per second for CALM_S after the measured load; 0: the load ends at once
+    calm: float  # transfers begun per second for CALM_S after the measured load; 0: no such load
     dfsps: list[str]
     hot: float
     aliases: dict[str, list[str]]  # each DFSP's customers; if empty, the load has only transfers, no lookups and quotes

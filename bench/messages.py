@@ -47,7 +47,8 @@ def _packet(payer: str, payee: str, number: int) -> Packet:
 
 
 def _transaction(payer: str, payee: str, number: int) -> dict[str, object]:
-    """Returns a transaction of realistic size, because the transaction's packet is the largest part of a prepare."""
+    """Returns the description of a payment (Transaction) in realistic size, because the ILP packet that contains it is
+    the largest part of a prepare."""
     return {
         "transactionId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{payer}/{payee}/{number}")),
         "quoteId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{payer}/{payee}/{number}/quote")),

@@ -1,6 +1,6 @@
 """Finds the DFSP of an alias, and registers and withdraws aliases. Each alias has an oracle that is responsible for it.
 
-Never call these functions in a transaction, because they can send HTTP requests to external oracles.
+Never call these functions in a database transaction, because they can send HTTP requests to external oracles.
 """
 
 import time

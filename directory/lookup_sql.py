@@ -1,4 +1,4 @@
-"""The SQL statements that every lookup needs, and the SQL statements that read or write many registrations at once."""
+"""The SQL statements that every lookup needs, and the SQL statements that each read or write many registrations."""
 
 from collections.abc import Collection, Sequence
 from typing import Any

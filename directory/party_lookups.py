@@ -35,7 +35,7 @@ def answer(command: AnswerParty) -> Outcome:
 
 
 def run(commands: list[AskParty | AnswerParty], scene: Scene) -> list[Outcome]:
-    """Processes the lookups and answers of a group in the caller's transaction: loads the rows, decides and saves."""
+    """Loads, decides and saves the lookups and answers of a group, in the caller's database transaction."""
     gate = rules_gate.open_gate([each for each in commands if isinstance(each, AskParty)])
     outcomes = decide(commands, scene, _load(commands, scene, gate))
     asked = [

@@ -33,7 +33,7 @@ def sign_in(database_url: str) -> str:
 
 
 async def hold(world: World, cookie: str) -> None:
-    """Requests all files at once, reads only the first bytes of each file, and never reads the rest."""
+    """Requests all files at the same time, reads only the first bytes of each file, and never reads the rest."""
     await asyncio.gather(*(_hold_one(world, cookie) for _ in range(COUNT)))
 
 

@@ -113,7 +113,7 @@ class NotImplemented501(_BadEndpoint):
 
 
 class BigBodies(Misbehaviour):
-    """Sends bodies of the largest allowed size to every resource: some bodies at once, some in chunks, and some
+    """Sends bodies of the largest allowed size to every resource: some bodies in one piece, some in chunks, and some
     slowly."""
 
     async def misbehave(self) -> None:

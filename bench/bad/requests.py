@@ -1,5 +1,5 @@
 """Messages that no well-behaved participant sends: very large, malformed or unrequested messages, or too many messages
-at once."""
+at the same time."""
 
 import json
 import uuid

@@ -67,8 +67,8 @@ class World:
         return status
 
     async def flood(self, connections: int, make: Callable[[], bytes]) -> None:
-        """Sends requests without end. When a connection has received the response to a request, the connection sends
-        the next request at once.
+        """Sends requests without end. When a connection has received the response to a request, the connection
+        immediately sends the next request.
         """
 
         async def one_after_the_other() -> None:

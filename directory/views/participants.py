@@ -81,7 +81,7 @@ class ParticipantErrorView(AliasView):
 
 
 class ParticipantsView(FspiopView):
-    """POST /participants: many aliases at once (FSPIOP API v1.1, section 6.2.2.4)."""
+    """POST /participants: one request with many aliases (FSPIOP API v1.1, section 6.2.2.4)."""
 
     resource = "participants"
     is_bulk = True
