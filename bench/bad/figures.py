@@ -1,5 +1,5 @@
-"""Computes the times and errors of the other participants before, during and after the misbehaviour. Decides whether
-the misbehaviour harmed these participants."""
+"""Computes the times and errors of the well-behaved participants before, during and after the misbehaviour. Decides
+whether the misbehaviour harmed these participants."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -74,7 +74,7 @@ def change(before: float, now: float) -> str:
 
 
 def verdict(figures: Mapping[str, Any]) -> list[str]:
-    """Returns a sentence for each harm to the other participants. The list is empty if there was no harm."""
+    """Returns a sentence for each harm to the well-behaved participants. The list is empty if there was no harm."""
     harm = [text for kind in ("transfers", "payments") for text in _slower(kind, figures[kind])]
     for when in ("during", "after"):
         for kind in ("transfers", "payments"):

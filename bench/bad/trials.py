@@ -34,7 +34,8 @@ def names(wanted: str) -> list[str]:
 
 
 def run(options: argparse.Namespace, state: str, console: Console) -> int:
-    """Runs all trials that the command line names. Returns 1 if a trial harmed other participants or could not run."""
+    """Runs all trials that the command line names. Returns 1 if a trial could not run, or if its misbehaviour harmed
+    well-behaved participants."""
     everything, failed = [], []
     for name in names(options.bad):
         plan = BadPlan(name, options.rate, options.seconds, options.warmup, options.drain, options.bad_rows)
