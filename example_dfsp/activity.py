@@ -32,7 +32,7 @@ class Activity:
 
 
 def activity_of(bank: Bank, customer: Customer, *, before: float, limit: int) -> list[Activity]:
-    """Returns the lines of a customer's history before a time."""
+    """Returns the lines of a customer's history that are older than the time `before`."""
     sent = bank.instructions.find(
         "payer = ? AND created_at < ? AND state IN ('SENT', 'PAID', 'FAILED')"
         " AND coalesce(error_code, '') <> '4100' ORDER BY created_at DESC",

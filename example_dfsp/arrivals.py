@@ -59,7 +59,7 @@ _ALL = ", ".join(f"a.{name}" for name in _COLUMNS) + ", i.state"
 
 
 class Arrivals:
-    """The table of arrivals, in the file of the books."""
+    """The table of arrivals, in the database file of the books."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
@@ -83,7 +83,7 @@ class Arrivals:
         """
         with self._books.transaction():
             self._books.credit(_money(committed))
-            self._add(committed)  # after a restore, the announcement can be missing
+            self._add(committed)  # a restored backup can lack the announcement
             now = time.time()
             transfer_id = committed.transfer_id
             self._books.run(
@@ -91,7 +91,8 @@ class Arrivals:
             )
 
     def credit_own(self, arrival: Arrival, reference: str, fee: int) -> None:
-        """Moves the held money of a payment between two customers of this bank to the payee."""
+        """Credits the payee of a payment between two customers of this bank with the money that the books hold for the
+        payment."""
         with self._books.transaction():
             self._books.settle_own(reference, _money(arrival), fee)
             self._add(arrival)

@@ -40,7 +40,7 @@ _COLUMNS = "id, owner, kind, file_name, currency, total, lines, state, made_at, 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A file of payments. `state` is CHECKED until the owner orders the payments."""
+    """A file of payments. `state` is CHECKED until the owner starts the payments."""
 
     id: str
     owner: str
@@ -57,7 +57,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The numbers of paid lines, failed lines and open lines of a batch, and the paid amount."""
+    """How many lines of a batch are paid, failed and open, and the total amount of the paid lines."""
 
     paid: int
     failed: int
@@ -71,7 +71,7 @@ class Progress:
 
 
 class Batches:
-    """The tables of batches and lines, in the file of the books, and the tasks that pay open lines."""
+    """The tables of batches and lines in the database file of the books, and the tasks that pay open lines."""
 
     def __init__(self, books: Books, instructions: Instructions, payments: Payments) -> None:
         self._books, self._instructions, self._payments = books, instructions, payments
@@ -210,5 +210,5 @@ class Batches:
         except Overdrawn:
             text = "the payer's balance is too low"
             await asyncio.to_thread(self._instructions.refused, reference, LOW_BALANCE, text)
-        except Exception:  # a failed line must not stop the other lines; the bank tries this line again after them
+        except Exception:  # a failed line must not stop the other lines; the bank tries this line again later
             log.exception("line_stopped", batch=batch.id, line=line)

@@ -47,8 +47,8 @@ class ConnectorCalls:
         return await self.call("GET", f"/payments/{quote(home_id, safe='')}")
 
     async def was_never_begun(self, home_id: str) -> bool:
-        """Returns whether the connector reports that it does not have this payment. If this function returns False, the
-        connector perhaps still makes the payment.
+        """Returns whether the connector reports that it does not have this payment. If this function returns False, it
+        is possible that the connector still makes the payment.
         """
         status, said = await self.payment(home_id)
         return status == 404 and code_of(said) == NO_SUCH_PAYMENT

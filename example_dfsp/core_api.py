@@ -1,4 +1,4 @@
-"""The API for the bank's connector: customers, terms, transfers and requests to pay.
+"""The core's API for the bank's connector: customers, terms, transfers and requests to pay.
 
 Only the connector and the staff's scripts may have access to this application, because the application credits
 customers.
@@ -37,7 +37,7 @@ class CoreApi:
         self._requests, self._approvals = requests, approvals
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the calls to an application."""
+        """Adds the API's calls to an aiohttp application."""
         app.router.add_get("/parties/{id_type}/{id_value}", self._party)
         app.router.add_post("/quoterequests", self._terms)
         app.router.add_post("/transfers", self._reserve)
@@ -100,7 +100,7 @@ class CoreApi:
                 self._requests.paid(arrival.home_request_id, transfer_id)
 
     async def _request(self, request: web.Request) -> web.Response:
-        """Stores a request to pay from another bank. The customer approves or rejects the request later."""
+        """Stores a request to pay that another bank has sent. The customer approves or rejects the request later."""
         told = await request.json()
         payer = self._customers.of_alias(told["from"]["idType"], told["from"]["idValue"])
         try:
@@ -119,8 +119,8 @@ class CoreApi:
 async def conflicts(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Returns 409 if the books have different content for a reference or an id. In this case, the books have posted
-    nothing."""
+    """Responds with 409 if the books have different content under the reference or id of the request. In this case, the
+    books have posted nothing."""
     try:
         return await handler(request)
     except Conflict as error:

@@ -1,9 +1,10 @@
 """The people, shops and offices of the demo's banks, from a CSV file.
 
-Columns: dfsp, msisdn, name, balance, manner, kind, place, till, currency. `kind` is one of KINDS. `till` is the number
-of a shop in QR codes, and its second alias in the scheme. `manner` is empty for most customers. Three manners make
-payments fail. "rejects": the account accepts no payments. "silent": the core never answers about the account. "limit":
-no payment may exceed LIMIT. A customer with the manner "approves" approves every request to pay at once.
+Columns: dfsp, msisdn, name, balance, manner, kind, place, till, currency. `kind` is one of KINDS. `till` is a shop's
+till number. The shop's QR codes contain the till number, and the scheme knows this number as the shop's second alias.
+`manner` is empty for most customers. Three manners make payments fail. "rejects": the account accepts no payments.
+"silent": the core never answers about the account. "limit": no payment may exceed LIMIT. A customer with the manner
+"approves" approves every request to pay at once.
 """
 
 import csv

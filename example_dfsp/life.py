@@ -1,5 +1,5 @@
-"""Makes payments of all kinds, some of which are refused, so that a demo has continuous traffic. The same seed gives
-the same random choices.
+"""Makes payments of all kinds, so that a demo has continuous traffic. The bank or the scheme refuses some of these
+payments. The same seed gives the same random choices.
 
 Each bank acts for its own customers, with the same functions as its web site. The customers send money, buy, request
 money, refund, pay in cash, take out cash, and get salaries. Some payments fail: an account accepts no payments, no
@@ -44,7 +44,7 @@ _ELSEWHERE = 0.8  # the share of payments to another bank
 
 
 class Life:
-    """Makes the payments of one bank's customers. `everybody` has the customers of all banks."""
+    """Makes the payments of one bank's customers. `everybody` contains the customers of all banks."""
 
     def __init__(self, bank: Bank, everybody: Sequence[Customer], *, rate: float, seed: int) -> None:
         self._bank, self._rate = bank, rate

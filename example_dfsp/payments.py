@@ -78,8 +78,8 @@ class Payments:
         return await self._patiently(found.reference, PATIENCE_S)
 
     async def confirm(self, reference: str) -> Instruction:
-        """Pays on the terms that the payee's DFSP has offered. Raises Overdrawn and changes nothing if the balance is
-        too low."""
+        """Makes the payment with the terms that the payee's DFSP has offered. Raises Overdrawn and changes nothing if
+        the balance is too low."""
         found = await self.get(reference)
         if found is None or found.state != "OFFERED":  # a second click, or a form without terms
             return await self._patiently(reference, PATIENCE_S)
@@ -129,7 +129,7 @@ class Payments:
     async def _logged(self, reference: str, work: Awaitable[None]) -> None:
         try:
             await work
-        except Exception:  # the books have the last step, and a restart continues from this step
+        except Exception:  # the books have the latest step, and after a restart the bank continues from this step
             log.exception("payment_stopped", reference=reference)
 
     async def _patiently(self, reference: str, seconds: float) -> Instruction:
@@ -187,7 +187,7 @@ class Payments:
         """Repeats a step while the payment has this state, until the step returns True.
 
         If an unexpected error occurs, such as a full disk or an odd response, the bank logs the error and repeats the
-        step. Only Conflict ends the repetition, because people must examine the payment.
+        step. After Conflict, the bank does not repeat the step, because people must examine the payment.
         """
         pause, longest = 0.5, _LONGEST_PAUSE_S
         while True:
@@ -229,7 +229,7 @@ class Payments:
         return await self._is_ended(found, status, said)
 
     async def _send(self, found: Instruction) -> Answer:
-        """Performs the next step of a payment at the connector. Returns the connector's answer.
+        """Sends the connector the request for the next step of a payment. Returns the connector's answer.
 
         The bank first reads the state of the payment. In one state, the customer's confirmation means that the customer
         accepts the terms. In another state, the confirmation means that the one-time code is right. The bank can repeat

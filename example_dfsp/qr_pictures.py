@@ -5,7 +5,7 @@ import qrcode.constants
 import zxingcpp
 
 MOST_PIXELS = 1_200_000
-_BORDER = 4  # modules, by the QR code standard
+_BORDER = 4  # width in modules, as the QR code standard requires
 _QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 
 

@@ -1,5 +1,5 @@
-"""The pages for requests to pay: a customer asks another person for money, enters a payer's code, approves a request,
-or rejects it.
+"""The pages for requests to pay: a customer asks another person for money, enters a payer's one-time code, or approves
+or rejects a request to pay.
 """
 
 import uuid
@@ -21,7 +21,7 @@ class Requesting:
         self._site, self._wallet, self._bank = site, wallet, site.bank
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the pages to an application."""
+        """Adds the pages to an aiohttp application."""
         get, post = app.router.add_get, app.router.add_post
         get("/request", self._form)
         post("/request", self._ask)

@@ -2,7 +2,7 @@
 
 A shop or an agent asks the payer for a one-time code. The payer's bank shows the code to the payer, and the payer gives
 the code to the shop. The shop's bank sends the entered code to the payer's bank. The payer's bank compares the entered
-code with its own code. If the code is wrong, the request ends.
+code with the code that it showed to the payer. If the code is wrong, the request ends.
 """
 
 import asyncio
@@ -97,7 +97,7 @@ class RequestReceived:
 
     The customer approves the request with a one-time code that the bank sends to the customer.
 
-    Each request of a shop or an agent has its own code. The payer gives this code to the shop or the agent.
+    Each request of a shop or an agent has a new code. The payer gives this code to the shop or the agent.
     """
 
     request_id: str
@@ -126,7 +126,7 @@ _RECEIVED = tuple(field.name for field in fields(RequestReceived))
 
 
 class RequestsToPay:
-    """The tables of made and received requests, in the file of the books."""
+    """The tables of made and received requests, in the database file of the books."""
 
     def __init__(self, name: str, customers: Customers, books: Books, calls: ConnectorCalls) -> None:
         self._name, self._customers, self._books, self._calls = name, customers, books, calls
@@ -176,7 +176,7 @@ class RequestsToPay:
         return found
 
     def made(self, home_id: str) -> RequestMade | None:
-        """Returns the request with this id, which is the bank's own id, or None."""
+        """Returns the made request with the bank's own id `home_id`, or None."""
         found = self.find_made("home_id = ?", home_id)
         return found[0] if found else None
 
@@ -187,7 +187,7 @@ class RequestsToPay:
         return [RequestMade(**dict(zip(_MADE, row, strict=True))) for row in self._books.rows(query, *values)]
 
     def open_of(self, payee: str) -> int:
-        """Returns how many requests of a customer wait for an answer."""
+        """Returns how many requests that this customer made wait for an answer."""
         return len(
             self.find_made(
                 "payee = ? AND state IN ('NEW', 'ASKED') AND created_at > ?", payee, time.time() - OPEN_FOR_S
@@ -195,8 +195,8 @@ class RequestsToPay:
         )
 
     def _ask_own(self, made: RequestMade, payer: Customer) -> None:
-        """Stores a request whose payer is also a customer of this bank. The request's id is the bank's own id of the
-        request."""
+        """Stores a request whose payer is also a customer of this bank. Such a request has only one id: the bank's own
+        id."""
         payee = self._customers.get(made.payee)
         assert payee is not None
         told = {
@@ -235,7 +235,7 @@ class RequestsToPay:
         return True
 
     def paid(self, home_id: str, transfer_id: str) -> None:
-        """Records that a transfer pays a request. The caller credits the customer in the same transaction."""
+        """Records that a transfer pays a request. The caller credits the customer in the same database transaction."""
         self._books.run(
             "UPDATE request_made SET state = 'PAID', transfer_id = ?, ended_at = ?"
             " WHERE home_id = ? AND state <> 'PAID'",
@@ -331,7 +331,7 @@ class RequestsToPay:
     # --- received by customers of this bank ---------------------------------------------------------------------------
 
     def take(self, told: dict[str, Any], payer: Customer | None, amount: int) -> None:
-        """Stores a request from another bank. Raises RequestRefused. A repeated request changes nothing."""
+        """Stores a request that another bank has sent. Raises RequestRefused. A repeated request changes nothing."""
         if payer is None:
             raise RequestRefused("3204", "no such customer")
         if told["currency"] != payer.currency:
@@ -409,7 +409,7 @@ class RequestsToPay:
         """Returns 0 if the code is correct. If the code is wrong, returns the number of wrong codes that the customer
         has entered until now.
 
-        After MOST_WRONG_CODES wrong codes, the bank accepts no code.
+        After MOST_WRONG_CODES wrong codes, the bank refuses every further code for this request.
         """
         with self._books.transaction():
             row = self._books.row(

@@ -15,8 +15,8 @@ from example_dfsp.wallet import Wallet
 
 
 def web_site(bank: Bank, hosts: frozenset[str] = frozenset()) -> web.Application:
-    """Returns the application of the web site. The bank's other application must also run, because that application
-    opens the connections to the connector."""
+    """Returns the application of the web site. The bank's other application (`Bank.application`) must also run, because
+    the other application opens the connections to the connector."""
     site = Site(bank, hosts=hosts)
     app = site.application()
     wallet = Wallet(site)

@@ -53,8 +53,8 @@ class IndividualTransferResult(Message):
 
 
 class BulkTransferPut(Message):
-    """PUT /bulkTransfers/{ID} (section 6.10.4.1): the only answer of the payee DFSP, or the hub's report of the
-    outcomes in its database."""
+    """PUT /bulkTransfers/{ID} (section 6.10.4.1): the payee DFSP's only answer to the bulk, or the hub's report of the
+    stored outcomes."""
 
     bulk_transfer_state: BulkTransferState
     completed_timestamp: DateTime | None = None

@@ -124,8 +124,8 @@ class PartyPersonalInfo(Message):
 
 
 class Party(Message):
-    """The payer or payee (section 7.4.11). Version 2.0 allows any name for a party, and adds the currencies that the
-    party supports."""
+    """The payer or payee (section 7.4.11). Version 2.0 allows any name for a party, and adds the list of currencies
+    that the party can use."""
 
     party_id_info: PartyIdInfo
     merchant_classification_code: MerchantCode | None = None
@@ -135,7 +135,7 @@ class Party(Message):
 
 
 class Refund(Message):
-    """The data of a refund, which refer to the original transaction (section 7.4.16)."""
+    """The original transaction of a refund, and the reason for the refund (section 7.4.16)."""
 
     original_transaction_id: CorrelationId
     refund_reason: Text128 | None = None

@@ -59,7 +59,7 @@ class FxQuotePost(Message):
 
 
 class FxQuotePut(Message):
-    """PUT /fxQuotes/{ID}: the FXP's terms, and the condition for its fulfilment."""
+    """PUT /fxQuotes/{ID}: the FXP's terms, and the condition that the FXP's fulfilment must match."""
 
     conversion_terms: FxConversion
     condition: BinaryString32 | None = None

@@ -114,8 +114,8 @@ def _quote_put(m: messages.QuoteAnswer) -> QuotePut:
 
 
 def _same_currency(amount: messages.InstructedAmount | None, transfer: messages.SettledAmount) -> Money | None:
-    """Returns an amount of the terms, or None if its currency differs from the currency of the transfer. After a
-    conversion, the two currencies can differ."""
+    """Returns an amount of the terms, or None if the amount's currency differs from the currency of the transfer. After
+    a conversion, the two currencies can differ."""
     return _money(amount) if amount is not None and amount.currency == transfer.currency else None
 
 
@@ -211,7 +211,7 @@ def _completed(m: messages.StatusReport) -> str | None:
 
 
 def _cause(m: messages.StatusReport) -> ExtensionList | None:
-    """Returns the reason of an abort as the extension of the plain form."""
+    """Returns the reason for an abort as an extension list of the plain form."""
     cause = m.transaction.cause
     code = (cause.reason.proprietary or cause.reason.code) if cause else None
     if cause is None or not code:
