@@ -1,4 +1,4 @@
-"""The transfers that customers of this bank receive, each with its payer and its purpose.
+"""The transfers that customers of this bank receive. Each row has the transfer's payer and purpose.
 
 This table does not record the money. The books record the money.
 """
@@ -42,7 +42,7 @@ class Arrival:
     scenario: str
     sub_scenario: str | None
     transaction_id: str
-    refund_of: str | None  # the transaction whose money this transfer pays back
+    refund_of: str | None  # for a refund: the transaction that is refunded
     home_request_id: str | None  # the bank's own id of the request to pay that this transfer answers
     arrived_at: float = 0.0
     ended_at: float | None = None
@@ -66,7 +66,7 @@ class Arrivals:
         books.define(_SCHEMA)
 
     def expect(self, announced: Arrival) -> None:
-        """Records that money will arrive.
+        """Records that a transfer to a customer is announced.
 
         Raises Conflict if the books already have different content under this id, or if the transfer with this id was
         aborted.

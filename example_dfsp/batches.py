@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS batch_line (
     PRIMARY KEY (batch_id, line), UNIQUE (batch_id, own_id)
 ) STRICT, WITHOUT ROWID;
 """
-AT_ONCE = 12  # the most lines that the bank pays at once from all batches of one owner
+AT_ONCE = 12  # the most lines that the bank pays at once for one owner, in all batches together
 LOW_BALANCE = "4200"
 _NAMESPACE = uuid.UUID("d9b2cf0c-7a5e-4a55-9d63-31ee6c0e0f34")
 _COLUMNS = "id, owner, kind, file_name, currency, total, lines, state, made_at, begun_at, ended_at"
@@ -146,7 +146,7 @@ class Batches:
         self._start(batch_id)
 
     def withdraw(self, batch_id: str) -> None:
-        """Withdraws a batch whose payment has not begun."""
+        """Withdraws a batch if the bank has not begun to pay the batch."""
         self._books.run("UPDATE batch SET state = 'WITHDRAWN' WHERE id = ? AND state = 'CHECKED'", batch_id)
 
     def _start(self, batch_id: str) -> None:

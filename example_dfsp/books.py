@@ -2,10 +2,10 @@
 
 Each customer has an account. The bank's own accounts are `fees`, `capital`, `scheme` (the money that the payment scheme
 and the bank owe each other), `held` (money reserved for outgoing payments) and `cash` (the tellers' notes and coins).
-Each further currency has its own accounts, such as `scheme KES`. A posting is one row with a debit and a credit. The
-books post each step of a transfer at most once. The database itself updates the balances. The database refuses an
-overdraft of a customer's account, and a posting between accounts in different currencies. The database also refuses a
-change of a posting, or of the final state of a payment.
+For each further currency, the bank has further accounts, such as `scheme KES`. A posting is one row with a debit and a
+credit. The books post each step of a transfer at most once. The database itself updates the balances. The database
+refuses an overdraft of a customer's account, and a posting between accounts in different currencies. The database also
+refuses a change of a posting, or of the final state of a payment.
 
 The content of a reference or a transfer id never changes. If a later step has different content under the same
 reference or id, the step raises Conflict and posts nothing.
@@ -234,7 +234,7 @@ class Books:
             )
 
     def expect(self, announced: Incoming) -> None:
-        """Records that money will arrive for a customer. Posts nothing yet."""
+        """Records that a transfer to a customer is announced. Posts nothing yet."""
         with self.transaction():
             state = self._incoming(announced)
             if state == "ABORTED":
@@ -360,7 +360,7 @@ class Books:
                 self._depth -= 1
 
     def define(self, schema: str) -> None:
-        """Adds the tables of another module of the bank."""
+        """Adds the tables that another module of the bank needs."""
         with self._lock:
             self._db.executescript(schema)
 

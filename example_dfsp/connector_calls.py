@@ -43,7 +43,7 @@ class ConnectorCalls:
             return NO_RESPONSE, {"error": f"no response from the connector: {type(error).__name__}"}
 
     async def payment(self, home_id: str) -> Answer:
-        """Returns the payment with this id, which is the bank's own id of the payment."""
+        """Returns the connector's answer about the payment with the bank's own id `home_id`."""
         return await self.call("GET", f"/payments/{quote(home_id, safe='')}")
 
     async def was_never_begun(self, home_id: str) -> bool:

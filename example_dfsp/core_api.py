@@ -1,7 +1,6 @@
 """The core's API for the bank's connector: customers, terms, transfers and requests to pay.
 
-Only the connector and the staff's scripts may have access to this application, because the application credits
-customers.
+Only the connector and the staff's scripts may have access to this API, because calls of the API credit customers.
 """
 
 import asyncio
@@ -132,7 +131,7 @@ async def conflicts(
 async def no_browsers(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Refuses requests that a browser sends for a web page, because this application credits customers."""
+    """Refuses requests that a browser sends for a web page, because calls of this API credit customers."""
     if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
         return no(403, "4000", "these calls are for the connector and the bank's staff, and not for web pages")
     return await handler(request)

@@ -17,7 +17,7 @@ from kitovu_connector.amounts import parse_amount
 
 DATA = Path(__file__).parent / "data"
 LIMIT = parse_amount("500000")
-CURRENCY = "TZS"  # the currency of customers that have no currency in the file
+CURRENCY = "TZS"  # the currency of a customer if the file names no currency for the customer
 
 Kind = Literal["person", "shop", "agent", "employer", "government"]
 KINDS: tuple[Kind, ...] = ("person", "shop", "agent", "employer", "government")
@@ -37,7 +37,7 @@ class Customer:
 
     @property
     def aliases(self) -> list[tuple[str, str]]:
-        """The customer's identifiers in the scheme, each with its type."""
+        """The customer's identifiers in the scheme, with the type of each identifier."""
         return [("MSISDN", self.msisdn)] + ([("BUSINESS", self.till)] if self.till else [])
 
     @property

@@ -77,7 +77,7 @@ class Instruction:
     receive_currency: str | None = None
     transfer_id: str | None = None
     request_id: str | None = None  # the request to pay that this payment answers
-    refund_of: str | None = None  # the transfer whose money this payment pays back
+    refund_of: str | None = None  # for a refund: the received transfer that this payment refunds
     batch_id: str | None = None
     line: int | None = None
     error_code: str | None = None

@@ -1,9 +1,9 @@
 """Makes payments of all kinds, so that a demo has continuous traffic. The bank or the scheme refuses some of these
 payments. The same seed gives the same random choices.
 
-Each bank acts for its own customers, with the same functions as its web site. The customers send money, buy, request
-money, refund, pay in cash, take out cash, and get salaries. Some payments fail: an account accepts no payments, no
-customer has the number, or the amount is above a limit.
+Each bank acts for its own customers, with the functions that the bank's web site also uses. The customers send money,
+buy, request money, refund, pay in cash, take out cash, and get salaries. Some payments fail: an account accepts no
+payments, no customer has the number, or the amount is above a limit.
 """
 
 import asyncio
@@ -163,7 +163,7 @@ class Life:
         )
 
     async def _answer_requests(self) -> None:
-        """Answers requests to pay after some seconds, unless a person has answered them in the browser."""
+        """Answers requests to pay after some seconds, unless a person has answered the request in the browser."""
         before = time.time() - _ANSWERS_AFTER_S
         found = self._bank.requests.find_received(
             "state = 'OPEN' AND kind = 'transfer' AND created_at BETWEEN ? AND ? AND payee_fsp <> ?"

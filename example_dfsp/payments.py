@@ -1,8 +1,8 @@
 """Makes payments through the connector, and records the end of each payment in the books, even after a crash.
 
-If an instruction's money is held, the bank repeats the payment's requests until the connector reports the end. After a
-crash, the bank continues with all payments whose money is held. The bank gives the connector an id for each payment, so
-a repeated request begins no second payment.
+If an instruction's money is held, the bank repeats the payment's requests until the connector reports the end of the
+payment. After a crash, the bank continues with all payments whose money is held. The bank gives the connector an id for
+each payment, so a repeated request begins no second payment.
 """
 
 import asyncio
@@ -69,8 +69,8 @@ class Payments:
         return await asyncio.to_thread(self._instructions.get, reference)
 
     async def ask(self, new: Instruction) -> Instruction:
-        """Begins a payment that the customer has to confirm. Returns the payment when its terms are known, but after
-        some seconds at the latest.
+        """Begins a payment that the customer has to confirm. Returns the payment when the payment's terms are known,
+        but after some seconds at the latest.
         """
         found = await asyncio.to_thread(self._instructions.add, new)
         if found.state == "NEW":
@@ -218,8 +218,8 @@ class Payments:
     async def _attempt(self, found: Instruction) -> bool:
         """Makes one attempt to send a payment. Returns whether the payment has ended.
 
-        Raises Conflict if the connector has another payment under this reference. After a Conflict, the payment's money
-        stays held until people have examined the payment.
+        Raises Conflict if the connector has a different payment under this reference. After a Conflict, the payment's
+        money stays held until people have examined the payment.
         """
         if self._own.is_for(found):
             return await asyncio.to_thread(self._own.attempt, found)
@@ -253,7 +253,7 @@ class Payments:
             return await self._calls.call("POST", f"/payments/{found.reference}/cancel")
         confirm = f"/payments/{found.reference}/confirm"
         answer = await self._calls.call("POST", confirm, {"otp": code})
-        if answer[0] == 400:  # a connector of an earlier version, which accepts a confirmation only without a body
+        if answer[0] == 400:  # an earlier version of the connector accepts only a confirmation without a body
             answer = await self._calls.call("POST", confirm)
         return answer
 

@@ -1,4 +1,4 @@
-"""Pictures of QR codes: makes them as SVG, and reads them from the grey pixels of a photograph."""
+"""Pictures of QR codes: makes an SVG picture of a QR code, and reads a QR code from the grey pixels of a photograph."""
 
 import qrcode
 import qrcode.constants

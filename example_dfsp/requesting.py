@@ -73,7 +73,7 @@ class Requesting:
         )
 
     async def ask(self, request: web.Request, new: RequestMade) -> web.StreamResponse:
-        """Sends a request, and redirects to the page that shows its progress."""
+        """Sends a request, and redirects to the page that shows the progress of the request."""
         if self._bank.requests.open_of(new.payee) >= _MOST_OPEN:
             raise web.HTTPTooManyRequests
         await self._bank.requests.make(new)

@@ -1,4 +1,4 @@
-"""Requests to pay that this bank's customers make, or that they receive from other banks' customers.
+"""Requests to pay. This bank's customers make such requests, and receive such requests from other banks' customers.
 
 A shop or an agent asks the payer for a one-time code. The payer's bank shows the code to the payer, and the payer gives
 the code to the shop. The shop's bank sends the entered code to the payer's bank. The payer's bank compares the entered
@@ -49,7 +49,7 @@ _ASK_WITHIN_S = 60.0
 _PATIENCE_S = 5.0
 _LONGEST_PAUSE_S = 5.0
 FIXED_CODE = "123456"
-"""The one-time code of customers who approve every request, so that scripts can enter this code."""
+"""The one-time code of every customer with the manner "approves". Scripts enter this code."""
 OPEN_FOR_S = 24 * 3600.0
 """How long a customer can approve a request."""
 MOST_WRONG_CODES = 3
@@ -224,7 +224,8 @@ class RequestsToPay:
         return found is not None and found.payee_fsp == self._name
 
     async def enter_code(self, home_id: str, code: str) -> bool:
-        """Forwards the code that the payer gave to the shop. Returns False if the connector did not accept the code."""
+        """Sends the connector the one-time code that the payer gave to the shop. Returns False if the connector did not
+        accept the code."""
         if not self._is_own(home_id):
             status, _ = await self._calls.call("POST", f"/requests/{home_id}/otp", {"otp": code})
             if not 200 <= status < 300:
@@ -271,7 +272,7 @@ class RequestsToPay:
             pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 
     async def _is_answered(self, home_id: str) -> bool:
-        """Sends a request, or reads its state. Returns whether the answer is final."""
+        """Sends a request, or reads the state of a sent request. Returns whether the answer is final."""
         found = self.made(home_id)
         if found is None or found.state not in ("NEW", "ASKED"):
             return True

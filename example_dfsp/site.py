@@ -180,7 +180,7 @@ class Site:
         return found
 
     def number(self, request: web.Request, form: dict[str, str]) -> str:
-        """Returns the phone number in a form, as the scheme spells it, or raises Wrong."""
+        """Returns the phone number in a form, in the scheme's spelling, or raises Wrong."""
         _ = self.text(request)
         raw = "".join(character for character in form.get("number", "") if character not in " +-()")
         if raw.startswith("0") and len(raw) == 10:
@@ -270,7 +270,7 @@ def _templates(language: str) -> jinja2.Environment:
 def _is_same_site(request: web.Request, host: str) -> bool:
     """Returns whether a page of this site sent the request.
 
-    When a browser sends a form, it also sends the site of the page that contains the form.
+    When a browser sends a form, the browser also names the web site of the page that contains the form.
     """
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         return False

@@ -212,7 +212,8 @@ def _figures(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _line(line: dict[str, Any]) -> dict[str, Any]:
-    """Returns a line of the statement with its amount as a number and its time in East Africa."""
+    """Returns a line of the hub's statement, with the amount as a number and the time in the time zone of East
+    Africa."""
     at = datetime.fromisoformat(line["receivedDate"]).timestamp()
     return line | {"amount": parse_amount(line["amount"]), "time": clock_shown(at)}
 

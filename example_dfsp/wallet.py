@@ -23,7 +23,7 @@ from example_dfsp.site import Entries, Site, Wrong
 _SHOWN = 6
 _PAGE = 30
 _DOUBT_AFTER_S = 15.0
-_MOST_ASKED = 20  # the most payments of one customer that wait for terms at once
+_MOST_ASKED = 20  # the most payments of one customer that can wait for terms at the same time
 _PICTURES_AT_ONCE = 2  # reading a picture takes a thread and up to a tenth of a second
 
 
@@ -143,7 +143,7 @@ class Wallet:
         return fee
 
     async def begin(self, request: web.Request, new: Instruction) -> web.StreamResponse:
-        """Requests the terms, and redirects to the page on which the customer confirms them."""
+        """Requests the terms, and redirects to the page on which the customer confirms the terms."""
         if self._bank.instructions.count("payer = ? AND state = 'NEW' AND asks_first", new.payer) >= _MOST_ASKED:
             raise web.HTTPTooManyRequests
         try:

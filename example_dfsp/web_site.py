@@ -1,4 +1,4 @@
-"""The bank's whole web site: every page, on one application for people's browsers."""
+"""The bank's whole web site: every page, in one aiohttp application for browsers."""
 
 from aiohttp import web
 

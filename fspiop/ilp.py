@@ -83,7 +83,7 @@ def fulfilment_for(packet_text: str, secret: bytes) -> str:
 
 
 def condition_for(fulfilment: str) -> str:
-    """Returns the condition of a fulfilment, which is the SHA-256 of the fulfilment (FSPIOP API v1.1, 4.4).
+    """Returns the condition that matches a fulfilment: the SHA-256 of the fulfilment (FSPIOP API v1.1, 4.4).
 
     Raises ValueError if the fulfilment is malformed.
     """

@@ -44,7 +44,8 @@ class BulkTransferPost(Message):
 
 
 class IndividualTransferResult(Message):
-    """The outcome of one transfer: its fulfilment, or the reason for its abort (section 7.4.8)."""
+    """The outcome of one transfer: the transfer's fulfilment, or the reason for the transfer's abort (section
+    7.4.8)."""
 
     transfer_id: CorrelationId
     fulfilment: BinaryString32 | None = None

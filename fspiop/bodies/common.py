@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     ErrorCodeText = str
 else:
     Currency = Literal[tuple(sorted(money.CURRENCIES))]  # section 7.3.9
-    # Some senders write the code as a number; `ErrorInformation` makes it text.
+    # Some senders write the code as a number; `ErrorInformation` converts this number to text.
     ErrorCodeText = Annotated[str, Meta(pattern=r"^[1-9][0-9]{3}\Z")] | Annotated[int, Meta(ge=1000, le=9999)]
 
 PartyIdType = Literal[

@@ -1,4 +1,4 @@
-"""The bodies of /fxQuotes (FSPIOP API v2.0): requests and offers of the terms of a conversion."""
+"""The bodies of /fxQuotes (FSPIOP API v2.0): the request for the terms of a conversion, and the FXP's offer."""
 
 from typing import Annotated
 
