@@ -26,13 +26,14 @@ class Activity:
 
     @property
     def initials(self) -> str:
-        """One or two letters of the other person's name, which the page shows in place of a picture of this person."""
+        """The initials of the other person in the payment, one or two letters. The page shows the initials instead of a
+        picture."""
         words = [word for word in self.name.split() if word[:1].isalpha()]
         return "".join(word[0].upper() for word in (words[:1] + words[-1:] if len(words) > 1 else words)) or "#"
 
 
 def activity_of(bank: Bank, customer: Customer, *, before: float, limit: int) -> list[Activity]:
-    """Returns the lines of a customer's history before a time."""
+    """Returns the lines of a customer's history that are older than the time `before`."""
     sent = bank.instructions.find(
         "payer = ? AND created_at < ? AND state IN ('SENT', 'PAID', 'FAILED')"
         " AND coalesce(error_code, '') <> '4100' ORDER BY created_at DESC",

@@ -21,7 +21,7 @@ class Agent:
         self._site, self._wallet, self._requesting, self._bank = site, wallet, requesting, site.bank
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the pages to an application."""
+        """Adds the pages to an aiohttp application."""
         agent = self._site.only("agent")
         app.router.add_get("/agent", agent(self._home))
         app.router.add_post("/agent/cash-in", agent(self._cash_in))

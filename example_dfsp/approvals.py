@@ -1,4 +1,4 @@
-"""Answers requests to pay: a customer approves a request by a payment, or rejects the request.
+"""Answers requests to pay: a customer approves a request by making the payment, or rejects the request.
 
 Customers with the manner "approves" approve every request at once. Scripts use these customers to test requests to pay.
 """
@@ -60,7 +60,8 @@ class Approvals:
             await asyncio.to_thread(self._reject_unless_paid, found)
 
     def _reject_unless_paid(self, found: RequestReceived) -> None:
-        """Rejects the request, unless the customer has confirmed a payment for it on another page in the meantime."""
+        """Rejects the request. Does nothing if the customer has in the meantime confirmed a payment for this request on
+        another page."""
         with self._instructions.books.transaction():
             begun = self.begun(found)
             if begun is None or begun.state not in ("SENT", "PAID"):

@@ -1,4 +1,4 @@
-"""The transfers that customers of this bank receive, each with its payer and its purpose.
+"""The transfers that customers of this bank receive. Each row has the transfer's payer and purpose.
 
 This table does not record the money. The books record the money.
 """
@@ -42,7 +42,7 @@ class Arrival:
     scenario: str
     sub_scenario: str | None
     transaction_id: str
-    refund_of: str | None  # the transaction whose money this transfer pays back
+    refund_of: str | None  # for a refund: the transaction that is refunded
     home_request_id: str | None  # the bank's own id of the request to pay that this transfer answers
     arrived_at: float = 0.0
     ended_at: float | None = None
@@ -59,14 +59,14 @@ _ALL = ", ".join(f"a.{name}" for name in _COLUMNS) + ", i.state"
 
 
 class Arrivals:
-    """The table of arrivals, in the file of the books."""
+    """The table of arrivals, in the database file of the books."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
         books.define(_SCHEMA)
 
     def expect(self, announced: Arrival) -> None:
-        """Records that money will arrive.
+        """Records that a transfer to a customer is announced.
 
         Raises Conflict if the books already have different content under this id, or if the transfer with this id was
         aborted.
@@ -83,7 +83,7 @@ class Arrivals:
         """
         with self._books.transaction():
             self._books.credit(_money(committed))
-            self._add(committed)  # after a restore, the announcement can be missing
+            self._add(committed)  # a restored backup can lack the announcement
             now = time.time()
             transfer_id = committed.transfer_id
             self._books.run(
@@ -91,7 +91,8 @@ class Arrivals:
             )
 
     def credit_own(self, arrival: Arrival, reference: str, fee: int) -> None:
-        """Moves the held money of a payment between two customers of this bank to the payee."""
+        """Credits the payee of a payment between two customers of this bank with the money that the books hold for the
+        payment."""
         with self._books.transaction():
             self._books.settle_own(reference, _money(arrival), fee)
             self._add(arrival)

@@ -1,4 +1,4 @@
-"""One example bank: connects the books, the customers and the connector, and answers the calls of the staff's
+"""One example bank: connects the books, the customers and the connector, and answers the API calls of the staff's
 scripts."""
 
 import asyncio
@@ -153,7 +153,7 @@ class Bank:
 
 
 def _own_shown(found: Instruction) -> dict[str, Any]:
-    """Returns the answer about a payment to another customer of this bank, in the form of the connector's answers."""
+    """Returns the answer about a payment between two customers of this bank, in the form of the connector's answers."""
     states = {"PAID": "COMMITTED", "FAILED": "ABORTED"}
     return {
         "homeTransactionId": found.reference,

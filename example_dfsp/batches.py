@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS batch_line (
     PRIMARY KEY (batch_id, line), UNIQUE (batch_id, own_id)
 ) STRICT, WITHOUT ROWID;
 """
-AT_ONCE = 12  # the most lines that the bank pays at once from all batches of one owner
+AT_ONCE = 12  # the most lines that the bank pays at once for one owner, in all batches together
 LOW_BALANCE = "4200"
 _NAMESPACE = uuid.UUID("d9b2cf0c-7a5e-4a55-9d63-31ee6c0e0f34")
 _COLUMNS = "id, owner, kind, file_name, currency, total, lines, state, made_at, begun_at, ended_at"
@@ -40,7 +40,7 @@ _COLUMNS = "id, owner, kind, file_name, currency, total, lines, state, made_at, 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A file of payments. `state` is CHECKED until the owner orders the payments."""
+    """A file of payments. `state` is CHECKED until the owner starts the payments."""
 
     id: str
     owner: str
@@ -57,7 +57,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The numbers of paid lines, failed lines and open lines of a batch, and the paid amount."""
+    """How many lines of a batch are paid, failed and open, and the total amount of the paid lines."""
 
     paid: int
     failed: int
@@ -71,7 +71,7 @@ class Progress:
 
 
 class Batches:
-    """The tables of batches and lines, in the file of the books, and the tasks that pay open lines."""
+    """The tables of batches and lines in the database file of the books, and the tasks that pay open lines."""
 
     def __init__(self, books: Books, instructions: Instructions, payments: Payments) -> None:
         self._books, self._instructions, self._payments = books, instructions, payments
@@ -146,7 +146,7 @@ class Batches:
         self._start(batch_id)
 
     def withdraw(self, batch_id: str) -> None:
-        """Withdraws a batch whose payment has not begun."""
+        """Withdraws a batch if the bank has not begun to pay the batch."""
         self._books.run("UPDATE batch SET state = 'WITHDRAWN' WHERE id = ? AND state = 'CHECKED'", batch_id)
 
     def _start(self, batch_id: str) -> None:
@@ -210,5 +210,5 @@ class Batches:
         except Overdrawn:
             text = "the payer's balance is too low"
             await asyncio.to_thread(self._instructions.refused, reference, LOW_BALANCE, text)
-        except Exception:  # a failed line must not stop the other lines; the bank tries this line again after them
+        except Exception:  # a failed line must not stop the other lines; the bank tries this line again later
             log.exception("line_stopped", batch=batch.id, line=line)

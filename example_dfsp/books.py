@@ -1,14 +1,14 @@
 """The bank's own double-entry books in SQLite. Each amount is a whole number of ten-thousandths of the currency.
 
-Each customer has an account. The bank's own accounts are `fees`, `capital`, `scheme` (the debt between the payment
-scheme and the bank), `held` (money reserved for outgoing payments) and `cash` (the tellers' notes and coins). Each
-further currency has its own accounts, such as `scheme KES`. A posting is one row with a debit and a credit. The books
-post each step of a transfer at most once. The database itself updates the balances. The database refuses a customer's
-overdraft and a posting between two currencies. The database also refuses a change of a posting, or of the final state
-of a payment.
+Each customer has an account. The bank's own accounts are `fees`, `capital`, `scheme` (the money that the payment scheme
+and the bank owe each other), `held` (money reserved for outgoing payments) and `cash` (the tellers' notes and coins).
+For each further currency, the bank has further accounts, such as `scheme KES`. A posting is one row with a debit and a
+credit. The books post each step of a transfer at most once. The database itself updates the balances. The database
+refuses an overdraft of a customer's account, and a posting between accounts in different currencies. The database also
+refuses a change of a posting, or of the final state of a payment.
 
-A reference or a transfer id always keeps its content. If a later step has different content under the same reference or
-id, the step raises Conflict and posts nothing.
+The content of a reference or a transfer id never changes. If a later step has different content under the same
+reference or id, the step raises Conflict and posts nothing.
 """
 
 import sqlite3
@@ -116,7 +116,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Money for a customer. The scheme pays `amount` to the bank, and the bank keeps `fee` of this amount."""
+    """An incoming transfer to a customer. The scheme pays `amount` to the bank, and the bank keeps `fee` of this
+    amount."""
 
     transfer_id: str
     payee: str
@@ -125,7 +126,8 @@ class Incoming:
 
 
 class Books:
-    """The bank's books. Every method is one transaction. A caller can safely repeat a call with equal arguments."""
+    """The bank's books. Every method uses one database transaction. A caller can safely repeat a call with equal
+    arguments."""
 
     def __init__(self, path: Path, currency: str = "TZS") -> None:
         """Opens the books. `currency` is the bank's own currency. The names of accounts in this currency do not contain
@@ -199,7 +201,8 @@ class Books:
             )
 
     def settle_own(self, reference: str, credited: Incoming, fee: int = 0) -> None:
-        """Moves held money to another customer of this bank. The fees of both sides go to `fees`."""
+        """Moves the money that the books hold for a payer to a payee at this bank. The payer's fee and the payee's fee
+        go to `fees`."""
         with self.transaction():
             payer, held, state, known_id, _, currency = self._payment(reference)
             if state == "COMMITTED" and known_id == credited.transfer_id:
@@ -231,7 +234,7 @@ class Books:
             )
 
     def expect(self, announced: Incoming) -> None:
-        """Records that money will arrive for a customer. Posts nothing yet."""
+        """Records that a transfer to a customer is announced. Posts nothing yet."""
         with self.transaction():
             state = self._incoming(announced)
             if state == "ABORTED":
@@ -247,7 +250,7 @@ class Books:
                 return
             if state == "ABORTED":
                 raise Conflict(f"{committed.transfer_id} was aborted and cannot be credited")
-            if state is None:  # after a restore, the announcement can be missing, but the bank owes the money
+            if state is None:  # a restored backup can lack the announcement, but the bank owes the money
                 self._add(committed, "EXPECTED")
             currency = self.currency_of(committed.payee) or self.currency
             scheme, fees = self._own("scheme", currency), self._own("fees", currency)
@@ -315,7 +318,8 @@ class Books:
         return faults
 
     def export(self) -> dict[str, object]:
-        """Returns data for comparisons: completed payments and receipts, balances, and whether the books balance."""
+        """Returns data for comparisons: completed outgoing and incoming payments, account balances, and whether the
+        books balance."""
         with self._lock:
             rows = self._db.execute
             return {
@@ -335,9 +339,9 @@ class Books:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Runs the statements of the block in one transaction.
+        """Runs the SQL statements of the `with` block in one database transaction.
 
-        A transaction inside another transaction is a part of the outer transaction.
+        A nested call does not begin a second database transaction, and uses the transaction of the outer call.
         """
         with self._lock:
             if self._depth:
@@ -356,20 +360,20 @@ class Books:
                 self._depth -= 1
 
     def define(self, schema: str) -> None:
-        """Adds the tables of another module of the bank."""
+        """Adds the tables that another module of the bank needs."""
         with self._lock:
             self._db.executescript(schema)
 
     def run(self, statement: str, *values: object) -> int:
-        """Runs a statement in the present transaction. If there is no present transaction, the statement has its own
-        transaction. Returns the number of changed rows.
+        """Runs an SQL statement in the open database transaction. If no transaction is open, begins one for this
+        statement alone. Returns the number of changed rows.
         """
         with self.transaction():
             return self._db.execute(statement, values).rowcount
 
     def run_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """Runs a statement for each row, in the present transaction. If there is no present transaction, all rows
-        together have one transaction.
+        """Runs an SQL statement once for each row, in the open database transaction. If no transaction is open, begins
+        one transaction for all rows together.
         """
         with self.transaction():
             self._db.executemany(statement, rows)
@@ -440,5 +444,5 @@ class Books:
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorname == "SQLITE_CONSTRAINT_CHECK" and amount > 0:
                 raise Overdrawn(debit) from None
-            # The step was posted before, an account does not exist, or the accounts have two currencies.
+            # The step was posted before, an account does not exist, or the two accounts have different currencies.
             raise Conflict(f"{reference} cannot be posted: {error}") from None

@@ -1,4 +1,5 @@
-"""The bulk page of an employer or a government office: checks, shows and pays a CSV file, and offers the results."""
+"""The bulk page of an employer or a government office: checks, shows and pays the payments of a CSV file, and offers
+the results for download."""
 
 import asyncio
 import time
@@ -27,7 +28,7 @@ class Bulk:
         self._site, self._bank = site, site.bank
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the pages to an application."""
+        """Adds the pages to an aiohttp application."""
         office = self._site.only("employer", "government")
         get, post = app.router.add_get, app.router.add_post
         get("/bulk", office(self._home))
@@ -88,7 +89,7 @@ class Bulk:
             for found in read_customers()
             if found.kind == "person" and not found.manner and found.currency == customer.currency
         ]
-        people.sort(key=lambda found: found[0][-4:])  # so that the list contains people of all banks in turn
+        people.sort(key=lambda found: found[0][-4:])  # so that people of different banks alternate in the list
         note = "BENEFIT" if customer.kind == "government" else "SALARY"
         return _file(payment_lists.example(people, customer.currency, int(lines), note), f"example-{lines}.csv")
 
@@ -138,7 +139,7 @@ class Bulk:
     async def _pay(self, request: web.Request) -> web.StreamResponse:
         batch = self._own(request)
         if batch.total > self._bank.books.balance_of(batch.owner):
-            raise self._site.go(f"/bulk/{batch.id}")  # the page names the missing entry
+            raise self._site.go(f"/bulk/{batch.id}")  # the page explains that the balance is too low
         self._bank.batches.begin(batch.id)
         raise self._site.go(f"/bulk/{batch.id}")
 

@@ -43,12 +43,12 @@ class ConnectorCalls:
             return NO_RESPONSE, {"error": f"no response from the connector: {type(error).__name__}"}
 
     async def payment(self, home_id: str) -> Answer:
-        """Returns the payment with this id, which is the bank's own id of the payment."""
+        """Returns the connector's answer about the payment with the bank's own id `home_id`."""
         return await self.call("GET", f"/payments/{quote(home_id, safe='')}")
 
     async def was_never_begun(self, home_id: str) -> bool:
-        """Returns whether the connector reports that it does not have this payment. If this function returns False, the
-        connector perhaps still makes the payment.
+        """Returns whether the connector reports that it does not have this payment. If this function returns False, it
+        is possible that the connector still makes the payment.
         """
         status, said = await self.payment(home_id)
         return status == 404 and code_of(said) == NO_SUCH_PAYMENT

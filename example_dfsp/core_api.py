@@ -1,7 +1,6 @@
-"""The API for the bank's connector: customers, terms, transfers and requests to pay.
+"""The core's API for the bank's connector: customers, terms, transfers and requests to pay.
 
-Only the connector and the staff's scripts may have access to this application, because the application credits
-customers.
+Only the connector and the staff's scripts may have access to this API, because calls of the API credit customers.
 """
 
 import asyncio
@@ -37,7 +36,7 @@ class CoreApi:
         self._requests, self._approvals = requests, approvals
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the calls to an application."""
+        """Adds the API's calls to an aiohttp application."""
         app.router.add_get("/parties/{id_type}/{id_value}", self._party)
         app.router.add_post("/quoterequests", self._terms)
         app.router.add_post("/transfers", self._reserve)
@@ -100,7 +99,7 @@ class CoreApi:
                 self._requests.paid(arrival.home_request_id, transfer_id)
 
     async def _request(self, request: web.Request) -> web.Response:
-        """Stores a request to pay from another bank. The customer approves or rejects the request later."""
+        """Stores a request to pay that another bank has sent. The customer approves or rejects the request later."""
         told = await request.json()
         payer = self._customers.of_alias(told["from"]["idType"], told["from"]["idValue"])
         try:
@@ -119,8 +118,8 @@ class CoreApi:
 async def conflicts(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Returns 409 if the books have different content for a reference or an id. In this case, the books have posted
-    nothing."""
+    """Responds with 409 if the books have different content under the reference or id of the request. In this case, the
+    books have posted nothing."""
     try:
         return await handler(request)
     except Conflict as error:
@@ -132,7 +131,7 @@ async def conflicts(
 async def no_browsers(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Refuses requests that a browser sends for a web page, because this application credits customers."""
+    """Refuses requests that a browser sends for a web page, because calls of this API credit customers."""
     if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
         return no(403, "4000", "these calls are for the connector and the bank's staff, and not for web pages")
     return await handler(request)

@@ -17,7 +17,8 @@ CREATE INDEX IF NOT EXISTS counter_entry_of ON counter_entry (customer, made_at)
 
 @dataclass(frozen=True, slots=True)
 class CounterEntry:
-    """One entry. `amount` is positive if the customer paid in, and negative if the customer took out."""
+    """One cash payment at the counter. `amount` is positive if the customer paid cash in, and negative if the customer
+    took cash out."""
 
     reference: str
     customer: str
@@ -29,15 +30,15 @@ class CounterEntry:
 
 
 class Counter:
-    """The table of entries, in the file of the books."""
+    """The table of cash payments at the counter, in the database file of the books."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
         books.define(_SCHEMA)
 
     def post(self, new: CounterEntry) -> CounterEntry:
-        """Posts an entry. A repeated call posts nothing more. Raises Overdrawn if the customer takes out more than the
-        balance."""
+        """Records a cash payment. A repeated call records nothing more. Raises Overdrawn if the customer takes out more
+        than the balance."""
         with self._books.transaction():
             known = self.get(new.reference)
             if known is not None:
@@ -63,12 +64,12 @@ class Counter:
             return found
 
     def get(self, reference: str) -> CounterEntry | None:
-        """Returns the entry with this reference, or None."""
+        """Returns the cash payment with this reference, or None."""
         row = self._books.row("SELECT * FROM counter_entry WHERE reference = ?", reference)
         return _read(row) if row else None
 
     def of(self, customer: str, before: float, limit: int) -> list[CounterEntry]:
-        """Returns a customer's entries before a time, the latest first."""
+        """Returns the customer's cash payments that are older than the time `before`, the latest first."""
         rows = self._books.rows(
             "SELECT * FROM counter_entry WHERE customer = ? AND made_at < ? ORDER BY made_at DESC LIMIT ?",
             customer,
@@ -78,7 +79,7 @@ class Counter:
         return [_read(row) for row in rows]
 
     def latest(self, limit: int) -> list[CounterEntry]:
-        """Returns the bank's latest entries."""
+        """Returns the latest cash payments at the bank's counter."""
         rows = self._books.rows("SELECT * FROM counter_entry ORDER BY made_at DESC LIMIT ?", limit)
         return [_read(row) for row in rows]
 

@@ -1,9 +1,10 @@
 """The people, shops and offices of the demo's banks, from a CSV file.
 
-Columns: dfsp, msisdn, name, balance, manner, kind, place, till, currency. `kind` is one of KINDS. `till` is the number
-of a shop in QR codes, and its second alias in the scheme. `manner` is empty for most customers. Three manners make
-payments fail. "rejects": the account accepts no payments. "silent": the core never answers about the account. "limit":
-no payment may exceed LIMIT. A customer with the manner "approves" approves every request to pay at once.
+Columns: dfsp, msisdn, name, balance, manner, kind, place, till, currency. `kind` is one of KINDS. `till` is a shop's
+till number. The shop's QR codes contain the till number, and the scheme knows this number as the shop's second alias.
+`manner` is empty for most customers. Three manners make payments fail. "rejects": the account accepts no payments.
+"silent": the core never answers about the account. "limit": no payment may exceed LIMIT. A customer with the manner
+"approves" approves every request to pay at once.
 """
 
 import csv
@@ -16,7 +17,7 @@ from kitovu_connector.amounts import parse_amount
 
 DATA = Path(__file__).parent / "data"
 LIMIT = parse_amount("500000")
-CURRENCY = "TZS"  # the currency of customers that have no currency in the file
+CURRENCY = "TZS"  # the currency of a customer if the file names no currency for the customer
 
 Kind = Literal["person", "shop", "agent", "employer", "government"]
 KINDS: tuple[Kind, ...] = ("person", "shop", "agent", "employer", "government")
@@ -36,7 +37,7 @@ class Customer:
 
     @property
     def aliases(self) -> list[tuple[str, str]]:
-        """The customer's identifiers in the scheme, each with its type."""
+        """The customer's identifiers in the scheme, with the type of each identifier."""
         return [("MSISDN", self.msisdn)] + ([("BUSINESS", self.till)] if self.till else [])
 
     @property

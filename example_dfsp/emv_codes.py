@@ -17,18 +17,19 @@ _CURRENCIES = {number: currency for currency, number in _NUMBERS.items()}
 _COUNTRIES = {"TZS": "TZ", "KES": "KE", "XTS": "TZ"}
 _NO_CATEGORY = "0000"
 _SMALLEST = 100  # 0.01, because all currencies of customers have two decimals
-_OPTIONAL_TIP = "01"  # with this value, the payer can add a tip; with other values, the code asks for a fee
+_OPTIONAL_TIP = "01"  # with this value, the payer can add a tip; with any other value, the QR code asks for a fee
 _ASK_THE_PAYER = "***"
 _TEMPLATES = frozenset(f"{number:02}" for number in (*range(26, 52), 62, 64, *range(80, 100)))
 
 
 class CodeError(ValueError):
-    """Raised if a text is not a payment code, or if nobody can pay the code. The exception's text gives the reason."""
+    """Raised if a text is not the text of a payment QR code, or if nobody can pay the QR code. The exception's text is
+    the reason for the error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCode:
-    """A code of a payee of this scheme. If the code has no amount, the payer enters the amount."""
+    """The QR code of a payee in this scheme. If the QR code has no amount, the payer enters the amount."""
 
     id_type: str
     id_value: str
@@ -42,11 +43,11 @@ class PaymentCode:
 
 
 def written(code: PaymentCode) -> str:
-    """Returns the text of a code."""
+    """Returns the text of a QR code."""
     account = _join([("00", SCHEME), ("01", code.id_value), ("02", code.id_type)])
     objects = [
         ("00", "01"),
-        ("01", "11" if code.amount is None else "12"),  # a static code, or a code for one payment
+        ("01", "11" if code.amount is None else "12"),  # 11: any number of payments; 12: one payment
         ("26", account),
         ("52", code.category),
         ("53", _NUMBERS[code.currency]),
@@ -61,7 +62,7 @@ def written(code: PaymentCode) -> str:
 
 
 def read(text: str) -> PaymentCode:
-    """Returns the payment code that a text contains. Raises CodeError."""
+    """Returns the payment QR code that a text encodes. Raises CodeError."""
     objects = data_objects(text)
     known = dict(objects)
     account = next((found for id_, found in objects if "26" <= id_ <= "51" and _scheme_of(found)), None)

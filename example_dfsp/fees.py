@@ -13,8 +13,8 @@ _SHOP_PER_10_000 = 50
 
 
 def payer_fee(kind: str, amount: int, currency: str) -> int:
-    """Returns the fee that the payer's bank charges for a payment, rounded to whole units. In other currencies, such as
-    the test currency XTS, there are no fees."""
+    """Returns the fee that the payer's bank charges for a payment. The fee is rounded down to whole units of the
+    currency. Payments in all currencies except TZS and KES have no fee."""
     rate = _PER_10_000.get(kind, 0)
     if rate == 0 or currency not in _FREE_UP_TO or amount <= _FREE_UP_TO[currency]:
         return 0
@@ -23,5 +23,6 @@ def payer_fee(kind: str, amount: int, currency: str) -> int:
 
 
 def shop_fee(amount: int) -> int:
-    """Returns the fee that a shop's bank keeps from a payment to the shop, rounded down to whole units."""
+    """Returns the fee that a shop's bank deducts from a payment to the shop. The fee is rounded down to whole units of
+    the currency."""
     return amount * _SHOP_PER_10_000 // 10_000 // _UNIT * _UNIT

@@ -1,7 +1,7 @@
 """The payments that customers order: parties, terms and state, from the order to the receipt.
 
-This table does not record the money. The books record the money. If a change of a state moves money, one transaction
-contains the change and the posting. The states are:
+This table does not record the money. The books record the money. If a change of a payment's state moves money, the
+change and the posting are in one database transaction. The states are:
 
     NEW -> OFFERED -> SENT -> PAID | FAILED         (asks first: the customer confirms the terms)
     NEW ------------> SENT -> PAID | FAILED         (paid directly: salaries, refunds)
@@ -51,7 +51,7 @@ BEGIN SELECT RAISE(ABORT, 'the refunds are above the payment'); END;
 
 
 class AboveThePayment(Exception):
-    """Raised if all refunds of a payment together would be larger than the payment."""
+    """Raised if a new refund would make the sum of a payment's refunds larger than the payment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class Instruction:
     receive_currency: str | None = None
     transfer_id: str | None = None
     request_id: str | None = None  # the request to pay that this payment answers
-    refund_of: str | None = None  # the transfer whose money this payment pays back
+    refund_of: str | None = None  # for a refund: the received transfer that this payment refunds
     batch_id: str | None = None
     line: int | None = None
     error_code: str | None = None
@@ -103,7 +103,7 @@ _ALL = ", ".join(_COLUMNS)
 
 
 class Instructions:
-    """The table of instructions, in the file of the books."""
+    """The table of instructions, in the database file of the books."""
 
     def __init__(self, books: Books) -> None:
         self.books = books
@@ -187,8 +187,8 @@ class Instructions:
             return self._known(reference)
 
     def paid_here(self, reference: str, transfer_id: str) -> Instruction:
-        """Records the end of a payment to another customer of this bank. The caller posts the payment in the same
-        transaction.
+        """Records the end of a payment between two customers of this bank. The caller posts the payment in the same
+        database transaction.
         """
         with self.books.transaction():
             if not self._known(reference).is_ended:

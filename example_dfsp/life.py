@@ -1,9 +1,9 @@
-"""Makes payments of all kinds, some of which are refused, so that a demo has continuous traffic. The same seed gives
-the same random choices.
+"""Makes payments of all kinds, so that a demo has continuous traffic. The bank or the scheme refuses some of these
+payments. The same seed gives the same random choices.
 
-Each bank acts for its own customers, with the same functions as its web site. The customers send money, buy, request
-money, refund, pay in cash, take out cash, and get salaries. Some payments fail: an account accepts no payments, no
-customer has the number, or the amount is above a limit.
+Each bank acts for its own customers, with the functions that the bank's web site also uses. The customers send money,
+buy, request money, refund, pay in cash, take out cash, and get salaries. Some payments fail: an account accepts no
+payments, no customer has the number, or the amount is above a limit.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ _ELSEWHERE = 0.8  # the share of payments to another bank
 
 
 class Life:
-    """Makes the payments of one bank's customers. `everybody` has the customers of all banks."""
+    """Makes the payments of one bank's customers. `everybody` contains the customers of all banks."""
 
     def __init__(self, bank: Bank, everybody: Sequence[Customer], *, rate: float, seed: int) -> None:
         self._bank, self._rate = bank, rate
@@ -163,7 +163,7 @@ class Life:
         )
 
     async def _answer_requests(self) -> None:
-        """Answers requests to pay after some seconds, unless a person has answered them in the browser."""
+        """Answers requests to pay after some seconds, unless a person has answered the request in the browser."""
         before = time.time() - _ANSWERS_AFTER_S
         found = self._bank.requests.find_received(
             "state = 'OPEN' AND kind = 'transfer' AND created_at BETWEEN ? AND ? AND payee_fsp <> ?"

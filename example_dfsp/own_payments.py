@@ -40,7 +40,7 @@ class OwnPayments:
         return self._customers.of_alias(found.payee_type, found.payee) is not None
 
     def offer(self, found: Instruction) -> None:
-        """Records the terms, or the reason why the payee's account refuses the payment."""
+        """Records the terms of a payment, or the reason why the payee's account refuses the payment."""
         payee = self._payee(found)
         refusal = self._refusal(found, payee)
         if refusal is not None:

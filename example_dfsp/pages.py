@@ -23,7 +23,7 @@ class Pages:
         self._site = site
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the pages to an application."""
+        """Adds the pages to an aiohttp application."""
         app.router.add_get("/", self._show)
         app.router.add_post("/sign-in", self._sign_in)
         app.router.add_post("/sign-out", self._sign_out)

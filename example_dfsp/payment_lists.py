@@ -15,7 +15,7 @@ MOST_LINES = 10_000
 _NEEDED = ("id", "to", "amount", "currency")
 _MOST_FAULTS = 10
 _FEW_LINES = 1_000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would execute a cell that begins with one of these
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet executes a cell that begins with such a character
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Fault:
 
 
 def read(raw: bytes, currency: str, own_number: str) -> tuple[list[Line], list[Fault]]:
-    """Returns the payments of a file, or its faults. If the file has a fault, returns no payments."""
+    """Returns the payments of a file, or the file's faults. If the file has a fault, returns no payments."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:

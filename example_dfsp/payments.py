@@ -1,8 +1,8 @@
 """Makes payments through the connector, and records the end of each payment in the books, even after a crash.
 
-If an instruction's money is held, the bank repeats the payment's requests until the connector reports the end. After a
-crash, the bank continues with all payments whose money is held. The bank gives the connector an id for each payment, so
-a repeated request begins no second payment.
+If an instruction's money is held, the bank repeats the payment's requests until the connector reports the end of the
+payment. After a crash, the bank continues with all payments whose money is held. The bank gives the connector an id for
+each payment, so a repeated request begins no second payment.
 """
 
 import asyncio
@@ -69,8 +69,8 @@ class Payments:
         return await asyncio.to_thread(self._instructions.get, reference)
 
     async def ask(self, new: Instruction) -> Instruction:
-        """Begins a payment that the customer has to confirm. Returns the payment when its terms are known, but after
-        some seconds at the latest.
+        """Begins a payment that the customer has to confirm. Returns the payment when the payment's terms are known,
+        but after some seconds at the latest.
         """
         found = await asyncio.to_thread(self._instructions.add, new)
         if found.state == "NEW":
@@ -78,8 +78,8 @@ class Payments:
         return await self._patiently(found.reference, PATIENCE_S)
 
     async def confirm(self, reference: str) -> Instruction:
-        """Pays on the terms that the payee's DFSP has offered. Raises Overdrawn and changes nothing if the balance is
-        too low."""
+        """Makes the payment with the terms that the payee's DFSP has offered. Raises Overdrawn and changes nothing if
+        the balance is too low."""
         found = await self.get(reference)
         if found is None or found.state != "OFFERED":  # a second click, or a form without terms
             return await self._patiently(reference, PATIENCE_S)
@@ -129,7 +129,7 @@ class Payments:
     async def _logged(self, reference: str, work: Awaitable[None]) -> None:
         try:
             await work
-        except Exception:  # the books have the last step, and a restart continues from this step
+        except Exception:  # the books have the latest step, and after a restart the bank continues from this step
             log.exception("payment_stopped", reference=reference)
 
     async def _patiently(self, reference: str, seconds: float) -> Instruction:
@@ -187,7 +187,7 @@ class Payments:
         """Repeats a step while the payment has this state, until the step returns True.
 
         If an unexpected error occurs, such as a full disk or an odd response, the bank logs the error and repeats the
-        step. Only Conflict ends the repetition, because people must examine the payment.
+        step. After Conflict, the bank does not repeat the step, because people must examine the payment.
         """
         pause, longest = 0.5, _LONGEST_PAUSE_S
         while True:
@@ -218,8 +218,8 @@ class Payments:
     async def _attempt(self, found: Instruction) -> bool:
         """Makes one attempt to send a payment. Returns whether the payment has ended.
 
-        Raises Conflict if the connector has another payment under this reference. After a Conflict, the payment's money
-        stays held until people have examined the payment.
+        Raises Conflict if the connector has a different payment under this reference. After a Conflict, the payment's
+        money stays held until people have examined the payment.
         """
         if self._own.is_for(found):
             return await asyncio.to_thread(self._own.attempt, found)
@@ -229,7 +229,7 @@ class Payments:
         return await self._is_ended(found, status, said)
 
     async def _send(self, found: Instruction) -> Answer:
-        """Performs the next step of a payment at the connector. Returns the connector's answer.
+        """Sends the connector the request for the next step of a payment. Returns the connector's answer.
 
         The bank first reads the state of the payment. In one state, the customer's confirmation means that the customer
         accepts the terms. In another state, the confirmation means that the one-time code is right. The bank can repeat
@@ -253,7 +253,7 @@ class Payments:
             return await self._calls.call("POST", f"/payments/{found.reference}/cancel")
         confirm = f"/payments/{found.reference}/confirm"
         answer = await self._calls.call("POST", confirm, {"otp": code})
-        if answer[0] == 400:  # a connector of an earlier version, which accepts a confirmation only without a body
+        if answer[0] == 400:  # an earlier version of the connector accepts only a confirmation without a body
             answer = await self._calls.call("POST", confirm)
         return answer
 

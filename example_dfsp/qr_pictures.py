@@ -1,11 +1,11 @@
-"""Pictures of QR codes: makes them as SVG, and reads them from the grey pixels of a photograph."""
+"""Pictures of QR codes: makes an SVG picture of a QR code, and reads a QR code from the grey pixels of a photograph."""
 
 import qrcode
 import qrcode.constants
 import zxingcpp
 
 MOST_PIXELS = 1_200_000
-_BORDER = 4  # modules, by the QR code standard
+_BORDER = 4  # width in modules, as the QR code standard requires
 _QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 
 

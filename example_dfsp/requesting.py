@@ -1,5 +1,5 @@
-"""The pages for requests to pay: a customer asks another person for money, enters a payer's code, approves a request,
-or rejects it.
+"""The pages for requests to pay: a customer asks another person for money, enters a payer's one-time code, or approves
+or rejects a request to pay.
 """
 
 import uuid
@@ -21,7 +21,7 @@ class Requesting:
         self._site, self._wallet, self._bank = site, wallet, site.bank
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the pages to an application."""
+        """Adds the pages to an aiohttp application."""
         get, post = app.router.add_get, app.router.add_post
         get("/request", self._form)
         post("/request", self._ask)
@@ -73,7 +73,7 @@ class Requesting:
         )
 
     async def ask(self, request: web.Request, new: RequestMade) -> web.StreamResponse:
-        """Sends a request, and redirects to the page that shows its progress."""
+        """Sends a request, and redirects to the page that shows the progress of the request."""
         if self._bank.requests.open_of(new.payee) >= _MOST_OPEN:
             raise web.HTTPTooManyRequests
         await self._bank.requests.make(new)

@@ -1,8 +1,8 @@
-"""Requests to pay that this bank's customers make, or that they receive from other banks' customers.
+"""Requests to pay. This bank's customers make such requests, and receive such requests from other banks' customers.
 
 A shop or an agent asks the payer for a one-time code. The payer's bank shows the code to the payer, and the payer gives
 the code to the shop. The shop's bank sends the entered code to the payer's bank. The payer's bank compares the entered
-code with its own code. If the code is wrong, the request ends.
+code with the code that it showed to the payer. If the code is wrong, the request ends.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ _ASK_WITHIN_S = 60.0
 _PATIENCE_S = 5.0
 _LONGEST_PAUSE_S = 5.0
 FIXED_CODE = "123456"
-"""The one-time code of customers who approve every request, so that scripts can enter this code."""
+"""The one-time code of every customer with the manner "approves". Scripts enter this code."""
 OPEN_FOR_S = 24 * 3600.0
 """How long a customer can approve a request."""
 MOST_WRONG_CODES = 3
@@ -97,7 +97,7 @@ class RequestReceived:
 
     The customer approves the request with a one-time code that the bank sends to the customer.
 
-    Each request of a shop or an agent has its own code. The payer gives this code to the shop or the agent.
+    Each request of a shop or an agent has a new code. The payer gives this code to the shop or the agent.
     """
 
     request_id: str
@@ -126,7 +126,7 @@ _RECEIVED = tuple(field.name for field in fields(RequestReceived))
 
 
 class RequestsToPay:
-    """The tables of made and received requests, in the file of the books."""
+    """The tables of made and received requests, in the database file of the books."""
 
     def __init__(self, name: str, customers: Customers, books: Books, calls: ConnectorCalls) -> None:
         self._name, self._customers, self._books, self._calls = name, customers, books, calls
@@ -176,7 +176,7 @@ class RequestsToPay:
         return found
 
     def made(self, home_id: str) -> RequestMade | None:
-        """Returns the request with this id, which is the bank's own id, or None."""
+        """Returns the made request with the bank's own id `home_id`, or None."""
         found = self.find_made("home_id = ?", home_id)
         return found[0] if found else None
 
@@ -187,7 +187,7 @@ class RequestsToPay:
         return [RequestMade(**dict(zip(_MADE, row, strict=True))) for row in self._books.rows(query, *values)]
 
     def open_of(self, payee: str) -> int:
-        """Returns how many requests of a customer wait for an answer."""
+        """Returns how many requests that this customer made wait for an answer."""
         return len(
             self.find_made(
                 "payee = ? AND state IN ('NEW', 'ASKED') AND created_at > ?", payee, time.time() - OPEN_FOR_S
@@ -195,8 +195,8 @@ class RequestsToPay:
         )
 
     def _ask_own(self, made: RequestMade, payer: Customer) -> None:
-        """Stores a request whose payer is also a customer of this bank. The request's id is the bank's own id of the
-        request."""
+        """Stores a request whose payer is also a customer of this bank. Such a request has only one id: the bank's own
+        id."""
         payee = self._customers.get(made.payee)
         assert payee is not None
         told = {
@@ -224,7 +224,8 @@ class RequestsToPay:
         return found is not None and found.payee_fsp == self._name
 
     async def enter_code(self, home_id: str, code: str) -> bool:
-        """Forwards the code that the payer gave to the shop. Returns False if the connector did not accept the code."""
+        """Sends the connector the one-time code that the payer gave to the shop. Returns False if the connector did not
+        accept the code."""
         if not self._is_own(home_id):
             status, _ = await self._calls.call("POST", f"/requests/{home_id}/otp", {"otp": code})
             if not 200 <= status < 300:
@@ -235,7 +236,7 @@ class RequestsToPay:
         return True
 
     def paid(self, home_id: str, transfer_id: str) -> None:
-        """Records that a transfer pays a request. The caller credits the customer in the same transaction."""
+        """Records that a transfer pays a request. The caller credits the customer in the same database transaction."""
         self._books.run(
             "UPDATE request_made SET state = 'PAID', transfer_id = ?, ended_at = ?"
             " WHERE home_id = ? AND state <> 'PAID'",
@@ -271,7 +272,7 @@ class RequestsToPay:
             pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 
     async def _is_answered(self, home_id: str) -> bool:
-        """Sends a request, or reads its state. Returns whether the answer is final."""
+        """Sends a request, or reads the state of a sent request. Returns whether the answer is final."""
         found = self.made(home_id)
         if found is None or found.state not in ("NEW", "ASKED"):
             return True
@@ -331,7 +332,7 @@ class RequestsToPay:
     # --- received by customers of this bank ---------------------------------------------------------------------------
 
     def take(self, told: dict[str, Any], payer: Customer | None, amount: int) -> None:
-        """Stores a request from another bank. Raises RequestRefused. A repeated request changes nothing."""
+        """Stores a request that another bank has sent. Raises RequestRefused. A repeated request changes nothing."""
         if payer is None:
             raise RequestRefused("3204", "no such customer")
         if told["currency"] != payer.currency:
@@ -409,7 +410,7 @@ class RequestsToPay:
         """Returns 0 if the code is correct. If the code is wrong, returns the number of wrong codes that the customer
         has entered until now.
 
-        After MOST_WRONG_CODES wrong codes, the bank accepts no code.
+        After MOST_WRONG_CODES wrong codes, the bank refuses every further code for this request.
         """
         with self._books.transaction():
             row = self._books.row(

@@ -45,8 +45,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Wrong(Exception):
-    """Raised if an entry in a form is invalid. `field` is the entry's name, and `text` explains to the user how to
-    correct the entry."""
+    """Raised if a form field has an invalid value. `field` is the field's name, and `text` explains to the user how to
+    correct the value."""
 
     def __init__(self, field: str, text: str) -> None:
         super().__init__(text)
@@ -54,7 +54,7 @@ class Wrong(Exception):
 
 
 class Entries(dict[str, str]):
-    """The entries of a form. If an entry is missing, its value is an empty text."""
+    """The values of a form's fields. A missing field has an empty text as its value."""
 
     def __missing__(self, name: str) -> str:
         return ""
@@ -71,7 +71,7 @@ class Site:
         self._templates = {language: _templates(language) for language in LANGUAGES}
 
     def application(self) -> web.Application:
-        """Returns the application. The caller adds the pages to the application."""
+        """Returns an aiohttp application without pages. The caller adds the pages."""
         app = web.Application(middlewares=[self._guard, self._errors], client_max_size=MAX_FORM_BYTES)
         app.router.add_static("/static", HERE / "static", append_version=True)
         app.router.add_post("/language", self._set_language)
@@ -158,7 +158,7 @@ class Site:
         return who.customer
 
     async def form(self, request: web.Request) -> Entries:
-        """Returns the texts of a form, without spaces at their ends."""
+        """Returns the texts in a form's fields, without leading and trailing spaces."""
         found = await request.post()
         return Entries({name: value.strip()[:600] for name, value in found.items() if isinstance(value, str)})
 
@@ -180,11 +180,11 @@ class Site:
         return found
 
     def number(self, request: web.Request, form: dict[str, str]) -> str:
-        """Returns the phone number in a form, as the scheme spells it, or raises Wrong."""
+        """Returns the phone number in a form, in the scheme's spelling, or raises Wrong."""
         _ = self.text(request)
         raw = "".join(character for character in form.get("number", "") if character not in " +-()")
         if raw.startswith("0") and len(raw) == 10:
-            raw = "255" + raw[1:]  # the number was entered without its country code
+            raw = "255" + raw[1:]  # the user entered the number without its country code
         if not (raw.isascii() and raw.isdecimal() and 9 <= len(raw) <= 15):
             raise Wrong("number", _("Enter a phone number with its country code, for example 255655001001."))
         return raw
@@ -270,7 +270,7 @@ def _templates(language: str) -> jinja2.Environment:
 def _is_same_site(request: web.Request, host: str) -> bool:
     """Returns whether a page of this site sent the request.
 
-    When a browser sends a form, it also sends the site of the page that contains the form.
+    When a browser sends a form, the browser also names the web site of the page that contains the form.
     """
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         return False

@@ -24,7 +24,7 @@ class Teller:
         self._site, self._bank = site, site.bank
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the pages to an application."""
+        """Adds the pages to an aiohttp application."""
         teller = self._site.only("teller")
         app.router.add_get("/teller", teller(self._home))
         app.router.add_get("/teller/{msisdn}", teller(self._customer))

@@ -54,7 +54,7 @@ def amount_entered(text: str, language: str) -> tuple[str, str] | None:
 
 
 def amount_shown(amount: int, language: str) -> str:
-    """Returns an amount with separators, and with two decimals if it is not whole."""
+    """Returns an amount with separators, and with two decimals if the amount is not whole."""
     whole, _, decimals = format_amount(abs(amount)).partition(".")
     groups = []
     while whole:

@@ -41,15 +41,15 @@ class Sale:
 
 
 class Sales:
-    """The table of sales, in the file of the books."""
+    """The table of sales, in the database file of the books."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
         books.define(_SCHEMA)
 
     def add(self, reference: str, shop: str, amount: int, currency: str) -> Sale:
-        """Stores and returns the sale of this form. If the browser sends a form twice, the shop still has only one
-        sale."""
+        """Stores and returns the sale that the shop entered in a form. If the browser sends a form twice, the shop
+        still has only one sale."""
         label = "".join(secrets.choice(_LETTERS) for _ in range(8))
         self._books.run(
             "INSERT OR IGNORE INTO sale VALUES (?, ?, ?, ?, ?, ?)",
@@ -78,7 +78,7 @@ class Till:
         self._sales = Sales(site.bank.books)
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the pages to an application."""
+        """Adds the pages to an aiohttp application."""
         shop = self._site.only("shop")
         get, post = app.router.add_get, app.router.add_post
         get("/till", shop(self._home))
@@ -155,7 +155,8 @@ class Till:
         return web.json_response({"state": "OPEN" if paid is None else "PAID"})
 
     async def _ask(self, request: web.Request) -> web.StreamResponse:
-        """Sends a request to pay to the phone of a customer that cannot scan a QR code."""
+        """Sends a request to pay to a customer's phone. The shop uses this request if the customer cannot scan the QR
+        code."""
         sale, form = self._own(request), await self._site.form(request)
         try:
             number = self._site.other_number(request, form, sale.shop)
@@ -250,9 +251,9 @@ class Till:
         raise self._site.go(f"/payments/{found.reference}")
 
     async def _end_refund(self, new: Instruction, code: str, form: Entries) -> None:
-        """Ends a refund that was stored but not sent to the connector.
+        """Ends a refund that the bank has stored but not sent to the connector.
 
-        The next form gets a new reference, because the customer can enter a different amount in this form.
+        The next form gets a new reference, because the shop can enter a different amount in the next form.
         """
         await asyncio.to_thread(self._bank.instructions.refused, new.reference, code, "")
         form.pop("reference", None)

@@ -1,5 +1,5 @@
-"""The bank's treasury: its position and liquidity at the hub, the hub's statement, and the comparison of this statement
-with the books."""
+"""The bank's treasury: the bank's position and liquidity at the hub, the hub's statement, and a comparison of this
+statement with the books."""
 
 import asyncio
 import time
@@ -24,7 +24,8 @@ _OPEN = frozenset({"RECEIVED", "RESERVED", "HELD", "EXPECTED", "SENT"})
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A transfer on which the hub and the books do not agree. `kind` is a word that the page explains."""
+    """A transfer about which the hub and the books record different things. `kind` names the difference, and the page
+    explains this name."""
 
     transfer_id: str
     kind: str
@@ -52,7 +53,7 @@ class Treasury:
         self._site, self._bank = site, site.bank
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the pages to an application."""
+        """Adds the pages to an aiohttp application."""
         treasurer = self._site.only("treasurer")
         app.router.add_get("/treasury", treasurer(self._home))
         app.router.add_get("/reconciliation", treasurer(self._reconciliation))
@@ -170,7 +171,7 @@ def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float)
 
 
 def _latest(lines: list[dict[str, Any]], since: float) -> float:
-    """Returns the time of the latest line in the hub's statement, whose lines are in order of time."""
+    """Returns the time of the latest line in the hub's statement. The statement's lines must be in order of time."""
     return datetime.fromisoformat(lines[-1]["receivedDate"]).timestamp() if lines else since
 
 
@@ -201,7 +202,8 @@ def _books_of(bank: Bank) -> dict[tuple[str, str], tuple[str, int, float, float]
 
 
 def _figures(found: dict[str, Any]) -> dict[str, Any]:
-    """Returns a position with its amounts as numbers. The hub's `position` includes the reserved amounts."""
+    """Returns a DFSP's position with the amounts as numbers instead of texts. The hub's `position` includes the
+    reserved amounts."""
     names = ("position", "reserved", "netDebitCap", "cover", "limit", "free")
     amounts = {name: None if found.get(name) is None else _signed(found[name]) for name in names}
     position = amounts["position"] or 0
@@ -210,7 +212,8 @@ def _figures(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _line(line: dict[str, Any]) -> dict[str, Any]:
-    """Returns a line of the statement with its amount as a number and its time in East Africa."""
+    """Returns a line of the hub's statement, with the amount as a number and the time in the time zone of East
+    Africa."""
     at = datetime.fromisoformat(line["receivedDate"]).timestamp()
     return line | {"amount": parse_amount(line["amount"]), "time": clock_shown(at)}
 

@@ -23,7 +23,7 @@ from example_dfsp.site import Entries, Site, Wrong
 _SHOWN = 6
 _PAGE = 30
 _DOUBT_AFTER_S = 15.0
-_MOST_ASKED = 20  # the most payments of one customer that wait for terms at once
+_MOST_ASKED = 20  # the most payments of one customer that can wait for terms at the same time
 _PICTURES_AT_ONCE = 2  # reading a picture takes a thread and up to a tenth of a second
 
 
@@ -35,7 +35,7 @@ class Wallet:
         self._reading = asyncio.Semaphore(_PICTURES_AT_ONCE)
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the pages to an application."""
+        """Adds the pages to an aiohttp application."""
         get, post = app.router.add_get, app.router.add_post
         get("/wallet", self._home)
         get("/history", self._history)
@@ -143,7 +143,7 @@ class Wallet:
         return fee
 
     async def begin(self, request: web.Request, new: Instruction) -> web.StreamResponse:
-        """Requests the terms, and redirects to the page on which the customer confirms them."""
+        """Requests the terms, and redirects to the page on which the customer confirms the terms."""
         if self._bank.instructions.count("payer = ? AND state = 'NEW' AND asks_first", new.payer) >= _MOST_ASKED:
             raise web.HTTPTooManyRequests
         try:
@@ -184,7 +184,7 @@ class Wallet:
                 raise self._site.go(f"/payments/{found.reference}")
             except Overdrawn:
                 wrong = Wrong("", _("Your balance is too low for this payment. Nothing was paid."))
-            except Conflict:  # another page of the customer has paid or rejected the same request
+            except Conflict:  # the customer has paid or rejected the same request on another page
                 wrong = Wrong("", _("This request was paid or rejected before. Nothing was paid now."))
         asked = self._bank.requests.received(found.request_id) if found.request_id else None
         return self._site.page(
@@ -200,8 +200,8 @@ class Wallet:
         )
 
     async def _wrong_approval(self, request: web.Request, found: Instruction, code: str) -> Wrong | None:
-        """Refuses a request that is not open, and compares the code of an approval. Rejects the request after several
-        wrong codes.
+        """Checks a customer's approval: refuses it if the request is not open, and compares the entered code. Rejects
+        the request after several wrong codes.
         """
         asked = self._bank.requests.received(found.request_id) if found.request_id else None
         if found.state not in ("NEW", "OFFERED") or asked is None:
@@ -259,7 +259,8 @@ class Wallet:
     # --- QR codes -----------------------------------------------------------------------------------------------------
 
     async def _code(self, request: web.Request) -> web.StreamResponse:
-        """Shows the QR code of the signed-in customer. If the query has an amount, the code is for this amount."""
+        """Shows the QR code of the signed-in customer. If the URL's query has an amount, the QR code contains this
+        amount."""
         customer = self._site.customer(request)
         wrong, amount = None, None
         if request.query.get("amount"):
@@ -338,7 +339,8 @@ class Wallet:
 
 
 def code_of(customer: Customer, amount: int | None = None, reference: str = "") -> PaymentCode:
-    """Returns a customer's QR code. A shop's code has its till number, and a person's code has the phone number."""
+    """Returns a customer's QR code. A shop's QR code contains the till number, and a person's QR code contains the
+    phone number."""
     id_type, id_value = customer.aliases[-1]
     return PaymentCode(
         id_type=id_type,
@@ -353,8 +355,8 @@ def code_of(customer: Customer, amount: int | None = None, reference: str = "") 
 
 
 def reference_of(form: dict[str, str]) -> str:
-    """Returns the payment's id that the form contains. If the form is sent twice, the bank pays only once, because both
-    copies contain the same id."""
+    """Returns the payment id from the form. If the form is sent twice, the bank pays only once, because both copies
+    contain the same id."""
     try:
         return uuid.UUID(form.get("reference", "")).hex
     except ValueError:

@@ -1,4 +1,4 @@
-"""The bank's whole web site: every page, on one application for people's browsers."""
+"""The bank's whole web site: every page, in one aiohttp application for browsers."""
 
 from aiohttp import web
 
@@ -15,8 +15,8 @@ from example_dfsp.wallet import Wallet
 
 
 def web_site(bank: Bank, hosts: frozenset[str] = frozenset()) -> web.Application:
-    """Returns the application of the web site. The bank's other application must also run, because that application
-    opens the connections to the connector."""
+    """Returns the application of the web site. The bank's other application (`Bank.application`) must also run, because
+    the other application opens the connections to the connector."""
     site = Site(bank, hosts=hosts)
     app = site.application()
     wallet = Wallet(site)

@@ -15,7 +15,7 @@ def composed(text: str) -> str:
 
 
 def identifier_key(id_type: str, identifier: str) -> str:
-    """Returns an identifier in its only spelling. All spellings of one identifier give the same text."""
+    """Returns an identifier in the spelling that the hub stores. All spellings of one identifier give the same text."""
     text = composed(identifier)
     match id_type:
         case "MSISDN":
@@ -28,7 +28,7 @@ def identifier_key(id_type: str, identifier: str) -> str:
 
 
 def sub_key(sub_id: str) -> str:
-    """Returns a sub-id in its only spelling: capital letters, as in PASSPORT.
+    """Returns a sub-id in the spelling that the hub stores: capital letters, as in PASSPORT.
 
     The conversion to capitals can decompose letters, so this function normalises the text (NFC) after the conversion.
     """

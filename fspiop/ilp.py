@@ -1,9 +1,10 @@
-"""The Interledger part of a transfer: packet, fulfilment and condition (FSPIOP API v1.1, sections 4 and 6.5.2.3).
+"""The three Interledger values of a transfer: packet, fulfilment and condition (FSPIOP API v1.1, sections 4 and
+6.5.2.3).
 
 A packet has the form that ilp-packet 2.x and the Mojaloop SDK write. The packet begins with a type byte and a length,
 and then has the payment as in listing 6. The packet in listing 45 of the API lacks the type byte, the length, and the
-last byte for extensions. Like the reference's readers, this module refuses a packet that lacks the type byte, the
-length or the last byte.
+last byte for extensions. Like Mojaloop's reference implementation, this module refuses a packet that lacks the type
+byte, the length or the last byte.
 """
 
 import hashlib
@@ -82,7 +83,7 @@ def fulfilment_for(packet_text: str, secret: bytes) -> str:
 
 
 def condition_for(fulfilment: str) -> str:
-    """Returns the condition of a fulfilment, which is the SHA-256 of the fulfilment (FSPIOP API v1.1, 4.4).
+    """Returns the condition that matches a fulfilment: the SHA-256 of the fulfilment (FSPIOP API v1.1, 4.4).
 
     Raises ValueError if the fulfilment is malformed.
     """

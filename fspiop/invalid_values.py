@@ -5,7 +5,7 @@ The hub's APIs return the English text of an error. The portal uses the code to 
 
 from enum import Enum
 
-_LONGEST_TEXT = 200  # a parameter can be an error text of a library
+_LONGEST_TEXT = 200  # a parameter can be the text of an error that a library raised
 
 
 class Fault(Enum):

@@ -1,4 +1,4 @@
-"""Finds the amounts in a message of any type, each with its currency."""
+"""Finds the amounts in a message of any type, and the currency of each amount."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -10,8 +10,8 @@ from fspiop import money
 
 
 def finer_than_a_minor_unit(message: Struct) -> str | None:
-    """Returns an error text for the first amount that has more decimals than its currency. Returns None if all amounts
-    fit their currencies."""
+    """Returns an error text for the first amount that has more decimals than its currency allows. Returns None if all
+    amounts fit their currencies."""
     for where, text, currency in _amounts_in(message, ""):
         fault = money.decimals_fault(text, currency)
         if fault is not None:

@@ -38,7 +38,7 @@ class IndividualQuote(Message):
 
 
 class BulkQuotePost(Message):
-    """POST /bulkQuotes (section 6.9.3.2): requests the terms of several payments to one DFSP."""
+    """POST /bulkQuotes (section 6.9.3.2): requests from one payee DFSP the terms of several payments."""
 
     bulk_quote_id: CorrelationId
     payer: Party

@@ -44,7 +44,8 @@ class BulkTransferPost(Message):
 
 
 class IndividualTransferResult(Message):
-    """The outcome of one transfer: its fulfilment, or the reason for its abort (section 7.4.8)."""
+    """The outcome of one transfer: the transfer's fulfilment, or the reason for the transfer's abort (section
+    7.4.8)."""
 
     transfer_id: CorrelationId
     fulfilment: BinaryString32 | None = None
@@ -53,8 +54,8 @@ class IndividualTransferResult(Message):
 
 
 class BulkTransferPut(Message):
-    """PUT /bulkTransfers/{ID} (section 6.10.4.1): the only answer of the payee DFSP, or the hub's report of the
-    outcomes in its database."""
+    """PUT /bulkTransfers/{ID} (section 6.10.4.1): the payee DFSP's only answer to the bulk, or the hub's report of the
+    stored outcomes."""
 
     bulk_transfer_state: BulkTransferState
     completed_timestamp: DateTime | None = None

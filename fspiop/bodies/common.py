@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     ErrorCodeText = str
 else:
     Currency = Literal[tuple(sorted(money.CURRENCIES))]  # section 7.3.9
-    # Some senders write the code as a number; `ErrorInformation` makes it text.
+    # Some senders write the code as a number; `ErrorInformation` converts this number to text.
     ErrorCodeText = Annotated[str, Meta(pattern=r"^[1-9][0-9]{3}\Z")] | Annotated[int, Meta(ge=1000, le=9999)]
 
 PartyIdType = Literal[
@@ -124,8 +124,8 @@ class PartyPersonalInfo(Message):
 
 
 class Party(Message):
-    """The payer or payee (section 7.4.11). Version 2.0 allows any name for a party, and adds the currencies that the
-    party supports."""
+    """The payer or payee (section 7.4.11). Version 2.0 allows any name for a party, and adds the list of currencies
+    that the party can use."""
 
     party_id_info: PartyIdInfo
     merchant_classification_code: MerchantCode | None = None
@@ -135,7 +135,7 @@ class Party(Message):
 
 
 class Refund(Message):
-    """The data of a refund, which refer to the original transaction (section 7.4.16)."""
+    """The original transaction of a refund, and the reason for the refund (section 7.4.16)."""
 
     original_transaction_id: CorrelationId
     refund_reason: Text128 | None = None

@@ -1,4 +1,4 @@
-"""The bodies of /fxQuotes (FSPIOP API v2.0): requests and offers of the terms of a conversion."""
+"""The bodies of /fxQuotes (FSPIOP API v2.0): the request for the terms of a conversion, and the FXP's offer."""
 
 from typing import Annotated
 
@@ -59,7 +59,7 @@ class FxQuotePost(Message):
 
 
 class FxQuotePut(Message):
-    """PUT /fxQuotes/{ID}: the FXP's terms, and the condition for its fulfilment."""
+    """PUT /fxQuotes/{ID}: the FXP's terms, and the condition that the FXP's fulfilment must match."""
 
     conversion_terms: FxConversion
     condition: BinaryString32 | None = None

@@ -4,6 +4,6 @@ from fspiop.bodies.common import Message, Party
 
 
 class PartyPut(Message):
-    """PUT /parties/{Type}/{ID} (section 6.3.4.1): the party's data, and its DFSP."""
+    """PUT /parties/{Type}/{ID} (section 6.3.4.1): the party's data, with the party's DFSP."""
 
     party: Party

@@ -19,7 +19,8 @@ from fspiop.bodies.common import (
 
 
 class FxRate(Message):
-    """The conversion that a payer intends: its amounts in the source and target currencies (FSPIOP API v2.0)."""
+    """The conversion that a payer intends: the amounts in the source currency and the target currency (FSPIOP API
+    v2.0)."""
 
     source_amount: Money
     target_amount: Money

@@ -74,7 +74,7 @@ def decode_prepare(text: str) -> IlpPrepare:
 
 
 def is_prepare(text: str) -> bool:
-    """Returns whether the text contains a prepare packet. The first byte of the packet decides."""
+    """Returns whether the text contains a prepare packet. The first byte of a packet shows its type."""
     return packet_octets(text)[:1] == bytes([_PREPARE_TYPE])
 
 

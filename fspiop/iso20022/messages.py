@@ -1,4 +1,4 @@
-"""The parts of ISO 20022 messages that the hub and the connector read, with their names in ISO 20022.
+"""The parts of ISO 20022 messages that the hub and the connector read, with the ISO 20022 name of each part.
 
 The messages are defined by Mojaloop's market practice:
 - acmt.024: parties
@@ -313,8 +313,8 @@ class CauseCode(Struct, rename={"proprietary": "Prtry", "code": "Cd"}):
 
 
 class Cause(Struct, rename={"reason": "Rsn", "text": "AddtlInf"}):
-    """The reason for an abort, in addition to the state. Any text is allowed here, because no decision of the hub
-    depends on this text."""
+    """The reason for an abort, in addition to the state of the transfer or conversion. Any text is allowed here,
+    because no decision of the hub depends on this text."""
 
     reason: CauseCode
     text: str | None = None
@@ -363,6 +363,6 @@ class UnfoundParty(Struct, rename={"reason": "Rsn"}):
 
 
 class RefusedVerification(Struct, rename={"report": "Rpt"}):
-    """The message acmt.024 after a failed lookup: reports that the party was not found."""
+    """The message acmt.024 after a failed lookup: reports that no party was found."""
 
     report: UnfoundParty

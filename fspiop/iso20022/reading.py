@@ -57,7 +57,8 @@ def wire_of(kind: type[Any], resource: str) -> type[Any]:
 
 
 def content(raw: bytes) -> object:
-    """Returns a message without its id and its time, because both change when a sender repeats the message."""
+    """Returns a message without its id and its time, because the id and the time change when a sender repeats the
+    message."""
     value = strictjson.loads(raw)
     if isinstance(value, dict) and isinstance(header := value.get("GrpHdr"), dict):
         return value | {"GrpHdr": {name: part for name, part in header.items() if name not in ("MsgId", "CreDtTm")}}
@@ -88,8 +89,8 @@ def _quote_post(m: messages.QuoteRequest) -> QuotePost:
         transaction_request_id=request_id if correlation_ids.is_correlation_id(request_id or "") else None,
         payee=_party(asked.payee, asked.payee_agent, "CdtTrfTxInf.Cdtr"),
         payer=_party(asked.payer, asked.payer_agent, "CdtTrfTxInf.Dbtr"),
-        # pacs.081 has no amount type, but it names the party that bears the charges. If the payer bears the charges,
-        # the payee receives this amount. If the payee bears the charges, the payer sends this amount.
+        # pacs.081 has no amount type, but pacs.081 names the party that bears the charges. If the payer bears the
+        # charges, the payee receives this amount. If the payee bears the charges, the payer sends this amount.
         amount_type="RECEIVE" if asked.bearer == "DEBT" else "SEND",
         amount=_money(asked.amount),
         transaction_type=transaction_details.with_details(kind, asked.details.text if asked.details else None),
@@ -114,8 +115,8 @@ def _quote_put(m: messages.QuoteAnswer) -> QuotePut:
 
 
 def _same_currency(amount: messages.InstructedAmount | None, transfer: messages.SettledAmount) -> Money | None:
-    """Returns an amount of the terms, or None if its currency differs from the currency of the transfer. After a
-    conversion, the two currencies can differ."""
+    """Returns an amount of the terms, or None if the amount's currency differs from the currency of the transfer. After
+    a conversion, the two currencies can differ."""
     return _money(amount) if amount is not None and amount.currency == transfer.currency else None
 
 
@@ -135,7 +136,8 @@ def _commission(transfer: Money, received: Money | None, fee: Money | None) -> M
 
 def _fx_quote_post(m: messages.ConversionQuote) -> FxQuotePost:
     terms = _conversion(m)
-    # ISO 20022 requires both amounts. In a request, the amount that the FXP has to state is 0.
+    # ISO 20022 requires both the source amount and the target amount. In a request, the amount that the FXP has to
+    # state is 0.
     unknown = terms.target_amount if terms.amount_type == "SEND" else terms.source_amount
     if unknown.amount == "0":
         unknown.amount = None
@@ -211,7 +213,7 @@ def _completed(m: messages.StatusReport) -> str | None:
 
 
 def _cause(m: messages.StatusReport) -> ExtensionList | None:
-    """Returns the reason of an abort as the extension of the plain form."""
+    """Returns the reason for an abort as an extension list of the plain form."""
     cause = m.transaction.cause
     code = (cause.reason.proprietary or cause.reason.code) if cause else None
     if cause is None or not code:
