@@ -53,7 +53,7 @@ class Reply:
 
 
 class _Exchange:
-    """A libcurl handle. It sends one request at a time, and is used again for later requests."""
+    """A libcurl handle. The handle sends one request at a time, and later sends other requests."""
 
     def __init__(self) -> None:
         self.handle = handle = pycurl.Curl()

@@ -1,10 +1,10 @@
-"""Limits the addresses to which the hub connects. The hub must reach DFSPs and oracles, but never addresses in its own
-network.
+"""Limits the network addresses to which the hub connects. The hub must reach DFSPs and oracles, but never addresses in
+its own network.
 
 With `CALLBACK_PUBLIC_ONLY` (the default in production), the hub connects only to public addresses and to addresses in
-`CALLBACK_ALLOW`. Schemes with private networks need `CALLBACK_ALLOW`. The hub checks the resolved address when it
-creates the socket. So the check still works if a host name later resolves to another address. The hub never follows an
-HTTP redirect.
+`CALLBACK_ALLOW`. A scheme whose participants are in a private network needs `CALLBACK_ALLOW`. The hub checks the
+resolved address when it creates the socket. So the check still works if a host name later resolves to another address.
+The hub never follows an HTTP redirect.
 """
 
 import functools
@@ -30,11 +30,11 @@ _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _SPECIAL_IPV6 = tuple(IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
 Address = IPv4Address | IPv6Address
 SYSTEM_AUTHORITIES = ssl.get_default_verify_paths()
-"""The system's file of trusted certificates."""
+"""The operating system's file of trusted certificates."""
 
 
 class AddressFault(Fault):
-    """The faults of an address for which the hub refuses a connection."""
+    """The reasons why the hub refuses to connect to an address."""
 
     NOT_ALLOWED = "this address is not public, or its port is not allowed; CALLBACK_ALLOW can list it"
 

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 C = TypeVar("C")
 R = TypeVar("R")
 
-_COST = 1024  # number of bytes that is added to the size of each message
+_COST = 1024  # these bytes are added to the size of each message
 
 
 @dataclass(slots=True, eq=False)

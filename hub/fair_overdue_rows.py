@@ -33,8 +33,8 @@ def overdue(
 
     The SQL statement locks no row.
 
-    Leaves out rows that the batch skips now. `of` is the column with the participant of a row. `parameters` are the
-    parameters of all conditions, in the order of `ways`.
+    The result does not contain rows that the batch skips now. `of` is the column with the participant of a row.
+    `parameters` are the parameters of all conditions, in the order of `ways`.
     """
     is_tried = not_skipped(batch, f"{table}.{key}")
     rows = " UNION ALL ".join(

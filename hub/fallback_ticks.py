@@ -50,7 +50,8 @@ class Standby:
             if is_needed != self._is_at_work:
                 self._is_at_work = is_needed
                 log.warning("celery_gives_no_ticks" if is_needed else "celery_gives_ticks_again")
-                connection.close()  # this thread needs no connection from now on, or its connection is perhaps broken
+                # this thread no longer needs its database connection, or the connection is perhaps broken
+                connection.close()
             if is_needed:
                 run_all(self._ticks)
 

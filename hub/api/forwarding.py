@@ -1,5 +1,5 @@
 """Makes outgoing messages for the views: the forwarded message of a DFSP, or the hub's own callback. This module
-contains no rules about payments. `send` stores the messages by one statement. After `send` returns, the view can
+contains no rules about payments. `send` stores the messages with one SQL statement. After `send` returns, the view can
 respond, because no stored message can be lost.
 """
 
@@ -110,7 +110,7 @@ def refuse_caller(view: FspiopView, error: FspiopError, *, path: str, subject: s
 
 def send(messages: Sequence[Outgoing]) -> None:
     """Stores these messages in the outbox. After the commit, notifies the couriers."""
-    outbox.append(messages)  # one statement, which is atomic even if no transaction is open
+    outbox.append(messages)  # one SQL statement, which is atomic even without an open transaction
     transaction.on_commit(lambda: outbox.poke({message.destination_id for message in messages}))
 
 

@@ -41,12 +41,12 @@ _STEPS = (
     ),
     (
         "2. The payee DFSP answers",
-        "The payer shows the name to its customer. If the alias is unknown, PUT …/error comes instead.",
+        "The payer DFSP shows the payee's name to the payer. If the alias is unknown, PUT …/error comes instead.",
         ("put", "/parties/{id_type}/{identifier}", _PARTY, False),
     ),
     (
         "3. What are the terms?",
-        "The payer DFSP asks for fees and for the condition of the payment.",
+        "The payer DFSP requests terms: the fees of the payment, and the condition of the transfer.",
         ("post", "/quotes", "/quotes", True),
     ),
     (

@@ -116,11 +116,11 @@ class FspiopView(PlainView):
     _is_counted = False
     _callback_to: int | None = None
     _octets = 0
-    """The bytes of the body that the request declares, or the most that the view reads."""
+    """The declared size of the body in bytes, or the largest size that the view reads."""
     _end_bulk: bulk_limits.Ended | None = None
     _bulk_began = 0.0
     _unread = 0
-    """The number of bytes of the body that are still unread, at most."""
+    """The largest possible number of unread bytes of the body."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Works like DRF's `dispatch`, but without the response headers Allow and Vary, which the API does not have."""
@@ -157,7 +157,7 @@ class FspiopView(PlainView):
             return self.fspiop.source
         if settings.PARTICIPANT_AUTH:
             return authentication.proven_name(request)
-        return request.META.get("HTTP_FSPIOP_SOURCE", "")  # unproven, if no credentials are required
+        return request.META.get("HTTP_FSPIOP_SOURCE", "")  # if no credentials are required, this name is not proven
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         http: HttpRequest = request._request

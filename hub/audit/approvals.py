@@ -1,7 +1,7 @@
 """Maker and checker: one person requests a change, and another person must approve the change before the request
 expires.
 
-The transaction of the approval also makes the change. So no approval exists without its change.
+The database transaction that stores the approval also makes the change. So no approval exists without its change.
 """
 
 import hashlib

@@ -157,15 +157,15 @@ def _test(asked: argparse.Namespace) -> int:
             # Each test file starts its own hub, and waits for this hub most of the time.
             alone = ["-m", "live and not thorough", "-n", "3", "--dist", "loadfile", "-v", *_files_of_live_tests()]
             live = subprocess.run([*pytest, *alone], env=environment, cwd=PROJECT).returncode
-            return first or (0 if live == 5 else live)  # pytest exits with 5 if no test has this mark
+            return first or (0 if live == 5 else live)  # pytest exits with status 5 if no test has this mark
     finally:
         stack.state.open()
         stack.state.remove()
 
 
 def _files_of_live_tests() -> list[str]:
-    """Returns the test files that use the pytest mark `live`. If pytest collected the tests of all files, this alone
-    would take longer than some live tests."""
+    """Returns the test files that use the pytest mark `live`. Without this function, pytest would load all test files,
+    which takes longer than some live tests."""
     files = sorted((PROJECT / "tests").rglob("test_*.py"))
     return [str(file.relative_to(PROJECT)) for file in files if "pytest.mark.live" in file.read_text()]
 

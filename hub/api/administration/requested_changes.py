@@ -1,4 +1,4 @@
-"""/approvals: reports the state of changes that programs have requested (only if TWO_PEOPLE is everywhere).
+"""/approvals: reports the state of changes that programs have requested (only if `TWO_PEOPLE` is "everywhere").
 
 Only in the portal can people approve or reject the changes that programs request.
 """

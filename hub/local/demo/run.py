@@ -97,8 +97,8 @@ def pay(wanted: list[Wanted], banks: list[Bank]) -> list[Result]:
 
 
 def wait_for_books(stack: Stack, banks: list[Bank], seconds: float = 60.0) -> Comparison:
-    """Waits until no bank has a pending transfer, because the hub can notify a payee after the payment has ended.
-    Returns the comparison."""
+    """Waits until no bank has a pending transfer. The hub can notify a payee DFSP after the demo has seen the payment's
+    end. Returns the comparison."""
     end = time.monotonic() + seconds
     compared = compare(stack, banks)
     while compared.faults and time.monotonic() < end:
