@@ -76,7 +76,7 @@ def may_connect(host: str, port: int) -> bool:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return False  # for example "127.1" or "2130706433", which the system would read as addresses
+        return False  # for example "127.1" or "2130706433", which the operating system would read as addresses
     address = getattr(address, "ipv4_mapped", None) or address
     if any(entry.covers(address, port) for entry in allowed(tuple(settings.CALLBACK_ALLOW))):
         return True
@@ -94,8 +94,8 @@ def _is_public(address: Address) -> bool:
 
 
 def check_url(url: str) -> None:
-    """Resolves the URL's host name. Raises ValueError if the hub would not connect to one of the addresses or to the
-    port."""
+    """Resolves the URL's host name. Raises ValueError if the hub is not allowed to connect to the port, or to one of
+    the host's addresses."""
     if not settings.CALLBACK_PUBLIC_ONLY:
         return
     parts = urlsplit(url)

@@ -51,7 +51,7 @@ def fair_share(
     while turns and len(chosen) < most:
         had, position, positions = heapq.heappop(turns)
         if chosen and sizes[position] > room:
-            continue  # all later commands of this sender also wait for another group
+            continue  # all later commands of this sender also wait for a later group
         room -= sizes[position]
         chosen.append(position)
         if positions:

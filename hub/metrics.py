@@ -66,8 +66,8 @@ def _read() -> list[Metric]:
 
 
 def _alone(read: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
-    """Returns the metrics of one app. If they cannot be read, returns none, so that the metrics of the other apps are
-    still reported."""
+    """Returns the metrics of one app. If they cannot be read, returns an empty list, so that the metrics of the other
+    apps are still reported."""
     try:
         return list(read())
     except DatabaseError as error:

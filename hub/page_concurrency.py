@@ -46,7 +46,7 @@ _WAIT_S = 5.0
 _IPV6_PREFIX = 64
 _PATIENCE_S = 60.0  # seconds for which a response in progress waits for its next place
 _SMALL = 256 * 1024  # the largest file, in bytes, that the hub sends as one part
-_MOST_SESSIONS = 4096  # the most sessions that a process remembers
+_MOST_SESSIONS = 4096  # the largest number of sessions that a process remembers
 _KEPT_FOR_S = 600.0
 USER = "kitovu.user"
 """The key of the WSGI environment under which the middleware stores the id of the signed-in user."""
@@ -82,7 +82,7 @@ def reading(caller: Hashable) -> Iterator[None]:
     pool.
 
     A process reads one batch at a time. A process that also serves DFSPs pauses after each batch for as long as the
-    batch took. Without the pauses, batches of several megabytes would keep a processor busy for seconds.
+    batch took. Without the pauses, batches of several megabytes would keep a CPU core busy for seconds.
     """
     with ExitStack() as held:
         _wait_long(held, _batches, caller, _ONE_BATCH)
@@ -153,7 +153,8 @@ class PageLimits:
 
 
 class _LargeFile:
-    """A response with a large file, which is sent in many parts. It occupies a place until all parts are sent."""
+    """A response with a large file. The hub sends the response in many parts, and the response occupies a place until
+    all parts are sent."""
 
     def __init__(self, answer: HttpResponseBase, caller: Hashable) -> None:
         self._held = ExitStack()
@@ -185,8 +186,8 @@ def _whole(answer: HttpResponseBase) -> list[bytes]:
 
 
 class _Users:
-    """The sessions that belong to signed-in users, as earlier requests have proved, and their users. An invented cookie
-    is never in this list."""
+    """The sessions of signed-in users, and the user of each session. Earlier requests have proved these sessions. An
+    invented cookie is never in this list."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -201,7 +202,7 @@ class _Users:
         return ("user", user) if user is not None and time.monotonic() - seen < _KEPT_FOR_S else None
 
     def note(self, session: str | None, user: object) -> None:
-        """Stores the user of this session, if a request has proved it."""
+        """Stores the user of this session, if a request has proved that the session is this user's."""
         if not session or user is None:
             return
         with self._guard:

@@ -139,8 +139,8 @@ ORACLE_CACHE_S = env.int("ORACLE_CACHE_S", default=30)
 PARTY_ANSWER_S = env.int("PARTY_ANSWER_S", default=25)
 # The time limit for the answer to a request for terms that has no expiration: a quote, a bulk quote or an FX quote.
 QUOTE_ANSWER_S = env.int("QUOTE_ANSWER_S", default=60)
-# The time limit for a DFSP's answer to GET /authorizations, /transactions and /transactionRequests. It is long, because
-# the DFSP sometimes waits for its customer.
+# The time limit for a DFSP's answer to GET /authorizations, /transactions and /transactionRequests. This time is long,
+# because the DFSP sometimes waits for its customer.
 CUSTOMER_ANSWER_S = env.int("CUSTOMER_ANSWER_S", default=300)
 # One DFSP's limits in a web process: DFSP_RATE limits the requests per second, and the requests in one burst.
 # DFSP_OPEN_REQUESTS limits the open requests. Further requests of the DFSP get 429. DFSP_OPEN_REQUESTS must be below
@@ -222,13 +222,14 @@ CERTIFIER_CLIENT_KEY_FILE = env.str("CERTIFIER_CLIENT_KEY_FILE", default="")
 CERTIFIER_SIGNING_KEY_FILE = env.str("CERTIFIER_SIGNING_KEY_FILE", default="")
 
 # --- the ledger's engine --------------------------------------------------------------------------------------------
-LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # how many commands one transaction can have
-LEDGER_BATCH_BYTES = env.int("LEDGER_BATCH_BYTES", default=1_048_576)  # how many bytes their messages can have
-# The pause between two transactions of a busy process, in milliseconds. More commands arrive during the pause, so there
-# are fewer transactions.
+LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # how many commands one database transaction can contain
+# how many bytes the messages of these commands can have together
+LEDGER_BATCH_BYTES = env.int("LEDGER_BATCH_BYTES", default=1_048_576)
+# The pause between two database transactions of a busy process, in milliseconds. More commands arrive during the pause,
+# so there are fewer transactions.
 LEDGER_PACE_MS = env.int("LEDGER_PACE_MS", default=40)
-# The same pause for the transactions of lookups and quotes. It is shorter, because each payment needs four such
-# messages before its transfer.
+# The same pause for lookups and quotes. This pause is shorter, because each payment needs four such messages before its
+# transfer.
 AGREEMENT_PACE_MS = env.int("AGREEMENT_PACE_MS", default=20)
 # If a process already has this number of open requests of DFSPs, further requests get 503. The number must be smaller
 # than the number of threads. Otherwise all threads could wait, and no thread could respond with 503.
@@ -247,7 +248,7 @@ SHED_TRANSFERS_S = env.float("SHED_TRANSFERS_S", default=2.0)
 # --- callbacks ------------------------------------------------------------------------------------------------------
 OUTBOX_BATCH = env.int("OUTBOX_BATCH", default=100)  # how many messages one claim takes
 OUTBOX_CONCURRENCY = env.int("OUTBOX_CONCURRENCY", default=40)  # open requests per destination and worker process
-# How many of these open requests one participant can cause. The others remain for other participants.
+# How many of these open requests one participant can cause. The remaining requests are for other participants.
 OUTBOX_CONCURRENCY_PER_SOURCE = env.int("OUTBOX_CONCURRENCY_PER_SOURCE", default=32)
 # No new delivery begins while the bodies of the deliveries in progress are together larger than this size.
 OUTBOX_OPEN_BYTES = env.int("OUTBOX_OPEN_BYTES", default=2 * 1024 * 1024)
@@ -347,7 +348,8 @@ ACCOUNT_ADAPTER = "portal.sign_in.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_EMAIL_NOTIFICATIONS = True  # no e-mails: portal.sign_in writes these events to the audit trail
+# causes no e-mails, because portal.sign_in writes these events to the audit trail instead
+ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_SESSION_REMEMBER = True  # the cookie is valid for as long as a session that is never idle
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
@@ -508,8 +510,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "health_check_interval": 5,
     "global_keyprefix": "celery:",
 }
-# The functions that run each second. A single Celery task calls them all, because a task costs more than a check for
-# due work.
+# The functions that run each second. A single Celery task calls all these functions, because a task costs more than a
+# check for due work.
 EACH_SECOND = [
     "ledger.tasks.expire_transfers",
     "ledger.tasks.release_held_transfers",

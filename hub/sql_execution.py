@@ -22,7 +22,8 @@ from hub.postgresql import arrays
 
 
 def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[TupleRow]:
-    """Runs one statement on the connection of this thread. If a transaction is open, the statement is a part of it.
+    """Runs one statement on the connection of this thread. If the connection has an open transaction, the statement is
+    a part of this transaction.
 
     The parameters go to PostgreSQL separately from the text of the statement. A parameter that is a list becomes an
     array. The statement must cast the array to its type. A connection that `work_by_keys` opened prepares each
@@ -34,7 +35,7 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Tu
         return _execute(statement, bound)
     except NotSupportedError as error:
         if connection.in_atomic_block or not is_outdated(error):
-            raise  # the caller can only repeat its whole transaction
+            raise  # the caller can only repeat its whole database transaction
         # PostgreSQL refused the statement before it did anything.
         connection.close()
         return _execute(statement, bound)
@@ -58,11 +59,12 @@ _BY_KEYS_NOW = "SELECT " + ", ".join(
 
 
 def work_by_keys() -> None:
-    """Opens a connection for this thread alone, on which PostgreSQL uses indexes for all statements.
+    """Opens a database connection that only this thread uses. On this connection, PostgreSQL uses indexes for all
+    statements.
 
     Use this function only in threads where each statement can use an index, such as the threads that decide transfers.
-    The connection is not from the pool. Threads that wait for a decision can occupy all connections of the pool. If the
-    thread that decides transfers also needed a pooled connection, there would be a deadlock.
+    The connection is not from the pool. Threads that wait until a transfer is decided can occupy all connections of the
+    pool. If the thread that decides transfers also needed a pooled connection, there would be a deadlock.
 
     Statements are prepared only on such connections. PostgreSQL keeps the query plan of a prepared statement, perhaps
     from a time when the tables were empty. On such connections, every plan uses indexes, so an old plan is also fast.

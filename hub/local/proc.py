@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
-MARK = "KITOVU_STATE_MARK"  # set in every supervised child, and inherited by its children
+# this environment variable is set in every supervised process, and inherited by the processes that it starts
+MARK = "KITOVU_STATE_MARK"
 
 
 def _stat(pid: int) -> list[str] | None:
@@ -36,7 +37,8 @@ def exists(pid: int) -> bool:
 
 
 def is_zombie(pid: int) -> bool:
-    """Returns whether the process has ended without being collected by its parent."""
+    """Returns whether the process is a zombie: the process has ended, but its parent has not read the exit status
+    yet."""
     fields = _stat(pid)
     return fields is not None and fields[0] in "ZX"
 
@@ -74,7 +76,7 @@ def group_members(pgid: int) -> list[int]:
 class Crowd:
     """Counts the processes of a process group. `count` returns the previous number again, unless 15 seconds have
     passed, or the machine's number of threads has changed a lot. A new count reads the whole of /proc. If a few
-    supervisors did this each second, they would use a twentieth of a processor core.
+    supervisors made a new count each second, they would use 5 % of a CPU core.
     """
 
     def __init__(self, pgid: int) -> None:

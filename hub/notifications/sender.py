@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 EMAIL, WEBHOOK = Notification.Channel.EMAIL.value, Notification.Channel.WEBHOOK.value
 PLACES = {EMAIL: 4, WEBHOOK: 16}
-LEASE_S = 180  # longer than any attempt to send an e-mail, whose steps can each last EMAIL_TIMEOUT
+LEASE_S = 180  # longer than any attempt to send an e-mail; each step of an attempt can last EMAIL_TIMEOUT
 _LOOK_EVERY_S = 1.0
 _EXPIRE_EVERY_S = 10.0
 
@@ -50,7 +50,8 @@ class Sender:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Stops the sender. It starts no more messages, and waits until the messages in progress have ended."""
+        """Stops the sender. The sender begins to send no more messages, and waits until the messages in progress have
+        ended."""
         self._is_stopping.set()
         self._thread.join(timeout_s)
 

@@ -18,7 +18,7 @@ def append(messages: Iterable[Outgoing]) -> None:
 
 
 def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
-    """Makes a change and adds the messages about this change, by one SQL statement; see
+    """Makes a change, and adds the messages about this change, both in one SQL statement; see
     `hub.outbox.store.append_about`."""
     from hub.outbox import store
 

@@ -89,7 +89,8 @@ async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) 
         return cannot_be_sent(error)
     if 200 <= reply.status < 300:
         return Answer(reply.status)
-    # PostgreSQL cannot store a NUL. With a NUL, the SQL statement that stores this and other results would fail.
+    # PostgreSQL cannot store a NUL. One SQL statement stores several results, and one NUL would make the whole
+    # statement fail.
     said = reply.body[:300].decode(errors="replace").replace("\0", "\ufffd")
     text = f"HTTP {reply.status}: {said}"
     return Answer(reply.status, text, _retry_after(reply.retry_after_s))

@@ -2,7 +2,7 @@
 
 Each worker process has one courier: an event loop in its own thread. A courier checks for messages when it receives a
 notification (`hub.outbox.wakeup`), and also once a second. If a notification is lost or Redis fails, messages are sent
-up to a second later, but none is lost.
+up to a second later, but no message is lost.
 
 A courier claims messages for all destinations in one transaction, and stores all results in a second transaction. For
 each destination, the number of open requests and the size of their bodies are limited. One source can use only a part
@@ -41,7 +41,7 @@ T = TypeVar("T")
 _LOOK_EVERY_S = 1.0
 _COMPANY_S = 0.015  # how long the courier collects results, to store them together
 _BETWEEN_CLAIMS_S = 0.01
-_LONGER = 3  # both times are longer by this factor while the processors are busy
+_LONGER = 3  # while the CPUs are busy, both times are longer by this factor
 _PAUSE_S = 0.5  # the pause after a failure of the database
 _PUT_OFF_AT_MOST = 3000  # how many messages one regular check postpones at most
 _SPOILT_S = 60.0  # how long the courier skips a message that the database cannot return
@@ -71,8 +71,8 @@ class Courier:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Stops the courier. It claims no more messages, waits until the messages in progress have been sent, and
-        stores their results."""
+        """Stops the courier. The courier claims no more messages, waits until the messages in progress have been sent,
+        and stores their results."""
         self._is_stopping = True
         self._loop.call_soon_threadsafe(self._news.set)
         self._thread.join(timeout_s)
@@ -166,8 +166,8 @@ class Courier:
             await self._claim_later(errors)
 
     async def _claim_later(self, errors: Mapping[int, BaseException]) -> None:
-        """Makes the courier check these destinations again after a pause, because a claim for them has failed. The
-        cause was not one of their messages."""
+        """Makes the courier check these destinations again after a pause, because a claim for them has failed. No
+        message for these destinations was the cause of the failure."""
         for error in {id(error): error for error in errors.values()}.values():
             if isinstance(error, DatabaseError) and _is_connection_lost(error):
                 log.warning("outbox_can_not_be_claimed", error=str(error)[:200])
@@ -257,8 +257,8 @@ class Courier:
 
     async def _deliver(self, destination: Destination, message: Claimed, url: str | None) -> None:
         answer = await self._send(message, url)
-        # If the source has reached its limit of open requests, perhaps more of its messages wait, which no claim has
-        # reported.
+        # If the source has reached its limit of open requests, claims leave out the source's other messages. So perhaps
+        # more of its messages wait.
         has_limit = destination.open_by_source[message.source_id] >= settings.OUTBOX_CONCURRENCY_PER_SOURCE
         destination.has_news = destination.has_news or has_limit
         destination.ends(message)
@@ -312,8 +312,8 @@ class Courier:
 
 
 def _longer() -> int:
-    """Returns a factor for the time for which the courier collects messages. While the processors are busy, the courier
-    collects for longer, and so forms larger groups."""
+    """Returns a factor for the time for which the courier collects messages. While the CPUs are busy, the courier
+    collects messages for longer, and so forms larger groups."""
     return _LONGER if processors.are_short() else 1
 
 

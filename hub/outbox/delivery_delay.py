@@ -10,8 +10,8 @@ refuse new work. Couriers measure this wait for each destination and each source
 
 The hub refuses new work of a source only if both delays are long: the hub's delay and the source's delay. Couriers
 publish the delays in Redis, where they expire after two seconds. Web processes read the delays twice a second in a
-separate thread, so no request waits for Redis. Without delays in Redis, web processes do not refuse requests for this
-reason.
+separate thread, so no request waits for Redis. If Redis contains no delays, web processes refuse no requests because of
+delays.
 """
 
 import threading

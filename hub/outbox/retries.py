@@ -45,8 +45,8 @@ def judge(message: Claimed, answer: Answer) -> Failure:
 
 def _is_final(message: Claimed, answer: Answer) -> bool:
     if message.is_end:
-        # A DFSP must receive the end of a payment, whatever it answers. If the hub itself cannot send the end, an
-        # operator can correct the DFSP's endpoint or the hub's key within the day.
+        # The hub repeats a report of a payment's end even if the DFSP refuses the report. If the hub itself cannot send
+        # the report, an operator can correct the DFSP's endpoint or the hub's key within the day.
         return False
     if message.reply_to_id is not None:
         return answer.is_refusal or answer.is_unsent  # so that the requester soon gets an error
@@ -62,8 +62,8 @@ def left_alone(message: Claimed, seconds: float) -> Failure:
 
 
 def settle(failures: Sequence[Failure]) -> set[int]:
-    """Postpones failed messages, or marks them as dead and notifies their requesters. Does all this in one transaction.
-    Returns the ids of the notified requesters.
+    """Postpones failed messages, or marks them as dead and notifies their requesters. Does all this in one database
+    transaction. Returns the ids of the notified requesters.
     """
     if not failures:
         return set()

@@ -104,8 +104,8 @@ def _columns(messages: Sequence[Outgoing]) -> list[list[Any]]:
 
 
 # Makes the next message of the same subject to the same destination due, because it was perhaps postponed (see
-# `claims._LEASE`). The new due time is one second before the message's creation. So it comes before later messages of
-# the subject, even if thousands have the same time of creation.
+# `claims._LEASE`). The new due time is one second before the message's creation. So this message comes before later
+# messages of the subject, even if thousands of them have the same time of creation.
 _NEXT = """
     next AS MATERIALIZED (
         SELECT successor.id, successor.destination_id
@@ -234,8 +234,8 @@ _IS_OVERDUE = """
     m.state = 'PENDING' AND m.created_at < statement_timestamp() - make_interval(secs => %s)
     AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp())
 """
-# Each requester gets only a part of each call. So thousands of requests of one requester do not delay the error
-# callbacks to other requesters.
+# Each call takes only a limited number of requests from each requester. So thousands of requests of one requester do
+# not delay the error callbacks to other requesters.
 _OVERDUE = f"""
     SELECT late.id
     FROM participants_participant requester
@@ -266,8 +266,8 @@ _GIVE_UP = f"""
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A given-up request, as far as the error callback to the requester needs it. The record does not contain the body,
-    and `headers` contains only the headers with the API version.
+    """The parts of a given-up request that the error callback to the requester needs. The record does not contain the
+    body, and `headers` contains only the headers with the API version.
     """
 
     method: str

@@ -37,7 +37,7 @@ class Late:
     requester: Recipient
     asked_id: int
     asked_at: datetime
-    subject: str  # the subject of the messages about this request in the outbox
+    subject: str  # the subject of the outbox's messages about this request
     error_path: str
 
 
@@ -53,7 +53,8 @@ class Requests(Generic[M]):
     batch: str
     ended_batch: str
     read: Callable[[M], Late]
-    # An INSERT ... SELECT from the removed rows, `gone`. It keeps a part of each removed request.
+    # An INSERT ... SELECT that reads the removed rows from `gone`. The statement stores a part of each removed request
+    # in another table.
     keep: str = ""
 
     @property

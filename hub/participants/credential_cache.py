@@ -25,8 +25,8 @@ log = structlog.get_logger("security")
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-_REFRESHED_AT = 0.75  # when a snapshot has reached this part of the refresh time, a request refreshes it
-_TOO_OLD = 5  # while the database is down, a snapshot can be used for this number of refresh times
+_REFRESHED_AT = 0.75  # after this part of the refresh time, a request refreshes the snapshot
+_TOO_OLD = 5  # while the database is down, a snapshot can be used for this number of refresh times in a row
 _TRY_AGAIN_S = 1.0  # pause after a failed read
 
 

@@ -82,7 +82,8 @@ def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> 
 
 def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *, are_all: bool = True) -> None:
     """Processes a few rows one by one. `rows` maps keys to rows. Leaves out rows that are skipped at present. `are_all`
-    means that `rows` contains all existing rows. The function then deletes the stored failures of all other rows.
+    means that `rows` contains all existing rows. The function then also deletes stored failures of rows that are not in
+    `rows`.
     """
     skipped = store.standing(batch)
     well = [row for row in skipped if row not in rows] if are_all else []
