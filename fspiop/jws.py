@@ -1,6 +1,6 @@
 """FSPIOP-Signature: a JSON Web Signature in a header, separate from the signed body (API Signature v1.1, RFC 7515).
 
-A general JOSE library takes the algorithm, the keys and the extensions from the message, where an attacker can choose
+A general JOSE library takes the algorithm, the keys and the extensions from the message, so an attacker can choose
 them. So this module calls RSA directly. A message can choose only the hash algorithm, among three.
 """
 

@@ -1,8 +1,8 @@
 """The engine of the agreement phase: stores and forwards lookups and quotes in groups (`hub.group_commit`).
 
-Each group is one transaction. The engine first reads the participants. For each kind of command, the engine then loads
-the rows, decides in memory, and saves the result. At the end, the engine appends the outgoing messages to the outbox
-and commits. Each Django app registers its kinds of commands when the process starts.
+Each group is one database transaction. The engine first reads the participants. For each kind of command, the engine
+then loads the rows, decides in memory, and saves the result. At the end, the engine appends the outgoing messages to
+the outbox and commits. Each Django app registers its kinds of commands when the process starts.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -59,14 +59,14 @@ _work: dict[type, Work] = {}
 
 def register(work: Work, *commands: type) -> None:
     """Registers the function that processes commands of these types. Each call passes a list of commands. The function
-    loads the rows, decides and saves, all in the caller's transaction.
+    loads the rows, decides and saves, all in the caller's database transaction.
     """
     _work.update(dict.fromkeys(commands, work))
 
 
 def run(batch: Sequence[Command], *, is_alone: bool = False, waits_again: bool = True) -> list[Outcome]:
-    """Decides and commits these commands in one transaction. Returns the outcomes in the order of the commands. If
-    another transaction has changed the same rows meanwhile, the engine repeats this transaction.
+    """Decides and commits these commands in one database transaction. Returns the outcomes in the order of the
+    commands. If another transaction has changed the same rows meanwhile, the engine repeats its own transaction.
 
     If `waits_again` is false and a transaction waited too long for a lock, the engine does not repeat the transaction.
     """
@@ -144,9 +144,9 @@ _engine = Engine()
 
 
 def submit(command: Command) -> Outcome:
-    """Decides the command, and returns its outcome when the transaction has been committed. A large message gets a
-    group of its own, because it can be as large as five usual groups. In a shared group, the large message would delay
-    all other messages.
+    """Decides the command, and returns its outcome after the database transaction has been committed. A large message
+    gets a group of its own, because it can be as large as five usual groups. In a shared group, the large message would
+    delay all other messages.
     """
     if len(command.message.body) <= settings.MAX_BODY_BYTES:
         return _engine.submit(command)

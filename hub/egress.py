@@ -22,9 +22,9 @@ from fspiop.invalid_values import Fault, InvalidValue
 
 _PORTS = frozenset({80, 443})  # other ports below 1024 belong to other services
 _FIRST_FREE_PORT = 1024
-# Address ranges with a special purpose in IANA's registries, which some Python versions do not recognise. For IPv4,
-# these are the protocol assignments and the 6to4 relays. For IPv6, all addresses outside of global unicast are special,
-# because some of them contain IPv4 addresses.
+# Address ranges that have a special purpose in IANA's registries, but that some Python versions do not recognise. For
+# IPv4, these are the protocol assignments and the 6to4 relays. For IPv6, all addresses outside of global unicast are
+# special, because some of them contain IPv4 addresses.
 _SPECIAL_IPV4 = tuple(IPv4Network(text) for text in ("192.0.0.0/24", "192.88.99.0/24"))
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _SPECIAL_IPV6 = tuple(IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))

@@ -1,6 +1,6 @@
 """Chooses which waiting commands form the next group. Pure.
 
-The bytes in a group are limited, and each sender gets a fair share of them.
+The number of bytes in a group is limited, and each sender gets a fair share of these bytes.
 """
 
 import heapq
@@ -45,7 +45,8 @@ def fair_share(
     for position, item in enumerate(waiting):
         by_sender[sender_of(item.command)].append(position)
     turns = [(0, positions.popleft(), positions) for positions in by_sender.values()]
-    heapq.heapify(turns)  # ordered by the sender's bytes in the group, then by age; each position is unique
+    # ordered by the sender's bytes in the group, then by the position in `waiting`; no two turns are equal
+    heapq.heapify(turns)
     chosen: list[int] = []
     room = most_octets
     while turns and len(chosen) < most:

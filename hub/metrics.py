@@ -18,7 +18,7 @@ from hub.sql_execution import is_away, is_of_some_rows
 
 log = structlog.get_logger("metrics")
 
-# Functions of other apps that read their metrics from the database.
+# Functions with which other apps read their metrics from the database.
 READERS: list[Callable[[], Iterable[Metric]]] = []
 
 # A conversion is overdue only after `held_until`, because until then it perhaps waits for its transfer.

@@ -26,9 +26,9 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Tu
     a part of this transaction.
 
     The parameters go to PostgreSQL separately from the text of the statement. A parameter that is a list becomes an
-    array. The statement must cast the array to its type. A connection that `work_by_keys` opened prepares each
-    statement only once. Raises Django's database errors, each with psycopg's error as its cause. If the connection is
-    lost, the next statement opens a new connection.
+    array. The statement must cast the array to an SQL type, such as `%s::text[]`. A connection that `work_by_keys`
+    opened prepares each statement only once. Raises Django's database errors, and psycopg's error is the cause of each
+    of them. If the connection is lost, the next statement opens a new connection.
     """
     bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
     try:
@@ -36,7 +36,7 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Tu
     except NotSupportedError as error:
         if connection.in_atomic_block or not is_outdated(error):
             raise  # the caller can only repeat its whole database transaction
-        # PostgreSQL refused the statement before it did anything.
+        # PostgreSQL refused the statement before the statement had any effect.
         connection.close()
         return _execute(statement, bound)
 
@@ -92,8 +92,8 @@ def give_back() -> None:
     """Returns this thread's connection to the pool, so that other threads can use the connection while this thread
     waits.
 
-    The thread's next statement uses another connection from the pool. Without a pool, or in a transaction, the function
-    does nothing.
+    The thread's next statement uses another connection from the pool. Without a pool, or in a database transaction, the
+    function does nothing.
     """
     if not connection.in_atomic_block and connection.settings_dict["OPTIONS"].get("pool"):
         connection.close()

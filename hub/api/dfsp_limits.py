@@ -1,8 +1,8 @@
 """Limits each DFSP's use of a web process.
 
-`DFSP_RATE` limits requests per second. `DFSP_STATE_RATE` limits requests per second for the state of a payment.
-`DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). If a request exceeds a
-limit, it gets 429 before the hub reads the body, checks the signature or sends an SQL statement.
+`DFSP_RATE` limits requests per second. `DFSP_STATE_RATE` limits those requests per second that only read a payment's
+state. `DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). If a request
+exceeds a limit, it gets 429 before the hub reads the body, checks the signature or sends an SQL statement.
 
 For each recipient, a DFSP has a separate limit on callbacks (PUT, PATCH). This limit is also `DFSP_RATE`. So a DFSP can
 answer all requests of a participant, and still send its own requests.
@@ -149,8 +149,7 @@ class Limits:
             self._paused += has_room
         if has_room:
             try:
-                # The pauses differ in length, so that the senders of refused requests do not all repeat them at the
-                # same time.
+                # The pauses differ in length, so that the refused requests are not all repeated at the same time.
                 self._pause(settings.DFSP_PAUSE_MS / 1000 * random.uniform(0.5, 1.5))  # noqa: S311
             finally:
                 with self._lock:

@@ -88,7 +88,7 @@ def steps() -> list[Step]:
 
 
 def _message(method: str, template: str, path: str, is_from_payer: bool) -> str:
-    """Returns the text of the message as its sender sends it."""
+    """Returns the HTTP request by which the sender sends the message, as text."""
     source, destination = (PAYER, PAYEE) if is_from_payer else (PAYEE, PAYER)
     resource = path.split("/")[1]
     media_type = versions.content_type(resource, versions.Version(1, 1))

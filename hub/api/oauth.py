@@ -3,10 +3,10 @@
 A DFSP can present a client certificate with its request for a token. The certificate must belong to the same
 participant as the OAuth2 client, and the hub binds the token to the certificate. The hub's operators have separate
 clients (`hub.administration`). Tokens of operators' clients contain permissions (`scope`). A process issues tokens only
-for the APIs that it serves. The hub does not lock a client after wrong secrets, because otherwise a stranger could lock
-it. Nobody can guess a secret. The process compares secrets with hashes in its memory. So wrong secrets cause few
-database queries. The process reads the hashes of operators' clients at most once a second, and the hashes of DFSPs'
-clients at most every `CREDENTIALS_REFRESH_S` seconds.
+for the APIs that it serves. The hub does not lock a client after wrong secrets, because otherwise any stranger could
+lock the client. Nobody can guess a secret. The process compares secrets with hashes in its memory. So wrong secrets
+cause few database queries. The process reads the hashes of operators' clients at most once a second, and the hashes of
+DFSPs' clients at most every `CREDENTIALS_REFRESH_S` seconds.
 """
 
 import base64

@@ -99,8 +99,8 @@ class Connection:
 
 
 class Waits:
-    """Stores which threads wait for bodies, and which connections wait for a response. For each of them, stores when
-    the wait began."""
+    """Stores which threads wait for bodies, and which connections wait for a response. For each thread and each
+    connection, stores when the wait began."""
 
     def __init__(self, *, is_watching: bool = True) -> None:
         self._is_watching = is_watching and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.exists()

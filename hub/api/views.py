@@ -62,8 +62,8 @@ def _key_of(name: str) -> str:
 class PlainView(APIView):
     """The base class of API views. It removes reference cycles, so that Python frees the memory of a request when the
     request has ended. In DRF, a request refers to its view, to find the parsers. A view refers to its request, to its
-    response, and to its own method `head`. Such cycles keep the body in memory until Python's garbage collector runs,
-    which happens rarely in the hub (`hub.process_tuning`).
+    response, and to its own method `head`. Such cycles keep the body in memory until Python's garbage collector runs.
+    In the hub, the garbage collector runs rarely (`hub.process_tuning`).
     """
 
     content_negotiation_class = NoNegotiation
@@ -123,7 +123,8 @@ class FspiopView(PlainView):
     """The largest possible number of unread bytes of the body."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Works like DRF's `dispatch`, but without the response headers Allow and Vary, which the API does not have."""
+        """Works like DRF's `dispatch`, but without the response headers Allow and Vary, because the API does not have
+        these headers."""
         asked = self.initialize_request(request, *args, **kwargs)
         self.request = asked
         try:

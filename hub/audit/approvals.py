@@ -98,9 +98,9 @@ def _ask(approval: Approval) -> Approval:
 
 @transaction.atomic
 def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], None]) -> Approval:
-    """Records the approval and makes the change, both in one transaction. If `perform` raises an exception, the request
-    continues to wait for approval. If the request still needs other approvals, the function records only this approval
-    and does not make the change.
+    """Records the approval and makes the change, both in one database transaction. If `perform` raises an exception,
+    the request continues to wait for approval. If the request still needs other approvals, the function records only
+    this approval and does not make the change.
     """
     approval = _lock_open(approval_id)
     asker = approval.maker or approval.holder

@@ -17,7 +17,7 @@ RECORD = "postgres.json"
 
 # The settings for demos and measurements. A committed payment must survive a power cut.
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "shared_buffers": "256MB"}
-# The settings for unit tests. Their cluster is deleted after the tests, so it can lose data.
+# The settings for unit tests. The cluster of the tests is deleted afterwards, so it is allowed to lose data.
 THROWAWAY = {
     "fsync": "off",
     "full_page_writes": "off",

@@ -15,8 +15,8 @@ MARK = "KITOVU_STATE_MARK"
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Returns the fields of /proc/PID/stat, beginning with the state. Returns None if the process or /proc does not
-    exist."""
+    """Returns the fields of /proc/PID/stat, beginning with the state of the process. Returns None if the process or
+    /proc does not exist."""
     try:
         text = (PROC / str(pid) / "stat").read_text()
     except OSError:

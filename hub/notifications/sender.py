@@ -69,7 +69,8 @@ class Sender:
                 except DatabaseError as error:
                     log.warning("notifications_can_not_be_read", error=str(error)[:200])
                     found = 0
-                except Exception:  # the sender must continue; claimed messages are sent after their lease ends
+                # the sender must continue; the claimed messages are sent after the end of their lease
+                except Exception:
                     log.exception("notifications_failed")
                     found = 0
                 if not found:

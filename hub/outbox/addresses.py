@@ -1,4 +1,4 @@
-"""Finds the URLs for messages to participants. Caches the endpoints of each participant until they change."""
+"""Finds the URLs for messages to participants. Caches the endpoints of each participant until the endpoints change."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,8 @@
 """Finds participants that have caused too many messages that wait for one destination. The hub refuses further requests
 of such a participant.
 
-While requests arrive, each process counts the waiting messages once a second. So a participant can exceed its limit
-only by the messages of one second.
+While requests arrive, each process counts the waiting messages once a second. So a participant can exceed the limit
+only by as many messages as it causes in one second.
 """
 
 import threading

@@ -89,9 +89,9 @@ _DUE = f"""
 
 # Messages of one subject to one destination are sent one after the other. So the statement claims only the first
 # undelivered message of a subject, which is the first row in the index by subject. This statement must run after the
-# statement that locked the rows. The transaction that stores a delivery takes the same lock, and then looks for the
-# next message of the subject. So either this statement sees that the earlier message was delivered, or the other
-# transaction finds the postponed message.
+# statement that locked the rows. Another transaction stores the delivery of the earlier message. It takes the same
+# lock, and then looks for the next message of the subject. So either this statement sees that the earlier message was
+# delivered, or the other transaction finds the postponed message.
 _LEASE = """
     UPDATE outbox_message m
     SET leased_until = clock_timestamp() + make_interval(secs => %s), attempts = m.attempts + 1
@@ -119,8 +119,8 @@ _BEHIND_S = 2.0
 
 # Postpones the oldest due messages of paused streams, without a claim. `oldest` locks no rows, so that couriers can
 # claim messages of other kinds meanwhile. The LIMIT applies to messages of all kinds, because the kind is not in the
-# index. `free` has no condition on the state. With such a condition, PostgreSQL could choose a partial index that does
-# not begin with the id.
+# index. `free` has no condition on the messages' state. With such a condition, PostgreSQL could choose a partial index
+# that does not begin with the id.
 _PUT_OFF_PAUSED = """
     WITH paused AS MATERIALIZED (
         SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::int[])

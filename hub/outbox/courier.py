@@ -4,7 +4,7 @@ Each worker process has one courier: an event loop in its own thread. A courier 
 notification (`hub.outbox.wakeup`), and also once a second. If a notification is lost or Redis fails, messages are sent
 up to a second later, but no message is lost.
 
-A courier claims messages for all destinations in one transaction, and stores all results in a second transaction. For
+A courier claims messages for all destinations in one database transaction, and stores all results in a second one. For
 each destination, the number of open requests and the size of their bodies are limited. One source can use only a part
 of these open requests. A destination that does not respond is paused separately (`hub.outbox.destination_pauses`), so
 it does not delay other destinations.
@@ -57,7 +57,8 @@ class Courier:
         self._sending: set[asyncio.Task[None]] = set()
         self._finished: list[tuple[Claimed, Answer]] = []
         self._left_alone: list[tuple[Claimed, float]] = []
-        self._spoilt: dict[int, float] = {}  # the time until which each message is skipped, by its id
+        # for each skipped message's id: the time until which the courier skips the message
+        self._spoilt: dict[int, float] = {}
         self._has_finished = asyncio.Event()
         self._database = ThreadPoolExecutor(
             max_workers=3, thread_name_prefix="courier-database", initializer=work_by_keys
@@ -178,7 +179,7 @@ class Courier:
 
     async def _claim_alone(self, destination_id: int, room: Room) -> None:
         """Claims the messages for only one destination, one by one, after a claim for several destinations has failed.
-        So one faulty message delays neither other destinations nor the other messages for its own destination.
+        So one faulty message delays neither other destinations nor the other messages for the same destination.
         """
         try:
             await self._claim_for({destination_id: room}, each_alone=True)
@@ -278,14 +279,14 @@ class Courier:
 
     async def _send(self, message: Claimed, url: str | None) -> Answer:
         if url is None:
-            no_endpoint = "the participant has no endpoint for this; register one by POST .../endpoints"
+            no_endpoint = "the participant has no endpoint for this message; register one by POST .../endpoints"
             return Answer(0, no_endpoint, is_unsent=True)
         try:
             headers = message.headers
             if message.signed_by_hub:
                 headers = await self._loop.run_in_executor(self._signing, self._key.headers_for, message)
             return await client.send(self._curl, message, url, headers)
-        except Exception as error:  # one message that cannot be sent must not delay others
+        except Exception as error:  # one message that cannot be sent must not delay other messages
             log.exception("message_can_not_be_sent", message=message.id)
             return client.cannot_be_sent(error)
 
@@ -329,7 +330,7 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
         connection.close()
         if not is_outdated(error):
             raise
-    # The failed statement changed nothing. A new connection prepares its statements again.
+    # The failed statement changed nothing. A new connection prepares all statements again.
     return work(*arguments)
 
 
@@ -356,10 +357,10 @@ def _settle_together(
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores the result of each message in a separate transaction. So if the database refuses one result, it still
-    stores the other results, and their messages are not sent again. Returns the destinations of all results, because at
-    each destination a message perhaps waited for a delivery. If the failed transaction had already stored the delivery,
-    a repetition does not find the waiting message.
+    """Stores the result of each message in a separate database transaction. So if the database refuses one result, it
+    still stores the other results, and the messages of these results are not sent again. Returns the destinations of
+    all results, because at each destination a message perhaps waited for a delivery. If the failed transaction had
+    already stored the delivery, a repetition does not find the waiting message.
     """
     found = {message.destination_id for message, _ in results}
     for message, answer in results:

@@ -43,9 +43,9 @@ Age = tuple[int, int, float]
 def delay_of(ages: Iterable[Age]) -> float:
     """Returns the delay of the hub in seconds.
 
-    For each destination, takes the median of the waits of its sources, so that one source alone cannot determine the
-    result. Then returns the shortest of these medians. With only one destination or one source, the function returns 0,
-    because it cannot decide whether the hub or a participant is slow.
+    For each destination, takes the median of the sources' waits, so that one source alone cannot determine the result.
+    Then returns the shortest of these medians. With only one destination or one source, the function returns 0, because
+    nobody can then decide whether the hub or a participant is slow.
     """
     by_destination: dict[int, dict[int, list[float]]] = {}
     sources: set[int] = set()
@@ -78,8 +78,8 @@ class Delays:
 
     @classmethod
     def read(cls, text: bytes) -> "Delays":
-        """Reads the delays from the text in Redis. Raises ValueError for any other text, which perhaps another program
-        has written."""
+        """Reads the delays from the text in Redis. Raises ValueError for any other text, because perhaps another
+        program has written the text."""
         try:
             found = orjson.loads(text)
             return cls(float(found["hub"]), {int(id): float(each) for id, each in found["sources"].items()})

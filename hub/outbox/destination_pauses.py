@@ -11,9 +11,9 @@ message gets one. Each process has a record of its own.
 A message must wait during a pause, or until an earlier message of the same subject is delivered. The courier knows this
 only after it has claimed the message, and then postpones the message. For a source with a million waiting messages,
 this would occupy a whole CPU core. So between two regular checks, the courier postpones only a limited number of each
-source's messages to a destination. After that, it claims no more of these messages until the next regular check. At the
-regular check, one SQL statement postpones many more messages of the source's paused kinds. So they do not delay the
-source's other messages for long.
+source's messages to a destination. After that, the courier claims no more of these messages until the next regular
+check. At the regular check, one SQL statement postpones many more messages of the source's paused kinds. So messages of
+paused kinds do not delay the source's other messages for long.
 """
 
 from collections import Counter
@@ -84,7 +84,7 @@ class Destination:
 
     def room(self, now: float, *, most: int, most_at_once: int, most_octets: int) -> Room | None:
         """Returns how many messages and bytes the courier is allowed to send to this destination now. Returns None if
-        it is not allowed to send any.
+        the courier is not allowed to send any message.
         """
         if self._silence.pause.is_on(now):
             return None

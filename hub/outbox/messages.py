@@ -80,8 +80,8 @@ class Outgoing:
 
 @dataclass(slots=True)
 class ReceivedMessage:
-    """A message exactly as the hub received it from a participant. The hub forwards the body byte for byte, and stores
-    the message as evidence."""
+    """A message exactly as a participant sent it to the hub. The hub forwards the body byte for byte, and stores the
+    message as evidence."""
 
     body: bytes
     headers: dict[str, str]
@@ -122,7 +122,7 @@ def forward(
     """Returns the message that forwards a participant's message. The body, the headers and the signature stay
     unchanged. If the sender could not know the recipient, the hub adds the header FSPIOP-Destination (FSPIOP API v1.1,
     section 3.2.3.5). But the hub adds nothing to a signed message. The recipient would refuse the added header, because
-    the signature does not protect it (API Signature v1.1, 3.2).
+    the signature does not cover this header (API Signature v1.1, 3.2).
     """
     headers = message.headers
     is_signed = "fspiop-signature" in headers

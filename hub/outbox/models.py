@@ -36,7 +36,7 @@ class Message(models.Model):
     leased_until = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=512, db_default="")
     # The time when an operator put a given-up request aside. After that, pages and metrics no longer count this
-    # request. The hub never sends it again, because its requester was notified of the failure.
+    # request. The hub never sends the request again, because the requester was notified of the failure.
     put_aside_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -56,7 +56,7 @@ def _is_final(message: Claimed, answer: Answer) -> bool:
 
 
 def left_alone(message: Claimed, seconds: float) -> Failure:
-    """Postpones a message that the courier claimed but did not send. Its destination does not respond to such messages
+    """Postpones a message that the courier claimed but did not send. The destination does not respond to such messages
     at present."""
     return Failure(message=message, delay_s=seconds, error="", is_dead=False, is_attempt=False)
 
@@ -80,8 +80,8 @@ def settle(failures: Sequence[Failure]) -> set[int]:
 def give_up_overdue() -> set[int]:
     """Gives up requests that were not delivered in time, even if no courier has tried to send them. Notifies their
     requesters, and returns the requesters' ids. Without this function, a requester would get no answer while the
-    destination is paused or while thousands of messages wait for it. One call gives up at most a hundred requests of
-    each requester.
+    destination is paused, or while thousands of messages wait for this destination. One call gives up at most a hundred
+    requests of each requester.
     """
     older_than_s = settings.OUTBOX_REQUEST_GIVE_UP_S
     requesters: set[int] = set()
@@ -114,8 +114,8 @@ def _undeliverable(message: Claimed | GivenUp) -> Outgoing:
 
 
 def _version_of(message: Claimed | GivenUp) -> str:
-    # The error callback has the same API version as the request. A GET has no body, so its version is in the Accept
-    # header.
+    # The error callback has the same API version as the request. A GET has no body, so the version of a GET is in the
+    # Accept header.
     resource = message.path.split("/", 2)[1].partition("?")[0]
     try:
         if message.method == "GET":

@@ -95,8 +95,8 @@ def _end(requests: Requests, ids: list[str]) -> int:
             since = outstanding.get((request.requester.id, request.asked_id, request.subject, state))
             return since is not None and since >= request.asked_at
 
-        # These requests still wait in the outbox, which delivers them or notifies the requester. A later sweep looks at
-        # them again.
+        # These requests still wait in the outbox. The outbox delivers each request or notifies its requester. A later
+        # sweep checks these requests again.
         on_its_way = {request.id for request in late if rests_with_the_outbox(request, Message.State.PENDING)}
         rows.filter(pk__in=on_its_way).update(answer_by=F("answer_by") + _LATER)
         over = [request for request in late if request.id not in on_its_way]

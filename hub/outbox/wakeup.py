@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 log = structlog.get_logger("outbox")
 
-_MOST_WAITING = 1000  # further notifications are dropped, which only delays messages
+_MOST_WAITING = 1000  # further notifications are dropped, so that only the messages are delayed
 _COMPANY_S = 0.002  # pause between two notifications, to collect more messages
 _LISTEN_S = 2
 _DEAF_S = 0.008  # the pause after a notification, shorter than a courier's pause between two claims

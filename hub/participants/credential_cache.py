@@ -92,7 +92,8 @@ def current() -> Snapshot:
     age = now - found.taken_at if found is not None else math.inf
     if found is not None and age < refresh * _REFRESHED_AT:
         return found
-    # One request refreshes the snapshot. Other requests use the old snapshot until its time ends, and then wait.
+    # One request refreshes the snapshot. Until the old snapshot expires, other requests use it. After that, they wait
+    # for the new snapshot.
     if not _lock.acquire(blocking=age >= refresh):
         assert found is not None
         return found

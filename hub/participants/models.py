@@ -120,7 +120,7 @@ class Credential(models.Model):
     While a participant replaces a credential, several credentials of one kind can be valid.
 
     `sha256` identifies the credential. It is a hash: of a certificate's DER, of a signing key's SubjectPublicKeyInfo,
-    or of a client's secret. A certificate, a key or a client can be registered only once. After a revocation, it cannot
+    or of a client's secret. A certificate, a key or a client can be registered only once. A revoked credential cannot
     be registered again. `label` is a certificate's subject or a client's key. `pem` is the certificate or the public
     signing key. For a client, the hub stores only the hash of the secret.
     """

@@ -28,7 +28,7 @@ def create(
     """Creates an active participant. Refuses a name that differs only in case from an existing name.
 
     Only the certification can create the certifier, because the certification also disables the certifier after each
-    run. If the participant is not live, it can connect to the hub, but it cannot send or receive payments before
+    run. If `is_live` is false, the participant can connect to the hub, but cannot send or receive payments before
     `go_live`.
     """
     is_reserved = name.lower() in _NAMES_NOT_GIVEN or name.lower() == settings.HUB_NAME.lower()

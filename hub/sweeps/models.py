@@ -33,9 +33,9 @@ class SkippedRow(models.Model):
 
 
 class Erasure(models.Model):
-    """The progress of erasure for one kind of rows. All texts from before `up_to` have been erased, because the hub no
-    longer keeps them. Some erasures process rows in the order of their numbers. Such an erasure continues at the row
-    with the number `position`.
+    """The progress of erasure for one kind of rows. All texts from before `up_to` have been erased, because the hub
+    keeps such texts only for a limited time. Some erasures process rows in the order of the rows' numbers. Such an
+    erasure continues at the row with the number `position`.
     """
 
     kind = models.CharField(max_length=32, primary_key=True)

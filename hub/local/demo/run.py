@@ -41,8 +41,8 @@ def add_fxp(stack: Stack, *, tell: Callable[[str], None]) -> Fxp:
 
 
 def run(*, state: str | None, port: int | None, payments: Path | None) -> int:
-    """Starts the hub and the banks, makes the payments, settles the closed window, and compares all books. Returns 0 if
-    the books of the banks and of the hub agree."""
+    """Starts the hub and the banks, makes the payments, settles the closed settlement window, and compares all books.
+    Returns 0 if the books of the banks and of the hub agree."""
     began = time.monotonic()
     wanted = read_payments(payments or DATA / "payments.csv")
 

@@ -22,6 +22,6 @@ class Command(BaseCommand):
             raise CommandError("the audit trail is broken")
         last = Entry.objects.order_by("-id").first()
         head = bytes(last.hash).hex() if last else "none"
-        # If somebody removes the last audit entries, the chain is still valid. To detect this, operators store this
-        # output on another system, and compare it with the next output.
+        # If somebody removes the last audit entries, the chain is still valid. To detect this, operators store the
+        # command's output on another system, and compare it with the output of the next run.
         self.stdout.write(f"{Entry.objects.count()} entries follow each other; head {head}")
