@@ -88,7 +88,7 @@ class Structure:
             _refuse_as_large(f"at most {self._most_values} values")
 
     def _without_texts(self, piece: bytes) -> bytes:
-        """Returns the bytes of the piece that are outside of texts.
+        """Returns those bytes of the piece that are outside of texts.
 
         First removes the escape sequences from the piece. A backslash outside of a text makes the JSON invalid at this
         place. So the check need not count punctuation marks after a backslash outside of a text.

@@ -20,8 +20,9 @@ class Scene:
 
     now: datetime
     hub_name: str
-    parties: Mapping[str, Party]  # the active participants that the messages of the group name, by name
-    # pairs of a source and a destination, if too many messages from this source wait for this destination
+    # maps names to active participants: all participants that the group's messages mention
+    parties: Mapping[str, Party]
+    # pairs (source, destination): too many messages from the source wait for the destination
     crowded: Collection[tuple[str, str]]
     is_alone: bool = False  # whether the message has no group, and is decided in the thread of its own HTTP request
 

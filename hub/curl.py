@@ -155,7 +155,7 @@ class Curl:
         self._loop = asyncio.get_running_loop()
         self._idle: list[_Exchange] = []
         self._busy: dict[pycurl.Curl, _Exchange] = {}
-        self._watched: dict[int, int] = {}  # the events that libcurl waits for, by socket
+        self._watched: dict[int, int] = {}  # for each socket: the events that libcurl waits for
         self._timer: asyncio.TimerHandle | None = None
         self._multi = multi = pycurl.CurlMulti()
         multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)

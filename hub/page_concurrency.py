@@ -3,8 +3,8 @@ DFSPs: to the portal, the administration, documents and files.
 
 Only a few page requests run at the same time (`WEB_PAGES`), and they use at most half of the pooled database
 connections. So threads and connections remain for DFSPs' requests, even if page requests are slow. One signed-in user
-can use only half of the places for page requests. All requests without a signed-in user from one address have the same
-limit together. If no place is free, a page request waits for some seconds and then gets 503.
+can use only half of the places for page requests. The same limit applies to all requests from one address without a
+signed-in user, together. If no place is free, a page request waits for some seconds and then gets 503.
 
 Anybody can invent a session cookie. So a process first counts requests with an unknown cookie under their address. When
 such a request has proved to belong to a user's session, later requests with the same cookie count under this user.
@@ -49,7 +49,7 @@ _SMALL = 256 * 1024  # the largest file, in bytes, that the hub sends as one par
 _MOST_SESSIONS = 4096  # the largest number of sessions that a process remembers
 _KEPT_FOR_S = 600.0
 USER = "kitovu.user"
-"""The key of the WSGI environment under which the middleware stores the id of the signed-in user."""
+"""Under this key, the middleware stores the signed-in user's id in the WSGI environment."""
 _LARGE_FILES = Sizes(most=8, shared=8, share=3, waiting=0, waiting_share=0)
 _WITHOUT_A_PLACE = frozenset({"health", "static"})  # health checks are short, and files need no database
 

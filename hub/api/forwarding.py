@@ -66,8 +66,8 @@ def pass_on(
 ) -> Outgoing:
     """Returns the message that forwards the view's request to the participant `to`. `error_path` is set only if the
     message is a request. If the hub cannot deliver the message, it reports the failure to the caller at `error_path`.
-    The source of the message in the outbox is the participant that sent the original request. Raises FspiopError 2005
-    (429) if the caller has caused too many messages that wait for the recipient `to`.
+    In the outbox, the message's source is the participant that sent the original request. Raises FspiopError 2005 (429)
+    if the caller has caused too many messages that wait for the recipient `to`.
     """
     check_destination(view.fspiop.destination, to.name)
     view.check_room_at(to.name)

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from fspiop.money import CURRENCIES
 
-_AMOUNTS = ("amount", "ndc")  # the names of amounts in payloads, in ten-thousandths
+_AMOUNTS = ("amount", "ndc")  # payload elements with these names are amounts in ten-thousandths
 
 
 def checkers_for(payload: Mapping[str, Any]) -> int:

@@ -28,7 +28,9 @@ def main() -> int:
     run = commands.add_parser("run", help="start a hub and keep it running until Ctrl-C")
     run.add_argument("--demo", action="store_true", help="also start the two banks of the demo")
     run.add_argument("--life", type=float, default=0.0, help="payments per second that the demo's banks make")
-    demo = commands.add_parser("demo", help="make payments between two banks, close the settlement window, compare the books")
+    demo = commands.add_parser(
+        "demo", help="make payments between two banks, close the settlement window, compare the books"
+    )
     demo.add_argument("--payments", type=Path, help="another CSV of payments")
     for command in (run, demo):
         command.add_argument("--port", type=int, help="the hub's port; PORT, or 8000")

@@ -103,7 +103,7 @@ def _tasks() -> int | None:
 
 
 class Death:
-    """Waits for the end of a process, on Linux without polling."""
+    """Waits until a process ends. On Linux, this wait needs no polling."""
 
     def __init__(self, pid: int) -> None:
         try:

@@ -331,5 +331,5 @@ _CROWDED = f"""
 
 
 def crowded(most: int) -> frozenset[tuple[str, str]]:
-    """Returns pairs of names (source, destination) with at least `most` waiting messages."""
+    """Returns pairs of names (source, destination): at least `most` messages of the source wait for the destination."""
     return frozenset(tuple(row) for row in execute(_CROWDED, [most - 1]))

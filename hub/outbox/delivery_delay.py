@@ -37,7 +37,8 @@ _PUBLISH_EVERY_S = 0.25
 _WINDOW_S = 1.0  # the delays result from the messages of this period
 
 Age = tuple[int, int, float]
-"""A message's destination, its source, and its age in seconds when a courier first sent it."""
+"""Three values of a message: the destination, the source, and the message's age in seconds at the first attempt to send
+it."""
 
 
 def delay_of(ages: Iterable[Age]) -> float:

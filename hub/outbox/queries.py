@@ -1,4 +1,4 @@
-"""Queries of the outbox for apps that wait for deliveries, and for operators and monitoring."""
+"""Queries about the outbox. Apps that wait for deliveries, operators' pages and monitoring use these queries."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

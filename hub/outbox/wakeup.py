@@ -66,7 +66,7 @@ class Ringer:
 
 
 async def listen(heard: Callable[[Iterable[int]], None]) -> None:
-    """Waits for notifications without end, and calls `heard` with the destinations of each notification. Each
+    """Waits for notifications in an endless loop, and calls `heard` with the destinations of each notification. Each
     notification reaches only one courier."""
     client = redis_asyncio.Redis.from_url(
         settings.REDIS_URL, socket_timeout=_LISTEN_S + 3, socket_connect_timeout=1, decode_responses=True

@@ -236,7 +236,9 @@ def _add_public(
 
 def _check_times(begins: datetime, ends: datetime | None) -> None:
     if ends is not None and ends <= max(begins, timezone.now()):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the credential has expired, or its validity ends before it begins")
+        raise FspiopError(
+            ErrorCode.VALIDATION_ERROR, "the credential has expired, or its validity ends before it begins"
+        )
 
 
 def _save(credential: Credential, actor: str) -> Credential:
@@ -247,7 +249,7 @@ def _save(credential: Credential, actor: str) -> Credential:
             credential.save(force_insert=True)
             record("credential_added", subject=credential.participant.name, actor=actor, after=_told(credential))
     except IntegrityError:
-        # A constraint in the database prevents a second registration of a credential, for any participant.
+        # A constraint in the database prevents a second registration of a credential, even for another participant.
         raise FspiopError(ErrorCode.CLIENT_ERROR, _REGISTERED) from None
     _changed()
     return credential

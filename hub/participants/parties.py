@@ -19,7 +19,7 @@ class Party:
     currencies: Collection[str]
     """The currencies of the participant's active accounts."""
     tested_by: int | None = None
-    """Only during the certification before the participant goes live: the id of the certifier (`is_test_payment`)."""
+    """The id of the certifier that tests this participant before the participant goes live (see `is_test_payment`)."""
 
 
 def recipient_of(name: str | None, parties: Mapping[str, Party]) -> Party:

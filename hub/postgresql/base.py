@@ -1,5 +1,5 @@
-"""Detects closed database connections without an SQL statement, and replaces closed connections of a connection pool
-without pauses."""
+"""Detects closed database connections, without running an SQL statement. Replaces closed connections of a connection
+pool immediately, without pauses."""
 
 import select
 import time
