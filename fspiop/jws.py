@@ -24,8 +24,8 @@ _HASHES: Mapping[str, hashes.HashAlgorithm] = {
     "RS384": hashes.SHA384(),
     "RS512": hashes.SHA512(),
 }
-# The check ignores these parameters of the protected header, because they do not describe the request. For any other
-# name, the request must have an HTTP header with the same name and value.
+# The check ignores these parameters of the protected header, because they do not describe the request. For every other
+# parameter, the request must have an HTTP header with the parameter's name and value.
 _IGNORED = frozenset({"typ", "cty"})
 # The hub refuses parameters that change how a signature is checked, and parameters that choose or contain a key. The
 # hub uses only registered keys (RFC 7515, 10).

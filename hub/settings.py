@@ -247,7 +247,8 @@ SHED_TRANSFERS_S = env.float("SHED_TRANSFERS_S", default=2.0)
 
 # --- callbacks ------------------------------------------------------------------------------------------------------
 OUTBOX_BATCH = env.int("OUTBOX_BATCH", default=100)  # how many messages one claim takes
-OUTBOX_CONCURRENCY = env.int("OUTBOX_CONCURRENCY", default=40)  # open requests per destination and worker process
+# the largest number of open requests to each destination, in each worker process
+OUTBOX_CONCURRENCY = env.int("OUTBOX_CONCURRENCY", default=40)
 # How many of these open requests one participant can cause. The remaining requests are for other participants.
 OUTBOX_CONCURRENCY_PER_SOURCE = env.int("OUTBOX_CONCURRENCY_PER_SOURCE", default=32)
 # No new delivery begins while the bodies of the deliveries in progress are together larger than this size.
@@ -350,7 +351,7 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 # causes no e-mails, because portal.sign_in writes these events to the audit trail instead
 ACCOUNT_EMAIL_NOTIFICATIONS = True
-ACCOUNT_SESSION_REMEMBER = True  # the cookie is valid for as long as a session that is never idle
+ACCOUNT_SESSION_REMEMBER = True  # the cookie is valid for the longest time that a session can last
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 # hub.api.password_attempts counts failures. allauth would also count them, and an attacker could then lock people out.
@@ -408,7 +409,8 @@ _POOL = env.int("DATABASE_POOL", default=0)
 DATABASE_POOL_OPTIONS = {
     "min_size": 1,
     "max_size": _POOL,
-    "timeout": 1,  # seconds; hub.postgresql then tries again, for DATABASE_POOL_PATIENCE_S in total
+    # seconds; hub.postgresql then tries again, until DATABASE_POOL_PATIENCE_S seconds have passed in total
+    "timeout": 1,
     # After a failure of the database, the next request opens a new connection. With a longer `reconnect_timeout`, the
     # pool's pauses would grow to 8 s and more, and requests would get no connection during a pause.
     "reconnect_timeout": 1,

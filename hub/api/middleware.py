@@ -50,7 +50,7 @@ class DfspShortcut:
             return scrape(request, *args, **kwargs)  # type: ignore[no-any-return]
         if first in DFSP_DOORS:
             return answer(request, first)
-        if first != "api" and _has_nul(request):  # the administration APIs check this themselves
+        if first != "api" and _has_nul(request):  # the administration APIs themselves check requests for NULs
             # Neither PostgreSQL nor the file system can search for a text with a NUL. So Django's handler responds with
             # 400.
             raise SuspiciousOperation("the request contains a NUL")

@@ -157,7 +157,8 @@ def _token_for(request: HttpRequest, client_key: str, secret: str) -> str:
     if not authentication.calls_from_its_network(request, known.participant_id):
         _refuse(client_key, "the participant is not allowed to use this address")
     name = queries.name_of(known.participant_id)
-    dfsp_limits.enter(known.participant_id, name)  # because a form that arrives slowly occupies a thread
+    # counts the request before it reads the form, because a form that arrives slowly occupies a thread
+    dfsp_limits.enter(known.participant_id, name)
     try:
         scopes = _scopes_asked_for(request)
     finally:

@@ -39,8 +39,8 @@ def mailbox(email: str) -> str:
 
 
 def is_one_person(first: User, second: User) -> bool:
-    """Returns whether two accounts belong to one person. Two accounts belong to one person if they are the same account
-    or have the same mailbox."""
+    """Returns whether two user accounts belong to one person: whether they are the same account or have the same
+    mailbox."""
     return first.pk == second.pk or (mailbox(first.email) != "" and mailbox(first.email) == mailbox(second.email))
 
 

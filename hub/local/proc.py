@@ -74,9 +74,9 @@ def group_members(pgid: int) -> list[int]:
 
 
 class Crowd:
-    """Counts the processes of a process group. `count` returns the previous number again, unless 15 seconds have
-    passed, or the machine's number of threads has changed a lot. A new count reads the whole of /proc. If a few
-    supervisors made a new count each second, they would use 5 % of a CPU core.
+    """Counts the processes of a process group. `count` counts again only if 15 seconds have passed, or if the machine's
+    number of threads has changed a lot. Otherwise it returns the previous number. A new count reads the whole of /proc.
+    If a few supervisors made a new count each second, they would use 5 % of a CPU core.
     """
 
     def __init__(self, pgid: int) -> None:

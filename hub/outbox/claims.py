@@ -117,10 +117,10 @@ _PUT_OFF = """
 """
 _BEHIND_S = 2.0
 
-# Postpones the oldest due messages of paused streams, without a claim. `oldest` locks no rows, so that couriers can
-# claim messages of other kinds meanwhile. The LIMIT applies to messages of all kinds, because the kind is not in the
-# index. `free` has no condition on the messages' state. With such a condition, PostgreSQL could choose a partial index
-# that does not begin with the id.
+# Postpones the oldest due messages of paused streams, without claiming them. `oldest` locks no rows, so that couriers
+# can claim messages of other kinds meanwhile. The LIMIT applies to messages of all kinds, because the kind is not in
+# the index. `free` has no condition on the messages' state. With such a condition, PostgreSQL could choose a partial
+# index that does not begin with the id.
 _PUT_OFF_PAUSED = """
     WITH paused AS MATERIALIZED (
         SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::int[])

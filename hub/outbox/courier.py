@@ -93,7 +93,7 @@ class Courier:
             await self._news.wait()
             self._news.clear()
             await self._claim()
-            # During this pause, messages arrive that the next claim takes together.
+            # During this pause, more messages arrive, and the next claim takes them together.
             await asyncio.sleep(_BETWEEN_CLAIMS_S * _longer())
         for helper in helpers:
             helper.cancel()
@@ -119,7 +119,7 @@ class Courier:
             await self._in_database(partial(claims.put_off_paused, paused, most=_PUT_OFF_AT_MOST))
         except DatabaseError as error:
             log.warning("paused_messages_not_postponed", error=str(error)[:200])
-        except Exception:  # the courier must continue
+        except Exception:  # an error must not stop the courier
             log.exception("postponing_failed")
 
     async def _give_up_regularly(self) -> None:
@@ -133,7 +133,7 @@ class Courier:
             self._look_at(await self._in_database(find))
         except DatabaseError as error:
             log.warning("outbox_can_not_be_read", error=str(error)[:200])
-        except Exception:  # the courier must continue
+        except Exception:  # an error must not stop the courier
             log.exception("looking_failed")
 
     def _look_at(self, destination_ids: Iterable[int]) -> None:
@@ -220,7 +220,7 @@ class Courier:
         for (destination_id, source_id), count in postponed.items():
             self._destinations[destination_id].postponed({source_id: count})
         self._delay.saw(ages)
-        # A message that waits for an earlier one is found when the earlier message's result is stored.
+        # A message that waits for an earlier message is found when the earlier message's result is stored.
         self._look_at(claim.has_more)
 
     def _claim_in_database(
@@ -305,7 +305,7 @@ class Courier:
                 # Without a stored result, the message becomes due again after its lease, although it was perhaps sent.
                 # So a message sometimes arrives twice, but is never lost.
                 log.warning("outbox_not_settled", messages=len(results), error=str(error)[:200])
-            except Exception:  # the courier must continue
+            except Exception:  # an error must not stop the courier
                 log.exception("settling_failed")
 
     async def _in_database(self, work: Callable[..., T], *arguments: object) -> T:

@@ -2,8 +2,8 @@
 refuse new work. Couriers measure this wait for each destination and each source, and compute two delays:
 
 - The hub's delay is the wait at the destination with the shortest wait. If a DFSP is slow or was down, only the
-  messages for this DFSP wait. If a DFSP floods the hub with requests, only messages that this DFSP has caused wait.
-  If the messages of most sources wait at every destination, the hub itself is too slow.
+  messages for this DFSP wait. If a DFSP floods the hub with requests, the only waiting messages are those that this
+  DFSP has caused. If the messages of most sources wait at every destination, the hub itself is too slow.
 - A source's delay is the shortest wait of the source's own messages at any destination. The source's own endpoint
   is one of these destinations. So other participants cannot raise a source's delay while the hub is quick, even if
   several participants act together.

@@ -1,7 +1,8 @@
 """One courier's record of its destinations: their open requests, and the pauses after missing responses. Pure.
 
-Only missing responses cause a pause: a refused connection, or a request without a response in time. After any response,
-even an error, the destination counts as working. A message that the hub itself could not send causes no pause.
+Only missing responses cause a pause: a refused connection, or a request that gets no response in time. After any
+response, even an error, the destination counts as working. A message that the hub itself could not send causes no
+pause.
 
 If messages of one source and kind get no response, the courier pauses only messages of this source and kind. The reason
 is that a DFSP's server can hang on one kind of message, or on messages of one participant, and still accept all other
@@ -27,7 +28,7 @@ _FIRST_PAUSE_S = 0.5
 _PROBES = 4  # the largest number of open requests to a destination that does not respond; they are from several sources
 _SEVERAL_SOURCES = 2
 _POSTPONED_AT_MOST = 300  # the largest number of postponed messages of one source between two regular checks
-_NONE_FREE = 1_000_000  # stands for a source that must get no more open requests
+_NONE_FREE = 1_000_000  # replaces the number of open requests, so that a source gets no more of them
 
 
 @dataclass(slots=True)

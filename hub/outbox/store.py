@@ -64,8 +64,8 @@ _APPEND_OR_RENEW = f"""
 
 def append(messages: Sequence[Outgoing]) -> None:
     """Adds these messages in the caller's database transaction, by one SQL statement. If a similar message already
-    waits, `IfPending` decides: both are delivered, the new message replaces the waiting message, or the new message is
-    dropped.
+    waits, `IfPending` decides: both messages are delivered, the new message replaces the waiting message, or the new
+    message is dropped.
     """
     if not messages:
         return

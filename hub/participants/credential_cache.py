@@ -79,7 +79,7 @@ class Snapshot:
 
 _lock = threading.Lock()
 _snapshot: Snapshot | None = None
-_parsed: dict[str, RSAPublicKey] = {}  # parsed public keys by SHA-256, because parsing a PEM is slow
+_parsed: dict[str, RSAPublicKey] = {}  # maps SHA-256 hashes to parsed public keys, because parsing a PEM is slow
 _down_until = 0.0
 
 

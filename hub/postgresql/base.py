@@ -30,8 +30,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
         The pool's own check pauses after each closed connection, for 1, 2 and 4 s. After a failure of PostgreSQL, all
         connections in the pool are closed. So instead of that check, this method discards each closed connection, and
-        requests the next one. If the pool returns none within `timeout`, the method requests again, for
-        DATABASE_POOL_PATIENCE_S seconds in total.
+        requests another connection from the pool. If the pool returns none within `timeout`, the method requests again,
+        for DATABASE_POOL_PATIENCE_S seconds in total.
         """
         if self.pool is None:
             return super().get_new_connection(conn_params)

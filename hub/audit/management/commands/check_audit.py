@@ -12,7 +12,7 @@ _MOST_SHOWN = 20
 
 
 class Command(BaseCommand):
-    help = "Follows the chain of the audit trail from its first entry; exit code 1 if it is broken."
+    help = "Checks the chain of the audit trail from the first entry on; exits with 1 if the chain is broken."
 
     def handle(self, *args: Any, **options: Any) -> None:
         broken = list(islice(trail.broken_links(), _MOST_SHOWN))
