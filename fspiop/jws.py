@@ -1,7 +1,7 @@
 """FSPIOP-Signature: a JSON Web Signature in a header, separate from the signed body (API Signature v1.1, RFC 7515).
 
-A general JOSE library takes the algorithm, the keys and the extensions from the message, where an attacker can choose
-them. So this module calls RSA directly. In this module, a message can choose only one of three hash algorithms.
+A general JOSE library takes the algorithm, the keys and the extensions from the message, so an attacker can choose
+them. So this module calls RSA directly. A message can choose only the hash algorithm, among three.
 """
 
 import json
@@ -17,23 +17,23 @@ from fspiop import base64url, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.invalid_values import InvalidValue, KeyFault
 
-# The algorithms that API Signature v1.1 allows (section 3.2, step 3 A). The hub does not support ES256, "none" and
-# HMAC. The reference hub does accept ES256.
+# The algorithms that API Signature v1.1 allows (section 3.2, step 3 A). The hub supports neither ES256 nor "none" nor
+# HMAC. The reference hub accepts ES256.
 _HASHES: Mapping[str, hashes.HashAlgorithm] = {
     "RS256": hashes.SHA256(),
     "RS384": hashes.SHA384(),
     "RS512": hashes.SHA512(),
 }
-# The check ignores these parameters of the protected header, because they do not describe the request. For any other
-# name, the request must have an HTTP header with the same name and value.
+# The check ignores these parameters of the protected header, because they do not describe the request. For every other
+# parameter, the request must have an HTTP header with the parameter's name and value.
 _IGNORED = frozenset({"typ", "cty"})
-# The hub refuses parameters that change the check of a signature, and parameters that choose or contain a key. The hub
-# uses only registered keys (RFC 7515, 10).
+# The hub refuses parameters that change how a signature is checked, and parameters that choose or contain a key. The
+# hub uses only registered keys (RFC 7515, 10).
 _REFUSED = frozenset({"crit", "b64", "kid", "jwk", "jku", "x5c", "x5u", "x5t", "x5t#s256", "enc", "zip"})
 
 _FEWEST_KEY_BITS = 2048
 _MOST_KEY_BITS = 4096
-_MOST_SIGNING_KEY_BITS = 3072  # a longer key makes signatures of more than 512 characters, the limit in table 1
+_MOST_SIGNING_KEY_BITS = 3072  # a signature by a longer key would exceed 512 characters, the limit in table 1
 _LONGEST_SIGNATURE = 683  # the length of a signature by the longest allowed key
 _LONGEST_PROTECTED_HEADER = 32_768
 _LONGEST_HEADER = 40_000

@@ -47,8 +47,8 @@ class PublicPart:
 
 
 def read_signing_key(text: str) -> PublicPart:
-    """Reads the public RSA key of a participant that signs messages. Raises ValueError with a description of the text's
-    fault."""
+    """Reads a participant's public RSA key, with which the hub checks signatures. Raises ValueError with a description
+    of the text's fault."""
     _refuse_private(text)
     stripped = text.strip()
     if stripped.startswith("{"):

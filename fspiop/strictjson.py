@@ -19,7 +19,7 @@ OCTETS_OF_A_VALUE = 32
 
 Values need memory: five megabytes of `[],[],...` become 1.7 million objects of a hundred bytes each."""
 MOST_VALUES = 5_242_880 // OCTETS_OF_A_VALUE  # the limit for the largest body that the API allows
-_QUOTES_OF_A_VALUE = 4  # two quotes around a key and two around its value; escaped quotes are counted too
+_QUOTES_OF_A_VALUE = 4  # two quotation marks around a key, and two around its value; escaped quotation marks count too
 _MOST_DIGITS = 18  # a whole number with so many digits fits into 64 bits, and amounts have fewer digits
 _MOST_NUMBER_CHARACTERS = 40
 
@@ -88,7 +88,7 @@ class Structure:
             _refuse_as_large(f"at most {self._most_values} values")
 
     def _without_texts(self, piece: bytes) -> bytes:
-        """Returns the bytes of the piece that are outside of texts.
+        """Returns those bytes of the piece that are outside of texts.
 
         First removes the escape sequences from the piece. A backslash outside of a text makes the JSON invalid at this
         place. So the check need not count punctuation marks after a backslash outside of a text.
@@ -142,9 +142,8 @@ def _fraction(text: str) -> float:
     number = float(text) if len(text) <= _MOST_NUMBER_CHARACTERS else math.inf
     if math.isinf(number):
         _refuse("the body has a number that is too large")
-    # The canonical form for signatures contains floats. Amounts in the FSPIOP API are texts and no floats. The float
-    # must be equal to the number in the text. If the float could differ, rounding could make two different messages
-    # equal.
+    # The canonical form for signatures contains floats. Amounts in the FSPIOP API are texts, not floats. The float must
+    # be equal to the number in the text. If the float could differ, rounding could make two different messages equal.
     if Decimal(repr(number)) != Decimal(text):
         _refuse("the body has a number with too many digits; write it as text")
     return number

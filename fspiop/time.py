@@ -10,8 +10,8 @@ _DAY = (
     rf")|{_LEAP_YEAR}-02-29)"
 )
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}"
-# Refuses times that are in the year 10000 in UTC. Neither Python nor a timestamp column can contain a time in the year
-# 10000.
+# Refuses times that are in the year 10000 in UTC. Neither Python's `datetime` nor a timestamp column can represent the
+# year 10000.
 _TOO_LATE = rf"(?!9999-12-31T{_CLOCK}-)"
 
 DATE = rf"^{_DAY}\Z"

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 
 class NoChanges(admin.ModelAdmin):
-    """A page of Django's admin without any button for a change."""
+    """A page of Django's admin that has no buttons for changes."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -1,8 +1,8 @@
 """The engine of the agreement phase: stores and forwards lookups and quotes in groups (`hub.group_commit`).
 
-Each group is one transaction. The engine first reads the participants. For each kind of command, the engine then loads
-the rows, decides in memory, and saves the result. At the end, the engine appends the outgoing messages to the outbox
-and commits. Each Django app registers its kinds of commands when the process starts.
+Each group is one database transaction. The engine first reads the participants. For each kind of command, the engine
+then loads the rows, decides in memory, and saves the result. At the end, the engine appends the outgoing messages to
+the outbox and commits. Each Django app registers its kinds of commands when the process starts.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -29,7 +29,8 @@ BATCH_SIZE = Histogram(
 
 
 class Command(Protocol):
-    """A received message of the agreement phase (lookups and quotes), and what a decision about it needs."""
+    """A received message of the agreement phase (lookups and quotes), with the data that the hub needs to decide about
+    the message."""
 
     @property
     def message(self) -> ReceivedMessage: ...
@@ -58,18 +59,18 @@ _work: dict[type, Work] = {}
 
 def register(work: Work, *commands: type) -> None:
     """Registers the function that processes commands of these types. Each call passes a list of commands. The function
-    loads the rows, decides and saves, all in the caller's transaction.
+    loads the rows, decides and saves, all in the caller's database transaction.
     """
     _work.update(dict.fromkeys(commands, work))
 
 
 def run(batch: Sequence[Command], *, is_alone: bool = False, waits_again: bool = True) -> list[Outcome]:
-    """Decides and commits these commands in one transaction. Returns the outcomes in the order of the commands. If
-    another transaction has changed the same rows meanwhile, the engine repeats this transaction.
+    """Decides and commits these commands in one database transaction. Returns the outcomes in the order of the
+    commands. If another transaction has changed the same rows meanwhile, the engine repeats its own transaction.
 
     If `waits_again` is false and a transaction waited too long for a lock, the engine does not repeat the transaction.
     """
-    crowded = backlog.crowded()  # outside of the transaction, which must not fail because of this
+    crowded = backlog.crowded()  # before the transaction, because an error of this query would abort the transaction
     return group_commit.retried(
         lambda: _run_once(batch, crowded, is_alone),
         attempts=group_commit.ATTEMPTS,
@@ -143,9 +144,9 @@ _engine = Engine()
 
 
 def submit(command: Command) -> Outcome:
-    """Decides the command, and returns its outcome when the transaction has been committed. A large message is decided
-    alone, because it can be as large as five usual groups. In a group with other messages, it would delay their
-    senders.
+    """Decides the command, and returns its outcome after the database transaction has been committed. A large message
+    gets a group of its own, because it can be as large as five usual groups. In a shared group, the large message would
+    delay all other messages.
     """
     if len(command.message.body) <= settings.MAX_BODY_BYTES:
         return _engine.submit(command)
@@ -153,7 +154,7 @@ def submit(command: Command) -> Outcome:
 
 
 def submit_alone(command: Command) -> Outcome:
-    """Decides and commits this command alone, in the thread that serves the request."""
+    """Decides and commits only this command, in the thread that serves the request."""
     try:
         (outcome,) = run([command], is_alone=True)
     except group_commit.LostRace:

@@ -20,10 +20,11 @@ class Scene:
 
     now: datetime
     hub_name: str
-    parties: Mapping[str, Party]  # the active participants that the messages of the group name, by name
-    # pairs of a source and a destination, if too many messages from this source wait for this destination
+    # maps names to active participants: all participants that the group's messages mention
+    parties: Mapping[str, Party]
+    # pairs (source, destination): too many messages from the source wait for the destination
     crowded: Collection[tuple[str, str]]
-    is_alone: bool = False  # whether the message is decided alone, in the thread of its request
+    is_alone: bool = False  # whether the message has no group, and is decided in the thread of its own HTTP request
 
     @property
     def hub(self) -> HubMessages:
@@ -77,14 +78,14 @@ class NoRoom:
 
 @dataclass(frozen=True, slots=True)
 class AtOracles:
-    """Before the hub can decide, it must request the alias's DFSP from registered oracles. The hub stores nothing about
-    the message."""
+    """Before the hub can decide about this message, it must look up the alias's DFSP at registered oracles. The hub
+    stores nothing about the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alone:
     """The message repeats an earlier message that is too large for this group. The engine must decide the repeated
-    message alone. The hub stores nothing about the message."""
+    message in a group of its own. The hub stores nothing about the message."""
 
 
 Outcome = Forwarded | Repeated | Refused | NotObeyed | NoRoom | AtOracles | Alone

@@ -21,10 +21,11 @@ class NoPlace(Exception):
 @dataclass(frozen=True, slots=True)
 class Sizes:
     most: int  # how many requests can run at the same time
-    shared: int  # the number of shared places; all but the first request of a caller need one
+    shared: int  # the number of shared places; each request needs one, except a caller's first request
     share: int  # how many shared places one caller can occupy
     waiting: int
-    waiting_share: int  # how many requests of one caller can wait while the caller has a place
+    # how many requests a caller can have in the queue, while another request of the caller occupies a place
+    waiting_share: int
 
 
 @dataclass(slots=True, eq=False)

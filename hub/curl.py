@@ -53,7 +53,7 @@ class Reply:
 
 
 class _Exchange:
-    """A libcurl handle. It sends one request at a time, and is used again for later requests."""
+    """A libcurl handle. The handle sends one request at a time, and later sends other requests."""
 
     def __init__(self) -> None:
         self.handle = handle = pycurl.Curl()
@@ -155,7 +155,7 @@ class Curl:
         self._loop = asyncio.get_running_loop()
         self._idle: list[_Exchange] = []
         self._busy: dict[pycurl.Curl, _Exchange] = {}
-        self._watched: dict[int, int] = {}  # the events that libcurl waits for, by socket
+        self._watched: dict[int, int] = {}  # for each socket: the events that libcurl waits for
         self._timer: asyncio.TimerHandle | None = None
         self._multi = multi = pycurl.CurlMulti()
         multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)

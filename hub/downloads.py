@@ -16,7 +16,7 @@ from hub.concurrency_shares import Places, Sizes
 
 T = TypeVar("T")
 
-EACH = 3  # how many downloads one caller can have open
+EACH = 3  # how many open downloads one caller can have
 _SIZES = Sizes(most=16, shared=8, share=EACH - 1, waiting=0, waiting_share=0)
 
 _open = Places()

@@ -1,10 +1,10 @@
-"""Limits the addresses to which the hub connects. The hub must reach DFSPs and oracles, but never addresses in its own
-network.
+"""Limits the network addresses to which the hub connects. The hub must reach DFSPs and oracles, but never addresses in
+its own network.
 
 With `CALLBACK_PUBLIC_ONLY` (the default in production), the hub connects only to public addresses and to addresses in
-`CALLBACK_ALLOW`. Schemes with private networks need `CALLBACK_ALLOW`. The hub checks the resolved address when it
-creates the socket. So the check still works if a host name later resolves to another address. The hub never follows an
-HTTP redirect.
+`CALLBACK_ALLOW`. A scheme whose participants are in a private network needs `CALLBACK_ALLOW`. The hub checks the
+resolved address when it creates the socket. So the check still works if a host name later resolves to another address.
+The hub never follows an HTTP redirect.
 """
 
 import functools
@@ -22,19 +22,19 @@ from fspiop.invalid_values import Fault, InvalidValue
 
 _PORTS = frozenset({80, 443})  # other ports below 1024 belong to other services
 _FIRST_FREE_PORT = 1024
-# Address ranges with a special purpose in IANA's registries, which some Python versions do not recognise. For IPv4,
-# these are the protocol assignments and the 6to4 relays. For IPv6, all addresses outside of global unicast are special,
-# because some of them contain IPv4 addresses.
+# Address ranges that have a special purpose in IANA's registries, but that some Python versions do not recognise. For
+# IPv4, these are the protocol assignments and the 6to4 relays. For IPv6, all addresses outside of global unicast are
+# special, because some of them contain IPv4 addresses.
 _SPECIAL_IPV4 = tuple(IPv4Network(text) for text in ("192.0.0.0/24", "192.88.99.0/24"))
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _SPECIAL_IPV6 = tuple(IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
 Address = IPv4Address | IPv6Address
 SYSTEM_AUTHORITIES = ssl.get_default_verify_paths()
-"""The system's file of trusted certificates."""
+"""The operating system's file of trusted certificates."""
 
 
 class AddressFault(Fault):
-    """The faults of an address for which the hub refuses a connection."""
+    """The reasons why the hub refuses to connect to an address."""
 
     NOT_ALLOWED = "this address is not public, or its port is not allowed; CALLBACK_ALLOW can list it"
 
@@ -76,7 +76,7 @@ def may_connect(host: str, port: int) -> bool:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return False  # for example "127.1" or "2130706433", which the system would read as addresses
+        return False  # for example "127.1" or "2130706433", which the operating system would read as addresses
     address = getattr(address, "ipv4_mapped", None) or address
     if any(entry.covers(address, port) for entry in allowed(tuple(settings.CALLBACK_ALLOW))):
         return True
@@ -94,8 +94,8 @@ def _is_public(address: Address) -> bool:
 
 
 def check_url(url: str) -> None:
-    """Resolves the URL's host name. Raises ValueError if the hub would not connect to one of the addresses or to the
-    port."""
+    """Resolves the URL's host name. Raises ValueError if the hub is not allowed to connect to the port, or to one of
+    the host's addresses."""
     if not settings.CALLBACK_PUBLIC_ONLY:
         return
     parts = urlsplit(url)

@@ -1,6 +1,6 @@
 """Chooses which waiting commands form the next group. Pure.
 
-The bytes in a group are limited, and each sender gets a fair share of them.
+The number of bytes in a group is limited, and each sender gets a fair share of these bytes.
 """
 
 import heapq
@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 C = TypeVar("C")
 R = TypeVar("R")
 
-_COST = 1024  # number of bytes that is added to the size of each message
+_COST = 1024  # these bytes are added to the size of each message
 
 
 @dataclass(slots=True, eq=False)
@@ -45,13 +45,14 @@ def fair_share(
     for position, item in enumerate(waiting):
         by_sender[sender_of(item.command)].append(position)
     turns = [(0, positions.popleft(), positions) for positions in by_sender.values()]
-    heapq.heapify(turns)  # ordered by the sender's bytes in the group, then by age; each position is unique
+    # ordered by the sender's bytes in the group, then by the position in `waiting`; no two turns are equal
+    heapq.heapify(turns)
     chosen: list[int] = []
     room = most_octets
     while turns and len(chosen) < most:
         had, position, positions = heapq.heappop(turns)
         if chosen and sizes[position] > room:
-            continue  # all later commands of this sender also wait for another group
+            continue  # all later commands of this sender also wait for a later group
         room -= sizes[position]
         chosen.append(position)
         if positions:

@@ -3,7 +3,7 @@ participant, and so on.
 
 So one participant's long backlog does not delay the rows of other participants. If only one participant has overdue
 rows, the tick processes only this participant's rows. For each participant, the SQL statement reads at most as many
-rows as one tick can process. The SQL statement uses an index that begins with the participant.
+rows as one tick can process. The SQL statement uses an index whose first column is the participant.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from hub.sweeps.store import not_skipped
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """An SQL condition that selects overdue rows. The table needs an index that begins with the participant and
-    continues with the columns of `order`."""
+    """An SQL condition that selects overdue rows. The table needs an index whose first column is the participant,
+    followed by the columns of `order`."""
 
     condition: str
     since: str
@@ -33,8 +33,8 @@ def overdue(
 
     The SQL statement locks no row.
 
-    Leaves out rows that the batch skips now. `of` is the column with the participant of a row. `parameters` are the
-    parameters of all conditions, in the order of `ways`.
+    The result does not contain rows that the batch skips now. `of` is the column with the participant of a row.
+    `parameters` are the parameters of all conditions, in the order of `ways`.
     """
     is_tried = not_skipped(batch, f"{table}.{key}")
     rows = " UNION ALL ".join(

@@ -50,7 +50,8 @@ class Standby:
             if is_needed != self._is_at_work:
                 self._is_at_work = is_needed
                 log.warning("celery_gives_no_ticks" if is_needed else "celery_gives_ticks_again")
-                connection.close()  # this thread needs no connection from now on, or its connection is perhaps broken
+                # this thread no longer needs its database connection, or the connection is perhaps broken
+                connection.close()
             if is_needed:
                 run_all(self._ticks)
 
@@ -59,7 +60,7 @@ def run_all(ticks: Sequence[Callable[[], object]], *, before_each: Callable[[], 
     """Runs the given ticks one after the other, and calls `before_each` before each tick.
 
     Each run begins with a tick that is chosen at random. After `_MOST_S` seconds, a run begins no further tick. So one
-    slow or failing tick does not always prevent the same other ticks.
+    slow or failing tick does not prevent the same ticks in every run.
     """
     until = time.monotonic() + _MOST_S
     first = random.randrange(len(ticks)) if ticks else 0  # noqa: S311 (no secret)

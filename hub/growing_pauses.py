@@ -2,8 +2,8 @@
 server responds. Pure.
 
 Two modules use this module: `hub.outbox.destination_pauses` for callback destinations, and `directory.oracle_pauses`
-for oracles. These two modules decide which failures cause a pause, which requests must wait, and which request is sent
-first after a pause.
+for oracles. Each of these two modules decides which failures cause a pause, which requests must wait, and which request
+is the first one after a pause.
 """
 
 from dataclasses import dataclass

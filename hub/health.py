@@ -53,8 +53,8 @@ def health(request: HttpRequest) -> JsonResponse:
 
 
 def health_of_ledger(request: HttpRequest) -> JsonResponse:
-    """Returns the health of the datastore and the broker, in the same form as the ledger service of the reference
-    hub."""
+    """Returns the health of the database and the broker. The ledger service of the reference hub reports its health in
+    the same form."""
     return _report({"datastore": _ask_database, "broker": _ask_broker})
 
 

@@ -14,8 +14,8 @@ class Invariant:
 
 
 def fits(fulfilment: str, condition: str) -> str:
-    """Returns an SQL expression that is true if the condition is the SHA-256 of the fulfilment. If the fulfilment
-    cannot be decoded, the expression is false."""
+    """Returns an SQL expression that is true if the transfer's condition is the SHA-256 of the fulfilment. If the
+    fulfilment cannot be decoded, the expression is false."""
     octets = f"decode(translate({fulfilment}, '-_', '+/') || '=', 'base64')"
     hashed = f"rtrim(translate(encode(sha256({octets}), 'base64'), '+/', '-_'), '=')"
     # The expression checks the length and the characters separately. A single pattern for exactly 43 characters would

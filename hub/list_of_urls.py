@@ -1,4 +1,4 @@
-"""Lists the project's URLs, for the checks that each URL has an access rule."""
+"""Lists the project's URLs. Other modules use this list to check that each URL has an access rule."""
 
 from collections.abc import Iterator
 

@@ -18,7 +18,7 @@ from hub.sql_execution import is_away, is_of_some_rows
 
 log = structlog.get_logger("metrics")
 
-# Functions of other apps that read their metrics from the database.
+# Functions with which other apps read their metrics from the database.
 READERS: list[Callable[[], Iterable[Metric]]] = []
 
 # A conversion is overdue only after `held_until`, because until then it perhaps waits for its transfer.
@@ -66,8 +66,8 @@ def _read() -> list[Metric]:
 
 
 def _alone(read: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
-    """Returns the metrics of one app. If they cannot be read, returns none, so that the metrics of the other apps are
-    still reported."""
+    """Returns the metrics of one app. If they cannot be read, returns an empty list, so that the metrics of the other
+    apps are still reported."""
     try:
         return list(read())
     except DatabaseError as error:

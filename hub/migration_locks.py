@@ -1,5 +1,5 @@
 """Limits how long a migration waits for locks while the hub runs. If a lock is not free, the migration pauses and tries
-again. While a statement waits for a lock on a table, all later statements on this table wait behind it. So payments
+again. While a statement waits for a lock on a table, all later statements on this table must also wait. So payments
 wait while a migration waits for a lock. During the migration's pauses, these payments continue.
 """
 

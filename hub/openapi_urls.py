@@ -69,7 +69,7 @@ def _page(route: str, schema: str, name: str) -> URLPattern:
 
 
 def guide(request: HttpRequest) -> HttpResponse:
-    """Returns the start page: a list of the documents, and a guide to the messages of a payment in their order."""
+    """Returns the start page: a list of the documents, and a guide that explains the messages of a payment in order."""
     return render(
         request, "api/guide.html", {"apis": APIS, "lanes": LANES, "steps": steps(), "schemes": SCHEMES.values()}
     )

@@ -3,8 +3,8 @@ DFSPs: to the portal, the administration, documents and files.
 
 Only a few page requests run at the same time (`WEB_PAGES`), and they use at most half of the pooled database
 connections. So threads and connections remain for DFSPs' requests, even if page requests are slow. One signed-in user
-can use only half of the places for page requests. All requests without a signed-in user from one address have the same
-limit together. If no place is free, a page request waits for some seconds and then gets 503.
+can use only half of the places for page requests. The same limit applies to all requests from one address without a
+signed-in user, together. If no place is free, a page request waits for some seconds and then gets 503.
 
 Anybody can invent a session cookie. So a process first counts requests with an unknown cookie under their address. When
 such a request has proved to belong to a user's session, later requests with the same cookie count under this user.
@@ -46,10 +46,10 @@ _WAIT_S = 5.0
 _IPV6_PREFIX = 64
 _PATIENCE_S = 60.0  # seconds for which a response in progress waits for its next place
 _SMALL = 256 * 1024  # the largest file, in bytes, that the hub sends as one part
-_MOST_SESSIONS = 4096  # the most sessions that a process remembers
+_MOST_SESSIONS = 4096  # the largest number of sessions that a process remembers
 _KEPT_FOR_S = 600.0
 USER = "kitovu.user"
-"""The key of the WSGI environment under which the middleware stores the id of the signed-in user."""
+"""Under this key, the middleware stores the signed-in user's id in the WSGI environment."""
 _LARGE_FILES = Sizes(most=8, shared=8, share=3, waiting=0, waiting_share=0)
 _WITHOUT_A_PLACE = frozenset({"health", "static"})  # health checks are short, and files need no database
 
@@ -82,7 +82,7 @@ def reading(caller: Hashable) -> Iterator[None]:
     pool.
 
     A process reads one batch at a time. A process that also serves DFSPs pauses after each batch for as long as the
-    batch took. Without the pauses, batches of several megabytes would keep a processor busy for seconds.
+    batch took. Without the pauses, batches of several megabytes would keep a CPU core busy for seconds.
     """
     with ExitStack() as held:
         _wait_long(held, _batches, caller, _ONE_BATCH)
@@ -153,7 +153,8 @@ class PageLimits:
 
 
 class _LargeFile:
-    """A response with a large file, which is sent in many parts. It occupies a place until all parts are sent."""
+    """A response with a large file. The hub sends the response in many parts, and the response occupies a place until
+    all parts are sent."""
 
     def __init__(self, answer: HttpResponseBase, caller: Hashable) -> None:
         self._held = ExitStack()
@@ -185,8 +186,8 @@ def _whole(answer: HttpResponseBase) -> list[bytes]:
 
 
 class _Users:
-    """The sessions that belong to signed-in users, as earlier requests have proved, and their users. An invented cookie
-    is never in this list."""
+    """The sessions of signed-in users, and the user of each session. Earlier requests have proved these sessions. An
+    invented cookie is never in this list."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -201,7 +202,7 @@ class _Users:
         return ("user", user) if user is not None and time.monotonic() - seen < _KEPT_FOR_S else None
 
     def note(self, session: str | None, user: object) -> None:
-        """Stores the user of this session, if a request has proved it."""
+        """Stores the user of this session, if a request has proved that the session is this user's."""
         if not session or user is None:
             return
         with self._guard:

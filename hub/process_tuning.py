@@ -14,10 +14,10 @@ from django.db import reset_queries
 # after this number of new objects, Python searches for reference cycles; no request leaves a body in such a cycle
 _YOUNG_OBJECTS = 50_000
 
-# glibc's threshold for memory blocks. A larger block comes directly from the operating system, and returns to it when
-# it is freed. By default, glibc raises this threshold to the size of the largest freed block. Freed blocks below the
-# threshold then stay in the process, for each of its threads. A web process starts with 120 MB. After bulks of 5 MiB,
-# it had 400 MB without this setting, and 190 MB with it.
+# glibc's threshold for memory blocks. A larger block comes directly from the operating system. When it is freed, it
+# returns to the operating system. By default, glibc raises this threshold to the size of the largest freed block. Freed
+# blocks below the threshold then stay in the process, separately for each thread. A web process starts with 120 MB.
+# After bulks of 5 MiB, it had 400 MB without this setting, and 190 MB with it.
 _M_MMAP_THRESHOLD = -3
 _OF_THE_SYSTEM = 131_072
 

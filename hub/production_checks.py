@@ -51,7 +51,7 @@ def faults() -> list[str]:
         found.append("ADMINISTRATION_AUTH is not oauth2: nobody must move money by a password alone.")
     if settings.TWO_PEOPLE == "unsaid":
         found.append(
-            "TWO_PEOPLE is not set: use everywhere, or use portal if API clients and commands may make changes"
+            'TWO_PEOPLE is not set: use "everywhere", or use "portal" if API clients and commands may make changes'
             " without the second person that the portal requires.",
         )
     if settings.ADMINISTRATION_API_READ_ONLY is None:

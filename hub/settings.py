@@ -25,8 +25,8 @@ SECRET_KEY = env.str("SECRET_KEY", default="development-only-secret-key-that-pro
 # The APIs and pages that this process serves. In production, DFSPs and operators use separate processes. The default in
 # production does not contain "docs", the documents about the APIs.
 SERVES = env.list("SERVES", default=["fspiop", "administration", "portal", "admin", *([] if PRODUCTION else ["docs"])])
-# The bearer token that requests for /metrics must contain. Without this setting, a production hub never returns
-# metrics, and a development hub returns them to everybody.
+# The bearer token that requests for /metrics must contain. Without this setting, a production hub returns metrics to
+# nobody, and a development hub returns metrics to everybody.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["*"])
 
@@ -92,10 +92,10 @@ BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)
 # Whether the hub compares each transfer with its ILP packet, and both with the terms in the answer to the quote. In the
 # API, only the payee DFSP must compare them.
 CHECK_ILP_PACKETS = env.bool("CHECK_ILP_PACKETS", default=False)
-# The key of the extension that contains the payer's KYC tier. The scheme's rules can use this tier.
+# The extension with this key contains the payer's KYC tier. The scheme's rules can use this tier.
 RULES_KYC_TIER_EXTENSION = env.str("RULES_KYC_TIER_EXTENSION", default="kycTier")
-# The secret key of the hash that stands for a party in profiles (`rules.party_keys`). With a new key, all profiles
-# begin at zero.
+# The secret key with which the hub computes the hash of each party in profiles (`rules.party_keys`). With a new key,
+# all profiles begin at zero.
 RULES_PARTY_KEY = env.str("RULES_PARTY_KEY", default="development-only-party-key-that-production-refuses")
 # Whether profiles count payments even while no rule is active. New rules can then use the counts of earlier payments.
 RULES_COUNT = env.bool("RULES_COUNT", default=False)
@@ -127,8 +127,8 @@ BUILTIN_ORACLE_TYPES = env.list(
 )
 # ORACLE_TIMEOUT_S is the time limit for a request to an external oracle, and ORACLE_BATCH_TIMEOUT_S for a request with
 # many aliases. ORACLE_CONCURRENCY limits the simultaneous requests of a web process to one oracle. A DFSP's first
-# request does not count against this limit, and one DFSP can use at most half of it. The hub caches answers of oracles
-# for ORACLE_CACHE_S seconds (0: not at all).
+# request does not count against this limit, and one DFSP can use at most half of this limit. The hub caches answers of
+# oracles for ORACLE_CACHE_S seconds (0: not at all).
 ORACLE_TIMEOUT_S = env.float("ORACLE_TIMEOUT_S", default=2.0)
 ORACLE_BATCH_TIMEOUT_S = env.float("ORACLE_BATCH_TIMEOUT_S", default=10.0)
 ORACLE_CONCURRENCY = env.int("ORACLE_CONCURRENCY", default=8)
@@ -137,10 +137,10 @@ ORACLE_CACHE_S = env.int("ORACLE_CACHE_S", default=30)
 # part of this time, so the time must be longer than the longest delivery. After any request has ended, the hub still
 # accepts late or repeated answers for this time.
 PARTY_ANSWER_S = env.int("PARTY_ANSWER_S", default=25)
-# The time limit for the answer to a request for terms that has no expiration: a quote, a bulk quote or an FX quote.
+# The time limit for an answer, if the request for terms has no expiration: a quote, a bulk quote or an FX quote.
 QUOTE_ANSWER_S = env.int("QUOTE_ANSWER_S", default=60)
-# The time limit for a DFSP's answer to GET /authorizations, /transactions and /transactionRequests. It is long, because
-# the DFSP sometimes waits for its customer.
+# The time limit for a DFSP's answer to GET /authorizations, /transactions and /transactionRequests. This time is long,
+# because the DFSP sometimes waits for its customer.
 CUSTOMER_ANSWER_S = env.int("CUSTOMER_ANSWER_S", default=300)
 # One DFSP's limits in a web process: DFSP_RATE limits the requests per second, and the requests in one burst.
 # DFSP_OPEN_REQUESTS limits the open requests. Further requests of the DFSP get 429. DFSP_OPEN_REQUESTS must be below
@@ -222,19 +222,20 @@ CERTIFIER_CLIENT_KEY_FILE = env.str("CERTIFIER_CLIENT_KEY_FILE", default="")
 CERTIFIER_SIGNING_KEY_FILE = env.str("CERTIFIER_SIGNING_KEY_FILE", default="")
 
 # --- the ledger's engine --------------------------------------------------------------------------------------------
-LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # how many commands one transaction can have
-LEDGER_BATCH_BYTES = env.int("LEDGER_BATCH_BYTES", default=1_048_576)  # how many bytes their messages can have
-# The pause between two transactions of a busy process, in milliseconds. More commands arrive during the pause, so there
-# are fewer transactions.
+LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # how many commands one database transaction can contain
+# how many bytes the messages of these commands can have together
+LEDGER_BATCH_BYTES = env.int("LEDGER_BATCH_BYTES", default=1_048_576)
+# The pause between two database transactions of a busy process, in milliseconds. More commands arrive during the pause,
+# so there are fewer transactions.
 LEDGER_PACE_MS = env.int("LEDGER_PACE_MS", default=40)
-# The same pause for the transactions of lookups and quotes. It is shorter, because each payment needs four such
-# messages before its transfer.
+# The same pause for lookups and quotes. This pause is shorter, because each payment needs four such messages before its
+# transfer.
 AGREEMENT_PACE_MS = env.int("AGREEMENT_PACE_MS", default=20)
 # If a process already has this number of open requests of DFSPs, further requests get 503. The number must be smaller
 # than the number of threads. Otherwise all threads could wait, and no thread could respond with 503.
 WEB_QUEUE = env.int("WEB_QUEUE", default=192)
 # How many requests to the portal, the administration APIs and the documents a process handles at the same time. A
-# process that also serves DFSPs uses at most half of DATABASE_POOL for them.
+# process that also serves DFSPs uses at most half of DATABASE_POOL for these requests.
 WEB_PAGES = env.int("WEB_PAGES", default=8 if "fspiop" in SERVES else 64)
 REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
 # If messages wait in the outbox for longer than this number of seconds, new lookups, requests for terms and transfers
@@ -246,8 +247,9 @@ SHED_TRANSFERS_S = env.float("SHED_TRANSFERS_S", default=2.0)
 
 # --- callbacks ------------------------------------------------------------------------------------------------------
 OUTBOX_BATCH = env.int("OUTBOX_BATCH", default=100)  # how many messages one claim takes
-OUTBOX_CONCURRENCY = env.int("OUTBOX_CONCURRENCY", default=40)  # open requests per destination and worker process
-# How many of these open requests one participant can cause. The others remain for other participants.
+# the largest number of open requests to each destination, in each worker process
+OUTBOX_CONCURRENCY = env.int("OUTBOX_CONCURRENCY", default=40)
+# How many of these open requests one participant can cause. The remaining requests are for other participants.
 OUTBOX_CONCURRENCY_PER_SOURCE = env.int("OUTBOX_CONCURRENCY_PER_SOURCE", default=32)
 # No new delivery begins while the bodies of the deliveries in progress are together larger than this size.
 OUTBOX_OPEN_BYTES = env.int("OUTBOX_OPEN_BYTES", default=2 * 1024 * 1024)
@@ -347,8 +349,9 @@ ACCOUNT_ADAPTER = "portal.sign_in.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_EMAIL_NOTIFICATIONS = True  # no e-mails: portal.sign_in writes these events to the audit trail
-ACCOUNT_SESSION_REMEMBER = True  # the cookie is valid for as long as a session that is never idle
+# causes no e-mails, because portal.sign_in writes these events to the audit trail instead
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_SESSION_REMEMBER = True  # the cookie is valid for the longest time that a session can last
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 # hub.api.password_attempts counts failures. allauth would also count them, and an attacker could then lock people out.
@@ -399,14 +402,15 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# The time limit for an SQL statement in the hub's processes. There are also limits of some seconds for the wait for a
-# lock, and for an idle transaction (docs/architecture.md).
+# The time limit for an SQL statement in the hub's processes. A wait for a lock and an idle database transaction also
+# have time limits of some seconds (docs/architecture.md).
 DATABASE_STATEMENT_TIMEOUT_MS = _STATEMENT_TIMEOUT_MS = env.int("DATABASE_STATEMENT_TIMEOUT_MS", default=5000)
 _POOL = env.int("DATABASE_POOL", default=0)
 DATABASE_POOL_OPTIONS = {
     "min_size": 1,
     "max_size": _POOL,
-    "timeout": 1,  # seconds; hub.postgresql then tries again, for DATABASE_POOL_PATIENCE_S in total
+    # seconds; hub.postgresql then tries again, until DATABASE_POOL_PATIENCE_S seconds have passed in total
+    "timeout": 1,
     # After a failure of the database, the next request opens a new connection. With a longer `reconnect_timeout`, the
     # pool's pauses would grow to 8 s and more, and requests would get no connection during a pause.
     "reconnect_timeout": 1,
@@ -416,7 +420,7 @@ DATABASE_POOL_PATIENCE_S = 5
 # different connection to each transaction and does not support prepared statements.
 DATABASE_PREPARE = env.bool("DATABASE_PREPARE", default=True)
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://hub@127.0.0.1:5432/hub")}
-# Options in the query of DATABASE_URL, such as sslmode, replace the options here.
+# Options after the question mark in DATABASE_URL, such as sslmode, replace the options here.
 _TOLD = DATABASES["default"].get("OPTIONS", {})
 DATABASES["default"] |= {
     "ENGINE": "hub.postgresql",
@@ -450,7 +454,8 @@ CACHES = {
             "serializer": "hub.cache_serializer.JsonSerializer",
         },
     },
-    # A cache in the memory of each process. Its values expire after some seconds, and other processes cannot read them.
+    # A cache in the memory of each process. The cached values expire after some seconds, and other processes cannot
+    # read these values.
     "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
 
@@ -500,16 +505,16 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # A lost tick does not matter, because the next tick does its work. With this option, a worker would end with an
-    # AttributeError in kombu if Redis failed during a tick.
+    # A lost tick does not matter, because the next tick does the same work. With this option, a worker would end with
+    # an AttributeError in kombu if Redis failed during a tick.
     "ack_emulation": False,
     "socket_timeout": 5,
     "socket_connect_timeout": 3,
     "health_check_interval": 5,
     "global_keyprefix": "celery:",
 }
-# The functions that run each second. A single Celery task calls them all, because a task costs more than a check for
-# due work.
+# The functions that run each second. A single Celery task calls all these functions, because a task costs more than a
+# check for due work.
 EACH_SECOND = [
     "ledger.tasks.expire_transfers",
     "ledger.tasks.release_held_transfers",

@@ -22,20 +22,21 @@ from hub.postgresql import arrays
 
 
 def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[TupleRow]:
-    """Runs one statement on the connection of this thread. If a transaction is open, the statement is a part of it.
+    """Runs one statement on the connection of this thread. If the connection has an open transaction, the statement is
+    a part of this transaction.
 
     The parameters go to PostgreSQL separately from the text of the statement. A parameter that is a list becomes an
-    array. The statement must cast the array to its type. A connection that `work_by_keys` opened prepares each
-    statement only once. Raises Django's database errors, each with psycopg's error as its cause. If the connection is
-    lost, the next statement opens a new connection.
+    array. The statement must cast the array to an SQL type, such as `%s::text[]`. A connection that `work_by_keys`
+    opened prepares each statement only once. Raises Django's database errors, and psycopg's error is the cause of each
+    of them. If the connection is lost, the next statement opens a new connection.
     """
     bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
     try:
         return _execute(statement, bound)
     except NotSupportedError as error:
         if connection.in_atomic_block or not is_outdated(error):
-            raise  # the caller can only repeat its whole transaction
-        # PostgreSQL refused the statement before it did anything.
+            raise  # the caller can only repeat its whole database transaction
+        # PostgreSQL refused the statement before the statement had any effect.
         connection.close()
         return _execute(statement, bound)
 
@@ -58,11 +59,12 @@ _BY_KEYS_NOW = "SELECT " + ", ".join(
 
 
 def work_by_keys() -> None:
-    """Opens a connection for this thread alone, on which PostgreSQL uses indexes for all statements.
+    """Opens a database connection that only this thread uses. On this connection, PostgreSQL uses indexes for all
+    statements.
 
     Use this function only in threads where each statement can use an index, such as the threads that decide transfers.
-    The connection is not from the pool. Threads that wait for a decision can occupy all connections of the pool. If the
-    thread that decides transfers also needed a pooled connection, there would be a deadlock.
+    The connection is not from the pool. Threads that wait until a transfer is decided can occupy all connections of the
+    pool. If the thread that decides transfers also needed a pooled connection, there would be a deadlock.
 
     Statements are prepared only on such connections. PostgreSQL keeps the query plan of a prepared statement, perhaps
     from a time when the tables were empty. On such connections, every plan uses indexes, so an old plan is also fast.
@@ -90,8 +92,8 @@ def give_back() -> None:
     """Returns this thread's connection to the pool, so that other threads can use the connection while this thread
     waits.
 
-    The thread's next statement uses another connection from the pool. Without a pool, or in a transaction, the function
-    does nothing.
+    The thread's next statement uses another connection from the pool. Without a pool, or in a database transaction, the
+    function does nothing.
     """
     if not connection.in_atomic_block and connection.settings_dict["OPTIONS"].get("pool"):
         connection.close()

@@ -1,9 +1,9 @@
-"""Writes and reads the details of a payment's type, such as the initiator. A request for a quote (pacs.081) has no
-element for these details.
+"""Writes and reads the parts of `transactionType`, such as the initiator. A request for a quote (pacs.081) has no
+element for these parts.
 
-This module therefore writes the details into the instruction for the payee's agent. ISO 20022 lets users agree on the
-text of this instruction: "initiator=PAYER;initiatorType=AGENT;subScenario=SALARY;refundOf=01J...". `with_details`
-ignores unknown details.
+This module therefore writes the parts into the element "instruction for the payee's agent". ISO 20022 lets users agree
+on the text of this instruction: "initiator=PAYER;initiatorType=AGENT;subScenario=SALARY;refundOf=01J...".
+`with_details` ignores unknown parts.
 """
 
 from typing import get_args
@@ -19,7 +19,7 @@ _INITIATOR_TYPES = get_args(TransactionType.__annotations__["initiator_type"])
 
 
 def text_of(kind: TransactionType) -> str:
-    """Returns the details of a payment's type as one text."""
+    """Returns the parts of `transactionType` as one text."""
     found = {
         "initiator": kind.initiator,
         "initiatorType": kind.initiator_type,
@@ -30,7 +30,7 @@ def text_of(kind: TransactionType) -> str:
 
 
 def with_details(kind: TransactionType, text: str | None) -> TransactionType:
-    """Returns a copy of the payment's type, completed with the details from the text."""
+    """Returns a copy of `transactionType`, completed with the parts that the text contains."""
     found = dict(part.split("=", 1) for part in (text or "").split(";") if "=" in part)
     changed = msgspec.structs.replace(
         kind,

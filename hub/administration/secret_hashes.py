@@ -1,4 +1,4 @@
-"""A copy of the hashes of all administration clients' secrets, in the memory of each process.
+"""Each process keeps in its memory a copy of the hashes of all administration clients' secrets.
 
 Anybody can send wrong secrets to `/token`. The process compares each secret with this copy. So wrong secrets cause at
 most one database statement a second. If a secret is right, the process also checks the client in the database.

@@ -1,5 +1,5 @@
-"""Creates and revokes administration clients, issues their secrets, and records their use. The audit trail records each
-new client, each issued secret and each revocation."""
+"""Creates and revokes administration clients, issues their secrets, and records when each client was last used. The
+audit trail records each new client, each issued secret and each revocation."""
 
 import secrets
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Checks of `manage.py check` for the administration APIs.
+"""`manage.py check` runs these checks of the administration APIs.
 
 The hub does not start if a view has no access rule.
 """

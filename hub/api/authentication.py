@@ -168,8 +168,8 @@ def _is_by_proxy(request: HttpRequest) -> bool:
 
 
 def _proof_of(request: HttpRequest) -> tuple[bool, str | None]:
-    """Returns whether the proxy has sent the right secret, and the SHA-1 of the client certificate. If the client sent
-    no certificate to the proxy, the SHA-1 is "". If the proxy sent no SHA-1, the SHA-1 is None.
+    """Returns two values: whether the proxy has sent the right secret, and the client certificate's SHA-1. If the
+    client sent no certificate to the proxy, the SHA-1 is "". If the proxy sent no SHA-1, the SHA-1 is None.
 
     The proxy's header contains the secret. After the secret, the header can contain ";sha1=" and nginx's
     $ssl_client_fingerprint.

@@ -9,8 +9,8 @@ Answers to bulks have separate counts, because the payer DFSP decides how many b
 pair of payee DFSP and payer DFSP has its own limit on the time for answers to bulks. So the bulks of one payer DFSP
 never delay the payee DFSP's own bulks, nor its answers to other payer DFSPs. In each pair, the time for answers is
 longer than the time for the payer DFSP's requests. So an answer to a bulk always gets its turn. The limits for answers
-also apply to a payee DFSP's progress reports about a bulk. If the hub cannot read an answer, or if its bulk does not
-exist, the answer counts only against its sender.
+also apply to a payee DFSP's progress reports about a bulk. If the hub cannot read an answer, or does not know the
+answered bulk, the answer counts only against the answer's sender.
 """
 
 import threading
@@ -34,7 +34,7 @@ _TIME_OF_ANSWERS = 3.0
 
 
 class Answered(Enum):
-    """The kinds of answers: to an open bulk, to an ended bulk, or to no bulk."""
+    """The kinds of answers: to an open bulk, to an ended bulk, or to an unknown bulk."""
 
     NOTHING = "nothing"  # the hub has no such bulk for this sender, or the answer was faulty
     ENDED_BULK = "ended bulk"  # the answer is late or repeated
@@ -43,7 +43,8 @@ class Answered(Enum):
 
 class Refuse(Protocol):
     def __call__(self, caller: int, name: str, exceeded: str, detail: str) -> FspiopError:
-        """Counts the refused request under the exceeded limit, pauses, and returns the error for the sender."""
+        """Adds the refused request to the metric of the exceeded limit, pauses, and returns the error for the
+        sender."""
 
 
 Ended = Callable[[float, Answered], None]
@@ -70,9 +71,9 @@ class Bulks:
         self._turns: Counter[_Pair] = Counter()  # the number of answers that wait for their turn
 
     def enter(self, caller: int, name: str) -> Ended:
-        """Counts this request with a bulk as open, until the returned function is called. First waits for the
-        participant's turn. Raises FspiopError 2005 with 429 if this participant has too many open bulks or would wait
-        too long. Raises FspiopError 2005 with 503 if all participants together have too many open bulks.
+        """Counts this bulk request as open, until the returned function is called. First waits for the participant's
+        turn. Raises FspiopError 2005 with 429 if this participant has too many open bulks or would wait too long.
+        Raises FspiopError 2005 with 503 if all participants together have too many open bulks.
         """
         with self._guard:
             wait_s = self._wait_s(self._spent_until.get(caller))

@@ -1,15 +1,15 @@
 """Limits each DFSP's use of a web process.
 
-`DFSP_RATE` limits requests per second. `DFSP_STATE_RATE` limits requests per second for the state of a payment.
-`DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). If a request exceeds a
-limit, it gets 429 before the hub reads the body, checks the signature or sends an SQL statement.
+`DFSP_RATE` limits requests per second. `DFSP_STATE_RATE` limits those requests per second that only read a payment's
+state. `DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). If a request
+exceeds a limit, it gets 429 before the hub reads the body, checks the signature or sends an SQL statement.
 
 For each recipient, a DFSP has a separate limit on callbacks (PUT, PATCH). This limit is also `DFSP_RATE`. So a DFSP can
 answer all requests of a participant, and still send its own requests.
 
 If a request exceeds a rate, the hub waits for about `DFSP_PAUSE_MS` before it sends the response 429. Without this
-pause, a sender that repeats refused requests immediately would use up the processor. A paused request occupies a
-thread, so each process limits the number of paused requests. Paused requests also count as open requests of their DFSP.
+pause, a sender that repeats refused requests immediately would use up the CPU time. A paused request occupies a thread,
+so each process limits the number of paused requests. Paused requests also count as open requests of their DFSP.
 
 Each web process counts the requests of each authenticated caller separately (docs/decisions/0034).
 
@@ -40,7 +40,9 @@ K = TypeVar("K", bound=Hashable)
 
 log = structlog.get_logger("api")
 
-LIMITED = Counter("kitovu_dfsp_limited_total", "Requests answered with 429, by DFSP and limit", ["dfsp", "limit"])
+LIMITED = Counter(
+    "kitovu_dfsp_limited_total", "Requests that got the response 429, for each DFSP and limit", ["dfsp", "limit"]
+)
 
 _BURST_S = 1.0  # a burst can have as many requests as `DFSP_RATE` allows in this time
 _STATES_BURST_S = 0.2
@@ -119,7 +121,7 @@ class Limits:
         )
 
     def refused_bulk(self, caller: int, name: str, exceeded: str, detail: str) -> FspiopError:
-        """Returns the error for a request that exceeds a limit on bulks, after a pause. Counts the refusal in the
+        """Pauses, and then returns the error for a request that exceeds a limit on bulks. Counts the refusal in the
         metrics."""
         self._say(caller, name, exceeded)
         self._pause_refusal()
@@ -147,8 +149,7 @@ class Limits:
             self._paused += has_room
         if has_room:
             try:
-                # The pauses differ in length, so that the senders of refused requests do not all repeat them at the
-                # same time.
+                # The pauses differ in length, so that the refused requests are not all repeated at the same time.
                 self._pause(settings.DFSP_PAUSE_MS / 1000 * random.uniform(0.5, 1.5))  # noqa: S311
             finally:
                 with self._lock:

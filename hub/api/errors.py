@@ -69,15 +69,15 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Responds as Django's handler404."""
+    """Django calls this view as handler404."""
     return response_for(FspiopError(ErrorCode.UNKNOWN_URI))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Responds as Django's handler500."""
+    """Django calls this view as handler500."""
     return response_for(FspiopError(ErrorCode.INTERNAL_SERVER_ERROR))
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Responds as Django's handler400, if Django itself refuses a path or a header."""
+    """Django calls this view as handler400, if Django itself refuses a path or a header."""
     return response_for(FspiopError(ErrorCode.MALFORMED_SYNTAX))

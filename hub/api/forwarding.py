@@ -1,5 +1,5 @@
 """Makes outgoing messages for the views: the forwarded message of a DFSP, or the hub's own callback. This module
-contains no rules about payments. `send` stores the messages by one statement. After `send` returns, the view can
+contains no rules about payments. `send` stores the messages with one SQL statement. After `send` returns, the view can
 respond, because no stored message can be lost.
 """
 
@@ -65,8 +65,8 @@ def pass_on(
     error_path: str | None = None,
 ) -> Outgoing:
     """Returns the message that forwards the view's request to the participant `to`. `error_path` is set only if the
-    message is a request. If the hub cannot deliver the message, it reports this to the caller at `error_path`. The
-    source of the message in the outbox is the participant that sent the original request. Raises FspiopError 2005 (429)
+    message is a request. If the hub cannot deliver the message, it reports the failure to the caller at `error_path`.
+    In the outbox, the message's source is the participant that sent the original request. Raises FspiopError 2005 (429)
     if the caller has caused too many messages that wait for the recipient `to`.
     """
     check_destination(view.fspiop.destination, to.name)
@@ -109,8 +109,8 @@ def refuse_caller(view: FspiopView, error: FspiopError, *, path: str, subject: s
 
 
 def send(messages: Sequence[Outgoing]) -> None:
-    """Stores these messages in the outbox. After the commit, notifies the couriers."""
-    outbox.append(messages)  # one statement, which is atomic even if no transaction is open
+    """Stores these messages in the outbox. Notifies the couriers after the commit of the database transaction."""
+    outbox.append(messages)  # one SQL statement, which is atomic even without an open transaction
     transaction.on_commit(lambda: outbox.poke({message.destination_id for message in messages}))
 
 

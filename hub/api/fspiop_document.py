@@ -1,5 +1,5 @@
-"""Completes the OpenAPI document of the FSPIOP API: the order of a payment, callbacks beside requests, examples and
-security schemes."""
+"""Completes the OpenAPI document of the FSPIOP API: sorts the resources in the order of a payment, and adds callbacks,
+examples and security schemes."""
 
 from collections.abc import Iterator
 from types import MappingProxyType
@@ -50,7 +50,7 @@ _SECURITY: list[dict[str, list[str]]] = [
     {"participantToken": []},
 ]
 
-# For each request that creates an object: the object's resource, and the field of the request with the object's id.
+# For each request that creates an object: the object's resource, and the request's field that contains the object's id.
 _CREATED: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
     {
         "/participants": ("/participants/{request_id}", "requestId"),

@@ -41,12 +41,12 @@ _STEPS = (
     ),
     (
         "2. The payee DFSP answers",
-        "The payer shows the name to its customer. If the alias is unknown, PUT …/error comes instead.",
+        "The payer DFSP shows the payee's name to the payer. If the alias is unknown, PUT …/error comes instead.",
         ("put", "/parties/{id_type}/{identifier}", _PARTY, False),
     ),
     (
         "3. What are the terms?",
-        "The payer DFSP asks for fees and for the condition of the payment.",
+        "The payer DFSP requests terms: the fees of the payment, and the condition of the transfer.",
         ("post", "/quotes", "/quotes", True),
     ),
     (
@@ -88,7 +88,7 @@ def steps() -> list[Step]:
 
 
 def _message(method: str, template: str, path: str, is_from_payer: bool) -> str:
-    """Returns the text of the message as its sender sends it."""
+    """Returns the HTTP request by which the sender sends the message, as text."""
     source, destination = (PAYER, PAYEE) if is_from_payer else (PAYEE, PAYER)
     resource = path.split("/")[1]
     media_type = versions.content_type(resource, versions.Version(1, 1))

@@ -50,7 +50,7 @@ class DfspShortcut:
             return scrape(request, *args, **kwargs)  # type: ignore[no-any-return]
         if first in DFSP_DOORS:
             return answer(request, first)
-        if first != "api" and _has_nul(request):  # the administration APIs check this themselves
+        if first != "api" and _has_nul(request):  # the administration APIs themselves check requests for NULs
             # Neither PostgreSQL nor the file system can search for a text with a NUL. So Django's handler responds with
             # 400.
             raise SuspiciousOperation("the request contains a NUL")
@@ -61,7 +61,7 @@ def _has_nul(request: HttpRequest) -> bool:
     """Returns whether the path, the query or a cookie contains a NUL."""
     if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
         return True
-    # If the value of a cookie is in quotes, octal numbers can stand for characters.
+    # If a cookie's value is in quotation marks, octal numbers in the value can stand for characters.
     cookies = request.META.get("HTTP_COOKIE", "")
     return "\\000" in cookies or "\0" in cookies
 

@@ -235,7 +235,7 @@ def administration_schema(
     two_people: Sequence[str] | None = None,
 ) -> Callable[[F], F]:
     """Describes one HTTP method of an administration API. `query` contains the method's filters. `two_people` contains
-    the kinds of change that need a second person if TWO_PEOPLE is everywhere. If the method's changes never need a
+    the kinds of change that need a second person if `TWO_PEOPLE` is "everywhere". If the method's changes never need a
     second person, `two_people` is empty. Every method that makes changes must state `two_people`
     (`hub.api.access_rule_check`).
     """

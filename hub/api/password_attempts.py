@@ -1,12 +1,13 @@
 """Limits password attempts. An attacker cannot guess passwords by many attempts, and cannot lock other people out by
 failed attempts.
 
-Each failed attempt to sign in counts for a quarter of an hour. Each failed attempt increases up to three counts:
+The hub counts each failed attempt to sign in, and forgets the attempt after a quarter of an hour. Each failed attempt
+increases up to three counts:
 - attempts with this name from this address
 - attempts with any name from this address
 - attempts with this name from all addresses where nobody has signed in with this name
 
-Each count has a limit. From another address, an attacker can block a person's name only by the third limit. The third
+Each count has a limit. An attacker at another address can block a person's name only by the third limit. The third
 limit does not apply at an address from which this person has signed in before. A browser with which a person has signed
 in before has a separate count. For attempts with this browser, only that count matters.
 """

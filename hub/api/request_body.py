@@ -15,8 +15,8 @@ from fspiop.errors import ErrorCode, FspiopError
 
 MAX_HEAD_BYTES = 65_536
 _NAME_AND_VALUE = len(": \r\n")
-# glibc returns memory blocks to the system only above a certain size (`hub.process_tuning`), and a piece is larger than
-# this size. With smaller pieces, each of sixteen threads would keep up to 10 MB of memory.
+# glibc returns only memory blocks above a certain size to the operating system (`hub.process_tuning`), and a piece is
+# larger than this size. With smaller pieces, each of sixteen threads would keep up to 10 MB of memory.
 _PIECE = 262_144
 _passing_over = threading.BoundedSemaphore(16)
 
@@ -41,7 +41,7 @@ def length_of(request: HttpRequest, most: int) -> int | None:
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-encoding: is not supported")
     length = meta.get("CONTENT_LENGTH") or ""
     if "HTTP_TRANSFER_ENCODING" in meta:
-        if length:  # two programs could read different bodies
+        if length:  # otherwise two programs could read two different bodies from one request
             raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-length: must not be combined with transfer-encoding")
         return None
     if not length:

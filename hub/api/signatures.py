@@ -91,7 +91,7 @@ def _verify(
 def _uri_of(request: HttpRequest, resource: str, told: str) -> str:
     """Returns the value of FSPIOP-URI if the hub forwards the message to exactly this URI. A WSGI server provides only
     the decoded path, so the hub cannot see how the sender encoded the path. If the path has an alias, the hub forwards
-    the message with the encoding in FSPIOP-URI. Otherwise it uses its own percent-encoding.
+    the message with the encoding in FSPIOP-URI. Otherwise the hub uses its own percent-encoding.
     """
     path, question_mark, query = told.partition("?")
     real_query: str = request.META.get("QUERY_STRING", "")

@@ -1,6 +1,6 @@
-"""Frees threads that wait for slow request bodies. After `BODY_DEADLINE_S`, this module shuts the connection for
-reading, so that the thread can serve other requests. granian has no time limit for bodies, and a WSGI thread waits for
-the body of its request. A WSGI request does not identify its connection, because REMOTE_ADDR has no port. So this
+"""Frees threads that wait for slow request bodies. After `BODY_DEADLINE_S`, this module shuts the reading side of the
+connection, so that the thread can serve other requests. granian has no time limit for bodies, and a WSGI thread waits
+for the body of its request. A WSGI request does not identify its connection, because REMOTE_ADDR has no port. So this
 module searches for the connection among all connections of the process.
 
 While a body is overdue, this module examines the connections that come from the sender's address. If a request takes
@@ -99,8 +99,8 @@ class Connection:
 
 
 class Waits:
-    """Stores which threads wait for bodies, and which connections wait for a response. For each of them, stores when
-    the wait began."""
+    """Stores which threads wait for bodies, and which connections wait for a response. For each thread and each
+    connection, stores when the wait began."""
 
     def __init__(self, *, is_watching: bool = True) -> None:
         self._is_watching = is_watching and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.exists()

@@ -62,8 +62,8 @@ def _key_of(name: str) -> str:
 class PlainView(APIView):
     """The base class of API views. It removes reference cycles, so that Python frees the memory of a request when the
     request has ended. In DRF, a request refers to its view, to find the parsers. A view refers to its request, to its
-    response, and to its own method `head`. Such cycles keep the body in memory until Python's garbage collector runs,
-    which happens rarely in the hub (`hub.process_tuning`).
+    response, and to its own method `head`. Such cycles keep the body in memory until Python's garbage collector runs.
+    In the hub, the garbage collector runs rarely (`hub.process_tuning`).
     """
 
     content_negotiation_class = NoNegotiation
@@ -116,14 +116,15 @@ class FspiopView(PlainView):
     _is_counted = False
     _callback_to: int | None = None
     _octets = 0
-    """The bytes of the body that the request declares, or the most that the view reads."""
+    """The declared size of the body in bytes, or the largest size that the view reads."""
     _end_bulk: bulk_limits.Ended | None = None
     _bulk_began = 0.0
     _unread = 0
-    """The number of bytes of the body that are still unread, at most."""
+    """The largest possible number of unread bytes of the body."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Works like DRF's `dispatch`, but without the response headers Allow and Vary, which the API does not have."""
+        """Works like DRF's `dispatch`, but without the response headers Allow and Vary, because the API does not have
+        these headers."""
         asked = self.initialize_request(request, *args, **kwargs)
         self.request = asked
         try:
@@ -157,7 +158,7 @@ class FspiopView(PlainView):
             return self.fspiop.source
         if settings.PARTICIPANT_AUTH:
             return authentication.proven_name(request)
-        return request.META.get("HTTP_FSPIOP_SOURCE", "")  # unproven, if no credentials are required
+        return request.META.get("HTTP_FSPIOP_SOURCE", "")  # if no credentials are required, this name is not proven
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         http: HttpRequest = request._request

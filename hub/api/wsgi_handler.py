@@ -1,6 +1,6 @@
 """A WSGI handler and a request class without the parts of Django that a hub does not need. With these parts, Django
-would need more CPU time for a request than the hub needs for the message's transaction (docs/decisions/0014). The
-result of a request is the same as with Django's own handler.
+would need more CPU time for a request than the hub needs for the message's database transaction (docs/decisions/0014).
+The result of a request is the same as with Django's own handler.
 """
 
 from collections.abc import Callable, Iterable
@@ -53,8 +53,8 @@ class LeanRequest(WSGIRequest):
 
 
 class LeanHandler(WSGIHandler):
-    """Django's handler. It passes DFSPs' requests directly to the views, without Django's middleware. Responses to
-    DFSPs are not streamed. So no work remains after the server has sent a response.
+    """Django's handler. This handler passes DFSPs' requests directly to the views, without Django's middleware.
+    Responses to DFSPs are not streamed. So no work remains after the server has sent a response.
     """
 
     request_class = LeanRequest

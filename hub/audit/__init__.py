@@ -1,4 +1,4 @@
-"""The audit trail: call `record(...)` in the transaction of the change."""
+"""The audit trail: call `record(...)` in the database transaction that makes the change."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,5 +1,5 @@
-"""Decides how many people a change needs because of its amount. The setting THREE_PEOPLE_FROM names an amount per
-currency."""
+"""Decides how many people must approve a change. This number depends on the change's amount. The setting
+`THREE_PEOPLE_FROM` contains one amount for each currency."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from django.conf import settings
 
 from fspiop.money import CURRENCIES
 
-_AMOUNTS = ("amount", "ndc")  # the names of amounts in payloads, in ten-thousandths
+_AMOUNTS = ("amount", "ndc")  # payload elements with these names are amounts in ten-thousandths
 
 
 def checkers_for(payload: Mapping[str, Any]) -> int:

@@ -1,7 +1,7 @@
 """Maker and checker: one person requests a change, and another person must approve the change before the request
 expires.
 
-The transaction of the approval also makes the change. So no approval exists without its change.
+The database transaction that stores the approval also makes the change. So no approval exists without its change.
 """
 
 import hashlib
@@ -39,8 +39,8 @@ def mailbox(email: str) -> str:
 
 
 def is_one_person(first: User, second: User) -> bool:
-    """Returns whether two accounts belong to one person. Two accounts belong to one person if they are the same account
-    or have the same mailbox."""
+    """Returns whether two user accounts belong to one person: whether they are the same account or have the same
+    mailbox."""
     return first.pk == second.pk or (mailbox(first.email) != "" and mailbox(first.email) == mailbox(second.email))
 
 
@@ -98,9 +98,9 @@ def _ask(approval: Approval) -> Approval:
 
 @transaction.atomic
 def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], None]) -> Approval:
-    """Records the approval and makes the change, both in one transaction. If `perform` raises an exception, the request
-    continues to wait for approval. If the request still needs other approvals, the function records only this approval
-    and does not make the change.
+    """Records the approval and makes the change, both in one database transaction. If `perform` raises an exception,
+    the request continues to wait for approval. If the request still needs other approvals, the function records only
+    this approval and does not make the change.
     """
     approval = _lock_open(approval_id)
     asker = approval.maker or approval.holder

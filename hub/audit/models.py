@@ -44,7 +44,7 @@ class Approval(models.Model):
 
     class State(models.TextChoices):
         PENDING = "PENDING"
-        APPROVED = "APPROVED"  # the transaction that set this state also made the change
+        APPROVED = "APPROVED"  # the database transaction that set this state also made the change
         REFUSED = "REFUSED"
         WITHDRAWN = "WITHDRAWN"
 

@@ -1,4 +1,4 @@
-"""If TWO_PEOPLE is everywhere, programs need a person's approval for certain changes. This module requests such
+"""If `TWO_PEOPLE` is "everywhere", programs need a person's approval for certain changes. This module requests such
 changes. When the hub starts, the portal registers each kind of change, and the function that checks whether the change
 is possible. This module cannot import these functions from the portal, because the portal imports this module.
 """
@@ -59,10 +59,10 @@ def ask_where_needed(
     reason: str = "",
     has_own_id: bool = False,
 ) -> None:
-    """If TWO_PEOPLE is everywhere, requests the change and raises `Waits`. Otherwise does nothing, and the caller makes
-    the change. If the change is impossible now, raises the same FspiopError as the change itself. `has_own_id` means
-    that the payload contains an id for only this change. If a program then repeats the call, the function finds the
-    earlier change request, even if it was already approved.
+    """If `TWO_PEOPLE` is "everywhere", requests the change and raises `Waits`. Otherwise does nothing, and the caller
+    makes the change. If the change is impossible now, raises the same FspiopError as the change itself. `has_own_id`
+    means that the payload contains an id that no other change has. If a program then repeats the call, the function
+    finds the earlier change request, even if it was already approved.
     """
     if settings.TWO_PEOPLE == EVERYWHERE:
         raise Waits(
@@ -81,10 +81,10 @@ def ask(
     most_waiting: int | None = None,
     is_checked: bool = False,
 ) -> Approval:
-    """Requests the change, whether or not TWO_PEOPLE is everywhere. If the change is impossible now, raises the same
-    FspiopError as the change itself. If `most_waiting` requests of this program already wait for approval, raises
-    FspiopError 2005 (429). If the caller has already checked that the change is possible, `is_checked` is true, and
-    this function does not repeat the check.
+    """Requests the change, for any value of `TWO_PEOPLE`. If the change is impossible now, raises the same FspiopError
+    as the change itself. If `most_waiting` requests of this program already wait for approval, raises FspiopError 2005
+    (429). If the caller has already checked that the change is possible, `is_checked` is true, and this function does
+    not repeat the check.
     """
     most_waiting = MOST_WAITING if most_waiting is None else most_waiting
     mine = Approval.objects.filter(client=program.name)

@@ -33,7 +33,7 @@ def _hash(entry: Entry) -> bytes:
 
 
 def record(action: str, *, subject: str, actor: str, before: Any = None, after: Any = None, address: str = "") -> Entry:
-    """Adds one entry in the caller's transaction. So the entry is committed only together with its change."""
+    """Adds one entry in the caller's database transaction. So the entry is committed only together with its change."""
     return record_all([Change(action, subject, before, after)], actor=actor, address=address)[0]
 
 
@@ -42,8 +42,8 @@ def record_all(changes: Sequence[Change], *, actor: str, address: str = "") -> l
     """Adds one entry for each change, in the order of the list. The number of SQL statements does not depend on the
     number of changes.
 
-    Locks the audit trail until the end of the transaction. So the caller must acquire all its other locks before it
-    locks the audit trail.
+    Locks the audit trail until the caller's database transaction ends. So the caller must acquire all its other locks
+    before it locks the audit trail.
     """
     if not changes:
         return []

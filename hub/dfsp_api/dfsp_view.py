@@ -23,8 +23,9 @@ from hub.participants.models import Participant
 T = TypeVar("T")
 
 _WITH_BODY = frozenset({"POST", "PUT"})
-# One process runs only a few of these requests at the same time, and at most two of one DFSP. Together they use less
-# than half of the database connections. This matters because a request that waits for a lock keeps its connection.
+# One process runs only a few of these requests at the same time, and at most two requests of the same DFSP. Together
+# they use less than half of the database connections. This matters because a request that waits for a lock keeps its
+# connection.
 _WORKERS = Sizes(most=8, shared=4, share=1, waiting=24, waiting_share=2)
 _WAIT_S = 2.0
 

@@ -102,7 +102,8 @@ def _shown(approval: Approval, request: Approval | None, certificates: dict[str,
     state = _state(decisive)
     approvals = {"PENDING": 1, "APPROVED": 2}.get(state, 1) if decisive is request else 0
     if decisive is approval and state == "APPROVED":
-        state, approvals = "PENDING", 1  # impossible: one transaction also creates the request
+        # impossible, because the first approval and the change request are stored in one database transaction
+        state, approvals = "PENDING", 1
     certificate = certificates.get(key_id) if (change, state) == ("sign_certificate", "APPROVED") else None
     return Submission(
         id=approval.pk,

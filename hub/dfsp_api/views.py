@@ -140,7 +140,7 @@ class SigningKeysView(DfspView):
 
 
 class CallbackChecksView(DfspView):
-    is_bulk = False  # the check has limits of its own, and most of its time is a wait for the DFSP
+    is_bulk = False  # the check has limits of its own, and mostly waits for the DFSP
 
     @dfsp_schema(
         TAG,

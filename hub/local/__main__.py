@@ -28,7 +28,9 @@ def main() -> int:
     run = commands.add_parser("run", help="start a hub and keep it running until Ctrl-C")
     run.add_argument("--demo", action="store_true", help="also start the two banks of the demo")
     run.add_argument("--life", type=float, default=0.0, help="payments per second that the demo's banks make")
-    demo = commands.add_parser("demo", help="make payments between two banks, close the window, compare the books")
+    demo = commands.add_parser(
+        "demo", help="make payments between two banks, close the settlement window, compare the books"
+    )
     demo.add_argument("--payments", type=Path, help="another CSV of payments")
     for command in (run, demo):
         command.add_argument("--port", type=int, help="the hub's port; PORT, or 8000")
@@ -157,15 +159,15 @@ def _test(asked: argparse.Namespace) -> int:
             # Each test file starts its own hub, and waits for this hub most of the time.
             alone = ["-m", "live and not thorough", "-n", "3", "--dist", "loadfile", "-v", *_files_of_live_tests()]
             live = subprocess.run([*pytest, *alone], env=environment, cwd=PROJECT).returncode
-            return first or (0 if live == 5 else live)  # pytest exits with 5 if no test has this mark
+            return first or (0 if live == 5 else live)  # pytest exits with status 5 if no test has this mark
     finally:
         stack.state.open()
         stack.state.remove()
 
 
 def _files_of_live_tests() -> list[str]:
-    """Returns the test files that use the pytest mark `live`. If pytest collected the tests of all files, this alone
-    would take longer than some live tests."""
+    """Returns the test files that use the pytest mark `live`. Without this function, pytest would load all test files,
+    which takes longer than some live tests."""
     files = sorted((PROJECT / "tests").rglob("test_*.py"))
     return [str(file.relative_to(PROJECT)) for file in files if "pytest.mark.live" in file.read_text()]
 
@@ -190,7 +192,8 @@ def _env(asked: argparse.Namespace) -> int:
     stack = Stack(asked.state)
     for name in ("DATABASE_URL", "REDIS_URL"):
         print(f"export {name}={shlex.quote(stack.env[name])}")
-    # The commands in the documentation are `python manage.py ...`. With this PATH, they use the Python that has Django.
+    # The commands in the documentation are `python manage.py ...`. With this PATH, these commands use the Python that
+    # has Django.
     print(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
     return 0
 

@@ -1,5 +1,5 @@
-"""Finds PostgreSQL and Valkey, which are installed as wheels. Copies their programs to a folder from which the servers'
-user can run them."""
+"""Finds PostgreSQL and Valkey, which are installed as wheels. Copies the programs of both servers to a folder from
+which the servers' user can run the programs."""
 
 import importlib.metadata
 import importlib.util
@@ -79,7 +79,7 @@ def _copy(distribution: str, folders: list[Path], base: Path) -> Path:
     """Copies the folders of a wheel, once for each version of the wheel. An incomplete copy is never visible to other
     programs."""
     found = importlib.metadata.distribution(distribution)
-    key = hash_of(found.version, found.read_text("RECORD") or base)  # RECORD has each file's hash
+    key = hash_of(found.version, found.read_text("RECORD") or base)  # the wheel's file RECORD contains each file's hash
     parent = private_folder(f"an executable copy of {distribution}")
     target = parent / f"{distribution}-{found.version}-{key}"
     if target.is_dir():

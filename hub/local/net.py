@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 from hub.local.errors import LocalError
 
 HOST = "127.0.0.1"
-# The kernel uses only higher ports for outgoing connections. So no connection occupies a server's port while the server
-# restarts.
+# For outgoing connections, the kernel uses only ports above this range. So no connection occupies a server's port while
+# the server restarts.
 SERVER_PORTS = range(15000, 30000)
 
 
 def is_free(port: int, host: str = HOST) -> bool:
-    """Returns whether a server could listen on this port now."""
+    """Returns whether this port is free, so that a server can listen on it."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,5 +1,5 @@
-"""Determines the operating system's user that runs the servers. PostgreSQL refuses root, so root starts both servers as
-`nobody`."""
+"""Determines which user of the operating system runs the servers. PostgreSQL refuses to run as root. If the caller is
+root, both servers therefore run as `nobody`."""
 
 import os
 import pwd
@@ -14,8 +14,8 @@ from hub.local.errors import LocalError
 
 @dataclass(frozen=True)
 class Account:
-    """A user of the operating system. `drop` is true if the calling program runs as root. It then starts the servers as
-    this user."""
+    """A user of the operating system. If the calling program runs as root, `drop` is true, and the program starts the
+    servers as this user."""
 
     name: str
     uid: int
@@ -29,8 +29,9 @@ class Account:
         return {**as_user, "cwd": "/", "env": server_environment()}
 
     def can(self, test: str, path: Path) -> bool:
-        """Runs the command test(1) as this user, with `-r`, `-w`, `-x` or `-d`. Returns whether the test succeeds.
-        test(1) reports whether the user can really read, write or execute a file. The mode bits alone do not show this.
+        """Runs the shell command `test` as this user, with `-r`, `-w`, `-x` or `-d`. Returns whether the command
+        succeeds. The command reports whether the user can really read, write or execute a file. The mode bits alone do
+        not show this.
         """
         return subprocess.run(["/bin/sh", "-c", f'test {test} "$1"', "sh", str(path)], **self.popen()).returncode == 0
 
@@ -41,7 +42,7 @@ class Account:
 
 
 def server_account() -> Account:
-    """Returns the calling user, or `nobody` if the calling user is root."""
+    """Returns the user of this program, or `nobody` if this program runs as root."""
     if os.geteuid() != 0:
         return Account("you", os.geteuid(), os.getegid(), drop=False)
     try:

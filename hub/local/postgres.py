@@ -17,7 +17,7 @@ RECORD = "postgres.json"
 
 # The settings for demos and measurements. A committed payment must survive a power cut.
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "shared_buffers": "256MB"}
-# The settings for unit tests. Their cluster is deleted after the tests, so it can lose data.
+# The settings for unit tests. The cluster of the tests is deleted afterwards, so it is allowed to lose data.
 THROWAWAY = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -39,8 +39,8 @@ COMMON = {
 
 
 class Postgres:
-    """One PostgreSQL cluster. First call `prepare`, start the command `argv()`, and wait for `is_ready`. Then call
-    `ensure_database`."""
+    """One PostgreSQL cluster. Call `prepare` first. After that, start the command `argv()`, and wait until `is_ready`
+    is true. Then call `ensure_database`."""
 
     name = "postgres"
     # a fast shutdown, and if necessary an immediate shutdown; after SIGTERM, PostgreSQL would wait for its clients
@@ -55,7 +55,7 @@ class Postgres:
         self.bin = Path()
         self.sockets = Path()
         self.port: int | None = state.read(RECORD).get("port")
-        # true after the first start, because the port must not change when other processes know it
+        # true after the first start, because other processes then know the port, and it must not change
         self.settled = False
 
     def prepare(self) -> None:
@@ -77,8 +77,8 @@ class Postgres:
         self.sockets = self._socket_folder()
 
     def running(self) -> int | None:
-        """Returns the pid of the postmaster that serves this data, or None. This postmaster perhaps still runs because
-        its `hub.local` process was killed."""
+        """Returns the pid of the postmaster that serves this data, or None. A postmaster can still run after the
+        `hub.local` process that started it was killed."""
         pid, lines = self._postmaster()
         if pid is None or not proc.is_alive(pid):
             return None
@@ -99,7 +99,7 @@ class Postgres:
         return [str(self.bin / "postgres"), "-D", str(self.data), "-p", str(self.port), "-k", str(self.sockets), *pairs]
 
     def is_ready(self) -> bool:
-        """Returns whether PostgreSQL answers a query."""
+        """Returns whether PostgreSQL responds to an SQL query."""
         _, lines = self._postmaster()
         if lines[7:8] != ["ready"] or self.sql("SELECT 1", "postgres").stdout.strip() != "1":
             return False
@@ -167,9 +167,9 @@ class Postgres:
         """Waits until no process of the cluster runs, then removes the lock file postmaster.pid.
 
         PostgreSQL does not start while a process with the pid in the lock file exists. After a reboot, this can be a
-        process of another program. In a container, it can be a zombie that its parent never collects. This function
-        counts only processes whose title contains the name of the cluster. The caller holds the lock on STATE. So
-        nobody else can start the cluster meanwhile.
+        process of another program. In a container, it can be a zombie process that its parent process never collects.
+        This function counts only processes whose title contains the name of the cluster. The caller holds the lock on
+        STATE, so no other process can start the cluster meanwhile.
         """
         if not proc.PROC.is_dir():
             return  # without /proc (macOS), PostgreSQL itself checks the lock file

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
-MARK = "KITOVU_STATE_MARK"  # set in every supervised child, and inherited by its children
+# this environment variable is set in every supervised process, and inherited by the processes that it starts
+MARK = "KITOVU_STATE_MARK"
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Returns the fields of /proc/PID/stat, beginning with the state. Returns None if the process or /proc does not
-    exist."""
+    """Returns the fields of /proc/PID/stat, beginning with the state of the process. Returns None if the process or
+    /proc does not exist."""
     try:
         text = (PROC / str(pid) / "stat").read_text()
     except OSError:
@@ -36,7 +37,8 @@ def exists(pid: int) -> bool:
 
 
 def is_zombie(pid: int) -> bool:
-    """Returns whether the process has ended without being collected by its parent."""
+    """Returns whether the process is a zombie: the process has ended, but its parent has not read the exit status
+    yet."""
     fields = _stat(pid)
     return fields is not None and fields[0] in "ZX"
 
@@ -72,9 +74,9 @@ def group_members(pgid: int) -> list[int]:
 
 
 class Crowd:
-    """Counts the processes of a process group. `count` returns the previous number again, unless 15 seconds have
-    passed, or the machine's number of threads has changed a lot. A new count reads the whole of /proc. If a few
-    supervisors did this each second, they would use a twentieth of a processor core.
+    """Counts the processes of a process group. `count` counts again only if 15 seconds have passed, or if the machine's
+    number of threads has changed a lot. Otherwise it returns the previous number. A new count reads the whole of /proc.
+    If a few supervisors made a new count each second, they would use 5 % of a CPU core.
     """
 
     def __init__(self, pgid: int) -> None:
@@ -101,7 +103,7 @@ def _tasks() -> int | None:
 
 
 class Death:
-    """Waits for the end of a process, on Linux without polling."""
+    """Waits until a process ends. On Linux, this wait needs no polling."""
 
     def __init__(self, pid: int) -> None:
         try:

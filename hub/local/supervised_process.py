@@ -111,7 +111,7 @@ class Child:
                 how = self._watch(self._process)
             except (LocalError, OSError) as problem:
                 how = str(problem)
-            except Exception as problem:  # this is a bug, and after it nobody watches the process
+            except Exception as problem:  # this is a bug, and from now on no thread watches the process
                 self.failure = f"{self.program.name} is no longer supervised: {problem!r}"
                 raise
             if self.stopping.is_set() or self.failure:

@@ -90,7 +90,7 @@ class Supervisor:
 
 
 def sweep(state: State) -> list[int]:
-    """Kills the processes that an earlier supervisor of this STATE has left. Such processes remain if both the
+    """Kills the processes that an earlier supervisor of this STATE has left running. Such processes remain if both the
     supervisor and its watchdog were killed."""
     left = proc.marked(state.mark)
     for pid in left:

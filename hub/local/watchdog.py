@@ -73,7 +73,8 @@ class Watchdog:
             cwd=root,
             env={"PATH": os.defpath, "PYTHONPATH": str(root)},
             pass_fds=[self._lock_descriptor],
-            start_new_session=True,  # so the watchdog does not get the signals to the supervisor's group or terminal
+            # so the watchdog does not get signals that are sent to the supervisor's process group or terminal
+            start_new_session=True,
         )
 
 

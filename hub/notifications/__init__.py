@@ -1,5 +1,5 @@
-"""E-mails and signed webhooks. Other modules call `notify` in the transaction of an event. A worker then sends the
-notification.
+"""E-mails and signed webhooks. Other modules call `notify` in the database transaction that stores an event. A worker
+then sends the notification.
 
 Each recipient has a separate row. So a failure at one recipient does not delay the other recipients. The worker tries
 to send a notification until the notification is sent or expires. The portal shows expired notifications as "given up".
@@ -20,9 +20,8 @@ def notify(
     is_secret: bool = False,
     expires_at: datetime | None = None,
 ) -> list[int]:
-    """Stores one notification for each recipient (an e-mail address or a URL), in the caller's transaction.
-
-    A notification to an e-mail address contains the subject and the text. A notification to a URL is signed JSON:
+    """Stores one notification for each recipient (an e-mail address or a URL), in the caller's database transaction. A
+    notification to an e-mail address contains the subject and the text. A notification to a URL is signed JSON:
     {"type": kind, "timestamp": ..., "data": webhook}. If no `webhook` is given, the element `data` contains the subject
     and the text. `is_secret` means that the text contains a secret link or code. The hub encrypts a secret text in the
     database, shows it on no page, and sends it only by e-mail. The hub deletes a secret text when its notification is
@@ -57,7 +56,8 @@ def is_recipient(text: str) -> bool:
 
 
 def withdraw(notification_ids: Iterable[int]) -> None:
-    """Withdraws these notifications in the caller's transaction, except those that the hub has already sent."""
+    """Withdraws these notifications in the caller's database transaction, except those that the hub has already
+    sent."""
     from hub.notifications import services
 
     services.withdraw(notification_ids)

@@ -33,7 +33,7 @@ def send(message: Claimed, text: str) -> Outcome:
 
 def _is_refusal(error: Exception) -> bool:
     """Returns whether the mail server permanently refused this recipient or this text. Other errors, such as a wrong
-    password of the hub, can be temporary.
+    password in the hub's settings, can be temporary.
     """
     return isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and _code(error) >= 500
 

@@ -41,11 +41,11 @@ class Notification(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # for claims: due rows in order, and the question whether another row of the recipient is claimed
+            # for claims: finds due rows in order, and finds other claimed rows of the same recipient
             models.Index(fields=["channel", "recipient", "due_at"], condition=Q(state="PENDING"), name="notify_due"),
             # given-up rows, for the portal
             models.Index(fields=["id"], condition=Q(state="GIVEN_UP"), name="notify_given_up"),
-            # the deletion of rows that ended long ago
+            # for the deletion of rows that ended long ago
             models.Index(fields=["ended_at"], condition=~Q(state="PENDING"), name="notify_ended"),
         ]
         constraints = [

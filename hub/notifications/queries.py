@@ -17,7 +17,7 @@ _COUNTS = """
 
 
 def counts() -> tuple[int, int, float]:
-    """Returns three numbers: the waiting notifications, the given-up notifications, and the age in seconds of the
+    """Returns the number of waiting notifications, the number of given-up notifications, and the age in seconds of the
     oldest waiting notification."""
     row = execute(_COUNTS).fetchone()
     assert row is not None

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 EMAIL, WEBHOOK = Notification.Channel.EMAIL.value, Notification.Channel.WEBHOOK.value
 PLACES = {EMAIL: 4, WEBHOOK: 16}
-LEASE_S = 180  # longer than any attempt to send an e-mail, whose steps can each last EMAIL_TIMEOUT
+LEASE_S = 180  # longer than any attempt to send an e-mail; each step of an attempt can last EMAIL_TIMEOUT
 _LOOK_EVERY_S = 1.0
 _EXPIRE_EVERY_S = 10.0
 
@@ -50,7 +50,8 @@ class Sender:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Stops the sender. It starts no more messages, and waits until the messages in progress have ended."""
+        """Stops the sender. The sender begins to send no more messages, and waits until the messages in progress have
+        ended."""
         self._is_stopping.set()
         self._thread.join(timeout_s)
 
@@ -68,7 +69,8 @@ class Sender:
                 except DatabaseError as error:
                     log.warning("notifications_can_not_be_read", error=str(error)[:200])
                     found = 0
-                except Exception:  # the sender must continue; claimed messages are sent after their lease ends
+                # the sender must continue; the claimed messages are sent after the end of their lease
+                except Exception:
                     log.exception("notifications_failed")
                     found = 0
                 if not found:

@@ -105,8 +105,8 @@ def withdraw(notification_ids: Iterable[int]) -> None:
 
 @transaction.atomic
 def send_again(notification_id: int, *, actor: str) -> Notification:
-    """Makes a given-up notification due now, so that a worker sends it again. Raises an error if its text was secret,
-    because the hub has deleted a secret text."""
+    """Makes a given-up notification due now, so that a worker sends it again. Raises an error if the notification's
+    text was secret, because the hub has already deleted this text."""
     found = Notification.objects.select_for_update(no_key=True).filter(pk=notification_id).first()
     if found is None or found.state != _State.GIVEN_UP:
         raise NotSent(_("This notification does not exist, or the hub still tries to send it."))

@@ -1,4 +1,4 @@
-"""The SQL statements of the sending worker."""
+"""The SQL statements with which a worker claims notifications and stores the results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Claimed:
     sealed: bytes | None
     is_secret: bool
     attempts: int
-    left_s: float  # seconds until it expires
+    left_s: float  # seconds until the notification expires
     created_at: datetime
     lease: datetime
 

@@ -20,7 +20,7 @@ class NoSecret(Exception):
 
 
 def key_of(url: str) -> bytes:
-    """Returns the key that signs requests to this URL.
+    """Returns the key with which the hub signs webhooks to this URL.
 
     Each URL has a key of its own, so that no receiver can forge webhooks to another receiver.
     """

@@ -1,4 +1,4 @@
-"""Finds the URLs for messages to participants. Caches the endpoints of each participant until they change."""
+"""Finds the URLs for messages to participants. Caches the endpoints of each participant until the endpoints change."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from hub.participants import endpoint_types_and_urls, queries
 
 
 class Addresses:
-    """A courier's cache of its destinations' endpoints. Do not use it in two threads at the same time."""
+    """A courier's cache of its destinations' endpoints. Do not use one cache in two threads at the same time."""
 
     def __init__(self) -> None:
-        # for each destination, a version and the endpoints, which were read after the version and so are never older
+        # for each destination: a version number, and the endpoints; the endpoints are never older than this version
         self._known: dict[int, tuple[int, dict[str, str]]] = {}
 
     def urls_for(self, messages: Sequence[Claimed]) -> list[str | None]:

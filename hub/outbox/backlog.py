@@ -1,8 +1,8 @@
 """Finds participants that have caused too many messages that wait for one destination. The hub refuses further requests
 of such a participant.
 
-While requests arrive, each process counts the waiting messages once a second. So a participant can exceed its limit
-only by the messages of one second.
+While requests arrive, each process counts the waiting messages once a second. So a participant can exceed the limit
+only by as many messages as it causes in one second.
 """
 
 import threading
@@ -31,8 +31,8 @@ def is_crowded(source: str, destination: str) -> bool:
 
 
 def crowded() -> frozenset[tuple[str, str]]:
-    """Returns pairs of names (source, destination). For each pair, the number of messages that the source has caused
-    and that wait for the destination has reached the limit."""
+    """Returns pairs of names (source, destination). In each pair, the source has caused too many messages that wait for
+    the destination."""
     global _crowded, _read_at
     if time.monotonic() - _read_at > _REFRESH_S and _reading.acquire(blocking=False):
         try:
@@ -43,7 +43,7 @@ def crowded() -> frozenset[tuple[str, str]]:
         finally:
             _read_at = time.monotonic()
             _reading.release()
-            give_back()  # while the request waits for its group, it needs no connection
+            give_back()  # while the request waits for its group, it needs no database connection
     return _crowded
 
 

@@ -47,8 +47,8 @@ class Claimed:
 
 
 def _sources_at(destination: str) -> str:
-    """Returns the SQL that finds the sources of the messages waiting for a destination. For each source, this SQL reads
-    only one entry of the index.
+    """Returns an SQL query that finds the sources of a destination's pending messages. For each source, this query
+    reads only one entry of the index.
     """
     return f"""
         WITH RECURSIVE source (id) AS (
@@ -62,10 +62,10 @@ def _sources_at(destination: str) -> str:
         )"""  # noqa: S608 (a column's name)
 
 
-# Chooses due messages. The sources of a destination's waiting messages share the number of messages that the hub can
-# send to it. For each source, the oldest messages come first. So no source waits behind thousands of messages of
-# another source. PostgreSQL can use `statement_timestamp()` as a limit for the index scan. With `clock_timestamp()`, it
-# would read and discard the rows that are not due.
+# Chooses due messages. The hub can send only a limited number of messages to a destination, and the sources of the
+# pending messages share this number. For each source, the oldest messages come first. So no source waits behind
+# thousands of messages of another source. PostgreSQL can use `statement_timestamp()` as a limit for the index scan.
+# With `clock_timestamp()`, it would read and discard the rows that are not due.
 _DUE = f"""
     SELECT due.id, due.destination_id, due.source_id, due.octets, sender.most
     FROM unnest(%s::bigint[], %s::int[]) AS wanted (destination_id, room)
@@ -89,9 +89,9 @@ _DUE = f"""
 
 # Messages of one subject to one destination are sent one after the other. So the statement claims only the first
 # undelivered message of a subject, which is the first row in the index by subject. This statement must run after the
-# statement that locked the rows. The transaction that stores a delivery takes the same lock, and then looks for the
-# next message of the subject. So either this statement sees that the earlier message was delivered, or that transaction
-# finds the postponed message.
+# statement that locked the rows. Another transaction stores the delivery of the earlier message. It takes the same
+# lock, and then looks for the next message of the subject. So either this statement sees that the earlier message was
+# delivered, or the other transaction finds the postponed message.
 _LEASE = """
     UPDATE outbox_message m
     SET leased_until = clock_timestamp() + make_interval(secs => %s), attempts = m.attempts + 1
@@ -117,10 +117,10 @@ _PUT_OFF = """
 """
 _BEHIND_S = 2.0
 
-# Postpones the oldest due messages of paused streams, without a claim. `oldest` locks no rows, so that couriers can
-# claim messages of other kinds meanwhile. The LIMIT applies to messages of all kinds, because the kind is not in the
-# index. `free` has no condition on the state. With such a condition, PostgreSQL could choose a partial index that does
-# not begin with the id.
+# Postpones the oldest due messages of paused streams, without claiming them. `oldest` locks no rows, so that couriers
+# can claim messages of other kinds meanwhile. The LIMIT applies to messages of all kinds, because the kind is not in
+# the index. `free` has no condition on the messages' state. With such a condition, PostgreSQL could choose a partial
+# index that does not begin with the id.
 _PUT_OFF_PAUSED = """
     WITH paused AS MATERIALIZED (
         SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::float8[], %s::int[])
@@ -149,8 +149,8 @@ _PUT_OFF_PAUSED = """
     WHERE m.id = ANY(ARRAY(SELECT free.id FROM free))
 """
 
-# The commit of a claim or of deliveries does not wait until the disk or a standby server has stored it. If a crash
-# loses such a commit, couriers only send some messages again. All other commits of the hub wait for the disk.
+# A transaction that stores a claim or deliveries does not wait for the disk or a standby server. If a crash loses such
+# a transaction, couriers only send some messages again. All other database transactions of the hub wait for the disk.
 _NO_WAIT = "SET LOCAL synchronous_commit TO off"
 
 
@@ -167,8 +167,8 @@ class Room:
 class Claim:
     """The claimed messages, and the destinations for which perhaps more messages wait.
 
-    `spoilt` are the ids of messages that the database could not return, not even one at a time. `postponed` is the
-    number of messages that wait for an earlier message of the same subject, for each destination and source.
+    `spoilt` are the ids of messages that the database could not return, not even one at a time. For each destination
+    and source, `postponed` is the number of messages that wait for an earlier message of the same subject.
     """
 
     messages: Sequence[Claimed]
@@ -179,8 +179,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """A paused stream. A stream consists of the messages of one source and kind to one destination. The courier sends
-    none of them for some seconds."""
+    """A paused stream. A stream consists of the messages of one source and kind to one destination. For some seconds,
+    the courier sends no message of a paused stream."""
 
     destination_id: int
     source_id: int
@@ -189,9 +189,9 @@ class Paused:
 
 
 def put_off_paused(paused: Sequence[Paused], *, most: int) -> int:
-    """Postpones due messages of paused streams, so that claims find the other messages of the same sources. Divides
-    `most`, the largest number of messages, equally between the destinations, and then between the paused streams of
-    each destination. Returns the number of postponed messages.
+    """Postpones due messages of paused streams, so that claims find the other messages of the same sources. `most` is
+    the largest number of messages in total. Each destination gets an equal part of it, and so does each paused stream
+    of a destination. Returns the number of postponed messages.
     """
     if not paused:
         return 0
@@ -221,11 +221,11 @@ def claim(
 ) -> Claim:
     """Claims due messages for `lease_s` seconds.
 
-    `room` limits the messages for each destination, and the sources share this number fairly. `open_requests` is the
-    number of open requests for each destination and source. With the new messages, none of these numbers exceeds
-    `most_of_one_source`. Leaves out the messages with the ids in `except_for`. Until the lease ends, no other worker
-    claims the same messages. All claims are one transaction. With `each_alone`, each message is claimed by a separate
-    statement, because one message makes the usual statement fail.
+    `room` limits the number of messages for each destination, and the sources share this number fairly. `open_requests`
+    is the number of open requests for each destination and source. Together with the claimed messages, none of these
+    numbers exceeds `most_of_one_source`. Leaves out the messages with the ids in `except_for`. Until the lease ends, no
+    other worker claims the same messages. The function makes all claims in one database transaction. With `each_alone`,
+    each message is claimed by a separate statement, because one message makes the usual statement fail.
     """
     with transaction.atomic():
         execute(_NO_WAIT)
@@ -331,5 +331,5 @@ _CROWDED = f"""
 
 
 def crowded(most: int) -> frozenset[tuple[str, str]]:
-    """Returns pairs of names (source, destination) with at least `most` waiting messages."""
+    """Returns pairs of names (source, destination): at least `most` messages of the source wait for the destination."""
     return frozenset(tuple(row) for row in execute(_CROWDED, [most - 1]))

@@ -26,7 +26,7 @@ class Answer:
     status: int
     error: str = ""
     retry_after_s: float | None = None
-    is_unsent: bool = False  # the hub itself could not send the message, which is no fault of the participant
+    is_unsent: bool = False  # the hub itself could not send the message, so the participant is not at fault
     is_hopeless: bool = False  # the hub can never send the message
 
     @property
@@ -35,8 +35,7 @@ class Answer:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the participant has read the message and refused it. An early retry would then get the same
-        refusal."""
+        """Whether the participant has read and refused the message. An early retry would then get the same refusal."""
         return (300 <= self.status < 500 and self.status not in (408, 425, 429)) or self.status == NOT_IMPLEMENTED
 
     @property
@@ -46,7 +45,7 @@ class Answer:
 
 
 class HubKey:
-    """The key with which the hub signs its own messages, if this deployment has one. The file of the key is read only
+    """The key with which the hub signs its own messages, if this deployment has one. The hub reads the key's file only
     once."""
 
     def __init__(self) -> None:
@@ -89,7 +88,8 @@ async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) 
         return cannot_be_sent(error)
     if 200 <= reply.status < 300:
         return Answer(reply.status)
-    # PostgreSQL cannot store a NUL. With a NUL, the SQL statement that stores this and other results would fail.
+    # PostgreSQL cannot store a NUL. One SQL statement stores several results, and one NUL would make the whole
+    # statement fail.
     said = reply.body[:300].decode(errors="replace").replace("\0", "\ufffd")
     text = f"HTTP {reply.status}: {said}"
     return Answer(reply.status, text, _retry_after(reply.retry_after_s))

@@ -2,9 +2,9 @@
 
 Each worker process has one courier: an event loop in its own thread. A courier checks for messages when it receives a
 notification (`hub.outbox.wakeup`), and also once a second. If a notification is lost or Redis fails, messages are sent
-up to a second later, but none is lost.
+up to a second later, but no message is lost.
 
-A courier claims messages for all destinations in one transaction, and stores all results in a second transaction. For
+A courier claims messages for all destinations in one database transaction, and stores all results in a second one. For
 each destination, the number of open requests and the size of their bodies are limited. One source can use only a part
 of these open requests. A destination that does not respond is paused separately (`hub.outbox.destination_pauses`), so
 it does not delay other destinations.
@@ -41,7 +41,7 @@ T = TypeVar("T")
 _LOOK_EVERY_S = 1.0
 _COMPANY_S = 0.015  # how long the courier collects results, to store them together
 _BETWEEN_CLAIMS_S = 0.01
-_LONGER = 3  # both times are longer by this factor while the processors are busy
+_LONGER = 3  # while the CPUs are busy, both times are longer by this factor
 _PAUSE_S = 0.5  # the pause after a failure of the database
 _PUT_OFF_AT_MOST = 3000  # how many messages one regular check postpones at most
 _SPOILT_S = 60.0  # how long the courier skips a message that the database cannot return
@@ -57,7 +57,8 @@ class Courier:
         self._sending: set[asyncio.Task[None]] = set()
         self._finished: list[tuple[Claimed, Answer]] = []
         self._left_alone: list[tuple[Claimed, float]] = []
-        self._spoilt: dict[int, float] = {}  # the time until which each message is skipped, by its id
+        # for each skipped message's id: the time until which the courier skips the message
+        self._spoilt: dict[int, float] = {}
         self._has_finished = asyncio.Event()
         self._database = ThreadPoolExecutor(
             max_workers=3, thread_name_prefix="courier-database", initializer=work_by_keys
@@ -71,8 +72,8 @@ class Courier:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Stops the courier. It claims no more messages, waits until the messages in progress have been sent, and
-        stores their results."""
+        """Stops the courier. The courier claims no more messages, waits until the messages in progress have been sent,
+        and stores their results."""
         self._is_stopping = True
         self._loop.call_soon_threadsafe(self._news.set)
         self._thread.join(timeout_s)
@@ -92,7 +93,7 @@ class Courier:
             await self._news.wait()
             self._news.clear()
             await self._claim()
-            # During this pause, messages arrive that the next claim takes together.
+            # During this pause, more messages arrive, and the next claim takes them together.
             await asyncio.sleep(_BETWEEN_CLAIMS_S * _longer())
         for helper in helpers:
             helper.cancel()
@@ -118,7 +119,7 @@ class Courier:
             await self._in_database(partial(claims.put_off_paused, paused, most=_PUT_OFF_AT_MOST))
         except DatabaseError as error:
             log.warning("paused_messages_not_postponed", error=str(error)[:200])
-        except Exception:  # the courier must continue
+        except Exception:  # an error must not stop the courier
             log.exception("postponing_failed")
 
     async def _give_up_regularly(self) -> None:
@@ -132,7 +133,7 @@ class Courier:
             self._look_at(await self._in_database(find))
         except DatabaseError as error:
             log.warning("outbox_can_not_be_read", error=str(error)[:200])
-        except Exception:  # the courier must continue
+        except Exception:  # an error must not stop the courier
             log.exception("looking_failed")
 
     def _look_at(self, destination_ids: Iterable[int]) -> None:
@@ -166,8 +167,8 @@ class Courier:
             await self._claim_later(errors)
 
     async def _claim_later(self, errors: Mapping[int, BaseException]) -> None:
-        """Makes the courier check these destinations again after a pause, because a claim for them has failed. The
-        cause was not one of their messages."""
+        """Makes the courier check these destinations again after a pause, because a claim for them has failed. No
+        message for these destinations was the cause of the failure."""
         for error in {id(error): error for error in errors.values()}.values():
             if isinstance(error, DatabaseError) and _is_connection_lost(error):
                 log.warning("outbox_can_not_be_claimed", error=str(error)[:200])
@@ -178,7 +179,7 @@ class Courier:
 
     async def _claim_alone(self, destination_id: int, room: Room) -> None:
         """Claims the messages for only one destination, one by one, after a claim for several destinations has failed.
-        So one faulty message delays neither other destinations nor the other messages for its own destination.
+        So one faulty message delays neither other destinations nor the other messages for the same destination.
         """
         try:
             await self._claim_for({destination_id: room}, each_alone=True)
@@ -219,7 +220,7 @@ class Courier:
         for (destination_id, source_id), count in postponed.items():
             self._destinations[destination_id].postponed({source_id: count})
         self._delay.saw(ages)
-        # A message that waits for an earlier one is found when the earlier message's result is stored.
+        # A message that waits for an earlier message is found when the earlier message's result is stored.
         self._look_at(claim.has_more)
 
     def _claim_in_database(
@@ -257,8 +258,8 @@ class Courier:
 
     async def _deliver(self, destination: Destination, message: Claimed, url: str | None) -> None:
         answer = await self._send(message, url)
-        # If the source has reached its limit of open requests, perhaps more of its messages wait, which no claim has
-        # reported.
+        # If the source has reached its limit of open requests, claims leave out the source's other messages. So perhaps
+        # more of its messages wait.
         has_limit = destination.open_by_source[message.source_id] >= settings.OUTBOX_CONCURRENCY_PER_SOURCE
         destination.has_news = destination.has_news or has_limit
         destination.ends(message)
@@ -278,14 +279,14 @@ class Courier:
 
     async def _send(self, message: Claimed, url: str | None) -> Answer:
         if url is None:
-            no_endpoint = "the participant has no endpoint for this; register one by POST .../endpoints"
+            no_endpoint = "the participant has no endpoint for this message; register one by POST .../endpoints"
             return Answer(0, no_endpoint, is_unsent=True)
         try:
             headers = message.headers
             if message.signed_by_hub:
                 headers = await self._loop.run_in_executor(self._signing, self._key.headers_for, message)
             return await client.send(self._curl, message, url, headers)
-        except Exception as error:  # one message that cannot be sent must not delay others
+        except Exception as error:  # one message that cannot be sent must not delay other messages
             log.exception("message_can_not_be_sent", message=message.id)
             return client.cannot_be_sent(error)
 
@@ -304,7 +305,7 @@ class Courier:
                 # Without a stored result, the message becomes due again after its lease, although it was perhaps sent.
                 # So a message sometimes arrives twice, but is never lost.
                 log.warning("outbox_not_settled", messages=len(results), error=str(error)[:200])
-            except Exception:  # the courier must continue
+            except Exception:  # an error must not stop the courier
                 log.exception("settling_failed")
 
     async def _in_database(self, work: Callable[..., T], *arguments: object) -> T:
@@ -312,8 +313,8 @@ class Courier:
 
 
 def _longer() -> int:
-    """Returns a factor for the time for which the courier collects messages. While the processors are busy, the courier
-    collects for longer, and so forms larger groups."""
+    """Returns a factor for the time for which the courier collects messages. While the CPUs are busy, the courier
+    collects messages for longer, and so forms larger groups."""
     return _LONGER if processors.are_short() else 1
 
 
@@ -329,7 +330,7 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
         connection.close()
         if not is_outdated(error):
             raise
-    # The failed statement changed nothing. A new connection prepares its statements again.
+    # The failed statement changed nothing. A new connection prepares all statements again.
     return work(*arguments)
 
 
@@ -356,10 +357,10 @@ def _settle_together(
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Stores the result of each message in a separate transaction. So if the database refuses one result, it still
-    stores the other results, and their messages are not sent again. Returns the destinations of all results, because at
-    each destination a message perhaps waited for a delivery. If the failed transaction had already stored the delivery,
-    a repetition does not find the waiting message.
+    """Stores the result of each message in a separate database transaction. So if the database refuses one result, it
+    still stores the other results, and the messages of these results are not sent again. Returns the destinations of
+    all results, because for each destination a message perhaps waited for one of these deliveries. If the failed
+    transaction had already stored the delivery, a repetition does not find the waiting message.
     """
     found = {message.destination_id for message, _ in results}
     for message, answer in results:

@@ -2,16 +2,16 @@
 refuse new work. Couriers measure this wait for each destination and each source, and compute two delays:
 
 - The hub's delay is the wait at the destination with the shortest wait. If a DFSP is slow or was down, only the
-  messages for this DFSP wait. If a DFSP floods the hub with requests, only messages that this DFSP has caused wait.
-  If the messages of most sources wait at every destination, the hub itself is too slow.
+  messages for this DFSP wait. If a DFSP floods the hub with requests, the only waiting messages are those that this
+  DFSP has caused. If the messages of most sources wait at every destination, the hub itself is too slow.
 - A source's delay is the shortest wait of the source's own messages at any destination. The source's own endpoint
   is one of these destinations. So other participants cannot raise a source's delay while the hub is quick, even if
   several participants act together.
 
 The hub refuses new work of a source only if both delays are long: the hub's delay and the source's delay. Couriers
 publish the delays in Redis, where they expire after two seconds. Web processes read the delays twice a second in a
-separate thread, so no request waits for Redis. Without delays in Redis, web processes do not refuse requests for this
-reason.
+separate thread, so no request waits for Redis. If Redis contains no delays, web processes refuse no requests because of
+delays.
 """
 
 import threading
@@ -37,15 +37,16 @@ _PUBLISH_EVERY_S = 0.25
 _WINDOW_S = 1.0  # the delays result from the messages of this period
 
 Age = tuple[int, int, float]
-"""A message's destination, its source, and its age in seconds when a courier first sent it."""
+"""Three values of a message: the destination, the source, and the message's age in seconds at the first attempt to send
+it."""
 
 
 def delay_of(ages: Iterable[Age]) -> float:
     """Returns the delay of the hub in seconds.
 
-    For each destination, takes the median of the waits of its sources, so that one source alone cannot determine the
-    result. Then returns the shortest of these medians. With only one destination or one source, the function returns 0,
-    because it cannot decide whether the hub or a participant is slow.
+    For each destination, takes the median of the sources' waits, so that one source alone cannot determine the result.
+    Then returns the shortest of these medians. With only one destination or one source, the function returns 0, because
+    nobody can then decide whether the hub or a participant is slow.
     """
     by_destination: dict[int, dict[int, list[float]]] = {}
     sources: set[int] = set()
@@ -78,8 +79,8 @@ class Delays:
 
     @classmethod
     def read(cls, text: bytes) -> "Delays":
-        """Reads the delays from the text in Redis. Raises ValueError for any other text, which perhaps another program
-        has written."""
+        """Reads the delays from the text in Redis. Raises ValueError for any other text, because perhaps another
+        program has written the text."""
         try:
             found = orjson.loads(text)
             return cls(float(found["hub"]), {int(id): float(each) for id, each in found["sources"].items()})

@@ -1,19 +1,20 @@
 """One courier's record of its destinations: their open requests, and the pauses after missing responses. Pure.
 
-Only missing responses cause a pause: a refused connection, or a request without a response in time. After any response,
-even an error, the destination counts as working. A message that the hub itself could not send causes no pause.
+Only missing responses cause a pause: a refused connection, or a request that gets no response in time. After any
+response, even an error, the destination counts as working. A message that the hub itself could not send causes no
+pause.
 
 If messages of one source and kind get no response, the courier pauses only messages of this source and kind. The reason
-is that a DFSP's server can hang on one kind of message, or on messages of one participant, and still accept all others.
-The courier pauses a whole destination only if messages of several sources get no response, and no other message gets
-one. Each process has a record of its own.
+is that a DFSP's server can hang on one kind of message, or on messages of one participant, and still accept all other
+messages. The courier pauses a whole destination only if messages of several sources get no response, and no other
+message gets one. Each process has a record of its own.
 
 A message must wait during a pause, or until an earlier message of the same subject is delivered. The courier knows this
 only after it has claimed the message, and then postpones the message. For a source with a million waiting messages,
-this would occupy a whole processor. So between two regular checks, the courier postpones only a limited number of each
-source's messages to a destination. After that, it claims no more of these messages until the next regular check. At the
-regular check, one SQL statement postpones many more messages of the source's paused kinds. So they do not delay the
-source's other messages for long.
+this would occupy a whole CPU core. So between two regular checks, the courier postpones only a limited number of each
+source's messages to a destination. After that, the courier claims no more of these messages until the next regular
+check. At the regular check, one SQL statement postpones many more messages of the source's paused kinds. So messages of
+paused kinds do not delay the source's other messages for long.
 """
 
 from collections import Counter
@@ -24,10 +25,10 @@ from hub.growing_pauses import FAILURES, GrowingPause
 from hub.outbox.claims import Claimed, Paused, Room
 
 _FIRST_PAUSE_S = 0.5
-_PROBES = 4  # the most open requests to a destination that does not respond; they are from several sources
+_PROBES = 4  # the largest number of open requests to a destination that does not respond; they are from several sources
 _SEVERAL_SOURCES = 2
-_POSTPONED_AT_MOST = 300  # for each source, between two regular checks
-_NONE_FREE = 1_000_000  # stands for a source that must get no more open requests
+_POSTPONED_AT_MOST = 300  # the largest number of postponed messages of one source between two regular checks
+_NONE_FREE = 1_000_000  # replaces the number of open requests, so that a source gets no more of them
 
 
 @dataclass(slots=True)
@@ -76,14 +77,15 @@ class Destination:
     open_requests: int = 0
     open_octets: int = 0
     open_by_source: Counter[int] = field(default_factory=Counter)
-    _postponed: Counter[int] = field(default_factory=Counter)  # for each source, since the last regular check
+    # the number of each source's postponed messages since the last regular check
+    _postponed: Counter[int] = field(default_factory=Counter)
     _silence: _Silence = field(default_factory=_Silence)
     _silent_sources: set[int] = field(default_factory=set)
     _streams: dict[tuple[int, str], _Stream] = field(default_factory=dict)
 
     def room(self, now: float, *, most: int, most_at_once: int, most_octets: int) -> Room | None:
         """Returns how many messages and bytes the courier is allowed to send to this destination now. Returns None if
-        it is not allowed to send any.
+        the courier is not allowed to send any message.
         """
         if self._silence.pause.is_on(now):
             return None
@@ -170,11 +172,12 @@ class Destination:
         return self._silence.goes_on(now)
 
     def could_not_be_claimed(self, now: float) -> float:
-        """Records that only the claim for this destination's messages failed in the database. Pauses the destination,
-        and returns the length of the pause in seconds.
+        """Records that the database refused the claim for this destination's messages, but accepted the other claims.
+        Pauses the destination, and returns the length of the pause in seconds.
         """
         self._silence.count = max(self._silence.count, FAILURES - 1)
-        self._silent_sources |= {-1, -2}  # no source has these ids; two of them pause the whole destination
+        # these ids stand for two invented sources, because only several sources without a response pause a destination
+        self._silent_sources |= {-1, -2}
         return self._silence.goes_on(now)
 
     @property
@@ -183,7 +186,8 @@ class Destination:
 
 
 def open_by_source(destinations: Mapping[int, Destination]) -> dict[tuple[int, int], int]:
-    """Returns the number of open requests for each pair (destination, source), as a claim needs it."""
+    """Returns the number of open requests for each pair (destination, source), in the form that `claims.claim`
+    needs."""
     return {
         (destination.id, source_id): count
         for destination in destinations.values()

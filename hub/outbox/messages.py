@@ -25,8 +25,8 @@ END_KINDS = frozenset(
         "bulk-end-to-payee",
         "fx-end-to-initiator",
         "fx-end-to-fxp",
-        # Each of these messages is also a PUT about a transfer, a bulk or a conversion. Its content is in no other
-        # message.
+        # Each of these messages is also a PUT about a transfer, a bulk or a conversion. No other message reports the
+        # same content.
         "fx-answer",
         "transfer-refusal",
         "bulk-refusal",
@@ -46,7 +46,7 @@ delivered."""
 class IfPending(StrEnum):
     """What happens to a new message if a message with the same path, subject, kind and destination already waits."""
 
-    ADD = "add"  # both are delivered, in order
+    ADD = "add"  # both messages are delivered, in order
     RENEW = "renew"  # the new message replaces the waiting message, because the reported state has perhaps changed
     SKIP = "skip"  # the new message is dropped, because the waiting message reports the same content
 
@@ -80,8 +80,8 @@ class Outgoing:
 
 @dataclass(slots=True)
 class ReceivedMessage:
-    """A message exactly as the hub received it from a participant. The hub forwards the body byte for byte, and stores
-    the message as evidence."""
+    """A message exactly as a participant sent it to the hub. The hub forwards the body byte for byte, and stores the
+    message as evidence."""
 
     body: bytes
     headers: dict[str, str]
@@ -122,7 +122,7 @@ def forward(
     """Returns the message that forwards a participant's message. The body, the headers and the signature stay
     unchanged. If the sender could not know the recipient, the hub adds the header FSPIOP-Destination (FSPIOP API v1.1,
     section 3.2.3.5). But the hub adds nothing to a signed message. The recipient would refuse the added header, because
-    the signature does not protect it (API Signature v1.1, 3.2).
+    the signature does not cover this header (API Signature v1.1, 3.2).
     """
     headers = message.headers
     is_signed = "fspiop-signature" in headers
@@ -143,8 +143,8 @@ def forward(
 
 
 class HubMessages:
-    """Makes callbacks from the hub itself. All callbacks that one object makes have the same date. A courier signs them
-    when it sends them.
+    """Makes callbacks from the hub itself. All callbacks that one object makes have the same date. A courier signs the
+    callbacks when it sends them.
     """
 
     def __init__(self, hub_name: str, now: datetime) -> None:

@@ -36,14 +36,14 @@ class Message(models.Model):
     leased_until = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=512, db_default="")
     # The time when an operator put a given-up request aside. After that, pages and metrics no longer count this
-    # request. The hub never sends it again, because its requester was notified of the failure.
+    # request. The hub never sends the request again, because the requester was notified of the failure.
     put_aside_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["id"]
         indexes = [
-            # for claims: the due messages of a destination, for each source in order; also counts the messages of a
-            # source
+            # for claims: finds the due messages of a destination, for each source in order; also counts the messages of
+            # a source
             models.Index(
                 fields=["destination", "source_id", "due_at"], condition=Q(state="PENDING"), name="message_by_source"
             ),
@@ -101,8 +101,8 @@ class Delivery(models.Model):
         indexes = [models.Index(fields=["subject"], name="delivery_by_subject")]
         triggers = [
             pgtrigger.Protect(name="deliveries_are_only_ever_added", operation=pgtrigger.Update),
-            # If the subject is a digest, the message was about a customer's identifier, and its row can be deleted
-            # after a day.
+            # If the subject is a digest, the message was about a customer's identifier, and the message's row can be
+            # deleted after a day.
             pgtrigger.Protect(
                 name="deliveries_about_payments_are_never_deleted",
                 operation=pgtrigger.Delete,

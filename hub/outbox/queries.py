@@ -1,4 +1,4 @@
-"""Queries of the outbox for apps that wait for deliveries, and for operators and monitoring."""
+"""Queries about the outbox. Apps that wait for deliveries, operators' pages and monitoring use these queries."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from hub.sql_execution import execute
 
 
 def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int, int, str, str], datetime]:
-    """Finds requests about these subjects that wait in the outbox or were given up. Returns the time of the newest one
-    for each key (requester, destination, subject, state). The key contains the requester, because two requesters can
-    use the same id.
+    """Finds requests that are about these subjects, and that wait in the outbox or were given up. For each key
+    (requester, destination, subject, state), returns the time of the newest request. The key contains the requester,
+    because two requesters can use the same id.
     """
     rows = Message.objects.filter(destination_id__in=to, subject__in=about, reply_to__isnull=False).order_by()
     found = rows.values_list("reply_to_id", "destination_id", "subject", "state").annotate(since=Max("created_at"))

@@ -45,8 +45,8 @@ def judge(message: Claimed, answer: Answer) -> Failure:
 
 def _is_final(message: Claimed, answer: Answer) -> bool:
     if message.is_end:
-        # A DFSP must receive the end of a payment, whatever it answers. If the hub itself cannot send the end, an
-        # operator can correct the DFSP's endpoint or the hub's key within the day.
+        # The hub repeats a report of a payment's end even if the DFSP refuses the report. If the hub itself cannot send
+        # the report, an operator can correct the DFSP's endpoint or the hub's key within the day.
         return False
     if message.reply_to_id is not None:
         return answer.is_refusal or answer.is_unsent  # so that the requester soon gets an error
@@ -56,14 +56,14 @@ def _is_final(message: Claimed, answer: Answer) -> bool:
 
 
 def left_alone(message: Claimed, seconds: float) -> Failure:
-    """Postpones a message that the courier claimed but did not send. Its destination does not respond to such messages
+    """Postpones a message that the courier claimed but did not send. The destination does not respond to such messages
     at present."""
     return Failure(message=message, delay_s=seconds, error="", is_dead=False, is_attempt=False)
 
 
 def settle(failures: Sequence[Failure]) -> set[int]:
-    """Postpones failed messages, or marks them as dead and notifies their requesters. Does all this in one transaction.
-    Returns the ids of the notified requesters.
+    """Postpones failed messages, or marks them as dead and notifies their requesters. Does all this in one database
+    transaction. Returns the ids of the notified requesters.
     """
     if not failures:
         return set()
@@ -80,8 +80,8 @@ def settle(failures: Sequence[Failure]) -> set[int]:
 def give_up_overdue() -> set[int]:
     """Gives up requests that were not delivered in time, even if no courier has tried to send them. Notifies their
     requesters, and returns the requesters' ids. Without this function, a requester would get no answer while the
-    destination is paused or while thousands of messages wait for it. One call gives up at most a hundred requests of
-    each requester.
+    destination is paused, or while thousands of messages wait for this destination. One call gives up at most a hundred
+    requests of each requester.
     """
     older_than_s = settings.OUTBOX_REQUEST_GIVE_UP_S
     requesters: set[int] = set()
@@ -114,8 +114,8 @@ def _undeliverable(message: Claimed | GivenUp) -> Outgoing:
 
 
 def _version_of(message: Claimed | GivenUp) -> str:
-    # The error callback has the same API version as the request. A GET has no body, so its version is in the Accept
-    # header.
+    # The error callback has the same API version as the request. A GET has no body, so the version of a GET is in the
+    # Accept header.
     resource = message.path.split("/", 2)[1].partition("?")[0]
     try:
         if message.method == "GET":

@@ -63,9 +63,9 @@ _APPEND_OR_RENEW = f"""
 
 
 def append(messages: Sequence[Outgoing]) -> None:
-    """Adds these messages in the caller's transaction, by one SQL statement. If a similar message already waits,
-    `IfPending` decides: both are delivered, the new message replaces the waiting message, or the new message is
-    dropped.
+    """Adds these messages in the caller's database transaction, by one SQL statement. If a similar message already
+    waits, `IfPending` decides: both messages are delivered, the new message replaces the waiting message, or the new
+    message is dropped.
     """
     if not messages:
         return
@@ -74,10 +74,10 @@ def append(messages: Sequence[Outgoing]) -> None:
 
 
 def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
-    """Changes rows and adds the messages about the changed rows, in one SQL statement. The statement is atomic even
-    without a transaction. The argument `changed` contains the tables of a WITH clause. The last table must be named
-    `changed` and must have a column `subject`. The function adds only messages whose subjects are in this column, and
-    returns all subjects in the column. The messages are added as with `IfPending.ADD`.
+    """Changes rows and adds the messages about the changed rows, in one SQL statement. The statement is atomic even if
+    no database transaction is open. The argument `changed` contains the tables of a WITH clause. The last table must be
+    named `changed` and must have a column `subject`. The function adds only messages whose subjects are in this column,
+    and returns all subjects in the column. The messages are added as with `IfPending.ADD`.
     """
     statement = f"""
         WITH {changed}, told AS ({_APPEND} WHERE m.subject IN (SELECT subject FROM changed))
@@ -104,8 +104,8 @@ def _columns(messages: Sequence[Outgoing]) -> list[list[Any]]:
 
 
 # Makes the next message of the same subject to the same destination due, because it was perhaps postponed (see
-# `claims._LEASE`). The new due time is one second before the message's creation. So it comes before later messages of
-# the subject, even if thousands have the same time of creation.
+# `claims._LEASE`). The new due time is one second before the message's creation. So this message comes before later
+# messages of the subject, even if thousands of them have the same time of creation.
 _NEXT = """
     next AS MATERIALIZED (
         SELECT successor.id, successor.destination_id
@@ -152,8 +152,8 @@ _DELIVERED = f"""
 
 def delivered(outcomes: Collection[tuple[int, int]]) -> set[int]:
     """Removes delivered messages from the queue and records the deliveries. `outcomes` contains a pair for each
-    message: its id and the HTTP status of the response. Returns the destinations at which another message waited for
-    one of these deliveries.
+    message: the message's id, and the HTTP status of the response. Returns the destinations at which another message
+    waited for one of these deliveries.
     """
     if not outcomes:
         return set()
@@ -162,8 +162,8 @@ def delivered(outcomes: Collection[tuple[int, int]]) -> set[int]:
 
 
 def _digest_key() -> bytes:
-    """Returns the secret key for digests of subjects. Without a secret key, anybody with a copy of the table could find
-    telephone numbers by computing the digests of all numbers.
+    """Returns the secret key with which digests of subjects are computed. Without a secret key, anybody with a copy of
+    the table could find telephone numbers by computing the digests of all numbers.
     """
     return salted_hmac("outbox.delivery", "alias", algorithm="sha256").digest()
 
@@ -209,8 +209,8 @@ class Failure:
 
 
 def postpone(failures: Sequence[Failure]) -> set[int]:
-    """Postpones failed messages or marks them as dead. Skips messages that this worker no longer claims, and returns
-    the ids of the others."""
+    """Postpones failed messages or marks them as dead. Skips messages on which this worker no longer has a claim, and
+    returns the ids of all other messages."""
     if not failures:
         return set()
     ids = [failure.message.id for failure in failures]
@@ -234,8 +234,8 @@ _IS_OVERDUE = """
     m.state = 'PENDING' AND m.created_at < statement_timestamp() - make_interval(secs => %s)
     AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp())
 """
-# Each requester gets only a part of each call. So thousands of requests of one requester do not delay the error
-# callbacks to other requesters.
+# Each call takes only a limited number of requests from each requester. So thousands of requests of one requester do
+# not delay the error callbacks to other requesters.
 _OVERDUE = f"""
     SELECT late.id
     FROM participants_participant requester
@@ -266,8 +266,8 @@ _GIVE_UP = f"""
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A given-up request, as far as the error callback to the requester needs it. The record does not contain the body,
-    and `headers` contains only the headers with the API version.
+    """The parts of a given-up request that the error callback to the requester needs. The record does not contain the
+    body, and `headers` contains only the headers with the API version.
     """
 
     method: str

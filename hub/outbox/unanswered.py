@@ -37,7 +37,7 @@ class Late:
     requester: Recipient
     asked_id: int
     asked_at: datetime
-    subject: str  # the subject of the messages about this request in the outbox
+    subject: str  # the subject of the outbox's messages about this request
     error_path: str
 
 
@@ -53,7 +53,8 @@ class Requests(Generic[M]):
     batch: str
     ended_batch: str
     read: Callable[[M], Late]
-    # An INSERT ... SELECT from the removed rows, `gone`. It keeps a part of each removed request.
+    # An INSERT ... SELECT that reads the removed rows from `gone`. The statement stores a part of each removed request
+    # in another table.
     keep: str = ""
 
     @property
@@ -94,8 +95,8 @@ def _end(requests: Requests, ids: list[str]) -> int:
             since = outstanding.get((request.requester.id, request.asked_id, request.subject, state))
             return since is not None and since >= request.asked_at
 
-        # These requests still wait in the outbox, which delivers them or notifies the requester. A later sweep looks at
-        # them again.
+        # These requests still wait in the outbox. The outbox delivers each request or notifies its requester. A later
+        # sweep checks these requests again.
         on_its_way = {request.id for request in late if rests_with_the_outbox(request, Message.State.PENDING)}
         rows.filter(pk__in=on_its_way).update(answer_by=F("answer_by") + _LATER)
         over = [request for request in late if request.id not in on_its_way]

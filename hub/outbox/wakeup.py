@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 log = structlog.get_logger("outbox")
 
-_MOST_WAITING = 1000  # further notifications are dropped, which only delays messages
+_MOST_WAITING = 1000  # further notifications are dropped, so that only the messages are delayed
 _COMPANY_S = 0.002  # pause between two notifications, to collect more messages
 _LISTEN_S = 2
 _DEAF_S = 0.008  # the pause after a notification, shorter than a courier's pause between two claims
@@ -66,7 +66,7 @@ class Ringer:
 
 
 async def listen(heard: Callable[[Iterable[int]], None]) -> None:
-    """Waits for notifications without end, and calls `heard` with the destinations of each notification. Each
+    """Waits for notifications in an endless loop, and calls `heard` with the destinations of each notification. Each
     notification reaches only one courier."""
     client = redis_asyncio.Redis.from_url(
         settings.REDIS_URL, socket_timeout=_LISTEN_S + 3, socket_connect_timeout=1, decode_responses=True

@@ -1,4 +1,5 @@
-"""Each Celery worker process runs a courier from its start to its end. `hub.celery` imports this module."""
+"""Each Celery worker process runs a courier, from the start to the end of the process. `hub.celery` imports this
+module."""
 
 from celery import signals
 

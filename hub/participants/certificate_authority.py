@@ -1,6 +1,6 @@
 """The scheme's certificate authority, if this hub has one. The authority signs only DFSPs' client certificates.
 
-The hub reads the authority's key from its file at each use. No page, log or table contains the authority's key.
+At each use, the hub reads the authority's key from the key's file. No page, log or table contains the authority's key.
 """
 
 import hashlib
@@ -38,8 +38,8 @@ class NotReady(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A DFSP's certificate signing request. Before the approval, people compare its values with the values that the
-    DFSP has sent by another channel."""
+    """A DFSP's certificate signing request. Before the approval, people compare the request's values with the values
+    that the DFSP has sent by another channel."""
 
     csr: x509.CertificateSigningRequest
     subject: str

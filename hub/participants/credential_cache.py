@@ -25,8 +25,8 @@ log = structlog.get_logger("security")
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-_REFRESHED_AT = 0.75  # when a snapshot has reached this part of the refresh time, a request refreshes it
-_TOO_OLD = 5  # while the database is down, a snapshot can be used for this number of refresh times
+_REFRESHED_AT = 0.75  # after this part of the refresh time, a request refreshes the snapshot
+_TOO_OLD = 5  # while the database is down, a snapshot can be used for this number of refresh times in a row
 _TRY_AGAIN_S = 1.0  # pause after a failed read
 
 
@@ -79,7 +79,7 @@ class Snapshot:
 
 _lock = threading.Lock()
 _snapshot: Snapshot | None = None
-_parsed: dict[str, RSAPublicKey] = {}  # parsed public keys by SHA-256, because parsing a PEM is slow
+_parsed: dict[str, RSAPublicKey] = {}  # maps SHA-256 hashes to parsed public keys, because parsing a PEM is slow
 _down_until = 0.0
 
 
@@ -92,7 +92,8 @@ def current() -> Snapshot:
     age = now - found.taken_at if found is not None else math.inf
     if found is not None and age < refresh * _REFRESHED_AT:
         return found
-    # One request refreshes the snapshot. Other requests use the old snapshot until its time ends, and then wait.
+    # One request refreshes the snapshot. Until the old snapshot expires, other requests use it. After that, they wait
+    # for the new snapshot.
     if not _lock.acquire(blocking=age >= refresh):
         assert found is not None
         return found

@@ -17,7 +17,7 @@ from hub.audit import record
 from hub.participants import certificate_authority, credential_cache
 from hub.participants.models import Credential, Participant
 
-MOST_CLIENTS = 2  # a participant needs the second client only while it replaces the first
+MOST_CLIENTS = 2  # a participant needs a second client only while it replaces the first client
 _VALID_FOR = timedelta(days=730)
 _REGISTERED = "this certificate, key or client was registered before, for this or another participant"
 
@@ -48,7 +48,7 @@ def issue_certificate(participant: Participant, *, csr: str, days: int, actor: s
 
 
 def check_signing_request(participant: Participant, *, csr: str) -> certificate_authority.Request:
-    """Checks and returns the signing request. Raises FspiopError if the authority would refuse to sign it. This also
+    """Checks and returns the signing request. Raises FspiopError if the authority would refuse this request. This also
     works on a hub without an authority."""
     try:
         request = certificate_authority.read_request(csr, name=participant.name)
@@ -60,7 +60,7 @@ def check_signing_request(participant: Participant, *, csr: str) -> certificate_
 
 
 def check_signing_key(participant: Participant, *, key: str) -> PublicPart:
-    """Checks and returns the public key. Raises FspiopError if the hub would refuse to register it."""
+    """Checks and returns the public key. Raises FspiopError if the hub would refuse to register this key."""
     part = _read_signing_key(participant, key)
     if Credential.objects.filter(sha256=part.sha256).exists():
         raise FspiopError(ErrorCode.CLIENT_ERROR, _REGISTERED)
@@ -111,7 +111,8 @@ def add_signing_key(
 def add_client(participant: Participant, *, valid_until: datetime | None = None, actor: str) -> NewClient:
     """Creates an OAuth2 client with a key and a secret.
 
-    A participant can have two valid clients, but no more. It needs the second one while it replaces the first.
+    A participant can have two valid clients, but no more. The participant needs the second client only while it
+    replaces the first client.
     """
     secret = client_secrets.make()
     credential = register_client(
@@ -191,7 +192,7 @@ def set_jws_compat(participant: Participant, *, jws_compat: bool, actor: str) ->
 
 
 def named(credential: Credential) -> dict[str, str | int]:
-    """Returns the fields that identify the credential in a change request to revoke it."""
+    """Returns the fields that identify the credential in a request for its revocation."""
     return {
         "participant": credential.participant.name,
         "id": credential.pk,
@@ -235,7 +236,9 @@ def _add_public(
 
 def _check_times(begins: datetime, ends: datetime | None) -> None:
     if ends is not None and ends <= max(begins, timezone.now()):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the credential has expired, or its end is before its beginning")
+        raise FspiopError(
+            ErrorCode.VALIDATION_ERROR, "the credential has expired, or its validity ends before it begins"
+        )
 
 
 def _save(credential: Credential, actor: str) -> Credential:
@@ -246,7 +249,7 @@ def _save(credential: Credential, actor: str) -> Credential:
             credential.save(force_insert=True)
             record("credential_added", subject=credential.participant.name, actor=actor, after=_told(credential))
     except IntegrityError:
-        # A constraint in the database prevents a second registration of a credential, for any participant.
+        # A constraint in the database prevents a second registration of a credential, even for another participant.
         raise FspiopError(ErrorCode.CLIENT_ERROR, _REGISTERED) from None
     _changed()
     return credential

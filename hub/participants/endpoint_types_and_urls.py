@@ -72,7 +72,7 @@ _NAMES = frozenset(
     }
 )
 _BEHIND_HOST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*\Z")  # RFC 3986, section 3.3
-# allows underscores, because container networks use them
+# allows underscores, because host names in container networks contain underscores
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
 _LONGEST_HOST = 253
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2[eE]){1,2}(?:/|\Z)")  # an HTTP client would change the path of such a URL
@@ -91,7 +91,8 @@ def is_fit(endpoint_type: str, value: str) -> bool:
     """Returns whether the hub can use this URL as an endpoint of this type."""
     if endpoint_type in TEMPLATE_TYPES:
         return is_template(value)
-    # Like the reference hub, this hub accepts endpoints of these types. But it sends no messages to them.
+    # Like the reference hub, this hub accepts endpoints of these types. But this hub sends no messages to such
+    # endpoints.
     if endpoint_type.startswith("TP_CB_URL_"):
         return _is_url(_PLACEHOLDER.sub("x", value), may_have_query=True)
     return is_base(value)
@@ -106,7 +107,7 @@ def is_base(value: str) -> bool:
 
 def is_template(value: str) -> bool:
     """Returns whether this text is a complete URL. Placeholders such as {{transferId}} are allowed after the host. The
-    hub replaces them by parts of the message's path.
+    hub replaces placeholders by parts of the message's path.
     """
     if not _NAMES.issuperset(_PLACEHOLDER.findall(value)) or "{" in value.partition("://")[2].partition("/")[0]:
         return False

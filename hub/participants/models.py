@@ -19,10 +19,10 @@ class Participant(models.Model):
     may_receive = models.BooleanField(default=True, db_default=True)
     is_hub = models.BooleanField(default=False)
     is_proxy = models.BooleanField(default=False)
-    # The number of changes of the participant's endpoints. Caches compare this number to detect a change.
+    # Counts the changes of the participant's endpoints. Caches compare this number to detect a change.
     endpoints_version = models.PositiveIntegerField(default=0)
-    # Whether the hub also accepts the participant's signatures over re-serialised JSON, which the reference hub's Node
-    # libraries make.
+    # Whether the hub also accepts the participant's signatures over re-serialised JSON. The reference hub's Node
+    # libraries make such signatures.
     jws_compat = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     # Off-boarding: the time after which no new payment with the participant can begin, and the time when the
@@ -36,8 +36,8 @@ class Participant(models.Model):
     # The time when the onboarding of a new participant began. When the participant goes live, the hub deletes this
     # time.
     onboarding_since = models.DateTimeField(null=True, blank=True)
-    # Only during the certification before the participant goes live: the participant that tests it (the certifier).
-    # Until it is live, the participant can exchange payments only with the certifier, and only in the test currency
+    # The certifier that tests this participant during the certification, before this participant goes live. During the
+    # certification, this participant can exchange payments only with the certifier, and only in the test currency
     # (`hub.test_currency.is_test_payment`).
     tested_by = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
@@ -119,9 +119,9 @@ class Credential(models.Model):
 
     While a participant replaces a credential, several credentials of one kind can be valid.
 
-    `sha256` identifies the credential. It is the hash of a certificate's DER, a signing key's SubjectPublicKeyInfo, or
-    a client's secret. A certificate, a key or a client can be registered only once. After a revocation, it cannot be
-    registered again. `label` is a certificate's subject or a client's key. `pem` is the certificate or the public
+    `sha256` identifies the credential. It is a hash: of a certificate's DER, of a signing key's SubjectPublicKeyInfo,
+    or of a client's secret. A certificate, a key or a client can be registered only once. A revoked credential cannot
+    be registered again. `label` is a certificate's subject or a client's key. `pem` is the certificate or the public
     signing key. For a client, the hub stores only the hash of the secret.
     """
 

@@ -19,7 +19,7 @@ class Party:
     currencies: Collection[str]
     """The currencies of the participant's active accounts."""
     tested_by: int | None = None
-    """Only during the certification before the participant goes live: the id of the certifier (`is_test_payment`)."""
+    """The id of the certifier that tests this participant before the participant goes live (see `is_test_payment`)."""
 
 
 def recipient_of(name: str | None, parties: Mapping[str, Party]) -> Party:
@@ -40,8 +40,8 @@ def sender_of(name: str, parties: Mapping[str, Party]) -> Party:
 
 def check_payment(*, payer: Party, payee: Party, currencies: Collection[str]) -> None:
     """Raises FspiopError if the payer is not allowed to send payments, or if the payee is not allowed to receive
-    payments. For a participant in its certification, this depends on the currencies. Without this check, the DFSPs
-    would agree on a payment that the hub refuses later.
+    payments. During a participant's certification, these permissions depend on the currencies. Without this check, the
+    DFSPs would agree on a payment that the hub refuses later.
     """
     if not (payer.may_send or is_test_payment(payer.tested_by, payee.id, currencies)):
         raise FspiopError(ErrorCode.PAYER_PERMISSION_ERROR, f"Participant {payer.name} may not send")
@@ -58,7 +58,7 @@ def check_account(party: Party, *currencies: str) -> None:
 
 
 def check_destination(named: str | None, to: str) -> None:
-    """Raises FspiopError if FSPIOP-Destination contains another name than the recipient's. The recipient would refuse
+    """Raises FspiopError if FSPIOP-Destination contains a name other than the recipient's. The recipient would refuse
     such a message.
     """
     if named not in (None, to):
@@ -66,8 +66,8 @@ def check_destination(named: str | None, to: str) -> None:
 
 
 def check_named(named: Mapping[str, str | None], to: str) -> None:
-    """Raises FspiopError if an element of the message contains another name than the recipient's. `named` maps the path
-    of each such element to the name in it. Without this check, the recipient would refuse the message.
+    """Raises FspiopError if one of these elements of the message contains a name other than the recipient's. `named`
+    maps the path of each such element to the name in it. Without this check, the recipient would refuse the message.
     """
     for where, name in named.items():
         if name not in (None, to):

@@ -15,7 +15,7 @@ MOST_NETWORKS = 50  # the list has a limit, because the hub searches it for each
 
 
 class NetworkFault(Fault):
-    """The faults of an address or network in a participant's list of allowed networks."""
+    """The faults that an entry in a participant's list of allowed networks can have."""
 
     NO_NETWORK = "%(line)s is neither an address nor a network such as 192.0.2.0/24"
     IPV4_AS_IPV6 = "%(network)s has IPv4 addresses: write it as an IPv4 network"

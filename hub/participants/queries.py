@@ -47,7 +47,7 @@ def known_name(participant_id: int) -> str:
 
 
 def forget() -> None:
-    """Clears this process's cache. Only tests call this function, because they replace the database."""
+    """Clears this process's cache. Only tests call this function, because only tests replace the database."""
     _ids_by_name.clear()
     _names_by_id.clear()
 
@@ -67,7 +67,7 @@ _statements = {"active": _ACTIVE.format(currencies="SELECT NULL::text WHERE fals
 
 def currencies_come_from(select: str) -> None:
     """Sets the SQL query that finds the currencies of the participant `p`. The ledger calls this function, because the
-    accounts are in its tables."""
+    accounts are in the ledger's tables."""
     _statements["active"] = _ACTIVE.format(currencies=select)
 
 
@@ -88,8 +88,8 @@ def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
 
 
 def ending_credentials(within: timedelta, participant_id: int | None = None) -> QuerySet[Credential]:
-    """Returns the credentials that expire within this time, of one participant or of all participants. They are in the
-    order of their expiry."""
+    """Returns the credentials that expire within this time, of one participant or of all participants. The first
+    credential in the list is the first one to expire."""
     found = Credential.objects.filter(
         revoked_at__isnull=True, valid_until__gt=Now(), valid_until__lte=Now() + within
     ).select_related("participant")

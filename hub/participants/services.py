@@ -27,8 +27,9 @@ def create(
 ) -> Participant:
     """Creates an active participant. Refuses a name that differs only in case from an existing name.
 
-    Only the certification can create the certifier, because it disables the certifier after each run. If the
-    participant is not live, it can connect to the hub, but it cannot send or receive payments before `go_live`.
+    Only the certification can create the certifier, because the certification also disables the certifier after each
+    run. If `is_live` is false, the participant can connect to the hub, but cannot send or receive payments before
+    `go_live`.
     """
     is_reserved = name.lower() in _NAMES_NOT_GIVEN or name.lower() == settings.HUB_NAME.lower()
     if is_reserved or (name.lower() == settings.CERTIFIER_NAME.lower() and not is_certifier):
@@ -107,7 +108,7 @@ def set_directions(participant: Participant, *, may_send: bool, may_receive: boo
 
 def set_endpoint(participant: Participant, *, endpoint_type: str, value: str, actor: str) -> Endpoint:
     """Adds or replaces an endpoint. The next callback already uses the new endpoint."""
-    # outside of the transaction, because the check resolves the host name over the network
+    # before the database transaction, because the check resolves the host name over the network
     _check_endpoint(endpoint_type, value)
     return _save_endpoint(participant, endpoint_type=endpoint_type, value=value, actor=actor)
 

@@ -20,14 +20,14 @@ def literal(values: Sequence[Any]) -> str:
         write = _text if issubclass(kind, str) else _plain
     if None not in values:
         return write(values)
-    # A list with None is written element by element, because NULL has no quotes.
+    # A list with None is written element by element, because NULL is written without quotation marks.
     known = iter(write([value])[1:-1] for value in values if value is not None)
     return "{" + ",".join(_NULL if value is None else next(known) for value in values) + "}"
 
 
 def _text(values: Sequence[str]) -> str:
-    # A text for PostgreSQL cannot contain a NUL. So a NUL can separate the elements until it is replaced by quotes and
-    # a comma.
+    # A text for PostgreSQL cannot contain a NUL. So a NUL can separate the elements until it is replaced by quotation
+    # marks and a comma.
     joined = "\0".join(values)
     if joined.count("\0") != len(values) - 1:
         raise ValueError("a text has a NUL character")

@@ -1,5 +1,5 @@
-"""Detects closed database connections without an SQL statement, and replaces closed connections of a connection pool
-without pauses."""
+"""Detects closed database connections, without running an SQL statement. Replaces closed connections of a connection
+pool immediately, without pauses."""
 
 import select
 import time
@@ -28,10 +28,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
         Raises psycopg's OperationalError if no connection is available.
 
-        The pool's own check pauses 1, 2 and 4 s after each closed connection. After a failure of PostgreSQL, all
+        The pool's own check pauses after each closed connection, for 1, 2 and 4 s. After a failure of PostgreSQL, all
         connections in the pool are closed. So instead of that check, this method discards each closed connection, and
-        requests the next one. If the pool returns none within `timeout`, the method requests again, for
-        DATABASE_POOL_PATIENCE_S seconds in total.
+        requests another connection from the pool. If the pool returns none within `timeout`, the method requests again,
+        for DATABASE_POOL_PATIENCE_S seconds in total.
         """
         if self.pool is None:
             return super().get_new_connection(conn_params)

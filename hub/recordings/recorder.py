@@ -1,10 +1,10 @@
 """Records requests of a DFSP that is being certified.
 
-The hub records only messages between the DFSP and its counterpart, and messages from the DFSP without a recipient. It
-never records a message to another participant. While no recording runs, this module costs each request only one
-comparison. The recorded sender is the participant to which the credentials of the request belong. FSPIOP-Source can be
-false, so the hub only records it with the other headers. The hub does not record requests whose credentials belong to
-no participant.
+The hub records only messages between the DFSP and its counterpart, and those messages of the DFSP that name no
+recipient. It never records a message to another participant. While no recording runs, this module costs each request
+only one comparison. The recorded sender is the participant to which the credentials of the request belong.
+FSPIOP-Source can be false, so the hub records FSPIOP-Source only as one of the headers. The hub does not record
+requests whose credentials belong to no participant.
 """
 
 import threading

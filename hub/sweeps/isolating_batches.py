@@ -1,9 +1,9 @@
-"""Runs a periodic batch: many rows in one transaction.
+"""Runs a periodic batch: processes many rows in one database transaction.
 
-If the transaction of a batch fails, this module separates faulty rows from the other rows. The module divides a failed
-group into halves, again and again, until each faulty row is alone. The module skips and logs faulty rows, and records
-them in a table (`hub.sweeps.models`). After a pause, it tries a faulty row again. With each further failure of a row,
-the row's pause becomes longer. A tick has a time limit. If a failed group is not completely divided at this limit, the
+If this transaction fails, this module separates faulty rows from the other rows. The module divides a failed group into
+halves, again and again, until each faulty row is alone. The module skips and logs faulty rows, and records them in a
+table (`hub.sweeps.models`). After a pause, the module tries a faulty row again. With each further failure of a row, the
+row's pause becomes longer. A tick has a time limit. If a failed group is not completely divided at this limit, the
 module skips all remaining rows of the group. So the next tick begins with other rows.
 """
 
@@ -39,9 +39,9 @@ class Busy(Exception):
 
 def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
     """Calls `work` with the rows that `find` returns, at most `most` rows in one call. Returns the sum of the results
-    of `work`. `find` must leave out skipped rows (`hub.sweeps.queries`). `work` must be one transaction, and must
-    ignore rows that another process has finished meanwhile. The function raises an error only if the cause prevents the
-    work for all rows, such as a database that is down.
+    of `work`. `find` must leave out skipped rows (`hub.sweeps.queries`). `work` must be one database transaction, and
+    must ignore rows that another process has processed meanwhile. The function raises an error only if the cause
+    prevents the work for all rows, such as a database that is down.
     """
     try:
         done, were_found = _work_on_new(batch, find, work, most)
@@ -55,7 +55,7 @@ def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
 
 
 def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> int:
-    """Works like `in_groups`, but stops at the first row that fails, because later rows depend on it."""
+    """Works like `in_groups`, but stops at the first row that fails, because later rows depend on the failed row."""
     skipped, until = store.standing(batch), time.monotonic() + for_s
     done, size = 0, most
     while rows := find(size):
@@ -82,7 +82,8 @@ def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> 
 
 def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *, are_all: bool = True) -> None:
     """Processes a few rows one by one. `rows` maps keys to rows. Leaves out rows that are skipped at present. `are_all`
-    means that `rows` contains all existing rows. The function then deletes the stored failures of all other rows.
+    means that `rows` contains all existing rows. The function then also deletes stored failures of rows that are not in
+    `rows`.
     """
     skipped = store.standing(batch)
     well = [row for row in skipped if row not in rows] if are_all else []
@@ -194,7 +195,7 @@ def _skip(batch: str, rows: Collection[str], error: Exception, *, is_alone: bool
 def why(error: BaseException) -> str:
     """Returns the text of an error for operators.
 
-    Leaves out the details of an error from PostgreSQL, because they can contain values of the row.
+    Leaves out the details of an error from PostgreSQL, because these details can contain values of the row.
     """
     cause = error.__cause__ if isinstance(error, DatabaseError) else None
     if isinstance(cause, pg.Error):

@@ -10,8 +10,8 @@ class SkippedRow(models.Model):
 
     The batch deletes the record of a skipped row when it has processed the row.
 
-    `attempts` is the number of attempts with this row alone. Zero means that the row was only tried in a group, which
-    failed. The key "*" means that the search for the batch's rows failed.
+    `attempts` is the number of attempts with this row alone. Zero means that the row was tried only in a group, and
+    that this group failed. The key "*" means that the search for the batch's rows failed.
     """
 
     batch = models.CharField(max_length=32)
@@ -33,9 +33,9 @@ class SkippedRow(models.Model):
 
 
 class Erasure(models.Model):
-    """The progress of erasure for one kind of rows. All texts from before `up_to` have been erased, because the hub no
-    longer keeps them. Some erasures process rows in the order of their numbers. They continue at the number in
-    `position`.
+    """The progress of erasure for one kind of rows. All texts from before `up_to` have been erased, because the hub
+    keeps such texts only for a limited time. Some erasures process rows in the order of the rows' numbers. Such an
+    erasure continues at the row with the number `position`.
     """
 
     kind = models.CharField(max_length=32, primary_key=True)

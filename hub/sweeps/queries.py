@@ -1,4 +1,4 @@
-"""Queries of the rows that are skipped now, for the batches, for Prometheus and for operators."""
+"""Queries that find the skipped rows. Batches, Prometheus and operators use the results."""
 
 from collections.abc import Iterable
 

@@ -1,5 +1,5 @@
-"""The SQL statements on skipped rows. The parameters of each statement are lists. Each statement must run in its own
-transaction.
+"""The SQL statements on skipped rows. The parameters of each statement are lists. Each statement must run in a database
+transaction of its own.
 """
 
 from collections.abc import Collection

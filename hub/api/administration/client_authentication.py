@@ -28,7 +28,7 @@ class ClientToken(BaseAuthentication):
         try:
             token = tokens.read_operators(text.strip())
         except tokens.BadToken:
-            raise _refused("", "this hub did not issue the token for an operators' client") from None
+            raise _refused("", "the token is not one that this hub issued to an operators' client") from None
         if token.expires_at <= time.time():
             raise _refused(token.client_key, "the token has expired")
         client = administration.valid(token.client_key)

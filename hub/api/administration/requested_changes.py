@@ -1,4 +1,4 @@
-"""/approvals: reports the state of changes that programs have requested (only if TWO_PEOPLE is everywhere).
+"""/approvals: reports the state of changes that programs have requested (only if `TWO_PEOPLE` is "everywhere").
 
 Only in the portal can people approve or reject the changes that programs request.
 """
@@ -27,7 +27,7 @@ class ApprovalsView(AdministrationView):
     @administration_schema(TAG, summary="List the latest changes that programs have requested", query=("state",))
     def get(self, request: Request) -> Response:
         found, state = _of_programs(), request.query_params.get("state", "")
-        if state == "EXPIRED":  # rows do not store this state, which follows from the expiry time
+        if state == "EXPIRED":  # the rows do not contain this state, because the hub computes it from the expiry time
             found = found.filter(state=Approval.State.PENDING, expires_at__lte=Now())
         elif state == Approval.State.PENDING:
             found = found.filter(state=state, expires_at__gt=Now())

@@ -1,4 +1,4 @@
-"""Authenticates Django's staff at the administration APIs in development, by a two-factor session or a password.
+"""In development, authenticates Django's staff at the administration APIs: by a two-factor session or by a password.
 
 In production a password alone must not be enough to change balances. So in production administration clients
 authenticate instead (`hub.api.administration.client_authentication`).
@@ -18,7 +18,7 @@ from hub.api.password_attempts import attempt_of
 
 
 class StaffSession(SessionAuthentication):
-    """Authenticates a person by a session of the portal with a second factor."""
+    """Authenticates a person by a portal session that has a second factor."""
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         found: tuple[Any, None] | None = super().authenticate(request)

@@ -1,6 +1,6 @@
 """The base class of the hub's administration APIs: permissions, strict JSON, errors in the API's own form.
 
-If TWO_PEOPLE is everywhere, and a change needs two people in the portal, these APIs only create a request for the
+If `TWO_PEOPLE` is "everywhere", and a change needs two people in the portal, these APIs only create a request for the
 change (`needs_two`).
 """
 
@@ -64,8 +64,8 @@ class AdministrationView(PlainView):
         if method not in METHODS or getattr(self, method.lower(), None) is None:
             raise exceptions.MethodNotAllowed(method)
         request_body.check_head(request._request)
-        # The length is checked before the caller is authenticated. To check a session's CSRF token, Django would read
-        # any body whose Content-Type is a form.
+        # The view checks the body's length before it authenticates the caller. To check a session's CSRF token, Django
+        # would read any body whose Content-Type is a form.
         self._length = request_body.length_of(request._request, settings.MAX_ADMINISTRATION_BODY_BYTES)
         super().initial(request, *args, **kwargs)
 

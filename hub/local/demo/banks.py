@@ -11,7 +11,7 @@ from hub.local.stack import Stack
 NAMES = ("greenbank", "bluewallet")
 FXP = "lakefx"
 _PORTS = 4
-_TERMS_ARE_VALID_S = 600  # a long time, because customers read the terms before they pay
+_TERMS_ARE_VALID_S = 600  # the terms stay valid for a long time, because customers read them before they pay
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Compares the payer's books, the hub and the payee's books, transfer by transfer."""
+"""For each transfer, compares the entries in the payer bank's, the hub's and the payee bank's books."""
 
 import json
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def compare(stack: Stack, banks: list[Bank]) -> Comparison:
     for transfer in at_hub:
         transfer_id, amount = transfer["transferId"], transfer["amount"]
         received = books[transfer["payee"]]["received"].get(transfer_id)
-        if transfer_id in converted:  # the payer's bank paid the FXP, in another currency
+        if transfer_id in converted:  # this row is the payment from the payer's bank to the FXP, in another currency
             if received != amount:
                 faults.append(f"{transfer_id}: hub {amount}, payee's books {received}")
             continue

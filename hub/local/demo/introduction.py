@@ -1,4 +1,4 @@
-"""The text that `make run DEMO=1` prints about its banks: addresses, customers, and a payment to try."""
+"""The text that `make run DEMO=1` prints about the demo's banks: addresses, customers, and an example of a payment."""
 
 import csv
 import json

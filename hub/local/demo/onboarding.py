@@ -7,7 +7,7 @@ from hub.local.demo.http import call, call_until_answered
 from hub.local.errors import LocalError
 
 CURRENCY = "TZS"
-FOREIGN = "KES"  # the currency of some customers of one bank, which the FXP converts
+FOREIGN = "KES"  # some customers of one bank have this currency, and the FXP converts it
 WITH_FOREIGN = "bluewallet"
 NET_DEBIT_CAP = 5_000_000
 FUNDS_IN = 20_000_000
@@ -98,6 +98,6 @@ def _fund(base: str, name: str, currency: str, cap: int, funds: int) -> None:
 
 def _ask(method: str, url: str, body: object, *, may_exist: bool = False) -> None:
     status, answer = call(method, url, body)
-    # If an object already exists, the reference hub responds with 400, or for a limit with 500.
+    # If an object already exists, the reference hub responds with 400. If the object is a limit, it responds with 500.
     if not (200 <= status < 300 or (may_exist and status in (400, 500) and "already" in str(answer))):
         raise LocalError(f"{method} {url} was refused with {status}: {answer}", where=url, do="make clean, then again.")

@@ -45,7 +45,7 @@ class Result:
 
 
 def read_payments(path: Path) -> list[Wanted]:
-    """Reads the payments in the CSV file. Raises LocalError with the number of a wrong line."""
+    """Reads the payments in the CSV file. If a line is wrong, raises LocalError with the line's number."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)

@@ -41,8 +41,8 @@ def add_fxp(stack: Stack, *, tell: Callable[[str], None]) -> Fxp:
 
 
 def run(*, state: str | None, port: int | None, payments: Path | None) -> int:
-    """Starts the hub and the banks, makes the payments, settles the closed window, and compares all books. Returns 0 if
-    the books of the banks and of the hub agree."""
+    """Starts the hub and the banks, makes the payments, settles the closed settlement window, and compares all books.
+    Returns 0 if the books of the banks and of the hub agree."""
     began = time.monotonic()
     wanted = read_payments(payments or DATA / "payments.csv")
 
@@ -97,8 +97,8 @@ def pay(wanted: list[Wanted], banks: list[Bank]) -> list[Result]:
 
 
 def wait_for_books(stack: Stack, banks: list[Bank], seconds: float = 60.0) -> Comparison:
-    """Waits until no bank has a pending transfer, because the hub can notify a payee after the payment has ended.
-    Returns the comparison."""
+    """Waits until no bank has a pending transfer. The hub can notify a payee DFSP after the demo has seen the payment's
+    end. Returns the comparison."""
     end = time.monotonic() + seconds
     compared = compare(stack, banks)
     while compared.faults and time.monotonic() < end:

@@ -13,6 +13,6 @@ class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         connection = connections[options["database"]]
         with migration_locks.short_waits(connection):
-            # A second run continues with the migration that waited too long, because that one was rolled back. If a
+            # The migration that waited too long was rolled back, so a second run continues with this migration. If a
             # migration is not atomic, `hub.postgresql` repeats single statements.
             migration_locks.again(lambda: super(Command, self).handle(*args, **options), tell=self.stderr.write)

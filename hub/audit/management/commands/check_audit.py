@@ -12,7 +12,7 @@ _MOST_SHOWN = 20
 
 
 class Command(BaseCommand):
-    help = "Follows the chain of the audit trail from its first entry; exit code 1 if it is broken."
+    help = "Checks the chain of the audit trail from the first entry on; exits with 1 if the chain is broken."
 
     def handle(self, *args: Any, **options: Any) -> None:
         broken = list(islice(trail.broken_links(), _MOST_SHOWN))
@@ -22,6 +22,6 @@ class Command(BaseCommand):
             raise CommandError("the audit trail is broken")
         last = Entry.objects.order_by("-id").first()
         head = bytes(last.hash).hex() if last else "none"
-        # If somebody removes the last audit entries, the chain is still valid. To detect this, operators store this
-        # output on another system, and compare it with the next output.
+        # If somebody removes the last audit entries, the chain is still valid. To detect this, operators store the
+        # command's output on another system, and compare it with the output of the next run.
         self.stdout.write(f"{Entry.objects.count()} entries follow each other; head {head}")

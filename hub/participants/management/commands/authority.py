@@ -1,5 +1,5 @@
-"""manage.py authority: creates the authority that signs DFSPs' certificates, or prints its certificate revocation
-list."""
+"""manage.py authority: creates the authority that signs DFSPs' certificates, or prints the authority's certificate
+revocation list."""
 
 from argparse import ArgumentParser
 from pathlib import Path
