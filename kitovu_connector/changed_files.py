@@ -27,7 +27,7 @@ class ChangedFiles:
         self._background = Background()
 
     def watch(self, files: Sequence[str], use: Callable[[], None]) -> None:
-        """Calls `use` after a change of one of these files. Ignores empty file names."""
+        """Calls `use` after one of these files has changed. Ignores empty file names."""
         paths = [Path(file) for file in files if file]
         if paths:
             self._watched.append((paths, use))

@@ -1,5 +1,6 @@
-"""Sends requests to the hub. Each request has FSPIOP headers, a signature and a total deadline. The client has one
-connection pool, and follows no redirects."""
+"""Sends requests to the hub. Each request has FSPIOP headers, a signature, and a time limit for the whole exchange. The
+client has one connection pool, and follows no redirects.
+"""
 
 import asyncio
 import random
@@ -65,7 +66,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The hub's complete response to a request to the hub's own API for DFSPs."""
+    """A complete response from the hub's own API for DFSPs."""
 
     status: int
     headers: Mapping[str, str]
@@ -84,7 +85,7 @@ class HubClient:
         self._forms = MessageForms(config)
         self._key = key_files.signing_key(config)
         self.clock = HubClock(config.clock_margin_s)
-        # RS256 takes a millisecond of CPU and releases the GIL, so a thread signs outside the event loop.
+        # RS256 takes a millisecond of CPU and releases the GIL, so a separate thread computes the signature.
         self._signing = ThreadPoolExecutor(1, thread_name_prefix="sign")
         self._session: aiohttp.ClientSession | None = None
         self._tls: ssl.SSLContext | bool = True
@@ -228,7 +229,7 @@ class HubClient:
     async def _signature(
         self, body: bytes, method: str, path: str, destination: str | None, headers: Mapping[str, str]
     ) -> dict[str, str]:
-        """Returns the headers of the signature, or None if this connector does not sign."""
+        """Returns the headers of the signature, or None if this connector does not sign messages."""
         if self._key is None:
             return {}
         signature = await asyncio.get_running_loop().run_in_executor(

@@ -33,7 +33,8 @@ class No:
 
 
 async def ask(call: Callable[[], Awaitable[T]], *, seconds: float, otherwise: ErrorCode) -> T | No:
-    """Returns the core's answer, or the error for the requesting DFSP. Never raises an error. Takes at most `seconds`.
+    """Returns the core's answer, or the error for the requesting DFSP. Never raises an error. Returns after at most
+    `seconds`.
 
     If the core's error code is not allowed in the API, the code `otherwise` replaces it.
     """

@@ -1,4 +1,4 @@
-"""The errors that calls of the core can raise."""
+"""The errors that a request to the core can raise."""
 
 
 class Refused(Exception):

@@ -45,7 +45,7 @@ class CustomerChecks:
     ) -> None:
         """Looks the customer up. Calls `keep` if the customer exists, and otherwise `refuse`.
 
-        Calls `keep` at once if the core has just answered a lookup of this customer. Raises Conflict if a different
+        Calls `keep` immediately if the core has just answered a lookup of this customer. Raises Conflict if a different
         request with this id waits. Raises FspiopError 2005 if the core takes too long. After error 2005, the hub sends
         the request again, because the connector has not acknowledged it.
         """

@@ -184,7 +184,7 @@ class Records(Generic[R]):
         return await self._one("SELECT record FROM exchange WHERE kind = ? AND alias = ?", alias)
 
     async def own(self, record_id: str) -> R | None:
-        """Returns the record with this id, or None. The record's owner can be another instance."""
+        """Returns the record with this id if this instance is the record's owner, and otherwise None."""
         sql = "SELECT record FROM exchange WHERE kind = ? AND id = ? AND owner = ?"
         return await self._one(sql, record_id, self._db.instance)
 

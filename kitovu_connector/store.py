@@ -196,8 +196,8 @@ class Store:
         return await self._one("SELECT record FROM payment WHERE quote_id = ?", quote_id, Payment)
 
     async def own_payment(self, home_id: str) -> Payment | None:
-        """Returns the payment to which the core has given this id, or None. The payment's owner can be another
-        instance.
+        """Returns the payment to which the core has given this id. Returns None if this instance is not the payment's
+        owner.
         """
         return await self._own("SELECT record FROM payment WHERE home_id = ? AND owner = ?", home_id, Payment)
 
@@ -362,7 +362,7 @@ class Store:
         return await self._one("SELECT record FROM incoming WHERE transfer_id = ?", transfer_id, Incoming)
 
     async def own_incoming(self, transfer_id: str) -> Incoming | None:
-        """Returns the transfer with this id, or None. The transfer's owner can be another instance."""
+        """Returns the transfer with this id if this instance is the transfer's owner, and otherwise None."""
         return await self._own("SELECT record FROM incoming WHERE transfer_id = ? AND owner = ?", transfer_id, Incoming)
 
     async def unfinished_incoming(self) -> list[Incoming]:

@@ -1,4 +1,5 @@
-"""The code that all commands share: the configuration, the two consoles, and calls of the connector or of the hub."""
+"""The code that all commands share: the configuration, the two consoles, and the requests to the connector or the hub.
+"""
 
 import argparse
 import asyncio

@@ -79,7 +79,8 @@ def _signing_key(asked: argparse.Namespace) -> int:
         listed = await api.signing_keys()
         assert listed is not None
         configuration = config_file(asked)
-        folder = Path.cwd() if configuration is None else configuration.parent  # file names are relative to it
+        # the folder to which file names are relative
+        folder = Path.cwd() if configuration is None else configuration.parent
         asked.out.mkdir(parents=True, exist_ok=True)
         table: dict[str, list[str]] = {}
         for key in listed[0]:

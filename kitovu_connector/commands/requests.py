@@ -56,7 +56,7 @@ def _body_of(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _wait_for_money(connector: CoreRequests, body: Mapping[str, Any], *, seconds: float) -> int:
-    """Sends the request. Waits until the payer has paid or has refused to pay, at most for `seconds`."""
+    """Sends the request. Waits for at most `seconds` until the payer has paid or has refused to pay."""
     home_id, until = body["homeRequestId"], time.monotonic() + seconds
     found, told = await connector.request(body), ""
     while True:
