@@ -36,7 +36,7 @@ _LONGEST_NAMES = 5
 
 
 class Verdict(StrEnum):
-    """The result of one check. FAULT means that payments do not work. WARNING means that a fault will follow."""
+    """The kind of a check's result. FAULT means that payments do not work. WARNING means that a fault will follow."""
 
     OK = "OK"
     WARNING = "WARNING"

@@ -2,7 +2,7 @@
 
 One call sends the request and waits for the callback.
 
-The module stores nothing. If the connector stops during a call, its caller sends the request again with the same id.
+The module stores nothing. If the connector stops during a call, the caller sends the request again with the same id.
 """
 
 import asyncio

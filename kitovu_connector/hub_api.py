@@ -162,7 +162,7 @@ class ConversionLine(_Response, kw_only=True):
 
 
 class Posting(_Response, kw_only=True):
-    """One posting in a statement that belongs to no transfer and to no conversion."""
+    """One line of a statement: a posting that belongs to no transfer and to no conversion."""
 
     transfer_id: str
     kind: str
@@ -184,7 +184,7 @@ class StatementPage(_Response, kw_only=True):
 
 
 class SettlementPart(_Response, kw_only=True):
-    """This DFSP's part of a settlement in one currency. If `net` is positive, the DFSP owes the amount."""
+    """This DFSP's part of a settlement, in one currency. If `net` is positive, the DFSP owes the amount."""
 
     settlement_id: int
     transfer_id: str
@@ -233,7 +233,9 @@ class HubApi:
         self._hub = hub
 
     async def time(self) -> str:
-        """Returns the hub's time. HubClient uses this response to measure the difference between the two clocks."""
+        """Returns the hub's time. From this response, HubClient measures the difference between the hub's clock and
+        this machine's clock.
+        """
         # without repetition, because health probes wait for the answer
         return _read(await self._call("GET", "/clock"), _Clock).time
 
@@ -249,9 +251,9 @@ class HubApi:
         return found.certificates, found.authority
 
     async def signing_keys(self, tag: str = "") -> tuple[list[SigningKey], str] | None:
-        """Returns the keys of all participants and the hub, with their ETag.
+        """Returns the public keys of all participants and of the hub, with the ETag of this list.
 
-        Returns None if the ETag still equals `tag`.
+        Returns None if this ETag still equals `tag`.
         """
         reply = await self._call("GET", "/signingKeys", further={"If-None-Match": tag} if tag else {})
         if reply.status == 304:
@@ -272,7 +274,7 @@ class HubApi:
         return (await self._get("/submissions", _Submissions)).submissions
 
     async def check_callback(self) -> CallbackCheck:
-        """Requests a test from the hub: the hub then sends a request to this DFSP's registered endpoint."""
+        """Starts a test of this DFSP's registered endpoint: the hub then sends a request to this endpoint."""
         return await self._post("/callbackChecks", {}, CallbackCheck)
 
     async def statement(self, *, since: str, until: str) -> AsyncIterator[StatementPage]:

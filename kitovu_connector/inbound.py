@@ -1,7 +1,7 @@
 """The server for the hub's requests. Checks the size, headers and signature of each message, and passes the message to
 its handler.
 
-The server responds only after the handler has stored the data that it needs.
+The server responds only after the handler has stored the message's data.
 """
 
 import asyncio
@@ -209,8 +209,8 @@ class Inbound:
         )
 
     async def _end_lookups_of(self, request: web.Request, source: str, resource: str) -> None:
-        """Ends a lookup if the connector cannot verify the signature of the answer. The waiting payment then ends at
-        once. Only does so if the connection proves that the message came from the hub.
+        """Ends a lookup if the connector cannot verify the signature of the answer. The waiting payment then ends
+        immediately. Does nothing unless the connection proves that the message came from the hub.
         """
         if not (self._config.is_pinned and (request.method, resource) == ("PUT", "parties")):
             return

@@ -1,4 +1,4 @@
-"""A message from the hub that the inbound server has accepted, and the type of the functions that handle it."""
+"""An accepted message from the hub, and the type of the functions that handle such messages."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class Message:
     signature does not prove that the message passed through the hub.
     """
 
-    names: Mapping[str, str]  # the ids in the path, by the names in the route
+    names: Mapping[str, str]  # the ids in the path; the keys are the names in the route
     headers: Mapping[str, str]  # the headers that the front end can read
     raw: bytes  # the body in the plain form
     source: str  # the FSPIOP-Source; if the connector verifies signatures, this DFSP has signed the message
@@ -71,7 +71,7 @@ class Message:
 
     def met(self, found: bool) -> None:
         """Records whether a caller in this instance waits for this callback. If not, a caller in another instance may
-        wait for it.
+        wait for this callback.
         """
         self.is_awaited = bool(self.is_awaited) or found
 

@@ -1,5 +1,5 @@
-"""The public keys of the hub and of other DFSPs. They come from files (`jws_keys`), and with `fetch_keys` also from the
-hub.
+"""The public keys of the hub and of other DFSPs. The keys come from files (`jws_keys`), and with `fetch_keys` also from
+the hub.
 
 The hub publishes a key before a participant uses it for the first time, and does not publish revoked keys. The
 connector stores fetched keys in the state directory. So it can also verify messages if it starts while the hub is down.
@@ -50,7 +50,7 @@ class KnownKeys:
         self._kept = config.state / "signing-keys.json" if isinstance(config.state, Path) else None
 
     async def start(self) -> None:
-        """Reads the keys that the last run stored, and then fetches keys at regular intervals.
+        """Reads the keys that the connector's last run stored, and then fetches keys at regular intervals.
 
         Does nothing without `fetch_keys`.
         """
@@ -65,8 +65,8 @@ class KnownKeys:
         await self._background.close()
 
     def of(self, sender: str) -> list[RSAPublicKey]:
-        """Returns the sender's keys that are valid now. The clock margin lengthens the validity of each key at both
-        ends.
+        """Returns the sender's keys that are valid now. Because of the clock margin, a key is valid a little earlier
+        and a little longer than the hub states.
         """
         now, margin = time.time(), self._config.clock_margin_s
         fetched = [

@@ -50,7 +50,7 @@ class MessageForms:
         self._version = Version(major, minor)
 
     def version(self, resource: str) -> Version:
-        """Returns the version of sent messages of this resource."""
+        """Returns the API version in which the connector sends this resource's messages."""
         if self._config.is_iso20022 and resources.has_iso20022_bodies(resource):
             return versions.ISO20022
         # Messages about conversions always have version 2.0, independently of the version of other messages.

@@ -49,7 +49,7 @@ _ANSWERED = (Stage.FULFILLED, Stage.REJECTED, Stage.COMMITTING, Stage.COMMITTED)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The outcome of a transfer that the hub has reported: COMMITTED or ABORTED."""
+    """The outcome that the hub has reported for a transfer: COMMITTED or ABORTED."""
 
     state: str
     completed_at: str | None = None
@@ -71,7 +71,7 @@ class Payee:
         self._backend, self._transactions = backend, transactions
         self._background = Background()
         self._rounds = Rounds(self._background)
-        self._resumed: set[str] = set()  # the transfers that an earlier run left unfinished
+        self._resumed: set[str] = set()  # the transfers that an earlier run of the connector left unfinished
         self._told: dict[str, asyncio.Event] = {}
         self._requests = RequestLinks(store)
         self._checks = CustomerChecks(parties, self._background)
@@ -95,7 +95,7 @@ class Payee:
             self.carry_on(transfer_id)
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store records every step."""
+        """Stops all tasks immediately. No step is lost, because every step is already stored."""
         await self._background.close()
 
     # --- quotes -----------------------------------------------------------------------------------------------------
@@ -157,7 +157,8 @@ class Payee:
     async def _decide(self, quote: QuoteGiven) -> QuoteGiven:
         quote = msgspec.structs.replace(quote, home_request_id=await self._requests.home_id_of(quote))
         given = await self._terms_of(quote)
-        # Looks again with the core's terms, because after a fee the payee can get less than the requested amount.
+        # Looks for the request to pay again, now with the core's terms: after a fee, the payee can get less than the
+        # requested amount.
         if isinstance(given, QuoteGiven):
             return msgspec.structs.replace(given, home_request_id=await self._requests.home_id_of(given))
         return msgspec.structs.replace(quote, answer=core_answers.error_put(given), is_refusal=True)

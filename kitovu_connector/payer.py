@@ -68,7 +68,7 @@ class Payer:
         self._open: dict[str, Payment] = {}  # by home id
         self._turns = KeyedLocks()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._changed: dict[str, asyncio.Event] = {}  # set at the next step of the payment
+        self._changed: dict[str, asyncio.Event] = {}  # set when the payment takes its next step
         self._background = Background()
 
     async def send(self, order: Order, transfer_id: str | None = None) -> Payment:
@@ -217,8 +217,8 @@ class Payer:
         return known is None or known.version < payment.version
 
     def changed(self, home_id: str) -> None:
-        """After another instance has changed a payment, wakes the callers in this instance that wait for it. The other
-        instance continues the payment.
+        """After another instance has changed a payment, wakes the callers in this instance that wait for this payment.
+        The other instance continues the payment.
         """
         if home_id in self._changed:
             self._changed.pop(home_id).set()
@@ -231,7 +231,7 @@ class Payer:
                 self._forget(home_id)
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store records every step."""
+        """Stops all tasks immediately. No step is lost, because every step is already stored."""
         for timer in self._timers.values():
             timer.cancel()
         await self._background.close()
@@ -258,9 +258,7 @@ class Payer:
         return next((payment for payment in waiting if id_of(payment) == subject_id), None)
 
     async def move(self, payment: Payment, event: Event) -> str | None:
-        """Applies an event to a payment. If the connector rejects an unproven message, returns the reason, otherwise
-        None.
-        """
+        """Applies an event to a payment. Returns None, or the reason if the connector rejects an unproven message."""
         home_id = payment.order.home_id
         async with self._turns.hold(home_id):
             return await self._guarded_step(home_id, event)

@@ -156,7 +156,7 @@ def _on_error(payment: Payment, code: str, text: str, written_at: float, now: fl
             # the connector has already requested the state from the hub; the timer repeats the request
             return Step(payment)
         # A payee DFSP may reject with any code, such as 2001, and the hub aborts the transfer. So the connector
-        # requests the state at once.
+        # immediately requests the state from the hub.
         return _ask_at_once(_noting(payment, (code, text)), now)
     if payment.state is State.DOUBT and not payment.accepted:
         at_hub = now + policy.hub_ahead_s

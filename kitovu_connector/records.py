@@ -43,7 +43,7 @@ class Record(Protocol):
 
     @property
     def digest(self) -> bytes:
-        """The digest of the request that the record stores. Equal requests have equal digests."""
+        """The digest of the stored request. Equal requests have equal digests."""
 
     @property
     def state(self) -> str:
@@ -69,8 +69,8 @@ class Records(Generic[R]):
     async def add(self, new: R, also: Callable[[Connection], None] | None = None) -> tuple[R, bool]:
         """Stores a record. Returns the stored record, and whether this call stored it as a new record.
 
-        Raises Conflict if a record with the same id or alias but different content exists. If the function `also`
-        raises an error in the same transaction, no new record is stored.
+        Raises Conflict if a record with the same id or alias but different content exists. The same database
+        transaction runs the function `also`. If `also` raises an error, no new record is stored.
         """
         raw = msgspec.json.encode(new)
 
@@ -189,7 +189,7 @@ class Records(Generic[R]):
         return await self._one(sql, record_id, self._db.instance)
 
     async def unfinished(self) -> list[R]:
-        """Returns every open record that this instance continues."""
+        """Returns every open record of which this instance is the owner."""
         sql = "SELECT record FROM exchange WHERE kind = ? AND is_open = 1 AND owner = ?"
 
         def job(conn: Connection) -> list[R]:

@@ -60,7 +60,7 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def alias(self) -> str | None:
-        """The core's own id."""
+        """The core's own id of the request."""
         return self.order.home_id
 
     @property

@@ -47,7 +47,7 @@ _DIGITS = 6  # of retriesLeft
 
 @runtime_checkable
 class RequestBackend(Protocol):
-    """The interface of a core that receives requests to pay."""
+    """The interface for cores that receive requests to pay."""
 
     async def take_request(self, asked: TransactionRequestPost, payee_fsp: str) -> TransactionRequestPut:
         """Returns the state of a request to a customer of this DFSP, or raises Refused."""
@@ -55,7 +55,7 @@ class RequestBackend(Protocol):
 
 @runtime_checkable
 class PasswordBackend(Protocol):
-    """The interface of a core that reads the one-time passwords that payers enter at its payees' devices."""
+    """The interface for cores that read one-time passwords. A payer enters such a password at the payee's device."""
 
     async def give_password(self, transaction_request_id: str) -> str:
         """Returns the one-time password that the payer entered at the payee's device, or raises Refused."""
@@ -63,7 +63,7 @@ class PasswordBackend(Protocol):
 
 @runtime_checkable
 class RequestNotesBackend(Protocol):
-    """The interface of a core that makes requests to pay, and that also receives changed answers to them."""
+    """The interface for cores that make requests to pay, and also receive changed answers to these requests."""
 
     async def request_told(self, transaction_request_id: str, home_id: str, state: str) -> None:
         """Receives a changed answer of the payer DFSP to a request of this DFSP."""
@@ -126,7 +126,7 @@ class RequestsToPay:
         self._background.start_once(received.id, lambda: self._answer(received))
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store records every step."""
+        """Stops all tasks immediately. No step is lost, because every step is already stored."""
         await self._background.close()
 
     # --- as the payee's DFSP ------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ class RequestsToPay:
     async def _ask(self, request: RequestMade) -> RequestMade:
         """Sends the request and waits for the answer.
 
-        Sends the request even if an earlier run has perhaps already sent it.
+        Sends the request even if an earlier run of the connector has perhaps already sent it.
         """
         if request.state is not RequestState.ASKED:
             return request
@@ -272,8 +272,8 @@ class RequestsToPay:
                 pause = min(pause * 2, 30.0)
 
     async def _password_asked(self, message: Message) -> int:
-        """Handles GET /authorizations. Sends the one-time password that the payer entered at the payee's device to the
-        payer's DFSP.
+        """Handles GET /authorizations. Sends the payer's DFSP the one-time password that the payer entered at the
+        payee's device.
         """
         request = await self._made.get(message.id)
         if request is None or request.payer is None or request.payer.fsp_id != message.source:
@@ -300,7 +300,7 @@ class RequestsToPay:
 
     async def enter_password(self, request_id: str, password: str) -> RequestMade | None:
         """Stores the one-time password that the payer entered. If the payer's DFSP has already requested this password,
-        sends it to the DFSP.
+        sends the password to this DFSP.
 
         Returns None if this request does not exist.
         """

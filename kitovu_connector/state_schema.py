@@ -1,6 +1,6 @@
 """The tables of the connector's state, and their upgrades. The tables are the same in SQLite and in PostgreSQL.
 
-Each record is stored as JSON. The other columns repeat those values that statements use to select records. Each new
+Each record is stored as JSON. The other columns repeat those values by which SQL statements select records. Each new
 version of the tables is a new entry of UPGRADES. An entry only adds columns or tables, so that a connector of the
 previous version can still use the state.
 """

@@ -18,7 +18,7 @@ from kitovu_connector.sqlite_state import SqliteDatabase
 
 log = structlog.get_logger(__name__)
 
-_AT_ONCE = 200  # the largest number of values in one statement
+_AT_ONCE = 200  # the largest number of values in one SQL statement
 
 
 class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,7 +46,7 @@ class Stage(StrEnum):
     """The stage that an incoming transfer has reached."""
 
     IN_BULK = "IN_BULK"  # stored as an item of a bulk; the core must reserve the bulk next
-    RECEIVED = "RECEIVED"  # stored, and the hub has received the 202; the core must reserve next
+    RECEIVED = "RECEIVED"  # stored, and the hub has received the 202; the core must reserve the money next
     FULFILLING = "FULFILLING"  # reserved; the connector must send the fulfilment to the hub next
     FULFILLED = "FULFILLED"  # the hub has the fulfilment; the hub's report is pending
     REJECTING = "REJECTING"  # the core refused; the connector must send the error to the hub next
@@ -88,8 +88,8 @@ class Store:
     """Typed access to the three tables of the state. A write returns when the data is durable. Records are immutable
     values.
 
-    Several instances can share a state. Each open record has one owner: the instance that continues the record. A
-    report from the hub can arrive at any instance.
+    Several instances can share a state. Each open record has one owner: the instance that continues the work on this
+    record. A report from the hub can arrive at any instance.
     """
 
     def __init__(self, state: Path | Database) -> None:
@@ -401,7 +401,9 @@ class Store:
         return await self._db.read_many(_counts)
 
     async def waiting_events(self) -> int:
-        """Returns the number of events of all instances that the core has not yet accepted."""
+        """Returns the number of events that the core has not yet accepted. The number includes the events of all
+        instances.
+        """
 
         def job(conn: Connection) -> int:
             row = conn.execute(

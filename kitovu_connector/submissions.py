@@ -75,7 +75,7 @@ class Submissions:
             self._changed.pop(record_id).set()
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store records every step."""
+        """Stops all tasks immediately. No step is lost, because every step is already stored."""
         for timer in self._timers.values():
             timer.cancel()
         await self._background.close()
