@@ -32,7 +32,7 @@ class Books:
     settlements: list[Compared]
 
     def all(self) -> Iterable[tuple[str, Compared]]:
-        """Yields each result with its kind, such as "transfers"."""
+        """Yields each result, together with the kind of its records, such as "transfers"."""
         for name in ("transfers", "conversions", "funds", "settlements"):
             for compared in getattr(self, name):
                 yield name, compared

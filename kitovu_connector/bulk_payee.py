@@ -78,7 +78,9 @@ class BulkPayee:
         return [("POST", "/bulkTransfers", self._transfers_asked)]
 
     async def resume(self) -> None:
-        """After a start or a takeover, continues with every open bulk that no task processes yet."""
+        """After a start, or after a takeover of records, continues the work on every open bulk that no task processes
+        yet.
+        """
         for bulk in await self._bulks.unfinished():
             self._carry_on(bulk.id, is_repeated=True)
 
@@ -175,7 +177,7 @@ class BulkPayee:
         await self._bulks.save(bulk, decided)
 
     async def _item(self, bulk: IncomingBulk, body: BulkTransferPost, sent: IndividualTransfer) -> _Item:
-        """Stores an item as a transfer. The result contains a reason if the connector must not fulfil the item."""
+        """Stores an item as a transfer. If the connector must not fulfil the item, the result contains the reason."""
         transfer = TransferPost(
             transfer_id=sent.transfer_id,
             payer_fsp=body.payer_fsp,

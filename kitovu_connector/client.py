@@ -42,7 +42,7 @@ Wanted = Callable[[], bool | Awaitable[bool]]
 
 
 class Said(Enum):
-    """The kind of the hub's response: accepted, refused, or unclear."""
+    """The kind of the hub's response: the hub has accepted the request, has refused the request, or it is unclear."""
 
     YES = "taken"
     NO = "refused"
@@ -280,7 +280,7 @@ def _turned_away(status: int, text: str) -> Answer:
 
 
 def _is_wrong(status: int) -> bool:
-    """Returns whether only people can correct the cause of this HTTP status.
+    """Returns whether people must correct the cause of this HTTP status.
 
     Other statuses, such as 429 and 503, have a temporary cause.
     """

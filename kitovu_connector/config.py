@@ -46,7 +46,8 @@ class Config:
     outbound_token_file: str = ""
     outbound_cert: str = ""  # PEM files for TLS on outbound_port and on reference_port
     outbound_key: str = ""
-    outbound_client_ca: str = ""  # PEM file: the authority that must have signed the core's client certificate
+    # PEM file: the certificate authority that must have signed the core's client certificate
+    outbound_client_ca: str = ""
     # the name in the core's client certificate; if this setting is empty, the connector accepts any name
     outbound_client_name: str = ""
     command_cert: str = ""  # PEM files: the client certificate that the command line presents on outbound_port
@@ -106,7 +107,7 @@ class Config:
     fetch_keys: bool = False
     keys_refresh_s: float = 60.0  # how often the connector fetches the public keys
 
-    hub_ca: str = ""  # PEM file: the authorities trusted for the hub's TLS certificate
+    hub_ca: str = ""  # PEM file: the certificate authorities that the connector trusts for the hub's TLS certificate
     client_cert: str = ""  # PEM files of this DFSP's TLS client certificate and its key
     client_key: str = ""
     hub_token_file: str = ""  # a file with the bearer token for the hub; each request reads the file again
@@ -117,7 +118,8 @@ class Config:
 
     inbound_cert: str = ""  # PEM files for TLS on inbound_port
     inbound_key: str = ""
-    inbound_client_ca: str = ""  # PEM file: the authority that must have signed the hub's client certificate
+    # PEM file: the certificate authority that must have signed the hub's client certificate
+    inbound_client_ca: str = ""
     # the name in the hub's certificate; without this name, a DFSP with a certificate of the authority could pose as the
     # hub
     inbound_client_name: str = ""

@@ -53,13 +53,13 @@ class Events:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether there is a webhook or a handler for events."""
+        """Whether events have a recipient: a webhook, or a handler."""
         return bool(self._config.webhook_url or self._handlers)
 
     async def resume(self) -> None:
         """Begins to send events to the core. First sends the events that an earlier run of the connector has not sent.
 
-        After a takeover, also sends the events of the instance that has stopped.
+        After a takeover of records, also sends the events of the instance that has stopped.
         """
         if not self.is_wanted or self._session is not None:
             return

@@ -89,7 +89,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: OfferState = OfferState.RECEIVED
     answer: bytes = b""
     is_refusal: bool = False
-    alias: str | None = None  # the condition, by which the connector finds the terms of a conversion
+    alias: str | None = None  # by this condition, the connector finds the terms of a conversion
     fulfilment: str | None = None
 
     @property
@@ -153,7 +153,9 @@ class Fxp:
         ]
 
     async def resume(self) -> None:
-        """After a start or a takeover, continues with all open records that no task processes yet."""
+        """After a start, or after a takeover of records, continues the work on all open records that no task processes
+        yet.
+        """
         for offer in await self._offers.unfinished():
             self._begin_answer(offer)
         for found in await self._conversions.unfinished():
@@ -163,7 +165,7 @@ class Fxp:
         )
 
     def changed(self, record_id: str) -> None:
-        """Continues with a conversion of this instance that another instance has changed."""
+        """Continues one of this instance's conversions after another instance has changed it."""
         if record_id in self._told:
             self._told[record_id].set()
         else:

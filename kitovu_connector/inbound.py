@@ -180,8 +180,8 @@ class Inbound:
         if not self._keys.of(read.source):
             await self._keys.fetch()
         if not self._keys.of(read.source):
-            # A GET has no signature. But the connector refuses a GET from an unknown sender, because it could not
-            # verify any later message of this sender.
+            # A GET has no signature. But the connector refuses a GET from a sender without a known key, because the
+            # connector could not verify this sender's later messages.
             await self._end_lookups_of(request, read.source, resource)
             raise FspiopError(ErrorCode.INVALID_SIGNATURE, f"no key of {read.source} is known")
         if request.method in _UNSIGNED:

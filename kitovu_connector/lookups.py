@@ -39,7 +39,7 @@ class _Lookup:
 
 
 class Lookups:
-    """The lookups that wait for the hub's messages."""
+    """All lookups that wait for messages from the hub."""
 
     def __init__(self, hub: HubClient, policy: Policy) -> None:
         self._hub, self._policy = hub, policy

@@ -24,7 +24,7 @@ class Metrics:
         self._config, self._store, self._hub = config, store, hub
 
     async def exposition(self) -> tuple[bytes, str]:
-        """Returns all metrics as text, and the content type of this text."""
+        """Returns two values: all metrics as text, and the content type of this text."""
         registry = CollectorRegistry(auto_describe=False)
         counts, waiting = await self._store.counts(), await self._store.waiting_events()
         registry.register(_Figures([*self._of_state(counts, waiting), *self._others()]))

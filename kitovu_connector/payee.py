@@ -77,7 +77,9 @@ class Payee:
         self._checks = CustomerChecks(parties, self._background)
 
     async def resume(self) -> None:
-        """After a start or a takeover, continues with all unfinished quotes and transfers that no task processes."""
+        """After a start, or after a takeover of records, continues all unfinished quotes and transfers that no task
+        processes yet.
+        """
         for quote in await self._store.unfinished_quotes():
             self._begin_answer(quote)
         for incoming in await self._store.unfinished_incoming():
@@ -88,7 +90,7 @@ class Payee:
         self._background.start_once("delete old quotes", self._delete_old_quotes)
 
     def changed(self, transfer_id: str) -> None:
-        """Continues with a transfer of this instance that another instance has changed."""
+        """Continues one of this instance's transfers after another instance has changed it."""
         if transfer_id in self._told:
             self._told[transfer_id].set()
         else:
@@ -103,7 +105,7 @@ class Payee:
     async def take_quote(self, quote: QuoteGiven, payee: Alias) -> None:
         """Stores a request for terms, and answers it in the background.
 
-        Raises Conflict if the id belongs to different content.
+        Raises Conflict if this id is already stored with different content.
 
         If a request is about an unknown customer, the connector answers the request but never stores it. Raises
         FspiopError 2005 if the lookup of the customer takes too long.
@@ -198,10 +200,11 @@ class Payee:
     # --- transfers --------------------------------------------------------------------------------------------------
 
     async def take_transfer(self, incoming: Incoming) -> None:
-        """Stores a transfer and processes it in the background. Raises Conflict if the id belongs to different content.
+        """Stores a transfer and processes it in the background. Raises Conflict if this id is already stored with
+        different content.
 
-        Rejects a transfer without usable terms. Never stores this transfer, because any DFSP can send many such
-        transfers.
+        Rejects a transfer without usable terms. Never stores a transfer without usable terms, because any DFSP can send
+        many such transfers.
         """
         is_on_us = incoming.payer_fsp == self._config.dfsp
         if await self._store.incoming(incoming.transfer_id) is None:
@@ -420,8 +423,8 @@ class Payee:
         await self._store.save_incoming(incoming, msgspec.structs.replace(incoming, **changes))
 
     async def _until_done(self, call: Callable[[], Awaitable[T]], *, until: float | None = None) -> T:
-        """Calls the core repeatedly, until a call returns. Raises TimeoutError if no call has returned before the time
-        `until` of the hub's clock.
+        """Calls a method of the core repeatedly, until a call returns. Raises TimeoutError if no call has returned
+        before the time `until` of the hub's clock.
 
         If `until` is given, the core may refuse the call. Otherwise the hub has already decided, so a refusal is a
         fault that the core's operators must correct.

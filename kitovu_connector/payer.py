@@ -72,10 +72,10 @@ class Payer:
         self._background = Background()
 
     async def send(self, order: Order, transfer_id: str | None = None) -> Payment:
-        """Begins a payment. If a payment with this home id exists already, returns the existing payment. By default,
-        the transfer gets a new id.
+        """Begins a payment. If a payment with this home id (the core's own id) is already stored, returns the stored
+        payment. By default, the transfer gets a new id.
 
-        Raises Conflict if the content of the existing payment differs.
+        Raises Conflict if the stored payment differs from the new order.
 
         Raises FspiopError and begins no payment if the payee's identifier cannot be part of a path.
         """
@@ -181,7 +181,7 @@ class Payer:
     async def _wait(self, home_id: str, seconds: float, is_wanted: Callable[[Payment], bool]) -> Payment | None:
         until = time.monotonic() + seconds
         while True:
-            # the method creates the event before it reads the payment, so no step can be missed
+            # the method creates the asyncio event before it reads the payment, so the method cannot miss a step
             event = self._changed.setdefault(home_id, asyncio.Event())
             payment = await self._store.payment(home_id)
             if payment is None or is_wanted(payment):
@@ -191,15 +191,16 @@ class Payer:
                 log.info("payment_not_ended_yet", payment=home_id, state=payment.state)
                 return payment
             with suppress(TimeoutError):
-                # Another instance may take the step. If the notification about this step is lost, the method still
-                # finds the step in the stored payment.
+                # Another instance may take the payment's next step. If the notification about this step is lost, the
+                # method still finds the step in the stored payment.
                 await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._store.is_shared else left)
         if (payment is None or payment.state in ENDS) and home_id in self._changed:
             self._changed.pop(home_id).set()
         return payment
 
     async def resume(self) -> None:
-        """After the start and after a takeover, continues with every unfinished payment that no task processes yet."""
+        """After a start, or after a takeover of records, continues every unfinished payment that no task processes yet.
+        """
         for payment in await self._store.unfinished_payments():
             home_id = payment.order.home_id
             if home_id in self._turns or self._is_news(payment):

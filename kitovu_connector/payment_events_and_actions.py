@@ -220,8 +220,8 @@ Event = (
 class Ask(StrEnum):
     """A request.
 
-    A request to the hub. The connector sends it when the step is durable, unless the payment has already left the
-    step's state.
+    A request to the hub. The connector sends this request when the step is durable, unless the payment has already left
+    the step's state.
     """
 
     OWNER = "GET /participants"

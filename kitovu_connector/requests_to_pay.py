@@ -102,7 +102,8 @@ class RequestsToPay:
         ]
 
     async def resume(self) -> None:
-        """After a start or a takeover, continues with every unfinished request that no task processes yet."""
+        """After a start, or after a takeover of records, continues every unfinished request that no task processes yet.
+        """
         for made in await self._made.unfinished():
             if not made.is_told:
                 self._begin_telling(made.id)
@@ -116,7 +117,7 @@ class RequestsToPay:
         self._background.start_once("delete old links", lambda: self._transfers.delete_old(2 * kept_s))
 
     def changed(self, request_id: str) -> None:
-        """Continues with a request of this instance that another instance has changed."""
+        """Continues one of this instance's requests after another instance has changed it."""
         self._begin_telling(request_id)
 
     def _begin_telling(self, request_id: str) -> None:
@@ -136,7 +137,7 @@ class RequestsToPay:
         return await self._made.get(request_id)
 
     async def made_by_core(self, home_id: str) -> RequestMade | None:
-        """Returns the request that has this id in the core, or None."""
+        """Returns the request to which the core has given this id, or None."""
         return await self._made.of_alias(home_id)
 
     async def make(self, order: RequestOrder, *, needs_confirmation: bool) -> RequestMade:
@@ -162,8 +163,8 @@ class RequestsToPay:
             return await self._ask(request)
 
     async def accept(self, request_id: str, *, is_accepted: bool) -> RequestMade | None:
-        """Continues after the core's decision about the payer: sends the request to the payer's DFSP, or ends the
-        request. Returns None if the request does not exist.
+        """After the core has accepted or refused the payer, sends the request to the payer's DFSP or ends the request.
+        Returns None if the request does not exist.
         """
         async with self._turns.hold(request_id):
             request = await self._made.get(request_id)
@@ -364,7 +365,7 @@ class RequestsToPay:
 
     async def _refuse(self, new: RequestReceived, no: No) -> None:
         """Refuses a request to a customer that does not exist. Does not store such a request, because anybody can send
-        many of them.
+        many such requests.
         """
         path = f"/transactionRequests/{new.id}/error"
         await self._send(path, core_answers.error_put(no), new.payee_fsp, self._config.request_s)

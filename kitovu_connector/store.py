@@ -102,7 +102,7 @@ class Store:
 
     @property
     def is_shared(self) -> bool:
-        """True if another instance could also change a record."""
+        """True if other instances can also change the records."""
         return self._db.is_shared
 
     async def close(self) -> None:
@@ -397,7 +397,9 @@ class Store:
         )
 
     async def counts(self) -> list[tuple[str, str, int]]:
-        """Counts payments and incoming transfers by state. Each result has a direction, a state and a number."""
+        """Returns the numbers of payments and of incoming transfers in each state. Each result has a direction, a state
+        and a number.
+        """
         return await self._db.read_many(_counts)
 
     async def waiting_events(self) -> int:

@@ -104,8 +104,8 @@ def taken(found: Submission, callback_s: float) -> Next:
 
 
 def refused(found: Submission, code: str, text: str) -> Next:
-    """Processes the hub's refusal of the POST. Only if the hub refuses the first POST does the refusal end the
-    submission.
+    """Processes the hub's refusal of the POST. A refusal ends the submission only if it is the hub's response to the
+    first POST.
     """
     if found.state is Sent.PREPARED and not found.accepted:
         return Next(_failed(found, code, text))
@@ -113,7 +113,7 @@ def refused(found: Submission, code: str, text: str) -> Next:
 
 
 def unclear(found: Submission) -> Next:
-    """Processes the case that a POST had no clear response."""
+    """Handles a POST to which there was no clear response."""
     return Next(_with(found, state=Sent.DOUBT), again_in_s=backoff(found.tries, 4.0))
 
 

@@ -42,8 +42,8 @@ class NoToken(Exception):
 
 
 class Tokens:
-    """One token, which all requests use. The connector sends only one request for a new token, even if many callers
-    wait for the token.
+    """One token, which all requests use. Even if many callers wait for a new token, the connector sends only one
+    request for it.
     """
 
     def __init__(self, config: Config) -> None:

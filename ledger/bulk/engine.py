@@ -2,7 +2,8 @@
 
 For a bulk, the engine runs the same SQL statements as for a group of single transfers. A few more statements read and
 write the row of the bulk. The number of SQL statements does not depend on the number of items. A bulk never belongs to
-a group with other commands. So the thread of the bulk's request decides the bulk at once.
+a group with other commands. So the thread that received the bulk's request decides the bulk, without waiting for a
+group.
 """
 
 from collections.abc import Sequence

@@ -3,8 +3,9 @@
 The payee receives only the reserved items of a bulk. If all items are reserved, the hub forwards the payer's own
 message. If some items are refused, the hub creates a message that contains only the reserved items. The payer receives
 the payee's own answer if it has the right outcome of every item. Otherwise the payer receives a message that the hub
-creates. The hub checks the fulfilment of each item. The hub also sends the outcomes of the items to the payee. If
-`in_hub_name` is set, the hub sends all messages about a bulk in its own name. The reference hub does so.
+creates. The hub checks the fulfilment of each item. The hub also sends the payee a message with the outcome of each
+item. If `in_hub_name` is set, the hub sends all messages about a bulk in its own name. The reference hub also sends
+these messages in its own name.
 """
 
 from collections.abc import Iterable, Sequence
@@ -153,7 +154,7 @@ def _result(item: TransferState) -> dict[str, Any]:
 
 
 def state_answer(hub: HubMessages, bulk: Bulk, items: Iterable[TransferState], requester: Recipient) -> Outgoing:
-    """Returns the answer to the bulk's payer or payee for GET /bulkTransfers/{ID}."""
+    """Returns the hub's answer to a GET /bulkTransfers/{ID} from the bulk's payer or payee."""
     body = result_body(bulk, items) if requester.id == bulk.payer_id else payees_result_body(bulk, items)
     return as_answer(hub.callback(requester, _path(bulk), body, subject=bulk.bulk_id, kind="bulk-state"))
 
