@@ -265,7 +265,7 @@ def _is_keys(value: object) -> bool:
 
 
 def _shown(name: str, value: object) -> str:
-    return "a secret of another type" if "secret" in name else repr(value)[:80]
+    return "a secret with a wrong type" if "secret" in name else repr(value)[:80]
 
 
 def _form_faults(config: Config) -> Iterator[str]:

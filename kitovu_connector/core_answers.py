@@ -107,7 +107,7 @@ async def _awaited(call: Callable[[], Awaitable[T]]) -> T:
 
 def _note_late_error(task: "asyncio.Future[Any]") -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.warning("core_failed", why="after the call was cut off", error=logs.trace_of(error))
+        log.warning("core_failed", why="after the connector had stopped waiting", error=logs.trace_of(error))
 
 
 async def _until_available(call: Callable[[], Awaitable[T]]) -> T:

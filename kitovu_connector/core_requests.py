@@ -22,7 +22,7 @@ class NotRunning(Exception):
 
 
 class RequestRefused(Exception):
-    """The error for a refused request. The text has the connector's code and reason."""
+    """The error for a refused request. The error's text contains the error code and the reason from the connector."""
 
 
 class CoreRequests:

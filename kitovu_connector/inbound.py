@@ -27,7 +27,8 @@ log = structlog.get_logger(__name__)
 
 MAX_BODY_BYTES = 65_536
 MAX_BULK_BYTES = 5_242_880
-# Limits above the largest legal messages: a packet has 32 KiB, a party about 10 KiB, and an error has extensions.
+# Each limit is above the size of the largest valid message. A packet has up to 32 KiB, a party about 10 KiB, and an
+# error has extensions.
 _MOST_BYTES = {
     "parties": 32_768,
     "participants": 8_192,
@@ -101,7 +102,7 @@ class Inbound:
         return answer
 
     async def _handle(self, route: str, handler: Handler, message: Message) -> int:
-        """Returns the handler's status.
+        """Returns the HTTP status from the handler.
 
         If no caller in this instance waits for a callback, relays the callback to the other instances.
         """

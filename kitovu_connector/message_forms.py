@@ -37,7 +37,7 @@ _KINDS: Mapping[tuple[str, str], type[Any]] = {
     ("PATCH", "fxTransfers"): FxTransferPatch,
 }
 _STATES_AND_ERRORS = (ErrorPut, TransferPut, FxTransferPut)
-# the path is /parties/{Type}/{ID}; in the paths of all other resources, only the id follows the name
+# the path is /parties/{Type}/{ID}; in all other paths, only the id follows the resource's name
 _SEGMENTS_BEFORE_ERROR = {"parties": 3}
 
 

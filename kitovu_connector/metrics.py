@@ -33,14 +33,14 @@ class Metrics:
     def _of_state(self, counts: Sequence[tuple[str, str, int]], waiting: int) -> Iterator[Metric]:
         transfers = GaugeMetricFamily(
             "kitovu_connector_transfers",
-            "Transfers in the state, by direction and state",
+            "Stored transfers, by direction and state",
             labels=["direction", "state"],
         )
         for direction, state, count in counts:
             transfers.add_metric([direction, state], count)
         yield transfers
         yield GaugeMetricFamily(
-            "kitovu_connector_events_waiting", "Events that the core has not accepted yet, of all instances", waiting
+            "kitovu_connector_events_waiting", "Events that the core has not yet accepted, from all instances", waiting
         )
 
     def _others(self) -> Iterator[Metric]:

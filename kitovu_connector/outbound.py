@@ -168,7 +168,7 @@ def _pairs(extensions: Extensions) -> tuple[tuple[str, str], ...]:
 
 
 def payment_shown(payment: Payment) -> PaymentShown:
-    """Returns the payment as the core's API shows it."""
+    """Returns the payment in the form of the API for the core."""
     return PaymentShown(
         home_transaction_id=payment.order.home_id,
         transfer_id=payment.transfer_id,

@@ -322,11 +322,11 @@ class Payee:
             await self._reject(incoming, refusal, is_perhaps_reserved=no.is_perhaps_done)
             return
         except NotUnderstood as error:
-            # The payer DFSP still needs an answer, and the core must release money that it has perhaps reserved.
+            # The payer DFSP still needs an answer. If the core has reserved the money, the core must release it.
             await self._reject(incoming, core_answers.not_understood(error), is_perhaps_reserved=True)
             return
         except TimeoutError:
-            # Now it is too late for the fulfilment. The core must release the money that it has perhaps reserved.
+            # Now it is too late for the fulfilment. If the core has reserved the money, the core must release it.
             await self._move(incoming, stage=Stage.RELEASING)
             return
         if self._hub.clock.at_hub() >= gives_up_at:

@@ -58,7 +58,7 @@ class _Link:
         if self._conn is not None and not self._conn.closed:
             return self._conn
         if time.monotonic() - self._failed_at < _RETRY_S:
-            raise psycopg.OperationalError("the database of the state cannot be reached")
+            raise psycopg.OperationalError("the database with the connector's state cannot be reached")
         try:
             made = _connect(self._url)
             made.execute("SELECT set_config('statement_timeout', %s, false)", (f"{self._statement_s:g}s",))
@@ -221,8 +221,8 @@ def examine(url: str) -> str:
         return _first_line(error)
     assert row is not None
     if row["is_standby"]:
-        return "this is a standby, which cannot be written"
-    return "" if row["may"] else "the user may not make tables in the schema"
+        return "this database is a standby, so the connector cannot write to it"
+    return "" if row["may"] else "the database user has no permission to create tables in the schema"
 
 
 def _connect(url: str) -> psycopg.Connection[dict[str, Any]]:

@@ -212,7 +212,8 @@ class Records(Generic[R]):
     async def changed_since(self, since: float, after: str, *, suffix: str, limit: int) -> list[tuple[float, R]]:
         """Returns records in the order of their last change, each with the time of this change.
 
-        The list begins after the record that was changed at `since` and has the id `after` (including the suffix).
+        The list begins after the record that was changed at `since` and has the id `after`. The id `after` includes the
+        suffix.
         """
         statement = (
             f"SELECT changed_at, record FROM exchange WHERE kind = ? AND (changed_at, id || '{suffix}') > (?, ?)"  # noqa: S608

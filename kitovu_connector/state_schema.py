@@ -94,7 +94,9 @@ CREATE INDEX IF NOT EXISTS incoming_due ON incoming (owner, transfer_id) WHERE i
 )
 
 OPEN_TABLES = {"payment": "home_id", "quote": "quote_id", "incoming": "transfer_id", "exchange": "id"}
-"""The tables whose open records an instance continues, each with its key. A record of `exchange` also has a kind."""
+"""The tables whose open records have an owner, each table with the name of its key column. A record of `exchange` also
+has a kind.
+"""
 
 # A record that has ended stays ended, even if the program has a fault.
 SQLITE_ONLY = """

@@ -45,7 +45,7 @@ def _certificate(asked: argparse.Namespace) -> int:
     async def request(api: HubApi) -> int:
         submitted = await api.submit_signing_request(text_of(asked.csr))
         _show_submission(submitted)
-        out.print("Read this SHA-256 to the operator. Then: kitovu-connector certificate fetch", markup=False)
+        out.print("Read this SHA-256 aloud to the operator. Then: kitovu-connector certificate fetch", markup=False)
         return 0
 
     async def fetch(api: HubApi) -> int:

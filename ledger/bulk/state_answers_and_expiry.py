@@ -14,7 +14,7 @@ from ledger.bulk import store as bulks
 from ledger.bulk.commands_and_outcomes import Bulk, BulkEnded, BulkExpire
 from ledger.bulk.notices import state_answer, unknown_answer
 
-# the largest number of bulks in one sweep; if another process has locked a bulk, the next sweep tries this bulk again
+# how often the sweep tries to end one bulk; if both attempts fail, a later sweep tries this bulk again
 _ATTEMPTS = 2
 
 

@@ -369,7 +369,7 @@ def abort_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
 
 
 def abort_without(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """Aborts the payer's conversion for a transfer that the hub refused when it arrived."""
+    """Aborts the payer's conversion after the hub has refused the conversion's determining transfer on arrival."""
     return _abort_own(p, s, t.error_code, t.error_description)
 
 

@@ -14,7 +14,7 @@ TIME_TO_ANSWER = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The hold of a transfer: the time when it ends, and the version of the scheme's rules that requires it."""
+    """The hold of a transfer: the end of the hold, and the version of the scheme's rules that requires the hold."""
 
     until: datetime
     rules_version: int
