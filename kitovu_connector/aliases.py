@@ -15,7 +15,7 @@ from kitovu_connector.resource_paths import party_path
 
 
 class AliasRefused(FspiopError):
-    """The error for an alias that the hub refuses. It contains the hub's error code and text."""
+    """The error for an alias that the hub refuses. The error contains the hub's error code and text."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(ErrorCode.CLIENT_ERROR, f"{code} {text}")

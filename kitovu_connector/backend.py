@@ -51,8 +51,8 @@ class PartyDetails:
 
 @dataclass(frozen=True, slots=True)
 class TermsWanted:
-    """A request for the terms of a payment whose payee is a customer of this DFSP. It has every field that the payer
-    DFSP sent.
+    """A request for the terms of a payment whose payee is a customer of this DFSP. The request has every field that the
+    payer DFSP sent.
     """
 
     payer: PartyRef  # the payer DFSP's description of the payer, with the field fsp_id

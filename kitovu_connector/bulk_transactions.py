@@ -35,7 +35,7 @@ _LOOK_AGAIN_S = 60.0
 
 @runtime_checkable
 class BulkTransactionBackend(Protocol):
-    """The interface of a core that orders bulks of payments."""
+    """The interface for cores that order bulks of payments."""
 
     async def bulk_told(self, bulk: "BulkTransaction", payments: list[Payment]) -> None:
         """Receives the present states of a bulk's payments.

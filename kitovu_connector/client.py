@@ -31,8 +31,8 @@ log = structlog.get_logger(__name__)
 ANSWER_AT_MOST = 64 * 1024
 _REPLY_AT_MOST = 4 * 1024 * 1024  # enough for a page of a statement, or for the keys of a large scheme
 # If a response has one of these 4xx statuses or error codes, the hub has not decided the request. The hub can reject a
-# repeated request because of its token or signature, although the hub has accepted the first copy. The reason is that
-# keys and tokens can change between the two copies.
+# repeated request because of the request's token or signature, although the hub has accepted the first copy. The reason
+# is that keys and tokens can change between the two copies.
 NOT_A_WORD = frozenset({401, 403, 408, 421, 425, 429})
 NOT_A_CODE = frozenset({ErrorCode.INVALID_SIGNATURE.code})
 

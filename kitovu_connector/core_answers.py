@@ -26,7 +26,7 @@ _LONGEST_PAUSE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """An error code and its text, which the requesting DFSP gets as the answer."""
+    """An error code and its text. The requesting DFSP gets both as the answer."""
 
     code: str
     text: str = ""
@@ -83,7 +83,7 @@ def error_put(no: No) -> bytes:
 async def timely(call: Callable[[], Awaitable[T]], seconds: float) -> T:
     """Returns the core's result.
 
-    Raises Unavailable if the call takes too long, because its outcome is then unknown.
+    Raises Unavailable if the call takes too long, because the call's outcome is then unknown.
 
     After the time limit, cancels the call. If a core in Python ignores the cancellation, only this one call takes
     longer.

@@ -326,7 +326,7 @@ class Positions(Shown, kw_only=True):
 
 
 class RegisteredAlias(Shown, kw_only=True):
-    """The answer to a registration of an alias: the DFSP of the alias, which is the connector's own DFSP."""
+    """The answer to a registration of an alias. It contains the alias's DFSP: the connector's own DFSP."""
 
     fsp_id: str
 

@@ -72,7 +72,7 @@ class CoreRequests:
         return await self._call("POST", f"/requests/{quote(home_id, safe='')}/otp", {"otp": password})
 
     async def incoming(self, transfer_id: str) -> Mapping[str, Any]:
-        """Returns a transfer to a customer of this DFSP, with its payer."""
+        """Returns a transfer whose payee is a customer of this DFSP. The result also has the payer."""
         return await self._call("GET", "/transfers/" + quote(transfer_id, safe=""))
 
     async def payments(self, **wanted: str | int | None) -> AsyncIterator[Mapping[str, Any]]:

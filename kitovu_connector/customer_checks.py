@@ -27,7 +27,7 @@ class _Check:
 
 
 class CustomerChecks:
-    """The requests for which the connector waits until the core has looked up the customer."""
+    """The requests that wait until the core has looked up their customers."""
 
     def __init__(self, parties: Parties, background: Background) -> None:
         self._parties, self._background = parties, background

@@ -221,7 +221,7 @@ async def _webhook(config: Config) -> Finding:
         advice = "Start the core's receiver of events, or correct webhook_url."
         return Finding("webhook", Verdict.FAULT, f"{url} does not respond: {error}", advice)
     if right in (401, 403):
-        advice = "Give the core the connector's webhook secret, and check its computation of webhook-signature."
+        advice = "Give the core the connector's webhook secret, and check how the core computes webhook-signature."
         return Finding("webhook", Verdict.FAULT, f"{url} refuses the right signature: HTTP {right}", advice)
     if not 200 <= right < 300:
         advice = "Answer 2xx to each event with a right signature, also to a type of event that you do not know."

@@ -188,7 +188,7 @@ class Database(ABC):
                 group, self._waiting = self._waiting[:GROUP_AT_MOST], self._waiting[GROUP_AT_MOST:]
                 results = await loop.run_in_executor(self._thread, self._commit_group, [job for job, _ in group])
                 for (_, future), (result, error) in zip(group, results, strict=True):
-                    if future.done():  # the caller was cancelled, but its job is durable
+                    if future.done():  # the caller was cancelled, but the caller's job is durable
                         continue
                     if error is not None:
                         future.set_exception(error)

@@ -117,7 +117,7 @@ class Inbound:
         return status
 
     def _path_of(self, request: web.Request) -> str:
-        """Returns the path without the prefix, as the sender encoded it."""
+        """Returns the path without the prefix, in the sender's encoding."""
         return request.raw_path.removeprefix(self._config.inbound_prefix.rstrip("/"))
 
     async def _let_in(self, route: str, request: web.Request) -> Message:

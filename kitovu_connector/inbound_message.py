@@ -59,8 +59,8 @@ class Message:
     def ends_without_payment(self, expires_at: float, margin_s: float) -> bool:
         """Returns whether this error from the hub proves that another DFSP's request has ended or can never begin.
 
-        A DFSP can send its request to the connector without sending it to the hub. The hub can still receive this
-        request until `expires_at`. Before `expires_at`, an error does not prove that the request never begins.
+        A DFSP can send a request to the connector, but not to the hub. The hub can still receive this request until
+        `expires_at`. Before `expires_at`, an error does not prove that the request never begins.
         """
         code = str(self.error.error_code)
         return code == ErrorCode.TRANSFER_EXPIRED.code or (code in NOT_FOUND and self.sent_at >= expires_at + margin_s)
@@ -105,7 +105,7 @@ Route = tuple[str, str, Handler]
 
 
 class HasRoutes(Protocol):
-    """The interface of a class that accepts messages from the hub for one part of the connector."""
+    """The interface for classes that accept messages from the hub. Each class belongs to one part of the connector."""
 
     def routes(self) -> list[Route]:
         """Returns the routes for the messages that this part receives."""

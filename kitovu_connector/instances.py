@@ -57,7 +57,7 @@ class Instances:
         `changed` maps each topic to a function. The connector calls this function with the key of a record that another
         instance has changed.
 
-        Raises StartError if another instance sends events to the core, and this instance could not send them.
+        Raises StartError if another instance sends events to the core, but this instance has no way to send events.
         """
         self._parts, self._changed = parts, changed
         await self._db.write(partial(_join, self._db))

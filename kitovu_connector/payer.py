@@ -81,8 +81,8 @@ class Payer:
         """
         identifiers.check("to.", order.payee.id_value, order.payee.sub_id)
         order = spelled(order)
-        # In Mojaloop's SDK, a transfer finds its terms under its own id, so the transaction's id must equal the
-        # transfer's id.
+        # In Mojaloop's SDK, a transfer's terms are stored under the transfer's id, so the id of the transaction must
+        # equal this id.
         transfer_id = transfer_id or correlation_ids.new_uuid()
         new = Payment(
             order=order,

@@ -44,7 +44,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class TurnedAway:
-    """The hub refused the request of the present state because of its credentials, its signature or its URL."""
+    """The hub refused the request of the present state because of the request's credentials, signature or URL."""
 
     code: str
     text: str

@@ -104,7 +104,7 @@ class Policy:
     clock_margin_s: float = 10.0
     hub_ahead_s: float = 0.0  # seconds by which the hub's clock is ahead; expirations are times of the hub's clock
     ask_at_most_every_s: float = 30.0
-    tells_conversion: bool = False  # quotes have version 2.0, which can contain the payer's intended conversion
+    tells_conversion: bool = False  # quotes have version 2.0, and so can contain the payer's intended conversion
     known_signers: frozenset[str] | None = None  # the DFSPs whose messages the connector can verify; None: all
 
 

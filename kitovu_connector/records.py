@@ -149,7 +149,7 @@ class Records(Generic[R]):
         return await self._db.write(job)
 
     async def amend(self, record_id: str, change: Callable[[R], R]) -> R | None:
-        """Calls `change` with the stored record, stores the returned record, and returns it.
+        """Calls `change` with the stored record. Stores and returns the record that `change` returns.
 
         Returns None if there is no record.
 

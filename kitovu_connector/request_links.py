@@ -25,7 +25,7 @@ class RequestLinks:
         itself has made the request.
 
         Only a transfer from the payer DFSP that received the request can pay the request. The transfer must have the
-        requested amount and the requested payee. A transfer without these properties is credited to its payee, but does
+        requested amount and the requested payee. The payee of another transfer gets the money, but this transfer does
         not count as payment of the request.
         """
         asked = bodies.read(QuotePost, quote.request)

@@ -91,7 +91,7 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class RequestTransfers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The transfers with which payer DFSPs pay a request of this DFSP. If one transfer fails, another transfer can
+    """The transfers by which payer DFSPs pay one of this DFSP's requests. If one transfer fails, another transfer can
     still pay the request.
     """
 

@@ -112,8 +112,8 @@ class RequestsToPay:
         kept_s = self._config.request_retention_s
         self._background.start_once("delete old made requests", lambda: self._made.delete_old(kept_s))
         self._background.start_once("delete old received requests", lambda: self._received.delete_old(kept_s))
-        # The links are kept twice as long as a request, because a request can change after its transfer and must still
-        # show the transfer.
+        # The connector stores the links twice as long as the requests. A request can change after its transfer has
+        # arrived, and must still show this transfer.
         self._background.start_once("delete old links", lambda: self._transfers.delete_old(2 * kept_s))
 
     def changed(self, request_id: str) -> None:

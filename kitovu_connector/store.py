@@ -75,7 +75,8 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_refusal: bool = False
     error_code: str | None = None
     completed_at: str | None = None  # the time of the commit, as the hub reported it
-    is_perhaps_reserved: bool = False  # the core refused, but it may have reserved the money, and must then release it
+    # the core refused, but the core may have reserved the money, and must then release the money
+    is_perhaps_reserved: bool = False
     transaction_request_id: str | None = None  # the id of this DFSP's request to pay that the transfer answers
     home_request_id: str | None = None  # the core's own id of the request to pay that the transfer answers
     received_at: float = 0.0  # 0 in a record of an earlier version
@@ -144,7 +145,7 @@ class Store:
         return await self._db.write(job)
 
     async def save_payment(self, before: Payment, after: Payment) -> Payment | None:
-        """Stores the payment's new state, and makes this instance its owner. Returns the stored payment.
+        """Stores the payment's new state, and makes this instance the payment's owner. Returns the stored payment.
 
         If another instance has changed the payment since `before` was read, returns None and changes nothing.
         """
@@ -202,7 +203,7 @@ class Store:
         return await self._own("SELECT record FROM payment WHERE home_id = ? AND owner = ?", home_id, Payment)
 
     async def unfinished_payments(self) -> list[Payment]:
-        """Returns every payment of this instance that has not ended."""
+        """Returns this instance's payments that have not ended."""
         return await self._unfinished("SELECT record FROM payment WHERE is_open = 1 AND owner = ?", Payment)
 
     # ---- quotes given
@@ -366,7 +367,7 @@ class Store:
         return await self._own("SELECT record FROM incoming WHERE transfer_id = ? AND owner = ?", transfer_id, Incoming)
 
     async def unfinished_incoming(self) -> list[Incoming]:
-        """Returns every transfer of this instance for which this DFSP or the hub still has to do something."""
+        """Returns this instance's open transfers: this DFSP or the hub still has to do something for each of them."""
         return await self._unfinished("SELECT record FROM incoming WHERE is_open = 1 AND owner = ?", Incoming)
 
     # ---- lists: in the order of the last change, after the end of the previous page

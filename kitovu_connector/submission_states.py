@@ -20,7 +20,7 @@ _ASK_AT_MOST_EVERY_S = 30.0
 NOT_FOUND = frozenset(
     {ErrorCode.ID_NOT_FOUND.code, ErrorCode.TRANSFER_ID_NOT_FOUND.code, ErrorCode.BULK_TRANSFER_ID_NOT_FOUND.code}
 )
-"""The error codes with which the hub reports that it has no transfer, conversion or bulk with an id."""
+"""The error codes by which the hub reports: the hub has no transfer, conversion or bulk with the given id."""
 
 
 class Sent(StrEnum):
@@ -64,8 +64,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The outcome arrived, and it is proven that the hub sent or forwarded it. The keys of `fulfilments` are the ids of
-    the transfers.
+    """The outcome arrived, and the hub has provably sent or forwarded this outcome. The keys of `fulfilments` are the
+    ids of the transfers.
     """
 
     body: bytes
@@ -75,8 +75,8 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An error arrived, and it is proven that the hub sent or forwarded it. `written_at` is the time of the hub's clock
-    at which the error was written.
+    """An error arrived, and the hub has provably sent or forwarded this error. `written_at` is the time of the hub's
+    clock at which the error was written.
     """
 
     code: str

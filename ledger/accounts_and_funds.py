@@ -1,6 +1,6 @@
 """Changes accounts, net debit caps and funds. These changes are rare, compared with transfers.
 
-The functions of this module use Django's ORM. They lock rows in the same order as the rest of the ledger.
+The functions of this module use Django's ORM. These functions lock rows in the same order as the rest of the ledger.
 
 Every change of a SETTLEMENT account first locks the participant's POSITION account. A reservation of a transfer also
 locks the POSITION account, while the hub compares the reservation with the cover.
@@ -382,7 +382,7 @@ def end_funds_out(
     """Commits or aborts a withdrawal. If the hub commits a withdrawal, the money has left the settlement bank.
 
     `external_reference` is the bank's own reference, which is often unknown in the first step. If `external_reference`
-    is empty, the withdrawal keeps the reference that it got in its first step.
+    is empty, the withdrawal keeps the reference from its first step.
     """
     settlement, reconciliation = _settlement_pair(account)
     movement = withdrawal_of(settlement, transfer_id, locks=True)

@@ -37,7 +37,7 @@ log = structlog.get_logger("ledger")
 
 
 def submit(command: BulkCommand) -> BulkOutcome:
-    """Returns the command's outcome after its transaction is durable."""
+    """Returns the command's outcome once the command's database transaction is durable."""
     try:
         return run(command)
     except store.LostRace:

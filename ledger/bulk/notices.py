@@ -160,8 +160,6 @@ def state_answer(hub: HubMessages, bulk: Bulk, items: Iterable[TransferState], r
 
 
 def unknown_answer(hub: HubMessages, bulk_id: str, requester: Recipient) -> Outgoing:
-    """Returns the answer to GET /bulkTransfers/{ID} if the hub has no bulk with this ID in which the requester takes
-    part.
-    """
+    """Returns the answer to GET /bulkTransfers/{ID} if the requester takes part in no bulk with this ID."""
     error, path = ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, f"/bulkTransfers/{bulk_id}/error"
     return as_answer(hub.error(requester, path, error.code, error.text, subject=bulk_id, kind="bulk-state"))

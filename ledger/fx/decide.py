@@ -167,7 +167,7 @@ def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
 def _is_awaited(c: ConversionState, s: Snapshot) -> bool:
     """Returns whether the conversion is agreed and its determining transfer is reserved.
 
-    An agreed conversion with a reserved transfer does not expire. It ends together with this transfer.
+    An agreed conversion with a reserved transfer does not expire. The conversion ends together with this transfer.
     """
     t = s.transfers.get(c.determining_transfer_id)
     return (
