@@ -225,7 +225,7 @@ def _compare_settlement(part: SettlementPart, hub: AtHub, here: Here, begin: str
     """Compares a settlement's net amount with the sum of this connector's own amounts in the settlement's windows."""
     name, windows = f"settlement {part.settlement_id}", frozenset(part.window_ids)
     at_hub = Side(part.state, part.net, part.currency, part.created_date)
-    if part.windows_from < begin:  # the statement does not contain all transfers of the first window
+    if part.windows_from < begin:  # the hub's statement does not contain all transfers of the first window
         return Compared(name, part.currency, Result.UNCHECKED, at_hub, None)
     net = 0
     for key, line in hub.transfers.items():

@@ -32,7 +32,7 @@ class Callers:
         self.use_file()
 
     def use_file(self) -> None:
-        """Reads the present content of the file `outbound_token_file`. Raises ConfigError for a faulty file."""
+        """Reads the file `outbound_token_file` again. Raises ConfigError for a faulty file."""
         if self._file:
             self._digests = [_digest(token) for token in tokens_in(self._file)]
 

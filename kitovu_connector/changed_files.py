@@ -43,7 +43,7 @@ class ChangedFiles:
         await self._background.close()
 
     def look(self) -> None:
-        """Reads every file that has changed since the last check."""
+        """Reads every file that has changed since the previous check."""
         for paths, use in self._watched:
             now = {path: _stamp(path) for path in paths}
             if all(self._seen[path] == stamp for path, stamp in now.items()):

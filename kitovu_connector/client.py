@@ -29,7 +29,7 @@ from kitovu_connector.tokens import NoToken, Tokens
 log = structlog.get_logger(__name__)
 
 ANSWER_AT_MOST = 64 * 1024
-_REPLY_AT_MOST = 4 * 1024 * 1024  # enough for a page of a statement, or for the keys of a large scheme
+_REPLY_AT_MOST = 4 * 1024 * 1024  # enough for a page of the hub's statement, or for the public keys of a large scheme
 # If a response has one of these 4xx statuses or error codes, the hub has not decided the request. The hub can reject a
 # repeated request because of the request's token or signature, although the hub has accepted the first copy. The reason
 # is that keys and tokens can change between the two copies.
@@ -77,7 +77,7 @@ class HubClient:
     """Sends requests to the hub for one DFSP."""
 
     last_answer_at: float = 0.0
-    """The time of the hub's last HTTP response, by this machine's monotonic clock. 0 before the first response."""
+    """The time of the hub's latest HTTP response, by this machine's monotonic clock. 0 before the first response."""
 
     def __init__(self, config: Config) -> None:
         self._config = config

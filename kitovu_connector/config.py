@@ -120,8 +120,8 @@ class Config:
     inbound_key: str = ""
     # PEM file: the certificate authority that must have signed the hub's client certificate
     inbound_client_ca: str = ""
-    # the name in the hub's certificate; without this name, a DFSP with a certificate of the authority could pose as the
-    # hub
+    # the name in the hub's certificate; if this setting is empty, a DFSP with the authority's certificate could pose as
+    # the hub
     inbound_client_name: str = ""
 
     def __post_init__(self) -> None:
@@ -161,8 +161,8 @@ class Config:
         if self.command_key and not self.command_cert:
             yield "command_key needs command_cert"
         if bool(self.inbound_client_ca) != bool(self.inbound_client_name):
-            # A scheme's authority certifies every DFSP. If the connector did not check the name in a certificate, any
-            # DFSP could pose as the hub.
+            # A scheme's certificate authority certifies every DFSP. If the connector did not check the name in a
+            # certificate, any DFSP could pose as the hub.
             yield "set inbound_client_ca and inbound_client_name only together"
         if self.quote_retention_s < self.quote_expiry_s + self.clock_margin_s:
             yield "quote_retention_s must be longer than quote_expiry_s and clock_margin_s together"

@@ -1,7 +1,7 @@
 """Looks a customer up at the core before the connector stores a request about this customer.
 
 If a request is about an unknown customer, the connector answers the request but never stores it. If the connector
-stored such requests, anybody could fill the store.
+stored such requests, anybody could fill the connector's database.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class CustomerChecks:
 
     def __init__(self, parties: Parties, background: Background) -> None:
         self._parties, self._background = parties, background
-        self._checks: dict[str, _Check] = {}  # the key is the request's id
+        self._checks: dict[str, _Check] = {}  # each key is the id of a request
 
     async def run(
         self,

@@ -69,7 +69,7 @@ class Exchanges:
                 del self._waiting[key]
 
     def told(self, key: Key, reply: Reply) -> bool:
-        """Passes a callback to the waiting calls. Returns whether any call was waiting.
+        """Passes a callback to the calls that wait for this callback. Returns whether any call was waiting.
 
         Raises FspiopError if the sender is not the destination of the request.
         """

@@ -16,8 +16,8 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 
 GROUP_AT_MOST = 200
-_READERS = 4  # several threads, so that a slow statement does not delay the other statements
-_LISTERS = 2  # two threads, so that a count of all records does not delay a list
+_READERS = 4  # several threads, so that a slow SQL statement does not delay the others
+_LISTERS = 2  # two threads, so that a count of all records does not delay the reading of a list
 
 
 class Duplicate(Exception):
@@ -37,7 +37,7 @@ class Event(Protocol):
 
 
 class Result(Protocol):
-    """The result of a statement."""
+    """The result of an SQL statement."""
 
     @property
     def rowcount(self) -> int:

@@ -127,7 +127,7 @@ class Position(_Response, kw_only=True):
 
 
 class Line(_Response, kw_only=True):
-    """One transfer of a statement. `direction` is OUT if this DFSP pays.
+    """One line of a statement: a transfer. `direction` is OUT if this DFSP pays.
 
     If `is_converted` is true, the transfer's conversion changes this DFSP's position, and the transfer itself does not.
     """
@@ -147,7 +147,7 @@ class Line(_Response, kw_only=True):
 
 
 class ConversionLine(_Response, kw_only=True):
-    """One conversion of a statement. `role` is FXP if this DFSP converts."""
+    """One line of a statement: a conversion. `role` is FXP if this DFSP converts."""
 
     commit_request_id: str
     role: str
@@ -223,8 +223,7 @@ class _Settlements(_Response, kw_only=True):
 
 
 class HubApi:
-    """Sends requests to the hub's own API, with the connections, the credentials and the signing key of the client
-    `hub`.
+    """Sends requests to the hub's own API. Uses the connections, credentials and signing key of the client `hub`.
 
     Every method raises HubUnreachable if there was no response, and HubRefused for a response other than 2xx.
     """
@@ -246,7 +245,9 @@ class HubApi:
         return (await self._get("/positions", _Positions)).positions
 
     async def certificates(self) -> tuple[list[Certificate], str | None]:
-        """Returns this DFSP's certificates, and the certificate of the hub's authority, if the hub has one."""
+        """Returns this DFSP's certificates. If the hub has a certificate authority, also returns the authority's
+        certificate.
+        """
         found = await self._get("/certificates", _Certificates)
         return found.certificates, found.authority
 

@@ -1,4 +1,4 @@
-"""The instances of a connector that share a state: leases, takeovers, and notifications of changes.
+"""The instances of one connector, which share one database: leases, takeovers, and notifications of changes.
 
 Each open record has an owner: the instance that continues the work on this record. An instance has a lease, which ends
 at a time of the database's clock. The instance renews its lease each second. When the lease of an instance has ended,

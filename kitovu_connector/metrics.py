@@ -1,4 +1,6 @@
-"""The connector's metrics for Prometheus. Each read collects the metrics from the connector's state."""
+"""The connector's metrics for Prometheus. Whenever Prometheus reads the metrics, the connector computes them from its
+database.
+"""
 
 import time
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
 """The ids of transfers, bulks and conversions that this DFSP has sent. A request from another DFSP must not have one of
 these ids. Otherwise a dishonest DFSP could reuse the id of a transfer from this DFSP, in a request that it sends only
-to the connector. When the hub then reports this DFSP's transfer as committed, the connector would credit the dishonest
-DFSP's request.
+to the connector. When the hub then reports this DFSP's transfer as committed, the connector would credit the payee in
+the dishonest DFSP's request.
 """
 
 from collections.abc import Iterable, Sequence

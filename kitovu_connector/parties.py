@@ -142,7 +142,7 @@ class Parties:
     def _described(self, found: PartyDetails, alias: PartyRef) -> bytes | No:
         """Returns the body of PUT /parties.
 
-        Returns the body of an error instead if the API does not allow the core's data, for example a name with a slash.
+        If the API does not allow the core's data, for example a name with a slash, returns the body of an error.
         """
         try:
             party = _party(found, msgspec.structs.replace(alias, fsp_id=self._config.dfsp))

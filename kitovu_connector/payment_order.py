@@ -49,8 +49,7 @@ class PartyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A core's order, with the core's own id for the payment, the payer, the payee, the amount, and the kind of
-    payment."""
+    """A core's order: the payer, the payee, the amount, the kind of payment, and the core's own id of the payment."""
 
     home_id: str
     payer: PartyRef

@@ -58,7 +58,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: State = State.LOOKUP
     tries: int = 0  # the number of repetitions in the present state; the next pause depends on this number
     accepted: bool = False  # the hub has reported at least once that it has the transfer
-    asked_at: float = 0.0  # time of the last GET /transfers
+    asked_at: float = 0.0  # time of the latest GET /transfers
     owner: str | None = None  # the DFSP of the payee's alias, as the hub reported it
     payee: PartyRef | None = None  # the payee DFSP's description of the payee, with fsp_id
     quote_body: bytes = b""  # the body of POST /quotes, the same bytes each time

@@ -1,4 +1,5 @@
-"""The state in PostgreSQL, for several instances of the connector. Needs kitovu-connector[postgresql].
+"""Stores the connector's state in PostgreSQL, for several instances of the connector. Needs
+kitovu-connector[postgresql].
 
 As with SQLite, only one instance writes at a time: each group of jobs first acquires the same database lock. So two
 jobs can never wait for each other. The order of `changed_at` is the order of the commits. The lists rely on this order.

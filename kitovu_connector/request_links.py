@@ -41,7 +41,7 @@ class RequestLinks:
         return None if made is None else made.order.home_id
 
     async def add(self, request_id: str, transfer_id: str) -> None:
-        """Records a transfer as the payment of a request to pay. Returns once the record is durable."""
+        """Records a transfer as the payment of a request to pay. Returns when the record is durable."""
 
         def more(known: RequestTransfers) -> RequestTransfers:
             return msgspec.structs.replace(known, transfer_ids=(*known.transfer_ids, transfer_id))

@@ -50,7 +50,7 @@ class RequestBackend(Protocol):
     """The interface for cores that receive requests to pay."""
 
     async def take_request(self, asked: TransactionRequestPost, payee_fsp: str) -> TransactionRequestPut:
-        """Returns the state of a request to a customer of this DFSP, or raises Refused."""
+        """Returns the state of a request whose payer is a customer of this DFSP, or raises Refused."""
 
 
 @runtime_checkable
@@ -66,7 +66,7 @@ class RequestNotesBackend(Protocol):
     """The interface for cores that make requests to pay, and also receive changed answers to these requests."""
 
     async def request_told(self, transaction_request_id: str, home_id: str, state: str) -> None:
-        """Receives a changed answer of the payer DFSP to a request of this DFSP."""
+        """Receives the payer DFSP's changed answer to one of this DFSP's requests."""
 
 
 class RequestsToPay:

@@ -86,11 +86,11 @@ Record = TypeVar("Record")
 
 
 class Store:
-    """Typed access to the three tables of the state. A write returns when the data is durable. Records are immutable
-    values.
+    """Typed access to three tables of the connector's database. A write returns when the data is durable. Records are
+    immutable values.
 
-    Several instances can share a state. Each open record has one owner: the instance that continues the work on this
-    record. A report from the hub can arrive at any instance.
+    Several instances can share one database. Each open record has one owner: the instance that continues the work on
+    this record. A report from the hub can arrive at any instance.
     """
 
     def __init__(self, state: Path | Database) -> None:

@@ -33,7 +33,7 @@ def add_to(command: AddCommand) -> None:
         "--id", help="your own id of the refund (default: derived from the transfer, so no transfer is refunded twice)"
     )
     refund.add_argument("--reason", help="a note for the payer")
-    refund.add_argument("--yes", action="store_true", help="pay at once, without asking you to confirm")
+    refund.add_argument("--yes", action="store_true", help="pay immediately, without asking you to confirm")
 
     lookup = command("lookup", _lookup, "show a payee, as the payee's DFSP describes it")
     lookup.add_argument("party", help="MSISDN/255655001001")

@@ -1,4 +1,4 @@
-"""Runs one transaction for one bulk: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
+"""Runs one database transaction for one bulk: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
 
 For a bulk, the engine runs the same SQL statements as for a group of single transfers. A few more statements read and
 write the row of the bulk. The number of SQL statements does not depend on the number of items. A bulk never belongs to
@@ -47,7 +47,7 @@ def submit(command: BulkCommand) -> BulkOutcome:
 def run(command: BulkCommand, *, attempts: int = ATTEMPTS) -> BulkOutcome:
     """Decides a command about a bulk and commits the result.
 
-    Repeats the transaction if another transaction has meanwhile changed the same rows.
+    Repeats the transaction if another database transaction has changed the same rows meanwhile.
     """
     return retried(lambda: _run_once(command), attempts=attempts)
 

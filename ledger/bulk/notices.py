@@ -66,7 +66,7 @@ def _prepare(
     subject, kind, source_id = bulk.bulk_id, "bulk-prepare", command.source_id
     if bulk.reserved_items == bulk.item_count and not in_hub_name:
         return forward(message, to, "POST", path, subject=subject, kind=kind, source_id=source_id)
-    # The payee must not receive refused items, because it could credit money that no payer pays.
+    # The payee must not receive refused items, because the payee could credit money that no payer pays.
     reserved = {item.transfer_id for item in items if item.state is State.RESERVED}
     body: Any = strictjson.loads(message.body)
     body["individualTransfers"] = [item for item in body["individualTransfers"] if item["transferId"] in reserved]

@@ -111,7 +111,7 @@ class Statement(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """The place of a line in the order of a statement."""
+    """A line's place in the order of the statement."""
 
     received_at: datetime
     key: str
