@@ -252,8 +252,8 @@ def _after_conversion_and_terms(payment: Payment, now: float, policy: Policy) ->
 def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tuple[ErrorCode, str] | None:
     """Returns the reason why the payer must not accept these terms, or None.
 
-    `no_later_than` is the earliest time that the payee DFSP's clock can show now. Terms count as expired only if their
-    expiration is at or before this time, because the payee DFSP uses its own clock.
+    `no_later_than` is the earliest time that the payee DFSP's clock can show now. The connector treats terms as expired
+    only if their expiration is at or before this time, because the payee DFSP uses its own clock.
     """
     order, (asked, currency) = payment.order, _asked(payment)
     if quote.transfer_amount.currency != currency:

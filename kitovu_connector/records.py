@@ -120,8 +120,8 @@ class Records(Generic[R]):
             raise Conflict from None
 
     async def update(self, record_id: str, change: Callable[[R], R | None]) -> R | None:
-        """Calls `change` with the stored record. Stores the record that `change` returns in the same way as `save`, and
-        returns this record.
+        """Calls `change` with the stored record. As `save` does, stores the record that `change` returns. Also returns
+        this record.
 
         Nobody else can change the record between the read and the write. If `change` returns None, returns the stored
         record and changes nothing. Returns None if there is no record.

@@ -83,8 +83,8 @@ class Connector:
     """Starts the server for the hub and the server for the core, and continues all payments that an earlier run left
     unfinished.
 
-    Raises ConfigError or StartError if the connector cannot start. If it raises an error, no server and no file stays
-    open.
+    Raises ConfigError or StartError if the connector cannot start. If this method raises an error, no server and no
+    file stays open.
     """
 
     def __init__(self, config: Config, backend: Backend) -> None:
@@ -289,8 +289,8 @@ class Connector:
     async def confirm(self, home_id: str, otp: str | None = None) -> Payment:
         """Pays on the agreed terms. Returns the payment when it has ended, like `pay`, or when it waits for the core.
 
-        A payment in the state AUTHORIZED has a one-time password that the payer entered. If the core has found this
-        password to be right, it must pass the password as `otp`.
+        A payment in the state AUTHORIZED has a one-time password that the payer entered. If this password is right, the
+        core must pass the password as `otp`.
 
         Raises FspiopError if the payment does not exist or has no terms yet. Raises FspiopError if `otp` is not the
         password that the payer has entered.

@@ -51,7 +51,7 @@ def _load(context: ssl.SSLContext, settings: str, certificate: str, key: str) ->
 def inward(config: Config) -> ssl.SSLContext | None:
     """Returns the TLS settings for requests from the hub.
 
-    If `inbound_client_ca` is set, a caller must present a certificate of this authority.
+    If `inbound_client_ca` is set, a caller must present a certificate that this authority has issued.
 
     The function `names_of` returns the names in such a certificate.
     """
