@@ -43,8 +43,7 @@ class Background:
             self._running.discard(key)
 
     async def close(self) -> None:
-        """Stops all tasks immediately, and starts no new tasks. No step is lost, because every step is already stored.
-        """
+        """Stops all tasks immediately. Starts no new tasks. No step is lost, because every step is already stored."""
         self._is_closed = True
         for task in list(self._tasks):
             task.cancel()

@@ -78,9 +78,7 @@ class BulkPayee:
         return [("POST", "/bulkTransfers", self._transfers_asked)]
 
     async def resume(self) -> None:
-        """After a start, or after a takeover of records, continues the work on every open bulk that no task processes
-        yet.
-        """
+        """After a start or a takeover of records, continues every open bulk that no task processes yet."""
         for bulk in await self._bulks.unfinished():
             self._carry_on(bulk.id, is_repeated=True)
 

@@ -44,9 +44,7 @@ class BulkTerms:
         ]
 
     async def resume(self) -> None:
-        """After a start, or after a takeover of records, continues the work on every open request that no task
-        processes yet.
-        """
+        """After a start or a takeover of records, continues every open request that no task processes yet."""
         for quotes in await self._quotes.unfinished():
             self._begin_answer(quotes, is_repeated=True)
         self._background.start_once(

@@ -86,9 +86,7 @@ class BulkTransactions:
         self._stopped: dict[str, asyncio.Event] = {}  # set when the bulk has stopped
 
     async def resume(self) -> None:
-        """After a start, or after a takeover of records, continues the work on every open bulk that no task processes
-        yet.
-        """
+        """After a start or a takeover of records, continues every open bulk that no task processes yet."""
         for bulk in await self._records.unfinished():
             self._begin_run(bulk.id)
 

@@ -59,8 +59,7 @@ class FxBackend(Protocol):
 
 
 class ConversionEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Reports to the core that a conversion has ended. The message contains all earlier messages about this conversion.
-    """
+    """Reports to the core that a conversion has ended. Contains all earlier messages about this conversion."""
 
     state: str  # COMMITTED or ABORTED
     completed_at: str | None
@@ -153,9 +152,7 @@ class Fxp:
         ]
 
     async def resume(self) -> None:
-        """After a start, or after a takeover of records, continues the work on all open records that no task processes
-        yet.
-        """
+        """After a start or a takeover of records, continues the work on all open records that no task processes yet."""
         for offer in await self._offers.unfinished():
             self._begin_answer(offer)
         for found in await self._conversions.unfinished():

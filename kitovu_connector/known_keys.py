@@ -79,8 +79,7 @@ class KnownKeys:
         return [*self._files.get(sender, ()), *fetched]
 
     async def fetch(self) -> bool:
-        """Fetches the keys, except if the previous fetch was only a moment ago. Returns whether the keys have changed.
-        """
+        """Fetches the keys, unless the previous fetch was only a moment ago. Returns whether the keys have changed."""
         if not self._config.fetch_keys:
             return False
         async with self._fetching:

@@ -77,8 +77,7 @@ class Payee:
         self._checks = CustomerChecks(parties, self._background)
 
     async def resume(self) -> None:
-        """After a start, or after a takeover of records, continues all unfinished quotes and transfers that no task
-        processes yet.
+        """After a start or a takeover of records, continues all unfinished quotes and transfers that no task processes.
         """
         for quote in await self._store.unfinished_quotes():
             self._begin_answer(quote)

@@ -199,8 +199,7 @@ class Payer:
         return payment
 
     async def resume(self) -> None:
-        """After a start, or after a takeover of records, continues every unfinished payment that no task processes yet.
-        """
+        """After a start or a takeover of records, continues every unfinished payment that no task processes yet."""
         for payment in await self._store.unfinished_payments():
             home_id = payment.order.home_id
             if home_id in self._turns or self._is_news(payment):

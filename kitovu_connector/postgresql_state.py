@@ -54,8 +54,7 @@ class _Link:
         self._failed_at = -_RETRY_S
 
     def open(self) -> psycopg.Connection[dict[str, Any]]:
-        """Returns the connection. After a failed attempt to connect, every call in the next second fails immediately.
-        """
+        """Returns the connection. After a failed attempt to connect, each call in the next second fails immediately."""
         if self._conn is not None and not self._conn.closed:
             return self._conn
         if time.monotonic() - self._failed_at < _RETRY_S:

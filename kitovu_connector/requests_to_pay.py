@@ -102,8 +102,7 @@ class RequestsToPay:
         ]
 
     async def resume(self) -> None:
-        """After a start, or after a takeover of records, continues every unfinished request that no task processes yet.
-        """
+        """After a start or a takeover of records, continues every unfinished request that no task processes yet."""
         for made in await self._made.unfinished():
             if not made.is_told:
                 self._begin_telling(made.id)

@@ -197,9 +197,7 @@ class Store:
         return await self._one("SELECT record FROM payment WHERE quote_id = ?", quote_id, Payment)
 
     async def own_payment(self, home_id: str) -> Payment | None:
-        """Returns the payment to which the core has given this id. Returns None if this instance is not the payment's
-        owner.
-        """
+        """Returns this instance's payment to which the core has given this id, or None."""
         return await self._own("SELECT record FROM payment WHERE home_id = ? AND owner = ?", home_id, Payment)
 
     async def unfinished_payments(self) -> list[Payment]:
@@ -367,7 +365,7 @@ class Store:
         return await self._own("SELECT record FROM incoming WHERE transfer_id = ? AND owner = ?", transfer_id, Incoming)
 
     async def unfinished_incoming(self) -> list[Incoming]:
-        """Returns this instance's open transfers: this DFSP or the hub still has to do something for each of them."""
+        """Returns this instance's open transfers. This DFSP or the hub still has to act on them."""
         return await self._unfinished("SELECT record FROM incoming WHERE is_open = 1 AND owner = ?", Incoming)
 
     # ---- lists: in the order of the last change, after the end of the previous page
@@ -404,9 +402,7 @@ class Store:
         return await self._db.read_many(_counts)
 
     async def waiting_events(self) -> int:
-        """Returns the number of events that the core has not yet accepted. The number includes the events of all
-        instances.
-        """
+        """Counts the events that the core has not yet accepted, including other instances' events."""
 
         def job(conn: Connection) -> int:
             row = conn.execute(

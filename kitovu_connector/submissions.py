@@ -63,7 +63,7 @@ class Submissions:
         ]
 
     async def resume(self) -> None:
-        """After a start, or after a takeover of records, continues every open submission that no task processes yet."""
+        """After a start or a takeover of records, continues every open submission that no task processes yet."""
         for records in self._records.values():
             for found in await records.unfinished():
                 if found.id not in self._timers and found.id not in self._turns:

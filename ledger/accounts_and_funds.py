@@ -531,8 +531,7 @@ def close_accounts(participant: Participant, *, actor: str) -> None:
     Accounts of test money may have a balance, because test money is never settled.
     """
     accounts = list(Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id"))
-    # The function locks the participant now: the caller then closes the participant, and must lock the audit trail
-    # last.
+    # locked now: the caller then closes this participant, and the lock on the audit trail must come last
     participants.lock_open(participant)
     left = [
         account

@@ -1,4 +1,4 @@
-"""The code that all commands share: the configuration, the two consoles, and the requests to the connector or the hub.
+"""The common code of all commands: the configuration, the two consoles, and the requests to the connector or the hub.
 """
 
 import argparse
