@@ -77,8 +77,7 @@ class Payee:
         self._checks = CustomerChecks(parties, self._background)
 
     async def resume(self) -> None:
-        """After a start or a takeover of records, continues all unfinished quotes and transfers that no task processes.
-        """
+        """After a start or a takeover of records, continues all unfinished quotes and transfers that have no task."""
         for quote in await self._store.unfinished_quotes():
             self._begin_answer(quote)
         for incoming in await self._store.unfinished_incoming():

@@ -1,5 +1,4 @@
-"""The common code of all commands: the configuration, the two consoles, and the requests to the connector or the hub.
-"""
+"""The common code of all commands: the configuration, the two consoles, and requests to the connector or the hub."""
 
 import argparse
 import asyncio
