@@ -30,14 +30,14 @@ def heartbeat() -> None:
 def each_second() -> None:
     """Does all periodic work that is due now.
 
-    Before each part, records that the work is in progress. Otherwise standby threads would begin the same work while
-    the database is slow, and slow the database further.
+    Before each part of this work, records that the work is in progress. Otherwise standby threads would begin the same
+    work while the database is slow, and slow the database further.
     """
     run_all(of_each_second(), before_each=_note_the_work)
 
 
 def _note_the_work() -> None:
-    """Notifies the standby threads of this process and of the other processes that work is in progress."""
+    """Signals to the standby threads of all processes: periodic work is in progress."""
     if _standby is not None:
         _standby.given()
     with suppress(RedisError, OSError):

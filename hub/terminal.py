@@ -1,4 +1,4 @@
-"""Helps management commands. Finds the user who runs a command, and writes rich output to the command's stream."""
+"""Helps management commands. Finds the user who runs a command, and writes formatted text to the command's output."""
 
 import getpass
 import os
@@ -20,7 +20,7 @@ def who() -> str:
     """Returns the user who runs the command, for the audit trail."""
     try:
         return f"manage.py ({getpass.getuser()})"
-    except (KeyError, OSError):  # in a container, the user's id may have no user name
+    except (KeyError, OSError):  # in a container, the operating system may have no user name for the user's id
         return f"manage.py (user {os.getuid()})"
 
 

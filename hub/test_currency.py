@@ -11,10 +11,10 @@ TEST_CURRENCY = "XTS"
 
 
 def is_test_payment(tested_by: int | None, counterpart_id: int, currencies: Collection[str]) -> bool:
-    """Returns whether this payment is allowed as a test, although the participant may not yet send or receive other
-    payments.
+    """Returns whether a participant that is not yet live may make or receive this payment as a test.
 
-    `tested_by` is the id of the certifier that certifies the participant before its go-live. It is None if no certifier
-    does so now. The other participant must be the certifier, and the only currency must be the test currency.
+    `tested_by` is the id of the certifier that certifies the participant before its go-live. `tested_by` is None if
+    nobody certifies the participant now. The payment's other participant must be the certifier. All amounts of the
+    payment must be in the test currency.
     """
     return tested_by is not None and tested_by == counterpart_id and set(currencies) == {TEST_CURRENCY}

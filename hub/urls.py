@@ -1,4 +1,4 @@
-"""All URLs. Requests of DFSPs do not use the routes in this file, because `hub.api.middleware` routes them."""
+"""All URLs. `hub.api.middleware` routes the requests of DFSPs. These requests do not use the routes in this file."""
 
 from django.contrib import admin
 from django.templatetags.static import static

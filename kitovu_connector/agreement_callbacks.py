@@ -24,7 +24,7 @@ from kitovu_connector.payment_record import Payment
 
 
 class AgreementCallbacks:
-    """Accepts a callback only from the hub, or from the DFSP that received the request."""
+    """Accepts a callback only from two senders: the hub, and the DFSP that received the request."""
 
     def __init__(self, payer: Payer, exchanges: Exchanges) -> None:
         self._payer, self._exchanges = payer, exchanges

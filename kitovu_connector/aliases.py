@@ -15,7 +15,7 @@ from kitovu_connector.resource_paths import party_path
 
 
 class AliasRefused(FspiopError):
-    """The error for an alias that the hub refuses. It contains the hub's error code and text."""
+    """The error for an alias that the hub refuses. The error contains the hub's error code and text."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(ErrorCode.CLIENT_ERROR, f"{code} {text}")
@@ -49,9 +49,9 @@ class Aliases:
         await self._ask("DELETE", alias, b"")
 
     def told(self, alias: Alias, error: ErrorInformation | None) -> bool:
-        """Passes the hub's callback about an alias to the waiting request.
+        """If a request about this alias is waiting, gives the hub's callback to this request.
 
-        Returns whether a request was waiting for the callback.
+        Returns whether such a request was waiting.
         """
         future = self._waiting.get(identifiers.same(alias))
         if future is None or future.done():

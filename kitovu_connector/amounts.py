@@ -1,4 +1,4 @@
-"""Converts amounts of a core between decimal text and whole ten-thousandths.
+"""Converts a core's amounts from decimal text to whole ten-thousandths, and back.
 
 All parts of the connector use this module to read amounts from a core.
 """

@@ -51,15 +51,15 @@ class PartyDetails:
 
 @dataclass(frozen=True, slots=True)
 class TermsWanted:
-    """A request for the terms of a payment whose payee is a customer of this DFSP. It has every field that the payer
-    DFSP sent.
+    """A request for the terms of a payment whose payee is a customer of this DFSP. The request has every field that the
+    payer DFSP sent.
     """
 
     payer: PartyRef  # the payer DFSP's description of the payer, with the field fsp_id
     payee: PartyRef
     amount: int
     asked: QuotePost  # as received
-    # if the payment answers a request to pay of the core: the core's own id of this request
+    # if the payment answers one of the core's requests to pay: the core's own id of this request
     home_request_id: str | None = None
 
     @property
@@ -84,7 +84,7 @@ class TermsWanted:
 
     @property
     def transaction_type(self) -> TransactionType:
-        """The kind of payment, and which side initiated it."""
+        """The kind of the payment, and the side that initiated the payment."""
         return self.asked.transaction_type
 
     @property
@@ -107,7 +107,7 @@ class Terms:
     expires_at: float | None = None  # seconds since 1970; None: `quote_expiry_s` from now
     geo_code: GeoCode | None = None
     extensions: Extensions = ()
-    core_answer: bytes = b""  # the connector returns this value with the transfer
+    core_answer: bytes = b""  # the connector sends this value back to the core with the transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class Backend(Protocol):
 
 @runtime_checkable
 class OwnerBackend(Protocol):
-    """The interface of a core that can also return the DFSP of a customer."""
+    """The interface for cores that can also return a customer's DFSP."""
 
     async def find_owner(self, id_type: str, id_value: str, sub_id: str | None) -> str | None:
         """Returns the DFSP of the customer with this alias, or None."""
@@ -283,7 +283,7 @@ class HttpBackend(CoreHttp):
         await self._end(transfer_id, {"transferState": "ABORTED"})
 
     async def take_request(self, asked: TransactionRequestPost, payee_fsp: str) -> TransactionRequestPut:
-        """Sends POST /transactionrequests. If a core does not have this call, it cannot receive requests to pay."""
+        """Sends POST /transactionrequests. A core without this path cannot receive requests to pay."""
         payee = msgspec.structs.replace(ref_of(asked.payee), fsp_id=payee_fsp)
         kind = asked.transaction_type
         body = {
@@ -316,8 +316,8 @@ class HttpBackend(CoreHttp):
 
 
 def _wanted(wanted: TermsWanted) -> dict[str, Any]:
-    """Returns the fields that a request for terms has in common with a transfer, under the names that Mojaloop's SDK
-    uses.
+    """Returns the fields that both a request for terms and a transfer have. The fields have the names of Mojaloop's
+    SDK.
 
     Mojaloop's SDK itself does not have the last two fields.
     """

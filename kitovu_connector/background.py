@@ -43,7 +43,7 @@ class Background:
             self._running.discard(key)
 
     async def close(self) -> None:
-        """Stops all tasks at once, and starts no new tasks. No step is lost, because the store records every step."""
+        """Stops all tasks immediately. Starts no new tasks. No step is lost, because every step is already stored."""
         self._is_closed = True
         for task in list(self._tasks):
             task.cancel()

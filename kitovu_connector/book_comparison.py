@@ -1,5 +1,5 @@
-"""Reads the two sides of a comparison of books. The hub's side consists of the hub's statement and the hub's
-settlements. The DFSP's side consists of this connector's records and the bank's list of funds.
+"""Reads the two sides of a comparison: the hub's books and the DFSP's books. The hub's side consists of the hub's
+statement and the hub's settlements. The DFSP's side consists of this connector's records and the bank's list of funds.
 """
 
 import csv
@@ -19,7 +19,7 @@ _OPEN_AT_HUB = frozenset({"RESERVED", "AGREED", "RECEIVED"})
 
 
 class FaultyFunds(Exception):
-    """The error for an unreadable list of funds. The text of the error names the wrong line."""
+    """The error for an unreadable list of funds. The error's text describes the fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Books:
     settlements: list[Compared]
 
     def all(self) -> Iterable[tuple[str, Compared]]:
-        """Yields each result with its kind, such as "transfers"."""
+        """Yields each result, together with the kind of its records, such as "transfers"."""
         for name in ("transfers", "conversions", "funds", "settlements"):
             for compared in getattr(self, name):
                 yield name, compared
@@ -57,7 +57,7 @@ class Here:
 
 
 async def read_hub(api: HubApi, *, begin: str, until: str) -> AtHub:
-    """Reads the hub's side."""
+    """Reads the hub's side of the comparison."""
     found = AtHub()
     async for page in api.statement(since=begin, until=until):
         found.transfers.update({(line.transfer_id, line.direction): line for line in page.transfers})
@@ -69,7 +69,7 @@ async def read_hub(api: HubApi, *, begin: str, until: str) -> AtHub:
 
 
 async def read_connector(connector: CoreRequests, *, begin: str) -> Here:
-    """Reads this connector's side."""
+    """Reads this connector's side of the comparison."""
     found = Here()
     async for own in connector.transfers(since=begin):
         side = Side(own["state"], own["amount"], own["currency"], _began(own))
@@ -174,7 +174,9 @@ def _compare_funds(postings: list[Posting], funds: list[dict[str, str]] | None) 
 
 
 def _numbered(rows: Iterable[tuple[Key, Side]]) -> dict[Key, Side]:
-    """Returns the rows by key. If several rows have the same reference, numbers them in the order of their amounts."""
+    """Returns a mapping from keys to rows. If several rows have the same reference, numbers them in the order of their
+    amounts.
+    """
     found: dict[Key, Side] = {}
     seen: Counter[Key] = Counter()
     for (reference, direction), side in sorted(rows, key=lambda row: (row[0], parse_amount(row[1].amount))):
@@ -199,7 +201,7 @@ def _same(at_hub: Side | None, here: Side | None) -> Result:
 def _compare_gross(postings: list[Posting], here: Here) -> Iterable[Compared]:
     """Compares each gross settlement with its transfer or conversion.
 
-    The hub posts a gross settlement at the commit.
+    The hub posts a gross settlement when this transfer or conversion commits.
     """
     amounts: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for (transfer_id, _), side in here.transfers.items():
@@ -223,7 +225,7 @@ def _compare_settlement(part: SettlementPart, hub: AtHub, here: Here, begin: str
     """Compares a settlement's net amount with the sum of this connector's own amounts in the settlement's windows."""
     name, windows = f"settlement {part.settlement_id}", frozenset(part.window_ids)
     at_hub = Side(part.state, part.net, part.currency, part.created_date)
-    if part.windows_from < begin:  # the statement does not contain all transfers of the first window
+    if part.windows_from < begin:  # the hub's statement does not contain all transfers of the first window
         return Compared(name, part.currency, Result.UNCHECKED, at_hub, None)
     net = 0
     for key, line in hub.transfers.items():
@@ -239,8 +241,8 @@ def _compare_settlement(part: SettlementPart, hub: AtHub, here: Here, begin: str
 
 
 def _owed_for(at_hub: ConversionLine, own: Mapping[str, Any], currency: str) -> int:
-    """Returns the amount in this currency that this DFSP owes for a committed conversion. If the result is below 0,
-    this DFSP receives the amount.
+    """Returns this DFSP's debt for a committed conversion, in this currency. If the result is below 0, this DFSP
+    receives the amount.
     """
     is_fxp, is_payers = at_hub.role == "FXP", at_hub.side == "PAYER"
     owed = 0

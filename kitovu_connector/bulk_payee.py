@@ -1,8 +1,8 @@
-"""The receiving side of bulk transfers: many transfers at once, each for one customer.
+"""The receiving side of bulk transfers. A bulk consists of many transfers, each for one customer.
 
-The store has a separate transfer for each item of a bulk, exactly as for a single payment. So the same rules apply to
-items and to single payments, and the module `payee` processes the end of each item. The connector sends one answer to a
-bulk, for all its items.
+The connector stores each item of a bulk as a separate transfer, exactly as it stores a single payment's transfer. So
+the same rules apply to items and to single payments, and the module `payee` processes the end of each item. The
+connector sends one answer to a bulk, for all its items.
 """
 
 import asyncio
@@ -78,12 +78,12 @@ class BulkPayee:
         return [("POST", "/bulkTransfers", self._transfers_asked)]
 
     async def resume(self) -> None:
-        """After a start or a takeover, continues with every open bulk that no task processes yet."""
+        """After a start or a takeover of records, continues every open bulk that no task processes yet."""
         for bulk in await self._bulks.unfinished():
             self._carry_on(bulk.id, is_repeated=True)
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store records every step."""
+        """Stops all tasks immediately. No step is lost, because every step is already stored."""
         await self._background.close()
 
     # --- transfers ----------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ class BulkPayee:
         good = [item for item in items if item.problem is None]
         given = await self._decisions(bulk, body, good, is_repeated=is_repeated)
         refusals: dict[str, _Refusal] = {
-            # An earlier run may have reserved the money.
+            # An earlier run of the connector may have reserved the money.
             item.sent.transfer_id: _Refusal(No(_REJECTED, item.problem), is_perhaps_reserved=is_repeated)
             for item in items
             if item.problem is not None
@@ -175,7 +175,7 @@ class BulkPayee:
         await self._bulks.save(bulk, decided)
 
     async def _item(self, bulk: IncomingBulk, body: BulkTransferPost, sent: IndividualTransfer) -> _Item:
-        """Stores an item as a transfer. The result contains a reason if the connector must not fulfil the item."""
+        """Stores an item as a transfer. If the connector must not fulfil the item, the result contains the reason."""
         transfer = TransferPost(
             transfer_id=sent.transfer_id,
             payer_fsp=body.payer_fsp,

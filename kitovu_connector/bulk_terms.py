@@ -1,7 +1,7 @@
-"""For the payee's DFSP: answers a request for the terms of many payments at once.
+"""For the payee's DFSP: answers one request for the terms of many payments.
 
-The store has separate terms for each item, exactly as for a single payment. The connector sends one answer to a bulk,
-for all its items.
+The connector stores separate terms for each item of a bulk, exactly as for a single payment. The connector sends one
+answer to a bulk, for all its items.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from kitovu_connector.store import QuoteGiven, Store
 
 
 class BulkTerms:
-    """All requests for the terms of bulks that one DFSP receives."""
+    """All of one DFSP's received requests for the terms of bulks."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend) -> None:
         self._config, self._store, self._hub, self._backend = config, store, hub, backend
@@ -44,7 +44,7 @@ class BulkTerms:
         ]
 
     async def resume(self) -> None:
-        """After a start or a takeover, continues with every open request that no task processes yet."""
+        """After a start or a takeover of records, continues every open request that no task processes yet."""
         for quotes in await self._quotes.unfinished():
             self._begin_answer(quotes, is_repeated=True)
         self._background.start_once(
@@ -52,7 +52,7 @@ class BulkTerms:
         )
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store records every step."""
+        """Stops all tasks immediately. No step is lost, because every step is already stored."""
         await self._background.close()
 
     async def _quotes_asked(self, message: Message) -> int:
@@ -70,7 +70,7 @@ class BulkTerms:
         return 202
 
     async def _quotes_asked_again(self, message: Message) -> int:
-        """Handles GET /bulkQuotes/{id}: sends the stored answer to the payer's DFSP again."""
+        """Handles GET /bulkQuotes/{id}: again sends the payer's DFSP the stored answer."""
         found = await self._quotes.get(message.id)
         if found is None or found.payer_fsp != message.source:
             raise FspiopError(ErrorCode.BULK_QUOTE_ID_NOT_FOUND)

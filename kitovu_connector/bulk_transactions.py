@@ -2,8 +2,8 @@
 of the connector.
 
 So the connector makes each payment once or not at all, independently of the other payments. A bulk stops when each of
-its payments has ended or waits for the core. The record of a bulk contains its payments, the number of its stops, and
-the number of stops that the core has received.
+its payments has ended or waits for the core. The record of a bulk contains its payments and two numbers: how often the
+bulk has stopped, and how many of these stops the connector has reported to the core.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _LOOK_AGAIN_S = 60.0
 
 @runtime_checkable
 class BulkTransactionBackend(Protocol):
-    """The interface of a core that orders bulks of payments."""
+    """The interface for cores that order bulks of payments."""
 
     async def bulk_told(self, bulk: "BulkTransaction", payments: list[Payment]) -> None:
         """Receives the present states of a bulk's payments.
@@ -62,13 +62,13 @@ class BulkTransaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     orders: tuple[Order, ...]
     only_lookup: bool = False
     state: Progress = Progress.RUNNING
-    stops: int = 0  # the number of stops of the bulk
-    told: int = 0  # the number of stops that the core has received
+    stops: int = 0  # how often the bulk has stopped
+    told: int = 0  # how many stops the connector has reported to the core
     alias: str | None = None
 
     @property
     def is_open(self) -> bool:
-        """True if any payment is open, or if the core has not yet received the latest stop of the bulk."""
+        """True if any payment is open, or if the connector has not yet reported the bulk's latest stop to the core."""
         return self.state is not Progress.ENDED or self.told < self.stops
 
 
@@ -83,27 +83,30 @@ class BulkTransactions:
         self._request_s = config.request_s
         self._places = asyncio.Semaphore(config.connections)
         self._wakes: dict[str, asyncio.Event] = {}
-        self._stopped: dict[str, asyncio.Event] = {}  # set when the payments have stopped or ended
+        self._stopped: dict[str, asyncio.Event] = {}  # set when the bulk has stopped
 
     async def resume(self) -> None:
-        """After a start or a takeover, continues with every open bulk that no task processes yet."""
+        """After a start or a takeover of records, continues every open bulk that no task processes yet."""
         for bulk in await self._records.unfinished():
             self._begin_run(bulk.id)
 
     def changed(self, bulk_id: str) -> None:
-        """Continues with a bulk that another instance has changed. Wakes the callers that wait for a stop of the
-        bulk."""
+        """Continues the work on a bulk that another instance has changed. Wakes the callers that wait for a stop of the
+        bulk.
+        """
         if bulk_id in self._wakes:
             self._wakes[bulk_id].set()
         if bulk_id in self._stopped:
             self._stopped.pop(bulk_id).set()
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store records every step."""
+        """Stops all tasks immediately. No step is lost, because every step is already stored."""
         await self._background.close()
 
     async def begin(self, new: BulkTransaction) -> BulkTransaction:
-        """Stores a bulk and begins its payments in the background. Raises Conflict if the id has other content."""
+        """Stores a bulk and begins its payments in the background. Raises Conflict if a bulk with this id but different
+        content is stored.
+        """
         bulk, is_new = await self._records.add(new)
         if is_new:
             self._begin_run(bulk.id)
@@ -117,10 +120,10 @@ class BulkTransactions:
         return await self._records.get(bulk_id)
 
     async def wait_for_stop(self, bulk_id: str, seconds: float) -> BulkTransaction | None:
-        """Returns the bulk when its payments have stopped or ended, or at the latest after `seconds`."""
+        """Returns the bulk when it has stopped, or at the latest after `seconds`."""
         until = time.monotonic() + seconds
         while True:
-            # the method creates the event before it reads the bulk, so no stop can be missed
+            # the method creates the asyncio event before it reads the bulk, so the method cannot miss a stop
             event = self._stopped.setdefault(bulk_id, asyncio.Event())
             bulk = await self._records.get(bulk_id)
             if bulk is None or bulk.state is not Progress.RUNNING:
@@ -130,8 +133,8 @@ class BulkTransactions:
             if left <= 0:
                 return bulk
             with suppress(TimeoutError):
-                # Another instance may run the bulk. If the notification about a stop is lost, the method still finds
-                # the stop in the stored state.
+                # Another instance may continue the bulk's payments. If the notification about a stop is lost, the
+                # method still finds the stop in the stored state.
                 await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._store.is_shared else left)
 
     async def payments(self, bulk: BulkTransaction) -> list[Payment]:
@@ -206,7 +209,9 @@ class BulkTransactions:
                     return payment
 
     async def _wait_for_core(self, bulk: BulkTransaction, event: asyncio.Event) -> None:
-        """Waits for the front end's answer. If the answer takes too long, the payment ends without an answer."""
+        """Waits for the front end's answer. If the answer does not arrive in time and all payments have ended, ends the
+        bulk.
+        """
         try:
             await asyncio.wait_for(event.wait(), _LOOK_AGAIN_S)
         except TimeoutError:

@@ -1,5 +1,5 @@
 """Checks the programs that call the connector's servers for the core. Refuses web pages and compressed bodies. If the
-settings require a client certificate or a token, checks that the caller has it.
+settings require a client certificate or a token, refuses callers without the required one.
 
 Any web page that a person opens can send requests to the servers on the person's machine. In a request from a web page,
 the browser adds the header Origin with the site's name.
@@ -32,7 +32,7 @@ class Callers:
         self.use_file()
 
     def use_file(self) -> None:
-        """Reads the present content of the file `outbound_token_file`. Raises ConfigError for a faulty file."""
+        """Reads the file `outbound_token_file` again. Raises ConfigError for a faulty file."""
         if self._file:
             self._digests = [_digest(token) for token in tokens_in(self._file)]
 

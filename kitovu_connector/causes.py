@@ -1,4 +1,4 @@
-"""Reads the cause of an abort, which the hub reports in an extension."""
+"""Reads the extension in which the hub reports the cause of an abort."""
 
 import re
 

@@ -27,7 +27,7 @@ class ChangedFiles:
         self._background = Background()
 
     def watch(self, files: Sequence[str], use: Callable[[], None]) -> None:
-        """Calls `use` after a change of one of these files. Ignores empty file names."""
+        """Calls `use` after one of these files has changed. Ignores empty file names."""
         paths = [Path(file) for file in files if file]
         if paths:
             self._watched.append((paths, use))
@@ -43,7 +43,7 @@ class ChangedFiles:
         await self._background.close()
 
     def look(self) -> None:
-        """Reads every file that has changed since the last check."""
+        """Reads every file that has changed since the previous check."""
         for paths, use in self._watched:
             now = {path: _stamp(path) for path in paths}
             if all(self._seen[path] == stamp for path, stamp in now.items()):

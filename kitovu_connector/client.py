@@ -1,5 +1,6 @@
-"""Sends requests to the hub. Each request has FSPIOP headers, a signature and a total deadline. The client has one
-connection pool, and follows no redirects."""
+"""Sends requests to the hub. Each request has FSPIOP headers, a signature, and a time limit for the whole exchange. The
+client has one connection pool, and follows no redirects.
+"""
 
 import asyncio
 import random
@@ -28,10 +29,10 @@ from kitovu_connector.tokens import NoToken, Tokens
 log = structlog.get_logger(__name__)
 
 ANSWER_AT_MOST = 64 * 1024
-_REPLY_AT_MOST = 4 * 1024 * 1024  # enough for a page of a statement, or for the keys of a large scheme
+_REPLY_AT_MOST = 4 * 1024 * 1024  # enough for a page of the hub's statement, or for the public keys of a large scheme
 # If a response has one of these 4xx statuses or error codes, the hub has not decided the request. The hub can reject a
-# repeated request because of its token or signature, although the hub has accepted the first copy. The reason is that
-# keys and tokens can change between the two copies.
+# repeated request because of the request's token or signature, although the hub has accepted the first copy. The reason
+# is that keys and tokens can change between the two copies.
 NOT_A_WORD = frozenset({401, 403, 408, 421, 425, 429})
 NOT_A_CODE = frozenset({ErrorCode.INVALID_SIGNATURE.code})
 
@@ -41,7 +42,7 @@ Wanted = Callable[[], bool | Awaitable[bool]]
 
 
 class Said(Enum):
-    """The kind of the hub's response: accepted, refused, or unclear."""
+    """The kind of the hub's response: the hub has accepted the request, has refused the request, or it is unclear."""
 
     YES = "taken"
     NO = "refused"
@@ -65,7 +66,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The hub's complete response to a request to the hub's own API for DFSPs."""
+    """A complete response from the hub's own API for DFSPs."""
 
     status: int
     headers: Mapping[str, str]
@@ -76,7 +77,7 @@ class HubClient:
     """Sends requests to the hub for one DFSP."""
 
     last_answer_at: float = 0.0
-    """The time of the hub's last HTTP response, by this machine's monotonic clock. 0 before the first response."""
+    """The time of the hub's latest HTTP response, by this machine's monotonic clock. 0 before the first response."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -84,7 +85,7 @@ class HubClient:
         self._forms = MessageForms(config)
         self._key = key_files.signing_key(config)
         self.clock = HubClock(config.clock_margin_s)
-        # RS256 takes a millisecond of CPU and releases the GIL, so a thread signs outside the event loop.
+        # RS256 takes a millisecond of CPU and releases the GIL, so a separate thread computes the signature.
         self._signing = ThreadPoolExecutor(1, thread_name_prefix="sign")
         self._session: aiohttp.ClientSession | None = None
         self._tls: ssl.SSLContext | bool = True
@@ -228,7 +229,7 @@ class HubClient:
     async def _signature(
         self, body: bytes, method: str, path: str, destination: str | None, headers: Mapping[str, str]
     ) -> dict[str, str]:
-        """Returns the headers of the signature, or None if this connector does not sign."""
+        """Returns the headers of the signature, or None if this connector does not sign messages."""
         if self._key is None:
             return {}
         signature = await asyncio.get_running_loop().run_in_executor(
@@ -279,7 +280,7 @@ def _turned_away(status: int, text: str) -> Answer:
 
 
 def _is_wrong(status: int) -> bool:
-    """Returns whether only people can correct the cause of this HTTP status.
+    """Returns whether people must correct the cause of this HTTP status.
 
     Other statuses, such as 429 and 503, have a temporary cause.
     """

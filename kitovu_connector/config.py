@@ -36,55 +36,59 @@ class Config:
     backend_api: str = "kitovu"  # "kitovu", or "reference" if the core has the backend API of Mojaloop's SDK
     hub_id: str = "Hub"
 
-    inbound_host: str = "127.0.0.1"  # the address of this machine on which the hub's requests arrive ("0.0.0.0": all)
+    inbound_host: str = "127.0.0.1"  # this machine's address for the hub's requests ("0.0.0.0": all addresses)
     inbound_port: int = 0
     inbound_prefix: str = ""  # the path of this DFSP's endpoint, such as "/fspiop", or empty for the root
     inbound_is_private: bool = False  # true if only the hub can reach inbound_port; callers then need no proof
-    outbound_host: str = "127.0.0.1"  # the address of this machine on which the core's requests arrive
+    outbound_host: str = "127.0.0.1"  # this machine's address for the core's requests
     outbound_port: int = 0
     # a file with one token per line; the core must send one of them as `Authorization: Bearer ...`
     outbound_token_file: str = ""
     outbound_cert: str = ""  # PEM files for TLS on outbound_port and on reference_port
     outbound_key: str = ""
-    outbound_client_ca: str = ""  # PEM file: the authority that must have signed the core's client certificate
-    outbound_client_name: str = ""  # the name in the core's certificate; if empty, any name is accepted
+    # PEM file: the certificate authority that must have signed the core's client certificate
+    outbound_client_ca: str = ""
+    # the name in the core's client certificate; if this setting is empty, the connector accepts any name
+    outbound_client_name: str = ""
     command_cert: str = ""  # PEM files: the client certificate that the command line presents on outbound_port
     command_key: str = ""
-    webhook_url: str = ""  # the core's URL for events about ended payments, transfers, requests, bulks and conversions
+    webhook_url: str = ""  # the core's URL for events: the end of a payment, transfer, request, bulk or conversion
     webhook_secret: str = field(default="", repr=False)  # the key of the webhooks' signatures: whsec_ and base64
     webhook_secret_file: str = ""  # instead of webhook_secret
     # the connector stops sending an event if the core has not accepted the event within this time
     webhook_give_up_s: float = 604_800.0
 
     reference_api: bool = False  # also serve the outbound API of Mojaloop's SDK
-    reference_host: str = "127.0.0.1"  # the address of this machine on which requests to the reference API arrive
+    reference_host: str = "127.0.0.1"  # this machine's address for requests to the reference API
     reference_port: int = 0
-    # Mojaloop's SDK has the same defaults. POST /transfers does not stop at the payee.
+    # Mojaloop's SDK has the same defaults. POST /transfers does not wait until the front end accepts the payee.
     auto_accept_party: bool = True
-    auto_accept_quotes: bool = True  # POST /transfers does not stop at the terms
-    auto_accept_conversion: bool = False  # POST /transfers stops at a conversion
-    auto_accept_r2p_party: bool = True  # POST /requestToPay does not stop at the payer
-    auto_accept_r2p_business_quotes: bool = False  # POST /requestToPayTransfer stops at the terms for a business
-    auto_accept_r2p_device_quotes: bool = True  # POST /requestToPayTransfer does not stop at the terms for a device
-    auto_accept_r2p_device_otp: bool = False  # POST /requestToPayTransfer stops at the one-time password
+    auto_accept_quotes: bool = True  # POST /transfers does not wait for an acceptance of the terms
+    auto_accept_conversion: bool = False  # POST /transfers waits for an acceptance of the conversion
+    auto_accept_r2p_party: bool = True  # POST /requestToPay does not wait for an acceptance of the payer
+    # if a business initiated the request, POST /requestToPayTransfer waits for an acceptance of the terms
+    auto_accept_r2p_business_quotes: bool = False
+    # if a device initiated the request, POST /requestToPayTransfer does not wait for an acceptance of the terms
+    auto_accept_r2p_device_quotes: bool = True
+    auto_accept_r2p_device_otp: bool = False  # POST /requestToPayTransfer waits for an acceptance of the password
 
     version: str = "1.1"  # the FSPIOP version of the messages that the connector sends
     message_form: str = "plain"  # "plain" or "iso20022": the form of parties, quotes, transfers and conversions
     fulfil_state: str = "RESERVED"  # the state in PUT /transfers: COMMITTED, or RESERVED (needs version 1.1 or later)
 
     transfer_expiry_s: float = 30.0  # the time that the payee DFSP has for its answer to a transfer
-    quote_expiry_s: float = 60.0  # how long the terms are valid that this DFSP gives as payee DFSP
+    quote_expiry_s: float = 60.0  # the validity of the terms that this DFSP gives as payee DFSP
     # the connector deletes terms this long after their last change, unless a transfer needs them
     quote_retention_s: float = 86_400.0
     # the connector deletes an answered request to pay this long after the request's last change
     request_retention_s: float = 2_592_000.0
-    # how long the core has to confirm a payee or a password; the core can confirm terms until they expire
+    # the time in which the core can confirm a payee or a password; the core can confirm terms until they expire
     confirm_s: float = 3600.0
     agree_s: float = 30.0  # the lookup and the quote of a payment must together end within this time
     ask_again_s: float = 4.0  # the time until the connector repeats an unanswered lookup or quote
-    password_s: float = 120.0  # how long a payer has to enter a one-time password at the payee's device
+    password_s: float = 120.0  # the time in which a payer can enter a one-time password at the payee's device
     callback_s: float = 10.0  # after this time without an outcome, the connector sends GET /transfers to the hub
-    clock_margin_s: float = 10.0  # the largest permitted difference between the clocks of the hub and of each DFSP
+    clock_margin_s: float = 10.0  # the largest permitted difference between the hub's clock and a DFSP's clock
     request_s: float = (
         8.0  # the time limit for one HTTP request to the hub or the core, and for receiving one request from the hub
     )
@@ -97,11 +101,13 @@ class Config:
     signing_key: str = ""  # PEM file of the private key that signs every sent body
     verify_jws: bool = False  # whether the connector refuses messages without a valid signature
     verify_put_parties: bool = True  # Mojaloop's SDK leaves PUT /parties unsigned by default
-    jws_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # PEM files of public keys per sender
-    fetch_keys: bool = False  # whether the connector fetches the public keys of the hub and of all DFSPs from the hub
+    # for each sender, the PEM files with the sender's public keys
+    jws_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # whether the connector fetches all public keys from the hub: the hub's keys and the DFSPs' keys
+    fetch_keys: bool = False
     keys_refresh_s: float = 60.0  # how often the connector fetches the public keys
 
-    hub_ca: str = ""  # PEM file: the authorities trusted for the hub's TLS certificate
+    hub_ca: str = ""  # PEM file: the certificate authorities that the connector trusts for the hub's TLS certificate
     client_cert: str = ""  # PEM files of this DFSP's TLS client certificate and its key
     client_key: str = ""
     hub_token_file: str = ""  # a file with the bearer token for the hub; each request reads the file again
@@ -112,9 +118,10 @@ class Config:
 
     inbound_cert: str = ""  # PEM files for TLS on inbound_port
     inbound_key: str = ""
-    inbound_client_ca: str = ""  # PEM file: the authority that must have signed the hub's client certificate
-    # the name in the hub's certificate; without this name, a DFSP with a certificate of the authority could pose as the
-    # hub
+    # PEM file: the certificate authority that must have signed the hub's client certificate
+    inbound_client_ca: str = ""
+    # the name in the hub's certificate; if this setting is empty, a DFSP with the authority's certificate could pose as
+    # the hub
     inbound_client_name: str = ""
 
     def __post_init__(self) -> None:
@@ -154,8 +161,8 @@ class Config:
         if self.command_key and not self.command_cert:
             yield "command_key needs command_cert"
         if bool(self.inbound_client_ca) != bool(self.inbound_client_name):
-            # A scheme's authority certifies every DFSP. If the connector did not check the name in a certificate, any
-            # DFSP could pose as the hub.
+            # A scheme's certificate authority certifies every DFSP. If the connector did not check the name in a
+            # certificate, any DFSP could pose as the hub.
             yield "set inbound_client_ca and inbound_client_name only together"
         if self.quote_retention_s < self.quote_expiry_s + self.clock_margin_s:
             yield "quote_retention_s must be longer than quote_expiry_s and clock_margin_s together"
@@ -179,7 +186,7 @@ class Config:
 
     @property
     def is_iso20022(self) -> bool:
-        """Whether the connector sends the messages that have two forms in the form of ISO 20022."""
+        """Whether the connector uses the form of ISO 20022 for the messages that it can send in two forms."""
         return self.message_form == "iso20022"
 
     @property
@@ -238,7 +245,7 @@ def _type_faults(config: Config) -> Iterator[str]:
 
 
 def is_url_of_state(value: object) -> bool:
-    """Returns whether the state is in PostgreSQL."""
+    """Returns whether the connector's state is in PostgreSQL."""
     return isinstance(value, str) and value.startswith(_URLS)
 
 
@@ -258,7 +265,7 @@ def _is_keys(value: object) -> bool:
 
 
 def _shown(name: str, value: object) -> str:
-    return "a secret of another type" if "secret" in name else repr(value)[:80]
+    return "a secret with a wrong type" if "secret" in name else repr(value)[:80]
 
 
 def _form_faults(config: Config) -> Iterator[str]:
@@ -289,9 +296,7 @@ def _is_url(text: str) -> bool:
 
 
 def _is_safe(url: str) -> bool:
-    """Returns whether nobody on the network can change an answer, because the connection uses TLS or stays on this
-    machine.
-    """
+    """Returns whether the connection is safe against changes by others: it uses TLS, or it stays on this machine."""
     found = urlsplit(url)
     return found.scheme == "https" or found.hostname in ("127.0.0.1", "::1", "localhost")
 

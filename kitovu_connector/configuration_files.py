@@ -1,4 +1,4 @@
-"""Writes the files of a new connector: a commented configuration, keys, a signing request and secrets.
+"""Writes the files of a new connector: a commented configuration, keys, a certificate signing request and secrets.
 
 The module never changes an existing file, because nobody can restore an overwritten key.
 """
@@ -62,16 +62,16 @@ def new_tls_key() -> ec.EllipticCurvePrivateKey:
 
 
 def signing_request(name: str, key: ec.EllipticCurvePrivateKey) -> str:
-    """Returns a signing request in PEM for this participant."""
+    """Returns a certificate signing request for this participant, in PEM."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(Encoding.PEM).decode()
 
 
 def key_id_of_request(text: str) -> str:
-    """Returns the SHA-256 of a signing request's key. The hub identifies the signing request by this SHA-256.
+    """Returns the SHA-256 of the key in a certificate signing request. The hub identifies the request by this SHA-256.
 
-    Raises ValueError if the text is not a signing request.
+    Raises ValueError if the text is not a certificate signing request.
     """
     key = x509.load_pem_x509_csr(text.encode()).public_key()
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
@@ -91,7 +91,7 @@ def public_pem(key: rsa.RSAPublicKey) -> str:
 
 
 def _texts(answers: Answers) -> Iterator[tuple[str, tuple[str, int]]]:
-    """Yields the name, the content and the mode of each file."""
+    """Yields each file's name, content and permissions."""
     yield "connector.toml", (configuration(answers), 0o600)
     if answers.signs:
         key = new_signing_key()

@@ -1,5 +1,5 @@
-"""The error for an id that belongs to different content."""
+"""The error for an id that is already stored with different content."""
 
 
 class Conflict(Exception):
-    """The error for an id that belongs to different content."""
+    """The error for an id that is already stored with different content."""

@@ -26,14 +26,15 @@ _LONGEST_PAUSE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """An error code and its text, which the requesting DFSP gets as the answer."""
+    """An error code and its text. The requesting DFSP gets both as the answer."""
 
     code: str
     text: str = ""
 
 
 async def ask(call: Callable[[], Awaitable[T]], *, seconds: float, otherwise: ErrorCode) -> T | No:
-    """Returns the core's answer, or the error for the requesting DFSP. Never raises an error. Takes at most `seconds`.
+    """Returns the core's answer, or the error for the requesting DFSP. Never raises an error. Returns after at most
+    `seconds`.
 
     If the core's error code is not allowed in the API, the code `otherwise` replaces it.
     """
@@ -82,7 +83,7 @@ def error_put(no: No) -> bytes:
 async def timely(call: Callable[[], Awaitable[T]], seconds: float) -> T:
     """Returns the core's result.
 
-    Raises Unavailable if the call takes too long, because its outcome is then unknown.
+    Raises Unavailable if the call takes too long, because the call's outcome is then unknown.
 
     After the time limit, cancels the call. If a core in Python ignores the cancellation, only this one call takes
     longer.
@@ -106,7 +107,7 @@ async def _awaited(call: Callable[[], Awaitable[T]]) -> T:
 
 def _note_late_error(task: "asyncio.Future[Any]") -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.warning("core_failed", why="after the call was cut off", error=logs.trace_of(error))
+        log.warning("core_failed", why="after the connector had stopped waiting", error=logs.trace_of(error))
 
 
 async def _until_available(call: Callable[[], Awaitable[T]]) -> T:

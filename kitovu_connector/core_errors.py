@@ -1,11 +1,11 @@
-"""The errors that calls of the core can raise."""
+"""The errors that a request to the core can raise."""
 
 
 class Refused(Exception):
     """The core's definite refusal, with an FSPIOP code (5104 payee rejected transaction, 5200 payee limit, ...).
 
-    If `is_perhaps_done` is true, the core may have reserved the money before the call failed. The connector then calls
-    the core to release the money.
+    If `is_perhaps_done` is true, the core may have reserved the money before the call failed. The connector then
+    requests from the core that the core releases the money.
     """
 
     def __init__(self, code: str, text: str, *, is_perhaps_done: bool = False) -> None:

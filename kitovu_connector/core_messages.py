@@ -93,8 +93,8 @@ class PaymentWanted(Wanted):
 class PaymentConfirmed(Wanted):
     """POST /payments/{id}/confirm. If the body has no `otp`, the core accepts the terms.
 
-    With `otp`, the core accepts the one-time password that the payer has entered. `otp` must equal the field `otp` of
-    the payment, which the core has compared with its own password.
+    With `otp`, the core accepts the one-time password that the payer has entered. `otp` must equal the payment's field
+    `otp`. The core must first compare this field with the core's own password.
     """
 
     otp: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
@@ -181,7 +181,7 @@ class PaymentShown(Shown, kw_only=True):
 
 
 class PartyShown(Shown, omit_defaults=True, kw_only=True):
-    """A party, in the form in which its DFSP describes it."""
+    """A party, as the party's DFSP describes it."""
 
     id_type: PartyIdType
     id_value: str
@@ -326,7 +326,7 @@ class Positions(Shown, kw_only=True):
 
 
 class RegisteredAlias(Shown, kw_only=True):
-    """The answer to a registration of an alias: the DFSP of the alias, which is the connector's own DFSP."""
+    """The answer to a registration of an alias. It contains the alias's DFSP: the connector's own DFSP."""
 
     fsp_id: str
 

@@ -1,4 +1,4 @@
-"""Sends requests to a running connector for the command line, in the same way as a core sends them."""
+"""Sends the command line's requests to a running connector, in the same way as a core sends its requests."""
 
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
@@ -22,7 +22,7 @@ class NotRunning(Exception):
 
 
 class RequestRefused(Exception):
-    """The error for a refused request. The text has the connector's code and reason."""
+    """The error for a refused request. The error's text contains the error code and the reason from the connector."""
 
 
 class CoreRequests:
@@ -54,8 +54,8 @@ class CoreRequests:
         return await self._call("GET", "/parties/" + "/".join(quote(part, safe="") for part in alias.split("/")))
 
     async def pay(self, payment: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Makes a payment. Returns the payment when it has ended or waits for the core, or after some time in its
-        present state.
+        """Makes a payment. Returns the payment when it has ended or waits for the core. After some time, returns the
+        payment in its present state.
         """
         return await self._call("POST", "/payments", payment)
 
@@ -72,11 +72,11 @@ class CoreRequests:
         return await self._call("POST", f"/requests/{quote(home_id, safe='')}/otp", {"otp": password})
 
     async def incoming(self, transfer_id: str) -> Mapping[str, Any]:
-        """Returns a transfer to a customer of this DFSP, with its payer."""
+        """Returns a transfer whose payee is a customer of this DFSP. The result also has the payer."""
         return await self._call("GET", "/transfers/" + quote(transfer_id, safe=""))
 
     async def payments(self, **wanted: str | int | None) -> AsyncIterator[Mapping[str, Any]]:
-        """Yields at most `most` payments of a list, page by page."""
+        """Reads a list of payments page by page. Yields at most `most` payments."""
         async for found in self._list("/payments", "payments", wanted):
             yield found
 

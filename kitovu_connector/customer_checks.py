@@ -1,7 +1,7 @@
 """Looks a customer up at the core before the connector stores a request about this customer.
 
 If a request is about an unknown customer, the connector answers the request but never stores it. If the connector
-stored such requests, anybody could fill the store.
+stored such requests, anybody could fill the connector's database.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ class _Check:
 
 
 class CustomerChecks:
-    """The requests for which the connector waits until the core has looked up the customer."""
+    """The requests that wait until the core has looked up their customers."""
 
     def __init__(self, parties: Parties, background: Background) -> None:
         self._parties, self._background = parties, background
-        self._checks: dict[str, _Check] = {}  # the key is the request's id
+        self._checks: dict[str, _Check] = {}  # each key is the id of a request
 
     async def run(
         self,
@@ -45,7 +45,7 @@ class CustomerChecks:
     ) -> None:
         """Looks the customer up. Calls `keep` if the customer exists, and otherwise `refuse`.
 
-        Calls `keep` at once if the core has just answered a lookup of this customer. Raises Conflict if a different
+        Calls `keep` immediately if the core has just answered a lookup of this customer. Raises Conflict if a different
         request with this id waits. Raises FspiopError 2005 if the core takes too long. After error 2005, the hub sends
         the request again, because the connector has not acknowledged it.
         """

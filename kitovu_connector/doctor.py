@@ -36,7 +36,7 @@ _LONGEST_NAMES = 5
 
 
 class Verdict(StrEnum):
-    """The result of one check. FAULT means that payments do not work. WARNING means that a fault will follow."""
+    """The kind of a check's result. FAULT means that payments do not work. WARNING means that a fault will follow."""
 
     OK = "OK"
     WARNING = "WARNING"
@@ -186,8 +186,8 @@ def _state_in_postgresql(url: str) -> Finding:
         return Finding("state", Verdict.FAULT, "psycopg is not installed", "pip install 'kitovu-connector[postgresql]'")
     fault = examine(url)
     if fault:
-        return Finding("state", Verdict.FAULT, f"PostgreSQL: {fault}", "Correct state, or start the database.")
-    return Finding("state", Verdict.OK, "PostgreSQL answers and the tables can be made")
+        return Finding("state", Verdict.FAULT, f"PostgreSQL: {fault}", "Correct `state`, or start the database.")
+    return Finding("state", Verdict.OK, "PostgreSQL answers, and the connector can create its tables")
 
 
 async def _core(config: Config) -> Finding:
@@ -221,7 +221,7 @@ async def _webhook(config: Config) -> Finding:
         advice = "Start the core's receiver of events, or correct webhook_url."
         return Finding("webhook", Verdict.FAULT, f"{url} does not respond: {error}", advice)
     if right in (401, 403):
-        advice = "Give the core the connector's webhook secret, and check its computation of webhook-signature."
+        advice = "Give the core the connector's webhook secret, and check how the core computes webhook-signature."
         return Finding("webhook", Verdict.FAULT, f"{url} refuses the right signature: HTTP {right}", advice)
     if not 200 <= right < 300:
         advice = "Answer 2xx to each event with a right signature, also to a type of event that you do not know."
@@ -273,7 +273,7 @@ def _unreachable(config: Config, why: HubUnreachable) -> Finding:
             "Set hub_ca to the authority of the hub's certificate, and hub_url to the host name in that certificate."
         )
         return Finding("hub", Verdict.FAULT, f"no secure connection to {config.hub_url}: {why}", advice)
-    advice = "Correct hub_url, or open the way to it: name resolution, firewall, proxy."
+    advice = "Correct hub_url, or mend the connection to the hub: name resolution, firewall, proxy."
     return Finding("hub", Verdict.FAULT, f"{config.hub_url} cannot be reached: {why}", advice)
 
 
@@ -295,10 +295,10 @@ def _not_accepted(config: Config, error: HubRefused) -> Iterator[Finding]:
         )
     elif error.status == 403:
         text = f"the hub does not accept the credentials for {config.dfsp}"
-        advice = "dfsp must be the participant of the certificate and token, and this address one of its networks."
+        advice = "dfsp must be the certificate's and token's participant, with a network that includes this address."
     elif error.code == ErrorCode.ID_NOT_FOUND.code:
         text = f"the hub has no participant {config.dfsp}"
-        advice = "Correct dfsp: it is the name that the operator has registered, also in upper and lower case."
+        advice = "Correct dfsp: it must equal the name that the operator has registered, in upper and lower case too."
     else:
         text, advice = f"the hub refuses every request: {error}", "Correct the fault that the hub's text describes."
     yield Finding("credentials", Verdict.FAULT, text, advice)
@@ -460,7 +460,7 @@ async def _listens(config: Config) -> bool:
 
 
 def key_id(key: RSAPrivateKey | RSAPublicKey) -> str:
-    """Returns the SHA-256 of a key's SubjectPublicKeyInfo, by which the hub identifies the key."""
+    """Returns the SHA-256 by which the hub identifies a key. It is the SHA-256 of the key's SubjectPublicKeyInfo."""
     public = key.public_key() if isinstance(key, RSAPrivateKey) else key
     return hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 

@@ -24,7 +24,7 @@ _MAY_CONVERT = b'"may_convert":true'
 
 
 class _Mark(msgspec.Struct, frozen=True):
-    """The last record whose ids have been marked."""
+    """The last record whose ids the connector has marked."""
 
     part: int = 0
     after: str = ""

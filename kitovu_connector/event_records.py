@@ -1,4 +1,4 @@
-"""Defines the events that changes of records cause, and the form in which the store keeps events."""
+"""Defines the events that a changed record can cause, and the stored form of an event."""
 
 import time
 from collections.abc import Callable
@@ -44,7 +44,7 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 def describe(kind: str, record: Any) -> EventRecord | None:
-    """Returns the event of a record's new state, or None if this state causes no event."""
+    """Returns the event that a record's new state causes, or None if this state causes no event."""
     make = _OF.get(kind)
     try:
         return None if make is None else make(record)

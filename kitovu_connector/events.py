@@ -1,6 +1,6 @@
-"""Reports each end of a payment to the core: by a signed webhook, and by handlers in the connector's own process.
+"""Reports to the core that a payment has ended: by a signed webhook, and by handlers in the connector's own process.
 
-The connector stores each event in the same transaction as the reported change, so no event is lost. The connector
+One database transaction stores both the event and the change that it reports, so no event is lost. The connector
 repeats an event until the core has accepted it, even after a restart. The signature follows the Standard Webhooks
 specification.
 """
@@ -53,13 +53,13 @@ class Events:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether there is a webhook or a handler for events."""
+        """Whether events have a recipient: a webhook, or a handler."""
         return bool(self._config.webhook_url or self._handlers)
 
     async def resume(self) -> None:
-        """Begins to send events to the core. First sends the events that an earlier run has not sent.
+        """Begins to send events to the core. First sends the events that an earlier run of the connector has not sent.
 
-        After a takeover, also sends the events of the instance that has stopped.
+        After a takeover of records, also sends the events of the instance that has stopped.
         """
         if not self.is_wanted or self._session is not None:
             return
@@ -73,7 +73,7 @@ class Events:
         self._background.start(self._records.delete_old(_KEPT_S))
 
     async def close(self) -> None:
-        """Stops at once. No event is lost, because the store records every event."""
+        """Stops immediately. No event is lost, because every event is already stored."""
         await self._background.close()
         if self._session is not None:
             await self._session.close()

@@ -2,7 +2,7 @@
 
 One call sends the request and waits for the callback.
 
-The module stores nothing. If the connector stops during a call, its caller sends the request again with the same id.
+The module stores nothing. If the connector stops during a call, the caller sends the request again with the same id.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ class Exchanges:
                 del self._waiting[key]
 
     def told(self, key: Key, reply: Reply) -> bool:
-        """Passes a callback to the waiting calls. Returns whether any call was waiting.
+        """Passes a callback to the calls that wait for this callback. Returns whether any call was waiting.
 
         Raises FspiopError if the sender is not the destination of the request.
         """

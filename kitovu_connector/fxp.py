@@ -1,5 +1,5 @@
-"""The connector of an FXP. It answers requests for the terms of a conversion, and later promises the conversion on
-these terms.
+"""The connector of an FXP. The connector answers requests for the terms of a conversion, and later promises the
+conversion on these terms.
 
 A conversion is a part of another DFSP's payment. The FXP's customer is the initiating DFSP. If the hub reports
 COMMITTED, the initiating DFSP pays the source amount, and the FXP pays the target amount. The connector stores every
@@ -59,11 +59,12 @@ class FxBackend(Protocol):
 
 
 class ConversionEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A message to the core that a conversion has ended. It contains all earlier messages about the conversion."""
+    """Reports to the core that a conversion has ended. Contains all earlier messages about this conversion."""
 
     state: str  # COMMITTED or ABORTED
     completed_at: str | None
-    was_pushed: bool  # true if the hub reported the end by PATCH, false if the hub answered a request by PUT
+    # true if the hub reported the end by PATCH, false if the hub reported the end by PUT, as the answer to a GET
+    was_pushed: bool
     asked: bytes = b""  # the body of POST /fxTransfers
     answer: bytes = b""  # the body of PUT /fxTransfers
     quote_asked: bytes = b""  # the body of POST /fxQuotes
@@ -73,7 +74,7 @@ class ConversionEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 class OfferState(StrEnum):
     """The state of the terms of a conversion."""
 
-    RECEIVED = "RECEIVED"  # stored; the next step is to get the core's terms
+    RECEIVED = "RECEIVED"  # stored; next, the core must give the terms
     ANSWERED = "ANSWERED"  # the initiating DFSP has the answer
 
 
@@ -87,7 +88,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: OfferState = OfferState.RECEIVED
     answer: bytes = b""
     is_refusal: bool = False
-    alias: str | None = None  # the condition, by which the connector finds the terms of a conversion
+    alias: str | None = None  # by this condition, the connector finds the terms of a conversion
     fulfilment: str | None = None
 
     @property
@@ -151,7 +152,7 @@ class Fxp:
         ]
 
     async def resume(self) -> None:
-        """After a start or a takeover, continues with all open records that no task processes yet."""
+        """After a start or a takeover of records, continues the work on all open records that no task processes yet."""
         for offer in await self._offers.unfinished():
             self._begin_answer(offer)
         for found in await self._conversions.unfinished():
@@ -161,14 +162,14 @@ class Fxp:
         )
 
     def changed(self, record_id: str) -> None:
-        """Continues with a conversion of this instance that another instance has changed."""
+        """Continues one of this instance's conversions after another instance has changed it."""
         if record_id in self._told:
             self._told[record_id].set()
         else:
             self._carry_on(record_id)
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store records every step."""
+        """Stops all tasks immediately. No step is lost, because every step is already stored."""
         await self._background.close()
 
     # --- terms --------------------------------------------------------------------------------------------------------
@@ -300,7 +301,7 @@ class Fxp:
         offer = await self._offers.of_alias(body.condition)
         problem = self._problem_of(body, found, offer)
         if problem is not None or offer is None:
-            # An earlier run may have reserved the money.
+            # An earlier run of the connector may have reserved the money.
             await self._reject(
                 found, No(_REJECTED, problem or ""), is_perhaps_reserved=is_repeated and found.alias is not None
             )

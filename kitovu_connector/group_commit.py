@@ -1,7 +1,7 @@
 """The state's database.
 
-Commits database jobs in groups, in one writer thread. A group consists of all jobs that arrived during the commit
-before it.
+Commits database jobs in groups, in one writer thread. A group consists of all jobs that arrived while the writer
+committed the previous group.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 
 GROUP_AT_MOST = 200
-_READERS = 4  # several threads, so that a slow statement does not delay the other statements
-_LISTERS = 2  # two threads, so that a count of all records does not delay a list
+_READERS = 4  # several threads, so that a slow SQL statement does not delay the others
+_LISTERS = 2  # two threads, so that a count of all records does not delay the reading of a list
 
 
 class Duplicate(Exception):
@@ -37,7 +37,7 @@ class Event(Protocol):
 
 
 class Result(Protocol):
-    """The result of a statement."""
+    """The result of an SQL statement."""
 
     @property
     def rowcount(self) -> int:
@@ -51,7 +51,7 @@ class Result(Protocol):
 
 
 class Connection(Protocol):
-    """A connection. Each statement has a `?` in the place of each value. The function seconds_now() returns the
+    """A connection. In each SQL statement, a `?` stands for each value. The function seconds_now() returns the
     database's time.
     """
 
@@ -88,10 +88,11 @@ class _Readers:
 
 
 class Database(ABC):
-    """One writer, which commits in groups, and several readers. The thread of the event loop runs no statement.
+    """One writer, which commits in groups, and several readers. The event loop's thread runs no SQL statement.
 
-    A read sees the changes of every write that was awaited before. `read` is for single records, and `read_many` for
-    lists and counts, which can take long. Both methods have separate threads, so lists do not delay payments.
+    After the caller has awaited a write, every read sees the changes of this write. `read` is for single records, and
+    `read_many` for lists and counts, which can take long. Each of these two methods has its own threads, so lists do
+    not delay payments.
     """
 
     is_shared = False
@@ -110,10 +111,10 @@ class Database(ABC):
 
     @abstractmethod
     def new_reader(self) -> Connection:
-        """Returns one more connection for `read`, in any thread. `disconnect` closes it."""
+        """Returns one more connection for `read`. Any thread may call this method. `disconnect` closes it."""
 
     def new_lister(self) -> Connection:
-        """Returns one more connection for `read_many`, in any thread. `disconnect` closes it."""
+        """Returns one more connection for `read_many`. Any thread may call this method. `disconnect` closes it."""
         return self.new_reader()
 
     async def read(self, job: Job[T]) -> T:
@@ -126,26 +127,26 @@ class Database(ABC):
 
     @abstractmethod
     def begin(self) -> Connection:
-        """Begins a transaction, in the writer's thread."""
+        """Begins a database transaction, in the writer's thread."""
 
     @abstractmethod
     def roll_back(self) -> None:
-        """Ends a transaction that has failed."""
+        """Ends a database transaction that has failed."""
 
     @abstractmethod
     def disconnect(self) -> None:
         """Closes all connections."""
 
     def tell(self, conn: Connection, topic: str, key: str) -> None:  # noqa: B027 - one instance tells nobody
-        """Notifies the other instances of a change when the transaction is durable."""
+        """Notifies the other instances of a change once the change is durable."""
 
     def listen(self, told: Callable[[str, str], None]) -> None:  # noqa: B027
-        """Calls `told` in a separate thread for each change by another instance, with the topic and the key of the
-        change. If notifications may have been lost, topic and key are empty.
+        """For each change by another instance, calls `told` with the topic and the key of the change. Uses a separate
+        thread. If notifications may have been lost, topic and key are empty.
         """
 
     async def write(self, job: Job[T]) -> T:
-        """Runs `job` in a transaction, and returns when the transaction is durable.
+        """Runs `job` in a database transaction, and returns when this transaction is durable.
 
         If a job raises an error, only this job is rolled back.
         """
@@ -156,7 +157,7 @@ class Database(ABC):
         return await future
 
     def note(self, conn: Connection, kind: str, record: object) -> None:
-        """Stores the event of a record's new state in the same transaction as the state.
+        """Stores the event that a record's new state causes, in the same database transaction as this state.
 
         The instance that stores the event will send the event to the core.
         """
@@ -187,7 +188,7 @@ class Database(ABC):
                 group, self._waiting = self._waiting[:GROUP_AT_MOST], self._waiting[GROUP_AT_MOST:]
                 results = await loop.run_in_executor(self._thread, self._commit_group, [job for job, _ in group])
                 for (_, future), (result, error) in zip(group, results, strict=True):
-                    if future.done():  # the caller was cancelled, but its job is durable
+                    if future.done():  # the caller was cancelled, but the caller's job is durable
                         continue
                     if error is not None:
                         future.set_exception(error)

@@ -15,7 +15,7 @@ from kitovu_connector.identifiers import NOBODY
 from kitovu_connector.reference_api.backend import ReferenceBackend
 
 _NO_SUCH_API = "3002"
-_KEPT_S = 10.0  # how long the last response is used, so that frequent probes cannot flood the hub
+_KEPT_S = 10.0  # how long the hub's latest response is reused, so that frequent probes cannot flood the hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,11 @@ class Report:
 
 
 class Health:
-    """Checks the connector. Uses the hub's last response for some seconds, so that frequent probes do not flood the hub
-    with requests.
+    """Checks the connector. Reuses the hub's latest response for some seconds, so that frequent probes do not flood the
+    hub with requests.
 
-    Derives the core's state from its earlier answers. Calls the core only if the last answer was a fault.
+    Derives the core's state from the core's earlier answers. Calls the core only if the core's latest answer was a
+    fault.
     """
 
     def __init__(self, config: Config, hub: HubClient, backend: Backend, database: Database | None = None) -> None:

@@ -127,7 +127,7 @@ class Position(_Response, kw_only=True):
 
 
 class Line(_Response, kw_only=True):
-    """One transfer of a statement. `direction` is OUT if this DFSP pays.
+    """One line of a statement: a transfer. `direction` is OUT if this DFSP pays.
 
     If `is_converted` is true, the transfer's conversion changes this DFSP's position, and the transfer itself does not.
     """
@@ -147,7 +147,7 @@ class Line(_Response, kw_only=True):
 
 
 class ConversionLine(_Response, kw_only=True):
-    """One conversion of a statement. `role` is FXP if this DFSP converts."""
+    """One line of a statement: a conversion. `role` is FXP if this DFSP converts."""
 
     commit_request_id: str
     role: str
@@ -162,7 +162,7 @@ class ConversionLine(_Response, kw_only=True):
 
 
 class Posting(_Response, kw_only=True):
-    """One posting in a statement that belongs to no transfer and to no conversion."""
+    """One line of a statement: a posting that belongs to no transfer and to no conversion."""
 
     transfer_id: str
     kind: str
@@ -184,7 +184,7 @@ class StatementPage(_Response, kw_only=True):
 
 
 class SettlementPart(_Response, kw_only=True):
-    """This DFSP's part of a settlement in one currency. If `net` is positive, the DFSP owes the amount."""
+    """This DFSP's part of a settlement, in one currency. If `net` is positive, the DFSP owes the amount."""
 
     settlement_id: int
     transfer_id: str
@@ -223,8 +223,7 @@ class _Settlements(_Response, kw_only=True):
 
 
 class HubApi:
-    """Sends requests to the hub's own API, with the connections, the credentials and the signing key of the client
-    `hub`.
+    """Sends requests to the hub's own API. Uses the connections, credentials and signing key of the client `hub`.
 
     Every method raises HubUnreachable if there was no response, and HubRefused for a response other than 2xx.
     """
@@ -233,7 +232,9 @@ class HubApi:
         self._hub = hub
 
     async def time(self) -> str:
-        """Returns the hub's time. HubClient uses this response to measure the difference between the two clocks."""
+        """Returns the hub's time. From this response, HubClient measures the difference between the hub's clock and
+        this machine's clock.
+        """
         # without repetition, because health probes wait for the answer
         return _read(await self._call("GET", "/clock"), _Clock).time
 
@@ -244,14 +245,16 @@ class HubApi:
         return (await self._get("/positions", _Positions)).positions
 
     async def certificates(self) -> tuple[list[Certificate], str | None]:
-        """Returns this DFSP's certificates, and the certificate of the hub's authority, if the hub has one."""
+        """Returns this DFSP's certificates. If the hub has a certificate authority, also returns the authority's
+        certificate.
+        """
         found = await self._get("/certificates", _Certificates)
         return found.certificates, found.authority
 
     async def signing_keys(self, tag: str = "") -> tuple[list[SigningKey], str] | None:
-        """Returns the keys of all participants and the hub, with their ETag.
+        """Returns the public keys of all participants and of the hub, with the ETag of this list.
 
-        Returns None if the ETag still equals `tag`.
+        Returns None if this ETag still equals `tag`.
         """
         reply = await self._call("GET", "/signingKeys", further={"If-None-Match": tag} if tag else {})
         if reply.status == 304:
@@ -272,7 +275,7 @@ class HubApi:
         return (await self._get("/submissions", _Submissions)).submissions
 
     async def check_callback(self) -> CallbackCheck:
-        """Requests a test from the hub: the hub then sends a request to this DFSP's registered endpoint."""
+        """Starts a test of this DFSP's registered endpoint: the hub then sends a request to this endpoint."""
         return await self._post("/callbackChecks", {}, CallbackCheck)
 
     async def statement(self, *, since: str, until: str) -> AsyncIterator[StatementPage]:

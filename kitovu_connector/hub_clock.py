@@ -70,7 +70,9 @@ class HubClock:
 
     @property
     def ahead_s(self) -> float:
-        """The difference for use in calculations: at most `clock_margin_s`, and 0 before the first measurement."""
+        """The difference of the two clocks, limited for calculations: at most `clock_margin_s`, and 0 before the first
+        measurement.
+        """
         found = self.measured
         return 0.0 if found is None else max(-self._margin_s, min(found.ahead_s, self._margin_s))
 

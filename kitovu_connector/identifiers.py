@@ -13,7 +13,7 @@ _MOST_DECODINGS = 3
 
 
 def spelling(id_type: str, id_value: str) -> str:
-    """Returns an identifier in the core's form, which has no plus sign before a phone number."""
+    """Returns an identifier in the core's form. In this form, a phone number has no plus sign."""
     return id_value.removeprefix("+") if id_type == "MSISDN" else id_value
 
 

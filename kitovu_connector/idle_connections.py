@@ -1,4 +1,4 @@
-"""Closes connections to a server on which no request arrives. Otherwise a program that opens connections and sends
+"""Closes a server's connections if no request arrives on them. Otherwise a program that opens connections and sends
 nothing could use up all connections.
 """
 

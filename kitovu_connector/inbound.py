@@ -1,7 +1,7 @@
 """The server for the hub's requests. Checks the size, headers and signature of each message, and passes the message to
 its handler.
 
-The server responds only after the handler has stored the data that it needs.
+The server responds only after the handler has stored the message's data.
 """
 
 import asyncio
@@ -27,7 +27,8 @@ log = structlog.get_logger(__name__)
 
 MAX_BODY_BYTES = 65_536
 MAX_BULK_BYTES = 5_242_880
-# Limits above the largest legal messages: a packet has 32 KiB, a party about 10 KiB, and an error has extensions.
+# Each limit is above the size of the largest valid message. A packet has up to 32 KiB, a party about 10 KiB, and an
+# error has extensions.
 _MOST_BYTES = {
     "parties": 32_768,
     "participants": 8_192,
@@ -101,7 +102,7 @@ class Inbound:
         return answer
 
     async def _handle(self, route: str, handler: Handler, message: Message) -> int:
-        """Returns the handler's status.
+        """Returns the HTTP status from the handler.
 
         If no caller in this instance waits for a callback, relays the callback to the other instances.
         """
@@ -116,7 +117,7 @@ class Inbound:
         return status
 
     def _path_of(self, request: web.Request) -> str:
-        """Returns the path without the prefix, as the sender encoded it."""
+        """Returns the path without the prefix, in the sender's encoding."""
         return request.raw_path.removeprefix(self._config.inbound_prefix.rstrip("/"))
 
     async def _let_in(self, route: str, request: web.Request) -> Message:
@@ -180,8 +181,8 @@ class Inbound:
         if not self._keys.of(read.source):
             await self._keys.fetch()
         if not self._keys.of(read.source):
-            # A GET has no signature. But the connector refuses a GET from an unknown sender, because it could not
-            # verify any later message of this sender.
+            # A GET has no signature. But the connector refuses a GET from a sender without a known key, because the
+            # connector could not verify this sender's later messages.
             await self._end_lookups_of(request, read.source, resource)
             raise FspiopError(ErrorCode.INVALID_SIGNATURE, f"no key of {read.source} is known")
         if request.method in _UNSIGNED:
@@ -209,8 +210,8 @@ class Inbound:
         )
 
     async def _end_lookups_of(self, request: web.Request, source: str, resource: str) -> None:
-        """Ends a lookup if the connector cannot verify the signature of the answer. The waiting payment then ends at
-        once. Only does so if the connection proves that the message came from the hub.
+        """Ends a lookup if the connector cannot verify the signature of the answer. The waiting payment then ends
+        immediately. Does nothing unless the connection proves that the message came from the hub.
         """
         if not (self._config.is_pinned and (request.method, resource) == ("PUT", "parties")):
             return

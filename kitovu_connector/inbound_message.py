@@ -1,4 +1,4 @@
-"""A message from the hub that the inbound server has accepted, and the type of the functions that handle it."""
+"""An accepted message from the hub, and the type of the functions that handle such messages."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class Message:
     signature does not prove that the message passed through the hub.
     """
 
-    names: Mapping[str, str]  # the ids in the path, by the names in the route
+    names: Mapping[str, str]  # the ids in the path; the keys are the names in the route
     headers: Mapping[str, str]  # the headers that the front end can read
     raw: bytes  # the body in the plain form
     source: str  # the FSPIOP-Source; if the connector verifies signatures, this DFSP has signed the message
@@ -59,8 +59,8 @@ class Message:
     def ends_without_payment(self, expires_at: float, margin_s: float) -> bool:
         """Returns whether this error from the hub proves that another DFSP's request has ended or can never begin.
 
-        A DFSP can send its request to the connector without sending it to the hub. The hub can still receive this
-        request until `expires_at`. Before `expires_at`, an error does not prove that the request never begins.
+        A DFSP can send a request to the connector, but not to the hub. The hub can still receive this request until
+        `expires_at`. Before `expires_at`, an error does not prove that the request never begins.
         """
         code = str(self.error.error_code)
         return code == ErrorCode.TRANSFER_EXPIRED.code or (code in NOT_FOUND and self.sent_at >= expires_at + margin_s)
@@ -71,7 +71,7 @@ class Message:
 
     def met(self, found: bool) -> None:
         """Records whether a caller in this instance waits for this callback. If not, a caller in another instance may
-        wait for it.
+        wait for this callback.
         """
         self.is_awaited = bool(self.is_awaited) or found
 
@@ -105,7 +105,7 @@ Route = tuple[str, str, Handler]
 
 
 class HasRoutes(Protocol):
-    """The interface of a class that accepts messages from the hub for one part of the connector."""
+    """The interface for classes that accept messages from the hub. Each class belongs to one part of the connector."""
 
     def routes(self) -> list[Route]:
         """Returns the routes for the messages that this part receives."""

@@ -19,7 +19,7 @@ from kitovu_connector.inbound_message import Message
 
 @runtime_checkable
 class BulkBackend(Protocol):
-    """The interface of a core that processes bulks as a whole.
+    """The interface for cores that process bulks as a whole.
 
     Each list has one entry for each item, in the order of the items.
     """

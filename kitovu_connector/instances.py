@@ -1,9 +1,9 @@
-"""The instances of a connector that share a state: leases, takeovers, and notifications of changes.
+"""The instances of one connector, which share one database: leases, takeovers, and notifications of changes.
 
-Each open record has an owner, which is the instance that continues the record. An instance has a lease, which ends at a
-time of the database's clock. The instance renews its lease each second. When the lease of an instance has ended,
-another instance becomes the owner of that instance's open records. The new owner continues the records as after a
-restart. An instance that was only slow notices that its lease has ended, and stops.
+Each open record has an owner: the instance that continues the work on this record. An instance has a lease, which ends
+at a time of the database's clock. The instance renews its lease each second. When the lease of an instance has ended,
+another instance becomes the owner of that instance's open records. The new owner continues the work on these records,
+as after a restart. If an instance was only slow, it notices that its own lease has ended, and stops.
 
 Each event also has an owner: the instance that sends the event to the core. An instance with neither a webhook nor a
 handler for events sends no events, and never becomes the owner of an event.
@@ -36,14 +36,14 @@ _LIVES = "lease_until > seconds_now()"
 
 
 class Continued(Protocol):
-    """A part of the connector that continues open records."""
+    """One of the connector's parts: it continues the work on open records."""
 
     async def resume(self) -> None:
-        """Continues with the open records of this instance that no task processes yet."""
+        """Continues the work on this instance's open records, if no task processes them yet."""
 
 
 class Instances:
-    """This instance's lease, the records that it takes over, and the notifications from other instances."""
+    """This instance's lease, the records that this instance takes over, and the notifications from other instances."""
 
     def __init__(self, database: Database, relay: Relay) -> None:
         self._db, self._relay = database, relay
@@ -57,7 +57,7 @@ class Instances:
         `changed` maps each topic to a function. The connector calls this function with the key of a record that another
         instance has changed.
 
-        Raises StartError if another instance sends events to the core, and this instance could not send them.
+        Raises StartError if another instance sends events to the core, but this instance has no way to send events.
         """
         self._parts, self._changed = parts, changed
         await self._db.write(partial(_join, self._db))
@@ -73,14 +73,14 @@ class Instances:
         self._renewing = asyncio.create_task(self._renew_for_ever())
 
     async def close(self) -> None:
-        """Ends the lease, so that other instances take over the records at once."""
+        """Ends the lease, so that other instances immediately take over the records."""
         if self._renewing is None:
             return
         self._renewing.cancel()
         await asyncio.gather(self._renewing, return_exceptions=True)
         try:
             await self._db.write(lambda conn: conn.execute("DELETE FROM instance WHERE id = ?", (self._db.instance,)))
-        except Exception as error:  # if this statement fails, the lease expires by itself later
+        except Exception as error:  # if this SQL statement fails, the lease expires by itself later
             log.warning("lease_not_given_up", error=logs.trace_of(error))
 
     async def _renew_for_ever(self) -> None:
@@ -171,8 +171,8 @@ def _tells_events(database: Database) -> bool:
 
 
 def _orphans(table: str, columns: str) -> str:
-    """Returns a statement that finds the owners of open records that have no valid lease. The statement reads one
-    record of each owner.
+    """Returns an SQL statement. It finds each instance that owns open records, but has no valid lease. The SQL
+    statement reads one record of each owner.
     """
     step = f"SELECT {columns} FROM {table} WHERE is_open = 1"  # noqa: S608
     previous = ", ".join(f"found.{column}" for column in columns.split(", "))

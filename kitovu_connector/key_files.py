@@ -36,7 +36,7 @@ def private_key(setting: str, file: str) -> RSAPrivateKey:
 
 
 def public_keys(config: Config) -> dict[str, list[RSAPublicKey]]:
-    """Returns the keys of each sender. A sender that is replacing its key has two keys."""
+    """Returns the public keys of each sender. A sender that is replacing its key has two keys."""
     return {sender: [_public_key(sender, file) for file in files] for sender, files in config.jws_keys.items()}
 
 

@@ -1,8 +1,8 @@
-"""The public keys of the hub and of other DFSPs. They come from files (`jws_keys`), and with `fetch_keys` also from the
-hub.
+"""The public keys of the hub and of other DFSPs. The keys come from files (`jws_keys`), and with `fetch_keys` also from
+the hub.
 
 The hub publishes a key before a participant uses it for the first time, and does not publish revoked keys. The
-connector stores fetched keys in the state directory. So it can also verify messages if it starts while the hub is down.
+connector stores fetched keys in its state directory. So it can also verify messages if it starts while the hub is down.
 """
 
 import asyncio
@@ -36,7 +36,9 @@ class _Fetched:
 
 
 class KnownKeys:
-    """The keys of each sender. If the hub publishes other keys, the connector uses the new keys without a restart."""
+    """The public keys of each sender. If the hub publishes other keys, the connector uses the new keys without a
+    restart.
+    """
 
     def __init__(self, config: Config, hub: HubClient) -> None:
         self._config, self._api = config, HubApi(hub)
@@ -45,12 +47,12 @@ class KnownKeys:
         self._tag, self._fetched_at = "", -_AT_MOST_EVERY_S
         self._fetching = asyncio.Lock()
         self._background = Background()
-        # The state has a directory only if a single instance uses the state. Without a directory, the connector starts
-        # with the keys that it fetches.
+        # The connector has a state directory only if it has a single instance. Without a state directory, the connector
+        # starts with the keys that it fetches.
         self._kept = config.state / "signing-keys.json" if isinstance(config.state, Path) else None
 
     async def start(self) -> None:
-        """Reads the keys that the last run stored, and then fetches keys at regular intervals.
+        """Reads the keys that the connector's last run stored, and then fetches keys at regular intervals.
 
         Does nothing without `fetch_keys`.
         """
@@ -65,8 +67,8 @@ class KnownKeys:
         await self._background.close()
 
     def of(self, sender: str) -> list[RSAPublicKey]:
-        """Returns the sender's keys that are valid now. The clock margin lengthens the validity of each key at both
-        ends.
+        """Returns the sender's keys that are valid now. Because of the clock margin, a key is valid a little earlier
+        and a little longer than the hub states.
         """
         now, margin = time.time(), self._config.clock_margin_s
         fetched = [
@@ -77,7 +79,7 @@ class KnownKeys:
         return [*self._files.get(sender, ()), *fetched]
 
     async def fetch(self) -> bool:
-        """Fetches the keys, except if the last fetch was only a moment ago. Returns whether the keys have changed."""
+        """Fetches the keys, unless the previous fetch was only a moment ago. Returns whether the keys have changed."""
         if not self._config.fetch_keys:
             return False
         async with self._fetching:

@@ -25,7 +25,9 @@ def without_numbers(text: str) -> str:
 
 
 def trace_of(error: BaseException) -> str:
-    """Returns the error as text with its stack. The text has no local variables and no phone numbers."""
+    """Returns the error's text, together with the error's stack trace. The text has no local variables and no phone
+    numbers.
+    """
     return without_numbers("".join(traceback.format_exception(error)))
 
 

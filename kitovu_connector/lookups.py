@@ -39,7 +39,7 @@ class _Lookup:
 
 
 class Lookups:
-    """The lookups that wait for the hub's messages."""
+    """All lookups that wait for messages from the hub."""
 
     def __init__(self, hub: HubClient, policy: Policy) -> None:
         self._hub, self._policy = hub, policy
@@ -65,8 +65,8 @@ class Lookups:
         return identifiers.same(alias) in self._waiting
 
     def told(self, alias: Alias, event: Event) -> str | None:
-        """Passes a message from the hub about this alias to the waiting lookups. If nothing proves the message's
-        sender, returns the reason, otherwise None.
+        """Gives the waiting lookups a message from the hub about this alias. Returns None, or a reason if nothing
+        proves the message's sender.
         """
         refusal = None
         for lookup in self._waiting.get(identifiers.same(alias), []):

@@ -37,7 +37,7 @@ _KINDS: Mapping[tuple[str, str], type[Any]] = {
     ("PATCH", "fxTransfers"): FxTransferPatch,
 }
 _STATES_AND_ERRORS = (ErrorPut, TransferPut, FxTransferPut)
-# the path is /parties/{Type}/{ID}; in the paths of all other resources, only the id follows the name
+# the path is /parties/{Type}/{ID}; in all other paths, only the id follows the resource's name
 _SEGMENTS_BEFORE_ERROR = {"parties": 3}
 
 
@@ -50,7 +50,7 @@ class MessageForms:
         self._version = Version(major, minor)
 
     def version(self, resource: str) -> Version:
-        """Returns the version of sent messages of this resource."""
+        """Returns the API version in which the connector sends this resource's messages."""
         if self._config.is_iso20022 and resources.has_iso20022_bodies(resource):
             return versions.ISO20022
         # Messages about conversions always have version 2.0, independently of the version of other messages.

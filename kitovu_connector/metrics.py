@@ -1,4 +1,6 @@
-"""The connector's metrics for Prometheus. Each read collects the metrics from the connector's state."""
+"""The connector's metrics for Prometheus. Whenever Prometheus reads the metrics, the connector computes them from its
+database.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -24,7 +26,7 @@ class Metrics:
         self._config, self._store, self._hub = config, store, hub
 
     async def exposition(self) -> tuple[bytes, str]:
-        """Returns all metrics as text, and the content type of this text."""
+        """Returns two values: all metrics as text, and the content type of this text."""
         registry = CollectorRegistry(auto_describe=False)
         counts, waiting = await self._store.counts(), await self._store.waiting_events()
         registry.register(_Figures([*self._of_state(counts, waiting), *self._others()]))
@@ -33,14 +35,14 @@ class Metrics:
     def _of_state(self, counts: Sequence[tuple[str, str, int]], waiting: int) -> Iterator[Metric]:
         transfers = GaugeMetricFamily(
             "kitovu_connector_transfers",
-            "Transfers in the state, by direction and state",
+            "Stored transfers, by direction and state",
             labels=["direction", "state"],
         )
         for direction, state, count in counts:
             transfers.add_metric([direction, state], count)
         yield transfers
         yield GaugeMetricFamily(
-            "kitovu_connector_events_waiting", "Events that the core has not accepted yet, of all instances", waiting
+            "kitovu_connector_events_waiting", "Events that the core has not yet accepted, from all instances", waiting
         )
 
     def _others(self) -> Iterator[Metric]:

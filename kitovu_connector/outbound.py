@@ -1,6 +1,7 @@
-"""The server for the bank's own core. The core can make, confirm or cancel a payment. It can also register an alias.
+"""The server for the bank's own core. The core can make, confirm or cancel a payment. The core can also register an
+alias.
 
-All requests to this server are synchronous JSON.
+The server answers all requests synchronously, in JSON.
 """
 
 from collections.abc import Awaitable, Callable
@@ -67,8 +68,8 @@ class Outbound:
         return _answer(await self._payer.wait_for_core(order.home_id, self._config.answer_s))
 
     async def _confirm(self, request: web.Request) -> web.Response:
-        """Accepts the terms. If the body has a one-time password, accepts this password instead. Responds when the
-        payment has ended, or when it waits for the core again.
+        """Accepts the terms. If the body has a one-time password, accepts the password instead of the terms. Responds
+        when the payment has ended, or when it waits for the core again.
         """
         home_id = request.match_info["id"]
         accepted = bodies.read(PaymentConfirmed, (await request.read()).strip() or b"{}")
@@ -167,7 +168,7 @@ def _pairs(extensions: Extensions) -> tuple[tuple[str, str], ...]:
 
 
 def payment_shown(payment: Payment) -> PaymentShown:
-    """Returns the payment as the core's API shows it."""
+    """Returns the payment in the form of the API for the core."""
     return PaymentShown(
         home_transaction_id=payment.order.home_id,
         transfer_id=payment.transfer_id,

@@ -22,7 +22,7 @@ _OF_PAYMENTS: dict[State, _State] = {State.COMMITTED: "COMMITTED", State.ABORTED
 
 
 class OutboundConversions:
-    """Adds the route for conversions to the server for the core."""
+    """Gives the server for the core its route for conversions."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

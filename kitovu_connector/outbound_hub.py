@@ -1,4 +1,4 @@
-"""Sends two requests of the core to the hub: for the DFSP's positions, and for the hub's statement."""
+"""Forwards two of the core's requests to the hub: for the DFSP's positions, and for the hub's statement."""
 
 from urllib.parse import urlencode
 
@@ -13,7 +13,7 @@ _QUERY = {"since": "from", "until": "to", "after": "after", "limit": "limit"}
 
 
 class OutboundHub:
-    """Adds the routes for positions and statements to the server for the core."""
+    """Gives the server for the core its routes for positions and statements."""
 
     def __init__(self, api: HubApi) -> None:
         self._api = api

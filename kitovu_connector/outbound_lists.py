@@ -44,7 +44,7 @@ _ENDS_OF_INCOMING: dict[Stage, _TransferState] = {
 
 
 class OutboundLists:
-    """The read requests of the server for the core."""
+    """Answers the read requests that the core sends."""
 
     def __init__(self, store: Store, lookups: Lookups, health: Health, metrics: Metrics) -> None:
         self._store, self._lookups, self._health, self._metrics = store, lookups, health, metrics

@@ -1,4 +1,4 @@
-"""Serves the core's requests to pay: requests money from a payer at another DFSP, forwards a one-time password, and
+"""Makes requests to pay for the core: requests money from a payer at another DFSP, forwards a one-time password, and
 shows the outcome.
 """
 
@@ -19,7 +19,7 @@ _REJECTED = "REJECTED"
 
 
 class OutboundRequests:
-    """Adds the routes for requests to pay to the server for the core."""
+    """Gives the server for the core its routes for requests to pay."""
 
     def __init__(self, store: Store, requests: RequestsToPay) -> None:
         self._store, self._requests, self._links = store, requests, RequestLinks(store)

@@ -1,7 +1,7 @@
 """The ids of transfers, bulks and conversions that this DFSP has sent. A request from another DFSP must not have one of
 these ids. Otherwise a dishonest DFSP could reuse the id of a transfer from this DFSP, in a request that it sends only
-to the connector. When the hub then reports this DFSP's transfer as committed, the connector would credit the dishonest
-DFSP's request.
+to the connector. When the hub then reports this DFSP's transfer as committed, the connector would credit the payee in
+the dishonest DFSP's request.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ def claim(conn: Connection, ids: Sequence[str], owner: str) -> None:
 
 
 def store(conn: Connection, ids: Sequence[str], owner: str) -> None:
-    """Stores the ids of requests of this DFSP that are already in the state."""
+    """Stores the ids of this DFSP's requests that the connector has already stored."""
     for part in _parts(ids):
         rows = ", ".join(["('own_id', ?, ?, '', 0, ?, seconds_now(), ?)"] * len(part))
         conn.execute(

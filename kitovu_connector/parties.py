@@ -40,7 +40,7 @@ class Parties:
         self._config, self._hub, self._backend = config, hub, backend
         self._background = Background()
         self._places = asyncio.Semaphore(config.connections)
-        self._waiting = Counter[str]()  # the number of waiting lookups, by the DFSP that requested them
+        self._waiting = Counter[str]()  # for each requesting DFSP, the number of its waiting lookups
         # each known customer, and the time until which the customer counts as known
         self._known: OrderedDict[Alias, float] = OrderedDict()
 
@@ -142,7 +142,7 @@ class Parties:
     def _described(self, found: PartyDetails, alias: PartyRef) -> bytes | No:
         """Returns the body of PUT /parties.
 
-        Returns the body of an error instead if the API does not allow the core's data, for example a name with a slash.
+        If the API does not allow the core's data, for example a name with a slash, returns the body of an error.
         """
         try:
             party = _party(found, msgspec.structs.replace(alias, fsp_id=self._config.dfsp))

@@ -54,7 +54,7 @@ class PartyMessages:
 
     async def end_lookups(self, alias: Alias, source: str) -> None:
         """Ends the lookups of an alias, because the connector has no key for messages from the alias's DFSP. The
-        payments that wait for such a lookup end at once.
+        payments that wait for such a lookup end immediately.
         """
         failed = PartyFailed(ErrorCode.INVALID_SIGNATURE.code, f"no key of {source} is known", source, is_proven=True)
         self._lookups.told(alias, failed)
@@ -70,7 +70,7 @@ class PartyMessages:
         return 202
 
     async def _owner_asked(self, message: Message) -> int:
-        """Handles GET /participants: another DFSP requests whether this DFSP has the customer."""
+        """Handles GET /participants: another DFSP checks whether a customer belongs to this DFSP."""
         id_type, id_value, sub_id = message.alias
         if id_type not in PARTY_ID_TYPES:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "partyIdType: not a type of the API")

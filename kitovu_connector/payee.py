@@ -49,7 +49,7 @@ _ANSWERED = (Stage.FULFILLED, Stage.REJECTED, Stage.COMMITTING, Stage.COMMITTED)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The outcome of a transfer that the hub has reported: COMMITTED or ABORTED."""
+    """The outcome that the hub has reported for a transfer: COMMITTED or ABORTED."""
 
     state: str
     completed_at: str | None = None
@@ -71,13 +71,13 @@ class Payee:
         self._backend, self._transactions = backend, transactions
         self._background = Background()
         self._rounds = Rounds(self._background)
-        self._resumed: set[str] = set()  # the transfers that an earlier run left unfinished
+        self._resumed: set[str] = set()  # the transfers that an earlier run of the connector left unfinished
         self._told: dict[str, asyncio.Event] = {}
         self._requests = RequestLinks(store)
         self._checks = CustomerChecks(parties, self._background)
 
     async def resume(self) -> None:
-        """After a start or a takeover, continues with all unfinished quotes and transfers that no task processes."""
+        """After a start or a takeover of records, continues all unfinished quotes and transfers that have no task."""
         for quote in await self._store.unfinished_quotes():
             self._begin_answer(quote)
         for incoming in await self._store.unfinished_incoming():
@@ -88,14 +88,14 @@ class Payee:
         self._background.start_once("delete old quotes", self._delete_old_quotes)
 
     def changed(self, transfer_id: str) -> None:
-        """Continues with a transfer of this instance that another instance has changed."""
+        """Continues one of this instance's transfers after another instance has changed it."""
         if transfer_id in self._told:
             self._told[transfer_id].set()
         else:
             self.carry_on(transfer_id)
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store records every step."""
+        """Stops all tasks immediately. No step is lost, because every step is already stored."""
         await self._background.close()
 
     # --- quotes -----------------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class Payee:
     async def take_quote(self, quote: QuoteGiven, payee: Alias) -> None:
         """Stores a request for terms, and answers it in the background.
 
-        Raises Conflict if the id belongs to different content.
+        Raises Conflict if this id is already stored with different content.
 
         If a request is about an unknown customer, the connector answers the request but never stores it. Raises
         FspiopError 2005 if the lookup of the customer takes too long.
@@ -157,7 +157,8 @@ class Payee:
     async def _decide(self, quote: QuoteGiven) -> QuoteGiven:
         quote = msgspec.structs.replace(quote, home_request_id=await self._requests.home_id_of(quote))
         given = await self._terms_of(quote)
-        # Looks again with the core's terms, because after a fee the payee can get less than the requested amount.
+        # Looks for the request to pay again, now with the core's terms: after a fee, the payee can get less than the
+        # requested amount.
         if isinstance(given, QuoteGiven):
             return msgspec.structs.replace(given, home_request_id=await self._requests.home_id_of(given))
         return msgspec.structs.replace(quote, answer=core_answers.error_put(given), is_refusal=True)
@@ -197,10 +198,11 @@ class Payee:
     # --- transfers --------------------------------------------------------------------------------------------------
 
     async def take_transfer(self, incoming: Incoming) -> None:
-        """Stores a transfer and processes it in the background. Raises Conflict if the id belongs to different content.
+        """Stores a transfer and processes it in the background. Raises Conflict if this id is already stored with
+        different content.
 
-        Rejects a transfer without usable terms. Never stores this transfer, because any DFSP can send many such
-        transfers.
+        Rejects a transfer without usable terms. Never stores a transfer without usable terms, because any DFSP can send
+        many such transfers.
         """
         is_on_us = incoming.payer_fsp == self._config.dfsp
         if await self._store.incoming(incoming.transfer_id) is None:
@@ -318,11 +320,11 @@ class Payee:
             await self._reject(incoming, refusal, is_perhaps_reserved=no.is_perhaps_done)
             return
         except NotUnderstood as error:
-            # The payer DFSP still needs an answer, and the core must release money that it has perhaps reserved.
+            # The payer DFSP still needs an answer. If the core has reserved the money, the core must release it.
             await self._reject(incoming, core_answers.not_understood(error), is_perhaps_reserved=True)
             return
         except TimeoutError:
-            # Now it is too late for the fulfilment. The core must release the money that it has perhaps reserved.
+            # Now it is too late for the fulfilment. If the core has reserved the money, the core must release it.
             await self._move(incoming, stage=Stage.RELEASING)
             return
         if self._hub.clock.at_hub() >= gives_up_at:
@@ -419,8 +421,8 @@ class Payee:
         await self._store.save_incoming(incoming, msgspec.structs.replace(incoming, **changes))
 
     async def _until_done(self, call: Callable[[], Awaitable[T]], *, until: float | None = None) -> T:
-        """Calls the core repeatedly, until a call returns. Raises TimeoutError if no call has returned before the time
-        `until` of the hub's clock.
+        """Calls a method of the core repeatedly, until a call returns. Raises TimeoutError if no call has returned
+        before the time `until` of the hub's clock.
 
         If `until` is given, the core may refuse the call. Otherwise the hub has already decided, so a refusal is a
         fault that the core's operators must correct.

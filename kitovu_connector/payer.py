@@ -68,21 +68,21 @@ class Payer:
         self._open: dict[str, Payment] = {}  # by home id
         self._turns = KeyedLocks()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._changed: dict[str, asyncio.Event] = {}  # set at the next step of the payment
+        self._changed: dict[str, asyncio.Event] = {}  # set when the payment takes its next step
         self._background = Background()
 
     async def send(self, order: Order, transfer_id: str | None = None) -> Payment:
-        """Begins a payment. If a payment with this home id exists already, returns the existing payment. By default,
-        the transfer gets a new id.
+        """Begins a payment. If a payment with this home id (the core's own id) is already stored, returns the stored
+        payment. By default, the transfer gets a new id.
 
-        Raises Conflict if the content of the existing payment differs.
+        Raises Conflict if the stored payment differs from the new order.
 
         Raises FspiopError and begins no payment if the payee's identifier cannot be part of a path.
         """
         identifiers.check("to.", order.payee.id_value, order.payee.sub_id)
         order = spelled(order)
-        # In Mojaloop's SDK, a transfer finds its terms under its own id, so the transaction's id must equal the
-        # transfer's id.
+        # In Mojaloop's SDK, a transfer's terms are stored under the transfer's id, so the id of the transaction must
+        # equal this id.
         transfer_id = transfer_id or correlation_ids.new_uuid()
         new = Payment(
             order=order,
@@ -181,7 +181,7 @@ class Payer:
     async def _wait(self, home_id: str, seconds: float, is_wanted: Callable[[Payment], bool]) -> Payment | None:
         until = time.monotonic() + seconds
         while True:
-            # the method creates the event before it reads the payment, so no step can be missed
+            # the method creates the asyncio event before it reads the payment, so the method cannot miss a step
             event = self._changed.setdefault(home_id, asyncio.Event())
             payment = await self._store.payment(home_id)
             if payment is None or is_wanted(payment):
@@ -191,15 +191,15 @@ class Payer:
                 log.info("payment_not_ended_yet", payment=home_id, state=payment.state)
                 return payment
             with suppress(TimeoutError):
-                # Another instance may take the step. If the notification about this step is lost, the method still
-                # finds the step in the stored payment.
+                # Another instance may take the payment's next step. If the notification about this step is lost, the
+                # method still finds the step in the stored payment.
                 await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._store.is_shared else left)
         if (payment is None or payment.state in ENDS) and home_id in self._changed:
             self._changed.pop(home_id).set()
         return payment
 
     async def resume(self) -> None:
-        """After the start and after a takeover, continues with every unfinished payment that no task processes yet."""
+        """After a start or a takeover of records, continues every unfinished payment that no task processes yet."""
         for payment in await self._store.unfinished_payments():
             home_id = payment.order.home_id
             if home_id in self._turns or self._is_news(payment):
@@ -217,8 +217,8 @@ class Payer:
         return known is None or known.version < payment.version
 
     def changed(self, home_id: str) -> None:
-        """After another instance has changed a payment, wakes the callers in this instance that wait for it. The other
-        instance continues the payment.
+        """After another instance has changed a payment, wakes the callers in this instance that wait for this payment.
+        The other instance continues the payment.
         """
         if home_id in self._changed:
             self._changed.pop(home_id).set()
@@ -231,7 +231,7 @@ class Payer:
                 self._forget(home_id)
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store records every step."""
+        """Stops all tasks immediately. No step is lost, because every step is already stored."""
         for timer in self._timers.values():
             timer.cancel()
         await self._background.close()
@@ -258,9 +258,7 @@ class Payer:
         return next((payment for payment in waiting if id_of(payment) == subject_id), None)
 
     async def move(self, payment: Payment, event: Event) -> str | None:
-        """Applies an event to a payment. If the connector rejects an unproven message, returns the reason, otherwise
-        None.
-        """
+        """Applies an event to a payment. Returns None, or the reason if the connector rejects an unproven message."""
         home_id = payment.order.home_id
         async with self._turns.hold(home_id):
             return await self._guarded_step(home_id, event)

@@ -66,7 +66,7 @@ _ASKS = {
 
 
 def in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The state in which the connector first looks up the payee's DFSP, and then requests the payee from this DFSP."""
+    """The state in which the connector first looks up the payee's DFSP, and then looks up the payee at this DFSP."""
     match event:
         case Started() | Resumed() | Waited() if payment.order.agreed_transfer:
             return _send_agreed(payment, policy)
@@ -125,7 +125,7 @@ def _with_payee(payment: Payment, party: PartyRef, now: float, policy: Policy) -
 
 
 def when_payee_found(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The state in which the core decides whether the payee that was found is the right one."""
+    """The state in which the core accepts or refuses the payee that the lookup found."""
     match event:
         case Confirmed("payee"):
             return _after_payee(change(payment, agreeing_since=now, tries=0), now, policy)
@@ -252,8 +252,8 @@ def _after_conversion_and_terms(payment: Payment, now: float, policy: Policy) ->
 def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tuple[ErrorCode, str] | None:
     """Returns the reason why the payer must not accept these terms, or None.
 
-    `no_later_than` is the earliest time that the payee DFSP's clock can show now. Terms count as expired only if their
-    expiration is at or before this time, because the payee DFSP uses its own clock.
+    `no_later_than` is the earliest time that the payee DFSP's clock can show now. The connector treats terms as expired
+    only if their expiration is at or before this time, because the payee DFSP uses its own clock.
     """
     order, (asked, currency) = payment.order, _asked(payment)
     if quote.transfer_amount.currency != currency:
@@ -355,7 +355,7 @@ def in_authorization(payment: Payment, event: Event, now: float, policy: Policy)
 
 
 def when_authorized(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The state in which the core compares the password that the payer entered with its own password."""
+    """The state in which the core compares its own password with the password that the payer entered."""
     match event:
         case Confirmed("password") if _are_valid(payment, now, policy):
             return _pay(change(payment, agreeing_since=now, tries=0), now, policy)
@@ -433,7 +433,7 @@ def _begin(payment: Payment, state: State, now: float, policy: Policy) -> Step:
 
 
 def _asking(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The steps that are common to all states that wait for another DFSP or for the hub."""
+    """The common steps of all states in which the payment waits for another DFSP or for the hub."""
     ask = _ASKS[payment.state]
     match event:
         case Resumed() | Waited():

@@ -48,7 +48,7 @@ def request_id(payment: Payment) -> str:
 
 
 def commit_id(payment: Payment) -> str:
-    """Returns the id of POST /fxTransfers. The record of an earlier version does not have this id, so the function
+    """Returns the id of POST /fxTransfers. An earlier version of the connector did not store this id, so the function
     derives the id from the transfer.
     """
     return payment.fx_commit_id or id_of(payment, "commitRequest")

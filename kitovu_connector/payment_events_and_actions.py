@@ -44,7 +44,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class TurnedAway:
-    """The hub refused the request of the present state because of its credentials, its signature or its URL."""
+    """The hub refused the request of the present state because of the request's credentials, signature or URL."""
 
     code: str
     text: str
@@ -220,8 +220,8 @@ Event = (
 class Ask(StrEnum):
     """A request.
 
-    A request to the hub. The connector sends it when the step is durable, unless the payment has already left the
-    step's state.
+    A request to the hub. The connector sends this request when the step is durable, unless the payment has already left
+    the step's state.
     """
 
     OWNER = "GET /participants"

@@ -30,7 +30,8 @@ class FaultyFile(Exception):
 class Result:
     """The result of one line.
 
-    `state` is COMMITTED, ABORTED, REFUSED (no payment has begun), or the state of a payment that is still open.
+    `state` is COMMITTED, ABORTED or REFUSED (no payment has begun). For an open payment, `state` is the payment's
+    state.
     """
 
     home_id: str
@@ -41,7 +42,9 @@ class Result:
 
 
 def read(path: Path, payer: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Returns the body of POST /payments for each line. Raises FaultyFile if a line is faulty or an id is repeated."""
+    """Returns the body of POST /payments for each line. Raises FaultyFile if a line is faulty, or if two lines have the
+    same id.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)

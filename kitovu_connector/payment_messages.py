@@ -158,7 +158,7 @@ class PaymentMessages:
         return 200
 
     def _concerns_only(self, message: Message, incoming: Incoming | None) -> bool:
-        """Returns whether only the record of an incoming transfer needs a report.
+        """Returns whether this message is only about the record of an incoming transfer.
 
         All instances share the records of incoming transfers.
 

@@ -49,8 +49,7 @@ class PartyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A core's order, with the core's own id for the payment, the payer, the payee, the amount, and the kind of
-    payment."""
+    """A core's order: the payer, the payee, the amount, the kind of payment, and the core's own id of the payment."""
 
     home_id: str
     payer: PartyRef
@@ -72,9 +71,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     transfer_extensions: Extensions = ()
     needs_confirmation: bool = False  # the connector pays only after the core has confirmed the terms
     needs_payee_confirmation: bool = False  # the connector requests terms only after the core has accepted the payee
-    skip_lookup: bool = False  # the order already names the payee's DFSP
-    may_convert: bool = False  # an FXP converts the amount if payer and payee have no common currency
-    # the connector starts no conversion before the core has accepted its terms
+    skip_lookup: bool = False  # the order already contains the payee's DFSP
+    may_convert: bool = False  # if payer and payee have no common currency, an FXP converts the amount
+    # the connector starts a conversion only after the core has accepted the conversion's terms
     needs_conversion_confirmation: bool = False
     transaction_request_id: str | None = None  # the id of the payee's request to pay that this payment answers
     home_request_id: str | None = None  # the core's own id of the request to pay that this payment answers
@@ -90,8 +89,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def spelled(order: Order) -> Order:
-    """Returns the order with one standard spelling of each identifier. So a repeated order can spell an identifier in
-    another way.
+    """Returns the order with one standard spelling of each identifier. So the connector recognises a repeated order
+    even if it spells an identifier in another way.
     """
     return msgspec.structs.replace(order, payer=_spelled(order.payer), payee=_spelled(order.payee))
 

@@ -56,14 +56,14 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     transaction_id: str
     created_at: float
     state: State = State.LOOKUP
-    tries: int = 0  # repetitions in the present state, which determine the backoff
+    tries: int = 0  # the number of repetitions in the present state; the next pause depends on this number
     accepted: bool = False  # the hub has reported at least once that it has the transfer
-    asked_at: float = 0.0  # time of the last GET /transfers
+    asked_at: float = 0.0  # time of the latest GET /transfers
     owner: str | None = None  # the DFSP of the payee's alias, as the hub reported it
     payee: PartyRef | None = None  # the payee DFSP's description of the payee, with fsp_id
     quote_body: bytes = b""  # the body of POST /quotes, the same bytes each time
     quote_answer: bytes = b""  # the body of PUT /quotes
-    agreeing_since: float = 0.0  # the time of the core's last acceptance; 0 before the first
+    agreeing_since: float = 0.0  # the time of the core's last acceptance; 0 before the first acceptance
     fx_commit_id: str | None = None  # the random id of POST /fxTransfers, unknown to others before this message
     fx_providers: tuple[str, ...] = ()
     fx_quote_body: bytes = b""  # the body of POST /fxQuotes, the same bytes each time
@@ -93,7 +93,7 @@ class Policy:
     """The settings that the decisions about payments use."""
 
     dfsp: str
-    asks_owner: bool = False  # first requests the payee's DFSP from the hub, as PUT /parties proves nothing
+    asks_owner: bool = False  # first looks up the payee's DFSP at the hub, as PUT /parties proves nothing
     transfer_expiry_s: float = 30.0
     agree_s: float = 30.0
     ask_again_s: float = 4.0
@@ -104,7 +104,7 @@ class Policy:
     clock_margin_s: float = 10.0
     hub_ahead_s: float = 0.0  # seconds by which the hub's clock is ahead; expirations are times of the hub's clock
     ask_at_most_every_s: float = 30.0
-    tells_conversion: bool = False  # quotes have version 2.0, which can contain the payer's intended conversion
+    tells_conversion: bool = False  # quotes have version 2.0, and so can contain the payer's intended conversion
     known_signers: frozenset[str] | None = None  # the DFSPs whose messages the connector can verify; None: all
 
 
@@ -128,7 +128,9 @@ def change(payment: Payment, **changes: object) -> Payment:
 
 
 def abort(payment: Payment, code: str, text: str) -> Step:
-    """Ends a payment. Its transfer was never sent, or the hub has reported the transfer as aborted."""
+    """Ends a payment. The caller knows that the payment's transfer was never sent, or that the hub has reported the
+    transfer as aborted.
+    """
     return Step(change(payment, state=State.ABORTED, error_code=code, error_text=text[:128], tries=0))
 
 
@@ -148,16 +150,16 @@ def soon(payment: Payment) -> float:
 
 
 def agree_until(payment: Payment, policy: Policy) -> float:
-    """Returns the time by which the connector must have the payee and the terms. The time of calls to the core does not
-    count.
+    """Returns the time by which the connector must have the payee and the terms. The time of requests to the core does
+    not count.
     """
     seconds = policy.password_s if payment.state is State.AUTHORIZATION else policy.agree_s
     return (payment.agreeing_since or payment.created_at) + seconds
 
 
 def ask_again(payment: Payment, ask: Ask, now: float, policy: Policy) -> Step:
-    """Repeats a request that comes before the transfer. The pauses become longer, and after the time limit the payment
-    ends.
+    """Repeats a request that the connector sends before the transfer. The pauses become longer, and after the time
+    limit the payment ends.
     """
     left = agree_until(payment, policy) - now
     if left <= 0:

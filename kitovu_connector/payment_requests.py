@@ -22,7 +22,7 @@ class Request:
 
 
 def request_of(payment: Payment, ask: Ask) -> Request:
-    """Returns the request. Returns the same content each time it is called for the same payment."""
+    """Returns the request. For one payment, every call returns the same content."""
     payee = payment.payee.fsp_id if payment.payee is not None else None
     match ask:
         case Ask.OWNER:

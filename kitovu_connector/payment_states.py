@@ -156,7 +156,7 @@ def _on_error(payment: Payment, code: str, text: str, written_at: float, now: fl
             # the connector has already requested the state from the hub; the timer repeats the request
             return Step(payment)
         # A payee DFSP may reject with any code, such as 2001, and the hub aborts the transfer. So the connector
-        # requests the state at once.
+        # immediately requests the state from the hub.
         return _ask_at_once(_noting(payment, (code, text)), now)
     if payment.state is State.DOUBT and not payment.accepted:
         at_hub = now + policy.hub_ahead_s
@@ -179,7 +179,7 @@ def _noting(payment: Payment, cause: tuple[str, str] | None) -> Payment:
 
 
 def _ask_at_once(payment: Payment, now: float) -> Step:
-    """Requests GET /transfers. Sends this request at most once a second, even if reports arrive more often."""
+    """Requests GET /transfers. Sends at most one such request per second, even if reports arrive more often."""
     again_in = payment.asked_at + _ASK_ABOUT_CLAIMS_EVERY_S - now
     if again_in > 0:
         return Step(payment, [Wait(again_in)])

@@ -1,9 +1,10 @@
-"""The state in PostgreSQL, for several instances of the connector. Needs kitovu-connector[postgresql].
+"""Stores the connector's state in PostgreSQL, for several instances of the connector. Needs
+kitovu-connector[postgresql].
 
 As with SQLite, only one instance writes at a time: each group of jobs first acquires the same database lock. So two
 jobs can never wait for each other. The order of `changed_at` is the order of the commits. The lists rely on this order.
-The transaction of a group takes some milliseconds. If an instance stops in the middle of a group, the database ends the
-group's transaction.
+A group's database transaction takes some milliseconds. If an instance stops in the middle of a group, the database ends
+the group's transaction.
 """
 
 import functools
@@ -45,7 +46,7 @@ SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('sync
 
 
 class _Link:
-    """A connection to the database. If the connection is lost, the next statement opens a new connection."""
+    """A connection to the database. If the connection is lost, the next SQL statement opens a new connection."""
 
     def __init__(self, url: str, statement_s: float = 10.0) -> None:
         self._url, self._statement_s = url, statement_s
@@ -53,11 +54,11 @@ class _Link:
         self._failed_at = -_RETRY_S
 
     def open(self) -> psycopg.Connection[dict[str, Any]]:
-        """Returns the connection. After a failed attempt to connect, every call in the next second fails at once."""
+        """Returns the connection. After a failed attempt to connect, each call in the next second fails immediately."""
         if self._conn is not None and not self._conn.closed:
             return self._conn
         if time.monotonic() - self._failed_at < _RETRY_S:
-            raise psycopg.OperationalError("the database of the state cannot be reached")
+            raise psycopg.OperationalError("the database with the connector's state cannot be reached")
         try:
             made = _connect(self._url)
             made.execute("SELECT set_config('statement_timeout', %s, false)", (f"{self._statement_s:g}s",))
@@ -74,9 +75,9 @@ class _Link:
             self._conn = None
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> Result:
-        """Runs a statement that only reads.
+        """Runs an SQL statement that only reads.
 
-        If the connection was lost, runs the statement again on a new connection.
+        If the connection was lost, runs the SQL statement again on a new connection.
         """
         conn = self.open()
         try:
@@ -133,7 +134,7 @@ class PostgresqlDatabase(Database):
         return made
 
     def begin(self) -> Connection:
-        """Begins a transaction. Ensures that at most one instance has a transaction at a time."""
+        """Begins a transaction. Ensures that at most one instance has a database transaction at a time."""
         try:
             return self._begun()
         except (psycopg.OperationalError, psycopg.InterfaceError):  # the connection was lost; nothing has been written
@@ -147,7 +148,9 @@ class PostgresqlDatabase(Database):
         return _Writer(conn)
 
     def roll_back(self) -> None:
-        """Ends a failed transaction, and closes its connection, because the connection may be the cause."""
+        """Ends a failed database transaction, and closes the connection, because the connection may be the cause of the
+        failure.
+        """
         self._writing.drop()
 
     def disconnect(self) -> None:
@@ -158,7 +161,7 @@ class PostgresqlDatabase(Database):
             link.drop()
 
     def tell(self, conn: Connection, topic: str, key: str) -> None:
-        """Notifies the other instances of a change, once the transaction is durable."""
+        """Notifies the other instances of a change, once the change is durable."""
         text = f"{self.instance} {topic} {key}"
         if len(text.encode()) < _LONGEST_NOTICE:  # if the notification is lost, other instances see the change later
             conn.execute("SELECT pg_notify(?, ?)", (self._channel, text))
@@ -218,8 +221,8 @@ def examine(url: str) -> str:
         return _first_line(error)
     assert row is not None
     if row["is_standby"]:
-        return "this is a standby, which cannot be written"
-    return "" if row["may"] else "the user may not make tables in the schema"
+        return "this database is a standby, so the connector cannot write to it"
+    return "" if row["may"] else "the database user has no permission to create tables in the schema"
 
 
 def _connect(url: str) -> psycopg.Connection[dict[str, Any]]:
@@ -239,7 +242,7 @@ def _run(conn: psycopg.Connection[dict[str, Any]], sql: str, values: Sequence[ob
 
 @functools.lru_cache(maxsize=256)
 def _with_places(sql: str) -> LiteralString:
-    """Returns a statement of the connector in psycopg's form, which has `%s` for each value."""
+    """Returns one of the connector's SQL statements in psycopg's form, with `%s` for each value."""
     return cast(LiteralString, sql.replace("?", "%s"))
 
 
@@ -253,7 +256,9 @@ def _place_of(conn: psycopg.Connection[dict[str, Any]]) -> int:
 
 
 def _upgrade(conn: psycopg.Connection[dict[str, Any]]) -> None:
-    """Creates or upgrades the tables in one transaction. Other starting instances wait until the transaction ends."""
+    """Creates or upgrades the tables in one database transaction. Other starting instances wait until this transaction
+    ends.
+    """
     newest = len(state_schema.UPGRADES)
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('kitovu_connector ' || current_schema(), 0))")

@@ -32,8 +32,8 @@ class Side:
     ABORTED.
 
     In the hub's record, `at` is the time at which the hub received the transfer. In this connector's record, `at` is
-    the beginning of an outgoing payment, or the time at which the connector received an incoming transfer. The values
-    of `at` in the two records differ by less than LONGEST.
+    the time at which an outgoing payment began or an incoming transfer arrived. The values of `at` in the two records
+    differ by less than LONGEST.
     """
 
     state: str

@@ -43,7 +43,7 @@ class Record(Protocol):
 
     @property
     def digest(self) -> bytes:
-        """The digest of the request that the record stores. Equal requests have equal digests."""
+        """The digest of the stored request. Equal requests have equal digests."""
 
     @property
     def state(self) -> str:
@@ -69,8 +69,8 @@ class Records(Generic[R]):
     async def add(self, new: R, also: Callable[[Connection], None] | None = None) -> tuple[R, bool]:
         """Stores a record. Returns the stored record, and whether this call stored it as a new record.
 
-        Raises Conflict if a record with the same id or alias but different content exists. If the function `also`
-        raises an error in the same transaction, no new record is stored.
+        Raises Conflict if a record with the same id or alias but different content exists. The same database
+        transaction runs the function `also`. If `also` raises an error, no new record is stored.
         """
         raw = msgspec.json.encode(new)
 
@@ -120,8 +120,8 @@ class Records(Generic[R]):
             raise Conflict from None
 
     async def update(self, record_id: str, change: Callable[[R], R | None]) -> R | None:
-        """Calls `change` with the stored record. Stores the record that `change` returns in the same way as `save`, and
-        returns this record.
+        """Calls `change` with the stored record. As `save` does, stores the record that `change` returns. Also returns
+        this record.
 
         Nobody else can change the record between the read and the write. If `change` returns None, returns the stored
         record and changes nothing. Returns None if there is no record.
@@ -149,7 +149,7 @@ class Records(Generic[R]):
         return await self._db.write(job)
 
     async def amend(self, record_id: str, change: Callable[[R], R]) -> R | None:
-        """Calls `change` with the stored record, stores the returned record, and returns it.
+        """Calls `change` with the stored record. Stores and returns the record that `change` returns.
 
         Returns None if there is no record.
 
@@ -184,12 +184,12 @@ class Records(Generic[R]):
         return await self._one("SELECT record FROM exchange WHERE kind = ? AND alias = ?", alias)
 
     async def own(self, record_id: str) -> R | None:
-        """Returns the record with this id, or None. The record's owner can be another instance."""
+        """Returns the record with this id if this instance is the record's owner, and otherwise None."""
         sql = "SELECT record FROM exchange WHERE kind = ? AND id = ? AND owner = ?"
         return await self._one(sql, record_id, self._db.instance)
 
     async def unfinished(self) -> list[R]:
-        """Returns every open record that this instance continues."""
+        """Returns every open record of which this instance is the owner."""
         sql = "SELECT record FROM exchange WHERE kind = ? AND is_open = 1 AND owner = ?"
 
         def job(conn: Connection) -> list[R]:
@@ -212,7 +212,8 @@ class Records(Generic[R]):
     async def changed_since(self, since: float, after: str, *, suffix: str, limit: int) -> list[tuple[float, R]]:
         """Returns records in the order of their last change, each with the time of this change.
 
-        The list begins after the record that was changed at `since` and has the id `after` (including the suffix).
+        The list begins after the record that was changed at `since` and has the id `after`. The id `after` includes the
+        suffix.
         """
         statement = (
             f"SELECT changed_at, record FROM exchange WHERE kind = ? AND (changed_at, id || '{suffix}') > (?, ?)"  # noqa: S608

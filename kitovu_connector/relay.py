@@ -1,9 +1,9 @@
-"""Relays callbacks between the instances of a connector that share a state.
+"""Relays callbacks between the instances of one connector. These instances share one database.
 
 The hub sends its callbacks to any instance. For some callbacks, such as the answer to a lookup, only one instance knows
-that it waits. The callback can arrive at another instance. The receiving instance stores the callback, and the other
-instances read the callback within milliseconds. If a callback is lost, no harm results, because the connector repeats
-the request.
+about the waiting caller. The callback can arrive at another instance. The receiving instance stores the callback, and
+the other instances read the callback within milliseconds. If a callback is lost, no harm results, because the connector
+repeats the request.
 """
 
 import time
@@ -53,9 +53,9 @@ class Relay:
         self._second, self._sent = 0, Counter[str]()
         self._bytes: dict[
             str, float
-        ] = {}  # by sender: the bytes sent, minus the bytes that the limit has since allowed
+        ] = {}  # for each sender: the bytes that the sender has sent, minus the bytes that the limit has since allowed
         self._last = 0
-        self._is_behind = False  # a notification has arrived since the last read
+        self._is_behind = False  # a notification has arrived since the previous read
 
     async def start(self) -> None:
         """Notes the number of the latest stored callback, because earlier callbacks do not concern this instance."""

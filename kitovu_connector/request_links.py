@@ -1,5 +1,5 @@
-"""Finds the transfers that answer a request to pay of this DFSP. A payer DFSP's request for terms contains the id of
-the request to pay.
+"""Finds the transfers that answer one of this DFSP's requests to pay. A payer DFSP's request for terms contains the id
+of the request to pay.
 """
 
 import msgspec
@@ -14,18 +14,18 @@ from kitovu_connector.store import QuoteGiven, Store
 
 
 class RequestLinks:
-    """The links from requests to pay of this DFSP to the terms and the transfers that answer them."""
+    """The links between this DFSP's requests to pay and their answers: terms and transfers."""
 
     def __init__(self, store: Store) -> None:
         self._made = Records(store.database, "request_to_pay_made", RequestMade)
         self._transfers = Records(store.database, "request_to_pay_transfers", RequestTransfers)
 
     async def answered_by(self, quote: QuoteGiven) -> str | None:
-        """Returns the id of the request to pay that a transfer on these terms pays, or None. The request is one of this
-        DFSP's.
+        """Returns the id of a request to pay, or None. A transfer on these terms would pay this request. This DFSP
+        itself has made the request.
 
         Only a transfer from the payer DFSP that received the request can pay the request. The transfer must have the
-        requested amount and the requested payee. A transfer without these properties is credited to its payee, but does
+        requested amount and the requested payee. The payee of another transfer gets the money, but this transfer does
         not count as payment of the request.
         """
         asked = bodies.read(QuotePost, quote.request)
@@ -41,7 +41,7 @@ class RequestLinks:
         return None if made is None else made.order.home_id
 
     async def add(self, request_id: str, transfer_id: str) -> None:
-        """Records that a transfer pays a request to pay. Returns once the record is durable."""
+        """Records a transfer as the payment of a request to pay. Returns when the record is durable."""
 
         def more(known: RequestTransfers) -> RequestTransfers:
             return msgspec.structs.replace(known, transfer_ids=(*known.transfer_ids, transfer_id))

@@ -53,14 +53,14 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     password: str | None = None  # the one-time password that the payer entered at the payee's device
     # retriesLeft of the payer DFSP's request that this password answers; 0 if there was no request
     password_try: int = 0
-    asked_try: int = 0  # retriesLeft of the payer DFSP's last request for a password
+    asked_try: int = 0  # retriesLeft of the payer DFSP's latest request for a password
     password_asker: str | None = None  # the payer DFSP that has requested the password and waits for it
     error_code: str | None = None
     error_text: str | None = None
 
     @property
     def alias(self) -> str | None:
-        """The core's own id."""
+        """The core's own id of the request."""
         return self.order.home_id
 
     @property
@@ -91,7 +91,7 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class RequestTransfers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The transfers with which payer DFSPs pay a request of this DFSP. If one transfer fails, another transfer can
+    """The transfers by which payer DFSPs pay one of this DFSP's requests. If one transfer fails, another transfer can
     still pay the request.
     """
 

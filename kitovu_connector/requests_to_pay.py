@@ -47,15 +47,15 @@ _DIGITS = 6  # of retriesLeft
 
 @runtime_checkable
 class RequestBackend(Protocol):
-    """The interface of a core that receives requests to pay."""
+    """The interface for cores that receive requests to pay."""
 
     async def take_request(self, asked: TransactionRequestPost, payee_fsp: str) -> TransactionRequestPut:
-        """Returns the state of a request to a customer of this DFSP, or raises Refused."""
+        """Returns the state of a request whose payer is a customer of this DFSP, or raises Refused."""
 
 
 @runtime_checkable
 class PasswordBackend(Protocol):
-    """The interface of a core that reads the one-time passwords that payers enter at its payees' devices."""
+    """The interface for cores that read one-time passwords. A payer enters such a password at the payee's device."""
 
     async def give_password(self, transaction_request_id: str) -> str:
         """Returns the one-time password that the payer entered at the payee's device, or raises Refused."""
@@ -63,10 +63,10 @@ class PasswordBackend(Protocol):
 
 @runtime_checkable
 class RequestNotesBackend(Protocol):
-    """The interface of a core that makes requests to pay, and that also receives changed answers to them."""
+    """The interface for cores that make requests to pay, and also receive changed answers to these requests."""
 
     async def request_told(self, transaction_request_id: str, home_id: str, state: str) -> None:
-        """Receives a changed answer of the payer DFSP to a request of this DFSP."""
+        """Receives the payer DFSP's changed answer to one of this DFSP's requests."""
 
 
 class RequestsToPay:
@@ -102,7 +102,7 @@ class RequestsToPay:
         ]
 
     async def resume(self) -> None:
-        """After a start or a takeover, continues with every unfinished request that no task processes yet."""
+        """After a start or a takeover of records, continues every unfinished request that no task processes yet."""
         for made in await self._made.unfinished():
             if not made.is_told:
                 self._begin_telling(made.id)
@@ -111,12 +111,12 @@ class RequestsToPay:
         kept_s = self._config.request_retention_s
         self._background.start_once("delete old made requests", lambda: self._made.delete_old(kept_s))
         self._background.start_once("delete old received requests", lambda: self._received.delete_old(kept_s))
-        # The links are kept twice as long as a request, because a request can change after its transfer and must still
-        # show the transfer.
+        # The connector stores the links twice as long as the requests. A request can change after its transfer has
+        # arrived, and must still show this transfer.
         self._background.start_once("delete old links", lambda: self._transfers.delete_old(2 * kept_s))
 
     def changed(self, request_id: str) -> None:
-        """Continues with a request of this instance that another instance has changed."""
+        """Continues one of this instance's requests after another instance has changed it."""
         self._begin_telling(request_id)
 
     def _begin_telling(self, request_id: str) -> None:
@@ -126,7 +126,7 @@ class RequestsToPay:
         self._background.start_once(received.id, lambda: self._answer(received))
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store records every step."""
+        """Stops all tasks immediately. No step is lost, because every step is already stored."""
         await self._background.close()
 
     # --- as the payee's DFSP ------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class RequestsToPay:
         return await self._made.get(request_id)
 
     async def made_by_core(self, home_id: str) -> RequestMade | None:
-        """Returns the request that has this id in the core, or None."""
+        """Returns the request to which the core has given this id, or None."""
         return await self._made.of_alias(home_id)
 
     async def make(self, order: RequestOrder, *, needs_confirmation: bool) -> RequestMade:
@@ -162,8 +162,8 @@ class RequestsToPay:
             return await self._ask(request)
 
     async def accept(self, request_id: str, *, is_accepted: bool) -> RequestMade | None:
-        """Continues after the core's decision about the payer: sends the request to the payer's DFSP, or ends the
-        request. Returns None if the request does not exist.
+        """After the core has accepted or refused the payer, sends the request to the payer's DFSP or ends the request.
+        Returns None if the request does not exist.
         """
         async with self._turns.hold(request_id):
             request = await self._made.get(request_id)
@@ -188,7 +188,7 @@ class RequestsToPay:
     async def _ask(self, request: RequestMade) -> RequestMade:
         """Sends the request and waits for the answer.
 
-        Sends the request even if an earlier run has perhaps already sent it.
+        Sends the request even if an earlier run of the connector has perhaps already sent it.
         """
         if request.state is not RequestState.ASKED:
             return request
@@ -272,8 +272,8 @@ class RequestsToPay:
                 pause = min(pause * 2, 30.0)
 
     async def _password_asked(self, message: Message) -> int:
-        """Handles GET /authorizations. Sends the one-time password that the payer entered at the payee's device to the
-        payer's DFSP.
+        """Handles GET /authorizations. Sends the payer's DFSP the one-time password that the payer entered at the
+        payee's device.
         """
         request = await self._made.get(message.id)
         if request is None or request.payer is None or request.payer.fsp_id != message.source:
@@ -300,7 +300,7 @@ class RequestsToPay:
 
     async def enter_password(self, request_id: str, password: str) -> RequestMade | None:
         """Stores the one-time password that the payer entered. If the payer's DFSP has already requested this password,
-        sends it to the DFSP.
+        sends the password to this DFSP.
 
         Returns None if this request does not exist.
         """
@@ -364,7 +364,7 @@ class RequestsToPay:
 
     async def _refuse(self, new: RequestReceived, no: No) -> None:
         """Refuses a request to a customer that does not exist. Does not store such a request, because anybody can send
-        many of them.
+        many such requests.
         """
         path = f"/transactionRequests/{new.id}/error"
         await self._send(path, core_answers.error_put(no), new.payee_fsp, self._config.request_s)

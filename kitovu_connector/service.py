@@ -80,11 +80,11 @@ class _Continued(_Closed, Continued, Protocol):
 
 
 class Connector:
-    """Starts the server for the hub and the server for the core, and continues all unfinished payments of an earlier
-    run.
+    """Starts the server for the hub and the server for the core, and continues all payments that an earlier run left
+    unfinished.
 
-    Raises ConfigError or StartError if the connector cannot start. If it raises an error, no server and no file stays
-    open.
+    Raises ConfigError or StartError if the connector cannot start. If this method raises an error, no server and no
+    file stays open.
     """
 
     def __init__(self, config: Config, backend: Backend) -> None:
@@ -289,8 +289,8 @@ class Connector:
     async def confirm(self, home_id: str, otp: str | None = None) -> Payment:
         """Pays on the agreed terms. Returns the payment when it has ended, like `pay`, or when it waits for the core.
 
-        A payment in the state AUTHORIZED has a one-time password that the payer entered. If the core has found this
-        password to be right, it must pass the password as `otp`.
+        A payment in the state AUTHORIZED has a one-time password that the payer entered. If this password is right, the
+        core must pass the password as `otp`.
 
         Raises FspiopError if the payment does not exist or has no terms yet. Raises FspiopError if `otp` is not the
         password that the payer has entered.
@@ -341,19 +341,20 @@ class Connector:
 
 
 async def _opened_state(config: Config) -> Database:
-    """Opens the state in a separate thread, because an upgrade of its tables can take minutes."""
+    """Opens the connector's database in a separate thread, because an upgrade of the tables can take minutes."""
     opening = asyncio.create_task(asyncio.to_thread(_state_of, config))
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
-        await asyncio.wait([opening])  # waits until the state is open, because otherwise the state would stay locked
+        # waits until the database is open, because otherwise the database would stay locked
+        await asyncio.wait([opening])
         if opening.exception() is None:
             opening.result().disconnect()
         raise
 
 
 def _state_of(config: Config) -> Database:
-    """Returns the database that contains the state. Raises StartError if the database cannot be used."""
+    """Returns the database that contains the connector's state. Raises StartError if the database cannot be used."""
     if isinstance(config.state, Path):
         return SqliteDatabase(config.state)
     try:

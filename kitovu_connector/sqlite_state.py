@@ -1,4 +1,4 @@
-"""The state in a SQLite file, for one instance of the connector."""
+"""Stores the connector's state in a SQLite file, for one instance of the connector."""
 
 import sqlite3
 import time
@@ -57,7 +57,7 @@ class SqliteDatabase(Database):
         return _Writer(self._writing)
 
     def roll_back(self) -> None:
-        """Ends a transaction that has failed."""
+        """Ends a database transaction that has failed."""
         if self._writing.in_transaction:
             self._writing.execute("ROLLBACK")
 

@@ -1,6 +1,6 @@
 """Ensures that at most one connector uses a state directory.
 
-If two connectors used one state directory, both would continue all payments, and so send requests twice.
+If two connectors used one state directory, both would continue all payments, and so would send each request twice.
 """
 
 import sqlite3

@@ -1,8 +1,8 @@
 """The tables of the connector's state, and their upgrades. The tables are the same in SQLite and in PostgreSQL.
 
-Each record is stored as JSON. The other columns repeat those values that statements use to select records. Each new
-version of the tables is a new entry of UPGRADES. An entry only adds columns or tables, so that a connector of the
-previous version can still use the state.
+Each record is stored as JSON. The other columns repeat those values by which SQL statements select records. Each new
+version of the tables is a new entry of UPGRADES. An entry only adds columns or tables, so that the connector's previous
+version can still use the tables.
 """
 
 import re
@@ -62,7 +62,7 @@ CREATE TABLE IF NOT EXISTS exchange (        -- requests to pay, bulks and conve
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS exchange_unfinished ON exchange (kind, id) WHERE is_open = 1;
 """,
-    # 2: several instances of the connector share one state
+    # 2: several instances of the connector share one database
     """
 ALTER TABLE payment ADD COLUMN owner TEXT NOT NULL DEFAULT '';      -- the instance that continues the record
 ALTER TABLE payment ADD COLUMN version INTEGER NOT NULL DEFAULT 0;  -- a step is stored only on the version before it
@@ -94,7 +94,9 @@ CREATE INDEX IF NOT EXISTS incoming_due ON incoming (owner, transfer_id) WHERE i
 )
 
 OPEN_TABLES = {"payment": "home_id", "quote": "quote_id", "incoming": "transfer_id", "exchange": "id"}
-"""The tables whose open records an instance continues, each with its key. A record of `exchange` also has a kind."""
+"""The tables whose open records have an owner, each table with the name of its key column. A record of `exchange` also
+has a kind.
+"""
 
 # A record that has ended stays ended, even if the program has a fault.
 SQLITE_ONLY = """
@@ -142,7 +144,8 @@ _IN_POSTGRESQL = {
     r"\) STRICT, WITHOUT ROWID;": ");",
     r"\bBLOB\b": "BYTEA",
     r"\bREAL\b": "DOUBLE PRECISION",
-    r"\bTEXT\b": 'TEXT COLLATE "C"',  # sorts text in the same order as SQLite and Python
+    # with this collation, PostgreSQL sorts text in the same order as SQLite and Python
+    r"\bTEXT\b": 'TEXT COLLATE "C"',
 }
 
 

@@ -18,7 +18,7 @@ from kitovu_connector.sqlite_state import SqliteDatabase
 
 log = structlog.get_logger(__name__)
 
-_AT_ONCE = 200  # the largest number of values in one statement
+_AT_ONCE = 200  # the largest number of values in one SQL statement
 
 
 class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,7 +46,7 @@ class Stage(StrEnum):
     """The stage that an incoming transfer has reached."""
 
     IN_BULK = "IN_BULK"  # stored as an item of a bulk; the core must reserve the bulk next
-    RECEIVED = "RECEIVED"  # stored, and the hub has received the 202; the core must reserve next
+    RECEIVED = "RECEIVED"  # stored, and the hub has received the 202; the core must reserve the money next
     FULFILLING = "FULFILLING"  # reserved; the connector must send the fulfilment to the hub next
     FULFILLED = "FULFILLED"  # the hub has the fulfilment; the hub's report is pending
     REJECTING = "REJECTING"  # the core refused; the connector must send the error to the hub next
@@ -75,7 +75,8 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_refusal: bool = False
     error_code: str | None = None
     completed_at: str | None = None  # the time of the commit, as the hub reported it
-    is_perhaps_reserved: bool = False  # the core refused, but it may have reserved the money, and must then release it
+    # the core refused, but the core may have reserved the money, and must then release the money
+    is_perhaps_reserved: bool = False
     transaction_request_id: str | None = None  # the id of this DFSP's request to pay that the transfer answers
     home_request_id: str | None = None  # the core's own id of the request to pay that the transfer answers
     received_at: float = 0.0  # 0 in a record of an earlier version
@@ -85,11 +86,11 @@ Record = TypeVar("Record")
 
 
 class Store:
-    """Typed access to the three tables of the state. A write returns when the data is durable. Records are immutable
-    values.
+    """Typed access to three tables of the connector's database. A write returns when the data is durable. Records are
+    immutable values.
 
-    Several instances can share a state. Each open record has one owner: the instance that continues the record. A
-    report from the hub can arrive at any instance.
+    Several instances can share one database. Each open record has one owner: the instance that continues the work on
+    this record. A report from the hub can arrive at any instance.
     """
 
     def __init__(self, state: Path | Database) -> None:
@@ -102,7 +103,7 @@ class Store:
 
     @property
     def is_shared(self) -> bool:
-        """True if another instance could also change a record."""
+        """True if other instances can also change the records."""
         return self._db.is_shared
 
     async def close(self) -> None:
@@ -144,7 +145,7 @@ class Store:
         return await self._db.write(job)
 
     async def save_payment(self, before: Payment, after: Payment) -> Payment | None:
-        """Stores the payment's new state, and makes this instance its owner. Returns the stored payment.
+        """Stores the payment's new state, and makes this instance the payment's owner. Returns the stored payment.
 
         If another instance has changed the payment since `before` was read, returns None and changes nothing.
         """
@@ -196,13 +197,11 @@ class Store:
         return await self._one("SELECT record FROM payment WHERE quote_id = ?", quote_id, Payment)
 
     async def own_payment(self, home_id: str) -> Payment | None:
-        """Returns the payment to which the core has given this id, or None. The payment's owner can be another
-        instance.
-        """
+        """Returns this instance's payment to which the core has given this id, or None."""
         return await self._own("SELECT record FROM payment WHERE home_id = ? AND owner = ?", home_id, Payment)
 
     async def unfinished_payments(self) -> list[Payment]:
-        """Returns every payment of this instance that has not ended."""
+        """Returns this instance's payments that have not ended."""
         return await self._unfinished("SELECT record FROM payment WHERE is_open = 1 AND owner = ?", Payment)
 
     # ---- quotes given
@@ -362,11 +361,11 @@ class Store:
         return await self._one("SELECT record FROM incoming WHERE transfer_id = ?", transfer_id, Incoming)
 
     async def own_incoming(self, transfer_id: str) -> Incoming | None:
-        """Returns the transfer with this id, or None. The transfer's owner can be another instance."""
+        """Returns the transfer with this id if this instance is the transfer's owner, and otherwise None."""
         return await self._own("SELECT record FROM incoming WHERE transfer_id = ? AND owner = ?", transfer_id, Incoming)
 
     async def unfinished_incoming(self) -> list[Incoming]:
-        """Returns every transfer of this instance for which this DFSP or the hub still has to do something."""
+        """Returns this instance's open transfers. This DFSP or the hub still has to act on them."""
         return await self._unfinished("SELECT record FROM incoming WHERE is_open = 1 AND owner = ?", Incoming)
 
     # ---- lists: in the order of the last change, after the end of the previous page
@@ -397,11 +396,13 @@ class Store:
         )
 
     async def counts(self) -> list[tuple[str, str, int]]:
-        """Counts payments and incoming transfers by state. Each result has a direction, a state and a number."""
+        """Returns the numbers of payments and of incoming transfers in each state. Each result has a direction, a state
+        and a number.
+        """
         return await self._db.read_many(_counts)
 
     async def waiting_events(self) -> int:
-        """Returns the number of events of all instances that the core has not yet accepted."""
+        """Counts the events that the core has not yet accepted, including other instances' events."""
 
         def job(conn: Connection) -> int:
             row = conn.execute(

@@ -20,7 +20,7 @@ _ASK_AT_MOST_EVERY_S = 30.0
 NOT_FOUND = frozenset(
     {ErrorCode.ID_NOT_FOUND.code, ErrorCode.TRANSFER_ID_NOT_FOUND.code, ErrorCode.BULK_TRANSFER_ID_NOT_FOUND.code}
 )
-"""The error codes with which the hub reports that it has no transfer, conversion or bulk with an id."""
+"""The error codes by which the hub reports: the hub has no transfer, conversion or bulk with the given id."""
 
 
 class Sent(StrEnum):
@@ -64,8 +64,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The outcome arrived, and it is proven that the hub sent or forwarded it. The keys of `fulfilments` are the ids of
-    the transfers.
+    """The outcome arrived, and the hub has provably sent or forwarded this outcome. The keys of `fulfilments` are the
+    ids of the transfers.
     """
 
     body: bytes
@@ -75,8 +75,8 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An error arrived, and it is proven that the hub sent or forwarded it. `written_at` is the time of the hub's clock
-    at which the error was written.
+    """An error arrived, and the hub has provably sent or forwarded this error. `written_at` is the time of the hub's
+    clock at which the error was written.
     """
 
     code: str
@@ -104,8 +104,8 @@ def taken(found: Submission, callback_s: float) -> Next:
 
 
 def refused(found: Submission, code: str, text: str) -> Next:
-    """Processes the hub's refusal of the POST. Only if the hub refuses the first POST does the refusal end the
-    submission.
+    """Processes the hub's refusal of the POST. A refusal ends the submission only if it is the hub's response to the
+    first POST.
     """
     if found.state is Sent.PREPARED and not found.accepted:
         return Next(_failed(found, code, text))
@@ -113,7 +113,7 @@ def refused(found: Submission, code: str, text: str) -> Next:
 
 
 def unclear(found: Submission) -> Next:
-    """Processes the case that a POST had no clear response."""
+    """Handles a POST to which there was no clear response."""
     return Next(_with(found, state=Sent.DOUBT), again_in_s=backoff(found.tries, 4.0))
 
 

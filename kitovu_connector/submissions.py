@@ -38,7 +38,7 @@ RESOURCES = ("fxTransfers", "bulkTransfers")
 
 
 class Submissions:
-    """The submissions of one DFSP. The class also handles the hub's messages about them."""
+    """The submissions of one DFSP. The class also handles the hub's messages about the submissions."""
 
     def __init__(
         self, config: Config, store: Store, hub: HubClient, payer: Payer, bulk_payee: BulkPayee, fxp: Fxp
@@ -63,7 +63,7 @@ class Submissions:
         ]
 
     async def resume(self) -> None:
-        """After a start or a takeover, continues with every open submission that no task processes yet."""
+        """After a start or a takeover of records, continues every open submission that no task processes yet."""
         for records in self._records.values():
             for found in await records.unfinished():
                 if found.id not in self._timers and found.id not in self._turns:
@@ -75,7 +75,7 @@ class Submissions:
             self._changed.pop(record_id).set()
 
     async def close(self) -> None:
-        """Stops all tasks at once. No step is lost, because the store records every step."""
+        """Stops all tasks immediately. No step is lost, because every step is already stored."""
         for timer in self._timers.values():
             timer.cancel()
         await self._background.close()
@@ -88,7 +88,7 @@ class Submissions:
         """Begins a submission, or finds the submission that already has this id. Returns the submission when it has
         ended, or at the latest after `seconds`.
 
-        Raises Conflict if the id belongs to different content.
+        Raises Conflict if this id is already stored with different content.
         """
         ids = list(dict.fromkeys([new.id, *new.conditions]))
         found, is_new = await self._records[new.resource].add(
@@ -98,7 +98,7 @@ class Submissions:
             self._background.start(self._post(found))
         until = time.monotonic() + seconds
         while True:
-            # the method creates the event before it reads the submission, so the end cannot be missed
+            # the method creates the asyncio event before it reads the submission, so the method cannot miss the end
             event = self._changed.setdefault(found.id, asyncio.Event())
             found = await self.get(new.resource, new.id) or found
             if found.state in OVER:

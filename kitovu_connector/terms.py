@@ -1,8 +1,9 @@
 """The terms of a payment to a customer: reads requests for terms, offers terms, and compares transfers with the offered
 terms. Pure.
 
-The ILP packet contains the transaction. The fulfilment is an HMAC of the packet. The HMAC's key is this DFSP's secret.
-So the connector can compute the fulfilment again, and does not have to store it (FSPIOP API v1.1, section 6.5.2.3).
+The ILP packet describes the whole payment. The fulfilment is an HMAC of the packet. The HMAC's key is this DFSP's
+secret. So the connector can compute the fulfilment again, and does not have to store it (FSPIOP API v1.1, section
+6.5.2.3).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,7 @@ _LONGEST_VALIDITY_S = 8 * 86_400.0  # the hub allows seven days by default
 
 
 def check(asked: QuotePost) -> None:
-    """Raises FspiopError if the core or the connector's store cannot process this request for terms."""
+    """Raises FspiopError if the core or the connector's database cannot process this request for terms."""
     for name, value in (("amount", asked.amount), ("fees", asked.fees)):
         if value is not None:
             check_amount(name, value)
@@ -39,7 +40,7 @@ def check(asked: QuotePost) -> None:
 
 
 def check_amount(name: str, value: Money) -> None:
-    """Raises FspiopError if the amount is too large for the connector's store."""
+    """Raises FspiopError if the amount is too large for the connector's database."""
     try:
         money.parse_amount(value.amount)
     except money.AmountError as error:

@@ -51,7 +51,7 @@ def _load(context: ssl.SSLContext, settings: str, certificate: str, key: str) ->
 def inward(config: Config) -> ssl.SSLContext | None:
     """Returns the TLS settings for requests from the hub.
 
-    If `inbound_client_ca` is set, a caller must present a certificate of this authority.
+    If `inbound_client_ca` is set, a caller must present a certificate that this authority has issued.
 
     The function `names_of` returns the names in such a certificate.
     """
@@ -69,7 +69,7 @@ def inward(config: Config) -> ssl.SSLContext | None:
 def for_core(config: Config) -> ssl.SSLContext | None:
     """Returns the TLS settings for requests from the core.
 
-    If `outbound_client_ca` is set, the connector verifies a client certificate if the caller presents one. A caller
+    If `outbound_client_ca` is set, the connector verifies every client certificate that a caller presents. A caller
     without a certificate can also connect, because programs that only check the connector's health have no certificate.
     """
     if not config.outbound_cert:

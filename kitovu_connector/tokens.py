@@ -17,8 +17,8 @@ from kitovu_connector.config import Config
 log = structlog.get_logger(__name__)
 
 _ANSWER_AT_MOST = 16 * 1024
-# the part of a token's lifetime after which the connector renews it, so that no token expires while a request is on its
-# way
+# after this part of a token's lifetime, the connector renews the token, so that no token expires while a request is on
+# its way
 _RENEW_AT = 0.75
 
 
@@ -42,8 +42,8 @@ class NoToken(Exception):
 
 
 class Tokens:
-    """One token, which all requests use. The connector sends only one request for a new token, even if many callers
-    wait for the token.
+    """One token, which all requests use. Even if many callers wait for a new token, the connector sends only one
+    request for it.
     """
 
     def __init__(self, config: Config) -> None:

@@ -58,7 +58,7 @@ class TransactionStates:
         self._background.start_once("delete old transactions", lambda: self._transfers.delete_old(kept_s))
 
     async def close(self) -> None:
-        """Stops all tasks at once."""
+        """Stops all tasks immediately."""
         await self._background.close()
 
     async def add(self, quote: QuoteGiven, transfer_id: str) -> None:

@@ -1,9 +1,9 @@
 """Changes accounts, net debit caps and funds. These changes are rare, compared with transfers.
 
-The functions of this module use Django's ORM. They lock rows in the same order as the rest of the ledger.
+The functions of this module use Django's ORM. These functions lock rows in the same order as the rest of the ledger.
 
-Every change of a SETTLEMENT account first locks the participant's POSITION account. A reservation also locks the
-POSITION account, for as long as the hub compares the reservation with the cover.
+Every change of a SETTLEMENT account first locks the participant's POSITION account. A reservation of a transfer also
+locks the POSITION account, while the hub compares the reservation with the cover.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -56,7 +56,7 @@ def ensure_open_window() -> SettlementWindow:
 
 @transaction.atomic
 def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account:
-    """Opens one of the hub's own accounts in a currency. The hub's new account is active at once."""
+    """Opens one of the hub's own accounts in a currency. The hub's new account is active immediately."""
     if account_type not in _HUB_TYPES:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"type: one of {', '.join(sorted(_HUB_TYPES))}")
     account = _open(participants.hub(), currency, account_type, is_active=True)
@@ -103,7 +103,7 @@ def _account_types(currency: str) -> list[str]:
 
 
 def open_missing_accounts(currency: str | None) -> None:
-    """Opens accounts that are missing because the participant joined before a rule required such accounts.
+    """Opens missing accounts: the participant joined before a rule required accounts of their type.
 
     Opens these accounts only in `currency`, or in all currencies if `currency` is None.
     """
@@ -155,7 +155,7 @@ def _check_open(account: Account) -> None:
 def set_initial_limit(participant: Participant, *, currency: str, ndc: int, actor: str) -> None:
     """Sets a participant's first net debit cap and activates its accounts.
 
-    Raises an error if the account already has a net debit cap. The reference hub also does so.
+    Raises an error if the account already has a net debit cap. The reference hub returns the same error.
     """
     position, settlement = _lock_pair(participant, currency)
     minor_unit_checks.check(ndc, currency)
@@ -379,10 +379,10 @@ def withdrawal_of(account: Account, transfer_id: str, *, locks: bool = False) ->
 def end_funds_out(
     account: Account, *, transfer_id: str, commits: bool, reason: str, actor: str, external_reference: str = ""
 ) -> None:
-    """Commits or aborts a withdrawal. If a withdrawal is committed, the money has left the settlement bank.
+    """Commits or aborts a withdrawal. If the hub commits a withdrawal, the money has left the settlement bank.
 
     `external_reference` is the bank's own reference, which is often unknown in the first step. If `external_reference`
-    is empty, the withdrawal keeps the reference that it got in its first step.
+    is empty, the withdrawal keeps the reference from its first step.
     """
     settlement, reconciliation = _settlement_pair(account)
     movement = withdrawal_of(settlement, transfer_id, locks=True)
@@ -531,7 +531,7 @@ def close_accounts(participant: Participant, *, actor: str) -> None:
     Accounts of test money may have a balance, because test money is never settled.
     """
     accounts = list(Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id"))
-    # locked now, because the caller then closes the participant, and the lock on the audit trail must come last
+    # locked now: the caller then closes this participant, and the lock on the audit trail must come last
     participants.lock_open(participant)
     left = [
         account

@@ -1,4 +1,5 @@
-"""The invariants of the audit trail: every change of funds, caps and credentials has an audit entry with its maker.
+"""The invariants of the audit trail: every change of funds, caps and credentials has an audit entry with the change's
+maker.
 
 `hub.audit.trail` checks that the entries form an unbroken chain. These invariants compare each audit entry with the row
 that the entry describes.

@@ -210,7 +210,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.ALREADY_ENDED: (ErrorCode.VALIDATION_ERROR, "the transfer is not in state RESERVED"),
     Refusal.ENDS_WITH_ITS_BULK: (ErrorCode.VALIDATION_ERROR, "this is an item of a bulk; answer /bulkTransfers"),
     Refusal.NO_ITEM_WAS_RESERVED: (ErrorCode.VALIDATION_ERROR, "no transfer of the bulk was reserved"),
-    # Gross settlement finds an entry by its one id, so a transfer and a conversion must not have the same id.
+    # Gross settlement finds an entry by one id, so a transfer and a conversion must not have the same id.
     Refusal.ID_IS_OF_BOTH: (ErrorCode.VALIDATION_ERROR, "a transfer and a conversion cannot have the same ID"),
     Refusal.CONVERSION_IS_NOT_AGREED: (ErrorCode.VALIDATION_ERROR, "the FXP has not fulfilled the conversion"),
     Refusal.CONVERSION_IS_OF_OTHER_MONEY: (

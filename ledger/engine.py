@@ -1,6 +1,6 @@
 """The ledger's engine: commits commands about transfers and conversions in groups (`hub.group_commit`).
 
-Each group is one transaction: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
+Each group is one database transaction: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,10 +29,11 @@ AnyOutcome = Outcome | FxOutcome
 
 
 def run(batch: Sequence[AnyCommand], *, attempts: int = ATTEMPTS, waits_again: bool = True) -> list[AnyOutcome]:
-    """Decides and commits these commands as one transaction. Returns the outcomes in the order of the commands.
+    """Decides and commits these commands as one database transaction. Returns the outcomes in the order of the
+    commands.
 
-    Repeats the transaction if another transaction has meanwhile changed the same rows. If `waits_again` is false, does
-    not repeat a transaction that has waited too long for a lock.
+    Repeats the transaction if another database transaction has changed the same rows meanwhile. If `waits_again` is
+    false, does not repeat a transaction that has waited too long for a lock.
     """
     return retried(lambda: _run_once(batch), attempts=attempts, waits_again=waits_again)
 

@@ -22,13 +22,13 @@ def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting
 
 
 def _in_order(chosen: list[Waiting]) -> list[Waiting]:
-    """Returns the commands of a group in the order of their decisions. Leaves out a command that can depend on a
-    prepare in the same group.
+    """Returns the commands of a group in the order in which the ledger decides them. Leaves out a command that can
+    depend on a prepare in the same group.
 
     `load` locks only stored rows, so a command that can depend on an unstored prepare waits for the next group.
 
-    Commands that end a transfer come first and never wait. They cannot depend on a prepare of the same group, because
-    no payee has received it.
+    Commands that end a transfer come first and never wait. Such a command cannot depend on a prepare of the same group,
+    because no payee has received this prepare.
     """
     ends = [item for item in chosen if not isinstance(item.command, _BEGINS)]
     begins: list[Waiting] = []

@@ -9,7 +9,7 @@ from hub.sweeps.models import SkippedRow
 
 
 def try_again(row_id: int, *, actor: str) -> int:
-    """Makes the next tick try this row again. Returns 0 if the batch does not skip this row any more."""
+    """Makes the next tick try this row again. Returns 0 if this row is no longer a skipped row."""
     return _try_again(SkippedRow.objects.filter(pk=row_id), actor)
 
 

@@ -1,4 +1,4 @@
-"""The code that all commands share: the configuration, the two consoles, and calls of the connector or of the hub."""
+"""The common code of all commands: the configuration, the two consoles, and requests to the connector or the hub."""
 
 import argparse
 import asyncio

@@ -45,7 +45,7 @@ def _certificate(asked: argparse.Namespace) -> int:
     async def request(api: HubApi) -> int:
         submitted = await api.submit_signing_request(text_of(asked.csr))
         _show_submission(submitted)
-        out.print("Read this SHA-256 to the operator. Then: kitovu-connector certificate fetch", markup=False)
+        out.print("Read this SHA-256 aloud to the operator. Then: kitovu-connector certificate fetch", markup=False)
         return 0
 
     async def fetch(api: HubApi) -> int:
@@ -79,7 +79,8 @@ def _signing_key(asked: argparse.Namespace) -> int:
         listed = await api.signing_keys()
         assert listed is not None
         configuration = config_file(asked)
-        folder = Path.cwd() if configuration is None else configuration.parent  # file names are relative to it
+        # the folder to which file names are relative
+        folder = Path.cwd() if configuration is None else configuration.parent
         asked.out.mkdir(parents=True, exist_ok=True)
         table: dict[str, list[str]] = {}
         for key in listed[0]:

@@ -36,7 +36,8 @@ def _payments(asked: argparse.Namespace) -> int:
             reason = " ".join(filter(None, (found["errorCode"], found["errorDescription"])))
             amount = f"{found['amount']} {found['currency']}"
             row = (found["changedDate"], found["homeTransactionId"], to, amount, found["state"], reason)
-            table.add_row(*map(Text, row))  # another DFSP chose the name, so rich must not interpret the name as markup
+            # another DFSP chose the name, so the library `rich` must not interpret the name as markup
+            table.add_row(*map(Text, row))
         out.print(table)
         return 0
 
@@ -51,8 +52,8 @@ def _listen(asked: argparse.Namespace) -> int:
             async for found in connector.transfers(since=since):
                 changed = found["changedDate"]
                 line = (found["transferId"], found["direction"], found["state"])
-                # printed before: each request begins at the time of the last line, because several changes can have the
-                # same time
+                # This line was already printed. The next request begins at the time of the last line, because several
+                # changes can have the same time.
                 if line in told:
                     continue
                 told[line] = changed

@@ -21,7 +21,7 @@ def add_to(command: AddCommand) -> None:
     send.add_argument("currency", help="TZS")
     send.add_argument("--from", dest="payer", required=True, help="the payer: MSISDN/255712001001")
     send.add_argument("--id", help="your own id of the payment; an equal id means the same payment (default: a new id)")
-    send.add_argument("--note", help="a text for the payee")
+    send.add_argument("--note", help="a note for the payee")
     send.add_argument("--yes", action="store_true", help="pay without showing the payee first")
 
     refund = command(
@@ -32,8 +32,8 @@ def add_to(command: AddCommand) -> None:
     refund.add_argument(
         "--id", help="your own id of the refund (default: derived from the transfer, so no transfer is refunded twice)"
     )
-    refund.add_argument("--reason", help="a text for the payer")
-    refund.add_argument("--yes", action="store_true", help="pay at once, without asking you to confirm")
+    refund.add_argument("--reason", help="a note for the payer")
+    refund.add_argument("--yes", action="store_true", help="pay immediately, without asking you to confirm")
 
     lookup = command("lookup", _lookup, "show a payee, as the payee's DFSP describes it")
     lookup.add_argument("party", help="MSISDN/255655001001")

@@ -29,7 +29,7 @@ def add_to(command: AddCommand) -> None:
     reconcile = command("reconcile", _reconcile, "compare this connector's transfers with the hub's statement")
     reconcile.add_argument("--since", default="24h", help="default: 24h ago")
     reconcile.add_argument("--until", default="1m", help="default: 1m ago, because younger transfers may still be open")
-    reconcile.add_argument("--report", type=Path, help="write every result with both sides to this CSV file")
+    reconcile.add_argument("--report", type=Path, help="write every result, with both records, to this CSV file")
     reconcile.add_argument(
         "--funds", type=Path, help="your own list of funds in and out: CSV with reference, direction, amount, currency"
     )

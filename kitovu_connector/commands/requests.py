@@ -25,7 +25,7 @@ def add_to(command: AddCommand) -> None:
     request.add_argument("currency", help="TZS")
     request.add_argument("--to", required=True, help="the payee, your customer: MSISDN/255770001001")
     request.add_argument("--id", help="your own id of the request; equal ids mean the same request (default: a new id)")
-    request.add_argument("--note", help="a text for the payer")
+    request.add_argument("--note", help="a note for the payer")
     request.add_argument(
         "--otp", action="store_true", help="the payer approves with a one-time password, which you enter here"
     )
@@ -56,7 +56,7 @@ def _body_of(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _wait_for_money(connector: CoreRequests, body: Mapping[str, Any], *, seconds: float) -> int:
-    """Sends the request. Waits until the payer has paid or has refused to pay, at most for `seconds`."""
+    """Sends the request. Waits for at most `seconds` until the payer has paid or has refused to pay."""
     home_id, until = body["homeRequestId"], time.monotonic() + seconds
     found, told = await connector.request(body), ""
     while True:

@@ -1,4 +1,4 @@
-"""The server for a front end of Mojaloop's SDK. All requests to this server are synchronous JSON."""
+"""The server for a front end of Mojaloop's SDK. The server answers all requests synchronously, in JSON."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -12,7 +12,7 @@ MAX_BODY_BYTES = 5_242_880  # of a bulk
 
 
 class HasCalls(Protocol):
-    """The interface of a class that serves a part of the SDK's API."""
+    """The interface for classes that serve a part of the SDK's API."""
 
     def add_to(self, app: web.Application) -> None:
         """Adds this part's routes to an application."""

@@ -1,8 +1,8 @@
 """Lets the connector use a core with the backend API of Mojaloop's SDK (version 2.1).
 
 A response with a status of at least 400 and a `statusCode` is the core's refusal, as in the SDK. The connector answers
-every transfer with RESERVED. It later sends the end of the transfer to the core by PUT /transfers/{id}, as the SDK does
-for a core that answers RESERVED.
+every transfer with RESERVED. Later, the connector reports the transfer's end to the core by PUT /transfers/{id}, as the
+SDK does if a core answers RESERVED.
 """
 
 from collections.abc import Sequence

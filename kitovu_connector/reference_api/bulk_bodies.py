@@ -97,7 +97,7 @@ class Enabled(Wanted, kw_only=True):
 
 
 class FeeLimit(Wanted, kw_only=True):
-    """The highest fee of a payment that the connector accepts without an answer from the front end."""
+    """The highest fee that the connector accepts for a payment without an answer from the front end."""
 
     currency: Currency
     amount: str

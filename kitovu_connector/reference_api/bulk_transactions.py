@@ -31,7 +31,7 @@ _ACCEPTED = {"accept_party": "payee", "accept_quote": "terms"}
 class BulkTransactionCalls:
     """Begins bulks of payments, and continues them after the front end's answers.
 
-    Sends the progress of each bulk to the core by PUT /bulkTransactions/{id}.
+    Sends the core a PUT /bulkTransactions/{id} with the progress of each bulk.
     """
 
     def __init__(self, config: Config, bulks: BulkTransactions) -> None:

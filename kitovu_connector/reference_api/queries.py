@@ -1,5 +1,5 @@
-"""The calls of the SDK's outbound API that move no money. They concern parties, quotes, accounts, FXPs and the terms of
-conversions.
+"""The calls of the SDK's outbound API that move no money. These calls concern parties, quotes, accounts, FXPs and the
+terms of conversions.
 
 Each call sends one request to the hub, and returns the answer from the callback. The connector stores nothing, so the
 front end can repeat a call without harm.

@@ -39,7 +39,7 @@ _NOT_KNOWN = "the outcome is not known yet: the transfer may be paid; repeat the
 
 
 class RequestCalls:
-    """Begins and continues requests to pay. Pays for requests to pay that other DFSPs have sent."""
+    """Begins and continues requests to pay. Makes the payments for requests to pay that other DFSPs have sent."""
 
     def __init__(self, config: Config, store: Store, payer: Payer, requests: RequestsToPay) -> None:
         self._config, self._store, self._payer, self._requests = config, store, payer, requests
@@ -142,8 +142,8 @@ def request_of(wanted: RequestToPay) -> RequestOrder:
 
 
 def payment_of(wanted: RequestToPayTransfer, config: Config) -> Order:
-    """Returns the order for the payment that pays a received request to pay. The payment has the request's id, so the
-    connector pays only once for a request.
+    """Returns the order for a payment, as the answer to a received request to pay. The payment has the request's id, so
+    the connector makes only one payment for each request.
     """
     is_business = wanted.initiator_type == "BUSINESS"
     accepts = config.auto_accept_r2p_business_quotes if is_business else config.auto_accept_r2p_device_quotes

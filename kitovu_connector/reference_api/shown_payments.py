@@ -1,4 +1,4 @@
-"""Creates the responses of the SDK's outbound API about a payment. Pure."""
+"""Creates responses about a payment, in the form of the SDK's outbound API. Pure."""
 
 from typing import Any
 

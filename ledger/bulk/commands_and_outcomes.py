@@ -92,7 +92,8 @@ class Bulk:
     version: str
     item_count: int
     reserved_items: int  # the number of items that the hub sent to the payee
-    ids_used_before: list[str]  # ids of the request that other transfers had already used, so no item has them
+    # ids in the bulk's request that other transfers had already used, so the bulk has no items with these ids
+    ids_used_before: list[str]
     reason: str | None = None
     error_code: str | None = None
     error_description: str | None = None

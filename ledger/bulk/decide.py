@@ -112,7 +112,7 @@ def decide_answer(a: BulkAnswer, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
 
 
 def decide_bulk_expire(e: BulkExpire, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
-    """Aborts the items of a bulk to which the payee has not answered in time."""
+    """If the payee has not answered a bulk in time, aborts the items of this bulk."""
     if bulk is None or bulk.state is not BulkState.ACCEPTED or bulk.expires_at > s.now:
         return BulkIgnored(e)
     return _expire(e, bulk, s)

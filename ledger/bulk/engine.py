@@ -1,8 +1,9 @@
-"""Runs one transaction for one bulk: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
+"""Runs one database transaction for one bulk: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
 
 For a bulk, the engine runs the same SQL statements as for a group of single transfers. A few more statements read and
 write the row of the bulk. The number of SQL statements does not depend on the number of items. A bulk never belongs to
-a group with other commands. So the thread of the bulk's request decides the bulk at once.
+a group with other commands. So the thread that received the bulk's request decides the bulk, without waiting for a
+group.
 """
 
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ log = structlog.get_logger("ledger")
 
 
 def submit(command: BulkCommand) -> BulkOutcome:
-    """Returns the command's outcome after its transaction is durable."""
+    """Returns the command's outcome once the command's database transaction is durable."""
     try:
         return run(command)
     except store.LostRace:
@@ -46,7 +47,7 @@ def submit(command: BulkCommand) -> BulkOutcome:
 def run(command: BulkCommand, *, attempts: int = ATTEMPTS) -> BulkOutcome:
     """Decides a command about a bulk and commits the result.
 
-    Repeats the transaction if another transaction has meanwhile changed the same rows.
+    Repeats the transaction if another database transaction has changed the same rows meanwhile.
     """
     return retried(lambda: _run_once(command), attempts=attempts)
 

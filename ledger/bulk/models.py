@@ -71,7 +71,8 @@ class BulkTransfer(models.Model):
                 | Q(answer__isnull=False, answer_digest__isnull=False, completed_at__lt=F("expires_at")),
                 name="a_completed_bulk_was_answered_in_time",
             ),
-            # Each item has a foreign key to this constraint, with the columns bulk, payer, payee and expiration.
+            # Each item has a foreign key that references this constraint. This key has the columns bulk, payer, payee
+            # and expiration.
             models.UniqueConstraint(
                 fields=["bulk_transfer_id", "payer", "payee_name", "expires_at"], name="a_bulk_has_one_payer_and_payee"
             ),

@@ -3,8 +3,9 @@
 The payee receives only the reserved items of a bulk. If all items are reserved, the hub forwards the payer's own
 message. If some items are refused, the hub creates a message that contains only the reserved items. The payer receives
 the payee's own answer if it has the right outcome of every item. Otherwise the payer receives a message that the hub
-creates. The hub checks the fulfilment of each item. The hub also sends the outcomes of the items to the payee. If
-`in_hub_name` is set, the hub sends all messages about a bulk in its own name. The reference hub does so.
+creates. The hub checks the fulfilment of each item. The hub also sends the payee a message with the outcome of each
+item. If `in_hub_name` is set, the hub sends all messages about a bulk in its own name. The reference hub also sends
+these messages in its own name.
 """
 
 from collections.abc import Iterable, Sequence
@@ -65,7 +66,7 @@ def _prepare(
     subject, kind, source_id = bulk.bulk_id, "bulk-prepare", command.source_id
     if bulk.reserved_items == bulk.item_count and not in_hub_name:
         return forward(message, to, "POST", path, subject=subject, kind=kind, source_id=source_id)
-    # The payee must not receive refused items, because it could credit money that no payer pays.
+    # The payee must not receive refused items, because the payee could credit money that no payer pays.
     reserved = {item.transfer_id for item in items if item.state is State.RESERVED}
     body: Any = strictjson.loads(message.body)
     body["individualTransfers"] = [item for item in body["individualTransfers"] if item["transferId"] in reserved]
@@ -153,14 +154,12 @@ def _result(item: TransferState) -> dict[str, Any]:
 
 
 def state_answer(hub: HubMessages, bulk: Bulk, items: Iterable[TransferState], requester: Recipient) -> Outgoing:
-    """Returns the answer to the bulk's payer or payee for GET /bulkTransfers/{ID}."""
+    """Returns the hub's answer to a GET /bulkTransfers/{ID} from the bulk's payer or payee."""
     body = result_body(bulk, items) if requester.id == bulk.payer_id else payees_result_body(bulk, items)
     return as_answer(hub.callback(requester, _path(bulk), body, subject=bulk.bulk_id, kind="bulk-state"))
 
 
 def unknown_answer(hub: HubMessages, bulk_id: str, requester: Recipient) -> Outgoing:
-    """Returns the answer to GET /bulkTransfers/{ID} if the hub has no bulk with this ID in which the requester takes
-    part.
-    """
+    """Returns the answer to GET /bulkTransfers/{ID} if the requester takes part in no bulk with this ID."""
     error, path = ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, f"/bulkTransfers/{bulk_id}/error"
     return as_answer(hub.error(requester, path, error.code, error.text, subject=bulk_id, kind="bulk-state"))

@@ -14,7 +14,8 @@ from ledger.bulk import store as bulks
 from ledger.bulk.commands_and_outcomes import Bulk, BulkEnded, BulkExpire
 from ledger.bulk.notices import state_answer, unknown_answer
 
-_ATTEMPTS = 2  # the most bulks in one sweep; if another process has locked a bulk, the next sweep tries the bulk again
+# how often the sweep tries to end one bulk; if both attempts fail, a later sweep tries this bulk again
+_ATTEMPTS = 2
 
 
 def find(bulk_id: str) -> Bulk | None:

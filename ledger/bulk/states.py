@@ -3,14 +3,14 @@ trigger allows only the changes in this table.
 
 The names of the states are from FSPIOP API v1.1, section 7.5.4. The API's states PENDING and PROCESSING are for hubs
 that process a bulk in parts. Kitovu does not use the states PENDING and PROCESSING, because each step of a bulk is one
-transaction.
+database transaction.
 """
 
 from enum import StrEnum
 
 
 class BulkState(StrEnum):
-    RECEIVED = "RECEIVED"  # never stored, because one transaction stores and decides a bulk
+    RECEIVED = "RECEIVED"  # never stored, because one database transaction stores and decides a bulk
     ACCEPTED = "ACCEPTED"  # at least one item is reserved, and the hub has sent the reserved items to the payee
     COMPLETED = "COMPLETED"  # the payee has answered, and each item has an outcome
     REJECTED = "REJECTED"  # final: no item is committed

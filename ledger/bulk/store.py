@@ -98,8 +98,8 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired bulks, without those that the batch skips now. Takes one bulk of each payer in turn, and of each
-    payer the bulk that expired first.
+    """Returns expired bulks, without the bulks that the batch now skips. Takes the payers in turn, and each payer's
+    bulks in the order of their expirations.
     """
     table, key = "ledger_bulktransfer", "bulk_transfer_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -1,1 +1,1 @@
-"""The part of the hub's own API for DFSPs that shows positions and transfers."""
+"""A part of the hub's own API for DFSPs: positions and transfers."""

@@ -8,8 +8,8 @@ from ledger.models import Account
 
 
 class Position(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """A DFSP's position in one currency. A positive `position` is the DFSP's debt to the scheme. It includes the amount
-    `reserved`.
+    """A DFSP's position in one currency. A positive `position` is the DFSP's debt to the scheme. The position includes
+    the amount `reserved`.
 
     `limit` is the lower of `netDebitCap` and `cover`. `free` is the amount that the DFSP can still send: `limit` less
     `position`. If there is no `netDebitCap`, the DFSP cannot send transfers, and the fields `limit` and `free` are

@@ -86,8 +86,8 @@ class Posting(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One posting that belongs to funds in, to funds out, or to a settlement.
 
     `debitAccount` and `creditAccount` each have the type of the caller's own account, or HUB. `transferId` is the id of
-    a movement of funds, of the caller's part in a settlement, or of a transfer that was settled at once. `reference` is
-    the reference that the bank gave to a movement of funds.
+    a movement of funds, of the caller's part in a settlement, or of a transfer that was settled immediately.
+    `reference` is the reference that the bank gave to a movement of funds.
     """
 
     transfer_id: str
@@ -111,7 +111,7 @@ class Statement(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """The place of a line in the order of a statement."""
+    """A line's place in the order of the statement."""
 
     received_at: datetime
     key: str
@@ -187,8 +187,8 @@ def _own_entries(account: str) -> str:
     """Returns the query for one page of ledger entries. The column `account` of each entry must contain one of the
     DFSP's accounts.
 
-    In the index, the entries of each account are in the order of time. The query limits the entries of each account.
-    Otherwise each page would read and sort all later entries of the period.
+    In the index, the entries of each account are in the order of time. So the query applies the page's limit to the
+    entries of each account. Otherwise each page would read and sort all later entries of the period.
     """
     return f"""SELECT e.* FROM ledger_account a
                CROSS JOIN LATERAL (SELECT e.* FROM ledger_entry e
@@ -295,8 +295,8 @@ def _date(moment: datetime | None) -> str | None:
 
 
 def page(participant_id: int, wanted: Wanted) -> Statement:
-    """Returns one page. One SQL statement for each kind of row finds the rows in the order of arrival. It uses an
-    index.
+    """Returns one page. One SQL statement for each kind of row finds the rows in the order of arrival. This SQL
+    statement uses an index.
     """
     since = time.parse_datetime(wanted.from_) if wanted.from_ else _FIRST
     after = _Key.read(wanted.after) if wanted.after else _Key(since, "")

@@ -167,7 +167,7 @@ def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
 def _is_awaited(c: ConversionState, s: Snapshot) -> bool:
     """Returns whether the conversion is agreed and its determining transfer is reserved.
 
-    An agreed conversion with a reserved transfer does not expire. It ends together with this transfer.
+    An agreed conversion with a reserved transfer does not expire. The conversion ends together with this transfer.
     """
     t = s.transfers.get(c.determining_transfer_id)
     return (
@@ -313,8 +313,8 @@ CONVERSION_IS_REFUSED_BY: Sequence[Refusal] = (
 def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refusal | None:
     """Returns the reason why the transfer cannot use this conversion, or None if it can.
 
-    If the transfer's conversion has ended, the hub refuses the transfer. The reason is that the payer wanted to pay in
-    another currency, so the hub must not debit the payer in the target currency.
+    If the transfer's conversion has ended, the hub refuses the transfer. The payer wanted to pay in another currency.
+    So the hub must not debit the payer in the target currency.
     """
     if c.state not in LIVE:
         return Refusal.CONVERSION_HAS_ENDED
@@ -369,7 +369,7 @@ def abort_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
 
 
 def abort_without(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """Aborts the payer's conversion for a transfer that the hub refused when it arrived."""
+    """Aborts the payer's conversion after the hub has refused the conversion's determining transfer on arrival."""
     return _abort_own(p, s, t.error_code, t.error_description)
 
 

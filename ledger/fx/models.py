@@ -14,7 +14,9 @@ _LIVE = sorted(state.value for state in LIVE)
 
 
 def only_erased(of: str) -> str:
-    """Returns the body of a trigger. A history row may change only by the erasure of its message after a day."""
+    """Returns the body of a trigger. A history row must not change, with one exception: after a day, its message may be
+    erased.
+    """
     kept = f"id {of} state reason at headers".split()
     new, old = (", ".join(f"{row}.{column}" for column in kept) for row in ("NEW", "OLD"))
     return f"""

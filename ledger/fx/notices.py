@@ -1,6 +1,6 @@
 """The callbacks that the hub sends after each outcome of a conversion (FSPIOP API v2.0). Pure.
 
-If an FXP has fulfilled a conversion, the hub reports the conversion's outcome to the FXP by PATCH. The initiator
+After an FXP has fulfilled a conversion, the hub reports the conversion's outcome to this FXP by PATCH. The initiator
 receives the outcome from the messages about the determining transfer. If the conversion ends without a transfer, the
 initiator receives an error callback.
 """

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class FxState(StrEnum):
-    RECEIVED = "RECEIVED"  # never stored, because one transaction stores and decides a conversion
+    RECEIVED = "RECEIVED"  # never stored, because one database transaction stores and decides a conversion
     RESERVED = "RESERVED"
     AGREED = "AGREED"
     COMMITTED = "COMMITTED"

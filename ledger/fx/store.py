@@ -308,10 +308,10 @@ _PAST_END = fair_overdue_rows.Way(
 
 
 def past_end(limit: int) -> list[str]:
-    """Returns conversions that were reserved for too long, without those that the batch skips now.
+    """Returns conversions that were reserved for too long, without the conversions that the batch now skips.
 
-    Takes one conversion of each initiator in turn, and of each initiator the oldest conversion. Leaves out a conversion
-    whose determining transfer is reserved, because the conversion ends with this transfer.
+    Takes the initiators in turn, and each initiator's conversions in the order of their age, the oldest first. Leaves
+    out a conversion whose determining transfer is reserved, because the conversion ends with this transfer.
     """
     table, key = "ledger_fxtransfer", "commit_request_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="initiator_id", ways=[_PAST_END], most=limit)

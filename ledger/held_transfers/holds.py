@@ -1,8 +1,8 @@
 """Decides how long the hub holds a transfer before it sends the transfer to the payee. Pure.
 
 A held transfer is reserved like any other transfer. When the hold ends, or when a person releases the transfer, the hub
-sends the transfer's POST to the payee. If a held transfer expires during its hold, or if a person refuses it, the hub
-aborts the transfer. If the hub aborts a held transfer, the payee receives nothing.
+sends the transfer's POST to the payee. If a held transfer expires during its hold, or if a person refuses the transfer,
+the hub aborts it. If the hub aborts a held transfer, the payee receives nothing.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ TIME_TO_ANSWER = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The hold of a transfer: the time when it ends, and the version of the scheme's rules that requires it."""
+    """The hold of a transfer: the end of the hold, and the version of the scheme's rules that requires the hold."""
 
     until: datetime
     rules_version: int

@@ -1,7 +1,7 @@
 """Checks held transfers against the scheme's rules again, before the hub sends these transfers to their payees.
 
-For a held transfer, this module applies all kill switches. It also applies the live rules that refuse a payment because
-of a list or a marker.
+For a held transfer, this module applies all kill switches. The module also applies those live rules that refuse a
+payment because of a list or a marker.
 
 The reason is that one of the transfer's parties may have been blocked or marked after the transfer arrived. This module
 does not apply the rules about counters and amounts again. If one of the applied rules also reads counters, these
