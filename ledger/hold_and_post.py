@@ -10,7 +10,7 @@ from ledger.limits import Bound, passed
 from ledger.snapshot import AccountState, Posting, Snapshot
 
 HOLD_IS_REFUSED_BY: Sequence[Refusal] = (Refusal.LIQUIDITY, Refusal.NDC)
-"""The reasons for which `hold` can refuse a reservation, in the order of its checks."""
+"""The reasons for which `hold` can refuse a reservation. `hold` checks the reasons in this order."""
 
 
 def hold(account: AccountState, amount: int) -> Refusal | None:

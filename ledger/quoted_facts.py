@@ -61,7 +61,7 @@ def refused(quote_ids: Mapping[bytes, tuple[str, str]]) -> Mapping[bytes, Quoted
     """Returns the facts of quotes that the rules refused. The keys are the digests of the prepares.
 
     A payee gives terms for a refused quote only if this quote was one payment of a bulk quote. For each prepare,
-    `quote_ids` has the payer DFSP and the quote's id from the packet. Runs one SQL statement.
+    `quote_ids` has two values: the payer DFSP, and the quote's id in the ILP packet. Runs one SQL statement.
     """
     if not quote_ids:
         return {}

@@ -2,7 +2,7 @@
 
 Each statement takes lists. So the number of statements does not depend on the lengths of these lists.
 
-If a transaction needs several of the following locks, it acquires them in this order:
+If a database transaction needs several of the following locks, it acquires the locks in this order:
 
   0. the row of a bulk (`ledger.bulk.store`), then the lock of the active rules (shared for groups with a prepare,
      exclusive for an activation: `rules.rulesets`)
@@ -88,7 +88,7 @@ def load(
     if prepares or fx_prepares:
         _read_covers(accounts)
     # The hub reads known transfers while the debtors' accounts are locked. So the second of two equal prepares reads
-    # the row that the first prepare has stored. The records of locked transfers stay unchanged.
+    # the row that the first prepare has stored. For a locked transfer, the hub keeps the row that it has already read.
     new_ids = {prepare.transfer_id for prepare in prepares} | {prepare.commit_request_id for prepare in fx_prepares}
     if new_ids:
         transfers = transfers_by_id(sorted(new_ids)) | transfers
@@ -333,8 +333,8 @@ def _insert_transfers(transfers: list[TransferState], snapshot: Snapshot) -> Non
 
 
 # The statement reads the clock again, because time has passed since the decision, and a late fulfilment must never
-# commit. The previous state comes from a column. With a constant, PostgreSQL could search all reservations instead of
-# these ids.
+# commit a transfer. The WHERE clause compares the old state with a column, not with a constant. For a constant,
+# PostgreSQL could read all reservations instead of only these ids.
 _END_TRANSFERS = """
     UPDATE ledger_transfer t
     SET state = c.state, reason = c.reason, error_code = c.error_code, error_description = c.error_description,

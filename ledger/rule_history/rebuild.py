@@ -83,7 +83,7 @@ def _differences(rows: Sequence[Any], waiting: Sequence[Any], stored: Sequence[A
         if not is_removal:
             profile.add(event)
         elif not profile.remove(event):
-            yield "it has to remove a payment that it does not contain"
+            yield "a pending row removes a payment that the profile does not contain"
     yield from ring.differences(profile, (payment_of(payment).event(Role(role)) for _key, role, *payment in rows))
 
 

@@ -110,9 +110,10 @@ class _Replay:
         self._erased_before = stored_payments.facts_erased_before()
         # the refusals and holds that the replayed rules decided for quotes, by quote id
         self._kept: OrderedDict[str, Kept] = OrderedDict()
-        # transfers that the replayed rules refuse; removed at the transfer's end
+        # the transfers that the replayed rules refuse; when a transfer ends, the replay removes its id from this set
         self._never_reserved: set[str] = set()
-        self._in_flight: list[tuple[datetime, tuple[int, int]]] = []  # a heap of commits, with payers and payees
+        # a heap of pairs (payer, payee), sorted by the time of their commit
+        self._in_flight: list[tuple[datetime, tuple[int, int]]] = []
         self.report = Report()
 
     def take(self, stored: Stored) -> None:

@@ -106,7 +106,7 @@ class Report:
             self.hits_of_dfsps[facts.payer_dfsp] += 1
         fired = [hit.rule for hit in verdict.hits if not hit.skipped or (hit.counts and hit.action != "alert")]
         if not fired:
-            return  # shows no example: a hub without stored facts skips rules for every payment
+            return  # no rule fired, so the payment is no example: without facts, the hub skips rules for every payment
         self.overlaps.update(combinations(sorted(set(fired)), 2))
         self._with_hits += 1
         place = len(self.examples) if len(self.examples) < EXAMPLES else self._chance.randrange(self._with_hits)

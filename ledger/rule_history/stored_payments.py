@@ -1,4 +1,5 @@
-"""Reads the judged transfers, the aborts of transfers, the quotes and the lookups, and the stored decisions about them.
+"""Reads the judged transfers, the aborts of transfers, the quotes and the lookups. Also reads the rules' stored
+decisions about these payments.
 
 All rows come from one snapshot of the database. The order of the rows is the order of the hub's decisions. A short
 transaction opens cursors for the rows. At its COMMIT, PostgreSQL copies the rows of the cursors to temporary files. So
@@ -46,8 +47,8 @@ class StoredDecision(msgspec.Struct, frozen=True, gc=False):
 
 
 class StoredTransfer(msgspec.Struct, frozen=True, gc=False):
-    """A row of `_TRANSFERS`. A row is the arrival of a transfer or, if `is_end` is true, the abort of a reserved
-    transfer."""
+    """A row of `_TRANSFERS`. A row reports the arrival of a transfer. If `is_end` is true, the row reports the abort of
+    a reserved transfer."""
 
     at: datetime
     is_end: bool
@@ -262,9 +263,9 @@ def facts_at_transfer(
 ) -> Facts | None:
     """Returns the facts that the rules used for the transfer, or None if the hub has erased these facts.
 
-    `version` is the version of the rules that judged the transfer. If `version` is None, the facts are those that rules
-    would have used if they had always been active. `erased_before` is the time before which the hub has erased the
-    facts of quotes.
+    `version` is the version of the rules that judged the transfer. If `version` is None, no rules judged the transfer.
+    The function then returns the facts that active rules would have used. `erased_before` is the time before which the
+    hub has erased the facts of quotes.
     """
     if t.facts is not None:
         return facts_of_payments.from_bytes(t.facts)
