@@ -1,4 +1,5 @@
-"""Checks access to every page: `page(...)` in `portal.urls` names the right that each method needs."""
+"""Checks access to every page: `page(...)` in `portal.urls` names the right that a visitor needs for each HTTP
+method."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The right that each method of a page needs. If the right of a method is None, the page refuses the method."""
+    """The right that a visitor needs for each HTTP method of a page. If the right is None, the page refuses this
+    method."""
 
     get: Right | None
     post: Right | None

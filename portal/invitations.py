@@ -42,7 +42,7 @@ class NotShown(Exception):
 
 
 class NotOpened(Exception):
-    """Raised if an invitation cannot be used. The text of the error is the reason, which the invited person reads."""
+    """Raised if an invitation cannot be used. The text of the error gives the reason to the invited person."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,7 @@ RIGHTS: dict[Right, frozenset[Role]] = {
 }
 
 
-# The rights of an account before the confirmation of its first sign-in: the account can only read.
+# Until the first sign-in of an account is confirmed, the account has only these rights: it can only read.
 READING = frozenset(right for right in Right if right.name.startswith("SEE_"))
 
 

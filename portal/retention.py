@@ -1,10 +1,10 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""Removes each kind of customers' data after this kind's retention period. The setting is `RETENTION_DAYS`.
+"""Removes customers' data. Each kind of data has its own retention period. The setting is `RETENTION_DAYS`.
 
 The hub keeps ids, amounts, parties, states, times and digests. The hub also keeps all data that a repeated request or a
-payment's page needs. The hub erases texts, but keeps the rows of the texts. One transaction erases a slice of a
-thousand rows. The table `sweeps_erasure` records the time up to which the hub has erased texts. So `check_ledger` does
-not report an erased text as missing.
+payment's page needs. The hub erases texts, but keeps the rows of the texts. One database transaction erases a slice of
+a thousand rows. The table `sweeps_erasure` records the time up to which the hub has erased texts. So `check_ledger`
+does not report an erased text as missing.
 """
 
 import time

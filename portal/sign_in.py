@@ -55,8 +55,8 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Switches off allauth's own count of attempts, which a stranger could use to lock a user out. `authenticate`
-        counts the attempts instead.
+        """Switches off allauth's own count of attempts, because a stranger could use this count to lock a user out.
+        `authenticate` counts the attempts instead.
         """
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:

@@ -28,8 +28,8 @@ _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,39}\Z")
 
 
 class Refused(Exception):
-    """Raised if a user cannot be created or changed. The text of the error is the reason, which the requester of the
-    change reads."""
+    """Raised if a user cannot be created or changed. The text of the error explains to the requester why the change is
+    refused."""
 
 
 def check(*, username: str, email: str, roles: frozenset[Role], participant: Participant | None) -> None:
@@ -184,7 +184,7 @@ def change_email(user: User, *, email: str, actor: str) -> None:
 
 @transaction.atomic
 def reject_sign_in(user: User, *, signed_in_at: datetime, rejected_by: User) -> None:
-    """Rejects a first sign-in that another person made, and ends all access.
+    """Rejects a first sign-in that was not made by the account's owner. Ends all access to the account.
 
     A single administrator can reject a sign-in.
     """

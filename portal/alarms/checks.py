@@ -93,7 +93,8 @@ def _ending_certificates() -> list[Cause]:
 
 
 def _own_certificates() -> list[Cause]:
-    """Returns the hub's own certificates that expire soon. The check reads only the files that this process has."""
+    """Returns the hub's own certificates that expire soon. The check reads only the files that this process can
+    open."""
     found = []
     for name in ("HUB_CA_CERTIFICATE_FILE", "CALLBACK_CLIENT_CERT_FILE", "CALLBACK_CA_FILE"):
         path = Path(getattr(settings, name) or "/nowhere")

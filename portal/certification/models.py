@@ -46,8 +46,9 @@ class Certification(models.Model):
                 operation=pgtrigger.Update | pgtrigger.Delete,
                 condition=pgtrigger.Condition("OLD.state IN ('PASSED', 'FAILED', 'INTERRUPTED')"),
             ),
-            # `portal.certification.runs.let_pay` lets a DFSP that is not live exchange test payments while the DFSP's
-            # certification runs. The trigger withdraws this permission, however the certification ends.
+            # Before its go-live, a DFSP may exchange test payments only during its certification.
+            # `portal.certification.runs.let_pay` gives this permission. The trigger withdraws the permission at every
+            # end of a certification.
             pgtrigger.Trigger(
                 name="the_end_of_a_certification_ends_its_payments",
                 operation=pgtrigger.Update,

@@ -17,9 +17,8 @@ Payload = dict[str, Any]
 
 
 class CanNotBeDone(Exception):
-    """Raised if a change is not possible now. The text of the error is the reason, which the approver reads.
-
-    `refusal` is the error with a code that a program gets instead.
+    """Raised if a change is not possible now. The text of the error gives the reason to the approver. A program gets
+    `refusal` instead, which has an error code.
     """
 
     def __init__(self, reason: str = "", *, refusal: FspiopError | None = None) -> None:
@@ -78,7 +77,7 @@ class Kind:
 
 def told_amount(amount: int, currency: str) -> str:
     """Returns an amount with its currency, in the form that the pages show."""
-    from portal.templatetags.portal import money  # here, because the template tags import this module
+    from portal.templatetags.portal import money  # imported here, because the template tags import this module
 
     return f"{money(amount, currency)} {currency}"
 

@@ -17,8 +17,9 @@ from quotes import queries as quotes
 
 _QUOTES_AT_ONCE = 200
 _MOST_QUOTES = 1000  # the maximum number of quotes that the search for one page reads
-_MOST_BY_CONDITION = 20  # in one batch, the maximum number of quotes whose transfers are searched by condition
-_NEXT_TRANSFERS = 5000  # the maximum number of transfers that are read after such a quote
+# in one batch, the maximum number of quotes whose transfers are searched by the quote's ILP condition
+_MOST_BY_CONDITION = 20
+_NEXT_TRANSFERS = 5000  # for each such quote, the statement reads at most this many later transfers
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def latest(wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
 
 
 def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
-    """Returns a condition for transfers that were committed in this window.
+    """Returns the search condition that selects the transfers committed in this settlement window.
 
     Also returns the earliest and the latest arrival of these transfers.
     """
@@ -151,14 +152,14 @@ def of_identifier(identifier: str, wish: Wish, *, before: Key | None, size: int)
 
 
 def _is_before(quoted_at: datetime, since: datetime | None) -> bool:
-    """Returns whether the quote is too old: its transfer, and transfers of earlier quotes, arrived before `since` or
-    never."""
+    """Returns whether the quote is too old for a search from `since` on. The transfers of too old a quote, and of all
+    earlier quotes, arrived before `since` or never."""
     return since is not None and quoted_at < since - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
 
 
-# Some payer DFSPs use different ids for a transfer and for its transaction. The condition of such a transfer is the
-# condition of its quote. The statement reads the payer's next transfers by the index of a payer's transfers, because no
-# index has the conditions.
+# Some payer DFSPs use different ids for a transfer and for its transaction. The ILP condition of such a transfer is the
+# ILP condition of its quote. No index has ILP conditions. So the statement uses the index of a payer's transfers, and
+# reads the payer's next transfers.
 _BY_CONDITION = """SELECT q.quote_id, t.transfer_id
     FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[]) AS q (quote_id, payer_id, condition, at)
     CROSS JOIN LATERAL (
