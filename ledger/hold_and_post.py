@@ -19,7 +19,7 @@ def hold(account: AccountState, amount: int) -> Refusal | None:
     above = passed(account.position + account.reserved + amount, account.ndc or 0, account.cover)
     if above:
         return Refusal.LIQUIDITY if Bound.COVER in above else Refusal.NDC
-    # Here the amount has passed both limits.
+    # Here the amount is within both limits.
     account.reserved += amount
     account.new_reserved += amount
     account.has_new_reservations = True

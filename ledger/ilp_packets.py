@@ -1,7 +1,7 @@
 """Reads a transfer's ILP packet and compares it with the transfer. Pure.
 
-The API requires only the payee to check a transfer's ILP packet. With the setting CHECK_ILP_PACKETS, the hub also
-checks the packet.
+In the API, only the payee must check a transfer's ILP packet. With the setting CHECK_ILP_PACKETS, the hub also checks
+the packet.
 """
 
 import json

@@ -57,7 +57,8 @@ class SettlementWindow(models.Model):
     # The time when the hub computed the totals of the window's entries. This time can be later than the window's
     # closing.
     totalled_at = models.DateTimeField(null=True)
-    # The id of the last entry when the window was closed. An entry of this window with a higher id came too late.
+    # The id of the last entry when the window was closed. If an entry of this window has a higher id, the entry came
+    # too late.
     last_entry_id = models.BigIntegerField(null=True)
 
     class Meta:

@@ -64,7 +64,7 @@ _INSERT = """
 
 
 def post(postings: Sequence[Posting]) -> None:
-    """In the caller's transaction, posts these entries between accounts that `lock` has locked."""
+    """In the caller's database transaction, posts these entries between accounts that `lock` has locked."""
     if not postings:
         return
     ordered = sorted(postings, key=lambda posting: (posting.transfer_id, posting.kind))

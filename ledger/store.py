@@ -58,14 +58,14 @@ def load(
     max_validity: timedelta,
     fx_wait: timedelta = timedelta(0),
 ) -> Snapshot:
-    """Locks and reads the rows that affect the batch's decisions. Call this function inside a transaction."""
+    """Locks and reads the rows that affect the batch's decisions. Call this function inside a database transaction."""
     prepares = [command for command in batch if isinstance(command, Prepare)]
     others = [command for command in batch if not isinstance(command, Prepare | FxCommand)]
     fx_commands = [command for command in batch if isinstance(command, FxCommand)]
     fx_prepares = [command for command in fx_commands if isinstance(command, FxPrepare)]
 
-    # The hub compares transfers with their quotes before it locks any row, so that no other transaction waits for the
-    # comparison. A payee's answer to a quote never changes.
+    # The hub compares transfers with their quotes before it locks any row, so that no other database transaction waits
+    # for the comparison. A payee's answer to a quote never changes.
     not_as_quoted = quote_terms.at_odds(prepares)
     at_gate = rules_gate.of(prepares, fx_prepares)
     window_id = _open_window() if others else None
@@ -143,8 +143,8 @@ def _as_transfer(row: TupleRow) -> TransferState:
 
 
 # A payee's message finds only transfers to that payee. A message from any other sender locks no row, so its response
-# time does not show whether the transfer exists. NO KEY lets other transactions add history rows that reference the
-# transfer.
+# time does not show whether the transfer exists. NO KEY lets other database transactions add history rows that
+# reference the transfer.
 _LOCK_TRANSFERS = f"""
     {_TRANSFERS}
       AND (t.transfer_id = ANY(%s::text[])
@@ -252,8 +252,8 @@ _COVERS = f"""
 
 
 def _read_covers(accounts: dict[int, AccountState]) -> None:
-    # A SETTLEMENT account changes only while the POSITION account is locked, and this transaction has locked the
-    # POSITION account.
+    # A SETTLEMENT account changes only while the POSITION account is locked, and this database transaction has locked
+    # the POSITION account.
     for account_id, cover in execute(_COVERS, [list(accounts)]):
         accounts[account_id].cover = int(cover)
 

@@ -95,8 +95,8 @@ def _guarded(view: View, rule: Rule, *, with_password: bool) -> View:
 
 
 def _not_done(request: HttpRequest, error: OperationalError) -> HttpResponse:
-    """Shows an error page after PostgreSQL ended the transaction. Either a statement took too long, or another
-    transaction had locked or changed the same rows."""
+    """Shows an error page after PostgreSQL ended the database transaction. Either an SQL statement took too long, or
+    another database transaction had locked or changed the same rows."""
     took_too_long = isinstance(error.__cause__, QueryCanceled)
     status = 503 if took_too_long else 409
     return render(

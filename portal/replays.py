@@ -167,7 +167,7 @@ def _take() -> RuleReplay | None:
     if len(running) > len(stale):
         return None
     for ended in stale:
-        _end(ended.pk, RuleReplay.State.FAILED, fault="the process of the replay ended before the replay")
+        _end(ended.pk, RuleReplay.State.FAILED, fault="the process of the replay ended before the replay was complete")
     waiting = RuleReplay.objects.select_for_update(skip_locked=True).filter(state=RuleReplay.State.WAITING)
     job = waiting.order_by("pk").first()
     if job is not None:

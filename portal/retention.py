@@ -47,7 +47,7 @@ class Texts:
 
 
 def _events(table: str, key: str, of: str, of_key: str, live: str, states: str) -> tuple[str, ...]:
-    # The hub runs one statement for each state, because the history has an index for each state.
+    # The hub runs one SQL statement for each state, because the history has an index for each state.
     return tuple(
         f"""UPDATE {table} e SET body = ''::bytea FROM {of} t
             WHERE t.received_at >= %s AND t.received_at < %s AND t.state NOT IN ({live})

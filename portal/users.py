@@ -45,7 +45,7 @@ def check(*, username: str, email: str, roles: frozenset[Role], participant: Par
 
 
 def check_email(email: str) -> None:
-    """Raises Refused if another account's e-mail address belongs to the same mailbox.
+    """Raises Refused if the mailbox of this e-mail address already belongs to another account.
 
     With two accounts, one person could both request and approve a change.
     """

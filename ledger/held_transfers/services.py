@@ -62,8 +62,8 @@ def _refuse_by_rules(transfer_id: str, verdict: Verdict) -> None:
 
 
 def _send(locked_ids: Sequence[str], *, actor: str = "") -> list[Outgoing]:
-    """Releases these locked transfers in the caller's transaction. Adds the POST of each transfer to the outbox, for
-    the transfer's payee.
+    """Releases these locked transfers in the caller's database transaction. Adds the POST of each transfer to the
+    outbox, for the transfer's payee.
     """
     messages = [
         prepare_to_payee(each.request, each.payee, each.transfer_id, payer_id=each.payer_id)

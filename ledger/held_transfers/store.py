@@ -126,7 +126,8 @@ def lock(transfer_ids: Sequence[str]) -> list[str]:
     """Locks the rows of these transfers, ordered by id. Returns those transfers that the hub can still release or
     abort.
 
-    Call this function in a transaction, before any statement that changes the hold of one of these transfers.
+    Call this function in a database transaction, before any SQL statement that changes the hold of one of these
+    transfers.
     """
     return [row[0] for row in execute(_LOCK, [sorted(transfer_ids)])]
 

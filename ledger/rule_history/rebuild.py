@@ -61,7 +61,7 @@ def compare() -> Compared:
 
 
 def compare_now() -> Compared:
-    """Compares all profiles with all transfers in the caller's transaction."""
+    """In the caller's database transaction, compares all profiles with all transfers."""
     profiles = payments = 0
     differences: list[Difference] = []
     for key, rows, waiting, stored in _by_key():
@@ -138,8 +138,8 @@ _END_ABORTED = """
     UPDATE rules_profiles_countedtransfer c SET ended = true FROM ledger_transfer t
     WHERE t.transfer_id = c.transfer_id AND t.state = 'ABORTED' AND NOT c.ended
 """
-# One statement reads the payments and the pending rows, so that both are from the same moment. One transaction ends a
-# counted payment and adds its pending row.
+# One statement reads the payments and the pending rows, so that both are from the same moment. The hub ends a counted
+# payment and adds the payment's pending row in one database transaction.
 _ANEW = f"""
     SELECT NULL::bigint AS id, each.* FROM ({_PAYMENTS} AND r.key = ANY(%s::bigint[])) each
     UNION ALL
@@ -150,7 +150,7 @@ _ANEW = f"""
 
 
 def rebuild_these(keys: list[int]) -> None:
-    """Rebuilds the profiles with these keys, in the caller's transaction."""
+    """In the caller's database transaction, rebuilds the profiles with these keys."""
     store.lock(keys)
     payments: list[tuple[CountedPayment, int, Role]] = []
     obsolete = []

@@ -5,10 +5,10 @@ A replay of the live version must give the decisions that the hub stored. A repl
 decisions that this rule set would have made. A replay changes nothing in the database. The hub can process payments
 during a replay. The memory use of a replay does not grow with the length of the history.
 
-A replay computes the counters from the stored payments. A replay does not judge a payment without stored facts. For
-example, a quote has no stored facts if no rules were active and RULES_COUNT was off when the quote arrived. A replay
-ignores kill switches, because kill switches are not part of the rules. In a replay, rules use the present lists and
-markers, except when the replay reproduces stored decisions.
+A replay computes the counters from the stored payments. If a payment has no stored facts, a replay does not judge the
+payment. For example, a quote has no stored facts if no rules were active and RULES_COUNT was off when the quote
+arrived. A replay ignores kill switches, because kill switches are not part of the rules. In a replay, rules use the
+present lists and markers, except when the replay reproduces stored decisions.
 """
 
 import gc

@@ -133,7 +133,7 @@ TEXTS: dict[str, tuple[Promise, Promise]] = {
         _("Compare a repeated request with the stored request. Refuse different content with error 3106."),
     ),
     "bad_signature_accepted": (
-        _("The DFSP accepted %(message)s although its signature is wrong."),
+        _("The DFSP accepted %(message)s although the message's signature is wrong."),
         _("Verify FSPIOP-Signature before anything else, and refuse a wrong signature with 400 and error 3105."),
     ),
     "state_unknown": (
@@ -185,7 +185,7 @@ TEXTS: dict[str, tuple[Promise, Promise]] = {
     ),
     "wrong_reference": (
         _("%(field)s is %(found)s. Expected: %(expected)s."),
-        _("Copy the id from the request or the payment to which the message refers."),
+        _("Copy the id of the request or the payment that the message is about."),
     ),
     "unsigned": (
         _("%(message)s has no FSPIOP-Signature."),
@@ -246,6 +246,6 @@ TEXTS: dict[str, tuple[Promise, Promise]] = {
     ),
     "certifier_failed": (
         _("The certifier failed: %(why)s"),
-        _("Start the test again. If it fails again, report the log of the worker."),
+        _("Start the test again. If the test fails again, report the log of the worker."),
     ),
 }

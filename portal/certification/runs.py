@@ -31,7 +31,7 @@ log = structlog.get_logger("certification")
 State = Certification.State
 _LOCK = 7_301_201
 _STALE = timedelta(minutes=2)
-_INTERRUPTED = "the process of the certification ended before the certification"
+_INTERRUPTED = "the process of the certification ended before the certification was complete"
 
 
 class NotStarted(Exception):

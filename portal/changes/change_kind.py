@@ -55,14 +55,14 @@ class Kind:
     ask: Right
     check: Right
     describe: Callable[[Payload], list[Line]]
-    perform: Callable[[Payload, str], None]  # takes payload and actor, and runs in the transaction of the approval
+    perform: Callable[[Payload, str], None]  # takes payload and actor; runs in the approval's database transaction
     # Runs after `perform`. Takes the payload, the requester and the approver. The requester is None for a command, and
     # for a program without an owner.
     then: Callable[[Payload, User | None, User], None] | None = None
     # The text that the approver reads if the approval itself makes no change.
     done: Promise | None = None
-    # Deletes the data that the hub kept until the approval. Runs in the transaction that rejects or withdraws the
-    # request.
+    # Deletes the data that the hub kept until the approval. Runs in the database transaction that rejects or withdraws
+    # the request.
     discard: Callable[[Payload], None] | None = None
     # Returns the present limits and figures that the approver compares with the request, while the request waits.
     circumstances: Callable[[Payload], list[Line]] | None = None

@@ -12,12 +12,12 @@ from portal.history import statements
 from portal.history.statements import LOOKUP, TABLES, Source
 from portal.models import HistoryMark
 
-_MOST = 5000  # rows in one transaction
+_MOST = 5000  # the maximum number of rows that one database transaction counts
 _FOR_S = 3.0  # the longest time that one run spends on one source; the next run continues where this run stopped
 _TIMEOUT = "SET LOCAL statement_timeout = '60s'"  # the usual, shorter limit is for requests of waiting clients
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
-# A statement first writes the time of arrival. The statement's database transaction gets an id at most
+# An SQL statement first writes the time of arrival. Its database transaction gets an id at most
 # `DATABASE_STATEMENT_TIMEOUT_MS` later. From then on, pg_stat_activity shows the beginning of the transaction until all
 # its rows are visible.
 HORIZON_S = 60

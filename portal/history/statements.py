@@ -26,8 +26,8 @@ class Source:
     facts: str
 
 
-# The index quote_by_terms finds the quote of a transfer. A payee DFSP can use the same condition for many quotes, so
-# the statement reads only one quote.
+# The index quote_by_terms finds the quote of a transfer. A payee DFSP can use the same ILP condition for many quotes,
+# so the SQL reads only one quote.
 TRANSFERS = Source(
     name="transfer",
     table="ledger_transfer",

@@ -149,7 +149,7 @@ def _wish(sought: Sought) -> Wish:
     sides = {"payer_id": sought.payer, "payee_id": sought.payee, "currency": sought.currency}
     return Wish(
         own=sought.own,
-        # An amount has an index of its own, so the DFSP is an additional condition.
+        # An amount has an index of its own, so the DFSP is only an additional search condition.
         dfsp=None if sought.amount is not None else sought.dfsp or sought.payer or sought.payee,
         since=sought.since,
         until=sought.until,

@@ -22,7 +22,8 @@ from ledger.models import Transfer
 
 
 class _Told(Enum):
-    """The prepares for which the stored rows show that the hub made a check."""
+    """The hub makes a check for all prepares, only for some, or only under some settings. This value names the prepares
+    for which the stored rows prove that the hub made the check."""
 
     OF_ALL = auto()
     OF_CONVERSIONS = auto()
@@ -31,7 +32,8 @@ class _Told(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Check:
-    """A condition of a prepare. One or several successive entries of `PREPARE_IS_REFUSED_BY` check this condition.
+    """A requirement that a prepare must meet. One or several successive entries of `PREPARE_IS_REFUSED_BY` check this
+    requirement.
 
     Two different checks never compare as equal.
     """
@@ -81,7 +83,7 @@ CHECKS: Sequence[tuple[Check, frozenset[str]]] = [
     (check, frozenset(rule.value for rule in rules))
     for check, rules in groupby(PREPARE_IS_REFUSED_BY, key=BY_RULE.__getitem__)
 ]
-"""The checks in the hub's order. For each check, the list has the refusals of a prepare that fails this check."""
+"""The checks in the hub's order. Each check has the reasons with which the hub refuses a prepare that fails it."""
 
 
 @dataclass(frozen=True, slots=True)

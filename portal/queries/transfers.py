@@ -35,7 +35,7 @@ class Wish:
     until: datetime | None = None
     state: str = ""
     error: str = ""
-    other: Q = field(default_factory=Q)  # conditions without an index
+    other: Q = field(default_factory=Q)  # search conditions without an index
 
     def sources(self) -> "list[QuerySet[Transfer]]":
         """Returns one query for each index to read.
@@ -174,8 +174,8 @@ _BY_CONDITION = """SELECT q.quote_id, t.transfer_id
 def transfers_of(agreed: Sequence[quotes.Agreed]) -> dict[str, list[str]]:
     """Returns the ids of the transfers of these quotes. The keys are the quotes' ids.
 
-    Finds a transfer by the transaction's id. Also finds a transfer that has the quote's payer and condition, and that
-    arrived soon after the quote.
+    Finds a transfer by the `transactionId` of the quote. Also finds a transfer that has the quote's payer and
+    condition, and that arrived soon after the quote.
     """
     stored = set(
         Transfer.objects.filter(pk__in={quote.transaction_id for quote in agreed}).values_list("pk", flat=True)
