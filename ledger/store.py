@@ -142,7 +142,7 @@ def _as_transfer(row: TupleRow) -> TransferState:
     return transfer
 
 
-# A payee's message finds only transfers to that payee. A message from any other sender locks no row, so its response
+# A payee's message finds only transfers to that payee. A message from any other sender locks no row, so the response
 # time does not show whether the transfer exists. NO KEY lets other database transactions add history rows that
 # reference the transfer.
 _LOCK_TRANSFERS = f"""

@@ -29,8 +29,8 @@ def check_time_zone(name: str) -> None:
 class Profile(models.Model):
     """A user of the portal: either a user of one DFSP, or a user of the hub.
 
-    A new account can only read until other administrators have confirmed its first sign-in. The same applies after a
-    reset of the account's password and second factor (see `portal.first_sign_in`).
+    A new account can only read until other administrators have confirmed its first sign-in. After a reset of its
+    password and second factor, an account can again only read (see `portal.first_sign_in`).
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True)
@@ -188,7 +188,8 @@ class LedgerCheck(models.Model):
 
 
 class RuleReplay(models.Model):
-    """A replay of a version of the rules over the stored payments, with its figures: `portal.replays`."""
+    """One replay, with the replay's figures (see `portal.replays`). A replay applies a version of the rules to the
+    stored payments."""
 
     class State(models.TextChoices):
         WAITING = "WAITING"

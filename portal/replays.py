@@ -90,8 +90,8 @@ def of_version(version: RuleSetVersion) -> "QuerySet[RuleReplay]":
 
 
 class Ended(Exception):
-    """Raised if a replay must end: its time is over, a person has stopped it, or the hub has ended it without a
-    result."""
+    """Raised if a replay must end. Either its time limit has passed, or a person has stopped the replay, or the hub has
+    ended the replay without a result."""
 
 
 def start() -> bool:

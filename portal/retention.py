@@ -228,8 +228,8 @@ _FORGET_LOOKUPS = """
 
 
 def _forget_lookups(before: datetime) -> int:
-    """Removes deliveries of lookups, because they have customers' identifiers. Another module removes each open lookup
-    soon after the lookup ends."""
+    """Removes deliveries of lookups, because these deliveries contain customers' identifiers. Another module removes
+    each open lookup soon after the lookup ends."""
     if not _begins("lookups", before):
         return 0
     done, until, seen = 0, time.monotonic() + _FOR_S, _LOOKED_AT

@@ -43,7 +43,7 @@ class Backend(AuthenticationBackend):
     def user_can_authenticate(self, user: AbstractBaseUser | None) -> bool:
         """Returns whether this user may sign in.
 
-        Users of a closed participant may not sign in, even if they are active.
+        Users of a closed participant may not sign in, even if these users are active.
         """
         return super().user_can_authenticate(user) and not (isinstance(user, User) and users.is_of_closed(user))
 

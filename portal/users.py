@@ -1,4 +1,5 @@
-"""Creates, changes and deactivates the portal's users. Only `set_roles` changes roles, and it records the actor.
+"""Creates, changes and deactivates the portal's users. Only the function `set_roles` changes roles. This function also
+records who changed the roles.
 
 `portal.invitations` lets users set a password. `portal.first_sign_in` confirms accounts. Users of unconfirmed accounts
 can only read.

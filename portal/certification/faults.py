@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault of the DFSP. `values` fill the texts of its code."""
+    """A fault of the DFSP. `values` has the values for the placeholders in the fault's texts."""
 
     code: str
     values: dict[str, Any]

@@ -28,7 +28,8 @@ class Certification(models.Model):
     told_at = models.DateTimeField(null=True)  # when the process last reported that it is alive
     ended_at = models.DateTimeField(null=True)
     report = models.TextField(blank=True)  # the JSON exactly as it is signed
-    signature = models.TextField(blank=True)  # a compact JWS with the report as its payload; empty without a hub key
+    # a compact JWS with the report as its payload; empty if the hub has no signing key
+    signature = models.TextField(blank=True)
     fault = models.CharField(max_length=512, blank=True)
 
     class Meta:

@@ -225,7 +225,7 @@ class Run:
         reports = Delivery.objects.filter(subject__in=ids, destination_id=self.dfsp.pk)
         found = [self._of_told(each) for each in told] + scene.direct
         found += [self._of_delivery(each) for each in reports if (each.method, each.path) not in sent]
-        # The hub does not record a lookup without a recipient, but the certifier has received it.
+        # The hub does not record a lookup without a recipient, but the certifier has received this lookup.
         lookups = [each for each in self.received if each.method == "GET" and set(each.ids) & scene.ids]
         found += [self._of_received(each) for each in lookups if (each.method, each.path) not in sent]
         return sorted(found, key=lambda each: each.at)

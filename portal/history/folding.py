@@ -119,14 +119,14 @@ def _fold_lookups(most: int) -> bool:
 
 
 def run(statement: str, parameters: Any) -> Any:
-    """Runs a statement and returns its first row."""
+    """Runs an SQL statement and returns the first row of the result."""
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchone()
 
 
 def change(statement: str, parameters: Any) -> int:
-    """Runs a statement and returns the number of rows that it changed."""
+    """Runs an SQL statement and returns the number of changed rows."""
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.rowcount

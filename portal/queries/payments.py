@@ -64,8 +64,8 @@ class Sought:
     def reads_open_quotes(self) -> bool:
         """Returns whether the search also reads accepted quotes without a transfer.
 
-        If the search has no number and no amount, it reads accepted quotes only for a short period, because no index
-        finds them.
+        If the search has no number and no amount, the search reads accepted quotes only for a short period, because no
+        index finds them.
         """
         if self.identifier or self.amount is not None:
             return True
