@@ -10,7 +10,7 @@ from ledger.limits import Bound, passed
 from ledger.snapshot import AccountState, Posting, Snapshot
 
 HOLD_IS_REFUSED_BY: Sequence[Refusal] = (Refusal.LIQUIDITY, Refusal.NDC)
-"""The reasons for which `hold` can refuse a reservation, in the order of its checks."""
+"""The reasons for which `hold` can refuse a reservation. `hold` checks the reasons in this order."""
 
 
 def hold(account: AccountState, amount: int) -> Refusal | None:
@@ -19,7 +19,7 @@ def hold(account: AccountState, amount: int) -> Refusal | None:
     above = passed(account.position + account.reserved + amount, account.ndc or 0, account.cover)
     if above:
         return Refusal.LIQUIDITY if Bound.COVER in above else Refusal.NDC
-    # Here the amount has passed both limits.
+    # Here the amount is within both limits.
     account.reserved += amount
     account.new_reserved += amount
     account.has_new_reservations = True

@@ -1,7 +1,7 @@
 """Reads a transfer's ILP packet and compares it with the transfer. Pure.
 
-The API requires only the payee to check a transfer's ILP packet. With the setting CHECK_ILP_PACKETS, the hub also
-checks the packet.
+In the API, only the payee must check a transfer's ILP packet. With the setting CHECK_ILP_PACKETS, the hub also checks
+the packet.
 """
 
 import json
@@ -51,8 +51,8 @@ def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -
             return "is of another amount"
     except money.AmountError:
         return "can not hold this amount"
-    # The comparison ignores the case of letters, because Mojaloop's libraries write participants' names in small
-    # letters. The names of two participants never differ only in case.
+    # The comparison ignores the case of letters, because Mojaloop's libraries write participants' names in lower case.
+    # The names of two participants never differ only in case.
     if packet.account is not None and not packet.account.lower().startswith(f"g.{payee.lower()}."):
         return "is for another payee"
     agreed = packet.transaction.get("amount")

@@ -40,8 +40,8 @@ class Break:
 
 MOST_ROWS = 20
 
-# A reservation keeps its expiration if TRANSFER_MAX_VALIDITY_S is reduced later. So the check always permits at least
-# seven days.
+# A reservation keeps its expiration if TRANSFER_MAX_VALIDITY_S is reduced later. So the check always accepts an
+# expiration that is up to seven days ahead.
 _LONGEST_S = max(settings.TRANSFER_MAX_VALIDITY_S, 7 * 24 * 3600)
 
 INVARIANTS = [
@@ -143,8 +143,8 @@ INVARIANTS = [
     ),
     Invariant(
         "everyone_is_told",
-        "For each reserved transfer that was not held back, a message to the payee was sent or is queued. For each "
-        "ended transfer, a message to the payer was sent or is queued.",
+        "For each reserved transfer, unless the transfer was held and never released, a message to the payee was sent "
+        "or is queued. For each ended transfer, a message to the payer was sent or is queued.",
         """WITH told AS (SELECT subject, destination_id, kind FROM outbox_message
                          UNION ALL SELECT subject, destination_id, kind FROM outbox_delivery)
            SELECT t.transfer_id, t.state, 'payee has no prepare' AS fault FROM ledger_transfer t

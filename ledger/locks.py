@@ -1,4 +1,4 @@
-"""The lock between commits and the closing of a settlement window.
+"""The lock that separates the commits of transfers from the closing of a settlement window.
 
 A commit acquires the settlement-window lock in shared mode, and then reads the open window. The closing of a window
 acquires the settlement-window lock in exclusive mode. So each commit belongs to exactly one window, and no commit is

@@ -54,9 +54,11 @@ class SettlementWindow(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True)
-    # The time when the hub computed the totals of the window's entries. This time can be later than the closing.
+    # The time when the hub computed the totals of the window's entries. This time can be later than the window's
+    # closing.
     totalled_at = models.DateTimeField(null=True)
-    # The id of the last entry when the window was closed. An entry of this window with a higher id came too late.
+    # The id of the last entry when the window was closed. If an entry of this window has a higher id, the entry came
+    # too late.
     last_entry_id = models.BigIntegerField(null=True)
 
     class Meta:
@@ -156,7 +158,7 @@ class Account(models.Model):
 
 
 class Transfer(models.Model):
-    """A transfer. The hub decides a transfer when the request arrives.
+    """A transfer. The hub decides a transfer when the payer's POST arrives.
 
     The hub also stores refused transfers, so that a repeated request gets the same refusal.
     """
@@ -200,11 +202,11 @@ class Transfer(models.Model):
     class Meta:
         ordering = ["received_at"]
         indexes = [
-            # finds expired transfers for the sweep, payer by payer
+            # for the sweep, which reads the expired transfers of one payer after another
             models.Index(
                 fields=["payer", "expires_at"], condition=Q(state="RESERVED"), name="transfer_reserved_by_payer"
             ),
-            # for the portal's lists, the latest first
+            # for the portal's lists, in which the latest transfer comes first
             models.Index(fields=["received_at"], name="transfer_by_arrival"),
             # finds one participant's transfers, the latest first, even if these are few among millions of transfers
             models.Index(fields=["payer", "received_at"], name="transfer_by_payer"),
@@ -277,7 +279,7 @@ class Transfer(models.Model):
                 condition=pgtrigger.Condition("OLD.bulk_id IS DISTINCT FROM NEW.bulk_id"),
                 func="RAISE EXCEPTION 'a transfer joins no bulk and leaves none' USING ERRCODE = 'check_violation';",
             ),
-            # A transfer and its conversions commit together. The database checks this rule at the end of the
+            # A transfer and its conversions commit together. The database checks this rule at the end of the database
             # transaction, and only for transfers with a conversion.
             pgtrigger.Trigger(
                 name="a_transfer_ends_with_its_conversions",
@@ -330,7 +332,8 @@ class Transfer(models.Model):
 
 
 class TransferEvent(models.Model):
-    """A transfer's history, with each message as evidence. The database allows no changes to these rows."""
+    """One state of a transfer's history, with the message that led to this state as evidence. The database allows no
+    changes to these rows."""
 
     transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="events", db_index=False)
     state = models.CharField(max_length=9)
@@ -367,11 +370,11 @@ class TransferEvent(models.Model):
 
 
 class Entry(models.Model):
-    """An entry of the books. One row contains both the debit and the credit, so the books always balance. The
-    database allows no change of the rows.
+    """An entry of the books. One row contains both the debit and the credit, so the books always balance. The database
+    allows no changes to stored entries.
 
-    The hub assigns the id of an entry while both accounts are locked. So for each account, the order of ids is the
-    order of commits.
+    The hub assigns the id of an entry while both accounts are locked. So for each account, the ids of its entries have
+    the order in which the hub posted the entries.
     """
 
     class Kind(models.TextChoices):
@@ -383,7 +386,7 @@ class Entry(models.Model):
         NET_RECIPIENT = "NET_RECIPIENT"
         NET_SENDER = "NET_SENDER"
         NET_ABORT = "NET_ABORT"
-        # Immediate gross settlement of a commit: the payer's side and the payee's side.
+        # Immediate gross settlement of one committed transfer: an entry for the payer, and an entry for the payee.
         GROSS_PAYER = "GROSS_PAYER"
         GROSS_PAYEE = "GROSS_PAYEE"
 
@@ -401,7 +404,7 @@ class Entry(models.Model):
         ordering = ["id"]
         verbose_name_plural = "entries"
         indexes = [
-            # for a DFSP's statement: the few entries that neither a transfer nor a conversion has posted
+            # for a DFSP's account statement: the few entries that come from neither a transfer nor a conversion
             models.Index(
                 fields=["debit_account", "created_at"],
                 condition=~Q(kind__in=["TRANSFER", "FX_TRANSFER"]),
@@ -423,8 +426,7 @@ class Entry(models.Model):
                 condition=~Q(kind__in=["TRANSFER", "FX_TRANSFER"]) | Q(window__isnull=False),
                 name="a_commit_is_in_a_window",
             ),
-            # An entry of a settlement belongs to no window, because the hub would otherwise settle the entry a second
-            # time with that window.
+            # An entry of a settlement belongs to no window. In a window, the hub would settle the entry a second time.
             models.CheckConstraint(
                 condition=~Q(
                     kind__in=[

@@ -56,7 +56,7 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
             return [forward(command.message, _payer(t), "PUT", _path(t), subject=t.transfer_id, kind="end-to-payer")]
         case Aborted(Reject() as command, t):
             if command.destination not in (None, t.payer):
-                # the payee's message names another destination, so the payer would refuse it
+                # the payee's message names another destination, so the payer would refuse this message
                 return [_error_to_payer(hub, t)]
             path = _path(t) + "/error"
             return [forward(command.message, _payer(t), "PUT", path, subject=t.transfer_id, kind="end-to-payer")]
@@ -166,7 +166,7 @@ def funds_answer(
 
 
 def unknown_answer(hub: HubMessages, resource: str, subject: str, requester: Recipient, *, is_known: bool) -> Outgoing:
-    """Answers GET /{resource}/{ID} for a requester that is not a party to an object with this id."""
+    """Answers GET /{resource}/{ID} for a requester that has no part in any object with this id."""
     error = ErrorCode.CLIENT_ERROR if is_known else ErrorCode.TRANSFER_ID_NOT_FOUND
     text = error.text if is_known else f"{error.text} - Provided Transfer ID was not found on the server."
     path = f"/{resource}/{subject}/error"

@@ -1,8 +1,8 @@
 """Finds transfer requests (prepares) whose terms differ from the terms of their quotes. This module compares prepares
 only with quotes that this hub has forwarded.
 
-The check of terms runs one SQL statement for a batch, and at most two SQL statements for a bulk. If no prepare needs
-this check, no SQL statement runs.
+To check the terms, the module runs one SQL statement for a batch, and at most two SQL statements for a bulk. If no
+prepare needs this check, no SQL statement runs.
 """
 
 from collections.abc import Sequence

@@ -21,7 +21,7 @@ from rules.rulesets import store
 
 @dataclass(frozen=True, slots=True)
 class QuotedFacts:
-    """The facts of a quote: the amount in the terms, the verdict of the rules, and the id of the transaction."""
+    """The facts of a quote: the amount in the terms, the verdict of the rules, and the quote's `transactionId`."""
 
     facts: Facts
     kept: Kept
@@ -61,7 +61,7 @@ def refused(quote_ids: Mapping[bytes, tuple[str, str]]) -> Mapping[bytes, Quoted
     """Returns the facts of quotes that the rules refused. The keys are the digests of the prepares.
 
     A payee gives terms for a refused quote only if this quote was one payment of a bulk quote. For each prepare,
-    `quote_ids` has the payer DFSP and the quote's id from the packet. Runs one SQL statement.
+    `quote_ids` has two values: the payer DFSP, and the quote's id in the ILP packet. Runs one SQL statement.
     """
     if not quote_ids:
         return {}
@@ -76,7 +76,7 @@ def refused(quote_ids: Mapping[bytes, tuple[str, str]]) -> Mapping[bytes, Quoted
 
 
 def of_conversions(prepares: Sequence[FxPrepare]) -> Mapping[bytes, Facts]:
-    """Returns the facts of the quotes for these conversions. The keys are the digests of the prepares. Runs one
+    """Returns the facts of the quotes for these conversions. The keys are the digests of the prepares. Runs one SQL
     statement.
 
     Leaves out conversions whose quotes are unknown.

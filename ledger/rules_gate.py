@@ -176,6 +176,6 @@ _ORIGINALS = """
 
 
 def originals(transaction_ids: Sequence[str]) -> dict[str, Original]:
-    """Returns the committed transactions among these transactions. No lock is needed, because a committed transfer
-    never changes."""
+    """For each of these transaction ids, returns the payment if the payment's transfer is committed. No lock is needed,
+    because a committed transfer never changes."""
     return {row[0]: Original(*row[1:]) for row in execute(_ORIGINALS, [list(transaction_ids)])}

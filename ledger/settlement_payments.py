@@ -1,4 +1,4 @@
-"""Records the bank's payments for a settlement as funds in and funds out, all in the caller's transaction.
+"""In the caller's database transaction, records the bank's payments for a settlement as funds in and funds out.
 
 Works like `accounts_and_funds.record_funds_in`, `prepare_funds_out` and `end_funds_out`, but for many participants. The
 number of SQL statements does not depend on the number of participants.
@@ -195,7 +195,7 @@ def _reconciliation(accounts: Iterable[Account]) -> dict[str, int]:
 
 
 def _check(payments: Sequence[Payment], accounts: Mapping[int, Account], holds: Mapping[int, CoverHold]) -> None:
-    """Applies the rules for single movements of funds to each payment."""
+    """Checks each payment in the same way as the hub checks a single movement of funds."""
     positions = {
         (position.participant_id, position.currency): max(0, queries.value_of(position))
         for position in Account.objects.filter(

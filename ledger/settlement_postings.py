@@ -64,7 +64,7 @@ _INSERT = """
 
 
 def post(postings: Sequence[Posting]) -> None:
-    """Posts these entries between accounts that `lock` has locked, in the caller's transaction."""
+    """In the caller's database transaction, posts these entries between accounts that `lock` has locked."""
     if not postings:
         return
     ordered = sorted(postings, key=lambda posting: (posting.transfer_id, posting.kind))

@@ -133,7 +133,8 @@ class Snapshot:
     conversions: dict[str, ConversionState] = field(default_factory=dict)
     # after its own expiration, an agreed conversion still waits this long for the transfer
     fx_wait: timedelta = timedelta(0)
-    not_as_quoted: frozenset[bytes] = frozenset()  # digests of prepares that differ from their quotes
+    # the digests of those prepares whose terms differ from their quotes' terms
+    not_as_quoted: frozenset[bytes] = frozenset()
     postings: list[Posting] = field(default_factory=list)  # the entries of this batch
     gate: Gate | None = None  # None if no rules are active and the hub counts no transfers
     rules_version: int | None = None  # the version of the rules that is active for this batch

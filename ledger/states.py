@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    RECEIVED = "RECEIVED"  # never stored, because one transaction stores and decides a transfer
+    RECEIVED = "RECEIVED"  # never stored, because the hub stores and decides a transfer in one database transaction
     RESERVED = "RESERVED"
     COMMITTED = "COMMITTED"
     ABORTED = "ABORTED"

@@ -2,7 +2,7 @@
 
 Each statement takes lists. So the number of statements does not depend on the lengths of these lists.
 
-If a transaction needs several of the following locks, it acquires them in this order:
+If a database transaction needs several of the following locks, it acquires the locks in this order:
 
   0. the row of a bulk (`ledger.bulk.store`), then the lock of the active rules (shared for groups with a prepare,
      exclusive for an activation: `rules.rulesets`)
@@ -58,14 +58,14 @@ def load(
     max_validity: timedelta,
     fx_wait: timedelta = timedelta(0),
 ) -> Snapshot:
-    """Locks and reads the rows that affect the batch's decisions. Call this function inside a transaction."""
+    """Locks and reads the rows that affect the batch's decisions. Call this function inside a database transaction."""
     prepares = [command for command in batch if isinstance(command, Prepare)]
     others = [command for command in batch if not isinstance(command, Prepare | FxCommand)]
     fx_commands = [command for command in batch if isinstance(command, FxCommand)]
     fx_prepares = [command for command in fx_commands if isinstance(command, FxPrepare)]
 
-    # The hub compares transfers with their quotes before it locks any row, so that no other transaction waits for the
-    # comparison. A payee's answer to a quote never changes.
+    # The hub compares transfers with their quotes before it locks any row, so that no other database transaction waits
+    # for the comparison. A payee's answer to a quote never changes.
     not_as_quoted = quote_terms.at_odds(prepares)
     at_gate = rules_gate.of(prepares, fx_prepares)
     window_id = _open_window() if others else None
@@ -88,7 +88,7 @@ def load(
     if prepares or fx_prepares:
         _read_covers(accounts)
     # The hub reads known transfers while the debtors' accounts are locked. So the second of two equal prepares reads
-    # the row that the first prepare has stored. The records of locked transfers stay unchanged.
+    # the row that the first prepare has stored. For a locked transfer, the hub keeps the row that it has already read.
     new_ids = {prepare.transfer_id for prepare in prepares} | {prepare.commit_request_id for prepare in fx_prepares}
     if new_ids:
         transfers = transfers_by_id(sorted(new_ids)) | transfers
@@ -142,9 +142,9 @@ def _as_transfer(row: TupleRow) -> TransferState:
     return transfer
 
 
-# A payee's message finds only transfers to that payee. A message from any other sender locks no row, so its response
-# time does not show whether the transfer exists. NO KEY lets other transactions add history rows that reference the
-# transfer.
+# A payee's message finds only transfers to that payee. A message from any other sender locks no row, so the response
+# time does not show whether the transfer exists. NO KEY lets other database transactions add history rows that
+# reference the transfer.
 _LOCK_TRANSFERS = f"""
     {_TRANSFERS}
       AND (t.transfer_id = ANY(%s::text[])
@@ -252,8 +252,8 @@ _COVERS = f"""
 
 
 def _read_covers(accounts: dict[int, AccountState]) -> None:
-    # A SETTLEMENT account changes only while the POSITION account is locked, and this transaction has locked the
-    # POSITION account.
+    # A SETTLEMENT account changes only while the POSITION account is locked, and this database transaction has locked
+    # the POSITION account.
     for account_id, cover in execute(_COVERS, [list(accounts)]):
         accounts[account_id].cover = int(cover)
 
@@ -333,8 +333,8 @@ def _insert_transfers(transfers: list[TransferState], snapshot: Snapshot) -> Non
 
 
 # The statement reads the clock again, because time has passed since the decision, and a late fulfilment must never
-# commit. The previous state comes from a column. With a constant, PostgreSQL could search all reservations instead of
-# these ids.
+# commit a transfer. The WHERE clause compares the old state with a column, not with a constant. For a constant,
+# PostgreSQL could read all reservations instead of only these ids.
 _END_TRANSFERS = """
     UPDATE ledger_transfer t
     SET state = c.state, reason = c.reason, error_code = c.error_code, error_description = c.error_description,

@@ -1,4 +1,5 @@
-"""Checks access to every page: `page(...)` in `portal.urls` names the right that each method needs."""
+"""Checks access to every page: `page(...)` in `portal.urls` names the right that a visitor needs for each HTTP
+method."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The right that each method of a page needs. If the right of a method is None, the page refuses the method."""
+    """The right that a visitor needs for each HTTP method of a page. If the right is None, the page refuses this
+    method."""
 
     get: Right | None
     post: Right | None
@@ -93,8 +95,8 @@ def _guarded(view: View, rule: Rule, *, with_password: bool) -> View:
 
 
 def _not_done(request: HttpRequest, error: OperationalError) -> HttpResponse:
-    """Shows an error page after PostgreSQL ended the transaction. Either a statement took too long, or another
-    transaction had locked or changed the same rows."""
+    """Shows an error page after PostgreSQL ended the database transaction. Either an SQL statement took too long, or
+    another database transaction had locked or changed the same rows."""
     took_too_long = isinstance(error.__cause__, QueryCanceled)
     status = 503 if took_too_long else 409
     return render(

@@ -72,7 +72,7 @@ def path(values: Sequence[float | None], *, top: float, tone: str, label: str, b
             is_on = False
             continue
         x, y = (number + 0.5) * place, HEIGHT * (1 - (value - bottom) / ((top - bottom) or 1))
-        # A single value between two gaps is a short stroke, because a line needs two points.
+        # The chart shows a single value between two gaps as a short stroke, because a line needs two points.
         points.append(f"{'L' if is_on else 'M'}{_cut(x)} {_cut(y)}" + ("" if is_on else f"h{_cut(place / 4)}"))
         is_on = True
     return Path("".join(points), tone, label)

@@ -179,7 +179,8 @@ def portal(request: HttpRequest) -> dict[str, Any]:
 
 
 def _counts(visitor: Visitor) -> dict[str, int]:
-    """Returns the numbers of requests and sign-ins that wait for this visitor, by menu item. Runs one SQL statement."""
+    """For three items of the menu, returns how many requests, alarms and first sign-ins wait for this visitor. Runs one
+    SQL statement."""
     kinds = [kind.name for kind in changes.KINDS.values() if visitor.may(kind.check)]
     if visitor.user is None:
         return {}

@@ -109,7 +109,7 @@ def _judged(participant: Participant, trial: TrialLookup | None) -> tuple[bool, 
         return False, _("The participant has not answered yet.")
     changed = participant.endpoints.filter(changed_at__gt=trial.asked_at).exists()
     if changed or timezone.now() - trial.answered_at > _LOOKUP_COUNTS_FOR:
-        return False, _("The last answer is older than a week or than the callback URL. Ask again.")
+        return False, _("The last answer is older than a week, or came before the present callback URL. Ask again.")
     return True, _("answered correctly")
 
 

@@ -22,7 +22,7 @@ TEXTS: Mapping[Fault, Promise] = {
     KeyFault.UNUSABLE_PUBLIC_KEY: gettext_lazy("not a usable public key in PEM, X.509 or JWK: %(error)s"),
     KeyFault.UNREADABLE_PUBLIC_KEY: gettext_lazy("not a readable public key: %(error)s"),
     KeyFault.AUTHORITY_CERTIFICATE: gettext_lazy(
-        "this is a certificate authority's certificate; register the client's own"
+        "this is a certificate authority's certificate; register the client's own certificate"
     ),
     KeyFault.NOT_ONE_CERTIFICATE: gettext_lazy("give one X.509 certificate in PEM, without its chain"),
     KeyFault.UNREADABLE_CERTIFICATE: gettext_lazy("the certificate cannot be read"),

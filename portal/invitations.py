@@ -42,7 +42,7 @@ class NotShown(Exception):
 
 
 class NotOpened(Exception):
-    """Raised if an invitation cannot be used. The text of the error is the reason, which the invited person reads."""
+    """Raised if an invitation cannot be used. The text of the error gives the reason to the invited person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def goes_by_email(user: User) -> bool:
 
 
 def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
-    """Creates an invitation, in the transaction of the approval. Ends an earlier invitation of the account.
+    """In the approval's database transaction, creates an invitation. Ends an earlier invitation of the account.
 
     `asked_by` can be None only if the hub sends the link by e-mail.
     """
@@ -182,7 +182,8 @@ def set_password(invitation: Invitation, *, code: str, password: str) -> User:
             record("password_set", subject=user.username, actor=user.username)
             return user
         is_last = _count_wrong_code(locked)
-    # The error is raised outside the transaction, so that the error does not roll back the count of wrong codes.
+    # The error is raised outside the database transaction, so that the error does not roll back the count of wrong
+    # codes.
     raise NotOpened(
         _too_old() if is_last else _("The code is wrong. The person who approved your account has the right code.")
     )

@@ -29,8 +29,8 @@ def check_time_zone(name: str) -> None:
 class Profile(models.Model):
     """A user of the portal: either a user of one DFSP, or a user of the hub.
 
-    A new account can only read until other administrators have confirmed its first sign-in. The same applies after a
-    reset of the account's password and second factor (see `portal.first_sign_in`).
+    A new account can only read until other administrators have confirmed its first sign-in. After a reset of its
+    password and second factor, an account can again only read (see `portal.first_sign_in`).
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True)
@@ -74,7 +74,7 @@ class Profile(models.Model):
 
 
 class Confirmation(models.Model):
-    """An administrator's confirmation that the owner of an account made its first sign-in."""
+    """An administrator's confirmation of a first sign-in: the owner of the account made this sign-in."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
     signed_in_at = models.DateTimeField()
@@ -188,7 +188,8 @@ class LedgerCheck(models.Model):
 
 
 class RuleReplay(models.Model):
-    """A replay of a version of the rules over the stored payments, with its figures: `portal.replays`."""
+    """One replay, with the replay's figures (see `portal.replays`). A replay applies a version of the rules to the
+    stored payments."""
 
     class State(models.TextChoices):
         WAITING = "WAITING"
@@ -209,7 +210,7 @@ class RuleReplay(models.Model):
     started_at = models.DateTimeField(null=True)
     told_at = models.DateTimeField(null=True)  # when the process last reported its progress
     ended_at = models.DateTimeField(null=True)
-    # A running replay checks this value.
+    # The person who stopped the replay. A running replay reads this value, and ends if the value is not empty.
     stopped_by = models.CharField(max_length=320, blank=True, default="", db_default="")
 
     class Meta:
@@ -226,7 +227,8 @@ class RuleReplay(models.Model):
 
 
 class SavedView(models.Model):
-    """A search for payments that a user saved under a name. Only the user who saved the search sees the name."""
+    """A search of the payments. A user has saved this search, and has given the search a name. Only the user who saved
+    the search sees the name."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views")
     name = models.CharField(max_length=64)
@@ -342,7 +344,7 @@ class Alarm(models.Model):
 
 
 class LimitUse(models.Model):
-    """The percentage of a limit that a position used in one minute. The overview's chart shows these percentages."""
+    """The used percentage of a position's limit, in one minute. The overview's chart shows these percentages."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+", db_index=False)
     minute = models.DateTimeField()
@@ -408,8 +410,8 @@ class HistoryRow(models.Model):
 
 
 class HistoryMark(models.Model):
-    """How far the history has read one source. The transaction that adds to the history's rows also changes this
-    row."""
+    """How far the history has read one source. The database transaction that adds to the history's rows also changes
+    this row."""
 
     source = models.CharField(max_length=8, primary_key=True, choices=HistoryRow.Source)
     # Every row of the source that arrived up to this time is counted, or is in HistoryOpen.

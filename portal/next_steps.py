@@ -23,7 +23,7 @@ class Next:
 
 
 def of(approval: Approval, visitor: Visitor) -> list[Next]:
-    """Returns the next steps after this request that the visitor may take."""
+    """Returns the steps that come after this request, if the visitor may take these steps."""
     make = _STEPS.get(approval.kind)
     return make(approval.payload, visitor) if make is not None else []
 

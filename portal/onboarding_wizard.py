@@ -172,7 +172,7 @@ class Step:
     name: str
     title: Promise
     form: type[StepForm]
-    rows: int = 1  # the number of rows with equal fields
+    rows: int = 1  # the maximum number of rows in the form; all rows have the same fields
 
 
 STEPS = (

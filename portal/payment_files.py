@@ -31,7 +31,7 @@ from portal.shown_values import money as shown
 
 _MARK = b"\n%kitovu-signature "
 _LINE_MM = 5.5
-# Characters of the portal's texts that the PDF's fonts do not have.
+# These characters occur in the portal's texts, but not in the PDF's fonts.
 _PLAIN = str.maketrans(
     {"−": "-", "–": "-", "→": ">", "’": "'", "“": '"', "”": '"', "…": "...", "œ": "oe", "\u202f": " "}
 )

@@ -44,7 +44,7 @@ class Right(StrEnum):
     SEE_OWN_SETTLEMENT = "see own settlement"
     SEE_RULES = "see rules and what they decided about payments"
     SEE_FRAUD_CONTROL = "see held transfers, alerts, lists, markers and kill switches"
-    WORK_ON_ALERTS = "assign, note and close alerts"
+    WORK_ON_ALERTS = "assign and close alerts, and write notes on alerts"
     SEE_ALARMS = "see alarms"
     WORK_ON_ALARMS = "acknowledge and assign alarms"
     SEE_HUB = "see the hub's accounts, settlement models, currency pairs, certificates and settings"
@@ -76,7 +76,7 @@ class Right(StrEnum):
     ASK_RULES = "ask for rules and exceptions"
     CHECK_RULES = "check rules and exceptions"
     ASK_FRAUD_CONTROL = "ask for lists, markers, kill switches and decisions about held transfers"
-    CHECK_FRAUD_CONTROL = "check lists, markers, kill switches and decisions about held transfers"
+    CHECK_FRAUD_CONTROL = "approve requests for lists, markers, kill switches and decisions about held transfers"
     ASK_ROLES = "ask for roles"
     CHECK_ROLES = "check roles"
 
@@ -142,7 +142,7 @@ RIGHTS: dict[Right, frozenset[Role]] = {
 }
 
 
-# The rights of an account before the confirmation of its first sign-in: the account can only read.
+# Until the first sign-in of an account is confirmed, the account has only these rights: it can only read.
 READING = frozenset(right for right in Right if right.name.startswith("SEE_"))
 
 

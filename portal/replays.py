@@ -90,8 +90,8 @@ def of_version(version: RuleSetVersion) -> "QuerySet[RuleReplay]":
 
 
 class Ended(Exception):
-    """Raised if a replay must end: its time is over, a person has stopped it, or the hub has ended it without a
-    result."""
+    """Raised if a replay must end. Either its time limit has passed, or a person has stopped the replay, or the hub has
+    ended the replay without a result."""
 
 
 def start() -> bool:
@@ -167,7 +167,7 @@ def _take() -> RuleReplay | None:
     if len(running) > len(stale):
         return None
     for ended in stale:
-        _end(ended.pk, RuleReplay.State.FAILED, fault="the process of the replay ended before the replay")
+        _end(ended.pk, RuleReplay.State.FAILED, fault="the process of the replay ended before the replay was complete")
     waiting = RuleReplay.objects.select_for_update(skip_locked=True).filter(state=RuleReplay.State.WAITING)
     job = waiting.order_by("pk").first()
     if job is not None:

@@ -1,10 +1,10 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""Removes each kind of customers' data after this kind's retention period. The setting is `RETENTION_DAYS`.
+"""Removes customers' data. Each kind of data has its own retention period. The setting is `RETENTION_DAYS`.
 
 The hub keeps ids, amounts, parties, states, times and digests. The hub also keeps all data that a repeated request or a
-payment's page needs. The hub erases texts, but keeps the rows of the texts. One transaction erases a slice of a
-thousand rows. The table `sweeps_erasure` records the time up to which the hub has erased texts. So `check_ledger` does
-not report an erased text as missing.
+payment's page needs. The hub erases texts, but keeps the rows of the texts. One database transaction erases a slice of
+a thousand rows. The table `sweeps_erasure` records the time up to which the hub has erased texts. So `check_ledger`
+does not report an erased text as missing.
 """
 
 import time
@@ -47,7 +47,7 @@ class Texts:
 
 
 def _events(table: str, key: str, of: str, of_key: str, live: str, states: str) -> tuple[str, ...]:
-    # The hub runs one statement for each state, because the history has an index for each state.
+    # The hub runs one SQL statement for each state, because the history has an index for each state.
     return tuple(
         f"""UPDATE {table} e SET body = ''::bytea FROM {of} t
             WHERE t.received_at >= %s AND t.received_at < %s AND t.state NOT IN ({live})
@@ -228,8 +228,8 @@ _FORGET_LOOKUPS = """
 
 
 def _forget_lookups(before: datetime) -> int:
-    """Removes deliveries of lookups, because they have customers' identifiers. Another module removes each open lookup
-    soon after the lookup ends."""
+    """Removes deliveries of lookups, because these deliveries contain customers' identifiers. Another module removes
+    each open lookup soon after the lookup ends."""
     if not _begins("lookups", before):
         return 0
     done, until, seen = 0, time.monotonic() + _FOR_S, _LOOKED_AT

@@ -118,7 +118,8 @@ class Search(forms.Form):
                 yield value
 
     def filtered(self, rows: "QuerySet[Any]", **lookups: str) -> "QuerySet[Any]":
-        """Filters `rows` by each field with a value. `lookups` has the Django lookup for each field.
+        """Filters `rows` by each field with a value. For each field, `lookups` has the keyword of a Django filter, such
+        as `transfer__payer`.
 
         Returns no rows if a field has an error.
         """

@@ -8,7 +8,7 @@ from fspiop.money import CURRENCIES, SCALE
 
 
 def money(amount: Any, currency: str = "") -> str:
-    """Formats an amount in ten-thousandths: 125000 TZS as 12.50.
+    """Formats an amount that is given in ten-thousandths: in the currency TZS, 125000 becomes 12.50.
 
     If the amount has more decimals than the currency, all decimals are shown.
     """

@@ -43,7 +43,7 @@ class Backend(AuthenticationBackend):
     def user_can_authenticate(self, user: AbstractBaseUser | None) -> bool:
         """Returns whether this user may sign in.
 
-        Users of a closed participant may not sign in, even if they are active.
+        Users of a closed participant may not sign in, even if these users are active.
         """
         return super().user_can_authenticate(user) and not (isinstance(user, User) and users.is_of_closed(user))
 
@@ -55,8 +55,8 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Switches off allauth's own count of attempts, which a stranger could use to lock a user out. `authenticate`
-        counts the attempts instead.
+        """Switches off allauth's own count of attempts, because a stranger could use this count to lock a user out.
+        `authenticate` counts the attempts instead.
         """
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:

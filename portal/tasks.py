@@ -58,7 +58,7 @@ def mark_entries() -> None:
 
 @shared_task(name="portal.tasks.withdraw_outdated", ignore_result=True, time_limit=60)
 def withdraw_outdated() -> None:
-    """Withdraws the requests that can never be approved any more, because the data that they name has changed."""
+    """Withdraws the requests that can never be approved any more, because the data in these requests is out of date."""
     changes.withdraw_outdated()
 
 

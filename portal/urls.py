@@ -1,4 +1,4 @@
-"""Every page of the portal, and the right that each of its methods needs."""
+"""Every page of the portal, and the right that a visitor needs for each HTTP method of the page."""
 
 from allauth.account import views as account
 from allauth.mfa.base import views as second_factor

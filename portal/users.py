@@ -1,4 +1,5 @@
-"""Creates, changes and deactivates the portal's users. Only `set_roles` changes roles, and it records the actor.
+"""Creates, changes and deactivates the portal's users. Only the function `set_roles` changes roles. This function also
+records who changed the roles.
 
 `portal.invitations` lets users set a password. `portal.first_sign_in` confirms accounts. Users of unconfirmed accounts
 can only read.
@@ -28,8 +29,8 @@ _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,39}\Z")
 
 
 class Refused(Exception):
-    """Raised if a user cannot be created or changed. The text of the error is the reason, which the requester of the
-    change reads."""
+    """Raised if a user cannot be created or changed. The text of the error explains to the requester why the change is
+    refused."""
 
 
 def check(*, username: str, email: str, roles: frozenset[Role], participant: Participant | None) -> None:
@@ -45,7 +46,7 @@ def check(*, username: str, email: str, roles: frozenset[Role], participant: Par
 
 
 def check_email(email: str) -> None:
-    """Raises Refused if another account's e-mail address belongs to the same mailbox.
+    """Raises Refused if the mailbox of this e-mail address already belongs to another account.
 
     With two accounts, one person could both request and approve a change.
     """
@@ -184,7 +185,7 @@ def change_email(user: User, *, email: str, actor: str) -> None:
 
 @transaction.atomic
 def reject_sign_in(user: User, *, signed_in_at: datetime, rejected_by: User) -> None:
-    """Rejects a first sign-in that another person made, and ends all access.
+    """Rejects a first sign-in that was not made by the account's owner. Ends all access to the account.
 
     A single administrator can reject a sign-in.
     """

@@ -7,14 +7,14 @@ from django.db.models.functions import Now
 
 
 class HeldTransfer(models.Model):
-    """The hold of a transfer, which may have ended. During a hold, the hub does not send the transfer's POST to the
-    payee.
+    """The hold of one transfer. The row remains after the hold has ended. During a hold, the hub does not send the
+    transfer's POST to the payee.
     """
 
     class State(models.TextChoices):
         HELD = "HELD"
-        RELEASED = "RELEASED"  # the same transaction added the POST to the payee to the outbox
-        REFUSED = "REFUSED"  # people or the rules refused the transfer, and the same transaction aborted it
+        RELEASED = "RELEASED"  # the release of the transfer also added the payee's POST to the outbox
+        REFUSED = "REFUSED"  # people or the rules refused the transfer, and the hub has aborted the transfer
         ENDED = "ENDED"  # the transfer expired before its release
 
     transfer = models.OneToOneField("ledger.Transfer", on_delete=models.PROTECT, primary_key=True, related_name="hold")
@@ -23,17 +23,17 @@ class HeldTransfer(models.Model):
     rules_version = models.BigIntegerField()
     held_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
-    # The people or the rules that released or refused the transfer. Empty if the hub released the transfer because the
-    # time of the hold was over.
+    # The people who released or refused the transfer, or a name for the rules if the rules refused the transfer. Empty
+    # if the hold was over, and the hub released the transfer.
     actor = models.CharField(max_length=320, blank=True, default="", db_default="")
-    # The error code of a refusal. At its next run, the tick aborts the transfer.
+    # The error code of a refusal. The next tick aborts the transfer.
     refusal_code = models.CharField(max_length=4, null=True)
 
     class Meta:
         ordering = ["held_at"]
         indexes = [
             models.Index(fields=["until"], condition=Q(state="HELD"), name="held_transfer_by_release"),
-            # for the portal's list of ended holds, the latest first
+            # for the portal's list of ended holds; the hold that began last comes first
             models.Index(fields=["held_at", "transfer"], condition=~Q(state="HELD"), name="held_transfer_ended"),
         ]
         constraints = [

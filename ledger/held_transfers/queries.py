@@ -16,6 +16,6 @@ def held() -> "QuerySet[HeldTransfer]":
 
 
 def ended() -> "QuerySet[HeldTransfer]":
-    """Returns the transfers whose hold has ended, the latest first."""
+    """Returns the transfers whose hold has ended. The hold that began last comes first."""
     found = HeldTransfer.objects.exclude(state=HeldTransfer.State.HELD)
     return found.select_related("transfer").order_by("-held_at", "-pk")

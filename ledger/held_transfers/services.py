@@ -1,6 +1,7 @@
 """Releases and refuses held transfers. A periodic task ends the holds whose time has passed.
 
-A person's decision about a held transfer takes effect in the same transaction as its approval by a second person.
+One person requests the release or the refusal of a held transfer. A second person approves this request. The database
+transaction of the approval also releases or refuses the transfer.
 """
 
 from collections.abc import Sequence
@@ -49,8 +50,8 @@ def _release(transfer_ids: list[str]) -> int:
 
 
 def _refuse_by_rules(transfer_id: str, verdict: Verdict) -> None:
-    """Marks a held transfer as refused, because the rules refuse one of its parties since the transfer's arrival. The
-    hub then never sends this transfer to its payee.
+    """Marks a held transfer as refused. The rules did not refuse the transfer at its arrival, but now refuse one of its
+    parties. The hub then never sends this transfer to its payee.
     """
     code = verdict.code or ""
     rules = ", ".join(hit.rule for hit in verdict.hits if hit.counts and hit.action == "refuse") or "a kill switch"
@@ -61,8 +62,8 @@ def _refuse_by_rules(transfer_id: str, verdict: Verdict) -> None:
 
 
 def _send(locked_ids: Sequence[str], *, actor: str = "") -> list[Outgoing]:
-    """Releases these locked transfers in the caller's transaction. Adds the POST of each transfer to the outbox, for
-    the transfer's payee.
+    """Releases these locked transfers in the caller's database transaction. Adds the POST of each transfer to the
+    outbox, for the transfer's payee.
     """
     messages = [
         prepare_to_payee(each.request, each.payee, each.transfer_id, payer_id=each.payer_id)
@@ -102,7 +103,7 @@ def release(transfer_id: str, *, reason: str, actor: str) -> None:
 
 @transaction.atomic
 def refuse(transfer_id: str, *, code: str, reason: str, actor: str) -> None:
-    """Refuses a held transfer. At its next run, the periodic task aborts the transfer with this error code.
+    """Refuses a held transfer. At its next run, the periodic task aborts the transfer. The abort has this error code.
 
     Raises FspiopError if the transfer is no longer held.
     """

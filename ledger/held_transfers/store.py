@@ -18,7 +18,7 @@ from ledger.errors import LostRace
 from ledger.snapshot import TransferState
 from ledger.states import State
 
-RELEASES, REFUSALS = "held-transfers", "refused-holds"  # the names of the batches
+RELEASES, REFUSALS = "held-transfers", "refused-holds"  # the names under which the hub records skipped rows
 
 _HOLD = """
     INSERT INTO ledger_heldtransfer (transfer_id, state, until, rules_version, held_at)
@@ -48,7 +48,7 @@ _END = """
 
 
 def end(ended: Sequence[tuple[TransferState, bool]], now: datetime) -> None:
-    """Ends the holds of transfers that end. For each transfer, `ended` also shows whether the transfer was refused.
+    """Ends the holds of these ended transfers. For each transfer, `ended` also shows whether the transfer was refused.
 
     Runs no SQL statement if no transfer is held. Raises LostRace if one of the transfers was released meanwhile.
     """
@@ -56,7 +56,7 @@ def end(ended: Sequence[tuple[TransferState, bool]], now: datetime) -> None:
     if held:
         columns: list[list[Any]] = [[each[0] for each in held], [each[1] for each in held]]
         if execute(_END, [now, *columns]).rowcount != len(held):
-            raise LostRace("a held transfer was released while its end was decided")
+            raise LostRace("a held transfer was released while the hub was deciding its end")
 
 
 _DUE = f"""
@@ -68,9 +68,8 @@ _DUE = f"""
 
 
 def due(most: int) -> list[str]:
-    """Returns held transfers whose hold is over. The hold that ended first comes first. Leaves out transfers that the
-    batch skips now.
-    """
+    """Returns held transfers whose hold is over. The hold that ended first comes first. Leaves out transfers that
+    background work skips now."""
     return [row[0] for row in execute(_DUE, [most])]
 
 
@@ -82,7 +81,7 @@ _REFUSED = f"""
 
 
 def refused(most: int) -> list[str]:
-    """Returns held transfers that were refused. Leaves out transfers that the batch skips now."""
+    """Returns held transfers that were refused. Leaves out transfers that background work skips now."""
     return [row[0] for row in execute(_REFUSED, [most])]
 
 
@@ -127,7 +126,8 @@ def lock(transfer_ids: Sequence[str]) -> list[str]:
     """Locks the rows of these transfers, ordered by id. Returns those transfers that the hub can still release or
     abort.
 
-    Call this function in a transaction, before any statement that changes the hold of one of these transfers.
+    Call this function in a database transaction, before any SQL statement that changes the hold of one of these
+    transfers.
     """
     return [row[0] for row in execute(_LOCK, [sorted(transfer_ids)])]
 

@@ -23,14 +23,14 @@ _TABLES = """
 class BoundedProfiles(Mapping[int, Profile]):
     """A mapping from keys to all profiles of a replay. A profile that a replay has never used is empty.
 
-    A caller may change a profile that this object has returned. A later change can be lost, as soon as the caller has
-    read other profiles with `MOST_EVENTS` events in total.
+    A caller may change a profile that this object has returned. If the caller changes the profile later, the change can
+    be lost. It can be lost once the caller has read other profiles with `MOST_EVENTS` events in total.
     """
 
     def __init__(self, most_events: int = MOST_EVENTS) -> None:
         self._most = most_events // 2
-        # Two generations of profiles: those used since the generations last changed, and those used only before that
-        # change.
+        # Two generations of profiles. When the new generation becomes too large, the new generation becomes the old
+        # generation.
         self._new: dict[int, Profile] = {}
         self._old: dict[int, Profile] = {}
         self._weight = 0

@@ -10,8 +10,8 @@ from rules.profiles.counted_payments import BY_ROLE
 INVARIANTS = [
     Invariant(
         "counted_transfers_are_those_that_were_reserved",
-        "Each counted transfer was reserved at the counted time with the counted amount. A transfer counts "
-        "unless it was aborted.",
+        "The counted time and amount of each transfer equal the time and amount of its reservation. "
+        "A transfer counts unless it was aborted.",
         """SELECT c.transfer_id, t.state, c.ended, c.amount AS counted_amount, t.amount
            FROM rules_profiles_countedtransfer c LEFT JOIN ledger_transfer t ON t.transfer_id = c.transfer_id
            WHERE t.payer_account_id IS NULL OR c.ended <> (t.state = 'ABORTED')

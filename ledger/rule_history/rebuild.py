@@ -61,7 +61,7 @@ def compare() -> Compared:
 
 
 def compare_now() -> Compared:
-    """Compares all profiles with all transfers in the caller's transaction."""
+    """In the caller's database transaction, compares all profiles with all transfers."""
     profiles = payments = 0
     differences: list[Difference] = []
     for key, rows, waiting, stored in _by_key():
@@ -83,7 +83,7 @@ def _differences(rows: Sequence[Any], waiting: Sequence[Any], stored: Sequence[A
         if not is_removal:
             profile.add(event)
         elif not profile.remove(event):
-            yield "it has to remove a payment that it does not contain"
+            yield "a pending row removes a payment that the profile does not contain"
     yield from ring.differences(profile, (payment_of(payment).event(Role(role)) for _key, role, *payment in rows))
 
 
@@ -138,8 +138,8 @@ _END_ABORTED = """
     UPDATE rules_profiles_countedtransfer c SET ended = true FROM ledger_transfer t
     WHERE t.transfer_id = c.transfer_id AND t.state = 'ABORTED' AND NOT c.ended
 """
-# One statement reads the payments and the pending rows, so that both are from the same moment. One transaction ends a
-# counted payment and adds its pending row.
+# One statement reads the payments and the pending rows, so that both are from the same moment. The hub ends a counted
+# payment and adds the payment's pending row in one database transaction.
 _ANEW = f"""
     SELECT NULL::bigint AS id, each.* FROM ({_PAYMENTS} AND r.key = ANY(%s::bigint[])) each
     UNION ALL
@@ -150,7 +150,7 @@ _ANEW = f"""
 
 
 def rebuild_these(keys: list[int]) -> None:
-    """Rebuilds the profiles with these keys, in the caller's transaction."""
+    """In the caller's database transaction, rebuilds the profiles with these keys."""
     store.lock(keys)
     payments: list[tuple[CountedPayment, int, Role]] = []
     obsolete = []

@@ -5,10 +5,10 @@ A replay of the live version must give the decisions that the hub stored. A repl
 decisions that this rule set would have made. A replay changes nothing in the database. The hub can process payments
 during a replay. The memory use of a replay does not grow with the length of the history.
 
-A replay computes the counters from the stored payments. A replay does not judge a payment without stored facts. For
-example, a quote has no stored facts if no rules were active and RULES_COUNT was off when the quote arrived. A replay
-ignores kill switches, because kill switches are not part of the rules. In a replay, rules use the present lists and
-markers, except when the replay reproduces stored decisions.
+A replay computes the counters from the stored payments. If a payment has no stored facts, a replay does not judge the
+payment. For example, a quote has no stored facts if no rules were active and RULES_COUNT was off when the quote
+arrived. A replay ignores kill switches, because kill switches are not part of the rules. In a replay, rules use the
+present lists and markers, except when the replay reproduces stored decisions.
 """
 
 import gc
@@ -110,9 +110,10 @@ class _Replay:
         self._erased_before = stored_payments.facts_erased_before()
         # the refusals and holds that the replayed rules decided for quotes, by quote id
         self._kept: OrderedDict[str, Kept] = OrderedDict()
-        # transfers that the replayed rules refuse; removed at the transfer's end
+        # the transfers that the replayed rules refuse; when a transfer ends, the replay removes its id from this set
         self._never_reserved: set[str] = set()
-        self._in_flight: list[tuple[datetime, tuple[int, int]]] = []  # a heap of commits, with payers and payees
+        # a heap of pairs (payer, payee), sorted by the time of their commit
+        self._in_flight: list[tuple[datetime, tuple[int, int]]] = []
         self.report = Report()
 
     def take(self, stored: Stored) -> None:

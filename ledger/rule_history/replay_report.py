@@ -25,7 +25,7 @@ class OfRule:
     refusals: int = 0
     skipped: int = 0
     no_effect: int = 0  # hits that change nothing, because of a shadow rule or an exception
-    refused_value: Counter[str] = field(default_factory=Counter)  # ten-thousandths by currency
+    refused_value: Counter[str] = field(default_factory=Counter)  # for each currency, an amount in ten-thousandths
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +49,23 @@ class Example:
 class Report:
     """The numbers that a replay counts and reports. A hit of a shadow rule has no effect on the payment."""
 
-    judged: Counter[str] = field(default_factory=Counter)  # the number of judged payments by gate
+    judged: Counter[str] = field(default_factory=Counter)  # for each gate, the number of payments that the rules judged
     not_judged: int = 0  # payments without facts: the hub has erased the facts or has never stored them
     outcomes: Counter[str] = field(default_factory=Counter)
-    # the refused amounts at transfers and quotes, by currency
+    # for each currency, the sum of the amounts of refused transfers and refused quotes
     refused_value: Counter[str] = field(default_factory=Counter)
     rules: dict[str, OfRule] = field(default_factory=dict)
     alerts: Counter[date] = field(default_factory=Counter)
-    overlaps: Counter[tuple[str, str]] = field(default_factory=Counter)  # payments for which both rules fired
-    of_dfsps: Counter[str] = field(default_factory=Counter)  # payments judged, by payer DFSP
-    hits_of_dfsps: Counter[str] = field(default_factory=Counter)  # payments held or refused, or with an alert
+    # for each pair of rules, the number of payments for which both fired
+    overlaps: Counter[tuple[str, str]] = field(default_factory=Counter)
+    of_dfsps: Counter[str] = field(default_factory=Counter)  # for each payer DFSP, the number of judged payments
+    # for each payer DFSP, the number of its payments that were held, were refused, or raised an alert
+    hits_of_dfsps: Counter[str] = field(default_factory=Counter)
     examples: list[Example] = field(default_factory=list)
-    # pairs of different outcomes: the stored outcome and the replayed outcome
+    # the number of payments for each pair (stored outcome, replayed outcome) of different outcomes
     changed: Counter[tuple[str, str]] = field(default_factory=Counter)
     # The fields below are only for the live version:
-    compared: int = 0  # stored decisions of this version
+    compared: int = 0  # the number of stored decisions that the live version made
     reproduced: int = 0
     by_kill_switch: int = 0  # reproduced decisions whose refusal came from a kill switch, not from a rule
     # decisions that differ only in rules that read counters without a lock; these counters can be a second old
@@ -106,7 +108,7 @@ class Report:
             self.hits_of_dfsps[facts.payer_dfsp] += 1
         fired = [hit.rule for hit in verdict.hits if not hit.skipped or (hit.counts and hit.action != "alert")]
         if not fired:
-            return  # shows no example: a hub without stored facts skips rules for every payment
+            return  # no rule fired, so the payment is no example: without facts, the hub skips rules for every payment
         self.overlaps.update(combinations(sorted(set(fired)), 2))
         self._with_hits += 1
         place = len(self.examples) if len(self.examples) < EXAMPLES else self._chance.randrange(self._with_hits)

@@ -44,7 +44,8 @@ class ReplayedRules:
         return rules_at_transfer(facts, self.by_gate["transfer"], self.without_quote, self.judged_again)
 
     def may_be_late(self, facts: Facts, rule_id: str) -> bool:
-        """Returns whether the rule reads a profile, or the payees that the payer paid before, without a lock.
+        """Returns whether the rule reads counters without a lock. Such counters are a profile, or the payees that the
+        payer has already paid.
 
         A rule that reads a profile without a lock can miss the latest payments.
         """
@@ -99,7 +100,7 @@ def _judged(rule: Rule) -> Rule:
 
 
 class ActiveThen:
-    """The versions of the rules that were active at each moment of the past."""
+    """For each moment of the past, the version of the rules that was active then."""
 
     def __init__(self) -> None:
         rows = [
@@ -119,8 +120,8 @@ class ActiveThen:
 
 
 class VariancesThen:
-    """The exceptions to rules that were in force at each moment of the past. Callers of this class ask for moments
-    roughly in ascending order."""
+    """For each moment of the past, the exceptions that applied then. Callers of this class ask for moments roughly in
+    ascending order."""
 
     def __init__(self) -> None:
         rows = Variance.objects.order_by("-id").values_list("created_at", "rule", "dfsp", "until")

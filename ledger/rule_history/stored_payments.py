@@ -1,9 +1,10 @@
-"""Reads the judged transfers, the aborts of transfers, the quotes and the lookups, and the stored decisions about them.
+"""Reads the judged transfers, the aborts of transfers, the quotes and the lookups. Also reads the rules' stored
+decisions about these payments.
 
 All rows come from one snapshot of the database. The order of the rows is the order of the hub's decisions. A short
-transaction opens cursors for the rows. At its COMMIT, PostgreSQL copies the rows of the cursors to temporary files. So
-no snapshot stays open while a caller reads the rows. An open snapshot would prevent VACUUM in all tables, including the
-outbox.
+database transaction opens cursors for the rows. At its COMMIT, PostgreSQL copies the rows of the cursors to temporary
+files. So no snapshot stays open while a caller reads the rows. An open snapshot would prevent VACUUM in all tables,
+including the outbox.
 
 Reads a fixed number of rows at once, so the memory use is bounded. A separate thread reads the next rows while the
 caller uses the present rows.
@@ -46,8 +47,8 @@ class StoredDecision(msgspec.Struct, frozen=True, gc=False):
 
 
 class StoredTransfer(msgspec.Struct, frozen=True, gc=False):
-    """A row of `_TRANSFERS`. A row is the arrival of a transfer or, if `is_end` is true, the abort of a reserved
-    transfer."""
+    """A row of `_TRANSFERS`. A row reports the arrival of a transfer. If `is_end` is true, the row reports the abort of
+    a reserved transfer."""
 
     at: datetime
     is_end: bool
@@ -186,7 +187,7 @@ _NUMBER = """
 
 
 def number(*, with_quotes: bool = True) -> int:
-    """Returns the number of rows that a replay will read, without the decisions that have no stored payment."""
+    """Returns the number of rows that a replay will read. Does not count decisions that have no stored payment."""
     row = execute(_NUMBER, [with_quotes]).fetchone()
     assert row is not None
     return int(row[0])
@@ -211,7 +212,7 @@ class StoredRows:
             yield from merge(*streams, key=attrgetter("at"))
 
     def close(self) -> None:
-        """Deletes PostgreSQL's temporary files."""
+        """Closes the cursors, so that PostgreSQL deletes its temporary files."""
         for cursor in (self._transfers, self._quotes, self._decisions):
             if cursor is not None:
                 cursor.close()
@@ -262,9 +263,9 @@ def facts_at_transfer(
 ) -> Facts | None:
     """Returns the facts that the rules used for the transfer, or None if the hub has erased these facts.
 
-    `version` is the version of the rules that judged the transfer. If `version` is None, the facts are those that rules
-    would have used if they had always been active. `erased_before` is the time before which the hub has erased the
-    facts of quotes.
+    `version` is the version of the rules that judged the transfer. If `version` is None, no rules judged the transfer.
+    The function then returns the facts that active rules would have used. `erased_before` is the time before which the
+    hub has erased the facts of quotes.
     """
     if t.facts is not None:
         return facts_of_payments.from_bytes(t.facts)
@@ -313,6 +314,6 @@ def facts_erased_before() -> datetime | None:
 
 
 def of_transfers(transfer_ids: Sequence[str]) -> dict[str, StoredTransfer]:
-    """Returns the arrivals of these transfers, by transfer id."""
+    """For each of these transfer ids, returns the row about the transfer's arrival."""
     found = (StoredTransfer(*row) for row in execute(_OF_TRANSFERS, [list(transfer_ids)]))
     return {each.transfer_id: each for each in found}

@@ -57,7 +57,7 @@ class BulkTransfersView(_BulkTransferView):
         _check_once("individualTransfers", [item.transfer_id for item in body.individual_transfers])
         self.check_room_at(body.payee_fsp)
         engine.submit(self._prepare(body))
-        return accepted()  # `submit` returns after the commit
+        return accepted()  # `submit` returns after the database transaction is committed
 
     def _prepare(self, body: BulkTransferPost) -> BulkPrepare:
         digest, expires_at = self.digest(), time.parse_datetime(body.expiration)
@@ -148,7 +148,7 @@ class BulkTransferView(_BulkTransferView):
 
     def _reported_on(self, bulk_id: str) -> Answered:
         """Returns the kind of bulk that a progress report is about: an open bulk, an ended bulk, or no bulk. Only a
-        bulk from the named payer to the caller counts."""
+        bulk from the named payer to the sender of the report counts."""
         bulk = state_answers_and_expiry.find(bulk_id)
         if bulk is None or (bulk.payer_id, bulk.payee_id) != (self._payer(), self.caller):
             return Answered.NOTHING

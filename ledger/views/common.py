@@ -20,7 +20,7 @@ def checked_id(value: str, name: str) -> str:
 
 
 def positive(where: str, amount_text: str) -> int:
-    """Returns an amount above 0. Raises an error for 0, in which `where` names the place in the message."""
+    """Returns an amount above 0. Raises an error for 0. The error names the faulty place in the message: `where`."""
     try:
         amount = money.parse_amount(amount_text)
     except money.AmountError as error:

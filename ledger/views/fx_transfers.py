@@ -58,7 +58,7 @@ class FxTransfersView(_FxTransferView):
                 destination=self.fspiop.destination,
             )
         )
-        return accepted()  # `submit` returns after the commit
+        return accepted()  # `submit` returns after the database transaction is committed
 
 
 class FxTransferView(_FxTransferView):

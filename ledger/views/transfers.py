@@ -45,7 +45,7 @@ class TransfersView(_TransferView):
                 terms=terms_in(body.ilp_packet, "ilpPacket", amount=amount, currency=currency, payee=body.payee_fsp),
             )
         )
-        return accepted()  # `submit` returns after the commit
+        return accepted()  # `submit` returns after the database transaction is committed
 
 
 class TransferView(_TransferView):

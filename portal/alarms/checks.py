@@ -93,7 +93,8 @@ def _ending_certificates() -> list[Cause]:
 
 
 def _own_certificates() -> list[Cause]:
-    """Returns the hub's own certificates that expire soon. The check reads only the files that this process has."""
+    """Returns the hub's own certificates that expire soon. The check reads only the files that this process can
+    open."""
     found = []
     for name in ("HUB_CA_CERTIFICATE_FILE", "CALLBACK_CLIENT_CERT_FILE", "CALLBACK_CA_FILE"):
         path = Path(getattr(settings, name) or "/nowhere")
@@ -226,7 +227,8 @@ class Check:
     kind: str
     find: Callable[[], Sequence[Cause]]
     every_s: int = 0  # 0 means that the check runs at each tick
-    calls_others: bool = False  # True if the check calls other systems, and so must not run in a transaction
+    # True if the check calls other systems; such a check must not run in a database transaction
+    calls_others: bool = False
 
 
 # The check that calls other systems comes last, so that this check does not delay the other checks.

@@ -1,7 +1,7 @@
 """Raises and ends alarms. Lets people acknowledge and assign alarms.
 
-A tick runs all checks. For each check, a separate transaction stores the causes that the check has found. If a check
-fails, the other checks still run. The open alarms of the failed check stay open.
+A tick runs all checks. For each check, a separate database transaction stores the causes that the check has found. If a
+check fails, the other checks still run. The open alarms of the failed check stay open.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ log = structlog.get_logger("alarms")
 _LOCK = 0x4B49_0021  # only one tick stores causes at a time, so that an older tick does not end newer alarms
 _KEPT_DAYS = 400
 
-# If an open alarm exists, the statement changes only the alarm's values and the time of its last cause.
+# If an open alarm exists, the SQL statement changes only the alarm's values and the time of the alarm's last cause.
 _RAISE = """
     INSERT INTO portal_alarm AS a (kind, subject, details, acknowledged_by)
     SELECT %s, c.subject, c.details, '' FROM unnest(%s::text[], %s::jsonb[]) AS c (subject, details) ORDER BY c.subject
@@ -62,8 +62,8 @@ def look() -> int:
             if not connection.in_atomic_block:
                 connection.close_if_unusable_or_obsolete()
             failed.append(Cause(check.kind, {"kind": check.kind, "error": type(error).__name__}))
-    # A check that is not due has neither failed nor succeeded now. So the alarm about a failed check ends only after a
-    # longer calm time.
+    # A check that is not due has neither failed nor succeeded now. So an alarm about a failed check has a longer calm
+    # time than other alarms.
     longest_s = max(check.every_s for check in checks.CHECKS)
     store("failed_check", failed, calm_s=max(settings.ALARM_CALM_S, 2 * longest_s))
     return len(failed)

@@ -20,7 +20,7 @@ _NOW = """
       AND bank IS NOT NULL
     GROUP BY bank, side
 """
-# The statement reads rows of the history: whole days of the last week, and today's hours. Payments of the last ten
+# The SQL statement reads rows of the history: whole days of the last week, and today's hours. Payments of the last ten
 # minutes can still be open.
 _NORMAL = f"""
     WITH today AS (SELECT date_trunc('day', clock_timestamp(), time_zone) AS begins

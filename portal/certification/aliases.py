@@ -1,8 +1,8 @@
 """The certifier's customers. Each case in which the DFSP pays has a separate payee. So the payee in a message
 identifies the message's case.
 
-The numbers of these payees begin with 999, which is no country's code. Because of `directory.certifier_numbers`, no
-DFSP can register these numbers.
+The numbers of these payees begin with 999, because no country has the code 999. Because of
+`directory.certifier_numbers`, no DFSP can register these numbers.
 """
 
 PAID = "999000000001"

@@ -15,8 +15,8 @@ Side = Literal["payee", "payer", "all"]
 class Case:
     """One case, with its purpose, its expected result, and its script.
 
-    `side` is the DFSP's part in the payment. A DFSP can go live even if it left out an optional case. A case begins
-    only after the cases in `after` have ended.
+    `side` is the DFSP's role in the payment, for example payer. A DFSP can go live even if it left out an optional
+    case. A case begins only after the cases in `after` have ended.
     """
 
     name: str

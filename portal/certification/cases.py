@@ -87,8 +87,8 @@ CASES: tuple[Case, ...] = (
     Case(
         "payee-request",
         "payee",
-        _("Request to pay by the DFSP's customer"),
-        _("POST /transactionRequests, and then the answers to the payment of the request."),
+        _("Request to pay that the DFSP's customer sends"),
+        _("POST /transactionRequests, and then answers to the quote and the transfer of the payer."),
         payee_cases.request_to_pay,
         is_optional=True,
     ),
@@ -154,7 +154,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "payer-request",
         "payer",
-        _("Request to pay to the DFSP's customer"),
+        _("Request to pay that the DFSP's customer receives"),
         _("PUT /transactionRequests with the state RECEIVED."),
         payer_cases.request_to_pay,
         is_optional=True,

@@ -128,7 +128,8 @@ class Endpoint:
     async def _handle(self, handler: Handler, received: Received) -> None:
         try:
             await handler(received)
-        # the hub has already received its response; the case ends because the certifier sends no answer
+        # the hub has already received the HTTP response; after this error the certifier sends no answer, so the case
+        # ends
         except Exception:
             log.exception("message_not_handled", method=received.method, path=received.path)
 

@@ -16,7 +16,7 @@ from hub.recordings.models import RecordedRequest, Recording
 
 T = TypeVar("T")
 _LOOKS_EVERY_S = 0.1
-_MAY_BE_LATE = 200  # a number of rows: a row can become visible later than rows with higher ids
+_MAY_BE_LATE = 200  # this many rows are read again, because a row can become visible later than rows with higher ids
 
 
 def processes_know_after_s() -> float:
@@ -51,8 +51,8 @@ class Told:
 
     @property
     def claimed(self) -> str:
-        """Returns the FSPIOP-Source header of the request. If the header names another sender than the credentials, it
-        differs from `source`."""
+        """Returns the FSPIOP-Source header of the request. `source` is the owner of the credentials, so the header can
+        differ from `source`."""
         return self.headers.get("fspiop-source", "")
 
     @property
@@ -99,7 +99,7 @@ def _error_in(body: object) -> tuple[str, str]:
 
 
 class Door:
-    """Reads new recorded requests several times a second, until the `async with` block ends."""
+    """Until the `async with` block ends, reads the newly recorded requests several times a second."""
 
     def __init__(self) -> None:
         self.seen: list[Told] = []
@@ -173,7 +173,7 @@ def _read(after: int) -> list[Told]:
 
 
 def open_recordings(dfsps: Iterable[str], counterpart: str, *, seconds: float) -> None:
-    """Begins to record these DFSPs' messages to the counterpart. Each recording ends after `seconds`."""
+    """Begins to record the messages that these DFSPs send to the counterpart. Each recording ends after `seconds`."""
     until = timezone.now() + timedelta(seconds=seconds)
     for dfsp in dfsps:
         Recording.objects.create(dfsp=dfsp, counterpart=counterpart, until=until)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault of the DFSP. `values` fill the texts of its code."""
+    """A fault of the DFSP. `values` has the values for the placeholders in the fault's texts."""
 
     code: str
     values: dict[str, Any]
@@ -35,8 +35,8 @@ class NotJudged(Exception):
 
 
 def texts(stored: dict[str, Any]) -> tuple[str, str]:
-    """Returns, for a stored fault, the error and the change that the DFSP must make. The code of the fault can be from
-    an earlier version."""
+    """Returns, for a stored fault, the error and the change that the DFSP must make. An earlier version of the hub can
+    have stored the fault's code."""
     found = TEXTS.get(stored["code"])
     if found is None:
         return str(stored["code"]), ""
@@ -133,7 +133,7 @@ TEXTS: dict[str, tuple[Promise, Promise]] = {
         _("Compare a repeated request with the stored request. Refuse different content with error 3106."),
     ),
     "bad_signature_accepted": (
-        _("The DFSP accepted %(message)s although its signature is wrong."),
+        _("The DFSP accepted %(message)s although the message's signature is wrong."),
         _("Verify FSPIOP-Signature before anything else, and refuse a wrong signature with 400 and error 3105."),
     ),
     "state_unknown": (
@@ -185,7 +185,7 @@ TEXTS: dict[str, tuple[Promise, Promise]] = {
     ),
     "wrong_reference": (
         _("%(field)s is %(found)s. Expected: %(expected)s."),
-        _("Copy the id from the request or the payment to which the message refers."),
+        _("Copy the id of the request or the payment that the message is about."),
     ),
     "unsigned": (
         _("%(message)s has no FSPIOP-Signature."),
@@ -246,6 +246,6 @@ TEXTS: dict[str, tuple[Promise, Promise]] = {
     ),
     "certifier_failed": (
         _("The certifier failed: %(why)s"),
-        _("Start the test again. If it fails again, report the log of the worker."),
+        _("Start the test again. If the test fails again, report the log of the worker."),
     ),
 }

@@ -28,7 +28,8 @@ class Certification(models.Model):
     told_at = models.DateTimeField(null=True)  # when the process last reported that it is alive
     ended_at = models.DateTimeField(null=True)
     report = models.TextField(blank=True)  # the JSON exactly as it is signed
-    signature = models.TextField(blank=True)  # a compact JWS with the report as its payload; empty without a hub key
+    # a compact JWS with the report as its payload; empty if the hub has no signing key
+    signature = models.TextField(blank=True)
     fault = models.CharField(max_length=512, blank=True)
 
     class Meta:
@@ -46,8 +47,9 @@ class Certification(models.Model):
                 operation=pgtrigger.Update | pgtrigger.Delete,
                 condition=pgtrigger.Condition("OLD.state IN ('PASSED', 'FAILED', 'INTERRUPTED')"),
             ),
-            # `portal.certification.runs.let_pay` lets a DFSP that is not live exchange test payments while the DFSP's
-            # certification runs. The trigger withdraws this permission, however the certification ends.
+            # Before its go-live, a DFSP may exchange test payments only during its certification.
+            # `portal.certification.runs.let_pay` gives this permission. The trigger withdraws the permission at every
+            # end of a certification.
             pgtrigger.Trigger(
                 name="the_end_of_a_certification_ends_its_payments",
                 operation=pgtrigger.Update,

@@ -54,7 +54,7 @@ async def lookup_known(scene: Scene) -> None:
     if told.is_error:
         raise scene.fail("known_as_unknown", code=scene.checked(told).error[0])
     if not told.is_taken and _is_about_name(told):
-        return  # another case reports the wrong name
+        return  # another case reports that this name is wrong
     party = scene.checked(told).json.get("party") or {}
     fsp = (party.get("partyIdInfo") or {}).get("fspId")
     if fsp != scene.dfsp.name:

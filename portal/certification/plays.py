@@ -1,5 +1,5 @@
-"""A customer of the certifier whom the DFSP pays. The customer answers the DFSP's lookup, request for terms and
-transfer."""
+"""A customer of the certifier. The DFSP pays this customer. The certifier answers the DFSP's lookup, request for terms
+and transfer in the customer's name."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -23,7 +23,7 @@ _RECORDED_S = 3600.0
 
 
 def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -> bool:
-    """Runs these certifications together. Returns False if another process certifies now.
+    """Runs these certifications at the same time. Returns False if another process certifies now.
 
     Ends each certification as passed or failed, or as interrupted if the process cannot continue.
     """
@@ -71,7 +71,7 @@ async def _run(certifications: Sequence[Certification], tell: Tell) -> None:
 
 
 async def _with_accounts(certifications: Sequence[Certification], certifier: Participant) -> list[Certification]:
-    """Opens the DFSPs' test accounts, and lets DFSPs that are not live exchange payments with the certifier.
+    """Opens the DFSPs' test accounts. Also permits payments between the certifier and each DFSP that is not live yet.
 
     Returns the certifications that can run, and ends the others.
     """

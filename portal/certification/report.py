@@ -84,12 +84,12 @@ def _encoded(text: str) -> str:
 
 
 def verify(signature: str, key: RSAPublicKey) -> dict[str, Any]:
-    """Returns the report that is in a JWS. Raises ValueError if the JWS does not have a signature by this key."""
+    """Returns the report that the JWS contains. Raises ValueError if the JWS is not signed with this key."""
     signed, _, mark = signature.rpartition(".")
     header, _, payload = signed.partition(".")
     try:
         if json.loads(base64url.decode(header)) != _HEADER:
-            raise ValueError("the JWS has another header")
+            raise ValueError("the JWS does not have the header of the hub's reports")
         key.verify(base64url.decode(mark), signed.encode(), PKCS1v15(), hashes.SHA256())
     except InvalidSignature:
         raise ValueError("the key has not signed this report") from None

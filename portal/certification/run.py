@@ -78,7 +78,7 @@ class Run:
     # --- the DFSP's messages ------------------------------------------------------------------------------------------
 
     async def receive(self, received: Received) -> None:
-        """Passes a request of the DFSP to the certifier's customer whom the request concerns."""
+        """Finds the certifier's customer that the DFSP's request names, and lets this customer answer the request."""
         self.received.append(received)
         play = self._play_for(received)
         if play is not None:
@@ -104,7 +104,8 @@ class Run:
         return [told for told in self.door.seen if told.source == self.dfsp.name]
 
     def told_about_ids(self) -> list[Told]:
-        """Returns the DFSP's requests, and the requests of other participants that name ids of this run."""
+        """Returns the DFSP's requests. Also returns a request of another participant if the request's path contains an
+        id of this run."""
         ids = self.ids
         return [
             told
@@ -113,8 +114,8 @@ class Run:
         ]
 
     def refused_by_hub(self, alias: str) -> list[Told]:
-        """Returns the refused requests: those that the DFSP sent about this customer of the certifier, and that the hub
-        refused."""
+        """Returns the requests that the DFSP sent about this customer of the certifier, if the hub refused these
+        requests."""
         text = alias.encode()
         return [told for told in self.told_by_dfsp() if not told.is_taken and (alias in told.path or text in told.body)]
 
@@ -202,7 +203,7 @@ class Run:
         self._tell(case.name, verdict.value, {})
 
     async def instruct(self, name: str, what: str, values: dict[str, Any]) -> None:
-        """Shows a person at the DFSP the payment to make."""
+        """Shows a person at the DFSP which payment this person must make."""
         instruction = {"what": what, "values": values}
         await in_database(self._store, name, {"instruction": instruction})
         self._tell(name, "INSTRUCTION", instruction)
@@ -224,7 +225,7 @@ class Run:
         reports = Delivery.objects.filter(subject__in=ids, destination_id=self.dfsp.pk)
         found = [self._of_told(each) for each in told] + scene.direct
         found += [self._of_delivery(each) for each in reports if (each.method, each.path) not in sent]
-        # The hub does not record a lookup without a recipient, but the certifier has received it.
+        # The hub does not record a lookup without a recipient, but the certifier has received this lookup.
         lookups = [each for each in self.received if each.method == "GET" and set(each.ids) & scene.ids]
         found += [self._of_received(each) for each in lookups if (each.method, each.path) not in sent]
         return sorted(found, key=lambda each: each.at)

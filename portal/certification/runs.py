@@ -31,7 +31,7 @@ log = structlog.get_logger("certification")
 State = Certification.State
 _LOCK = 7_301_201
 _STALE = timedelta(minutes=2)
-_INTERRUPTED = "the process of the certification ended before the certification"
+_INTERRUPTED = "the process of the certification ended before the certification was complete"
 
 
 class NotStarted(Exception):
@@ -170,7 +170,7 @@ def take(certification: Certification) -> bool:
 
 @transaction.atomic
 def let_pay(certification: Certification, certifier: Participant) -> None:
-    """Lets a DFSP that is not live yet exchange test payments with the certifier, while the certification runs.
+    """Permits test payments between the certifier and a DFSP that is not live yet, while the certification runs.
 
     At the end of the certification, the trigger `the_end_of_a_certification_ends_its_payments` withdraws this
     permission. Go-live and off-boarding also withdraw the permission.

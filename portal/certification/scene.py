@@ -161,8 +161,8 @@ class Scene:
             await asyncio.sleep(_LOOKS_EVERY_S)
 
     async def is_delivered(self, method: str, path: str, *, seconds: float) -> bool:
-        """Returns whether the DFSP accepted a message of the hub with this path. Waits for the acceptance, but at most
-        for `seconds`."""
+        """Returns whether the DFSP accepted a message with this path from the hub. Waits for the acceptance, but at
+        most for `seconds`."""
         end = time.monotonic() + seconds
         while not await in_database(_is_delivered, self.dfsp.pk, method, path):
             if time.monotonic() > end:

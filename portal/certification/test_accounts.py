@@ -1,6 +1,6 @@
 """Sets up the certifier as a participant, and the test accounts of the certifier and of the tested DFSPs.
 
-The accounts are in the test currency of `hub.test_currency`, which is never settled and never converted.
+The accounts are in the test currency (`hub.test_currency`). The hub never settles and never converts this currency.
 """
 
 import uuid
@@ -64,7 +64,7 @@ def set_up(*, endpoint: str) -> Certifier:
 
 
 def take_down() -> None:
-    """Disables the certifier, so that no participant can pay it outside of a test."""
+    """Disables the certifier, so that no participant can pay the certifier outside of a test."""
     certifier = Participant.objects.filter(name=settings.CERTIFIER_NAME).first()
     if certifier is None or not _is_made_here(certifier):
         return

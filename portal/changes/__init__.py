@@ -118,7 +118,7 @@ def _reasons_told() -> Iterator[None]:
 
 
 def _others_who_approved(approval: Approval, kind: Kind) -> list[User]:
-    """Returns the people who have approved the request before. Raises NotApproved if one of these people has lost the
+    """Returns the people who have already approved the request. Raises NotApproved if one of these people has lost the
     right to approve requests of this kind."""
     found = [consent.checker for consent in approval.consents.select_related("checker")]  # type: ignore[attr-defined]
     for each in found:

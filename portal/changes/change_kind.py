@@ -17,9 +17,8 @@ Payload = dict[str, Any]
 
 
 class CanNotBeDone(Exception):
-    """Raised if a change is not possible now. The text of the error is the reason, which the approver reads.
-
-    `refusal` is the error with a code that a program gets instead.
+    """Raised if a change is not possible now. The text of the error gives the reason to the approver. A program gets
+    `refusal` instead, which has an error code.
     """
 
     def __init__(self, reason: str = "", *, refusal: FspiopError | None = None) -> None:
@@ -56,14 +55,14 @@ class Kind:
     ask: Right
     check: Right
     describe: Callable[[Payload], list[Line]]
-    perform: Callable[[Payload, str], None]  # takes payload and actor, and runs in the transaction of the approval
+    perform: Callable[[Payload, str], None]  # takes payload and actor; runs in the approval's database transaction
     # Runs after `perform`. Takes the payload, the requester and the approver. The requester is None for a command, and
     # for a program without an owner.
     then: Callable[[Payload, User | None, User], None] | None = None
     # The text that the approver reads if the approval itself makes no change.
     done: Promise | None = None
-    # Deletes the data that the hub kept until the approval. Runs in the transaction that rejects or withdraws the
-    # request.
+    # Deletes the data that the hub kept until the approval. Runs in the database transaction that rejects or withdraws
+    # the request.
     discard: Callable[[Payload], None] | None = None
     # Returns the present limits and figures that the approver compares with the request, while the request waits.
     circumstances: Callable[[Payload], list[Line]] | None = None
@@ -78,7 +77,7 @@ class Kind:
 
 def told_amount(amount: int, currency: str) -> str:
     """Returns an amount with its currency, in the form that the pages show."""
-    from portal.templatetags.portal import money  # here, because the template tags import this module
+    from portal.templatetags.portal import money  # imported here, because the template tags import this module
 
     return f"{money(amount, currency)} {currency}"
 

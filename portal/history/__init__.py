@@ -4,14 +4,15 @@
 The pages of the history read only these rows. So a page costs as much after ten thousand payments as after ten million.
 A periodic task calls `portal.history.fold`, which adds the transfers, quotes and lookups that ended since the last run.
 
-**Exactly once.** The task reads transfers and quotes in the order of their arrival. One transaction counts a slice of
-rows, and stores the end of the slice in `HistoryMark`. If a transfer or quote of the slice has not ended, the
-transaction adds its row to `HistoryOpen`. A later run counts such a row. The transaction that removes a lookup stores
-the lookup's times in `EndedLookup`. The transaction that counts the times in `EndedLookup` also deletes these times.
+**Exactly once.** The task reads transfers and quotes in the order of their arrival. One database transaction counts a
+slice of rows, and stores the end of the slice in `HistoryMark`. If a transfer or quote of the slice is still open, the
+same database transaction adds its id to `HistoryOpen`. A later run counts this transfer or quote. The database
+transaction that removes a lookup stores the lookup's times in `EndedLookup`. Later, one database transaction counts
+these times and deletes them.
 
-**Late commits.** A row becomes visible when its transaction commits. So a row can appear after rows with a later time
-of arrival. The task therefore reads only rows that arrived at least HORIZON_S ago. These rows are also older than every
-transaction that still writes.
+**Late commits.** A row becomes visible when its database transaction commits. So a row can appear after rows with a
+later time of arrival. The task therefore reads only rows that arrived at least HORIZON_S ago. These rows are also older
+than every database transaction that still writes.
 
 **Scopes.** Each payment is counted in eight rows of each period. A row is about one payer or all payers, about one
 payee or all payees, and about one use case or all use cases. In a row of all payers, `payer_id` is ALL. Each row is

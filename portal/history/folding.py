@@ -12,13 +12,14 @@ from portal.history import statements
 from portal.history.statements import LOOKUP, TABLES, Source
 from portal.models import HistoryMark
 
-_MOST = 5000  # rows in one transaction
+_MOST = 5000  # the maximum number of rows that one database transaction counts
 _FOR_S = 3.0  # the longest time that one run spends on one source; the next run continues where this run stopped
 _TIMEOUT = "SET LOCAL statement_timeout = '60s'"  # the usual, shorter limit is for requests of waiting clients
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
-# A statement writes the time of arrival at most `DATABASE_STATEMENT_TIMEOUT_MS` before its transaction gets an id. From
-# then on, pg_stat_activity shows the beginning of the transaction until all its rows are visible.
+# An SQL statement first writes the time of arrival. Its database transaction gets an id at most
+# `DATABASE_STATEMENT_TIMEOUT_MS` later. From then on, pg_stat_activity shows the beginning of the transaction until all
+# its rows are visible.
 HORIZON_S = 60
 _HORIZON = """
     SELECT least(clock_timestamp() - make_interval(secs => %s),
@@ -28,9 +29,8 @@ _HORIZON = """
 
 
 def fold(*, for_s: float = _FOR_S, most: int = _MOST) -> int:
-    """Counts the transfers, quotes and lookups that ended since the last run. Returns how many transactions have run.
-
-    One transaction counts at most `most` rows.
+    """Counts the transfers, quotes and lookups that ended since the last run. Returns how many database transactions
+    have run. One database transaction counts at most `most` rows.
 
     If an error occurs for one source, the run continues with the other sources. Two simultaneous runs count nothing
     twice: the second run leaves out a source that the first run is counting.
@@ -59,8 +59,7 @@ def _repeat(work: Any, *, for_s: float) -> int:
 
 
 def horizon() -> datetime:
-    """Returns a time before which no new row can appear: every earlier row is visible, or its transaction was rolled
-    back."""
+    """Returns a time before which no new row can appear: every earlier row is visible, or was rolled back."""
     found: datetime = run(_HORIZON, [HORIZON_S])[0]
     return found
 
@@ -120,14 +119,14 @@ def _fold_lookups(most: int) -> bool:
 
 
 def run(statement: str, parameters: Any) -> Any:
-    """Runs a statement and returns its first row."""
+    """Runs an SQL statement and returns the first row of the result."""
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchone()
 
 
 def change(statement: str, parameters: Any) -> int:
-    """Runs a statement and returns the number of rows that it changed."""
+    """Runs an SQL statement and returns the number of changed rows."""
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.rowcount

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 (the statements consist of constants only)
-"""The SQL of the history: how the rows of each source are counted, and how they become sums."""
+"""The SQL of the history: how the hub counts the rows of each source, and how it adds up the counted rows."""
 
 from dataclasses import dataclass
 
@@ -26,8 +26,8 @@ class Source:
     facts: str
 
 
-# The index quote_by_terms finds the quote of a transfer. A payee DFSP can use the same condition for many quotes, so
-# the statement reads only one quote.
+# The index quote_by_terms finds the quote of a transfer. A payee DFSP can use the same ILP condition for many quotes,
+# so the SQL reads only one quote.
 TRANSFERS = Source(
     name="transfer",
     table="ledger_transfer",
@@ -80,7 +80,7 @@ _LOOKUP_FACTS = f"""
     FROM slice s GROUP BY 1, 2, 3, 4, 5, 6, 7
 """
 
-# GROUPING returns a number with a bit for each column over which the row sums.
+# GROUPING returns a number with one bit for each column. A bit is 1 if the row is a sum over all values of its column.
 _ROWS = f"""
     counted AS (
         SELECT g.grain, date_trunc(g.grain, f.at, %(zone)s) AS at,

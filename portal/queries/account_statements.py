@@ -134,7 +134,7 @@ def earliest(found: Span, *, own: int | None) -> Iterator[list[Line]]:
 
 
 class _Names:
-    """The names of the accounts and payments in entries. One query reads the names for many entries.
+    """The names of the accounts and payments that the entries refer to. One query reads the names for many entries.
 
     `own` is the visitor's participant.
     """
@@ -159,7 +159,7 @@ class _Names:
         self.funds = FundsMovement.objects.in_bulk([row.transfer_id for row in rows if row.kind.startswith("FUNDS_")])
         paid = {row.transfer_id for row in rows if row.kind in _OF_TRANSFERS}
         if self.own is not None:
-            # An FXP has entries of transfers between two other participants.
+            # An FXP has entries that belong to transfers between two other participants.
             paid = set(transfers.visible(self.own).filter(pk__in=paid).values_list("pk", flat=True))
         self.open = paid
 

@@ -22,7 +22,7 @@ from hub.sweeps import isolating_batches
 from settlement import store
 
 SIZE = 2000
-_AT_ONCE = 50  # blocks in one statement
+_AT_ONCE = 50  # the number of blocks that one SQL statement processes
 _MOST_S = 60.0  # the maximum duration of one run of the periodic task
 LAST = 2**63 - 1
 

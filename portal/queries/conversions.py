@@ -39,7 +39,7 @@ class Wish:
     dfsp: int | None = None
     since: datetime | None = None
     until: datetime | None = None
-    other: Q = field(default_factory=Q)  # conditions without an index
+    other: Q = field(default_factory=Q)  # search conditions without an index
 
 
 def latest(wish: Wish, *, before: Key | None, size: int) -> Found[FxTransfer]:

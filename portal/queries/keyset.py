@@ -1,8 +1,8 @@
 """Reads pages of long tables in the order of arrival, by an index and with a limit.
 
-Some conditions have no index, for example a rare error. If a condition has no index, a search reads at most MOST rows,
-and returns the arrival time of the last row. The cost of a page does not depend on the length of the table. The table
-needs no additional index.
+Some search conditions have no index, for example a rare error. If a search condition has no index, a search reads at
+most MOST rows, and returns the arrival time of the last row. The cost of a page does not depend on the length of the
+table. The table needs no additional index.
 """
 
 from collections.abc import Callable, Iterator, Sequence

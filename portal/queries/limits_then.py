@@ -26,7 +26,8 @@ _RESERVED = """
 
 @dataclass(frozen=True, slots=True)
 class LimitsThen:
-    """The figures in ten-thousandths. `cap` and `cover` are None if they are not known."""
+    """The payer DFSP's figures at the time of the refusal, in ten-thousandths. `cap` and `cover` are None if they are
+    not known."""
 
     posted: int
     reserved: int

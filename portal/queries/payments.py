@@ -64,8 +64,8 @@ class Sought:
     def reads_open_quotes(self) -> bool:
         """Returns whether the search also reads accepted quotes without a transfer.
 
-        If the search has no number and no amount, it reads accepted quotes only for a short period, because no index
-        finds them.
+        If the search has no number and no amount, the search reads accepted quotes only for a short period, because no
+        index finds them.
         """
         if self.identifier or self.amount is not None:
             return True
@@ -149,7 +149,7 @@ def _wish(sought: Sought) -> Wish:
     sides = {"payer_id": sought.payer, "payee_id": sought.payee, "currency": sought.currency}
     return Wish(
         own=sought.own,
-        # An amount has an index of its own, so the DFSP is an additional condition.
+        # An amount has an index of its own, so the DFSP is only an additional search condition.
         dfsp=None if sought.amount is not None else sought.dfsp or sought.payer or sought.payee,
         since=sought.since,
         until=sought.until,
@@ -268,7 +268,7 @@ def _matching(agreed: Sequence[quote_queries.Agreed], sought: Sought) -> list[An
 
 
 def _requests_of(spellings: Collection[str], sought: Sought, *, before: Key | None) -> list[Any]:
-    """Returns the latest requests to pay of a party, and more of them than a page shows."""
+    """Returns a party's latest requests to pay. Returns more requests to pay than one page shows."""
     if Kind.REQUEST not in sought.kinds:
         return []
     rows = _within(_requests().filter(_sides(sought)), sought)
@@ -290,7 +290,7 @@ def _requests_of(spellings: Collection[str], sought: Sought, *, before: Key | No
 def _lookups_of(
     spellings: Collection[str], sought: Sought, agreed: Sequence[quote_queries.Agreed], *, before: Key | None
 ) -> tuple[list[Lookup], Key | None]:
-    """Returns the lookups of a number after which the same DFSP sent no quote.
+    """Returns the lookups of a number, but leaves out a lookup if the same DFSP then sent a quote.
 
     If some earlier lookups were not read, also returns the key at which the reading stopped.
     """
@@ -319,8 +319,8 @@ def _lookups(
 ) -> tuple[list[Lookup], Key | None]:
     """Returns the lookups of a number by these DFSPs.
 
-    The hub stores only a digest of the number and the DFSP's name. The search computes the digest of the number for
-    each DFSP.
+    For each lookup, the hub stores only one digest, computed from the number and the DFSP's name together. The search
+    computes the digest of the number for each DFSP.
     """
     paths = [
         path_of("parties", id_type, identifier)

@@ -10,8 +10,9 @@ from hub.sql_execution import execute
 
 _KEY = "portal:minutes"
 _MINUTE_S = 60
-_YOUNG = 3  # each call reads this many latest minutes again, because payments can still appear and end in these minutes
-_OLDER = 2  # each call reads at most this many older minutes with open payments again
+# each call counts this many latest minutes again, because payments can still appear and end in these minutes
+_YOUNG = 3
+_OLDER = 2  # each call counts at most this many older minutes again, if these minutes have open payments
 
 _NOW = "SELECT extract(epoch FROM date_trunc('minute', clock_timestamp()))::bigint"
 # The index transfer_by_arrival limits the read to these minutes.
@@ -26,7 +27,7 @@ _ROWS = """
 
 
 class Row(NamedTuple):
-    """The payments that arrived in a minute in one currency. `amount` is the committed amount in ten-thousandths."""
+    """The payments in one currency that arrived in one minute. `amount` is the committed amount in ten-thousandths."""
 
     currency: str
     arrived: int

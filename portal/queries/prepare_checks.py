@@ -2,10 +2,10 @@
 
 The list uses only the stored rows.
 
-The hub stores the rule that refused a transfer. A reserved transfer passed all checks. The hub always makes the checks
-in the order of `ledger.decide.PREPARE_IS_REFUSED_BY`. So a refused transfer has passed all checks that come before the
-failed check. After a refusal, the hub makes no further checks. The list does not show the position and the limits at
-that time, because the hub does not store these values.
+If the hub refuses a transfer, the hub stores the reason (a `Refusal`). A reserved transfer passed all checks. The hub
+always makes the checks in the order of `ledger.decide.PREPARE_IS_REFUSED_BY`. So a refused transfer has passed all
+checks that come before the failed check. After a refusal, the hub makes no further checks. The list does not show the
+position and the limits at that time, because the hub does not store these values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,8 @@ from ledger.models import Transfer
 
 
 class _Told(Enum):
-    """The prepares for which the stored rows show that the hub made a check."""
+    """The hub makes a check for all prepares, only for some, or only under some settings. This value names the prepares
+    for which the stored rows prove that the hub made the check."""
 
     OF_ALL = auto()
     OF_CONVERSIONS = auto()
@@ -31,7 +32,8 @@ class _Told(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Check:
-    """A condition of a prepare. One rule or several successive rules check this condition.
+    """A requirement that a prepare must meet. One or several successive entries of `PREPARE_IS_REFUSED_BY` check this
+    requirement.
 
     Two different checks never compare as equal.
     """
@@ -81,12 +83,13 @@ CHECKS: Sequence[tuple[Check, frozenset[str]]] = [
     (check, frozenset(rule.value for rule in rules))
     for check, rules in groupby(PREPARE_IS_REFUSED_BY, key=BY_RULE.__getitem__)
 ]
-"""The checks in the hub's order. For each check, the list has the refusals of a prepare that fails this check."""
+"""The checks in the hub's order. Each check has the reasons with which the hub refuses a prepare that fails it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One check of a prepare. `rule` is the rule that refused the prepare, or empty if the prepare passed the check."""
+    """One check of a prepare. `rule` is the reason of the refusal if this check refused the prepare, and is otherwise
+    empty."""
 
     text: Promise
     rule: str = ""
@@ -107,5 +110,5 @@ def to_prepare(transfer: Transfer, *, was_reserved: bool) -> list[Applied]:
         has_conversion = transfer.payer_conversion_id is not None
         if check.told is _Told.OF_ALL or (check.told is _Told.OF_CONVERSIONS and has_conversion):
             found.append(Applied(check.text))
-    # If no check in this list has the refusing rule, it is unknown which checks the prepare passed.
+    # If no check in this list has the stored reason, nobody can know which checks the prepare passed.
     return found if was_reserved else []

@@ -128,7 +128,7 @@ def _of_lookup(done: Delivery, title: str, note: str, quote: Quote) -> Moment:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """The lookup after which the payer DFSP sent a quote. `others` is the number of other lookups without a quote at
+    """The lookup after which the payer DFSP sent a quote. `others` is the number of other lookups that had no quote at
     that time."""
 
     answer: Delivery

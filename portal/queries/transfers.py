@@ -17,8 +17,9 @@ from quotes import queries as quotes
 
 _QUOTES_AT_ONCE = 200
 _MOST_QUOTES = 1000  # the maximum number of quotes that the search for one page reads
-_MOST_BY_CONDITION = 20  # in one batch, the maximum number of quotes whose transfers are searched by condition
-_NEXT_TRANSFERS = 5000  # the maximum number of transfers that are read after such a quote
+# in one batch, the maximum number of quotes whose transfers are searched by the quote's ILP condition
+_MOST_BY_CONDITION = 20
+_NEXT_TRANSFERS = 5000  # for each such quote, the statement reads at most this many later transfers
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Wish:
     until: datetime | None = None
     state: str = ""
     error: str = ""
-    other: Q = field(default_factory=Q)  # conditions without an index
+    other: Q = field(default_factory=Q)  # search conditions without an index
 
     def sources(self) -> "list[QuerySet[Transfer]]":
         """Returns one query for each index to read.
@@ -106,7 +107,7 @@ def latest(wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
 
 
 def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
-    """Returns a condition for transfers that were committed in this window.
+    """Returns the search condition that selects the transfers committed in this settlement window.
 
     Also returns the earliest and the latest arrival of these transfers.
     """
@@ -151,14 +152,14 @@ def of_identifier(identifier: str, wish: Wish, *, before: Key | None, size: int)
 
 
 def _is_before(quoted_at: datetime, since: datetime | None) -> bool:
-    """Returns whether the quote is too old: its transfer, and transfers of earlier quotes, arrived before `since` or
-    never."""
+    """Returns whether the quote is too old for a search from `since` on. The transfers of too old a quote, and of all
+    earlier quotes, arrived before `since` or never."""
     return since is not None and quoted_at < since - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
 
 
-# Some payer DFSPs use different ids for a transfer and for its transaction. The condition of such a transfer is the
-# condition of its quote. The statement reads the payer's next transfers by the index of a payer's transfers, because no
-# index has the conditions.
+# Some payer DFSPs use different ids for a transfer and for its transaction. The ILP condition of such a transfer is the
+# ILP condition of its quote. No index has ILP conditions. So the statement uses the index of a payer's transfers, and
+# reads the payer's next transfers.
 _BY_CONDITION = """SELECT q.quote_id, t.transfer_id
     FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[]) AS q (quote_id, payer_id, condition, at)
     CROSS JOIN LATERAL (
@@ -173,8 +174,8 @@ _BY_CONDITION = """SELECT q.quote_id, t.transfer_id
 def transfers_of(agreed: Sequence[quotes.Agreed]) -> dict[str, list[str]]:
     """Returns the ids of the transfers of these quotes. The keys are the quotes' ids.
 
-    Finds a transfer by the transaction's id. Also finds a transfer that has the quote's payer and condition, and that
-    arrived soon after the quote.
+    Finds a transfer by the `transactionId` of the quote. Also finds a transfer that has the quote's payer and
+    condition, and that arrived soon after the quote.
     """
     stored = set(
         Transfer.objects.filter(pk__in={quote.transaction_id for quote in agreed}).values_list("pk", flat=True)

@@ -107,7 +107,7 @@ def shown_readings(readings: Iterable[Mapping[str, Any]]) -> list[Shown]:
 def _not_fired(decision: Decision, fired: set[str]) -> list[JudgedRule]:
     """Returns the rules that did not fire. Evaluates these rules again with the stored facts and the stored counters.
 
-    If a cheaper condition decided the rule first, the decision did not read the counter, so the value of the counter is
+    If a cheaper condition already excluded the rule, the hub did not read the counter. The value of the counter is then
     unknown.
     """
     if decision.facts is None or decision.version is None or decision.gate not in sentences.GATES:

@@ -1,5 +1,5 @@
-"""Reads held transfers. For each one, reads the rules that hold the transfer, and the open requests
-about the transfer."""
+"""Reads held transfers. For each held transfer, also reads the rules that hold the transfer, and the open request about
+the transfer."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Held:
 
 
 def with_rules(holds: Sequence[HeldTransfer]) -> list[Held]:
-    """Returns these held transfers. Each one has the ids of the rules that hold the transfer, and the open requests
-    about the transfer. Runs three SQL statements."""
+    """Returns these held transfers. For each transfer, also returns the ids of the rules that hold the transfer, and
+    the open request about the transfer. Runs three SQL statements."""
     ids = [hold.pk for hold in holds]
     rules = _rules_by_transfer(holds)
     requests = {approval.subject: approval for approval in _open_requests(ids)}

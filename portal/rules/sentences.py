@@ -120,7 +120,7 @@ ON_MISSING: Mapping[str, Promise] = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A condition in words, with the conditions inside it."""
+    """A rule's condition in words, together with the conditions that this condition contains."""
 
     text: str
     parts: tuple["Part", ...] = ()

@@ -123,7 +123,7 @@ def error_words(code: str, description: str | None = "") -> str:
 
 @register.filter
 def party(key: int) -> str:
-    """Formats the key of a party. The key is a keyed hash, which does not reveal the party's identifier."""
+    """Formats the key of a party. The key is a keyed hash, so the key does not reveal the party's identifier."""
     return f"{key:016x}"
 
 

@@ -1,4 +1,5 @@
-"""The pages of the fraud desk: the queue of alerts, and the page of one alert, on which people act."""
+"""The pages of the fraud desk: the queue of alerts, and one page for each alert. On the alert's page, people decide
+what to do."""
 
 from typing import Any
 

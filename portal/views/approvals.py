@@ -100,7 +100,8 @@ def _said_of(approval: Approval) -> str:
 
 
 def approve_several(request: HttpRequest) -> HttpResponse:
-    """Approves the chosen requests of the list one after the other. Each approval is a separate transaction.
+    """Approves the chosen requests of the list one after the other. Each approval runs in a separate database
+    transaction.
 
     If one request cannot be approved, this request stays open, and the function continues with the other requests.
     """

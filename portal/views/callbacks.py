@@ -57,8 +57,8 @@ def resend_all(request: HttpRequest, name: str) -> HttpResponse:
     messages.success(request, _("%(count)s callbacks are now being sent again.") % {"count": done.sent})
     if done.put_aside:
         told = ngettext(
-            "%(count)s request whose requester was notified was put aside.",
-            "%(count)s requests whose requesters were notified were put aside.",
+            "%(count)s request was put aside, because its requester was notified.",
+            "%(count)s requests were put aside, because their requesters were notified.",
             done.put_aside,
         )
         messages.success(request, told % {"count": done.put_aside})

@@ -86,7 +86,7 @@ def test_all_given_up_are_sent_or_cleared_and_the_tile_goes_down(world: World) -
     told = client.post("/portal/callbacks/of/green/resend/", follow=True).content.decode()
     caches["process"].clear()
     assert client.get("/portal/overview/").context["dead"] == 0
-    assert "1 request whose requester was notified was put aside" in told
+    assert "1 request was put aside, because its requester was notified" in told
     assert set(green.exclude(pk=request.pk).values_list("state", flat=True)) == {"PENDING"}
     assert green.get(pk=request.pk).state == "DEAD"  # not sent: nobody waits for its answer
     assert "No callbacks in this list" in client.get("/portal/callbacks/?dfsp=green").content.decode()

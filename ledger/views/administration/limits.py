@@ -129,7 +129,7 @@ class AllLimitsView(LedgerAdministrationView):
 
 class PositionsView(LedgerAdministrationView):
     @administration_schema(
-        TAG, summary="List a participant's positions, or show the one in a currency", query=("currency",)
+        TAG, summary="List a participant's positions, or show one currency's position", query=("currency",)
     )
     def get(self, request: Request, name: str) -> Response:
         currency = currency_asked_for(request)

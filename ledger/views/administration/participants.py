@@ -74,7 +74,7 @@ class ParticipantsView(LedgerAdministrationView):
 
     @administration_schema(
         TAG,
-        summary="Register a participant, or add a currency to one",
+        summary="Register a participant, or add a currency to a participant",
         request=NewParticipant,
         answer=201,
         two_people=("register_participant",),
@@ -110,7 +110,7 @@ class ParticipantView(LedgerAdministrationView):
 
 
 class EndpointsView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="List a participant's endpoints, or show the one of a type", query=("type",))
+    @administration_schema(TAG, summary="List a participant's endpoints, or show one type's endpoint", query=("type",))
     def get(self, request: Request, name: str) -> Response:
         found = [{"type": endpoint.type, "value": endpoint.value} for endpoint in participant_of(name).endpoints.all()]
         wanted = request.query_params.get("type")

@@ -119,7 +119,8 @@ class Command(BaseCommand):
 
     @staticmethod
     def _wait(certification: Certification) -> None:
-        """Waits until the certification has ended. The worker may have started the certification first."""
+        """Waits until the certification has ended. A worker may have started the certification before this command
+        could do so."""
         certification.refresh_from_db()
         while certification.is_open:
             time.sleep(1)
