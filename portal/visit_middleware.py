@@ -1,5 +1,5 @@
 """This middleware handles each request. It sets the language and the time zone, ends idle sessions, refuses large
-bodies, and records addresses.
+bodies, and records the visitors' network addresses.
 """
 
 import time
@@ -61,7 +61,7 @@ def _note_user(request: HttpRequest) -> None:
 def _is_too_large(request: HttpRequest) -> bool:
     """Returns whether the body is too large.
 
-    This check of the size runs before Django checks the form's token, because Django then reads the whole body.
+    This check runs before Django checks the form's token. To find the token, Django reads the whole body.
 
     The administration APIs have their own check of the size.
     """

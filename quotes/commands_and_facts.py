@@ -35,10 +35,10 @@ class AgreementMessage(ReceivedMessage):
 class AskTerms:
     """A request for terms, sent by POST /quotes, POST /bulkQuotes or POST /fxQuotes.
 
-    `named` maps the path of each element that names a recipient to the name in this element. Each element of the list
-    `currencies` is a set of currencies. The payee must have an account in at least one currency of each set in
-    `currencies`. `columns` contains the values of the columns that only this kind of agreement has. `details` is the
-    parsed message, which the scheme's rules read.
+    Some elements of the message name the recipient. `named` maps the path of each such element to the name. Each
+    element of the list `currencies` is a set of currencies. The payee must have an account in at least one currency of
+    each set in `currencies`. `columns` contains the values of the columns that only this kind of agreement has.
+    `details` is the parsed message, which the scheme's rules read.
     """
 
     resource: str  # the first part of the path, such as quotes

@@ -49,9 +49,9 @@ class Agreement(models.Model):
 
 
 class JudgedAgreement(Agreement):
-    """A kind of agreement that the scheme's rules judge. The rules judge each request for terms."""
+    """The base class of agreements whose requests for terms are judged by the scheme's rules."""
 
-    # The facts and the verdict of the rules about the request. The hub reads them again at the transfer
+    # The facts and the verdict of the rules about the request. The hub reads them again when the transfer arrives
     # (`rules.kept_verdicts`). NULL without rules.
     rule_facts = models.BinaryField(null=True)
 
@@ -148,8 +148,8 @@ class Quote(JudgedAgreement):
 
 
 class BulkQuote(JudgedAgreement):
-    """A bulk quote: a request for the terms of many payments from one payer to one DFSP. The table has no columns for
-    the parties of each payment. Only the stored messages of the bulk quote contain these parties."""
+    """A bulk quote: a request for the terms of many payments from one payer to customers of one payee DFSP. The table
+    has no columns for the parties of each payment. Only the stored messages of the bulk quote contain these parties."""
 
     resource = "bulkQuotes"
     not_found = ErrorCode.BULK_QUOTE_ID_NOT_FOUND

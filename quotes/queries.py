@@ -15,7 +15,7 @@ _MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """The values of a quote with which the portal finds the transfer of the quote."""
+    """The values in a quote by which the portal finds the quote's transfer."""
 
     quote_id: str
     transaction_id: str
@@ -56,7 +56,7 @@ def of_alias(
     """Returns the latest quotes that name a party by one of these identifiers. `until` is the end of the searched
     period. `before` is the last row of the previous page.
 
-    If `own` is set, returns only quotes of this participant.
+    If `own` is set, returns only quotes that the participant with the id `own` sent or received.
     """
     conditions, values = [], dict[str, Any](spellings=list(spellings), size=size)
     if own is not None:

@@ -124,7 +124,7 @@ _OF_A_BULK = """
 
 
 def of_items(bulk_quote_id: str, claims: Sequence[Claim]) -> dict[bytes, Found]:
-    """Returns the facts and the verdict that are stored with a bulk quote for each of these transfers."""
+    """For each of these transfers, returns the facts and the verdict that the hub stored with the bulk quote."""
     row = execute(_OF_A_BULK, [bulk_quote_id, claims[0].payer_id]).fetchone()
     if row is None:
         return {}

@@ -61,7 +61,7 @@ class QuoteGate:
             quote_id: self._judge(self.rules, quote_id, *each) for quote_id, each in self.payments[command.key].items()
         }
         refused = [kept.refusal for kept, _ in found.values() if kept.refusal is not None]
-        if len(refused) == len(found):  # if the rules allow some payments of a bulk, the bulk continues
+        if len(refused) == len(found):  # if the rules allow at least one payment, the bulk quote continues
             return scheme_error(*refused[0])
         late = next((until for kept, until in found.values() if _is_too_late(command, kept.facts, until)), None)
         if late is not None and command.resource == "quotes":

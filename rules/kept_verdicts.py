@@ -28,8 +28,8 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     def held_until(self, now: datetime) -> datetime | None:
-        """Returns the end of the hold if the transfer were reserved now, or None if the rules would not hold the
-        transfer."""
+        """Assumes that the transfer is reserved now, and returns the end of its hold. Returns None if the rules would
+        not hold the transfer."""
         ends = [self.hold_until] if self.hold_until is not None else []
         if self.hold_for_s is not None:
             ends.append(now + timedelta(seconds=self.hold_for_s))

@@ -52,7 +52,7 @@ def dfsp_key(name: str) -> int:
 
 
 def pair_key(payer: int, payee: int) -> int:
-    """Returns the key of a payer together with a payee. Payments in the opposite direction have a different key."""
+    """Returns the key of a pair of payer and payee. Payments in the opposite direction have a different key."""
     return _pair_key(payer, payee, settings.RULES_PARTY_KEY)
 
 

@@ -1,4 +1,4 @@
-"""Finds the lists, markers and kill switches of the parties of payments, for every gate.
+"""Finds, for every gate, the lists, markers and kill switches that concern the parties of a payment.
 
 The process keeps copies of lists, markers and kill switches that are at most half a second old. So in most cases, a
 group needs no SQL statement to find lists, markers and kill switches.

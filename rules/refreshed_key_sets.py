@@ -78,7 +78,7 @@ class RefreshedKeySets:
         if is_own:
             return None  # this transaction can still roll back its own change, so the copy must not contain the change
         if self._sets is None or number < self._number:
-            # The process reads a table with too many keys again from time to time, because the table can have become
+            # From time to time, the process again reads a table with too many keys, because the table can have become
             # shorter.
             if number < self._number or now >= self._load_again_at:
                 self._sets, self._load_again_at = self._load(), now + _TOO_MANY_FOR_S

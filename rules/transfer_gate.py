@@ -51,7 +51,7 @@ _COUNTED_IF_NEEDED: frozenset[Subject] = frozenset({"payer_dfsp", "payee_dfsp", 
 class TransferToJudge(msgspec.Struct, frozen=True):
     """A new transfer or conversion. If the quote passed through this hub, `quoted` contains the facts of the quote."""
 
-    digest: bytes  # the digest of the message, because two messages of a group can have one transfer id
+    digest: bytes  # the digest of the message, because two messages of a group can have the same transfer id
     transfer_id: str
     payer_dfsp: str
     payee_dfsp: str
@@ -77,7 +77,7 @@ class RulesAtTransfers:
     version: int | None  # None if no rules are active, but a kill switch is on
     compiled: CompiledRules
     without_quote: CompiledRules
-    """The rules of the quote and of the transfer, for transfers without a quote."""
+    """The rules of the quote gate and of the transfer gate, for transfers without a quote."""
     judged_again: CompiledRules
     """The same rules without rules about the quote's expiration, for transfers that differ from the judged quote."""
     variances: decide.Variances = field(default_factory=dict)
@@ -231,8 +231,8 @@ def open_gate(
     rules: RulesAtTransfers | None,
     originals: Mapping[str, Original],
 ) -> TransferGate:
-    """Reads and locks the rows that are needed to judge and count these transfers. `ending` has transfers that can be
-    aborted."""
+    """Reads and locks the rows that are needed to judge and count these transfers. `ending` has the transfers that the
+    group's messages can abort."""
     facts = [facts_of(transfer, version=None if rules is None else rules.version) for transfer in transfers]
     stopped: Sequence[Verdict | None] = [None] * len(facts)
     needs: Collection[Need] = ()

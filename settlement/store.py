@@ -1,6 +1,6 @@
 """SQL statements that compute the totals of closed windows, and SQL statements that settle single transfers.
 
-`ledger.store` has the lock order.
+`ledger.store` defines the order of the locks.
 """
 
 from collections.abc import Iterable, Sequence

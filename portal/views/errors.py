@@ -68,6 +68,6 @@ def _new_reference() -> str:
 
 
 def _alone(request: HttpRequest, context: dict[str, object], *, status: int) -> HttpResponse:
-    """Renders a page without the context of signed-in people."""
+    """Renders a page without data about the signed-in user."""
     with translation.override(translation.get_language_from_request(request)):
         return HttpResponse(render_to_string("portal/fault.html", context), status=status)

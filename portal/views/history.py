@@ -291,7 +291,8 @@ _DURATIONS = [f"{leg}{name}Seconds" for leg in history.LEGS for name in ("P50", 
 
 
 def _cells(figures: Figures) -> Iterator[list[Any]]:
-    """Yields one row of cells for each currency. The durations in each row are of the payments in all currencies."""
+    """Yields one row of cells for each currency. Every row has the same durations, which include the payments in all
+    currencies."""
     spans = [None if each is None else round(each, 4) for _leg, *both in figures.durations for each in both]
     for currency, value in sorted(figures.values.items()) or [("", 0)]:
         yield [

@@ -378,7 +378,7 @@ class NewSwitch(PartyMixin, AskForm):
         return said
 
     def named(self) -> dict[str, Any]:
-        """Returns the party or the DFSPs whose payments the kill switch stops, by the names of the form's fields."""
+        """Maps form fields to their values: the party, or the DFSPs, whose payments the kill switch stops."""
         said = self.cleaned_data
         names = {name: said[name].name for name in ("payer_dfsp", "payee_dfsp") if said.get(name) is not None}
         return names if said.get("party") is None else {**names, "party": said["party"]}

@@ -43,7 +43,7 @@ def asking(
 ) -> HttpResponse:
     """Shows the form. When a valid form is sent, submits the request and redirects to the request's page.
 
-    `then` runs in the transaction of the new request.
+    `then` runs in the database transaction that stores the new request.
     """
     if request.method == "POST" and form.is_valid():
         said = form.cleaned_data

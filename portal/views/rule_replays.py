@@ -63,7 +63,7 @@ def show(request: HttpRequest, replay_id: int) -> HttpResponse:
 
 
 def stop(request: HttpRequest, replay_id: int) -> HttpResponse:
-    """Stops a replay that waits or runs."""
+    """Stops a waiting or running replay."""
     job = RuleReplay.objects.filter(pk=min(replay_id, _LARGEST_NUMBER)).first()
     if job is None:
         raise Http404

@@ -56,8 +56,8 @@ class TransferSearch(Search):
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
     def read(self, visitor: Visitor) -> Read:
-        """Returns the function that reads one page of this search. If a field has an error, the function reads no
-        rows."""
+        """Returns the function that reads one page of this search. If a field has an error, the returned function reads
+        no rows."""
         if not self.is_valid():
             return lambda _before, _size: Found([])
         wish, said = self._wish(visitor), self.said
@@ -72,7 +72,7 @@ class TransferSearch(Search):
         return lambda before, size: transfers.latest(wish, before=before, size=size)
 
     def _wish(self, visitor: Visitor) -> Wish:
-        """Returns the conditions from all fields except ids and aliases."""
+        """Returns the search conditions from the form's fields, except the fields for ids and aliases."""
         said = self.said
         other, since, until = Q(), said.get("since"), said.get("until")
         if "window" in said:
@@ -114,8 +114,8 @@ def export(request: HttpRequest) -> Download | HttpResponse:
 
 
 def _distinct(batches: Iterable[Sequence[Transfer]]) -> Iterator[list[Transfer]]:
-    """Leaves out the transfers of earlier batches. A payer can request several quotes for one transfer, so two batches
-    can contain the same transfer."""
+    """Removes each transfer that an earlier batch already contained. A payer can request several quotes for one
+    transfer, so two batches can contain the same transfer."""
     seen: set[str] = set()
     for batch in batches:
         found = [each for each in batch if each.pk not in seen]

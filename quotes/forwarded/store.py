@@ -18,8 +18,8 @@ def remember(question: Outgoing, *, resource: str, subject: str, version: str, w
 
     If a question is repeated, the waiting time of the question begins again.
 
-    The caller must add the question's message to the outbox after this call. The periodic task assumes that a message
-    in the outbox belongs to an earlier question if the message is older than the question.
+    The caller must add the question's message to the outbox after this call. If a message in the outbox is older than
+    the question, the periodic task assumes that the message belongs to an earlier question.
     """
     parameters = [resource, subject, question.reply_to_id, question.destination_id, version, wait_s]
     execute(_REMEMBER, parameters)

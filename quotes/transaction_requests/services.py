@@ -37,7 +37,7 @@ def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
     """Stores a transaction request and forwards it to the payer's DFSP.
 
     If a request to pay is repeated, the hub forwards the request again. If the request has already ended, the hub
-    reports the stored end to the payee's DFSP instead. If a request has the id of an earlier request but different
+    instead reports the stored outcome to the payee's DFSP. If a request has the id of an earlier request but different
     content, the hub refuses the new request with 3106 and changes nothing.
     """
     is_late = request.expires_at is not None and request.expires_at <= datetime.now(UTC)
@@ -69,7 +69,7 @@ def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
 
 
 def answer(transaction_request_id: str, message: AgreementMessage, *, state: State, send: Send) -> None:
-    """Forwards an answer about a request to pay to the other party.
+    """Forwards an answer that one party of a request to pay sent. The recipient is the other party.
 
     If the request has not ended, also stores the answer of the payer's DFSP.
 
@@ -159,7 +159,7 @@ def _fail(ids: list[str]) -> int:
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
             .select_related("payee")
             .annotate(content_type=KT("request_headers__content-type"))
-            .only("expires_at", "payee__name")  # the messages stay unread, because they can be large
+            .only("expires_at", "payee__name")  # without the messages, which can be large
         )
         ended = TransactionRequest.objects.filter(pk__in=[found.pk for found in late])
         ended.update(state=State.FAILED, answered_at=datetime.now(UTC))
@@ -204,8 +204,8 @@ def _request(found: TransactionRequest, *, if_pending: IfPending) -> Outgoing:
 
 
 def _answer(found: TransactionRequest, message: ReceivedMessage, to: Destination, *, is_error: bool) -> Outgoing:
-    """Makes the message that forwards an answer about a request to pay. `source_id` is the DFSP that waits for the
-    answer."""
+    """Makes the message that forwards an answer about a request to pay. `source_id` is the id of the DFSP that waits
+    for the answer."""
     path, order = _path(found) + ("/error" if is_error else ""), found.order_of(found.transaction_request_id)
     return forward(message, to, "PUT", path, subject=order, kind="request-to-pay-answer", source_id=to.id)
 

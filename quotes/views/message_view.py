@@ -11,7 +11,7 @@ from quotes.commands_and_facts import AgreementMessage
 
 
 class MessageView(FspiopView):
-    id_name: ClassVar[str]  # what a refusal calls the id
+    id_name: ClassVar[str]  # the name that an error text uses for the id
 
     def message(self) -> AgreementMessage:
         return AgreementMessage(self.raw_body, self.forwarded_headers(), self.caller, self.digest())

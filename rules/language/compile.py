@@ -76,7 +76,7 @@ class _Pair(msgspec.Struct, frozen=True):
 
 
 class _Builder:
-    """Builds the function of one gate."""
+    """Builds the Python function that evaluates the rules of one gate."""
 
     def __init__(self, needs: Mapping[CounterName, Need], gate: Gate, time_zone: str) -> None:
         self._gate = gate
@@ -218,7 +218,7 @@ class _Builder:
         read = _call("get", _name(self._need_names[name]), _name("facts"))
         if name[0] != "original":
             return read
-        none = ast.Constant(0 if spec.unit == "duration" else False)  # a refund can lack the id of an original
+        none = ast.Constant(0 if spec.unit == "duration" else False)  # a refund can lack its original's id
         named = ast.IfExp(_is_none(self._field("refund_of")), none, read)
         if self._gate != "transfer":
             return named

@@ -3,9 +3,9 @@
 Tests compare compiled rules with this module. Outside of tests, the hub uses this module only to read the conditions of
 rules that fired. Pure.
 
-A condition is true or false, or its result is not known (None) because a fact is missing. An optional fact that the
-message omits is absent, but not missing. Each comparison with an absent fact is false, except a comparison with the
-operator `absent` or `not_in`.
+A condition is true or false, or its result is not known (None) because a fact is missing. If the message omits an
+optional fact, the result is still known: the fact's value is None, and not MISSING. Each comparison with the value None
+is false, except a comparison with the operator `absent` or `not_in`.
 """
 
 from collections.abc import Collection, Iterable, Mapping

@@ -72,7 +72,7 @@ def parse_text(raw: bytes) -> RuleSet:
     if len(raw) > MOST_BYTES:
         raise RuleSetRefused([Fault("", "too_large", {"most": MOST_BYTES})])
     try:
-        document = strictjson.loads(raw.removeprefix(codecs.BOM_UTF8))  # some editors begin a file with this mark
+        document = strictjson.loads(raw.removeprefix(codecs.BOM_UTF8))  # some editors write this mark first
     except FspiopError as error:
         raise RuleSetRefused([Fault("", "not_json", {"reason": error.detail})]) from None
     return parse(document)
@@ -179,7 +179,7 @@ class _Conditions:
         self._comparisons = 0
 
     def trigger_with_currency(self) -> Trigger:
-        """Returns the trigger. If a condition of the rule contains an amount, the only currency of the trigger is the
+        """Returns the trigger. If a condition of the rule contains an amount, the returned trigger has only the
         currency of this amount."""
         if not self._currency:
             return self._trigger

@@ -24,7 +24,7 @@ _NUMBER = "SELECT number FROM rules_lists_changenumber WHERE name = %s"
 
 
 def count(name: str) -> int:
-    """Counts one change in the caller's transaction, and returns its number."""
+    """In the caller's transaction, counts one change. Returns the number of the change."""
     row = execute(_COUNT, [name]).fetchone()
     assert row is not None
     number: int = row[0]

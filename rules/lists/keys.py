@@ -9,7 +9,7 @@ of_dfsp = dfsp_key
 
 
 def served(party_key: int, dfsp: str) -> int:
-    """Returns the key of a party at the DFSP that serves it.
+    """Returns the common key of a party and the DFSP that serves the party.
 
     The hub stores a match of names under this key. So a DFSP cannot cause a match for another DFSP's customer by
     sending a listed name.

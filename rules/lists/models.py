@@ -13,8 +13,8 @@ from rules.lists.guards import needs_approval
 
 
 class ChangeNumber(models.Model):
-    """The number of changes that were committed so far. A process compares this number with its own number to find out
-    whether its copy of the rows is old."""
+    """The number of changes that were committed so far. Each process stores this number with its copy of the rows. If
+    the two numbers differ, the copy is old."""
 
     name = models.CharField(max_length=16, primary_key=True)
     number = models.BigIntegerField()
@@ -67,7 +67,7 @@ class ListVersion(models.Model):
     sha256 = models.CharField(max_length=64, blank=True)
     added = models.PositiveIntegerField()
     removed = models.PositiveIntegerField()
-    change = models.BigIntegerField(null=True)  # the transaction numbers its change last: see `rules.lists.changes`
+    change = models.BigIntegerField(null=True)  # numbered at the end of the transaction: see `rules.lists.changes`
 
     class Meta:
         ordering = ["-id"]
@@ -89,7 +89,7 @@ class Entry(models.Model):
     key = models.BigIntegerField(null=True)
     name = models.CharField(max_length=256, blank=True)
     folded = models.CharField(max_length=1024, blank=True)
-    reference = models.CharField(max_length=128, blank=True)  # the number of the entry in the source of the list
+    reference = models.CharField(max_length=128, blank=True)  # the entry's number at the publisher of the list
     added_by = models.ForeignKey(ListVersion, on_delete=models.PROTECT, related_name="+")
     removed_by = models.ForeignKey(ListVersion, on_delete=models.PROTECT, related_name="+", null=True)
 
@@ -166,8 +166,8 @@ class StagedLine(models.Model):
 
 
 class SeenName(models.Model):
-    """The keyed hash of a party's name. The row also states up to which change of the listed names this name was
-    screened."""
+    """The keyed hash of a party's name. The row also has the number of the last change of the listed names that the
+    screening of this name included."""
 
     hash = models.BigIntegerField(primary_key=True)
     sealed = models.TextField()  # the folded name, encrypted
@@ -194,7 +194,7 @@ class NamedParty(models.Model):
 
     class Meta:
         verbose_name_plural = "named parties"
-        indexes = [models.Index(fields=["seen_at"], name="named_parties_by_time")]  # for deleting old rows
+        indexes = [models.Index(fields=["seen_at"], name="named_parties_by_time")]  # for the deletion of old rows
 
     def __str__(self) -> str:
         return f"party {self.key}"
@@ -239,7 +239,8 @@ class NameMatch(models.Model):
 
 
 class KillSwitch(models.Model):
-    """While a kill switch is on, it stops the payments of one alias, of one DFSP, or from one DFSP to another DFSP."""
+    """While a kill switch is on, it stops all payments from or to one alias, all payments from or to one DFSP, or all
+    payments from one DFSP to another DFSP."""
 
     class Kind(models.TextChoices):
         ALIAS = "ALIAS"

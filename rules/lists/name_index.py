@@ -1,5 +1,5 @@
-"""Finds listed names with a spelling or a sound similar to a party's name. This module does not use Django or a
-database."""
+"""Finds the listed names whose spelling or sound is similar to the spelling or sound of a party's name. This module
+does not use Django or a database."""
 
 from array import array
 from collections import Counter, defaultdict
@@ -57,7 +57,7 @@ class NameIndex:
         return len(self._names)
 
     def newer_than(self, number: int) -> "NameIndex":
-        """Returns the index of the names that were added after this change."""
+        """Returns an index that contains only the names that were added after this change."""
         if number <= 0:
             return self
         if number not in self._newer:

@@ -171,7 +171,7 @@ def _store(parties: Mapping[int, Named], hashes: Mapping[int, int], texts: Mappi
 
 
 def _cipher() -> Fernet:
-    """Returns the cipher of names. The cipher's key changes together with the key of the hashes.
+    """Returns the cipher that encrypts the stored names. The cipher's key changes together with the key of the hashes.
 
     After a change of this key, the stored names and hashes are useless.
     """
@@ -182,7 +182,7 @@ def _cipher() -> Fernet:
 def _screen(
     texts: Mapping[int, str], index: NameIndex, *, until: float
 ) -> tuple[dict[int, int], list[tuple[int, Similar]]]:
-    """For each name, returns the number of the last change of the index, and the listed names that are similar to the
+    """For each name, returns the number of the last change in the index, and the listed names that are similar to the
     name.
 
     Stops at the time limit.

@@ -20,8 +20,8 @@ from rules.refreshed_key_sets import MOST_KEYS
 MOST_NAMES = 100_000
 """The largest number of names on all lists together. Each process that screens names keeps all listed names in memory.
 """
-# If the statistics of the tables are older than the import, PostgreSQL can choose nested loops, which take hours for
-# 200,000 lines.
+# If PostgreSQL computed its statistics about the tables before the import, PostgreSQL can choose nested loops, which
+# take hours for 200,000 lines.
 _LONG_STATEMENTS = "SET LOCAL statement_timeout = '60s'; SET LOCAL enable_nestloop = off"
 _USUAL_STATEMENTS = "SET LOCAL enable_nestloop = on"
 

@@ -11,7 +11,7 @@ from rules.lists.models import StagedFile
 
 _AT_ONCE = 500
 _KEPT_DAYS = 400
-_STAGED_FOR = timedelta(days=14)  # this time is longer than the time in which a request can be approved
+_STAGED_FOR = timedelta(days=14)  # this time is longer than a request can wait for its approval
 _MOST_AT_ONCE = 10_000
 
 

@@ -1,5 +1,4 @@
-"""Computes values from the payments of a profile in a window of time: number, sum, counterparties, first and last
-payment.
+"""Computes values about a profile's payments in a window of time: number, sum, counterparties, first and last payment.
 
 Pure.
 """
@@ -80,7 +79,7 @@ def tally(profile: Profile, direction: Direction, currency: str, since: int, *, 
 
 
 def count_in_all_currencies(profile: Profile, direction: Direction, since: int) -> int:
-    """Returns how many payments in this direction the profile has since this moment. Does not count refunds. The
+    """Returns the number of the profile's payments in this direction since this moment. Does not count refunds. The
     returned number can be too high."""
     kept = sum(
         event.moment >= since and event.direction == direction and not event.is_refund for event in profile.events

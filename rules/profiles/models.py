@@ -10,9 +10,9 @@ from django.db.models import Q
 class Profile(models.Model):
     """The payments of one subject: a party, a participant, a payer with its payee, or a transaction with its refunds.
 
-    A transaction must lock the row before it changes the row. The columns repeat the totals in `ring`. So one SQL
-    statement can check whether the totals match the transfers. Each storage page of the table has free space, and the
-    key is the only indexed column. An update of a profile therefore changes no index.
+    A database transaction must lock a row before it changes the row. The columns after `ring` repeat the totals in
+    `ring`. So one SQL statement can check whether the totals match the transfers. Each storage page of the table has
+    free space, and the key is the only indexed column. An update of a profile therefore changes no index.
     """
 
     key = models.BigIntegerField(primary_key=True)
@@ -47,8 +47,8 @@ class CountedTransfer(models.Model):
     payer_dfsp_key = models.BigIntegerField(null=True)  # set only if a rule needed it, like the next two keys
     payee_dfsp_key = models.BigIntegerField(null=True)
     pair_key = models.BigIntegerField(null=True)
-    original_key = models.BigIntegerField(null=True)  # the key of the original transaction of a refund
-    served_by = models.BigIntegerField()  # the key of the payee DFSP; 0 if no quote confirmed that it serves the payee
+    original_key = models.BigIntegerField(null=True)  # for a refund, the key of the original transaction
+    served_by = models.BigIntegerField()  # the key of the payee DFSP; 0 if no quote confirmed this DFSP
     is_refund = models.BooleanField()
     currency = models.CharField(max_length=3)
     amount = models.BigIntegerField()
@@ -84,8 +84,8 @@ class CountedTransfer(models.Model):
 class UnfoldedCount(models.Model):
     """A payment that must still be added to a profile, or removed from a profile.
 
-    A transaction that does not need an exact count adds a row to this table, and does not lock the profile. Only a
-    transaction that has locked and changed the profile deletes the row.
+    A database transaction that does not need an exact count adds a row to this table, and does not lock the profile. A
+    later database transaction locks and changes the profile, and deletes the row.
     """
 
     key = models.BigIntegerField()

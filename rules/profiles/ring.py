@@ -2,9 +2,9 @@
 and month. Pure.
 
 An event is one payment in which the profile's subject took part. Payments of one class have the same direction and
-currency, and are all refunds or all not. For each class, a profile keeps the latest `KEPT` events separately. Older
-events are added to buckets. A bucket keeps the time of its latest event. So a reader can see whether the bucket has
-events in a window.
+currency. A class contains either only refunds, or no refunds. For each class, a profile keeps the latest `KEPT` events
+separately. Older events are added to buckets. A bucket keeps the time of its latest event. So a reader can see whether
+the bucket has events in a window.
 
 The bucket of an event depends only on the event's time and on the profile's two boundaries between buckets of different
 lengths. So the sums do not depend on the order of additions and removals. The order changes only the choice of the
@@ -91,10 +91,10 @@ class Profile:
         self.events: list[Event] = []  # in order
         self.buckets: dict[BucketKey, Bucket] = {}
         # The number of events of each class that the profile keeps separately. The value is None until the profile has
-        # more events than it keeps.
+        # more events than it keeps separately.
         self.kept_of: dict[tuple[int, bool, str], int] | None = None
-        self.hours_from = 0  # earlier events are in buckets of days
-        self.days_from = 0  # earlier events are in buckets of months
+        self.hours_from = 0  # a bucket of one hour has no events before this time
+        self.days_from = 0  # a bucket of one day has no events before this time
         self.counted = 0  # the number of all events
         self.sent = 0  # the sum of all sent amounts in all currencies; only for the comparison with transfers
         self.received = 0

@@ -101,8 +101,7 @@ _UNFOLDED = f"""
 
 
 def unfolded(keys: Collection[int]) -> list[Unfolded]:
-    """Returns the additions to these profiles, and the removals from these profiles, that still wait, in their
-    order."""
+    """Returns the waiting additions to these profiles, and the waiting removals from these profiles, sorted by id."""
     found = [
         Unfolded(id, key, Role(role), payment_of(payment), is_removal)
         for id, key, role, is_removal, *payment in execute(_UNFOLDED, [sorted(keys)])
@@ -112,7 +111,7 @@ def unfolded(keys: Collection[int]) -> list[Unfolded]:
 
 
 def payment_of(row: Sequence[Any]) -> CountedPayment:
-    """Returns the payment with the values of these columns."""
+    """Creates a payment from the values of these columns."""
     transfer_id, served_by, is_refund, currency, amount, reserved_at, *keys = row
     return CountedPayment(transfer_id, Keys(*keys), served_by, is_refund, currency, amount, reserved_at)
 

@@ -44,7 +44,7 @@ GATES: tuple[Gate, ...] = ("lookup", "quote", "transfer")
 ALSO_AT_TRANSFERS: tuple[Gate, ...] = ("quote",)
 
 _REFRESH_S = 1.0
-"""The time for which a process assumes that no version was ever active, after a read of the database."""
+"""If the database shows that no version was ever active, a process assumes this for the given number of seconds."""
 
 
 class CannotBeRead(Exception):
@@ -170,7 +170,7 @@ def _prepare(process: _Process, active: Active) -> None:
         process.compiled = kept | dict.fromkeys(contents)
         threading.Thread(target=_compile, args=(process, contents), name="rules", daemon=True).start()
     except BaseException:
-        # No thread is running that could release the lock, so this code releases it for the next group.
+        # No thread is running that could release the lock, so this code releases the lock for the next group.
         process.compiled = compiled
         process.preparing.release()
         raise
@@ -215,7 +215,7 @@ def _of(number: int | None, rule_set: RuleSet) -> Version:
 
 
 def for_judging_again(rule_set: RuleSet) -> RuleSet:
-    """Leaves out the rules at the quote that read the quote's expiration, because a transfer has an expiration of its
+    """Leaves out those rules of the quote gate that read the quote's expiration. A transfer has an expiration of its
     own."""
     rules = rule_set.rules
     found = [

@@ -19,7 +19,7 @@ from rules.rulesets import store
 from rules.rulesets.store import DecisionRow
 
 _ONE_IN = 100
-_MOST_NAMED = 100  # the skipped rules that one report names
+_MOST_NAMED = 100  # the largest number of skipped rules that one report names
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ def save(version: int | None, judged: Sequence[Judged]) -> None:
 
 
 def raises_alert(hit: Hit) -> bool:
-    """Returns whether this hit of a rule raises an alert. Alert rules, skipped checks and effective fraud rules raise
-    alerts."""
+    """Returns whether this hit of a rule raises an alert. A hit raises an alert if it has an effect, and if it is an
+    alert, a skipped check or a hit of a fraud rule."""
     return hit.counts and (hit.action == "alert" or hit.skipped or hit.kind == "fraud")
 
 

@@ -79,7 +79,7 @@ _VARIANCES = """
 def variances(revision: int) -> dict[str, dict[str, datetime]]:
     """Returns the exceptions: for each rule, the exempt DFSPs and the end of each exception.
 
-    Reads only rows of exceptions whose ids are not above this number.
+    Reads only exceptions whose ids are at most `revision`.
     """
     found: dict[str, dict[str, datetime]] = {}
     for rule, dfsp, until in execute(_VARIANCES, [revision]):
@@ -136,7 +136,7 @@ _ADD_DECISIONS = """
 
 
 def add_decisions(rows: Sequence[DecisionRow]) -> None:
-    """Stores these decisions by one statement."""
+    """Stores these decisions by one SQL statement."""
     columns: list[list[Any]] = [
         [row.gate for row in rows],
         [row.subject for row in rows],

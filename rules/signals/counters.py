@@ -37,7 +37,7 @@ _REPORTS = """
 
 
 def payments_come_from(payments: Payments) -> None:
-    """Adds a function that returns counters of payments for the signals of a party."""
+    """Adds a function that counts a party's payments. The hub uses the function for the signals about the party."""
     _payments.append(payments)
 
 

@@ -28,8 +28,8 @@ class MarkerPost(Message):
 class AppealPost(Message):
     """A DFSP's request to lift a marker of its customer.
 
-    The message contains the customer's identifier. So a DFSP cannot find markers by sending appeals with guessed
-    numbers of markers.
+    The message contains the customer's identifier. So a DFSP cannot find markers by guessing the numbers that identify
+    markers.
     """
 
     party_id_type: PartyIdType

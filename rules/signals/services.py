@@ -23,7 +23,7 @@ _MOST_MARKERS = 50
 class Known:
     """The hub's data about a payee."""
 
-    markers: list[tuple[int, str, datetime]]  # number, kind, time of filing
+    markers: list[tuple[int, str, datetime]]  # each marker's number, kind and time of filing
     is_confirmed: bool
     counts: list[Count]
 

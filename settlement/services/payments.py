@@ -1,7 +1,7 @@
 """Proposes and records the payments that the settlement bank has made for a settlement.
 
-A statement of the bank that matches the settlement proves every payment of the settlement. The transaction that sets
-the settlement to SETTLED also records all payments as funds in and funds out.
+If the bank's statement matches the settlement, the statement proves every payment of the settlement. The database
+transaction that sets the settlement to SETTLED also records all payments as funds in and funds out.
 """
 
 import uuid
@@ -26,7 +26,7 @@ class NotPaid(Exception):
 
 
 class Differs(Exception):
-    """Raised if the payments differ from the payments on which two people have agreed. Nothing is changed."""
+    """Raised if the payments that are due now differ from the payments in the approved request. Nothing is changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,8 @@ def settle(
     """Sets a settlement to SETTLED and records the payments of the bank. If one of the two changes fails, neither
     change takes effect.
 
-    `agreed` contains the terms of the payments to which two people have agreed. Raises Differs if the payments that are
-    due now differ from these terms. Locks the settlement and its windows first, then the accounts, and the audit trail
-    last.
+    `agreed` is the list of payments in the approved request. Raises Differs if the payments that are due now differ
+    from this list. Locks the settlement and its windows first, then the accounts, and the audit trail last.
     """
     settlement = (
         Settlement.objects.select_for_update(no_key=True, of=("self",)).select_related("model").get(pk=settlement_id)
@@ -114,8 +113,8 @@ def settle(
 
 
 def check_agreed(settlement: Settlement, *, statement_id: int, agreed: Sequence[Sequence[object]]) -> None:
-    """If a call of `settle` would raise an error now, raises this error. This function changes nothing. It takes no
-    lock, so that no payment must wait for this check."""
+    """If a call of `settle` would raise an error now, raises this error. This function changes nothing. The function
+    takes no lock, so that no payment must wait for this check."""
     statement = _agreed_statement(settlement, statement_id)
     rows = _with_net(settlement)
     proposals = _agreed_proposals(settlement, statement, agreed, rows, _covers(rows))

@@ -274,8 +274,8 @@ def _lock_windows(window_ids: Collection[int]) -> list[SettlementWindow]:
 
 
 def lock_contents(settlement: Settlement) -> tuple[list[WindowContent], list[SettlementWindow]]:
-    """Locks the windows of a settlement that the caller has locked. Returns the contents of the settlement and the
-    windows."""
+    """Locks the windows of a settlement. The caller has already locked the settlement. Returns the settlement's
+    contents, and the windows."""
     contents = list(settlement.contents.all())
     return contents, _lock_windows({content.window_id for content in contents})
 

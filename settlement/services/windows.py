@@ -23,7 +23,7 @@ _BATCH = "windows"
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A closed window, and the next window, which the same transaction has opened."""
+    """A closed window, and the next window, which the same database transaction has opened."""
 
     closed: SettlementWindow
     opened: SettlementWindow
