@@ -25,7 +25,7 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class AgreementMessage(ReceivedMessage):
-    """A message about an agreement, its sender, and the digest of the message's parsed content."""
+    """A message about an agreement, the message's sender, and the digest of the message's parsed content."""
 
     sender_id: int
     digest: bytes
@@ -89,7 +89,7 @@ class GiveTerms:
 
     @property
     def names(self) -> Collection[str]:
-        return ()  # an answer goes to the agreement's parties even if they are not active
+        return ()  # an answer goes to the agreement's parties even if the parties are not active
 
 
 AgreementCommand = AskTerms | GiveTerms
@@ -116,7 +116,7 @@ class Standing:
     request_digest: bytes
     response_digest: bytes | None
     octets: int = 0  # the size of the stored message that the hub sends for a repeated request
-    kept: bytes | None = None  # what the scheme's rules stored about the quote, until the answer comes
+    kept: bytes | None = None  # until the answer comes, the facts and the verdict of the scheme's rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
     stored message.
 
     The size of a group depends on the messages that senders send, and not on stored messages. For the hub, two messages
-    are equal if they differ only in spaces. So a stored message can be much larger than the request that repeats it.
+    are equal if they differ only in spaces. So a stored message can be much larger than a repetition of this message.
     """
     return not scene.is_alone and seen.octets > max(_SHORT, len(command.message.body))
 

@@ -1,4 +1,4 @@
-"""Ends requests for terms that got no answer in time, and notifies the requesters.
+"""Ends each request for terms that got no answer in time, and notifies the requester.
 
 One function ends requests of all kinds of agreements.
 """
@@ -23,7 +23,7 @@ from quotes.services import unanswered
 KINDS: dict[type[Agreement], str] = {Quote: "quotes", BulkQuote: "bulk-quotes", FxQuote: "fx-quotes"}
 
 _SWEEP = 500
-# Some senders write an expiration that has long passed. In this case, the payee still has a few seconds for its answer.
+# Some senders write an expiration that has long passed. In this case, the payee still has a few seconds to answer.
 _AT_LEAST = timedelta(seconds=5)
 _ORDER = "expires_at, created_at"
 _OVERDUE = [

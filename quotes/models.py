@@ -51,7 +51,7 @@ class Agreement(models.Model):
 class JudgedAgreement(Agreement):
     """The base class of agreements whose requests for terms are judged by the scheme's rules."""
 
-    # The facts and the verdict of the rules about the request. The hub reads them again when the transfer arrives
+    # The facts and the rules' verdict about the request. The hub reads this column again when the transfer arrives
     # (`rules.kept_verdicts`). NULL without rules.
     rule_facts = models.BinaryField(null=True)
 
@@ -123,7 +123,7 @@ class Quote(JudgedAgreement):
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # this index finds old messages, which the hub erases
+            # with this index, the hub finds old messages to erase
             models.Index(fields=["created_at"], name="quote_by_arrival"),
             models.Index(fields=["transaction_id"], name="quote_by_transaction"),
             _sweep("quote"),
@@ -158,8 +158,7 @@ class BulkQuote(JudgedAgreement):
     # The payee's terms for each payment, as digests from `quotes.terms_digest`. The hub compares the items of a bulk
     # transfer with these digests.
     terms = ArrayField(models.BinaryField(max_length=32), null=True)
-    # The payment and the amount to which each digest belongs. The scheme's rules need them
-    # (`quotes.terms_of_payments`).
+    # For each digest, the payment and the amount. The scheme's rules need these values (`quotes.terms_of_payments`).
     rule_terms = models.BinaryField(null=True)
 
     class Meta:
@@ -213,7 +212,7 @@ class TransactionRequest(Agreement):
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # this index finds old messages, which the hub erases
+            # with this index, the hub finds old messages to erase
             models.Index(fields=["created_at"], name="request_to_pay_by_arrival"),
             # these indexes are for the portal's search for a customer's requests to pay
             models.Index(alias_of_request("payer"), F("created_at").desc(), name="request_of_payers_alias"),

@@ -1,4 +1,4 @@
-"""Applies the scheme's rules to quotes: judges requests for terms, and stores the verdicts for the transfers.
+"""Applies the scheme's rules to quotes: judges requests for terms, and stores the verdicts until the transfers arrive.
 
 Each group of messages has one `QuoteGate` object, in the group's database transaction. If the scheme has no active
 rules, this module runs no SQL statement. If rules are active, this module runs the same number of SQL statements for
@@ -38,7 +38,7 @@ NO_VERSION = 0
 
 @dataclass(slots=True)
 class QuoteGate:
-    """Applies the scheme's rules to the requests for terms of one group. Only the method `save` runs SQL statements."""
+    """Applies the scheme's rules to one group's requests for terms. Only the method `save` runs SQL statements."""
 
     rules: ActiveRules | None  # None if the hub only counts payments (RULES_COUNT), without active rules
     # For each command and each quote id, the facts of the payment, and the refusal if a kill switch stops the payment.
@@ -111,7 +111,7 @@ class QuoteGate:
         return kept, None if until is None else until + TIME_TO_ANSWER
 
     def save(self) -> None:
-        """Stores the decisions of the rules about the requests of the group."""
+        """Stores the rules' decisions about the group's requests."""
         if self.rules is not None:
             decisions.save(self.rules.version, self.judged)
 

@@ -80,7 +80,7 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: M
 
     `kept` maps the key of a request to the facts and the verdict that the scheme's rules store.
     """
-    # The statement inserts the rows in the order of ids, so that two transactions never block each other in a deadlock.
+    # The SQL statement inserts the rows in the order of ids. So two database transactions never end in a deadlock.
     ordered = sorted(requests, key=lambda each: each[0].agreement_id)
     columns: list[list[Any]] = [
         [command.agreement_id for command, _ in ordered],

@@ -1,6 +1,6 @@
 """Compares each transfer with the terms that the payee DFSP offered in the answer to the quote.
 
-This module has two SQL statements. Each statement processes any number of transfers.
+This module has two SQL statements. Each SQL statement processes any number of transfers.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ class Claim:
 
 
 # There are five ways to find the quote of a transfer: by the transfer's condition, packet or id, or by one of the two
-# ids in the packet. Connectors use the transaction's id as the transfer's id. Each subquery stops at the first row and
-# uses its own index.
+# ids in the packet. Connectors use the id of the payment transaction as the transfer's id. Each subquery stops at the
+# first row and uses its own index.
 _NOT_AS_QUOTED = """
     SELECT c.key
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[], %s::text[])

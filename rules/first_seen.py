@@ -7,7 +7,7 @@ from rules.rulesets import active_rules
 
 
 def screen(party: Party, dfsp: str) -> None:
-    """If a name is new to the hub, compares the name with the listed names, outside a transaction.
+    """If a name is new to the hub, compares the name with the listed names, outside any database transaction.
 
     Does nothing if the hub already knows the name, or if the scheme has never activated rules. So only the first
     payment with a new name waits for the comparison.

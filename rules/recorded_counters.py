@@ -46,7 +46,7 @@ class RecordedCounters:
         counters."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns the value that the hub read when it made the decision."""
+        """Returns the counter's value that the hub read for the decision."""
         try:
             value = facts.counters[name_of(need)]
         except KeyError:

@@ -3,7 +3,7 @@ not need an SQL statement.
 
 Each change of the table gets a number, in the order of the commits: see `rules.lists.changes`. A process reads the
 number of the latest change at most twice a second. If the number has increased, the process also reads the changed
-keys. So a group of payments needs no SQL statement to find the names of its keys.
+keys. So a group of payments needs no SQL statement to find the names for the payments' keys.
 
 The copy has at most `MOST_KEYS` keys, about 12 MB. If the table has more keys, each call runs one SQL statement
 instead.
@@ -61,7 +61,7 @@ class RefreshedKeySets:
         age = time.monotonic() - self._read_at
         if age < FRESH_S:
             return self._sets
-        # Only one thread at a time reads the changes. Meanwhile, other threads use the copy until it is too old.
+        # Only one thread at a time reads the changes. Meanwhile, other threads use the copy until the copy is too old.
         if not self._lock.acquire(blocking=age > _TOO_OLD_S):
             return self._sets
         try:
@@ -76,7 +76,7 @@ class RefreshedKeySets:
         row = execute(_NUMBER, [self._change]).fetchone()
         number, is_own = row or (0, False)
         if is_own:
-            return None  # this transaction can still roll back its own change, so the copy must not contain the change
+            return None  # this transaction can still roll back the change, so the copy must not contain it
         if self._sets is None or number < self._number:
             # From time to time, the process again reads a table with too many keys, because the table can have become
             # shorter.

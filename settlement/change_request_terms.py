@@ -10,7 +10,7 @@ from settlement.states import State
 
 
 def evidence_of(settlement: Settlement) -> dict[str, Any] | None:
-    """Returns the bank's latest statement, which is the evidence that the bank has moved the money."""
+    """Returns the bank's latest statement. This bank statement is the evidence that the bank has moved the money."""
     found = settlement.statements.order_by("-id").values("id", "sha256", "is_exact").first()
     return dict(found) if found else None
 

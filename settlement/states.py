@@ -1,4 +1,4 @@
-"""Tables and pure functions for the states of settlements, of accounts in settlements, and of windows."""
+"""Constants and pure functions for the states of settlements, of accounts in settlements, and of windows."""
 
 from collections.abc import Collection, Iterable
 from enum import StrEnum

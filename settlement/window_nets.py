@@ -24,8 +24,8 @@ _Sums = Mapping[tuple[str, str], tuple[int, int]]  # the sent and the received a
 
 @dataclass(frozen=True, slots=True)
 class NetPosition:
-    """The net amount that results for one participant from the commits of a window. If the net amount is above 0, the
-    participant owes this amount.
+    """One participant's net amount from the commits of a window. If the net amount is above 0, the participant owes
+    this amount.
 
     If the net amount is below 0, the scheme owes the participant.
     """

@@ -37,8 +37,8 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Reports that the request cannot be read. Does not read the session or the database, because the hub refuses such
-    a request before it opens the session or the database."""
+    """Reports that the request cannot be read. Does not read the session or the database, because the hub must refuse
+    such a request without opening the session or the database."""
     if not _is_portal(request):
         return errors.bad_request(request, exception)
     return _alone(request, {"status": 400}, status=400)

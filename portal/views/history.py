@@ -118,7 +118,7 @@ class _Shown:
     query: dict[str, str]
 
     def text(self, key: tuple[Any, ...]) -> str:
-        """Returns the name to show for a bank, a pair, a currency, a use case or a reason."""
+        """Returns the name to show for a DFSP, a pair of DFSPs, a currency, a use case or a reason."""
         if self.by in ("payer", "payee", "pair"):
             return " → ".join(self._bank(number) for number in key)
         if self.by == "reason":
@@ -178,8 +178,8 @@ def _shown(request: HttpRequest) -> _Shown:
 
 
 def _usual(visitor: Visitor, wish: Wish) -> str:
-    """Returns how the page first divides the figures. If the visitor chose a payer DFSP, the page shows one row for
-    each payee DFSP. Otherwise, the page shows one row for each payer DFSP."""
+    """Returns the kind of row that the page shows if the visitor has not chosen one. If the visitor chose a payer DFSP,
+    the page shows one row for each payee DFSP. Otherwise, the page shows one row for each payer DFSP."""
     return "payee" if wish.payer_id != ALL else "payer"
 
 

@@ -1,4 +1,4 @@
-"""The pages of transfers: the search, the export of the results, and the history of one payment."""
+"""The pages about transfers: the search, the export of the search results, and the history of one payment."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

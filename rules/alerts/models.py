@@ -26,8 +26,8 @@ class Alert(models.Model):
 
     key = models.BigIntegerField()  # the party's key, or a hash of the DFSP if no party is known
     dfsp = models.CharField(max_length=30, blank=True)  # the DFSP, if no party is known
-    # The DFSP whose message caused the first report; empty if no DFSP's message caused it. One DFSP can cause alerts
-    # about any number of parties, so the queue and the notifications have a part for each DFSP.
+    # The DFSP whose message caused the first report; empty if no DFSP's message caused the report. One DFSP can cause
+    # alerts about any number of parties, so the queue and the notifications have a part for each DFSP.
     caused_by = models.CharField(max_length=30, blank=True, default="", db_default="")
     state = models.CharField(max_length=6, choices=State, default=State.OPEN)
     first_at = models.DateTimeField()

@@ -30,7 +30,7 @@ class OpenOfDfsp:
     has_more: bool
 
 
-# The statement reads at most 101 entries of the index for each DFSP, however many alerts a DFSP caused.
+# For each DFSP, the SQL statement reads at most 101 index entries, however many alerts the DFSP caused.
 _OPEN_BY_DFSP = """
     SELECT d.name, n.count FROM (SELECT name FROM participants_participant UNION SELECT '') AS d (name)
     CROSS JOIN LATERAL (SELECT count(*) FROM (

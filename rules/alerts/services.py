@@ -66,8 +66,8 @@ _INSERT = """
 
 
 def raise_alerts(sightings: Iterable[Sighting]) -> None:
-    """Inserts these reports by one SQL statement. If the caller has a transaction, the statement runs in this
-    transaction."""
+    """Inserts these reports by one SQL statement. If the caller has a database transaction, the SQL statement runs in
+    this database transaction."""
     rows = [
         (
             each.key,

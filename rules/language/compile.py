@@ -230,7 +230,7 @@ class _Builder:
 
     def _read_once(self, key: Hashable, read: ast.expr) -> ast.expr:
         """Returns an expression for a value that is stored in a local variable. The compiled function reads the value
-        only once, when the first rule needs it."""
+        only once, when the first rule needs the value."""
         local = self._local(key)
         unread = _compare(_name(local), ast.Is, _UNREAD)
         return ast.IfExp(unread, ast.NamedExpr(ast.Name(local, ast.Store()), read), _name(local))
@@ -252,7 +252,7 @@ _FACT_OF_TRIGGER = {
 
 
 def _locate(module: ast.Module) -> None:
-    """Sets a line and a column on every node, because Python's compiler requires them.
+    """Sets a line and a column on every node, because Python's compiler requires line and column.
 
     Several nodes of this tree share expressions. `ast.fix_missing_locations` would visit a shared expression once for
     each use.

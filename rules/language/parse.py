@@ -68,7 +68,7 @@ T = TypeVar("T")
 
 
 def parse_text(raw: bytes) -> RuleSet:
-    """Reads a rule set from JSON text. If there are faults, raises one RuleSetRefused that lists them all."""
+    """Reads a rule set from JSON text. If there are faults, raises one RuleSetRefused that lists all faults."""
     if len(raw) > MOST_BYTES:
         raise RuleSetRefused([Fault("", "too_large", {"most": MOST_BYTES})])
     try:
@@ -80,7 +80,7 @@ def parse_text(raw: bytes) -> RuleSet:
 
 def parse(document: object) -> RuleSet:
     """Reads a rule set that is already parsed from JSON to Python values. If there are faults, raises one
-    RuleSetRefused that lists them all."""
+    RuleSetRefused that lists all faults."""
     parser = _Parser()
     found = parser.attempt(parser.rule_set, document)
     if parser.faults or found is None:

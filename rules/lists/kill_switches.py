@@ -34,7 +34,7 @@ class Stopped(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """The DFSPs of a payment, and the keys of its parties, as far as they are known."""
+    """The DFSPs of a payment, and the keys of the payment's parties, as far as the hub knows the DFSPs and keys."""
 
     payer_dfsp: str
     payee_dfsp: str
@@ -89,7 +89,7 @@ def subject_of(key: int) -> str:
 def switch_on(
     kind: str, *, party: int | None = None, payer_dfsp: str = "", payee_dfsp: str = "", reason: str, actor: str
 ) -> KillSwitch:
-    """Switches a kill switch on, in the transaction of the approved request.
+    """Switches a kill switch on, in the database transaction that approves the request.
 
     Raises NotChanged if the kill switch is already on.
     """
@@ -117,7 +117,7 @@ def switch_on(
 
 @transaction.atomic
 def switch_off(key: int, *, actor: str) -> KillSwitch:
-    """Switches a kill switch off, in the transaction of the approved request.
+    """Switches a kill switch off, in the database transaction that approves the request.
 
     Raises NotChanged if the kill switch is not on.
     """

@@ -82,8 +82,8 @@ class ListVersion(models.Model):
 
 
 class Entry(models.Model):
-    """An entry of a list: either a party's key or a name. The entry names the version that added it, and the version
-    that removed it."""
+    """An entry of a list: either a party's key or a name. The entry names two versions of the list: the version that
+    added the entry, and the version that removed the entry."""
 
     party_list = models.ForeignKey(PartyList, on_delete=models.PROTECT, related_name="entries", db_index=False)
     key = models.BigIntegerField(null=True)
@@ -139,8 +139,8 @@ class Entry(models.Model):
 
 
 class StagedFile(models.Model):
-    """A list's new content, from a file without faults. A second person must approve the file before its lines become
-    the list's content."""
+    """A list's new content, from a file without faults. A second person must approve the file before the file's lines
+    become the list's content."""
 
     party_list = models.ForeignKey(PartyList, on_delete=models.CASCADE, related_name="staged_files")
     file_name = models.CharField(max_length=128)

@@ -34,7 +34,7 @@ _REMEMBERED_FOR_S = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A party, with the name that its serving DFSP has sent.
+    """A party, with the name that the party's own DFSP has sent.
 
     The hub ignores a name that another DFSP sends. So a payer DFSP cannot cause a match by sending a name from a
     sanctions list as the payee's name.
@@ -90,11 +90,11 @@ forget = _remembered.clear
 
 
 def see(parties: Sequence[Named]) -> None:
-    """Stores and screens the names that are new to the hub, in separate transactions.
+    """In separate database transactions, stores and screens the names that are new to the hub.
 
-    The caller must not be in a transaction. `rules.lists.matches` finds the stored matches by the key `keys.served`.
-    Runs no SQL statement if there is no new name. The number of SQL statements does not depend on the number of
-    parties.
+    The caller must not be in a database transaction. `rules.lists.matches` finds the stored matches by the key
+    `keys.served`. Runs no SQL statement if there is no new name. The number of SQL statements does not depend on the
+    number of parties.
     """
     found: dict[int, Named] = {}
     hashes: dict[int, int] = {}
@@ -109,8 +109,9 @@ def see(parties: Sequence[Named]) -> None:
         _remembered.add(key ^ name for key, name in hashes.items())
 
 
-# Because of the lock, the periodic task skips these names until this transaction has stored its parties. Without the
-# lock, the task could overlook these parties, and this transaction could overlook the matches that the task finds.
+# Because of the lock, the periodic task skips these names until this database transaction has stored the parties.
+# Without the lock, the task could overlook these parties, and this transaction could overlook the matches that the task
+# finds.
 _KNOWN = """
     SELECT (SELECT number FROM rules_lists_changenumber WHERE name = 'names'),
            ARRAY(SELECT hash FROM (SELECT hash FROM rules_lists_seenname WHERE hash = ANY(%s::bigint[])
@@ -128,8 +129,8 @@ _STORE = """
     ORDER BY key ON CONFLICT (key) DO UPDATE SET name_id = EXCLUDED.name_id, seen_at = EXCLUDED.seen_at
     WHERE p.name_id <> EXCLUDED.name_id OR p.seen_at < EXCLUDED.seen_at - interval '1 day'
 """
-# Finds the matches of these names. For each party with one of the names, the statement yields only the matches that are
-# not stored for this party yet.
+# Finds the matches of these names. For each party with one of the names, the SQL statement yields only the matches that
+# are not stored for this party yet.
 _MATCHING = """
     WITH matching (key, entry, name, score) AS (
         SELECT p.key, f.entry, f.name, f.score

@@ -13,7 +13,8 @@ from rules.lists.guards import needs_approval
 
 
 class Marker(models.Model):
-    """A report that a party's account is used for fraud. The marker is in force until two people of the hub lift it."""
+    """A report that a party's account is used for fraud. The marker is in force until two people of the hub lift the
+    marker."""
 
     class Kind(models.TextChoices):
         MULE_ACCOUNT = "MULE_ACCOUNT"

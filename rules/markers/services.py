@@ -1,7 +1,7 @@
 """Files fraud markers, lifts fraud markers, and stores appeals.
 
 A DFSP can file a marker without an approval. A new marker is in force immediately. Only two people of the hub can lift
-a marker. The database lets a transaction lift a marker only if the transaction contains the approved request
+a marker. A database transaction can lift a marker only if the same transaction contains the approved request
 (`lift_marker`).
 """
 
@@ -107,7 +107,7 @@ def _earlier(report: Report) -> Marker | None:
 
 @transaction.atomic
 def file_by_operators(key: int, *, kind: str, reason: str, actor: str) -> Marker:
-    """Files a marker on which two people of the hub have agreed."""
+    """Files a marker that two people of the hub have requested and approved."""
     if kind not in Marker.Kind.values:
         raise NotChanged(f"the kind of a marker must be one of {', '.join(Marker.Kind.values)}")
     content = {"key": key, "kind": kind, "reason": reason}
@@ -126,7 +126,7 @@ def file_by_operators(key: int, *, kind: str, reason: str, actor: str) -> Marker
 def _count(marker: Marker) -> Marker:
     """Raises an alert about a new marker.
 
-    Numbers the change in the last step, because the lock for this number lasts until the commit.
+    Numbers the change in the last step, because the lock for this number lasts until the database transaction ends.
     """
     filer = marker.filed_by.name if marker.filed_by is not None else ""
     details = {"kind": marker.kind, "filed by": filer or settings.HUB_NAME}
@@ -148,7 +148,7 @@ def _count(marker: Marker) -> Marker:
 
 @transaction.atomic
 def lift(marker: int, *, reason: str, actor: str) -> Marker:
-    """Lifts a marker and ends its appeals, in the transaction of the approved request."""
+    """Lifts a marker and ends the appeals against the marker, in the database transaction that approves the request."""
     found = Marker.objects.select_for_update(no_key=True).filter(pk=marker, lifted_at=None).first()
     if found is None:
         raise NotChanged(_("The marker does not exist, or it was already lifted."))
@@ -194,7 +194,7 @@ def appeal(marker: int, *, key: int, participant_id: int, dfsp: str, reason: str
 
 @transaction.atomic
 def reject_appeal(appeal_id: int, *, reason: str, actor: str) -> Appeal:
-    """Rejects an appeal, in the transaction of the approved request. The marker stays in force."""
+    """Rejects an appeal, in the database transaction that approves the request. The marker stays in force."""
     found = Appeal.objects.select_for_update(no_key=True).filter(pk=appeal_id, state=Appeal.State.OPEN).first()
     if found is None:
         raise NotChanged(_("The appeal does not exist, or it was already decided."))

@@ -9,7 +9,7 @@ from hub.sweeps import isolating_batches
 from rules.profiles import store
 
 BATCH = "profiles"
-_MOST_ROWS = 5_000  # a batch reads this many waiting rows to choose the profiles that it changes
+_MOST_ROWS = 5_000  # a batch reads this many waiting rows to choose the profiles that the batch changes
 _MOST_PROFILES = 1_000
 
 
@@ -31,7 +31,8 @@ def _fold(keys: list[str]) -> int:
 
 
 def fold_profiles(keys: list[int]) -> int:
-    """Changes these profiles inside the caller's transaction. Returns how many of these profiles had waiting rows."""
+    """Changes these profiles inside the caller's database transaction. Returns how many of these profiles had waiting
+    rows."""
     profiles = store.lock(keys)
     rows = store.unfolded(keys)
     for row in rows:

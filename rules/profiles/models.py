@@ -8,7 +8,8 @@ from django.db.models import Q
 
 
 class Profile(models.Model):
-    """The payments of one subject: a party, a participant, a payer with its payee, or a transaction with its refunds.
+    """The payments of one subject: a party, a participant, a pair of payer and payee, or an original payment with the
+    refunds of this payment.
 
     A database transaction must lock a row before it changes the row. The columns after `ring` repeat the totals in
     `ring`. So one SQL statement can check whether the totals match the transfers. Each storage page of the table has
@@ -34,17 +35,18 @@ class Profile(models.Model):
 
 
 class CountedTransfer(models.Model):
-    """A transfer that the hub counted when it reserved the transfer, and the keys of the profiles that count the
+    """A transfer that the hub counted when the hub reserved the transfer, and the keys of the profiles that count the
     transfer.
 
-    The hub inserts the row and the transfer in one transaction. The row changes only if the transfer is aborted.
+    The hub inserts the row and the transfer in one database transaction. The row changes only if the transfer is
+    aborted.
     """
 
     transfer_id = models.CharField(max_length=36, primary_key=True)
     payer_key = models.BigIntegerField(null=True)
     payee_key = models.BigIntegerField(null=True)
     alias_key = models.BigIntegerField(null=True)  # set only if the payee's identifier has a sub-id
-    payer_dfsp_key = models.BigIntegerField(null=True)  # set only if a rule needed it, like the next two keys
+    payer_dfsp_key = models.BigIntegerField(null=True)  # set only if a rule needed this key, like the next two keys
     payee_dfsp_key = models.BigIntegerField(null=True)
     pair_key = models.BigIntegerField(null=True)
     original_key = models.BigIntegerField(null=True)  # for a refund, the key of the original transaction
@@ -53,7 +55,7 @@ class CountedTransfer(models.Model):
     currency = models.CharField(max_length=3)
     amount = models.BigIntegerField()
     reserved_at = models.DateTimeField()
-    transaction_id = models.CharField(max_length=36, null=True)  # null if it equals the transfer's id
+    transaction_id = models.CharField(max_length=36, null=True)  # null if equal to the transfer's id
     ended = models.BooleanField(default=False)  # true if the transfer was aborted and no longer counts
 
     class Meta:

@@ -38,7 +38,7 @@ class Direction(IntEnum):
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False, order=True):
-    """One payment in the profile of its payer or of its payee."""
+    """One payment, in the profile of the payer or in the profile of the payee."""
 
     moment: int  # the time of the reservation
     ref: int  # a hash of the transfer's id

@@ -1,10 +1,10 @@
 """All SQL statements about profiles.
 
-Each statement takes lists as parameters, so the number of statements is the same for any number of profiles.
+Each SQL statement takes lists as parameters. So the number of SQL statements is the same for any number of profiles.
 
-The statements acquire locks in the order that `ledger.store` defines. Profiles are locked after transfers and
-conversions, and before accounts. Profiles are locked in ascending order of the keys. A transaction deletes a row of
-`UnfoldedCount` only under the lock of the row's profile. Each row therefore changes its profile only once.
+The SQL statements acquire locks in the order that `ledger.store` defines. Profiles are locked after transfers and
+conversions, and before accounts. Profiles are locked in ascending order of the keys. A database transaction deletes a
+row of `UnfoldedCount` only under the lock of the row's profile. Each row therefore changes its profile only once.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,10 +27,10 @@ _LOCK = """
 
 
 def lock(keys: Collection[int]) -> dict[int, Profile]:
-    """Locks these profiles until the end of the transaction. Creates the missing profiles.
+    """Locks these profiles until the end of the database transaction. Creates the missing profiles.
 
-    First creates the missing profiles in the order of their keys, and then locks the profiles. So a transaction that
-    waits to create a profile does not yet hold a lock that blocks another such transaction.
+    First creates the missing profiles in the order of their keys, and then locks the profiles. So a database
+    transaction that waits to create a profile does not yet hold a lock that blocks another such transaction.
     """
     ordered = sorted(keys)
     execute(_CREATE, [ordered])

@@ -2,10 +2,10 @@
 beginning.
 
 If no version was ever active and no kill switch is on, a group runs no SQL statement for the rules. The process then
-reads the database once a second. In every other case, each group runs one SQL statement. The statement acquires a lock
-that conflicts with the activation of another version. After acquiring the lock, the statement reads the active version.
-So the hub judges all payments of a group by the same version. After the commit of an activation, no process judges a
-group by the earlier version.
+reads the database once a second. In every other case, each group runs one SQL statement. This SQL statement acquires a
+lock that conflicts with the activation of another version. After acquiring the lock, the SQL statement reads the active
+version. So the hub judges all payments of a group by the same version. After the commit of an activation, no process
+judges a group by the earlier version.
 
 A thread compiles a new version as soon as a process finds the version in the database. A version is already in the
 database when two people activate the version. So a payment waits for a compilation only if a version is activated
@@ -73,7 +73,7 @@ class Version:
 class ActiveRules:
     """One version of the rules, with the exceptions from these rules.
 
-    The object does not change while a group uses it.
+    The object does not change while a group uses the object.
     """
 
     rules: Version
@@ -122,7 +122,8 @@ _process = _Process()
 
 
 def current() -> ActiveRules | None:
-    """Returns the rules that are active now, or None. Each group must call this function once, in its transaction."""
+    """Returns the rules that are active now, or None. Each group must call this function once, in the group's database
+    transaction."""
     found = current_at()
     return None if found is None else found[0]
 

@@ -114,7 +114,8 @@ def is_kept(subject: str, verdict: Verdict) -> bool:
 
 
 def is_sampled(subject: str) -> bool:
-    """The hub stores one in a hundred verdicts for which no rule fired. Returns whether this payment is one of them.
+    """If no rule fired for a payment, the hub stores the verdict only for one payment in a hundred. Returns whether
+    this payment is such a payment.
 
     The result for a payment is always the same.
     """

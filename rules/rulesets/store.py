@@ -28,12 +28,13 @@ class Active:
     expected: Sequence[int]
 
 
-# One statement calls the SQL function, which takes the lock and then reads. A migration defines the function.
+# One SQL statement calls the SQL function. This function acquires the lock, and then reads. A migration defines the
+# function.
 _ACTIVE = "SELECT version, variances, was_ever, now, is_any_switch_on, expected FROM rules_active()"
 
 
 def active() -> Active:
-    """Returns the active version. Blocks activations until the end of the transaction."""
+    """Returns the active version. Blocks activations until the end of the database transaction."""
     row = execute(_ACTIVE).fetchone()
     assert row is not None
     return Active(*row)
@@ -44,10 +45,10 @@ _EXCLUDE = "SELECT pg_advisory_xact_lock(%s)"
 
 def exclude_groups() -> None:
     """Waits until the groups that have already read the active version have ended. Makes each later group wait until
-    this transaction ends.
+    this database transaction ends.
 
-    If a group holds the lock for longer than the time limit of a statement, raises FspiopError 2005. After error 2005,
-    the caller must end the transaction.
+    If a group holds the lock for longer than the time limit of an SQL statement, raises FspiopError 2005. After error
+    2005, the caller must end the database transaction.
     """
     try:
         execute(_EXCLUDE, [RULES_LOCK])

@@ -1,5 +1,5 @@
 """The counters for a payee: the payments that the payee sent or received, and the reports about the payee. The counters
-are rounded, so that they do not reveal single payments.
+are rounded, so that no DFSP can infer single payments.
 
 This module counts how many DFSPs have filed markers. The app `rules.profiles` calls `payments_come_from` to add the
 counters of payments.

@@ -18,8 +18,8 @@ _ENDED = frozenset({State.SETTLED, State.ABORTED})
 
 
 class NotTaken(Exception):
-    """Raised if a bank statement is refused. The error contains the reason. The hub does not store a statement that it
-    refuses."""
+    """Raised if a bank statement is refused. The error contains the reason. The hub does not store a refused bank
+    statement."""
 
 
 def expected_of(settlement: Settlement) -> list[Expected]:

@@ -55,7 +55,7 @@ def left_of(participant: Participant) -> Left:
 
 @transaction.atomic
 def revoke_all(participant: Participant, *, actor: str) -> None:
-    """Revokes all credentials of a participant. Raises an error if the participant still needs its credentials."""
+    """Revokes all credentials of a participant. Raises an error if the participant still needs the credentials."""
     _check_drained(participant)
     left = left_of(participant)
     if not left.is_settled or left.funds:

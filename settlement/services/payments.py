@@ -61,15 +61,15 @@ def is_for_funds(settlement: Settlement) -> bool:
     """Returns whether the hub can record the bank's payments as funds in and funds out. For this, the settlement model
     must reset positions and settle into SETTLEMENT accounts.
 
-    If the model does not reset positions, the net amounts stay in the positions, and the hub would count an amount a
-    second time if it recorded the amount as funds in.
+    If the model does not reset positions, the net amounts stay in the positions. If the hub also recorded such an
+    amount as funds in, the hub would count the amount twice.
     """
     model = settlement.model
     return model.auto_position_reset and model.settlement_account_type == Account.Type.SETTLEMENT
 
 
 def evidence(settlement: Settlement) -> Statement | None:
-    """Returns the bank's latest statement if it matches the settlement."""
+    """Returns the bank's latest statement if the statement matches the settlement."""
     found = settlement.statements.order_by("-id").defer("body").first()
     return found if found is not None and found.is_exact else None
 

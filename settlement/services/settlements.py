@@ -180,9 +180,9 @@ def advance(
 
 
 def _lock_for_steps(settlement: Settlement, to: State) -> None:
-    """Acquires the locks of all steps to this state. The first step locks the audit trail until the end of the
-    transaction. Without these early locks, another transaction could hold a lock of a later step and wait for the audit
-    trail."""
+    """Acquires the locks of all steps to this state. The first step locks the audit trail until the end of the database
+    transaction. Without these early locks, another database transaction could hold a lock of a later step and wait for
+    the audit trail."""
     if to == State.SETTLED:
         lock_contents(settlement)
     posting = max((STEPS.index(step) for step in _POSTING_STEPS if STEPS.index(step) <= STEPS.index(to)), default=-1)
