@@ -61,7 +61,7 @@ def asking(
         except changes.NotApproved as reason:
             form.add_error(None, str(reason))
         else:
-            messages.success(request, _("Request submitted. It takes effect once a second person approves it."))
+            messages.success(request, _("Request submitted. The change takes effect after a second person's approval."))
             return redirect("approval", approval.pk)
     found = changes.KINDS[kind]
     checkers = sorted(str(role.label) for role in RIGHTS[found.check])

@@ -345,7 +345,7 @@ def roll_back(request: HttpRequest) -> HttpResponse:
     except changes.NotApproved as refusal:
         messages.error(request, str(refusal))
         return redirect("rules")
-    messages.success(request, _("Request submitted. It takes effect once a second person approves it."))
+    messages.success(request, _("Request submitted. The change takes effect after a second person's approval."))
     return redirect("approval", approval.pk)
 
 
