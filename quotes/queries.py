@@ -1,4 +1,4 @@
-"""Queries of agreements, for the portal's search for payments."""
+"""Database queries that read agreements, for the portal's search for payments."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Finds the facts and the verdict that the hub stored with the quote of a transfer: see `rules.kept_verdicts`.
+"""Finds the facts and the verdict that the hub stored with a transfer's quote: see `rules.kept_verdicts`.
 
 This module has three SQL statements. Each SQL statement processes any number of transfers or conversions.
 """

@@ -42,7 +42,7 @@ _GIVEN: Mapping[type[Agreement], Mapping[str, str]] = {
 
 
 def standing(kind: type[Agreement], ids: Collection[str]) -> dict[str, Standing]:
-    """Returns the present states of these agreements by id. Locks no row."""
+    """Returns the present state of each of these agreements, by the agreement's id. Locks no row."""
     rows = execute(_select(kind), [sorted(ids)])
     return {
         agreement_id: Standing(

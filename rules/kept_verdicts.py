@@ -55,7 +55,7 @@ def kept(facts: Facts, verdict: Verdict, version: int, rules: tuple[Rule, ...]) 
 
 
 def may_hold(stored: bytes | None) -> bool:
-    """Returns whether a stored verdict requires that a payment of the quote is held."""
+    """Returns whether a stored verdict requires the hub to hold a payment of the quote."""
     if not stored:
         return False
     return any(each.hold_for_s is not None or each.hold_until is not None for each in from_bytes(stored).values())

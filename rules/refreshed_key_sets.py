@@ -1,9 +1,10 @@
 """A process's copy of a table of keys. The copy is at most half a second old. In most cases, a read of the copy does
 not need an SQL statement.
 
-Each change of the table gets a number, in the order of the commits: see `rules.lists.changes`. A process reads the
-number of the latest change at most twice a second. If the number has increased, the process also reads the changed
-keys. So a group of payments needs no SQL statement to find the names for the payments' keys.
+Each change of the table gets a number, in the order in which the database commits the changes: see
+`rules.lists.changes`. A process reads the number of the latest change at most twice a second. If the number has
+increased, the process also reads the changed keys. So a group of payments needs no SQL statement to find the names for
+the payments' keys.
 
 The copy has at most `MOST_KEYS` keys, about 12 MB. If the table has more keys, each call runs one SQL statement
 instead.

@@ -1,4 +1,4 @@
-"""Queries of settlements, for the settlement API, the commands and the pages."""
+"""Database queries that read settlements, for the settlement API, the commands and the pages."""
 
 from datetime import datetime
 from typing import Any

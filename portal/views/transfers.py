@@ -180,14 +180,14 @@ def _judged(transfer: Transfer, visitor: Visitor) -> _Judged:
 
 
 def export_json(request: HttpRequest, transfer_id: str) -> HttpResponse:
-    """Returns everything that the payment's page shows, signed with the hub's key."""
+    """Returns a JSON file with everything that the payment's page shows. The hub signs the file with its key."""
     transfer, found = _exported(request, transfer_id, "json")
     content = payment_files.document(transfer, found.story, found.verdict, by=visitor_of(request).name)
     return _file(payment_files.json_file(content, payment_files.Signer.of_hub()), transfer, "json", "application/json")
 
 
 def export_pdf(request: HttpRequest, transfer_id: str) -> HttpResponse:
-    """Returns the payment's page as a PDF with the signed JSON file attached. The PDF is signed too."""
+    """Returns the payment's page as a PDF. The signed JSON file is an attachment of the PDF. The PDF is signed too."""
     transfer, found = _exported(request, transfer_id, "pdf")
     signer = payment_files.Signer.of_hub()
     content = payment_files.document(transfer, found.story, found.verdict, by=visitor_of(request).name)

@@ -1,6 +1,6 @@
 """The words that the pages show for recorded names and values: labels, amounts, times, "yes" and "no".
 
-In the file of the audit trail, a value keeps the form in which it was recorded. Only the pages show the words of this
+In the downloaded file of the audit trail, each value has its recorded form. Only the pages show the words of this
 module.
 """
 

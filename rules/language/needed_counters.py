@@ -4,7 +4,7 @@ A limit is a live rule at the transfer that refuses payments because of a counte
 events. For the earlier events, a profile stores only sums. A count is exact if it includes only events that the profile
 keeps separately. A sum, or a number of different parties, can include any number of events. If a limit uses a sum or a
 number of different parties, a second limit must use the count of the same payments. The second limit refuses a payment
-before the window contains more events than the profile stores one by one.
+before the window contains more events than the profile keeps separately.
 """
 
 from collections.abc import Collection, Iterator, Mapping

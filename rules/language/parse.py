@@ -59,7 +59,7 @@ MOST_CONDITIONS = 64
 """The maximum number of comparisons in one rule."""
 MOST_DEPTH = 8
 MOST_FAULTS = 1_000
-"""The maximum number of faults that are reported at once."""
+"""The maximum number of faults in one error."""
 
 RULE_ID = r"[a-z0-9][a-z0-9\-]{0,62}"
 _WITHOUT_VALUE = ("true", "false", "present", "absent")

@@ -75,7 +75,7 @@ class Marker(models.Model):
 
 
 class Appeal(models.Model):
-    """A DFSP's request to lift a marker of its customer.
+    """A DFSP's request to lift a marker about a customer of this DFSP.
 
     The marker stays in force until two people approve the request.
     """

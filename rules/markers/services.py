@@ -49,7 +49,8 @@ def subject_of(marker: int) -> str:
     return f"marker {marker}"
 
 
-# A DFSP can use a marker id only once. So a repeated request has no effect, even if both requests arrive at once.
+# A DFSP can use a marker id only once. So a repeated request has no effect, even if both requests arrive at the same
+# time.
 _FILE = """
     INSERT INTO rules_markers_marker (marker_id, filed_by_id, key, kind, reason, transaction_id, digest, filed_at,
                                       lifted_by, lifted_because, change)
@@ -164,7 +165,7 @@ def lift(marker: int, *, reason: str, actor: str) -> Marker:
 
 @transaction.atomic
 def appeal(marker: int, *, key: int, participant_id: int, dfsp: str, reason: str) -> tuple[Appeal, bool]:
-    """Stores a DFSP's appeal against a marker in force. Returns the appeal, and whether the appeal is new.
+    """Stores a DFSP's appeal against a marker that is in force. Returns the appeal, and whether the appeal is new.
 
     A DFSP can have only one open appeal against a marker. If the DFSP appeals a second time, returns the first appeal.
     Raises FspiopError 3200 if the marker is not in force, or if the marker is about a party other than `key`. Raises

@@ -19,7 +19,7 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
 
     count: int
     value: int
-    kept: int  # the number of these payments that the profile keeps one by one
+    kept: int  # the number of these payments that the profile keeps separately
     is_exact: bool
     """False if a bucket with payments inside the window may also have payments before the window.
 
@@ -32,7 +32,7 @@ class Series(msgspec.Struct, frozen=True, gc=False):
 
     moments: list[int]
     sums: list[int]  # the sums of the amounts before each moment, and the sum of all amounts
-    folded: list[tuple[int, int, int, int]]  # for each bucket: start, latest payment, number and sum of payments
+    folded: list[tuple[int, int, int, int]]  # for each bucket: start, latest payment, number of payments, total
 
     def number_since(self, moment: int) -> int:
         """Counts the payments since this moment. Call this function only for a profile that keeps every payment
@@ -40,7 +40,7 @@ class Series(msgspec.Struct, frozen=True, gc=False):
         return len(self.moments) - bisect_left(self.moments, moment)
 
     def since(self, moment: int) -> Tally:
-        """Returns the number and the sum of the payments since this moment."""
+        """Returns the number of the payments since this moment, and the sum of their amounts."""
         first = bisect_left(self.moments, moment)
         count = kept = len(self.moments) - first
         value, is_exact = self.sums[-1] - self.sums[first], True
@@ -74,7 +74,7 @@ def series(profile: Profile, direction: Direction, currency: str, *, refunds: bo
 
 
 def tally(profile: Profile, direction: Direction, currency: str, since: int, *, refunds: bool = False) -> Tally:
-    """Returns the number and the sum of the payments since this moment."""
+    """Returns the number of the payments since this moment, and the sum of their amounts."""
     return series(profile, direction, currency, refunds=refunds).since(since)
 
 
@@ -103,7 +103,8 @@ class Distinct:
 
 
 def distinct(profile: Profile, direction: Direction, currency: str, since: int) -> Distinct:
-    """Returns the subject's counterparties in this direction since this moment, each once. Refunds are left out."""
+    """Returns the different counterparties of the subject's payments in this direction since this moment. Refunds are
+    left out."""
     parties: set[int] = set()
     kept = 0
     for event in reversed(profile.events):

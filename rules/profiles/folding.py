@@ -16,7 +16,7 @@ _MOST_PROFILES = 1_000
 def fold() -> int:
     """Adds each waiting row to the profile that the row names. Returns the number of changed profiles.
 
-    Two processes can run this function at once.
+    Two processes can run this function at the same time.
     """
     return isolating_batches.in_groups(BATCH, find=_find, work=_fold, most=_MOST_PROFILES)
 

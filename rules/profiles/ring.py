@@ -1,5 +1,5 @@
-"""The profile of a party. A profile has the latest payments one by one, and sums of the earlier payments by hour, day
-and month. Pure.
+"""The profile of a party. A profile contains each of the latest payments separately. Of earlier payments, a profile
+contains only sums for each hour, day or month. Pure.
 
 An event is one payment in which the profile's subject took part. Payments of one class have the same direction and
 currency. A class contains either only refunds, or no refunds. For each class, a profile keeps the latest `KEPT` events
@@ -19,13 +19,13 @@ from enum import IntEnum
 import msgspec
 
 KEPT = 64
-"""The number of events of one class that a profile keeps one by one."""
+"""The number of events of one class that a profile keeps separately."""
 
 HOUR = 3_600_000_000  # all times are in microseconds since the beginning of 1970
 DAY = 24 * HOUR
 MONTH = 30 * DAY
-_HOURS_FOR = 2 * DAY  # buckets up to this age cover an hour
-_DAYS_FOR = 33 * DAY  # buckets up to this age cover an hour or a day; this age exceeds the longest window
+_HOURS_FOR = 2 * DAY  # each bucket up to this age covers one hour
+_DAYS_FOR = 33 * DAY  # each bucket up to this age covers one hour or a day; this age exceeds the longest window
 
 _FORMAT = 1
 

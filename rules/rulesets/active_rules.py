@@ -99,8 +99,8 @@ class ActiveRules:
 
     @property
     def for_transfers_judged_again(self) -> CompiledRules:
-        """The rules of the quote gate and of the transfer gate, except the quote's rules about the expiration. These
-        rules judge a transfer that differs from its quote."""
+        """The rules of the quote gate and of the transfer gate, except the quote gate's rules about the quote's
+        expiration. These rules judge a transfer that differs from its quote."""
         return self.rules.judged_again
 
 

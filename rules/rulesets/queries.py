@@ -1,4 +1,4 @@
-"""Queries of versions and decisions, for pages and reports."""
+"""Database queries that read versions of the rules, and decisions, for pages and reports."""
 
 from collections.abc import Collection
 

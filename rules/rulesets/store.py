@@ -59,7 +59,7 @@ def exclude_groups() -> None:
 
 
 RULES_LOCK = 0x4B49_0003
-"""Groups hold this advisory lock in shared mode, and changes of the active rules in exclusive mode."""
+"""Groups hold this advisory lock in shared mode. Changes of the active rules hold this lock in exclusive mode."""
 
 _CONTENT = "SELECT content::text FROM rules_rulesets_rulesetversion WHERE number = %s"
 

@@ -26,7 +26,7 @@ class MarkerPost(Message):
 
 
 class AppealPost(Message):
-    """A DFSP's request to lift a marker of its customer.
+    """A DFSP's request to lift a marker about a customer of this DFSP.
 
     The message contains the customer's identifier. So a DFSP cannot find markers by guessing the numbers that identify
     markers.
