@@ -37,8 +37,8 @@ class AskTerms:
 
     Some elements of the message name the recipient. `named` maps the path of each such element to the name. Each
     element of the list `currencies` is a set of currencies. The payee must have an account in at least one currency of
-    each set in `currencies`. `columns` contains the values of the columns that only this kind of agreement has.
-    `details` is the parsed message, which the scheme's rules read.
+    each set in `currencies`. Each kind of agreement has some columns of its own. `columns` contains the values of these
+    columns. `details` is the parsed message, which the scheme's rules read.
     """
 
     resource: str  # the first part of the path, such as quotes

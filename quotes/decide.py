@@ -38,8 +38,8 @@ def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
     """Returns whether the stored message is too large for a group. To answer a repeated request, the hub must load a
     stored message.
 
-    The size of a group depends on the messages that senders send, and not on stored messages. For the hub, two messages
-    are equal if they differ only in spaces. So a stored message can be much larger than a repetition of this message.
+    The size of a group includes the received messages, but not the stored messages. For the hub, two messages are equal
+    if they differ only in spaces. So a stored message can be much larger than a repetition of this message.
     """
     return not scene.is_alone and seen.octets > max(_SHORT, len(command.message.body))
 

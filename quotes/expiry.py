@@ -39,7 +39,8 @@ _OVERDUE = [
 
 
 def expire_unanswered() -> int:
-    """Ends the unanswered requests of each kind of agreement, payer by payer. Returns the number of ended requests.
+    """For each kind of agreement, ends the unanswered requests of one payer after another. Returns the number of ended
+    requests.
 
     Two calls can run at the same time, because each call skips rows that the other call has locked.
     """

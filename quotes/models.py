@@ -97,8 +97,8 @@ def requested_currency() -> models.Func:
 
 
 def _sweep(what: str) -> models.Index:
-    """Returns an index for the periodic task that finds unanswered requests payer by payer. The index is small, because
-    only a few requests are unanswered at a time."""
+    """Returns an index for a periodic task. The task finds the unanswered requests of one payer after another. The
+    index is small, because only a few requests are unanswered at a time."""
     fields = ["payer", "expires_at", "created_at"]
     return models.Index(fields=fields, condition=Q(state="PENDING"), name=f"{what}_pending_by_payer")
 
@@ -220,7 +220,7 @@ class TransactionRequest(Agreement):
             models.Index(requested_amount(), F("created_at").desc(), name="request_by_amount"),
             models.Index(fields=["payer", "created_at"], name="request_by_payer"),
             models.Index(fields=["payee", "created_at"], name="request_by_payee"),
-            # this index is for the sweep of unanswered requests, payee by payee
+            # this index is for the sweep, which ends the unanswered requests of one payee after another
             models.Index(fields=["payee", "expires_at"], condition=Q(state="SENT"), name="request_sent_by_payee"),
         ]
         constraints = [
@@ -266,7 +266,7 @@ class Question(models.Model):
             )
         ]
         indexes = [
-            # this index is for the sweep of unanswered questions, requester by requester
+            # this index is for the sweep, which ends the unanswered questions of one requester after another
             models.Index(fields=["asker", "answer_by"], condition=Q(ended_at__isnull=True), name="question_waiting"),
             # this index is for the removal of old questions
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="question_ended"),

@@ -1,4 +1,4 @@
-"""The SQL statements about agreements that the hub runs for every payment.
+"""The SQL statements on the tables of agreements. The hub runs these SQL statements for every payment.
 
 Each statement takes any number of agreements of one kind.
 
@@ -19,7 +19,7 @@ from quotes.commands_and_facts import AskTerms, GiveTerms, Side, Standing, Store
 from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 
 KINDS: Mapping[str, type[Agreement]] = MappingProxyType({kind.resource: kind for kind in (Quote, BulkQuote, FxQuote)})
-"""The kinds of agreements, by the names that paths contain."""
+"""Maps names in paths, such as "quotes", to kinds of agreements."""
 
 # The additional columns of each kind of agreement, with their types. A request sets the columns in `_ASKED`, and terms
 # set the columns in `_GIVEN`.

@@ -1,4 +1,4 @@
-"""Compares each transfer with the terms that the payee DFSP offered in the answer to the quote.
+"""Compares each transfer with the terms in the payee DFSP's answer to the quote.
 
 This module has two SQL statements. Each SQL statement processes any number of transfers.
 """

@@ -54,7 +54,7 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of the payment at a gate, with every rule that fired."""
+    """The decision about a payment at one gate: the outcome, and every rule that fired."""
 
     outcome: Outcome
     code: str | None = None

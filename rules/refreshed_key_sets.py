@@ -31,7 +31,7 @@ _NUMBER = """
 
 
 class RefreshedKeySets:
-    """The names that belong to each key of a table.
+    """The names in a table. Each name belongs to a key.
 
     `pages` are SQL statements. Each SQL statement returns a page of rows (key, name, id), sorted by key and id. The
     page begins after a given key and id, and has at most a given number of rows. `changed` returns the keys that

@@ -335,8 +335,9 @@ class Payment(models.Model):
     """The settlement bank's payment for one account of a settlement. The hub recorded the payment when the hub moved
     the account to SETTLED.
 
-    `movement` is empty if nothing was left to record. `otherwise` is the part of the account's net amount that people
-    recorded by hand earlier, or that two people released from the hold on the cover.
+    `movement` is empty if nothing was left to record. `otherwise` is the part of the net amount that the hub did not
+    need to record. People recorded this part by hand earlier, or two people released this part from the hold on the
+    cover.
     """
 
     account = models.OneToOneField(SettlementAccount, on_delete=models.PROTECT, related_name="payment")

@@ -45,7 +45,7 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Shows an error page with a reference. The reference is also in the log, next to the details of the error.
+    """Shows an error page with a reference. The log has the same reference, together with the details of the error.
 
     Does not use the database, because the database can be down.
     """

@@ -129,8 +129,8 @@ class _Shown:
         return _("not sent to a payee") if number == NOBODY else self.names.get(number, str(number))
 
     def payments(self, since: datetime, until: datetime, **further: str) -> str:
-        """Returns the link to the list of the payments in a period. The first and last day in the link are in the
-        visitor's time zone."""
+        """Returns the link to a list. The list has the payments of one period. The first and last day in the link are
+        in the visitor's time zone."""
         banks = [self.names.get(number, "") for number in (self.wish.payer_id, self.wish.payee_id) if number > 0]
         others = [name for name in banks if name != self.names.get(self.own or 0)]
         asked = {

@@ -263,8 +263,8 @@ def markers(request: HttpRequest) -> HttpResponse:
 
 
 def _with_serving(appeals: Iterable[Appeal]) -> list[tuple[Appeal, str]]:
-    """Returns each appeal with a text about the DFSP that appeals. The text states whether the party is known to be a
-    customer of this DFSP."""
+    """Returns each appeal together with a text about the DFSP that filed the appeal. The text states whether the party
+    is known to be a customer of this DFSP."""
     listed = list(appeals)
     serves = filed.serves(listed)
     return [(appeal, str(SERVES[serves[appeal.pk]])) for appeal in listed]

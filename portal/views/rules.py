@@ -132,7 +132,7 @@ class Import(forms.Form):
 
 
 def create(request: HttpRequest) -> HttpResponse:
-    """Creates a version from a JSON file, or from the JSON in a field of the page.
+    """Creates a version from a JSON file, or from JSON that the user writes in a form field.
 
     At first, this field contains the JSON of an existing version.
     """

@@ -56,7 +56,7 @@ class Alert(models.Model):
             models.Index(fields=["state", "caused_by", "id"], name="alerts_by_dfsp"),
             # this index is for one party's earlier alerts
             models.Index(fields=["key"], name="alerts_by_party"),
-            # these indexes are for alerts that wait for a notification, and for the time of the last notification
+            # these indexes find the alerts without a notification, and the time of the last notification
             models.Index(
                 fields=["caused_by", "id"], condition=Q(notified_at__isnull=True), name="alerts_not_notified_by_dfsp"
             ),

@@ -53,5 +53,5 @@ def one(alert_id: int) -> Alert | None:
 
 
 def earlier(alert: Alert) -> "QuerySet[Alert]":
-    """Returns the earlier alerts about the party of this alert, with the latest first."""
+    """Returns the earlier alerts about the same party. The latest alert is first."""
     return Alert.objects.filter(key=alert.key, pk__lt=alert.pk).order_by("-id")

@@ -54,7 +54,7 @@ _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
 class _Values(msgspec.Struct, frozen=True):
     """The values of a fact that meet all conditions that this module has read so far.
 
-    The unit of the fact decides which of the fields are used.
+    The unit of the fact decides which fields this object uses.
     """
 
     may_be_absent: bool

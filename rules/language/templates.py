@@ -32,7 +32,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 class Template(msgspec.Struct, frozen=True):
-    """A form, and the function that creates rules from the values of the form."""
+    """A form, and the function that creates rules from the form's values."""
 
     name: str
     title: str

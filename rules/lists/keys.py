@@ -1,4 +1,4 @@
-"""Computes the keys of objects that are not parties, for lists and kill switches.
+"""Lists and kill switches need keys of parties and of other objects. Computes the keys of the other objects.
 
 All keys are hashes of the same length, so one query finds keys of all kinds.
 """

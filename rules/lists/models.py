@@ -112,7 +112,8 @@ class Entry(models.Model):
             ),
         ]
         indexes = [
-            # this index is for the lists of given parties, and for all listed parties in pages
+            # with this index, the hub finds the lists that contain given parties, and reads all listed parties page by
+            # page
             models.Index(
                 fields=["key", "id"],
                 condition=Q(key__isnull=False, removed_by__isnull=True),
@@ -249,7 +250,7 @@ class KillSwitch(models.Model):
 
     kind = models.CharField(max_length=8, choices=Kind)
     key = models.BigIntegerField()  # the party's key, or a hash of the DFSPs: `rules.lists.keys`
-    payer_dfsp = models.CharField(max_length=30, blank=True)  # for a switch of the kind DFSP, the stopped DFSP
+    payer_dfsp = models.CharField(max_length=30, blank=True)  # for the kind DFSP, the DFSP whose payments are stopped
     payee_dfsp = models.CharField(max_length=30, blank=True)
     reason = models.CharField(max_length=512)
     on_at = models.DateTimeField(db_default=Now())

@@ -44,7 +44,7 @@ class NameIndex:
 
     def __init__(self, names: Iterable[ListedName], *, number: int) -> None:
         self.number = number
-        """The number of the last change of listed names that this index contains."""
+        """The index contains all changes of the listed names up to the change with this number."""
         self._names = list(names)
         self._by_sound: dict[str, array[int]] = defaultdict(lambda: array("l"))
         for place, name in enumerate(self._names):

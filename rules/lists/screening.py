@@ -216,7 +216,7 @@ _FOUND = """
 
 
 def _match(found: Sequence[tuple[int, Similar]], parties: Mapping[int, int]) -> int:
-    """Stores the matches for each party with one of the matched names, and raises an alert about each such party.
+    """For each party with a matched name, stores the matches and raises an alert.
 
     Returns the number of new matches.
     """
@@ -311,8 +311,8 @@ _FORGET_NAMES = """
 
 @transaction.atomic
 def forget_unseen(*, days: int, most: int) -> int:
-    """Deletes the names of parties that did not appear for this number of days. Does not delete the stored matches
-    between these parties and listed names."""
+    """Deletes the names of the parties that no message has named for this number of days. Does not delete the stored
+    matches between these parties and listed names."""
     forgotten = execute(_FORGET_PARTIES, [days, most]).rowcount
     execute(_FORGET_NAMES, [most])
     return forgotten

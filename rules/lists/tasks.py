@@ -25,6 +25,6 @@ def screen_names() -> int:
 
 @shared_task(name="rules.lists.tasks.tidy", ignore_result=True)
 def tidy() -> None:
-    """Deletes the names of parties that did not appear for 400 days. Deletes files that nobody approved."""
+    """Deletes the names of the parties that no message has named for 400 days. Deletes files that nobody approved."""
     screening.forget_unseen(days=_KEPT_DAYS, most=_MOST_AT_ONCE)
     StagedFile.objects.filter(staged_at__lt=Now() - _STAGED_FOR).delete()

@@ -46,7 +46,7 @@ class Marker(models.Model):
             ),
         ]
         indexes = [
-            # this index is for the markers of given parties, and for all markers in pages
+            # with this index, the hub finds the markers of given parties, and reads all markers page by page
             models.Index(fields=["key", "id"], condition=Q(lifted_at__isnull=True), name="markers_in_force"),
             models.Index(fields=["change"], name="markers_by_change"),
         ]

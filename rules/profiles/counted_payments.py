@@ -15,7 +15,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Role(IntEnum):
-    """The role that the subject of a profile has in a payment. The database stores a role as its number."""
+    """The role of a profile's subject in a payment. The database stores a role as its number."""
 
     PAYER = 0
     PAYEE = 1

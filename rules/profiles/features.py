@@ -28,7 +28,8 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
 
 
 class Series(msgspec.Struct, frozen=True, gc=False):
-    """The payments of one direction and currency, prepared for counting in windows of any length."""
+    """The payments of one direction and currency. From this object, the hub counts the payments in windows of any
+    length."""
 
     moments: list[int]
     sums: list[int]  # the sums of the amounts before each moment, and the sum of all amounts

@@ -6,9 +6,9 @@ currency. A class contains either only refunds, or no refunds. For each class, a
 separately. Older events are added to buckets. A bucket keeps the time of its latest event. So a reader can see whether
 the bucket has events in a window.
 
-The bucket of an event depends only on the event's time and on the profile's two boundaries between buckets of different
-lengths. So the sums do not depend on the order of additions and removals. The order changes only the choice of the
-events that the profile keeps separately.
+Each profile has two boundaries, which separate buckets of different lengths. The bucket of an event depends only on the
+event's time and on these boundaries. So the sums do not depend on the order of additions and removals. The order
+changes only the choice of the events that the profile keeps separately.
 """
 
 from bisect import bisect_left, insort

@@ -43,7 +43,7 @@ _READ = "SELECT key, ring FROM rules_profiles_profile WHERE key = ANY(%s::bigint
 def read(keys: Collection[int]) -> dict[int, Profile]:
     """Returns these profiles in their present state, without a lock.
 
-    If there is no profile with a key, returns an empty profile for this key.
+    If a key has no profile, returns an empty profile for this key.
     """
     found = {key: ring.from_bytes(stored) for key, stored in execute(_READ, [sorted(keys)])}
     return {key: found.get(key) or Profile() for key in keys}

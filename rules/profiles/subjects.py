@@ -85,8 +85,8 @@ def asks_for(needs: Collection[Need], *measures: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A live rule that refuses payments because of exact counters. A limit has the subjects of these counters, and the
-    payments to which the rule applies.
+    """A live rule that refuses payments because of exact counters. The object names the subjects of these counters, and
+    describes the payments to which the rule applies.
     """
 
     when: Trigger

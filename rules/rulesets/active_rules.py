@@ -48,10 +48,8 @@ _REFRESH_S = 1.0
 
 
 class CannotBeRead(Exception):
-    """The error for an active version that was written for a different version of the rules' language. This release
-    cannot read such a version.
-
-    Until people activate another version, the hub cannot judge payments and refuses every payment with 2001.
+    """The error for active rules that this release cannot read, because the rules use a different version of the
+    language. Until people activate other rules, the hub cannot judge payments and refuses every payment with 2001.
     """
 
 
@@ -71,7 +69,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class ActiveRules:
-    """One version of the rules, with the exceptions from these rules.
+    """One version of the rules, and the exceptions that exempt DFSPs from these rules.
 
     The object does not change while a group uses the object.
     """

@@ -1,4 +1,4 @@
-"""The SQL statements about versions and decisions that the hub runs for payments."""
+"""The SQL statements that the hub runs for payments, on the tables of versions and decisions."""
 
 import json
 from collections.abc import Sequence

@@ -34,8 +34,8 @@ class Proposal:
     """The bank's payment for one account of the settlement. `amount` is the amount that the hub must still
     record.
 
-    `otherwise` is the amount that people already recorded by hand, or that two people released from the hold on the
-    cover.
+    `otherwise` is the amount that the hub need not record. People recorded this amount by hand, or two people released
+    this amount from the hold on the cover.
     """
 
     account_id: int
@@ -53,7 +53,7 @@ class Proposal:
         return self.due - self.otherwise
 
     def terms(self) -> list[object]:
-        """Returns the proposal in the form that a request for approval stores."""
+        """Returns the proposal as a list. The request for approval stores this list."""
         return [self.account_id, self.participant, self.currency, self.is_out, self.amount, self.otherwise]
 
 
@@ -192,7 +192,7 @@ def _with_net(settlement: Settlement) -> list[SettlementAccount]:
 
 
 def _covers(rows: Collection[SettlementAccount]) -> dict[int, int]:
-    """Returns the SETTLEMENT account that belongs to each account of a settlement."""
+    """Returns, for each account of a settlement, the SETTLEMENT account of the same participant."""
     found = Account.objects.filter(
         type=Account.Type.SETTLEMENT,
         participant__in={row.account.participant_id for row in rows},
