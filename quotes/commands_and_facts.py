@@ -107,7 +107,7 @@ class Side:
 class Standing:
     """The present state and the parties of a stored agreement.
 
-    When the hub decides a message, it reads the state and the parties of the agreement that the message names.
+    A message names an agreement. To decide the message, the hub reads the agreement's state and parties.
     """
 
     state: str
@@ -121,8 +121,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The stored agreement that the hub reads when a request is repeated. The record contains either the request or the
-    answer of the agreement."""
+    """The stored agreement that the hub reads when a request is repeated. The record contains either the stored request
+    or the stored answer."""
 
     pk: str
     resource: str

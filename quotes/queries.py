@@ -75,6 +75,7 @@ def of_alias(
 
 
 def transfers_converted_by(ids: Collection[str]) -> set[str]:
-    """Returns the determining transfers of the FX quotes with one of these request ids or conversion ids."""
+    """Finds the FX quotes with one of these request ids or conversion ids. Returns the ids of their determining
+    transfers."""
     found = FxQuote.objects.filter(Q(pk__in=ids) | Q(conversion_id__in=ids))
     return {number for number in found.values_list("determining_transfer_id", flat=True)[:_MOST] if number}

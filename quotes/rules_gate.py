@@ -40,7 +40,7 @@ NO_VERSION = 0
 class QuoteGate:
     """Applies the scheme's rules to one group's requests for terms. Only the method `save` runs SQL statements."""
 
-    rules: ActiveRules | None  # None if the hub only counts payments (RULES_COUNT), without active rules
+    rules: ActiveRules | None  # None if no rules are active, and the hub only counts payments (RULES_COUNT)
     # For each command and each quote id, the facts of the payment, and the refusal if a kill switch stops the payment.
     payments: Mapping[str, Mapping[str, tuple[Facts, Verdict | None]]]
     counters: Counters
@@ -129,7 +129,7 @@ def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate
 
     Returns None if there are no requests. Also returns None if no rules are active and the hub does not count payments.
 
-    If the group contains terms for a payment with stored facts, `delays` must be true, because the rules can delay this
+    `delays` must be true if the group contains terms for a payment with stored facts. The rules can delay such a
     payment.
     """
     if not asked and not delays:

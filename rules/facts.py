@@ -1,8 +1,8 @@
 """The facts that the rules read about one payment, at one gate. A gate is the lookup, the quote or the transfer. Pure.
 
 The gate that judges a payment also collects the facts. The hub stores the facts of a quote together with the quote, and
-uses these facts again at the transfer. Facts contain no counters, because counters change between quote and transfer.
-`rules.profiles` provides the counters.
+uses these facts again at the transfer. Facts contain no counters, because counters change between the time of the quote
+and the time of the transfer. `rules.profiles` provides the counters.
 """
 
 import hashlib

@@ -20,7 +20,7 @@ def come_from(read: Read) -> None:
 
 
 def of(pairs: Collection[Pair]) -> set[Pair]:
-    """Returns each pair of payer and payee between which a payment was committed. Refunds do not count.
+    """Returns those pairs of payer and payee that have a committed payment. Refunds do not count.
 
     Runs no SQL statement if there are no pairs.
     """

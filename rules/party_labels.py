@@ -26,8 +26,8 @@ _CODES: Mapping[Stopped, str] = {
 
 
 def labelled(facts: Sequence[Facts], *, lists: bool, markers: bool) -> list[Facts]:
-    """Returns these facts, with the lists and the markers of the parties added. Adds only the lists and markers that
-    the rules need.
+    """Adds the lists and the markers of the parties to these facts, and returns the result. Adds only the lists and
+    markers that the rules need.
 
     An entry of a list is either a party's identifier, or a party's name together with the party's DFSP.
     """

@@ -1,4 +1,4 @@
-"""SQL statements that compute the totals of closed windows, and SQL statements that settle single transfers.
+"""The SQL statements of this module compute the totals of closed windows, or settle single transfers.
 
 `ledger.store` defines the order of the locks.
 """

@@ -1,4 +1,4 @@
-"""Onboards a participant step by step. The last step submits one request, which another person approves as a whole."""
+"""Onboards a participant step by step. The last step submits one request. Another person approves the whole request."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
-"""The pages of replays. The pages show the decisions that a version of the rules would have made about the stored
-payments."""
+"""The pages of replays. A replay judges stored payments by a version of the rules. The pages show the resulting
+decisions."""
 
 from typing import Any
 

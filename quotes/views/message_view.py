@@ -1,5 +1,5 @@
-"""The base class of the views for quotes and other agreements. The base class reads a message and the id in the path,
-and refuses messages."""
+"""The base class of the views for quotes and other agreements. The base class reads the message and the id in the path.
+The base class also sends refusals."""
 
 from typing import ClassVar
 

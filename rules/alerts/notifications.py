@@ -1,4 +1,4 @@
-"""Notifies the fraud desk of new alerts. One e-mail and one signed webhook contain all alerts of a minute."""
+"""Notifies the fraud desk of new alerts. For each minute, one e-mail and one signed webhook contain all new alerts."""
 
 from typing import Any
 

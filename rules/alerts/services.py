@@ -1,7 +1,7 @@
 """Raises alerts, assigns alerts to people, adds notes, and closes alerts.
 
-`raise_alerts` only inserts rows. So two payments that cause reports about the same party do not wait for each other.
-Within two seconds, a periodic task (`merge`) adds each row to the alert about the row's party.
+`raise_alerts` only inserts rows. Two payments can cause reports about the same party. These payments do not wait for
+each other. Within two seconds, a periodic task (`merge`) adds each row to the alert about the row's party.
 """
 
 from collections import Counter, defaultdict

@@ -66,7 +66,7 @@ def is_limit(rule: Rule) -> bool:
 
 def limits_that_refunds_pass(rules: Collection[Rule]) -> list[str]:
     """Returns the ids of the limits that a payer DFSP could avoid by marking each payment as a refund. Counters do not
-    count refunds. If a live rule reads whether the original payment of a refund exists, returns an empty list.
+    count refunds. If a live rule checks that a refund's original payment exists, returns an empty list.
     """
     limits = [rule for rule in rules if is_limit(rule)]
     facts = {rule.id: {each.fact for each in comparisons(rule.whole_condition)} for rule in limits}
@@ -100,7 +100,7 @@ def needed_counters(rules: tuple[Rule, ...]) -> Mapping[CounterName, Need]:
 
 
 def events_needed(rule: Rule, limit: Comparison, rules: tuple[Rule, ...]) -> int | None:
-    """Returns the number of separate events that a profile must keep so that this comparison is exact.
+    """Returns how many events a profile must keep separately so that this comparison is exact.
 
     Returns None if the comparison can never be exact.
     """

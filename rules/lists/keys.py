@@ -11,8 +11,8 @@ of_dfsp = dfsp_key
 def served(party_key: int, dfsp: str) -> int:
     """Returns the common key of a party and the DFSP that serves the party.
 
-    The hub stores a match of names under this key. So a DFSP cannot cause a match for another DFSP's customer by
-    sending a listed name.
+    The hub stores a match of names under this key. So if a DFSP sends a listed name, this cannot cause a match for
+    another DFSP's customer.
     """
     return pair_key(party_key, dfsp_key(dfsp))
 

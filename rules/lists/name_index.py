@@ -95,7 +95,7 @@ class NameIndex:
         return sorted(similar, key=lambda each: (-each.score, each.entry_id))
 
     def _shared_words(self, words: list[str]) -> Counter[int]:
-        """For each listed name, returns how many of these words sound like a word in that name."""
+        """For each listed name, counts how many of these words sound like a word in the listed name."""
         shared: Counter[int] = Counter()
         for word in words:
             alike: set[int] = set()

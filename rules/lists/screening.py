@@ -1,4 +1,5 @@
-"""Screens the names of parties against the listed names, when the hub first sees a party and when a list changes.
+"""Compares the names of parties with the listed names. The comparison happens when the hub first sees a party's name,
+and when a list changes.
 
 Payments are not screened. For each name, the hub stores a hash, the matches, and the number of the last change of the
 listed names. `see` screens names that are new to the hub. The periodic task `screen_again` screens names after a
@@ -36,8 +37,8 @@ _REMEMBERED_FOR_S = 24 * 3600
 class Named:
     """A party, with the name that the party's own DFSP has sent.
 
-    The hub ignores a name that another DFSP sends. So a payer DFSP cannot cause a match by sending a name from a
-    sanctions list as the payee's name.
+    The hub ignores a name that another DFSP sends. So a payer DFSP that sends a listed name as the payee's name cannot
+    cause a match.
     """
 
     party: int
@@ -49,8 +50,8 @@ def named(party: Party, dfsp: str) -> Named | None:
     """Returns the party and the party's name, or None if the message does not contain a name. The caller must pass only
     messages of the DFSP that serves the party.
 
-    The hub screens the words of `name` and `personalInfo` together. So a DFSP cannot hide a listed name by using only
-    one of the two fields.
+    The hub screens the words of `name` and `personalInfo` together. So a DFSP cannot hide a listed name by writing
+    parts of the name in different fields.
     """
     parts = party.personal_info.complex_name if party.personal_info is not None else None
     texts = [party.name]
@@ -276,7 +277,7 @@ def waiting(most: int) -> list[str]:
 
 @transaction.atomic
 def screen_again(names: Collection[str]) -> int:
-    """Screens these names against the names that were listed after the last screening.
+    """Screens these names. The screening uses only the names that were listed after the last screening.
 
     Returns the number of screened names.
     """

@@ -1,4 +1,5 @@
-"""Celery's periodic tasks that screen names after a change of a list, and delete old names and files."""
+"""Celery's periodic tasks for lists. After a change of a list, a task screens names. Another task deletes old names and
+files."""
 
 from datetime import timedelta
 

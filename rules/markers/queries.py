@@ -37,7 +37,7 @@ def open_appeals() -> "QuerySet[Appeal]":
 
 
 def serves(appeals: Collection[Appeal]) -> Mapping[int, Serves]:
-    """Maps the id of each appeal to whether the appealing DFSP served the party at the party's latest payment.
+    """For each appeal id, returns whether the appealing DFSP served the party at the party's latest payment.
 
     The party can have moved to this DFSP since then. So the people who decide about the appeal must not rely on the
     result alone. Runs one statement.

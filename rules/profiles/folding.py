@@ -1,6 +1,6 @@
 """Adds payments to profiles in a periodic batch, profile by profile.
 
-The batch adds payments that no gate has added to the profile.
+The batch adds the payments that no gate has added to a profile.
 """
 
 from django.db import transaction

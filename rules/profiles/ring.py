@@ -99,8 +99,8 @@ class Profile:
         self.sent = 0  # the sum of all sent amounts in all currencies; only for the comparison with transfers
         self.received = 0
         # The participant that served the subject at the latest received payment. If this participant has changed, also
-        # the time of the change. The removal of a payment does not change these values, so the hub never compares these
-        # values with the transfers.
+        # the time of the change. When a payment is removed, these values stay unchanged. So the hub never compares
+        # these values with the transfers.
         self.served_by = 0
         self.moved_at = 0
         self.is_changed = False

@@ -151,7 +151,7 @@ _ADD_UNFOLDED = """
 
 
 def add_unfolded(rows: Sequence[tuple[int, Role, str]]) -> None:
-    """Inserts a row with key, role and transfer for each payment that a profile must add later."""
+    """For each payment that a profile must count later, inserts a row with the key, the role and the transfer."""
     execute(_ADD_UNFOLDED, [[key for key, _, _ in rows], [int(role) for _, role, _ in rows], [id for *_, id in rows]])
 
 

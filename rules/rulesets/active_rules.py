@@ -189,8 +189,8 @@ _MOST_EXPECTED = 4
 
 
 def read(number: int) -> Version:
-    """Returns a compiled version. Raises CannotBeRead if the version was stored for a different version of the rules'
-    language."""
+    """Returns a compiled version. Raises CannotBeRead if the rules use a version of the language that this release
+    cannot read."""
     return _version(number, store.content(number))
 
 

@@ -38,8 +38,9 @@ class Judged:
 def save(version: int | None, judged: Sequence[Judged]) -> None:
     """Stores the verdicts that the hub keeps, and raises the alerts that these verdicts require.
 
-    Runs one SQL statement for all decisions, if there are any. Runs one SQL statement for all alerts, if there are any.
-    Without an active version, only kill switches have judged the payments. In this case, the hub stores only refusals.
+    If there are decisions, runs one SQL statement for all of them. If there are alerts, runs one SQL statement for all
+    of them. Without an active version, only kill switches have judged the payments. In this case, the hub stores only
+    refusals.
     """
     if version is None:
         judged = [each for each in judged if each.verdict.outcome != "ALLOW"]
@@ -58,7 +59,7 @@ def raises_alert(hit: Hit) -> bool:
 def _sightings(version: int | None, judged: Judged) -> Iterator[Sighting]:
     """Yields the reports about a payment. All skipped checks of one party form one report.
 
-    If each skipped check were a report, each transfer without a quote could cause as many reports as there are rules.
+    If each skipped check had its own report, a transfer without a quote could cause one report for each rule.
     """
     skipped: dict[int, list[Sighting]] = {}
     for hit in judged.verdict.hits:

@@ -33,7 +33,7 @@ class Activation(models.Model):
     """The period in which a version judges payments. If a period has no version, no rules judge payments in this
     period.
 
-    If two periods overlap, the version of the period that began later applies during the overlap. When a limited period
+    If two periods overlap, the period that began later determines the version during the overlap. When a limited period
     ends, the version of the earlier period is active again.
     """
 

@@ -1,4 +1,4 @@
-"""The messages of the hub's own API for DFSPs about fraud: signals, markers and appeals."""
+"""The messages about fraud in the hub's own API for DFSPs: signals, markers and appeals."""
 
 from typing import Annotated, Literal
 

@@ -58,8 +58,8 @@ class Proposal:
 
 
 def is_for_funds(settlement: Settlement) -> bool:
-    """Returns whether the hub can record the bank's payments as funds in and funds out. For this, the settlement model
-    must reset positions and settle into SETTLEMENT accounts.
+    """Returns whether the hub can record the bank's payments as funds in and funds out. The hub can record the payments
+    only if the settlement model resets positions and settles into SETTLEMENT accounts.
 
     If the model does not reset positions, the net amounts stay in the positions. If the hub also recorded such an
     amount as funds in, the hub would count the amount twice.
@@ -91,11 +91,12 @@ def settle(
     actor: str,
     references: Mapping[int, str],
 ) -> None:
-    """Sets a settlement to SETTLED and records the payments of the bank. If one of the two changes fails, neither
-    change takes effect.
+    """Sets a settlement to SETTLED, and records the bank's payments. If one of the two changes fails, neither change
+    takes effect.
 
     `agreed` is the list of payments in the approved request. Raises Differs if the payments that are due now differ
-    from this list. Locks the settlement and its windows first, then the accounts, and the audit trail last.
+    from this list. First locks the settlement and the settlement's windows, then the accounts, and last the audit
+    trail.
     """
     settlement = (
         Settlement.objects.select_for_update(no_key=True, of=("self",)).select_related("model").get(pk=settlement_id)
@@ -113,8 +114,8 @@ def settle(
 
 
 def check_agreed(settlement: Settlement, *, statement_id: int, agreed: Sequence[Sequence[object]]) -> None:
-    """If a call of `settle` would raise an error now, raises this error. This function changes nothing. The function
-    takes no lock, so that no payment must wait for this check."""
+    """Raises the error that a call of `settle` would raise now. This function changes nothing. The function takes no
+    lock, so that no payment must wait for this check."""
     statement = _agreed_statement(settlement, statement_id)
     rows = _with_net(settlement)
     proposals = _agreed_proposals(settlement, statement, agreed, rows, _covers(rows))

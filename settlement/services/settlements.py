@@ -295,7 +295,7 @@ def _lock_accounts(accounts: Sequence[SettlementAccount]) -> tuple[dict[str, int
 
 
 def _gives_up(account: SettlementAccount) -> bool:
-    """Returns whether this account is the position of a net sender in the settlement."""
+    """Returns whether this account is a net sender's position."""
     return account.net > 0 and account.account.type == Account.Type.POSITION
 
 
